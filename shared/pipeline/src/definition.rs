@@ -1,0 +1,337 @@
+//! A pipeline file, checked: what the TOML says once every mistake in it has been reported.
+//!
+//! Everything here is plain data. The parser (`read`) is the only place that makes it; whoever holds a [`Pipeline`]
+//! need not check it again.
+
+use serde::Serialize;
+
+use crate::name::{ColumnName, DatasetName, PipelineName};
+
+/// One pipeline file with its parameters filled in.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Pipeline {
+    pub name: PipelineName,
+    pub description: Option<String>,
+    pub schedule: Option<Schedule>,
+    /// Where the raw rows come from; without one the pipeline only has models over other pipelines' datasets.
+    pub source: Option<Source>,
+    pub contract: Option<Contract>,
+    /// In the order of the file; [`crate::graph`] gives the order of computing.
+    pub models: Vec<Model>,
+    pub targets: Vec<Target>,
+}
+
+/// When a pipeline runs. The only place a schedule is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Schedule {
+    /// Six AWS cron fields (minute hour day-of-month month day-of-week year), checked.
+    pub cron: String,
+    /// IANA time zone, `UTC` by default.
+    pub timezone: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Source {
+    Files(Files),
+}
+
+/// Source `files`: a file, a glob or a folder (all files in it and below, hidden ones excepted).
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Files {
+    pub path: String,
+    /// Taken from the file name (`.csv`, `.csv.gz`, `.ndjson.zst`, …) where not given.
+    pub format: Option<Format>,
+    pub csv: Csv,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Format {
+    Csv,
+    Ndjson,
+    Parquet,
+}
+
+/// How CSV is written. One record is one raw row; every field is kept as its text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Csv {
+    /// One ASCII byte, `,` by default.
+    pub delimiter: u8,
+    /// One ASCII byte, `"` by default; `None` = no quoting.
+    pub quote: Option<u8>,
+    pub header: Header,
+    pub encoding: Encoding,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Header {
+    /// The first record names the columns.
+    First,
+    /// There is no header line; these are the columns.
+    Given(Vec<ColumnName>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub enum Encoding {
+    /// With or without byte order mark.
+    #[serde(rename = "utf-8")]
+    Utf8,
+    #[serde(rename = "windows-1252")]
+    Windows1252,
+}
+
+impl Default for Csv {
+    fn default() -> Self {
+        Csv { delimiter: b',', quote: Some(b'"'), header: Header::First, encoding: Encoding::Utf8 }
+    }
+}
+
+/// What a clean row is. Rows that break it go to `<dataset>.quarantine`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Contract {
+    pub dataset: DatasetName,
+    /// In the order of the file: the order of the columns of the clean dataset.
+    pub columns: Vec<Column>,
+    /// Rows with the same key are versions of one row; empty = every row stands for itself (a bag).
+    pub key: Vec<ColumnName>,
+    /// Of the rows with one key the one with the greatest value wins; required column when there is a key.
+    /// Ties (and no `latest_by`): the row that comes later in its source (object name, row number) wins.
+    pub latest_by: Option<ColumnName>,
+    pub partition_by: Option<PartitionBy>,
+    /// Rows for which an expression is not true are dropped, and counted under the name of the first such filter.
+    pub filters: Vec<Rule>,
+    /// Rows for which an expression is false are quarantined (true or NULL passes, as a CHECK of SQL).
+    pub checks: Vec<Rule>,
+    /// Over it nothing is published.
+    pub max_quarantined: Option<Budget>,
+}
+
+/// A named SQL expression over the clean columns of one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    pub name: String,
+    pub sql: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// Share of the rows of one run, 0 to 1 (`"1%"` is 0.01).
+    Share(f64),
+    /// Number of rows of one run.
+    Count(u64),
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Column {
+    pub name: ColumnName,
+    pub ty: Type,
+    /// The field of the source: a CSV or Parquet column, or a JSON pointer (starts with `/`). The column's name by default
+    /// (for NDJSON `/name`).
+    pub from: Option<String>,
+    /// NULL breaks the contract.
+    pub required: bool,
+    /// As written in the file, of the column's type; inclusive.
+    pub min: Option<String>,
+    pub max: Option<String>,
+    /// As written in the file, of the column's type; empty = anything.
+    pub one_of: Vec<String>,
+    /// Regular expression that must match somewhere in a string (anchor it with `^…$` to match all of it).
+    pub pattern: Option<String>,
+    /// strptime formats of a date, time or datetime, tried in turn; empty = ISO 8601 (RFC 3339).
+    pub formats: Vec<String>,
+    /// IANA time zone in which a datetime without offset is meant; `UTC` by default. Stored in UTC.
+    pub timezone: Option<String>,
+    /// White space around the text is removed before anything else; on by default.
+    pub trim: bool,
+    /// Texts that mean NULL, compared after trimming; `[""]` by default.
+    pub nulls: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Type {
+    String,
+    /// `true`/`false`, `t`/`f`, `yes`/`no`, `y`/`n`, `1`/`0`, in any case.
+    Bool,
+    Int32,
+    Int64,
+    Float64,
+    /// 1 ≤ precision ≤ 38, scale ≤ precision.
+    Decimal { precision: u8, scale: u8 },
+    Date,
+    /// Time of day; stored as text `HH:MM:SS[.ffffff]` since Delta has no such type.
+    Time,
+    /// Instant, microseconds, UTC.
+    Datetime,
+}
+
+/// The unit of recompute and swap. `every` makes a column of its own out of a date or datetime; without it the column's own value
+/// (string, bool, integer or date) is the partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct PartitionBy {
+    pub column: ColumnName,
+    pub every: Option<Every>,
+    /// The column that holds the partition: `column` itself without `every`, else by default `sold_at` → `sold_on` (day),
+    /// `sold_month`; a date column `day` → `day_day`, so better give a name: `as = "…"`.
+    pub name: ColumnName,
+    /// Time zone whose days are meant; `UTC` by default. Only with `every` on a datetime.
+    pub timezone: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Every {
+    Day,
+    /// The first day of the month.
+    Month,
+}
+
+/// A dataset made by SQL over other datasets.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Model {
+    pub name: DatasetName,
+    pub sql: Sql,
+    /// A column of the result, which becomes the partition.
+    pub partition_by: Option<ColumnName>,
+    /// How the partitions hang on the inputs' partitions; without it the model is recomputed whole.
+    pub incremental: Option<Incremental>,
+    pub when: When,
+    /// Datasets the SQL names, in order of first use.
+    pub inputs: Vec<DatasetName>,
+}
+
+/// SQL with the place it was written at, so that an error can point there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Sql {
+    pub text: String,
+    /// `infra/pipelines/daily-sales/by_day.sql`, or the TOML file itself.
+    pub file: String,
+    /// Line of the first line of `text` in `file`, from 1.
+    pub line: usize,
+}
+
+/// Partition P of the model is made from the inputs' partitions P − lookback to P. The inputs must be partitioned by a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Incremental {
+    /// Whole days.
+    pub lookback_days: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// As soon as an input changed.
+    #[default]
+    Changed,
+    /// A partition is made only once the inputs' watermark has passed its end.
+    Complete,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Target {
+    Sqlite(Sqlite),
+    Report(Report),
+}
+
+impl Target {
+    /// Unique within the pipeline; `name` in the file, else `sqlite-<table>` or `report`.
+    pub fn name(&self) -> &str {
+        match self {
+            Target::Sqlite(target) => &target.name,
+            Target::Report(target) => &target.name,
+        }
+    }
+
+    pub fn inputs(&self) -> Vec<DatasetName> {
+        match self {
+            Target::Sqlite(target) => vec![target.dataset.clone()],
+            Target::Report(target) => target.inputs.clone(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sqlite {
+    pub name: String,
+    pub dataset: DatasetName,
+    /// The database file; created if absent.
+    pub path: String,
+    pub table: String,
+    pub mode: Mode,
+    /// Of an upsert; the contract's key by default.
+    pub key: Vec<ColumnName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Upsert,
+    Swap,
+    Append,
+}
+
+/// A dated workbook and one CSV per sheet for the day before the scheduled time: `<folder>/<file>-<day>.xlsx`,
+/// `<folder>/<file>-<day>-<sheet>.csv`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    pub name: String,
+    pub folder: String,
+    /// Stem of the file names; the pipeline's name by default.
+    pub file: String,
+    pub title: String,
+    /// Time zone whose day is meant; the schedule's by default.
+    pub timezone: String,
+    pub sheets: Vec<Sheet>,
+    /// Datasets all its SQL names, in order of first use.
+    pub inputs: Vec<DatasetName>,
+}
+
+/// One sheet: a table made by SQL, in which `:day` stands for the report's day as a date.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sheet {
+    pub title: String,
+    pub sql: Sql,
+    /// How columns are shown; text as it is, integers `#,##0`, decimals and floats `#,##0.00`, dates `yyyy-mm-dd` by default.
+    pub formats: Vec<(ColumnName, CellFormat)>,
+    /// Headers to show instead of the column names (default: `average_order` → `Average order`).
+    pub labels: Vec<(ColumnName, String)>,
+    pub charts: Vec<Chart>,
+    /// Shown in place of the table when it has no rows.
+    pub when_empty: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CellFormat {
+    Text,
+    Integer,
+    Decimal,
+    /// Two decimals, negative in red.
+    Money,
+    /// 0.125 is shown as 12.5 %.
+    Percent,
+    Date,
+    Datetime,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Chart {
+    pub kind: ChartKind,
+    pub title: String,
+    /// The sheet whose table is drawn; the chart's own by default.
+    pub sheet: String,
+    pub category: ColumnName,
+    pub values: Vec<ColumnName>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ChartKind {
+    Column,
+    Bar,
+    Line,
+}
