@@ -1,0 +1,28 @@
+//! The lake: every dataset is a Delta table, and its log is the only state Tidemark has.
+//!
+//! This crate turns frames into data files, data files into commits, and commits into what a step has to do. It knows
+//! object stores, Delta and Parquet. It must never know pipelines' contracts, SQL, schedules, the clock or AWS.
+
+mod commit;
+mod datafile;
+mod error;
+mod key;
+mod lake;
+mod log;
+mod runs;
+mod scan;
+mod schema;
+mod store;
+mod table;
+mod vacuum;
+
+pub use commit::{CommitInfo, Draft, Outcome};
+pub use datafile::{DataFile, Partition, Writer};
+pub use error::LakeError;
+pub use key::Key;
+pub use lake::Lake;
+pub use log::Entry;
+pub use schema::{decode_column, encode_column};
+pub use store::{Requests, Store};
+pub use table::{Diff, Meta, Table};
+pub use vacuum::Vacuumed;

@@ -1,0 +1,177 @@
+//! A commit: everything a step has to say about a dataset, said at once or not at all.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use delta_kernel::arrow::array::{RecordBatch, StringArray};
+use delta_kernel::arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
+use delta_kernel::committer::FileSystemCommitter;
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::schema::{DataType as Delta, StructField, StructType};
+use delta_kernel::transaction::create_table::create_table;
+use delta_kernel::transaction::data_layout::DataLayout;
+use delta_kernel::transaction::{CommitResult, CommittedTransaction, Transaction, UpdateTableOperation};
+use delta_kernel::{KernelError, KernelResult};
+use polars::prelude::{Schema, SchemaExt as _};
+use serde::{Deserialize, Serialize};
+use tidemark_pipeline::{ColumnName, DatasetName};
+
+use crate::datafile::DataFile;
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::schema;
+use crate::table::{DOMAIN, Meta, Table};
+
+const ENGINE: &str = concat!("tidemark/", env!("CARGO_PKG_VERSION"));
+
+/// After how many commits the log is summed up in a checkpoint.
+const CHECKPOINT_EVERY: u64 = 20;
+
+/// Who made a commit, and the row equation it keeps. `run_id` is unique among attempts: by it a commit whose reply was lost is
+/// told from a lost race.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommitInfo {
+    pub run_id: String,
+    pub step: String,
+    pub balance: serde_json::Value,
+}
+
+/// A commit that has not been made.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub dataset: DatasetName,
+    /// All columns, partition columns included. Columns a table does not have yet are added to it.
+    pub schema: Schema,
+    pub partition_by: Vec<ColumnName>,
+    pub adds: Vec<DataFile>,
+    /// Files of the base version that are live no more.
+    pub removes: Vec<DataFile>,
+    /// What has been consumed, with this commit, of each input (a dataset's name and its version).
+    pub consumed: Vec<(String, i64)>,
+    pub meta: Meta,
+    pub info: CommitInfo,
+}
+
+/// How an attempt to commit ended. Losing a race is no error: look again, and plan anew.
+#[must_use]
+#[derive(Debug)]
+pub enum Outcome {
+    /// The version that now stands.
+    Committed(i64),
+    /// Another commit has taken the version.
+    Lost(i64),
+}
+
+impl Draft {
+    /// Commits on top of `base` (`None`: makes the table).
+    ///
+    /// # Errors
+    /// The store's; nothing is committed then, unless the reply was lost *and* the log cannot be read either.
+    pub fn commit(mut self, lake: &Lake, base: Option<&Table>) -> Result<Outcome, LakeError> {
+        self.drop_unchanged();
+        let what = format!("the commit to dataset {}", self.dataset);
+        let version = base.map_or(0, |table| table.version() + 1);
+        let result = match base {
+            None => self.create(lake),
+            Some(table) => self.update(lake, table),
+        };
+        let error = match result {
+            Ok(Attempt::Committed(done)) => {
+                checkpoint(lake, &done);
+                return Ok(Outcome::Committed(version));
+            }
+            Ok(Attempt::Conflicted) => None,
+            Err(error) => Some(error),
+        };
+        // a lost reply looks like a lost race, and a lost race sometimes like an error: the version that stands tells
+        match (lake.entry(&self.dataset, version), error) {
+            (Ok(Some(entry)), _) if entry.info.as_ref().is_some_and(|info| info.run_id == self.info.run_id) => {
+                Ok(Outcome::Committed(version))
+            }
+            (Ok(Some(_)), _) | (Ok(None), None) => Ok(Outcome::Lost(version)),
+            (_, Some(error)) => Err(LakeError::kernel(what, error)),
+            (Err(error), None) => Err(error),
+        }
+    }
+
+    /// A file that is taken away and given back is left alone.
+    fn drop_unchanged(&mut self) {
+        let added: HashSet<String> = self.adds.iter().map(|file| file.path.clone()).collect();
+        let kept: HashSet<String> =
+            self.removes.iter().filter(|file| added.contains(&file.path)).map(|file| file.path.clone()).collect();
+        self.adds.retain(|file| !kept.contains(&file.path));
+        self.removes.retain(|file| !kept.contains(&file.path));
+    }
+
+    fn create(&self, lake: &Lake) -> KernelResult<Attempt> {
+        let schema = schema::to_delta(&self.dataset, &self.schema).map_err(KernelError::generic_err)?;
+        let mut builder = create_table(lake.url(&self.dataset), Arc::new(schema), ENGINE, true)
+            .with_table_properties([("delta.feature.domainMetadata", "supported")]);
+        if !self.partition_by.is_empty() {
+            let columns = self.partition_by.iter().map(|column| schema::encode_column(column.as_str()));
+            builder = builder.with_data_layout(DataLayout::partitioned(columns));
+        }
+        let txn = builder.build(lake.engine(), Box::new(FileSystemCommitter::new()))?;
+        self.finish(lake, txn)
+    }
+
+    fn update(&self, lake: &Lake, table: &Table) -> KernelResult<Attempt> {
+        let operation = match (self.adds.is_empty(), self.removes.is_empty()) {
+            (_, true) => UpdateTableOperation::Write,
+            (true, false) => UpdateTableOperation::Delete,
+            (false, false) => UpdateTableOperation::Merge,
+        };
+        let mut builder = table.snapshot.clone().update_table(operation, ENGINE, true);
+        for field in self.schema.iter_fields().filter(|field| !table.schema().contains(field.name())) {
+            let field = schema::delta_field(&self.dataset, &field).map_err(KernelError::generic_err)?;
+            builder = builder.add_column(field);
+        }
+        let mut txn = builder.build(lake.engine(), Box::new(FileSystemCommitter::new()))?;
+        if !self.removes.is_empty() {
+            let gone: HashSet<&str> = self.removes.iter().map(|file| file.path.as_str()).collect();
+            for files in table.select(lake, &gone)? {
+                txn.remove_files(files);
+            }
+        }
+        self.finish(lake, txn)
+    }
+
+    fn finish<S>(&self, lake: &Lake, mut txn: Transaction<S>) -> KernelResult<Attempt> {
+        for file in &self.adds {
+            txn.add_files(file.add_action()?);
+        }
+        for (input, version) in &self.consumed {
+            txn = txn.with_transaction_id(input.clone(), *version);
+        }
+        let json = |value: Result<String, serde_json::Error>| value.map_err(KernelError::generic_err);
+        let meta = json(serde_json::to_string(&self.meta))?;
+        let info = json(serde_json::to_string(&self.info))?;
+        txn = txn.with_domain_metadata(DOMAIN.into(), meta);
+        let field = Arc::new(ArrowSchema::new(vec![Field::new("tidemark", DataType::Utf8, true)]));
+        let row = RecordBatch::try_new(field, vec![Arc::new(StringArray::from(vec![info]))])?;
+        let schema = StructType::try_new([StructField::nullable("tidemark", Delta::STRING)])?;
+        txn = txn.with_commit_info(Box::new(ArrowEngineData::new(row)), Arc::new(schema));
+        match txn.commit(lake.engine())? {
+            CommitResult::Committed(done) => Ok(Attempt::Committed(Box::new(done))),
+            CommitResult::Conflicted(_) => Ok(Attempt::Conflicted),
+            CommitResult::Retryable(retry) => Err(retry.error),
+        }
+    }
+}
+
+enum Attempt {
+    Committed(Box<CommittedTransaction>),
+    Conflicted,
+}
+
+/// Sums up the log now and then. The commit stands whether or not this works, and the next one tries again.
+fn checkpoint(lake: &Lake, done: &CommittedTransaction) {
+    if done.post_commit_stats().commits_since_checkpoint < CHECKPOINT_EVERY {
+        return;
+    }
+    if let Some(snapshot) = done.post_commit_snapshot()
+        && let Err(error) = snapshot.checkpoint(lake.engine(), None)
+    {
+        tracing::warn!(version = done.commit_version(), error = %error, "no checkpoint was written");
+    }
+}

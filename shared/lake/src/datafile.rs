@@ -1,0 +1,286 @@
+//! Data files: Parquet with bounded row groups, named by content, described to the log by statistics.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use delta_kernel::arrow::array::{ArrayRef, Int64Array, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder};
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::scan::state::ScanFile;
+use delta_kernel::{EngineData, KernelResult};
+use polars::io::parquet::write::BatchedWriter;
+use polars::prelude::{DataFrame, ParquetCompression, ParquetWriter, PolarsError, Schema, SchemaExt as _, StatisticsOptions};
+use polars_parquet::write::ZstdLevel;
+use tidemark_pipeline::{ColumnName, DatasetName};
+
+use crate::error::LakeError;
+use crate::key::{Key, data_path};
+use crate::lake::Lake;
+use crate::schema::{decode_column, encode_column};
+
+mod stats;
+
+use stats::FileStats;
+
+/// The values of a table's partition columns, in the table's order; `None` is NULL. As the Delta log writes them: text as it is,
+/// dates `2011-12-08`, integers in decimal.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Partition(Vec<(String, Option<String>)>);
+
+impl Partition {
+    /// Delta cannot tell an empty text from NULL, so it is NULL from the beginning.
+    pub fn new<'a>(values: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Partition {
+        let value = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
+        Partition(values.into_iter().map(|(column, text)| (column.to_owned(), value(text))).collect())
+    }
+
+    pub fn values(&self) -> &[(String, Option<String>)] {
+        &self.0
+    }
+
+    /// The value of one column; `None` if it is NULL or no partition column.
+    pub fn get(&self, column: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.as_deref())
+    }
+}
+
+impl std::fmt::Display for Partition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, (column, value)) in self.0.iter().enumerate() {
+            let comma = if i > 0 { ", " } else { "" };
+            write!(f, "{comma}{column}={}", value.as_deref().unwrap_or("NULL"))?;
+        }
+        Ok(())
+    }
+}
+
+/// A data file, written or found in the log.
+#[derive(Debug, Clone)]
+pub struct DataFile {
+    /// Under the table.
+    pub path: String,
+    pub partition: Partition,
+    pub rows: u64,
+    /// On the store.
+    pub bytes: u64,
+    /// Of a file just written; a file found in the log has them there.
+    stats: Option<Arc<FileStats>>,
+}
+
+impl DataFile {
+    pub(crate) fn from_scan(file: ScanFile, columns: &[ColumnName]) -> DataFile {
+        let value = |column: &ColumnName| {
+            let value = file.partition_values.get(&encode_column(column.as_str())).cloned();
+            (column.to_string(), value)
+        };
+        DataFile {
+            partition: Partition(columns.iter().map(value).collect()),
+            rows: file.stats.map_or(0, |stats| stats.num_records),
+            bytes: file.size.unsigned_abs(),
+            path: file.path,
+            stats: None,
+        }
+    }
+
+    /// The `add` action of this file, one row of the kernel's add-files schema.
+    pub(crate) fn add_action(&self) -> KernelResult<Box<dyn EngineData>> {
+        let names = MapFieldNames { entry: "key_value".into(), key: "key".into(), value: "value".into() };
+        let mut values = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+        for (column, value) in self.partition.values() {
+            values.keys().append_value(encode_column(column));
+            values.values().append_option(value.as_deref());
+        }
+        values.append(true)?;
+        let long = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![value.cast_signed()])) };
+        let path: ArrayRef = Arc::new(StringArray::from(vec![self.path.as_str()]));
+        let values: ArrayRef = Arc::new(values.finish());
+        // content decides the path, so the file has no time of its own: 0, and the same commit for the same rows
+        let mut columns =
+            vec![("path", path), ("partitionValues", values), ("size", long(self.bytes)), ("modificationTime", long(0))];
+        if let Some(stats) = &self.stats {
+            columns.push(("stats", stats.to_arrow(self.rows)?));
+        }
+        Ok(Box::new(ArrowEngineData::new(RecordBatch::try_from_iter(columns)?)))
+    }
+}
+
+/// Rows of a row group, at most. With 128 Ki rows a group of ten columns is some 10 MB.
+const GROUP_ROWS: usize = 128 * 1024;
+/// Bytes of a row group in memory after which it is closed, so that long texts stay bounded too.
+const GROUP_BYTES: usize = 32 << 20;
+/// Compressed bytes after which a file is closed and the next begun.
+const FILE_BYTES: usize = 64 << 20;
+
+/// Writes the frames of one partition into as many files as it takes. Nothing of it is part of the dataset before a commit says so.
+///
+/// The same sequence of frames gives the same bytes and the same paths.
+pub struct Writer<'a> {
+    lake: &'a Lake,
+    dataset: &'a DatasetName,
+    partition: Partition,
+    /// Encoded names, without the partition columns.
+    schema: Schema,
+    open: Option<OpenFile>,
+    done: Vec<DataFile>,
+    pending: Vec<DataFrame>,
+    pending_rows: usize,
+    pending_bytes: usize,
+}
+
+struct OpenFile {
+    writer: BatchedWriter<Sink>,
+    sink: Sink,
+    stats: FileStats,
+    rows: u64,
+}
+
+/// Bytes of the file so far. The Parquet writer owns its sink, and we need the bytes back.
+#[derive(Clone, Default)]
+struct Sink(Arc<Mutex<Vec<u8>>>);
+
+impl Sink {
+    fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn take(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> Writer<'a> {
+    /// `schema`: all columns of the frames that will be written; those of `partition` are left out of the files, as Delta has it.
+    pub fn new(lake: &'a Lake, dataset: &'a DatasetName, schema: &Schema, partition: Partition) -> Writer<'a> {
+        let is_stored = |name: &str| !partition.values().iter().any(|(column, _)| column == name);
+        let schema = schema
+            .iter_fields()
+            .filter(|field| is_stored(field.name()))
+            .map(|mut field| {
+                field.set_name(encode_column(field.name()).into());
+                field
+            })
+            .collect();
+        Writer {
+            lake,
+            dataset,
+            partition,
+            schema,
+            open: None,
+            done: Vec::new(),
+            pending: Vec::new(),
+            pending_rows: 0,
+            pending_bytes: 0,
+        }
+    }
+
+    /// Takes rows, which must have all columns of the schema.
+    pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
+        let mut offset = 0;
+        while offset < frame.height() {
+            let taken = (GROUP_ROWS - self.pending_rows).min(frame.height() - offset);
+            let slice = frame.slice(offset.cast_signed() as i64, taken);
+            offset += taken;
+            self.pending_rows += taken;
+            self.pending_bytes += slice.estimated_size();
+            self.pending.push(slice);
+            if self.pending_rows >= GROUP_ROWS || self.pending_bytes >= GROUP_BYTES {
+                self.close_group()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The files, all on the store. Without any row there is one file of none if `even_empty`.
+    pub fn finish(mut self, even_empty: bool) -> Result<Vec<DataFile>, LakeError> {
+        self.close_group()?;
+        if even_empty && self.open.is_none() && self.done.is_empty() {
+            self.open = Some(self.begin()?);
+        }
+        self.close_file()?;
+        Ok(self.done)
+    }
+
+    fn failed(&self, error: PolarsError) -> LakeError {
+        LakeError::polars(format!("a data file of dataset {} cannot be written", self.dataset), error)
+    }
+
+    fn begin(&self) -> Result<OpenFile, LakeError> {
+        let sink = Sink::default();
+        let level = ZstdLevel::try_new(1).map_err(|error| self.failed(error))?;
+        let writer = ParquetWriter::new(sink.clone())
+            .with_compression(ParquetCompression::Zstd(Some(level)))
+            .with_statistics(StatisticsOptions::default())
+            .batched(&self.schema)
+            .map_err(|error| self.failed(error))?;
+        Ok(OpenFile { writer, sink, stats: FileStats::new(&self.schema), rows: 0 })
+    }
+
+    fn close_group(&mut self) -> Result<(), LakeError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = self.schema.iter_names().cloned().collect();
+        let mut group: Option<DataFrame> = None;
+        for frame in self.pending.drain(..) {
+            // names were encoded one by one and in order, so position is identity
+            let columns = names.iter().map(|name| {
+                let column = frame.column(&decode_column(name))?;
+                Ok(column.clone().with_name(name.clone()))
+            });
+            let columns = columns.collect::<Result<Vec<_>, PolarsError>>();
+            let part = columns
+                .and_then(|columns| DataFrame::new(frame.height(), columns))
+                .map_err(|error| LakeError::polars(format!("a frame does not fit dataset {}", self.dataset), error))?;
+            match &mut group {
+                None => group = Some(part),
+                Some(group) => {
+                    group
+                        .vstack_mut(&part)
+                        .map_err(|error| LakeError::polars(format!("a frame does not fit dataset {}", self.dataset), error))?;
+                }
+            }
+        }
+        (self.pending_rows, self.pending_bytes) = (0, 0);
+        let Some(mut group) = group else { return Ok(()) };
+        // one chunk is one row group
+        group.rechunk_mut_par();
+        let mut file = match self.open.take() {
+            Some(file) => file,
+            None => self.begin()?,
+        };
+        file.stats.add(&group).map_err(|error| self.failed(error))?;
+        file.writer.write_batch(&group).map_err(|error| self.failed(error))?;
+        file.rows += group.height() as u64;
+        let full = file.sink.len() >= FILE_BYTES;
+        self.open = Some(file);
+        if full { self.close_file() } else { Ok(()) }
+    }
+
+    fn close_file(&mut self) -> Result<(), LakeError> {
+        let Some(file) = self.open.take() else { return Ok(()) };
+        file.writer.finish().map_err(|error| self.failed(error))?;
+        let content = file.sink.take();
+        let path = data_path(&self.partition, &content);
+        let key = Key::Data(self.dataset, &path).path();
+        let bytes = content.len() as u64;
+        self.lake.store().put(&key, content).map_err(|source| LakeError::store(key.to_string(), source))?;
+        self.done.push(DataFile {
+            path,
+            partition: self.partition.clone(),
+            rows: file.rows,
+            bytes,
+            stats: Some(Arc::new(file.stats)),
+        });
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! Statistics of a data file, as the Delta log keeps them: rows, nulls, least and greatest values.
+
+use std::sync::Arc;
+
+use delta_kernel::KernelResult;
+use delta_kernel::arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
+    StringArray, StructArray, TimestampMicrosecondArray,
+};
+use delta_kernel::arrow::datatypes::{Field, Fields};
+use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
+
+/// Columns whose least and greatest texts tell nothing: whole records.
+const TEXTS: [&str; 2] = ["_text", "_fault"];
+/// Characters of a text kept as its least value, which may be a prefix; a greatest value may not, and is left out.
+const PREFIX: usize = 32;
+
+#[derive(Debug)]
+pub(crate) struct FileStats(Vec<ColumnStats>);
+
+#[derive(Debug)]
+struct ColumnStats {
+    name: String,
+    ty: DataType,
+    ordered: bool,
+    nulls: u64,
+    range: Option<(AnyValue<'static>, AnyValue<'static>)>,
+}
+
+impl FileStats {
+    pub(crate) fn new(schema: &Schema) -> FileStats {
+        let column = |field: polars::prelude::Field| ColumnStats {
+            ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary) && !TEXTS.contains(&field.name().as_str()),
+            name: field.name().to_string(),
+            ty: field.dtype().clone(),
+            nulls: 0,
+            range: None,
+        };
+        FileStats(schema.iter_fields().map(column).collect())
+    }
+
+    /// Takes in one row group, which has the columns of the schema.
+    pub(crate) fn add(&mut self, group: &DataFrame) -> PolarsResult<()> {
+        for stats in &mut self.0 {
+            let column = group.column(&stats.name)?;
+            stats.nulls += column.null_count() as u64;
+            if !stats.ordered || column.null_count() == column.len() {
+                continue;
+            }
+            let (low, high) = (column.min_reduce()?.into_value(), column.max_reduce()?.into_value());
+            if low.is_nan() || high.is_nan() || low.is_null() || high.is_null() {
+                stats.ordered = false;
+                continue;
+            }
+            stats.range = Some(match stats.range.take() {
+                None => (low, high),
+                Some((min, max)) => (if low < min { low } else { min }, if high > max { high } else { max }),
+            });
+        }
+        Ok(())
+    }
+
+    /// A struct of `numRecords`, `nullCount`, `minValues`, `maxValues`, `tightBounds`, with one row.
+    pub(crate) fn to_arrow(&self, rows: u64) -> KernelResult<ArrayRef> {
+        let long = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![value.cast_signed()])) };
+        let nulls = self.0.iter().map(|column| (column.name.as_str(), long(column.nulls)));
+        let bounds = |is_max: bool| {
+            let known = self.0.iter().filter(|column| column.ordered);
+            let bounds = known.filter_map(move |column| {
+                let (min, max) = column.range.as_ref()?;
+                let bound = scalar(if is_max { max } else { min }, &column.ty, is_max)?;
+                Some((column.name.as_str(), bound))
+            });
+            bounds.collect::<Vec<_>>()
+        };
+        let mut fields = vec![("numRecords", long(rows))];
+        fields.extend(record(nulls.collect()).map(|nulls| ("nullCount", nulls)));
+        fields.extend(record(bounds(false)).map(|values| ("minValues", values)));
+        fields.extend(record(bounds(true)).map(|values| ("maxValues", values)));
+        let tight: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
+        fields.push(("tightBounds", tight));
+        record(fields).ok_or_else(|| delta_kernel::KernelError::generic("statistics without fields"))
+    }
+}
+
+fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
+    if columns.is_empty() {
+        return None;
+    }
+    let fields: Fields = columns.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), true)).collect();
+    let values = columns.into_iter().map(|(_, values)| values).collect();
+    Some(Arc::new(StructArray::new(fields, values, None)))
+}
+
+/// One value as an array of one; `None` where it cannot serve as a bound.
+fn scalar(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<ArrayRef> {
+    Some(match (value, ty) {
+        (AnyValue::Int8(v), _) => Arc::new(Int8Array::from(vec![*v])),
+        (AnyValue::Int16(v), _) => Arc::new(Int16Array::from(vec![*v])),
+        (AnyValue::Int32(v), _) => Arc::new(Int32Array::from(vec![*v])),
+        (AnyValue::Int64(v), _) => Arc::new(Int64Array::from(vec![*v])),
+        (AnyValue::Float32(v), _) if v.is_finite() => Arc::new(Float32Array::from(vec![*v])),
+        (AnyValue::Float64(v), _) if v.is_finite() => Arc::new(Float64Array::from(vec![*v])),
+        (AnyValue::Date(v), _) => Arc::new(Date32Array::from(vec![*v])),
+        (AnyValue::Datetime(v, ..) | AnyValue::DatetimeOwned(v, ..), _) => {
+            Arc::new(TimestampMicrosecondArray::from(vec![*v]).with_timezone("UTC"))
+        }
+        (AnyValue::Decimal(v, ..), DataType::Decimal(precision, scale)) => {
+            let (precision, scale) = (u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?);
+            Arc::new(Decimal128Array::from(vec![*v]).with_precision_and_scale(precision, scale).ok()?)
+        }
+        (AnyValue::String(_) | AnyValue::StringOwned(_), _) => {
+            let text = value.get_str()?;
+            match text.char_indices().nth(PREFIX) {
+                None => Arc::new(StringArray::from(vec![text])),
+                Some(_) if is_max => return None,
+                Some((end, _)) => Arc::new(StringArray::from(vec![&text[..end]])),
+            }
+        }
+        _ => return None,
+    })
+}

@@ -1,0 +1,98 @@
+//! What can go wrong in the lake, by what the reader can do about it.
+
+use tidemark_pipeline::DatasetName;
+
+/// Display says what failed and where; the cause is in `source` only.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LakeError {
+    #[error("{place} is not a lake: it has files but no {marker}; point --lake at an empty folder or an existing lake")]
+    NotALake { place: String, marker: &'static str },
+
+    #[error("{place} was made by a newer tidemark (lake format {found}, this one knows {known}); update tidemark")]
+    Newer { place: String, found: u64, known: u64 },
+
+    #[error("dataset {0} does not exist in the lake")]
+    NoSuchDataset(DatasetName),
+
+    #[error("dataset {dataset} has no version {version}; the latest is {latest}")]
+    NoSuchVersion { dataset: DatasetName, version: i64, latest: i64 },
+
+    /// The Delta log or a data file cannot be understood.
+    #[error("{what} is damaged; restore it from a copy, or move the dataset's folder away and run with --full")]
+    Corrupt { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+
+    /// The store said no: permission, read-only disk, missing folder or bucket.
+    #[error("the store refuses {what}; check that the place exists and may be written")]
+    Denied { what: String, source: object_store::Error },
+
+    /// The disk is full. Nothing was committed.
+    #[error("no space left for {what}; nothing was committed: free some and run again")]
+    Full { what: String, source: object_store::Error },
+
+    /// Anything of the store that another attempt may heal.
+    #[error("the store failed at {what}; run again")]
+    Store { what: String, source: object_store::Error },
+
+    /// The store takes no notice of "only if absent", so commits could overwrite each other.
+    #[error("{place} ignores conditional writes (If-None-Match); commits would be lost, so it cannot hold a lake")]
+    Unconditional { place: String },
+
+    /// A type that a Delta table cannot hold.
+    #[error("dataset {dataset}, column {column}: a table cannot hold the type {found}")]
+    Type { dataset: DatasetName, column: String, found: String },
+
+    #[error("dataset {dataset}: {what}")]
+    Refused { dataset: DatasetName, what: String },
+
+    /// A fault of ours or of a library's, not of the user's.
+    #[error("{what}")]
+    Bug { what: String, source: Box<dyn std::error::Error + Send + Sync> },
+}
+
+impl LakeError {
+    /// Sorts an error of the store by what can be done about it.
+    pub(crate) fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
+        let what = what.into();
+        let os = std::iter::successors(Some(&source as &dyn std::error::Error), |e| e.source())
+            .find_map(|e| e.downcast_ref::<std::io::Error>())
+            .map(std::io::Error::kind);
+        use std::io::ErrorKind as Os;
+        match os {
+            Some(Os::StorageFull | Os::QuotaExceeded) => return LakeError::Full { what, source },
+            Some(Os::PermissionDenied | Os::ReadOnlyFilesystem | Os::NotADirectory | Os::IsADirectory) => {
+                return LakeError::Denied { what, source };
+            }
+            _ => {}
+        }
+        match source {
+            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+                LakeError::Denied { what, source }
+            }
+            source => LakeError::Store { what, source },
+        }
+    }
+
+    /// Sorts an error of the Delta kernel: below it lies either the store, or a log that cannot be read.
+    pub(crate) fn kernel(what: impl Into<String>, source: delta_kernel::KernelError) -> LakeError {
+        use delta_kernel::KernelError as K;
+        let what = what.into();
+        match source {
+            K::Backtraced { source, .. } => LakeError::kernel(what, *source),
+            K::ObjectStore(source) => LakeError::store(what, source),
+            K::IOError(source) => LakeError::store(
+                what,
+                object_store::Error::Generic { store: "lake", source: Box::new(source) },
+            ),
+            K::FileNotFound(path) => LakeError::Corrupt {
+                what,
+                source: Box::new(delta_kernel::KernelError::FileNotFound(path)),
+            },
+            source => LakeError::Corrupt { what, source: Box::new(source) },
+        }
+    }
+
+    pub(crate) fn polars(what: impl Into<String>, source: polars::error::PolarsError) -> LakeError {
+        LakeError::Bug { what: what.into(), source: Box::new(source) }
+    }
+}

@@ -1,0 +1,122 @@
+//! Every key the lake can hold. A key that is not made here does not exist.
+
+use std::fmt::Write as _;
+
+use object_store::path::Path;
+use tidemark_pipeline::DatasetName;
+
+use crate::datafile::Partition;
+
+/// Where something lies in the lake, relative to its root.
+///
+/// Names are parsed newtypes and everything else that reaches a key is encoded here, so no key can leave the lake: it has no
+/// `..`, no empty, absolute or over-long part, and only the bytes `A-Z a-z 0-9 . _ = - ~`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Key<'a> {
+    /// `tidemark.json`: says that this is a lake, and of which format.
+    Marker,
+    /// Written twice at the creation of a lake, to see that the store keeps the condition "only if absent".
+    Probe,
+    /// `datasets`, all of them.
+    Datasets,
+    /// `datasets/sales`: a Delta table.
+    Table(&'a DatasetName),
+    /// `datasets/sales/_delta_log/00000000000000000007.json`
+    Commit(&'a DatasetName, i64),
+    /// `datasets/sales/sold_on=2011-12-08/part-<hash>.parquet`, as the Delta log names it under the table.
+    Data(&'a DatasetName, &'a str),
+    /// `runs`, all of them.
+    Runs,
+    /// `runs/2011-12-09`
+    RunDay(jiff::civil::Date),
+    /// `runs/2011-12-09/<run_id>.json`
+    Run(jiff::civil::Date, &'a str),
+}
+
+pub(crate) const MARKER: &str = "tidemark.json";
+
+impl Key<'_> {
+    /// The key as the object store wants it.
+    pub fn path(&self) -> Path {
+        match self {
+            Key::Marker => Path::from(MARKER),
+            Key::Probe => Path::from("tidemark.probe"),
+            Key::Datasets => Path::from("datasets"),
+            Key::Table(dataset) => Path::from(format!("datasets/{dataset}")),
+            Key::Commit(dataset, version) => Path::from(format!("datasets/{dataset}/_delta_log/{version:020}.json")),
+            Key::Data(dataset, file) => {
+                let parts = file.split('/').filter(|part| !part.is_empty()).map(plain);
+                Path::from_iter(["datasets".to_owned(), dataset.to_string()].into_iter().chain(parts))
+            }
+            Key::Runs => Path::from("runs"),
+            Key::RunDay(day) => Path::from(format!("runs/{day}")),
+            Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", plain(run_id))),
+        }
+    }
+}
+
+/// Longest part of a key in bytes; file systems end at 255.
+const MAX_PART: usize = 120;
+
+/// One part of a key: the text itself if it is harmless, else `~` and its hash.
+fn plain(text: &str) -> String {
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'=' | b'-' | b'~');
+    if !text.is_empty() && text.len() <= MAX_PART && !text.starts_with('.') && text.bytes().all(harmless) {
+        text.to_owned()
+    } else {
+        format!("~{}", short_hash(text.as_bytes()))
+    }
+}
+
+/// The path of a data file under its table. The value of a partition is in the log; the folder is for people.
+pub(crate) fn data_path(partition: &Partition, content: &[u8]) -> String {
+    let mut path = String::new();
+    // more than one partition column is only had by raw datasets, whose objects' names are not worth a folder each
+    if let [(column, value)] = partition.values() {
+        let value = value.as_deref().unwrap_or("__HIVE_DEFAULT_PARTITION__");
+        let _ = write!(path, "{}/", plain(&format!("{column}={value}")));
+    }
+    let _ = write!(path, "part-{}.parquet", short_hash(content));
+    path
+}
+
+/// 128 bits of BLAKE3 as 32 hexadecimal digits.
+fn short_hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex()[..32].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_partition_can_leave_the_lake() {
+        let long = "x".repeat(1025);
+        for evil in ["..", ".", "", "/etc/passwd", "../../x", "%2e%2e", "a\0b", "a/b", "ä", "C:\\x", &long, " "] {
+            let partition = Partition::new([("country", Some(evil))]);
+            let path = data_path(&partition, b"content");
+            let key = Key::Data(&"sales".parse().unwrap(), &path).path();
+            let parts: Vec<_> = key.parts().map(|p| p.as_ref().to_owned()).collect();
+            assert_eq!(parts.len(), 4, "{evil:?} gives {key}");
+            assert_eq!(parts[..2], ["datasets", "sales"], "{evil:?} gives {key}");
+            assert!(parts.iter().all(|p| p.len() <= 255 && p != ".." && !p.contains('%')), "{evil:?} gives {key}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_the_log_cannot_leave_the_table() {
+        let dataset: DatasetName = "sales".parse().unwrap();
+        for evil in ["../other/part-1.parquet", "/part.parquet", "a/../../b", "..//..//c"] {
+            let key = Key::Data(&dataset, evil).path().to_string();
+            assert!(key.starts_with("datasets/sales/") && !key.contains(".."), "{evil} gives {key}");
+        }
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_path() {
+        let day = Partition::new([("sold_on", Some("2011-12-08"))]);
+        assert_eq!(data_path(&day, b"rows"), data_path(&day, b"rows"));
+        assert_ne!(data_path(&day, b"rows"), data_path(&day, b"other"));
+        assert!(data_path(&day, b"rows").starts_with("sold_on=2011-12-08/part-"));
+    }
+}

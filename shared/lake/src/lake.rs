@@ -1,0 +1,135 @@
+//! One lake: a store, the Delta engine over it, and the marker that says it is a lake.
+
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use delta_kernel::Engine;
+use delta_kernel_default_engine::DefaultEngineBuilder;
+use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
+use serde::{Deserialize, Serialize};
+use tidemark_pipeline::DatasetName;
+use tokio::runtime::Handle;
+
+use crate::error::LakeError;
+use crate::key::{Key, MARKER};
+use crate::store::Store;
+use crate::table::Table;
+
+/// The format this code writes. A lake with a higher number is refused, never guessed at.
+const FORMAT: u64 = 1;
+
+#[derive(Serialize, Deserialize)]
+struct Marker {
+    lake_format: u64,
+}
+
+/// Everything Tidemark remembers. Cheap to clone.
+#[derive(Clone)]
+pub struct Lake {
+    store: Store,
+    engine: Arc<dyn Engine>,
+}
+
+impl Lake {
+    /// Opens the lake in a folder of this machine, which is made if `create`.
+    ///
+    /// # Errors
+    /// [`LakeError::NotALake`] for a folder that holds something else, [`LakeError::Newer`], [`LakeError::Denied`].
+    pub fn open_folder(folder: &FilePath, create: bool, handle: Handle) -> Result<Lake, LakeError> {
+        let place = folder.display().to_string();
+        let io = |source| LakeError::store(
+            format!("lake {place}"),
+            object_store::Error::Generic { store: "file", source: Box::new(source) },
+        );
+        if create {
+            std::fs::create_dir_all(folder).map_err(io)?;
+        } else if !std::fs::metadata(folder).map_err(io)?.is_dir() {
+            return Err(LakeError::NotALake { place, marker: MARKER });
+        }
+        let store = Store::folder(folder, handle).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
+        Lake::open(store, create)
+    }
+
+    /// Opens the lake in a store. An empty store becomes a lake if `create`, once it has shown that it keeps conditions.
+    pub fn open(store: Store, create: bool) -> Result<Lake, LakeError> {
+        let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
+        let engine = DefaultEngineBuilder::new(store.object_store()).with_task_executor(executor).build();
+        let lake = Lake { store, engine: Arc::new(engine) };
+        let place = lake.store.place().to_owned();
+        let marker = Key::Marker.path();
+        match lake.store.get(&marker) {
+            Ok(bytes) => {
+                let found: Marker = serde_json::from_slice(&bytes)
+                    .map_err(|source| LakeError::Corrupt { what: format!("{place}/{marker}"), source: Box::new(source) })?;
+                if found.lake_format > FORMAT {
+                    return Err(LakeError::Newer { place, found: found.lake_format, known: FORMAT });
+                }
+            }
+            Err(object_store::Error::NotFound { .. }) => {
+                let others = lake.store.list(None).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
+                let ours = [marker.clone(), Key::Probe.path()];
+                if !create || others.iter().any(|object| !ours.contains(&object.location)) {
+                    return Err(LakeError::NotALake { place, marker: MARKER });
+                }
+                lake.found()?;
+            }
+            Err(source) => return Err(LakeError::store(format!("{place}/{marker}"), source)),
+        }
+        Ok(lake)
+    }
+
+    /// Makes an empty store a lake. Two that do so at once write the same bytes.
+    fn found(&self) -> Result<(), LakeError> {
+        let failed = |source| LakeError::store(format!("lake {}", self.store.place()), source);
+        let probe = Key::Probe.path();
+        self.store.create(&probe, "written once").map_err(failed)?;
+        if self.store.create(&probe, "written twice").map_err(failed)? {
+            return Err(LakeError::Unconditional { place: self.store.place().to_owned() });
+        }
+        let marker = serde_json::to_vec(&Marker { lake_format: FORMAT })
+            .map_err(|source| LakeError::Bug { what: "the marker cannot be written".into(), source: Box::new(source) })?;
+        self.store.put(&Key::Marker.path(), marker).map_err(failed)?;
+        match self.store.delete(&probe) {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(failed(source)),
+        }
+    }
+
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) fn engine(&self) -> &dyn Engine {
+        self.engine.as_ref()
+    }
+
+    /// The URL under which the Delta kernel knows a table. Its scheme is ours, so that the kernel takes nothing for a path
+    /// of this machine; the store's root is the lake's.
+    pub(crate) fn url(&self, dataset: &DatasetName) -> String {
+        format!("lake:///{}/", Key::Table(dataset).path())
+    }
+
+    /// The dataset as it stands now; `None` if it has never been written.
+    pub fn table(&self, dataset: &DatasetName) -> Result<Option<Table>, LakeError> {
+        Table::load(self, dataset, None)
+    }
+
+    /// The dataset as it stands, for readers who were promised it.
+    pub fn existing(&self, dataset: &DatasetName) -> Result<Table, LakeError> {
+        self.table(dataset)?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
+    }
+
+    /// The dataset as it stood at a version.
+    pub fn table_at(&self, dataset: &DatasetName, version: i64) -> Result<Table, LakeError> {
+        Table::load(self, dataset, Some(version))?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
+    }
+
+    /// Every dataset that has been written, sorted by name.
+    pub fn datasets(&self) -> Result<Vec<DatasetName>, LakeError> {
+        let folders = self
+            .store
+            .folders(&Key::Datasets.path())
+            .map_err(|source| LakeError::store("datasets of the lake", source))?;
+        Ok(folders.iter().filter_map(|path| path.filename()?.parse().ok()).collect())
+    }
+}

@@ -1,0 +1,31 @@
+//! Run records: one small JSON object per run, written once, at its end.
+
+use jiff::civil::Date;
+
+use crate::error::LakeError;
+use crate::key::Key;
+use crate::lake::Lake;
+
+impl Lake {
+    /// Writes a run record. It is written once: a record that is there is left as it is.
+    pub fn put_run(&self, day: Date, run_id: &str, record: Vec<u8>) -> Result<(), LakeError> {
+        let key = Key::Run(day, run_id).path();
+        self.store().create(&key, record).map(drop).map_err(|source| LakeError::store(key.to_string(), source))
+    }
+
+    /// The newest run records, newest first, at most `limit`; run ids sort by time.
+    pub fn runs(&self, limit: usize) -> Result<Vec<bytes::Bytes>, LakeError> {
+        let failed = |source| LakeError::store("run records", source);
+        let mut found = Vec::new();
+        let mut days = self.store().folders(&Key::Runs.path()).map_err(failed)?;
+        while found.len() < limit
+            && let Some(day) = days.pop()
+        {
+            let records = self.store().list(Some(&day)).map_err(failed)?;
+            for record in records.iter().rev().take(limit - found.len()) {
+                found.push(self.store().get(&record.location).map_err(failed)?);
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,141 @@
+//! Schemas: polars to Delta and back, and how a source's column names fit into a table.
+
+use delta_kernel::schema::{DataType as Delta, DecimalType, PrimitiveType, StructField, StructType};
+use polars::prelude::{DataType, Field, Schema, SchemaExt as _, TimeUnit, TimeZone};
+use tidemark_pipeline::DatasetName;
+
+use crate::error::LakeError;
+
+/// Bytes that a Delta table without column mapping cannot have in a column's name, and `%`, by which they are encoded.
+const ENCODED: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=', '%'];
+
+/// `Unit Price` → `Unit%20Price`: reversible, so that a raw dataset keeps the names of its source.
+pub fn encode_column(name: &str) -> String {
+    let mut encoded = String::with_capacity(name.len());
+    for c in name.chars() {
+        if ENCODED.contains(&c) {
+            encoded.push_str(&format!("%{:02X}", u32::from(c)));
+        } else {
+            encoded.push(c);
+        }
+    }
+    encoded
+}
+
+/// The inverse of [`encode_column`].
+pub fn decode_column(name: &str) -> String {
+    let mut decoded = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(at) = rest.find('%') {
+        decoded.push_str(&rest[..at]);
+        let code = rest.get(at + 1..at + 3).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match code {
+            Some(code) if ENCODED.contains(&char::from(code)) => {
+                decoded.push(char::from(code));
+                rest = &rest[at + 3..];
+            }
+            _ => {
+                decoded.push('%');
+                rest = &rest[at + 1..];
+            }
+        }
+    }
+    decoded.push_str(rest);
+    decoded
+}
+
+/// The Delta schema of a frame. Every column is nullable: what may be null is the contract's concern.
+pub(crate) fn to_delta(dataset: &DatasetName, schema: &Schema) -> Result<StructType, LakeError> {
+    let fields: Result<Vec<_>, _> = schema
+        .iter_fields()
+        .map(|field| {
+            let ty = delta_type(field.dtype()).ok_or_else(|| LakeError::Type {
+                dataset: dataset.clone(),
+                column: field.name().to_string(),
+                found: format!("{:?}", field.dtype()),
+            })?;
+            Ok(StructField::nullable(encode_column(field.name()), ty))
+        })
+        .collect();
+    StructType::try_new(fields?)
+        .map_err(|source| LakeError::Refused { dataset: dataset.clone(), what: source.to_string() })
+}
+
+pub(crate) fn delta_field(dataset: &DatasetName, field: &Field) -> Result<StructField, LakeError> {
+    let ty = delta_type(field.dtype()).ok_or_else(|| LakeError::Type {
+        dataset: dataset.clone(),
+        column: field.name().to_string(),
+        found: format!("{:?}", field.dtype()),
+    })?;
+    Ok(StructField::nullable(encode_column(field.name()), ty))
+}
+
+fn delta_type(ty: &DataType) -> Option<Delta> {
+    Some(match ty {
+        DataType::String => Delta::STRING,
+        DataType::Boolean => Delta::BOOLEAN,
+        DataType::Int8 => Delta::BYTE,
+        DataType::Int16 => Delta::SHORT,
+        DataType::Int32 => Delta::INTEGER,
+        DataType::Int64 => Delta::LONG,
+        DataType::Float32 => Delta::FLOAT,
+        DataType::Float64 => Delta::DOUBLE,
+        DataType::Binary => Delta::BINARY,
+        DataType::Date => Delta::DATE,
+        DataType::Datetime(TimeUnit::Microseconds, Some(_)) => Delta::TIMESTAMP,
+        DataType::Decimal(precision, scale) => {
+            let (precision, scale) = (u8::try_from(*precision).ok()?, u8::try_from(*scale).ok()?);
+            Delta::Primitive(PrimitiveType::Decimal(DecimalType::try_new(precision, scale).ok()?))
+        }
+        _ => return None,
+    })
+}
+
+/// The schema a table's frames have, all columns, partition columns included.
+pub(crate) fn from_delta(dataset: &DatasetName, schema: &StructType) -> Result<Schema, LakeError> {
+    schema
+        .fields()
+        .map(|field| {
+            let name = decode_column(field.name());
+            let ty = polars_type(field.data_type()).ok_or_else(|| LakeError::Type {
+                dataset: dataset.clone(),
+                column: name.clone(),
+                found: field.data_type().to_string(),
+            })?;
+            Ok(Field::new(name.into(), ty))
+        })
+        .collect()
+}
+
+fn polars_type(ty: &Delta) -> Option<DataType> {
+    let Delta::Primitive(ty) = ty else { return None };
+    Some(match ty {
+        PrimitiveType::String => DataType::String,
+        PrimitiveType::Boolean => DataType::Boolean,
+        PrimitiveType::Byte => DataType::Int8,
+        PrimitiveType::Short => DataType::Int16,
+        PrimitiveType::Integer => DataType::Int32,
+        PrimitiveType::Long => DataType::Int64,
+        PrimitiveType::Float => DataType::Float32,
+        PrimitiveType::Double => DataType::Float64,
+        PrimitiveType::Binary => DataType::Binary,
+        PrimitiveType::Date => DataType::Date,
+        PrimitiveType::Timestamp => DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
+        PrimitiveType::Decimal(d) => DataType::Decimal(usize::from(d.precision()), usize::from(d.scale())),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_sources_survive() {
+        for name in ["Unit Price", "a,b;c", "{x}", "100%", "%20", "a=b", "plain", "50%25", "é è", "tab\there", "%2"] {
+            assert_eq!(decode_column(&encode_column(name)), name);
+            assert!(!encode_column(name).contains([' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=']));
+        }
+        assert_eq!(encode_column("Unit Price"), "Unit%20Price");
+    }
+}

@@ -1,0 +1,247 @@
+//! An object store with blocking calls, sorted listings and a count of its requests.
+
+use std::fs::File;
+use std::io::Read;
+use std::ops::Range;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+};
+use polars_buffer::Buffer;
+use tokio::runtime::Handle;
+
+type Result<T, E = object_store::Error> = std::result::Result<T, E>;
+
+/// Requests made, by the kinds that have a price.
+#[derive(Debug, Default)]
+pub struct Requests {
+    pub get: AtomicU64,
+    /// PUT and COPY.
+    pub put: AtomicU64,
+    pub list: AtomicU64,
+    pub delete: AtomicU64,
+}
+
+/// A place that holds objects: the lake, the folder of a source, the folder of a report.
+#[derive(Debug, Clone)]
+pub struct Store {
+    inner: Arc<Counted>,
+    handle: Handle,
+    /// As the user names it, for messages.
+    place: Arc<str>,
+}
+
+/// What was opened for reading: a file of this machine can be mapped, anything else is a stream.
+pub enum Opened {
+    File(File),
+    Stream(Box<dyn Read + Send>),
+}
+
+impl Store {
+    /// `place` is the name shown to the user. Calls block on `handle`, so they must not be made from async code.
+    pub fn new(inner: Arc<dyn ObjectStore>, place: &str, handle: Handle) -> Store {
+        Store { inner: Arc::new(Counted { inner, requests: Requests::default() }), handle, place: place.into() }
+    }
+
+    /// A folder of this machine, which must exist.
+    pub fn folder(folder: &FilePath, handle: Handle) -> Result<Store> {
+        let inner = LocalFileSystem::new_with_prefix(folder)?;
+        Ok(Store::new(Arc::new(inner), &folder.display().to_string(), handle))
+    }
+
+    pub fn place(&self) -> &str {
+        &self.place
+    }
+
+    pub fn requests(&self) -> &Requests {
+        &self.inner.requests
+    }
+
+    pub(crate) fn object_store(&self) -> Arc<dyn ObjectStore> {
+        self.inner.clone()
+    }
+
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    pub fn get(&self, path: &Path) -> Result<Bytes> {
+        self.handle.block_on(async { self.inner.get(path).await?.bytes().await })
+    }
+
+    /// The whole object as one buffer: mapped where it is a file of this machine, read into memory elsewhere.
+    pub fn map(&self, path: &Path) -> Result<Buffer<u8>> {
+        self.handle.block_on(async {
+            let got = self.inner.get(path).await?;
+            match got.payload {
+                GetResultPayload::File(file, _) => {
+                    // SAFETY: data files are never changed after they have been written, only deleted as a whole
+                    let map = unsafe { memmap2::Mmap::map(&file) }.map_err(generic)?;
+                    Ok(Buffer::from_owner(map))
+                }
+                GetResultPayload::Stream(_) => Ok(Buffer::from_owner(got.bytes().await?)),
+            }
+        })
+    }
+
+    /// Opens an object to be read from front to back.
+    pub fn open(&self, path: &Path) -> Result<(ObjectMeta, Opened)> {
+        let got = self.handle.block_on(self.inner.get(path))?;
+        let meta = got.meta.clone();
+        Ok(match got.payload {
+            GetResultPayload::File(file, _) => (meta, Opened::File(file)),
+            GetResultPayload::Stream(stream) => {
+                let stream = StreamReader { stream, handle: self.handle.clone(), chunk: Bytes::new() };
+                (meta, Opened::Stream(Box::new(stream)))
+            }
+        })
+    }
+
+    pub fn head(&self, path: &Path) -> Result<ObjectMeta> {
+        self.handle.block_on(self.inner.head(path))
+    }
+
+    /// Writes the object, whole or not at all, over whatever was there.
+    pub fn put(&self, path: &Path, content: impl Into<Bytes>) -> Result<()> {
+        let content = PutPayload::from(content.into());
+        self.handle.block_on(self.inner.put(path, content)).map(drop)
+    }
+
+    /// Writes the object only if there is none; `false` if there is one.
+    pub fn create(&self, path: &Path, content: impl Into<Bytes>) -> Result<bool> {
+        let content = PutPayload::from(content.into());
+        match self.handle.block_on(self.inner.put_opts(path, content, PutMode::Create.into())) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::AlreadyExists { .. } | object_store::Error::Precondition { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Everything below a prefix, sorted by name.
+    pub fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
+        let mut found: Vec<_> = self.handle.block_on(self.inner.list(prefix).try_collect())?;
+        found.sort_unstable_by(|a: &ObjectMeta, b| a.location.cmp(&b.location));
+        Ok(found)
+    }
+
+    /// The folders directly below a prefix, sorted.
+    pub fn folders(&self, prefix: &Path) -> Result<Vec<Path>> {
+        let mut found = self.handle.block_on(self.inner.list_with_delimiter(Some(prefix)))?.common_prefixes;
+        found.sort_unstable();
+        Ok(found)
+    }
+
+    pub fn delete(&self, path: &Path) -> Result<()> {
+        self.handle.block_on(self.inner.delete(path))
+    }
+}
+
+fn generic(source: std::io::Error) -> object_store::Error {
+    object_store::Error::Generic { store: "file", source: Box::new(source) }
+}
+
+struct StreamReader {
+    stream: BoxStream<'static, Result<Bytes>>,
+    handle: Handle,
+    chunk: Bytes,
+}
+
+impl Read for StreamReader {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.chunk.is_empty() {
+            match self.handle.block_on(self.stream.next()) {
+                Some(chunk) => self.chunk = chunk.map_err(std::io::Error::other)?,
+                None => return Ok(0),
+            }
+        }
+        let taken = self.chunk.split_to(buffer.len().min(self.chunk.len()));
+        buffer[..taken.len()].copy_from_slice(&taken);
+        Ok(taken.len())
+    }
+}
+
+/// Counts requests, and sorts listings: the Delta kernel needs them in order, which folders do not give.
+#[derive(Debug)]
+struct Counted {
+    inner: Arc<dyn ObjectStore>,
+    requests: Requests,
+}
+
+impl std::fmt::Display for Counted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Counted {
+    fn sorted(listing: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let sorted = async move {
+            let mut found: Vec<ObjectMeta> = listing.try_collect().await?;
+            found.sort_unstable_by(|a, b| a.location.cmp(&b.location));
+            Ok::<_, object_store::Error>(futures::stream::iter(found.into_iter().map(Ok)))
+        };
+        futures::stream::once(sorted).try_flatten().boxed()
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Counted {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        count(&self.requests.put);
+        self.inner.put_opts(location, payload, opts).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        count(&self.requests.put);
+        self.inner.put_multipart_opts(location, opts).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        count(&self.requests.get);
+        self.inner.get_opts(location, options).await
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        count(&self.requests.get);
+        self.inner.get_ranges(location, ranges).await
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        count(&self.requests.delete);
+        self.inner.delete_stream(locations)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        count(&self.requests.list);
+        Counted::sorted(self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        count(&self.requests.list);
+        Counted::sorted(self.inner.list_with_offset(prefix, offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        count(&self.requests.list);
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        count(&self.requests.put);
+        self.inner.copy_opts(from, to, options).await
+    }
+}

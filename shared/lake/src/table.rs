@@ -1,0 +1,229 @@
+//! One dataset at one version: its schema, its files, what it has consumed, and how it differs from another version.
+
+use std::collections::{BTreeMap, HashSet};
+
+use delta_kernel::arrow::array::{Array as _, AsArray as _};
+use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::engine_data::FilteredEngineData;
+use delta_kernel::scan::state::ScanFile;
+use delta_kernel::snapshot::SnapshotRef;
+use delta_kernel::{KernelError, Snapshot};
+use polars::prelude::Schema;
+use serde::{Deserialize, Serialize};
+use tidemark_pipeline::{ColumnName, DatasetName};
+
+use crate::datafile::{DataFile, Partition};
+use crate::error::LakeError;
+use crate::key::Key;
+use crate::lake::Lake;
+use crate::schema;
+
+/// What Tidemark keeps in the log beside rows: Delta domain metadata `tidemark`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    /// Event time up to which the dataset is complete.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<jiff::Timestamp>,
+    /// Of the definition that wrote it; another one means that it must be rebuilt.
+    #[serde(default)]
+    pub fingerprint: String,
+}
+
+pub(crate) const DOMAIN: &str = "tidemark";
+
+/// A dataset at one version.
+#[derive(Clone)]
+pub struct Table {
+    pub(crate) dataset: DatasetName,
+    pub(crate) snapshot: SnapshotRef,
+    schema: Schema,
+}
+
+/// Files that are in one version and not in another.
+#[derive(Debug, Default)]
+pub struct Diff {
+    pub added: Vec<DataFile>,
+    pub removed: Vec<DataFile>,
+}
+
+impl Diff {
+    /// Every partition that has a file added or removed, in order.
+    pub fn partitions(&self) -> Vec<Partition> {
+        let all: std::collections::BTreeSet<_> =
+            self.added.iter().chain(&self.removed).map(|file| file.partition.clone()).collect();
+        all.into_iter().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+}
+
+impl Table {
+    pub(crate) fn load(lake: &Lake, dataset: &DatasetName, version: Option<i64>) -> Result<Option<Table>, LakeError> {
+        let mut builder = Snapshot::builder_for(lake.url(dataset));
+        if let Some(version) = version {
+            builder = builder.at_version(u64::try_from(version).unwrap_or(u64::MAX));
+        }
+        match builder.build(lake.engine()) {
+            Ok(snapshot) => Table::new(dataset, snapshot).map(Some),
+            Err(error) => {
+                if is_absent(&error) {
+                    // the kernel says the same of a table that never was and of one whose log has lost its beginning
+                    let objects = lake
+                        .store()
+                        .list(Some(&Key::Table(dataset).path()))
+                        .map_err(|source| LakeError::store(format!("dataset {dataset}"), source))?;
+                    let is_log = |path: &object_store::path::Path| path.as_ref().contains("/_delta_log/");
+                    if !objects.iter().any(|object| is_log(&object.location)) {
+                        return Ok(None);
+                    }
+                    if let Some(wanted) = version
+                        && let Some(latest) = Table::load(lake, dataset, None)?
+                        && latest.version() < wanted
+                    {
+                        return Err(LakeError::NoSuchVersion {
+                            dataset: dataset.clone(),
+                            version: wanted,
+                            latest: latest.version(),
+                        });
+                    }
+                }
+                Err(LakeError::kernel(format!("the log of dataset {dataset}"), error))
+            }
+        }
+    }
+
+    pub(crate) fn new(dataset: &DatasetName, snapshot: SnapshotRef) -> Result<Table, LakeError> {
+        let schema = schema::from_delta(dataset, &snapshot.schema())?;
+        Ok(Table { dataset: dataset.clone(), snapshot, schema })
+    }
+
+    pub fn dataset(&self) -> &DatasetName {
+        &self.dataset
+    }
+
+    pub fn version(&self) -> i64 {
+        self.snapshot.version().cast_signed()
+    }
+
+    /// All columns, partition columns included, in the table's order.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The partition columns, in the table's order.
+    pub fn partition_by(&self) -> Vec<ColumnName> {
+        let columns = self.snapshot.table_configuration().logical_partition_columns();
+        columns.iter().filter_map(|column| schema::decode_column(column).parse().ok()).collect()
+    }
+
+    /// Up to which version of an input this dataset holds its consequences.
+    pub fn consumed(&self, lake: &Lake, input: &str) -> Result<Option<i64>, LakeError> {
+        self.snapshot
+            .get_app_id_version(input, lake.engine())
+            .map_err(|error| LakeError::kernel(format!("the log of dataset {}", self.dataset), error))
+    }
+
+    pub fn meta(&self, lake: &Lake) -> Result<Meta, LakeError> {
+        let what = || format!("the log of dataset {}", self.dataset);
+        let text = self
+            .snapshot
+            .get_domain_metadata(DOMAIN, lake.engine())
+            .map_err(|error| LakeError::kernel(what(), error))?;
+        match text {
+            None => Ok(Meta::default()),
+            Some(text) => serde_json::from_str(&text)
+                .map_err(|source| LakeError::Corrupt { what: what(), source: Box::new(source) }),
+        }
+    }
+
+    /// The live files, in the order of their partitions and then their paths.
+    pub fn files(&self, lake: &Lake) -> Result<Vec<DataFile>, LakeError> {
+        let failed = |error| LakeError::kernel(format!("the log of dataset {}", self.dataset), error);
+        let columns = self.partition_by();
+        let scan = self.snapshot.clone().scan_builder().build().map_err(failed)?;
+        let mut files = Vec::new();
+        for batch in scan.scan_metadata(lake.engine()).map_err(failed)? {
+            let batch = batch.map_err(failed)?;
+            let collect: fn(&mut Vec<ScanFile>, ScanFile) = |found, file| found.push(file);
+            for file in batch.visit_scan_files(Vec::new(), collect).map_err(failed)? {
+                if file.dv_info.has_vector() {
+                    return Err(LakeError::Refused {
+                        dataset: self.dataset.clone(),
+                        what: "it has deletion vectors, so another program wrote to it".into(),
+                    });
+                }
+                files.push(DataFile::from_scan(file, &columns));
+            }
+        }
+        files.sort_unstable_by(|a, b| (&a.partition, &a.path).cmp(&(&b.partition, &b.path)));
+        Ok(files)
+    }
+
+    /// What of this table's scan stands for the given paths, as the kernel wants it for a removal.
+    pub(crate) fn select(
+        &self,
+        lake: &Lake,
+        paths: &HashSet<&str>,
+    ) -> Result<Vec<FilteredEngineData>, KernelError> {
+        let scan = self.snapshot.clone().scan_builder().build()?;
+        let mut selected = Vec::new();
+        for batch in scan.scan_metadata(lake.engine())? {
+            let (data, mut live) = batch?.scan_files.into_parts();
+            let data = ArrowEngineData::try_from_engine_data(data)?;
+            let column = data.record_batch().column_by_name("path");
+            let Some(path) = column.and_then(|column| column.as_string_opt::<i32>()) else {
+                return Err(KernelError::generic("a scan without paths"));
+            };
+            live.resize(path.len(), true);
+            for (row, keep) in live.iter_mut().enumerate() {
+                *keep = *keep && paths.contains(path.value(row));
+            }
+            if live.contains(&true) {
+                selected.push(FilteredEngineData::try_new(data, live)?);
+            }
+        }
+        Ok(selected)
+    }
+
+    /// What has come and gone since an earlier version (everything has come since before version 0).
+    pub fn since(&self, lake: &Lake, earlier: Option<i64>) -> Result<Diff, LakeError> {
+        let now = self.files(lake)?;
+        let before = match earlier {
+            None => Vec::new(),
+            Some(version) if version == self.version() => return Ok(Diff::default()),
+            Some(version) => lake.table_at(&self.dataset, version)?.files(lake)?,
+        };
+        let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<HashSet<_>>();
+        let (now_paths, before_paths) = (paths(&now), paths(&before));
+        Ok(Diff {
+            added: now.into_iter().filter(|file| !before_paths.contains(&file.path)).collect(),
+            removed: before.into_iter().filter(|file| !now_paths.contains(&file.path)).collect(),
+        })
+    }
+
+    /// Live rows.
+    pub fn rows(&self, lake: &Lake) -> Result<u64, LakeError> {
+        Ok(self.files(lake)?.iter().map(|file| file.rows).sum())
+    }
+
+    /// Files by partition, in order.
+    pub fn partitions(&self, lake: &Lake) -> Result<BTreeMap<Partition, Vec<DataFile>>, LakeError> {
+        let mut partitions: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for file in self.files(lake)? {
+            partitions.entry(file.partition.clone()).or_default().push(file);
+        }
+        Ok(partitions)
+    }
+}
+
+fn is_absent(error: &KernelError) -> bool {
+    match error {
+        KernelError::Backtraced { source, .. } => is_absent(source),
+        KernelError::FileNotFound(_) | KernelError::EmptyLog | KernelError::MissingVersion(_) => true,
+        KernelError::ObjectStore(object_store::Error::NotFound { .. }) => true,
+        KernelError::Generic(text) | KernelError::InvalidTableLocation(text) => text.contains("No files in log segment"),
+        _ => false,
+    }
+}

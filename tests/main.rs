@@ -1,0 +1,3 @@
+//! Everything that needs more than one crate, or something real: one binary.
+
+mod lake;
