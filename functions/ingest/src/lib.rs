@@ -1,0 +1,169 @@
+//! Step `ingest`: what a source holds and the raw dataset does not. It keeps what the source said, as it said it, and judges
+//! nothing; a record that is no record is kept with its text and the reason.
+
+mod listing;
+mod reading;
+pub mod source;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use polars::prelude::{DataType, Field, Schema, SchemaExt as _};
+use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
+use tidemark_pipeline::{ColumnName, DatasetName, Files, Pipeline, Source};
+
+use crate::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
+use crate::reading::{Read, read};
+
+/// Step `ingest` of one pipeline.
+pub struct Ingest<'a> {
+    pipeline: &'a Pipeline,
+    files: &'a Files,
+    raw: DatasetName,
+    /// Of what decides how bytes become raw rows; another one means that everything must be read again.
+    fingerprint: String,
+}
+
+/// What is new in the source.
+pub struct Plan {
+    base: Option<Table>,
+    listing: Listing,
+    /// New or changed objects, with the files of their former version.
+    news: Vec<(Object, Vec<DataFile>)>,
+    /// Files of objects that are no more, taken away only when everything is made anew.
+    gone: Vec<DataFile>,
+    watermark: Option<Timestamp>,
+}
+
+impl<'a> Ingest<'a> {
+    /// `None` for a pipeline without a source.
+    pub fn new(pipeline: &'a Pipeline, raw: DatasetName, fingerprint: String) -> Option<Ingest<'a>> {
+        let Source::Files(files) = pipeline.source.as_ref()?;
+        Some(Ingest { pipeline, files, raw, fingerprint })
+    }
+
+    /// Up to when the raw dataset is complete once everything there is has been read: the last time the schedule has meant, or
+    /// the last midnight (UTC) where there is no schedule.
+    fn watermark(&self, trigger: &Trigger) -> Option<Timestamp> {
+        match &self.pipeline.schedule {
+            Some(schedule) => schedule.previous(trigger.scheduled_time),
+            None => trigger.scheduled_time.to_zoned(TimeZone::UTC).start_of_day().ok().map(|day| day.timestamp()),
+        }
+    }
+
+    /// Bytes and objects a run would read now.
+    pub fn look(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<(u64, u64)>, Failure> {
+        let plan = self.plan(ports, trigger)?;
+        Ok(plan.map(|plan| (plan.news.len() as u64, plan.news.iter().map(|(object, _)| object.bytes).sum())))
+    }
+}
+
+impl Step for Ingest<'_> {
+    type Plan = Plan;
+    type Draft = (Option<Table>, Draft);
+
+    fn pipeline(&self) -> &str {
+        self.pipeline.name.as_str()
+    }
+
+    fn name(&self) -> String {
+        "ingest".into()
+    }
+
+    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let mut listing = list(ports, self.files)?;
+        let base = ports.lake.table(&self.raw)?;
+        let (live, meta) = match &base {
+            Some(table) => (table.files(ports.lake)?, table.meta(ports.lake)?),
+            None => (Vec::new(), Meta::default()),
+        };
+        let anew = trigger.full || (base.is_some() && meta.fingerprint != self.fingerprint);
+        let objects = std::mem::take(&mut listing.objects);
+        let news = news(objects, &live, anew);
+        let gone = match anew {
+            false => Vec::new(),
+            true => {
+                let kept = |file: &DataFile| news.iter().any(|(object, _)| file.partition.get(OBJECT) == Some(&object.name));
+                live.into_iter().filter(|file| !kept(file)).collect()
+            }
+        };
+        // it moves only forward, and only when it has something to say
+        let watermark = self.watermark(trigger).max(meta.watermark);
+        if news.is_empty() && gone.is_empty() && base.is_some() && watermark == meta.watermark && !anew {
+            return Ok(None);
+        }
+        Ok(Some(Plan { base, listing, news, gone, watermark }))
+    }
+
+    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<(Drafted, Self::Draft), Failure> {
+        let Plan { base, listing, news, gone, mut watermark } = plan;
+        ports.progress.expect(news.iter().map(|(object, _)| object.bytes).sum());
+        let arrived_in = base.as_ref().map_or(0, |table| table.version() + 1);
+        let before = base.as_ref().map(|table| table.meta(ports.lake)).transpose()?.unwrap_or_default();
+        let mut schema = base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
+        let mut drafted = Drafted { output: self.raw.to_string(), notes: listing.notes, ..Drafted::default() };
+        let (mut adds, mut removes) = (Vec::new(), gone);
+        let mut balance = Balance::default();
+        for (object, former) in news {
+            match read(ports, &self.raw, &listing.store, &object, &self.files.csv, arrived_in, &mut schema)? {
+                Read::Whole { files, stats } => {
+                    balance.rows_in += stats.rows;
+                    balance.written += stats.rows - stats.broken;
+                    balance.quarantined += stats.broken;
+                    drafted.bytes.read += object.bytes;
+                    drafted.partitions += 1;
+                    adds.extend(files);
+                    removes.extend(former);
+                }
+                Read::Changing => {
+                    drafted.notes.push(format!("{} is still being written; it waits for the next run", object.name));
+                    // what is not read is not complete
+                    watermark = before.watermark;
+                }
+            }
+        }
+        balance.deleted = removes.iter().map(|file| file.rows).sum();
+        drafted.bytes = Bytes { written: adds.iter().map(|file| file.bytes).sum(), ..drafted.bytes };
+        drafted.rows = balance;
+        let draft = Draft {
+            dataset: self.raw.clone(),
+            schema,
+            partition_by: partition_by()?,
+            adds,
+            removes,
+            consumed: Vec::new(),
+            meta: Meta { watermark, fingerprint: self.fingerprint.clone() },
+            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+        };
+        drafted.inputs = Vec::<Input>::new();
+        Ok((drafted, (base, draft)))
+    }
+
+    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft) -> Result<Outcome, Failure> {
+        Ok(draft.commit(ports.lake, base.as_ref())?)
+    }
+}
+
+/// Columns every raw dataset has, whatever its source.
+fn raw_schema() -> Schema {
+    let text = |name: &str| Field::new(name.into(), DataType::String);
+    let number = |name: &str| Field::new(name.into(), DataType::Int64);
+    [
+        text(source::files::TEXT),
+        text(source::files::FAULT),
+        text(OBJECT),
+        number(source::files::ROW),
+        text(VERSION),
+        number(ARRIVED_IN),
+    ]
+    .into_iter()
+    .collect()
+}
+
+fn partition_by() -> Result<Vec<ColumnName>, Failure> {
+    [OBJECT, VERSION, ARRIVED_IN]
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(Kind::Bug, "a raw dataset's partition cannot be named").because(error))
+}

@@ -71,18 +71,30 @@ fn plain(text: &str) -> String {
 /// The path of a data file under its table. The value of a partition is in the log; the folder is for people.
 pub(crate) fn data_path(partition: &Partition, content: &[u8]) -> String {
     let mut path = String::new();
-    // more than one partition column is only had by raw datasets, whose objects' names are not worth a folder each
-    if let [(column, value)] = partition.values() {
-        let value = value.as_deref().unwrap_or("__HIVE_DEFAULT_PARTITION__");
-        let _ = write!(path, "{}/", plain(&format!("{column}={value}")));
+    let mut hash = blake3::Hasher::new();
+    match partition.values() {
+        [] => {}
+        [(column, value)] => {
+            let value = value.as_deref().unwrap_or("__HIVE_DEFAULT_PARTITION__");
+            let _ = write!(path, "{}/", plain(&format!("{column}={value}")));
+        }
+        // more than one column is only had by raw datasets, whose objects are not worth a folder each
+        values => {
+            for (_, value) in values {
+                hash.update(value.as_deref().unwrap_or_default().as_bytes()).update(b"\0");
+            }
+        }
     }
-    let _ = write!(path, "part-{}.parquet", short_hash(content));
+    hash.update(content);
+    let _ = write!(path, "part-{}.parquet", &hash.finalize().to_hex()[..HASH]);
     path
 }
 
-/// 128 bits of BLAKE3 as 32 hexadecimal digits.
+/// Hexadecimal digits of a hash in a key: 128 bits of BLAKE3.
+const HASH: usize = 32;
+
 fn short_hash(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..32].to_owned()
+    blake3::hash(bytes).to_hex()[..HASH].to_owned()
 }
 
 #[cfg(test)]

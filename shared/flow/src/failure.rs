@@ -1,0 +1,113 @@
+//! The kinds of error, by what the reader has to do.
+
+use serde::{Deserialize, Serialize};
+use tidemark_lake::LakeError;
+
+/// What to do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Transient: run again.
+    Retry,
+    /// Fix the pipeline file, or the way it was called.
+    Definition,
+    /// Data broke its contract, or is damaged.
+    Data,
+    /// Too large, or not allowed; says what it would take.
+    Refused,
+    /// Ours.
+    Bug,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Kind::Retry => "retry",
+            Kind::Definition => "definition",
+            Kind::Data => "data",
+            Kind::Refused => "refused",
+            Kind::Bug => "bug",
+        })
+    }
+}
+
+/// A step that could not be done. Display says what failed and where; why is in `source`; what to do is in `hint`.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub kind: Kind,
+    pub message: String,
+    pub hint: Option<String>,
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Failure {
+    pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
+        Failure { kind, message: message.into(), hint: None, source: None }
+    }
+
+    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The message and every cause below it, joined by colons; a cause that only repeats the one above is left out.
+    pub fn chain(&self) -> String {
+        let mut text = self.message.clone();
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            let more = error.to_string();
+            if !text.contains(&more) {
+                text.push_str(": ");
+                text.push_str(&more);
+            }
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl From<LakeError> for Failure {
+    fn from(error: LakeError) -> Failure {
+        let kind = match &error {
+            LakeError::Store { .. } => Kind::Retry,
+            LakeError::NotALake { .. } | LakeError::NoSuchDataset(_) | LakeError::NoSuchVersion { .. } => Kind::Definition,
+            LakeError::Corrupt { .. } | LakeError::Type { .. } => Kind::Data,
+            LakeError::Newer { .. }
+            | LakeError::Denied { .. }
+            | LakeError::Full { .. }
+            | LakeError::Unconditional { .. }
+            | LakeError::Refused { .. } => Kind::Refused,
+            LakeError::Bug { .. } => Kind::Bug,
+            _ => Kind::Bug,
+        };
+        let message = error.to_string();
+        // "what is wrong; what to do": the lake says both in one line
+        let (message, hint) = match message.split_once("; ") {
+            Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
+            None => (message, None),
+        };
+        let source = std::error::Error::source(&error).map(|cause| cause_chain(cause).into());
+        Failure { kind, message, hint, source }
+    }
+}
+
+fn cause_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,10 @@
+//! Every environment variable Tidemark reads, in one place. The standard `AWS_*` variables are read by the AWS SDK.
+
+/// The lake: a folder, or `s3://bucket/prefix`.
+pub const LAKE: &str = "TIDEMARK_LAKE";
+/// The folder of the pipeline files.
+pub const PIPELINES: &str = "TIDEMARK_PIPELINES";
+/// Level of the log on stderr: `warn`, `info`, `tidemark_lake=debug`, … (syntax of `tracing`).
+pub const LOG: &str = "TIDEMARK_LOG";
+/// Memory a step may plan with, in MiB; half of the machine's by default.
+pub const MEMORY_MB: &str = "TIDEMARK_MEMORY_MB";
