@@ -95,7 +95,7 @@ impl Step for Ingest<'_> {
         Ok(Some(Plan { base, listing, news, gone, watermark }))
     }
 
-    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<(Drafted, Self::Draft), Failure> {
+    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
         let Plan { base, listing, news, gone, mut watermark } = plan;
         ports.progress.expect(news.iter().map(|(object, _)| object.bytes).sum());
         let arrived_in = base.as_ref().map_or(0, |table| table.version() + 1);
@@ -136,7 +136,7 @@ impl Step for Ingest<'_> {
             info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
         };
         drafted.inputs = Vec::<Input>::new();
-        Ok((drafted, (base, draft)))
+        Ok(Some((drafted, (base, draft))))
     }
 
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft) -> Result<Outcome, Failure> {

@@ -24,8 +24,8 @@ pub trait Step {
     /// Looks at the logs. `None`: nothing is to be done.
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
 
-    /// Computes and writes what nothing names yet. May be thrown away at any point.
-    fn draft(&self, ports: &Ports<'_>, plan: Self::Plan, run_id: &str) -> Result<(Drafted, Self::Draft), Failure>;
+    /// Computes and writes what nothing names yet. May be thrown away at any point. `None`: the result is what stands already.
+    fn draft(&self, ports: &Ports<'_>, plan: Self::Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure>;
 
     /// Makes the draft visible, whole or not at all.
     fn commit(&self, ports: &Ports<'_>, draft: Self::Draft) -> Result<Outcome, Failure>;
@@ -117,7 +117,7 @@ fn attempt<S: Step>(
 ) -> Result<Option<(Drafted, Option<i64>)>, Failure> {
     for _ in 0..ATTEMPTS {
         let Some(plan) = step.plan(ports, trigger)? else { return Ok(None) };
-        let (drafted, draft) = step.draft(ports, plan, run_id)?;
+        let Some((drafted, draft)) = step.draft(ports, plan, run_id)? else { return Ok(None) };
         drafted.rows.check()?;
         match step.commit(ports, draft)? {
             Outcome::Committed(version) => return Ok(Some((drafted, Some(version)))),

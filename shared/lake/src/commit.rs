@@ -94,6 +94,12 @@ impl Draft {
         }
     }
 
+    /// Whether files come or go; those taken away and given back do not.
+    pub fn changes_rows(&self) -> bool {
+        let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<HashSet<_>>();
+        paths(&self.adds) != paths(&self.removes)
+    }
+
     /// A file that is taken away and given back is left alone.
     fn drop_unchanged(&mut self) {
         let added: HashSet<String> = self.adds.iter().map(|file| file.path.clone()).collect();

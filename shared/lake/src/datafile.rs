@@ -270,7 +270,7 @@ impl<'a> Writer<'a> {
         let Some(file) = self.open.take() else { return Ok(()) };
         file.writer.finish().map_err(|error| self.failed(error))?;
         let content = file.sink.take();
-        let path = data_path(&self.partition, &content);
+        let path = data_path(&self.partition, self.done.len(), &content);
         let key = Key::Data(self.dataset, &path).path();
         let bytes = content.len() as u64;
         self.lake.store().put(&key, content).map_err(|source| LakeError::store(key.to_string(), source))?;

@@ -23,7 +23,7 @@ pub enum Key<'a> {
     Table(&'a DatasetName),
     /// `datasets/sales/_delta_log/00000000000000000007.json`
     Commit(&'a DatasetName, i64),
-    /// `datasets/sales/sold_on=2011-12-08/part-<hash>.parquet`, as the Delta log names it under the table.
+    /// `datasets/sales/sold_on=2011-12-08/part-00000-<hash>.parquet`, as the Delta log names it under the table.
     Data(&'a DatasetName, &'a str),
     /// `runs`, all of them.
     Runs,
@@ -68,8 +68,9 @@ fn plain(text: &str) -> String {
     }
 }
 
-/// The path of a data file under its table. The value of a partition is in the log; the folder is for people.
-pub(crate) fn data_path(partition: &Partition, content: &[u8]) -> String {
+/// The path of a data file under its table: the `nth` that was written of its partition. The value of a partition is in the log;
+/// the folder is for people.
+pub(crate) fn data_path(partition: &Partition, nth: usize, content: &[u8]) -> String {
     let mut path = String::new();
     let mut hash = blake3::Hasher::new();
     match partition.values() {
@@ -86,7 +87,7 @@ pub(crate) fn data_path(partition: &Partition, content: &[u8]) -> String {
         }
     }
     hash.update(content);
-    let _ = write!(path, "part-{}.parquet", &hash.finalize().to_hex()[..HASH]);
+    let _ = write!(path, "part-{nth:05}-{}.parquet", &hash.finalize().to_hex()[..HASH]);
     path
 }
 
@@ -106,7 +107,7 @@ mod tests {
         let long = "x".repeat(1025);
         for evil in ["..", ".", "", "/etc/passwd", "../../x", "%2e%2e", "a\0b", "a/b", "ä", "C:\\x", &long, " "] {
             let partition = Partition::new([("country", Some(evil))]);
-            let path = data_path(&partition, b"content");
+            let path = data_path(&partition, 0, b"content");
             let key = Key::Data(&"sales".parse().unwrap(), &path).path();
             let parts: Vec<_> = key.parts().map(|p| p.as_ref().to_owned()).collect();
             assert_eq!(parts.len(), 4, "{evil:?} gives {key}");
@@ -127,8 +128,8 @@ mod tests {
     #[test]
     fn the_same_content_has_the_same_path() {
         let day = Partition::new([("sold_on", Some("2011-12-08"))]);
-        assert_eq!(data_path(&day, b"rows"), data_path(&day, b"rows"));
-        assert_ne!(data_path(&day, b"rows"), data_path(&day, b"other"));
-        assert!(data_path(&day, b"rows").starts_with("sold_on=2011-12-08/part-"));
+        assert_eq!(data_path(&day, 0, b"rows"), data_path(&day, 0, b"rows"));
+        assert_ne!(data_path(&day, 0, b"rows"), data_path(&day, 0, b"other"));
+        assert!(data_path(&day, 0, b"rows").starts_with("sold_on=2011-12-08/part-00000-"));
     }
 }

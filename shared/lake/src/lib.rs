@@ -22,7 +22,13 @@ pub use error::LakeError;
 pub use key::Key;
 pub use lake::Lake;
 pub use log::Entry;
+pub use scan::Batches;
 pub use schema::{decode_column, encode_column};
-pub use store::{Requests, Store};
+pub use store::{Opened, Requests, Store};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
+
+/// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.
+pub fn fingerprint(text: &str) -> String {
+    blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
+}

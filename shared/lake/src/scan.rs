@@ -1,9 +1,11 @@
 //! Data files as lazy frames.
 
+use std::io::Cursor;
 use std::sync::Arc;
 
+use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::{
-    DataFrame, DataType, Expr, HiveOptions, IntoLazy as _, LazyFrame, LiteralValue, NULL, ScanArgsParquet, ScanSources, Schema, SchemaExt as _, UnionArgs,
+    Column, DataFrame, DataType, Expr, HiveOptions, IntoLazy as _, LazyFrame, LiteralValue, NULL, ParquetReader, ScanArgsParquet, ScanSources, Schema, SchemaExt as _, SerReader as _, UnionArgs,
     col, concat, lit,
 };
 
@@ -113,3 +115,69 @@ fn days(day: jiff::civil::Date) -> i32 {
     (day - jiff::civil::date(1970, 1, 1)).get_days()
 }
 
+
+/// Rows of one data file by the row group, so that memory holds one of them whatever the file's size.
+pub struct Batches<'a> {
+    table: &'a Table,
+    partition: &'a Partition,
+    bytes: polars_buffer::Buffer<u8>,
+    metadata: FileMetadataRef,
+    next: usize,
+    offset: usize,
+}
+
+impl Table {
+    /// The rows of one file, row group by row group, with all columns of the table (see [`Table::scan`]).
+    pub fn batches<'a>(&'a self, lake: &Lake, file: &'a DataFile) -> Result<Batches<'a>, LakeError> {
+        let bytes = self.bytes(lake, file)?;
+        let metadata = ParquetReader::new(Cursor::new(bytes.clone())).get_metadata().cloned();
+        let metadata = metadata.map_err(|error| self.damaged(error))?;
+        Ok(Batches { table: self, partition: &file.partition, bytes, metadata, next: 0, offset: 0 })
+    }
+
+    fn damaged(&self, source: polars::error::PolarsError) -> LakeError {
+        LakeError::Corrupt { what: format!("a data file of dataset {}", self.dataset()), source: Box::new(source) }
+    }
+
+    /// Gives stored rows the table's columns.
+    fn complete(&self, stored: &DataFrame, partition: &Partition) -> Result<DataFrame, polars::error::PolarsError> {
+        let rows = stored.height();
+        let columns = self.schema().iter_fields().map(|field| {
+            let name = field.name().clone();
+            if let Some((_, value)) = partition.values().iter().find(|(column, _)| *column == name.as_str()) {
+                return value_of(value.as_deref(), field.dtype(), rows).map(|column| column.with_name(name));
+            }
+            match stored.column(&encode_column(&name)) {
+                Ok(column) => Ok(column.clone().with_name(name)),
+                Err(_) => Ok(Column::full_null(name, rows, field.dtype())),
+            }
+        });
+        DataFrame::new(rows, columns.collect::<Result<Vec<_>, _>>()?)
+    }
+}
+
+fn value_of(value: Option<&str>, ty: &DataType, rows: usize) -> Result<Column, polars::error::PolarsError> {
+    let one = DataFrame::empty().lazy().select([constant(value, ty).alias("value")]).collect()?;
+    Ok(one.column("value")?.new_from_index(0, rows))
+}
+
+impl Batches<'_> {
+    /// Batches the file has.
+    pub fn count_all(&self) -> usize {
+        self.metadata.row_groups.len()
+    }
+}
+
+impl Iterator for Batches<'_> {
+    type Item = Result<DataFrame, LakeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let rows = self.metadata.row_groups.get(self.next)?.num_rows();
+        let mut reader = ParquetReader::new(Cursor::new(self.bytes.clone())).with_slice(Some((self.offset, rows)));
+        reader.set_metadata(self.metadata.clone());
+        self.next += 1;
+        self.offset += rows;
+        let batch = reader.finish().and_then(|stored| self.table.complete(&stored, self.partition));
+        Some(batch.map_err(|error| self.table.damaged(error)))
+    }
+}

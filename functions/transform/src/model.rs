@@ -1,0 +1,311 @@
+//! Step `model`: SQL over datasets, recomputed where its inputs changed, committed where its result differs.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
+use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
+use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Writer};
+use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
+use tidemark_transform::{bag, sql};
+
+use crate::{frame_failure, polars_failure, sql_failure};
+
+/// Step `model <name>` of one pipeline.
+pub struct Model<'a> {
+    pipeline: &'a Pipeline,
+    model: &'a Definition,
+    /// Of the SQL and what else decides the result; another one means that everything must be computed again.
+    fingerprint: String,
+    /// Whose days the partitions are.
+    timezone: TimeZone,
+}
+
+/// An input as it stands, and what of it is new.
+struct Source {
+    table: Table,
+    from: Option<i64>,
+    diff: Diff,
+}
+
+pub struct Plan {
+    base: Option<Table>,
+    meta: Meta,
+    inputs: Vec<Source>,
+    /// The partitions to compute; `None` = all.
+    days: Option<BTreeSet<Date>>,
+    /// Nothing to compute, only the watermark to move.
+    idle: bool,
+    watermark: Option<Timestamp>,
+}
+
+impl<'a> Model<'a> {
+    pub fn new(pipeline: &'a Pipeline, model: &'a Definition, fingerprint: String) -> Model<'a> {
+        let by = pipeline.contract.as_ref().and_then(|contract| contract.partition_by.as_ref());
+        let timezone = by.and_then(|by| by.timezone.as_deref()).and_then(|name| TimeZone::get(name).ok());
+        Model { pipeline, model, fingerprint, timezone: timezone.unwrap_or(TimeZone::UTC) }
+    }
+
+    fn what(&self) -> String {
+        format!("model {} ({}:{})", self.model.name, self.model.sql.file, self.model.sql.line)
+    }
+
+    /// Days whose end the watermark has passed.
+    fn is_complete(&self, day: Date, watermark: Option<Timestamp>) -> bool {
+        let end = day.tomorrow().ok().and_then(|next| next.to_zoned(self.timezone.clone()).ok());
+        end.is_some_and(|end| watermark.is_some_and(|mark| end.timestamp() <= mark))
+    }
+
+    /// The partitions to compute of a model whose partitions hang on its inputs'.
+    fn affected(&self, lookback: u32, inputs: &[Source], before: Option<Timestamp>, now: Option<Timestamp>, ports: &Ports<'_>) -> Result<BTreeSet<Date>, Failure> {
+        let mut days = BTreeSet::new();
+        for input in inputs {
+            for partition in input.diff.partitions() {
+                let first = self.day(&input.table, &partition)?;
+                days.extend((0..=lookback).filter_map(|n| first.checked_add(Span::new().days(i64::from(n))).ok()));
+            }
+            if self.model.when == When::Complete {
+                // what was held back when it was not complete yet
+                for partition in input.table.partitions(ports.lake)?.keys() {
+                    let day = self.day(&input.table, partition)?;
+                    if self.is_complete(day, now) && !self.is_complete(day, before) {
+                        days.insert(day);
+                    }
+                }
+            }
+        }
+        if self.model.when == When::Complete {
+            days.retain(|day| self.is_complete(*day, now));
+        }
+        Ok(days)
+    }
+
+    fn day(&self, input: &Table, partition: &Partition) -> Result<Date, Failure> {
+        match partition.values() {
+            [(_, Some(value))] => value.parse().ok(),
+            _ => None,
+        }
+        .ok_or_else(|| {
+            let message = format!("{}: dataset {} is not partitioned by a date", self.what(), input.dataset());
+            Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by day")
+        })
+    }
+
+    /// The rows of an input that the partitions to compute hang on.
+    fn input(&self, ports: &Ports<'_>, source: &Source, days: Option<&BTreeSet<Date>>) -> Result<(LazyFrame, u64, u64), Failure> {
+        let mut files = source.table.files(ports.lake)?;
+        if let Some(days) = days {
+            let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
+            let wanted: BTreeSet<Date> = days
+                .iter()
+                .flat_map(|day| (0..=lookback).filter_map(|n| day.checked_sub(Span::new().days(i64::from(n))).ok()))
+                .collect();
+            let mut kept = Vec::new();
+            for file in files {
+                if wanted.contains(&self.day(&source.table, &file.partition)?) {
+                    kept.push(file);
+                }
+            }
+            files = kept;
+        }
+        let rows = files.iter().map(|file| file.rows).sum();
+        let bytes = files.iter().map(|file| file.bytes).sum();
+        Ok((source.table.scan(ports.lake, &files)?, rows, bytes))
+    }
+
+    fn compute(&self, ports: &Ports<'_>, plan: &Plan) -> Result<(DataFrame, u64), Failure> {
+        let mut tables = Vec::new();
+        let mut read = 0;
+        for source in &plan.inputs {
+            let (rows, _, bytes) = self.input(ports, source, plan.days.as_ref())?;
+            read += bytes;
+            tables.push((source.table.dataset().clone(), rows));
+        }
+        let failed = |error: PolarsError| {
+            Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error)
+        };
+        let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
+        let rows = storable(query.collect().map_err(failed)?).map_err(failed)?;
+        Ok((bag::sort(&rows).map_err(frame_failure)?, read))
+    }
+
+    /// The result by partition, those only that are to be computed.
+    fn split(&self, rows: DataFrame, plan: &Plan) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
+        let Some(column) = &self.model.partition_by else {
+            let whole = (rows.height() > 0).then_some((Partition::default(), rows));
+            return Ok(whole.into_iter().collect());
+        };
+        let column = column.as_str();
+        let failed = |error| polars_failure(self.what(), error);
+        if rows.column(column).is_err() {
+            let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
+            return Err(Failure::new(Kind::Definition, message));
+        }
+        let mut parts = BTreeMap::new();
+        for part in rows.partition_by_stable([column], true).map_err(failed)? {
+            let value = part.column(column).and_then(|values| values.get(0).map(|value| value.into_static())).map_err(failed)?;
+            let text = crate::clean::text(&value);
+            let day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
+            let due = match &plan.days {
+                Some(days) => day.is_some_and(|day| days.contains(&day)),
+                None => self.model.when == When::Changed || day.is_some_and(|day| self.is_complete(day, plan.watermark)),
+            };
+            if due {
+                parts.insert(Partition::new([(column, text.as_deref())]), part);
+            }
+        }
+        Ok(parts)
+    }
+
+    fn is_due(&self, plan: &Plan, file: &DataFile) -> Result<bool, Failure> {
+        match (&plan.days, &plan.base) {
+            (Some(days), Some(base)) => Ok(days.contains(&self.day(base, &file.partition)?)),
+            _ => Ok(true),
+        }
+    }
+}
+
+impl Step for Model<'_> {
+    type Plan = Plan;
+    type Draft = (Option<Table>, Draft);
+
+    fn pipeline(&self) -> &str {
+        self.pipeline.name.as_str()
+    }
+
+    fn name(&self) -> String {
+        format!("model {}", self.model.name)
+    }
+
+    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let lake = ports.lake;
+        let base = lake.table(&self.model.name)?;
+        let meta = base.as_ref().map(|table| table.meta(lake)).transpose()?.unwrap_or_default();
+        let anew = base.is_none() || trigger.full || meta.fingerprint != self.fingerprint;
+        let mut inputs = Vec::new();
+        let mut watermark: Option<Option<Timestamp>> = None;
+        for input in &self.model.inputs {
+            // not made yet: its step will wake this one
+            let Some(table) = lake.table(input)? else { return Ok(None) };
+            let from = match &base {
+                Some(base) if !anew => base.consumed(lake, input.as_str())?,
+                _ => None,
+            };
+            let mark = table.meta(lake)?.watermark;
+            // a quarantine says nothing about when data is complete
+            if !input.is_quarantine() {
+                watermark = Some(watermark.map_or(mark, |least| least.min(mark)));
+            }
+            let diff = table.since(lake, from)?;
+            inputs.push(Source { table, from, diff });
+        }
+        let watermark = watermark.flatten().max(meta.watermark);
+        let changed = anew || inputs.iter().any(|input| !input.diff.is_empty());
+        let waits = self.model.when == When::Complete && watermark != meta.watermark;
+        let days = match self.model.incremental {
+            Some(incremental) if !anew => {
+                Some(self.affected(incremental.lookback_days, &inputs, meta.watermark, watermark, ports)?)
+            }
+            _ => None,
+        };
+        let idle = match &days {
+            Some(days) => days.is_empty(),
+            None => !changed && !waits,
+        };
+        if idle && watermark == meta.watermark {
+            return Ok(None);
+        }
+        Ok(Some(Plan { base, meta, inputs, days, idle, watermark }))
+    }
+
+    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
+        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
+        let consumed: Vec<_> =
+            plan.inputs.iter().map(|input| (input.table.dataset().to_string(), input.table.version())).collect();
+        let mut draft = Draft {
+            dataset: self.model.name.clone(),
+            schema: plan.base.as_ref().map(|table| table.schema().clone()).unwrap_or_default(),
+            partition_by: self.model.partition_by.clone().into_iter().collect::<Vec<ColumnName>>(),
+            adds: Vec::new(),
+            removes: Vec::new(),
+            consumed,
+            meta,
+            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: serde_json::Value::Null },
+        };
+        let mut drafted = Drafted {
+            inputs: plan
+                .inputs
+                .iter()
+                .map(|input| Input {
+                    dataset: input.table.dataset().to_string(),
+                    from_version: input.from,
+                    to_version: input.table.version(),
+                })
+                .collect(),
+            output: self.model.name.to_string(),
+            ..Drafted::default()
+        };
+        if !plan.idle {
+            let (rows, read) = self.compute(ports, &plan)?;
+            draft.schema = (**rows.schema()).clone();
+            let standing = plan.base.as_ref().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
+            let mut rows_of = 0;
+            for (partition, part) in self.split(rows, &plan)? {
+                let mut writer = Writer::new(ports.lake, &self.model.name, &draft.schema, partition);
+                rows_of += part.height() as u64;
+                writer.write(&part)?;
+                draft.adds.extend(writer.finish(false)?);
+            }
+            for file in standing {
+                if self.is_due(&plan, &file)? {
+                    draft.removes.push(file);
+                }
+            }
+            let unchanged: u64 = {
+                let stays: BTreeSet<_> = draft.removes.iter().map(|file| file.path.as_str()).collect();
+                draft.adds.iter().filter(|file| stays.contains(file.path.as_str())).map(|file| file.rows).sum()
+            };
+            let touched: BTreeSet<_> = draft.adds.iter().chain(&draft.removes).map(|file| &file.partition).collect();
+            drafted.partitions = touched.len() as u64;
+            drafted.rows = Balance { rows_in: rows_of, written: rows_of - unchanged, unchanged, ..Balance::default() };
+            drafted.bytes = Bytes { read, written: draft.adds.iter().map(|file| file.bytes).sum() };
+        }
+        // an unchanged result stops the cascade
+        let same = plan.base.is_some() && !draft.changes_rows() && draft.meta == plan.meta;
+        if same {
+            return Ok(None);
+        }
+        draft.info.balance = drafted.rows.to_json();
+        Ok(Some((drafted, (plan.base, draft))))
+    }
+
+    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft) -> Result<Outcome, Failure> {
+        Ok(draft.commit(ports.lake, base.as_ref())?)
+    }
+}
+
+/// Casts what SQL gives into what a table can hold: counts to int64, other precisions of time to microseconds UTC.
+fn storable(rows: DataFrame) -> Result<DataFrame, PolarsError> {
+    let columns = rows.columns().iter().map(|column| {
+        let ty = match column.dtype() {
+            DataType::UInt8 | DataType::UInt16 => DataType::Int32,
+            DataType::UInt32 | DataType::UInt64 | DataType::Int128 => DataType::Int64,
+            DataType::Datetime(unit, zone) if *unit != TimeUnit::Microseconds || zone.is_none() => {
+                let micros = column.cast(&DataType::Datetime(TimeUnit::Microseconds, zone.clone()))?;
+                return match zone {
+                    Some(_) => Ok(micros),
+                    None => micros.cast(&DataType::Datetime(TimeUnit::Microseconds, Some(polars::prelude::TimeZone::UTC))),
+                };
+            }
+            DataType::Duration(_) => DataType::Int64,
+            DataType::Time | DataType::Null => DataType::String,
+            _ => return Ok(column.clone()),
+        };
+        column.strict_cast(&ty)
+    });
+    let columns = columns.collect::<Result<Vec<Column>, PolarsError>>()?;
+    DataFrame::new(rows.height(), columns)
+}
+
