@@ -13,7 +13,9 @@ pub enum ContractError {
     NoCondition { kind: &'static str, name: String, found: String },
     #[error("column `{column}`: the source has no column `{from}`{hint}; it has {found}")]
     Missing { column: String, from: String, hint: String, found: String },
-    #[error("column `{column}`: the source holds {found}, which does not become {wanted} without loss; declare another type")]
+    #[error(
+        "column `{column}`: the source holds {found}, which does not become {wanted} without loss; declare another type"
+    )]
     Lossy { column: String, found: String, wanted: String },
     #[error("partition column `{0}` is not a column of the contract")]
     Partition(String),

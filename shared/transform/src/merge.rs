@@ -93,7 +93,8 @@ impl Order {
         }
         let by: Vec<PlSmallStr> = columns.iter().map(|column| column.name().clone()).collect();
         let options = SortMultipleOptions::default().with_maintain_order(true).with_nulls_last(false);
-        let sorted = DataFrame::new(frame.height(), columns)?.with_row_index("row".into(), None)?.sort(by.clone(), options)?;
+        let sorted =
+            DataFrame::new(frame.height(), columns)?.with_row_index("row".into(), None)?.sort(by.clone(), options)?;
         let mut starts = vec![false; frame.height()];
         for name in &by[..key.len()] {
             let key = sorted.column(name)?.as_materialized_series();

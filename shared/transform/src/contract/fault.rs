@@ -19,7 +19,10 @@ pub(super) struct Place(u32);
 pub(super) enum Broken {
     /// The record is no record.
     Format,
-    Column { column: usize, rule: &'static str },
+    Column {
+        column: usize,
+        rule: &'static str,
+    },
     /// Index of the check.
     Check(usize),
 }

@@ -14,7 +14,7 @@ impl Cleaner {
         let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
         let origin = [("_object", DataType::String), ("_row", DataType::Int64)];
         let all = origin.into_iter().chain(text).chain([("partition", DataType::Date)]);
-        all.map(|(name, dtype)| Field::new(name, dtype)).collect()
+        all.map(|(name, dtype)| Field::new(name.into(), dtype)).collect()
     }
 
     pub(super) fn quarantine(
@@ -82,7 +82,9 @@ impl Cleaner {
             values.push(match broken {
                 Broken::Format => bad.fault.get(row).map(str::to_owned),
                 Broken::Check(_) => None,
-                Broken::Column { column, rule } => self.explained(*column, rule, text(&self.columns[*column].from, row)),
+                Broken::Column { column, rule } => {
+                    self.explained(*column, rule, text(&self.columns[*column].from, row))
+                }
             });
             match bad.text.get(row) {
                 Some(original) => texts.append_value(original),

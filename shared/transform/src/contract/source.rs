@@ -41,7 +41,8 @@ pub(super) fn is_field(name: &str) -> bool {
 }
 
 pub(super) fn missing(column: &Plan, raw: &DataFrame) -> ContractError {
-    let fields: Vec<&str> = raw.columns().iter().map(|field| field.name().as_str()).filter(|name| is_field(name)).collect();
+    let fields: Vec<&str> =
+        raw.columns().iter().map(|field| field.name().as_str()).filter(|name| is_field(name)).collect();
     let nearest = fields.iter().map(|field| (distance(&column.from, field), field)).min();
     let hint = match nearest {
         Some((distance, field)) if distance * 3 <= column.from.chars().count() => format!("; did you mean `{field}`?"),

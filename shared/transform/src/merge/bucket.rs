@@ -35,7 +35,9 @@ const NULL: u64 = 0x6e75_6c6c;
 fn add(series: &Series, hashes: &mut [u64]) -> Result<(), FrameError> {
     let physical = series.to_physical_repr();
     match physical.dtype() {
-        DataType::String => mix_all(hashes, physical.str()?.iter().map(|value| value.map(|text| bytes(text.as_bytes())))),
+        DataType::String => {
+            mix_all(hashes, physical.str()?.iter().map(|value| value.map(|text| bytes(text.as_bytes()))))
+        }
         DataType::Boolean => mix_all(hashes, physical.bool()?.iter().map(|value| value.map(u64::from))),
         DataType::Int128 => {
             let halves = |value: i128| mix(value as u64, (value >> 64) as u64);
@@ -108,7 +110,10 @@ mod tests {
         let mut hashes = [0; 4];
         add(&Series::new("s".into(), &["", "a", "abcdefgh", "abcdefghi"]), &mut hashes).unwrap();
         add(&Series::new("n".into(), &[Some(0i32), Some(-1), None, Some(7)]), &mut hashes).unwrap();
-        assert_eq!(hashes, [0, 0, 0, 0]);
+        assert_eq!(
+            hashes,
+            [15863671973240509184, 14549058822255723078, 10048600482353177849, 11944864509744679063]
+        );
     }
 
     #[test]

@@ -16,7 +16,11 @@ fn sales() -> LazyFrame {
         col("day").cast(DataType::Date),
         col("at").str().to_datetime(Some(TimeUnit::Microseconds), None, StrptimeOptions::default(), lit("raise")),
     ])
-    .with_column(col("at").dt().replace_time_zone(Some(polars::prelude::TimeZone::UTC), lit("raise"), NonExistent::Raise))
+    .with_column(col("at").dt().replace_time_zone(
+        Some(polars::prelude::TimeZone::UTC),
+        lit("raise"),
+        NonExistent::Raise,
+    ))
 }
 
 fn run(sql: &str) -> Result<DataFrame, String> {

@@ -15,7 +15,9 @@ pub(crate) enum Step {
     /// A number of up to so many digits (all of them for the year) into a part of the moment.
     Number(Part, usize),
     /// Fractional digits of the second; the flag: only if a point comes first.
-    Fraction { after_point: bool },
+    Fraction {
+        after_point: bool,
+    },
     Literal(u8),
 }
 
@@ -93,7 +95,8 @@ fn run(steps: &[Step], mut text: &[u8]) -> Option<Moment> {
                 if digits == 0 || (part == Part::Year && digits != width) {
                     return None;
                 }
-                parts[part as usize] = Some(text[..digits].iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
+                parts[part as usize] =
+                    Some(text[..digits].iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
                 text = &text[digits..];
             }
             Step::Fraction { after_point } => match (after_point, text) {
@@ -112,9 +115,7 @@ fn run(steps: &[Step], mut text: &[u8]) -> Option<Moment> {
         _ => None,
     };
     let time = match hour {
-        Some(hour) => {
-            Some(time_of_day(hour.into(), minute.unwrap_or(0).into(), second.unwrap_or(0).into(), micros)?)
-        }
+        Some(hour) => Some(time_of_day(hour.into(), minute.unwrap_or(0).into(), second.unwrap_or(0).into(), micros)?),
         None => None,
     };
     Some(Moment { day, time, offset: None })

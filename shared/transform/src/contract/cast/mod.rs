@@ -70,7 +70,8 @@ impl Cast {
         };
         let mut formats = Vec::new();
         for text in &column.formats {
-            let format = Format::new(text).map_err(|error| wrong("format", format!("is not one of strptime ({error})"), text))?;
+            let format = Format::new(text)
+                .map_err(|error| wrong("format", format!("is not one of strptime ({error})"), text))?;
             formats.push(format);
         }
         let zone = Zone::new(column.timezone.as_deref()).map_err(|error| {
@@ -293,9 +294,8 @@ fn integer(field: Field) -> Option<i64> {
 }
 
 fn instant(formats: &Formats, zone: &mut Zone, text: &str) -> Option<i64> {
-    let (local, offset) = formats.read(text, iso_datetime, |moment| {
-        Some((i64::from(moment.day?) * DAY_US + moment.time?, moment.offset))
-    })?;
+    let (local, offset) = formats
+        .read(text, iso_datetime, |moment| Some((i64::from(moment.day?) * DAY_US + moment.time?, moment.offset)))?;
     let instant = match offset {
         Some(seconds) => local - i64::from(seconds) * 1_000_000,
         None => zone.instant(local).ok()?,

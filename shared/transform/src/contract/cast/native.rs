@@ -36,7 +36,8 @@ pub(crate) fn from_native(
         _ => lossless(cast, raw)?,
     };
     if series.null_count() > raw.null_count() {
-        let pairs = raw.is_not_null().into_iter().zip(&series.is_null());
+        let (given, lost) = (raw.is_not_null(), series.is_null());
+        let pairs = given.iter().zip(lost.iter());
         for (row, (given, lost)) in pairs.enumerate() {
             if given == Some(true) && lost == Some(true) {
                 faults.mark(row, Place::of(column, TYPE));

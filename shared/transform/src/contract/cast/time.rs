@@ -48,7 +48,12 @@ pub(crate) struct Formats(pub(crate) Vec<Format>);
 
 impl Formats {
     /// The first reading that satisfies `wanted`.
-    pub(crate) fn read<T>(&self, text: &str, iso: fn(&[u8]) -> Option<Moment>, wanted: fn(Moment) -> Option<T>) -> Option<T> {
+    pub(crate) fn read<T>(
+        &self,
+        text: &str,
+        iso: fn(&[u8]) -> Option<Moment>,
+        wanted: fn(Moment) -> Option<T>,
+    ) -> Option<T> {
         if self.0.is_empty() {
             return wanted(iso(text.as_bytes())?);
         }
@@ -184,7 +189,9 @@ mod tests {
         }
         assert_eq!(expected, 2_932_897);
         assert_eq!(days(1970, 1, 1), Some(0));
-        for (year, month, day) in [(2023, 2, 29), (1900, 2, 29), (2024, 4, 31), (2024, 0, 1), (2024, 13, 1), (0, 1, 1), (2024, 1, 0)] {
+        for (year, month, day) in
+            [(2023, 2, 29), (1900, 2, 29), (2024, 4, 31), (2024, 0, 1), (2024, 13, 1), (0, 1, 1), (2024, 1, 0)]
+        {
             assert_eq!(days(year, month, day), None);
         }
     }
