@@ -12,7 +12,7 @@ mod rules;
 mod source;
 
 use polars::prelude::*;
-use polars::sql::sql_expr;
+
 use tidemark_pipeline::definition::{Contract, Rule};
 
 use self::cast::Cast;
@@ -22,6 +22,7 @@ use self::partition::Partition;
 use self::rules::Rules;
 use self::source::Raw;
 use crate::error::ContractError;
+use crate::sql::expression;
 
 /// What raw rows look like beside `_text`, `_fault`, `_object` and `_row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +183,7 @@ impl Cleaner {
 impl Condition {
     fn new(kind: &'static str, rule: &Rule, schema: &Schema) -> Result<Condition, ContractError> {
         let invalid = |source| ContractError::Sql { kind, name: rule.name.clone(), source };
-        let expr = sql_expr(&rule.sql).map_err(invalid)?;
+        let expr = expression(&rule.sql).map_err(invalid)?;
         let empty = DataFrame::empty_with_schema(schema).lazy();
         let found = empty.select([expr.clone().alias("")]).collect().map_err(invalid)?;
         match found.columns().first().map(Column::dtype) {

@@ -31,15 +31,28 @@ fn run(sql: &str) -> Result<DataFrame, String> {
 }
 
 fn print(sql: &str) {
+    println!("{sql}");
     match run(sql) {
-        Ok(frame) => println!("{sql}\n{frame}"),
-        Err(error) => println!("{sql}\nERROR {error}"),
+        Ok(frame) => {
+            for column in frame.columns() {
+                let values: Vec<String> = column.as_materialized_series().iter().map(|v| v.to_string()).collect();
+                println!("    {} {}: {}", column.name(), column.dtype(), values.join(" | "));
+            }
+        }
+        Err(error) => println!("    ERROR {error}"),
     }
 }
 
 #[test]
 fn explore() {
     for sql in [
+        "SELECT DATE('2011-12-08') AS d, DATE('2011-12-08') - INTERVAL '7 days' AS e",
+        "SELECT count(*) AS n FROM sales WHERE at >= DATE('2011-12-08') AND at < DATE('2011-12-08') + INTERVAL '1 day'",
+        "SELECT count(*) AS n FROM sales WHERE day = '2011-12-08'",
+        "SELECT invoice FROM sales UNION ALL SELECT rule AS invoice FROM \"sales.quarantine\" ORDER BY invoice LIMIT 3",
+        "SELECT * FROM (SELECT invoice FROM sales UNION ALL SELECT rule FROM \"sales.quarantine\") t ORDER BY invoice LIMIT 3",
+        "SELECT 1 WHERE 1 = 0",
+        "SELECT s.country, t.m FROM sales s, (SELECT MAX(quantity) AS m FROM sales) t",
         "SELECT count(*) FROM sales.quarantine",
         "SELECT q.rule FROM sales.quarantine AS q JOIN \"sales.quarantine\" p ON q._row = p._row",
         "SELECT quantity * unit AS v FROM sales",

@@ -4,7 +4,7 @@
 pub(super) type NodeId = usize;
 
 #[derive(Debug)]
-pub(super) struct Paths {
+pub(in crate::contract) struct Paths {
     nodes: Vec<Node>,
     slots: usize,
 }
