@@ -1,0 +1,192 @@
+//! A strptime format, compiled: the usual ones into a small program of digits and literals, the rest for jiff.
+
+use jiff::fmt::strtime::{self, BrokenDownTime};
+
+use super::time::{Moment, days, fraction, time_of_day};
+
+#[derive(Debug, Clone)]
+pub(crate) enum Format {
+    Program(Vec<Step>),
+    Other(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// A number of up to so many digits (all of them for the year) into a part of the moment.
+    Number(Part, usize),
+    /// Fractional digits of the second; the flag: only if a point comes first.
+    Fraction {
+        after_point: bool,
+    },
+    Literal(u8),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Year,
+    Month,
+    Day,
+    Hour,
+    Minute,
+    Second,
+}
+
+impl Format {
+    /// Errors with what jiff says of a format it does not know.
+    pub(crate) fn new(text: &str) -> Result<Format, jiff::Error> {
+        strtime::format(text, &jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC))?;
+        Ok(match compile(text) {
+            Some(steps) => Format::Program(steps),
+            None => Format::Other(text.to_owned()),
+        })
+    }
+
+    /// The moment, with what the format says of it; a time without seconds has none.
+    pub(crate) fn parse(&self, text: &str) -> Option<Moment> {
+        match self {
+            Format::Program(steps) => run(steps, text.as_bytes()),
+            Format::Other(format) => broken_down(&strtime::parse(format, text).ok()?),
+        }
+    }
+}
+
+fn compile(text: &str) -> Option<Vec<Step>> {
+    let mut steps = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        let step = match byte {
+            b'%' => match bytes.next()? {
+                b'Y' => Step::Number(Part::Year, 4),
+                b'm' => Step::Number(Part::Month, 2),
+                b'd' => Step::Number(Part::Day, 2),
+                b'H' => Step::Number(Part::Hour, 2),
+                b'M' => Step::Number(Part::Minute, 2),
+                b'S' => Step::Number(Part::Second, 2),
+                b'f' => Step::Fraction { after_point: false },
+                b'.' if bytes.next()? == b'f' => Step::Fraction { after_point: true },
+                b'%' => Step::Literal(b'%'),
+                short @ (b'F' | b'T' | b'R') => {
+                    steps.extend(compile(match short {
+                        b'F' => "%Y-%m-%d",
+                        b'T' => "%H:%M:%S",
+                        _ => "%H:%M",
+                    })?);
+                    continue;
+                }
+                _ => return None,
+            },
+            // A space is one space; jiff, which takes any white space for it, is asked only about other formats.
+            b' '..=b'~' => Step::Literal(byte),
+            _ => return None,
+        };
+        steps.push(step);
+    }
+    Some(steps)
+}
+
+fn run(steps: &[Step], mut text: &[u8]) -> Option<Moment> {
+    let mut parts = [None::<i32>; 6];
+    let mut micros = 0;
+    for step in steps {
+        match *step {
+            Step::Literal(byte) => text = text.strip_prefix(&[byte])?,
+            Step::Number(part, width) => {
+                let digits = text.iter().take(width).take_while(|byte| byte.is_ascii_digit()).count();
+                if digits == 0 || (part == Part::Year && digits != width) {
+                    return None;
+                }
+                parts[part as usize] =
+                    Some(text[..digits].iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
+                text = &text[digits..];
+            }
+            Step::Fraction { after_point } => match (after_point, text) {
+                (true, [b'.', rest @ ..]) => (micros, text) = fraction(rest)?,
+                (true, _) => {}
+                (false, _) => (micros, text) = fraction(text)?,
+            },
+        }
+    }
+    if !text.is_empty() {
+        return None;
+    }
+    let [year, month, day, hour, minute, second] = parts;
+    let day = match (year, month, day) {
+        (Some(year), Some(month), Some(day)) => Some(days(year, month, day)?),
+        _ => None,
+    };
+    let time = match hour {
+        Some(hour) => Some(time_of_day(hour.into(), minute.unwrap_or(0).into(), second.unwrap_or(0).into(), micros)?),
+        None => None,
+    };
+    Some(Moment { day, time, offset: None })
+}
+
+fn broken_down(parts: &BrokenDownTime) -> Option<Moment> {
+    if let Some(timestamp) = parts.timestamp() {
+        let micros = timestamp.as_microsecond();
+        let day = i32::try_from(micros.div_euclid(super::time::DAY_US)).ok()?;
+        return Some(Moment { day: Some(day), time: Some(micros.rem_euclid(super::time::DAY_US)), offset: Some(0) });
+    }
+    let day = match parts.to_date() {
+        Ok(date) => Some(days(date.year().into(), date.month().into(), date.day().into())?),
+        Err(_) => None,
+    };
+    let time = match parts.hour() {
+        Some(_) => {
+            let time = parts.to_time().ok()?;
+            let micros = i64::from(time.subsec_nanosecond()) / 1000;
+            Some(time_of_day(time.hour().into(), time.minute().into(), time.second().into(), micros)?)
+        }
+        None => None,
+    };
+    Some(Moment { day, time, offset: parts.offset().map(jiff::tz::Offset::seconds) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(format: &str, text: &str) -> Option<Moment> {
+        Format::new(format).ok()?.parse(text)
+    }
+
+    fn at(day: (i32, i32, i32), time: Option<(i64, i64, i64, i64)>, offset: Option<i32>) -> Option<Moment> {
+        let time = time.and_then(|(h, m, s, us)| time_of_day(h, m, s, us));
+        Some(Moment { day: days(day.0, day.1, day.2), time, offset })
+    }
+
+    #[test]
+    fn programs_read_the_usual_formats() {
+        for (format, text, moment) in [
+            ("%Y-%m-%d %H:%M:%S", "2011-12-08 08:26:00", at((2011, 12, 8), Some((8, 26, 0, 0)), None)),
+            ("%d/%m/%Y", "08/12/2011", at((2011, 12, 8), None, None)),
+            ("%m/%d/%Y %H:%M", "12/1/2010 8:26", at((2010, 12, 1), Some((8, 26, 0, 0)), None)),
+            ("%F %T%.f", "2011-12-08 08:26:00.25", at((2011, 12, 8), Some((8, 26, 0, 250_000)), None)),
+            ("%F %T%.f", "2011-12-08 08:26:00", at((2011, 12, 8), Some((8, 26, 0, 0)), None)),
+            ("%Y%m%d", "20111208", at((2011, 12, 8), None, None)),
+        ] {
+            assert!(matches!(Format::new(format), Ok(Format::Program(_))), "{format}");
+            assert_eq!(parse(format, text), moment, "{format} {text}");
+        }
+        for (format, text) in [
+            ("%Y-%m-%d", "2011-12-08 "),
+            ("%Y-%m-%d", "11-12-08"),
+            ("%d/%m/%Y", "31/02/2011"),
+            ("%d/%m/%Y", "/12/2011"),
+            ("%H:%M", "25:00"),
+        ] {
+            assert_eq!(parse(format, text), None, "{format} {text}");
+        }
+    }
+
+    #[test]
+    fn the_rest_is_read_by_jiff() {
+        assert_eq!(parse("%d %b %Y", "08 Dec 2011"), at((2011, 12, 8), None, None));
+        assert_eq!(
+            parse("%d %B %Y %I:%M %p %z", "08 December 2011 08:26 PM +0100"),
+            at((2011, 12, 8), Some((20, 26, 0, 0)), Some(3600))
+        );
+        assert_eq!(parse("%s", "86400"), at((1970, 1, 2), Some((0, 0, 0, 0)), Some(0)));
+        assert!(Format::new("%Y-%Ö").is_err());
+    }
+}

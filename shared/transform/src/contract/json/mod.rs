@@ -1,0 +1,73 @@
+//! JSON records to typed columns: one pass over each record's text finds its fields, then each column is read on its own.
+
+mod paths;
+mod scan;
+
+use polars::prelude::*;
+
+use self::paths::Paths;
+pub(super) use self::scan::Scanner;
+use super::cast::{Builder, Cast, Field};
+use super::fault::{Faults, Place};
+
+/// Records scanned before their columns are filled: few enough for their fields to stay in cache.
+const BATCH: usize = 256;
+
+/// Where the columns lie in a record.
+#[derive(Debug)]
+pub(super) struct Layout {
+    paths: Paths,
+    /// Per column, the slot its field is in.
+    slots: Vec<usize>,
+}
+
+impl Layout {
+    /// One pointer (RFC 6901) per column; a text that does not start with `/` names a member of the record.
+    pub(super) fn new<'p>(pointers: impl Iterator<Item = &'p str>) -> Layout {
+        let mut paths = Paths::default();
+        let slots = pointers.map(|pointer| paths.add(pointer)).collect();
+        Layout { paths, slots }
+    }
+
+    pub(super) fn scanner(&self) -> Scanner<'_> {
+        Scanner::new(&self.paths)
+    }
+
+    pub(super) fn slots(&self) -> usize {
+        self.paths.slots()
+    }
+
+    pub(super) fn slot(&self, column: usize) -> usize {
+        self.slots[column]
+    }
+
+    /// The typed columns of records; a NULL text (a record that ingest found broken) gives NULLs.
+    /// A text that is no JSON object is a fault of the whole record.
+    pub(super) fn columns(&self, casts: &[(&str, &Cast)], texts: &StringChunked, faults: &mut Faults) -> Vec<Series> {
+        let width = self.slots();
+        let mut scanner = self.scanner();
+        let mut builders: Vec<_> = casts.iter().map(|(name, cast)| Builder::new(cast, name, texts.len())).collect();
+        let mut fields = vec![Field::Null; width * BATCH];
+        let mut texts = texts.iter();
+        let (mut row, mut rows) = (0, texts.len());
+        while rows > 0 {
+            let batch = rows.min(BATCH);
+            for (at, text) in texts.by_ref().take(batch).enumerate() {
+                let record = &mut fields[at * width..(at + 1) * width];
+                record.fill(Field::Null);
+                let Some(text) = text else { continue };
+                if scanner.record(text, record).is_err() {
+                    record.fill(Field::Null);
+                    faults.mark(row + at, Place::FORMAT);
+                }
+            }
+            for (column, (builder, slot)) in builders.iter_mut().zip(&self.slots).enumerate() {
+                let column_of_batch = (0..batch).map(|at| fields[at * width + slot]);
+                builder.extend(column_of_batch, row, faults, column);
+            }
+            row += batch;
+            rows -= batch;
+        }
+        builders.into_iter().map(Builder::finish).collect()
+    }
+}

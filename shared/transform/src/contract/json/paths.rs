@@ -1,0 +1,99 @@
+//! The JSON pointers of a contract as a tree, so that one walk over a record meets them all.
+
+/// Index of a node in [`Paths`].
+pub(super) type NodeId = usize;
+
+#[derive(Debug)]
+pub(in crate::contract) struct Paths {
+    nodes: Vec<Node>,
+    slots: usize,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Node {
+    pub(super) members: Vec<Member>,
+}
+
+/// A member of an object (or an element of an array) some pointer goes through or ends at.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Member {
+    key: String,
+    /// Where the field goes, if a pointer ends here.
+    pub(super) slot: Option<usize>,
+    /// Where pointers go on.
+    pub(super) node: Option<NodeId>,
+    /// All slots below, which a later member of the same name empties.
+    pub(super) below: Vec<usize>,
+}
+
+impl Default for Paths {
+    fn default() -> Self {
+        Paths { nodes: vec![Node::default()], slots: 0 }
+    }
+}
+
+impl Paths {
+    pub(super) const ROOT: NodeId = 0;
+
+    /// The slot of a pointer; the same pointer always has the same one.
+    pub(super) fn add(&mut self, pointer: &str) -> usize {
+        let tokens: Vec<String> = match pointer.strip_prefix('/') {
+            Some(tokens) => tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect(),
+            None => vec![pointer.to_owned()],
+        };
+        let mut node = Self::ROOT;
+        let mut way = Vec::new();
+        for (depth, token) in tokens.iter().enumerate() {
+            let at = self.member(node, token);
+            way.push((node, at));
+            if depth + 1 < tokens.len() {
+                node = match self.nodes[node].members[at].node {
+                    Some(next) => next,
+                    None => {
+                        let next = self.nodes.len();
+                        self.nodes.push(Node::default());
+                        self.nodes[node].members[at].node = Some(next);
+                        next
+                    }
+                };
+            }
+        }
+        let Some((last, above)) = way.split_last() else { return 0 };
+        if let Some(slot) = self.nodes[last.0].members[last.1].slot {
+            return slot;
+        }
+        let slot = self.slots;
+        self.slots += 1;
+        self.nodes[last.0].members[last.1].slot = Some(slot);
+        for &(node, at) in above {
+            self.nodes[node].members[at].below.push(slot);
+        }
+        slot
+    }
+
+    fn member(&mut self, node: NodeId, key: &str) -> usize {
+        let members = &mut self.nodes[node].members;
+        members.iter().position(|member| member.key == key).unwrap_or_else(|| {
+            members.push(Member { key: key.to_owned(), ..Member::default() });
+            members.len() - 1
+        })
+    }
+
+    /// Number of slots a record's fields need.
+    pub(super) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Position of the member of this name.
+    pub(super) fn find(&self, node: NodeId, key: &str) -> Option<usize> {
+        self.nodes[node].members.iter().position(|member| member.key == key)
+    }
+
+    pub(super) fn get(&self, node: NodeId, member: usize) -> &Member {
+        &self.nodes[node].members[member]
+    }
+}

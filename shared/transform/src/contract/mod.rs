@@ -1,0 +1,217 @@
+//! The contract at work: raw rows in, clean rows and quarantined rows out, every one of them accounted for.
+//!
+//! A row that breaks the contract is never an error and never dropped; only what makes the contract itself meaningless for
+//! these rows is a [`ContractError`].
+
+mod cast;
+mod fault;
+mod json;
+mod partition;
+mod quarantine;
+mod rules;
+mod source;
+
+use polars::prelude::*;
+
+use tidemark_pipeline::definition::{Contract, Rule};
+
+use self::cast::Cast;
+use self::fault::{Faults, Place};
+use self::json::Layout;
+use self::partition::Partition;
+use self::rules::Rules;
+use self::source::Raw;
+use crate::error::ContractError;
+use crate::sql::expression;
+
+/// What raw rows look like beside `_text`, `_fault`, `_object` and `_row`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// A column per field, text (CSV) or typed (Parquet).
+    Columns,
+    /// Nothing: the record is JSON in `_text`.
+    Json,
+}
+
+/// A contract, compiled once and applied to any number of raw frames.
+#[derive(Debug)]
+pub struct Cleaner {
+    columns: Vec<Plan>,
+    layout: Layout,
+    partition: Option<Partition>,
+    checks: Vec<Condition>,
+    filters: Vec<Condition>,
+    schema: Schema,
+    fingerprint: String,
+}
+
+/// One column of the contract.
+#[derive(Debug)]
+struct Plan {
+    name: String,
+    from: String,
+    cast: Cast,
+    rules: Rules,
+}
+
+/// A named SQL expression that is true, false or NULL for every row.
+#[derive(Debug)]
+struct Condition {
+    name: String,
+    expr: Expr,
+}
+
+/// What became of raw rows, all in the order they came in:
+/// `raw.height() == rows.height() + quarantined.height() + Σ filtered`.
+#[derive(Debug)]
+pub struct Cleaned {
+    /// [`Cleaner::schema`].
+    pub rows: DataFrame,
+    /// One row per record: `_object`, `_row` (Int64), `column`, `rule`, `value`, `text`, `contract`, `partition` (Date); the
+    /// others String. `rule` is `format` for a record that is no record (`value` then says why), the rule of the first column
+    /// that breaks one, or the name of a check.
+    pub quarantined: DataFrame,
+    /// Rows dropped, by filter, in the contract's order; a row counts for the first filter that is not true.
+    pub filtered: Vec<(String, u64)>,
+}
+
+impl Cleaner {
+    /// Compiles a contract. `fingerprint` is written to what is quarantined.
+    ///
+    /// # Errors
+    /// A bound, format, pattern, time zone or SQL expression that cannot be used, by column and rule.
+    pub fn new(contract: &Contract, fingerprint: &str) -> Result<Cleaner, ContractError> {
+        let mut columns = Vec::new();
+        let mut schema = Schema::default();
+        for column in &contract.columns {
+            let cast = Cast::new(column)?;
+            let rules = Rules::new(column, &cast)?;
+            let name = column.name.to_string();
+            schema.insert(name.as_str().into(), cast.dtype());
+            columns.push(Plan { from: column.from.clone().unwrap_or_else(|| name.clone()), name, cast, rules });
+        }
+        let layout = Layout::new(columns.iter().map(|column| column.from.as_str()));
+        let conditions = |kind, rules: &[Rule]| -> Result<Vec<_>, _> {
+            rules.iter().map(|rule| Condition::new(kind, rule, &schema)).collect()
+        };
+        let checks = conditions("check", &contract.checks)?;
+        let filters = conditions("filter", &contract.filters)?;
+        let partition = contract.partition_by.as_ref().map(|by| Partition::new(by, &schema)).transpose()?;
+        if let Some(name) = partition.as_ref().and_then(Partition::own_column) {
+            schema.insert(name.into(), DataType::Date);
+        }
+        Ok(Cleaner { columns, layout, partition, checks, filters, schema, fingerprint: fingerprint.to_owned() })
+    }
+
+    /// The clean columns in the contract's order, then the partition column if it is one of its own.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Applies the contract to raw rows. A JSON member that is absent is NULL; a raw column must be there, if only as NULLs.
+    ///
+    /// # Errors
+    /// A column the raw rows do not have, or have in a type that cannot become the contract's; a check that fails to compute.
+    pub fn clean(&self, raw: &DataFrame, shape: Shape) -> Result<Cleaned, ContractError> {
+        let source = Raw::new(raw)?;
+        let mut faults = Faults::new(raw.height());
+        source.mark_faults(&mut faults);
+        let series = match shape {
+            Shape::Columns => self.from_columns(raw, &mut faults)?,
+            Shape::Json => {
+                let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
+                self.layout.columns(&casts, source.text, &mut faults)
+            }
+        };
+        for (at, (column, series)) in self.columns.iter().zip(&series).enumerate() {
+            column.rules.check(series, at, &mut faults)?;
+        }
+        let mut typed = DataFrame::new(raw.height(), series.into_iter().map(Column::from).collect())?;
+        self.check(&typed, &mut faults)?;
+        let (keep, filtered) = self.filter(&typed, &faults)?;
+        let days = match &self.partition {
+            Some(partition) => partition.days(&typed)?,
+            None => None,
+        };
+        if let (Some(name), Some(days)) = (self.partition.as_ref().and_then(Partition::own_column), &days) {
+            typed.with_column(days.clone().with_name(name.into()).into())?;
+        }
+        let quarantined = self.quarantine(&source, shape, days.as_ref(), &faults)?;
+        let rows = match keep {
+            Some(keep) => typed.filter(&keep)?,
+            None => typed,
+        };
+        Ok(Cleaned { rows, quarantined, filtered })
+    }
+
+    fn from_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {
+        let mut series = Vec::with_capacity(self.columns.len());
+        for (at, column) in self.columns.iter().enumerate() {
+            let Ok(field) = raw.column(&column.from) else { return Err(source::missing(column, raw)) };
+            series.push(cast::from_native(&column.cast, &column.name, at, field.as_materialized_series(), faults)?);
+        }
+        Ok(series)
+    }
+
+    fn check(&self, typed: &DataFrame, faults: &mut Faults) -> PolarsResult<()> {
+        for (at, holds) in evaluate(typed, &self.checks)?.iter().enumerate() {
+            rules::mark(&!holds, Place::check(at, self.columns.len()), faults);
+        }
+        Ok(())
+    }
+
+    /// The rows to keep (`None`: all) and how many each filter dropped.
+    fn filter(&self, typed: &DataFrame, faults: &Faults) -> PolarsResult<(Option<BooleanChunked>, Vec<(String, u64)>)> {
+        let conditions = evaluate(typed, &self.filters)?;
+        let mut filtered: Vec<_> = self.filters.iter().map(|filter| (filter.name.clone(), 0)).collect();
+        if conditions.is_empty() && !faults.any() {
+            return Ok((None, filtered));
+        }
+        let mut keep: Vec<bool> = (0..typed.height()).map(|row| faults.is_good(row)).collect();
+        for (condition, (_, dropped)) in conditions.iter().zip(&mut filtered) {
+            for (keep, holds) in keep.iter_mut().zip(condition.iter()) {
+                if *keep && holds != Some(true) {
+                    *keep = false;
+                    *dropped += 1;
+                }
+            }
+        }
+        Ok((Some(BooleanChunked::from_slice("keep".into(), &keep)), filtered))
+    }
+}
+
+impl Condition {
+    fn new(kind: &'static str, rule: &Rule, schema: &Schema) -> Result<Condition, ContractError> {
+        let invalid = |source| ContractError::Sql { kind, name: rule.name.clone(), source };
+        let expr = expression(&rule.sql).map_err(invalid)?;
+        let empty = DataFrame::empty_with_schema(schema).lazy();
+        let found = empty.select([expr.clone().alias("")]).collect().map_err(invalid)?;
+        match found.columns().first().map(Column::dtype) {
+            Some(DataType::Boolean) => Ok(Condition { name: rule.name.clone(), expr }),
+            other => Err(ContractError::NoCondition {
+                kind,
+                name: rule.name.clone(),
+                found: other.map_or_else(|| "nothing".to_owned(), ToString::to_string),
+            }),
+        }
+    }
+}
+
+/// One value per row and condition.
+fn evaluate(typed: &DataFrame, conditions: &[Condition]) -> PolarsResult<Vec<BooleanChunked>> {
+    if conditions.is_empty() || typed.height() == 0 {
+        return Ok(Vec::new());
+    }
+    let named = conditions.iter().enumerate().map(|(at, condition)| condition.expr.clone().alias(format!("_{at}")));
+    let values = typed.clone().lazy().select(named.collect::<Vec<_>>()).collect()?;
+    // A condition on constants alone has one value for all rows.
+    let whole = |values: &BooleanChunked| match (values.len(), values.get(0)) {
+        (length, _) if length == typed.height() => values.clone(),
+        (_, Some(value)) => BooleanChunked::full(values.name().clone(), value, typed.height()),
+        (_, None) => BooleanChunked::full_null(values.name().clone(), typed.height()),
+    };
+    values.columns().iter().map(|column| column.bool().map(whole)).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! The partition a clean row belongs to.
+
+use polars::prelude::*;
+use tidemark_pipeline::definition::{Every, PartitionBy};
+
+use super::cast::Calendar;
+use crate::error::ContractError;
+
+#[derive(Debug)]
+pub(super) struct Partition {
+    column: String,
+    name: String,
+    every: Option<Every>,
+    zone: Calendar,
+}
+
+impl Partition {
+    pub(super) fn new(by: &PartitionBy, schema: &Schema) -> Result<Partition, ContractError> {
+        let column = by.column.to_string();
+        let Some(dtype) = schema.get(&column) else { return Err(ContractError::Partition(column)) };
+        let wrong = |rule, problem: String, value: &str| ContractError::Rule {
+            column: column.clone(),
+            rule,
+            problem,
+            value: value.to_owned(),
+        };
+        if by.every.is_some() && !matches!(dtype, DataType::Date | DataType::Datetime(..)) {
+            return Err(wrong("partition_by.every", "is for a date or datetime".to_owned(), &dtype.to_string()));
+        }
+        let name = by.name.to_string();
+        if by.every.is_some() && schema.contains(&name) {
+            return Err(wrong("partition_by.as", "is a column already".to_owned(), &name));
+        }
+        let zone = Calendar::new(by.timezone.as_deref()).map_err(|error| {
+            let name = by.timezone.as_deref().unwrap_or_default();
+            wrong("partition_by.timezone", format!("is not known ({error})"), name)
+        })?;
+        Ok(Partition { name, column, every: by.every, zone })
+    }
+
+    /// The name of the column that `every` adds.
+    pub(super) fn own_column(&self) -> Option<&str> {
+        self.every.map(|_| self.name.as_str())
+    }
+
+    /// The partitions of typed rows, if they are dates.
+    pub(super) fn days(&self, typed: &DataFrame) -> PolarsResult<Option<Series>> {
+        let column = typed.column(&self.column)?.as_materialized_series();
+        let days = match column.dtype() {
+            DataType::Date => column.clone(),
+            DataType::Datetime(..) => {
+                let mut zone = self.zone.clone();
+                let instants = column.to_physical_repr();
+                let days: Int32Chunked =
+                    instants.i64()?.iter().map(|instant| instant.map(|instant| zone.day(instant))).collect();
+                days.into_date().into_series()
+            }
+            _ => return Ok(None),
+        };
+        match self.every {
+            Some(Every::Month) => {
+                let day_of_month = days.date()?.day();
+                let physical = days.to_physical_repr();
+                let firsts: Int32Chunked = physical
+                    .i32()?
+                    .iter()
+                    .zip(day_of_month.iter())
+                    .map(|(day, of_month)| Some(day? - i32::from(of_month?) + 1))
+                    .collect();
+                Ok(Some(firsts.into_date().into_series()))
+            }
+            Some(Every::Day) => Ok(Some(days)),
+            None => Ok((column.dtype() == &DataType::Date).then_some(days)),
+        }
+    }
+}

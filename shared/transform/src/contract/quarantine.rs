@@ -1,0 +1,141 @@
+//! The frame of rows that broke the contract: what they said, where they come from and which rule they broke.
+
+use polars::prelude::*;
+
+use super::cast::Field as Member;
+use super::fault::{Broken, Faults};
+use super::source::{Raw, is_field};
+use super::{Cleaner, Shape};
+use crate::error::ContractError;
+
+impl Cleaner {
+    /// The schema of [`super::Cleaned::quarantined`].
+    pub fn quarantine_schema() -> Schema {
+        let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
+        let origin = [("_object", DataType::String), ("_row", DataType::Int64)];
+        let all = origin.into_iter().chain(text).chain([("partition", DataType::Date)]);
+        all.map(|(name, dtype)| Field::new(name.into(), dtype)).collect()
+    }
+
+    pub(super) fn quarantine(
+        &self,
+        source: &Raw,
+        shape: Shape,
+        days: Option<&Series>,
+        faults: &Faults,
+    ) -> Result<DataFrame, ContractError> {
+        let (rows, broken): (Vec<IdxSize>, Vec<Broken>) =
+            faults.iter(self.columns.len()).map(|(row, broken)| (row as IdxSize, broken)).unzip();
+        if rows.is_empty() {
+            return Ok(DataFrame::empty_with_schema(&Self::quarantine_schema()));
+        }
+        // From here on only these rows are looked at.
+        let rows = IdxCa::from_vec("row".into(), rows);
+        let bad = source.frame.take(&rows)?;
+        let partition = match days {
+            Some(days) => days.take(&rows)?,
+            None => Series::full_null("partition".into(), bad.height(), &DataType::Date),
+        };
+        let bad = Raw::new(&bad)?;
+        let (values, texts) = match shape {
+            Shape::Columns => self.fields(&bad, &broken)?,
+            Shape::Json => (self.members(&bad, &broken), bad.text.clone()),
+        };
+        let names = broken.iter().map(|broken| match broken {
+            Broken::Column { column, .. } => Some(self.columns[*column].name.as_str()),
+            Broken::Format | Broken::Check(_) => None,
+        });
+        let rules = broken.iter().map(|broken| match broken {
+            Broken::Format => "format",
+            Broken::Column { rule, .. } => rule,
+            Broken::Check(check) => self.checks[*check].name.as_str(),
+        });
+        let frame = DataFrame::new(
+            bad.frame.height(),
+            vec![
+                bad.frame.column("_object")?.clone(),
+                bad.frame.column("_row")?.clone(),
+                names.collect::<StringChunked>().with_name("column".into()).into_column(),
+                StringChunked::from_iter_values("rule".into(), rules).into_column(),
+                StringChunked::from_iter_options("value".into(), values.into_iter()).into_column(),
+                texts.with_name("text".into()).into_column(),
+                StringChunked::full("contract".into(), &self.fingerprint, bad.frame.height()).into_column(),
+                partition.with_name("partition".into()).into_column(),
+            ],
+        )?;
+        Ok(frame)
+    }
+
+    /// For records that came as columns: the offending texts, and each record as a JSON object of its fields' texts.
+    fn fields(&self, bad: &Raw, broken: &[Broken]) -> PolarsResult<(Vec<Option<String>>, StringChunked)> {
+        let mut fields = Vec::new();
+        for column in bad.frame.columns().iter().filter(|column| is_field(column.name())) {
+            fields.push((column.name().clone(), texts_of(column.as_materialized_series())?));
+        }
+        let text = |column: &str, row: usize| {
+            let field = fields.iter().find(|(name, _)| name == column);
+            field.and_then(|(_, texts)| texts.get(row)).map(str::to_owned)
+        };
+        let mut values = Vec::with_capacity(broken.len());
+        let mut texts = StringChunkedBuilder::new("text".into(), broken.len());
+        for (row, broken) in broken.iter().enumerate() {
+            values.push(match broken {
+                Broken::Format => bad.fault.get(row).map(str::to_owned),
+                Broken::Check(_) => None,
+                Broken::Column { column, rule } => {
+                    self.explained(*column, rule, text(&self.columns[*column].from, row))
+                }
+            });
+            match bad.text.get(row) {
+                Some(original) => texts.append_value(original),
+                None => texts.append_value(object(fields.iter().map(|(name, texts)| (name.as_str(), texts.get(row))))),
+            }
+        }
+        Ok((values, texts.finish()))
+    }
+
+    /// For JSON records: the offending members, found by reading these few records once more.
+    fn members(&self, bad: &Raw, broken: &[Broken]) -> Vec<Option<String>> {
+        let mut scanner = self.layout.scanner();
+        let mut value = |row: usize, broken: &Broken| {
+            if let Some(fault) = bad.fault.get(row) {
+                return Some(fault.to_owned());
+            }
+            let mut slots = vec![Member::Null; self.layout.slots()];
+            if let Err(fault) = scanner.record(bad.text.get(row)?, &mut slots) {
+                return Some(fault.to_string());
+            }
+            let Broken::Column { column, rule } = broken else { return None };
+            let mut unescaped = String::new();
+            let text = slots[self.layout.slot(*column)].text(&mut unescaped).map(str::to_owned);
+            self.explained(*column, rule, text)
+        };
+        broken.iter().enumerate().map(|(row, broken)| value(row, broken)).collect()
+    }
+
+    /// The text, with a reason where it looks right but is not.
+    fn explained(&self, column: usize, rule: &str, text: Option<String>) -> Option<String> {
+        let text = text?;
+        let reason = (rule == "type").then(|| self.columns[column].cast.explain(&text)).flatten();
+        Some(reason.unwrap_or(text))
+    }
+}
+
+/// A column of the source as texts; what has no text (a list, bytes that are not UTF-8) is shown as polars prints it.
+fn texts_of(series: &Series) -> PolarsResult<StringChunked> {
+    if let Ok(texts) = series.cast(&DataType::String)
+        && texts.null_count() == series.null_count()
+    {
+        return Ok(texts.str()?.clone());
+    }
+    Ok(series.iter().map(|value| (!value.is_null()).then(|| value.to_string())).collect())
+}
+
+fn object<'f>(fields: impl Iterator<Item = (&'f str, Option<&'f str>)>) -> String {
+    // A text is always valid JSON once quoted.
+    let quote = |text: &str| sonic_rs::to_string(text).unwrap_or_default();
+    let members: Vec<String> = fields
+        .map(|(name, text)| format!("{}:{}", quote(name), text.map_or_else(|| "null".to_owned(), quote)))
+        .collect();
+    format!("{{{}}}", members.join(","))
+}

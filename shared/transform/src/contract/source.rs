@@ -1,0 +1,85 @@
+//! The columns every raw frame has, and what to say when a column of the contract is not among the others.
+
+use polars::prelude::*;
+
+use super::Plan;
+use super::fault::{Faults, Place};
+use crate::error::ContractError;
+
+/// Raw rows with the columns ingest adds to them.
+pub(super) struct Raw<'r> {
+    pub(super) frame: &'r DataFrame,
+    pub(super) text: &'r StringChunked,
+    pub(super) fault: &'r StringChunked,
+}
+
+const ADDED: [&str; 4] = ["_text", "_fault", "_object", "_row"];
+
+impl<'r> Raw<'r> {
+    pub(super) fn new(frame: &'r DataFrame) -> Result<Raw<'r>, ContractError> {
+        let text = |name| frame.column(name).and_then(|column| column.str()).map_err(ContractError::Raw);
+        text("_object")?;
+        frame.column("_row").and_then(|column| column.i64()).map_err(ContractError::Raw)?;
+        Ok(Raw { frame, text: text("_text")?, fault: text("_fault")? })
+    }
+
+    pub(super) fn mark_faults(&self, faults: &mut Faults) {
+        if self.fault.null_count() == self.fault.len() {
+            return;
+        }
+        for (row, fault) in self.fault.iter().enumerate() {
+            if fault.is_some() {
+                faults.mark(row, Place::FORMAT);
+            }
+        }
+    }
+}
+
+/// Whether the source gave this column (and not ingest).
+pub(super) fn is_field(name: &str) -> bool {
+    !ADDED.contains(&name)
+}
+
+pub(super) fn missing(column: &Plan, raw: &DataFrame) -> ContractError {
+    let fields: Vec<&str> =
+        raw.columns().iter().map(|field| field.name().as_str()).filter(|name| is_field(name)).collect();
+    let nearest = fields.iter().map(|field| (distance(&column.from, field), field)).min();
+    let hint = match nearest {
+        Some((distance, field)) if distance * 3 <= column.from.chars().count() => format!("; did you mean `{field}`?"),
+        _ => String::new(),
+    };
+    let found = match fields.as_slice() {
+        [] => "no columns".to_owned(),
+        _ => fields.iter().map(|field| format!("`{field}`")).collect::<Vec<_>>().join(", "),
+    };
+    ContractError::Missing { column: column.name.clone(), from: column.from.clone(), hint, found }
+}
+
+/// Letters to insert, remove or replace to get from one name to another (Levenshtein), leaving case and punctuation aside.
+fn distance(left: &str, right: &str) -> usize {
+    let letters = |name: &str| name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<Vec<_>>();
+    let (left, right) = (letters(left), letters(right));
+    let mut row: Vec<usize> = (0..=right.len()).collect();
+    for (i, a) in left.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, b) in right.iter().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[right.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_near_by_their_letters() {
+        assert_eq!(distance("customer_id", "CustomerID"), 0);
+        assert_eq!(distance("costumer", "customer"), 2);
+        assert_eq!(distance("", "abc"), 3);
+        assert_eq!(distance("kitten", "sitting"), 3);
+    }
+}
