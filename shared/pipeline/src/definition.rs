@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::name::{ColumnName, DatasetName, PipelineName};
+use crate::schedule::Cron;
 
 /// One pipeline file with its parameters filled in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +26,7 @@ pub struct Pipeline {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Schedule {
     /// Six AWS cron fields (minute hour day-of-month month day-of-week year), checked.
-    pub cron: String,
+    pub cron: Cron,
     /// IANA time zone, `UTC` by default.
     pub timezone: String,
 }

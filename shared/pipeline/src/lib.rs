@@ -1,7 +1,15 @@
 //! What a pipeline is: definitions, names, schedule, dependency graph. Pure: no I/O, no clock, no AWS, no polars.
 
 pub mod definition;
+pub mod diagnostic;
+mod file;
 pub mod name;
+mod params;
+pub mod schedule;
 
 pub use definition::*;
+pub use diagnostic::{Diagnostic, Place};
+pub use file::{MAX_FILE_BYTES, SourceFile};
 pub use name::{ColumnName, DatasetName, NameError, PipelineName};
+pub use params::Parameter;
+pub use schedule::{Cron, CronError, day_before};
