@@ -161,7 +161,10 @@ pub enum Type {
     Int64,
     Float64,
     /// 1 ≤ precision ≤ 38, scale ≤ precision.
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     Date,
     /// Time of day; stored as text `HH:MM:SS[.ffffff]` since Delta has no such type.
     Time,

@@ -5,11 +5,14 @@ pub mod diagnostic;
 mod file;
 pub mod name;
 mod params;
+pub mod read;
 pub mod schedule;
+mod sql;
 
 pub use definition::*;
 pub use diagnostic::{Diagnostic, Place};
 pub use file::{MAX_FILE_BYTES, SourceFile};
 pub use name::{ColumnName, DatasetName, NameError, PipelineName};
 pub use params::Parameter;
+pub use read::{Definition, parameters, read};
 pub use schedule::{Cron, CronError, day_before};

@@ -20,9 +20,14 @@ pub struct Parameter {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Piece<'t> {
     Text(&'t str),
-    Parameter { name: &'t str, at: usize },
+    Parameter {
+        name: &'t str,
+        at: usize,
+    },
     /// A `${` that does not begin a parameter.
-    Fault { at: usize },
+    Fault {
+        at: usize,
+    },
 }
 
 /// Cuts a string into text and parameters; `at` are bytes of `text`.
@@ -70,13 +75,7 @@ mod tests {
         assert_eq!(pieces("plain $5 {x}"), [Text("plain $5 {x}")]);
         assert_eq!(
             pieces("a/${DIR}/b${_X9}"),
-            [
-                Text("a/"),
-                Parameter { name: "DIR", at: 2 },
-                Text("/b"),
-                Parameter { name: "_X9", at: 10 },
-                Text("")
-            ]
+            [Text("a/"), Parameter { name: "DIR", at: 2 }, Text("/b"), Parameter { name: "_X9", at: 10 }, Text("")]
         );
         assert_eq!(pieces("$${DIR}"), [Text("$"), Text("{"), Text("DIR}")]);
         assert_eq!(pieces("${}"), [Text(""), Fault { at: 0 }, Text("}")]);

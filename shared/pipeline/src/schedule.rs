@@ -63,7 +63,11 @@ mod tests {
 
     fn next(schedule: &Schedule, after: &str, count: usize) -> Vec<String> {
         let first = after.parse().unwrap();
-        std::iter::successors(Some(first), |time| schedule.next(*time)).skip(1).take(count).map(|t| t.to_string()).collect()
+        std::iter::successors(Some(first), |time| schedule.next(*time))
+            .skip(1)
+            .take(count)
+            .map(|t| t.to_string())
+            .collect()
     }
 
     fn previous(schedule: &Schedule, until: &str) -> String {

@@ -45,7 +45,10 @@ enum Days {
     /// `6L`: the last Friday.
     LastWeekday(i8),
     /// `3#2`: the second Tuesday.
-    NthWeekday { weekday: i8, nth: i8 },
+    NthWeekday {
+        weekday: i8,
+        nth: i8,
+    },
 }
 
 struct Field {
