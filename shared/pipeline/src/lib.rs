@@ -3,6 +3,8 @@
 pub mod definition;
 pub mod diagnostic;
 mod file;
+pub mod fingerprint;
+pub mod graph;
 pub mod name;
 mod params;
 pub mod read;
@@ -12,6 +14,7 @@ mod sql;
 pub use definition::*;
 pub use diagnostic::{Diagnostic, Place};
 pub use file::{MAX_FILE_BYTES, SourceFile};
+pub use graph::{Graph, Step, UnknownPipeline};
 pub use name::{ColumnName, DatasetName, NameError, PipelineName};
 pub use params::Parameter;
 pub use read::{Definition, parameters, read};

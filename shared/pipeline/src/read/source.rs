@@ -19,22 +19,19 @@ pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
     if matches!(format, Some(Format::Ndjson | Format::Parquet)) {
         fields.refuse("csv", "it only with `format = \"csv\"`");
     }
-    let csv = match fields.open("csv", "[source.csv]", &CSV_FIELDS) {
-        Some(fields) => csv(&fields)?,
-        None => Csv::default(),
-    };
+    let csv = fields.open("csv", "[source.csv]", &CSV_FIELDS).map_or_else(Csv::default, |fields| csv(&fields));
     kind.and(path).map(|path| Source::Files(Files { path: path.text, format, csv }))
 }
 
-fn csv(fields: &Fields<'_, '_>) -> Option<Csv> {
+/// What is wrong is noted and left at its default.
+fn csv(fields: &Fields<'_, '_>) -> Csv {
     let standard = Csv::default();
-    let delimiter = match fields.text("delimiter") {
-        Some(text) => byte(fields, &text, "delimiter", "one ASCII character, as in `\",\"`, `\";\"` or `\"\\t\"`")?,
-        None => standard.delimiter,
-    };
+    let one = "one ASCII character, as in `\",\"`, `\";\"` or `\"\\t\"`";
+    let delimiter = fields.text("delimiter").and_then(|text| byte(fields, &text, "delimiter", one));
+    let delimiter = delimiter.unwrap_or(standard.delimiter);
     let quote = match fields.text("quote") {
         Some(text) if text.text.is_empty() => None,
-        Some(text) => Some(byte(fields, &text, "quote", "one ASCII character, or `\"\"` for none")?),
+        Some(text) => byte(fields, &text, "quote", "one ASCII character, or `\"\"` for none"),
         None => standard.quote,
     };
     if quote == Some(delimiter) {
@@ -55,7 +52,7 @@ fn csv(fields: &Fields<'_, '_>) -> Option<Csv> {
             Header::First
         }
     };
-    Some(Csv { delimiter, quote, header, encoding })
+    Csv { delimiter, quote, header, encoding }
 }
 
 fn byte(fields: &Fields<'_, '_>, text: &Text, key: &str, expected: &str) -> Option<u8> {
