@@ -6,6 +6,7 @@
 use serde::Serialize;
 
 use crate::name::{ColumnName, DatasetName, PipelineName};
+use crate::schedule::Cron;
 
 /// One pipeline file with its parameters filled in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -25,7 +26,7 @@ pub struct Pipeline {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Schedule {
     /// Six AWS cron fields (minute hour day-of-month month day-of-week year), checked.
-    pub cron: String,
+    pub cron: Cron,
     /// IANA time zone, `UTC` by default.
     pub timezone: String,
 }
@@ -160,7 +161,10 @@ pub enum Type {
     Int64,
     Float64,
     /// 1 ≤ precision ≤ 38, scale ≤ precision.
-    Decimal { precision: u8, scale: u8 },
+    Decimal {
+        precision: u8,
+        scale: u8,
+    },
     Date,
     /// Time of day; stored as text `HH:MM:SS[.ffffff]` since Delta has no such type.
     Time,

@@ -1,7 +1,21 @@
 //! What a pipeline is: definitions, names, schedule, dependency graph. Pure: no I/O, no clock, no AWS, no polars.
 
 pub mod definition;
+pub mod diagnostic;
+mod file;
+pub mod fingerprint;
+pub mod graph;
 pub mod name;
+mod params;
+pub mod read;
+pub mod schedule;
+mod sql;
 
 pub use definition::*;
+pub use diagnostic::{Diagnostic, Place};
+pub use file::{MAX_FILE_BYTES, SourceFile};
+pub use graph::{Graph, Step, UnknownPipeline};
 pub use name::{ColumnName, DatasetName, NameError, PipelineName};
+pub use params::Parameter;
+pub use read::{Definition, parameters, read};
+pub use schedule::{Cron, CronError, day_before};

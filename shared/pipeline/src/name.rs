@@ -14,6 +14,18 @@ pub struct NameError {
     found: String,
 }
 
+impl NameError {
+    /// "a dataset's name"
+    pub fn what(&self) -> &'static str {
+        self.what
+    }
+
+    /// What is allowed: "1 to 100 bytes of a-z, …".
+    pub fn rule(&self) -> &'static str {
+        self.rule
+    }
+}
+
 const MAX_BYTES: usize = 100;
 const RULE_DATASET: &str = "1 to 100 bytes of a-z, 0-9 and _, starting with a letter";
 const RULE_PIPELINE: &str = "1 to 100 bytes of a-z, 0-9 and -, starting with a letter";

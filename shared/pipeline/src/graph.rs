@@ -1,0 +1,192 @@
+//! All pipelines together: who makes which dataset, who reads it, and in what order the steps run.
+
+mod check;
+mod draw;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+
+use crate::definition::{Model, Pipeline, Target};
+use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
+use crate::name::{DatasetName, PipelineName};
+use crate::read::Definition;
+
+/// The unit of work of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(tag = "step", content = "of", rename_all = "lowercase")]
+pub enum Step {
+    /// Source → raw dataset.
+    Ingest,
+    /// Raw → clean dataset and quarantine.
+    Clean,
+    /// Datasets → the dataset of this name.
+    Model(DatasetName),
+    /// Datasets → the target of this name.
+    Load(String),
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Step::Ingest => f.write_str("ingest"),
+            Step::Clean => f.write_str("clean"),
+            Step::Model(name) => write!(f, "model {name}"),
+            Step::Load(name) => write!(f, "load {name}"),
+        }
+    }
+}
+
+/// A pipeline that is not there, and perhaps the one that was meant.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown pipeline `{name}`; expected {known}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
+pub struct UnknownPipeline {
+    pub name: String,
+    pub known: String,
+    pub hint: Option<String>,
+}
+
+/// Pipelines that fit together: every dataset has one maker, every input is made, nothing is made of itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// Sorted by name.
+    pipelines: Vec<Pipeline>,
+    /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
+    steps: Vec<(usize, Step)>,
+}
+
+impl Graph {
+    /// # Errors
+    /// Two makers of a dataset, two pipelines of a name, inputs nobody makes, cycles: all of them, sorted by place.
+    pub fn new(mut definitions: Vec<Definition>) -> Result<Graph, Vec<Diagnostic>> {
+        definitions.sort_by(|a, b| (&a.pipeline.name, &a.file).cmp(&(&b.pipeline.name, &b.file)));
+        let diagnostics = check::check(&definitions);
+        if !diagnostics.is_empty() {
+            return Err(diagnostics);
+        }
+        let pipelines: Vec<Pipeline> = definitions.into_iter().map(|definition| definition.pipeline).collect();
+        let steps = order(&pipelines);
+        Ok(Graph { pipelines, steps })
+    }
+
+    /// Sorted by name.
+    pub fn pipelines(&self) -> &[Pipeline] {
+        &self.pipelines
+    }
+
+    /// # Errors
+    /// No such pipeline; the error names those there are and the nearest.
+    pub fn pipeline(&self, name: &str) -> Result<&Pipeline, UnknownPipeline> {
+        self.pipelines.iter().find(|pipeline| pipeline.name.as_str() == name).ok_or_else(|| {
+            let names = || self.pipelines.iter().map(|pipeline| pipeline.name.as_str());
+            UnknownPipeline { name: name.to_owned(), known: one_of(names()), hint: did_you_mean(name, names()) }
+        })
+    }
+
+    /// All steps in an order of running: what a step reads was made by steps before it. Pipelines and files keep their own
+    /// order where they are free to.
+    pub fn steps(&self) -> impl Iterator<Item = (&Pipeline, &Step)> {
+        self.steps.iter().map(|(pipeline, step)| (&self.pipelines[*pipeline], step))
+    }
+
+    /// The steps of one pipeline in that order.
+    pub fn steps_of(&self, pipeline: &PipelineName) -> impl Iterator<Item = &Step> {
+        self.steps().filter(move |(of, _)| of.name == *pipeline).map(|(_, step)| step)
+    }
+
+    /// All models in an order of computing.
+    pub fn models(&self) -> impl Iterator<Item = (&Pipeline, &Model)> {
+        self.steps().filter_map(|(pipeline, step)| match step {
+            Step::Model(name) => Some((pipeline, pipeline.models.iter().find(|model| model.name == *name)?)),
+            _ => None,
+        })
+    }
+
+    /// The step that makes a dataset (raw, clean, quarantine or model).
+    pub fn maker(&self, dataset: &DatasetName) -> Option<(&Pipeline, &Step)> {
+        self.steps().find(|(pipeline, step)| outputs(pipeline, step).contains(dataset))
+    }
+
+    /// The steps that read a dataset, in order of running.
+    pub fn consumers(&self, dataset: &DatasetName) -> impl Iterator<Item = (&Pipeline, &Step)> {
+        self.steps().filter(move |(pipeline, step)| inputs(pipeline, step).contains(dataset))
+    }
+
+    /// The graph as a drawing for people, one tree per pipeline.
+    pub fn draw(&self) -> String {
+        draw::draw(self)
+    }
+}
+
+/// The steps of a pipeline in the order of its file.
+fn steps_of(pipeline: &Pipeline) -> Vec<Step> {
+    let clean = pipeline.contract.iter().flat_map(|_| [Step::Ingest, Step::Clean]);
+    let models = pipeline.models.iter().map(|model| Step::Model(model.name.clone()));
+    let loads = pipeline.targets.iter().map(|target| Step::Load(target.name().to_owned()));
+    clean.chain(models).chain(loads).collect()
+}
+
+/// The datasets a step reads.
+pub fn inputs(pipeline: &Pipeline, step: &Step) -> Vec<DatasetName> {
+    match step {
+        Step::Ingest => Vec::new(),
+        Step::Clean => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
+        Step::Model(name) => {
+            pipeline.models.iter().filter(|model| model.name == *name).flat_map(|model| model.inputs.clone()).collect()
+        }
+        Step::Load(name) => {
+            pipeline.targets.iter().filter(|target| target.name() == name).flat_map(Target::inputs).collect()
+        }
+    }
+}
+
+/// The datasets a step makes.
+pub fn outputs(pipeline: &Pipeline, step: &Step) -> Vec<DatasetName> {
+    match step {
+        Step::Ingest => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
+        Step::Clean => {
+            let both = |dataset: &DatasetName| [dataset.clone(), dataset.quarantine()];
+            pipeline.contract.iter().flat_map(|contract| both(&contract.dataset)).collect()
+        }
+        Step::Model(name) => vec![name.clone()],
+        Step::Load(_) => Vec::new(),
+    }
+}
+
+/// Kahn's order, always taking the first step that is free: stable, and as near to the files' order as can be.
+fn order(pipelines: &[Pipeline]) -> Vec<(usize, Step)> {
+    let all: Vec<(usize, Step)> = pipelines
+        .iter()
+        .enumerate()
+        .flat_map(|(n, pipeline)| steps_of(pipeline).into_iter().map(move |s| (n, s)))
+        .collect();
+    let mut makers = BTreeMap::new();
+    for (node, (n, step)) in all.iter().enumerate() {
+        for dataset in outputs(&pipelines[*n], step) {
+            makers.insert(dataset, node);
+        }
+    }
+    let mut waits: Vec<BTreeSet<usize>> = Vec::new();
+    let mut wakes: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
+    for (node, (n, step)) in all.iter().enumerate() {
+        let before: BTreeSet<usize> =
+            inputs(&pipelines[*n], step).iter().filter_map(|dataset| makers.get(dataset).copied()).collect();
+        before.iter().for_each(|maker| wakes[*maker].push(node));
+        waits.push(before);
+    }
+    let mut free: BTreeSet<usize> = (0..all.len()).filter(|node| waits[*node].is_empty()).collect();
+    let mut order = Vec::with_capacity(all.len());
+    while let Some(node) = free.pop_first() {
+        order.push(all[node].clone());
+        for woken in &wakes[node] {
+            waits[*woken].remove(&node);
+            if waits[*woken].is_empty() {
+                free.insert(*woken);
+            }
+        }
+    }
+    order
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,115 @@
+//! What only shows over all pipelines: names taken twice, inputs nobody makes, cycles.
+
+use std::collections::BTreeMap;
+
+use super::{Definition, Diagnostic, did_you_mean, one_of, quoted};
+use crate::name::DatasetName;
+use crate::read::Mention;
+
+pub(super) fn check(definitions: &[Definition]) -> Vec<Diagnostic> {
+    let mut diagnostics = same_pipeline(definitions);
+    let mut makers: BTreeMap<&DatasetName, &Mention> = BTreeMap::new();
+    for mention in definitions.iter().flat_map(|definition| &definition.makes) {
+        match makers.get(&mention.dataset) {
+            Some(first) => diagnostics.push(mention.at.diagnostic(
+                format!("a second dataset {}", quoted(mention.dataset.as_str())),
+                "a name of its own".to_owned(),
+                Some(format!("the first is at {}", first.at)),
+            )),
+            None => {
+                makers.insert(&mention.dataset, mention);
+            }
+        }
+    }
+    diagnostics.extend(unknown_inputs(definitions));
+    diagnostics.extend(cycles(definitions, &makers));
+    diagnostics.sort();
+    diagnostics.dedup();
+    diagnostics
+}
+
+fn same_pipeline(definitions: &[Definition]) -> Vec<Diagnostic> {
+    let pairs = definitions.iter().zip(definitions.iter().skip(1));
+    let same = pairs.filter(|(first, second)| first.pipeline.name == second.pipeline.name);
+    let diagnostic = |(first, second): (&Definition, &Definition)| Diagnostic {
+        file: second.file.clone(),
+        line: 1,
+        column: 1,
+        found: format!("a second pipeline {}", quoted(second.pipeline.name.as_str())),
+        expected: "a file name of its own".to_owned(),
+        hint: Some(format!("the first is {}", first.file)),
+    };
+    same.map(diagnostic).collect()
+}
+
+fn unknown_inputs(definitions: &[Definition]) -> Vec<Diagnostic> {
+    let contracts = definitions.iter().filter_map(|definition| definition.pipeline.contract.as_ref());
+    let clean = contracts
+        .flat_map(|contract| [contract.dataset.clone(), contract.dataset.raw(), contract.dataset.quarantine()]);
+    let models = definitions.iter().flat_map(|definition| &definition.pipeline.models).map(|model| model.name.clone());
+    let mut known: Vec<DatasetName> = clean.chain(models).collect();
+    known.sort();
+    known.dedup();
+    let names = || known.iter().map(DatasetName::as_str);
+    let reads = definitions.iter().flat_map(|definition| &definition.reads);
+    let unknown = reads.filter(|mention| !known.contains(&mention.dataset));
+    let diagnostic = |mention: &Mention| {
+        let name = mention.dataset.as_str();
+        let found = format!("unknown dataset {}", quoted(name));
+        mention.at.diagnostic(found, one_of(names()), did_you_mean(name, names()))
+    };
+    unknown.map(diagnostic).collect()
+}
+
+/// One diagnostic per cycle of models, at the first of its datasets in the order of the files.
+fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>) -> Vec<Diagnostic> {
+    let models = definitions.iter().flat_map(|definition| &definition.pipeline.models);
+    let mut reads: BTreeMap<&DatasetName, &[DatasetName]> = BTreeMap::new();
+    for model in models {
+        reads.entry(&model.name).or_insert(&model.inputs);
+    }
+    let mut done: Vec<&DatasetName> = Vec::new();
+    let mut diagnostics = Vec::new();
+    for start in definitions.iter().flat_map(|definition| &definition.pipeline.models).map(|model| &model.name) {
+        if done.contains(&start) {
+            continue;
+        }
+        if let Some(mut cycle) = way_back(start, &reads) {
+            done.extend(&cycle);
+            // found from reader to read; shown the way the data goes
+            cycle.reverse();
+            let shown = cycle.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" → ");
+            if let Some(mention) = makers.get(start) {
+                let found = format!("datasets made of themselves: {shown}");
+                let expected = "models that do not need their own result".to_owned();
+                diagnostics.push(mention.at.diagnostic(found, expected, None));
+            }
+        }
+    }
+    diagnostics
+}
+
+/// The shortest chain of reads from a dataset back to itself, both ends included.
+fn way_back<'d>(
+    start: &'d DatasetName,
+    reads: &BTreeMap<&'d DatasetName, &'d [DatasetName]>,
+) -> Option<Vec<&'d DatasetName>> {
+    let mut came_from: BTreeMap<&DatasetName, &DatasetName> = BTreeMap::new();
+    let mut queue = std::collections::VecDeque::from([start]);
+    while let Some(reader) = queue.pop_front() {
+        for read in reads.get(reader).copied().unwrap_or_default() {
+            if read == start {
+                let back = std::iter::successors(Some(reader), |name| came_from.get(name).copied());
+                let mut way: Vec<&DatasetName> = back.collect();
+                way.reverse();
+                way.push(start);
+                return Some(way);
+            }
+            if !came_from.contains_key(read) {
+                came_from.insert(read, reader);
+                queue.push_back(read);
+            }
+        }
+    }
+    None
+}

@@ -1,0 +1,88 @@
+//! The graph as text: a tree per pipeline, the way the data goes. What has several inputs hangs under the first and names
+//! the others.
+
+use std::collections::BTreeSet;
+
+use super::{Graph, Step, inputs, outputs};
+use crate::definition::{Pipeline, Source, Target};
+use crate::name::DatasetName;
+
+pub(super) fn draw(graph: &Graph) -> String {
+    graph.pipelines().iter().map(|pipeline| Drawing::new(graph, pipeline).text()).collect::<Vec<_>>().join("\n")
+}
+
+struct Drawing<'g> {
+    pipeline: &'g Pipeline,
+    steps: Vec<&'g Step>,
+    graph: &'g Graph,
+    lines: Vec<String>,
+    drawn: BTreeSet<&'g Step>,
+}
+
+impl<'g> Drawing<'g> {
+    fn new(graph: &'g Graph, pipeline: &'g Pipeline) -> Self {
+        let steps = graph.steps_of(&pipeline.name).collect();
+        Drawing { pipeline, steps, graph, lines: Vec::new(), drawn: BTreeSet::new() }
+    }
+
+    fn text(mut self) -> String {
+        let schedule = self.pipeline.schedule.as_ref();
+        let when = schedule.map(|schedule| format!("  ({} {})", schedule.cron, schedule.timezone)).unwrap_or_default();
+        self.lines.push(format!("{}{when}", self.pipeline.name));
+        if let Some(Source::Files(files)) = &self.pipeline.source {
+            self.lines.push(format!("  {}", files.path));
+            self.branches(vec![&Step::Ingest], "  ");
+        }
+        // what reads other pipelines' datasets, under the dataset
+        let steps = self.steps.clone();
+        for step in steps {
+            if self.drawn.contains(step) {
+                continue;
+            }
+            match inputs(self.pipeline, step).first() {
+                Some(input) => {
+                    let maker = self.graph.maker(input).filter(|(maker, _)| maker.name != self.pipeline.name);
+                    let from = maker.map(|(maker, _)| format!("  (from {})", maker.name)).unwrap_or_default();
+                    self.lines.push(format!("  {input}{from}"));
+                    let children = self.readers(&[input.clone()]);
+                    self.branches(children, "  ");
+                }
+                None => self.branches(vec![step], "  "),
+            }
+        }
+        self.lines.into_iter().map(|line| line + "\n").collect()
+    }
+
+    /// Steps not drawn yet that have one of the datasets as their first input.
+    fn readers(&self, datasets: &[DatasetName]) -> Vec<&'g Step> {
+        let first = |step: &Step| inputs(self.pipeline, step).first().is_some_and(|input| datasets.contains(input));
+        self.steps.iter().copied().filter(|step| !self.drawn.contains(step) && first(step)).collect()
+    }
+
+    fn branches(&mut self, steps: Vec<&'g Step>, indent: &str) {
+        let last = steps.len().saturating_sub(1);
+        for (n, step) in steps.into_iter().enumerate() {
+            let (branch, below) = if n == last { ("└─", "   ") } else { ("├─", "│  ") };
+            self.drawn.insert(step);
+            self.lines.push(format!("{indent}{branch} {}", self.label(step)));
+            let children = self.readers(&outputs(self.pipeline, step));
+            self.branches(children, &format!("{indent}{below}"));
+        }
+    }
+
+    fn label(&self, step: &Step) -> String {
+        let label = match step {
+            Step::Ingest | Step::Clean | Step::Model(_) => {
+                let made: Vec<String> = outputs(self.pipeline, step).iter().map(ToString::to_string).collect();
+                made.join(" + ")
+            }
+            Step::Load(name) => match self.pipeline.targets.iter().find(|target| target.name() == name) {
+                Some(Target::Sqlite(target)) => format!("▸ {name}: table {} in {}", target.table, target.path),
+                Some(Target::Report(target)) => format!("▸ {name}: {}-<day>.xlsx in {}", target.file, target.folder),
+                None => format!("▸ {name}"),
+            },
+        };
+        let others: Vec<String> = inputs(self.pipeline, step).iter().skip(1).map(ToString::to_string).collect();
+        if others.is_empty() { label } else { format!("{label}  (and {})", others.join(", ")) }
+    }
+}

@@ -1,0 +1,85 @@
+//! `${NAME}` in the strings of a pipeline file. A value is put in as it is: what looks like a parameter inside a value
+//! stays text, so that no value can reach for another. `$${` writes a literal `${`.
+
+use serde::Serialize;
+
+/// A parameter a file uses or declares.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Parameter {
+    pub name: String,
+    /// Of `[parameters]`: taken when nobody gives a value.
+    pub default: Option<String>,
+    /// Of `[parameters]`: what it is for.
+    pub about: Option<String>,
+    /// Where the file uses it first, else where it declares it; from 1.
+    pub line: usize,
+    pub column: usize,
+}
+
+/// A piece of a string of the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Piece<'t> {
+    Text(&'t str),
+    Parameter {
+        name: &'t str,
+        at: usize,
+    },
+    /// A `${` that does not begin a parameter.
+    Fault {
+        at: usize,
+    },
+}
+
+/// Cuts a string into text and parameters; `at` are bytes of `text`.
+pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
+    let mut pieces = Vec::new();
+    let mut from = 0;
+    while let Some(found) = text[from..].find("${") {
+        let at = from + found;
+        if text[from..at].ends_with('$') {
+            pieces.push(Piece::Text(&text[from..at]));
+            pieces.push(Piece::Text("{"));
+            from = at + 2;
+            continue;
+        }
+        pieces.push(Piece::Text(&text[from..at]));
+        let rest = &text[at + 2..];
+        match rest.find('}').map(|end| &rest[..end]).filter(|name| is_name(name)) {
+            Some(name) => {
+                pieces.push(Piece::Parameter { name, at });
+                from = at + 3 + name.len();
+            }
+            None => {
+                pieces.push(Piece::Fault { at });
+                from = at + 2;
+            }
+        }
+    }
+    pieces.push(Piece::Text(&text[from..]));
+    pieces
+}
+
+/// As the shell has it: letters, digits and `_`, no digit first.
+pub(crate) fn is_name(name: &str) -> bool {
+    name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_and_parameters() {
+        use Piece::{Fault, Parameter, Text};
+        assert_eq!(pieces("plain $5 {x}"), [Text("plain $5 {x}")]);
+        assert_eq!(
+            pieces("a/${DIR}/b${_X9}"),
+            [Text("a/"), Parameter { name: "DIR", at: 2 }, Text("/b"), Parameter { name: "_X9", at: 10 }, Text("")]
+        );
+        assert_eq!(pieces("$${DIR}"), [Text("$"), Text("{"), Text("DIR}")]);
+        assert_eq!(pieces("${}"), [Text(""), Fault { at: 0 }, Text("}")]);
+        assert_eq!(pieces("ä${oh no"), [Text("ä"), Fault { at: 2 }, Text("oh no")]);
+        assert_eq!(pieces("${9}"), [Text(""), Fault { at: 0 }, Text("9}")]);
+    }
+}

@@ -1,0 +1,184 @@
+//! From the text of a pipeline file to a [`Pipeline`], or to every mistake in it. The caller does the I/O: it hands in the
+//! text, the values of parameters and the texts of SQL files.
+
+mod contract;
+mod fields;
+mod literal;
+mod model;
+mod parameters;
+mod report;
+mod source;
+mod target;
+
+use toml::de::DeTable;
+
+use crate::definition::{Pipeline, Schedule};
+use crate::diagnostic::{Diagnostic, Place, quoted};
+use crate::file::SourceFile;
+use crate::name::{DatasetName, PipelineName};
+
+use fields::{Fields, Reader, Text};
+pub use parameters::parameters;
+
+const FIELDS: [&str; 7] = ["description", "schedule", "parameters", "source", "contract", "model", "target"];
+
+/// A checked pipeline, with the places in its files where it names datasets, for what only shows over all pipelines.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Definition {
+    pub pipeline: Pipeline,
+    /// The pipeline's file.
+    pub file: String,
+    pub(crate) makes: Vec<Mention>,
+    pub(crate) reads: Vec<Mention>,
+}
+
+/// A dataset named at a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mention {
+    pub dataset: DatasetName,
+    pub at: Place,
+}
+
+/// Reads a pipeline file.
+///
+/// - `parameter` gives the value of `${NAME}`, before the default of `[parameters]`. A value is never expanded again, so
+///   a caller that has no values yet can check all the rest with `|name| Some(format!("${{{name}}}"))`.
+/// - `sql_file` gives the text of an SQL file by its path as written, relative to the pipeline file's folder; its error
+///   says why it cannot ("no such file").
+///
+/// # Errors
+/// All mistakes of the file, in the order of the file.
+pub fn read(
+    file: &SourceFile<'_>,
+    parameter: &dyn Fn(&str) -> Option<String>,
+    sql_file: &dyn Fn(&str) -> Result<String, String>,
+) -> Result<Definition, Vec<Diagnostic>> {
+    let document = parse(file)?;
+    let defaults = parameters::defaults(file, document.get_ref());
+    let parameter = |name: &str| parameter(name).or_else(|| defaults.get(name).cloned());
+    let reader = Reader::new(file, &parameter, sql_file);
+    let top = reader.fields(document.get_ref(), 0, "the file".to_owned(), &FIELDS);
+    parameters::check(&top);
+    let definition = definition(&top);
+    let diagnostics = reader.into_diagnostics();
+    match definition {
+        Some(definition) if diagnostics.is_empty() => Ok(definition),
+        _ => Err(diagnostics),
+    }
+}
+
+/// TOML syntax; all of its mistakes too.
+fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'t>>, Vec<Diagnostic>> {
+    let (document, errors) = DeTable::parse_recoverable(file.text());
+    if errors.is_empty() {
+        return Ok(document);
+    }
+    let mut diagnostics: Vec<Diagnostic> = errors
+        .iter()
+        .map(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let (found, expected) = match error.message().split_once(", expected ") {
+                Some((found, "nothing")) => (found, "nothing here"),
+                Some((found, expected)) => (found, expected),
+                None => (error.message(), "TOML"),
+            };
+            file.place(at).diagnostic(format!("not TOML: {found}"), expected.to_owned(), None)
+        })
+        .collect();
+    diagnostics.sort();
+    diagnostics.dedup();
+    Err(diagnostics)
+}
+
+fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
+    let reader = top.reader;
+    let stem = Text { text: reader.file.stem().to_owned(), at: 0, verbatim: None };
+    let name: Option<PipelineName> = reader.name(&stem);
+    let mut mentions = Mentions::default();
+    let schedule = schedule(top);
+    let source = source::source(top);
+    let contract = contract::contract(top, name.as_ref(), source.as_ref(), &mut mentions);
+    match (top.value("source"), top.value("contract")) {
+        (Some(source), None) => {
+            reader.wrong(
+                source.span().start,
+                "[source] without a contract",
+                "[contract], which says what a good row is",
+            );
+        }
+        (None, Some(contract)) => {
+            reader.wrong(
+                contract.span().start,
+                "[contract] without a source",
+                "[source], which says where rows come from",
+            );
+        }
+        _ => {}
+    }
+    let models = model::models(top, &mut mentions);
+    let targets = target::targets(top, name.as_ref(), schedule.as_ref(), contract.as_ref(), &mut mentions);
+    if ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
+        reader.wrong(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
+    }
+    let pipeline = Pipeline {
+        name: name?,
+        description: top.text("description").map(|text| text.text),
+        schedule,
+        source,
+        contract,
+        models,
+        targets,
+    };
+    Some(Definition { pipeline, file: reader.file.path().to_owned(), makes: mentions.makes, reads: mentions.reads })
+}
+
+/// Where datasets are named, gathered on the way.
+#[derive(Default)]
+struct Mentions {
+    makes: Vec<Mention>,
+    reads: Vec<Mention>,
+}
+
+impl Mentions {
+    /// Notes a dataset this pipeline makes; a second one of the name is a mistake that the graph finds.
+    fn make(&mut self, dataset: &DatasetName, at: Place) {
+        self.makes.push(Mention { dataset: dataset.clone(), at });
+    }
+
+    fn read(&mut self, dataset: &DatasetName, at: Place) {
+        self.reads.push(Mention { dataset: dataset.clone(), at });
+    }
+}
+
+fn schedule(top: &Fields<'_, '_>) -> Option<Schedule> {
+    let fields = top.open("schedule", "[schedule]", &["cron", "timezone"])?;
+    let cron = fields.needed("cron", "AWS cron fields, as in `0 8 * * ? *`");
+    let timezone = fields.text("timezone").map(|text| top.reader.timezone(text));
+    let text = cron?;
+    match text.text.parse() {
+        Ok(cron) => Some(Schedule { cron, timezone: timezone.unwrap_or_else(|| Some("UTC".to_owned()))? }),
+        Err(error) => {
+            let error: crate::schedule::CronError = error;
+            top.reader.wrong(text.offset(error.at), error.found, error.expected);
+            None
+        }
+    }
+}
+
+/// Notes a name that was there before; `true` if it is new.
+fn is_new<'n>(
+    fields: &Fields<'_, '_>,
+    at: usize,
+    what: &str,
+    name: &str,
+    mut before: impl Iterator<Item = &'n str>,
+) -> bool {
+    let new = !before.any(|other| other == name);
+    if !new {
+        fields.reader.wrong(at, format!("a second {what} {}", quoted(name)), "a name of its own");
+    }
+    new
+}
+
+#[cfg(test)]
+mod tests;

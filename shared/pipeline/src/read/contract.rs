@@ -1,0 +1,205 @@
+//! `[contract]`: what a clean row is.
+
+mod column;
+
+use toml::de::DeValue;
+
+use super::fields::{Fields, Text, described};
+use super::{Mentions, is_new};
+use crate::definition::{Budget, Contract, Every, Header, PartitionBy, Rule, Source, Type};
+use crate::diagnostic::{one_of, quoted};
+use crate::name::{ColumnName, DatasetName, PipelineName};
+use crate::params::is_name;
+use crate::sql;
+use column::Columns;
+
+const FIELDS: [&str; 8] =
+    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "columns", "filter", "check"];
+
+pub(super) fn contract(
+    top: &Fields<'_, '_>,
+    pipeline: Option<&PipelineName>,
+    source: Option<&Source>,
+    mentions: &mut Mentions,
+) -> Option<Contract> {
+    let fields = top.open("contract", "[contract]", &FIELDS)?;
+    let dataset = dataset(&fields, pipeline);
+    if let Some(dataset) = &dataset {
+        mentions.make(dataset, fields.reader.file.place(fields.at("dataset")));
+    }
+    let given = source.and_then(|Source::Files(files)| match &files.csv.header {
+        Header::Given(columns) => Some(columns.as_slice()),
+        Header::First => None,
+    });
+    let columns = column::columns(&fields, given);
+    let key = fields.one_or_more("key").map(|texts| keys(&fields, &texts, &columns.names)).unwrap_or_default();
+    if fields.value("key").is_none() {
+        fields.refuse("latest_by", "a `key` beside it, for it picks among rows with one key");
+    }
+    let latest_by = fields.text("latest_by").and_then(|text| columns.named(&fields, &text));
+    Some(Contract {
+        key,
+        latest_by,
+        partition_by: partition_by(&fields, &columns),
+        filters: rules(&fields, "filter", &columns.names),
+        checks: rules(&fields, "check", &columns.names),
+        max_quarantined: budget(&fields),
+        columns: columns.columns,
+        dataset: dataset?,
+    })
+}
+
+/// A clean dataset's name: that of the pipeline, with `_`, if none is given.
+fn dataset(fields: &Fields<'_, '_>, pipeline: Option<&PipelineName>) -> Option<DatasetName> {
+    match fields.value("dataset") {
+        Some(_) => base_name(fields, &fields.text("dataset")?),
+        None => pipeline?.as_str().replace('-', "_").parse().ok(),
+    }
+}
+
+/// A dataset's name that is not one of `.raw` and `.quarantine`.
+pub(super) fn base_name(fields: &Fields<'_, '_>, text: &Text) -> Option<DatasetName> {
+    let name: DatasetName = fields.reader.name(text)?;
+    if name.is_raw() || name.is_quarantine() {
+        let expected = "a name without `.`; raw rows and quarantine come with it";
+        fields.reader.wrong(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
+        return None;
+    }
+    Some(name)
+}
+
+/// Columns out of those there are, each once.
+pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]) -> Vec<ColumnName> {
+    let mut key: Vec<ColumnName> = Vec::new();
+    for text in texts {
+        if let Some(name) = fields.reader.column(text, known, &fields.label)
+            && is_new(fields, text.at, "key column", name.as_str(), key.iter().map(ColumnName::as_str))
+        {
+            key.push(name);
+        }
+    }
+    if texts.is_empty() {
+        fields.reader.wrong(fields.at("key"), "an empty `key`", "at least one column, or no `key` at all");
+    }
+    key
+}
+
+const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
+
+fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionBy> {
+    let value = fields.value("partition_by")?;
+    if value.get_ref().is_str() {
+        let text = fields.text("partition_by")?;
+        let column = columns.named(fields, &text)?;
+        by_value(fields, &text, columns.type_of(&column));
+        return Some(PartitionBy { name: column.clone(), column, every: None, timezone: None });
+    }
+    let label = "[contract.partition_by]";
+    let fields = fields.open("partition_by", label, &["column", "every", "as", "timezone"])?;
+    let text = fields.needed("column", "a column of the contract")?;
+    let column = columns.named(&fields, &text);
+    let every = fields.choice("every", &EVERY);
+    let timezone = fields.text("timezone").and_then(|text| fields.reader.timezone(text));
+    let column = column?;
+    let ty = columns.type_of(&column);
+    let Some(every) = every else {
+        fields.refuse("as", "it only with `every`; without, the column itself is the partition");
+        fields.refuse("timezone", "it only with `every`");
+        if fields.value("every").is_none() {
+            by_value(&fields, &text, ty);
+        }
+        return Some(PartitionBy { name: column.clone(), column, every: None, timezone: None });
+    };
+    if ty.is_some_and(|ty| !matches!(ty, Type::Date | Type::Datetime)) {
+        let found = format!("column {} in {label}, which is no time", quoted(column.as_str()));
+        fields.reader.wrong(text.at, found, "a column of type `date` or `datetime` for `every`");
+    }
+    if ty == Some(Type::Date) {
+        fields.refuse("timezone", "it only with a `datetime`; a date is the same day everywhere");
+    }
+    let name = match fields.text("as") {
+        Some(name) => fields.reader.column_name(&name)?,
+        None => partition_name(&column, every)?,
+    };
+    if let Some(other) = columns.names.iter().find(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
+        let found = format!("partition column {}, which the contract has as a column", quoted(other.as_str()));
+        fields.reader.wrong(fields.at("as"), found, "another name: `as = \"…\"`");
+    }
+    Some(PartitionBy { column, every: Some(every), name, timezone })
+}
+
+fn by_value(fields: &Fields<'_, '_>, text: &Text, ty: Option<Type>) {
+    let found = match ty {
+        Some(Type::Datetime) => "a `datetime`, which has as many partitions as instants",
+        Some(Type::Float64 | Type::Decimal { .. } | Type::Time) => "a column whose values make no partitions",
+        _ => return,
+    };
+    let hint = (ty == Some(Type::Datetime))
+        .then(|| format!("write `partition_by = {{ column = \"{}\", every = \"day\" }}`", text.text));
+    let expected = "a column of type string, bool, int32, int64 or date";
+    fields.reader.wrong_but(text.at, format!("partition by {}, {found}", quoted(&text.text)), expected, hint);
+}
+
+/// `sold_at` → `sold_on`, `sold_month`; `day` → `day_day`.
+fn partition_name(column: &ColumnName, every: Every) -> Option<ColumnName> {
+    let stem = column.as_str().strip_suffix("_at");
+    let name = match (every, stem) {
+        (Every::Day, Some(stem)) => format!("{stem}_on"),
+        (Every::Day, None) => format!("{column}_day"),
+        (Every::Month, stem) => format!("{}_month", stem.unwrap_or(column.as_str())),
+    };
+    name.parse().ok()
+}
+
+fn rules(fields: &Fields<'_, '_>, key: &str, columns: &[ColumnName]) -> Vec<Rule> {
+    let label = format!("[contract.{key}]");
+    let Some(value) = fields.value(key) else {
+        return Vec::new();
+    };
+    let DeValue::Table(table) = value.get_ref() else {
+        let found = format!("{} for {label}", described(value.get_ref()));
+        fields.reader.wrong(value.span().start, found, "a table of `name = \"SQL expression\"`");
+        return Vec::new();
+    };
+    let rule = |(name, value)| {
+        let name: &toml::Spanned<toml::de::DeString<'_>> = name;
+        let built_in = ["format", "type", "required", "min", "max", "one_of", "pattern"];
+        if !is_name(name.get_ref()) || built_in.contains(&name.get_ref().as_ref()) {
+            let expected = format!("letters, digits and `_`, other than {}", one_of(built_in));
+            fields.reader.wrong(
+                name.span().start,
+                format!("{} for a name in {label}", quoted(name.get_ref())),
+                expected,
+            );
+        }
+        let text = fields.reader.text(value, &format!("`{}` in {label}", name.get_ref()))?;
+        if let Err(faults) = sql::expression(&text.text, columns) {
+            super::model::note_sql_faults(fields.reader, &text, faults);
+        }
+        Some(Rule { name: name.get_ref().to_string(), sql: text.text })
+    };
+    table.iter().filter_map(rule).collect()
+}
+
+/// `"1%"` or `100`.
+fn budget(fields: &Fields<'_, '_>) -> Option<Budget> {
+    let value = fields.value("max_quarantined")?;
+    let budget = match value.get_ref() {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok().map(Budget::Count),
+        DeValue::String(_) => share(&fields.text("max_quarantined")?.text).map(Budget::Share),
+        _ => None,
+    };
+    if budget.is_none() {
+        let found = format!("{} for `max_quarantined` in [contract]", described(value.get_ref()));
+        let expected = "a share from `\"0%\"` to `\"100%\"` or a number of rows";
+        fields.reader.wrong(value.span().start, found, expected);
+    }
+    budget
+}
+
+fn share(text: &str) -> Option<f64> {
+    let number = text.strip_suffix('%')?.trim();
+    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let percent: f64 = plain.then(|| number.parse().ok()).flatten()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}

@@ -1,0 +1,315 @@
+//! Walking a parsed TOML file by hand: typed fields out of tables, with every mistake noted where it stands and the walk
+//! going on, so that all mistakes of a file come out in one go.
+
+use std::cell::RefCell;
+use std::ops::Range;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
+use crate::file::SourceFile;
+use crate::name::{ColumnName, NameError};
+use crate::params::{Piece, pieces};
+
+pub(super) type Value<'r> = &'r Spanned<DeValue<'r>>;
+
+/// What reading one file needs, and the mistakes found so far.
+pub(super) struct Reader<'r> {
+    pub file: &'r SourceFile<'r>,
+    pub parameter: &'r dyn Fn(&str) -> Option<String>,
+    pub sql_file: &'r dyn Fn(&str) -> Result<String, String>,
+    diagnostics: RefCell<Vec<Diagnostic>>,
+}
+
+/// A string of the file with its parameters filled in.
+#[derive(Debug, Clone)]
+pub(super) struct Text {
+    pub text: String,
+    /// Byte of the file at which the value starts.
+    pub at: usize,
+    /// Byte at which `text` itself stands, if it stands there letter for letter.
+    pub verbatim: Option<usize>,
+}
+
+impl Text {
+    /// The byte of the file that byte `offset` of the text comes from, as near as can be told.
+    pub fn offset(&self, offset: usize) -> usize {
+        self.verbatim.map_or(self.at, |start| start + offset)
+    }
+}
+
+impl<'r> Reader<'r> {
+    pub fn new(
+        file: &'r SourceFile<'r>,
+        parameter: &'r dyn Fn(&str) -> Option<String>,
+        sql_file: &'r dyn Fn(&str) -> Result<String, String>,
+    ) -> Self {
+        Reader { file, parameter, sql_file, diagnostics: RefCell::default() }
+    }
+
+    pub fn note(&self, diagnostic: Diagnostic) {
+        self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    pub fn wrong(&self, at: usize, found: impl Into<String>, expected: impl Into<String>) {
+        self.note(self.file.place(at).diagnostic(found.into(), expected.into(), None));
+    }
+
+    pub fn wrong_but(&self, at: usize, found: impl Into<String>, expected: impl Into<String>, hint: Option<String>) {
+        self.note(self.file.place(at).diagnostic(found.into(), expected.into(), hint));
+    }
+
+    /// All mistakes in the order of the file, each once.
+    pub fn into_diagnostics(self) -> Vec<Diagnostic> {
+        let mut diagnostics = self.diagnostics.into_inner();
+        diagnostics.sort();
+        diagnostics.dedup();
+        diagnostics
+    }
+
+    pub fn text(&self, value: Value<'r>, field: &str) -> Option<Text> {
+        match value.get_ref() {
+            DeValue::String(raw) => self.fill_in(raw, value.span()),
+            other => {
+                self.wrong(value.span().start, format!("{} for {field}", described(other)), "a string");
+                None
+            }
+        }
+    }
+
+    /// Replaces the parameters of a string once; what the values look like does not matter.
+    fn fill_in(&self, raw: &str, span: Range<usize>) -> Option<Text> {
+        let verbatim = self.verbatim(raw, &span);
+        let place = |at: usize| verbatim.map_or(span.start, |start| start + at);
+        let mut text = String::with_capacity(raw.len());
+        let mut whole = true;
+        let pieces = pieces(raw);
+        let plain = matches!(pieces.as_slice(), [Piece::Text(_)]);
+        for piece in pieces {
+            match piece {
+                Piece::Text(piece) => text.push_str(piece),
+                Piece::Parameter { name, at } => match (self.parameter)(name) {
+                    Some(value) => text.push_str(&value),
+                    None => {
+                        whole = false;
+                        let hint = format!("give it with `--set {name}=value` or the environment variable `{name}`");
+                        let found = format!("parameter `{name}` without a value");
+                        self.wrong_but(place(at), found, "a value for it", Some(hint));
+                    }
+                },
+                Piece::Fault { at } => {
+                    whole = false;
+                    let hint = Some("a literal `${` is written `$${`".to_owned());
+                    self.wrong_but(place(at), "`${` that begins no parameter", "`${NAME}`", hint);
+                }
+            }
+        }
+        whole.then_some(Text { text, at: span.start, verbatim: verbatim.filter(|_| plain) })
+    }
+
+    /// Where the content of a string literal starts, if the literal has no escapes (CRLF reads as LF).
+    fn verbatim(&self, text: &str, span: &Range<usize>) -> Option<usize> {
+        let literal = self.file.text().get(span.clone())?;
+        let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| literal.starts_with(quotes))?;
+        let inside = literal.strip_prefix(quotes)?.strip_suffix(quotes)?;
+        let content = match quotes.len() {
+            3 => inside.strip_prefix("\r\n").or_else(|| inside.strip_prefix('\n')).unwrap_or(inside),
+            _ => inside,
+        };
+        let start = span.start + quotes.len() + (inside.len() - content.len());
+        (content == text || content.replace("\r\n", "\n") == text).then_some(start)
+    }
+
+    /// Opens a table and notes every field it must not have.
+    pub fn open(&self, value: Value<'r>, label: String, known: &[&str]) -> Option<Fields<'_, 'r>> {
+        match value.get_ref() {
+            DeValue::Table(table) => Some(self.fields(table, value.span().start, label, known)),
+            other => {
+                self.wrong(value.span().start, format!("{} for {label}", described(other)), "a table");
+                None
+            }
+        }
+    }
+
+    pub fn fields(&self, table: &'r DeTable<'r>, at: usize, label: String, known: &[&str]) -> Fields<'_, 'r> {
+        for (key, _) in table {
+            if !known.contains(&key.get_ref().as_ref()) {
+                let found = format!("unknown field {} in {label}", quoted(key.get_ref()));
+                let hint = did_you_mean(key.get_ref(), known.iter().copied());
+                self.wrong_but(key.span().start, found, one_of(known.iter().copied()), hint);
+            }
+        }
+        Fields { reader: self, table, at, label }
+    }
+
+    /// Parses a name, or says what names look like.
+    pub fn name<N: FromStr<Err = NameError>>(&self, text: &Text) -> Option<N> {
+        let parsed = text.text.parse::<N>();
+        parsed
+            .map_err(|error| {
+                self.wrong(text.at, format!("{} for {}", quoted(&text.text), error.what()), error.rule());
+            })
+            .ok()
+    }
+
+    /// A name of a column that is not ours alone.
+    pub fn column_name(&self, text: &Text) -> Option<ColumnName> {
+        if text.text.starts_with('_') {
+            let expected = "another first letter; names with `_` are Tidemark's own";
+            self.wrong(text.at, format!("{} for a column's name", quoted(&text.text)), expected);
+            return None;
+        }
+        self.name(text)
+    }
+
+    /// A column out of those there are.
+    pub fn column(&self, text: &Text, known: &[ColumnName], of: &str) -> Option<ColumnName> {
+        let found = known.iter().find(|name| name.as_str() == text.text).cloned();
+        if found.is_none() {
+            let names = || known.iter().map(ColumnName::as_str);
+            let hint = did_you_mean(&text.text, names());
+            self.wrong_but(text.at, format!("unknown column {} in {of}", quoted(&text.text)), one_of(names()), hint);
+        }
+        found
+    }
+
+    pub fn timezone(&self, text: Text) -> Option<String> {
+        if jiff::tz::TimeZone::get(&text.text).is_ok() {
+            return Some(text.text);
+        }
+        let expected = "an IANA name such as `UTC` or `Europe/London`";
+        self.wrong(text.at, format!("unknown time zone {}", quoted(&text.text)), expected);
+        None
+    }
+}
+
+/// The fields of one table. `label` is how messages name it: `[contract]`.
+pub(super) struct Fields<'a, 'r> {
+    pub reader: &'a Reader<'r>,
+    pub table: &'r DeTable<'r>,
+    pub at: usize,
+    pub label: String,
+}
+
+impl<'a, 'r> Fields<'a, 'r> {
+    pub fn value(&self, key: &str) -> Option<Value<'r>> {
+        self.table.get(key)
+    }
+
+    /// Where a value stands, or the table if there is none.
+    pub fn at(&self, key: &str) -> usize {
+        self.value(key).map_or(self.at, |value| value.span().start)
+    }
+
+    pub fn missing(&self, key: &str, expected: &str) {
+        self.reader.wrong(self.at, format!("{} has no `{key}`", self.label), expected);
+    }
+
+    /// Notes a field that says nothing here.
+    pub fn refuse(&self, key: &str, expected: &str) {
+        if self.value(key).is_some() {
+            self.reader.wrong(self.at(key), format!("`{key}` in {}", self.label), expected);
+        }
+    }
+
+    fn named(&self, key: &str) -> String {
+        format!("`{key}` in {}", self.label)
+    }
+
+    pub fn text(&self, key: &str) -> Option<Text> {
+        self.reader.text(self.value(key)?, &self.named(key))
+    }
+
+    /// A string that must be there and not be empty.
+    pub fn needed(&self, key: &str, expected: &str) -> Option<Text> {
+        if self.value(key).is_none() {
+            self.missing(key, expected);
+            return None;
+        }
+        self.filled(key, expected)
+    }
+
+    /// A string that must not be empty, if it is there.
+    pub fn filled(&self, key: &str, expected: &str) -> Option<Text> {
+        let text = self.text(key)?;
+        if text.text.trim().is_empty() {
+            self.reader.wrong(text.at, format!("nothing for {}", self.named(key)), expected);
+            return None;
+        }
+        Some(text)
+    }
+
+    pub fn flag(&self, key: &str) -> Option<bool> {
+        let value = self.value(key)?;
+        if let DeValue::Boolean(flag) = value.get_ref() {
+            return Some(*flag);
+        }
+        let found = format!("{} for {}", described(value.get_ref()), self.named(key));
+        self.reader.wrong(value.span().start, found, "`true` or `false`");
+        None
+    }
+
+    pub fn choice<T: Copy>(&self, key: &str, choices: &[(&str, T)]) -> Option<T> {
+        let text = self.text(key)?;
+        let chosen = choices.iter().find(|(name, _)| *name == text.text).map(|(_, choice)| *choice);
+        if chosen.is_none() {
+            let names = || choices.iter().map(|(name, _)| *name);
+            let found = format!("{} for {}", quoted(&text.text), self.named(key));
+            self.reader.wrong_but(text.at, found, one_of(names()), did_you_mean(&text.text, names()));
+        }
+        chosen
+    }
+
+    /// The values of an array; a single value that `lone` accepts counts as an array of one.
+    pub fn items(&self, key: &str, lone: fn(&DeValue<'_>) -> bool, expected: &str) -> Option<Vec<Value<'r>>> {
+        let value = self.value(key)?;
+        match value.get_ref() {
+            DeValue::Array(items) => Some(items.iter().collect()),
+            single if lone(single) => Some(vec![value]),
+            other => {
+                let found = format!("{} for {}", described(other), self.named(key));
+                self.reader.wrong(value.span().start, found, expected);
+                None
+            }
+        }
+    }
+
+    pub fn texts(&self, key: &str) -> Option<Vec<Text>> {
+        let items = self.items(key, |_| false, "an array of strings")?;
+        Some(items.into_iter().filter_map(|item| self.reader.text(item, &self.named(key))).collect())
+    }
+
+    pub fn one_or_more(&self, key: &str) -> Option<Vec<Text>> {
+        let items = self.items(key, |value| value.is_str(), "a string or an array of strings")?;
+        Some(items.into_iter().filter_map(|item| self.reader.text(item, &self.named(key))).collect())
+    }
+
+    pub fn open(&self, key: &str, label: &str, known: &[&str]) -> Option<Fields<'a, 'r>> {
+        self.reader.open(self.value(key)?, label.to_owned(), known)
+    }
+
+    /// An array of tables; each is labelled alike, the position tells them apart.
+    pub fn open_each(&self, key: &str, label: &str, known: &[&str]) -> Vec<Fields<'a, 'r>> {
+        let items = self.items(key, |_| false, &format!("an array of tables, each written under {label}"));
+        items
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|item| self.reader.open(item, label.to_owned(), known))
+            .collect()
+    }
+}
+
+/// "the number 5", "a table": what stands where something else should.
+pub(super) fn described(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => format!("the string {}", quoted(text)),
+        DeValue::Integer(number) => format!("the number {}", quoted(&number.to_string())),
+        DeValue::Float(number) => format!("the number {}", quoted(&number.to_string())),
+        DeValue::Boolean(flag) => format!("`{flag}`"),
+        DeValue::Datetime(time) => format!("the date or time `{time}`"),
+        DeValue::Array(_) => "an array".to_owned(),
+        DeValue::Table(_) => "a table".to_owned(),
+    }
+}

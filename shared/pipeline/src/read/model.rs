@@ -1,0 +1,182 @@
+//! `[[model]]`, and SQL wherever a file has it.
+
+use super::contract::base_name;
+use super::fields::{Fields, Reader, Text};
+use super::{Mentions, is_new};
+use crate::definition::{Incremental, Model, Sql, When};
+use crate::diagnostic::{Place, quoted};
+use crate::name::DatasetName;
+use crate::sql::{self, SqlFault, SqlPlace};
+
+const FIELDS: [&str; 6] = ["name", "sql", "sql_file", "partition_by", "incremental", "when"];
+
+pub(super) fn models(top: &Fields<'_, '_>, mentions: &mut Mentions) -> Vec<Model> {
+    let mut models: Vec<Model> = Vec::new();
+    for fields in top.open_each("model", "[[model]]", &FIELDS) {
+        if let Some(model) = model(&fields, mentions)
+            && is_new(&fields, fields.at("name"), "model", model.name.as_str(), models.iter().map(|m| m.name.as_str()))
+        {
+            mentions.make(&model.name, fields.reader.file.place(fields.at("name")));
+            models.push(model);
+        }
+    }
+    models
+}
+
+fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
+    let name = fields.needed("name", "the name of the dataset it makes").and_then(|text| base_name(fields, &text));
+    let query = query(fields, false, mentions);
+    let partition_by = fields.text("partition_by").and_then(|text| fields.reader.column_name(&text));
+    let when = fields.choice("when", &[("changed", When::Changed), ("complete", When::Complete)]);
+    let incremental = incremental(fields);
+    if fields.value("partition_by").is_none() {
+        fields.refuse("incremental", "`partition_by = \"…\"` beside it");
+        if when == Some(When::Complete) {
+            fields.refuse("when", "`partition_by = \"…\"` beside `\"complete\"`, which waits partition by partition");
+        }
+    }
+    let query = query?;
+    Some(Model {
+        name: name?,
+        sql: query.sql,
+        partition_by,
+        incremental,
+        when: when.unwrap_or_default(),
+        inputs: query.inputs,
+    })
+}
+
+fn incremental(fields: &Fields<'_, '_>) -> Option<Incremental> {
+    let fields = fields.open("incremental", "[model.incremental]", &["lookback"])?;
+    let expected = "whole days, as in `\"7d\"`";
+    let text = fields.needed("lookback", expected)?;
+    let days = text.text.strip_suffix('d').filter(|days| days.bytes().all(|b| b.is_ascii_digit()));
+    match days.and_then(|days| days.parse().ok()).filter(|days| *days <= 36_600) {
+        Some(lookback_days) => Some(Incremental { lookback_days }),
+        None => {
+            fields.reader.wrong(text.at, format!("{} for `lookback`", quoted(&text.text)), expected);
+            None
+        }
+    }
+}
+
+pub(super) struct Query {
+    pub sql: Sql,
+    pub inputs: Vec<DatasetName>,
+}
+
+/// `sql` or `sql_file` of a table, parsed, and the datasets it reads.
+pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Mentions) -> Option<Query> {
+    let source = match (fields.value("sql"), fields.value("sql_file")) {
+        (Some(_), None) => Source::inline(fields)?,
+        (None, Some(_)) => Source::file(fields)?,
+        (Some(_), Some(_)) => {
+            fields.refuse("sql_file", "either `sql` or `sql_file`");
+            return None;
+        }
+        (None, None) => {
+            fields.missing("sql", "`sql = \"SELECT …\"` or `sql_file = \"….sql\"`");
+            return None;
+        }
+    };
+    let tables = match sql::query(&source.sql.text, with_day) {
+        Ok(tables) => tables,
+        Err(faults) => {
+            faults.into_iter().for_each(|fault| source.note(fields.reader, fault));
+            return None;
+        }
+    };
+    let mut inputs = Vec::new();
+    for table in tables {
+        match table.name.parse::<DatasetName>() {
+            Ok(name) => {
+                mentions.read(&name, source.place(fields.reader, table.at));
+                inputs.push(name);
+            }
+            Err(error) => {
+                let found = format!("table {} in the SQL", quoted(&table.name));
+                let expected = format!("a dataset: {}", error.rule());
+                source.note(fields.reader, SqlFault { at: table.at, found, expected, hint: None });
+            }
+        }
+    }
+    Some(Query { sql: source.sql, inputs })
+}
+
+/// SQL and how its lines lie in a file.
+struct Source {
+    sql: Sql,
+    /// The value in the pipeline file it comes from.
+    at: usize,
+    lines: Lines,
+}
+
+enum Lines {
+    /// The first character is at this column of the line `sql.line`; all other lines are as in the file.
+    Column(usize),
+    /// The text was put together; only the value as a whole can be pointed at.
+    Whole,
+}
+
+impl Source {
+    fn inline(fields: &Fields<'_, '_>) -> Option<Source> {
+        let text = fields.needed("sql", "`SELECT …`")?;
+        Some(Source::of_text(fields.reader, text))
+    }
+
+    fn of_text(reader: &Reader<'_>, text: Text) -> Source {
+        let (line, column) = reader.file.line_and_column(text.offset(0));
+        let lines = text.verbatim.map_or(Lines::Whole, |_| Lines::Column(column));
+        let sql = Sql { text: text.text, file: reader.file.path().to_owned(), line };
+        Source { sql, at: text.at, lines }
+    }
+
+    fn file(fields: &Fields<'_, '_>) -> Option<Source> {
+        let path = fields.needed("sql_file", "a file in the pipeline's folder")?;
+        let inside =
+            path.text.split(['/', '\\']).all(|part| !matches!(part, "" | "." | "..")) && !path.text.contains(':');
+        if !inside {
+            let found = format!("{} for `sql_file` in {}", quoted(&path.text), fields.label);
+            fields.reader.wrong(path.at, found, "a path below the pipeline file's folder");
+            return None;
+        }
+        match (fields.reader.sql_file)(&path.text) {
+            Ok(text) => {
+                let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+                let sql = Sql { text, file: fields.reader.file.sibling(&path.text), line: 1 };
+                Some(Source { sql, at: path.at, lines: Lines::Column(1) })
+            }
+            Err(why) => {
+                let found = format!("SQL file {} cannot be read: {why}", quoted(&path.text));
+                fields.reader.wrong(path.at, found, format!("a file {}", fields.reader.file.sibling(&path.text)));
+                None
+            }
+        }
+    }
+
+    fn place(&self, reader: &Reader<'_>, at: SqlPlace) -> Place {
+        let Lines::Column(first) = self.lines else {
+            return reader.file.place(self.at);
+        };
+        // a parser that does not say where means the end
+        let at = if at.line == 0 { end_of(&self.sql.text) } else { at };
+        let column = if at.line == 1 { first + at.column.saturating_sub(1) } else { at.column };
+        Place { file: self.sql.file.clone(), line: self.sql.line + at.line - 1, column }
+    }
+
+    fn note(&self, reader: &Reader<'_>, fault: SqlFault) {
+        reader.note(self.place(reader, fault.at).diagnostic(fault.found, fault.expected, fault.hint));
+    }
+}
+
+fn end_of(text: &str) -> SqlPlace {
+    let text = text.trim_end();
+    let last = text.rsplit('\n').next().unwrap_or(text);
+    SqlPlace { line: text.matches('\n').count() + 1, column: last.chars().count() + 1 }
+}
+
+/// Notes what is wrong with an expression written in the pipeline file.
+pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &Text, faults: Vec<SqlFault>) {
+    let source = Source::of_text(reader, text.clone());
+    faults.into_iter().for_each(|fault| source.note(reader, fault));
+}

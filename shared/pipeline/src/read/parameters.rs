@@ -1,0 +1,99 @@
+//! `[parameters]`, and every `${NAME}` a file uses.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fields::Fields;
+use super::parse;
+use crate::diagnostic::{Diagnostic, quoted};
+use crate::file::SourceFile;
+use crate::params::{Parameter, Piece, is_name, pieces};
+
+/// Every parameter a pipeline file uses or declares, sorted by name, whether or not it has a value.
+///
+/// # Errors
+/// Mistakes of TOML syntax; other mistakes are for [`super::read`].
+pub fn parameters(file: &SourceFile<'_>) -> Result<Vec<Parameter>, Vec<Diagnostic>> {
+    let document = parse(file)?;
+    let mut found = BTreeMap::new();
+    for (key, value) in document.get_ref() {
+        if key.get_ref() != "parameters" {
+            collect(file, value, &mut found);
+        }
+    }
+    for (key, value) in declared(document.get_ref()) {
+        let name = key.get_ref().to_string();
+        let parameter = found.entry(name).or_insert_with_key(|name| new(file, name, key.span().start));
+        let field =
+            |field: &str| value.get_ref().get(field).and_then(|value| value.get_ref().as_str()).map(str::to_owned);
+        parameter.default = field("default");
+        parameter.about = field("about");
+    }
+    Ok(found.into_values().collect())
+}
+
+fn new(file: &SourceFile<'_>, name: &str, at: usize) -> Parameter {
+    let (line, column) = file.line_and_column(at);
+    Parameter { name: name.to_owned(), default: None, about: None, line, column }
+}
+
+fn collect(file: &SourceFile<'_>, value: &Spanned<DeValue<'_>>, found: &mut BTreeMap<String, Parameter>) {
+    match value.get_ref() {
+        DeValue::String(text) => {
+            for piece in pieces(text) {
+                if let Piece::Parameter { name, .. } = piece {
+                    found.entry(name.to_owned()).or_insert_with(|| new(file, name, value.span().start));
+                }
+            }
+        }
+        DeValue::Array(items) => items.iter().for_each(|item| collect(file, item, found)),
+        DeValue::Table(table) => table.iter().for_each(|(_, value)| collect(file, value, found)),
+        DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
+    }
+}
+
+fn declared<'d, 't>(
+    document: &'d DeTable<'t>,
+) -> impl Iterator<Item = (&'d Spanned<toml::de::DeString<'t>>, &'d Spanned<DeValue<'t>>)> {
+    document.get("parameters").and_then(|value| value.get_ref().as_table()).into_iter().flatten()
+}
+
+/// The defaults by name; they are taken as they are.
+pub(super) fn defaults(file: &SourceFile<'_>, document: &DeTable<'_>) -> BTreeMap<String, String> {
+    let _ = file;
+    let default = |value: &Spanned<DeValue<'_>>| value.get_ref().get("default")?.get_ref().as_str().map(str::to_owned);
+    declared(document).filter_map(|(key, value)| Some((key.get_ref().to_string(), default(value)?))).collect()
+}
+
+/// Notes the mistakes in `[parameters]`.
+pub(super) fn check(top: &Fields<'_, '_>) {
+    let Some(value) = top.value("parameters") else {
+        return;
+    };
+    let DeValue::Table(table) = value.get_ref() else {
+        top.reader.wrong(value.span().start, "no table for [parameters]", "a table of parameters");
+        return;
+    };
+    for (key, value) in table {
+        if !is_name(key.get_ref()) {
+            let found = format!("{} for a parameter's name", quoted(key.get_ref()));
+            top.reader.wrong(key.span().start, found, "letters, digits and `_`, no digit first");
+        }
+        let label = format!("[parameters.{}]", key.get_ref());
+        if let Some(fields) = top.reader.open(value, label, &["default", "about"]) {
+            for field in ["default", "about"] {
+                if let Some(value) = fields.value(field)
+                    && !value.get_ref().is_str()
+                {
+                    top.reader.wrong(
+                        value.span().start,
+                        format!("no string for `{field}` in {}", fields.label),
+                        "a string",
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! `[source]`.
+
+use super::fields::{Fields, Text};
+use crate::definition::{Csv, Encoding, Files, Format, Header, Source};
+use crate::diagnostic::quoted;
+use crate::name::ColumnName;
+
+const CSV_FIELDS: [&str; 5] = ["delimiter", "quote", "header", "columns", "encoding"];
+
+pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
+    let fields = top.open("source", "[source]", &["kind", "path", "format", "csv"])?;
+    if fields.value("kind").is_none() {
+        fields.missing("kind", "`kind = \"files\"`");
+    }
+    let kind = fields.choice("kind", &[("files", ())]);
+    let path = fields.needed("path", "a file, a glob or a folder");
+    let formats = [("csv", Format::Csv), ("ndjson", Format::Ndjson), ("parquet", Format::Parquet)];
+    let format = fields.choice("format", &formats);
+    if matches!(format, Some(Format::Ndjson | Format::Parquet)) {
+        fields.refuse("csv", "it only with `format = \"csv\"`");
+    }
+    let csv = fields.open("csv", "[source.csv]", &CSV_FIELDS).map_or_else(Csv::default, |fields| csv(&fields));
+    kind.and(path).map(|path| Source::Files(Files { path: path.text, format, csv }))
+}
+
+/// What is wrong is noted and left at its default.
+fn csv(fields: &Fields<'_, '_>) -> Csv {
+    let standard = Csv::default();
+    let one = "one ASCII character, as in `\",\"`, `\";\"` or `\"\\t\"`";
+    let delimiter = fields.text("delimiter").and_then(|text| byte(fields, &text, "delimiter", one));
+    let delimiter = delimiter.unwrap_or(standard.delimiter);
+    let quote = match fields.text("quote") {
+        Some(text) if text.text.is_empty() => None,
+        Some(text) => byte(fields, &text, "quote", "one ASCII character, or `\"\"` for none"),
+        None => standard.quote,
+    };
+    if quote == Some(delimiter) {
+        fields.reader.wrong(fields.at("quote"), "the delimiter for `quote` in [source.csv]", "another character");
+    }
+    let encodings = [("utf-8", Encoding::Utf8), ("windows-1252", Encoding::Windows1252)];
+    let encoding = fields.choice("encoding", &encodings).unwrap_or(standard.encoding);
+    let header = match (fields.flag("header").unwrap_or(true), fields.texts("columns")) {
+        (true, None) => Header::First,
+        (false, Some(columns)) => Header::Given(given(fields, &columns)),
+        (true, Some(_)) => {
+            let expected = "`header = false` beside it, for the first line would be taken as a header";
+            fields.refuse("columns", expected);
+            Header::First
+        }
+        (false, None) => {
+            fields.missing("columns", "`columns = [\"…\"]`, since `header = false`");
+            Header::First
+        }
+    };
+    Csv { delimiter, quote, header, encoding }
+}
+
+fn byte(fields: &Fields<'_, '_>, text: &Text, key: &str, expected: &str) -> Option<u8> {
+    match text.text.as_bytes() {
+        [byte] if byte.is_ascii() && !matches!(byte, 0 | b'\n' | b'\r') => Some(*byte),
+        _ => {
+            let found = format!("{} for `{key}` in [source.csv]", quoted(&text.text));
+            fields.reader.wrong(text.at, found, expected);
+            None
+        }
+    }
+}
+
+fn given(fields: &Fields<'_, '_>, columns: &[Text]) -> Vec<ColumnName> {
+    let mut given: Vec<ColumnName> = Vec::new();
+    for text in columns {
+        if let Some(name) = fields.reader.column_name(text)
+            && super::is_new(fields, text.at, "column", name.as_str(), given.iter().map(ColumnName::as_str))
+        {
+            given.push(name);
+        }
+    }
+    if columns.is_empty() {
+        fields.reader.wrong(fields.at("columns"), "no columns in [source.csv]", "their names in order");
+    }
+    given
+}

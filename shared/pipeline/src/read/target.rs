@@ -1,0 +1,135 @@
+//! `[[target]]`: where datasets go.
+
+use super::contract::keys;
+use super::fields::{Fields, Text};
+use super::{Mentions, is_new, report};
+use crate::definition::{Contract, Mode, Schedule, Sqlite, Target};
+use crate::diagnostic::quoted;
+use crate::name::{ColumnName, DatasetName, PipelineName};
+use crate::params::is_name;
+
+const SQLITE_FIELDS: [&str; 7] = ["kind", "name", "dataset", "path", "table", "mode", "key"];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Sqlite,
+    Report,
+}
+
+pub(super) fn targets(
+    top: &Fields<'_, '_>,
+    pipeline: Option<&PipelineName>,
+    schedule: Option<&Schedule>,
+    contract: Option<&Contract>,
+    mentions: &mut Mentions,
+) -> Vec<Target> {
+    let mut targets: Vec<Target> = Vec::new();
+    let all: Vec<&str> = SQLITE_FIELDS.into_iter().chain(report::FIELDS).collect();
+    let items = top.items("target", |_| false, "an array of tables, each written under [[target]]").unwrap_or_default();
+    for item in items {
+        // which fields are known hangs on the kind, so look at that first
+        let kinds = [("sqlite", Kind::Sqlite), ("report", Kind::Report)];
+        let named = item.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str());
+        let kind = kinds.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
+        let known = match kind {
+            Some(Kind::Sqlite) => SQLITE_FIELDS.as_slice(),
+            Some(Kind::Report) => report::FIELDS.as_slice(),
+            None => all.as_slice(),
+        };
+        let Some(fields) = top.reader.open(item, "[[target]]".to_owned(), known) else {
+            continue;
+        };
+        let target = match kind {
+            Some(Kind::Sqlite) => sqlite(&fields, contract, mentions).map(Target::Sqlite),
+            Some(Kind::Report) => report::report(&fields, pipeline, schedule, mentions).map(Target::Report),
+            None => {
+                if fields.value("kind").is_none() {
+                    fields.missing("kind", "one of `sqlite`, `report`");
+                }
+                fields.choice("kind", &kinds);
+                None
+            }
+        };
+        if let Some(target) = target
+            && is_new(&fields, fields.at("name"), "target", target.name(), targets.iter().map(Target::name))
+        {
+            targets.push(target);
+        }
+    }
+    targets
+}
+
+/// A target's name, which goes into run records and file names.
+pub(super) fn name(fields: &Fields<'_, '_>, default: impl FnOnce() -> String) -> Option<String> {
+    let Some(text) = fields.text("name") else {
+        return Some(default());
+    };
+    let good = text.text.len() <= 100
+        && text.text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if !good {
+        let expected = "1 to 100 letters, digits, `-` and `_`, starting with a letter";
+        fields.reader.wrong(text.at, format!("{} for a target's name", quoted(&text.text)), expected);
+    }
+    good.then_some(text.text)
+}
+
+fn sqlite(fields: &Fields<'_, '_>, contract: Option<&Contract>, mentions: &mut Mentions) -> Option<Sqlite> {
+    let dataset_text = fields.needed("dataset", "the dataset to load");
+    let dataset: Option<DatasetName> = dataset_text.as_ref().and_then(|text| fields.reader.name(text));
+    if let (Some(text), Some(dataset)) = (&dataset_text, &dataset) {
+        mentions.read(dataset, fields.reader.file.place(text.at));
+    }
+    let path = fields.needed("path", "the database file");
+    let table = fields.needed("table", "a table's name").and_then(|text| table(fields, text));
+    if fields.value("mode").is_none() {
+        fields.missing("mode", "one of `upsert`, `swap`, `append`");
+    }
+    let mode = fields.choice("mode", &[("upsert", Mode::Upsert), ("swap", Mode::Swap), ("append", Mode::Append)]);
+    let own = contract.filter(|contract| dataset.as_ref() == Some(&contract.dataset));
+    let key = match mode? {
+        Mode::Upsert => key(fields, own)?,
+        Mode::Swap | Mode::Append => {
+            fields.refuse("key", "it only with `mode = \"upsert\"`");
+            Vec::new()
+        }
+    };
+    let table = table?;
+    let name = name(fields, || format!("sqlite-{table}"))?;
+    Some(Sqlite { name, dataset: dataset?, path: path?.text, table, mode: mode?, key })
+}
+
+fn table(fields: &Fields<'_, '_>, text: Text) -> Option<String> {
+    let lower = text.text.to_lowercase();
+    let ours = lower.starts_with("sqlite_") || lower == "tidemark_loads";
+    if !is_name(&text.text) || text.text.len() > 100 || ours {
+        let expected = "letters, digits and `_`, no digit first, not `sqlite_…` or `tidemark_loads`";
+        fields.reader.wrong(text.at, format!("{} for a table's name", quoted(&text.text)), expected);
+        return None;
+    }
+    Some(text.text)
+}
+
+fn key(fields: &Fields<'_, '_>, contract: Option<&Contract>) -> Option<Vec<ColumnName>> {
+    let default = contract.map(|contract| contract.key.clone()).filter(|key| !key.is_empty());
+    match (fields.one_or_more("key"), contract) {
+        (Some(texts), Some(contract)) => {
+            let partition = contract.partition_by.iter().map(|partition| &partition.name);
+            let known: Vec<ColumnName> =
+                contract.columns.iter().map(|column| &column.name).chain(partition).cloned().collect();
+            Some(keys(fields, &texts, &known))
+        }
+        // the columns of a model show when it runs
+        (Some(texts), None) => {
+            let names: Vec<ColumnName> = texts.iter().filter_map(|text| fields.reader.column_name(text)).collect();
+            Some(keys(fields, &texts, &names))
+        }
+        (None, _) if fields.value("key").is_some() => None,
+        (None, _) => {
+            if default.is_none() {
+                fields.missing("key", "`key = [\"…\"]` to upsert by, since the dataset's contract gives none");
+            }
+            default
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! The six cron fields of AWS, parsed: minute, hour, day of month, month, day of week, year.
+//!
+//! Our own matcher rather than a cron crate: those also take nicknames, seconds and the weekday numbers of Unix, none of
+//! which EventBridge would run, and what `tidemark check` lets through must deploy. Rules:
+//! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based>
+
+use std::fmt;
+use std::str::FromStr;
+
+use jiff::civil::{Date, Weekday};
+use serde::{Serialize, Serializer};
+
+/// AWS cron fields, checked; made by parsing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cron {
+    text: String,
+    minutes: Numbers,
+    hours: Numbers,
+    days: Days,
+    months: Numbers,
+    years: Numbers,
+}
+
+/// A cron expression EventBridge would refuse: the field, the byte it starts at, what was found and what is allowed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{found}; expected {expected}")]
+pub struct CronError {
+    /// Byte of the expression.
+    pub at: usize,
+    pub found: String,
+    pub expected: String,
+}
+
+/// A set of numbers of one field, sorted, without doubles.
+type Numbers = Vec<i16>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Days {
+    OfMonth(Numbers),
+    LastOfMonth,
+    /// `15W`: the weekday (Monday to Friday) nearest to the day, within its month.
+    NearestWeekday(i8),
+    /// 1 = Sunday.
+    OfWeek(Numbers),
+    /// `6L`: the last Friday.
+    LastWeekday(i8),
+    /// `3#2`: the second Tuesday.
+    NthWeekday {
+        weekday: i8,
+        nth: i8,
+    },
+}
+
+struct Field {
+    name: &'static str,
+    low: i16,
+    high: i16,
+    /// Names of `low`, `low + 1`, …
+    names: &'static [&'static str],
+    allowed: &'static str,
+}
+
+const MINUTE: Field = Field { name: "minute", low: 0, high: 59, names: &[], allowed: "0-59 with , - * /" };
+const HOUR: Field = Field { name: "hour", low: 0, high: 23, names: &[], allowed: "0-23 with , - * /" };
+const DAY_OF_MONTH: Field =
+    Field { name: "day-of-month", low: 1, high: 31, names: &[], allowed: "1-31 with , - * / or one of ? L 15W" };
+const MONTH: Field = Field {
+    name: "month",
+    low: 1,
+    high: 12,
+    names: &["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"],
+    allowed: "1-12 or JAN-DEC with , - * /",
+};
+const DAY_OF_WEEK: Field = Field {
+    name: "day-of-week",
+    low: 1,
+    high: 7,
+    names: &["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"],
+    allowed: "1-7 (1 = SUN) or SUN-SAT with , - * or one of ? L 6L FRI#2",
+};
+const YEAR: Field = Field { name: "year", low: 1970, high: 2199, names: &[], allowed: "1970-2199 with , - * /" };
+/// Of the year field.
+const FIRST_DAY: Date = Date::constant(1970, 1, 1);
+const SIX_FIELDS: &str = "six fields: minute hour day-of-month month day-of-week year, as in `0 8 * * ? *`";
+
+impl FromStr for Cron {
+    type Err = CronError;
+
+    fn from_str(text: &str) -> Result<Self, CronError> {
+        let fields: Vec<(usize, &str)> =
+            text.split(' ').scan(0, |at, word| Some((std::mem::replace(at, *at + word.len() + 1), word))).collect();
+        let fields: Vec<(usize, &str)> = fields.into_iter().filter(|(_, word)| !word.is_empty()).collect();
+        let [minute, hour, day, month, weekday, year] = fields.as_slice() else {
+            let found = match (text.trim_start().starts_with("cron("), fields.len()) {
+                (true, _) => "`cron(…)` around the fields".to_owned(),
+                (false, 1) => "one field".to_owned(),
+                (false, n) => format!("{n} fields"),
+            };
+            return Err(CronError { at: 0, found, expected: SIX_FIELDS.to_owned() });
+        };
+        let days = match (day.1, weekday.1) {
+            ("?", "?") => return Err(both(day.0, "`?` for both day-of-month and day-of-week")),
+            (_, "?") => days_of_month(*day)?,
+            ("?", _) => days_of_week(*weekday)?,
+            _ => return Err(both(day.0, "both day-of-month and day-of-week are given")),
+        };
+        let cron = Cron {
+            text: fields.iter().map(|(_, word)| *word).collect::<Vec<_>>().join(" "),
+            minutes: numbers(&MINUTE, *minute)?,
+            hours: numbers(&HOUR, *hour)?,
+            days,
+            months: numbers(&MONTH, *month)?,
+            years: numbers(&YEAR, *year)?,
+        };
+        if cron.days_from(FIRST_DAY).next().is_some() {
+            return Ok(cron);
+        }
+        let found = "a day that no month of the schedule has".to_owned();
+        Err(CronError { at: day.0, found, expected: "a date that comes".to_owned() })
+    }
+}
+
+fn both(at: usize, found: &str) -> CronError {
+    CronError { at, found: found.to_owned(), expected: "`?` for exactly one of the two".to_owned() }
+}
+
+fn days_of_month((at, word): (usize, &str)) -> Result<Days, CronError> {
+    if word == "L" {
+        return Ok(Days::LastOfMonth);
+    }
+    match word.strip_suffix('W') {
+        Some(day) => one(&DAY_OF_MONTH, day).map(Days::NearestWeekday).ok_or_else(|| wrong(&DAY_OF_MONTH, at, word)),
+        None => numbers(&DAY_OF_MONTH, (at, word)).map(Days::OfMonth),
+    }
+}
+
+fn days_of_week((at, word): (usize, &str)) -> Result<Days, CronError> {
+    let wrong = || wrong(&DAY_OF_WEEK, at, word);
+    if word == "L" {
+        // the last day of the week
+        return Ok(Days::OfWeek(vec![7]));
+    }
+    if let Some((day, nth)) = word.split_once('#') {
+        let nth: i8 = nth.parse().ok().filter(|nth| (1..=5).contains(nth)).ok_or_else(wrong)?;
+        return one(&DAY_OF_WEEK, day).map(|weekday| Days::NthWeekday { weekday, nth }).ok_or_else(wrong);
+    }
+    if let Some(day) = word.strip_suffix('L') {
+        return one(&DAY_OF_WEEK, day).map(Days::LastWeekday).ok_or_else(wrong);
+    }
+    if word.contains('/') {
+        return Err(wrong());
+    }
+    numbers(&DAY_OF_WEEK, (at, word)).map(Days::OfWeek)
+}
+
+fn one(field: &Field, word: &str) -> Option<i8> {
+    number(field, word).and_then(|number| i8::try_from(number).ok())
+}
+
+fn number(field: &Field, word: &str) -> Option<i16> {
+    let named = field.names.iter().zip(field.low..).find(|(name, _)| name.eq_ignore_ascii_case(word));
+    let plain = || word.bytes().all(|b| b.is_ascii_digit()).then(|| word.parse().ok()).flatten();
+    named.map(|(_, number)| number).or_else(plain).filter(|number| (field.low..=field.high).contains(number))
+}
+
+/// `*`, `5`, `1-5`, `*/2`, `1/10`, `10-30/5` and lists of them.
+fn numbers(field: &Field, (at, word): (usize, &str)) -> Result<Numbers, CronError> {
+    let mut all = Numbers::new();
+    let mut at = at;
+    for item in word.split(',') {
+        let set = item_numbers(field, item).ok_or_else(|| wrong(field, at, item))?;
+        all.extend(set);
+        at += item.len() + 1;
+    }
+    all.sort_unstable();
+    all.dedup();
+    Ok(all)
+}
+
+fn item_numbers(field: &Field, item: &str) -> Option<Vec<i16>> {
+    let (range, step) = match item.split_once('/') {
+        Some((range, step)) if step.bytes().all(|b| b.is_ascii_digit()) => (range, step.parse::<u16>().ok()?),
+        Some(_) => return None,
+        None => (item, 1),
+    };
+    let (low, high) = match range.split_once('-') {
+        _ if range == "*" => (field.low, field.high),
+        Some((low, high)) => (number(field, low)?, number(field, high)?),
+        // `5/10` runs on to the end of the field
+        None if item.contains('/') => (number(field, range)?, field.high),
+        None => (number(field, range)?, number(field, range)?),
+    };
+    (step > 0 && low <= high).then(|| (low..=high).step_by(usize::from(step)).collect())
+}
+
+fn wrong(field: &Field, at: usize, found: &str) -> CronError {
+    let found = match found {
+        "" => format!("an empty {} field", field.name),
+        _ => format!("{} in the {} field", crate::diagnostic::quoted(found), field.name),
+    };
+    CronError { at, found, expected: field.allowed.to_owned() }
+}
+
+impl Cron {
+    /// The six fields, one space between them.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The days it fires on, from `first` on, in the calendar of whatever time zone it is meant in.
+    pub(super) fn days_from(&self, first: Date) -> impl Iterator<Item = Date> {
+        let last = self.years.last().copied().unwrap_or(YEAR.low);
+        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok());
+        days.take_while(move |day| day.year() <= last).filter(|day| self.has_day(*day))
+    }
+
+    /// The same, backwards from `last`.
+    pub(super) fn days_until(&self, last: Date) -> impl Iterator<Item = Date> {
+        let first = self.years.first().copied().unwrap_or(YEAR.high);
+        let days = std::iter::successors(Some(last), |day| day.yesterday().ok());
+        days.take_while(move |day| day.year() >= first).filter(|day| self.has_day(*day))
+    }
+
+    /// Hours and minutes of a day it fires on, in order.
+    pub(super) fn times(&self) -> impl DoubleEndedIterator<Item = (i8, i8)> {
+        // both fields are below 60
+        let small = |number: &i16| i8::try_from(*number).unwrap_or_default();
+        self.hours.iter().flat_map(move |hour| self.minutes.iter().map(move |minute| (small(hour), small(minute))))
+    }
+
+    fn has_day(&self, day: Date) -> bool {
+        if self.years.binary_search(&day.year()).is_err() || self.months.binary_search(&day.month().into()).is_err() {
+            return false;
+        }
+        match &self.days {
+            Days::OfMonth(days) => days.binary_search(&day.day().into()).is_ok(),
+            Days::LastOfMonth => day.day() == day.days_in_month(),
+            Days::NearestWeekday(wanted) => day.day() == nearest_weekday(day, *wanted),
+            Days::OfWeek(days) => days.binary_search(&weekday(day).into()).is_ok(),
+            Days::LastWeekday(wanted) => weekday(day) == *wanted && day.day() + 7 > day.days_in_month(),
+            Days::NthWeekday { weekday: wanted, nth } => weekday(day) == *wanted && (day.day() - 1) / 7 + 1 == *nth,
+        }
+    }
+}
+
+/// 1 = Sunday.
+fn weekday(day: Date) -> i8 {
+    day.weekday().to_sunday_one_offset()
+}
+
+/// The day of `month`'s month that is Monday to Friday and nearest to `wanted`, never leaving the month; 0 if the month
+/// is too short.
+fn nearest_weekday(month: Date, wanted: i8) -> i8 {
+    let last = month.days_in_month();
+    let Ok(day) = Date::new(month.year(), month.month(), wanted) else {
+        return 0;
+    };
+    match day.weekday() {
+        Weekday::Saturday if wanted == 1 => 3,
+        Weekday::Saturday => wanted - 1,
+        Weekday::Sunday if wanted == last => wanted - 2,
+        Weekday::Sunday => wanted + 1,
+        _ => wanted,
+    }
+}
+
+impl fmt::Display for Cron {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Serialize for Cron {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests;
