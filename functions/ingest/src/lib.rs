@@ -7,7 +7,7 @@ pub mod source;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use polars::prelude::{DataType, Field, Schema, SchemaExt as _};
+use polars::prelude::{DataType, Field, Schema};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Pipeline, Source};
@@ -139,7 +139,7 @@ impl Step for Ingest<'_> {
         Ok(Some((drafted, (base, draft))))
     }
 
-    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft) -> Result<Outcome, Failure> {
+    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
         Ok(draft.commit(ports.lake, base.as_ref())?)
     }
 }

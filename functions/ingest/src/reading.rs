@@ -92,7 +92,7 @@ fn widen(schema: &mut Schema, frame: &Schema, object: &Object) -> Result<(), Fai
                 let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
                 return refused(message, "write the column with one type, or give the file a pipeline of its own");
             }
-            None => match schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)) {
+            None => match schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)).cloned() {
                 Some(known) => {
                     let message = format!("column {name} differs from column {known} only in the case of its letters");
                     return refused(message, "a table cannot tell them apart: rename one");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 
-use polars::prelude::{AnyValue, DataFrame, DataType, Schema, SchemaExt as _};
+use polars::prelude::{AnyValue, DataFrame, DataType, Schema};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table};
 use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
@@ -325,7 +325,7 @@ impl Step for Clean<'_> {
         Ok(Some((drafted, drafts)))
     }
 
-    fn commit(&self, ports: &Ports<'_>, drafts: Drafts) -> Result<Outcome, Failure> {
+    fn commit(&self, ports: &Ports<'_>, drafts: Drafts, _: &mut Drafted) -> Result<Outcome, Failure> {
         let Drafts { clean, draft, quarantine, quarantined, objects } = drafts;
         let (_, consumed) = draft.consumed.first().cloned().unwrap_or_default();
         let (meta, balance) = (draft.meta.clone(), draft.info.balance.clone());

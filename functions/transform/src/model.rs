@@ -8,7 +8,7 @@ use jiff::{Span, Timestamp};
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Writer};
-use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
+use tidemark_pipeline::{ColumnName, Model as Definition, Pipeline, When};
 use tidemark_transform::{bag, sql};
 
 use crate::{frame_failure, polars_failure, sql_failure};
@@ -281,7 +281,7 @@ impl Step for Model<'_> {
         Ok(Some((drafted, (plan.base, draft))))
     }
 
-    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft) -> Result<Outcome, Failure> {
+    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
         Ok(draft.commit(ports.lake, base.as_ref())?)
     }
 }

@@ -6,7 +6,7 @@ use polars::prelude::DataFrame;
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_lake::{CommitInfo, Draft, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName};
-use tidemark_transform::quarantine_schema;
+use tidemark_transform::Cleaner;
 
 use crate::spread::Spread;
 
@@ -38,7 +38,7 @@ impl Quarantine<'_> {
             removes.retain(|file| file.partition.get(OBJECT).is_some_and(|object| objects.contains(object)));
         }
         let names: Vec<String> = rows.cells().map(|(object, _)| object.clone()).collect();
-        let schema = quarantine_schema();
+        let schema = Cleaner::quarantine_schema();
         let mut adds = Vec::new();
         for object in names {
             let partition = Partition::new([(OBJECT, Some(object.as_str()))]);

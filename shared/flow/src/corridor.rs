@@ -27,8 +27,8 @@ pub trait Step {
     /// Computes and writes what nothing names yet. May be thrown away at any point. `None`: the result is what stands already.
     fn draft(&self, ports: &Ports<'_>, plan: Self::Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure>;
 
-    /// Makes the draft visible, whole or not at all.
-    fn commit(&self, ports: &Ports<'_>, draft: Self::Draft) -> Result<Outcome, Failure>;
+    /// Makes the draft visible, whole or not at all. What only the target can count (rows it had already) it adds to `drafted`.
+    fn commit(&self, ports: &Ports<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
 }
 
 /// What a draft says of itself.
@@ -117,9 +117,9 @@ fn attempt<S: Step>(
 ) -> Result<Option<(Drafted, Option<i64>)>, Failure> {
     for _ in 0..ATTEMPTS {
         let Some(plan) = step.plan(ports, trigger)? else { return Ok(None) };
-        let Some((drafted, draft)) = step.draft(ports, plan, run_id)? else { return Ok(None) };
+        let Some((mut drafted, draft)) = step.draft(ports, plan, run_id)? else { return Ok(None) };
         drafted.rows.check()?;
-        match step.commit(ports, draft)? {
+        match step.commit(ports, draft, &mut drafted)? {
             Outcome::Committed(version) => return Ok(Some((drafted, Some(version)))),
             // somebody else was first: look again, there may be nothing left to do
             Outcome::Lost(version) => tracing::info!(run_id, version, step = step.name(), "lost the race; planning anew"),

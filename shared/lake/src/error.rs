@@ -51,8 +51,8 @@ pub enum LakeError {
 }
 
 impl LakeError {
-    /// Sorts an error of the store by what can be done about it.
-    pub(crate) fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
+    /// Sorts an error of a store, the lake's or another, by what can be done about it.
+    pub fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
         let what = what.into();
         let os = std::iter::successors(Some(&source as &dyn std::error::Error), |e| e.source())
             .find_map(|e| e.downcast_ref::<std::io::Error>())
