@@ -269,3 +269,20 @@ fn csv() {
         ]
     );
 }
+
+#[test]
+fn a_broken_file_gives_messages_whatever_is_broken() {
+    let whole = include_str!("whole.toml");
+    for (at, char) in whole.char_indices() {
+        let (before, after) = (&whole[..at], &whole[at + char.len_utf8()..]);
+        let cut =
+            [before.to_owned(), format!("{before}{after}"), format!("{before}\"{after}"), format!("{before}}}{after}")];
+        for text in cut {
+            if let Err(all) = read_text(&text) {
+                assert!(!all.is_empty(), "{text}");
+                let lines = text.lines().count() + 1;
+                assert!(all.iter().all(|one| (1..=lines).contains(&one.line) && one.column > 0), "{all:#?}");
+            }
+        }
+    }
+}
