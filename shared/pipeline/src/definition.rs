@@ -1,5 +1,9 @@
 //! A pipeline file, checked: what the TOML says once every mistake in it has been reported.
 //!
+//! Each field says how it is written where that differs from its name here. Unknown fields are refused, `${NAME}` in any
+//! string is a parameter ([`crate::parameters`]), and `[parameters]` may give defaults:
+//! `REPORTS = { default = "out", about = "where reports go" }`.
+//!
 //! Everything here is plain data. The parser (`read`) is the only place that makes it; whoever holds a [`Pipeline`]
 //! need not check it again.
 
@@ -14,23 +18,28 @@ pub struct Pipeline {
     pub name: PipelineName,
     pub description: Option<String>,
     pub schedule: Option<Schedule>,
-    /// Where the raw rows come from; without one the pipeline only has models over other pipelines' datasets.
+    /// Where the raw rows come from; there is a contract if and only if there is a source. Without them the pipeline only
+    /// has models and targets over other pipelines' datasets.
     pub source: Option<Source>,
     pub contract: Option<Contract>,
-    /// In the order of the file; [`crate::graph`] gives the order of computing.
+    /// `[[model]]`, in the order of the file; [`crate::graph`] gives the order of computing.
     pub models: Vec<Model>,
+    /// `[[target]]`, in the order of the file.
     pub targets: Vec<Target>,
 }
 
-/// When a pipeline runs. The only place a schedule is written.
+/// When a pipeline runs: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }`. The only place a schedule is
+/// written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Schedule {
     /// Six AWS cron fields (minute hour day-of-month month day-of-week year), checked.
+    /// Six AWS cron fields: minute hour day-of-month month day-of-week year.
     pub cron: Cron,
     /// IANA time zone, `UTC` by default.
     pub timezone: String,
 }
 
+/// `[source]` with `kind = "files"`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Source {
@@ -54,13 +63,14 @@ pub enum Format {
     Parquet,
 }
 
-/// How CSV is written. One record is one raw row; every field is kept as its text.
+/// `csv = { delimiter = ";", quote = "'", header = true, columns = ["a"], encoding = "utf-8" }` in `[source]`. One record is one raw row; every field is kept as its text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Csv {
     /// One ASCII byte, `,` by default.
     pub delimiter: u8,
-    /// One ASCII byte, `"` by default; `None` = no quoting.
+    /// One ASCII byte, `"` by default; `None` = no quoting, written `""`.
     pub quote: Option<u8>,
+    /// `header = true`, the default, or `header = false` with `columns = ["…"]`.
     pub header: Header,
     pub encoding: Encoding,
 }
@@ -89,27 +99,28 @@ impl Default for Csv {
     }
 }
 
-/// What a clean row is. Rows that break it go to `<dataset>.quarantine`.
+/// `[contract]`: what a clean row is. Rows that break it go to `<dataset>.quarantine`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contract {
+    /// The pipeline's name with `_` for `-` by default.
     pub dataset: DatasetName,
-    /// In the order of the file: the order of the columns of the clean dataset.
+    /// `[contract.columns]` in the order of the file: the order of the columns of the clean dataset.
     pub columns: Vec<Column>,
-    /// Rows with the same key are versions of one row; empty = every row stands for itself (a bag).
+    /// A column or an array of them. Rows with the same key are versions of one row; empty = every row stands for itself (a bag).
     pub key: Vec<ColumnName>,
-    /// Of the rows with one key the one with the greatest value wins; required column when there is a key.
+    /// Of the rows with one key the one with the greatest value wins; only with a key.
     /// Ties (and no `latest_by`): the row that comes later in its source (object name, row number) wins.
     pub latest_by: Option<ColumnName>,
     pub partition_by: Option<PartitionBy>,
-    /// Rows for which an expression is not true are dropped, and counted under the name of the first such filter.
+    /// `[contract.filter]`, `name = "expression"`. Rows for which an expression is not true are dropped, and counted under the name of the first such filter.
     pub filters: Vec<Rule>,
-    /// Rows for which an expression is false are quarantined (true or NULL passes, as a CHECK of SQL).
+    /// `[contract.check]`. Rows for which an expression is false are quarantined (true or NULL passes, as a CHECK of SQL).
     pub checks: Vec<Rule>,
-    /// Over it nothing is published.
+    /// `"1%"` or a number of rows; over it nothing is published.
     pub max_quarantined: Option<Budget>,
 }
 
-/// A named SQL expression over the clean columns of one row.
+/// A named SQL expression over the clean columns of one row; parses, and names only columns of the contract.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rule {
     pub name: String,
@@ -125,23 +136,27 @@ pub enum Budget {
     Count(u64),
 }
 
+/// `amount = { type = "decimal(12,2)", min = 0 }`, or short `amount = "int64"`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
+    /// Does not start with `_`; those names are Tidemark's own.
     pub name: ColumnName,
+    /// `type`.
     pub ty: Type,
     /// The field of the source: a CSV or Parquet column, or a JSON pointer (starts with `/`). The column's name by default
     /// (for NDJSON `/name`).
     pub from: Option<String>,
     /// NULL breaks the contract.
     pub required: bool,
-    /// As written in the file, of the column's type; inclusive.
+    /// Inclusive; of numbers, dates and times. A value of the column's type: a number in plain digits (a float as written),
+    /// a date `2024-12-31`, a time `23:59:59[.ffffff]`, a datetime in UTC `2024-12-31T23:59:59Z`.
     pub min: Option<String>,
     pub max: Option<String>,
-    /// As written in the file, of the column's type; empty = anything.
+    /// Values in the same form, texts as they are; empty = anything.
     pub one_of: Vec<String>,
     /// Regular expression that must match somewhere in a string (anchor it with `^…$` to match all of it).
     pub pattern: Option<String>,
-    /// strptime formats of a date, time or datetime, tried in turn; empty = ISO 8601 (RFC 3339).
+    /// `format`, a string or an array: strptime formats of a date, time or datetime, tried in turn; empty = ISO 8601 (RFC 3339).
     pub formats: Vec<String>,
     /// IANA time zone in which a datetime without offset is meant; `UTC` by default. Stored in UTC.
     pub timezone: Option<String>,
@@ -178,7 +193,7 @@ pub enum Type {
 pub struct PartitionBy {
     pub column: ColumnName,
     pub every: Option<Every>,
-    /// The column that holds the partition: `column` itself without `every`, else by default `sold_at` → `sold_on` (day),
+    /// `as`. The column that holds the partition: `column` itself without `every`, else by default `sold_at` → `sold_on` (day),
     /// `sold_month`; a date column `day` → `day_day`, so better give a name: `as = "…"`.
     pub name: ColumnName,
     /// Time zone whose days are meant; `UTC` by default. Only with `every` on a datetime.
@@ -197,6 +212,7 @@ pub enum Every {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Model {
     pub name: DatasetName,
+    /// `sql = "SELECT …"` or `sql_file = "daily-sales/by_day.sql"`, relative to the pipeline file: one query, which parses.
     pub sql: Sql,
     /// A column of the result, which becomes the partition.
     pub partition_by: Option<ColumnName>,
@@ -217,7 +233,7 @@ pub struct Sql {
     pub line: usize,
 }
 
-/// Partition P of the model is made from the inputs' partitions P − lookback to P. The inputs must be partitioned by a date.
+/// `incremental = { lookback = "7d" }`: partition P of the model is made from the inputs' partitions P − lookback to P. The inputs must be partitioned by a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Incremental {
     /// Whole days.
@@ -230,7 +246,7 @@ pub enum When {
     /// As soon as an input changed.
     #[default]
     Changed,
-    /// A partition is made only once the inputs' watermark has passed its end.
+    /// A partition is made only once the inputs' watermark has passed its end. Only with `partition_by`.
     Complete,
 }
 

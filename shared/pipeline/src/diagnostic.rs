@@ -14,11 +14,11 @@ pub struct Diagnostic {
     pub line: usize,
     /// In characters, from 1.
     pub column: usize,
-    /// "unknown field `kye` in [contract]"
+    /// ``unknown field `kye` in [contract]``
     pub found: String,
-    /// "one of `dataset`, `key`, …"; reads on after "expected ".
+    /// ``one of `dataset`, `key`, …``; reads on after "expected ".
     pub expected: String,
-    /// "did you mean `key`?"
+    /// ``did you mean `key`?``
     pub hint: Option<String>,
 }
 

@@ -15,6 +15,9 @@ pub struct SourceFile<'a> {
 
 impl<'a> SourceFile<'a> {
     /// `path` is how messages name the file; its stem is the pipeline's name and its folder that of the SQL files.
+    ///
+    /// # Errors
+    /// Not UTF-8, or larger than [`MAX_FILE_BYTES`].
     pub fn new(path: &'a str, bytes: &'a [u8]) -> Result<Self, Diagnostic> {
         let refuse = |line, column, found: String, expected: String| Diagnostic {
             file: path.to_owned(),

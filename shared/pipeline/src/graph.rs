@@ -171,7 +171,9 @@ fn order(pipelines: &[Pipeline]) -> Vec<(usize, Step)> {
     for (node, (n, step)) in all.iter().enumerate() {
         let before: BTreeSet<usize> =
             inputs(&pipelines[*n], step).iter().filter_map(|dataset| makers.get(dataset).copied()).collect();
-        before.iter().for_each(|maker| wakes[*maker].push(node));
+        for maker in &before {
+            wakes[*maker].push(node);
+        }
         waits.push(before);
     }
     let mut free: BTreeSet<usize> = (0..all.len()).filter(|node| waits[*node].is_empty()).collect();

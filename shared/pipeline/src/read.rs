@@ -54,7 +54,7 @@ pub fn read(
     sql_file: &dyn Fn(&str) -> Result<String, String>,
 ) -> Result<Definition, Vec<Diagnostic>> {
     let document = parse(file)?;
-    let defaults = parameters::defaults(file, document.get_ref());
+    let defaults = parameters::defaults(document.get_ref());
     let parameter = |name: &str| parameter(name).or_else(|| defaults.get(name).cloned());
     let reader = Reader::new(file, &parameter, sql_file);
     let top = reader.fields(document.get_ref(), 0, "the file".to_owned(), &FIELDS);
@@ -76,13 +76,16 @@ fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'t>>, Vec<Di
     let mut diagnostics: Vec<Diagnostic> = errors
         .iter()
         .map(|error| {
-            let at = error.span().map_or(0, |span| span.start);
+            let span = error.span().unwrap_or_default();
             let (found, expected) = match error.message().split_once(", expected ") {
                 Some((found, "nothing")) => (found, "nothing here"),
                 Some((found, expected)) => (found, expected),
+                None if error.message() == "duplicate key" => ("the key is there already", "each key once"),
                 None => (error.message(), "TOML"),
             };
-            file.place(at).diagnostic(format!("not TOML: {found}"), expected.to_owned(), None)
+            let text = file.text().get(span.clone()).filter(|text| !text.is_empty());
+            let text = text.map(|text| format!(" at {}", quoted(text))).unwrap_or_default();
+            file.place(span.start).diagnostic(format!("not TOML{text}: {found}"), expected.to_owned(), None)
         })
         .collect();
     diagnostics.sort();
@@ -117,7 +120,8 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     }
     let models = model::models(top, &mut mentions);
     let targets = target::targets(top, name.as_ref(), schedule.as_ref(), contract.as_ref(), &mut mentions);
-    if ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
+    // behind a typo this would be noise
+    if reader.is_clean() && ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
         reader.wrong(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
     }
     let pipeline = Pipeline {

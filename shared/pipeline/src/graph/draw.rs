@@ -44,7 +44,7 @@ impl<'g> Drawing<'g> {
                     let maker = self.graph.maker(input).filter(|(maker, _)| maker.name != self.pipeline.name);
                     let from = maker.map(|(maker, _)| format!("  (from {})", maker.name)).unwrap_or_default();
                     self.lines.push(format!("  {input}{from}"));
-                    let children = self.readers(&[input.clone()]);
+                    let children = self.readers(std::slice::from_ref(input));
                     self.branches(children, "  ");
                 }
                 None => self.branches(vec![step], "  "),

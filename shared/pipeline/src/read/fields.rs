@@ -61,6 +61,11 @@ impl<'r> Reader<'r> {
         self.note(self.file.place(at).diagnostic(found.into(), expected.into(), hint));
     }
 
+    /// No mistake so far.
+    pub fn is_clean(&self) -> bool {
+        self.diagnostics.borrow().is_empty()
+    }
+
     /// All mistakes in the order of the file, each once.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.diagnostics.into_inner();

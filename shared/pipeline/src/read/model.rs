@@ -82,7 +82,9 @@ pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Ment
     let tables = match sql::query(&source.sql.text, with_day) {
         Ok(tables) => tables,
         Err(faults) => {
-            faults.into_iter().for_each(|fault| source.note(fields.reader, fault));
+            for fault in faults {
+                source.note(fields.reader, fault);
+            }
             return None;
         }
     };
@@ -178,5 +180,7 @@ fn end_of(text: &str) -> SqlPlace {
 /// Notes what is wrong with an expression written in the pipeline file.
 pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &Text, faults: Vec<SqlFault>) {
     let source = Source::of_text(reader, text.clone());
-    faults.into_iter().for_each(|fault| source.note(reader, fault));
+    for fault in faults {
+        source.note(reader, fault);
+    }
 }

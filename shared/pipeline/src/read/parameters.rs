@@ -61,8 +61,7 @@ fn declared<'d, 't>(
 }
 
 /// The defaults by name; they are taken as they are.
-pub(super) fn defaults(file: &SourceFile<'_>, document: &DeTable<'_>) -> BTreeMap<String, String> {
-    let _ = file;
+pub(super) fn defaults(document: &DeTable<'_>) -> BTreeMap<String, String> {
     let default = |value: &Spanned<DeValue<'_>>| value.get_ref().get("default")?.get_ref().as_str().map(str::to_owned);
     declared(document).filter_map(|(key, value)| Some((key.get_ref().to_string(), default(value)?))).collect()
 }

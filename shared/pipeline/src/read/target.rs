@@ -24,7 +24,8 @@ pub(super) fn targets(
     mentions: &mut Mentions,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
-    let all: Vec<&str> = SQLITE_FIELDS.into_iter().chain(report::FIELDS).collect();
+    let only_report = report::FIELDS.into_iter().filter(|field| !SQLITE_FIELDS.contains(field));
+    let all: Vec<&str> = SQLITE_FIELDS.into_iter().chain(only_report).collect();
     let items = top.items("target", |_| false, "an array of tables, each written under [[target]]").unwrap_or_default();
     for item in items {
         // which fields are known hangs on the kind, so look at that first

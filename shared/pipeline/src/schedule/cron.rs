@@ -90,12 +90,12 @@ impl FromStr for Cron {
         let fields: Vec<(usize, &str)> =
             text.split(' ').scan(0, |at, word| Some((std::mem::replace(at, *at + word.len() + 1), word))).collect();
         let fields: Vec<(usize, &str)> = fields.into_iter().filter(|(_, word)| !word.is_empty()).collect();
+        if text.trim_start().starts_with("cron(") {
+            let found = "`cron(…)` around the fields".to_owned();
+            return Err(CronError { at: 0, found, expected: SIX_FIELDS.to_owned() });
+        }
         let [minute, hour, day, month, weekday, year] = fields.as_slice() else {
-            let found = match (text.trim_start().starts_with("cron("), fields.len()) {
-                (true, _) => "`cron(…)` around the fields".to_owned(),
-                (false, 1) => "one field".to_owned(),
-                (false, n) => format!("{n} fields"),
-            };
+            let found = if fields.len() == 1 { "1 field".to_owned() } else { format!("{} fields", fields.len()) };
             return Err(CronError { at: 0, found, expected: SIX_FIELDS.to_owned() });
         };
         let days = match (day.1, weekday.1) {

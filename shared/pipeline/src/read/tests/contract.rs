@@ -33,13 +33,7 @@ fn columns() {
              %H:%M:%S`",
             "12:63: `pattern` in [contract.columns.f]; expected it only for a string",
             "12:79: `timezone` in [contract.columns.f]; expected it only for a datetime",
-            "12:93: `'no'` for `trim`"
-                .replace(
-                    "`'no'` for `trim`",
-                    "the string `no` for `trim` in [contract.columns.f]; \
-             expected `true` or `false`"
-                )
-                .as_str(),
+            "12:93: the string `no` for `trim` in [contract.columns.f]; expected `true` or `false`",
             "12:108: the number `1` for `nulls` in [contract.columns.f]; expected a string",
         ]
     );
@@ -80,11 +74,7 @@ fn bounds_are_of_the_column_s_type() {
         ),
         ("type = 'string', min = 'a'", format!("38: `min` in {of} it only for numbers, dates and times")),
         ("type = 'string', one_of = [5]", format!("42: the number `5` for `one_of` in {of} a string")),
-        (
-            "type = 'string', one_of = []",
-            format!("41: an empty `one_of` in {of} at least one value")
-                .replace("[contract.columns.a]", "[contract.columns.a]"),
-        ),
+        ("type = 'string', one_of = []", format!("41: an empty `one_of` in {of} at least one value")),
         ("type = 'string', one_of = 'x'", format!("41: the string `x` for `one_of` in {of} an array of values")),
         (
             "type = 'int64', min = 5, max = -5",

@@ -10,7 +10,7 @@ fn kinds() {
         [
             "5:8: `sqllite` for `kind` in [[target]]; expected one of `sqlite`, `report`; did you mean `sqlite`?",
             "6:1: unknown field `foo` in [[target]]; expected one of `kind`, `name`, `dataset`, `path`, `table`, `mode`, \
-             `key`, `kind`, `name`, `folder`, `file`, `title`, `timezone`, `sheet`",
+             `key`, `folder`, `file`, `title`, `timezone`, `sheet`",
         ]
     );
 }
