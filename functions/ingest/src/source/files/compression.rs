@@ -1,0 +1,273 @@
+//! From stored bytes to the bytes that were compressed. The compression is recognised by its first bytes, never by the
+//! object's name; decompression has a thread of its own, so that it goes on while rows are cut.
+
+use std::io::{self, BufRead, BufReader, Cursor, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use flate2::bufread::GzDecoder;
+use zstd::stream::read::Decoder as ZstdDecoder;
+
+use super::error::{Corrupt, Fault};
+
+const BLOCK: usize = 256 << 10;
+/// Blocks that wait for their reader.
+const BLOCKS_AHEAD: usize = 4;
+/// zstd's own default; a frame may ask for up to 2 GiB.
+const MAX_WINDOW_LOG: u32 = 27;
+/// A stream that has grown beyond `BOMB_BYTES` by more than `BOMB_RATIO` holds nothing but repetition.
+const BOMB_BYTES: u64 = 1 << 30;
+const BOMB_RATIO: u64 = 5_000;
+
+const CORRUPT: &str = "the file is damaged or was cut off: fetch it again from where it was made";
+
+/// Counts the bytes taken from the store.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Stored(Arc<AtomicU64>);
+
+impl Stored {
+    pub(super) fn of(bytes: u64) -> Self {
+        Stored(Arc::new(AtomicU64::new(bytes)))
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+struct Counted<R> {
+    input: R,
+    stored: Stored,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.input.read(out) {
+                Ok(read) => {
+                    self.stored.0.fetch_add(read as u64, Ordering::Relaxed);
+                    return Ok(read);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // Marked, so that it is not taken for the decoder's own complaint.
+                Err(error) => return Err(io::Error::new(error.kind(), FromInput(error))),
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+struct FromInput(io::Error);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Codec {
+    Gzip,
+    Zstd,
+}
+
+impl Codec {
+    fn of(head: &[u8]) -> Option<Self> {
+        match head {
+            [0x1f, 0x8b, ..] => Some(Codec::Gzip),
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Codec::Zstd),
+            // A skippable frame, with which parallel compressors start.
+            [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Codec::Zstd),
+            _ => None,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Codec::Gzip => "gzip",
+            Codec::Zstd => "zstd",
+        }
+    }
+}
+
+/// The bytes of an object, decompressed, and how many of its stored bytes have been taken.
+pub(super) fn open(input: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, Stored), Fault> {
+    let stored = Stored::default();
+    let mut input = Counted { input, stored: stored.clone() };
+    let head = head(&mut input, 4)?;
+    let codec = Codec::of(&head);
+    let input = Cursor::new(head).chain(input);
+    let bytes: Box<dyn Read> = match codec {
+        None => Box::new(Unmarked(input)),
+        Some(codec) => Box::new(Unmarked(decompress(codec, input, stored.clone())?)),
+    };
+    Ok((bytes, stored))
+}
+
+/// The first bytes of a reader, fewer only where it ends.
+pub(super) fn head(input: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
+    let mut head = Vec::with_capacity(length);
+    input.take(length as u64).read_to_end(&mut head)?;
+    Ok(head)
+}
+
+/// Takes the mark off errors of the input, so that their kind and text are the input's own.
+struct Unmarked<R>(R);
+
+impl<R: Read> Read for Unmarked<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        self.0.read(out).map_err(|error| match error.downcast::<FromInput>() {
+            Ok(FromInput(error)) => error,
+            Err(error) => error,
+        })
+    }
+}
+
+/// Decompresses in a thread that ends with the stream, or when nobody wants its blocks any more.
+fn decompress(codec: Codec, input: impl Read + Send + 'static, stored: Stored) -> Result<Blocks, Fault> {
+    let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
+    thread::Builder::new().name(format!("decompress-{}", codec.name())).spawn(move || {
+        let input = BufReader::with_capacity(BLOCK, input);
+        let decoder: io::Result<Box<dyn Read>> = match codec {
+            Codec::Gzip => Ok(Box::new(Gzip::new(input))),
+            Codec::Zstd => zstd_decoder(input).map(|decoder| Box::new(decoder) as Box<dyn Read>),
+        };
+        match decoder {
+            Ok(decoder) => send_blocks(&mut Checked { decoder, codec, stored, grown: 0 }, &sender),
+            // Nobody listens any more: nothing is left to do.
+            Err(error) => drop(sender.send(Err(error))),
+        }
+    })?;
+    Ok(Blocks { blocks, block: Vec::new(), at: 0, ended: false })
+}
+
+fn zstd_decoder<R: BufRead>(input: R) -> io::Result<ZstdDecoder<'static, R>> {
+    let mut decoder = ZstdDecoder::with_buffer(input)?;
+    decoder.window_log_max(MAX_WINDOW_LOG)?;
+    Ok(decoder)
+}
+
+fn send_blocks(bytes: &mut impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) {
+    loop {
+        let mut block = Vec::with_capacity(BLOCK);
+        let read = bytes.take(BLOCK as u64).read_to_end(&mut block);
+        let last = block.is_empty() || read.is_err();
+        let whole = read.is_ok() || !block.is_empty();
+        if whole && sender.send(Ok(block)).is_err() {
+            return;
+        }
+        if let Err(error) = read {
+            let _ = sender.send(Err(error));
+        }
+        if last {
+            return;
+        }
+    }
+}
+
+/// The other end of the thread. An empty block is the end of the stream: a channel that closes without one says that the
+/// thread died.
+struct Blocks {
+    blocks: Receiver<io::Result<Vec<u8>>>,
+    block: Vec<u8>,
+    at: usize,
+    ended: bool,
+}
+
+impl Read for Blocks {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        if self.at == self.block.len() && !self.ended {
+            self.block = self.blocks.recv().map_err(|_| io::Error::other("the decompressor stopped"))??;
+            self.at = 0;
+            self.ended = self.block.is_empty();
+        }
+        let length = out.len().min(self.block.len() - self.at);
+        out[..length].copy_from_slice(&self.block[self.at..self.at + length]);
+        self.at += length;
+        Ok(length)
+    }
+}
+
+/// Tells a decoder's complaints from the input's, says where they are, and stops a stream that grows beyond reason.
+struct Checked<R> {
+    decoder: R,
+    codec: Codec,
+    stored: Stored,
+    grown: u64,
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let codec = self.codec.name();
+        let read = self.decoder.read(out).map_err(|error| {
+            let from_input = error.get_ref().is_some_and(|inner| inner.is::<FromInput>());
+            if from_input { error } else { corrupt(self.complaint(&error)) }
+        })?;
+        self.grown += read as u64;
+        let taken = self.stored.total().max(1);
+        if self.grown > BOMB_BYTES && self.grown / taken > BOMB_RATIO {
+            return Err(corrupt(format!("the {codec} stream grows more than {BOMB_RATIO}-fold: {taken} bytes")));
+        }
+        Ok(read)
+    }
+}
+
+impl<R> Checked<R> {
+    fn complaint(&self, error: &io::Error) -> String {
+        let (codec, at) = (self.codec.name(), self.stored.total());
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => format!("the {codec} stream ends in the middle, at byte {at}"),
+            _ => format!("the {codec} stream is corrupt before byte {at}: {error}"),
+        }
+    }
+}
+
+fn corrupt(message: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, Corrupt { message, hint: CORRUPT })
+}
+
+/// gzip members one after the other, as `cat a.gz b.gz` makes them; zero bytes after the last one are padding.
+struct Gzip<R> {
+    member: Option<GzDecoder<R>>,
+}
+
+impl<R: BufRead> Gzip<R> {
+    fn new(input: R) -> Self {
+        Gzip { member: Some(GzDecoder::new(input)) }
+    }
+}
+
+impl<R: BufRead> Read for Gzip<R> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let read = member.read(out)?;
+            if read > 0 || out.is_empty() {
+                return Ok(read);
+            }
+            if let Some(mut rest) = self.member.take().map(GzDecoder::into_inner)
+                && !skip_zeros(&mut rest)?
+            {
+                self.member = Some(GzDecoder::new(rest));
+            }
+        }
+        Ok(0)
+    }
+}
+
+/// Skips zero bytes; true at the end of the input.
+fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+    loop {
+        let waiting = input.fill_buf()?;
+        if waiting.is_empty() {
+            return Ok(true);
+        }
+        let zeros = waiting.iter().take_while(|byte| **byte == 0).count();
+        let all = zeros == waiting.len();
+        input.consume(zeros);
+        if !all {
+            return Ok(false);
+        }
+    }
+}
+
+/// Whether an object that starts so is compressed.
+pub(super) fn is_packed(head: &[u8]) -> bool {
+    Codec::of(head).is_some()
+}

@@ -1,0 +1,175 @@
+//! CSV into raw frames: every field as its text, a record that is none with its fault.
+
+mod header;
+mod rows;
+mod scan;
+
+use std::borrow::Cow;
+use std::io::Read;
+
+use polars::prelude::DataFrame;
+use tidemark_pipeline::{ColumnName, Csv, Header};
+
+use self::rows::Rows;
+use self::scan::{Field, Flaw, FlawKind, Scanner, Step};
+use super::error::{Fault, Stop};
+use super::frame::lossless;
+use super::window::Window;
+use super::{Limits, ReadStats};
+
+pub(super) use self::header::column_names;
+
+pub(super) fn read<E>(
+    limits: &Limits,
+    text: impl Read,
+    object: &str,
+    dialect: &Csv,
+    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+) -> Result<ReadStats, Stop<E>> {
+    let mut window = Window::new(text, limits.chunk);
+    let terminator = terminator(&mut window, dialect, limits)?;
+    let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, terminator, limits);
+    let names = match &dialect.header {
+        Header::Given(columns) => column_names(columns.iter().map(ColumnName::as_str))?,
+        Header::First => match header(&mut window, &mut scanner, dialect)? {
+            Some(names) => names,
+            None => return Ok(ReadStats::default()),
+        },
+    };
+    let mut rows = Rows::new(names, dialect.quote, limits);
+    let mut stats = ReadStats::default();
+    loop {
+        let (data, ended) = (window.data(), window.ended());
+        let mut at = 0;
+        let too_long = loop {
+            let (step, newlines) = scanner.step(&data[at..], ended);
+            let line = scanner.line();
+            let length = match step {
+                Step::More => break false,
+                Step::TooLong => break true,
+                Step::Blank { length } => length,
+                Step::Record { text, length } => {
+                    rows.push(line, &data[at..at + text], &scanner.fields);
+                    length
+                }
+                Step::Broken { text, length, fault } => {
+                    rows.push_broken(line, lossless(&data[at..at + text]), flaw(fault, limits));
+                    length
+                }
+            };
+            at += length;
+            scanner.advance(length, newlines);
+            if rows.full() {
+                let frame = rows.take(object, &mut stats)?;
+                emit(frame).map_err(Stop::Emit)?;
+            }
+        };
+        window.consume(at);
+        if too_long {
+            let line = scanner.line();
+            let (text, length) = window.skip_line(terminator, limits.excerpt)?;
+            scanner.advance(length, 1);
+            rows.push_broken(line, text, too_long_fault(limits));
+        } else if ended {
+            break;
+        } else {
+            window.grow()?;
+        }
+    }
+    if !rows.is_empty() || stats.rows == 0 {
+        let frame = rows.take(object, &mut stats)?;
+        emit(frame).map_err(Stop::Emit)?;
+    }
+    Ok(stats)
+}
+
+pub(super) fn too_long_fault(limits: &Limits) -> String {
+    format!("the line is longer than {}; its first {} are kept", bytes(limits.line), bytes(limits.excerpt))
+}
+
+fn bytes(count: usize) -> String {
+    match count {
+        _ if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        _ => format!("{count} bytes"),
+    }
+}
+
+fn flaw(flaw: Flaw, limits: &Limits) -> String {
+    let field = flaw.field;
+    match flaw.kind {
+        FlawKind::Junk => format!("text follows the closing quote of field {field}"),
+        FlawKind::Open => format!(
+            "the quote opened in field {field} is not closed within {} or {} lines",
+            bytes(limits.quoted_bytes),
+            limits.quoted_lines,
+        ),
+    }
+}
+
+fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) -> Result<u8, Fault> {
+    loop {
+        if let Some(terminator) = scan::terminator(window.data(), dialect.quote, window.ended()) {
+            return Ok(terminator);
+        }
+        if window.data().len() > limits.line {
+            return Ok(b'\n');
+        }
+        window.grow()?;
+    }
+}
+
+/// Consumes the header; None where the object holds nothing but empty lines.
+fn header(
+    window: &mut Window<impl Read>,
+    scanner: &mut Scanner,
+    dialect: &Csv,
+) -> Result<Option<Vec<String>>, Fault> {
+    const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
+    let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
+    loop {
+        let data = window.data();
+        let (step, newlines) = scanner.step(data, window.ended());
+        let line = scanner.line();
+        let (length, names) = match step {
+            Step::More if window.ended() => return Ok(None),
+            Step::More => {
+                window.grow()?;
+                continue;
+            }
+            Step::TooLong => return Err(broken(line, "the line is too long")),
+            Step::Broken { fault, .. } => return Err(broken(line, &flaw(fault, &Limits::default()))),
+            Step::Blank { length } => (length, None),
+            Step::Record { text, length } => {
+                let Ok(record) = str::from_utf8(&data[..text]) else {
+                    return Err(broken(line, "it holds bytes that are not UTF-8"));
+                };
+                let cells: Vec<_> =
+                    scanner.fields.iter().map(|field| value(record, field, dialect.quote)).collect();
+                (length, Some(column_names(cells.iter().map(|cell| cell.as_ref()))?))
+            }
+        };
+        window.consume(length);
+        scanner.advance(length, newlines);
+        if names.is_some() {
+            return Ok(names);
+        }
+    }
+}
+
+/// The text of a field, doubled quotes made one.
+fn value<'a>(record: &'a str, field: &Field, quote: Option<u8>) -> Cow<'a, str> {
+    let text = &record[field.start..field.end];
+    match quote {
+        Some(quote) if field.doubled => {
+            let mut single = String::with_capacity(text.len());
+            let mut rest = text;
+            while let Some(at) = rest.find(char::from(quote)) {
+                single.push_str(&rest[..=at]);
+                rest = rest.get(at + 2..).unwrap_or_default();
+            }
+            single.push_str(rest);
+            Cow::Owned(single)
+        }
+        _ => Cow::Borrowed(text),
+    }
+}

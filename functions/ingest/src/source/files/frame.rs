@@ -1,0 +1,75 @@
+//! The columns that every raw frame has behind the source's own.
+
+use polars::prelude::*;
+
+use super::error::Fault;
+
+/// The original text of a broken record (NDJSON: of every record), null for a good CSV or Parquet row.
+pub const TEXT: &str = "_text";
+/// Why a record is no record; null for a good row.
+pub const FAULT: &str = "_fault";
+/// The name of the object.
+pub const OBJECT: &str = "_object";
+/// The line at which the record starts (CSV, NDJSON), or the number of the row (Parquet), from 1.
+pub const ROW: &str = "_row";
+/// In the order in which they stand.
+pub const ORIGIN: [&str; 4] = [TEXT, FAULT, OBJECT, ROW];
+
+/// A record that is none.
+#[derive(Debug)]
+pub(super) struct Broken {
+    /// Its position in the frame.
+    pub(super) at: usize,
+    pub(super) text: String,
+    pub(super) fault: String,
+}
+
+/// The origin columns of a frame with as many rows as `rows` has numbers. `text` stands in for the broken records' texts.
+pub(super) fn origin(object: &str, rows: Vec<i64>, broken: &[Broken], text: Option<Column>) -> [Column; 4] {
+    let height = rows.len();
+    let text = text.unwrap_or_else(|| sparse(TEXT, height, broken, |broken| &broken.text));
+    let name = Scalar::new(DataType::String, AnyValue::StringOwned(object.into()));
+    [
+        text,
+        sparse(FAULT, height, broken, |broken| &broken.fault),
+        Column::new_scalar(OBJECT.into(), name, height),
+        Int64Chunked::from_vec(ROW.into(), rows).into_column(),
+    ]
+}
+
+fn sparse(name: &'static str, height: usize, broken: &[Broken], value: impl Fn(&Broken) -> &str) -> Column {
+    if broken.is_empty() {
+        return Column::full_null(name.into(), height, &DataType::String);
+    }
+    let mut column = StringChunkedBuilder::new(name.into(), height);
+    let mut next = 0;
+    for broken in broken {
+        for _ in next..broken.at {
+            column.append_null();
+        }
+        column.append_value(value(broken));
+        next = broken.at + 1;
+    }
+    for _ in next..height {
+        column.append_null();
+    }
+    column.finish().into_column()
+}
+
+/// Bytes as text; those that are not UTF-8 as `\xHH`.
+pub(super) fn lossless(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02X}"));
+        }
+    }
+    text
+}
+
+/// A frame of columns that are as high as they should be.
+pub(super) fn build(height: usize, columns: Vec<Column>) -> Result<DataFrame, Fault> {
+    DataFrame::new(height, columns)
+        .map_err(|error| Fault::file(format!("the rows make no table: {error}"), "report this as a bug"))
+}

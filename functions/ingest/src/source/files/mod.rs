@@ -1,0 +1,154 @@
+//! Source `files`: the decoding of one stored object into raw frames. It lists nothing, writes nothing and holds no
+//! object whole (but see [`Input::Stream`]).
+//!
+//! | layer | file | turns |
+//! |---|---|---|
+//! | stored bytes | `compression` | gzip, zstd or plain into the bytes that were compressed |
+//! | text | `text` | byte order mark and Windows-1252 into UTF-8; refuses what is no text |
+//! | records | `csv`, `ndjson`, `parquet` | bytes into rows |
+//! | frames | `frame` | rows into raw frames with their origin |
+
+mod compression;
+mod csv;
+mod error;
+mod frame;
+mod ndjson;
+mod parquet;
+mod text;
+mod window;
+
+#[cfg(test)]
+mod tests;
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use polars::prelude::DataFrame;
+use tidemark_pipeline::{Csv, Format};
+
+pub use error::{FileFault, ReadError};
+pub use frame::{FAULT, OBJECT, ORIGIN, ROW, TEXT};
+
+/// Where the bytes of an object come from.
+pub enum Input {
+    /// Read once, front to back. Parquet needs to seek: a stream of it is held in memory, up to 1 GiB.
+    Stream(Box<dyn Read + Send>),
+    /// On this machine; Parquet is mapped into memory rather than read.
+    File(File),
+}
+
+/// What one object held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadStats {
+    /// Records, the broken ones included; blank lines and the header are none.
+    pub rows: u64,
+    /// Records that went out with `_fault`.
+    pub broken: u64,
+    /// Bytes as stored (compressed where the object is).
+    pub bytes: u64,
+}
+
+/// How much is held at a time, and where a record stops being believable.
+#[derive(Debug, Clone, Copy)]
+struct Limits {
+    /// Bytes asked of the input at a time.
+    chunk: usize,
+    /// Rows of a frame.
+    rows: usize,
+    /// Bytes of text of a frame; one record may exceed it.
+    text: usize,
+    /// Bytes of a line.
+    line: usize,
+    /// Bytes, and lines, over which a quoted field may go on after the line it starts in.
+    quoted_bytes: usize,
+    quoted_lines: u64,
+    /// Bytes of the text kept of a line that is longer than `line`.
+    excerpt: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            chunk: 1 << 20,
+            rows: 1 << 16,
+            text: 8 << 20,
+            line: 64 << 20,
+            quoted_bytes: 1 << 20,
+            quoted_lines: 10_000,
+            excerpt: 1 << 20,
+        }
+    }
+}
+
+/// Reads one object and hands out its raw frames in order, each of at most 64 Ki rows and about 8 MiB of text, whatever
+/// the object's size. `object` is the name that goes into `_object` and into messages.
+///
+/// A raw frame has the object's own columns (NDJSON has none), then `_text`, `_fault`, `_object`, `_row`. As soon as the
+/// columns are known at least one frame is handed out, an empty one if there are no rows; an empty CSV file without given
+/// columns hands out nothing.
+///
+/// # Errors
+/// A [`ReadError`] may come after frames were handed out: what was handed out is then to be dropped, since the object was
+/// not read to its end.
+pub fn read<E>(
+    input: Input,
+    object: &str,
+    format: Format,
+    csv: &Csv,
+    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+) -> Result<ReadStats, ReadError<E>> {
+    read_with(&Limits::default(), input, object, format, csv, emit)
+}
+
+fn read_with<E>(
+    limits: &Limits,
+    input: Input,
+    object: &str,
+    format: Format,
+    dialect: &Csv,
+    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+) -> Result<ReadStats, ReadError<E>> {
+    let read = || match format {
+        Format::Csv => {
+            let (bytes, stored) = open(input)?;
+            csv::read(limits, text::open(bytes, dialect.encoding)?, object, dialect, emit).map(|stats| (stats, stored))
+        }
+        Format::Ndjson => {
+            let (bytes, stored) = open(input)?;
+            let utf8 = tidemark_pipeline::Encoding::Utf8;
+            ndjson::read(limits, text::open(bytes, utf8)?, object, emit).map(|stats| (stats, stored))
+        }
+        Format::Parquet => {
+            let (file, stored) = parquet::open(input)?;
+            parquet::read(limits, file, object, emit).map(|stats| (stats, stored))
+        }
+    };
+    let (stats, stored) = read().map_err(|stopped: error::Stop<E>| stopped.at(object))?;
+    Ok(ReadStats { bytes: stored.total(), ..stats })
+}
+
+fn open(input: Input) -> Result<(Box<dyn Read>, compression::Stored), error::Fault> {
+    match input {
+        Input::Stream(stream) => compression::open(stream),
+        Input::File(mut file) => {
+            // A pipe cannot seek and is at its start anyway.
+            let _ = file.seek(SeekFrom::Start(0));
+            compression::open(Box::new(file))
+        }
+    }
+}
+
+/// The format a name promises: `.csv`, `.tsv` (its delimiter is still the definition's), `.ndjson`, `.jsonl`, `.json`
+/// (newline-delimited), `.parquet`, each also with `.gz` or `.zst` after it; letters in any case.
+pub fn format_of(object: &str) -> Option<Format> {
+    let name = object.rsplit(['/', '\\']).next()?.to_ascii_lowercase();
+    let plain = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let (stem, extension) = plain.rsplit_once('.')?;
+    match extension {
+        _ if stem.is_empty() => None,
+        "csv" | "tsv" => Some(Format::Csv),
+        "ndjson" | "jsonl" | "json" => Some(Format::Ndjson),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! Newline-delimited JSON into raw frames: every record as its text.
+//!
+//! Whether the text of a record is JSON is found out where it is parsed, by the contract; parsing it here too would cost as
+//! much again. Here a record must only be UTF-8 and look like one object, from `{` to `}`.
+
+use std::io::Read;
+
+use memchr::memchr;
+use polars::prelude::*;
+
+use super::csv::too_long_fault;
+use super::error::{Fault, Stop};
+use super::frame::{self, Broken, TEXT, lossless};
+use super::window::Window;
+use super::{Limits, ReadStats};
+
+pub(super) fn read<E>(
+    limits: &Limits,
+    text: impl Read,
+    object: &str,
+    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+) -> Result<ReadStats, Stop<E>> {
+    let mut window = Window::new(text, limits.chunk);
+    let mut records = Records::new(limits, 0);
+    let mut stats = ReadStats::default();
+    let mut line = 1;
+    loop {
+        let (data, ended) = (window.data(), window.ended());
+        let mut at = 0;
+        while at < data.len() {
+            let rest = &data[at..];
+            let (text, length) = match memchr(b'\n', rest) {
+                Some(end) => (&rest[..end], end + 1),
+                None if ended => (rest, rest.len()),
+                None => break,
+            };
+            if length > limits.line {
+                break;
+            }
+            records.push(line, text);
+            line += 1;
+            at += length;
+            if records.full() {
+                let frame = records.take(object, &mut stats)?;
+                emit(frame).map_err(Stop::Emit)?;
+            }
+        }
+        let too_long = data.len() - at > limits.line;
+        window.consume(at);
+        if too_long {
+            let (text, _) = window.skip_line(b'\n', limits.excerpt)?;
+            records.push_broken(line, text, too_long_fault(limits));
+            line += 1;
+        } else if ended {
+            break;
+        } else {
+            window.grow()?;
+        }
+    }
+    if !records.is_empty() || stats.rows == 0 {
+        let frame = records.take(object, &mut stats)?;
+        emit(frame).map_err(Stop::Emit)?;
+    }
+    Ok(stats)
+}
+
+/// Why a text without the white space around it is no object, as far as can be seen from its ends.
+fn shape(text: &[u8]) -> Option<&'static str> {
+    match (text.first()?, text.last()?) {
+        (b'{', b'}') if text.len() > 1 => None,
+        (b'{', _) => Some("the JSON object does not end on its line: one record per line is expected"),
+        (b'[', _) => Some("expected a JSON object, found an array"),
+        (b'"', _) => Some("expected a JSON object, found a string"),
+        (b'-' | b'0'..=b'9', _) => Some("expected a JSON object, found a number"),
+        _ if matches!(text, b"true" | b"false") => Some("expected a JSON object, found a boolean"),
+        _ if text == b"null" => Some("expected a JSON object, found null"),
+        _ => Some("expected a JSON object"),
+    }
+}
+
+struct Records {
+    texts: StringChunkedBuilder,
+    lines: Vec<i64>,
+    broken: Vec<Broken>,
+    text: usize,
+    limits: Limits,
+}
+
+impl Records {
+    fn new(limits: &Limits, height: usize) -> Self {
+        Records {
+            texts: StringChunkedBuilder::new(TEXT.into(), height),
+            lines: Vec::with_capacity(height),
+            broken: Vec::new(),
+            text: 0,
+            limits: *limits,
+        }
+    }
+
+    fn push(&mut self, line: i64, text: &[u8]) {
+        let text = text.trim_ascii();
+        if text.is_empty() {
+            return;
+        }
+        match (str::from_utf8(text), shape(text)) {
+            (Ok(record), None) => {
+                self.texts.append_value(record);
+                self.lines.push(line);
+                self.text += record.len();
+            }
+            (Ok(record), Some(fault)) => self.push_broken(line, record.to_owned(), fault.to_owned()),
+            (Err(error), _) => {
+                let at = error.valid_up_to();
+                let fault = format!("byte {} of the line is not UTF-8: \\x{:02X}", at + 1, text[at]);
+                self.push_broken(line, lossless(text), fault);
+            }
+        }
+    }
+
+    fn push_broken(&mut self, line: i64, text: String, fault: String) {
+        self.texts.append_value(&text);
+        self.text += text.len();
+        self.broken.push(Broken { at: self.lines.len(), text: String::new(), fault });
+        self.lines.push(line);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn full(&self) -> bool {
+        self.lines.len() >= self.limits.rows || self.text >= self.limits.text
+    }
+
+    fn take(&mut self, object: &str, stats: &mut ReadStats) -> Result<DataFrame, Fault> {
+        let height = self.lines.len();
+        let next = Records::new(&self.limits, height);
+        let Records { texts, lines, broken, .. } = std::mem::replace(self, next);
+        stats.rows += height as u64;
+        stats.broken += broken.len() as u64;
+        let text = texts.finish().into_column();
+        frame::build(height, frame::origin(object, lines, &broken, Some(text)).into())
+    }
+}

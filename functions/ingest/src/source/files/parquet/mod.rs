@@ -1,0 +1,153 @@
+//! Parquet into raw frames: its own columns and types, as far as a table can hold them.
+//!
+//! Types are what Parquet itself says; the schema that Arrow writers hide in the metadata is not consulted, so that a file
+//! means the same whoever wrote it. A decoder that panics refuses the file, and nothing else.
+
+mod guard;
+mod json;
+mod types;
+
+use std::fs::File;
+use std::io::{Cursor, Read, Seek, SeekFrom};
+use std::sync::Arc;
+
+use polars::io::mmap::MmapBytesReader;
+use polars::prelude::*;
+
+use super::compression::{self, Stored};
+use super::csv::column_names;
+use super::error::{Fault, Stop};
+use super::{Input, Limits, ReadStats, frame};
+
+const MAGIC: &[u8] = b"PAR1";
+const ENCRYPTED: &[u8] = b"PARE";
+/// Of a Parquet object that is not a plain file here.
+const MAX_HELD: u64 = 1 << 30;
+
+const DAMAGED: &str = "the file is damaged or was cut off: write or fetch it again";
+
+/// A file as it is, if it is plain; everything else in memory.
+pub(super) fn open(input: Input) -> Result<(Box<dyn MmapBytesReader>, Stored), Fault> {
+    let stream: Box<dyn Read + Send> = match input {
+        Input::Stream(stream) => stream,
+        Input::File(mut file) => {
+            if let Some(length) = plain(&mut file)? {
+                return Ok((Box::new(file), Stored::of(length)));
+            }
+            Box::new(file)
+        }
+    };
+    let (bytes, stored) = compression::open(stream)?;
+    let mut held = Vec::new();
+    bytes.take(MAX_HELD + 1).read_to_end(&mut held)?;
+    if held.len() as u64 > MAX_HELD {
+        let message = "a Parquet file that is compressed as a whole or streamed may have 1 GiB at most".to_owned();
+        return Err(Fault::file(message, "use the plain file: Parquet is compressed inside"));
+    }
+    check_magic(&held[..held.len().min(4)], &held[held.len().saturating_sub(4)..])?;
+    Ok((Box::new(Cursor::new(held)), stored))
+}
+
+/// The length of a Parquet file that can be mapped; None for a compressed one or a pipe.
+fn plain(file: &mut File) -> Result<Option<u64>, Fault> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Ok(None);
+    }
+    file.seek(SeekFrom::Start(0))?;
+    let head = compression::head(file, 4)?;
+    let length = metadata.len();
+    let packed = compression::is_packed(&head);
+    if !packed {
+        file.seek(SeekFrom::Start(length.saturating_sub(4)))?;
+        check_magic(&head, &compression::head(file, 4)?)?;
+    }
+    file.seek(SeekFrom::Start(0))?;
+    Ok((!packed).then_some(length))
+}
+
+fn check_magic(head: &[u8], tail: &[u8]) -> Result<(), Fault> {
+    match (head, tail) {
+        (MAGIC, MAGIC) => Ok(()),
+        (ENCRYPTED, _) | (_, ENCRYPTED) => {
+            Err(Fault::file("the Parquet file is encrypted", "write it without Parquet's modular encryption"))
+        }
+        (b"", _) => Err(Fault::file("the file is empty, not Parquet", DAMAGED)),
+        (MAGIC, _) => Err(Fault::file("the Parquet file has no footer at its end", DAMAGED)),
+        _ => Err(Fault::file("this is not a Parquet file: it does not start with PAR1", "check `format`")),
+    }
+}
+
+pub(super) fn read<E>(
+    limits: &Limits,
+    mut file: Box<dyn MmapBytesReader>,
+    object: &str,
+    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+) -> Result<ReadStats, Stop<E>> {
+    let file = &mut file;
+    let metadata = guard::decode("the footer", || {
+        let mut metadata = FileMetadata::clone(ParquetReader::new(&mut *file).get_metadata()?);
+        metadata.key_value_metadata = None;
+        Ok(metadata)
+    })?;
+    let mut stats = ReadStats::default();
+    for group in 0..metadata.row_groups.len() {
+        // A row group at a time, as if it were the file: its rows count from 0, and no other is looked at.
+        let mut part = metadata.clone();
+        part.row_groups = vec![metadata.row_groups[group].clone()];
+        part.num_rows = metadata.row_groups[group].num_rows();
+        let part = Arc::new(part);
+        let step = rows_per_frame(&part, limits);
+        for start in (0..part.num_rows).step_by(step) {
+            let height = step.min(part.num_rows - start);
+            let what = format!("row group {}, from row {} on", group + 1, stats.rows + 1);
+            let columns = decode(file, &part, start, height, &what)?;
+            let frame = raw_frame(columns, height, stats.rows, object, &what)?;
+            stats.rows += height as u64;
+            emit(frame).map_err(Stop::Emit)?;
+        }
+    }
+    if stats.rows == 0 {
+        let columns = decode(file, &Arc::new(metadata), 0, 0, "the schema")?;
+        emit(raw_frame(columns, 0, 0, object, "the schema")?).map_err(Stop::Emit)?;
+    }
+    Ok(stats)
+}
+
+fn rows_per_frame(metadata: &FileMetadata, limits: &Limits) -> usize {
+    let bytes: usize = metadata.row_groups.iter().map(|group| group.total_byte_size()).sum();
+    let of_a_row = (bytes / metadata.num_rows.max(1)).max(1);
+    (limits.text / of_a_row).clamp(1, limits.rows)
+}
+
+fn decode(
+    file: &mut Box<dyn MmapBytesReader>,
+    metadata: &Arc<FileMetadata>,
+    start: usize,
+    height: usize,
+    what: &str,
+) -> Result<DataFrame, Fault> {
+    guard::decode(what, || {
+        let mut reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None).with_slice(Some((start, height)));
+        reader.set_metadata(metadata.clone());
+        reader.finish()
+    })
+}
+
+/// The decoded columns with names and types that a table can hold, and their origin; `before` rows came earlier.
+fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what: &str) -> Result<DataFrame, Fault> {
+    let names = column_names(decoded.columns().iter().map(|column| column.name().as_str()))?;
+    let mut columns = Vec::with_capacity(names.len() + frame::ORIGIN.len());
+    for (column, name) in decoded.columns().iter().zip(names) {
+        // The decoder does not compare what it found with what the footer promised.
+        if column.len() != height {
+            let message = format!("{what}: column {name:?} has {} of {height} values", column.len());
+            return Err(Fault::file(message, DAMAGED));
+        }
+        let held = guard::decode(what, || types::held(column.as_materialized_series()))?;
+        columns.push(held.with_name(name.into()).into_column());
+    }
+    let first = before as i64 + 1;
+    columns.extend(frame::origin(object, (first..first + height as i64).collect(), &[], None));
+    frame::build(height, columns)
+}

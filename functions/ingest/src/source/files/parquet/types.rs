@@ -1,0 +1,93 @@
+//! What becomes of Parquet's types.
+//!
+//! | Parquet | raw column |
+//! |---|---|
+//! | boolean, int 32 and 64, float, double, string, date, decimal up to 38 digits | the same |
+//! | int 8 and 16, unsigned 8 and 16 | Int32 |
+//! | unsigned 32 | Int64 |
+//! | unsigned 64 | Decimal(20, 0) |
+//! | half float | Float32 |
+//! | bytes (fixed or not), JSON, BSON, enum | Binary |
+//! | timestamp of any unit, with or without UTC, INT96 | Datetime(µs, UTC); nanoseconds are rounded down |
+//! | time | String `HH:MM:SS[.ffffff[fff]]` |
+//! | duration (no type of Parquet's) | Int64 |
+//! | list, map, struct | String, JSON; a map is a list of `{"key", "value"}` |
+//! | null | String |
+//! | interval, decimal of more digits | refused |
+
+use polars::prelude::*;
+
+use super::json;
+
+/// The series in a type that a table can hold.
+pub(super) fn held(series: &Series) -> PolarsResult<Series> {
+    match series.dtype() {
+        DataType::Boolean
+        | DataType::Int32
+        | DataType::Int64
+        | DataType::Float32
+        | DataType::Float64
+        | DataType::String
+        | DataType::Binary
+        | DataType::Date
+        | DataType::Decimal(..) => Ok(series.clone()),
+        DataType::Int8 | DataType::Int16 | DataType::UInt8 | DataType::UInt16 => series.strict_cast(&DataType::Int32),
+        DataType::UInt32 => series.strict_cast(&DataType::Int64),
+        DataType::UInt64 => series.strict_cast(&DataType::Decimal(20, 0)),
+        DataType::Datetime(unit, _) => instants(series, *unit),
+        DataType::Time => texts(series, |value| match value {
+            AnyValue::Time(nanoseconds) => Some(time_of_day(nanoseconds)),
+            _ => None,
+        }),
+        DataType::Duration(_) => series.strict_cast(&DataType::Int64),
+        DataType::Null => series.cast(&DataType::String),
+        DataType::List(_) | DataType::Struct(_) => texts(series, |value| match value {
+            AnyValue::Null => None,
+            value => Some(json::text(&value)),
+        }),
+        other => polars_bail!(ComputeError: "a column of type {other} has no place in a table"),
+    }
+}
+
+fn texts(series: &Series, text: impl Fn(AnyValue) -> Option<String>) -> PolarsResult<Series> {
+    let mut column = StringChunkedBuilder::new(series.name().clone(), series.len());
+    for at in 0..series.len() {
+        column.append_option(text(series.get(at)?));
+    }
+    Ok(column.finish().into_series())
+}
+
+/// What the decoder makes of an INT96 that does not fit its nanoseconds.
+const TOO_FAR: i64 = i64::MAX;
+
+fn instants(series: &Series, unit: TimeUnit) -> PolarsResult<Series> {
+    let physical = series.to_physical_repr();
+    let counts = physical.i64()?;
+    if unit == TimeUnit::Nanoseconds && counts.iter().any(|count| count == Some(TOO_FAR)) {
+        polars_bail!(
+            ComputeError: "column {:?} holds an INT96 timestamp outside the years 1677 to 2262; write it as microseconds",
+            series.name().as_str()
+        );
+    }
+    let fits = |count: i64| unit != TimeUnit::Milliseconds || count.checked_mul(1_000).is_some();
+    if !counts.iter().flatten().all(fits) {
+        polars_bail!(ComputeError: "column {:?} holds a timestamp beyond microseconds", series.name().as_str());
+    }
+    let microseconds = counts.apply_values(|count| match unit {
+        TimeUnit::Milliseconds => count.wrapping_mul(1_000),
+        TimeUnit::Microseconds => count,
+        TimeUnit::Nanoseconds => count.div_euclid(1_000),
+    });
+    Ok(microseconds.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_series())
+}
+
+/// `HH:MM:SS`, with six or nine digits after it where there is something to say.
+pub(super) fn time_of_day(nanoseconds: i64) -> String {
+    let (seconds, nanoseconds) = (nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000));
+    let whole = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match (nanoseconds, nanoseconds % 1_000) {
+        (0, _) => whole,
+        (_, 0) => format!("{whole}.{:06}", nanoseconds / 1_000),
+        _ => format!("{whole}.{nanoseconds:09}"),
+    }
+}

@@ -1,0 +1,78 @@
+//! The part of a text that is in memory: it moves forward as records are cut off its front, and grows only while one
+//! record does not fit.
+
+use std::io::{self, Read};
+
+use super::frame::lossless;
+
+pub(super) struct Window<R> {
+    input: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    chunk: usize,
+    ended: bool,
+}
+
+impl<R: Read> Window<R> {
+    pub(super) fn new(input: R, chunk: usize) -> Self {
+        Window { input, buffer: Vec::new(), start: 0, end: 0, chunk, ended: false }
+    }
+
+    /// What has been read and not been consumed.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Nothing comes after [`Self::data`].
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(super) fn consume(&mut self, length: usize) {
+        self.start = self.end.min(self.start + length);
+    }
+
+    /// Reads more, or finds the end. Asks for at least as much as is there already, so that a record that is looked at
+    /// again from its start after each call costs no more than a constant times its length.
+    pub(super) fn grow(&mut self) -> io::Result<()> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        let wanted = self.end + self.chunk.max(self.end);
+        if self.buffer.len() < wanted {
+            self.buffer.resize(wanted, 0);
+        }
+        while self.end < wanted {
+            match self.input.read(&mut self.buffer[self.end..wanted]) {
+                Ok(0) => {
+                    self.ended = true;
+                    break;
+                }
+                Ok(length) => self.end += length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Consumes a line that is too long to be held, its end included; returns the first bytes of it as text, and its
+    /// length.
+    pub(super) fn skip_line(&mut self, terminator: u8, excerpt: usize) -> io::Result<(String, usize)> {
+        let kept = lossless(&self.data()[..excerpt.min(self.data().len())]);
+        let mut length = 0;
+        loop {
+            if let Some(end) = memchr::memchr(terminator, self.data()) {
+                self.consume(end + 1);
+                return Ok((kept, length + end + 1));
+            }
+            length += self.data().len();
+            self.start = self.end;
+            if self.ended {
+                return Ok((kept, length));
+            }
+            self.grow()?;
+        }
+    }
+}
