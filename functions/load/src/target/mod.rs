@@ -1,0 +1,31 @@
+//! Where datasets go once they are done: frames come in, rows of a database or files go out. Nothing here reads the lake.
+
+mod cell;
+pub mod report;
+pub mod sqlite;
+
+#[cfg(test)]
+mod folder {
+    use std::path::{Path, PathBuf};
+
+    /// A folder of a test's own, gone with the test.
+    pub(crate) struct Folder(PathBuf);
+
+    impl Folder {
+        pub(crate) fn new(test: &str) -> Folder {
+            let path = std::env::temp_dir().join(format!("tidemark-load-{}-{test}", std::process::id()));
+            std::fs::create_dir_all(&path).unwrap();
+            Folder(path)
+        }
+
+        pub(crate) fn join(&self, name: impl AsRef<Path>) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Folder {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! How a report looks: one accent colour, quiet lines, numbers that line up.
+
+use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder};
+use tidemark_pipeline::CellFormat;
+
+pub(super) const ACCENT: Color = Color::RGB(0x1F4E79);
+/// Of the series of a chart, in turn.
+pub(super) const SERIES: [Color; 4] = [ACCENT, Color::RGB(0x9DB8D2), Color::RGB(0x7F8C99), Color::RGB(0xC9D6E3)];
+/// Of what explains: dates, notes, axes.
+pub(super) const QUIET: Color = Color::RGB(0x5F6B76);
+pub(super) const LINE: Color = Color::RGB(0xD9DFE5);
+const HEADER: Color = Color::RGB(0xDCE6F0);
+const BAND: Color = Color::RGB(0xF5F8FB);
+
+/// The formats that every sheet shares.
+pub(super) struct Look {
+    pub(super) title: Format,
+    pub(super) date: Format,
+    pub(super) note: Format,
+    pub(super) header: Format,
+    pub(super) header_right: Format,
+}
+
+impl Look {
+    pub(super) fn new() -> Look {
+        let header = Format::new()
+            .set_bold()
+            .set_font_color(ACCENT)
+            .set_background_color(HEADER)
+            .set_border_bottom(FormatBorder::Medium)
+            .set_border_bottom_color(ACCENT)
+            .set_align(FormatAlign::VerticalCenter);
+        Look {
+            title: Format::new().set_bold().set_font_size(18).set_font_color(ACCENT).set_align(FormatAlign::VerticalCenter),
+            date: Format::new().set_font_size(11).set_font_color(QUIET).set_align(FormatAlign::Top),
+            note: Format::new().set_italic().set_font_color(QUIET),
+            header_right: header.clone().set_align(FormatAlign::Right),
+            header,
+        }
+    }
+}
+
+/// How the cells of one column look, on plain and on tinted rows.
+pub(super) struct Body {
+    pub(super) plain: Format,
+    pub(super) tinted: Format,
+}
+
+impl Body {
+    pub(super) fn of(format: CellFormat) -> Body {
+        let align = if is_right(format) { FormatAlign::Right } else { FormatAlign::Left };
+        let plain = Format::new()
+            .set_num_format(num_format(format))
+            .set_align(align)
+            .set_border_bottom(FormatBorder::Hair)
+            .set_border_bottom_color(LINE);
+        Body { tinted: plain.clone().set_background_color(BAND), plain }
+    }
+}
+
+/// Numbers line up at their last digit; what is read stands at the left.
+pub(super) fn is_right(format: CellFormat) -> bool {
+    match format {
+        CellFormat::Integer | CellFormat::Decimal | CellFormat::Money | CellFormat::Percent => true,
+        CellFormat::Text | CellFormat::Date | CellFormat::Datetime => false,
+    }
+}
+
+fn num_format(format: CellFormat) -> &'static str {
+    match format {
+        // Text to Excel too, so that editing a cell makes no formula of it.
+        CellFormat::Text => "@",
+        CellFormat::Integer => "#,##0",
+        CellFormat::Decimal => "#,##0.00",
+        CellFormat::Money => "#,##0.00;[Red]-#,##0.00",
+        CellFormat::Percent => "0.0%;[Red]-0.0%",
+        CellFormat::Date => "yyyy-mm-dd",
+        CellFormat::Datetime => "yyyy-mm-dd hh:mm",
+    }
+}
+
+/// Of a chart's axis, where decimals are noise.
+pub(super) fn axis_format(format: CellFormat) -> &'static str {
+    match format {
+        CellFormat::Percent => "0%",
+        CellFormat::Date => "d mmm",
+        CellFormat::Datetime => "d mmm hh:mm",
+        CellFormat::Text => "General",
+        CellFormat::Integer | CellFormat::Decimal | CellFormat::Money => "#,##0",
+    }
+}

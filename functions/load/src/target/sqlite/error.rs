@@ -1,0 +1,113 @@
+//! What can go wrong with a database, said so that the reader knows what to do.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use polars::prelude::{DataType, PolarsError};
+use rusqlite::ErrorCode;
+
+use super::{BUSY, LOADS};
+
+/// A load that did not happen: the database is as it was before.
+#[derive(Debug)]
+pub struct SqliteError {
+    path: PathBuf,
+    fault: Fault,
+}
+
+impl SqliteError {
+    pub(super) fn at(path: &Path, fault: impl Into<Fault>) -> Self {
+        SqliteError { path: path.to_owned(), fault: fault.into() }
+    }
+
+    /// Whether the same load may succeed later with nothing of the user's changed but the state of the machine: a lock, a
+    /// full disk, a failing one.
+    pub fn is_transient(&self) -> bool {
+        matches!(self.fault, Fault::Locked(_) | Fault::Full(_) | Fault::Io(_))
+    }
+
+    /// Whether the rows are at fault, rather than the definition of the target or its database.
+    pub fn is_data(&self) -> bool {
+        matches!(self.fault, Fault::NullKey { .. } | Fault::Unheld { .. } | Fault::Constraint { .. })
+    }
+}
+
+impl fmt::Display for SqliteError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.fault)
+    }
+}
+
+impl Error for SqliteError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.fault.source()
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("the database's folder cannot be made")]
+    Folder(#[source] io::Error),
+    #[error("another process holds the database for more than {} s", BUSY.as_secs())]
+    Locked(#[source] rusqlite::Error),
+    #[error("the disk has no room for the database")]
+    Full(#[source] rusqlite::Error),
+    #[error("the disk fails under the database")]
+    Io(#[source] rusqlite::Error),
+    #[error("the database cannot be opened or written; name a file (not a folder) that may be written, in a folder that may be")]
+    NotWritable(#[source] rusqlite::Error),
+    #[error("the file is not a SQLite database; name another one, or move it away to have a new one made")]
+    NotADatabase(#[source] rusqlite::Error),
+    #[error("the database is damaged; restore it, or move it away to have it loaded anew")]
+    Corrupt(#[source] rusqlite::Error),
+    #[error("SQLite refuses a statement")]
+    Statement(#[source] rusqlite::Error),
+
+    #[error("table {LOADS:?} is where loads are noted; name another table")]
+    Reserved,
+    #[error("{table:?} is a {kind}, not a table; name a table")]
+    NotATable { table: String, kind: String },
+    #[error("SQLite has no type for column {column:?} ({dtype}); leave it out or cast it in the SQL of a model")]
+    Type { column: String, dtype: DataType },
+    #[error("columns {first:?} and {second:?} are one to SQLite, which knows no case; rename one in the dataset")]
+    Twins { first: String, second: String },
+    #[error(
+        "column {column:?} of table {table:?} is declared {declared:?}, which does not keep the dataset's {dtype} as it is; \
+         change the type of either, or name another table"
+    )]
+    Declared { table: String, column: String, declared: String, dtype: DataType },
+    #[error("mode \"upsert\" needs a key: none is given for table {table:?}")]
+    NoKey { table: String },
+    #[error("the dataset has no column {column:?}, which table {table:?} is to be loaded by")]
+    NoColumn { table: String, column: String },
+    #[error("table {table:?} has no unique index on its key; make one: {sql}")]
+    NoUniqueIndex { table: String, sql: String },
+
+    #[error("row {row} of the change has no value in key column {column:?} of table {table:?}; make the column required in the contract")]
+    NullKey { table: String, column: String, row: u64 },
+    #[error(
+        "row {row} of the change has a value in column {column:?} that SQLite cannot keep to the last digit: {value}; \
+         cast the column to a double (rounds) or to text in the SQL of a model"
+    )]
+    Unheld { column: String, row: u64, value: String },
+    #[error("row {row} of the change breaks a constraint of table {table:?}")]
+    Constraint { table: String, row: u64, source: rusqlite::Error },
+    #[error("the rows of the change cannot be read")]
+    Frame(#[from] PolarsError),
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Locked(error),
+            Some(ErrorCode::DiskFull) => Fault::Full(error),
+            Some(ErrorCode::SystemIoFailure) => Fault::Io(error),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Fault::NotWritable(error),
+            Some(ErrorCode::NotADatabase) => Fault::NotADatabase(error),
+            Some(ErrorCode::DatabaseCorrupt) => Fault::Corrupt(error),
+            _ => Fault::Statement(error),
+        }
+    }
+}
