@@ -8,7 +8,7 @@ pub mod source;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use polars::prelude::{DataType, Field, Schema};
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Pipeline, Source};
 
@@ -50,12 +50,6 @@ impl<'a> Ingest<'a> {
             None => trigger.scheduled_time.to_zoned(TimeZone::UTC).start_of_day().ok().map(|day| day.timestamp()),
         }
     }
-
-    /// Bytes and objects a run would read now.
-    pub fn look(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<(u64, u64)>, Failure> {
-        let plan = self.plan(ports, trigger)?;
-        Ok(plan.map(|plan| (plan.news.len() as u64, plan.news.iter().map(|(object, _)| object.bytes).sum())))
-    }
 }
 
 impl Step for Ingest<'_> {
@@ -93,6 +87,11 @@ impl Step for Ingest<'_> {
             return Ok(None);
         }
         Ok(Some(Plan { base, listing, news, gone, watermark }))
+    }
+
+    fn size(&self, plan: &Plan) -> Size {
+        let bytes = plan.news.iter().map(|(object, _)| object.bytes).sum();
+        Size { partitions: plan.news.len() as u64, rows: None, bytes }
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {

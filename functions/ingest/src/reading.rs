@@ -86,22 +86,18 @@ fn widen(schema: &mut Schema, frame: &Schema, object: &Object) -> Result<(), Fai
     for field in frame.iter_fields() {
         let name = field.name().as_str();
         let refused = |message: String, hint: &str| Err(Failure::new(Kind::Data, format!("{}: {message}", object.name)).hint(hint));
-        match schema.get(name) {
-            Some(ty) if ty == field.dtype() => {}
-            Some(ty) => {
+        if let Some(ty) = schema.get(name) {
+            if ty != field.dtype() {
                 let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
                 return refused(message, "write the column with one type, or give the file a pipeline of its own");
             }
-            None => match schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)).cloned() {
-                Some(known) => {
-                    let message = format!("column {name} differs from column {known} only in the case of its letters");
-                    return refused(message, "a table cannot tell them apart: rename one");
-                }
-                None => {
-                    schema.with_column(field.name().clone(), field.dtype().clone());
-                }
-            },
+            continue;
         }
+        if let Some(known) = schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)) {
+            let message = format!("column {name} differs from column {known} only in the case of its letters");
+            return refused(message, "a table cannot tell them apart: rename one");
+        }
+        schema.with_column(field.name().clone(), field.dtype().clone());
     }
     Ok(())
 }

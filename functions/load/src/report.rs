@@ -4,7 +4,7 @@
 use jiff::civil::Date;
 use object_store::path::Path;
 use polars::prelude::DataFrame;
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{LakeError, Outcome, Store, Table};
 use tidemark_pipeline::{Pipeline, Report, Sheet, day_before};
 use tidemark_transform::{bag, sql};
@@ -78,6 +78,10 @@ impl Step for LoadReport<'_> {
                 .because(error)
         })?;
         Ok(Some(Plan { day, inputs }))
+    }
+
+    fn size(&self, _: &Plan) -> Size {
+        Size { partitions: self.report.sheets.len() as u64 + 1, rows: None, bytes: 0 }
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, _: &str) -> Result<Option<(Drafted, Draft)>, Failure> {

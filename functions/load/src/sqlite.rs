@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use polars::prelude::{DataFrame, JoinArgs, JoinType, Series, col};
-use tidemark_flow::{Balance, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_flow::{Balance, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{DataFile, Diff, Lake, Outcome, Table};
 use tidemark_pipeline::{Mode, Pipeline, Sqlite};
 use tidemark_transform::bag;
@@ -151,6 +151,12 @@ impl Step for LoadSqlite<'_> {
         }
         let files = table.files(lake)?;
         Ok(Some(Plan { table, loaded, diff, files }))
+    }
+
+    fn size(&self, plan: &Plan) -> Size {
+        let added = &plan.diff.added;
+        let (rows, bytes) = (added.iter().map(|file| file.rows).sum(), added.iter().map(|file| file.bytes).sum());
+        Size { partitions: plan.diff.partitions().len() as u64, rows: Some(rows), bytes }
     }
 
     fn draft(&self, _: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::sync_channel;
 
 use polars::prelude::{AnyValue, DataFrame, DataType, Schema};
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table};
 use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::{Cleaned, Cleaner, Shape};
@@ -279,6 +279,11 @@ impl Step for Clean<'_> {
             (arrived, file.partition.get(OBJECT).map(str::to_owned), file.path.clone())
         });
         Ok(Some(Plan { raw, clean, quarantine, from, added: diff.added, removed: diff.removed, anew, watermark }))
+    }
+
+    fn size(&self, plan: &Plan) -> Size {
+        let all = || plan.added.iter().chain(&plan.removed);
+        Size { partitions: all().count() as u64, rows: Some(all().map(|file| file.rows).sum()), bytes: all().map(|file| file.bytes).sum() }
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Drafts)>, Failure> {

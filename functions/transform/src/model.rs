@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, Model as Definition, Pipeline, When};
 use tidemark_transform::{bag, sql};
@@ -218,6 +218,12 @@ impl Step for Model<'_> {
             return Ok(None);
         }
         Ok(Some(Plan { base, meta, inputs, days, idle, watermark }))
+    }
+
+    fn size(&self, plan: &Plan) -> Size {
+        let added = || plan.inputs.iter().flat_map(|input| &input.diff.added);
+        let partitions = plan.days.as_ref().map_or_else(|| added().count(), BTreeSet::len) as u64;
+        Size { partitions, rows: Some(added().map(|file| file.rows).sum()), bytes: added().map(|file| file.bytes).sum() }
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {

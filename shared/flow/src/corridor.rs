@@ -24,11 +24,24 @@ pub trait Step {
     /// Looks at the logs. `None`: nothing is to be done.
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
 
+    /// How much a plan is.
+    fn size(&self, plan: &Self::Plan) -> Size;
+
     /// Computes and writes what nothing names yet. May be thrown away at any point. `None`: the result is what stands already.
     fn draft(&self, ports: &Ports<'_>, plan: Self::Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure>;
 
     /// Makes the draft visible, whole or not at all. What only the target can count (rows it had already) it adds to `drafted`.
     fn commit(&self, ports: &Ports<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
+}
+
+/// What a step would take in.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Size {
+    /// Partitions, objects of a source, or files of a report.
+    pub partitions: u64,
+    /// `None` where only reading would tell.
+    pub rows: Option<u64>,
+    pub bytes: u64,
 }
 
 /// What a draft says of itself.

@@ -13,8 +13,9 @@ pub mod settings;
 mod trigger;
 
 pub use balance::Balance;
-pub use corridor::{Drafted, Step, walk};
+pub use corridor::{Drafted, Size, Step, walk};
 pub use failure::{Failure, Kind};
+pub use price::estimate;
 pub use ports::{Place, Ports, Progress, Quiet};
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use trigger::Trigger;

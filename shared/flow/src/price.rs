@@ -40,3 +40,10 @@ pub(crate) fn cost(duration_ms: u64, before: Tally, after: Tally) -> f64 {
     // a tenth of a millionth of a dollar is the finest that means anything
     (usd * 1e7).round() / 1e7
 }
+
+/// USD of a run that is yet to come: its seconds, and some requests for every partition it writes.
+pub fn estimate(seconds: f64, partitions: u64) -> f64 {
+    // listing, reading and committing a log, and its run record
+    const PER_RUN: f64 = 6.0;
+    seconds * MEMORY_GB * GB_SECOND + INVOCATION + (partitions as f64 + PER_RUN) * PUT + (partitions as f64 + 10.0) * GET
+}

@@ -1,0 +1,110 @@
+//! The verbs and their arguments.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use tidemark_flow::settings;
+
+use crate::exit::Exit;
+use crate::{demo, look, plan, run};
+
+/// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
+#[derive(Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Args, Clone)]
+pub(crate) struct Common {
+    /// The lake: the folder that holds everything tidemark remembers
+    #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "FOLDER")]
+    pub lake: PathBuf,
+    /// The folder of the pipeline files
+    #[arg(long, global = true, env = settings::PIPELINES, default_value = "infra/pipelines", value_name = "FOLDER")]
+    pub pipelines: PathBuf,
+    /// Value of a parameter `${NAME}` of the pipeline files (else: the environment variable NAME)
+    #[arg(long = "set", global = true, value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+    /// Print one JSON document on stdout, and nothing else
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Run pipelines: ingest, clean, models, load, until nothing is due
+    Run {
+        /// All of them, if none is named
+        pipelines: Vec<String>,
+        /// The scheduled time that is meant, as 2011-12-09T08:00:00Z [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
+        /// Read, clean and compute everything anew
+        #[arg(long)]
+        full: bool,
+    },
+    /// Say what a run would do, and what it would cost; change nothing
+    Plan {
+        pipelines: Vec<String>,
+        /// The scheduled time that is meant [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
+    },
+    /// Check every pipeline file; draw what depends on what
+    Check,
+    /// Show the datasets: version, watermark, rows, lag
+    Status,
+    /// Show the latest runs
+    Runs {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show a dataset: its rows, or its commits
+    Show {
+        dataset: String,
+        /// How many rows or commits
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+        /// The commits instead of the rows
+        #[arg(long)]
+        history: bool,
+    },
+    /// Query the datasets of the lake with SQL
+    Sql { query: String },
+    /// Make a small dirty sales file, run the sales pipeline over two days, and show what came out
+    Demo {
+        /// An empty folder, or one that is not there yet
+        #[arg(default_value = "tidemark-demo")]
+        folder: PathBuf,
+    },
+}
+
+impl Cli {
+    pub(crate) fn act(self) -> anyhow::Result<Exit> {
+        let common = &self.common;
+        match self.verb {
+            Verb::Run { pipelines, at, full } => run::run(common, &pipelines, at, full),
+            Verb::Plan { pipelines, at } => plan::plan(common, &pipelines, at),
+            Verb::Check => look::check(common),
+            Verb::Status => look::status(common),
+            Verb::Runs { limit } => look::runs(common, limit),
+            Verb::Show { dataset, limit, history: false } => look::show(common, &dataset, limit),
+            Verb::Show { dataset, limit, history: true } => look::history(common, &dataset, limit),
+            Verb::Sql { query } => look::sql(common, &query),
+            Verb::Demo { folder } => demo::demo(common, &folder),
+        }
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("expected NAME=VALUE".into()),
+    }
+}

@@ -1,0 +1,71 @@
+//! How the command ends.
+
+use std::process::ExitCode;
+
+use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::Diagnostic;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Exit {
+    Done = 0,
+    /// A step failed.
+    Failed = 1,
+    /// Wrong usage or definition.
+    Wrong = 2,
+    /// Data broke its contract.
+    Data = 3,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+impl From<Kind> for Exit {
+    fn from(kind: Kind) -> Exit {
+        match kind {
+            Kind::Definition => Exit::Wrong,
+            Kind::Data => Exit::Data,
+            Kind::Retry | Kind::Refused | Kind::Bug => Exit::Failed,
+        }
+    }
+}
+
+impl Exit {
+    pub(crate) fn of(error: &anyhow::Error) -> Exit {
+        match error.downcast_ref::<Failure>() {
+            Some(failure) => failure.kind.into(),
+            None if error.is::<Mistakes>() => Exit::Wrong,
+            None => Exit::Failed,
+        }
+    }
+}
+
+/// Mistakes in pipeline files.
+#[derive(Debug)]
+pub(crate) struct Mistakes(pub Vec<Diagnostic>);
+
+impl std::fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, mistake) in self.0.iter().enumerate() {
+            let newline = if i > 0 { "\n" } else { "" };
+            write!(f, "{newline}{mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Mistakes {}
+
+/// An error as the terminal shows it.
+pub(crate) fn describe(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Failure>() {
+        Some(failure) => {
+            let hint = failure.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();
+            format!("error: {}{hint}", failure.chain())
+        }
+        None if error.is::<Mistakes>() => error.to_string(),
+        None => format!("error: {error:#}"),
+    }
+}

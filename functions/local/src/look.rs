@@ -1,0 +1,212 @@
+//! The verbs that only look: `check`, `status`, `runs`, `show`, `sql`.
+
+use polars::prelude::IntoLazy as _;
+use serde_json::{Value, json};
+use tidemark_flow::{Failure, Kind, RunRecord};
+use tidemark_pipeline::DatasetName;
+
+use crate::cli::Common;
+use crate::definitions::{Wanted, load, parameters_of};
+use crate::exit::{Exit, Mistakes};
+use crate::world::{self, World};
+use crate::{frames, print};
+
+pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
+    match load(common, Wanted::Nobody) {
+        Ok(graph) => {
+            if common.json {
+                let names: Vec<_> = graph.pipelines().iter().map(|pipeline| pipeline.name.as_str()).collect();
+                print::json(&json!({"pipelines": names, "mistakes": []}))?;
+            } else {
+                print::line(graph.draw().trim_end());
+                for pipeline in graph.pipelines() {
+                    for parameter in parameters_of(common, pipeline.name.as_str()) {
+                        print::line(&format!("  {}: {parameter}", pipeline.name));
+                    }
+                }
+                print::line(&format!("\n{} pipelines, no mistakes", graph.pipelines().len()));
+            }
+            Ok(Exit::Done)
+        }
+        Err(error) => match error.downcast_ref::<Mistakes>() {
+            Some(Mistakes(mistakes)) if common.json => {
+                print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
+                Ok(Exit::Wrong)
+            }
+            _ => Err(error),
+        },
+    }
+}
+
+pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let now = world::now();
+    let (mut datasets, mut lines) = (Vec::new(), Vec::new());
+    for name in lake.datasets().map_err(Failure::from)? {
+        let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };
+        let meta = table.meta(&lake).map_err(Failure::from)?;
+        let rows = table.rows(&lake).map_err(Failure::from)?;
+        let lag = meta.watermark.map(|mark| now.duration_since(mark).as_secs().max(0));
+        lines.push(vec![
+            name.to_string(),
+            table.version().to_string(),
+            meta.watermark.map(|mark| mark.to_string()).unwrap_or_default(),
+            print::count(rows),
+            lag.map(age).unwrap_or_default(),
+        ]);
+        datasets.push(json!({
+            "name": name, "version": table.version(), "watermark": meta.watermark, "rows": rows, "lag_seconds": lag, "sla": null,
+        }));
+    }
+    if common.json {
+        print::json(&json!({"datasets": datasets, "incidents": []}))?;
+    } else {
+        print::table(&["DATASET", "VERSION", "COMPLETE UP TO", "ROWS", "LAG"], &[1, 3, 4], lines);
+    }
+    Ok(Exit::Done)
+}
+
+fn age(seconds: i64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+pub(crate) fn runs(common: &Common, limit: usize) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let (mut records, mut lines) = (Vec::<Value>::new(), Vec::new());
+    for bytes in lake.runs(limit).map_err(Failure::from)? {
+        // a record cut short by a crash of the machine hides no other
+        let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else {
+            lines.push(vec!["(unreadable)".to_owned()]);
+            continue;
+        };
+        lines.push(vec![
+            record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+            format!("{} {}", record.pipeline, record.step),
+            format!("{:?}", record.status).to_lowercase(),
+            print::count(record.rows.rows_in),
+            print::count(record.rows.quarantined),
+            format!("{:.2} s", record.duration_ms as f64 / 1000.0),
+            format!("${:.5}", record.cost_usd),
+            record.error.as_ref().map(|error| error.message.chars().take(80).collect()).unwrap_or_default(),
+        ]);
+        records.push(serde_json::to_value(&record)?);
+    }
+    if common.json {
+        print::json(&json!({"runs": records}))?;
+    } else {
+        print::table(&["STARTED (UTC)", "STEP", "STATUS", "ROWS", "QUARANTINED", "TIME", "COST", "ERROR"], &[3, 4, 5, 6], lines);
+    }
+    Ok(Exit::Done)
+}
+
+fn dataset(name: &str) -> Result<DatasetName, Failure> {
+    name.parse().map_err(|error| Failure::new(Kind::Definition, "not a dataset").because(error))
+}
+
+pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let name = dataset(name)?;
+    let table = lake.existing(&name).map_err(Failure::from)?;
+    let files = table.files(&lake).map_err(Failure::from)?;
+    let rows: u64 = files.iter().map(|file| file.rows).sum();
+    // as many files as it takes
+    let mut enough = 0;
+    let few: Vec<_> = files
+        .iter()
+        .take_while(|file| {
+            let wanted = enough < limit as u64;
+            enough += file.rows;
+            wanted
+        })
+        .cloned()
+        .collect();
+    let shown = table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX)).collect()?;
+    if common.json {
+        print::json(&frames::to_json(&shown))?;
+    } else {
+        frames::print(&shown);
+        print::line(&format!("\n{} of {} rows, version {}", print::count(shown.height() as u64), print::count(rows), table.version()));
+        let types = table.schema().iter().map(|(name, ty)| format!("{name} {}", frames::type_name(ty)));
+        print::line(&types.collect::<Vec<_>>().join(", "));
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) fn history(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let entries = lake.history(&dataset(name)?, limit).map_err(Failure::from)?;
+    let columns = ["version", "committed_at", "operation", "files_added", "files_removed", "step", "run_id", "rows"];
+    let types = ["int64", "datetime", "string", "int64", "int64", "string", "string", "string"];
+    let rows: Vec<Vec<Value>> = entries
+        .iter()
+        .map(|entry| {
+            let info = entry.info.as_ref();
+            vec![
+                json!(entry.version),
+                json!(entry.committed_at),
+                json!(entry.operation),
+                json!(entry.files_added),
+                json!(entry.files_removed),
+                json!(info.map(|info| &info.step)),
+                json!(info.map(|info| &info.run_id)),
+                json!(info.map(|info| &info.balance)),
+            ]
+        })
+        .collect();
+    if common.json {
+        let columns: Vec<_> = columns.iter().zip(types).map(|(name, ty)| json!({"name": name, "type": ty})).collect();
+        print::json(&json!({"columns": columns, "rows": rows}))?;
+    } else {
+        let text = |value: &Value| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text.clone(),
+            Value::Object(balance) => balance_text(balance),
+            other => other.to_string(),
+        };
+        let rows = rows.iter().map(|row| row.iter().map(text).collect()).collect();
+        let header: Vec<String> = columns.iter().map(|name| name.replace('_', " ").to_uppercase()).collect();
+        print::table(&header.iter().map(String::as_str).collect::<Vec<_>>(), &[0, 3, 4], rows);
+    }
+    Ok(Exit::Done)
+}
+
+/// The parts of a balance that are not zero.
+fn balance_text(balance: &serde_json::Map<String, Value>) -> String {
+    let parts = balance.iter().filter(|(_, value)| value.as_u64().is_some_and(|n| n > 0));
+    parts.map(|(name, value)| format!("{} {name}", print::count(value.as_u64().unwrap_or_default()))).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let mut tables = Vec::new();
+    for name in lake.datasets().map_err(Failure::from)? {
+        // a dataset the text does not even mention need not be opened
+        if !query.contains(name.as_str()) {
+            tables.push((name, polars::prelude::DataFrame::empty().lazy()));
+            continue;
+        }
+        let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };
+        let files = table.files(&lake).map_err(Failure::from)?;
+        tables.push((name, table.scan(&lake, &files).map_err(Failure::from)?));
+    }
+    let wrong = |error: String| Failure::new(Kind::Definition, format!("sql: {error}"));
+    let rows = tidemark_transform::sql::query(query, tables).map_err(|error| wrong(error.to_string()))?;
+    let rows = rows.collect().map_err(|error| wrong(error.to_string()))?;
+    if common.json {
+        print::json(&frames::to_json(&rows))?;
+    } else {
+        frames::print(&rows);
+        print::line(&format!("\n{} rows", print::count(rows.height() as u64)));
+    }
+    Ok(Exit::Done)
+}

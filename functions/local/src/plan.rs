@@ -1,0 +1,81 @@
+//! `tidemark plan`: what a run would do, from the logs alone.
+
+use jiff::Timestamp;
+use serde_json::json;
+use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, estimate};
+use tidemark_lake::Lake;
+
+use crate::cli::Common;
+use crate::definitions::{Wanted, load};
+use crate::exit::Exit;
+use crate::print;
+use crate::run::with_ports;
+use crate::steps::Walker;
+use crate::world::{self, World};
+
+/// Bytes per second taken for a step that has never run.
+const UNKNOWN_RATE: f64 = 20e6;
+/// Run records looked at for the rate of a step.
+const RECORDS: usize = 200;
+
+pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> anyhow::Result<Exit> {
+    let graph = load(common, Wanted::Named(names))?;
+    let world = World::new()?;
+    let lake = if common.lake.exists() { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
+    let trigger = Trigger { scheduled_time: at.unwrap_or_else(world::now), full: false };
+    let rates = rates(&lake)?;
+    let (mut steps, mut lines) = (Vec::new(), Vec::new());
+    with_ports(&world, &lake, &Quiet, |ports| {
+        for (pipeline, step) in graph.steps() {
+            if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
+                continue;
+            }
+            let (name, step_name) = (pipeline.name.to_string(), step.to_string());
+            match Walker::new(pipeline, step)?.due(ports, &trigger)? {
+                Some(due) => {
+                    let Size { partitions, rows, bytes } = due.size;
+                    let rate = rates.iter().find(|(of, _)| *of == format!("{name} {step_name}")).map_or(UNKNOWN_RATE, |(_, rate)| *rate);
+                    let seconds = bytes as f64 / rate;
+                    let usd = estimate(seconds, partitions);
+                    let known = |n: Option<u64>| n.map_or("?".to_owned(), print::count);
+                    lines.push(vec![
+                        format!("{name}  {step_name}"),
+                        print::count(partitions),
+                        known(rows),
+                        print::size(bytes),
+                        format!("{seconds:.1} s"),
+                        format!("${usd:.5}"),
+                    ]);
+                    steps.push(json!({
+                        "pipeline": name, "step": step_name, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
+                        "seconds": seconds, "cost_usd": usd,
+                    }));
+                }
+                None => {
+                    lines.push(vec![format!("{name}  {step_name}"), "nothing, or what the steps above will bring".into()]);
+                    steps.push(json!({"pipeline": name, "step": step_name, "due": false}));
+                }
+            }
+        }
+        Ok(())
+    })?;
+    if common.json {
+        print::json(&json!({"steps": steps}))?;
+    } else {
+        print::table(&["STEP", "PARTITIONS", "ROWS", "BYTES", "TIME", "COST ON AWS"], &[2, 3, 4, 5], lines);
+    }
+    Ok(Exit::Done)
+}
+
+/// Bytes per second of the latest run of each step.
+fn rates(lake: &Lake) -> Result<Vec<(String, f64)>, Failure> {
+    let mut rates: Vec<(String, f64)> = Vec::new();
+    for bytes in lake.runs(RECORDS)? {
+        let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else { continue };
+        let name = format!("{} {}", record.pipeline, record.step);
+        if record.error.is_none() && record.bytes.read > 0 && record.duration_ms > 0 && !rates.iter().any(|(of, _)| *of == name) {
+            rates.push((name, record.bytes.read as f64 / (record.duration_ms as f64 / 1000.0)));
+        }
+    }
+    Ok(rates)
+}

@@ -1,0 +1,144 @@
+//! What the terminal shows: calm lines and plain tables; JSON on request.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
+use serde::Serialize;
+use tidemark_flow::{RunRecord, Status};
+
+/// Writes to stdout. A reader that goes away (`| head`) is no error of ours.
+pub(crate) fn line(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Exactly one JSON document.
+pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    line(&serde_json::to_string_pretty(value)?);
+    Ok(())
+}
+
+/// A table without lines; columns named in `right` are numbers.
+pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().map(|name| bold(name)));
+    table.add_rows(rows);
+    for &column in right {
+        if let Some(column) = table.column_mut(column) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    for text in table.to_string().lines() {
+        line(text.trim_end());
+    }
+}
+
+fn colour(code: &str, text: &str) -> String {
+    let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
+    if plain { text.to_owned() } else { format!("\u{1b}[{code}m{text}\u{1b}[0m") }
+}
+
+fn bold(text: &str) -> String {
+    // escape codes would be counted as width in a table, so a header is only set apart by its place
+    text.to_owned()
+}
+
+/// One line per step: rows, bytes, seconds, cost.
+pub(crate) fn record(record: &RunRecord) {
+    let (mark, what) = match record.status {
+        Status::Done => (colour("32", "✓"), rows(record)),
+        Status::NothingToDo => (colour("90", "·"), "nothing to do".to_owned()),
+        Status::Failed => (colour("31", "✗"), "failed".to_owned()),
+    };
+    let name = format!("{}  {}", record.pipeline, record.step);
+    let bytes = match (record.bytes.read, record.bytes.written) {
+        (0, 0) => String::new(),
+        (0, written) => size(written),
+        (read, 0) => size(read),
+        (read, written) => format!("{} → {}", size(read), size(written)),
+    };
+    let seconds = format!("{:.2} s", record.duration_ms as f64 / 1000.0);
+    let cost = format!("${:.5}", record.cost_usd);
+    line(format!("{mark} {name:<38} {what:<44} {bytes:>20} {seconds:>9} {cost:>9}").trim_end());
+    for note in &record.notes {
+        line(&format!("    note: {note}"));
+    }
+    if let Some(error) = &record.error {
+        line(&format!("    {} {}", colour("31", "error:"), error.message));
+        if let Some(hint) = &error.hint {
+            line(&format!("    → {hint}"));
+        }
+    }
+}
+
+fn rows(record: &RunRecord) -> String {
+    let rows = &record.rows;
+    let mut parts = vec![format!("{} rows", count(rows.rows_in))];
+    let filtered: u64 = rows.filtered.values().sum();
+    let named = [
+        (rows.updated, "updated"),
+        (rows.unchanged, "unchanged"),
+        (rows.deduplicated, "deduplicated"),
+        (filtered, "filtered"),
+        (rows.quarantined, "quarantined"),
+        (rows.deleted, "deleted"),
+    ];
+    parts.extend(named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{} {name}", count(*n))));
+    parts.join(", ")
+}
+
+/// The end of a run.
+pub(crate) fn summary(records: &[RunRecord], took: Duration) {
+    let done = records.iter().filter(|record| record.status == Status::Done).count();
+    let failed = records.iter().filter(|record| record.status == Status::Failed).count();
+    let cost: f64 = records.iter().map(|record| record.cost_usd).sum();
+    let peak = records.iter().map(|record| record.peak_memory_bytes).max().unwrap_or_default();
+    line("");
+    for output in records.iter().flat_map(|record| &record.outputs).filter(|output| output.dataset.ends_with(".xlsx")) {
+        line(&format!("report  {}", output.dataset));
+    }
+    let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+    line(&format!(
+        "{done} steps done{failures}, {} with nothing to do; {:.2} s, {} of memory, ${cost:.5} on AWS",
+        records.len() - done - failed,
+        took.as_secs_f64(),
+        size(peak),
+    ));
+}
+
+/// `541,909`
+pub(crate) fn count(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `7.6 MB`
+pub(crate) fn size(bytes: u64) -> String {
+    let mut value = bytes as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if value < 1000.0 {
+            return if unit == "B" { format!("{bytes} B") } else { format!("{value:.1} {unit}") };
+        }
+        value /= 1000.0;
+    }
+    format!("{value:.1} TB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        assert_eq!([count(0), count(999), count(1000), count(541_909)], ["0", "999", "1,000", "541,909"]);
+        assert_eq!([size(0), size(999), size(7_611_818), size(5_000_000_000)], ["0 B", "999 B", "7.6 MB", "5.0 GB"]);
+    }
+}

@@ -1,0 +1,51 @@
+//! A bar while a step works, a line when it is done. The bar goes to stderr and only to a terminal.
+
+use std::io::IsTerminal as _;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tidemark_flow::{Progress, RunRecord};
+
+use crate::print;
+
+pub(crate) struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    pub(crate) fn new() -> Bar {
+        let target = if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}") {
+            bar.set_style(style.progress_chars("━╸─"));
+        }
+        Bar { bar }
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, pipeline: &str, step: &str) {
+        self.bar.reset();
+        self.bar.set_length(0);
+        self.bar.set_message(format!("{pipeline}  {step:<22}"));
+        self.bar.tick();
+    }
+
+    fn expect(&self, bytes: u64) {
+        self.bar.inc_length(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.bar.inc(bytes);
+    }
+
+    fn end(&self, record: &RunRecord) {
+        self.bar.suspend(|| print::record(record));
+        self.bar.set_message("");
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

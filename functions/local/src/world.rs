@@ -1,0 +1,133 @@
+//! The world as this machine offers it: clock, ids, folders, memory. The only place that reads the clock or makes ids.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use object_store::memory::InMemory;
+use tidemark_flow::{Failure, Kind, Place, settings};
+use tidemark_lake::{Lake, LakeError, Store};
+use tokio::runtime::{Builder, Runtime};
+
+/// Keeps the threads that do I/O.
+pub(crate) struct World {
+    runtime: Runtime,
+}
+
+impl World {
+    pub(crate) fn new() -> anyhow::Result<World> {
+        Ok(World { runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build()? })
+    }
+
+    /// The lake in a folder, made if it is not there.
+    pub(crate) fn lake(&self, folder: &Path) -> Result<Lake, Failure> {
+        Ok(Lake::open_folder(folder, true, self.runtime.handle().clone())?)
+    }
+
+    /// The lake in a folder, for those who only look.
+    pub(crate) fn existing_lake(&self, folder: &Path) -> Result<Lake, Failure> {
+        if !folder.exists() {
+            let message = format!("no lake at {}", folder.display());
+            return Err(Failure::new(Kind::Definition, message).hint("name it with --lake, or make it with: tidemark run"));
+        }
+        Ok(Lake::open_folder(folder, false, self.runtime.handle().clone())?)
+    }
+
+    /// A lake without anything in it, gone with the process.
+    pub(crate) fn empty_lake(&self) -> Result<Lake, Failure> {
+        Ok(Lake::open(Store::new(Arc::new(InMemory::new()), "memory", self.runtime.handle().clone()), true)?)
+    }
+
+    /// What a source's path names.
+    pub(crate) fn locate(&self, path: &str) -> Result<Place, Failure> {
+        let path = Path::new(path);
+        let wrong = |error: std::io::Error| {
+            let (kind, hint) = match error.kind() {
+                std::io::ErrorKind::NotFound => (Kind::Definition, "give the path of a file, a folder or a glob"),
+                std::io::ErrorKind::PermissionDenied => (Kind::Refused, "let the user who runs tidemark read it"),
+                _ => (Kind::Retry, "run again"),
+            };
+            Failure::new(kind, format!("source {} cannot be opened", path.display())).hint(hint).because(error)
+        };
+        let store = |folder: &Path| {
+            // the store would only say that a listing failed
+            std::fs::read_dir(folder).map_err(wrong)?;
+            Store::folder(folder, self.runtime.handle().clone())
+                .map_err(|error| Failure::from(LakeError::store(folder.display().to_string(), error)))
+        };
+        if std::fs::metadata(path).map_err(wrong)?.is_dir() {
+            return Ok(Place::Folder(store(path)?));
+        }
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        // a file in a folder that may not be listed can be read all the same
+        std::fs::File::open(path).map_err(wrong)?;
+        let folder = Store::folder(folder, self.runtime.handle().clone())
+            .map_err(|error| Failure::from(LakeError::store(folder.display().to_string(), error)))?;
+        Ok(Place::File { folder, name })
+    }
+
+    /// The folder of a report, made if it is not there.
+    pub(crate) fn folder(&self, path: &str) -> Result<Store, Failure> {
+        let folder = Path::new(path);
+        let wrong = |error: std::io::Error| {
+            let generic = object_store::Error::Generic { store: "file", source: Box::new(error) };
+            Failure::from(LakeError::store(format!("report folder {path}"), generic))
+        };
+        std::fs::create_dir_all(folder).map_err(wrong)?;
+        Store::folder(folder, self.runtime.handle().clone())
+            .map_err(|error| LakeError::store(format!("report folder {path}"), error).into())
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// `20111209T080000123-1f2e3d4c`: sorts by time, and no two processes make the same.
+pub(crate) fn run_id() -> String {
+    // a new hasher has keys of its own, from the system's randomness
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{}-{:08x}", now().to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
+}
+
+/// Most memory this process has had, in bytes; 0 where the system does not tell.
+pub(crate) fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kilobytes(&status, "VmHWM:").unwrap_or_default()
+}
+
+/// Memory a step may plan with: what the user says, else half of what the machine, or the group this process is held in, has.
+pub(crate) fn memory() -> u64 {
+    if let Some(given) = std::env::var(settings::MEMORY_MB).ok().and_then(|text| text.parse::<u64>().ok()) {
+        return given << 20;
+    }
+    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
+    machine.unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)) / 2
+}
+
+fn kilobytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb << 10)
+}
+
+/// The limit of the control group (version 2) of this process or of one above it.
+fn group_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let mut group = PathBuf::from("/sys/fs/cgroup").join(path.trim_start_matches('/'));
+    let mut least = None;
+    while group.starts_with("/sys/fs/cgroup") {
+        let limit = std::fs::read_to_string(group.join("memory.max")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        least = match (least, limit) {
+            (Some(a), Some(b)) => Some(std::cmp::min::<u64>(a, b)),
+            (a, b) => a.or(b),
+        };
+        if !group.pop() {
+            break;
+        }
+    }
+    least
+}

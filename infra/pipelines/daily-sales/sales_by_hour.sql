@@ -1,0 +1,8 @@
+SELECT
+    sold_on,
+    EXTRACT(HOUR FROM sold_at) AS hour,
+    COUNT(DISTINCT CASE WHEN invoice NOT LIKE 'C%' THEN invoice END) AS orders,
+    SUM(quantity) AS units,
+    SUM(quantity * unit_price) AS revenue
+FROM sales
+GROUP BY sold_on, EXTRACT(HOUR FROM sold_at)
