@@ -7,7 +7,7 @@
 use std::fmt;
 
 use super::super::cast::Field;
-use super::paths::{NodeId, Paths};
+use super::paths::{Member, NodeId, Paths};
 
 /// Deeper nesting is a fault. Far beyond what a record needs, and far below what harms whoever parses the text after us.
 pub(crate) const MAX_DEPTH: usize = 1024;
@@ -29,18 +29,43 @@ impl fmt::Display for Broken {
     }
 }
 
-/// What the scanner does with the value of a key: pass over it, or read it for the n-th member of the node.
+/// What the scanner does with the value of a key.
 #[derive(Debug, Clone, Copy)]
 enum Target {
     Pass,
-    Member(usize),
+    /// Keep it.
+    Slot(usize),
+    /// Go on in it, as the n-th member of the node says.
+    Branch(usize),
 }
 
 /// A key with its quotes, as last seen at one position of an object.
 #[derive(Debug)]
 struct Expected {
     key: Box<[u8]>,
+    /// The first bytes of the key as one word, and which bits of it count; a key of up to 16 bytes is compared at once.
+    word: u128,
+    mask: u128,
     target: Target,
+}
+
+impl Expected {
+    fn new(key: &[u8], target: Target) -> Expected {
+        let mut word = [0; 16];
+        let mut mask = [0; 16];
+        for (at, byte) in key.iter().take(16).enumerate() {
+            (word[at], mask[at]) = (*byte, 0xFF);
+        }
+        Expected { key: key.into(), word: u128::from_le_bytes(word), mask: u128::from_le_bytes(mask), target }
+    }
+
+    #[inline]
+    fn begins(&self, bytes: &[u8]) -> bool {
+        match bytes.first_chunk::<16>() {
+            Some(chunk) if self.key.len() <= 16 => u128::from_le_bytes(*chunk) & self.mask == self.word,
+            _ => bytes.starts_with(&self.key),
+        }
+    }
 }
 
 pub(crate) struct Scanner<'p> {
@@ -49,7 +74,11 @@ pub(crate) struct Scanner<'p> {
     expected: Vec<Vec<Expected>>,
 }
 
-type Scan<T> = Result<T, Broken>;
+/// The scan has ended; the cursor holds why, so that the result of every good value stays small.
+#[derive(Debug)]
+struct Stop;
+
+type Scan<T> = Result<T, Stop>;
 
 impl<'p> Scanner<'p> {
     pub(crate) fn new(paths: &'p Paths) -> Self {
@@ -58,15 +87,19 @@ impl<'p> Scanner<'p> {
 
     /// Fills the slots (all [`Field::Null`] before) from a record. Of several members with one name the last counts.
     /// After an error the slots hold anything.
-    pub(crate) fn record<'a>(&mut self, text: &'a str, slots: &mut [Field<'a>]) -> Scan<()> {
-        let mut cursor = Cursor { text, bytes: text.as_bytes(), at: 0 };
+    pub(crate) fn record<'a>(&mut self, text: &'a str, slots: &mut [Field<'a>]) -> Result<(), Broken> {
+        let mut cursor = Cursor { text, bytes: text.as_bytes(), at: 0, broken: "" };
+        self.whole(&mut cursor, slots).map_err(|Stop| Broken { what: cursor.broken, at: cursor.at })
+    }
+
+    fn whole<'a>(&mut self, cursor: &mut Cursor<'a>, slots: &mut [Field<'a>]) -> Scan<()> {
         cursor.space();
         if cursor.peek() != b'{' {
             return cursor.broken("expected a JSON object");
         }
-        self.object(&mut cursor, Paths::ROOT, slots)?;
+        self.object(cursor, Paths::ROOT, slots)?;
         cursor.space();
-        if cursor.at < text.len() { cursor.broken("unexpected text after the object") } else { Ok(()) }
+        if cursor.at < cursor.bytes.len() { cursor.broken("unexpected text after the object") } else { Ok(()) }
     }
 
     fn object<'a>(&mut self, cursor: &mut Cursor<'a>, node: NodeId, slots: &mut [Field<'a>]) -> Scan<()> {
@@ -77,7 +110,7 @@ impl<'p> Scanner<'p> {
         }
         for position in 0.. {
             let target = match self.expected[node].get(position) {
-                Some(expected) if cursor.bytes[cursor.at..].starts_with(&expected.key) => {
+                Some(expected) if expected.begins(cursor.rest()) => {
                     cursor.at += expected.key.len();
                     expected.target
                 }
@@ -85,10 +118,9 @@ impl<'p> Scanner<'p> {
             };
             cursor.colon()?;
             match target {
-                Target::Pass => {
-                    cursor.field()?;
-                }
-                Target::Member(member) => self.value(cursor, node, member, slots)?,
+                Target::Slot(slot) => slots[slot] = cursor.field()?,
+                Target::Pass => cursor.pass()?,
+                Target::Branch(member) => self.branch(cursor, node, member, slots)?,
             }
             cursor.space();
             match cursor.peek() {
@@ -109,11 +141,11 @@ impl<'p> Scanner<'p> {
             (raw, true) => &sonic_rs::from_str::<String>(raw).unwrap_or_default(),
             (raw, false) => &raw[1..raw.len() - 1],
         };
-        let target = self.paths.find(node, raw).map_or(Target::Pass, Target::Member);
+        let target = self.target(node, raw);
         let key = &cursor.bytes[start..cursor.at];
         if key.len() <= REMEMBERED && position < REMEMBERED {
             let seen = &mut self.expected[node];
-            let expected = Expected { key: key.into(), target };
+            let expected = Expected::new(key, target);
             match seen.get_mut(position) {
                 Some(last) => *last = expected,
                 // Positions are met in order, so this is the next one.
@@ -123,45 +155,33 @@ impl<'p> Scanner<'p> {
         Ok(target)
     }
 
-    #[inline]
-    fn value<'a>(&mut self, cursor: &mut Cursor<'a>, node: NodeId, member: usize, slots: &mut [Field<'a>]) -> Scan<()> {
-        let paths = self.paths;
-        let member = paths.get(node, member);
-        if let Some(next) = member.node {
-            return self.branch(cursor, next, member.slot, &member.below, slots);
+    fn target(&self, node: NodeId, key: &str) -> Target {
+        let Some(at) = self.paths.find(node, key) else { return Target::Pass };
+        match self.paths.get(node, at) {
+            Member { node: None, slot: Some(slot), .. } => Target::Slot(*slot),
+            _ => Target::Branch(at),
         }
-        let field = cursor.field()?;
-        if let Some(slot) = member.slot {
-            slots[slot] = field;
-        }
-        Ok(())
     }
 
     /// A value through which pointers go on.
-    fn branch<'a>(
-        &mut self,
-        cursor: &mut Cursor<'a>,
-        next: NodeId,
-        slot: Option<usize>,
-        below: &[usize],
-        slots: &mut [Field<'a>],
-    ) -> Scan<()> {
+    fn branch<'a>(&mut self, cursor: &mut Cursor<'a>, node: NodeId, at: usize, slots: &mut [Field<'a>]) -> Scan<()> {
+        let Member { node, slot, below, .. } = self.paths.get(node, at);
         for &slot in below {
             slots[slot] = Field::Null;
         }
         let start = cursor.at;
-        let field = match cursor.peek() {
-            b'{' => {
+        let field = match (cursor.peek(), *node) {
+            (b'{', Some(next)) => {
                 self.object(cursor, next, slots)?;
                 Field::Nested(&cursor.text[start..cursor.at])
             }
-            b'[' => {
+            (b'[', Some(next)) => {
                 self.array(cursor, next, slots)?;
                 Field::Nested(&cursor.text[start..cursor.at])
             }
             _ => cursor.field()?,
         };
-        if let Some(slot) = slot {
+        if let Some(slot) = *slot {
             slots[slot] = field;
         }
         Ok(())
@@ -174,11 +194,10 @@ impl<'p> Scanner<'p> {
             return Ok(());
         }
         for index in 0usize.. {
-            match self.paths.find(node, &index.to_string()) {
-                Some(member) => self.value(cursor, node, member, slots)?,
-                None => {
-                    cursor.field()?;
-                }
+            match self.target(node, &index.to_string()) {
+                Target::Slot(slot) => slots[slot] = cursor.field()?,
+                Target::Pass => cursor.pass()?,
+                Target::Branch(member) => self.branch(cursor, node, member, slots)?,
             }
             cursor.space();
             match cursor.peek() {
@@ -198,9 +217,16 @@ struct Cursor<'a> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
+    /// What is wrong here, once something is.
+    broken: &'static str,
 }
 
 impl<'a> Cursor<'a> {
+    #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
     /// The byte here; 0, which is valid nowhere in JSON, at the end.
     #[inline]
     fn peek(&self) -> u8 {
@@ -215,9 +241,9 @@ impl<'a> Cursor<'a> {
     }
 
     #[cold]
-    fn broken<T>(&self, what: &'static str) -> Scan<T> {
-        let what = if self.at >= self.bytes.len() { "the record ends too early" } else { what };
-        Err(Broken { what, at: self.at })
+    fn broken<T>(&mut self, what: &'static str) -> Scan<T> {
+        self.broken = if self.at >= self.bytes.len() { "the record ends too early" } else { what };
+        Err(Stop)
     }
 
     #[inline]
@@ -249,8 +275,13 @@ impl<'a> Cursor<'a> {
         Ok((&self.text[start..self.at], escaped))
     }
 
+    /// Any value, checked and forgotten.
+    fn pass(&mut self) -> Scan<()> {
+        self.field().map(drop)
+    }
+
     /// Any value as a field.
-    #[inline]
+    #[inline(always)]
     fn field(&mut self) -> Scan<Field<'a>> {
         let start = self.at;
         Ok(match self.peek() {
@@ -286,7 +317,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> Scan<()> {
-        if !self.bytes[self.at..].starts_with(word) {
+        if !self.rest().starts_with(word) {
             return self.broken("expected `true`, `false` or `null`");
         }
         self.at += word.len();
@@ -351,7 +382,7 @@ impl<'a> Cursor<'a> {
             }
             b'u' => match self.unit()? {
                 0xD800..=0xDBFF => {
-                    let low = self.bytes[self.at..].starts_with(b"\\u");
+                    let low = self.rest().starts_with(b"\\u");
                     self.at += usize::from(low);
                     if low && (0xDC00..=0xDFFF).contains(&self.unit()?) {
                         return Ok(());
@@ -400,9 +431,7 @@ impl<'a> Cursor<'a> {
                         _ => continue,
                     }
                 }
-                _ => {
-                    self.field()?;
-                }
+                _ => self.pass()?,
             }
             // Behind a value: close what ends here, then go to the next value.
             loop {
