@@ -255,11 +255,11 @@ fn json_records_become_typed_rows() {
     assert_eq!(
         show(&cleaned.rows, &["id", "amount", "at", "ok", "city", "tags", "rate"]),
         [
-            r#"9223372036854775807|1234567890123456789012345678.0123456789|2026-01-01 00:00:00.000000Z|true|Zürich|["a",{"b":1}]|0.001"#,
+            r#"9223372036854775807|1234567890123456789012345678.0123456789|2026-01-01 00:00:00.000000+00:00|true|Zürich|["a",{"b":1}]|0.001"#,
             "7|12.5000000000|-|false|-|12.50|2.0",
             "1000|0.0015000000|-|false|-|false|-",
             "2|-|-|-|-|-|-",
-            "1|-|2026-01-01 00:00:00.000001Z|-|-|-|-",
+            "1|-|2026-01-01 00:00:00.000001+00:00|-|-|-|-",
         ]
     );
     assert_eq!(
@@ -323,7 +323,7 @@ fn local_times_that_are_no_instants_say_so() {
             "5|at|type|2024-10-27",
         ]
     );
-    assert_eq!(show(&cleaned.rows, &["at"]), ["2024-10-27 01:30:00.000000Z"]);
+    assert_eq!(show(&cleaned.rows, &["at"]), ["2024-10-27 01:30:00.000000+00:00"]);
 }
 
 #[test]
@@ -354,8 +354,8 @@ fn typed_columns_are_cast_without_loss_or_not_at_all() {
     assert_eq!(of("big", Type::Float64), first("9007199254740992.0", "3|big|type|9007199254740993"));
     assert_eq!(of("price", Type::Decimal { precision: 12, scale: 2 }), first("12.34", "3|price|type|12.345"));
     assert_eq!(of("nan", Type::Float64), first("1.0", "3|nan|type|NaN"));
-    assert_eq!(of("date", Type::Datetime).0, ["2024-02-28 23:00:00.000000Z", "-"]);
-    assert_eq!(of("naive", Type::Datetime).0, ["2024-07-03 07:46:40.000000Z"]);
+    assert_eq!(of("date", Type::Datetime).0, ["2024-02-28 23:00:00.000000+00:00", "-"]);
+    assert_eq!(of("naive", Type::Datetime).0, ["2024-07-03 07:46:40.000000+00:00"]);
     assert_eq!(of("number", Type::String).0, ["5", "-"]);
     assert_eq!(of("none", Type::Decimal { precision: 3, scale: 1 }).0, ["-", "-"]);
     let cleaner = Cleaner::new(&contract(vec![column("date", Type::Int64)]), "").unwrap();
@@ -442,7 +442,8 @@ fn casts_come_round() {
     let values = ["0001-01-01", "1600-02-29", "1969-12-31", "9999-12-31"];
     let cleaned = clean(&contract(vec![column("d", Type::Date)]), &raw(vec![texts("d", &values)]), Shape::Columns);
     assert_eq!(show(&cleaned.rows, &["d"]), values);
-    let values = ["0001-01-01 00:00:00.000000Z", "1969-12-31 23:59:59.999999Z", "9999-12-31 23:59:59.999999Z"];
+    let values =
+        ["0001-01-01 00:00:00.000000+00:00", "1969-12-31 23:59:59.999999+00:00", "9999-12-31 23:59:59.999999+00:00"];
     let cleaned = clean(&contract(vec![column("d", Type::Datetime)]), &raw(vec![texts("d", &values)]), Shape::Columns);
     assert_eq!(show(&cleaned.rows, &["d"]), values);
 }
