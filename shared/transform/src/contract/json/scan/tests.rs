@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::super::cursor::MAX_DEPTH;
 use super::*;
 
 fn scan<'a>(pointers: &[&str], text: &'a str) -> Result<Vec<Field<'a>>, String> {
