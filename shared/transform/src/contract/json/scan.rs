@@ -139,7 +139,7 @@ impl<'p> Scanner<'p> {
             let expected = Expected::new(key, target);
             match seen.get_mut(position) {
                 Some(last) => *last = expected,
-                // Positions are met in order, so this is the next one.
+                // The next position, or near it behind a key too long to remember: a wrong guess costs time only.
                 None => seen.push(expected),
             }
         }
