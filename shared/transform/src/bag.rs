@@ -1,7 +1,5 @@
 //! Rows without a key: a bag, in which a row may be several times, added to and subtracted from.
 
-use std::collections::HashMap;
-
 use polars::chunked_array::ops::row_encode::encode_rows_unordered;
 use polars::prelude::*;
 
@@ -37,7 +35,8 @@ pub fn subtract(from: &DataFrame, rows: &DataFrame) -> Result<(DataFrame, u64), 
         return Ok((from.clone(), 0));
     }
     let rows = encode_rows_unordered(rows.columns())?;
-    let mut wanted: HashMap<&[u8], u64> = HashMap::new();
+    // Only counted in, never walked: its order reaches nothing.
+    let mut wanted: PlHashMap<&[u8], u64> = PlHashMap::new();
     for row in rows.iter().flatten() {
         *wanted.entry(row).or_default() += 1;
     }

@@ -110,10 +110,7 @@ mod tests {
         let mut hashes = [0; 4];
         add(&Series::new("s".into(), &["", "a", "abcdefgh", "abcdefghi"]), &mut hashes).unwrap();
         add(&Series::new("n".into(), &[Some(0i32), Some(-1), None, Some(7)]), &mut hashes).unwrap();
-        assert_eq!(
-            hashes,
-            [15863671973240509184, 14549058822255723078, 10048600482353177849, 11944864509744679063]
-        );
+        assert_eq!(hashes, [15863671973240509184, 14549058822255723078, 10048600482353177849, 11944864509744679063]);
     }
 
     #[test]

@@ -1,102 +1,149 @@
 use super::*;
 
 fn sales() -> LazyFrame {
-    df!(
+    let at = ["2011-12-08T08:26:00", "2011-12-08T17:01:00", "2011-12-07T09:00:00", "2011-12-01T10:00:00"];
+    let instants: Vec<i64> =
+        at.iter().map(|at| format!("{at}Z").parse::<jiff::Timestamp>().unwrap().as_microsecond()).collect();
+    let at = Int64Chunked::from_vec("at".into(), instants);
+    let at = at.into_datetime(TimeUnit::Microseconds, Some(polars::prelude::TimeZone::UTC)).into_series();
+    let unit: Int128Chunked = [100, 2_550, 2_550, 99_999_999_999i128].into_iter().map(Some).collect();
+    let unit = unit.into_decimal_unchecked(12, 3).into_series().with_name("unit".into());
+    let mut frame = df!(
         "invoice" => ["1", "1", "C2", "3"],
         "quantity" => [2i64, 1, -1, 7],
         "country" => [Some("UK"), Some("UK"), None, Some("France")],
-        "unit" => ["0.100", "2.550", "2.550", "99999999.999"],
-        "day" => ["2011-12-08", "2011-12-08", "2011-12-07", "2011-12-01"],
-        "at" => ["2011-12-08T08:26:00", "2011-12-08T17:01:00", "2011-12-07T09:00:00", "2011-12-01T10:00:00"],
     )
-    .unwrap()
-    .lazy()
-    .with_columns([
-        col("unit").cast(DataType::Decimal(12, 3)).alias("unit"),
-        col("day").cast(DataType::Date),
-        col("at").str().to_datetime(Some(TimeUnit::Microseconds), None, StrptimeOptions::default(), lit("raise")),
-    ])
-    .with_column(col("at").dt().replace_time_zone(
-        Some(polars::prelude::TimeZone::UTC),
-        lit("raise"),
-        NonExistent::Raise,
-    ))
+    .unwrap();
+    frame.with_column(unit.into()).unwrap();
+    frame.with_column(at.cast(&DataType::Date).unwrap().with_name("day".into()).into()).unwrap();
+    frame.with_column(at.into()).unwrap();
+    frame.lazy()
 }
 
-fn run(sql: &str) -> Result<DataFrame, String> {
-    let quarantine = df!("rule" => ["type", "min"], "_row" => [4i64, 5]).unwrap().lazy();
+fn frame(sql: &str) -> Result<DataFrame, String> {
+    let quarantine = df!("rule" => ["type", "min"], "_row" => [4i64, 7]).unwrap().lazy();
     let tables = vec![("sales".parse().unwrap(), sales()), ("sales.quarantine".parse().unwrap(), quarantine)];
     let frame = query(sql, tables).map_err(|error| error.to_string())?;
     frame.collect().map_err(|error| error.to_string())
 }
 
-fn print(sql: &str) {
-    println!("{sql}");
-    match run(sql) {
-        Ok(frame) => {
-            for column in frame.columns() {
-                let values: Vec<String> = column.as_materialized_series().iter().map(|v| v.to_string()).collect();
-                println!("    {} {}: {}", column.name(), column.dtype(), values.join(" | "));
-            }
-        }
-        Err(error) => println!("    ERROR {error}"),
+/// A result's rows, values divided by `|`.
+fn rows(sql: &str) -> Vec<String> {
+    let frame = frame(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
+    let text = |row: usize| {
+        let values = frame.columns().iter().map(|column| column.get(row).unwrap().to_string().replace('"', ""));
+        values.collect::<Vec<_>>().join("|")
+    };
+    (0..frame.height()).map(text).collect()
+}
+
+fn error(sql: &str) -> String {
+    frame(sql).unwrap_err()
+}
+
+#[test]
+fn quarantine_goes_by_its_name() {
+    assert_eq!(rows("SELECT count(*) AS n FROM sales.quarantine"), ["2"]);
+    assert_eq!(rows("SELECT count(*) AS n FROM \"sales.quarantine\""), ["2"]);
+    assert_eq!(rows("SELECT sales.quarantine.rule FROM Sales.Quarantine ORDER BY 1 LIMIT 1"), ["min"]);
+    assert_eq!(
+        rows(
+            "SELECT s.invoice, q.rule FROM sales AS s LEFT JOIN sales.quarantine AS q ON s.quantity = q._row ORDER BY 1, 2"
+        ),
+        ["1|null", "1|null", "3|min", "C2|null"]
+    );
+    assert_eq!(rows("SELECT 'sales.quarantine' AS text FROM sales LIMIT 1"), ["sales.quarantine"]);
+}
+
+#[test]
+fn the_day_is_bound_where_it_is_code() {
+    let day = jiff::civil::date(2011, 12, 8);
+    let sql = "SELECT ':day', \":day\", `:day`, 'it''s :day' /* :day */ FROM t -- :day\nWHERE d=:day AND x::day AND :days AND a:day";
+    let bound = "SELECT ':day', \":day\", `:day`, 'it''s :day' /* :day */ FROM t -- :day\nWHERE d=DATE '2011-12-08' AND x::day \
+                 AND :days AND aDATE '2011-12-08'";
+    assert_eq!(bind_day(sql, day), bound);
+    assert_eq!(bind_day("'open :day", day), "'open :day");
+    assert_eq!(bind_day("é:day/*", day), "éDATE '2011-12-08'/*");
+    let count = |condition: &str| rows(&bind_day(&format!("SELECT count(*) AS n FROM sales WHERE {condition}"), day));
+    assert_eq!(count("day = :day"), ["2"]);
+    assert_eq!(count("day = :day - INTERVAL '7 days'"), ["1"]);
+    assert_eq!(count("day BETWEEN :day - INTERVAL '1 day' AND :day"), ["3"]);
+    assert_eq!(count("at >= :day AND at < :day + INTERVAL '1 day'"), ["2"]);
+    assert_eq!(rows(&bind_day("SELECT :day AS day", day)), ["2011-12-08"]);
+    assert_eq!(
+        rows(&bind_day("SELECT SUM(CASE WHEN day = :day THEN quantity * unit END) AS s FROM sales", day)),
+        ["2.750"]
+    );
+}
+
+#[test]
+fn sums_of_decimals_are_exact() {
+    let result = frame("SELECT SUM(quantity * unit) OVER () AS s, quantity * unit AS p FROM sales ORDER BY p").unwrap();
+    assert_eq!(result.column("p").unwrap().dtype(), &DataType::Decimal(38, 3));
+    assert_eq!(result.column("s").unwrap().dtype(), &DataType::Decimal(38, 3));
+    assert_eq!(rows("SELECT SUM(quantity * unit) AS s FROM sales"), ["700000000.193"]);
+    // A quotient keeps the dividend's scale.
+    assert_eq!(rows("SELECT SUM(quantity * unit) / COUNT(DISTINCT invoice) AS s FROM sales"), ["233333333.398"]);
+    assert_eq!(rows("SELECT ROUND(SUM(quantity * unit), 2) AS s FROM sales"), ["700000000.190"]);
+    assert_eq!(rows("SELECT CAST(SUM(quantity * unit) AS DECIMAL(18,2)) AS s FROM sales"), ["700000000.19"]);
+    assert_eq!(rows("SELECT SUM(quantity * unit) AS s FROM sales WHERE quantity > 100"), ["null"]);
+}
+
+#[test]
+fn what_reports_need_is_there() {
+    for (sql, expected) in [
+        ("SELECT COUNT(DISTINCT CASE WHEN invoice LIKE 'C%' THEN invoice END) AS c FROM sales", vec!["1"]),
+        ("SELECT COUNT(DISTINCT invoice) FILTER (WHERE invoice NOT LIKE 'C%') AS c FROM sales", vec!["2"]),
+        (
+            "SELECT EXTRACT(HOUR FROM at) AS h, COUNT(*) AS n FROM sales GROUP BY h ORDER BY h",
+            vec!["8|1", "9|1", "10|1", "17|1"],
+        ),
+        (
+            "SELECT invoice, ROW_NUMBER() OVER (ORDER BY quantity DESC) AS n FROM sales ORDER BY n",
+            vec!["3|1", "1|2", "1|3", "C2|4"],
+        ),
+        (
+            "SELECT quantity, RANK() OVER (PARTITION BY invoice ORDER BY quantity DESC) AS n FROM sales ORDER BY 1",
+            vec!["-1|1", "1|2", "2|1", "7|1"],
+        ),
+        (
+            "SELECT * FROM (SELECT invoice FROM sales UNION ALL SELECT rule FROM sales.quarantine) AS u ORDER BY invoice LIMIT 3",
+            vec!["1", "1", "3"],
+        ),
+        (
+            "WITH a AS (SELECT country, SUM(quantity) AS q FROM sales GROUP BY country), b AS (SELECT MAX(q) AS m FROM a) \
+             SELECT COALESCE(a.country, 'unknown') AS c, a.q, b.m FROM a CROSS JOIN b ORDER BY q DESC",
+            vec!["France|7|7", "UK|3|7", "unknown|-1|7"],
+        ),
+        ("SELECT country FROM sales WHERE invoice IN (SELECT invoice FROM sales WHERE quantity > 5)", vec!["France"]),
+        ("SELECT country, SUM(quantity) AS s FROM sales GROUP BY country HAVING SUM(quantity) > 5", vec!["France|7"]),
+        ("SELECT COUNT(*) AS n, COALESCE(SUM(quantity), 0) AS s FROM sales WHERE day = DATE '1999-01-01'", vec!["0|0"]),
+        ("SELECT STRFTIME(day, '%Y-%m') AS m, CAST(at AS DATE) AS d FROM sales LIMIT 1", vec!["2011-12|2011-12-08"]),
+        ("SELECT 7 / 2 AS half, 7 % 2 AS rest, ROUND(2.345, 2) AS r, 'a' || 'b' AS ab", vec!["3.5|1|2.35|ab"]),
+    ] {
+        assert_eq!(rows(sql), expected, "{sql}");
     }
 }
 
 #[test]
-fn explore() {
-    for sql in [
-        "SELECT DATE('2011-12-08') AS d, DATE('2011-12-08') - INTERVAL '7 days' AS e",
-        "SELECT count(*) AS n FROM sales WHERE at >= DATE('2011-12-08') AND at < DATE('2011-12-08') + INTERVAL '1 day'",
-        "SELECT count(*) AS n FROM sales WHERE day = '2011-12-08'",
-        "SELECT invoice FROM sales UNION ALL SELECT rule AS invoice FROM \"sales.quarantine\" ORDER BY invoice LIMIT 3",
-        "SELECT * FROM (SELECT invoice FROM sales UNION ALL SELECT rule FROM \"sales.quarantine\") t ORDER BY invoice LIMIT 3",
-        "SELECT 1 WHERE 1 = 0",
-        "SELECT s.country, t.m FROM sales s, (SELECT MAX(quantity) AS m FROM sales) t",
-        "SELECT count(*) FROM sales.quarantine",
-        "SELECT q.rule FROM sales.quarantine AS q JOIN \"sales.quarantine\" p ON q._row = p._row",
-        "SELECT quantity * unit AS v FROM sales",
-        "SELECT SUM(quantity * unit) AS v, SUM(unit) AS u, AVG(unit) AS a, SUM(quantity) FROM sales",
-        "SELECT SUM(quantity * unit) / COUNT(DISTINCT invoice) AS v FROM sales",
-        "SELECT CAST(SUM(quantity * unit) AS DECIMAL(18,2)) AS v FROM sales",
-        "SELECT ROUND(SUM(quantity * unit), 2) AS v FROM sales",
-        "SELECT * FROM sales WHERE day = DATE '2011-12-08'",
-        "SELECT * FROM sales WHERE day = CAST('2011-12-08' AS DATE)",
-        "SELECT count(*) FROM sales WHERE day = DATE '2011-12-08' - INTERVAL '7 days'",
-        "SELECT count(*) FROM sales WHERE day BETWEEN DATE '2011-12-08' - INTERVAL '7 days' AND DATE '2011-12-08'",
-        "SELECT DATE '2011-12-08' AS d, DATE '2011-12-08' - INTERVAL '1 day' AS e",
-        "SELECT COUNT(DISTINCT CASE WHEN invoice LIKE 'C%' THEN invoice END) AS c FROM sales",
-        "SELECT COUNT(DISTINCT invoice) FILTER (WHERE invoice LIKE 'C%') AS c FROM sales",
-        "SELECT EXTRACT(HOUR FROM at) AS h, COUNT(*) AS n FROM sales GROUP BY EXTRACT(HOUR FROM at) ORDER BY h",
-        "SELECT EXTRACT(HOUR FROM at) AS h, COUNT(*) AS n FROM sales GROUP BY h ORDER BY h",
-        "SELECT invoice, ROW_NUMBER() OVER (ORDER BY quantity DESC) AS n, RANK() OVER (ORDER BY country) AS r FROM sales",
-        "SELECT invoice, ROW_NUMBER() OVER (PARTITION BY country ORDER BY quantity DESC) AS n FROM sales",
-        "SELECT invoice, SUM(quantity) OVER (PARTITION BY country) AS n FROM sales",
-        "SELECT invoice FROM sales UNION ALL SELECT rule FROM \"sales.quarantine\" ORDER BY invoice LIMIT 3",
-        "WITH a AS (SELECT country, SUM(quantity) AS q FROM sales GROUP BY country), b AS (SELECT MAX(q) AS m FROM a) SELECT a.*, b.m FROM a CROSS JOIN b ORDER BY q",
-        "SELECT COALESCE(country, 'unknown') AS c, ROUND(SUM(quantity) * 1.0 / 3, 2) AS r FROM sales GROUP BY c ORDER BY r DESC LIMIT 10",
-        "SELECT a.invoice, b.rule FROM sales a LEFT JOIN \"sales.quarantine\" b ON a.quantity = b._row ORDER BY 1",
-        "SELECT (SELECT SUM(quantity) FROM sales) AS s",
-        "SELECT quantity FROM sales WHERE quantity > (SELECT AVG(quantity) FROM sales)",
-        "SELECT country FROM sales WHERE invoice IN (SELECT invoice FROM sales WHERE quantity < 0)",
-        "SELECT SUM(quantity * unit) AS s FROM sales WHERE day = DATE '1999-01-01'",
-        "SELECT COUNT(*) AS n, COALESCE(SUM(quantity), 0) AS s FROM sales WHERE day = DATE '1999-01-01'",
-        "SELECT SUM(CASE WHEN day = DATE '2011-12-08' THEN quantity * unit END) AS s FROM sales",
-        "SELECT SUM(CASE WHEN day = DATE '2011-12-08' THEN quantity * unit ELSE 0 END) AS s FROM sales",
-        "SELECT country, SUM(quantity) AS s FROM sales GROUP BY country HAVING SUM(quantity) > 2",
-        "SELECT DATE_TRUNC('month', day) AS m FROM sales",
-        "SELECT STRFTIME(day, '%Y-%m') AS m FROM sales",
-        "SELECT CAST(at AS DATE) AS d FROM sales",
-        "SELECT SUM(quantity * unit) / NULLIF(SUM(quantity), 0) AS r FROM sales",
-        "SELECT SUM(CAST(quantity AS DECIMAL(38,0)) * unit) AS r FROM sales",
-        "SELECT first(country) AS f, max(unit) m FROM sales",
-        "SELECT nothere FROM sales",
-        "SELECT 1 FROM nothere",
-        "SELEC 1",
-        "SELECT 'a' || 'b' AS c, UPPER('x') AS u, 7 / 2 AS i, 7 % 2 AS m",
-        "SELECT quantity::int AS q, unit::decimal(20,2) AS u FROM sales",
-        "DROP TABLE sales",
-    ] {
-        print(sql);
-    }
+fn counts_are_signed() {
+    let result = frame("SELECT COUNT(*) AS n, COUNT(DISTINCT invoice) AS d FROM sales").unwrap();
+    assert!(result.columns().iter().all(|column| column.dtype() == &DataType::Int64));
+}
+
+#[test]
+fn mistakes_are_told_in_one_line() {
+    assert_eq!(error("SELECT 1 FROM nothere"), "SQL: no dataset `nothere`; known here are sales, sales.quarantine");
+    assert!(
+        error("SELECT nothere FROM sales")
+            .starts_with("SQL: not found: unable to find column \"nothere\"; valid columns")
+    );
+    assert!(error("SELECT * FROM sales WHERE").contains("sql parser error"));
+    assert_eq!(error("SELEC 1"), "SQL: expected SELECT or WITH, found SELEC");
+    assert_eq!(error("-- nothing"), "SQL: expected SELECT or WITH, found nothing");
+    assert_eq!(error("DROP TABLE sales"), "SQL: expected SELECT or WITH, found DROP");
+    assert_eq!(error("SELECT * FROM READ_parquet('x')"), "SQL: READ_parquet reads files; a query reads datasets only");
+    assert!(error("SELECT 1; DROP TABLE sales").contains("one (and only one) statement"));
+    assert!(error("SELECT DATE_TRUNC('month', day) FROM sales").contains("unsupported function"));
+    assert!(error("SELECT (SELECT 1) AS x FROM sales").contains("unexpected subquery"));
 }

@@ -5,13 +5,20 @@ use jiff::fmt::strtime::{self, BrokenDownTime};
 use super::time::{Moment, days, fraction, time_of_day};
 
 #[derive(Debug, Clone)]
-pub(crate) enum Format {
+pub(crate) struct Format {
+    reader: Reader,
+    /// What a text of this format says of a moment.
+    sample: Moment,
+}
+
+#[derive(Debug, Clone)]
+enum Reader {
     Program(Vec<Step>),
     Other(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+enum Step {
     /// A number of up to so many digits (all of them for the year) into a part of the moment.
     Number(Part, usize),
     /// Fractional digits of the second; the flag: only if a point comes first.
@@ -22,7 +29,7 @@ pub(crate) enum Step {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Part {
+enum Part {
     Year,
     Month,
     Day,
@@ -34,18 +41,32 @@ pub(crate) enum Part {
 impl Format {
     /// Errors with what jiff says of a format it does not know.
     pub(crate) fn new(text: &str) -> Result<Format, jiff::Error> {
-        strtime::format(text, &jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC))?;
-        Ok(match compile(text) {
-            Some(steps) => Format::Program(steps),
-            None => Format::Other(text.to_owned()),
-        })
+        let noon = jiff::civil::date(2006, 11, 22).at(12, 34, 56, 0).to_zoned(jiff::tz::TimeZone::UTC)?;
+        let written = strtime::format(text, &noon)?;
+        let reader = match compile(text) {
+            Some(steps) => Reader::Program(steps),
+            None => Reader::Other(text.to_owned()),
+        };
+        let sample = reader.parse(&written).unwrap_or_default();
+        Ok(Format { reader, sample })
     }
 
-    /// The moment, with what the format says of it; a time without seconds has none.
     pub(crate) fn parse(&self, text: &str) -> Option<Moment> {
+        self.reader.parse(text)
+    }
+
+    /// The parts texts of this format have.
+    pub(crate) fn sample(&self) -> Moment {
+        self.sample
+    }
+}
+
+impl Reader {
+    /// The moment, with what the format says of it; a time without seconds has none.
+    fn parse(&self, text: &str) -> Option<Moment> {
         match self {
-            Format::Program(steps) => run(steps, text.as_bytes()),
-            Format::Other(format) => broken_down(&strtime::parse(format, text).ok()?),
+            Reader::Program(steps) => run(steps, text.as_bytes()),
+            Reader::Other(format) => broken_down(&strtime::parse(format, text).ok()?),
         }
     }
 }
@@ -165,7 +186,7 @@ mod tests {
             ("%F %T%.f", "2011-12-08 08:26:00", at((2011, 12, 8), Some((8, 26, 0, 0)), None)),
             ("%Y%m%d", "20111208", at((2011, 12, 8), None, None)),
         ] {
-            assert!(matches!(Format::new(format), Ok(Format::Program(_))), "{format}");
+            assert!(matches!(Format::new(format), Ok(Format { reader: Reader::Program(_), .. })), "{format}");
             assert_eq!(parse(format, text), moment, "{format} {text}");
         }
         for (format, text) in [

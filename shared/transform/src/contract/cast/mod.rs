@@ -72,6 +72,16 @@ impl Cast {
         for text in &column.formats {
             let format = Format::new(text)
                 .map_err(|error| wrong("format", format!("is not one of strptime ({error})"), text))?;
+            let says = format.sample();
+            let enough = match column.ty {
+                Type::Date => says.day.is_some(),
+                Type::Time => says.time.is_some(),
+                Type::Datetime => says.day.is_some() && says.time.is_some(),
+                _ => return Err(wrong("format", "is for dates and times".to_owned(), text)),
+            };
+            if !enough {
+                return Err(wrong("format", "does not say all of a date or time".to_owned(), text));
+            }
             formats.push(format);
         }
         let zone = Zone::new(column.timezone.as_deref()).map_err(|error| {

@@ -1,5 +1,6 @@
 //! JSON records to typed columns: one pass over each record's text finds its fields, then each column is read on its own.
 
+mod cursor;
 mod paths;
 mod scan;
 

@@ -1,6 +1,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
+use super::super::cursor::MAX_DEPTH;
 use super::*;
 
 fn scan<'a>(pointers: &[&str], text: &'a str) -> Result<Vec<Field<'a>>, String> {
@@ -50,7 +51,13 @@ fn records_of_other_orders_and_keys_are_read_alike() {
     let (a, b) = (paths.add("/a"), paths.add("/b"));
     let mut scanner = Scanner::new(&paths);
     let long = format!(r#"{{"{}":1,"a":1,"b":2}}"#, "k".repeat(400));
-    let texts = [r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#, r#"{"x":{"a":5},"a":1,"b":2,"ab":3}"#, long.as_str(), r#"{"a" :1,"b" :2}"#];
+    let texts = [
+        r#"{"a":1,"b":2}"#,
+        r#"{"b":2,"a":1}"#,
+        r#"{"x":{"a":5},"a":1,"b":2,"ab":3}"#,
+        long.as_str(),
+        r#"{"a" :1,"b" :2}"#,
+    ];
     for _ in 0..3 {
         for text in texts {
             let mut fields = vec![Field::Null; 2];
