@@ -81,7 +81,9 @@ impl<'a> Cell<'a> {
             AnyValue::Float64(value) => Cell::Float(value),
             AnyValue::Decimal(unscaled, _, scale) => Cell::Decimal(Decimal { unscaled, scale }),
             AnyValue::String(text) => Cell::Text(text),
-            AnyValue::Date(days) => Cell::Date(EPOCH.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok()?),
+            AnyValue::Date(days) => {
+                Cell::Date(EPOCH.checked_add(SignedDuration::from_hours(24 * i64::from(days))).ok()?)
+            }
             AnyValue::Time(nanoseconds) => {
                 Cell::Time(Time::midnight().checked_add(SignedDuration::from_nanos(nanoseconds)).ok()?)
             }

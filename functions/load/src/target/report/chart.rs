@@ -1,8 +1,8 @@
 //! Charts: beside a narrow or long table, under a wide and short one; never over it.
 
 use rust_xlsxwriter::{
-    Chart as ExcelChart, ChartAxis, ChartFont, ChartFormat, ChartLegendPosition, ChartLine, ChartSolidFill, ChartType,
-    Worksheet,
+    Chart as ExcelChart, ChartAxis, ChartAxisCrossing, ChartAxisLabelPosition, ChartFont, ChartFormat,
+    ChartLegendPosition, ChartLine, ChartSolidFill, ChartType, Worksheet,
 };
 use tidemark_pipeline::{CellFormat, Chart, ChartKind};
 
@@ -14,6 +14,8 @@ use crate::target::cell::CellType;
 /// In pixels.
 const WIDTH: u32 = 620;
 const HEIGHT: u32 = 320;
+/// Fits on a printed page.
+const MAX_HEIGHT: u32 = 580;
 const GAP: u32 = 20;
 /// Of a bar with its label.
 const BAR: u32 = 26;
@@ -34,7 +36,7 @@ pub(super) fn insert(
     let mut charts = Vec::new();
     for chart in &table.sheet.charts {
         let chart = draw(&table.sheet.title, chart, tables)?;
-        charts.extend(chart.filter(|_| !table.rows.is_empty()));
+        charts.extend(chart.filter(|_| table.rows.height() > 0));
     }
     let height = table.rows.height();
     let mut width = 0.0;
@@ -101,7 +103,7 @@ fn draw(sheet: &str, chart: &Chart, tables: &[Table]) -> Result<Option<(ExcelCha
         series.set_format(&mut format).set_gap(60);
     }
     let height = match chart.kind {
-        ChartKind::Bar => (rows.saturating_mul(BAR) + 100).clamp(HEIGHT, HEIGHT * 2),
+        ChartKind::Bar => (rows.saturating_mul(BAR) + 100).clamp(HEIGHT, MAX_HEIGHT),
         ChartKind::Column | ChartKind::Line => HEIGHT,
     };
     let shown = values.first().map_or(CellFormat::Integer, |(_, column)| column.format);
@@ -122,22 +124,26 @@ fn style(drawn: &mut ExcelChart, chart: &Chart, category: &Column, values: CellF
     let quiet = |axis: &mut ChartAxis| {
         axis.set_font(&font).set_format(ChartFormat::new().set_line(ChartLine::new().set_color(LINE)));
     };
-    let axis = drawn.x_axis();
-    quiet(axis);
+    let categories = if chart.kind == ChartKind::Bar { drawn.y_axis() } else { drawn.x_axis() };
+    quiet(categories);
     match category.kind {
         CellType::Date => {
-            axis.set_date_axis(true).set_num_format(axis_format(category.format));
+            categories.set_date_axis(true).set_num_format(axis_format(category.format));
         }
         CellType::Datetime => {
-            axis.set_num_format(axis_format(category.format));
+            categories.set_num_format(axis_format(category.format));
         }
         _ => {}
     }
+    // Below what is negative, not across it.
+    categories.set_label_position(ChartAxisLabelPosition::Low).set_major_gridlines(false);
     if chart.kind == ChartKind::Bar {
-        // Excel draws bars from the bottom up; reversed, the first row of the table is the first bar.
-        axis.set_reverse();
+        // Excel draws bars from the bottom up; reversed, the first row of the table is the first bar, and the values, which
+        // follow the first bar, are sent back to the bottom.
+        categories.set_reverse().set_crossing(ChartAxisCrossing::Max);
     }
-    let axis = drawn.y_axis();
-    quiet(axis);
-    axis.set_num_format(axis_format(values)).set_major_gridlines_line(ChartLine::new().set_color(LINE));
+    let numbers = if chart.kind == ChartKind::Bar { drawn.x_axis() } else { drawn.y_axis() };
+    quiet(numbers);
+    numbers.set_num_format(axis_format(values)).set_major_gridlines(true);
+    numbers.set_major_gridlines_line(ChartLine::new().set_color(LINE));
 }

@@ -34,5 +34,9 @@ pub(super) fn write(table: &Table) -> Result<Vec<u8>, ReportError> {
 
 /// Spreadsheets run a field as a formula if it starts with one of these, quoted or not. Numbers are not guarded: −5 is −5.
 fn guarded(text: &str) -> Cow<'_, str> {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) { Cow::Owned(format!("'{text}")) } else { Cow::Borrowed(text) }
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
 }

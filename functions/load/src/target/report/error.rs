@@ -17,9 +17,13 @@ pub enum ReportError {
     ChartColumn { sheet: String, source_sheet: String, column: String },
     #[error("a chart on sheet {sheet:?} draws column {column:?}, which holds no numbers ({dtype})")]
     ChartValues { sheet: String, column: String, dtype: DataType },
-    #[error("column {column:?} of sheet {sheet:?} is of a type a report cannot show ({dtype}); leave it out or cast it in the sheet's SQL")]
+    #[error(
+        "column {column:?} of sheet {sheet:?} is of a type a report cannot show ({dtype}); leave it out or cast it in the sheet's SQL"
+    )]
     Type { sheet: String, column: String, dtype: DataType },
-    #[error("row {row} of sheet {sheet:?} has a date beyond the years -9999 to 9999 in column {column:?}; set a `min` and `max` in the contract")]
+    #[error(
+        "row {row} of sheet {sheet:?} has a date beyond the years -9999 to 9999 in column {column:?}; set a `min` and `max` in the contract"
+    )]
     Date { sheet: String, column: String, row: usize },
     #[error("sheet {sheet:?} has {found} {what}, Excel takes {max}; have the sheet's SQL give fewer")]
     TooLarge { sheet: String, what: &'static str, found: usize, max: usize },

@@ -17,49 +17,57 @@ pub(super) struct Look {
     pub(super) title: Format,
     pub(super) date: Format,
     pub(super) note: Format,
-    pub(super) header: Format,
-    pub(super) header_right: Format,
 }
 
 impl Look {
     pub(super) fn new() -> Look {
-        let header = Format::new()
+        Look {
+            title: Format::new()
+                .set_bold()
+                .set_font_size(18)
+                .set_font_color(ACCENT)
+                .set_align(FormatAlign::VerticalCenter),
+            date: Format::new().set_font_size(11).set_font_color(QUIET).set_align(FormatAlign::Top),
+            note: Format::new().set_italic().set_font_color(QUIET),
+        }
+    }
+}
+
+/// How one column looks.
+pub(super) struct Dress {
+    pub(super) header: Format,
+    pub(super) plain: Format,
+    /// Of every other row.
+    pub(super) tinted: Format,
+}
+
+impl Dress {
+    /// Of the column at `at`, from 0.
+    pub(super) fn of(format: CellFormat, at: u16) -> Dress {
+        let aligned = match (is_right(format), at) {
+            (true, _) => Format::new().set_align(FormatAlign::Right),
+            (false, 0) => Format::new().set_align(FormatAlign::Left),
+            // Some air after a number in the column before.
+            (false, _) => Format::new().set_align(FormatAlign::Left).set_indent(1),
+        };
+        let header = aligned
+            .clone()
             .set_bold()
             .set_font_color(ACCENT)
             .set_background_color(HEADER)
             .set_border_bottom(FormatBorder::Medium)
             .set_border_bottom_color(ACCENT)
             .set_align(FormatAlign::VerticalCenter);
-        Look {
-            title: Format::new().set_bold().set_font_size(18).set_font_color(ACCENT).set_align(FormatAlign::VerticalCenter),
-            date: Format::new().set_font_size(11).set_font_color(QUIET).set_align(FormatAlign::Top),
-            note: Format::new().set_italic().set_font_color(QUIET),
-            header_right: header.clone().set_align(FormatAlign::Right),
-            header,
-        }
-    }
-}
-
-/// How the cells of one column look, on plain and on tinted rows.
-pub(super) struct Body {
-    pub(super) plain: Format,
-    pub(super) tinted: Format,
-}
-
-impl Body {
-    pub(super) fn of(format: CellFormat) -> Body {
-        let align = if is_right(format) { FormatAlign::Right } else { FormatAlign::Left };
-        let plain = Format::new()
+        let plain = aligned
             .set_num_format(num_format(format))
-            .set_align(align)
             .set_border_bottom(FormatBorder::Hair)
             .set_border_bottom_color(LINE);
-        Body { tinted: plain.clone().set_background_color(BAND), plain }
+        Dress { header, tinted: plain.clone().set_background_color(BAND), plain }
     }
 }
 
 /// Numbers line up at their last digit; what is read stands at the left.
-pub(super) fn is_right(format: CellFormat) -> bool {
+fn is_right(format: CellFormat) -> bool {
     match format {
         CellFormat::Integer | CellFormat::Decimal | CellFormat::Money | CellFormat::Percent => true,
         CellFormat::Text | CellFormat::Date | CellFormat::Datetime => false,

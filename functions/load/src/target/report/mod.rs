@@ -7,8 +7,6 @@ mod error;
 mod look;
 mod sheet;
 #[cfg(test)]
-mod sample;
-#[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;

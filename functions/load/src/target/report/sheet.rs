@@ -8,7 +8,7 @@ use rust_xlsxwriter::{Format, IgnoreError, Worksheet, XlsxError};
 use tidemark_pipeline::{CellFormat, Report, Sheet};
 
 use super::chart;
-use super::look::{Body, Look, is_right};
+use super::look::{Dress, Look};
 use super::{ReportError, Table};
 use crate::target::cell::{Cell, CellType, EPOCH, is_exact_integer};
 
@@ -75,7 +75,7 @@ impl<'a> Column<'a> {
         for row in 0..self.series.len().min(MEASURED) {
             widest = widest.max(shown_width(self.cell(row)?, self.format));
         }
-        Ok((widest + 2).clamp(MIN_WIDTH, MAX_WIDTH))
+        Ok((widest + 3).clamp(MIN_WIDTH, MAX_WIDTH))
     }
 }
 
@@ -132,15 +132,15 @@ pub(super) fn write(
     worksheet.write_string_with_format(1, 0, day.strftime("%A, %-d %B %Y").to_string(), &look.date)?;
 
     let columns = columns(table)?;
-    if table.rows.is_empty() {
+    if table.rows.height() == 0 {
         worksheet.write_string_with_format(HEADER_ROW, 0, cut(&table.sheet.when_empty), &look.note)?;
     } else {
-        write_table(worksheet, table, &columns, look)?;
+        write_table(worksheet, table, &columns)?;
     }
     chart::insert(worksheet, table, tables, &columns)
 }
 
-fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column], look: &Look) -> Result<(), ReportError> {
+fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column]) -> Result<(), ReportError> {
     let height = table.rows.height();
     let too_large = |what, found, max| ReportError::TooLarge { sheet: table.sheet.title.clone(), what, found, max };
     let room = MAX_ROWS - HEADER_ROW as usize - 1;
@@ -153,12 +153,11 @@ fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column], loo
     let (first, last) = (HEADER_ROW + 1, HEADER_ROW + height as u32);
     worksheet.set_row_height(HEADER_ROW, 21)?;
     for (at, column) in (0_u16..).zip(columns) {
-        let header = if is_right(column.format) { &look.header_right } else { &look.header };
-        worksheet.write_string_with_format(HEADER_ROW, at, cut(&column.label), header)?;
+        let dress = Dress::of(column.format, at);
         worksheet.set_column_width(at, column.width()? as f64)?;
-        let body = Body::of(column.format);
+        worksheet.write_string_with_format(HEADER_ROW, at, cut(&column.label), &dress.header)?;
         for row in 0..height {
-            let format = if row % 2 == 0 { &body.plain } else { &body.tinted };
+            let format = if row % 2 == 0 { &dress.plain } else { &dress.tinted };
             write_cell(worksheet, first + row as u32, at, column.cell(row)?, column.format, format)?;
         }
         if column.format == CellFormat::Text {

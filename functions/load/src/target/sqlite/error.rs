@@ -48,7 +48,7 @@ impl Error for SqliteError {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("the database's folder cannot be made")]
+    #[error("the database's folder cannot be found or made")]
     Folder(#[source] io::Error),
     #[error("another process holds the database for more than {} s", BUSY.as_secs())]
     Locked(#[source] rusqlite::Error),
@@ -56,7 +56,9 @@ pub(super) enum Fault {
     Full(#[source] rusqlite::Error),
     #[error("the disk fails under the database")]
     Io(#[source] rusqlite::Error),
-    #[error("the database cannot be opened or written; name a file (not a folder) that may be written, in a folder that may be")]
+    #[error(
+        "the database cannot be opened or written; name a file (not a folder) that may be written, in a folder that may be"
+    )]
     NotWritable(#[source] rusqlite::Error),
     #[error("the file is not a SQLite database; name another one, or move it away to have a new one made")]
     NotADatabase(#[source] rusqlite::Error),
@@ -85,7 +87,9 @@ pub(super) enum Fault {
     #[error("table {table:?} has no unique index on its key; make one: {sql}")]
     NoUniqueIndex { table: String, sql: String },
 
-    #[error("row {row} of the change has no value in key column {column:?} of table {table:?}; make the column required in the contract")]
+    #[error(
+        "row {row} of the change has no value in key column {column:?} of table {table:?}; make the column required in the contract"
+    )]
     NullKey { table: String, column: String, row: u64 },
     #[error(
         "row {row} of the change has a value in column {column:?} that SQLite cannot keep to the last digit: {value}; \
@@ -104,7 +108,9 @@ impl From<rusqlite::Error> for Fault {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Fault::Locked(error),
             Some(ErrorCode::DiskFull) => Fault::Full(error),
             Some(ErrorCode::SystemIoFailure) => Fault::Io(error),
-            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => Fault::NotWritable(error),
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                Fault::NotWritable(error)
+            }
             Some(ErrorCode::NotADatabase) => Fault::NotADatabase(error),
             Some(ErrorCode::DatabaseCorrupt) => Fault::Corrupt(error),
             _ => Fault::Statement(error),

@@ -14,8 +14,8 @@ use polars::prelude::{DataFrame, Schema, Series};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tidemark_pipeline::{DatasetName, Sqlite};
 
-pub use error::SqliteError;
 use error::Fault;
+pub use error::SqliteError;
 use table::Table;
 use write::Writer;
 

@@ -73,12 +73,16 @@ impl Affinity {
     fn of(declared: &str) -> Affinity {
         let declared = declared.to_ascii_uppercase();
         let says = |words: &[&str]| words.iter().any(|word| declared.contains(word));
-        match () {
-            () if says(&["INT"]) => Affinity::Integer,
-            () if says(&["CHAR", "CLOB", "TEXT"]) => Affinity::Text,
-            () if declared.is_empty() || says(&["BLOB"]) => Affinity::Blob,
-            () if says(&["REAL", "FLOA", "DOUB"]) => Affinity::Real,
-            () => Affinity::Numeric,
+        if says(&["INT"]) {
+            Affinity::Integer
+        } else if says(&["CHAR", "CLOB", "TEXT"]) {
+            Affinity::Text
+        } else if declared.is_empty() || says(&["BLOB"]) {
+            Affinity::Blob
+        } else if says(&["REAL", "FLOA", "DOUB"]) {
+            Affinity::Real
+        } else {
+            Affinity::Numeric
         }
     }
 }
@@ -98,7 +102,11 @@ impl Table<'_> {
     pub(super) fn prepare(&self, connection: &Connection) -> Result<(), Fault> {
         self.check()?;
         let kind: Option<String> = connection
-            .query_row("SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE", [self.name], |row| row.get(0))
+            .query_row(
+                "SELECT type FROM pragma_table_list WHERE schema = 'main' AND name = ?1 COLLATE NOCASE",
+                [self.name],
+                |row| row.get(0),
+            )
             .optional()?;
         match kind.as_deref() {
             None => self.create(connection),

@@ -125,15 +125,12 @@ impl<'t> Writer<'t> {
             }
         }
         let (table, values, keys) = (quoted(self.table.name), values.join(", "), keys.join(" AND "));
-        (!changes.is_empty()).then(|| format!("UPDATE {table} SET {values} WHERE {keys} AND ({})", changes.join(" OR ")))
+        (!changes.is_empty())
+            .then(|| format!("UPDATE {table} SET {values} WHERE {keys} AND ({})", changes.join(" OR ")))
     }
 
     /// The columns of a frame in the order of the statement's parameters, each in one piece and of the dataset's type.
-    fn columns<'n>(
-        &self,
-        frame: &DataFrame,
-        names: impl IntoIterator<Item = &'n str>,
-    ) -> Result<Vec<Series>, Fault> {
+    fn columns<'n>(&self, frame: &DataFrame, names: impl IntoIterator<Item = &'n str>) -> Result<Vec<Series>, Fault> {
         let column = |name: &str| {
             let series = frame.column(name).map(Column::as_materialized_series)?.rechunk();
             match self.table.schema.get(name) {
@@ -147,7 +144,8 @@ impl<'t> Writer<'t> {
     fn bind(&self, statement: &mut Statement<'_>, columns: &[Series], row: usize) -> Result<(), Fault> {
         for (at, column) in columns.iter().enumerate() {
             let at = at + 1;
-            let unheld = |value: String| Fault::Unheld { column: column.name().to_string(), row: self.number(row), value };
+            let unheld =
+                |value: String| Fault::Unheld { column: column.name().to_string(), row: self.number(row), value };
             let beyond = || unheld("a date beyond the years -9999 to 9999".into());
             match Cell::of(column.get(row)?).ok_or_else(beyond)? {
                 Cell::Null => self.bind_null(statement, at, column, row)?,

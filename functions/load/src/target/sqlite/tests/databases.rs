@@ -1,0 +1,126 @@
+//! Databases and tables as they are found: the user's own, foreign, held, full.
+
+use super::*;
+
+#[test]
+fn what_the_user_added_to_the_table_stays() {
+    let folder = Folder::new("user");
+    let path = folder.join("shop.db");
+    let mut store = Store::open(&path).unwrap();
+    let _ = upsert(&mut store, None, 0, &orders(&[1, 2], &[Some("open"), Some("open")]), &[]).unwrap();
+    let user = "ALTER TABLE orders ADD COLUMN seen TEXT DEFAULT 'no'; UPDATE orders SET seen = 'yes' WHERE id = 1;
+                CREATE INDEX mine ON orders (status); CREATE VIEW open AS SELECT * FROM orders WHERE status = 'open'";
+    Connection::open(&path).unwrap().execute_batch(user).unwrap();
+
+    let wider = df!("id" => [1_i64, 3], "STATUS" => ["paid", "open"], "note" => [Some("n"), None]).unwrap();
+    assert_eq!(upsert(&mut store, Some(0), 1, &wider, &[2]).unwrap(), loaded(1, 1, 0, 1));
+    assert_eq!(texts(&path, "SELECT id, status, seen, note FROM orders ORDER BY id"), ["1|paid|yes|n", "3|open|no|-"]);
+    assert_eq!(texts(&path, "SELECT count(*) FROM sqlite_schema WHERE name IN ('mine', 'open')"), ["2"]);
+}
+
+#[test]
+fn a_table_of_the_users_own_is_used_where_it_suits() {
+    let folder = Folder::new("own");
+    let path = folder.join("shop.db");
+    let rows = orders(&[1], &[Some("Open")]);
+    let make = |sql: &str| {
+        let _ = std::fs::remove_file(&path);
+        Connection::open(&path).unwrap().execute_batch(sql).unwrap();
+        Store::open(&path).unwrap()
+    };
+    for suits in [
+        "CREATE TABLE Orders (status VARCHAR(9), id BIGINT UNIQUE)",
+        "CREATE TABLE orders (id INT, status, more); CREATE UNIQUE INDEX u ON orders (id)",
+        "CREATE TABLE orders (id INTEGER PRIMARY KEY, status TEXT COLLATE NOCASE) STRICT, WITHOUT ROWID",
+    ] {
+        let mut store = make(suits);
+        assert_eq!(upsert(&mut store, None, 0, &rows, &[]).unwrap(), loaded(1, 0, 0, 0), "{suits}");
+        let other_case = orders(&[1], &[Some("open")]);
+        assert_eq!(upsert(&mut store, Some(0), 1, &other_case, &[]).unwrap(), loaded(0, 1, 0, 0), "{suits}");
+    }
+    for (sql, message) in [
+        (
+            "CREATE TABLE orders (id TEXT PRIMARY KEY, status TEXT)",
+            "column \"id\" of table \"orders\" is declared \"TEXT\"",
+        ),
+        ("CREATE TABLE orders (id INT PRIMARY KEY, status NUMERIC)", "does not keep the dataset's str as it is"),
+        ("CREATE TABLE orders (id INT, status TEXT)", "CREATE UNIQUE INDEX \"orders_key\" ON \"orders\" (\"id\")"),
+        ("CREATE TABLE orders (id INT, status TEXT, UNIQUE (id, status))", "no unique index on its key"),
+        (
+            "CREATE TABLE orders (id INT, status TEXT); CREATE UNIQUE INDEX u ON orders (id) WHERE id > 5",
+            "no unique index",
+        ),
+        ("CREATE VIEW orders AS SELECT 1 AS id, 'x' AS status", "\"orders\" is a view, not a table"),
+    ] {
+        let result = upsert(&mut make(sql), None, 0, &rows, &[]);
+        assert!(matches!(&result, Err(Failed::Sqlite(error)) if !error.is_data() && !error.is_transient()), "{sql}");
+        let text = said(result);
+        assert!(text.contains(message), "{sql}: {text}");
+    }
+    let mut store = make("CREATE TABLE orders (id INT PRIMARY KEY, status TEXT CHECK (status <> 'Open'))");
+    let result = upsert(&mut store, None, 0, &rows, &[]);
+    assert!(
+        said(result).contains("row 1 of the change breaks a constraint of table \"orders\" <- CHECK constraint failed")
+    );
+    let reserved = Sqlite { table: "Tidemark_Loads".into(), ..target(&["id"]) };
+    let change = Change::Append { rows: vec![Ok(rows.clone())] };
+    assert!(said(step(&mut store, &reserved, None, 0, change, &rows)).contains("where loads are noted"));
+}
+
+#[test]
+fn a_table_that_was_dropped_is_loaded_anew() {
+    let folder = Folder::new("dropped");
+    let path = folder.join("shop.db");
+    let mut store = Store::open(&path).unwrap();
+    let rows = orders(&[1], &[None]);
+    let _ = append(&mut store, None, 4, &rows).unwrap();
+    Connection::open(&path).unwrap().execute_batch("DROP TABLE orders").unwrap();
+    assert_eq!(store.loaded(&dataset(), "orders").unwrap(), None);
+    assert_eq!(append(&mut store, None, 4, &rows).unwrap(), loaded(1, 0, 0, 0));
+}
+
+#[test]
+fn files_that_are_no_database_are_refused() {
+    let folder = Folder::new("files");
+    let text = folder.join("text.db");
+    std::fs::write(&text, "id,status\n1,open\n".repeat(100)).unwrap();
+    let error = Store::open(&text).unwrap_err();
+    assert!(
+        !error.is_transient() && error.to_string().contains("text.db: the file is not a SQLite database"),
+        "{error}"
+    );
+    let error = Store::open(&folder.join("text.db/shop.db")).unwrap_err();
+    assert!(error.to_string().contains("the database's folder cannot be found or made"), "{error}");
+    let error = Store::open(&folder.join("")).unwrap_err();
+    assert!(error.to_string().contains("name a file (not a folder)"), "{error}");
+
+    let absent = folder.join("absent.db");
+    assert!(Store::open_existing(&absent).unwrap().is_none());
+    assert!(!absent.exists());
+    let path = folder.join("shop.db");
+    let _ = append(&mut Store::open(&path).unwrap(), None, 0, &orders(&[1], &[None])).unwrap();
+    let mut reader = Store::open_existing(&path).unwrap().unwrap();
+    assert_eq!(reader.loaded(&dataset(), "orders").unwrap(), Some(0));
+    assert!(said(append(&mut reader, Some(0), 1, &orders(&[1], &[None]))).contains("cannot be opened or written"));
+}
+
+#[test]
+fn a_database_that_is_held_or_full_can_be_tried_again() {
+    let folder = Folder::new("held");
+    let path = folder.join("shop.db");
+    let mut store = Store::open(&path).unwrap();
+    store.connection.busy_timeout(std::time::Duration::from_millis(50)).unwrap();
+    let holder = Connection::open(&path).unwrap();
+    holder.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let result = append(&mut store, None, 0, &orders(&[1], &[None]));
+    assert!(matches!(&result, Err(Failed::Sqlite(error)) if error.is_transient()));
+    assert!(said(result).contains("another process holds the database for more than 30 s"));
+    drop(holder);
+
+    store.connection.execute_batch("PRAGMA max_page_count = 3").unwrap();
+    let many = orders(&(0..5_000).collect::<Vec<_>>(), &vec![Some("open"); 5_000]);
+    let result = append(&mut store, None, 0, &many);
+    assert!(matches!(&result, Err(Failed::Sqlite(error)) if error.is_transient()));
+    assert!(said(result).contains("the disk has no room for the database"));
+    assert_eq!(texts(&path, "SELECT count(*) FROM sqlite_schema"), ["0"]);
+}
