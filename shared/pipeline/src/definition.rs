@@ -330,6 +330,8 @@ pub enum CellFormat {
     Text,
     Integer,
     Decimal,
+    /// Whole numbers without decimals, others with two.
+    Number,
     /// Two decimals, negative in red.
     Money,
     /// 0.125 is shown as 12.5 %.

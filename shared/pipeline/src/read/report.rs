@@ -12,10 +12,11 @@ use crate::name::{ColumnName, DatasetName, PipelineName};
 pub(super) const FIELDS: [&str; 7] = ["kind", "name", "folder", "file", "title", "timezone", "sheet"];
 const SHEET_FIELDS: [&str; 7] = ["title", "sql", "sql_file", "when_empty", "formats", "labels", "charts"];
 const CHART_FIELDS: [&str; 5] = ["kind", "title", "sheet", "category", "values"];
-const FORMATS: [(&str, CellFormat); 7] = [
+const FORMATS: [(&str, CellFormat); 8] = [
     ("text", CellFormat::Text),
     ("integer", CellFormat::Integer),
     ("decimal", CellFormat::Decimal),
+    ("number", CellFormat::Number),
     ("money", CellFormat::Money),
     ("percent", CellFormat::Percent),
     ("date", CellFormat::Date),

@@ -69,7 +69,11 @@ impl Dress {
 /// Numbers line up at their last digit; what is read stands at the left.
 fn is_right(format: CellFormat) -> bool {
     match format {
-        CellFormat::Integer | CellFormat::Decimal | CellFormat::Money | CellFormat::Percent => true,
+        CellFormat::Integer
+        | CellFormat::Decimal
+        | CellFormat::Number
+        | CellFormat::Money
+        | CellFormat::Percent => true,
         CellFormat::Text | CellFormat::Date | CellFormat::Datetime => false,
     }
 }
@@ -79,7 +83,7 @@ fn num_format(format: CellFormat) -> &'static str {
         // Text to Excel too, so that editing a cell makes no formula of it.
         CellFormat::Text => "@",
         CellFormat::Integer => "#,##0",
-        CellFormat::Decimal => "#,##0.00",
+        CellFormat::Decimal | CellFormat::Number => "#,##0.00",
         CellFormat::Money => "#,##0.00;[Red]-#,##0.00",
         CellFormat::Percent => "0.0%;[Red]-0.0%",
         CellFormat::Date => "yyyy-mm-dd",

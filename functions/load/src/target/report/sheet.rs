@@ -154,11 +154,17 @@ fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column]) -> 
     worksheet.set_row_height(HEADER_ROW, 21)?;
     for (at, column) in (0_u16..).zip(columns) {
         let dress = Dress::of(column.format, at);
+        let whole = (column.format == CellFormat::Number).then(|| Dress::of(CellFormat::Integer, at));
         worksheet.set_column_width(at, column.width()? as f64)?;
         worksheet.write_string_with_format(HEADER_ROW, at, cut(&column.label), &dress.header)?;
         for row in 0..height {
+            let cell = column.cell(row)?;
+            let dress = match &whole {
+                Some(whole) if number(cell).is_some_and(|number| number.fract() == 0.0) => whole,
+                _ => &dress,
+            };
             let format = if row % 2 == 0 { &dress.plain } else { &dress.tinted };
-            write_cell(worksheet, first + row as u32, at, column.cell(row)?, column.format, format)?;
+            write_cell(worksheet, first + row as u32, at, cell, column.format, format)?;
         }
         if column.format == CellFormat::Text {
             worksheet.ignore_error_range(first, at, last, at, IgnoreError::NumberStoredAsText)?;
@@ -242,7 +248,7 @@ fn cut(text: &str) -> Cow<'_, str> {
 /// Characters of a cell as it is shown.
 fn shown_width(cell: Cell, shown: CellFormat) -> usize {
     let decimals = match shown {
-        CellFormat::Decimal | CellFormat::Money => 3,
+        CellFormat::Decimal | CellFormat::Number | CellFormat::Money => 3,
         _ => 0,
     };
     match (cell, number(cell)) {
