@@ -9,7 +9,10 @@ use tidemark_pipeline::{ColumnName, DatasetName};
 
 fn runtime() -> tokio::runtime::Handle {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
-    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()).handle().clone()
+    RUNTIME
+        .get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+        .handle()
+        .clone()
 }
 
 fn in_memory() -> Lake {
@@ -67,7 +70,11 @@ fn draft(lake: &Lake, run_id: &str, adds: &[(i64, DataFrame)], removes: Vec<tide
         removes,
         consumed: vec![("sales.raw".into(), 7)],
         meta: Meta { watermark: Some("2011-12-09T08:00:00Z".parse().unwrap()), fingerprint: "f".into() },
-        info: CommitInfo { run_id: run_id.into(), step: "clean".into(), balance: serde_json::json!({"in": 3, "written": 3}) },
+        info: CommitInfo {
+            run_id: run_id.into(),
+            step: "clean".into(),
+            balance: serde_json::json!({"in": 3, "written": 3}),
+        },
     }
 }
 
@@ -116,7 +123,12 @@ fn one_commit_makes_the_table_and_holds_everything() {
 fn a_partition_is_swapped_in_one_version() {
     on_every_backend(|lake| {
         let before = commit(lake, "run-1", &[(1, rows(1, 0..5)), (2, rows(2, 5..9))], vec![]);
-        let gone = before.files(lake).unwrap().into_iter().filter(|f| f.partition.get("sold_on") == Some("2011-12-01")).collect();
+        let gone = before
+            .files(lake)
+            .unwrap()
+            .into_iter()
+            .filter(|f| f.partition.get("sold_on") == Some("2011-12-01"))
+            .collect();
         let after = commit(lake, "run-2", &[(1, rows(1, 0..7))], gone);
         assert_eq!((after.version(), after.rows(lake).unwrap()), (1, 11));
         let diff = after.since(lake, Some(0)).unwrap();
@@ -205,7 +217,8 @@ fn a_checkpoint_comes_every_20_commits_and_changes_nothing() {
         let table = lake.existing(&sales()).unwrap();
         assert_eq!(table.rows(lake).unwrap(), 90);
         assert_eq!(table.consumed(lake, "sales.raw").unwrap(), Some(7));
-        let checkpoints = lake.store().list(None).unwrap().iter().filter(|o| o.location.as_ref().contains("checkpoint.")).count();
+        let checkpoints =
+            lake.store().list(None).unwrap().iter().filter(|o| o.location.as_ref().contains("checkpoint.")).count();
         assert_eq!(checkpoints, 2);
         assert_eq!(lake.history(&sales(), 3).unwrap().iter().map(|e| e.version).collect::<Vec<_>>(), [44, 43, 42]);
     });

@@ -77,7 +77,8 @@ impl Step for Ingest<'_> {
         let gone = match anew {
             false => Vec::new(),
             true => {
-                let kept = |file: &DataFile| news.iter().any(|(object, _)| file.partition.get(OBJECT) == Some(&object.name));
+                let kept =
+                    |file: &DataFile| news.iter().any(|(object, _)| file.partition.get(OBJECT) == Some(&object.name));
                 live.into_iter().filter(|file| !kept(file)).collect()
             }
         };

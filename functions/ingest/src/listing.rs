@@ -87,7 +87,8 @@ pub(crate) fn list(ports: &Ports<'_>, files: &Files) -> Result<Listing, Failure>
             Some(format) => format,
             None if explicit => {
                 let message = format!("source {}: the name {name} does not tell the format", files.path);
-                return Err(Failure::new(Kind::Definition, message).hint("give format = \"csv\", \"ndjson\" or \"parquet\" in [source]"));
+                return Err(Failure::new(Kind::Definition, message)
+                    .hint("give format = \"csv\", \"ndjson\" or \"parquet\" in [source]"));
             }
             None => {
                 notes.push(format!("{name} passed over: its name tells no format"));

@@ -14,7 +14,10 @@ use crate::source::files::{Input, ReadError, ReadStats, read as decode};
 
 /// How the reading of an object ended.
 pub(crate) enum Read {
-    Whole { files: Vec<DataFile>, stats: ReadStats },
+    Whole {
+        files: Vec<DataFile>,
+        stats: ReadStats,
+    },
     /// It is another version now than it was when it was listed.
     Changing,
 }
@@ -85,7 +88,9 @@ pub(crate) fn read(
 fn widen(schema: &mut Schema, frame: &Schema, object: &Object) -> Result<(), Failure> {
     for field in frame.iter_fields() {
         let name = field.name().as_str();
-        let refused = |message: String, hint: &str| Err(Failure::new(Kind::Data, format!("{}: {message}", object.name)).hint(hint));
+        let refused = |message: String, hint: &str| {
+            Err(Failure::new(Kind::Data, format!("{}: {message}", object.name)).hint(hint))
+        };
         if let Some(ty) = schema.get(name) {
             if ty != field.dtype() {
                 let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
@@ -106,7 +111,8 @@ fn unreadable(object: &Object, error: object_store::Error) -> Failure {
     let os = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
         .find_map(|error| error.downcast_ref::<io::Error>())
         .map(io::Error::kind);
-    let denied = os == Some(io::ErrorKind::PermissionDenied) || matches!(error, object_store::Error::PermissionDenied { .. });
+    let denied =
+        os == Some(io::ErrorKind::PermissionDenied) || matches!(error, object_store::Error::PermissionDenied { .. });
     let (kind, hint) = match denied {
         true => (Kind::Refused, "let the user who runs tidemark read it"),
         false => (Kind::Retry, "run again"),

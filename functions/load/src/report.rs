@@ -74,8 +74,11 @@ impl Step for LoadReport<'_> {
             inputs.push(table);
         }
         let day = day_before(trigger.scheduled_time, &self.report.timezone).map_err(|error| {
-            Failure::new(Kind::Definition, format!("report {} has no day before {}", self.report.name, trigger.scheduled_time))
-                .because(error)
+            Failure::new(
+                Kind::Definition,
+                format!("report {} has no day before {}", self.report.name, trigger.scheduled_time),
+            )
+            .because(error)
         })?;
         Ok(Some(Plan { day, inputs }))
     }

@@ -36,7 +36,12 @@ impl<'a> LoadSqlite<'a> {
         Path::new(&self.target.path)
     }
 
-    fn change<'f>(&self, lake: &'f Lake, plan: &'f Plan, before: Option<&'f Table>) -> Result<Change<Frames<'f>>, Failure> {
+    fn change<'f>(
+        &self,
+        lake: &'f Lake,
+        plan: &'f Plan,
+        before: Option<&'f Table>,
+    ) -> Result<Change<Frames<'f>>, Failure> {
         Ok(match self.target.mode {
             Mode::Upsert => Change::Upsert {
                 gone: self.gone(lake, plan, before)?,
@@ -45,7 +50,10 @@ impl<'a> LoadSqlite<'a> {
             Mode::Swap => {
                 let touched = plan.diff.partitions();
                 let within = plan.files.iter().filter(|file| touched.contains(&file.partition)).collect();
-                Change::Swap { rows: rows(lake, &plan.table, within), partitions: partition_values(lake, plan, before)? }
+                Change::Swap {
+                    rows: rows(lake, &plan.table, within),
+                    partitions: partition_values(lake, plan, before)?,
+                }
             }
             Mode::Append => Change::Append { rows: self.came(lake, plan, before) },
         })
@@ -62,7 +70,8 @@ impl<'a> LoadSqlite<'a> {
                 let removed = before.scan(lake, &plan.diff.removed)?.select(&keys);
                 let anti = removed.join(added, &keys, &keys, JoinArgs::new(JoinType::Anti));
                 let gone = anti.unique(None, polars::prelude::UniqueKeepStrategy::Any).collect().map_err(failed)?;
-                bag::sort(&gone).map_err(|error| Failure::new(Kind::Bug, "the keys of a load cannot be sorted").because(error))
+                bag::sort(&gone)
+                    .map_err(|error| Failure::new(Kind::Bug, "the keys of a load cannot be sorted").because(error))
             }
         }
     }
@@ -71,7 +80,9 @@ impl<'a> LoadSqlite<'a> {
     fn came<'f>(&self, lake: &'f Lake, plan: &'f Plan, before: Option<&'f Table>) -> Frames<'f> {
         let Some(before) = before else { return rows(lake, &plan.table, plan.diff.added.iter().collect()) };
         Box::new(plan.diff.partitions().into_iter().map(move |partition| {
-            let within = |files: &[DataFile]| files.iter().filter(|file| file.partition == partition).cloned().collect::<Vec<_>>();
+            let within = |files: &[DataFile]| {
+                files.iter().filter(|file| file.partition == partition).cloned().collect::<Vec<_>>()
+            };
             let now = plan.table.read(lake, &within(&plan.diff.added))?;
             let then = before.read(lake, &within(&plan.diff.removed))?;
             let (came, _) = bag::subtract(&now, &then)
@@ -100,7 +111,12 @@ fn partition_values(lake: &Lake, plan: &Plan, before: Option<&Table>) -> Result<
     let mut take = |table: &Table, files: &[DataFile]| -> Result<(), Failure> {
         for file in files {
             if seen.insert(file.partition.clone()) {
-                let one = table.scan(lake, std::slice::from_ref(file))?.select([col(column.as_str())]).limit(1).collect().map_err(failed)?;
+                let one = table
+                    .scan(lake, std::slice::from_ref(file))?
+                    .select([col(column.as_str())])
+                    .limit(1)
+                    .collect()
+                    .map_err(failed)?;
                 let one = one.column(column.as_str()).map_err(failed)?.as_materialized_series().clone();
                 match &mut values {
                     None => values = Some(one),
@@ -174,7 +190,12 @@ impl Step for LoadSqlite<'_> {
         Ok(Some((drafted, (plan, run_id.to_owned()))))
     }
 
-    fn commit(&self, ports: &Ports<'_>, (plan, run_id): Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure> {
+    fn commit(
+        &self,
+        ports: &Ports<'_>,
+        (plan, run_id): Self::Draft,
+        drafted: &mut Drafted,
+    ) -> Result<Outcome, Failure> {
         let before = plan.loaded.map(|version| ports.lake.table_at(&self.target.dataset, version)).transpose()?;
         let load = Load {
             dataset: &self.target.dataset,
@@ -227,4 +248,3 @@ impl From<SqliteError> for Failure {
         }
     }
 }
-

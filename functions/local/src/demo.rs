@@ -85,7 +85,9 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
     }
     let lake = at("lake");
     print::line("Try next:");
-    for verb in ["status", "show sales.quarantine", "sql \"SELECT * FROM sales_by_day\"", "show sales --history", "runs"] {
+    for verb in
+        ["status", "show sales.quarantine", "sql \"SELECT * FROM sales_by_day\"", "show sales --history", "runs"]
+    {
         print::line(&format!("  tidemark {verb} --lake {lake}"));
     }
     print::line(&format!(
@@ -127,7 +129,9 @@ fn sales_of(day: &str) -> String {
             let (code, name, price) = PRODUCTS[next(PRODUCTS.len())];
             let quantity = (1 + next(12)) as i64 * if returned { -1 } else { 1 };
             let price = if next(60) == 0 { "n/a" } else { price };
-            text.push_str(&format!("{invoice},{code},{name},{quantity},{day} {hour:02}:{minute:02}:00,{price},{customer},{country}\n"));
+            text.push_str(&format!(
+                "{invoice},{code},{name},{quantity},{day} {hour:02}:{minute:02}:00,{price},{customer},{country}\n"
+            ));
         }
     }
     text.push_str("699999,22423,\"A LINE THAT WAS TORN,3,");

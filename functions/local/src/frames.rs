@@ -7,10 +7,19 @@ use crate::print;
 
 /// `{"columns": [{"name", "type"}…], "rows": [[…]…]}`
 pub(crate) fn to_json(frame: &DataFrame) -> Value {
-    let columns: Vec<_> =
-        frame.columns().iter().map(|column| json!({"name": column.name().as_str(), "type": type_name(column.dtype())})).collect();
+    let columns: Vec<_> = frame
+        .columns()
+        .iter()
+        .map(|column| json!({"name": column.name().as_str(), "type": type_name(column.dtype())}))
+        .collect();
     let rows: Vec<Vec<Value>> = (0..frame.height())
-        .map(|row| frame.columns().iter().map(|column| column.get(row).map_or(Value::Null, |value| value_json(&value))).collect())
+        .map(|row| {
+            frame
+                .columns()
+                .iter()
+                .map(|column| column.get(row).map_or(Value::Null, |value| value_json(&value)))
+                .collect()
+        })
         .collect();
     json!({"columns": columns, "rows": rows})
 }
@@ -49,7 +58,11 @@ fn value_json(value: &AnyValue<'_>) -> Value {
         AnyValue::Decimal(digits, precision, _) => {
             let text = value_text(value);
             let _ = precision;
-            if digits.unsigned_abs() < 1 << 53 { text.parse::<f64>().map_or(Value::Null, |v| json!(v)) } else { json!(text) }
+            if digits.unsigned_abs() < 1 << 53 {
+                text.parse::<f64>().map_or(Value::Null, |v| json!(v))
+            } else {
+                json!(text)
+            }
         }
         other => json!(value_text(other)),
     }
@@ -79,10 +92,21 @@ fn datetime(value: i64, unit: TimeUnit) -> String {
 /// A table on the terminal; long texts are cut.
 pub(crate) fn print(frame: &DataFrame) {
     let header: Vec<&str> = frame.columns().iter().map(|column| column.name().as_str()).collect();
-    let right: Vec<usize> =
-        frame.columns().iter().enumerate().filter(|(_, column)| column.dtype().is_numeric()).map(|(at, _)| at).collect();
+    let right: Vec<usize> = frame
+        .columns()
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.dtype().is_numeric())
+        .map(|(at, _)| at)
+        .collect();
     let rows = (0..frame.height())
-        .map(|row| frame.columns().iter().map(|column| column.get(row).map_or(String::new(), |value| cut(value_text(&value)))).collect())
+        .map(|row| {
+            frame
+                .columns()
+                .iter()
+                .map(|column| column.get(row).map_or(String::new(), |value| cut(value_text(&value))))
+                .collect()
+        })
         .collect();
     print::table(&header, &right, rows);
 }

@@ -101,7 +101,11 @@ pub(crate) fn runs(common: &Common, limit: usize) -> anyhow::Result<Exit> {
     if common.json {
         print::json(&json!({"runs": records}))?;
     } else {
-        print::table(&["STARTED (UTC)", "STEP", "STATUS", "ROWS", "QUARANTINED", "TIME", "COST", "ERROR"], &[3, 4, 5, 6], lines);
+        print::table(
+            &["STARTED (UTC)", "STEP", "STATUS", "ROWS", "QUARANTINED", "TIME", "COST", "ERROR"],
+            &[3, 4, 5, 6],
+            lines,
+        );
     }
     Ok(Exit::Done)
 }
@@ -128,12 +132,18 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
         })
         .cloned()
         .collect();
-    let shown = table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX)).collect()?;
+    let shown =
+        table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX)).collect()?;
     if common.json {
         print::json(&frames::to_json(&shown))?;
     } else {
         frames::print(&shown);
-        print::line(&format!("\n{} of {} rows, version {}", print::count(shown.height() as u64), print::count(rows), table.version()));
+        print::line(&format!(
+            "\n{} of {} rows, version {}",
+            print::count(shown.height() as u64),
+            print::count(rows),
+            table.version()
+        ));
         let types = table.schema().iter().map(|(name, ty)| format!("{name} {}", frames::type_name(ty)));
         print::line(&types.collect::<Vec<_>>().join(", "));
     }
@@ -182,7 +192,10 @@ pub(crate) fn history(common: &Common, name: &str, limit: usize) -> anyhow::Resu
 /// The parts of a balance that are not zero.
 fn balance_text(balance: &serde_json::Map<String, Value>) -> String {
     let parts = balance.iter().filter(|(_, value)| value.as_u64().is_some_and(|n| n > 0));
-    parts.map(|(name, value)| format!("{} {name}", print::count(value.as_u64().unwrap_or_default()))).collect::<Vec<_>>().join(", ")
+    parts
+        .map(|(name, value)| format!("{} {name}", print::count(value.as_u64().unwrap_or_default())))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {

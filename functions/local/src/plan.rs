@@ -34,7 +34,10 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
             match Walker::new(pipeline, step)?.due(ports, &trigger)? {
                 Some(due) => {
                     let Size { partitions, rows, bytes } = due.size;
-                    let rate = rates.iter().find(|(of, _)| *of == format!("{name} {step_name}")).map_or(UNKNOWN_RATE, |(_, rate)| *rate);
+                    let rate = rates
+                        .iter()
+                        .find(|(of, _)| *of == format!("{name} {step_name}"))
+                        .map_or(UNKNOWN_RATE, |(_, rate)| *rate);
                     let seconds = bytes as f64 / rate;
                     let usd = estimate(seconds, partitions);
                     let known = |n: Option<u64>| n.map_or("?".to_owned(), print::count);
@@ -52,7 +55,10 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                     }));
                 }
                 None => {
-                    lines.push(vec![format!("{name}  {step_name}"), "nothing, or what the steps above will bring".into()]);
+                    lines.push(vec![
+                        format!("{name}  {step_name}"),
+                        "nothing, or what the steps above will bring".into(),
+                    ]);
                     steps.push(json!({"pipeline": name, "step": step_name, "due": false}));
                 }
             }
@@ -73,7 +79,11 @@ fn rates(lake: &Lake) -> Result<Vec<(String, f64)>, Failure> {
     for bytes in lake.runs(RECORDS)? {
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else { continue };
         let name = format!("{} {}", record.pipeline, record.step);
-        if record.error.is_none() && record.bytes.read > 0 && record.duration_ms > 0 && !rates.iter().any(|(of, _)| *of == name) {
+        if record.error.is_none()
+            && record.bytes.read > 0
+            && record.duration_ms > 0
+            && !rates.iter().any(|(of, _)| *of == name)
+        {
             rates.push((name, record.bytes.read as f64 / (record.duration_ms as f64 / 1000.0)));
         }
     }

@@ -21,8 +21,8 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// A table without lines; columns named in `right` are numbers.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
-    table.set_header(header.iter().map(|name| bold(name)));
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
+    table.set_header(header.iter().copied());
     table.add_rows(rows);
     for &column in right {
         if let Some(column) = table.column_mut(column) {
@@ -37,11 +37,6 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
 fn colour(code: &str, text: &str) -> String {
     let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     if plain { text.to_owned() } else { format!("\u{1b}[{code}m{text}\u{1b}[0m") }
-}
-
-fn bold(text: &str) -> String {
-    // escape codes would be counted as width in a table, so a header is only set apart by its place
-    text.to_owned()
 }
 
 /// One line per step: rows, bytes, seconds, cost.

@@ -24,7 +24,8 @@ pub(crate) struct Due {
 
 impl<'a> Walker<'a> {
     pub(crate) fn new(pipeline: &'a Pipeline, step: &Step) -> Result<Walker<'a>, Failure> {
-        let failed = |error: serde_json::Error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error);
+        let failed =
+            |error: serde_json::Error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error);
         let hash = |text: Result<String, serde_json::Error>| text.map(|text| fingerprint(&text)).map_err(failed);
         let walker = match step {
             Step::Ingest => match (&pipeline.source, &pipeline.contract) {
@@ -41,12 +42,16 @@ impl<'a> Walker<'a> {
                 Some(model) => Some(Walker::Model(Model::new(pipeline, model, hash(of_model(model))?))),
                 None => None,
             },
-            Step::Load(name) => pipeline.targets.iter().find(|target| target.name() == name).map(|target| match target {
-                Target::Sqlite(target) => Walker::Sqlite(LoadSqlite::new(pipeline, target)),
-                Target::Report(report) => Walker::Report(LoadReport::new(pipeline, report)),
-            }),
+            Step::Load(name) => {
+                pipeline.targets.iter().find(|target| target.name() == name).map(|target| match target {
+                    Target::Sqlite(target) => Walker::Sqlite(LoadSqlite::new(pipeline, target)),
+                    Target::Report(report) => Walker::Report(LoadReport::new(pipeline, report)),
+                })
+            }
         };
-        walker.ok_or_else(|| Failure::new(Kind::Bug, format!("step {step} of {} is not in its definition", pipeline.name)))
+        walker.ok_or_else(|| {
+            Failure::new(Kind::Bug, format!("step {step} of {} is not in its definition", pipeline.name))
+        })
     }
 
     pub(crate) fn walk(&self, ports: &Ports<'_>, trigger: &Trigger) -> RunRecord {

@@ -30,7 +30,9 @@ impl World {
     pub(crate) fn existing_lake(&self, folder: &Path) -> Result<Lake, Failure> {
         if !folder.exists() {
             let message = format!("no lake at {}", folder.display());
-            return Err(Failure::new(Kind::Definition, message).hint("name it with --lake, or make it with: tidemark run"));
+            return Err(
+                Failure::new(Kind::Definition, message).hint("name it with --lake, or make it with: tidemark run")
+            );
         }
         Ok(Lake::open_folder(folder, false, self.runtime.handle().clone())?)
     }
@@ -120,7 +122,8 @@ fn group_limit() -> Option<u64> {
     let mut group = PathBuf::from("/sys/fs/cgroup").join(path.trim_start_matches('/'));
     let mut least = None;
     while group.starts_with("/sys/fs/cgroup") {
-        let limit = std::fs::read_to_string(group.join("memory.max")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+        let limit =
+            std::fs::read_to_string(group.join("memory.max")).ok().and_then(|text| text.trim().parse::<u64>().ok());
         least = match (least, limit) {
             (Some(a), Some(b)) => Some(std::cmp::min::<u64>(a, b)),
             (a, b) => a.or(b),

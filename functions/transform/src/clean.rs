@@ -169,7 +169,10 @@ impl<'a> Clean<'a> {
         let Some(column) = self.partition_column() else { return push(None, rows) };
         let failed = |error| polars_failure("clean rows cannot be spread", error);
         for part in rows.partition_by_stable([column.as_str()], true).map_err(failed)? {
-            let value = part.column(column.as_str()).and_then(|values| values.get(0).map(|value| text(&value))).map_err(failed)?;
+            let value = part
+                .column(column.as_str())
+                .and_then(|values| values.get(0).map(|value| text(&value)))
+                .map_err(failed)?;
             push(value, part)?;
         }
         Ok(())
@@ -197,7 +200,8 @@ impl<'a> Clean<'a> {
                 Some(column) => Partition::new([(column.as_str(), value.as_deref())]),
                 None => Partition::default(),
             };
-            let files = if plan.anew { &[][..] } else { standing.get(&partition).map(Vec::as_slice).unwrap_or_default() };
+            let files =
+                if plan.anew { &[][..] } else { standing.get(&partition).map(Vec::as_slice).unwrap_or_default() };
             let parts = Parts {
                 existing: merging.existing(plan.clean.as_ref(), files)?,
                 incoming: sorted.incoming.whole(value)?.unwrap_or_else(|| nothing.clone()),
@@ -283,7 +287,11 @@ impl Step for Clean<'_> {
 
     fn size(&self, plan: &Plan) -> Size {
         let all = || plan.added.iter().chain(&plan.removed);
-        Size { partitions: all().count() as u64, rows: Some(all().map(|file| file.rows).sum()), bytes: all().map(|file| file.bytes).sum() }
+        Size {
+            partitions: all().count() as u64,
+            rows: Some(all().map(|file| file.rows).sum()),
+            bytes: all().map(|file| file.bytes).sum(),
+        }
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Drafts)>, Failure> {
@@ -303,7 +311,14 @@ impl Step for Clean<'_> {
             let quarantine = self.quarantine_of(ports, run_id);
             let balance = sorted.balance.to_json();
             // a lost race here only means that another run shows them
-            let _ = quarantine.commit(plan.quarantine.as_ref(), sorted.quarantined, objects.as_ref(), consumed, meta, balance)?;
+            let _ = quarantine.commit(
+                plan.quarantine.as_ref(),
+                sorted.quarantined,
+                objects.as_ref(),
+                consumed,
+                meta,
+                balance,
+            )?;
             return Err(over);
         }
         let (adds, removes, partitions) = self.merge(ports, &plan, &schema, &mut sorted)?;

@@ -13,7 +13,10 @@ use crate::frame_failure;
 pub(crate) enum Identity<'a> {
     /// All columns: a bag, in which a row may be several times.
     Bag,
-    Key { key: &'a [ColumnName], latest_by: Option<&'a ColumnName> },
+    Key {
+        key: &'a [ColumnName],
+        latest_by: Option<&'a ColumnName>,
+    },
 }
 
 impl<'a> Identity<'a> {
@@ -66,7 +69,9 @@ impl Merging<'_> {
             Some(table) if !files.is_empty() => {
                 let names: Vec<_> = self.schema.iter_names().cloned().collect();
                 let rows = table.read(self.ports.lake, files)?;
-                rows.select(names).map(Some).map_err(|error| crate::polars_failure("the dataset lacks a column of its contract", error))
+                rows.select(names)
+                    .map(Some)
+                    .map_err(|error| crate::polars_failure("the dataset lacks a column of its contract", error))
             }
             _ => Ok(None),
         }
@@ -88,10 +93,13 @@ impl Merging<'_> {
                         self.dataset,
                         removed.height()
                     );
-                    return Err(Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full"));
+                    return Err(
+                        Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full")
+                    );
                 }
                 let rows = bag::add(&rest, &incoming).map_err(frame_failure)?;
-                let counts = Counts { written: came - stayed, unchanged: stayed, deleted: found - stayed, ..Counts::default() };
+                let counts =
+                    Counts { written: came - stayed, unchanged: stayed, deleted: found - stayed, ..Counts::default() };
                 Ok((rows, counts))
             }
             Identity::Key { key, latest_by } => {

@@ -59,7 +59,14 @@ impl<'a> Model<'a> {
     }
 
     /// The partitions to compute of a model whose partitions hang on its inputs'.
-    fn affected(&self, lookback: u32, inputs: &[Source], before: Option<Timestamp>, now: Option<Timestamp>, ports: &Ports<'_>) -> Result<BTreeSet<Date>, Failure> {
+    fn affected(
+        &self,
+        lookback: u32,
+        inputs: &[Source],
+        before: Option<Timestamp>,
+        now: Option<Timestamp>,
+        ports: &Ports<'_>,
+    ) -> Result<BTreeSet<Date>, Failure> {
         let mut days = BTreeSet::new();
         for input in inputs {
             for partition in input.diff.partitions() {
@@ -94,7 +101,12 @@ impl<'a> Model<'a> {
     }
 
     /// The rows of an input that the partitions to compute hang on.
-    fn input(&self, ports: &Ports<'_>, source: &Source, days: Option<&BTreeSet<Date>>) -> Result<(LazyFrame, u64, u64), Failure> {
+    fn input(
+        &self,
+        ports: &Ports<'_>,
+        source: &Source,
+        days: Option<&BTreeSet<Date>>,
+    ) -> Result<(LazyFrame, u64, u64), Failure> {
         let mut files = source.table.files(ports.lake)?;
         if let Some(days) = days {
             let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
@@ -123,9 +135,8 @@ impl<'a> Model<'a> {
             read += bytes;
             tables.push((source.table.dataset().clone(), rows));
         }
-        let failed = |error: PolarsError| {
-            Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error)
-        };
+        let failed =
+            |error: PolarsError| Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error);
         let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
         let rows = storable(query.collect().map_err(failed)?).map_err(failed)?;
         Ok((bag::sort(&rows).map_err(frame_failure)?, read))
@@ -145,12 +156,17 @@ impl<'a> Model<'a> {
         }
         let mut parts = BTreeMap::new();
         for part in rows.partition_by_stable([column], true).map_err(failed)? {
-            let value = part.column(column).and_then(|values| values.get(0).map(|value| value.into_static())).map_err(failed)?;
+            let value = part
+                .column(column)
+                .and_then(|values| values.get(0).map(|value| value.into_static()))
+                .map_err(failed)?;
             let text = crate::clean::text(&value);
             let day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
             let due = match &plan.days {
                 Some(days) => day.is_some_and(|day| days.contains(&day)),
-                None => self.model.when == When::Changed || day.is_some_and(|day| self.is_complete(day, plan.watermark)),
+                None => {
+                    self.model.when == When::Changed || day.is_some_and(|day| self.is_complete(day, plan.watermark))
+                }
             };
             if due {
                 parts.insert(Partition::new([(column, text.as_deref())]), part);
@@ -223,7 +239,11 @@ impl Step for Model<'_> {
     fn size(&self, plan: &Plan) -> Size {
         let added = || plan.inputs.iter().flat_map(|input| &input.diff.added);
         let partitions = plan.days.as_ref().map_or_else(|| added().count(), BTreeSet::len) as u64;
-        Size { partitions, rows: Some(added().map(|file| file.rows).sum()), bytes: added().map(|file| file.bytes).sum() }
+        Size {
+            partitions,
+            rows: Some(added().map(|file| file.rows).sum()),
+            bytes: added().map(|file| file.bytes).sum(),
+        }
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
@@ -302,7 +322,9 @@ fn storable(rows: DataFrame) -> Result<DataFrame, PolarsError> {
                 let micros = column.cast(&DataType::Datetime(TimeUnit::Microseconds, zone.clone()))?;
                 return match zone {
                     Some(_) => Ok(micros),
-                    None => micros.cast(&DataType::Datetime(TimeUnit::Microseconds, Some(polars::prelude::TimeZone::UTC))),
+                    None => {
+                        micros.cast(&DataType::Datetime(TimeUnit::Microseconds, Some(polars::prelude::TimeZone::UTC)))
+                    }
                 };
             }
             DataType::Duration(_) => DataType::Int64,
@@ -314,4 +336,3 @@ fn storable(rows: DataFrame) -> Result<DataFrame, PolarsError> {
     let columns = columns.collect::<Result<Vec<Column>, PolarsError>>()?;
     DataFrame::new(rows.height(), columns)
 }
-

@@ -78,13 +78,13 @@ impl<K: Ord + Clone> Spread<K> {
         self.cells.iter()
     }
 
-    pub(crate) fn cell(&self, cell: &K) -> Option<&Cell> {
-        self.cells.get(cell)
-    }
-
     /// Gives out the rows of a cell in pieces, in the order they came, and forgets them.
-    pub(crate) fn take(&mut self, cell: &K) -> Result<impl Iterator<Item = Result<DataFrame, Failure>> + use<K>, Failure> {
-        let failed = |error: std::io::Error| Failure::new(Kind::Retry, "spread rows cannot be read back").because(error);
+    pub(crate) fn take(
+        &mut self,
+        cell: &K,
+    ) -> Result<impl Iterator<Item = Result<DataFrame, Failure>> + use<K>, Failure> {
+        let failed =
+            |error: std::io::Error| Failure::new(Kind::Retry, "spread rows cannot be read back").because(error);
         let cell = self.cells.remove(cell).unwrap_or_default();
         self.held = self.held.saturating_sub(cell.frames.iter().map(DataFrame::estimated_size).sum());
         let disk = match &self.disk {
@@ -112,7 +112,9 @@ fn read_back(disk: &File, offset: u64, length: u64) -> Result<DataFrame, Failure
     let mut encoded = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
     std::os::unix::fs::FileExt::read_exact_at(disk, &mut encoded, offset)
         .map_err(|error| Failure::new(Kind::Retry, "spread rows cannot be read back").because(error))?;
-    ParquetReader::new(std::io::Cursor::new(encoded)).finish().map_err(|error| polars_failure("spread rows cannot be read back", error))
+    ParquetReader::new(std::io::Cursor::new(encoded))
+        .finish()
+        .map_err(|error| polars_failure("spread rows cannot be read back", error))
 }
 
 /// Frames of one schema below each other.

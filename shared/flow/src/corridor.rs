@@ -28,7 +28,12 @@ pub trait Step {
     fn size(&self, plan: &Self::Plan) -> Size;
 
     /// Computes and writes what nothing names yet. May be thrown away at any point. `None`: the result is what stands already.
-    fn draft(&self, ports: &Ports<'_>, plan: Self::Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure>;
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        plan: Self::Plan,
+        run_id: &str,
+    ) -> Result<Option<(Drafted, Self::Draft)>, Failure>;
 
     /// Makes the draft visible, whole or not at all. What only the target can count (rows it had already) it adds to `drafted`.
     fn commit(&self, ports: &Ports<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
@@ -135,7 +140,9 @@ fn attempt<S: Step>(
         match step.commit(ports, draft, &mut drafted)? {
             Outcome::Committed(version) => return Ok(Some((drafted, Some(version)))),
             // somebody else was first: look again, there may be nothing left to do
-            Outcome::Lost(version) => tracing::info!(run_id, version, step = step.name(), "lost the race; planning anew"),
+            Outcome::Lost(version) => {
+                tracing::info!(run_id, version, step = step.name(), "lost the race; planning anew")
+            }
         }
     }
     let message = format!("{} of {} lost the race {ATTEMPTS} times", step.name(), step.pipeline());

@@ -77,7 +77,9 @@ impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Failure {
         let kind = match &error {
             LakeError::Store { .. } => Kind::Retry,
-            LakeError::NotALake { .. } | LakeError::NoSuchDataset(_) | LakeError::NoSuchVersion { .. } => Kind::Definition,
+            LakeError::NotALake { .. } | LakeError::NoSuchDataset(_) | LakeError::NoSuchVersion { .. } => {
+                Kind::Definition
+            }
             LakeError::Corrupt { .. } | LakeError::Type { .. } => Kind::Data,
             LakeError::Newer { .. }
             | LakeError::Denied { .. }

@@ -15,7 +15,7 @@ mod trigger;
 pub use balance::Balance;
 pub use corridor::{Drafted, Size, Step, walk};
 pub use failure::{Failure, Kind};
-pub use price::estimate;
 pub use ports::{Place, Ports, Progress, Quiet};
+pub use price::estimate;
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use trigger::Trigger;

@@ -45,5 +45,8 @@ pub(crate) fn cost(duration_ms: u64, before: Tally, after: Tally) -> f64 {
 pub fn estimate(seconds: f64, partitions: u64) -> f64 {
     // listing, reading and committing a log, and its run record
     const PER_RUN: f64 = 6.0;
-    seconds * MEMORY_GB * GB_SECOND + INVOCATION + (partitions as f64 + PER_RUN) * PUT + (partitions as f64 + 10.0) * GET
+    seconds * MEMORY_GB * GB_SECOND
+        + INVOCATION
+        + (partitions as f64 + PER_RUN) * PUT
+        + (partitions as f64 + 10.0) * GET
 }

@@ -3,12 +3,16 @@
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use delta_kernel::arrow::array::{ArrayRef, Int64Array, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder};
+use delta_kernel::arrow::array::{
+    ArrayRef, Int64Array, MapBuilder, MapFieldNames, RecordBatch, StringArray, StringBuilder,
+};
 use delta_kernel::engine::arrow_data::ArrowEngineData;
 use delta_kernel::scan::state::ScanFile;
 use delta_kernel::{EngineData, KernelResult};
 use polars::io::parquet::write::BatchedWriter;
-use polars::prelude::{DataFrame, ParquetCompression, ParquetWriter, PolarsError, Schema, SchemaExt as _, StatisticsOptions};
+use polars::prelude::{
+    DataFrame, ParquetCompression, ParquetWriter, PolarsError, Schema, SchemaExt as _, StatisticsOptions,
+};
 use polars_parquet::write::ZstdLevel;
 use tidemark_pipeline::{ColumnName, DatasetName};
 
@@ -94,8 +98,12 @@ impl DataFile {
         let path: ArrayRef = Arc::new(StringArray::from(vec![self.path.as_str()]));
         let values: ArrayRef = Arc::new(values.finish());
         // content decides the path, so the file has no time of its own: 0, and the same commit for the same rows
-        let mut columns =
-            vec![("path", path), ("partitionValues", values), ("size", long(self.bytes)), ("modificationTime", long(0))];
+        let mut columns = vec![
+            ("path", path),
+            ("partitionValues", values),
+            ("size", long(self.bytes)),
+            ("modificationTime", long(0)),
+        ];
         if let Some(stats) = &self.stats {
             columns.push(("stats", stats.to_arrow(self.rows)?));
         }
@@ -244,9 +252,9 @@ impl<'a> Writer<'a> {
             match &mut group {
                 None => group = Some(part),
                 Some(group) => {
-                    group
-                        .vstack_mut(&part)
-                        .map_err(|error| LakeError::polars(format!("a frame does not fit dataset {}", self.dataset), error))?;
+                    group.vstack_mut(&part).map_err(|error| {
+                        LakeError::polars(format!("a frame does not fit dataset {}", self.dataset), error)
+                    })?;
                 }
             }
         }

@@ -80,14 +80,12 @@ impl LakeError {
         match source {
             K::Backtraced { source, .. } => LakeError::kernel(what, *source),
             K::ObjectStore(source) => LakeError::store(what, source),
-            K::IOError(source) => LakeError::store(
-                what,
-                object_store::Error::Generic { store: "lake", source: Box::new(source) },
-            ),
-            K::FileNotFound(path) => LakeError::Corrupt {
-                what,
-                source: Box::new(delta_kernel::KernelError::FileNotFound(path)),
-            },
+            K::IOError(source) => {
+                LakeError::store(what, object_store::Error::Generic { store: "lake", source: Box::new(source) })
+            }
+            K::FileNotFound(path) => {
+                LakeError::Corrupt { what, source: Box::new(delta_kernel::KernelError::FileNotFound(path)) }
+            }
             source => LakeError::Corrupt { what, source: Box::new(source) },
         }
     }

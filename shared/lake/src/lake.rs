@@ -37,16 +37,19 @@ impl Lake {
     /// [`LakeError::NotALake`] for a folder that holds something else, [`LakeError::Newer`], [`LakeError::Denied`].
     pub fn open_folder(folder: &FilePath, create: bool, handle: Handle) -> Result<Lake, LakeError> {
         let place = folder.display().to_string();
-        let io = |source| LakeError::store(
-            format!("lake {place}"),
-            object_store::Error::Generic { store: "file", source: Box::new(source) },
-        );
+        let io = |source| {
+            LakeError::store(
+                format!("lake {place}"),
+                object_store::Error::Generic { store: "file", source: Box::new(source) },
+            )
+        };
         if create {
             std::fs::create_dir_all(folder).map_err(io)?;
         } else if !std::fs::metadata(folder).map_err(io)?.is_dir() {
             return Err(LakeError::NotALake { place, marker: MARKER });
         }
-        let store = Store::folder(folder, handle).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
+        let store =
+            Store::folder(folder, handle).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
         Lake::open(store, create)
     }
 
@@ -59,14 +62,17 @@ impl Lake {
         let marker = Key::Marker.path();
         match lake.store.get(&marker) {
             Ok(bytes) => {
-                let found: Marker = serde_json::from_slice(&bytes)
-                    .map_err(|source| LakeError::Corrupt { what: format!("{place}/{marker}"), source: Box::new(source) })?;
+                let found: Marker = serde_json::from_slice(&bytes).map_err(|source| LakeError::Corrupt {
+                    what: format!("{place}/{marker}"),
+                    source: Box::new(source),
+                })?;
                 if found.lake_format > FORMAT {
                     return Err(LakeError::Newer { place, found: found.lake_format, known: FORMAT });
                 }
             }
             Err(object_store::Error::NotFound { .. }) => {
-                let others = lake.store.list(None).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
+                let others =
+                    lake.store.list(None).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
                 let ours = [marker.clone(), Key::Probe.path()];
                 if !create || others.iter().any(|object| !ours.contains(&object.location)) {
                     return Err(LakeError::NotALake { place, marker: MARKER });
@@ -86,8 +92,10 @@ impl Lake {
         if self.store.create(&probe, "written twice").map_err(failed)? {
             return Err(LakeError::Unconditional { place: self.store.place().to_owned() });
         }
-        let marker = serde_json::to_vec(&Marker { lake_format: FORMAT })
-            .map_err(|source| LakeError::Bug { what: "the marker cannot be written".into(), source: Box::new(source) })?;
+        let marker = serde_json::to_vec(&Marker { lake_format: FORMAT }).map_err(|source| LakeError::Bug {
+            what: "the marker cannot be written".into(),
+            source: Box::new(source),
+        })?;
         self.store.put(&Key::Marker.path(), marker).map_err(failed)?;
         match self.store.delete(&probe) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),

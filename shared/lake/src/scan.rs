@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use polars::io::parquet::metadata::FileMetadataRef;
 use polars::prelude::{
-    Column, DataFrame, DataType, Expr, HiveOptions, IntoLazy as _, LazyFrame, LiteralValue, NULL, ParquetReader, ScanArgsParquet, ScanSources, Schema, SchemaExt as _, SerReader as _, UnionArgs,
-    col, concat, lit,
+    Column, DataFrame, DataType, Expr, HiveOptions, IntoLazy as _, LazyFrame, LiteralValue, NULL, ParquetReader,
+    ScanArgsParquet, ScanSources, Schema, SchemaExt as _, SerReader as _, UnionArgs, col, concat, lit,
 };
 
 use crate::datafile::{DataFile, Partition};
@@ -70,9 +70,10 @@ impl Table {
     fn bytes(&self, lake: &Lake, file: &DataFile) -> Result<polars_buffer::Buffer<u8>, LakeError> {
         let key = Key::Data(self.dataset(), &file.path).path();
         let bytes = lake.store().map(&key).map_err(|source| match source {
-            source @ object_store::Error::NotFound { .. } => {
-                LakeError::Corrupt { what: format!("{key} (the log names it, and it is gone)"), source: Box::new(source) }
-            }
+            source @ object_store::Error::NotFound { .. } => LakeError::Corrupt {
+                what: format!("{key} (the log names it, and it is gone)"),
+                source: Box::new(source),
+            },
             source => LakeError::store(key.to_string(), source),
         })?;
         if bytes.len() as u64 != file.bytes {
@@ -90,7 +91,11 @@ impl Table {
                 Some((_, value)) => constant(value.as_deref(), field.dtype()).alias(field.name().clone()),
                 None => {
                     let encoded = encode_column(field.name());
-                    if encoded == field.name().as_str() { col(encoded) } else { col(encoded).alias(field.name().clone()) }
+                    if encoded == field.name().as_str() {
+                        col(encoded)
+                    } else {
+                        col(encoded).alias(field.name().clone())
+                    }
                 }
             })
             .collect()
@@ -114,7 +119,6 @@ fn constant(value: Option<&str>, ty: &DataType) -> Expr {
 fn days(day: jiff::civil::Date) -> i32 {
     (day - jiff::civil::date(1970, 1, 1)).get_days()
 }
-
 
 /// Rows of one data file by the row group, so that memory holds one of them whatever the file's size.
 pub struct Batches<'a> {

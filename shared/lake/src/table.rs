@@ -162,11 +162,7 @@ impl Table {
     }
 
     /// What of this table's scan stands for the given paths, as the kernel wants it for a removal.
-    pub(crate) fn select(
-        &self,
-        lake: &Lake,
-        paths: &HashSet<&str>,
-    ) -> Result<Vec<FilteredEngineData>, KernelError> {
+    pub(crate) fn select(&self, lake: &Lake, paths: &HashSet<&str>) -> Result<Vec<FilteredEngineData>, KernelError> {
         let scan = self.snapshot.clone().scan_builder().build()?;
         let mut selected = Vec::new();
         for batch in scan.scan_metadata(lake.engine())? {
@@ -223,7 +219,9 @@ fn is_absent(error: &KernelError) -> bool {
         KernelError::Backtraced { source, .. } => is_absent(source),
         KernelError::FileNotFound(_) | KernelError::EmptyLog | KernelError::MissingVersion(_) => true,
         KernelError::ObjectStore(object_store::Error::NotFound { .. }) => true,
-        KernelError::Generic(text) | KernelError::InvalidTableLocation(text) => text.contains("No files in log segment"),
+        KernelError::Generic(text) | KernelError::InvalidTableLocation(text) => {
+            text.contains("No files in log segment")
+        }
         _ => false,
     }
 }

@@ -20,15 +20,20 @@ impl Lake {
     /// Deletes the data files of a dataset that its latest version does not name and that were written longer ago than
     /// `retention`. Versions older than that may no longer be readable then. A file that is being written for a commit to come is
     /// young, so a retention longer than any run keeps it.
-    pub fn vacuum(&self, dataset: &DatasetName, now: Timestamp, retention: SignedDuration) -> Result<Vacuumed, LakeError> {
+    pub fn vacuum(
+        &self,
+        dataset: &DatasetName,
+        now: Timestamp,
+        retention: SignedDuration,
+    ) -> Result<Vacuumed, LakeError> {
         let table = self.existing(dataset)?;
-        let live: HashSet<_> =
-            table.files(self)?.iter().map(|file| Key::Data(dataset, &file.path).path()).collect();
+        let live: HashSet<_> = table.files(self)?.iter().map(|file| Key::Data(dataset, &file.path).path()).collect();
         let folder = Key::Table(dataset).path();
         let failed = |source| LakeError::store(format!("vacuum of dataset {dataset}"), source);
         let mut vacuumed = Vacuumed::default();
         for object in self.store().list(Some(&folder)).map_err(failed)? {
-            let is_data = object.location.as_ref().ends_with(".parquet") && !object.location.as_ref().contains("/_delta_log/");
+            let is_data =
+                object.location.as_ref().ends_with(".parquet") && !object.location.as_ref().contains("/_delta_log/");
             let written = Timestamp::from_millisecond(object.last_modified.timestamp_millis()).unwrap_or(now);
             if is_data && !live.contains(&object.location) && now.duration_since(written) > retention {
                 self.store().delete(&object.location).map_err(failed)?;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use delta_kernel::KernelResult;
 use delta_kernel::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array, Int32Array, Int64Array,
-    StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
+    Int32Array, Int64Array, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use delta_kernel::arrow::datatypes::{Field, Fields};
 use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
@@ -30,7 +30,8 @@ struct ColumnStats {
 impl FileStats {
     pub(crate) fn new(schema: &Schema) -> FileStats {
         let column = |field: polars::prelude::Field| ColumnStats {
-            ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary) && !TEXTS.contains(&field.name().as_str()),
+            ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary)
+                && !TEXTS.contains(&field.name().as_str()),
             name: field.name().to_string(),
             ty: field.dtype().clone(),
             nulls: 0,
@@ -87,7 +88,8 @@ fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
     if columns.is_empty() {
         return None;
     }
-    let fields: Fields = columns.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), true)).collect();
+    let fields: Fields =
+        columns.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), true)).collect();
     let values = columns.into_iter().map(|(_, values)| values).collect();
     Some(Arc::new(StructArray::new(fields, values, None)))
 }

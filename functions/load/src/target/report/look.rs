@@ -69,11 +69,9 @@ impl Dress {
 /// Numbers line up at their last digit; what is read stands at the left.
 fn is_right(format: CellFormat) -> bool {
     match format {
-        CellFormat::Integer
-        | CellFormat::Decimal
-        | CellFormat::Number
-        | CellFormat::Money
-        | CellFormat::Percent => true,
+        CellFormat::Integer | CellFormat::Decimal | CellFormat::Number | CellFormat::Money | CellFormat::Percent => {
+            true
+        }
         CellFormat::Text | CellFormat::Date | CellFormat::Datetime => false,
     }
 }
@@ -98,6 +96,6 @@ pub(super) fn axis_format(format: CellFormat) -> &'static str {
         CellFormat::Date => "d mmm",
         CellFormat::Datetime => "d mmm hh:mm",
         CellFormat::Text => "General",
-        CellFormat::Integer | CellFormat::Decimal | CellFormat::Money => "#,##0",
+        CellFormat::Integer | CellFormat::Decimal | CellFormat::Number | CellFormat::Money => "#,##0",
     }
 }

@@ -119,11 +119,7 @@ fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) ->
 }
 
 /// Consumes the header; None where the object holds nothing but empty lines.
-fn header(
-    window: &mut Window<impl Read>,
-    scanner: &mut Scanner,
-    dialect: &Csv,
-) -> Result<Option<Vec<String>>, Fault> {
+fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) -> Result<Option<Vec<String>>, Fault> {
     const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
     let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
     loop {
@@ -143,8 +139,7 @@ fn header(
                 let Ok(record) = str::from_utf8(&data[..text]) else {
                     return Err(broken(line, "it holds bytes that are not UTF-8"));
                 };
-                let cells: Vec<_> =
-                    scanner.fields.iter().map(|field| value(record, field, dialect.quote)).collect();
+                let cells: Vec<_> = scanner.fields.iter().map(|field| value(record, field, dialect.quote)).collect();
                 (length, Some(column_names(cells.iter().map(|cell| cell.as_ref()))?))
             }
         };

@@ -128,7 +128,8 @@ fn decode(
     what: &str,
 ) -> Result<DataFrame, Fault> {
     guard::decode(what, || {
-        let mut reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None).with_slice(Some((start, height)));
+        let mut reader =
+            ParquetReader::new(file).read_parallel(ParallelStrategy::None).with_slice(Some((start, height)));
         reader.set_metadata(metadata.clone());
         reader.finish()
     })
