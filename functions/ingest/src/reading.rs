@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use polars::prelude::{Schema, SchemaExt as _};
+use polars::prelude::{DataType, Schema, SchemaExt as _};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_lake::{DataFile, Opened, Partition, Store, Writer};
 use tidemark_pipeline::{Csv, DatasetName, Format};
@@ -59,7 +59,10 @@ pub(crate) fn read(
             Some(writer) => writer,
             None => {
                 widen(schema, frame.schema(), object)?;
-                writer.insert(Writer::new(ports.lake, raw, frame.schema(), partition.clone()))
+                let mut columns = (**frame.schema()).clone();
+                columns.with_column(VERSION.into(), DataType::String);
+                columns.with_column(ARRIVED_IN.into(), DataType::Int64);
+                writer.insert(Writer::new(ports.lake, raw, &columns, partition.clone()))
             }
         };
         writer.write(&frame)?;

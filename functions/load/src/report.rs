@@ -37,7 +37,8 @@ impl<'a> LoadReport<'a> {
     fn table(&self, ports: &Ports<'_>, plan: &Plan, sheet: &Sheet) -> Result<DataFrame, Failure> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
         let mut tables = Vec::new();
-        for input in &plan.inputs {
+        // a dataset the text does not even mention need not be opened
+        for input in plan.inputs.iter().filter(|input| sheet.sql.text.contains(input.dataset().as_str())) {
             tables.push((input.dataset().clone(), input.scan(ports.lake, &input.files(ports.lake)?)?));
         }
         let text = sql::bind_day(&sheet.sql.text, plan.day);

@@ -12,15 +12,15 @@ use crate::{demo, look, plan, run};
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
-pub(crate) struct Cli {
+pub struct Cli {
     #[command(flatten)]
-    pub common: Common,
+    common: Common,
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Args, Clone)]
-pub(crate) struct Common {
+pub struct Common {
     /// The lake: the folder that holds everything tidemark remembers
     #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "FOLDER")]
     pub lake: PathBuf,
@@ -40,7 +40,8 @@ enum Verb {
     /// Run pipelines: ingest, clean, models, load, until nothing is due
     Run {
         /// All of them, if none is named
-        pipelines: Vec<String>,
+        #[arg(value_name = "PIPELINE")]
+        names: Vec<String>,
         /// The scheduled time that is meant, as 2011-12-09T08:00:00Z [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
@@ -50,7 +51,9 @@ enum Verb {
     },
     /// Say what a run would do, and what it would cost; change nothing
     Plan {
-        pipelines: Vec<String>,
+        /// All of them, if none is named
+        #[arg(value_name = "PIPELINE")]
+        names: Vec<String>,
         /// The scheduled time that is meant [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
@@ -86,11 +89,11 @@ enum Verb {
 }
 
 impl Cli {
-    pub(crate) fn act(self) -> anyhow::Result<Exit> {
+    pub fn act(self) -> anyhow::Result<Exit> {
         let common = &self.common;
         match self.verb {
-            Verb::Run { pipelines, at, full } => run::run(common, &pipelines, at, full),
-            Verb::Plan { pipelines, at } => plan::plan(common, &pipelines, at),
+            Verb::Run { names, at, full } => run::run(common, &names, at, full),
+            Verb::Plan { names, at } => plan::plan(common, &names, at),
             Verb::Check => look::check(common),
             Verb::Status => look::status(common),
             Verb::Runs { limit } => look::runs(common, limit),

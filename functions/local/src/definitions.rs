@@ -11,7 +11,7 @@ use crate::exit::Mistakes;
 
 /// Which pipelines need their parameters.
 #[derive(Clone, Copy)]
-pub(crate) enum Wanted<'a> {
+pub enum Wanted<'a> {
     /// Those named; all if none is named.
     Named(&'a [String]),
     /// None: the files are only looked at.
@@ -22,7 +22,7 @@ pub(crate) enum Wanted<'a> {
 ///
 /// # Errors
 /// [`Mistakes`], all of them; a folder that is not there or holds no pipeline; a name nobody has.
-pub(crate) fn load(common: &Common, wanted: Wanted<'_>) -> anyhow::Result<Graph> {
+pub fn load(common: &Common, wanted: Wanted<'_>) -> anyhow::Result<Graph> {
     let folder = &common.pipelines;
     let mut paths = Vec::new();
     let absent = || {

@@ -11,7 +11,7 @@ use crate::definitions::{Wanted, load};
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::run::{exit_of, walk_all};
+use crate::run::{exit_of, walk_all, with_ports};
 use crate::world::World;
 
 macro_rules! pipeline_files {
@@ -72,7 +72,8 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         let began = Instant::now();
         let bar = Bar::new();
         let progress: &dyn tidemark_flow::Progress = if common.json { &tidemark_flow::Quiet } else { &bar };
-        let records = walk_all(&world, &lake, &graph, &[], &Trigger { scheduled_time, full: false }, progress)?;
+        let trigger = Trigger { scheduled_time, full: false };
+        let records = with_ports(&world, &lake, progress, |ports| walk_all(ports, &graph, &[], &trigger))?;
         if !common.json {
             print::summary(&records, began.elapsed());
             print::line("");

@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Kind};
 use tidemark_pipeline::Diagnostic;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     Done = 0,
     /// A step failed.
     Failed = 1,
@@ -33,7 +33,7 @@ impl From<Kind> for Exit {
 }
 
 impl Exit {
-    pub(crate) fn of(error: &anyhow::Error) -> Exit {
+    pub fn of(error: &anyhow::Error) -> Exit {
         match error.downcast_ref::<Failure>() {
             Some(failure) => failure.kind.into(),
             None if error.is::<Mistakes>() => Exit::Wrong,
@@ -44,7 +44,7 @@ impl Exit {
 
 /// Mistakes in pipeline files.
 #[derive(Debug)]
-pub(crate) struct Mistakes(pub Vec<Diagnostic>);
+pub struct Mistakes(pub Vec<Diagnostic>);
 
 impl std::fmt::Display for Mistakes {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -59,7 +59,7 @@ impl std::fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 /// An error as the terminal shows it.
-pub(crate) fn describe(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Failure>() {
         Some(failure) => {
             let hint = failure.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();

@@ -55,9 +55,8 @@ fn value_json(value: &AnyValue<'_>) -> Value {
         AnyValue::Float32(v) => json!(v),
         AnyValue::Float64(v) => json!(v),
         // a JSON number where it holds all digits, else their text
-        AnyValue::Decimal(digits, precision, _) => {
+        AnyValue::Decimal(digits, ..) => {
             let text = value_text(value);
-            let _ = precision;
             if digits.unsigned_abs() < 1 << 53 {
                 text.parse::<f64>().map_or(Value::Null, |v| json!(v))
             } else {

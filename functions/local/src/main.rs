@@ -1,34 +1,26 @@
-//! The command `tidemark`: every step in one process, on your machine. This file is the door: arguments in, exit code out.
-
-mod cli;
-mod definitions;
-mod demo;
-mod exit;
-mod frames;
-mod look;
-mod plan;
-mod print;
-mod progress;
-mod run;
-mod steps;
-mod world;
+//! The command `tidemark`. This file is the door: arguments in, exit code out.
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use tidemark::cli::Cli;
+use tidemark::exit::{Exit, describe};
+use tidemark_flow::settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let cli = cli::Cli::parse();
-    let filter = std::env::var(tidemark_flow::settings::LOG).unwrap_or_else(|_| "error".into());
+    let cli = Cli::parse();
+    // the kernel logs as an error what is an answer to us: a table that is not there yet
+    let filter = std::env::var(settings::LOG)
+        .unwrap_or_else(|_| "error,delta_kernel=off,delta_kernel_default_engine=off".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
     match cli.act() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("{}", exit::describe(&error));
-            exit::Exit::of(&error).into()
+            eprintln!("{}", describe(&error));
+            Exit::of(&error).into()
         }
     }
 }

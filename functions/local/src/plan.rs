@@ -32,8 +32,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
             }
             let (name, step_name) = (pipeline.name.to_string(), step.to_string());
             match Walker::new(pipeline, step)?.due(ports, &trigger)? {
-                Some(due) => {
-                    let Size { partitions, rows, bytes } = due.size;
+                Some(Size { partitions, rows, bytes }) => {
                     let rate = rates
                         .iter()
                         .find(|(of, _)| *of == format!("{name} {step_name}"))
@@ -63,7 +62,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                 }
             }
         }
-        Ok(())
+        Ok::<_, Failure>(())
     })?;
     if common.json {
         print::json(&json!({"steps": steps}))?;

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{Ports, Progress, Quiet, RunRecord, Status, Trigger};
+use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger};
 use tidemark_lake::Lake;
 use tidemark_pipeline::Graph;
 
@@ -30,7 +30,7 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let began = Instant::now();
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let records = walk_all(&world, &lake, &graph, names, &trigger, progress)?;
+    let records = with_ports(&world, &lake, progress, |ports| walk_all(ports, &graph, names, &trigger))?;
     if common.json {
         print::json(&Runs { runs: &records })?;
     } else {
@@ -40,39 +40,30 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
 }
 
 /// Walks the steps of the pipelines named, or of all. After a failed step, the rest of its pipeline waits for the next run.
-pub(crate) fn walk_all(
-    world: &World,
-    lake: &Lake,
+pub fn walk_all(
+    ports: &Ports<'_>,
     graph: &Graph,
     names: &[String],
     trigger: &Trigger,
-    progress: &dyn Progress,
-) -> anyhow::Result<Vec<RunRecord>> {
-    with_ports(world, lake, progress, |ports| {
-        let mut records = Vec::new();
-        let mut failed = BTreeSet::new();
-        for (pipeline, step) in graph.steps() {
-            let name = pipeline.name.as_str();
-            if (!names.is_empty() && !names.iter().any(|wanted| wanted == name)) || failed.contains(name) {
-                continue;
-            }
-            let record = Walker::new(pipeline, step)?.walk(ports, trigger);
-            if record.status == Status::Failed {
-                failed.insert(name);
-            }
-            records.push(record);
+) -> Result<Vec<RunRecord>, Failure> {
+    let mut records = Vec::new();
+    let mut failed = BTreeSet::new();
+    for (pipeline, step) in graph.steps() {
+        let name = pipeline.name.as_str();
+        if (!names.is_empty() && !names.iter().any(|wanted| wanted == name)) || failed.contains(name) {
+            continue;
         }
-        Ok(records)
-    })
+        let record = Walker::new(pipeline, step)?.walk(ports, trigger);
+        if record.status == Status::Failed {
+            failed.insert(name);
+        }
+        records.push(record);
+    }
+    Ok(records)
 }
 
 /// Builds the ports of this machine.
-pub(crate) fn with_ports<T>(
-    world: &World,
-    lake: &Lake,
-    progress: &dyn Progress,
-    act: impl FnOnce(&Ports<'_>) -> anyhow::Result<T>,
-) -> anyhow::Result<T> {
+pub fn with_ports<T>(world: &World, lake: &Lake, progress: &dyn Progress, act: impl FnOnce(&Ports<'_>) -> T) -> T {
     act(&Ports {
         lake,
         locate: &|path| world.locate(path),

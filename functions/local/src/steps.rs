@@ -2,7 +2,7 @@
 
 use ingest::Ingest;
 use load::{LoadReport, LoadSqlite};
-use tidemark_flow::{Failure, Kind, Ports, RunRecord, Step as _, Trigger, walk};
+use tidemark_flow::{Failure, Kind, Ports, RunRecord, Size, Step as _, Trigger, walk};
 use tidemark_lake::fingerprint;
 use tidemark_pipeline::fingerprint::{of_contract, of_model, of_source};
 use tidemark_pipeline::{Pipeline, Step, Target};
@@ -15,11 +15,6 @@ pub(crate) enum Walker<'a> {
     Model(Model<'a>),
     Sqlite(LoadSqlite<'a>),
     Report(LoadReport<'a>),
-}
-
-/// What a step would do.
-pub(crate) struct Due {
-    pub size: tidemark_flow::Size,
 }
 
 impl<'a> Walker<'a> {
@@ -65,14 +60,13 @@ impl<'a> Walker<'a> {
     }
 
     /// What the step would do now; `None` if nothing.
-    pub(crate) fn due(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Due>, Failure> {
-        let size = match self {
+    pub(crate) fn due(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Size>, Failure> {
+        Ok(match self {
             Walker::Ingest(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
             Walker::Clean(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
             Walker::Model(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
             Walker::Sqlite(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
             Walker::Report(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
-        };
-        Ok(size.map(|size| Due { size }))
+        })
     }
 }

@@ -9,41 +9,46 @@ use jiff::tz::TimeZone;
 use object_store::memory::InMemory;
 use tidemark_flow::{Failure, Kind, Place, settings};
 use tidemark_lake::{Lake, LakeError, Store};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Keeps the threads that do I/O.
-pub(crate) struct World {
+pub struct World {
     runtime: Runtime,
 }
 
 impl World {
-    pub(crate) fn new() -> anyhow::Result<World> {
+    pub fn new() -> anyhow::Result<World> {
         Ok(World { runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build()? })
     }
 
+    /// What I/O blocks on.
+    pub fn handle(&self) -> Handle {
+        self.runtime.handle().clone()
+    }
+
     /// The lake in a folder, made if it is not there.
-    pub(crate) fn lake(&self, folder: &Path) -> Result<Lake, Failure> {
-        Ok(Lake::open_folder(folder, true, self.runtime.handle().clone())?)
+    pub fn lake(&self, folder: &Path) -> Result<Lake, Failure> {
+        Ok(Lake::open_folder(folder, true, self.handle())?)
     }
 
     /// The lake in a folder, for those who only look.
-    pub(crate) fn existing_lake(&self, folder: &Path) -> Result<Lake, Failure> {
+    pub fn existing_lake(&self, folder: &Path) -> Result<Lake, Failure> {
         if !folder.exists() {
             let message = format!("no lake at {}", folder.display());
             return Err(
                 Failure::new(Kind::Definition, message).hint("name it with --lake, or make it with: tidemark run")
             );
         }
-        Ok(Lake::open_folder(folder, false, self.runtime.handle().clone())?)
+        Ok(Lake::open_folder(folder, false, self.handle())?)
     }
 
     /// A lake without anything in it, gone with the process.
-    pub(crate) fn empty_lake(&self) -> Result<Lake, Failure> {
-        Ok(Lake::open(Store::new(Arc::new(InMemory::new()), "memory", self.runtime.handle().clone()), true)?)
+    pub fn empty_lake(&self) -> Result<Lake, Failure> {
+        Ok(Lake::open(Store::new(Arc::new(InMemory::new()), "memory", self.handle()), true)?)
     }
 
     /// What a source's path names.
-    pub(crate) fn locate(&self, path: &str) -> Result<Place, Failure> {
+    pub fn locate(&self, path: &str) -> Result<Place, Failure> {
         let path = Path::new(path);
         let wrong = |error: std::io::Error| {
             let (kind, hint) = match error.kind() {
@@ -56,7 +61,7 @@ impl World {
         let store = |folder: &Path| {
             // the store would only say that a listing failed
             std::fs::read_dir(folder).map_err(wrong)?;
-            Store::folder(folder, self.runtime.handle().clone())
+            Store::folder(folder, self.handle())
                 .map_err(|error| Failure::from(LakeError::store(folder.display().to_string(), error)))
         };
         if std::fs::metadata(path).map_err(wrong)?.is_dir() {
@@ -66,43 +71,43 @@ impl World {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         // a file in a folder that may not be listed can be read all the same
         std::fs::File::open(path).map_err(wrong)?;
-        let folder = Store::folder(folder, self.runtime.handle().clone())
+        let folder = Store::folder(folder, self.handle())
             .map_err(|error| Failure::from(LakeError::store(folder.display().to_string(), error)))?;
         Ok(Place::File { folder, name })
     }
 
     /// The folder of a report, made if it is not there.
-    pub(crate) fn folder(&self, path: &str) -> Result<Store, Failure> {
+    pub fn folder(&self, path: &str) -> Result<Store, Failure> {
         let folder = Path::new(path);
         let wrong = |error: std::io::Error| {
             let generic = object_store::Error::Generic { store: "file", source: Box::new(error) };
             Failure::from(LakeError::store(format!("report folder {path}"), generic))
         };
         std::fs::create_dir_all(folder).map_err(wrong)?;
-        Store::folder(folder, self.runtime.handle().clone())
+        Store::folder(folder, self.handle())
             .map_err(|error| LakeError::store(format!("report folder {path}"), error).into())
     }
 }
 
-pub(crate) fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
 /// `20111209T080000123-1f2e3d4c`: sorts by time, and no two processes make the same.
-pub(crate) fn run_id() -> String {
+pub fn run_id() -> String {
     // a new hasher has keys of its own, from the system's randomness
     let random = RandomState::new().hash_one(std::process::id());
     format!("{}-{:08x}", now().to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
 }
 
 /// Most memory this process has had, in bytes; 0 where the system does not tell.
-pub(crate) fn peak_memory() -> u64 {
+pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     kilobytes(&status, "VmHWM:").unwrap_or_default()
 }
 
 /// Memory a step may plan with: what the user says, else half of what the machine, or the group this process is held in, has.
-pub(crate) fn memory() -> u64 {
+pub fn memory() -> u64 {
     if let Some(given) = std::env::var(settings::MEMORY_MB).ok().and_then(|text| text.parse::<u64>().ok()) {
         return given << 20;
     }

@@ -114,7 +114,7 @@ impl<'a> Clean<'a> {
         let shape = shape(raw.schema());
         let batches = files.iter().flat_map(|file| match raw.batches(ports.lake, file) {
             Ok(batches) => {
-                let share = file.bytes / (batches.count_all().max(1) as u64);
+                let share = file.bytes / (batches.len().max(1) as u64);
                 Box::new(batches.map(move |batch| batch.map(|batch| (share, batch)).map_err(Failure::from)))
                     as Box<dyn Iterator<Item = Result<(u64, DataFrame), Failure>> + Send + '_>
             }

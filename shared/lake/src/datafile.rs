@@ -11,7 +11,8 @@ use delta_kernel::scan::state::ScanFile;
 use delta_kernel::{EngineData, KernelResult};
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    DataFrame, ParquetCompression, ParquetWriter, PolarsError, Schema, SchemaExt as _, StatisticsOptions,
+    Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PlSmallStr, PolarsError, Scalar, Schema,
+    SchemaExt as _, StatisticsOptions,
 };
 use polars_parquet::write::ZstdLevel;
 use tidemark_pipeline::{ColumnName, DatasetName};
@@ -19,7 +20,7 @@ use tidemark_pipeline::{ColumnName, DatasetName};
 use crate::error::LakeError;
 use crate::key::{Key, data_path};
 use crate::lake::Lake;
-use crate::schema::{decode_column, encode_column};
+use crate::schema::{decode_column, encode_column, encoded};
 
 mod stats;
 
@@ -125,7 +126,7 @@ pub struct Writer<'a> {
     lake: &'a Lake,
     dataset: &'a DatasetName,
     partition: Partition,
-    /// Encoded names, without the partition columns.
+    /// Encoded names.
     schema: Schema,
     open: Option<OpenFile>,
     done: Vec<DataFile>,
@@ -167,17 +168,10 @@ impl Write for Sink {
 }
 
 impl<'a> Writer<'a> {
-    /// `schema`: all columns of the frames that will be written; those of `partition` are left out of the files, as Delta has it.
+    /// `schema`: all columns of the dataset that the files shall have, partition columns included. Delta leaves those out of its
+    /// statistics and lets a file hold them; holding them makes every file whole by itself.
     pub fn new(lake: &'a Lake, dataset: &'a DatasetName, schema: &Schema, partition: Partition) -> Writer<'a> {
-        let is_stored = |name: &str| !partition.values().iter().any(|(column, _)| column == name);
-        let schema = schema
-            .iter_fields()
-            .filter(|field| is_stored(field.name()))
-            .map(|mut field| {
-                field.set_name(encode_column(field.name()).into());
-                field
-            })
-            .collect();
+        let schema = encoded(schema);
         Writer {
             lake,
             dataset,
@@ -191,7 +185,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Takes rows, which must have all columns of the schema.
+    /// Takes rows, which must have all columns of the schema; those of the partition may be missing.
     pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
         let mut offset = 0;
         while offset < frame.height() {
@@ -230,23 +224,27 @@ impl<'a> Writer<'a> {
             .with_statistics(StatisticsOptions::default())
             .batched(&self.schema)
             .map_err(|error| self.failed(error))?;
-        Ok(OpenFile { writer, sink, stats: FileStats::new(&self.schema), rows: 0 })
+        Ok(OpenFile { writer, sink, stats: FileStats::new(&self.schema, &self.partition), rows: 0 })
     }
 
     fn close_group(&mut self) -> Result<(), LakeError> {
         if self.pending.is_empty() {
             return Ok(());
         }
-        let names: Vec<_> = self.schema.iter_names().cloned().collect();
         let mut group: Option<DataFrame> = None;
         for frame in self.pending.drain(..) {
-            // names were encoded one by one and in order, so position is identity
-            let columns = names.iter().map(|name| {
-                let column = frame.column(&decode_column(name))?;
-                Ok(column.clone().with_name(name.clone()))
+            let columns = self.schema.iter_fields().map(|field| {
+                let name = decode_column(field.name());
+                match frame.column(&name) {
+                    Ok(column) => Ok(column.clone().with_name(field.name().clone())),
+                    Err(error) => match self.partition.values().iter().find(|(column, _)| *column == name) {
+                        Some((_, value)) => constant(&field, value.as_deref(), frame.height()),
+                        None => Err(error),
+                    },
+                }
             });
-            let columns = columns.collect::<Result<Vec<_>, PolarsError>>();
             let part = columns
+                .collect::<Result<Vec<_>, PolarsError>>()
                 .and_then(|columns| DataFrame::new(frame.height(), columns))
                 .map_err(|error| LakeError::polars(format!("a frame does not fit dataset {}", self.dataset), error))?;
             match &mut group {
@@ -290,5 +288,19 @@ impl<'a> Writer<'a> {
             stats: Some(Arc::new(file.stats)),
         });
         Ok(())
+    }
+}
+
+/// A partition's value in every row.
+fn constant(field: &Field, value: Option<&str>, rows: usize) -> Result<Column, PolarsError> {
+    let column = match (value, field.dtype()) {
+        (None, ty) => return Ok(Column::full_null(field.name().clone(), rows, ty)),
+        (Some(text), DataType::Int64) => text.parse::<i64>().ok().map(Scalar::from),
+        (Some(text), DataType::String) => Some(Scalar::from(PlSmallStr::from(text))),
+        _ => None,
+    };
+    match column {
+        Some(value) => Ok(Column::new_scalar(field.name().clone(), value, rows)),
+        None => Err(polars::prelude::polars_err!(SchemaMismatch: "partition column {} is in no frame", field.name())),
     }
 }

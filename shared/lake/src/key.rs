@@ -91,6 +91,20 @@ pub(crate) fn data_path(partition: &Partition, nth: usize, content: &[u8]) -> St
     path
 }
 
+/// Whether a path of the log is one that [`data_path`] makes.
+pub(crate) fn is_ours(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.strip_prefix("part-")
+        .and_then(|name| name.strip_suffix(".parquet"))
+        .and_then(|name| name.split_once('-'))
+        .is_some_and(|(nth, hash)| {
+            nth.len() >= 5
+                && nth.bytes().all(|b| b.is_ascii_digit())
+                && hash.len() == HASH
+                && hash.bytes().all(|b| b.is_ascii_hexdigit())
+        })
+}
+
 /// Hexadecimal digits of a hash in a key: 128 bits of BLAKE3.
 const HASH: usize = 32;
 

@@ -44,6 +44,11 @@ pub fn decode_column(name: &str) -> String {
     decoded
 }
 
+/// A schema with its names as the table has them.
+pub(crate) fn encoded(schema: &Schema) -> Schema {
+    schema.iter_fields().map(|field| Field::new(encode_column(field.name()).into(), field.dtype().clone())).collect()
+}
+
 /// The Delta schema of a frame. Every column is nullable: what may be null is the contract's concern.
 pub(crate) fn to_delta(dataset: &DatasetName, schema: &Schema) -> Result<StructType, LakeError> {
     let fields: Result<Vec<_>, _> = schema

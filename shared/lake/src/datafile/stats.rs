@@ -10,6 +10,9 @@ use delta_kernel::arrow::array::{
 use delta_kernel::arrow::datatypes::{Field, Fields};
 use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
 
+use crate::datafile::Partition;
+use crate::schema::encode_column;
+
 /// Columns whose least and greatest texts tell nothing: whole records.
 const TEXTS: [&str; 2] = ["_text", "_fault"];
 /// Characters of a text kept as its least value, which may be a prefix; a greatest value may not, and is left out.
@@ -28,7 +31,9 @@ struct ColumnStats {
 }
 
 impl FileStats {
-    pub(crate) fn new(schema: &Schema) -> FileStats {
+    /// Of all columns but those of the partition, which Delta keeps elsewhere.
+    pub(crate) fn new(schema: &Schema, partition: &Partition) -> FileStats {
+        let is_partition = |name: &str| partition.values().iter().any(|(column, _)| encode_column(column) == name);
         let column = |field: polars::prelude::Field| ColumnStats {
             ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary)
                 && !TEXTS.contains(&field.name().as_str()),
@@ -37,7 +42,7 @@ impl FileStats {
             nulls: 0,
             range: None,
         };
-        FileStats(schema.iter_fields().map(column).collect())
+        FileStats(schema.iter_fields().filter(|field| !is_partition(field.name())).map(column).collect())
     }
 
     /// Takes in one row group, which has the columns of the schema.

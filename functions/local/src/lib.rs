@@ -1,0 +1,16 @@
+//! Every step in one process, on your machine: the verbs of the command `tidemark`, and what they are made of.
+
+pub mod cli;
+mod definitions;
+mod demo;
+pub mod exit;
+mod frames;
+mod look;
+mod plan;
+mod print;
+mod progress;
+pub mod run;
+mod steps;
+pub mod world;
+
+pub use definitions::{Wanted, load};
