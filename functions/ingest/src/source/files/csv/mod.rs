@@ -84,7 +84,11 @@ pub(super) fn read<E>(
 }
 
 pub(super) fn too_long_fault(limits: &Limits) -> String {
-    format!("the line is longer than {}; its first {} are kept", bytes(limits.line), bytes(limits.excerpt))
+    format!(
+        "the line is longer than {}; its first {} are kept",
+        bytes(limits.line),
+        bytes(limits.excerpt)
+    )
 }
 
 fn bytes(count: usize) -> String {
@@ -119,11 +123,7 @@ fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) ->
 }
 
 /// Consumes the header; None where the object holds nothing but empty lines.
-fn header(
-    window: &mut Window<impl Read>,
-    scanner: &mut Scanner,
-    dialect: &Csv,
-) -> Result<Option<Vec<String>>, Fault> {
+fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) -> Result<Option<Vec<String>>, Fault> {
     const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
     let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
     loop {
@@ -143,8 +143,11 @@ fn header(
                 let Ok(record) = str::from_utf8(&data[..text]) else {
                     return Err(broken(line, "it holds bytes that are not UTF-8"));
                 };
-                let cells: Vec<_> =
-                    scanner.fields.iter().map(|field| value(record, field, dialect.quote)).collect();
+                let cells: Vec<_> = scanner
+                    .fields
+                    .iter()
+                    .map(|field| value(record, field, dialect.quote))
+                    .collect();
                 (length, Some(column_names(cells.iter().map(|cell| cell.as_ref()))?))
             }
         };

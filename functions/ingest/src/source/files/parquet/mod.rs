@@ -69,12 +69,16 @@ fn plain(file: &mut File) -> Result<Option<u64>, Fault> {
 fn check_magic(head: &[u8], tail: &[u8]) -> Result<(), Fault> {
     match (head, tail) {
         (MAGIC, MAGIC) => Ok(()),
-        (ENCRYPTED, _) | (_, ENCRYPTED) => {
-            Err(Fault::file("the Parquet file is encrypted", "write it without Parquet's modular encryption"))
-        }
+        (ENCRYPTED, _) | (_, ENCRYPTED) => Err(Fault::file(
+            "the Parquet file is encrypted",
+            "write it without Parquet's modular encryption",
+        )),
         (b"", _) => Err(Fault::file("the file is empty, not Parquet", DAMAGED)),
         (MAGIC, _) => Err(Fault::file("the Parquet file has no footer at its end", DAMAGED)),
-        _ => Err(Fault::file("this is not a Parquet file: it does not start with PAR1", "check `format`")),
+        _ => Err(Fault::file(
+            "this is not a Parquet file: it does not start with PAR1",
+            "check `format`",
+        )),
     }
 }
 
@@ -128,7 +132,9 @@ fn decode(
     what: &str,
 ) -> Result<DataFrame, Fault> {
     guard::decode(what, || {
-        let mut reader = ParquetReader::new(file).read_parallel(ParallelStrategy::None).with_slice(Some((start, height)));
+        let mut reader = ParquetReader::new(file)
+            .read_parallel(ParallelStrategy::None)
+            .with_slice(Some((start, height)));
         reader.set_metadata(metadata.clone());
         reader.finish()
     })
@@ -148,6 +154,11 @@ fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what:
         columns.push(held.with_name(name.into()).into_column());
     }
     let first = before as i64 + 1;
-    columns.extend(frame::origin(object, (first..first + height as i64).collect(), &[], None));
+    columns.extend(frame::origin(
+        object,
+        (first..first + height as i64).collect(),
+        &[],
+        None,
+    ));
     frame::build(height, columns)
 }
