@@ -123,7 +123,12 @@ fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) ->
 }
 
 /// Consumes the header; None where the object holds nothing but empty lines.
-fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) -> Result<Option<Vec<String>>, Fault> {
+fn header(
+    window: &mut Window<impl Read>,
+    scanner: &mut Scanner,
+    dialect: &Csv,
+    limits: &Limits,
+) -> Result<Option<Vec<String>>, Fault> {
     const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
     let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
     loop {

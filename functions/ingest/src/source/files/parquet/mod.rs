@@ -101,7 +101,7 @@ pub(super) fn read<E>(
         part.row_groups = vec![metadata.row_groups[group].clone()];
         part.num_rows = metadata.row_groups[group].num_rows();
         let part = Arc::new(part);
-        let step = rows_per_frame(&part, limits);
+        let step = rows_per_frame(&part, limits)?;
         for start in (0..part.num_rows).step_by(step) {
             let height = step.min(part.num_rows - start);
             let what = format!("row group {}, from row {} on", group + 1, stats.rows + 1);
@@ -118,10 +118,19 @@ pub(super) fn read<E>(
     Ok(stats)
 }
 
-fn rows_per_frame(metadata: &FileMetadata, limits: &Limits) -> usize {
-    let bytes: usize = metadata.row_groups.iter().map(|group| group.total_byte_size()).sum();
-    let of_a_row = (bytes / metadata.num_rows.max(1)).max(1);
-    (limits.text / of_a_row).clamp(1, limits.rows)
+/// How many rows of a row group are decoded at a time, by the size that its metadata gives.
+fn rows_per_frame(group: &FileMetadata, limits: &Limits) -> Result<usize, Fault> {
+    let bytes: usize = group.row_groups.iter().map(|group| group.total_byte_size()).sum();
+    let of_a_row = (bytes / group.num_rows.max(1)).max(1);
+    if of_a_row > limits.line {
+        let message = format!(
+            "a row has {} MiB on average, more than {} MiB",
+            of_a_row >> 20,
+            limits.line >> 20
+        );
+        return Err(Fault::file(message, "leave out the column that holds such values"));
+    }
+    Ok((limits.text / of_a_row).clamp(1, limits.rows))
 }
 
 fn decode(
