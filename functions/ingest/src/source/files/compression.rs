@@ -90,7 +90,10 @@ impl Codec {
 /// The bytes of an object, decompressed, and how many of its stored bytes have been taken.
 pub(super) fn open(input: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, Stored), Fault> {
     let stored = Stored::default();
-    let mut input = Counted { input, stored: stored.clone() };
+    let mut input = Counted {
+        input,
+        stored: stored.clone(),
+    };
     let head = head(&mut input, 4)?;
     let codec = Codec::of(&head);
     let input = Cursor::new(head).chain(input);
@@ -123,19 +126,34 @@ impl<R: Read> Read for Unmarked<R> {
 /// Decompresses in a thread that ends with the stream, or when nobody wants its blocks any more.
 fn decompress(codec: Codec, input: impl Read + Send + 'static, stored: Stored) -> Result<Blocks, Fault> {
     let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
-    thread::Builder::new().name(format!("decompress-{}", codec.name())).spawn(move || {
-        let input = BufReader::with_capacity(BLOCK, input);
-        let decoder: io::Result<Box<dyn Read>> = match codec {
-            Codec::Gzip => Ok(Box::new(Gzip::new(input))),
-            Codec::Zstd => zstd_decoder(input).map(|decoder| Box::new(decoder) as Box<dyn Read>),
-        };
-        match decoder {
-            Ok(decoder) => send_blocks(&mut Checked { decoder, codec, stored, grown: 0 }, &sender),
-            // Nobody listens any more: nothing is left to do.
-            Err(error) => drop(sender.send(Err(error))),
-        }
-    })?;
-    Ok(Blocks { blocks, block: Vec::new(), at: 0, ended: false })
+    thread::Builder::new()
+        .name(format!("decompress-{}", codec.name()))
+        .spawn(move || {
+            let input = BufReader::with_capacity(BLOCK, input);
+            let decoder: io::Result<Box<dyn Read>> = match codec {
+                Codec::Gzip => Ok(Box::new(Gzip::new(input))),
+                Codec::Zstd => zstd_decoder(input).map(|decoder| Box::new(decoder) as Box<dyn Read>),
+            };
+            match decoder {
+                Ok(decoder) => send_blocks(
+                    &mut Checked {
+                        decoder,
+                        codec,
+                        stored,
+                        grown: 0,
+                    },
+                    &sender,
+                ),
+                // Nobody listens any more: nothing is left to do.
+                Err(error) => drop(sender.send(Err(error))),
+            }
+        })?;
+    Ok(Blocks {
+        blocks,
+        block: Vec::new(),
+        at: 0,
+        ended: false,
+    })
 }
 
 fn zstd_decoder<R: BufRead>(input: R) -> io::Result<ZstdDecoder<'static, R>> {
@@ -174,7 +192,10 @@ struct Blocks {
 impl Read for Blocks {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.at == self.block.len() && !self.ended {
-            self.block = self.blocks.recv().map_err(|_| io::Error::other("the decompressor stopped"))??;
+            self.block = self
+                .blocks
+                .recv()
+                .map_err(|_| io::Error::other("the decompressor stopped"))??;
             self.at = 0;
             self.ended = self.block.is_empty();
         }
@@ -198,12 +219,18 @@ impl<R: Read> Read for Checked<R> {
         let codec = self.codec.name();
         let read = self.decoder.read(out).map_err(|error| {
             let from_input = error.get_ref().is_some_and(|inner| inner.is::<FromInput>());
-            if from_input { error } else { corrupt(self.complaint(&error)) }
+            if from_input {
+                error
+            } else {
+                corrupt(self.complaint(&error))
+            }
         })?;
         self.grown += read as u64;
         let taken = self.stored.total().max(1);
         if self.grown > BOMB_BYTES && self.grown / taken > BOMB_RATIO {
-            return Err(corrupt(format!("the {codec} stream grows more than {BOMB_RATIO}-fold: {taken} bytes")));
+            return Err(corrupt(format!(
+                "the {codec} stream grows more than {BOMB_RATIO}-fold: {taken} bytes"
+            )));
         }
         Ok(read)
     }
@@ -230,7 +257,9 @@ struct Gzip<R> {
 
 impl<R: BufRead> Gzip<R> {
     fn new(input: R) -> Self {
-        Gzip { member: Some(GzDecoder::new(input)) }
+        Gzip {
+            member: Some(GzDecoder::new(input)),
+        }
     }
 }
 
@@ -242,7 +271,7 @@ impl<R: BufRead> Read for Gzip<R> {
                 return Ok(read);
             }
             if let Some(mut rest) = self.member.take().map(GzDecoder::into_inner)
-                && !skip_zeros(&mut rest)?
+                && another_member(&mut rest)?
             {
                 self.member = Some(GzDecoder::new(rest));
             }
@@ -251,18 +280,25 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
-/// Skips zero bytes; true at the end of the input.
-fn skip_zeros(input: &mut impl BufRead) -> io::Result<bool> {
+/// Skips zero bytes; says whether another member follows.
+fn another_member(input: &mut impl BufRead) -> io::Result<bool> {
     loop {
         let waiting = input.fill_buf()?;
         if waiting.is_empty() {
-            return Ok(true);
+            return Ok(false);
         }
         let zeros = waiting.iter().take_while(|byte| **byte == 0).count();
-        let all = zeros == waiting.len();
+        let next = waiting.get(zeros).copied();
         input.consume(zeros);
-        if !all {
-            return Ok(false);
+        match next {
+            Some(0x1f) => return Ok(true),
+            Some(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "what follows it is not gzip",
+                ));
+            }
+            None => {}
         }
     }
 }

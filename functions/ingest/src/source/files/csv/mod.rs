@@ -31,7 +31,7 @@ pub(super) fn read<E>(
     let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, terminator, limits);
     let names = match &dialect.header {
         Header::Given(columns) => column_names(columns.iter().map(ColumnName::as_str))?,
-        Header::First => match header(&mut window, &mut scanner, dialect)? {
+        Header::First => match header(&mut window, &mut scanner, dialect, limits)? {
             Some(names) => names,
             None => return Ok(ReadStats::default()),
         },
@@ -84,7 +84,11 @@ pub(super) fn read<E>(
 }
 
 pub(super) fn too_long_fault(limits: &Limits) -> String {
-    format!("the line is longer than {}; its first {} are kept", bytes(limits.line), bytes(limits.excerpt))
+    format!(
+        "the line is longer than {}; its first {} are kept",
+        bytes(limits.line),
+        bytes(limits.excerpt)
+    )
 }
 
 fn bytes(count: usize) -> String {
@@ -119,7 +123,16 @@ fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) ->
 }
 
 /// Consumes the header; None where the object holds nothing but empty lines.
+<<<<<<< HEAD
 fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) -> Result<Option<Vec<String>>, Fault> {
+=======
+fn header(
+    window: &mut Window<impl Read>,
+    scanner: &mut Scanner,
+    dialect: &Csv,
+    limits: &Limits,
+) -> Result<Option<Vec<String>>, Fault> {
+>>>>>>> source
     const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
     let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
     loop {
@@ -133,13 +146,21 @@ fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) 
                 continue;
             }
             Step::TooLong => return Err(broken(line, "the line is too long")),
-            Step::Broken { fault, .. } => return Err(broken(line, &flaw(fault, &Limits::default()))),
+            Step::Broken { fault, .. } => return Err(broken(line, &flaw(fault, limits))),
             Step::Blank { length } => (length, None),
             Step::Record { text, length } => {
                 let Ok(record) = str::from_utf8(&data[..text]) else {
                     return Err(broken(line, "it holds bytes that are not UTF-8"));
                 };
+<<<<<<< HEAD
                 let cells: Vec<_> = scanner.fields.iter().map(|field| value(record, field, dialect.quote)).collect();
+=======
+                let cells: Vec<_> = scanner
+                    .fields
+                    .iter()
+                    .map(|field| value(record, field, dialect.quote))
+                    .collect();
+>>>>>>> source
                 (length, Some(column_names(cells.iter().map(|cell| cell.as_ref()))?))
             }
         };
@@ -152,6 +173,7 @@ fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) 
 }
 
 /// The text of a field, doubled quotes made one.
+#[inline]
 fn value<'a>(record: &'a str, field: &Field, quote: Option<u8>) -> Cow<'a, str> {
     let text = &record[field.start..field.end];
     match quote {

@@ -8,7 +8,8 @@ use std::sync::Once;
 use polars::prelude::PolarsResult;
 
 use super::super::error::Fault;
-use super::DAMAGED;
+
+const UNDECODED: &str = "the file is damaged, or uses a part of Parquet that is not read here: write it again";
 
 thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
@@ -34,7 +35,10 @@ pub(super) fn decode<T>(what: &str, decode: impl FnOnce() -> PolarsResult<T>) ->
         Ok(Err(error)) => first_line(&error.to_string()),
         Err(panic) => first_line(text(panic.as_ref())),
     };
-    Err(Fault::file(format!("the Parquet file cannot be decoded at {what}: {message}"), DAMAGED))
+    Err(Fault::file(
+        format!("the Parquet file cannot be decoded at {what}: {message}"),
+        UNDECODED,
+    ))
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

@@ -69,12 +69,16 @@ fn plain(file: &mut File) -> Result<Option<u64>, Fault> {
 fn check_magic(head: &[u8], tail: &[u8]) -> Result<(), Fault> {
     match (head, tail) {
         (MAGIC, MAGIC) => Ok(()),
-        (ENCRYPTED, _) | (_, ENCRYPTED) => {
-            Err(Fault::file("the Parquet file is encrypted", "write it without Parquet's modular encryption"))
-        }
+        (ENCRYPTED, _) | (_, ENCRYPTED) => Err(Fault::file(
+            "the Parquet file is encrypted",
+            "write it without Parquet's modular encryption",
+        )),
         (b"", _) => Err(Fault::file("the file is empty, not Parquet", DAMAGED)),
         (MAGIC, _) => Err(Fault::file("the Parquet file has no footer at its end", DAMAGED)),
-        _ => Err(Fault::file("this is not a Parquet file: it does not start with PAR1", "check `format`")),
+        _ => Err(Fault::file(
+            "this is not a Parquet file: it does not start with PAR1",
+            "check `format`",
+        )),
     }
 }
 
@@ -97,7 +101,7 @@ pub(super) fn read<E>(
         part.row_groups = vec![metadata.row_groups[group].clone()];
         part.num_rows = metadata.row_groups[group].num_rows();
         let part = Arc::new(part);
-        let step = rows_per_frame(&part, limits);
+        let step = rows_per_frame(&part, limits)?;
         for start in (0..part.num_rows).step_by(step) {
             let height = step.min(part.num_rows - start);
             let what = format!("row group {}, from row {} on", group + 1, stats.rows + 1);
@@ -114,10 +118,19 @@ pub(super) fn read<E>(
     Ok(stats)
 }
 
-fn rows_per_frame(metadata: &FileMetadata, limits: &Limits) -> usize {
-    let bytes: usize = metadata.row_groups.iter().map(|group| group.total_byte_size()).sum();
-    let of_a_row = (bytes / metadata.num_rows.max(1)).max(1);
-    (limits.text / of_a_row).clamp(1, limits.rows)
+/// How many rows of a row group are decoded at a time, by the size that its metadata gives.
+fn rows_per_frame(group: &FileMetadata, limits: &Limits) -> Result<usize, Fault> {
+    let bytes: usize = group.row_groups.iter().map(|group| group.total_byte_size()).sum();
+    let of_a_row = (bytes / group.num_rows.max(1)).max(1);
+    if of_a_row > limits.line {
+        let message = format!(
+            "a row has {} MiB on average, more than {} MiB",
+            of_a_row >> 20,
+            limits.line >> 20
+        );
+        return Err(Fault::file(message, "leave out the column that holds such values"));
+    }
+    Ok((limits.text / of_a_row).clamp(1, limits.rows))
 }
 
 fn decode(
@@ -128,8 +141,14 @@ fn decode(
     what: &str,
 ) -> Result<DataFrame, Fault> {
     guard::decode(what, || {
+<<<<<<< HEAD
         let mut reader =
             ParquetReader::new(file).read_parallel(ParallelStrategy::None).with_slice(Some((start, height)));
+=======
+        let mut reader = ParquetReader::new(file)
+            .read_parallel(ParallelStrategy::None)
+            .with_slice(Some((start, height)));
+>>>>>>> source
         reader.set_metadata(metadata.clone());
         reader.finish()
     })
@@ -149,6 +168,11 @@ fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what:
         columns.push(held.with_name(name.into()).into_column());
     }
     let first = before as i64 + 1;
-    columns.extend(frame::origin(object, (first..first + height as i64).collect(), &[], None));
+    columns.extend(frame::origin(
+        object,
+        (first..first + height as i64).collect(),
+        &[],
+        None,
+    ));
     frame::build(height, columns)
 }

@@ -6,14 +6,12 @@
 //! | int 8 and 16, unsigned 8 and 16 | Int32 |
 //! | unsigned 32 | Int64 |
 //! | unsigned 64 | Decimal(20, 0) |
-//! | half float | Float32 |
-//! | bytes (fixed or not), JSON, BSON, enum | Binary |
+//! | bytes (fixed or not), half float, JSON, BSON, enum | Binary |
 //! | timestamp of any unit, with or without UTC, INT96 | Datetime(µs, UTC); nanoseconds are rounded down |
 //! | time | String `HH:MM:SS[.ffffff[fff]]` |
-//! | duration (no type of Parquet's) | Int64 |
 //! | list, map, struct | String, JSON; a map is a list of `{"key", "value"}` |
-//! | null | String |
-//! | interval, decimal of more digits | refused |
+//! | a column of nothing but null, of no type | Int32, as Parquet has it |
+//! | interval, decimal of more digits, a logical type unknown to polars (variant, geometry) | refused |
 
 use polars::prelude::*;
 
@@ -39,8 +37,6 @@ pub(super) fn held(series: &Series) -> PolarsResult<Series> {
             AnyValue::Time(nanoseconds) => Some(time_of_day(nanoseconds)),
             _ => None,
         }),
-        DataType::Duration(_) => series.strict_cast(&DataType::Int64),
-        DataType::Null => series.cast(&DataType::String),
         DataType::List(_) | DataType::Struct(_) => texts(series, |value| match value {
             AnyValue::Null => None,
             value => Some(json::text(&value)),
@@ -78,16 +74,31 @@ fn instants(series: &Series, unit: TimeUnit) -> PolarsResult<Series> {
         TimeUnit::Microseconds => count,
         TimeUnit::Nanoseconds => count.div_euclid(1_000),
     });
-    Ok(microseconds.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_series())
+    Ok(microseconds
+        .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
+        .into_series())
 }
 
 /// `HH:MM:SS`, with six or nine digits after it where there is something to say.
 pub(super) fn time_of_day(nanoseconds: i64) -> String {
-    let (seconds, nanoseconds) = (nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000));
+    let (seconds, nanoseconds) = (
+        nanoseconds.div_euclid(1_000_000_000),
+        nanoseconds.rem_euclid(1_000_000_000),
+    );
     let whole = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (nanoseconds, nanoseconds % 1_000) {
         (0, _) => whole,
         (_, 0) => format!("{whole}.{:06}", nanoseconds / 1_000),
         _ => format!("{whole}.{nanoseconds:09}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn times_are_text() {
+        assert_eq!(super::time_of_day(0), "00:00:00");
+        assert_eq!(super::time_of_day(86_399_000_001_000), "23:59:59.000001");
+        assert_eq!(super::time_of_day(3_600_000_000_001), "01:00:00.000000001");
     }
 }
