@@ -90,10 +90,7 @@ impl Codec {
 /// The bytes of an object, decompressed, and how many of its stored bytes have been taken.
 pub(super) fn open(input: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, Stored), Fault> {
     let stored = Stored::default();
-    let mut input = Counted {
-        input,
-        stored: stored.clone(),
-    };
+    let mut input = Counted { input, stored: stored.clone() };
     let head = head(&mut input, 4)?;
     let codec = Codec::of(&head);
     let input = Cursor::new(head).chain(input);
@@ -126,34 +123,19 @@ impl<R: Read> Read for Unmarked<R> {
 /// Decompresses in a thread that ends with the stream, or when nobody wants its blocks any more.
 fn decompress(codec: Codec, input: impl Read + Send + 'static, stored: Stored) -> Result<Blocks, Fault> {
     let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
-    thread::Builder::new()
-        .name(format!("decompress-{}", codec.name()))
-        .spawn(move || {
-            let input = BufReader::with_capacity(BLOCK, input);
-            let decoder: io::Result<Box<dyn Read>> = match codec {
-                Codec::Gzip => Ok(Box::new(Gzip::new(input))),
-                Codec::Zstd => zstd_decoder(input).map(|decoder| Box::new(decoder) as Box<dyn Read>),
-            };
-            match decoder {
-                Ok(decoder) => send_blocks(
-                    &mut Checked {
-                        decoder,
-                        codec,
-                        stored,
-                        grown: 0,
-                    },
-                    &sender,
-                ),
-                // Nobody listens any more: nothing is left to do.
-                Err(error) => drop(sender.send(Err(error))),
-            }
-        })?;
-    Ok(Blocks {
-        blocks,
-        block: Vec::new(),
-        at: 0,
-        ended: false,
-    })
+    thread::Builder::new().name(format!("decompress-{}", codec.name())).spawn(move || {
+        let input = BufReader::with_capacity(BLOCK, input);
+        let decoder: io::Result<Box<dyn Read>> = match codec {
+            Codec::Gzip => Ok(Box::new(Gzip::new(input))),
+            Codec::Zstd => zstd_decoder(input).map(|decoder| Box::new(decoder) as Box<dyn Read>),
+        };
+        match decoder {
+            Ok(decoder) => send_blocks(&mut Checked { decoder, codec, stored, grown: 0 }, &sender),
+            // Nobody listens any more: nothing is left to do.
+            Err(error) => drop(sender.send(Err(error))),
+        }
+    })?;
+    Ok(Blocks { blocks, block: Vec::new(), at: 0, ended: false })
 }
 
 fn zstd_decoder<R: BufRead>(input: R) -> io::Result<ZstdDecoder<'static, R>> {
@@ -192,10 +174,7 @@ struct Blocks {
 impl Read for Blocks {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         if self.at == self.block.len() && !self.ended {
-            self.block = self
-                .blocks
-                .recv()
-                .map_err(|_| io::Error::other("the decompressor stopped"))??;
+            self.block = self.blocks.recv().map_err(|_| io::Error::other("the decompressor stopped"))??;
             self.at = 0;
             self.ended = self.block.is_empty();
         }
@@ -219,18 +198,12 @@ impl<R: Read> Read for Checked<R> {
         let codec = self.codec.name();
         let read = self.decoder.read(out).map_err(|error| {
             let from_input = error.get_ref().is_some_and(|inner| inner.is::<FromInput>());
-            if from_input {
-                error
-            } else {
-                corrupt(self.complaint(&error))
-            }
+            if from_input { error } else { corrupt(self.complaint(&error)) }
         })?;
         self.grown += read as u64;
         let taken = self.stored.total().max(1);
         if self.grown > BOMB_BYTES && self.grown / taken > BOMB_RATIO {
-            return Err(corrupt(format!(
-                "the {codec} stream grows more than {BOMB_RATIO}-fold: {taken} bytes"
-            )));
+            return Err(corrupt(format!("the {codec} stream grows more than {BOMB_RATIO}-fold: {taken} bytes")));
         }
         Ok(read)
     }
@@ -257,9 +230,7 @@ struct Gzip<R> {
 
 impl<R: BufRead> Gzip<R> {
     fn new(input: R) -> Self {
-        Gzip {
-            member: Some(GzDecoder::new(input)),
-        }
+        Gzip { member: Some(GzDecoder::new(input)) }
     }
 }
 
@@ -293,10 +264,7 @@ fn another_member(input: &mut impl BufRead) -> io::Result<bool> {
         match next {
             Some(0x1f) => return Ok(true),
             Some(_) => {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "what follows it is not gzip",
-                ));
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "what follows it is not gzip"));
             }
             None => {}
         }

@@ -44,10 +44,7 @@ pub(super) enum Fault {
 
 impl Fault {
     pub(super) fn file(message: impl Into<String>, hint: &'static str) -> Self {
-        Fault::File {
-            message: message.into(),
-            hint,
-        }
+        Fault::File { message: message.into(), hint }
     }
 }
 
@@ -61,15 +58,10 @@ pub(super) enum Stop<E> {
 impl<E> Stop<E> {
     pub(super) fn at(self, object: &str) -> ReadError<E> {
         match self {
-            Stop::Fault(Fault::File { message, hint }) => ReadError::File(FileFault {
-                object: object.to_owned(),
-                message,
-                hint: hint.to_owned(),
-            }),
-            Stop::Fault(Fault::Input(source)) => ReadError::Input {
-                object: object.to_owned(),
-                source,
-            },
+            Stop::Fault(Fault::File { message, hint }) => {
+                ReadError::File(FileFault { object: object.to_owned(), message, hint: hint.to_owned() })
+            }
+            Stop::Fault(Fault::Input(source)) => ReadError::Input { object: object.to_owned(), source },
             Stop::Emit(error) => ReadError::Emit(error),
         }
     }

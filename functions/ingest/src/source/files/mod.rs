@@ -124,10 +124,7 @@ fn read_with<E>(
         }
     };
     let (stats, stored) = read().map_err(|stopped: error::Stop<E>| stopped.at(object))?;
-    Ok(ReadStats {
-        bytes: stored.total(),
-        ..stats
-    })
+    Ok(ReadStats { bytes: stored.total(), ..stats })
 }
 
 fn open(input: Input) -> Result<(Box<dyn Read>, compression::Stored), error::Fault> {
@@ -145,10 +142,7 @@ fn open(input: Input) -> Result<(Box<dyn Read>, compression::Stored), error::Fau
 /// (newline-delimited), `.parquet`, each also with `.gz` or `.zst` after it; letters in any case.
 pub fn format_of(object: &str) -> Option<Format> {
     let name = object.rsplit(['/', '\\']).next()?.to_ascii_lowercase();
-    let plain = [".gz", ".zst"]
-        .iter()
-        .find_map(|ending| name.strip_suffix(ending))
-        .unwrap_or(&name);
+    let plain = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
     let (stem, extension) = plain.rsplit_once('.')?;
     match extension {
         _ if stem.is_empty() => None,

@@ -120,11 +120,7 @@ impl Records {
     fn push_broken(&mut self, line: i64, text: String, fault: String) {
         self.texts.append_value(&text);
         self.text += text.len();
-        self.broken.push(Broken {
-            at: self.lines.len(),
-            text: String::new(),
-            fault,
-        });
+        self.broken.push(Broken { at: self.lines.len(), text: String::new(), fault });
         self.lines.push(line);
     }
 
@@ -139,9 +135,7 @@ impl Records {
     fn take(&mut self, object: &str, stats: &mut ReadStats) -> Result<DataFrame, Fault> {
         let height = self.lines.len();
         let next = Records::new(&self.limits, height);
-        let Records {
-            texts, lines, broken, ..
-        } = std::mem::replace(self, next);
+        let Records { texts, lines, broken, .. } = std::mem::replace(self, next);
         stats.rows += height as u64;
         stats.broken += broken.len() as u64;
         let text = texts.finish().into_column();

@@ -24,12 +24,9 @@ pub(super) fn open(mut bytes: Box<dyn Read>, encoding: Encoding) -> Result<Box<d
     }
     let bytes = Cursor::new(head).chain(bytes);
     Ok(match encoding {
-        Encoding::Windows1252 if !marked => Box::new(Windows1252 {
-            bytes,
-            raw: vec![0; BLOCK],
-            turned: Vec::new(),
-            at: 0,
-        }),
+        Encoding::Windows1252 if !marked => {
+            Box::new(Windows1252 { bytes, raw: vec![0; BLOCK], turned: Vec::new(), at: 0 })
+        }
         Encoding::Utf8 | Encoding::Windows1252 => Box::new(bytes),
     })
 }
@@ -38,15 +35,13 @@ pub(super) fn open(mut bytes: Box<dyn Read>, encoding: Encoding) -> Result<Box<d
 fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const UNPACK: &str = "unpack it, or pack it with gzip or zstd";
     match head {
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some((
-            "this is UTF-16",
-            "save it as UTF-8, for example with `iconv -f utf-16 -t utf-8`",
-        )),
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
+            Some(("this is UTF-16", "save it as UTF-8, for example with `iconv -f utf-16 -t utf-8`"))
+        }
         [b'P', b'A', b'R', b'1', ..] => Some(("this is a Parquet file", "say `format = \"parquet\"`")),
-        [b'P', b'K', 3, 4, ..] => Some((
-            "this is a zip archive or an Excel workbook",
-            "unpack it, or save the sheet as CSV",
-        )),
+        [b'P', b'K', 3, 4, ..] => {
+            Some(("this is a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV"))
+        }
         [0xd0, 0xcf, 0x11, 0xe0, ..] => Some(("this is an old Excel workbook", "save the sheet as CSV")),
         [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(("this is packed with xz", UNPACK)),
         [b'B', b'Z', b'h', b'1'..=b'9', b'1', b'A', b'Y', b'&', b'S', b'Y'] => {

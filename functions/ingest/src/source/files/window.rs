@@ -16,14 +16,7 @@ pub(super) struct Window<R> {
 
 impl<R: Read> Window<R> {
     pub(super) fn new(input: R, chunk: usize) -> Self {
-        Window {
-            input,
-            buffer: Vec::new(),
-            start: 0,
-            end: 0,
-            chunk,
-            ended: false,
-        }
+        Window { input, buffer: Vec::new(), start: 0, end: 0, chunk, ended: false }
     }
 
     /// What has been read and not been consumed.

@@ -49,11 +49,7 @@ pub(in super::super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -
 fn column_name(cell: &str, number: usize) -> String {
     let mut name = cell.to_owned();
     if cell.contains(char::is_control) {
-        name = cell
-            .split(char::is_control)
-            .filter(|part| !part.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
+        name = cell.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
         name = name.trim().to_owned();
     }
     if name.trim().is_empty() {

@@ -84,11 +84,7 @@ pub(super) fn read<E>(
 }
 
 pub(super) fn too_long_fault(limits: &Limits) -> String {
-    format!(
-        "the line is longer than {}; its first {} are kept",
-        bytes(limits.line),
-        bytes(limits.excerpt)
-    )
+    format!("the line is longer than {}; its first {} are kept", bytes(limits.line), bytes(limits.excerpt))
 }
 
 fn bytes(count: usize) -> String {
@@ -123,16 +119,12 @@ fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) ->
 }
 
 /// Consumes the header; None where the object holds nothing but empty lines.
-<<<<<<< HEAD
-fn header(window: &mut Window<impl Read>, scanner: &mut Scanner, dialect: &Csv) -> Result<Option<Vec<String>>, Fault> {
-=======
 fn header(
     window: &mut Window<impl Read>,
     scanner: &mut Scanner,
     dialect: &Csv,
     limits: &Limits,
 ) -> Result<Option<Vec<String>>, Fault> {
->>>>>>> source
     const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
     let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
     loop {
@@ -152,15 +144,7 @@ fn header(
                 let Ok(record) = str::from_utf8(&data[..text]) else {
                     return Err(broken(line, "it holds bytes that are not UTF-8"));
                 };
-<<<<<<< HEAD
                 let cells: Vec<_> = scanner.fields.iter().map(|field| value(record, field, dialect.quote)).collect();
-=======
-                let cells: Vec<_> = scanner
-                    .fields
-                    .iter()
-                    .map(|field| value(record, field, dialect.quote))
-                    .collect();
->>>>>>> source
                 (length, Some(column_names(cells.iter().map(|cell| cell.as_ref()))?))
             }
         };

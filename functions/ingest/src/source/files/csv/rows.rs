@@ -24,15 +24,7 @@ impl Rows {
     pub(super) fn new(names: Vec<String>, quote: Option<u8>, limits: &Limits) -> Self {
         let names: Vec<PlSmallStr> = names.into_iter().map(PlSmallStr::from_string).collect();
         let columns = builders(&names, 0);
-        Rows {
-            names,
-            columns,
-            lines: Vec::new(),
-            broken: Vec::new(),
-            text: 0,
-            quote,
-            limits: *limits,
-        }
+        Rows { names, columns, lines: Vec::new(), broken: Vec::new(), text: 0, quote, limits: *limits }
     }
 
     /// Takes a record of `fields`, or, if they are too few, too many or no UTF-8, its fault.
@@ -66,11 +58,7 @@ impl Rows {
             column.append_null();
         }
         self.text += text.len();
-        self.broken.push(Broken {
-            at: self.lines.len(),
-            text,
-            fault,
-        });
+        self.broken.push(Broken { at: self.lines.len(), text, fault });
         self.lines.push(line);
     }
 
@@ -99,10 +87,7 @@ impl Rows {
 }
 
 fn builders(names: &[PlSmallStr], height: usize) -> Vec<StringChunkedBuilder> {
-    names
-        .iter()
-        .map(|name| StringChunkedBuilder::new(name.clone(), height))
-        .collect()
+    names.iter().map(|name| StringChunkedBuilder::new(name.clone(), height)).collect()
 }
 
 fn count(fields: usize) -> String {

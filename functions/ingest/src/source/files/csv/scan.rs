@@ -185,11 +185,7 @@ impl Scanner {
                     return self.more(data, lines);
                 }
                 // The text ends with a delimiter: an empty field.
-                self.fields.push(Field {
-                    start: at,
-                    end: at,
-                    doubled: false,
-                });
+                self.fields.push(Field { start: at, end: at, doubled: false });
                 return Step::Record { text: at, length: at };
             };
             if self.quote == Some(first) {
@@ -198,18 +194,11 @@ impl Scanner {
                     Quoted::Flawed(kind) => return self.flawed(data, ended, lines, at, kind),
                     Quoted::More => return self.more(data, lines),
                 };
-                self.fields.push(Field {
-                    start: at + 1,
-                    end: close,
-                    doubled,
-                });
+                self.fields.push(Field { start: at + 1, end: close, doubled });
                 match self.after_quote(data, close + 1, ended) {
                     After::Delimiter => at = close + 2,
                     After::End { length } => {
-                        return Step::Record {
-                            text: close + 1,
-                            length,
-                        };
+                        return Step::Record { text: close + 1, length };
                     }
                     After::More => return self.more(data, lines),
                     After::Junk => {
@@ -221,36 +210,18 @@ impl Scanner {
             }
             match memchr2(self.delimiter, self.terminator, &data[at..]) {
                 Some(length) if data[at + length] == self.delimiter => {
-                    self.fields.push(Field {
-                        start: at,
-                        end: at + length,
-                        doubled: false,
-                    });
+                    self.fields.push(Field { start: at, end: at + length, doubled: false });
                     at += length + 1;
                 }
                 Some(length) => {
                     let end = self.without_cr(data, at, at + length);
-                    self.fields.push(Field {
-                        start: at,
-                        end,
-                        doubled: false,
-                    });
-                    return Step::Record {
-                        text: end,
-                        length: at + length + 1,
-                    };
+                    self.fields.push(Field { start: at, end, doubled: false });
+                    return Step::Record { text: end, length: at + length + 1 };
                 }
                 None if ended => {
                     let end = self.without_cr(data, at, data.len());
-                    self.fields.push(Field {
-                        start: at,
-                        end,
-                        doubled: false,
-                    });
-                    return Step::Record {
-                        text: end,
-                        length: data.len(),
-                    };
+                    self.fields.push(Field { start: at, end, doubled: false });
+                    return Step::Record { text: end, length: data.len() };
                 }
                 None => return self.more(data, lines),
             }
@@ -263,14 +234,9 @@ impl Scanner {
         let mut from = open + 1;
         let mut doubled = false;
         loop {
-            let found = data
-                .get(from..)
-                .and_then(|rest| memchr2(quote, self.terminator, rest))
-                .map(|at| from + at);
+            let found = data.get(from..).and_then(|rest| memchr2(quote, self.terminator, rest)).map(|at| from + at);
             let reached = found.unwrap_or(data.len().max(from));
-            let too_far = lines
-                .second
-                .is_some_and(|second| reached >= second + self.limits.quoted_bytes);
+            let too_far = lines.second.is_some_and(|second| reached >= second + self.limits.quoted_bytes);
             let found = match found {
                 Some(found) if !too_far => found,
                 None if !too_far && !ended => return Quoted::More,
@@ -297,11 +263,7 @@ impl Scanner {
                 lines.field = self.fields.len() + 1;
                 match self.foreseen(found) {
                     Some(Verdict { flaw: Some(kind), .. }) => return Quoted::Flawed(kind),
-                    Some(Verdict {
-                        until,
-                        newlines,
-                        flaw: None,
-                    }) => {
+                    Some(Verdict { until, newlines, flaw: None }) => {
                         from = (until - self.position) as usize;
                         lines.count = newlines - self.newlines;
                         lines.skipped = true;
@@ -318,8 +280,7 @@ impl Scanner {
 
     /// The verdict that holds for whoever is within quotes at the newline at `at`.
     fn foreseen(&self, at: usize) -> Option<Verdict> {
-        self.verdict
-            .filter(|verdict| self.position + (at as u64) < verdict.until)
+        self.verdict.filter(|verdict| self.position + (at as u64) < verdict.until)
     }
 
     /// Keeps what has been found out up to `reached`. Without a flaw the quote may still be closed for a record that starts
@@ -327,11 +288,7 @@ impl Scanner {
     fn settle(&mut self, reached: usize, lines: &Lines, flaw: Option<FlawKind>) {
         let until = self.position + reached as u64;
         if lines.second.is_some() && self.verdict.is_none_or(|verdict| verdict.until < until) {
-            self.verdict = Some(Verdict {
-                until,
-                newlines: self.newlines + lines.count,
-                flaw,
-            });
+            self.verdict = Some(Verdict { until, newlines: self.newlines + lines.count, flaw });
         }
     }
 
@@ -361,27 +318,15 @@ impl Scanner {
         if kind == FlawKind::Junk {
             self.settle(at, lines, Some(kind));
         }
-        let field = if lines.second.is_some() {
-            lines.field
-        } else {
-            self.fields.len() + 1
-        };
+        let field = if lines.second.is_some() { lines.field } else { self.fields.len() + 1 };
         let fault = Flaw { field, kind };
         let end = match lines.second {
             Some(second) => Some(second - 1),
             None => memchr(self.terminator, &data[at..]).map(|length| at + length),
         };
         match end {
-            Some(end) => Step::Broken {
-                text: self.without_cr(data, 0, end),
-                length: end + 1,
-                fault,
-            },
-            None if ended => Step::Broken {
-                text: self.without_cr(data, 0, data.len()),
-                length: data.len(),
-                fault,
-            },
+            Some(end) => Step::Broken { text: self.without_cr(data, 0, end), length: end + 1, fault },
+            None if ended => Step::Broken { text: self.without_cr(data, 0, data.len()), length: data.len(), fault },
             None => self.more(data, lines),
         }
     }
@@ -395,15 +340,8 @@ impl Scanner {
             return Step::TooLong;
         };
         self.settle(data.len(), lines, Some(FlawKind::Open));
-        let fault = Flaw {
-            field: lines.field,
-            kind: FlawKind::Open,
-        };
-        Step::Broken {
-            text: self.without_cr(data, 0, second - 1),
-            length: second,
-            fault,
-        }
+        let fault = Flaw { field: lines.field, kind: FlawKind::Open };
+        Step::Broken { text: self.without_cr(data, 0, second - 1), length: second, fault }
     }
 }
 

@@ -35,10 +35,7 @@ pub(super) fn decode<T>(what: &str, decode: impl FnOnce() -> PolarsResult<T>) ->
         Ok(Err(error)) => first_line(&error.to_string()),
         Err(panic) => first_line(text(panic.as_ref())),
     };
-    Err(Fault::file(
-        format!("the Parquet file cannot be decoded at {what}: {message}"),
-        UNDECODED,
-    ))
+    Err(Fault::file(format!("the Parquet file cannot be decoded at {what}: {message}"), UNDECODED))
 }
 
 fn text(panic: &(dyn Any + Send)) -> &str {

@@ -72,9 +72,7 @@ fn string(text: &str, out: &mut String) {
 fn date(days: i32) -> String {
     let epoch = civil::date(1970, 1, 1);
     let since_epoch = SignedDuration::from_hours(24 * i64::from(days));
-    epoch
-        .checked_add(since_epoch)
-        .map_or_else(|_| format!("{days} days after 1970-01-01"), |date| date.to_string())
+    epoch.checked_add(since_epoch).map_or_else(|_| format!("{days} days after 1970-01-01"), |date| date.to_string())
 }
 
 fn instant(count: i64, unit: TimeUnit) -> String {
@@ -83,8 +81,6 @@ fn instant(count: i64, unit: TimeUnit) -> String {
         TimeUnit::Microseconds => SignedDuration::from_micros(count),
         TimeUnit::Milliseconds => SignedDuration::from_millis(count),
     };
-    Timestamp::from_duration(since_epoch).map_or_else(
-        |_| format!("{count} {unit} after 1970-01-01"),
-        |instant| instant.to_string(),
-    )
+    Timestamp::from_duration(since_epoch)
+        .map_or_else(|_| format!("{count} {unit} after 1970-01-01"), |instant| instant.to_string())
 }

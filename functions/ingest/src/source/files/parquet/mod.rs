@@ -69,16 +69,12 @@ fn plain(file: &mut File) -> Result<Option<u64>, Fault> {
 fn check_magic(head: &[u8], tail: &[u8]) -> Result<(), Fault> {
     match (head, tail) {
         (MAGIC, MAGIC) => Ok(()),
-        (ENCRYPTED, _) | (_, ENCRYPTED) => Err(Fault::file(
-            "the Parquet file is encrypted",
-            "write it without Parquet's modular encryption",
-        )),
+        (ENCRYPTED, _) | (_, ENCRYPTED) => {
+            Err(Fault::file("the Parquet file is encrypted", "write it without Parquet's modular encryption"))
+        }
         (b"", _) => Err(Fault::file("the file is empty, not Parquet", DAMAGED)),
         (MAGIC, _) => Err(Fault::file("the Parquet file has no footer at its end", DAMAGED)),
-        _ => Err(Fault::file(
-            "this is not a Parquet file: it does not start with PAR1",
-            "check `format`",
-        )),
+        _ => Err(Fault::file("this is not a Parquet file: it does not start with PAR1", "check `format`")),
     }
 }
 
@@ -123,11 +119,7 @@ fn rows_per_frame(group: &FileMetadata, limits: &Limits) -> Result<usize, Fault>
     let bytes: usize = group.row_groups.iter().map(|group| group.total_byte_size()).sum();
     let of_a_row = (bytes / group.num_rows.max(1)).max(1);
     if of_a_row > limits.line {
-        let message = format!(
-            "a row has {} MiB on average, more than {} MiB",
-            of_a_row >> 20,
-            limits.line >> 20
-        );
+        let message = format!("a row has {} MiB on average, more than {} MiB", of_a_row >> 20, limits.line >> 20);
         return Err(Fault::file(message, "leave out the column that holds such values"));
     }
     Ok((limits.text / of_a_row).clamp(1, limits.rows))
@@ -141,14 +133,8 @@ fn decode(
     what: &str,
 ) -> Result<DataFrame, Fault> {
     guard::decode(what, || {
-<<<<<<< HEAD
         let mut reader =
             ParquetReader::new(file).read_parallel(ParallelStrategy::None).with_slice(Some((start, height)));
-=======
-        let mut reader = ParquetReader::new(file)
-            .read_parallel(ParallelStrategy::None)
-            .with_slice(Some((start, height)));
->>>>>>> source
         reader.set_metadata(metadata.clone());
         reader.finish()
     })
@@ -168,11 +154,6 @@ fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what:
         columns.push(held.with_name(name.into()).into_column());
     }
     let first = before as i64 + 1;
-    columns.extend(frame::origin(
-        object,
-        (first..first + height as i64).collect(),
-        &[],
-        None,
-    ));
+    columns.extend(frame::origin(object, (first..first + height as i64).collect(), &[], None));
     frame::build(height, columns)
 }

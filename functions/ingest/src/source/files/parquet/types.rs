@@ -74,17 +74,12 @@ fn instants(series: &Series, unit: TimeUnit) -> PolarsResult<Series> {
         TimeUnit::Microseconds => count,
         TimeUnit::Nanoseconds => count.div_euclid(1_000),
     });
-    Ok(microseconds
-        .into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))
-        .into_series())
+    Ok(microseconds.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_series())
 }
 
 /// `HH:MM:SS`, with six or nine digits after it where there is something to say.
 pub(super) fn time_of_day(nanoseconds: i64) -> String {
-    let (seconds, nanoseconds) = (
-        nanoseconds.div_euclid(1_000_000_000),
-        nanoseconds.rem_euclid(1_000_000_000),
-    );
+    let (seconds, nanoseconds) = (nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000));
     let whole = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match (nanoseconds, nanoseconds % 1_000) {
         (0, _) => whole,

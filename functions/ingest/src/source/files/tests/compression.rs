@@ -56,30 +56,15 @@ fn streams_that_end_early_or_are_damaged_are_refused() {
     for packed in [gzip(&text), zstd(&text)] {
         for length in [5, 11, 1_000, packed.len() / 2, packed.len() - 1] {
             let fault = csv(&packed[..length]).unwrap_err();
-            assert!(
-                fault
-                    .message
-                    .ends_with(&format!("ends in the middle, at byte {length}")),
-                "{fault}"
-            );
+            assert!(fault.message.ends_with(&format!("ends in the middle, at byte {length}")), "{fault}");
         }
         let mut damaged = packed.clone();
         let middle = damaged.len() / 2;
         damaged[middle..middle + 8].fill(0xaa);
-        assert!(
-            csv(&damaged)
-                .unwrap_err()
-                .message
-                .contains("stream is corrupt before byte")
-        );
+        assert!(csv(&damaged).unwrap_err().message.contains("stream is corrupt before byte"));
     }
     let trailing = [gzip(&text), b"trailing".to_vec()].concat();
-    assert!(
-        csv(&trailing)
-            .unwrap_err()
-            .message
-            .starts_with("the gzip stream is corrupt")
-    );
+    assert!(csv(&trailing).unwrap_err().message.starts_with("the gzip stream is corrupt"));
     let twice = csv(&gzip(&gzip(&text))).unwrap_err();
     assert_eq!(twice.message, "this is packed twice, not text");
 }
@@ -92,23 +77,14 @@ fn a_window_that_is_too_wide_is_refused() {
     encoder.window_log(31).unwrap();
     encoder.write_all(&table(1_000)).unwrap();
     let packed = encoder.finish().unwrap();
-    assert!(
-        csv(&packed).unwrap_err().message.contains("too much memory"),
-        "{:?}",
-        csv(&packed)
-    );
+    assert!(csv(&packed).unwrap_err().message.contains("too much memory"), "{:?}", csv(&packed));
 }
 
 /// Reading stops in the middle: the thread behind it must not wait for ever.
 #[test]
 fn a_reader_that_goes_away_ends_the_decompression() {
     let packed = gzip(&table(300_000));
-    let limits = Limits {
-        rows: 10,
-        ..Limits::default()
-    };
-    let read = read_with(&limits, stream(&packed), "o", Format::Csv, &Csv::default(), &mut |_| {
-        Err(std::fmt::Error)
-    });
+    let limits = Limits { rows: 10, ..Limits::default() };
+    let read = read_with(&limits, stream(&packed), "o", Format::Csv, &Csv::default(), &mut |_| Err(std::fmt::Error));
     assert!(matches!(read, Err(ReadError::Emit(_))));
 }

@@ -14,11 +14,7 @@ fn the_csv_spectrum() {
         return;
     };
     let mut seen = 0;
-    for file in suite
-        .files()
-        .iter()
-        .filter(|file| file.extension().is_some_and(|ending| ending == "csv"))
-    {
+    for file in suite.files().iter().filter(|file| file.extension().is_some_and(|ending| ending == "csv")) {
         let name = file.file_stem().unwrap().to_str().unwrap();
         let rows = csv(&std::fs::read(file).unwrap()).unwrap();
         seen += 1;
@@ -31,11 +27,8 @@ fn the_csv_spectrum() {
         let expected = suite.0.join(format!("csv-spectrum/json/{name}.json"));
         let expected: Vec<BTreeMap<String, String>> =
             serde_json::from_slice(&std::fs::read(expected).unwrap()).unwrap();
-        let found: Vec<BTreeMap<String, String>> = rows
-            .good()
-            .into_iter()
-            .map(|row| rows.columns.iter().cloned().zip(row).collect())
-            .collect();
+        let found: Vec<BTreeMap<String, String>> =
+            rows.good().into_iter().map(|row| rows.columns.iter().cloned().zip(row).collect()).collect();
         assert_eq!(found, expected, "{name}");
     }
     assert_eq!(seen, 12);
@@ -54,10 +47,7 @@ fn naughty_strings_come_back() {
         text.push_str(&format!("{number},\"{}\"\r\n", naughty.replace('"', "\"\"")));
     }
     for chunk in [1, 31, 1 << 20] {
-        let limits = Limits {
-            chunk,
-            ..Limits::default()
-        };
+        let limits = Limits { chunk, ..Limits::default() };
         let rows = read_bytes(&limits, text.as_bytes(), Format::Csv, &Csv::default()).unwrap();
         assert_eq!(rows.broken(), []);
         assert!(rows.good().iter().map(|row| &row[1]).eq(&list));
@@ -70,20 +60,10 @@ fn texts_of_many_encodings() {
     let Some(suite) = corpus("E/charset_samples.tar.gz") else {
         return;
     };
-    let lone = Csv {
-        header: Header::Given(vec!["line".parse().unwrap()]),
-        ..dialect(0x01, None)
-    };
-    let windows = Csv {
-        encoding: Encoding::Windows1252,
-        ..lone.clone()
-    };
+    let lone = Csv { header: Header::Given(vec!["line".parse().unwrap()]), ..dialect(0x01, None) };
+    let windows = Csv { encoding: Encoding::Windows1252, ..lone.clone() };
     let mut seen = 0;
-    for file in suite
-        .files()
-        .iter()
-        .filter(|file| suite.name_of(file).contains("sample-"))
-    {
+    for file in suite.files().iter().filter(|file| suite.name_of(file).contains("sample-")) {
         let bytes = std::fs::read(file).unwrap();
         let name = suite.name_of(file);
         let Ok(rows) = read_bytes(&Limits::default(), &bytes, Format::Csv, &lone) else {
@@ -122,17 +102,8 @@ fn files_that_users_have_reported() {
     let Some(suite) = corpus("E/frictionless_data.tar.xz") else {
         return;
     };
-    let files: Vec<_> = suite
-        .files()
-        .into_iter()
-        .filter(|file| suite.name_of(file).ends_with(".csv"))
-        .collect();
-    let python = Command::new("python3")
-        .arg("-c")
-        .arg(PYTHON)
-        .args(&files)
-        .output()
-        .unwrap();
+    let files: Vec<_> = suite.files().into_iter().filter(|file| suite.name_of(file).ends_with(".csv")).collect();
+    let python = Command::new("python3").arg("-c").arg(PYTHON).args(&files).output().unwrap();
     assert!(python.status.success(), "{}", String::from_utf8_lossy(&python.stderr));
     let python: BTreeMap<String, Option<Vec<Vec<String>>>> = serde_json::from_slice(&python.stdout).unwrap();
     let (mut alike, mut refused) = (0, Vec::new());
@@ -160,10 +131,7 @@ fn files_that_users_have_reported() {
     }
     assert!(alike > 100, "{alike} alike; refused: {refused:#?}");
     let known = ["same name", "not UTF-8", "zip archive"];
-    assert!(
-        refused.iter().all(|fault| known.iter().any(|why| fault.contains(why))),
-        "{refused:#?}"
-    );
+    assert!(refused.iter().all(|fault| known.iter().any(|why| fault.contains(why))), "{refused:#?}");
 }
 
 /// Stray quotes, semicolons, 20,000 fuel stations: whatever is broken is a line or a few, not the file.
@@ -173,28 +141,15 @@ fn stray_quotes_in_real_files() {
         return;
     };
     let bytes = std::fs::read(suite.0.join("data/issue-1066.csv")).unwrap();
-    let lines = bytes
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-        .count();
+    let lines = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).count();
     for chunk in [100, 1 << 20] {
-        let limits = Limits {
-            chunk,
-            ..Limits::default()
-        };
+        let limits = Limits { chunk, ..Limits::default() };
         let quoted = read_bytes(&limits, &bytes, Format::Csv, &dialect(b';', Some(b'"'))).unwrap();
         let plain = read_bytes(&limits, &bytes, Format::Csv, &dialect(b';', None)).unwrap();
-        assert!(
-            quoted.stats.broken * 100 < quoted.stats.rows.max(100),
-            "{:?} {lines}",
-            quoted.stats
-        );
+        assert!(quoted.stats.broken * 100 < quoted.stats.rows.max(100), "{:?} {lines}", quoted.stats);
         assert!(plain.stats.rows >= quoted.stats.rows);
     }
-    let windows = Csv {
-        encoding: Encoding::Windows1252,
-        ..dialect(b';', Some(b'"'))
-    };
+    let windows = Csv { encoding: Encoding::Windows1252, ..dialect(b';', Some(b'"')) };
     let rows = read_bytes(
         &Limits::default(),
         &std::fs::read(suite.0.join("data/issue-811.csv")).unwrap(),

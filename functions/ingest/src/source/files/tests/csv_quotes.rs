@@ -7,20 +7,14 @@ use super::*;
 #[test]
 fn quotes_as_rfc_4180_has_them() {
     let rows = read_csv(b"a,b\n\"x,\"\"y\"\"\",\"two\nlines\r\n\"\r\n\"\"\"\",\"\"\"\"\"\"\n");
-    assert_eq!(
-        rows.good(),
-        [strings(&["x,\"y\"", "two\nlines\r\n"]), strings(&["\"", "\"\""])]
-    );
+    assert_eq!(rows.good(), [strings(&["x,\"y\"", "two\nlines\r\n"]), strings(&["\"", "\"\""])]);
     assert_eq!(rows.rows.iter().map(|row| row.0).collect::<Vec<_>>(), [2, 5]);
 }
 
 #[test]
 fn a_quote_inside_a_field_is_text() {
     let rows = read_csv(b"a,b\n5\" pipe,x\"y\"\n \"1\",2\n");
-    assert_eq!(
-        rows.good(),
-        [strings(&["5\" pipe", "x\"y\""]), strings(&[" \"1\"", "2"])]
-    );
+    assert_eq!(rows.good(), [strings(&["5\" pipe", "x\"y\""]), strings(&[" \"1\"", "2"])]);
 }
 
 #[test]
@@ -31,10 +25,7 @@ fn text_after_a_closing_quote() {
         (4, "text follows the closing quote of field 2", "5,\"6\" "),
         (5, "text follows the closing quote of field 1", "\"7"),
     ];
-    assert_eq!(
-        rows.broken(),
-        expected.map(|(line, fault, text)| (line, fault.to_owned(), text.to_owned()))
-    );
+    assert_eq!(rows.broken(), expected.map(|(line, fault, text)| (line, fault.to_owned(), text.to_owned())));
     assert_eq!(rows.good(), [strings(&["3", "4"]), strings(&["8\"9", "0"])]);
 }
 
@@ -43,38 +34,22 @@ fn an_open_quote_costs_a_line() {
     let open = "the quote opened in field 2 is not closed within 1 MiB or 10000 lines";
     let rows = read_csv(b"a,b\n1,\"2\r\n3,4\n5,\"\"\n6,7");
     assert_eq!(rows.broken(), [(2, open.to_owned(), "1,\"2".to_owned())]);
-    assert_eq!(
-        rows.good(),
-        [strings(&["3", "4"]), strings(&["5", ""]), strings(&["6", "7"])]
-    );
-    for text in [
-        &b"a,b\n1,\""[..],
-        b"a,b\n1,\"\n",
-        b"a,b\n1,\"\r\n",
-        b"a,b\n1,\"2",
-        b"a,b\n1,\"2\"\"",
-    ] {
+    assert_eq!(rows.good(), [strings(&["3", "4"]), strings(&["5", ""]), strings(&["6", "7"])]);
+    for text in [&b"a,b\n1,\""[..], b"a,b\n1,\"\n", b"a,b\n1,\"\r\n", b"a,b\n1,\"2", b"a,b\n1,\"2\"\""] {
         assert_eq!(read_csv(text).broken().len(), 1, "{:?}", String::from_utf8_lossy(text));
     }
 }
 
 #[test]
 fn a_quoted_field_goes_on_only_so_far() {
-    let limits = Limits {
-        quoted_lines: 4,
-        quoted_bytes: 40,
-        ..Limits::default()
-    };
+    let limits = Limits { quoted_lines: 4, quoted_bytes: 40, ..Limits::default() };
     let held = |lines: usize, width: usize| {
         let field = format!("{}\n", "y".repeat(width)).repeat(lines);
         let text = format!("a,b\n1,\"{field}\"\n2,3\n");
         let reads: Vec<Rows> = [1, 2, 7, 64, 1 << 20]
             .iter()
             .map(|chunk| {
-                let limits = Limits {
-                    chunk: *chunk,
-                    ..limits
-                };
+                let limits = Limits { chunk: *chunk, ..limits };
                 read_bytes(&limits, text.as_bytes(), Format::Csv, &Csv::default()).unwrap()
             })
             .collect();
@@ -106,19 +81,11 @@ fn open_quotes_everywhere_are_read_in_linear_time() {
 #[test]
 fn what_is_remembered_changes_nothing() {
     let mut random = Random(7);
-    let pieces = [
-        "a", "\"", "\"", "\"\"", ",", ",", "\n", "\n", "\r\n", "é", "\",\"", "\r",
-    ];
+    let pieces = ["a", "\"", "\"", "\"\"", ",", ",", "\n", "\n", "\r\n", "é", "\",\"", "\r"];
     for _ in 0..4_000 {
-        let text: String = (0..random.below(40))
-            .map(|_| pieces[random.below(pieces.len())])
-            .collect();
+        let text: String = (0..random.below(40)).map(|_| pieces[random.below(pieces.len())]).collect();
         let text = format!("a,b\n{text}");
-        let limits = Limits {
-            quoted_lines: 3,
-            quoted_bytes: 12,
-            ..Limits::default()
-        };
+        let limits = Limits { quoted_lines: 3, quoted_bytes: 12, ..Limits::default() };
         let whole = read_bytes(&limits, text.as_bytes(), Format::Csv, &Csv::default()).unwrap();
         assert_eq!(whole.rows, plainly(&text, 3, 12), "{text:?}");
         for chunk in [1, 2, 5] {
@@ -135,10 +102,7 @@ fn plainly(text: &str, quoted_lines: usize, quoted_bytes: usize) -> Vec<(i64, Ro
     let mut rows = Vec::new();
     let (mut at, mut line) = (4, 2);
     while at < bytes.len() {
-        let first_end = bytes[at..]
-            .iter()
-            .position(|byte| *byte == b'\n')
-            .map_or(bytes.len(), |end| at + end);
+        let first_end = bytes[at..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |end| at + end);
         if matches!(&bytes[at..first_end], b"" | b"\r") {
             (at, line) = (first_end + 1, line + 1);
             continue;
@@ -148,27 +112,12 @@ fn plainly(text: &str, quoted_lines: usize, quoted_bytes: usize) -> Vec<(i64, Ro
             Ok((fields, end, next)) if fields.len() == 2 => (Row::Good(fields), (end, next).1),
             Ok((fields, end, next)) => {
                 let fault = format!("expected 2 fields, found {}", fields.len());
-                (
-                    Row::Broken {
-                        fault,
-                        text: text[at..end].to_owned(),
-                    },
-                    next,
-                )
+                (Row::Broken { fault, text: text[at..end].to_owned() }, next)
             }
-            Err(fault) => (
-                Row::Broken {
-                    fault,
-                    text: text[at..cut(first_end)].to_owned(),
-                },
-                first_end + 1,
-            ),
+            Err(fault) => (Row::Broken { fault, text: text[at..cut(first_end)].to_owned() }, first_end + 1),
         };
         rows.push((line, row));
-        line += bytes[at..next.min(bytes.len())]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count() as i64;
+        line += bytes[at..next.min(bytes.len())].iter().filter(|byte| **byte == b'\n').count() as i64;
         at = next;
     }
     rows
@@ -183,10 +132,7 @@ fn record(b: &[u8], start: usize, first_end: usize, lines: usize, bytes: usize) 
     loop {
         let mut field = Vec::new();
         if b.get(at) != Some(&b'"') {
-            let length = b[at..]
-                .iter()
-                .position(|byte| matches!(byte, b',' | b'\n'))
-                .unwrap_or(b.len() - at);
+            let length = b[at..].iter().position(|byte| matches!(byte, b',' | b'\n')).unwrap_or(b.len() - at);
             let (mut end, stop) = (at + length, b.get(at + length));
             if stop != Some(&b',') && end > at && b[end - 1] == b'\r' {
                 end -= 1;
@@ -232,10 +178,7 @@ fn record(b: &[u8], start: usize, first_end: usize, lines: usize, bytes: usize) 
             [b'\r'] => return Ok((fields, i + 1, i + 2)),
             [b'\r', b'\n', ..] => return Ok((fields, i + 1, i + 3)),
             _ => {
-                return Err(format!(
-                    "text follows the closing quote of field {}",
-                    opened.unwrap_or(number)
-                ));
+                return Err(format!("text follows the closing quote of field {}", opened.unwrap_or(number)));
             }
         }
     }
@@ -249,28 +192,17 @@ fn what_was_written_is_read_back_in_pieces_of_any_size() {
         let columns = 1 + random.below(5);
         let quote_all = random.below(2) == 0;
         let line_end = ["\n", "\r\n"][random.below(2)];
-        let mut text = (0..columns)
-            .map(|column| format!("c{column}"))
-            .collect::<Vec<_>>()
-            .join(",");
+        let mut text = (0..columns).map(|column| format!("c{column}")).collect::<Vec<_>>().join(",");
         let mut expected = Vec::new();
         for _ in 0..random.below(12) {
             let row: Vec<String> = (0..columns)
-                .map(|_| {
-                    (0..random.below(6))
-                        .map(|_| alphabet[random.below(alphabet.len())])
-                        .collect()
-                })
+                .map(|_| (0..random.below(6)).map(|_| alphabet[random.below(alphabet.len())]).collect())
                 .collect();
             let cells: Vec<String> = row
                 .iter()
                 .map(|cell: &String| {
                     let plain = !quote_all && !cell.is_empty() && !cell.contains([',', '"', '\n', '\r']);
-                    if plain {
-                        cell.clone()
-                    } else {
-                        format!("\"{}\"", cell.replace('"', "\"\""))
-                    }
+                    if plain { cell.clone() } else { format!("\"{}\"", cell.replace('"', "\"\"")) }
                 })
                 .collect();
             text.push_str(line_end);
@@ -281,10 +213,7 @@ fn what_was_written_is_read_back_in_pieces_of_any_size() {
             text.push_str(line_end);
         }
         for chunk in 1..=64 {
-            let limits = Limits {
-                chunk,
-                ..Limits::default()
-            };
+            let limits = Limits { chunk, ..Limits::default() };
             let rows = read_bytes(&limits, text.as_bytes(), Format::Csv, &Csv::default()).unwrap();
             assert_eq!(rows.good(), expected, "round {round}, chunk {chunk}: {text:?}");
             assert_eq!(rows.stats.broken, 0);

@@ -90,10 +90,7 @@ fn rows_of(frames: &[DataFrame], stats: ReadStats) -> Rows {
             let row = match cell(frame.column(FAULT).unwrap(), at) {
                 Some(fault) => {
                     assert!(fields.all(|field| field.is_none()));
-                    Row::Broken {
-                        fault,
-                        text: text.unwrap(),
-                    }
+                    Row::Broken { fault, text: text.unwrap() }
                 }
                 None if own.is_empty() => Row::Good(vec![text.unwrap()]),
                 None => {
@@ -105,16 +102,8 @@ fn rows_of(frames: &[DataFrame], stats: ReadStats) -> Rows {
         }
     }
     assert_eq!(stats.rows, rows.len() as u64);
-    assert_eq!(
-        stats.broken,
-        rows.iter().filter(|(_, row)| matches!(row, Row::Broken { .. })).count() as u64
-    );
-    Rows {
-        columns,
-        rows,
-        stats,
-        frames: frames.iter().map(DataFrame::height).collect(),
-    }
+    assert_eq!(stats.broken, rows.iter().filter(|(_, row)| matches!(row, Row::Broken { .. })).count() as u64);
+    Rows { columns, rows, stats, frames: frames.iter().map(DataFrame::height).collect() }
 }
 
 fn stream(bytes: &[u8]) -> Input {
@@ -157,20 +146,11 @@ fn data_root() -> PathBuf {
 fn corpus(name: &str) -> Option<Folder> {
     let archive = data_root().join(name);
     if !archive.exists() {
-        eprintln!(
-            "skipped: {} is absent; set TIDEMARK_DATA to the folder of the test data",
-            archive.display()
-        );
+        eprintln!("skipped: {} is absent; set TIDEMARK_DATA to the folder of the test data", archive.display());
         return None;
     }
     let folder = Folder::new(name);
-    let unpacked = Command::new("tar")
-        .arg("xf")
-        .arg(&archive)
-        .arg("-C")
-        .arg(&folder.0)
-        .status()
-        .unwrap();
+    let unpacked = Command::new("tar").arg("xf").arg(&archive).arg("-C").arg(&folder.0).status().unwrap();
     assert!(unpacked.success());
     Some(folder)
 }
@@ -182,11 +162,7 @@ impl Folder {
     fn new(name: &str) -> Self {
         static FOLDERS: AtomicUsize = AtomicUsize::new(0);
         let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
-        let unique = format!(
-            "tidemark-files-{}-{number}-{}",
-            std::process::id(),
-            name.replace('/', "-")
-        );
+        let unique = format!("tidemark-files-{}-{number}-{}", std::process::id(), name.replace('/', "-"));
         let path = std::env::temp_dir().join(unique);
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
@@ -199,11 +175,7 @@ impl Folder {
         while let Some(folder) = folders.pop() {
             for entry in std::fs::read_dir(folder).unwrap() {
                 let path = entry.unwrap().path();
-                if path.is_dir() {
-                    folders.push(path)
-                } else {
-                    files.push(path)
-                }
+                if path.is_dir() { folders.push(path) } else { files.push(path) }
             }
         }
         files.sort();
@@ -231,17 +203,7 @@ fn the_format_is_in_the_name() {
         assert_eq!(format_of(name), Some(Format::Ndjson), "{name}");
     }
     assert_eq!(format_of("part-0.snappy.parquet"), Some(Format::Parquet));
-    for name in [
-        "",
-        "csv",
-        ".csv",
-        "a.csv/",
-        "a.txt",
-        "a.gz",
-        "a.csv.xz",
-        "a.csv.gz.gz",
-        "folder.csv/a",
-    ] {
+    for name in ["", "csv", ".csv", "a.csv/", "a.txt", "a.gz", "a.csv.xz", "a.csv.gz.gz", "folder.csv/a"] {
         assert_eq!(format_of(name), None, "{name}");
     }
 }
@@ -277,17 +239,10 @@ fn an_input_that_fails_is_no_fault_of_the_file() {
 
 #[test]
 fn who_takes_the_frames_can_stop() {
-    let read = super::read(stream(b"a\n1\n"), "o", Format::Csv, &Csv::default(), &mut |_| {
-        Err(std::fmt::Error)
-    });
+    let read = super::read(stream(b"a\n1\n"), "o", Format::Csv, &Csv::default(), &mut |_| Err(std::fmt::Error));
     assert!(matches!(read, Err(ReadError::Emit(std::fmt::Error))));
 }
 
 fn dialect(delimiter: u8, quote: Option<u8>) -> Csv {
-    Csv {
-        delimiter,
-        quote,
-        header: Header::First,
-        encoding: Encoding::Utf8,
-    }
+    Csv { delimiter, quote, header: Header::First, encoding: Encoding::Utf8 }
 }

@@ -3,14 +3,8 @@ use super::*;
 fn ndjson(text: &[u8]) -> Rows {
     let whole = read_bytes(&Limits::default(), text, Format::Ndjson, &Csv::default()).unwrap();
     for chunk in [1, 2, 3, 5, 17] {
-        let limits = Limits {
-            chunk,
-            ..Limits::default()
-        };
-        assert_eq!(
-            read_bytes(&limits, text, Format::Ndjson, &Csv::default()).unwrap(),
-            whole
-        );
+        let limits = Limits { chunk, ..Limits::default() };
+        assert_eq!(read_bytes(&limits, text, Format::Ndjson, &Csv::default()).unwrap(), whole);
     }
     whole
 }
@@ -20,10 +14,7 @@ fn records_are_their_text() {
     let rows = ndjson(b"\xef\xbb\xbf{\"a\": 1}\r\n\n  {\"b\": \"\xc3\xa9\"} \t\n \r\n{}");
     assert!(rows.columns.is_empty());
     let expected = [(1, "{\"a\": 1}"), (3, "{\"b\": \"é\"}"), (5, "{}")];
-    assert_eq!(
-        rows.rows,
-        expected.map(|(line, text)| (line, Row::Good(strings(&[text]))))
-    );
+    assert_eq!(rows.rows, expected.map(|(line, text)| (line, Row::Good(strings(&[text])))));
 }
 
 #[test]
@@ -61,12 +52,7 @@ fn nothing_is_an_empty_frame() {
 fn a_line_that_is_too_long_is_one_broken_row() {
     let long = format!("{{\"a\": \"{}\"}}", "x".repeat(300));
     for chunk in [1, 50, 1 << 20] {
-        let limits = Limits {
-            chunk,
-            line: 100,
-            excerpt: 10,
-            ..Limits::default()
-        };
+        let limits = Limits { chunk, line: 100, excerpt: 10, ..Limits::default() };
         let text = format!("{{}}\n{long}\n{{}}\n{long}");
         let rows = read_bytes(&limits, text.as_bytes(), Format::Ndjson, &Csv::default()).unwrap();
         assert_eq!(rows.broken().iter().map(|row| row.0).collect::<Vec<_>>(), [2, 4]);
@@ -78,16 +64,10 @@ fn a_line_that_is_too_long_is_one_broken_row() {
 #[test]
 fn frames_are_bounded() {
     let text = "{\"a\": 1}\n".repeat(1_000);
-    let limits = Limits {
-        rows: 300,
-        ..Limits::default()
-    };
+    let limits = Limits { rows: 300, ..Limits::default() };
     let rows = read_bytes(&limits, text.as_bytes(), Format::Ndjson, &Csv::default()).unwrap();
     assert_eq!(rows.frames, [300, 300, 300, 100]);
-    let limits = Limits {
-        text: 80,
-        ..Limits::default()
-    };
+    let limits = Limits { text: 80, ..Limits::default() };
     let rows = read_bytes(&limits, text.as_bytes(), Format::Ndjson, &Csv::default()).unwrap();
     assert!(rows.frames.iter().all(|height| *height == 10));
 }
@@ -99,11 +79,7 @@ fn the_json_test_suite_as_lines() {
         return;
     };
     let (mut good, mut broken) = (0, 0);
-    for file in suite
-        .files()
-        .iter()
-        .filter(|file| file.extension().is_some_and(|ending| ending == "json"))
-    {
+    for file in suite.files().iter().filter(|file| file.extension().is_some_and(|ending| ending == "json")) {
         let name = suite.name_of(file);
         let bytes = std::fs::read(file).unwrap();
         let Ok(rows) = read_bytes(&Limits::default(), &bytes, Format::Ndjson, &Csv::default()) else {
@@ -113,10 +89,7 @@ fn the_json_test_suite_as_lines() {
         good += rows.good().len();
         broken += rows.broken().len();
         let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let lines = text
-            .split(|byte| *byte == b'\n')
-            .filter(|line| !line.trim_ascii().is_empty())
-            .count();
+        let lines = text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()).count();
         assert_eq!(rows.stats.rows, lines as u64, "{name}");
         for record in rows.good() {
             assert!(record[0].starts_with('{') && record[0].ends_with('}'), "{name}");

@@ -5,10 +5,7 @@ use super::*;
 
 fn written(frame: &mut DataFrame, row_group: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
-    ParquetWriter::new(&mut bytes)
-        .with_row_group_size(Some(row_group))
-        .finish(frame)
-        .unwrap();
+    ParquetWriter::new(&mut bytes).with_row_group_size(Some(row_group)).finish(frame).unwrap();
     bytes
 }
 
@@ -25,21 +22,11 @@ fn rows_come_in_order_from_files_and_streams() {
         let path = folder.0.join("a.parquet");
         std::fs::write(&path, &bytes).unwrap();
         let packed = super::compression::gzip(&bytes);
-        let limits = Limits {
-            rows: 128,
-            ..Limits::default()
-        };
+        let limits = Limits { rows: 128, ..Limits::default() };
         let inputs = [Input::File(File::open(&path).unwrap()), stream(&bytes), stream(&packed)];
         for (input, stored) in inputs.into_iter().zip([bytes.len(), bytes.len(), packed.len()]) {
             let (frames, stats) = frames(&limits, input, Format::Parquet, &Csv::default()).unwrap();
-            assert_eq!(
-                stats,
-                ReadStats {
-                    rows: 1_000,
-                    broken: 0,
-                    bytes: stored as u64
-                }
-            );
+            assert_eq!(stats, ReadStats { rows: 1_000, broken: 0, bytes: stored as u64 });
             let rows = rows_of(&frames, stats);
             assert!(rows.frames.iter().all(|height| *height <= 128));
             for (at, (number, row)) in rows.rows.iter().enumerate() {
@@ -53,16 +40,11 @@ fn rows_come_in_order_from_files_and_streams() {
 #[test]
 fn types_that_a_table_can_hold() {
     let cast = |name: &str, values: Vec<i64>, dtype: DataType| {
-        Column::new(name.into(), values)
-            .cast(&dtype)
-            .unwrap()
-            .with_name(name.into())
+        Column::new(name.into(), values).cast(&dtype).unwrap().with_name(name.into())
     };
     let instant = |unit| DataType::Datetime(unit, None);
     let lists = Series::new("x".into(), [Some(Series::new("".into(), [1i64, 2])), None]);
-    let inner = df!("k" => [Some("a\"b"), None], "v" => [1.5, f64::NAN])
-        .unwrap()
-        .into_struct("st".into());
+    let inner = df!("k" => [Some("a\"b"), None], "v" => [1.5, f64::NAN]).unwrap().into_struct("st".into());
     let mut frame = DataFrame::new(
         2,
         vec![
@@ -81,11 +63,8 @@ fn types_that_a_table_can_hold() {
     )
     .unwrap();
     let (frames, _) = parquet(&Limits::default(), &written(&mut frame, 10)).unwrap();
-    let types: BTreeMap<&str, String> = frames[0]
-        .columns()
-        .iter()
-        .map(|column| (column.name().as_str(), column.dtype().to_string()))
-        .collect();
+    let types: BTreeMap<&str, String> =
+        frames[0].columns().iter().map(|column| (column.name().as_str(), column.dtype().to_string())).collect();
     let utc = "datetime[μs, UTC]";
     let expected = [
         ("u8", "i32"),
@@ -104,10 +83,7 @@ fn types_that_a_table_can_hold() {
         assert_eq!(types[name], dtype, "{name}");
     }
     let values = |name: &str| [0, 1].map(|at| cell(frames[0].column(name).unwrap(), at));
-    assert_eq!(
-        values("u64"),
-        [Some("0".to_owned()), Some("18446744073709551615".to_owned())]
-    );
+    assert_eq!(values("u64"), [Some("0".to_owned()), Some("18446744073709551615".to_owned())]);
     assert_eq!(values("x"), [Some("[1,2]".to_owned()), None]);
     let structs = ["{\"k\":\"a\\\"b\",\"v\":1.5}", "{\"k\":null,\"v\":\"NaN\"}"];
     assert_eq!(values("st"), structs.map(|text| Some(text.to_owned())));
@@ -193,13 +169,8 @@ fn the_parquet_test_suite() {
         }
     }
     assert!(read >= 60, "{read} read; refused: {refused:#?}");
-    let ours_alone = refused
-        .iter()
-        .filter(|(_, (others_read, _))| *others_read)
-        .map(|(name, (_, why))| (name, why));
-    let unknown: Vec<_> = ours_alone
-        .filter(|(name, _)| !NOT_DECODED.iter().any(|part| name.contains(part)))
-        .collect();
+    let ours_alone = refused.iter().filter(|(_, (others_read, _))| *others_read).map(|(name, (_, why))| (name, why));
+    let unknown: Vec<_> = ours_alone.filter(|(name, _)| !NOT_DECODED.iter().any(|part| name.contains(part))).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
