@@ -21,6 +21,8 @@ pub enum Key<'a> {
     Datasets,
     /// `datasets/sales`: a Delta table.
     Table(&'a DatasetName),
+    /// `datasets/sales/_delta_log`
+    Log(&'a DatasetName),
     /// `datasets/sales/_delta_log/00000000000000000007.json`
     Commit(&'a DatasetName, i64),
     /// `datasets/sales/sold_on=2011-12-08/part-00000-<hash>.parquet`, as the Delta log names it under the table.
@@ -43,6 +45,7 @@ impl Key<'_> {
             Key::Probe => Path::from("tidemark.probe"),
             Key::Datasets => Path::from("datasets"),
             Key::Table(dataset) => Path::from(format!("datasets/{dataset}")),
+            Key::Log(dataset) => Path::from(format!("datasets/{dataset}/_delta_log")),
             Key::Commit(dataset, version) => Path::from(format!("datasets/{dataset}/_delta_log/{version:020}.json")),
             Key::Data(dataset, file) => {
                 let parts = file.split('/').filter(|part| !part.is_empty()).map(plain);

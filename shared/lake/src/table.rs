@@ -61,36 +61,39 @@ impl Diff {
 
 impl Table {
     pub(crate) fn load(lake: &Lake, dataset: &DatasetName, version: Option<i64>) -> Result<Option<Table>, LakeError> {
-        let mut builder = Snapshot::builder_for(lake.url(dataset));
-        if let Some(version) = version {
-            builder = builder.at_version(u64::try_from(version).unwrap_or(u64::MAX));
-        }
-        match builder.build(lake.engine()) {
-            Ok(snapshot) => Table::new(dataset, snapshot).map(Some),
-            Err(error) => {
-                if is_absent(&error) {
-                    // the kernel says the same of a table that never was and of one whose log has lost its beginning
-                    let objects = lake
-                        .store()
-                        .list(Some(&Key::Table(dataset).path()))
-                        .map_err(|source| LakeError::store(format!("dataset {dataset}"), source))?;
-                    let is_log = |path: &object_store::path::Path| path.as_ref().contains("/_delta_log/");
-                    if !objects.iter().any(|object| is_log(&object.location)) {
-                        return Ok(None);
-                    }
-                    if let Some(wanted) = version
-                        && let Some(latest) = Table::load(lake, dataset, None)?
-                        && latest.version() < wanted
-                    {
-                        return Err(LakeError::NoSuchVersion {
-                            dataset: dataset.clone(),
-                            version: wanted,
-                            latest: latest.version(),
-                        });
-                    }
-                }
-                Err(LakeError::kernel(format!("the log of dataset {dataset}"), error))
+        let what = || format!("the log of dataset {dataset}");
+        let snapshot = || {
+            let mut builder = Snapshot::builder_for(lake.url(dataset));
+            if let Some(version) = version {
+                builder = builder.at_version(u64::try_from(version).unwrap_or(u64::MAX));
             }
+            builder.build(lake.engine())
+        };
+        let error = match snapshot() {
+            Ok(snapshot) => return Table::new(dataset, snapshot).map(Some),
+            Err(error) if is_absent(&error) => error,
+            Err(error) => return Err(LakeError::kernel(what(), error)),
+        };
+        // the kernel says the same of a table that never was, of a version that is not there and of a log that has lost a part
+        let log = Key::Log(dataset).path();
+        let commits = lake.store().list(Some(&log)).map_err(|source| LakeError::store(what(), source))?;
+        if commits.is_empty() {
+            return Ok(None);
+        }
+        match version {
+            // perhaps it was made a moment ago
+            None => match snapshot() {
+                Ok(snapshot) => Table::new(dataset, snapshot).map(Some),
+                Err(_) => Err(LakeError::kernel(what(), error)),
+            },
+            Some(wanted) => match Table::load(lake, dataset, None)? {
+                Some(latest) if latest.version() < wanted => Err(LakeError::NoSuchVersion {
+                    dataset: dataset.clone(),
+                    version: wanted,
+                    latest: latest.version(),
+                }),
+                _ => Err(LakeError::kernel(what(), error)),
+            },
         }
     }
 
