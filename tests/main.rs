@@ -1,3 +1,5 @@
 //! Everything that needs more than one crate, or something real: one binary.
 
+mod crash;
+mod fault;
 mod lake;
