@@ -89,6 +89,8 @@ impl World {
     }
 }
 
+/// The only clock.
+#[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }

@@ -16,7 +16,10 @@ use crate::{frame_failure, polars_failure};
 pub(crate) enum Identity<'a> {
     /// All columns: a bag, in which a row may be several times.
     Bag,
-    Key { key: &'a [ColumnName], latest_by: Option<&'a ColumnName> },
+    Key {
+        key: &'a [ColumnName],
+        latest_by: Option<&'a ColumnName>,
+    },
 }
 
 impl<'a> Identity<'a> {
@@ -142,7 +145,8 @@ impl Merging<'_> {
         let mut incoming = spread(&mut parts.incoming.frames())?;
         let mut removed = spread(&mut parts.removed.frames())?;
         for range in 0..ranges.count() {
-            let [existing, incoming, removed] = [&mut existing, &mut incoming, &mut removed].map(|rows| rows.take(&range));
+            let [existing, incoming, removed] =
+                [&mut existing, &mut incoming, &mut removed].map(|rows| rows.take(&range));
             self.merge(writer, counts, existing.whole()?, incoming.whole()?, removed.whole()?, parts.strays.as_ref())?;
         }
         Ok(())
@@ -200,9 +204,14 @@ impl Merging<'_> {
                 let (_, stayed) = bag::subtract(&incoming, &removed).map_err(frame_failure)?;
                 let (rest, found) = bag::subtract(&existing, &removed).map_err(frame_failure)?;
                 if found != removed.height() as u64 {
-                    let message =
-                        format!("dataset {}: {} rows should go and {found} of them are there", self.dataset, removed.height());
-                    return Err(Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full"));
+                    let message = format!(
+                        "dataset {}: {} rows should go and {found} of them are there",
+                        self.dataset,
+                        removed.height()
+                    );
+                    return Err(
+                        Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full")
+                    );
                 }
                 let written = incoming.height() as u64 - stayed;
                 counts.add(Counts { written, unchanged: stayed, deleted: found - stayed, ..Counts::default() });

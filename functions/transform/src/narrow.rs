@@ -50,7 +50,8 @@ impl<'a> Narrow<'a> {
         }
         let memory = usize::try_from(ports.memory).unwrap_or(usize::MAX);
         // a narrow row is some 64 bytes, and a bucket is sorted and joined with itself
-        let buckets = (usize::try_from(rows).unwrap_or(usize::MAX).saturating_mul(64 * 6)).div_ceil(memory.max(1)).max(1);
+        let buckets =
+            (usize::try_from(rows).unwrap_or(usize::MAX).saturating_mul(64 * 6)).div_ceil(memory.max(1)).max(1);
         Some(Narrow {
             ports,
             key: &contract.key,
@@ -95,7 +96,8 @@ impl<'a> Narrow<'a> {
             }
         }
         if found.is_empty() {
-            let none = [STOOD, CAME].map(|name| Field::new(name.into(), DataType::Int64)).into_iter().collect::<Schema>();
+            let none =
+                [STOOD, CAME].map(|name| Field::new(name.into(), DataType::Int64)).into_iter().collect::<Schema>();
             return Ok(Strays { rows: DataFrame::empty_with_schema(&none), stood: 0, came: 0 });
         }
         let rows = concat(found)?;

@@ -99,7 +99,8 @@ impl<K: Ord + Clone> Spread<K> {
             None => self.disk.insert(Arc::new(tempfile::tempfile_in(scratch).map_err(failed)?)).clone(),
         };
         for cell in self.cells.values_mut() {
-            let first = cell.pieces.iter().position(|piece| matches!(piece, Piece::Held(_))).unwrap_or(cell.pieces.len());
+            let first =
+                cell.pieces.iter().position(|piece| matches!(piece, Piece::Held(_))).unwrap_or(cell.pieces.len());
             let held: Vec<DataFrame> = cell
                 .pieces
                 .drain(first..)

@@ -298,8 +298,12 @@ impl<'a> Writer<'a> {
 /// Bytes of the values of a frame, which, unlike the memory it takes, depends on the values alone.
 fn content_bytes(frame: &DataFrame) -> usize {
     let texts = |column: &Column| match column.dtype() {
-        DataType::String => column.str().map_or(0, |texts| texts.downcast_iter().map(|array| array.total_bytes_len()).sum()),
-        DataType::Binary => column.binary().map_or(0, |texts| texts.downcast_iter().map(|array| array.total_bytes_len()).sum()),
+        DataType::String => {
+            column.str().map_or(0, |texts| texts.downcast_iter().map(|array| array.total_bytes_len()).sum())
+        }
+        DataType::Binary => {
+            column.binary().map_or(0, |texts| texts.downcast_iter().map(|array| array.total_bytes_len()).sum())
+        }
         _ => 0,
     };
     frame.columns().iter().map(texts).sum::<usize>() + frame.height() * frame.width() * 8

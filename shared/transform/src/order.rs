@@ -106,11 +106,7 @@ pub fn strays(
 /// A key column either does not have.
 pub fn without(rows: DataFrame, gone: &DataFrame, key: &[ColumnName]) -> Result<DataFrame, FrameError> {
     let key: Vec<Expr> = key.iter().map(|name| col(name.as_str())).collect();
-    let join = JoinArgs {
-        nulls_equal: true,
-        maintain_order: MaintainOrderJoin::Left,
-        ..JoinArgs::new(JoinType::Anti)
-    };
+    let join = JoinArgs { nulls_equal: true, maintain_order: MaintainOrderJoin::Left, ..JoinArgs::new(JoinType::Anti) };
     Ok(rows.lazy().join(gone.clone().lazy(), key.clone(), key, join).collect()?)
 }
 
