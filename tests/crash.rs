@@ -1,4 +1,5 @@
-//! The crash test: whatever fails, and whenever, running again ends where a run without fault ends.
+//! The crash test: whatever fails, and whenever, running again ends where a run without fault ends; so do two runs, wherever the second
+//! overtakes the first.
 
 mod checkpoint;
 mod crowd;
@@ -6,8 +7,9 @@ mod house;
 mod sales;
 mod signals;
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use tidemark_flow::{Kind, Status};
@@ -23,7 +25,7 @@ use sales::Sales;
 fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
     let began = Instant::now();
     let all = std::env::var("TIDEMARK_CRASH").is_ok_and(|value| value == "all");
-    let sales = Sales::new(40);
+    let sales = Arc::new(Sales::new(40));
     let benches = [Backend::Memory, Backend::Folder].map(|backend| Bench::new(&sales, backend));
     let cases = cases(&benches, all);
     let (next, hits, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -62,7 +64,7 @@ struct Case {
     call: (Call, String),
 }
 
-fn cases(benches: &[Bench<'_>], all: bool) -> Vec<Case> {
+fn cases(benches: &[Bench], all: bool) -> Vec<Case> {
     let mut cases = Vec::new();
     for (bench, at) in benches.iter().enumerate() {
         for (morning, calls) in at.calls.iter().enumerate() {
@@ -79,8 +81,8 @@ fn cases(benches: &[Bench<'_>], all: bool) -> Vec<Case> {
 }
 
 /// A backend with what a clean run leaves on it.
-struct Bench<'a> {
-    sales: &'a Sales,
+struct Bench {
+    sales: Arc<Sales>,
     backend: Backend,
     /// As it stands after the first morning.
     noon: House,
@@ -89,8 +91,8 @@ struct Bench<'a> {
     calls: [Vec<(Call, String)>; 2],
 }
 
-impl<'a> Bench<'a> {
-    fn new(sales: &'a Sales, backend: Backend) -> Bench<'a> {
+impl Bench {
+    fn new(sales: &Arc<Sales>, backend: Backend) -> Bench {
         let run = |house: &House, morning| {
             let plan = Plan::clean();
             let records = house.run(sales, morning, &plan).unwrap();
@@ -101,14 +103,29 @@ impl<'a> Bench<'a> {
         let first = run(&house, 0);
         let noon = house.fork();
         let second = run(&house, 1);
-        Bench { sales, backend, noon, clean: house.standing(), calls: [first, second] }
+        Bench { sales: sales.clone(), backend, noon, clean: house.standing(), calls: [first, second] }
     }
 
     /// Whether the fault befell; an error says how the end differs from a clean one.
     fn suffer(&self, case: &Case) -> Result<bool, String> {
-        let house = if case.morning == 0 { House::new(self.backend) } else { self.noon.fork() };
+        let house = Arc::new(if case.morning == 0 { House::new(self.backend) } else { self.noon.fork() });
         let plan = Plan::new(Aim::Nth(case.nth), case.fault);
-        let first = house.run(self.sales, case.morning, &plan);
+        let (overtaker, theirs) = channel();
+        plan.meanwhile({
+            let (house, sales, morning) = (house.clone(), self.sales.clone(), case.morning);
+            // whoever waits for it may have failed already
+            move || drop(overtaker.send(house.run(&sales, morning, &Plan::clean())))
+        });
+        let first = house.run(&self.sales, case.morning, &plan);
+        plan.join();
+        if case.fault == Fault::Overtaken && plan.has_hit() {
+            for run in [&first, &theirs.recv().unwrap()] {
+                let failed = run.as_ref().map_or_else(|failure| vec![failure.chain()], |records| failures(records));
+                if !failed.is_empty() {
+                    return Err(format!("one of two runs failed: {failed:?}"));
+                }
+            }
+        }
         let failed = match &first {
             Ok(records) => {
                 let errors = records.iter().filter_map(|record| record.error.as_ref());
@@ -123,7 +140,7 @@ impl<'a> Bench<'a> {
             Err(_) => true,
         };
         // the same event is delivered again, whether it has to or not
-        let again = house.run(self.sales, case.morning, &Plan::clean()).map_err(|failure| failure.chain())?;
+        let again = house.run(&self.sales, case.morning, &Plan::clean()).map_err(|failure| failure.chain())?;
         if !failures(&again).is_empty() {
             return Err(format!("the second run failed: {:?}", failures(&again)));
         }
@@ -131,7 +148,7 @@ impl<'a> Bench<'a> {
             return Err("the first run said that it was done, and the second found something to do".into());
         }
         if case.morning == 0 {
-            let next = house.run(self.sales, 1, &Plan::clean()).map_err(|failure| failure.chain())?;
+            let next = house.run(&self.sales, 1, &Plan::clean()).map_err(|failure| failure.chain())?;
             if !has_status(&next, Status::Done) {
                 return Err(format!("the next morning: {next:#?}"));
             }
