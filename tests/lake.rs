@@ -297,12 +297,12 @@ fn files_that_stay_keep_the_shape() {
         };
         let day: &[_] = &[("sold_on", "2011-12-01")];
         let text = rows(1, 0..5).lazy().with_column(col("amount").cast(DataType::String)).collect().unwrap();
-        let (table_ty, draft_ty) = ("decimal(12,2)".into(), "string".into());
-        assert_eq!(refused(text, day), Misfit::Type { column: "amount".into(), table: table_ty, draft: draft_ty });
+        let (table_ty, now) = ("decimal(12,2)".into(), "string".into());
+        assert_eq!(refused(text, day), Misfit::Type { column: "amount".into(), table: table_ty, now });
         let less = rows(1, 0..5).drop("note").unwrap();
         assert_eq!(refused(less, day), Misfit::Gone { column: "note".into(), table: "string".into() });
         let by = vec!["sold_on".parse().unwrap()];
-        assert_eq!(refused(rows(1, 0..5), &[]), Misfit::Partition { table: by, draft: vec![] });
+        assert_eq!(refused(rows(1, 0..5), &[]), Misfit::Partition { table: by, now: vec![] });
         assert_eq!(lake.existing(&sales()).unwrap().version(), 0);
         // the order of columns alone is no reason: files are read by name
         let turned = rows(1, 0..2).select(["sold_on", "note", "id", "amount"]).unwrap();

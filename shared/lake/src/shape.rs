@@ -9,6 +9,7 @@ use delta_kernel::schema::{StructField, StructType};
 use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel::table_configuration::TableConfiguration;
 use delta_kernel::{KernelResult, Snapshot};
+use polars::prelude::Schema;
 use tidemark_pipeline::ColumnName;
 
 use crate::commit::Draft;
@@ -17,21 +18,21 @@ use crate::lake::Lake;
 use crate::schema::{decode_column, encode_column, to_delta};
 use crate::table::Table;
 
-/// What files that stand cannot follow. Types are named as Delta names them.
+/// What of another shape a table's files cannot follow. Types are named as Delta names them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Misfit {
-    Type { column: String, table: String, draft: String },
+    Type { column: String, table: String, now: String },
     Gone { column: String, table: String },
-    Partition { table: Vec<ColumnName>, draft: Vec<ColumnName> },
+    Partition { table: Vec<ColumnName>, now: Vec<ColumnName> },
 }
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misfit::Type { column, table, draft } => write!(f, "column {column} is {table} and would become {draft}"),
+            Misfit::Type { column, table, now } => write!(f, "column {column} is {table} and would become {now}"),
             Misfit::Gone { column, table } => write!(f, "column {column} ({table}) would be gone"),
-            Misfit::Partition { table, draft } => {
-                write!(f, "it is partitioned by {} and would be by {}", named(table), named(draft))
+            Misfit::Partition { table, now } => {
+                write!(f, "it is partitioned by {} and would be by {}", named(table), named(now))
             }
         }
     }
@@ -59,7 +60,7 @@ impl<'t> Change<'t> {
         let wanted = to_delta(&draft.dataset, &draft.schema)?;
         let Some(table) = base else { return Ok(Change::Made(wanted)) };
         let standing = table.snapshot.schema();
-        let misfit = misfit(&standing, &wanted, draft, table);
+        let misfit = misfit(table, &wanted, &draft.partition_by);
         let is_same_order = standing.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
         if misfit.is_none() && is_same_order {
             return Ok(Change::Widened(table, Vec::new()));
@@ -78,18 +79,29 @@ impl<'t> Change<'t> {
     }
 }
 
-/// The first thing of a table's shape that a draft does not keep.
-fn misfit(standing: &StructType, wanted: &StructType, draft: &Draft, table: &Table) -> Option<Misfit> {
-    let partition_by = table.partition_by();
-    if partition_by != draft.partition_by {
-        return Some(Misfit::Partition { table: partition_by, draft: draft.partition_by.clone() });
+impl Table {
+    /// The first thing for which this table's files cannot be files of a table with the given columns, partition columns included;
+    /// `None` if that has the same columns, in any order, or more of them.
+    ///
+    /// # Errors
+    /// [`LakeError::Type`] for a column that no table can hold.
+    pub fn misfit(&self, schema: &Schema, partition_by: &[ColumnName]) -> Result<Option<Misfit>, LakeError> {
+        let wanted = to_delta(self.dataset(), schema)?;
+        Ok(misfit(self, &wanted, partition_by))
     }
-    standing.fields().find_map(|field| {
+}
+
+fn misfit(table: &Table, wanted: &StructType, partition_by: &[ColumnName]) -> Option<Misfit> {
+    let partitioned_by = table.partition_by();
+    if partitioned_by != partition_by {
+        return Some(Misfit::Partition { table: partitioned_by, now: partition_by.to_vec() });
+    }
+    table.snapshot.schema().fields().find_map(|field| {
         let (column, table) = (decode_column(field.name()), field.data_type().to_string());
         match wanted.field(field.name()) {
             None => Some(Misfit::Gone { column, table }),
             Some(now) if now.data_type() != field.data_type() => {
-                Some(Misfit::Type { column, table, draft: now.data_type().to_string() })
+                Some(Misfit::Type { column, table, now: now.data_type().to_string() })
             }
             Some(_) => None,
         }
