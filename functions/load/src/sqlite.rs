@@ -111,14 +111,14 @@ impl<'a> LoadSqlite<'a> {
             Some(misfit) => Some(misfit.to_string()),
             None => {
                 let new = now.schema().iter_names().find(|name| !before.schema().contains(name));
-                new.map(|name| format!("column {name} is new"))
+                new.map(|name| format!("column {name} new"))
             }
         };
         if let Some(change) = change {
             let (path, name) = (&self.target.path, &self.target.table);
             let message = format!(
-                "{path}: table {name} has version {} of dataset {}, whose columns have changed ({change}), so that nobody can \
-                 tell which rows it has already",
+                "{path}: table {name} has version {} of dataset {}, whose shape has changed since ({change}), so nobody can tell \
+                 which rows it has already",
                 before.version(),
                 now.dataset()
             );

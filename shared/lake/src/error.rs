@@ -45,7 +45,9 @@ pub enum LakeError {
     Type { dataset: DatasetName, column: String, found: String },
 
     /// A commit that keeps files cannot change what they hold.
-    #[error("dataset {dataset}: {misfit}, and files that stay cannot follow; run with --full to rebuild it")]
+    #[error(
+        "dataset {dataset} cannot change its shape ({misfit}) while files of it stay; run with --full to rebuild it"
+    )]
     Misfit { dataset: DatasetName, misfit: Misfit },
 
     #[error("dataset {dataset}: {what}")]

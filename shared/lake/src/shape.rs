@@ -29,11 +29,9 @@ pub enum Misfit {
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misfit::Type { column, table, now } => write!(f, "column {column} is {table} and would become {now}"),
-            Misfit::Gone { column, table } => write!(f, "column {column} ({table}) would be gone"),
-            Misfit::Partition { table, now } => {
-                write!(f, "it is partitioned by {} and would be by {}", named(table), named(now))
-            }
+            Misfit::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
+            Misfit::Gone { column, table } => write!(f, "column {column} ({table}) gone"),
+            Misfit::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
         }
     }
 }
