@@ -1,5 +1,6 @@
 //! The command `tidemark`. This file is the door: arguments in, exit code out.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -19,7 +20,7 @@ fn main() -> ExitCode {
     match cli.act() {
         Ok(exit) => exit.into(),
         Err(error) => {
-            eprintln!("{}", describe(&error));
+            let _ = writeln!(std::io::stderr(), "{}", describe(&error));
             Exit::of(&error).into()
         }
     }
