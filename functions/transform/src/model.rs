@@ -175,6 +175,14 @@ impl<'a> Model<'a> {
         Ok(parts)
     }
 
+    fn is_of_another_shape(&self, plan: &Plan, rows: &DataFrame) -> Result<bool, Failure> {
+        let partition_by: Vec<ColumnName> = self.model.partition_by.iter().cloned().collect();
+        match &plan.base {
+            Some(base) => Ok(base.misfit(rows.schema(), &partition_by)?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     fn is_due(&self, plan: &Plan, file: &DataFile) -> Result<bool, Failure> {
         match (&plan.days, &plan.base) {
             (Some(days), Some(base)) => Ok(days.contains(&self.day(base, &file.partition)?)),
@@ -246,7 +254,12 @@ impl Step for Model<'_> {
         }
     }
 
-    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        mut plan: Plan,
+        run_id: &str,
+    ) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
         let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
         let consumed: Vec<_> =
             plan.inputs.iter().map(|input| (input.table.dataset().to_string(), input.table.version())).collect();
@@ -274,7 +287,13 @@ impl Step for Model<'_> {
             ..Drafted::default()
         };
         if !plan.idle {
-            let (rows, read) = self.compute(ports, &plan)?;
+            let (mut rows, mut read) = self.compute(ports, &plan)?;
+            if plan.days.is_some() && self.is_of_another_shape(&plan, &rows)? {
+                // its inputs have changed their columns: days that stand would not fit those that come
+                plan.days = None;
+                let (whole, more) = self.compute(ports, &plan)?;
+                (rows, read) = (whole, read + more);
+            }
             draft.schema = (**rows.schema()).clone();
             let standing = plan.base.as_ref().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
             let mut rows_of = 0;
