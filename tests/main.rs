@@ -1,3 +1,6 @@
 //! Everything that needs more than one crate, or something real: one binary.
 
+mod command;
+mod imports;
 mod lake;
+mod site;

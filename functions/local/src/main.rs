@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tidemark::cli::Cli;
-use tidemark::exit::{Exit, describe};
+use tidemark::exit::Exit;
 use tidemark_flow::settings;
 
 #[global_allocator]
@@ -16,11 +16,6 @@ fn main() -> ExitCode {
     let filter = std::env::var(settings::LOG)
         .unwrap_or_else(|_| "error,delta_kernel=off,delta_kernel_default_engine=off".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    match cli.act() {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            eprintln!("{}", describe(&error));
-            Exit::of(&error).into()
-        }
-    }
+    let json = cli.wants_json();
+    cli.act().unwrap_or_else(|error| Exit::report(&error, json)).into()
 }
