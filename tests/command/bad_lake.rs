@@ -144,7 +144,7 @@ fn damaged_raw_files() {
     std::fs::write(&path, &good[..good.len() - 10]).unwrap();
     // another contract: all raw rows are cleaned again
     let definition = std::fs::read_to_string(site.path("infra/pipelines/daily-sales.toml")).unwrap();
-    site.write("infra/pipelines/daily-sales.toml", definition.replace("decimal(12,3)", "decimal(14,3)"));
+    site.write("infra/pipelines/daily-sales.toml", definition.replace("from = \"Description\"", "from = \"Description\", nulls = [\"\", \"?\"]"));
     let answer = site.ask(&NEXT);
     answer.fails(3, "data", &["sales.raw", "damaged"]);
     assert_eq!(answer.statuses().last().unwrap().0, "clean");

@@ -129,3 +129,14 @@ fn a_changed_contract_cleans_everything_again_and_reads_nothing() {
     run(&site).expect(0);
     assert_eq!(site.sql("SELECT id, colour FROM orders ORDER BY id"), [[json!(1), json!(null)], [json!(4), json!("red")]]);
 }
+
+#[test]
+fn a_changed_type_makes_the_dataset_anew() {
+    let site = Site::with_orders(KEYED);
+    site.write("in/a.csv", "id,changed,state\n1,,7\n2,,8\n");
+    run(&site).expect(0);
+    site.orders(&KEYED.replace("state = \"string\"", "state = \"int32\"").replace("state <> 'test'", "state <> 8").replace("state <> 'lost'", "state > 0"));
+    run(&site).expect(0);
+    let shown = site.ask(&["show", "orders"]).expect(0);
+    assert_eq!((&shown.json()["columns"][2]["type"], shown.rows()), (&json!("int32"), vec![vec![json!(1), json!(null), json!(7)]]));
+}

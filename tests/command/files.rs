@@ -144,7 +144,7 @@ price = { type = "decimal(10,2)", min = 0 }
 "#,
     );
     let good = r#"{"id": 1, "customer": {"name": "Zoë \"Z\" 东京"}, "price": 1.10, "more": [1, 2]}"#;
-    site.write("in/a.ndjson", format!("{good}\n{{\"id\": 2, \"price\": \"2.5\"}}\n{{\"id\": 3, \n{{\"id\": 4, \"price\": -1}}\n"));
+    site.write("in/a.ndjson", format!("{good}\n{{\"id\": 2, \"price\": \"2.5\"}}\n{{\"id\": 3,\n{{\"id\": 4, \"price\": -1}}\n"));
     let answer = run(&site);
     let rows = answer.step("clean")["rows"].clone();
     assert_eq!([&rows["in"], &rows["written"], &rows["quarantined"]], [4, 2, 2]);
@@ -154,7 +154,7 @@ price = { type = "decimal(10,2)", min = 0 }
     ]);
     let quarantine = site.sql("SELECT _row, column, rule, text FROM orders.quarantine ORDER BY _row");
     assert_eq!(quarantine, [
-        [json!(3), json!(null), json!("format"), json!("{\"id\": 3, ")],
+        [json!(3), json!(null), json!("format"), json!("{\"id\": 3,")],
         [json!(4), json!("price"), json!("min"), json!("{\"id\": 4, \"price\": -1}")],
     ]);
     assert_eq!(site.sql("SELECT _text FROM orders.raw WHERE _row = 1"), [[good]]);

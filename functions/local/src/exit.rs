@@ -1,5 +1,6 @@
 //! How the command ends.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -38,7 +39,8 @@ impl From<Kind> for Exit {
 impl Exit {
     /// Tells an error to the terminal and, as `{"error": {"kind", "message", "hint"}}`, to a program that reads JSON.
     pub fn report(error: &anyhow::Error, json: bool) -> Exit {
-        eprintln!("{}", describe(error));
+        // who closed stderr wants to hear nothing
+        let _ = writeln!(std::io::stderr(), "{}", describe(error));
         let record = match error.downcast_ref::<Failure>() {
             Some(failure) => ErrorRecord::from(failure),
             None => {

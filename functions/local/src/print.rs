@@ -1,7 +1,6 @@
 //! What the terminal shows: calm lines and plain tables; JSON on request.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::time::Duration;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -84,7 +83,7 @@ fn rows(record: &RunRecord) -> String {
 }
 
 /// The end of a run.
-pub(crate) fn summary(records: &[RunRecord], took: Duration) {
+pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     let done = records.iter().filter(|record| record.status == Status::Done).count();
     let failed = records.iter().filter(|record| record.status == Status::Failed).count();
     let cost: f64 = records.iter().map(|record| record.cost_usd).sum();

@@ -1,7 +1,6 @@
 //! `tidemark run`: every step that is due, in the order of the graph.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -27,14 +26,14 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let world = World::new()?;
     let lake = world.lake(&common.lake)?;
     let trigger = Trigger { scheduled_time: at.unwrap_or_else(world::now), full };
-    let began = Instant::now();
+    let began = world::now();
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
     let records = with_ports(&world, &lake, progress, |ports| walk_all(ports, &graph, names, &trigger))?;
     if common.json {
         print::json(&Runs { runs: &records })?;
     } else {
-        print::summary(&records, began.elapsed());
+        print::summary(&records, world::now().duration_since(began));
     }
     Ok(exit_of(&records))
 }

@@ -1,7 +1,7 @@
 //! The world as this machine offers it: clock, ids, folders, memory. The only place that reads the clock or makes ids.
 
 use std::hash::{BuildHasher as _, RandomState};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -89,6 +89,8 @@ impl World {
     }
 }
 
+/// The only clock.
+#[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -120,22 +122,20 @@ fn kilobytes(text: &str, field: &str) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb << 10)
 }
 
-/// The limit of the control group (version 2) of this process or of one above it.
+/// The least limit of the control groups this process is in and of those above them.
 fn group_limit() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let path = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let mut group = PathBuf::from("/sys/fs/cgroup").join(path.trim_start_matches('/'));
-    let mut least = None;
-    while group.starts_with("/sys/fs/cgroup") {
-        let limit =
-            std::fs::read_to_string(group.join("memory.max")).ok().and_then(|text| text.trim().parse::<u64>().ok());
-        least = match (least, limit) {
-            (Some(a), Some(b)) => Some(std::cmp::min::<u64>(a, b)),
-            (a, b) => a.or(b),
+    let limits = groups.lines().flat_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => return Vec::new(),
         };
-        if !group.pop() {
-            break;
-        }
-    }
-    least
+        let group = Path::new(root).join(path.trim_start_matches('/'));
+        let above = group.ancestors().take_while(|group| group.starts_with(root)).map(|group| group.join(file));
+        above.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()).collect()
+    });
+    limits.min()
 }

@@ -11,6 +11,7 @@ use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::{Cleaned, Cleaner, Shape};
 
 use crate::merging::{Counts, Identity, Merging, Parts};
+use crate::narrow::Narrow;
 use crate::quarantine::{OBJECT, Quarantine, by_object};
 use crate::spread::Spread;
 use crate::{contract_failure, polars_failure};
@@ -54,6 +55,10 @@ struct Sorted {
     removed: Spread<Value>,
     quarantined: Spread<String>,
     balance: Balance,
+    /// Keys by the partitions that their newest version has left: a key is one row of the whole dataset, not one of each partition.
+    strays: BTreeMap<Value, DataFrame>,
+    /// Rows that stood in another partition than the one they come to.
+    moved: u64,
     /// Quarantined rows by column and rule, with where the first of them is.
     faults: BTreeMap<(String, String), (u64, String)>,
 }
@@ -78,9 +83,20 @@ impl<'a> Clean<'a> {
             removed: Spread::new(memory / 8),
             quarantined: Spread::new(memory / 16),
             balance: Balance::default(),
+            strays: BTreeMap::new(),
+            moved: 0,
             faults: BTreeMap::new(),
         };
         let raw = &plan.raw;
+        let standing = match &plan.clean {
+            Some(table) if !plan.anew => Some((table, table.files(ports.lake)?)),
+            _ => None,
+        };
+        let rows = standing.iter().flat_map(|(_, files)| files).chain(&plan.added).map(|file| file.rows).sum();
+        let mut narrow = Narrow::new(ports, self.contract, rows);
+        if let (Some(narrow), Some((table, files))) = (&mut narrow, &standing) {
+            narrow.stand(table, files)?;
+        }
         self.pass(ports, raw, cleaner, &plan.added, &mut |rows_in, cleaned| {
             sorted.balance.rows_in += rows_in;
             sorted.balance.quarantined += cleaned.quarantined.height() as u64;
@@ -91,12 +107,26 @@ impl<'a> Clean<'a> {
             for (object, rows) in by_object(&cleaned.quarantined)? {
                 sorted.quarantined.push(object, rows, &ports.scratch)?;
             }
+            if let Some(narrow) = &mut narrow {
+                narrow.push(&cleaned.rows, true)?;
+            }
             self.by_partition(cleaned.rows, &mut |value, rows| sorted.incoming.push(value, rows, &ports.scratch))
         })?;
         if !plan.removed.is_empty() && !plan.anew {
             let before = ports.lake.table_at(&self.raw, plan.from.unwrap_or_default())?;
             self.pass(ports, &before, cleaner, &plan.removed, &mut |_, cleaned| {
                 self.by_partition(cleaned.rows, &mut |value, rows| sorted.removed.push(value, rows, &ports.scratch))
+            })?;
+        }
+        if let Some(narrow) = narrow {
+            let found = narrow.strays()?;
+            sorted.balance.deduplicated += found.came;
+            // a row that stood elsewhere and comes here anew is the same row, moved
+            sorted.balance.updated += found.stood;
+            sorted.moved = found.stood;
+            self.by_partition(found.rows, &mut |value, rows| {
+                sorted.strays.insert(value, rows);
+                Ok(())
             })?;
         }
         Ok(sorted)
@@ -188,30 +218,32 @@ impl<'a> Clean<'a> {
     ) -> Result<(Vec<DataFile>, Vec<DataFile>, u64), Failure> {
         let standing = plan.clean.as_ref().map(|table| table.partitions(ports.lake)).transpose()?.unwrap_or_default();
         let merging = Merging { ports, dataset: &self.contract.dataset, schema, identity: Identity::of(self.contract) };
-        let touched: BTreeSet<Value> =
+        let mut touched: BTreeSet<Value> =
             sorted.incoming.cells().chain(sorted.removed.cells()).map(|(value, _)| value.clone()).collect();
         let (mut adds, mut removes) = (Vec::new(), Vec::new());
         if plan.anew {
             removes.extend(standing.values().flatten().cloned());
         }
-        let nothing = DataFrame::empty_with_schema(schema);
+        let partition_of = |value: &Value| match self.partition_column() {
+            Some(column) => Partition::new([(column.as_str(), value.as_deref())]),
+            None => Partition::default(),
+        };
+        touched.extend(sorted.strays.keys().cloned());
         for value in &touched {
-            let partition = match self.partition_column() {
-                Some(column) => Partition::new([(column.as_str(), value.as_deref())]),
-                None => Partition::default(),
-            };
-            let files =
-                if plan.anew { &[][..] } else { standing.get(&partition).map(Vec::as_slice).unwrap_or_default() };
+            let partition = partition_of(value);
+            let files = standing.get(&partition).map(Vec::as_slice).filter(|_| !plan.anew).unwrap_or_default();
             let parts = Parts {
-                existing: merging.existing(plan.clean.as_ref(), files)?,
-                incoming: sorted.incoming.whole(value)?.unwrap_or_else(|| nothing.clone()),
-                removed: sorted.removed.whole(value)?,
+                existing: plan.clean.as_ref().map(|table| (table, files)),
+                incoming: sorted.incoming.take(value),
+                removed: sorted.removed.take(value),
+                strays: sorted.strays.remove(value),
             };
-            let (written, counts) = merging.write(&partition, parts)?;
+            let (written, counts) = merging.write(&partition, &parts)?;
             add(&mut sorted.balance, counts);
             removes.extend_from_slice(files);
             adds.extend(written);
         }
+        sorted.balance.written -= sorted.moved;
         Ok((adds, removes, touched.len() as u64))
     }
 

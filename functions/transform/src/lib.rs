@@ -4,6 +4,7 @@
 mod clean;
 mod merging;
 mod model;
+mod narrow;
 mod quarantine;
 mod spread;
 

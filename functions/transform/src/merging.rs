@@ -1,12 +1,15 @@
-//! One partition: what stands, what comes and what goes become what will stand. In memory where that fits.
+//! One partition: what stands, what comes and what goes become what will stand. In memory where that fits, else range by range of
+//! the rows' order; the result is the same to the byte.
 
-use polars::prelude::{DataFrame, Schema};
+use polars::prelude::{DataFrame, IdxCa, IdxSize, PlSmallStr, Schema};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_lake::{DataFile, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, Contract, DatasetName};
+use tidemark_transform::order::{Ranges, without};
 use tidemark_transform::{bag, merge};
 
-use crate::frame_failure;
+use crate::spread::{Pieces, Spread, concat};
+use crate::{frame_failure, polars_failure};
 
 /// What makes two rows the same row.
 #[derive(Clone, Copy)]
@@ -38,15 +41,36 @@ pub(crate) struct Counts {
     pub deleted: u64,
 }
 
-/// The rows of one partition, on their three ways.
-pub(crate) struct Parts {
-    pub existing: Option<DataFrame>,
-    pub incoming: DataFrame,
-    /// Rows of a bag whose source went.
-    pub removed: Option<DataFrame>,
+impl Counts {
+    fn add(&mut self, more: Counts) {
+        self.written += more.written;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.deduplicated += more.deduplicated;
+        self.deleted += more.deleted;
+    }
 }
 
-/// Merges into the dataset `table` stands for (`None`: into nothing).
+/// The rows of one partition, on their three ways.
+#[derive(Default)]
+pub(crate) struct Parts<'a> {
+    /// Files of the dataset as it stands.
+    pub existing: Option<(&'a Table, &'a [DataFile])>,
+    pub incoming: Pieces,
+    /// Rows of a bag whose source went.
+    pub removed: Pieces,
+    /// Keys whose newest version is in another partition: none of their rows stays here.
+    pub strays: Option<DataFrame>,
+}
+
+/// How often what is read is in memory while it is merged: read, put together, sorted, and written.
+const COPIES: usize = 4;
+/// Rows of a sample by which ranges are bounded.
+const SAMPLE: usize = 20_000;
+/// In-memory bytes of a byte of Parquet, where nothing better is known.
+const INFLATION: usize = 8;
+
+/// Merges into one dataset.
 pub(crate) struct Merging<'a> {
     pub ports: &'a Ports<'a>,
     pub dataset: &'a DatasetName,
@@ -56,40 +80,132 @@ pub(crate) struct Merging<'a> {
 
 impl Merging<'_> {
     /// Writes what the partition will be. No rows: no file.
-    pub(crate) fn write(&self, partition: &Partition, parts: Parts) -> Result<(Vec<DataFile>, Counts), Failure> {
+    pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Failure> {
         let mut writer = Writer::new(self.ports.lake, self.dataset, self.schema, partition.clone());
-        let (rows, counts) = self.merge(partition, parts)?;
-        writer.write(&rows)?;
+        let mut counts = Counts::default();
+        if self.bytes(parts) * COPIES <= self.memory() {
+            let existing = self.all(self.existing(parts))?;
+            let incoming = parts.incoming.whole()?;
+            self.merge(&mut writer, &mut counts, existing, incoming, parts.removed.whole()?, parts.strays.as_ref())?;
+        } else {
+            self.merge_in_ranges(&mut writer, &mut counts, parts)?;
+        }
         Ok((writer.finish(false)?, counts))
     }
 
-    /// The existing rows of a partition, in the columns the contract has now.
-    pub(crate) fn existing(&self, table: Option<&Table>, files: &[DataFile]) -> Result<Option<DataFrame>, Failure> {
-        match table {
-            Some(table) if !files.is_empty() => {
-                let names: Vec<_> = self.schema.iter_names().cloned().collect();
-                let rows = table.read(self.ports.lake, files)?;
-                rows.select(names)
-                    .map(Some)
-                    .map_err(|error| crate::polars_failure("the dataset lacks a column of its contract", error))
+    fn memory(&self) -> usize {
+        usize::try_from(self.ports.memory).unwrap_or(usize::MAX)
+    }
+
+    fn bytes(&self, parts: &Parts<'_>) -> usize {
+        let Pieces { bytes, rows, .. } = parts.incoming;
+        let existing = parts.existing.map_or(0, |(_, files)| match rows {
+            0 => files.iter().map(|file| file.bytes as usize * INFLATION).sum(),
+            rows => files.iter().map(|file| file.rows as usize).sum::<usize>() * (bytes / rows + 1),
+        });
+        bytes + parts.removed.bytes + existing
+    }
+
+    /// The rows that stand, batch by batch, in the columns the contract has now.
+    fn existing<'p>(&'p self, parts: &'p Parts<'_>) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
+        let Some((table, files)) = parts.existing else { return Box::new(std::iter::empty()) };
+        let names: Vec<PlSmallStr> = self.schema.iter_names().cloned().collect();
+        let batches = files.iter().flat_map(move |file| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>>> {
+            match table.batches(self.ports.lake, file) {
+                Ok(batches) => Box::new(batches.map(|rows| rows.map_err(Failure::from))),
+                Err(error) => Box::new(std::iter::once(Err(error.into()))),
             }
-            _ => Ok(None),
+        });
+        Box::new(batches.map(move |rows| {
+            let failed = |error| polars_failure("the dataset lacks a column of its contract", error);
+            rows?.select(names.clone()).map_err(failed)
+        }))
+    }
+
+    fn all(&self, rows: impl Iterator<Item = Result<DataFrame, Failure>>) -> Result<Option<DataFrame>, Failure> {
+        let frames: Vec<_> = rows.collect::<Result<_, _>>()?;
+        if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
+    }
+
+    /// Parts the rows by the order in which they will be written, and merges range after range.
+    fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Failure> {
+        let wanted = (self.bytes(parts) * COPIES).div_ceil(self.memory().max(1)) + 1;
+        let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
+        let scratch = &self.ports.scratch;
+        let spread = |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<usize>, Failure> {
+            let mut spread = Spread::new(self.memory() / (2 * COPIES));
+            for frame in rows {
+                for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
+                    spread.push(range, rows, scratch)?;
+                }
+            }
+            Ok(spread)
+        };
+        let mut existing = spread(&mut self.existing(parts))?;
+        let mut incoming = spread(&mut parts.incoming.frames())?;
+        let mut removed = spread(&mut parts.removed.frames())?;
+        for range in 0..ranges.count() {
+            let [existing, incoming, removed] =
+                [&mut existing, &mut incoming, &mut removed].map(|rows| rows.take(&range));
+            self.merge(writer, counts, existing.whole()?, incoming.whole()?, removed.whole()?, parts.strays.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// The columns by which the rows of the dataset are ordered.
+    fn order(&self) -> Vec<String> {
+        match self.identity {
+            Identity::Bag => self.schema.iter_names().map(|name| name.to_string()).collect(),
+            Identity::Key { key, .. } => key.iter().map(|name| name.to_string()).collect(),
         }
     }
 
-    fn merge(&self, partition: &Partition, parts: Parts) -> Result<(DataFrame, Counts), Failure> {
-        let Parts { existing, incoming, removed } = parts;
+    /// Some rows from all over what is to be merged.
+    fn sample(&self, parts: &Parts<'_>) -> Result<DataFrame, Failure> {
+        const PIECES: usize = 16;
+        let mut frames = Vec::new();
+        let mut take = |frame: DataFrame| {
+            let step = (frame.height() * PIECES / SAMPLE).max(1);
+            let rows = IdxCa::from_vec("row".into(), (0..frame.height() as IdxSize).step_by(step).collect());
+            frames.push(frame.take(&rows).map_err(|error| polars_failure("rows cannot be sampled", error))?);
+            Ok::<_, Failure>(())
+        };
+        for frame in parts.incoming.some(PIECES) {
+            take(frame?)?;
+        }
+        // of files as many as of pieces, and of a file its first batch
+        if let Some((table, files)) = parts.existing {
+            for file in files.iter().step_by(files.len().div_ceil(PIECES).max(1)) {
+                let one = Parts { existing: Some((table, std::slice::from_ref(file))), ..Parts::default() };
+                if let Some(frame) = self.existing(&one).next() {
+                    take(frame?)?;
+                }
+            }
+        }
+        concat(frames)
+    }
+
+    /// Merges what is in memory.
+    fn merge(
+        &self,
+        writer: &mut Writer<'_>,
+        counts: &mut Counts,
+        existing: Option<DataFrame>,
+        incoming: Option<DataFrame>,
+        removed: Option<DataFrame>,
+        strays: Option<&DataFrame>,
+    ) -> Result<(), Failure> {
+        let nothing = || DataFrame::empty_with_schema(self.schema);
+        let incoming = incoming.unwrap_or_else(nothing);
         match self.identity {
             Identity::Bag => {
-                let came = incoming.height() as u64;
-                let removed = removed.unwrap_or_else(|| incoming.clear());
+                let (existing, removed) = (existing.unwrap_or_else(nothing), removed.unwrap_or_else(nothing));
                 // what goes and comes back has stayed
                 let (_, stayed) = bag::subtract(&incoming, &removed).map_err(frame_failure)?;
-                let existing = existing.unwrap_or_else(|| incoming.clear());
                 let (rest, found) = bag::subtract(&existing, &removed).map_err(frame_failure)?;
                 if found != removed.height() as u64 {
                     let message = format!(
-                        "dataset {}, partition {partition}: {} rows should go and {found} of them are there",
+                        "dataset {}: {} rows should go and {found} of them are there",
                         self.dataset,
                         removed.height()
                     );
@@ -97,22 +213,28 @@ impl Merging<'_> {
                         Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full")
                     );
                 }
-                let rows = bag::add(&rest, &incoming).map_err(frame_failure)?;
-                let counts =
-                    Counts { written: came - stayed, unchanged: stayed, deleted: found - stayed, ..Counts::default() };
-                Ok((rows, counts))
+                let written = incoming.height() as u64 - stayed;
+                counts.add(Counts { written, unchanged: stayed, deleted: found - stayed, ..Counts::default() });
+                writer.write(&bag::add(&rest, &incoming).map_err(frame_failure)?)?;
             }
             Identity::Key { key, latest_by } => {
+                let stay = |rows: DataFrame| match strays {
+                    Some(strays) => without(rows, strays, key).map_err(frame_failure),
+                    None => Ok(rows),
+                };
+                let existing = existing.map(stay).transpose()?;
+                let incoming = stay(incoming)?;
                 let merged = merge::merge(existing.as_ref(), &incoming, key, latest_by).map_err(frame_failure)?;
-                let counts = Counts {
+                counts.add(Counts {
                     written: merged.written,
                     updated: merged.updated,
                     unchanged: merged.unchanged,
                     deduplicated: merged.deduplicated,
                     deleted: 0,
-                };
-                Ok((merged.rows, counts))
+                });
+                writer.write(&merged.rows)?;
             }
         }
+        Ok(())
     }
 }

@@ -43,7 +43,7 @@ impl Quarantine<'_> {
         for object in names {
             let partition = Partition::new([(OBJECT, Some(object.as_str()))]);
             let mut writer = Writer::new(lake, self.dataset, &schema, partition);
-            for frame in rows.take(&object)? {
+            for frame in rows.take(&object).frames() {
                 writer.write(&frame?)?;
             }
             adds.extend(writer.finish(false)?);

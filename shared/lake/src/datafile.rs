@@ -112,6 +112,8 @@ impl DataFile {
     }
 }
 
+/// Rows after which it is asked whether a group is full.
+const BLOCK_ROWS: usize = 8 * 1024;
 /// Rows of a row group, at most. With 128 Ki rows a group of ten columns is some 10 MB.
 const GROUP_ROWS: usize = 128 * 1024;
 /// Bytes of a row group in memory after which it is closed, so that long texts stay bounded too.
@@ -121,7 +123,7 @@ const FILE_BYTES: usize = 64 << 20;
 
 /// Writes the frames of one partition into as many files as it takes. Nothing of it is part of the dataset before a commit says so.
 ///
-/// The same sequence of frames gives the same bytes and the same paths.
+/// The same rows in the same order give the same bytes and the same paths, however they are cut into frames.
 pub struct Writer<'a> {
     lake: &'a Lake,
     dataset: &'a DatasetName,
@@ -187,15 +189,17 @@ impl<'a> Writer<'a> {
 
     /// Takes rows, which must have all columns of the schema; those of the partition may be missing.
     pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
+        // in blocks that lie the same whatever the frames are, so that rows alone decide where a group ends
         let mut offset = 0;
         while offset < frame.height() {
-            let taken = (GROUP_ROWS - self.pending_rows).min(frame.height() - offset);
-            let slice = frame.slice(offset.cast_signed() as i64, taken);
+            let taken = (BLOCK_ROWS - self.pending_rows % BLOCK_ROWS).min(frame.height() - offset);
+            let block = frame.slice(offset as i64, taken);
             offset += taken;
             self.pending_rows += taken;
-            self.pending_bytes += slice.estimated_size();
-            self.pending.push(slice);
-            if self.pending_rows >= GROUP_ROWS || self.pending_bytes >= GROUP_BYTES {
+            self.pending_bytes += content_bytes(&block);
+            self.pending.push(block);
+            let is_full = self.pending_rows >= GROUP_ROWS || self.pending_bytes >= GROUP_BYTES;
+            if is_full && self.pending_rows.is_multiple_of(BLOCK_ROWS) {
                 self.close_group()?;
             }
         }
@@ -289,6 +293,20 @@ impl<'a> Writer<'a> {
         });
         Ok(())
     }
+}
+
+/// Bytes of the values of a frame, which, unlike the memory it takes, depends on the values alone.
+fn content_bytes(frame: &DataFrame) -> usize {
+    let texts = |column: &Column| match column.dtype() {
+        DataType::String => {
+            column.str().map_or(0, |texts| texts.downcast_iter().map(|array| array.total_bytes_len()).sum())
+        }
+        DataType::Binary => {
+            column.binary().map_or(0, |texts| texts.downcast_iter().map(|array| array.total_bytes_len()).sum())
+        }
+        _ => 0,
+    };
+    frame.columns().iter().map(texts).sum::<usize>() + frame.height() * frame.width() * 8
 }
 
 /// A partition's value in every row.

@@ -7,6 +7,7 @@ pub mod contract;
 mod error;
 mod frame;
 pub mod merge;
+pub mod order;
 pub mod sql;
 
 pub use contract::{Cleaned, Cleaner, Shape};
