@@ -3,4 +3,5 @@
 mod command;
 mod imports;
 mod lake;
+mod retail;
 mod site;

@@ -107,7 +107,9 @@ fn damaged_data_files() {
     garbled[8..length - 8].fill(0xA5);
     let mut beheaded = good.clone();
     beheaded[length - 4..].fill(0);
-    for damage in [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(beheaded), None] {
+    let mut pages = good.clone();
+    pages[4..length / 4].fill(0xA5);
+    for damage in [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(pages), Some(beheaded), None] {
         match &damage {
             Some(bytes) => std::fs::write(&path, bytes).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
