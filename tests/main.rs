@@ -3,5 +3,7 @@
 mod command;
 mod imports;
 mod lake;
+mod python;
+mod readers;
 mod retail;
 mod site;
