@@ -1,3 +1,9 @@
 //! Everything that needs more than one crate, or something real: one binary.
 
+mod command;
+mod imports;
 mod lake;
+mod python;
+mod readers;
+mod retail;
+mod site;
