@@ -86,7 +86,7 @@ pub(super) enum Fault {
     Twins { first: String, second: String },
     #[error(
         "column {column:?} of table {table:?} is declared {declared:?}, which does not keep the dataset's {dtype} as it is; \
-         change the type of either, or name another table"
+         change the type of either, name another table, or drop this one to have it loaded anew"
     )]
     Declared { table: String, column: String, declared: String, dtype: DataType },
     #[error("mode \"upsert\" needs a key: none is given for table {table:?}")]
