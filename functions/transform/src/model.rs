@@ -23,6 +23,9 @@ pub struct Model<'a> {
     timezone: TimeZone,
 }
 
+/// A partition of an input that is partitioned by a date; rows without a date have one of their own.
+type Day = Option<Date>;
+
 /// An input as it stands, and what of it is new.
 struct Source {
     table: Table,
@@ -35,7 +38,7 @@ pub struct Plan {
     meta: Meta,
     inputs: Vec<Source>,
     /// The partitions to compute; `None` = all.
-    days: Option<BTreeSet<Date>>,
+    days: Option<BTreeSet<Day>>,
     /// Nothing to compute, only the watermark to move.
     idle: bool,
     watermark: Option<Timestamp>,
@@ -66,32 +69,40 @@ impl<'a> Model<'a> {
         before: Option<Timestamp>,
         now: Option<Timestamp>,
         ports: &Ports<'_>,
-    ) -> Result<BTreeSet<Date>, Failure> {
+    ) -> Result<BTreeSet<Day>, Failure> {
         let mut days = BTreeSet::new();
         for input in inputs {
             for partition in input.diff.partitions() {
-                let first = self.day(&input.table, &partition)?;
-                days.extend((0..=lookback).filter_map(|n| first.checked_add(Span::new().days(i64::from(n))).ok()));
+                match self.day(&input.table, &partition)? {
+                    Some(first) => {
+                        let later = |n| first.checked_add(Span::new().days(i64::from(n))).ok();
+                        days.extend((0..=lookback).filter_map(later).map(Some));
+                    }
+                    None => {
+                        days.insert(None);
+                    }
+                }
             }
             if self.model.when == When::Complete {
                 // what was held back when it was not complete yet
                 for partition in input.table.partitions(ports.lake)?.keys() {
-                    let day = self.day(&input.table, partition)?;
+                    let Some(day) = self.day(&input.table, partition)? else { continue };
                     if self.is_complete(day, now) && !self.is_complete(day, before) {
-                        days.insert(day);
+                        days.insert(Some(day));
                     }
                 }
             }
         }
         if self.model.when == When::Complete {
-            days.retain(|day| self.is_complete(*day, now));
+            days.retain(|day| day.is_some_and(|day| self.is_complete(day, now)));
         }
         Ok(days)
     }
 
-    fn day(&self, input: &Table, partition: &Partition) -> Result<Date, Failure> {
+    fn day(&self, input: &Table, partition: &Partition) -> Result<Day, Failure> {
         match partition.values() {
-            [(_, Some(value))] => value.parse().ok(),
+            [(_, Some(value))] => value.parse().ok().map(Some),
+            [(_, None)] => Some(None),
             _ => None,
         }
         .ok_or_else(|| {
@@ -105,15 +116,16 @@ impl<'a> Model<'a> {
         &self,
         ports: &Ports<'_>,
         source: &Source,
-        days: Option<&BTreeSet<Date>>,
+        days: Option<&BTreeSet<Day>>,
     ) -> Result<(LazyFrame, u64, u64), Failure> {
         let mut files = source.table.files(ports.lake)?;
         if let Some(days) = days {
             let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-            let wanted: BTreeSet<Date> = days
-                .iter()
-                .flat_map(|day| (0..=lookback).filter_map(|n| day.checked_sub(Span::new().days(i64::from(n))).ok()))
-                .collect();
+            let earlier = |day: Day| {
+                let ago = move |n| day.map(|day| day.checked_sub(Span::new().days(i64::from(n)))).transpose().ok();
+                (0..=lookback).filter_map(ago)
+            };
+            let wanted: BTreeSet<Day> = days.iter().copied().flat_map(earlier).collect();
             let mut kept = Vec::new();
             for file in files {
                 if wanted.contains(&self.day(&source.table, &file.partition)?) {
@@ -166,7 +178,7 @@ impl<'a> Model<'a> {
             let text = crate::clean::text(&value);
             let day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
             let due = match &plan.days {
-                Some(days) => day.is_some_and(|day| days.contains(&day)),
+                Some(days) => day.is_some() == text.is_some() && days.contains(&day),
                 None => {
                     self.model.when == When::Changed || day.is_some_and(|day| self.is_complete(day, plan.watermark))
                 }
