@@ -86,16 +86,7 @@ fn two_other_readers_find_the_same_rows() {
     }
     let log = site.files("lake/datasets/days/_delta_log");
     assert!(log.keys().any(|name| name.contains(".checkpoint.")), "{:?}", log.keys());
-    let names = [
-        "days",
-        "days.raw",
-        "days.quarantine",
-        "keys",
-        "keys.raw",
-        "keys.quarantine",
-        "by_day",
-        "by_name",
-    ];
+    let names = ["days", "days.raw", "days.quarantine", "keys", "keys.raw", "keys.quarantine", "by_day", "by_name"];
     let paths = names.map(|name| site.path(&format!("lake/datasets/{name}")).display().to_string());
     let script = crate::site::root().join("tests/readers.py");
     let answer = Answer::of(python.arg(script).args(&paths)).expect(0).json();
@@ -107,7 +98,8 @@ fn two_other_readers_find_the_same_rows() {
             ours.json()["columns"].as_array().unwrap().iter().map(|column| column["name"].clone()).collect();
         for reader in ["deltalake", "duckdb"] {
             let theirs = &answer[reader][path];
-            let is_plain = |name: &Value| name.as_str().unwrap().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+            let is_plain =
+                |name: &Value| name.as_str().unwrap().bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
             let named: Vec<Value> = serde_json::from_value(theirs["columns"].clone()).unwrap();
             assert_eq!(columns.len(), named.len(), "{reader} {name}");
             for (ours, theirs) in columns.iter().zip(&named).filter(|(ours, _)| is_plain(ours)) {
