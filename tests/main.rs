@@ -1,6 +1,8 @@
 //! Everything that needs more than one crate, or something real: one binary.
 
 mod command;
+mod crash;
+mod fault;
 mod imports;
 mod lake;
 mod python;

@@ -7,7 +7,7 @@ pub mod source;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use polars::prelude::{DataType, Field, Schema};
+use polars::prelude::{DataType, Field, Schema, SchemaExt as _};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Pipeline, Source};
@@ -30,6 +30,8 @@ pub struct Plan {
     listing: Listing,
     /// New or changed objects, with the files of their former version.
     news: Vec<(Object, Vec<DataFile>)>,
+    /// Everything is read again, so the columns of before do not bind.
+    anew: bool,
     /// Files of objects that are no more, taken away only when everything is made anew.
     gone: Vec<DataFile>,
     watermark: Option<Timestamp>,
@@ -87,7 +89,7 @@ impl Step for Ingest<'_> {
         if news.is_empty() && gone.is_empty() && base.is_some() && watermark == meta.watermark && !anew {
             return Ok(None);
         }
-        Ok(Some(Plan { base, listing, news, gone, watermark }))
+        Ok(Some(Plan { base, listing, news, anew, gone, watermark }))
     }
 
     fn size(&self, plan: &Plan) -> Size {
@@ -96,13 +98,14 @@ impl Step for Ingest<'_> {
     }
 
     fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
-        let Plan { base, listing, news, gone, mut watermark } = plan;
+        let Plan { base, listing, news, anew, gone, mut watermark } = plan;
         ports.progress.expect(news.iter().map(|(object, _)| object.bytes).sum());
         let arrived_in = base.as_ref().map_or(0, |table| table.version() + 1);
         let before = base.as_ref().map(|table| table.meta(ports.lake)).transpose()?.unwrap_or_default();
-        let mut schema = base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
+        let standing = base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
+        let mut schema = if anew { raw_schema() } else { standing.clone() };
         let mut drafted = Drafted { output: self.raw.to_string(), notes: listing.notes, ..Drafted::default() };
-        let (mut adds, mut removes) = (Vec::new(), gone);
+        let (mut adds, mut removes, mut stays) = (Vec::new(), gone, false);
         let mut balance = Balance::default();
         for (object, former) in news {
             match read(ports, &self.raw, &listing.store, &object, &self.files.csv, arrived_in, &mut schema)? {
@@ -122,7 +125,13 @@ impl Step for Ingest<'_> {
                     drafted.notes.push(format!("{} is still being written; it waits for the next run", object.name));
                     // what is not read is not complete
                     watermark = before.watermark;
+                    stays |= !former.is_empty();
                 }
+            }
+        }
+        if stays {
+            for field in standing.iter_fields().filter(|field| !schema.contains(field.name())).collect::<Vec<_>>() {
+                schema.with_column(field.name().clone(), field.dtype().clone());
             }
         }
         balance.deleted = removes.iter().map(|file| file.rows).sum();

@@ -97,7 +97,11 @@ fn widen(schema: &mut Schema, frame: &Schema, object: &Object) -> Result<(), Fai
         if let Some(ty) = schema.get(name) {
             if ty != field.dtype() {
                 let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
-                return refused(message, "write the column with one type, or give the file a pipeline of its own");
+                return refused(
+                    message,
+                    "write the column with one type, or give the file a pipeline of its own; once all files have the new type, run \
+                     with --full",
+                );
             }
             continue;
         }

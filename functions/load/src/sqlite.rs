@@ -1,12 +1,13 @@
 //! A dataset into a table of a SQLite database: what changed since the version the table has.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::path::Path;
 
-use polars::prelude::{DataFrame, JoinArgs, JoinType, Series, col};
+use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, Series, col};
 use tidemark_flow::{Balance, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{DataFile, Diff, Lake, Outcome, Table};
-use tidemark_pipeline::{Mode, Pipeline, Sqlite};
+use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
 use tidemark_transform::bag;
 
 use crate::target::sqlite::{Change, Load, Outcome as Loading, SqliteError, Store};
@@ -47,6 +48,9 @@ impl<'a> LoadSqlite<'a> {
                 gone: self.gone(lake, plan, before)?,
                 rows: rows(lake, &plan.table, plan.diff.added.iter().collect()),
             },
+            Mode::Swap if before.is_some_and(|before| is_partitioned_anew(before, &plan.table)) => {
+                Change::Swap { rows: rows(lake, &plan.table, plan.files.iter().collect()), partitions: None }
+            }
             Mode::Swap => {
                 let touched = plan.diff.partitions();
                 let within = plan.files.iter().filter(|file| touched.contains(&file.partition)).collect();
@@ -55,40 +59,85 @@ impl<'a> LoadSqlite<'a> {
                     partitions: partition_values(lake, plan, before)?,
                 }
             }
-            Mode::Append => Change::Append { rows: self.came(lake, plan, before) },
+            Mode::Append => Change::Append { rows: self.came(lake, plan, before)? },
         })
     }
 
-    /// Keys that the table has and the dataset has no more.
+    /// Keys that the table has and the dataset has no more. Keys of another type may be other values in the table, so then all that
+    /// were loaded go, and come again.
     fn gone(&self, lake: &Lake, plan: &Plan, before: Option<&Table>) -> Result<DataFrame, Failure> {
         let keys: Vec<_> = self.target.key.iter().map(|key| col(key.as_str())).collect();
         let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be compared").because(error);
+        let types = self.key_types(&plan.table)?;
         let added = plan.table.scan(lake, &plan.diff.added)?.select(&keys);
         match before {
             None => added.limit(0).collect().map_err(failed),
             Some(before) => {
+                let is_same = self.key_types(before)? == types;
                 let removed = before.scan(lake, &plan.diff.removed)?.select(&keys);
-                let anti = removed.join(added, &keys, &keys, JoinArgs::new(JoinType::Anti));
-                let gone = anti.unique(None, polars::prelude::UniqueKeepStrategy::Any).collect().map_err(failed)?;
+                let gone = match is_same {
+                    true => removed.join(added, &keys, &keys, JoinArgs::new(JoinType::Anti)),
+                    false => removed,
+                };
+                let gone = gone.unique(None, polars::prelude::UniqueKeepStrategy::Any).collect().map_err(failed)?;
                 bag::sort(&gone)
                     .map_err(|error| Failure::new(Kind::Bug, "the keys of a load cannot be sorted").because(error))
             }
         }
     }
 
+    fn key_types<'t>(&self, table: &'t Table) -> Result<Vec<&'t DataType>, Failure> {
+        let ty = |key: &ColumnName| {
+            table.schema().get(key.as_str()).ok_or_else(|| {
+                let (path, name) = (&self.target.path, &self.target.table);
+                let message = format!(
+                    "{path}: table {name} is loaded by {key}, and dataset {} has no such column at version {}",
+                    table.dataset(),
+                    table.version()
+                );
+                let hint =
+                    format!("name a column it has as key; if that is new, drop table {name} to have it loaded anew");
+                Failure::new(Kind::Definition, message).hint(hint)
+            })
+        };
+        self.target.key.iter().map(ty).collect()
+    }
+
     /// Rows that are in the dataset now and were not before, partition by partition.
-    fn came<'f>(&self, lake: &'f Lake, plan: &'f Plan, before: Option<&'f Table>) -> Frames<'f> {
-        let Some(before) = before else { return rows(lake, &plan.table, plan.diff.added.iter().collect()) };
-        Box::new(plan.diff.partitions().into_iter().map(move |partition| {
+    fn came<'f>(&self, lake: &'f Lake, plan: &'f Plan, before: Option<&'f Table>) -> Result<Frames<'f>, Failure> {
+        let Some(before) = before else { return Ok(rows(lake, &plan.table, plan.diff.added.iter().collect())) };
+        let now = &plan.table;
+        let change = match before.misfit(now.schema(), &now.partition_by())? {
+            Some(misfit) => Some(misfit.to_string()),
+            None => {
+                let new = now.schema().iter_names().find(|name| !before.schema().contains(name));
+                new.map(|name| format!("column {name} new"))
+            }
+        };
+        if let Some(change) = change {
+            let (path, name) = (&self.target.path, &self.target.table);
+            let message = format!(
+                "{path}: table {name} has version {} of dataset {}, whose shape has changed since ({change}), so nobody can tell \
+                 which rows it has already",
+                before.version(),
+                now.dataset()
+            );
+            let hint = format!("drop table {name} to have it loaded anew, or load into another one");
+            return Err(Failure::new(Kind::Definition, message).hint(hint));
+        }
+        Ok(Box::new(plan.diff.partitions().into_iter().map(move |partition| {
             let within = |files: &[DataFile]| {
                 files.iter().filter(|file| file.partition == partition).cloned().collect::<Vec<_>>()
             };
+            let failed = |error: Box<dyn Error + Send + Sync>| {
+                Failure::new(Kind::Bug, "the rows of a load cannot be compared").because(error)
+            };
             let now = plan.table.read(lake, &within(&plan.diff.added))?;
             let then = before.read(lake, &within(&plan.diff.removed))?;
-            let (came, _) = bag::subtract(&now, &then)
-                .map_err(|error| Failure::new(Kind::Bug, "the rows of a load cannot be compared").because(error))?;
+            let then = then.select(now.get_column_names_owned()).map_err(|error| failed(error.into()))?;
+            let (came, _) = bag::subtract(&now, &then).map_err(|error| failed(error.into()))?;
             Ok(came)
-        }))
+        })))
     }
 }
 
@@ -99,6 +148,13 @@ fn rows<'f>(lake: &'f Lake, table: &'f Table, files: Vec<&'f DataFile>) -> Frame
             Err(error) => Box::new(std::iter::once(Err(error.into()))),
         }
     }))
+}
+
+/// Whether the partitions of one version are no partitions of the other.
+fn is_partitioned_anew(before: &Table, now: &Table) -> bool {
+    let type_of = |table: &Table, column: &ColumnName| table.schema().get(column.as_str()).cloned();
+    let by = now.partition_by();
+    before.partition_by() != by || by.iter().any(|column| type_of(before, column) != type_of(now, column))
 }
 
 /// The values of the partitions that changed, as a column of the dataset; `None` where it is one partition.
@@ -133,7 +189,7 @@ fn partition_values(lake: &Lake, plan: &Plan, before: Option<&Table>) -> Result<
         take(before, &plan.diff.removed)?;
     }
     Ok(Some(values.unwrap_or_else(|| {
-        let ty = plan.table.schema().get(column.as_str()).unwrap_or(&polars::prelude::DataType::Null);
+        let ty = plan.table.schema().get(column.as_str()).unwrap_or(&DataType::Null);
         Series::new_empty(column.as_str().into(), ty)
     })))
 }
@@ -242,7 +298,7 @@ impl From<SqliteError> for Failure {
             _ => Kind::Definition,
         };
         let failure = Failure::new(kind, error.to_string());
-        match std::error::Error::source(&error) {
+        match Error::source(&error) {
             Some(source) => failure.because(source.to_string()),
             None => failure,
         }

@@ -85,6 +85,7 @@ impl From<LakeError> for Failure {
             | LakeError::Denied { .. }
             | LakeError::Full { .. }
             | LakeError::Unconditional { .. }
+            | LakeError::Misfit { .. }
             | LakeError::Refused { .. } => Kind::Refused,
             LakeError::Bug { .. } => Kind::Bug,
             _ => Kind::Bug,

@@ -7,19 +7,23 @@ use delta_kernel::arrow::array::{RecordBatch, StringArray};
 use delta_kernel::arrow::datatypes::{DataType, Field, Schema as ArrowSchema};
 use delta_kernel::committer::FileSystemCommitter;
 use delta_kernel::engine::arrow_data::ArrowEngineData;
+use delta_kernel::expressions::ColumnName as KernelColumn;
 use delta_kernel::schema::{DataType as Delta, StructField, StructType};
 use delta_kernel::transaction::create_table::create_table;
 use delta_kernel::transaction::data_layout::DataLayout;
-use delta_kernel::transaction::{CommitResult, CommittedTransaction, Transaction, UpdateTableOperation};
+use delta_kernel::transaction::{
+    CommitResult, CommittedTransaction, Transaction, UpdateTableOperation, UpdateTableTransactionBuilder,
+};
 use delta_kernel::{KernelError, KernelResult};
-use polars::prelude::{Schema, SchemaExt as _};
+use polars::prelude::Schema;
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::{ColumnName, DatasetName};
 
 use crate::datafile::DataFile;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::schema;
+use crate::schema::encode_column;
+use crate::shape::{Change, reshaped};
 use crate::table::{DOMAIN, Meta, Table};
 
 const ENGINE: &str = concat!("tidemark/", env!("CARGO_PKG_VERSION"));
@@ -40,7 +44,8 @@ pub struct CommitInfo {
 #[derive(Debug, Clone)]
 pub struct Draft {
     pub dataset: DatasetName,
-    /// All columns, partition columns included. Columns a table does not have yet are added to it.
+    /// All columns, partition columns included. Columns a table does not have yet are added to it. Where every live file is
+    /// removed, the table takes on this schema and these partitions, whatever it had before.
     pub schema: Schema,
     pub partition_by: Vec<ColumnName>,
     pub adds: Vec<DataFile>,
@@ -67,13 +72,16 @@ impl Draft {
     ///
     /// # Errors
     /// The store's; nothing is committed then, unless the reply was lost *and* the log cannot be read either.
+    /// [`LakeError::Misfit`] if files would stay that do not fit the draft's schema or partitions, [`LakeError::Type`].
     pub fn commit(mut self, lake: &Lake, base: Option<&Table>) -> Result<Outcome, LakeError> {
+        let change = Change::of(&self, lake, base)?;
         self.drop_unchanged();
         let what = format!("the commit to dataset {}", self.dataset);
         let version = base.map_or(0, |table| table.version() + 1);
-        let result = match base {
-            None => self.create(lake),
-            Some(table) => self.update(lake, table),
+        let result = match change {
+            Change::Made(schema) => self.create(lake, schema),
+            Change::Widened(table, columns) => self.widen(lake, table, columns),
+            Change::Reshaped(table, schema) => self.reshape(lake, table, &schema),
         };
         let error = match result {
             Ok(Attempt::Committed(done)) => {
@@ -109,29 +117,39 @@ impl Draft {
         self.removes.retain(|file| !kept.contains(&file.path));
     }
 
-    fn create(&self, lake: &Lake) -> KernelResult<Attempt> {
-        let schema = schema::to_delta(&self.dataset, &self.schema).map_err(KernelError::generic_err)?;
+    fn create(&self, lake: &Lake, schema: StructType) -> KernelResult<Attempt> {
         let mut builder = create_table(lake.url(&self.dataset), Arc::new(schema), ENGINE, true)
             .with_table_properties([("delta.feature.domainMetadata", "supported")]);
         if !self.partition_by.is_empty() {
-            let columns = self.partition_by.iter().map(|column| schema::encode_column(column.as_str()));
+            let columns = self.partition_by.iter().map(|column| encode_column(column.as_str()));
             builder = builder.with_data_layout(DataLayout::partitioned(columns));
         }
         let txn = builder.build(lake.engine(), Box::new(FileSystemCommitter::new()))?;
         self.finish(lake, txn)
     }
 
-    fn update(&self, lake: &Lake, table: &Table) -> KernelResult<Attempt> {
+    fn widen(&self, lake: &Lake, table: &Table, columns: Vec<StructField>) -> KernelResult<Attempt> {
         let operation = match (self.adds.is_empty(), self.removes.is_empty()) {
             (_, true) => UpdateTableOperation::Write,
             (true, false) => UpdateTableOperation::Delete,
             (false, false) => UpdateTableOperation::Merge,
         };
-        let mut builder = table.snapshot.clone().update_table(operation, ENGINE, true);
-        for field in self.schema.iter_fields().filter(|field| !table.schema().contains(field.name())) {
-            let field = schema::delta_field(&self.dataset, &field).map_err(KernelError::generic_err)?;
-            builder = builder.add_column(field);
+        let builder = table.snapshot.clone().update_table(operation, ENGINE, true);
+        self.update(lake, table, columns.into_iter().fold(builder, UpdateTableTransactionBuilder::add_column))
+    }
+
+    fn reshape(&self, lake: &Lake, table: &Table, schema: &StructType) -> KernelResult<Attempt> {
+        let mut builder = reshaped(&table.snapshot, schema, &self.partition_by)?
+            .update_table(UpdateTableOperation::Write, ENGINE, true)
+            .with_operation_parameters([("mode", Some("Overwrite")), ("overwriteSchema", Some("true"))]);
+        // the kernel writes a table's metadata only where it has changed some; every column is nullable, so this changes nothing
+        if let Some(field) = schema.fields().next() {
+            builder = builder.set_nullable(KernelColumn::new([field.name()]));
         }
+        self.update(lake, table, builder)
+    }
+
+    fn update(&self, lake: &Lake, table: &Table, builder: UpdateTableTransactionBuilder) -> KernelResult<Attempt> {
         let mut txn = builder.build(lake.engine(), Box::new(FileSystemCommitter::new()))?;
         if !self.removes.is_empty() {
             let gone: HashSet<&str> = self.removes.iter().map(|file| file.path.as_str()).collect();

@@ -2,6 +2,8 @@
 
 use tidemark_pipeline::DatasetName;
 
+use crate::shape::Misfit;
+
 /// Display says what failed and where; the cause is in `source` only.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,6 +43,12 @@ pub enum LakeError {
     /// A type that a Delta table cannot hold.
     #[error("dataset {dataset}, column {column}: a table cannot hold the type {found}")]
     Type { dataset: DatasetName, column: String, found: String },
+
+    /// A commit that keeps files cannot change what they hold.
+    #[error(
+        "dataset {dataset} cannot change its shape ({misfit}) while files of it stay; run with --full to rebuild it"
+    )]
+    Misfit { dataset: DatasetName, misfit: Misfit },
 
     #[error("dataset {dataset}: {what}")]
     Refused { dataset: DatasetName, what: String },

@@ -85,8 +85,11 @@ pub(crate) fn data_path(partition: &Partition, nth: usize, content: &[u8]) -> St
         }
         // more than one column is only had by raw datasets, whose objects are not worth a folder each
         values => {
-            for (_, value) in values {
-                hash.update(value.as_deref().unwrap_or_default().as_bytes()).update(b"\0");
+            for (column, value) in values {
+                hash.update(column.as_bytes())
+                    .update(b"=")
+                    .update(value.as_deref().unwrap_or_default().as_bytes())
+                    .update(b"\0");
             }
         }
     }

@@ -66,15 +66,6 @@ pub(crate) fn to_delta(dataset: &DatasetName, schema: &Schema) -> Result<StructT
         .map_err(|source| LakeError::Refused { dataset: dataset.clone(), what: source.to_string() })
 }
 
-pub(crate) fn delta_field(dataset: &DatasetName, field: &Field) -> Result<StructField, LakeError> {
-    let ty = delta_type(field.dtype()).ok_or_else(|| LakeError::Type {
-        dataset: dataset.clone(),
-        column: field.name().to_string(),
-        found: format!("{:?}", field.dtype()),
-    })?;
-    Ok(StructField::nullable(encode_column(field.name()), ty))
-}
-
 fn delta_type(ty: &DataType) -> Option<Delta> {
     Some(match ty {
         DataType::String => Delta::STRING,

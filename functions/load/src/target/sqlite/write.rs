@@ -3,6 +3,7 @@
 use polars::prelude::{Column, DataFrame, PolarsError, Series};
 use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, Statement};
+use tidemark_pipeline::ColumnName;
 
 use super::Loaded;
 use super::error::Fault;
@@ -27,13 +28,14 @@ impl<'t> Writer<'t> {
         self.loaded
     }
 
-    /// Takes out the rows with the keys in `gone`.
+    /// Takes out the rows with the keys in `gone`, whose types are those the dataset had when it was loaded.
     pub(super) fn delete(&mut self, gone: &DataFrame) -> Result<(), Fault> {
         let key = self.table.key.unwrap_or_default();
         let conditions: Vec<String> =
             key.iter().enumerate().map(|(at, column)| format!("{} = ?{}", quoted(column.as_str()), at + 1)).collect();
         let sql = format!("DELETE FROM {} WHERE {}", quoted(self.table.name), conditions.join(" AND "));
-        let columns = self.columns(gone, key.iter().map(|column| column.as_str()))?;
+        let column = |column: &ColumnName| Ok(gone.column(column.as_str())?.as_materialized_series().rechunk());
+        let columns = key.iter().map(column).collect::<Result<Vec<_>, PolarsError>>()?;
         let mut statement = self.connection.prepare_cached(&sql)?;
         for row in 0..gone.height() {
             self.bind(&mut statement, &columns, row)?;

@@ -1,0 +1,136 @@
+//! The shape of a table: its columns in order, their types, and which of them are its partitions. What a commit does to it.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use delta_kernel::actions::Metadata;
+use delta_kernel::schema::{StructField, StructType};
+use delta_kernel::snapshot::SnapshotRef;
+use delta_kernel::table_configuration::TableConfiguration;
+use delta_kernel::{KernelResult, Snapshot};
+use polars::prelude::Schema;
+use tidemark_pipeline::ColumnName;
+
+use crate::commit::Draft;
+use crate::error::LakeError;
+use crate::lake::Lake;
+use crate::schema::{decode_column, encode_column, to_delta};
+use crate::table::Table;
+
+/// What of another shape a table's files cannot follow. Types are named as Delta names them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Misfit {
+    Type { column: String, table: String, now: String },
+    Gone { column: String, table: String },
+    Partition { table: Vec<ColumnName>, now: Vec<ColumnName> },
+}
+
+impl fmt::Display for Misfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Misfit::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
+            Misfit::Gone { column, table } => write!(f, "column {column} ({table}) gone"),
+            Misfit::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
+        }
+    }
+}
+
+fn named(columns: &[ColumnName]) -> String {
+    match columns {
+        [] => "nothing".into(),
+        columns => columns.iter().map(ColumnName::as_str).collect::<Vec<_>>().join(", "),
+    }
+}
+
+/// What a commit does to the shape of its table.
+pub(crate) enum Change<'t> {
+    /// There is no table yet.
+    Made(StructType),
+    /// All columns stay as they are; these, if any, come behind them.
+    Widened(&'t Table, Vec<StructField>),
+    /// Another shape altogether, which is sound because no file of the old one stays.
+    Reshaped(&'t Table, StructType),
+}
+
+impl<'t> Change<'t> {
+    pub(crate) fn of(draft: &Draft, lake: &Lake, base: Option<&'t Table>) -> Result<Change<'t>, LakeError> {
+        let wanted = to_delta(&draft.dataset, &draft.schema)?;
+        let Some(table) = base else { return Ok(Change::Made(wanted)) };
+        let standing = table.snapshot.schema();
+        let misfit = misfit(table, &wanted, &draft.partition_by);
+        let is_same_order = standing.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
+        if misfit.is_none() && is_same_order {
+            return Ok(Change::Widened(table, Vec::new()));
+        }
+        let gone: HashSet<&str> = draft.removes.iter().map(|file| file.path.as_str()).collect();
+        if table.files(lake)?.iter().all(|file| gone.contains(file.path.as_str())) {
+            return Ok(Change::Reshaped(table, wanted));
+        }
+        match misfit {
+            Some(misfit) => Err(LakeError::Misfit { dataset: draft.dataset.clone(), misfit }),
+            None => {
+                let new = wanted.fields().filter(|field| standing.field(field.name()).is_none());
+                Ok(Change::Widened(table, new.cloned().collect()))
+            }
+        }
+    }
+}
+
+impl Table {
+    /// The first thing for which this table's files cannot be files of a table with the given columns, partition columns included;
+    /// `None` if that has the same columns, in any order, or more of them.
+    ///
+    /// # Errors
+    /// [`LakeError::Type`] for a column that no table can hold.
+    pub fn misfit(&self, schema: &Schema, partition_by: &[ColumnName]) -> Result<Option<Misfit>, LakeError> {
+        let wanted = to_delta(self.dataset(), schema)?;
+        Ok(misfit(self, &wanted, partition_by))
+    }
+}
+
+fn misfit(table: &Table, wanted: &StructType, partition_by: &[ColumnName]) -> Option<Misfit> {
+    let partitioned_by = table.partition_by();
+    if partitioned_by != partition_by {
+        return Some(Misfit::Partition { table: partitioned_by, now: partition_by.to_vec() });
+    }
+    table.snapshot.schema().fields().find_map(|field| {
+        let (column, table) = (decode_column(field.name()), field.data_type().to_string());
+        match wanted.field(field.name()) {
+            None => Some(Misfit::Gone { column, table }),
+            Some(now) if now.data_type() != field.data_type() => {
+                Some(Misfit::Type { column, table, now: now.data_type().to_string() })
+            }
+            Some(_) => None,
+        }
+    })
+}
+
+/// The table as it stands in all but its shape. The kernel can make a table and widen it, but not overwrite its schema; upon a
+/// snapshot that has the new shape already, it writes and checks a commit's actions as those of a table of that shape.
+pub(crate) fn reshaped(
+    standing: &Snapshot,
+    schema: &StructType,
+    partition_by: &[ColumnName],
+) -> KernelResult<SnapshotRef> {
+    let configuration = standing.table_configuration();
+    let metadata = configuration.metadata();
+    let metadata = Metadata::from_parts(
+        metadata.id().into(),
+        metadata.name().map(str::to_owned),
+        metadata.description().map(str::to_owned),
+        metadata.format_provider().into(),
+        metadata.format_options().clone(),
+        serde_json::to_string(schema)?,
+        partition_by.iter().map(|column| encode_column(column.as_str())).collect(),
+        metadata.created_time(),
+        metadata.configuration().clone(),
+    );
+    let configuration = TableConfiguration::try_new(
+        metadata,
+        configuration.protocol().clone(),
+        configuration.table_root().clone(),
+        configuration.version(),
+    )?;
+    Ok(Arc::new(Snapshot::new(standing.log_segment().clone(), configuration)?))
+}
