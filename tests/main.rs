@@ -1,3 +1,4 @@
 //! Everything that needs more than one crate, or something real: one binary.
 
+mod evolve;
 mod lake;
