@@ -111,10 +111,11 @@ def main() -> None:
     parser.add_argument("--tidemark", type=Path)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--mib", type=int, default=1024)
-    parser.add_argument("command", nargs="*")
-    args = parser.parse_args()
+    given = sys.argv[1:]
+    cut = given.index("--") if "--" in given else len(given)
+    args = parser.parse_args(given[:cut])
     if args.what == "limit":
-        return limit(args.mib, args.command)
+        return limit(args.mib, given[cut + 1 :])
     tidemark = args.tidemark or target()
     peer = f"{args.python} {args.peers}"
     if args.what == "daily":

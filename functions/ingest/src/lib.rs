@@ -110,6 +110,9 @@ impl Step for Ingest<'_> {
         for (object, former) in news {
             match read(ports, &self.raw, &listing.store, &object, &self.files.csv, arrived_in, &mut schema)? {
                 Read::Whole { files, stats } => {
+                    if stats.rows == 0 {
+                        drafted.notes.push(format!("{} has no rows", object.name));
+                    }
                     balance.rows_in += stats.rows;
                     balance.written += stats.rows - stats.broken;
                     balance.quarantined += stats.broken;

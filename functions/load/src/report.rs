@@ -36,16 +36,20 @@ impl<'a> LoadReport<'a> {
 
     fn table(&self, ports: &Ports<'_>, plan: &Plan, sheet: &Sheet) -> Result<DataFrame, Failure> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
-        let mut tables = Vec::new();
+        let (mut tables, mut read) = (Vec::new(), Vec::new());
         // a dataset the text does not even mention need not be opened
         for input in plan.inputs.iter().filter(|input| sheet.sql.text.contains(input.dataset().as_str())) {
             tables.push((input.dataset().clone(), input.scan(ports.lake, &input.files(ports.lake)?)?));
+            read.push(input.dataset().as_str());
         }
         let text = sql::bind_day(&sheet.sql.text, plan.day);
         let rows = sql::query(&text, tables)
             .map_err(|error| Failure::new(Kind::Definition, format!("{}: {error}", what())).hint("mend the SQL"))?
             .collect()
-            .map_err(|error| Failure::new(Kind::Definition, what()).hint("mend the SQL").because(error))?;
+            .map_err(|error| match LakeError::of_query(&read.join(" or "), error) {
+                Ok(damage) => Failure::from(damage),
+                Err(error) => Failure::new(Kind::Definition, what()).hint("mend the SQL").because(error),
+            })?;
         // rows without an order come in any; the same report must be the same bytes
         if sheet.sql.text.to_ascii_lowercase().contains("order by") {
             Ok(rows)

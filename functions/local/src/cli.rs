@@ -89,6 +89,10 @@ enum Verb {
 }
 
 impl Cli {
+    pub fn wants_json(&self) -> bool {
+        self.common.json
+    }
+
     pub fn act(self) -> anyhow::Result<Exit> {
         let common = &self.common;
         match self.verb {

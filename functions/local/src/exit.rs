@@ -1,9 +1,13 @@
 //! How the command ends.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use tidemark_flow::{Failure, Kind};
+use serde_json::json;
+use tidemark_flow::{ErrorRecord, Failure, Kind};
 use tidemark_pipeline::Diagnostic;
+
+use crate::print;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -33,12 +37,21 @@ impl From<Kind> for Exit {
 }
 
 impl Exit {
-    pub fn of(error: &anyhow::Error) -> Exit {
-        match error.downcast_ref::<Failure>() {
-            Some(failure) => failure.kind.into(),
-            None if error.is::<Mistakes>() => Exit::Wrong,
-            None => Exit::Failed,
+    /// Tells an error to the terminal and, as `{"error": {"kind", "message", "hint"}}`, to a program that reads JSON.
+    pub fn report(error: &anyhow::Error, json: bool) -> Exit {
+        // who closed stderr wants to hear nothing
+        let _ = writeln!(std::io::stderr(), "{}", describe(error));
+        let record = match error.downcast_ref::<Failure>() {
+            Some(failure) => ErrorRecord::from(failure),
+            None => {
+                let kind = if error.is::<Mistakes>() { Kind::Definition } else { Kind::Refused };
+                ErrorRecord { kind, message: format!("{error:#}"), hint: None }
+            }
+        };
+        if json {
+            let _ = print::json(&json!({"error": record}));
         }
+        record.kind.into()
     }
 }
 
@@ -59,7 +72,7 @@ impl std::fmt::Display for Mistakes {
 impl std::error::Error for Mistakes {}
 
 /// An error as the terminal shows it.
-pub fn describe(error: &anyhow::Error) -> String {
+fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Failure>() {
         Some(failure) => {
             let hint = failure.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();

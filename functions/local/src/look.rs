@@ -1,8 +1,9 @@
 //! The verbs that only look: `check`, `status`, `runs`, `show`, `sql`.
 
-use polars::prelude::IntoLazy as _;
+use polars::prelude::{IntoLazy as _, PolarsError};
 use serde_json::{Value, json};
 use tidemark_flow::{Failure, Kind, RunRecord};
+use tidemark_lake::{Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
 use crate::cli::Common;
@@ -114,11 +115,29 @@ fn dataset(name: &str) -> Result<DatasetName, Failure> {
     name.parse().map_err(|error| Failure::new(Kind::Definition, "not a dataset").because(error))
 }
 
+fn existing(lake: &Lake, name: &DatasetName) -> Result<Table, Failure> {
+    match lake.existing(name) {
+        Err(error @ LakeError::NoSuchDataset(_)) => {
+            let names: Vec<_> = lake.datasets()?.iter().map(DatasetName::to_string).collect();
+            Err(Failure::from(error).hint(format!("the lake has {}", names.join(", "))))
+        }
+        other => Ok(other?),
+    }
+}
+
+/// Why a query over datasets has no answer.
+fn unanswered(datasets: &str, error: PolarsError) -> Failure {
+    match LakeError::of_query(datasets, error) {
+        Ok(damage) => damage.into(),
+        Err(error) => Failure::new(Kind::Definition, format!("sql: {error}")),
+    }
+}
+
 pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let name = dataset(name)?;
-    let table = lake.existing(&name).map_err(Failure::from)?;
+    let table = existing(&lake, &name)?;
     let files = table.files(&lake).map_err(Failure::from)?;
     let rows: u64 = files.iter().map(|file| file.rows).sum();
     // as many files as it takes
@@ -132,8 +151,8 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
         })
         .cloned()
         .collect();
-    let shown =
-        table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX)).collect()?;
+    let rows_of = table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX));
+    let shown = rows_of.collect().map_err(|error| unanswered(name.as_str(), error))?;
     if common.json {
         print::json(&frames::to_json(&shown))?;
     } else {
@@ -153,7 +172,9 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
 pub(crate) fn history(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let entries = lake.history(&dataset(name)?, limit).map_err(Failure::from)?;
+    let name = dataset(name)?;
+    existing(&lake, &name)?;
+    let entries = lake.history(&name, limit).map_err(Failure::from)?;
     let columns = ["version", "committed_at", "operation", "files_added", "files_removed", "step", "run_id", "rows"];
     let types = ["int64", "datetime", "string", "int64", "int64", "string", "string", "string"];
     let rows: Vec<Vec<Value>> = entries
@@ -201,7 +222,7 @@ fn balance_text(balance: &serde_json::Map<String, Value>) -> String {
 pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let mut tables = Vec::new();
+    let (mut tables, mut read) = (Vec::new(), Vec::new());
     for name in lake.datasets().map_err(Failure::from)? {
         // a dataset the text does not even mention need not be opened
         if !query.contains(name.as_str()) {
@@ -210,11 +231,13 @@ pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {
         }
         let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };
         let files = table.files(&lake).map_err(Failure::from)?;
+        read.push(name.to_string());
         tables.push((name, table.scan(&lake, &files).map_err(Failure::from)?));
     }
-    let wrong = |error: String| Failure::new(Kind::Definition, format!("sql: {error}"));
-    let rows = tidemark_transform::sql::query(query, tables).map_err(|error| wrong(error.to_string()))?;
-    let rows = rows.collect().map_err(|error| wrong(error.to_string()))?;
+    let rows = tidemark_transform::sql::query(query, tables)
+        .map_err(|error| Failure::new(Kind::Definition, format!("sql: {error}")))?
+        .collect()
+        .map_err(|error| unanswered(&read.join(" or "), error))?;
     if common.json {
         print::json(&frames::to_json(&rows))?;
     } else {

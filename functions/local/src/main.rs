@@ -1,11 +1,10 @@
 //! The command `tidemark`. This file is the door: arguments in, exit code out.
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 use tidemark::cli::Cli;
-use tidemark::exit::{Exit, describe};
+use tidemark::exit::Exit;
 use tidemark_flow::settings;
 
 #[global_allocator]
@@ -17,11 +16,6 @@ fn main() -> ExitCode {
     let filter = std::env::var(settings::LOG)
         .unwrap_or_else(|_| "error,delta_kernel=off,delta_kernel_default_engine=off".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
-    match cli.act() {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            let _ = writeln!(std::io::stderr(), "{}", describe(&error));
-            Exit::of(&error).into()
-        }
-    }
+    let json = cli.wants_json();
+    cli.act().unwrap_or_else(|error| Exit::report(&error, json)).into()
 }

@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
-use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Writer};
-use tidemark_pipeline::{ColumnName, Model as Definition, Pipeline, When};
+use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, LakeError, Meta, Outcome, Partition, Table, Writer};
+use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
 use tidemark_transform::{bag, sql};
 
 use crate::{frame_failure, polars_failure, sql_failure};
@@ -135,8 +135,11 @@ impl<'a> Model<'a> {
             read += bytes;
             tables.push((source.table.dataset().clone(), rows));
         }
-        let failed =
-            |error: PolarsError| Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error);
+        let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
+        let failed = |error: PolarsError| match LakeError::of_query(&inputs(), error) {
+            Ok(damage) => Failure::from(damage),
+            Err(error) => Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error),
+        };
         let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
         let rows = storable(query.collect().map_err(failed)?).map_err(failed)?;
         Ok((bag::sort(&rows).map_err(frame_failure)?, read))

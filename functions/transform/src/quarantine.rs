@@ -48,10 +48,6 @@ impl Quarantine<'_> {
             }
             adds.extend(writer.finish(false)?);
         }
-        let unchanged = adds.is_empty() && removes.is_empty();
-        if unchanged && let Some(table) = base {
-            return Ok(Outcome::Committed(table.version()));
-        }
         let draft = Draft {
             dataset: self.dataset.clone(),
             schema,
@@ -62,7 +58,11 @@ impl Quarantine<'_> {
             meta,
             info: CommitInfo { run_id: self.run_id.into(), step: "quarantine".into(), balance },
         };
-        Ok(draft.commit(lake, base)?)
+        match base {
+            // also where a run that died had got this far
+            Some(table) if !draft.changes_rows() => Ok(Outcome::Committed(table.version())),
+            base => Ok(draft.commit(lake, base)?),
+        }
     }
 }
 

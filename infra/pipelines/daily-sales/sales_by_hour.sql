@@ -1,8 +1,9 @@
 SELECT
+    sold_month,
     sold_on,
     EXTRACT(HOUR FROM sold_at) AS hour,
     COUNT(DISTINCT CASE WHEN invoice NOT LIKE 'C%' THEN invoice END) AS orders,
     SUM(quantity) AS units,
     SUM(quantity * unit_price) AS revenue
 FROM sales
-GROUP BY sold_on, EXTRACT(HOUR FROM sold_at)
+GROUP BY sold_month, sold_on, EXTRACT(HOUR FROM sold_at)

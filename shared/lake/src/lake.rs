@@ -58,49 +58,53 @@ impl Lake {
         let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
         let engine = DefaultEngineBuilder::new(store.object_store()).with_task_executor(executor).build();
         let lake = Lake { store, engine: Arc::new(engine) };
-        let place = lake.store.place().to_owned();
-        let marker = Key::Marker.path();
-        match lake.store.get(&marker) {
-            Ok(bytes) => {
-                let found: Marker = serde_json::from_slice(&bytes).map_err(|source| LakeError::Corrupt {
-                    what: format!("{place}/{marker}"),
-                    source: Box::new(source),
-                })?;
-                if found.lake_format > FORMAT {
-                    return Err(LakeError::Newer { place, found: found.lake_format, known: FORMAT });
-                }
-            }
-            Err(object_store::Error::NotFound { .. }) => {
-                let others =
-                    lake.store.list(None).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
-                let ours = [marker.clone(), Key::Probe.path()];
-                if !create || others.iter().any(|object| !ours.contains(&object.location)) {
-                    return Err(LakeError::NotALake { place, marker: MARKER });
-                }
-                lake.found()?;
-            }
-            Err(source) => return Err(LakeError::store(format!("{place}/{marker}"), source)),
+        if !lake.is_marked()? {
+            lake.found(create)?;
         }
         Ok(lake)
     }
 
-    /// Makes an empty store a lake. Two that do so at once write the same bytes.
-    fn found(&self) -> Result<(), LakeError> {
-        let failed = |source| LakeError::store(format!("lake {}", self.store.place()), source);
-        let probe = Key::Probe.path();
-        self.store.create(&probe, "written once").map_err(failed)?;
-        if self.store.create(&probe, "written twice").map_err(failed)? {
-            return Err(LakeError::Unconditional { place: self.store.place().to_owned() });
+    /// Whether the marker is there, and of a format we know.
+    fn is_marked(&self) -> Result<bool, LakeError> {
+        let place = self.store.place().to_owned();
+        let marker = Key::Marker.path();
+        let bytes = match self.store.get(&marker) {
+            Ok(bytes) => bytes,
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            Err(source) => return Err(LakeError::store(format!("{place}/{marker}"), source)),
+        };
+        let found: Marker = serde_json::from_slice(&bytes)
+            .map_err(|source| LakeError::Corrupt { what: format!("{place}/{marker}"), source: Box::new(source) })?;
+        if found.lake_format > FORMAT {
+            return Err(LakeError::Newer { place, found: found.lake_format, known: FORMAT });
         }
-        let marker = serde_json::to_vec(&Marker { lake_format: FORMAT }).map_err(|source| LakeError::Bug {
+        Ok(true)
+    }
+
+    /// Makes an empty store a lake. Others may do so at the same time, and may be further: the marker comes before the probe goes,
+    /// so whoever sees what it did not expect looks for the marker again.
+    fn found(&self, create: bool) -> Result<(), LakeError> {
+        let place = self.store.place().to_owned();
+        let failed = |source| LakeError::store(format!("lake {place}"), source);
+        let (marker, probe) = (Key::Marker.path(), Key::Probe.path());
+        let others = self.store.list(None).map_err(failed)?;
+        if !create || others.iter().any(|object| ![&marker, &probe].contains(&&object.location)) {
+            return if self.is_marked()? { Ok(()) } else { Err(LakeError::NotALake { place, marker: MARKER }) };
+        }
+        self.store.create(&probe, "written once").map_err(failed)?;
+        if self.store.create(&probe, "written twice").map_err(failed)? && !self.is_marked()? {
+            return Err(LakeError::Unconditional { place });
+        }
+        let content = serde_json::to_vec(&Marker { lake_format: FORMAT }).map_err(|source| LakeError::Bug {
             what: "the marker cannot be written".into(),
             source: Box::new(source),
         })?;
-        self.store.put(&Key::Marker.path(), marker).map_err(failed)?;
-        match self.store.delete(&probe) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(failed(source)),
+        self.store.put(&marker, content).map_err(failed)?;
+        // it is a lake now; a probe left behind is in nobody's way
+        if let Err(error) = self.store.delete(&probe) {
+            tracing::warn!(%error, "the probe of the lake was not deleted");
         }
+        Ok(())
     }
 
     pub fn store(&self) -> &Store {

@@ -93,6 +93,20 @@ impl Table {
     }
 }
 
+impl LakeError {
+    /// What a query over [`Table::scan`] failed of, if a data file cannot be decoded.
+    ///
+    /// # Errors
+    /// The query's own error, if what it asks cannot be answered.
+    pub fn of_query(datasets: &str, error: PolarsError) -> Result<LakeError, PolarsError> {
+        // polars has no variant for it; its Parquet reader says so in front
+        if error.to_string().starts_with("parquet: ") {
+            return Ok(LakeError::Corrupt { what: format!("a data file of {datasets}"), source: Box::new(error) });
+        }
+        Err(error)
+    }
+}
+
 /// Rows of one data file by the row group, so that memory holds one of them whatever the file's size.
 pub struct Batches<'a> {
     table: &'a Table,

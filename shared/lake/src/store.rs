@@ -174,7 +174,8 @@ impl Read for StreamReader {
     }
 }
 
-/// Counts requests, and sorts listings: the Delta kernel needs them in order, which folders do not give.
+/// Counts requests; sorts listings, since the Delta kernel needs them in order, which folders do not give; and takes a body that
+/// ends early for the error it is, since a log or a source cut off at the end of a line would look whole.
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn ObjectStore>,
@@ -189,6 +190,39 @@ impl std::fmt::Display for Counted {
 
 fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// The body with an error at its end if it is not as long as was promised.
+fn whole(got: GetResult) -> GetResult {
+    let range = got.range.clone();
+    let payload = match got.payload {
+        file @ GetResultPayload::File(..) => file,
+        GetResultPayload::Stream(stream) => {
+            let checked = futures::stream::try_unfold((stream, 0), move |(mut stream, length)| {
+                let range = range.clone();
+                async move {
+                    match stream.try_next().await? {
+                        Some(chunk) => {
+                            let length = length + chunk.len() as u64;
+                            Ok(Some((chunk, (stream, length))))
+                        }
+                        None => check_length(length, &range).map(|()| None),
+                    }
+                }
+            });
+            GetResultPayload::Stream(checked.boxed())
+        }
+    };
+    GetResult { payload, ..got }
+}
+
+fn check_length(found: u64, range: &Range<u64>) -> Result<()> {
+    let promised = range.end - range.start;
+    if found == promised {
+        return Ok(());
+    }
+    let message = format!("the body ended after {found} of {promised} bytes");
+    Err(generic(std::io::Error::new(std::io::ErrorKind::UnexpectedEof, message)))
 }
 
 impl Counted {
@@ -216,12 +250,16 @@ impl ObjectStore for Counted {
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
         count(&self.requests.get);
-        self.inner.get_opts(location, options).await
+        self.inner.get_opts(location, options).await.map(whole)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
         count(&self.requests.get);
-        self.inner.get_ranges(location, ranges).await
+        let parts = self.inner.get_ranges(location, ranges).await?;
+        for (part, range) in parts.iter().zip(ranges) {
+            check_length(part.len() as u64, range)?;
+        }
+        Ok(parts)
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

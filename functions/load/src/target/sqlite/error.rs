@@ -28,6 +28,15 @@ impl SqliteError {
         matches!(self.fault, Fault::Locked(_) | Fault::Full(_) | Fault::Io(_))
     }
 
+    /// Whether a process died in the middle of a transaction, and its journal has yet to be played back by one that may write.
+    pub(super) fn wants_rollback(&self) -> bool {
+        let source = match &self.fault {
+            Fault::NotWritable(source) => source.sqlite_error(),
+            _ => None,
+        };
+        source.is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
+    }
+
     /// Whether the rows are at fault, rather than the definition of the target or its database.
     pub fn is_data(&self) -> bool {
         matches!(self.fault, Fault::NullKey { .. } | Fault::Unheld { .. } | Fault::Constraint { .. })

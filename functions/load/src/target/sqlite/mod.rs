@@ -98,12 +98,17 @@ impl Store {
         Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
     }
 
-    /// Opens the file for reading; `None` if there is none. Changes nothing.
+    /// Opens the file for reading; `None` if there is none. Changes nothing, except that what a killed process has left half-done
+    /// is taken back, without which nobody can read.
     pub fn open_existing(path: &Path) -> Result<Option<Store>, SqliteError> {
         if !path.exists() {
             return Ok(None);
         }
-        Store::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY).map(Some)
+        match Store::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            Err(error) if error.wants_rollback() => Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            store => store,
+        }
+        .map(Some)
     }
 
     fn connect(path: &Path, mode: OpenFlags) -> Result<Store, SqliteError> {

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::super::error::Fault;
 use super::super::frame::ORIGIN;
+use crate::listing::{ARRIVED_IN, VERSION};
 
 const MAX_BYTES: usize = 255;
 const MAX_COLUMNS: usize = 10_000;
@@ -19,8 +20,8 @@ const GIVE_COLUMNS: &str = "rename it in the file, or name the columns in the de
 /// - A name longer than 255 bytes is cut.
 ///
 /// # Errors
-/// Two names that differ at most in case (tables do not tell them apart), a name that is taken by the origin columns, more
-/// than 10,000 columns.
+/// Two names that differ at most in case (tables do not tell them apart), a name that is taken by the columns ingest adds,
+/// more than 10,000 columns.
 pub(in super::super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Fault> {
     let names: Vec<String> = cells.enumerate().map(|(at, cell)| column_name(cell, at + 1)).collect();
     if names.len() > MAX_COLUMNS {
@@ -29,7 +30,7 @@ pub(in super::super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -
     }
     let mut seen = HashMap::with_capacity(names.len());
     for (at, name) in names.iter().enumerate() {
-        if ORIGIN.contains(&name.to_lowercase().as_str()) {
+        if ORIGIN.iter().chain(&[VERSION, ARRIVED_IN]).any(|taken| name.eq_ignore_ascii_case(taken)) {
             let message = format!("column {} is called {name:?}, a name that is taken", at + 1);
             return Err(Fault::file(message, GIVE_COLUMNS));
         }

@@ -124,3 +124,23 @@ fn a_database_that_is_held_or_full_can_be_tried_again() {
     assert!(said(result).contains("the disk has no room for the database"));
     assert_eq!(texts(&path, "SELECT count(*) FROM sqlite_schema"), ["0"]);
 }
+
+#[test]
+fn what_a_killed_process_left_half_done_is_taken_back() {
+    let folder = Folder::new("killed");
+    let path = folder.join("shop.db");
+    let _ = append(&mut Store::open(&path).unwrap(), None, 4, &orders(&[1], &[None])).unwrap();
+    // too large for its cache, a transaction has pages in the file and what they were in the journal: SIGKILL leaves both
+    let half = "PRAGMA cache_size = 1; BEGIN; UPDATE tidemark_loads SET version = 5;
+                WITH RECURSIVE n (id) AS (SELECT 2 UNION ALL SELECT id + 1 FROM n WHERE id < 20000)
+                INSERT INTO orders SELECT id, 'open' FROM n";
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch(half).unwrap();
+    let dead = folder.join("dead.db");
+    std::fs::copy(&path, &dead).unwrap();
+    std::fs::copy(folder.join("shop.db-journal"), folder.join("dead.db-journal")).unwrap();
+
+    let reader = Store::open_existing(&dead).unwrap().unwrap();
+    assert_eq!(reader.loaded(&dataset(), "orders").unwrap(), Some(4));
+    assert_eq!(texts(&dead, "SELECT count(*) FROM orders"), ["1"]);
+}

@@ -1,0 +1,10 @@
+//! The door opens. Because this test is here, `cargo test` builds the binary, which the tests of the whole workspace then run.
+
+use std::process::Command;
+
+#[test]
+fn the_command_tells_its_version() {
+    let output = Command::new(env!("CARGO_BIN_EXE_tidemark")).arg("--version").output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), concat!("tidemark ", env!("CARGO_PKG_VERSION"), "\n"));
+}

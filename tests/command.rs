@@ -1,0 +1,11 @@
+//! The command, verb by verb, on good input and on bad.
+
+mod bad_files;
+mod bad_lake;
+mod contract;
+mod definitions;
+mod demo;
+mod disks;
+mod files;
+mod models;
+mod verbs;

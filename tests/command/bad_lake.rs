@@ -1,0 +1,156 @@
+//! Lakes that are none, or took harm. Nothing is written to them, and what is still good stays readable.
+
+use std::path::PathBuf;
+
+use crate::site::{MORNING, Site, sales};
+
+const RUN: [&str; 8] = ["run", "daily-sales", "--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING];
+const NEXT: [&str; 8] =
+    ["run", "daily-sales", "--set", "SALES=in", "--set", "REPORTS=out", "--at", "2011-12-10T08:00:00Z"];
+
+/// A lake with two days in it.
+fn two_days() -> Site {
+    let site = Site::with_daily_sales();
+    site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5"), ("2", "B", 1, "2")]));
+    site.ask(&RUN).expect(0);
+    site.write("in/08.csv", sales("2011-12-08", &[("3", "A", 3, "1.5")]));
+    site.ask(&RUN).expect(0);
+    site
+}
+
+fn total(site: &Site) -> i64 {
+    site.sql("SELECT SUM(quantity) AS n FROM sales")[0][0].as_i64().unwrap()
+}
+
+#[test]
+fn a_folder_that_holds_something_else() {
+    let site = Site::with_daily_sales();
+    site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));
+    site.write("lake/thesis.txt", "all my work");
+    for verb in [&RUN[..], &["status"], &["sql", "SELECT 1"], &["plan", "--set", "SALES=in"]] {
+        site.ask(verb).fails(2, "definition", &["lake is not a lake", "--lake"]);
+    }
+    assert_eq!(site.files("lake").into_keys().collect::<Vec<_>>(), ["thesis.txt"]);
+    // a file is no lake either
+    site.write("file", "kept");
+    for verb in [&RUN[..], &["status"], &["plan", "--set", "SALES=in"]] {
+        let answer = site.ask(&[verb, &["--lake", "file"]].concat());
+        assert!(answer.code > 0 && answer.error()["message"].as_str().unwrap().contains("file"), "{answer:?}");
+    }
+    assert_eq!(std::fs::read(site.path("file")).unwrap(), b"kept");
+}
+
+#[test]
+fn a_lake_made_by_a_newer_tidemark() {
+    let site = two_days();
+    let marker = std::fs::read(site.path("lake/tidemark.json")).unwrap();
+    site.write("lake/tidemark.json", r#"{"lake_format": 99}"#);
+    let before = site.files("lake");
+    for verb in [&NEXT[..], &["status"], &["show", "sales"]] {
+        site.ask(verb).fails(1, "refused", &["newer tidemark", "format 99", "update tidemark"]);
+    }
+    assert!(site.files("lake") == before);
+    site.write("lake/tidemark.json", "not json");
+    site.ask(&NEXT).fails(3, "data", &["tidemark.json is damaged"]);
+    site.write("lake/tidemark.json", marker);
+    site.ask(&NEXT).expect(0);
+}
+
+#[test]
+fn a_damaged_log() {
+    let site = two_days();
+    let log = "lake/datasets/sales/_delta_log";
+    let first = format!("{log}/00000000000000000000.json");
+    let last = format!("{log}/00000000000000000001.json");
+    let (good_first, good_last) = (std::fs::read(site.path(&first)).unwrap(), std::fs::read(site.path(&last)).unwrap());
+    site.write("in/09.csv", sales("2011-12-09", &[("4", "A", 4, "1.5")]));
+    let damages: [(&str, Option<&[u8]>); 4] = [
+        (&last, Some(b"\x00\x01 garbage")),
+        (&last, Some(&good_last[..good_last.len() / 2])),
+        (&first, None),
+        (&first, Some(b"{\"what\": 1}\n")),
+    ];
+    for (path, damage) in damages {
+        match damage {
+            Some(bytes) => site.write(path, bytes),
+            None => std::fs::remove_file(site.path(path)).unwrap(),
+        }
+        let before = site.files("lake/datasets/sales");
+        for verb in [&NEXT[..], &["show", "sales"], &["sql", "SELECT * FROM sales"], &["status"]] {
+            let answer = site.ask(verb);
+            answer.fails(3, "data", &["dataset sales", "damaged", "restore"]);
+        }
+        assert!(site.files("lake/datasets/sales") == before, "{path}");
+        site.write(&first, &good_first);
+        site.write(&last, &good_last);
+    }
+    site.ask(&NEXT).expect(0);
+    assert_eq!(total(&site), 10);
+}
+
+/// The one data file of a partition.
+fn data_file(site: &Site, folder: &str) -> PathBuf {
+    let files = site.files(folder);
+    site.path(folder).join(files.keys().find(|name| name.ends_with(".parquet")).unwrap())
+}
+
+#[test]
+fn damaged_data_files() {
+    let site = two_days();
+    let day = "lake/datasets/sales/sold_on=2011-12-08";
+    let path = data_file(&site, day);
+    let good = std::fs::read(&path).unwrap();
+    // one more line for that day, so that the partition must be read and swapped
+    site.write("in/08b.csv", sales("2011-12-08", &[("4", "A", 4, "1.5")]));
+    let mut garbled = good.clone();
+    let length = garbled.len();
+    garbled[8..length - 8].fill(0xA5);
+    let mut beheaded = good.clone();
+    beheaded[length - 4..].fill(0);
+    let mut pages = good.clone();
+    pages[4..length / 4].fill(0xA5);
+    for damage in [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(pages), Some(beheaded), None] {
+        match &damage {
+            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        let before = site.files("lake/datasets/sales/_delta_log");
+        for verb in [&NEXT[..], &["show", "sales", "--limit", "100"], &["sql", "SELECT SUM(quantity) FROM sales"]] {
+            site.ask(verb).fails(3, "data", &["sales", "damaged", "restore"]);
+        }
+        assert!(site.files("lake/datasets/sales/_delta_log") == before);
+        // the other day is whole
+        std::fs::write(&path, &good).unwrap();
+    }
+    site.ask(&NEXT).expect(0);
+    assert_eq!(total(&site), 10);
+}
+
+#[test]
+fn a_damaged_file_is_healed_by_a_full_run() {
+    let site = two_days();
+    let before = site.live("sales");
+    let path = data_file(&site, "lake/datasets/sales/sold_on=2011-12-08");
+    std::fs::write(&path, b"short").unwrap();
+    site.ask(&[&RUN[..], &["--full"]].concat()).expect(0);
+    assert_eq!((total(&site), site.live("sales")), (6, before));
+}
+
+#[test]
+fn damaged_raw_files() {
+    let site = Site::with_daily_sales();
+    site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));
+    site.ask(&RUN).expect(0);
+    let path = data_file(&site, "lake/datasets/sales.raw");
+    let good = std::fs::read(&path).unwrap();
+    std::fs::write(&path, &good[..good.len() - 10]).unwrap();
+    // another contract: all raw rows are cleaned again
+    let definition = std::fs::read_to_string(site.path("infra/pipelines/daily-sales.toml")).unwrap();
+    site.write("infra/pipelines/daily-sales.toml", definition.replace("from = \"Description\"", "from = \"Description\", nulls = [\"\", \"?\"]"));
+    let answer = site.ask(&NEXT);
+    answer.fails(3, "data", &["sales.raw", "damaged"]);
+    assert_eq!(answer.statuses().last().unwrap().0, "clean");
+    std::fs::write(&path, &good).unwrap();
+    site.ask(&NEXT).expect(0);
+    assert_eq!(total(&site), 2);
+}

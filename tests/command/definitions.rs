@@ -1,0 +1,79 @@
+//! Mistakes in pipeline files, and in the names of pipelines.
+
+use crate::site::{MORNING, Site};
+
+#[test]
+fn every_mistake_is_told_at_once_with_its_place() {
+    let site = Site::new();
+    site.write("infra/pipelines/orders.toml", "\
+[source]
+kind = \"files\"
+pth = \"in\"
+
+[contract.columns]
+id = \"int46\"
+price = { type = \"decimal(50,2)\", mni = 0 }
+
+[[model]]
+name = \"per_day\"
+sql = \"SELECT * FROM ordres\"
+");
+    let expected = ["orders.toml:3:1:", "orders.toml:6:", "orders.toml:7:", "`path`", "int64", "`min`", "orders"];
+    let told = site.call(&["run"]).expect(2);
+    for word in expected {
+        assert!(told.err.contains(word), "no {word}: {}", told.err);
+    }
+    assert!(told.out.is_empty() && !site.path("lake").exists());
+    site.ask(&["run"]).fails(2, "definition", &expected);
+
+    let answer = site.ask(&["check"]).expect(2);
+    let mistakes = answer.json()["mistakes"].as_array().unwrap().clone();
+    assert!(mistakes.len() >= 4, "{mistakes:?}");
+    for mistake in &mistakes {
+        assert!(mistake["line"].as_u64() > Some(0) && mistake["column"].as_u64() > Some(0), "{mistake}");
+        assert!(mistake["file"].as_str().unwrap().ends_with("orders.toml"), "{mistake}");
+    }
+    assert!(site.call(&["check"]).expect(2).err.contains("orders.toml:3:1:"));
+}
+
+#[test]
+fn mistakes_of_all_files_are_told_at_once() {
+    let site = Site::new();
+    site.write("infra/pipelines/a.toml", "what = 1\n");
+    site.write("infra/pipelines/b.toml", "[source\n");
+    let told = site.call(&["check"]).expect(2).err;
+    assert!(told.contains("a.toml:1:1:") && told.contains("b.toml:1:"), "{told}");
+}
+
+#[test]
+fn a_name_nobody_has_is_answered_with_the_nearest() {
+    let site = Site::with_daily_sales();
+    for verb in ["run", "plan"] {
+        site.ask(&[verb, "daily-sale", "--set", "SALES=in"]).fails(2, "definition", &["daily-sale", "`daily-sales`"]);
+        site.ask(&[verb, "x", "--set", "SALES=in"]).fails(2, "definition", &["daily-sales"]);
+    }
+    assert!(!site.path("lake").exists());
+}
+
+#[test]
+fn no_pipelines_is_said_so() {
+    let site = Site::new();
+    for verb in ["run", "plan", "check"] {
+        site.ask(&[verb]).fails(2, "definition", &["no pipelines at infra/pipelines", "--pipelines"]);
+    }
+    std::fs::create_dir(site.path("empty")).unwrap();
+    site.ask(&["run", "--pipelines", "empty"]).fails(2, "definition", &["no pipelines at empty"]);
+}
+
+#[test]
+fn a_missing_sql_file_and_a_column_that_is_not_there_have_their_place() {
+    let site = Site::with_daily_sales();
+    std::fs::remove_file(site.path("infra/pipelines/daily-sales/sales_by_day.sql")).unwrap();
+    site.ask(&["check"]).expect(2);
+    site.ask(&["run", "--set", "SALES=in"]).fails(2, "definition", &["daily-sales.toml:", "sales_by_day.sql"]);
+
+    let site = Site::with_orders("[contract.columns]\nid = \"int64\"\n[[model]]\nname = \"m\"\nsql = \"SELECT nope FROM orders\"\n");
+    site.write("in/a.csv", "id\n1\n");
+    site.ask(&["run", "--at", MORNING]).fails(2, "definition", &["model m", "orders.toml:", "nope"]);
+    assert_eq!(site.sql("SELECT id FROM orders"), [[1]]);
+}

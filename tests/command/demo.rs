@@ -1,0 +1,63 @@
+//! `tidemark demo`: nothing but the binary and a folder.
+
+use serde_json::json;
+
+use crate::site::Site;
+
+#[test]
+fn the_demo_needs_only_a_folder() {
+    let site = Site::new();
+    let out = site.call(&["demo"]).expect(0).out;
+    let lines: Vec<&str> = out.lines().map(str::trim).filter(|line| line.starts_with("tidemark ")).collect();
+    assert!(out.contains("report  tidemark-demo/reports/daily-sales-2026-03-03.xlsx"), "{out}");
+    assert!(lines.len() >= 5, "{out}");
+    let reports = site.files("tidemark-demo/reports");
+    for day in ["2026-03-02", "2026-03-03"] {
+        assert!(reports[&format!("daily-sales-{day}.xlsx")].starts_with(b"PK"));
+    }
+    // what it says to try next works
+    for line in lines.iter().filter(|line| !line.contains(" run ")) {
+        let arguments: Vec<&str> = match line.split_once('"') {
+            None => line.split_whitespace().skip(1).collect(),
+            Some((before, after)) => {
+                let (query, rest) = after.split_once('"').unwrap();
+                before.split_whitespace().skip(1).chain([query]).chain(rest.split_whitespace()).collect()
+            }
+        };
+        assert!(!site.call(&arguments).expect(0).out.is_empty(), "{line}");
+    }
+}
+
+#[test]
+fn the_demo_is_dirty_and_balances() {
+    let site = Site::new();
+    let runs = site.ask(&["demo", "deep/er"]).expect(0).json()["runs"].as_array().unwrap().clone();
+    assert_eq!(runs.len(), 16);
+    assert!(runs.iter().all(|run| run["status"] == "done"), "{runs:?}");
+    let lake = site.path("deep/er/lake");
+    let query = "SELECT COUNT(*) AS n FROM sales.quarantine";
+    let answer = site.ask(&["sql", query, "--lake", lake.to_str().unwrap()]).expect(0);
+    assert!(answer.rows()[0][0].as_i64() > Some(0));
+    // the same demo again gives the same
+    let again = Site::new();
+    again.ask(&["demo", "deep/er"]).expect(0);
+    let without_db = |site: &Site| {
+        let mut files = site.files("deep/er/reports");
+        files.remove("sales.db");
+        files
+    };
+    assert!(without_db(&site) == without_db(&again));
+    assert_eq!(site.files("deep/er/sales"), again.files("deep/er/sales"));
+}
+
+#[test]
+fn the_demo_touches_no_folder_that_is_in_use() {
+    let site = Site::new();
+    site.write("mine/precious.txt", "kept");
+    site.ask(&["demo", "mine"]).fails(2, "definition", &["mine is not empty", "another folder"]);
+    assert_eq!(site.files("mine").into_iter().collect::<Vec<_>>(), [("precious.txt".to_owned(), b"kept".to_vec())]);
+    site.write("file", "kept");
+    let told = site.ask(&["demo", "file"]);
+    assert!(told.code > 0 && !told.error()["message"].as_str().unwrap().is_empty(), "{told:?}");
+    assert_eq!(json!(std::fs::read_to_string(site.path("file")).unwrap()), "kept");
+}

@@ -1,0 +1,98 @@
+//! Many runs at the same time, and the same run again and again.
+
+use std::process::{Command, Stdio};
+use std::sync::Barrier;
+
+use tidemark_flow::Status;
+use tidemark_lake::{Lake, Store};
+
+use super::house::{Backend, House, failures, has_status, runtime};
+use super::sales::{MORNINGS, Sales};
+use super::signals::binary;
+use crate::fault::Plan;
+
+const CROWD: usize = 8;
+
+#[test]
+fn eight_runs_at_once_end_as_one() {
+    let sales = Sales::new(40);
+    for backend in [Backend::Memory, Backend::Folder] {
+        let (clean, crowded) = (House::new(backend), House::new(backend));
+        for morning in [0, 1] {
+            clean.run(&sales, morning, &Plan::clean()).unwrap();
+            let start = Barrier::new(CROWD);
+            std::thread::scope(|scope| {
+                for _ in 0..CROWD {
+                    scope.spawn(|| {
+                        start.wait();
+                        let records = crowded.run(&sales, morning, &Plan::clean()).unwrap();
+                        assert!(failures(&records).is_empty(), "{:?}", failures(&records));
+                    });
+                }
+            });
+            crowded.standing().assert_equal(&clean.standing());
+        }
+    }
+}
+
+#[test]
+fn eight_processes_at_once_end_as_one() {
+    let sales = Sales::new(40);
+    let (clean, crowded) = (House::new(Backend::Folder), House::new(Backend::Folder));
+    for morning in [0, 1] {
+        clean.run(&sales, morning, &Plan::clean()).unwrap();
+        let run = |_| command(&crowded, &sales, morning).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let crowd: Vec<_> = (0..CROWD).map(run).collect();
+        for process in crowd {
+            let output = process.wait_with_output().unwrap();
+            let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+            assert!(output.status.success(), "{:?} {}", output.status, said.join("\n"));
+        }
+        crowded.standing().assert_equal(&clean.standing());
+    }
+}
+
+/// The command `tidemark run` for a house.
+pub fn command(house: &House, sales: &Sales, morning: usize) -> Command {
+    let mut command = Command::new(binary());
+    let set = |name: &str, value: &std::path::Path| format!("{name}={}", value.display());
+    command.args(["run", "daily-sales", "--json", "--at", MORNINGS[morning]]);
+    command.args(["--set", &set("SALES", &sales.folder(morning)), "--set", &set("REPORTS", &house.path("reports"))]);
+    command.arg("--lake").arg(house.path("lake")).arg("--pipelines").arg(super::house::pipelines());
+    command
+}
+
+#[test]
+fn the_same_run_again_writes_nothing() {
+    let sales = Sales::new(40);
+    for backend in [Backend::Memory, Backend::Folder] {
+        let house = House::new(backend);
+        for morning in [0, 1] {
+            house.run(&sales, morning, &Plan::clean()).unwrap();
+            let before = house.objects();
+            let again = house.run(&sales, morning, &Plan::clean()).unwrap();
+            assert!(has_status(&again, Status::NothingToDo), "{again:#?}");
+            assert_eq!(house.objects(), before);
+        }
+    }
+}
+
+/// Whoever opens an empty folder first makes it a lake, and everybody else finds one.
+#[test]
+fn eight_may_make_the_lake_at_once() {
+    for round in 0..100 {
+        let folder = tempfile::tempdir().unwrap();
+        let start = Barrier::new(CROWD);
+        std::thread::scope(|scope| {
+            for _ in 0..CROWD {
+                scope.spawn(|| {
+                    let store = Store::folder(folder.path(), runtime()).unwrap();
+                    start.wait();
+                    let opened = Lake::open(store, true).map(drop);
+                    assert!(opened.is_ok(), "round {round}: {opened:?}");
+                });
+            }
+        });
+        assert_eq!(std::fs::read_to_string(folder.path().join("tidemark.json")).unwrap(), "{\"lake_format\":1}");
+    }
+}

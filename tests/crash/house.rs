@@ -1,0 +1,254 @@
+//! One machine with a lake, a folder of reports and a database, on which mornings come, with or without faults.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use polars::prelude::DataFrame;
+use tempfile::TempDir;
+use tidemark::cli::Common;
+use tidemark::run::walk_all;
+use tidemark::{Wanted, load};
+use tidemark_flow::{Failure, Place, Ports, Quiet, RunRecord, Status, Trigger};
+use tidemark_lake::{Lake, Meta, Store};
+use tidemark_pipeline::Graph;
+use tidemark_transform::bag;
+use tokio::runtime::Handle;
+
+use super::sales::{MORNINGS, Sales, local};
+use crate::fault::{Faulty, Plan};
+
+pub fn runtime() -> Handle {
+    static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
+    RUNTIME
+        .get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+        .handle()
+        .clone()
+}
+
+/// The repository's own pipelines.
+pub fn pipelines() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/pipelines")
+}
+
+/// Where the objects lie. Memory gives bodies as streams, as S3 does; a folder gives files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backend {
+    Memory,
+    Folder,
+}
+
+pub struct House {
+    memory: Option<[Arc<InMemory>; 2]>,
+    folder: TempDir,
+    graph: Graph,
+}
+
+impl House {
+    pub fn new(backend: Backend) -> House {
+        let memory = match backend {
+            Backend::Memory => Some([Arc::new(InMemory::new()), Arc::new(InMemory::new())]),
+            Backend::Folder => None,
+        };
+        House::with(memory)
+    }
+
+    fn with(memory: Option<[Arc<InMemory>; 2]>) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["lake", "reports"] {
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        let common = Common {
+            lake: folder.path().join("lake"),
+            pipelines: pipelines(),
+            parameters: vec![
+                ("SALES".into(), "sales".into()),
+                ("REPORTS".into(), folder.path().join("reports").display().to_string()),
+            ],
+            json: true,
+        };
+        let graph = load(&common, Wanted::Named(&["daily-sales".into()])).unwrap();
+        House { memory, folder, graph }
+    }
+
+    /// Another one in which everything stands as it does here.
+    pub fn fork(&self) -> House {
+        let memory = self.memory.as_ref().map(|stores| stores.clone().map(|store| Arc::new(store.fork())));
+        let house = House::with(memory);
+        copy(self.folder.path(), house.folder.path());
+        house
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn stores(&self) -> [Arc<dyn ObjectStore>; 2] {
+        match &self.memory {
+            Some([lake, reports]) => [lake.clone(), reports.clone()],
+            None => ["lake", "reports"].map(|name| local(&self.path(name))),
+        }
+    }
+
+    /// A process of its own: opens everything, and walks every step that is due on that morning.
+    pub fn run(&self, sales: &Sales, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Failure> {
+        let source = if self.memory.is_some() { sales.in_memory(morning) } else { sales.in_folder(morning) };
+        let [lake, reports] = self.stores();
+        let store = |inner, place| Store::new(Faulty::new(inner, plan), place, runtime());
+        let lake = Lake::open(store(lake, "lake"), true)?;
+        let ports = Ports {
+            lake: &lake,
+            locate: &|_| Ok(Place::Folder(store(source.clone(), "sales"))),
+            folder: &|_| Ok(store(reports.clone(), "reports")),
+            clock: &|| MORNINGS[morning].parse().unwrap(),
+            run_id: &run_id,
+            peak_memory: &|| 0,
+            progress: &Quiet,
+            memory: 1 << 30,
+            scratch: self.folder.path().to_owned(),
+        };
+        let trigger = Trigger { scheduled_time: MORNINGS[morning].parse().unwrap(), full: false };
+        walk_all(&ports, &self.graph, &["daily-sales".into()], &trigger)
+    }
+
+    /// Everything that can be seen from outside.
+    pub fn standing(&self) -> Standing {
+        let [lake, reports] = self.stores().map(|inner| Store::new(inner, "house", runtime()));
+        let lake = Lake::open(lake, false).unwrap();
+        let mut datasets = BTreeMap::new();
+        for name in lake.datasets().unwrap() {
+            let table = lake.existing(&name).unwrap();
+            let rows = table.read(&lake, &table.files(&lake).unwrap()).unwrap();
+            let rows = bag::sort(&rows).unwrap();
+            datasets
+                .insert(name.to_string(), Dataset { version: table.version(), meta: table.meta(&lake).unwrap(), rows });
+        }
+        let mut files = BTreeMap::new();
+        for object in reports.list(None).unwrap() {
+            if !object.location.as_ref().starts_with("sales.db") {
+                files.insert(object.location.to_string(), reports.get(&object.location).unwrap());
+            }
+        }
+        for record in lake.runs(usize::MAX).unwrap() {
+            let _: RunRecord = serde_json::from_slice(&record).unwrap();
+        }
+        let database = self.path("reports/sales.db");
+        let loaded = rows_of(&database, "SELECT dataset, \"table\", version FROM tidemark_loads");
+        Standing { datasets, files, table: rows_of(&database, "SELECT * FROM sales_by_day ORDER BY sold_on"), loaded }
+    }
+
+    /// Every object of the lake and of the reports, with what changes when it is written again.
+    pub fn objects(&self) -> Vec<String> {
+        let stores = self.stores().map(|inner| Store::new(inner, "house", runtime()));
+        let all = stores.iter().flat_map(|store| store.list(None).unwrap());
+        all.map(|meta| format!("{} {} {:?}", meta.location, meta.size, meta.e_tag)).collect()
+    }
+}
+
+/// Ids of processes that never were: no two are alike.
+fn run_id() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    format!("run-{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else {
+            std::fs::copy(from, to).unwrap();
+        }
+    }
+}
+
+/// The cells of a query as text.
+fn rows_of(database: &Path, sql: &str) -> Vec<String> {
+    let connection = rusqlite::Connection::open(database).unwrap();
+    let mut statement = connection.prepare(sql).unwrap();
+    let width = statement.column_count();
+    let rows = statement
+        .query_map([], |row| {
+            (0..width).map(|at| row.get(at).map(|cell: rusqlite::types::Value| format!("{cell:?}"))).collect()
+        })
+        .unwrap();
+    rows.map(|row| row.map(|cells: Vec<String>| cells.join(" | ")).unwrap()).collect()
+}
+
+/// What a machine has to show, in an order of its own.
+pub struct Standing {
+    datasets: BTreeMap<String, Dataset>,
+    /// The reports, by name.
+    files: BTreeMap<String, Bytes>,
+    /// Table `sales_by_day`.
+    table: Vec<String>,
+    /// What `tidemark_loads` says.
+    loaded: Vec<String>,
+}
+
+struct Dataset {
+    version: i64,
+    meta: Meta,
+    rows: DataFrame,
+}
+
+impl Standing {
+    /// What differs, in words; nothing where everything is equal, down to the versions, so that no commit was made twice.
+    pub fn differences(&self, other: &Standing) -> Vec<String> {
+        let mut found = Vec::new();
+        let names = |standing: &Standing| standing.datasets.keys().cloned().collect::<Vec<_>>();
+        if names(self) != names(other) {
+            found.push(format!("datasets {:?}, not {:?}", names(self), names(other)));
+        }
+        for (name, mine) in &self.datasets {
+            let Some(theirs) = other.datasets.get(name) else { continue };
+            if !mine.rows.equals_missing(&theirs.rows) {
+                found.push(format!("rows of {name}: {} and {}", mine.rows, theirs.rows));
+            }
+            if (mine.version, &mine.meta) != (theirs.version, &theirs.meta) {
+                let (a, b) = ((mine.version, &mine.meta), (theirs.version, &theirs.meta));
+                found.push(format!("version and metadata of {name}: {a:?} and {b:?}"));
+            }
+        }
+        if self.files.keys().ne(other.files.keys()) {
+            found.push(format!("reports {:?}, not {:?}", self.files.keys(), other.files.keys()));
+        }
+        for (name, mine) in &self.files {
+            if other.files.get(name).is_some_and(|theirs| theirs != mine) {
+                found.push(format!("report {name} has other bytes"));
+            }
+        }
+        if self.table != other.table {
+            found.push(format!("table {:#?}, not {:#?}", self.table, other.table));
+        }
+        if self.loaded != other.loaded {
+            found.push(format!("loaded {:?}, not {:?}", self.loaded, other.loaded));
+        }
+        found
+    }
+
+    #[track_caller]
+    pub fn assert_equal(&self, clean: &Standing) {
+        let differences = self.differences(clean);
+        assert!(differences.is_empty(), "{}", differences.join("\n"));
+    }
+
+    pub fn rows(&self, dataset: &str) -> usize {
+        self.datasets[dataset].rows.height()
+    }
+}
+
+/// The errors of a run.
+pub fn failures(records: &[RunRecord]) -> Vec<String> {
+    let failed = records.iter().filter_map(|record| record.error.as_ref().map(|error| (record, error)));
+    failed.map(|(record, error)| format!("{}: {:?}: {}", record.step, error.kind, error.message)).collect()
+}
+
+pub fn has_status(records: &[RunRecord], status: Status) -> bool {
+    records.iter().all(|record| record.status == status)
+}

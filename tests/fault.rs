@@ -1,0 +1,268 @@
+//! A store that fails as real ones do: at its n-th call, in one of a few named ways.
+
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use futures::{FutureExt as _, StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Fault {
+    /// An error, and nothing was done.
+    ErrorBefore,
+    /// It was done, and the reply was lost.
+    ErrorAfter,
+    /// It takes its time.
+    Slow,
+    /// The body ends in its middle, and nobody says so.
+    TruncatedBody,
+    /// The process dies before the call: this and every later one fails.
+    GoneBefore,
+    /// The process dies after the call.
+    GoneAfter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Call {
+    Get,
+    Head,
+    List,
+    Put,
+    Copy,
+    Delete,
+}
+
+impl Call {
+    /// The faults that can befall a call of this kind; for one that changes nothing, before and after are the same.
+    pub fn faults(self) -> &'static [Fault] {
+        use Fault::*;
+        match self {
+            Call::Get => &[ErrorBefore, Slow, TruncatedBody, GoneBefore],
+            Call::Head | Call::List => &[ErrorBefore, Slow, GoneBefore],
+            Call::Put | Call::Copy | Call::Delete => &[ErrorBefore, ErrorAfter, Slow, GoneBefore, GoneAfter],
+        }
+    }
+}
+
+/// What happens to the calls of one process, over all its stores.
+#[derive(Debug, Default)]
+pub struct Plan {
+    fault: Option<(Aim, Fault)>,
+    calls: Mutex<Vec<(Call, String)>>,
+    hits: AtomicU64,
+    gone: AtomicBool,
+}
+
+#[derive(Debug, Clone)]
+pub enum Aim {
+    /// The n-th call, from 0.
+    Nth(usize),
+    /// The first call of a kind to an object with this in its path.
+    Object(Call, &'static str),
+}
+
+/// What a call is to do.
+enum Order {
+    Go,
+    FailBefore(Error),
+    FailAfter(Error),
+    Truncate,
+    Wait,
+}
+
+impl Plan {
+    /// Only counts.
+    pub fn clean() -> Arc<Plan> {
+        Arc::new(Plan::default())
+    }
+
+    pub fn new(aim: Aim, fault: Fault) -> Arc<Plan> {
+        Arc::new(Plan { fault: Some((aim, fault)), ..Plan::default() })
+    }
+
+    /// The calls so far, with the objects they were about.
+    pub fn calls(&self) -> Vec<(Call, String)> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    /// Whether the fault has befallen.
+    pub fn has_hit(&self) -> bool {
+        self.hits.load(Ordering::SeqCst) > 0
+    }
+
+    fn order(&self, call: Call, object: &str) -> Order {
+        let mut calls = self.calls.lock().unwrap();
+        let nth = calls.len();
+        calls.push((call, object.to_owned()));
+        if self.gone.load(Ordering::SeqCst) {
+            return Order::FailBefore(reset(nth));
+        }
+        let Some((aim, fault)) = &self.fault else { return Order::Go };
+        let is_meant = match aim {
+            Aim::Nth(wanted) => nth == *wanted,
+            Aim::Object(kind, part) => call == *kind && object.contains(part) && !self.has_hit(),
+        };
+        if !is_meant || !call.faults().contains(fault) {
+            return Order::Go;
+        }
+        self.hits.fetch_add(1, Ordering::SeqCst);
+        self.gone.store(matches!(fault, Fault::GoneBefore | Fault::GoneAfter), Ordering::SeqCst);
+        match fault {
+            Fault::ErrorBefore => Order::FailBefore(timed_out(nth)),
+            Fault::ErrorAfter => Order::FailAfter(timed_out(nth)),
+            Fault::Slow => Order::Wait,
+            Fault::TruncatedBody => Order::Truncate,
+            Fault::GoneBefore => Order::FailBefore(reset(nth)),
+            Fault::GoneAfter => Order::FailAfter(reset(nth)),
+        }
+    }
+}
+
+fn error(kind: std::io::ErrorKind, nth: usize) -> Error {
+    let message = format!("injected at call {nth}");
+    Error::Generic { store: "S3", source: Box::new(std::io::Error::new(kind, message)) }
+}
+
+fn timed_out(nth: usize) -> Error {
+    error(std::io::ErrorKind::TimedOut, nth)
+}
+
+fn reset(nth: usize) -> Error {
+    error(std::io::ErrorKind::ConnectionReset, nth)
+}
+
+/// A store under a plan.
+#[derive(Debug)]
+pub struct Faulty {
+    inner: Arc<dyn ObjectStore>,
+    plan: Arc<Plan>,
+}
+
+impl Faulty {
+    pub fn new(inner: Arc<dyn ObjectStore>, plan: &Arc<Plan>) -> Arc<Faulty> {
+        Arc::new(Faulty { inner, plan: plan.clone() })
+    }
+
+    /// A call that gives no body.
+    async fn call<T>(&self, call: Call, object: &str, act: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.plan.order(call, object) {
+            Order::FailBefore(error) => return Err(error),
+            Order::FailAfter(error) => act.await.and(Err(error)),
+            Order::Wait => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                act.await
+            }
+            Order::Go | Order::Truncate => act.await,
+        }
+    }
+
+    /// A call that gives a stream; it happens when the stream is first asked.
+    fn stream<T: Send + 'static>(
+        &self,
+        call: Call,
+        object: &str,
+        stream: BoxStream<'static, Result<T>>,
+    ) -> BoxStream<'static, Result<T>> {
+        let failing = |error| futures::stream::once(async move { Err(error) });
+        match self.plan.order(call, object) {
+            Order::FailBefore(error) => failing(error).boxed(),
+            Order::FailAfter(error) => {
+                let all = stream.try_collect::<Vec<_>>();
+                all.map(|done| Err(done.err().unwrap_or(error))).into_stream().boxed()
+            }
+            Order::Wait => {
+                let late = async move {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    stream
+                };
+                late.flatten_stream().boxed()
+            }
+            Order::Go | Order::Truncate => stream,
+        }
+    }
+}
+
+impl std::fmt::Display for Faulty {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Faulty {
+    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        self.call(Call::Put, location.as_ref(), self.inner.put_opts(location, payload, opts)).await
+    }
+
+    async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.call(Call::Put, location.as_ref(), self.inner.put_multipart_opts(location, opts)).await
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        let call = if options.head { Call::Head } else { Call::Get };
+        let act = self.inner.get_opts(location, options);
+        let got = match self.plan.order(call, location.as_ref()) {
+            Order::FailBefore(error) | Order::FailAfter(error) => return Err(error),
+            Order::Go => return act.await,
+            Order::Wait => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                return act.await;
+            }
+            Order::Truncate => act.await?,
+        };
+        let (meta, range, attributes) = (got.meta.clone(), got.range.clone(), got.attributes.clone());
+        let body = got.bytes().await?;
+        let half = body.slice(..body.len() / 2);
+        let payload = GetResultPayload::Stream(futures::stream::once(async move { Ok(half) }).boxed());
+        Ok(GetResult { payload, meta, range, attributes })
+    }
+
+    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        let act = self.inner.get_ranges(location, ranges);
+        match self.plan.order(Call::Get, location.as_ref()) {
+            Order::FailBefore(error) | Order::FailAfter(error) => Err(error),
+            Order::Go => act.await,
+            Order::Wait => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                act.await
+            }
+            Order::Truncate => {
+                let mut parts = act.await?;
+                if let Some(last) = parts.last_mut() {
+                    last.truncate(last.len() / 2);
+                }
+                Ok(parts)
+            }
+        }
+    }
+
+    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.stream(Call::Delete, "", self.inner.delete_stream(locations))
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.stream(Call::List, prefix.map_or("", Path::as_ref), self.inner.list(prefix))
+    }
+
+    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.stream(Call::List, prefix.map_or("", Path::as_ref), self.inner.list_with_offset(prefix, offset))
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        let object = prefix.map_or("", Path::as_ref);
+        self.call(Call::List, object, self.inner.list_with_delimiter(prefix)).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.call(Call::Copy, to.as_ref(), self.inner.copy_opts(from, to, options)).await
+    }
+}

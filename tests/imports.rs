@@ -1,0 +1,146 @@
+//! Who may import whom (ARCHITECTURE.md): the dependencies `cargo metadata` tells of, held against a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+
+use serde_json::Value;
+
+/// Every package of the workspace, the packages of the workspace it may import, and who of the frames' engine and of the tables'.
+/// A package that is not here has no place in the house yet.
+const MAY: [(&str, &[&str]); 9] = [
+    ("tidemark-pipeline", &[]),
+    ("tidemark-transform", &["tidemark-pipeline", "polars"]),
+    ("tidemark-lake", &["tidemark-pipeline", "polars", "delta_kernel", "delta_kernel_default_engine", "object_store"]),
+    ("tidemark-flow", &["tidemark-transform", "tidemark-lake", "tidemark-pipeline"]),
+    ("ingest", &["tidemark-flow", "tidemark-lake", "tidemark-pipeline", "polars", "object_store"]),
+    ("transform", &["tidemark-flow", "tidemark-transform", "tidemark-lake", "tidemark-pipeline", "polars"]),
+    ("load", &["tidemark-flow", "tidemark-transform", "tidemark-lake", "tidemark-pipeline", "polars", "object_store"]),
+    (
+        "tidemark",
+        &[
+            "ingest",
+            "transform",
+            "load",
+            "tidemark-flow",
+            "tidemark-transform",
+            "tidemark-lake",
+            "tidemark-pipeline",
+            "polars",
+            "object_store",
+        ],
+    ),
+    ("tidemark-tests", &["*"]),
+];
+
+/// Foreign packages that stop at a crate: only those who name them in the table have them.
+const HELD: [&str; 4] = ["polars", "delta_kernel", "delta_kernel_default_engine", "object_store"];
+
+/// What a pure crate must not reach, by itself or through others: neither store nor tables. (polars' own error type names
+/// `object_store`, so of `tidemark-transform` only the table above can say that it does not use it.)
+const PURE: [(&str, &[&str]); 2] = [
+    ("tidemark-pipeline", &["polars", "object_store", "tokio", "delta_kernel", "reqwest"]),
+    ("tidemark-transform", &["delta_kernel", "tidemark-lake", "tidemark-flow"]),
+];
+
+/// Without the packages of other systems, which nobody has downloaded.
+const HOST: &str = if cfg!(target_arch = "aarch64") { "aarch64-unknown-linux-gnu" } else { "x86_64-unknown-linux-gnu" };
+
+fn metadata() -> Value {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", HOST])
+        .current_dir(crate::site::root())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// Name and direct dependencies (for building, not for testing) of every package of the tree, by id.
+struct Tree {
+    names: BTreeMap<String, String>,
+    edges: BTreeMap<String, BTreeSet<String>>,
+    members: BTreeSet<String>,
+}
+
+impl Tree {
+    fn read() -> Tree {
+        let metadata = metadata();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let packages = metadata["packages"].as_array().unwrap();
+        let names = packages.iter().map(|package| (text(&package["id"]), text(&package["name"]))).collect();
+        let mut edges = BTreeMap::new();
+        for node in metadata["resolve"]["nodes"].as_array().unwrap() {
+            let is_built = |dep: &&Value| dep["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev");
+            let deps = node["deps"].as_array().unwrap().iter().filter(is_built).map(|dep| text(&dep["pkg"])).collect();
+            edges.insert(text(&node["id"]), deps);
+        }
+        let members = metadata["workspace_members"].as_array().unwrap().iter().map(text).collect();
+        Tree { names, edges, members }
+    }
+
+    fn member(&self, name: &str) -> &str {
+        let found = self.members.iter().find(|id| self.names[*id] == name);
+        found.unwrap_or_else(|| panic!("no package {name} in the workspace: take it out of the table"))
+    }
+
+    /// Everything a package is built with, itself included.
+    fn reach(&self, id: &str) -> BTreeSet<&str> {
+        let (mut reached, mut ahead) = (BTreeSet::new(), vec![id]);
+        while let Some(id) = ahead.pop() {
+            let (id, _) = self.names.get_key_value(id).unwrap();
+            if reached.insert(id.as_str()) {
+                ahead.extend(self.edges[id].iter().map(String::as_str));
+            }
+        }
+        reached.into_iter().map(|id| self.names[id].as_str()).collect()
+    }
+}
+
+#[test]
+fn imports_go_one_way() {
+    let tree = Tree::read();
+    let ours: BTreeSet<&str> = tree.members.iter().map(|id| tree.names[id].as_str()).collect();
+    let known: BTreeSet<&str> = MAY.iter().map(|(name, _)| *name).collect();
+    assert_eq!(ours, known, "the packages of the workspace are not those of the table");
+    let mut offences = Vec::new();
+    for (name, may) in MAY.iter().filter(|(_, may)| *may != ["*"]) {
+        for dependency in &tree.edges[tree.member(name)] {
+            let dependency = tree.names[dependency].as_str();
+            if (ours.contains(dependency) || HELD.contains(&dependency)) && !may.contains(&dependency) {
+                offences.push(format!("{name} → {dependency}"));
+            }
+        }
+    }
+    assert!(offences.is_empty(), "not allowed: {}", offences.join(", "));
+}
+
+#[test]
+fn pure_crates_reach_no_store() {
+    let tree = Tree::read();
+    for (name, never) in PURE {
+        let reached = tree.reach(tree.member(name));
+        let offences: Vec<_> = never.iter().filter(|foreign| reached.contains(**foreign)).collect();
+        assert!(offences.is_empty(), "{name} reaches {offences:?}");
+    }
+}
+
+#[test]
+fn nothing_names_aws() {
+    let tree = Tree::read();
+    let reached = tree.reach(tree.member("tidemark"));
+    let is_aws = |name: &&&str| {
+        name.starts_with("aws-") || name.starts_with("aws_") || name.starts_with("lambda") || name.starts_with("rusoto")
+    };
+    let offences: Vec<_> = reached.iter().filter(is_aws).collect();
+    assert!(offences.is_empty(), "the command on this machine is built with {offences:?}");
+}
+
+#[test]
+fn one_store_and_one_arrow() {
+    let tree = Tree::read();
+    for foreign in ["object_store", "polars", "delta_kernel"] {
+        let copies = tree.names.values().filter(|name| *name == foreign).count();
+        assert_eq!(copies, 1, "{copies} copies of {foreign} in the tree");
+    }
+}

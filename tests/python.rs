@@ -1,0 +1,55 @@
+//! Python with the packages of `requirements.txt`, installed once into the user's cache. Only Python 3 and pip are presumed.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+const REQUIREMENTS: &str = include_str!("requirements.txt");
+
+/// Python 3 with the packages; `None`, with a word, where there is no Python 3.
+pub fn python() -> Option<Command> {
+    static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let packages = PACKAGES.get_or_init(packages).as_ref()?;
+    let mut command = Command::new("python3");
+    command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
+    Some(command)
+}
+
+fn packages() -> Option<PathBuf> {
+    let Ok(version) = Command::new("python3").arg("-VV").output() else {
+        eprintln!("skipped: no python3 on this machine");
+        return None;
+    };
+    // another Python or other requirements: another folder
+    let mut hash = DefaultHasher::new();
+    (REQUIREMENTS, version.stdout).hash(&mut hash);
+    let folder = cache().join(format!("python-{:016x}", hash.finish()));
+    if !folder.exists() {
+        install(&folder);
+    }
+    Some(folder)
+}
+
+fn cache() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    base.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cache")).join("tidemark")
+}
+
+/// Under a name of its own first, so that two who do it at once do not see each other's half-done work: the first to rename wins.
+fn install(folder: &Path) {
+    let unfinished = folder.with_extension(std::process::id().to_string());
+    std::fs::create_dir_all(&unfinished).unwrap();
+    let requirements = unfinished.join("requirements.txt");
+    std::fs::write(&requirements, REQUIREMENTS).unwrap();
+    let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"];
+    let mut command = Command::new("python3");
+    command.args(pip).arg("--target").arg(&unfinished).arg("-r").arg(&requirements);
+    let output = command.output().unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "tests/requirements.txt cannot be installed: {why}");
+    if std::fs::rename(&unfinished, folder).is_err() {
+        assert!(folder.exists(), "{} cannot be made", folder.display());
+        std::fs::remove_dir_all(&unfinished).unwrap();
+    }
+}
