@@ -9,7 +9,7 @@ use tidemark::cli::Common;
 use tidemark::run::{walk_all, with_ports};
 use tidemark::world::World;
 use tidemark::{Wanted, load};
-use tidemark_flow::{Quiet, RunRecord, Status, Trigger};
+use tidemark_flow::{Kind, Quiet, RunRecord, Status, Trigger};
 use tidemark_lake::Lake;
 
 /// A shop whose pipeline file is written anew now and then.
@@ -24,14 +24,18 @@ struct Definition {
     /// `[contract]` before its columns.
     contract: &'static str,
     columns: &'static str,
-    /// The SQL of model `by_day`.
+    /// Model `by_day` after its name.
     by_day: &'static str,
+    /// How the model `everything` goes into SQLite.
+    mode: &'static str,
 }
 
 const FIRST: Definition = Definition {
     contract: "partition_by = { column = 'day' }",
     columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\nnote = 'string'",
-    by_day: "SELECT day, SUM(amount) AS total, COUNT(*) AS orders FROM orders GROUP BY day",
+    by_day: "sql = 'SELECT day, SUM(amount) AS total, COUNT(*) AS orders FROM orders GROUP BY day'\n\
+             partition_by = 'day'\nincremental = { lookback = '0d' }",
+    mode: "swap",
 };
 
 impl Shop {
@@ -65,7 +69,7 @@ impl Shop {
     }
 
     fn define(&self, definition: &Definition) {
-        let Definition { contract, columns, by_day } = definition;
+        let Definition { contract, columns, by_day, mode } = definition;
         let (orders, database) = (self.path("in"), self.path("shop.db"));
         let target = |dataset: &str, mode: &str| {
             format!(
@@ -76,11 +80,11 @@ impl Shop {
         let text = format!(
             "[source]\nkind = 'files'\npath = '{}'\nformat = 'csv'\n\n[contract]\ndataset = 'orders'\n{contract}\n\n\
              [contract.columns]\n{columns}\n\n\
-             [[model]]\nname = 'by_day'\nsql = '''{by_day}'''\npartition_by = 'day'\nincremental = {{ lookback = '0d' }}\n\n\
+             [[model]]\nname = 'by_day'\n{by_day}\n\n\
              [[model]]\nname = 'everything'\nsql = 'SELECT * FROM orders'\n\n{}{}",
             orders.display(),
             target("by_day", "'upsert'\nkey = ['day']"),
-            target("everything", "'swap'"),
+            target("everything", &format!("'{mode}'")),
         );
         std::fs::write(self.path("pipelines/shop.toml"), text).unwrap();
     }
@@ -159,8 +163,17 @@ fn a_changed_definition_ends_where_a_first_run_would() {
             Definition {
                 contract: "partition_by = { column = 'day', every = 'month' }",
                 columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\ncountry = 'int64'",
-                by_day: "SELECT day, day_month, SUM(CAST(amount AS DOUBLE)) AS total, COUNT(*) AS orders FROM orders \
-                         GROUP BY day, day_month",
+                by_day: "sql = 'SELECT day, SUM(CAST(amount AS DOUBLE)) AS total, COUNT(*) AS orders FROM orders GROUP BY day'",
+                ..FIRST
+            },
+        ),
+        (
+            "no partition",
+            Definition {
+                contract: "",
+                by_day: "sql = 'SELECT day, SUM(amount) AS total, COUNT(*) AS orders FROM orders GROUP BY day'\n\
+                         partition_by = 'day'",
+                ..FIRST
             },
         ),
         ("the beginning", FIRST),
@@ -200,4 +213,27 @@ fn a_changed_definition_ends_where_a_first_run_would() {
     }
     widths.dedup();
     assert_eq!(widths, [4, 3, 4, 5, 4]);
+}
+
+#[test]
+fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone() {
+    let text = "id = 'int64'\nday = 'date'\namount = 'string'\nnote = 'string'";
+    for (mode, word) in [("swap", "declared \"REAL\""), ("append", "column amount from decimal(12,2) to string")] {
+        let by_day = "sql = 'SELECT day, COUNT(*) AS orders FROM orders GROUP BY day'";
+        let shop = Shop::new(2);
+        shop.define(&Definition { by_day, mode, ..FIRST });
+        shop.run();
+        shop.define(&Definition { by_day, mode, columns: text, ..FIRST });
+        let records = shop.records();
+        let error = records.iter().find_map(|record| record.error.as_ref()).unwrap();
+        assert_eq!(error.kind, Kind::Definition);
+        let said = format!("{} {}", error.message, error.hint.as_deref().unwrap_or_default());
+        assert!(said.contains(word) && said.contains("drop"), "{mode}: {said}");
+        // the lake has followed, and only this target waits
+        assert_eq!(shop.rows("everything").column("amount").unwrap().dtype(), &DataType::String);
+        assert_eq!(records.iter().filter(|record| record.status == Status::Failed).count(), 1);
+        rusqlite::Connection::open(shop.path("shop.db")).unwrap().execute("DROP TABLE everything", []).unwrap();
+        shop.run();
+        assert_eq!(shop.loaded("everything").len(), 8);
+    }
 }
