@@ -205,7 +205,9 @@ fn daily_files(archive: &Path, folder: &Path) -> BTreeMap<Date, Vec<u8>> {
     let unpacked = Command::new("python3").args(["-c", python]).args([archive, folder]).output().unwrap();
     assert!(unpacked.status.success(), "{}", String::from_utf8_lossy(&unpacked.stderr));
     let files = crate::site::walk(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "csv"));
-    files.map(|path| (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), std::fs::read(&path).unwrap())).collect()
+    files
+        .map(|path| (path.file_stem().unwrap().to_str().unwrap().parse().unwrap(), std::fs::read(&path).unwrap()))
+        .collect()
 }
 
 /// 08:00 in London on the day after.
@@ -222,7 +224,8 @@ fn a_year_in_one_run_and_morning_by_morning() {
     let rows = answer.step("clean")["rows"].clone();
     let count = |name: &str| rows[name].as_i64().unwrap();
     assert_eq!((count("in"), count("written") + count("quarantined")), (541_909, 541_909));
-    let query = "SELECT COUNT(*) AS n, COUNT(DISTINCT invoice) AS invoices, SUM(quantity * unit_price) AS total FROM sales";
+    let query =
+        "SELECT COUNT(*) AS n, COUNT(DISTINCT invoice) AS invoices, SUM(quantity * unit_price) AS total FROM sales";
     assert_eq!(whole.sql(query), [[json!(541_909), json!(25_900), json!(9_747_747.934)]]);
     assert_eq!(whole.sql("SELECT COUNT(*) AS n FROM sales.quarantine"), [[0]]);
     drop(answer);

@@ -60,8 +60,17 @@ fn a_folder_for_a_file() {
     std::fs::remove_dir(site.path("out/sales.db")).unwrap();
     site.morning("sales.csv", MORNING).expect(0);
     // and where a folder is wanted for the reports there is a file
-    let answer =
-        site.ask(&["run", "--set", "SALES=sales.csv", "--set", "REPORTS=sales.csv", "--at", MORNING, "--lake", "other"]);
+    let answer = site.ask(&[
+        "run",
+        "--set",
+        "SALES=sales.csv",
+        "--set",
+        "REPORTS=sales.csv",
+        "--at",
+        MORNING,
+        "--lake",
+        "other",
+    ]);
     assert!(answer.code > 0 && answer.error()["message"].as_str().unwrap().contains("sales.csv"), "{answer:?}");
     assert_eq!(std::fs::read_to_string(site.path("sales.csv")).unwrap(), sales("2011-12-08", &[("1", "A", 2, "1.5")]));
 }

@@ -109,7 +109,9 @@ fn damaged_data_files() {
     beheaded[length - 4..].fill(0);
     let mut pages = good.clone();
     pages[4..length / 4].fill(0xA5);
-    for damage in [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(pages), Some(beheaded), None] {
+    for damage in
+        [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(pages), Some(beheaded), None]
+    {
         match &damage {
             Some(bytes) => std::fs::write(&path, bytes).unwrap(),
             None => std::fs::remove_file(&path).unwrap(),
@@ -146,7 +148,10 @@ fn damaged_raw_files() {
     std::fs::write(&path, &good[..good.len() - 10]).unwrap();
     // another contract: all raw rows are cleaned again
     let definition = std::fs::read_to_string(site.path("infra/pipelines/daily-sales.toml")).unwrap();
-    site.write("infra/pipelines/daily-sales.toml", definition.replace("from = \"Description\"", "from = \"Description\", nulls = [\"\", \"?\"]"));
+    site.write(
+        "infra/pipelines/daily-sales.toml",
+        definition.replace("from = \"Description\"", "from = \"Description\", nulls = [\"\", \"?\"]"),
+    );
     let answer = site.ask(&NEXT);
     answer.fails(3, "data", &["sales.raw", "damaged"]);
     assert_eq!(answer.statuses().last().unwrap().0, "clean");

@@ -51,12 +51,32 @@ fn the_quarantine_keeps_the_original() {
     text += "3,A,torn\n";
     site.write("in/a.csv", text);
     site.morning("in", MORNING).expect(0);
-    let rows = site.sql("SELECT _object, _row, column, rule, value, text, partition FROM sales.quarantine ORDER BY _row");
+    let rows =
+        site.sql("SELECT _object, _row, column, rule, value, text, partition FROM sales.quarantine ORDER BY _row");
     let fields = r#"{"InvoiceNo":"2","StockCode":"A","Description":" x ","Quantity":"1","InvoiceDate":"yesterday","UnitPrice":"1.5","CustomerID":"","Country":"Côte d'Ivoire"}"#;
-    assert_eq!(rows, [
-        vec![json!("a.csv"), json!(62), json!("sold_at"), json!("type"), json!("yesterday"), json!(fields), json!(null)],
-        vec![json!("a.csv"), json!(63), json!(null), json!("format"), json!("expected 8 fields, found 3"), json!("3,A,torn"), json!(null)],
-    ]);
+    assert_eq!(
+        rows,
+        [
+            vec![
+                json!("a.csv"),
+                json!(62),
+                json!("sold_at"),
+                json!("type"),
+                json!("yesterday"),
+                json!(fields),
+                json!(null)
+            ],
+            vec![
+                json!("a.csv"),
+                json!(63),
+                json!(null),
+                json!("format"),
+                json!("expected 8 fields, found 3"),
+                json!("3,A,torn"),
+                json!(null)
+            ],
+        ]
+    );
     let quality = String::from_utf8(site.files("out")["daily-sales-2011-12-08-data-quality.csv"].clone()).unwrap();
     assert!(quality.contains("sold_at,type,1,yesterday,a.csv,62"), "{quality}");
 }
@@ -79,10 +99,16 @@ known = "state <> 'lost'"
 #[test]
 fn the_newest_version_of_a_key_wins_across_files() {
     let site = Site::with_orders(KEYED);
-    site.write("in/a.csv", "id,changed,state\n1,2024-01-01T00:00:00Z,open\n2,2024-01-02T00:00:00Z,open\n2,2024-01-01T00:00:00Z,old\n");
+    site.write(
+        "in/a.csv",
+        "id,changed,state\n1,2024-01-01T00:00:00Z,open\n2,2024-01-02T00:00:00Z,open\n2,2024-01-01T00:00:00Z,old\n",
+    );
     let rows = run(&site).expect(0).step("clean")["rows"].clone();
     assert_eq!([&rows["in"], &rows["written"], &rows["deduplicated"]], [3, 2, 1]);
-    site.write("in/b.csv", "id,changed,state\n1,2024-01-03T00:00:00Z,paid\n2,2023-01-01T00:00:00Z,older\n3,2024-01-01T00:00:00Z,open\n");
+    site.write(
+        "in/b.csv",
+        "id,changed,state\n1,2024-01-03T00:00:00Z,paid\n2,2023-01-01T00:00:00Z,older\n3,2024-01-01T00:00:00Z,open\n",
+    );
     let rows = run(&site).expect(0).step("clean")["rows"].clone();
     assert_eq!([&rows["in"], &rows["written"], &rows["updated"], &rows["deduplicated"]], [3, 1, 1, 1], "{rows}");
     let states = |site: &Site| site.sql("SELECT id, state FROM orders ORDER BY id");
@@ -104,11 +130,14 @@ fn filters_are_counted_by_name_and_checks_quarantine() {
     assert_eq!(rows["filtered"], json!({"no_tests": 2, "no_zero": 2}));
     assert_eq!([&rows["in"], &rows["written"], &rows["quarantined"]], [8, 1, 3]);
     let rules = site.sql("SELECT _row, column, rule FROM orders.quarantine ORDER BY _row");
-    assert_eq!(rules, [
-        [json!(7), json!(null), json!("known")],
-        [json!(8), json!("changed"), json!("type")],
-        [json!(9), json!("id"), json!("required")],
-    ]);
+    assert_eq!(
+        rules,
+        [
+            [json!(7), json!(null), json!("known")],
+            [json!(8), json!("changed"), json!("type")],
+            [json!(9), json!("id"), json!("required")],
+        ]
+    );
 }
 
 #[test]
@@ -119,7 +148,10 @@ fn a_changed_contract_cleans_everything_again_and_reads_nothing() {
     assert_eq!(site.sql("SELECT id FROM orders ORDER BY id"), [[1]]);
     site.orders(&KEYED.replace("state <> 'test'", "state <> 'open'").replace("state <> 'lost'", "state <> 'never'"));
     let answer = run(&site).expect(0);
-    assert_eq!((&answer.step("ingest")["status"], &answer.step("clean")["rows"]["in"]), (&json!("nothing_to_do"), &json!(3)));
+    assert_eq!(
+        (&answer.step("ingest")["status"], &answer.step("clean")["rows"]["in"]),
+        (&json!("nothing_to_do"), &json!(3))
+    );
     assert_eq!(site.sql("SELECT id FROM orders ORDER BY id"), [[2], [3]]);
     assert_eq!(site.sql("SELECT COUNT(*) AS n FROM orders.quarantine"), [[0]]);
     // one more column, which the raw rows have had all along
@@ -127,7 +159,10 @@ fn a_changed_contract_cleans_everything_again_and_reads_nothing() {
     run(&site).fails(2, "definition", &["colour"]);
     site.write("in/b.csv", "id,changed,state,colour\n4,,open,red\n");
     run(&site).expect(0);
-    assert_eq!(site.sql("SELECT id, colour FROM orders ORDER BY id"), [[json!(1), json!(null)], [json!(4), json!("red")]]);
+    assert_eq!(
+        site.sql("SELECT id, colour FROM orders ORDER BY id"),
+        [[json!(1), json!(null)], [json!(4), json!("red")]]
+    );
 }
 
 #[test]
@@ -135,8 +170,16 @@ fn a_changed_type_makes_the_dataset_anew() {
     let site = Site::with_orders(KEYED);
     site.write("in/a.csv", "id,changed,state\n1,,7\n2,,8\n");
     run(&site).expect(0);
-    site.orders(&KEYED.replace("state = \"string\"", "state = \"int32\"").replace("state <> 'test'", "state <> 8").replace("state <> 'lost'", "state > 0"));
+    site.orders(
+        &KEYED
+            .replace("state = \"string\"", "state = \"int32\"")
+            .replace("state <> 'test'", "state <> 8")
+            .replace("state <> 'lost'", "state > 0"),
+    );
     run(&site).expect(0);
     let shown = site.ask(&["show", "orders"]).expect(0);
-    assert_eq!((&shown.json()["columns"][2]["type"], shown.rows()), (&json!("int32"), vec![vec![json!(1), json!(null), json!(7)]]));
+    assert_eq!(
+        (&shown.json()["columns"][2]["type"], shown.rows()),
+        (&json!("int32"), vec![vec![json!(1), json!(null), json!(7)]])
+    );
 }

@@ -5,7 +5,9 @@ use crate::site::{MORNING, Site};
 #[test]
 fn every_mistake_is_told_at_once_with_its_place() {
     let site = Site::new();
-    site.write("infra/pipelines/orders.toml", "\
+    site.write(
+        "infra/pipelines/orders.toml",
+        "\
 [source]
 kind = \"files\"
 pth = \"in\"
@@ -17,7 +19,8 @@ price = { type = \"decimal(50,2)\", mni = 0 }
 [[model]]
 name = \"per_day\"
 sql = \"SELECT * FROM ordres\"
-");
+",
+    );
     let expected = ["orders.toml:3:1:", "orders.toml:6:", "orders.toml:7:", "`path`", "int64", "`min`", "orders"];
     let told = site.call(&["run"]).expect(2);
     for word in expected {
@@ -72,7 +75,9 @@ fn a_missing_sql_file_and_a_column_that_is_not_there_have_their_place() {
     site.ask(&["check"]).expect(2);
     site.ask(&["run", "--set", "SALES=in"]).fails(2, "definition", &["daily-sales.toml:", "sales_by_day.sql"]);
 
-    let site = Site::with_orders("[contract.columns]\nid = \"int64\"\n[[model]]\nname = \"m\"\nsql = \"SELECT nope FROM orders\"\n");
+    let site = Site::with_orders(
+        "[contract.columns]\nid = \"int64\"\n[[model]]\nname = \"m\"\nsql = \"SELECT nope FROM orders\"\n",
+    );
     site.write("in/a.csv", "id\n1\n");
     site.ask(&["run", "--at", MORNING]).fails(2, "definition", &["model m", "orders.toml:", "nope"]);
     assert_eq!(site.sql("SELECT id FROM orders"), [[1]]);

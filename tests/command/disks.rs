@@ -5,7 +5,8 @@ use crate::site::{Answer, HEADER, MORNING, Site, sales, tidemark};
 
 /// Runs a script with `$TIDEMARK`, in which `mount` may be used.
 fn with_mounts(site: &Site, script: &str) -> Option<Answer> {
-    let allowed = std::process::Command::new("unshare").args(["-r", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
+    let allowed =
+        std::process::Command::new("unshare").args(["-r", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
     if !allowed.is_ok_and(|output| output.status.success()) {
         eprintln!("skipped: no file system can be mounted here (unshare -r -m)");
         return None;

@@ -44,7 +44,11 @@ fn a_changed_file_replaces_its_rows() {
     let answer = run(&site);
     assert_eq!(ids(&site), [1, 2, 4, 9]);
     let ingest = answer.step("ingest");
-    assert_eq!((&ingest["rows"]["in"], &ingest["outputs"][0]["partitions"]), (&json!(3), &json!(1)), "only a.csv is read");
+    assert_eq!(
+        (&ingest["rows"]["in"], &ingest["outputs"][0]["partitions"]),
+        (&json!(3), &json!(1)),
+        "only a.csv is read"
+    );
     let rows = &answer.step("clean")["rows"];
     let counts = ["in", "written", "unchanged", "quarantined", "deleted"].map(|name| rows[name].as_i64().unwrap());
     assert_eq!(counts, [3, 1, 1, 1, 2], "{rows}");
@@ -76,7 +80,10 @@ fn an_unchanged_file_is_not_read_again() {
     // the next morning something is known (all that is there has been read), and nothing is read for it
     let answer = site.ask(&["run", "--at", "2011-12-10T08:00:00Z"]).expect(0);
     let ingest = answer.step("ingest");
-    assert_eq!((&ingest["status"], &ingest["bytes"]["read"], &ingest["rows"]["in"]), (&json!("done"), &json!(0), &json!(0)));
+    assert_eq!(
+        (&ingest["status"], &ingest["bytes"]["read"], &ingest["rows"]["in"]),
+        (&json!("done"), &json!(0), &json!(0))
+    );
     // with another file, only that is read
     site.write("in/b.csv", csv(&[(2, "2011-12-07", "1")]));
     let read = run(&site).step("ingest")["bytes"]["read"].clone();
@@ -144,19 +151,25 @@ price = { type = "decimal(10,2)", min = 0 }
 "#,
     );
     let good = r#"{"id": 1, "customer": {"name": "Zoë \"Z\" 东京"}, "price": 1.10, "more": [1, 2]}"#;
-    site.write("in/a.ndjson", format!("{good}\n{{\"id\": 2, \"price\": \"2.5\"}}\n{{\"id\": 3,\n{{\"id\": 4, \"price\": -1}}\n"));
+    site.write(
+        "in/a.ndjson",
+        format!("{good}\n{{\"id\": 2, \"price\": \"2.5\"}}\n{{\"id\": 3,\n{{\"id\": 4, \"price\": -1}}\n"),
+    );
     let answer = run(&site);
     let rows = answer.step("clean")["rows"].clone();
     assert_eq!([&rows["in"], &rows["written"], &rows["quarantined"]], [4, 2, 2]);
-    assert_eq!(site.sql("SELECT * FROM orders ORDER BY id"), [
-        [json!(1), json!("Zoë \"Z\" 东京"), json!(1.1)],
-        [json!(2), json!(null), json!(2.5)],
-    ]);
+    assert_eq!(
+        site.sql("SELECT * FROM orders ORDER BY id"),
+        [[json!(1), json!("Zoë \"Z\" 东京"), json!(1.1)], [json!(2), json!(null), json!(2.5)],]
+    );
     let quarantine = site.sql("SELECT _row, column, rule, text FROM orders.quarantine ORDER BY _row");
-    assert_eq!(quarantine, [
-        [json!(3), json!(null), json!("format"), json!("{\"id\": 3,")],
-        [json!(4), json!("price"), json!("min"), json!("{\"id\": 4, \"price\": -1}")],
-    ]);
+    assert_eq!(
+        quarantine,
+        [
+            [json!(3), json!(null), json!("format"), json!("{\"id\": 3,")],
+            [json!(4), json!("price"), json!("min"), json!("{\"id\": 4, \"price\": -1}")],
+        ]
+    );
     assert_eq!(site.sql("SELECT _text FROM orders.raw WHERE _row = 1"), [[good]]);
 }
 
@@ -181,10 +194,10 @@ open = "bool"
     .unwrap();
     ParquetWriter::new(File::create(site.path("in/a.parquet")).unwrap()).finish(&mut frame).unwrap();
     run(&site);
-    assert_eq!(site.sql("SELECT * FROM orders ORDER BY id"), [
-        [json!(1), json!("a"), json!(0.5), json!(true)],
-        [json!(3), json!("c"), json!(2.5), json!(true)],
-    ]);
+    assert_eq!(
+        site.sql("SELECT * FROM orders ORDER BY id"),
+        [[json!(1), json!("a"), json!(0.5), json!(true)], [json!(3), json!("c"), json!(2.5), json!(true)],]
+    );
     let quarantine = site.sql("SELECT _row, column, rule, text FROM orders.quarantine");
     let text = r#"{"id":"2","name":null,"share":"1.5","open":"false","unused":"2"}"#;
     assert_eq!(quarantine, [[json!(2), json!("name"), json!("required"), json!(text)]]);

@@ -149,7 +149,8 @@ fn check_draws_the_graph() {
     let site = Site::with_daily_sales();
     assert_eq!(site.ask(&["check"]).expect(0).json(), json!({"pipelines": ["daily-sales"], "mistakes": []}));
     let out = site.call(&["check"]).expect(0).out;
-    for word in ["sales.raw", "sales_by_day", "SALES (no value: --set it)", "REPORTS = out", "1 pipelines, no mistakes"] {
+    for word in ["sales.raw", "sales_by_day", "SALES (no value: --set it)", "REPORTS = out", "1 pipelines, no mistakes"]
+    {
         assert!(out.contains(word), "no {word}: {out}");
     }
 }
@@ -221,10 +222,13 @@ fn sql_reaches_every_dataset() {
     let site = one_morning();
     let query = "SELECT country, SUM(quantity * unit_price) AS revenue, COUNT(*) AS n, MAX(sold_on) AS day \
                  FROM sales GROUP BY country ORDER BY country";
-    assert_eq!(site.sql(query), [
-        [json!("France"), json!(37.5), json!(30), json!("2011-12-08")],
-        [json!("United Kingdom"), json!(1.0), json!(2), json!("2011-12-08")],
-    ]);
+    assert_eq!(
+        site.sql(query),
+        [
+            [json!("France"), json!(37.5), json!(30), json!("2011-12-08")],
+            [json!("United Kingdom"), json!(1.0), json!(2), json!("2011-12-08")],
+        ]
+    );
     let broken = site.sql("SELECT q._object, q._row, r.\"UnitPrice\", q.value FROM sales.quarantine q JOIN sales.raw r ON q._row = r._row AND q._object = r._object");
     assert_eq!(broken, [[json!("a.csv"), json!(4), json!("n/a"), json!("n/a")]]);
     assert!(site.call(&["sql", "SELECT 1 AS one"]).expect(0).out.contains("1 rows"));
@@ -233,7 +237,9 @@ fn sql_reaches_every_dataset() {
 #[test]
 fn queries_that_cannot_be_answered_are_the_users() {
     let site = one_morning();
-    for query in ["SELEC 1", "SELECT nope FROM sales", "SELECT * FROM nowhere", "", "DROP TABLE sales", "SELECT 1; SELECT 2"] {
+    for query in
+        ["SELEC 1", "SELECT nope FROM sales", "SELECT * FROM nowhere", "", "DROP TABLE sales", "SELECT 1; SELECT 2"]
+    {
         site.ask(&["sql", query]).fails(2, "definition", &["sql"]);
     }
     site.ask(&["show", "nowhere"]).fails(2, "definition", &["nowhere", "does not exist"]);
@@ -248,7 +254,10 @@ fn those_who_only_look_make_no_lake() {
     for verb in [&["status"][..], &["runs"], &["show", "sales"], &["sql", "SELECT 1"]] {
         site.ask(verb).fails(2, "definition", &["no lake at lake", "--lake"]);
         let told = site.call(verb).expect(2);
-        assert!(told.out.is_empty() && told.err.contains("error: no lake at lake") && told.err.contains("→"), "{told:?}");
+        assert!(
+            told.out.is_empty() && told.err.contains("error: no lake at lake") && told.err.contains("→"),
+            "{told:?}"
+        );
     }
     assert!(!site.path("lake").exists());
 }

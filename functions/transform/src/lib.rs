@@ -1,6 +1,7 @@
 //! Steps `clean` and `model`: raw rows through the contract into a clean dataset, and SQL over datasets into models. The work on rows
 //! is in `tidemark-transform`; here is what of it is due, what fits in memory, and where it goes.
 
+mod calendar;
 mod clean;
 mod merging;
 mod model;

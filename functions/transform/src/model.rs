@@ -1,17 +1,20 @@
 //! Step `model`: SQL over datasets, recomputed where its inputs changed, committed where its result differs.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
-use jiff::{Span, Timestamp};
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, LakeError, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
 use tidemark_transform::{bag, sql};
 
+use crate::calendar::{Calendar, from, until};
 use crate::{frame_failure, polars_failure, sql_failure};
+
+/// In-memory bytes of a byte of Parquet.
+const INFLATION: u64 = 8;
 
 /// Step `model <name>` of one pipeline.
 pub struct Model<'a> {
@@ -19,8 +22,7 @@ pub struct Model<'a> {
     model: &'a Definition,
     /// Of the SQL and what else decides the result; another one means that everything must be computed again.
     fingerprint: String,
-    /// Whose days the partitions are.
-    timezone: TimeZone,
+    calendar: Calendar,
 }
 
 /// An input as it stands, and what of it is new.
@@ -34,8 +36,10 @@ pub struct Plan {
     base: Option<Table>,
     meta: Meta,
     inputs: Vec<Source>,
-    /// The partitions to compute; `None` = all.
+    /// The partitions to compute, where they hang on the inputs' partitions; `None` = the model is computed whole.
     days: Option<BTreeSet<Date>>,
+    /// Nothing that stands is kept.
+    anew: bool,
     /// Nothing to compute, only the watermark to move.
     idle: bool,
     watermark: Option<Timestamp>,
@@ -44,60 +48,82 @@ pub struct Plan {
 impl<'a> Model<'a> {
     pub fn new(pipeline: &'a Pipeline, model: &'a Definition, fingerprint: String) -> Model<'a> {
         let by = pipeline.contract.as_ref().and_then(|contract| contract.partition_by.as_ref());
-        let timezone = by.and_then(|by| by.timezone.as_deref()).and_then(|name| TimeZone::get(name).ok());
-        Model { pipeline, model, fingerprint, timezone: timezone.unwrap_or(TimeZone::UTC) }
+        Model { pipeline, model, fingerprint, calendar: Calendar::of(by) }
     }
 
-    fn what(&self) -> String {
-        format!("model {} ({}:{})", self.model.name, self.model.sql.file, self.model.sql.line)
-    }
-
-    /// Days whose end the watermark has passed.
-    fn is_complete(&self, day: Date, watermark: Option<Timestamp>) -> bool {
-        let end = day.tomorrow().ok().and_then(|next| next.to_zoned(self.timezone.clone()).ok());
-        end.is_some_and(|end| watermark.is_some_and(|mark| end.timestamp() <= mark))
-    }
-
-    /// The partitions to compute of a model whose partitions hang on its inputs'.
-    fn affected(
+    /// The partitions to compute; all of them if nothing that stands is kept.
+    fn days(
         &self,
-        lookback: u32,
+        ports: &Ports<'_>,
         inputs: &[Source],
+        anew: bool,
         before: Option<Timestamp>,
         now: Option<Timestamp>,
-        ports: &Ports<'_>,
-    ) -> Result<BTreeSet<Date>, Failure> {
+    ) -> Result<Option<BTreeSet<Date>>, Failure> {
+        let Some(incremental) = self.model.incremental else { return Ok(None) };
         let mut days = BTreeSet::new();
         for input in inputs {
-            for partition in input.diff.partitions() {
-                let first = self.day(&input.table, &partition)?;
-                days.extend((0..=lookback).filter_map(|n| first.checked_add(Span::new().days(i64::from(n))).ok()));
+            let all = || Ok::<_, Failure>(input.table.partitions(ports.lake)?.into_keys().collect());
+            let changed: Vec<Partition> = if anew { all()? } else { input.diff.partitions() };
+            for partition in changed {
+                days.extend(from(self.day(&input.table, &partition)?, incremental.lookback_days));
             }
-            if self.model.when == When::Complete {
+            if self.model.when == When::Complete && !anew {
                 // what was held back when it was not complete yet
-                for partition in input.table.partitions(ports.lake)?.keys() {
-                    let day = self.day(&input.table, partition)?;
-                    if self.is_complete(day, now) && !self.is_complete(day, before) {
+                for partition in all()? {
+                    let day = self.day(&input.table, &partition)?;
+                    if self.calendar.is_over(day, now) && !self.calendar.is_over(day, before) {
                         days.insert(day);
                     }
                 }
             }
         }
         if self.model.when == When::Complete {
-            days.retain(|day| self.is_complete(*day, now));
+            days.retain(|day| self.calendar.is_over(*day, now));
         }
-        Ok(days)
+        Ok(Some(days))
     }
 
     fn day(&self, input: &Table, partition: &Partition) -> Result<Date, Failure> {
-        match partition.values() {
+        let day = match partition.values() {
             [(_, Some(value))] => value.parse().ok(),
             _ => None,
-        }
-        .ok_or_else(|| {
-            let message = format!("{}: dataset {} is not partitioned by a date", self.what(), input.dataset());
-            Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by day")
+        };
+        day.ok_or_else(|| {
+            let message = format!("{}: partition {partition} of dataset {} is no date", self.what(), input.dataset());
+            Failure::new(Kind::Definition, message)
+                .hint("leave incremental out, or partition the input by a date that is required")
         })
+    }
+
+    /// The partitions to compute in groups whose inputs fit in memory; one group for a model that is computed whole.
+    fn groups(&self, ports: &Ports<'_>, plan: &Plan) -> Result<Vec<Option<BTreeSet<Date>>>, Failure> {
+        let Some(days) = &plan.days else { return Ok(vec![None]) };
+        let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
+        let mut bytes: BTreeMap<Date, u64> = BTreeMap::new();
+        for input in &plan.inputs {
+            for file in input.table.files(ports.lake)? {
+                *bytes.entry(self.day(&input.table, &file.partition)?).or_default() += file.bytes * INFLATION;
+            }
+        }
+        let mut groups = vec![BTreeSet::new()];
+        let mut held = 0;
+        for &day in days {
+            let more: u64 = until(day, lookback).filter_map(|day| bytes.get(&day)).sum();
+            if held > 0 && held + more > ports.memory / 4 {
+                groups.push(BTreeSet::new());
+                held = 0;
+            }
+            held += more;
+            if let Some(group) = groups.last_mut() {
+                group.insert(day);
+            }
+        }
+        Ok(groups.into_iter().map(Some).collect())
+    }
+
+    fn what(&self) -> String {
+        format!("model {} ({}:{})", self.model.name, self.model.sql.file, self.model.sql.line)
     }
 
     /// The rows of an input that the partitions to compute hang on.
@@ -106,14 +132,11 @@ impl<'a> Model<'a> {
         ports: &Ports<'_>,
         source: &Source,
         days: Option<&BTreeSet<Date>>,
-    ) -> Result<(LazyFrame, u64, u64), Failure> {
+    ) -> Result<(LazyFrame, u64), Failure> {
         let mut files = source.table.files(ports.lake)?;
         if let Some(days) = days {
             let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-            let wanted: BTreeSet<Date> = days
-                .iter()
-                .flat_map(|day| (0..=lookback).filter_map(|n| day.checked_sub(Span::new().days(i64::from(n))).ok()))
-                .collect();
+            let wanted: BTreeSet<Date> = days.iter().flat_map(|&day| until(day, lookback)).collect();
             let mut kept = Vec::new();
             for file in files {
                 if wanted.contains(&self.day(&source.table, &file.partition)?) {
@@ -122,16 +145,21 @@ impl<'a> Model<'a> {
             }
             files = kept;
         }
-        let rows = files.iter().map(|file| file.rows).sum();
         let bytes = files.iter().map(|file| file.bytes).sum();
-        Ok((source.table.scan(ports.lake, &files)?, rows, bytes))
+        Ok((source.table.scan(ports.lake, &files)?, bytes))
     }
 
-    fn compute(&self, ports: &Ports<'_>, plan: &Plan) -> Result<(DataFrame, u64), Failure> {
+    /// The result over some partitions, in its total order, and the bytes it was made of.
+    fn compute(
+        &self,
+        ports: &Ports<'_>,
+        plan: &Plan,
+        days: Option<&BTreeSet<Date>>,
+    ) -> Result<(DataFrame, u64), Failure> {
         let mut tables = Vec::new();
         let mut read = 0;
         for source in &plan.inputs {
-            let (rows, _, bytes) = self.input(ports, source, plan.days.as_ref())?;
+            let (rows, bytes) = self.input(ports, source, days)?;
             read += bytes;
             tables.push((source.table.dataset().clone(), rows));
         }
@@ -141,12 +169,17 @@ impl<'a> Model<'a> {
             Err(error) => Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error),
         };
         let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
-        let rows = storable(query.collect().map_err(failed)?).map_err(failed)?;
+        let rows = storable(sql::stream(query).map_err(failed)?).map_err(failed)?;
         Ok((bag::sort(&rows).map_err(frame_failure)?, read))
     }
 
     /// The result by partition, those only that are to be computed.
-    fn split(&self, rows: DataFrame, plan: &Plan) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
+    fn split(
+        &self,
+        rows: DataFrame,
+        plan: &Plan,
+        days: Option<&BTreeSet<Date>>,
+    ) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
         let Some(column) = &self.model.partition_by else {
             let whole = (rows.height() > 0).then_some((Partition::default(), rows));
             return Ok(whole.into_iter().collect());
@@ -165,10 +198,11 @@ impl<'a> Model<'a> {
                 .map_err(failed)?;
             let text = crate::clean::text(&value);
             let day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
-            let due = match &plan.days {
+            let due = match days {
                 Some(days) => day.is_some_and(|day| days.contains(&day)),
                 None => {
-                    self.model.when == When::Changed || day.is_some_and(|day| self.is_complete(day, plan.watermark))
+                    self.model.when == When::Changed
+                        || day.is_some_and(|day| self.calendar.is_over(day, plan.watermark))
                 }
             };
             if due {
@@ -188,7 +222,7 @@ impl<'a> Model<'a> {
 
     fn is_due(&self, plan: &Plan, file: &DataFile) -> Result<bool, Failure> {
         match (&plan.days, &plan.base) {
-            (Some(days), Some(base)) => Ok(days.contains(&self.day(base, &file.partition)?)),
+            (Some(days), Some(base)) if !plan.anew => Ok(days.contains(&self.day(base, &file.partition)?)),
             _ => Ok(true),
         }
     }
@@ -231,20 +265,15 @@ impl Step for Model<'_> {
         let watermark = watermark.flatten().max(meta.watermark);
         let changed = anew || inputs.iter().any(|input| !input.diff.is_empty());
         let waits = self.model.when == When::Complete && watermark != meta.watermark;
-        let days = match self.model.incremental {
-            Some(incremental) if !anew => {
-                Some(self.affected(incremental.lookback_days, &inputs, meta.watermark, watermark, ports)?)
-            }
-            _ => None,
-        };
+        let days = self.days(ports, &inputs, anew, meta.watermark, watermark)?;
         let idle = match &days {
-            Some(days) => days.is_empty(),
+            Some(days) => days.is_empty() && !anew,
             None => !changed && !waits,
         };
         if idle && watermark == meta.watermark {
             return Ok(None);
         }
-        Ok(Some(Plan { base, meta, inputs, days, idle, watermark }))
+        Ok(Some(Plan { base, meta, inputs, days, anew, idle, watermark }))
     }
 
     fn size(&self, plan: &Plan) -> Size {
@@ -290,21 +319,28 @@ impl Step for Model<'_> {
             ..Drafted::default()
         };
         if !plan.idle {
-            let (mut rows, mut read) = self.compute(ports, &plan)?;
-            if plan.days.is_some() && self.is_of_another_shape(&plan, &rows)? {
-                // its inputs have changed their columns: days that stand would not fit those that come
-                plan.days = None;
-                let (whole, more) = self.compute(ports, &plan)?;
-                (rows, read) = (whole, read + more);
-            }
-            draft.schema = (**rows.schema()).clone();
             let standing = plan.base.as_ref().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
-            let mut rows_of = 0;
-            for (partition, part) in self.split(rows, &plan)? {
-                let mut writer = Writer::new(ports.lake, &self.model.name, &draft.schema, partition);
-                rows_of += part.height() as u64;
-                writer.write(&part)?;
-                draft.adds.extend(writer.finish(false)?);
+            let mut groups = VecDeque::from(self.groups(ports, &plan)?);
+            let (mut rows_of, mut read) = (0, 0);
+            while let Some(days) = groups.pop_front() {
+                let (rows, more) = self.compute(ports, &plan, days.as_ref())?;
+                read += more;
+                if !plan.anew && self.is_of_another_shape(&plan, &rows)? {
+                    // its inputs have changed their columns: partitions that stand would not fit those that come
+                    plan.anew = true;
+                    draft.adds.clear();
+                    rows_of = 0;
+                    plan.days = self.days(ports, &plan.inputs, true, None, plan.watermark)?;
+                    groups = self.groups(ports, &plan)?.into();
+                    continue;
+                }
+                draft.schema = (**rows.schema()).clone();
+                for (partition, part) in self.split(rows, &plan, days.as_ref())? {
+                    let mut writer = Writer::new(ports.lake, &self.model.name, &draft.schema, partition);
+                    rows_of += part.height() as u64;
+                    writer.write(&part)?;
+                    draft.adds.extend(writer.finish(false)?);
+                }
             }
             for file in standing {
                 if self.is_due(&plan, &file)? {

@@ -114,10 +114,10 @@ impl DataFile {
 
 /// Rows after which it is asked whether a group is full.
 const BLOCK_ROWS: usize = 8 * 1024;
-/// Rows of a row group, at most. With 128 Ki rows a group of ten columns is some 10 MB.
-const GROUP_ROWS: usize = 128 * 1024;
+/// Rows of a row group, at most. With 64 Ki rows a group of ten columns is some 5 MB.
+const GROUP_ROWS: usize = 64 * 1024;
 /// Bytes of a row group in memory after which it is closed, so that long texts stay bounded too.
-const GROUP_BYTES: usize = 32 << 20;
+const GROUP_BYTES: usize = 16 << 20;
 /// Compressed bytes after which a file is closed and the next begun.
 const FILE_BYTES: usize = 64 << 20;
 

@@ -32,6 +32,15 @@ pub fn query(sql: &str, tables: Vec<(DatasetName, LazyFrame)>) -> Result<LazyFra
 }
 
 /// Writes `DATE '2011-12-08'` for every `:day` that is not in a string, a quoted name or a comment.
+/// Runs a query by the streaming engine, which holds what its groups and joins need and not its inputs.
+///
+/// # Errors
+/// Of computing it, and of reading what it scans.
+pub fn stream(query: LazyFrame) -> PolarsResult<DataFrame> {
+    // one plan gives one frame; several only come of several sinks, which a query has not
+    query.collect_with_engine(Engine::Streaming).map(|result| result.unwrap_single())
+}
+
 pub fn bind_day(sql: &str, day: jiff::civil::Date) -> String {
     let bind = |(token, text): (Token, &str)| match (token, text) {
         (Token::Placeholder, ":day") => format!("DATE '{day}'"),
