@@ -2,6 +2,7 @@
 
 mod command;
 mod crash;
+mod evolve;
 mod fault;
 mod imports;
 mod lake;

@@ -326,6 +326,8 @@ impl Step for Model<'_> {
                 if !plan.anew && self.is_of_another_shape(&plan, &rows)? {
                     // its inputs have changed their columns: partitions that stand would not fit those that come
                     plan.anew = true;
+                    draft.adds.clear();
+                    rows_of = 0;
                     plan.days = self.days(ports, &plan.inputs, true, None, plan.watermark)?;
                     groups = self.groups(ports, &plan)?.into();
                     continue;
