@@ -38,6 +38,14 @@ const FIRST: Definition = Definition {
     mode: "swap",
 };
 
+/// Partitions of texts, of which one is empty, and NULL.
+const BY_NOTE: Definition = Definition {
+    contract: "partition_by = { column = 'note' }",
+    columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\nnote = { type = 'string', nulls = ['-'] }",
+    by_day: "sql = 'SELECT day, note, COUNT(*) AS orders FROM orders GROUP BY day, note'\npartition_by = 'note'",
+    mode: "swap",
+};
+
 impl Shop {
     fn new(days: u32) -> Shop {
         let shop = Shop { folder: tempfile::tempdir().unwrap(), world: World::new().unwrap() };
@@ -60,7 +68,7 @@ impl Shop {
                     day * 10 + n,
                     n + day,
                     n / 3,
-                    ["a", ""][n as usize % 2],
+                    ["a", "", "-", "b c"][n as usize],
                     day * 2
                 )
             })
@@ -167,6 +175,7 @@ fn a_changed_definition_ends_where_a_first_run_would() {
                 ..FIRST
             },
         ),
+        ("partitions of texts, of an empty one and of none", BY_NOTE),
         (
             "no partition",
             Definition {
@@ -236,4 +245,22 @@ fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone
         shop.run();
         assert_eq!(shop.loaded("everything").len(), 8);
     }
+}
+
+#[test]
+fn a_text_is_a_partition_as_it_is_and_an_empty_one_lies_with_null() {
+    let shop = Shop::new(2);
+    shop.define(&BY_NOTE);
+    shop.run();
+    shop.sell(3);
+    shop.run();
+    let lake = shop.lake();
+    for (dataset, rows) in [("orders", 6), ("by_day", 6)] {
+        let partitions = lake.existing(&dataset.parse().unwrap()).unwrap().partitions(&lake).unwrap();
+        let found: Vec<_> = partitions.keys().map(|partition| partition.get("note")).collect();
+        assert_eq!(found, [None, Some("a"), Some("b c")], "{dataset}");
+        let nulls = partitions.values().next().unwrap().iter().map(|file| file.rows).sum::<u64>();
+        assert_eq!(nulls, rows, "{dataset}");
+    }
+    assert_eq!(shop.rows("orders").height(), 12);
 }
