@@ -89,10 +89,11 @@ impl Shop {
             "[source]\nkind = 'files'\npath = '{}'\nformat = 'csv'\n\n[contract]\ndataset = 'orders'\n{contract}\n\n\
              [contract.columns]\n{columns}\n\n\
              [[model]]\nname = 'by_day'\n{by_day}\n\n\
-             [[model]]\nname = 'everything'\nsql = 'SELECT * FROM orders'\n\n{}{}",
+             [[model]]\nname = 'everything'\nsql = 'SELECT * FROM orders'\n\n{}{}{}",
             orders.display(),
             target("by_day", "'upsert'\nkey = ['day']"),
             target("everything", &format!("'{mode}'")),
+            target("orders", "'swap'"),
         );
         std::fs::write(self.path("pipelines/shop.toml"), text).unwrap();
     }
@@ -145,7 +146,7 @@ fn assert_same(evolved: &Shop, first: &Shop, what: &str) {
         let by = |shop: &Shop| shop.lake().existing(&dataset.parse().unwrap()).unwrap().partition_by();
         assert_eq!(by(evolved), by(first), "{what}: {dataset}");
     }
-    for dataset in ["by_day", "everything"] {
+    for dataset in ["by_day", "everything", "orders"] {
         assert_eq!(evolved.loaded(dataset), first.loaded(dataset), "{what}: {dataset} in SQLite");
     }
 }
@@ -241,7 +242,8 @@ fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone
         // the lake has followed, and only this target waits
         assert_eq!(shop.rows("everything").column("amount").unwrap().dtype(), &DataType::String);
         assert_eq!(records.iter().filter(|record| record.status == Status::Failed).count(), 1);
-        rusqlite::Connection::open(shop.path("shop.db")).unwrap().execute("DROP TABLE everything", []).unwrap();
+        let database = rusqlite::Connection::open(shop.path("shop.db")).unwrap();
+        database.execute_batch("DROP TABLE everything; DROP TABLE orders").unwrap();
         shop.run();
         assert_eq!(shop.loaded("everything").len(), 8);
     }
