@@ -35,7 +35,7 @@ const FIRST: Definition = Definition {
     columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\nnote = 'string'",
     by_day: "sql = 'SELECT day, SUM(amount) AS total, COUNT(*) AS orders FROM orders GROUP BY day'\n\
              partition_by = 'day'\nincremental = { lookback = '0d' }",
-    mode: "swap",
+    mode: "'upsert'\nkey = ['id']",
 };
 
 /// Partitions of texts, of which one is empty, and NULL.
@@ -43,7 +43,7 @@ const BY_NOTE: Definition = Definition {
     contract: "partition_by = { column = 'note' }",
     columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\nnote = { type = 'string', nulls = ['-'] }",
     by_day: "sql = 'SELECT day, note, COUNT(*) AS orders FROM orders GROUP BY day, note'\npartition_by = 'note'",
-    mode: "swap",
+    mode: "'swap'",
 };
 
 impl Shop {
@@ -92,7 +92,7 @@ impl Shop {
              [[model]]\nname = 'everything'\nsql = 'SELECT * FROM orders'\n\n{}{}{}",
             orders.display(),
             target("by_day", "'upsert'\nkey = ['day']"),
-            target("everything", &format!("'{mode}'")),
+            target("everything", mode),
             target("orders", "'swap'"),
         );
         std::fs::write(self.path("pipelines/shop.toml"), text).unwrap();
@@ -178,6 +178,13 @@ fn a_changed_definition_ends_where_a_first_run_would() {
         ),
         ("partitions of texts, of an empty one and of none", BY_NOTE),
         (
+            "a key that SQLite holds as another text",
+            Definition {
+                by_day: "sql = 'SELECT CAST(day AS TIMESTAMP) AS day, COUNT(*) AS orders FROM orders GROUP BY day'",
+                ..FIRST
+            },
+        ),
+        (
             "no partition",
             Definition {
                 contract: "",
@@ -228,7 +235,7 @@ fn a_changed_definition_ends_where_a_first_run_would() {
 #[test]
 fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone() {
     let text = "id = 'int64'\nday = 'date'\namount = 'string'\nnote = 'string'";
-    for (mode, word) in [("swap", "declared \"REAL\""), ("append", "column amount from decimal(12,2) to string")] {
+    for (mode, word) in [("'swap'", "declared \"REAL\""), ("'append'", "column amount from decimal(12,2) to string")] {
         let by_day = "sql = 'SELECT day, COUNT(*) AS orders FROM orders GROUP BY day'";
         let shop = Shop::new(2);
         shop.define(&Definition { by_day, mode, ..FIRST });
