@@ -8,4 +8,5 @@ mod demo;
 mod disks;
 mod files;
 mod models;
+mod unfinished;
 mod verbs;

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -14,6 +16,9 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
+
+/// How long a process lets another one run ahead.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
@@ -29,6 +34,8 @@ pub enum Fault {
     GoneBefore,
     /// The process dies after the call.
     GoneAfter,
+    /// Before the call, another process does all it has to do (see [`Plan::meanwhile`]).
+    Overtaken,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,9 +53,9 @@ impl Call {
     pub fn faults(self) -> &'static [Fault] {
         use Fault::*;
         match self {
-            Call::Get => &[ErrorBefore, Slow, TruncatedBody, GoneBefore],
-            Call::Head | Call::List => &[ErrorBefore, Slow, GoneBefore],
-            Call::Put | Call::Copy | Call::Delete => &[ErrorBefore, ErrorAfter, Slow, GoneBefore, GoneAfter],
+            Call::Get => &[ErrorBefore, Slow, TruncatedBody, GoneBefore, Overtaken],
+            Call::Head | Call::List => &[ErrorBefore, Slow, GoneBefore, Overtaken],
+            Call::Put | Call::Copy | Call::Delete => &[ErrorBefore, ErrorAfter, Slow, GoneBefore, GoneAfter, Overtaken],
         }
     }
 }
@@ -60,6 +67,22 @@ pub struct Plan {
     calls: Mutex<Vec<(Call, String)>>,
     hits: AtomicU64,
     gone: AtomicBool,
+    meanwhile: Mutex<Meanwhile>,
+}
+
+/// What another process does, before and after it has begun.
+#[derive(Default)]
+enum Meanwhile {
+    #[default]
+    Nothing,
+    Waits(Box<dyn FnOnce() + Send>),
+    Began(JoinHandle<()>),
+}
+
+impl std::fmt::Debug for Meanwhile {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("meanwhile")
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -89,6 +112,33 @@ impl Plan {
         Arc::new(Plan { fault: Some((aim, fault)), ..Plan::default() })
     }
 
+    /// What another process does when [`Fault::Overtaken`] befalls.
+    pub fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().unwrap() = Meanwhile::Waits(Box::new(act));
+    }
+
+    /// Waits until the other process, if one has begun, is done, and panics if it did.
+    pub fn join(&self) {
+        let meanwhile = std::mem::take(&mut *self.meanwhile.lock().unwrap());
+        if let Meanwhile::Began(other) = meanwhile {
+            other.join().unwrap();
+        }
+    }
+
+    /// Lets the other process run to its end; but not for ever, since it may wait for a lock that this one has.
+    fn give_way(&self) {
+        let mut meanwhile = self.meanwhile.lock().unwrap();
+        if let Meanwhile::Waits(act) = std::mem::take(&mut *meanwhile) {
+            let (done, ended) = channel();
+            *meanwhile = Meanwhile::Began(std::thread::spawn(move || {
+                act();
+                // nobody waits any more
+                let _ = done.send(());
+            }));
+            let _ = ended.recv_timeout(PATIENCE);
+        }
+    }
+
     /// The calls so far, with the objects they were about.
     pub fn calls(&self) -> Vec<(Call, String)> {
         self.calls.lock().unwrap().clone()
@@ -100,9 +150,11 @@ impl Plan {
     }
 
     fn order(&self, call: Call, object: &str) -> Order {
-        let mut calls = self.calls.lock().unwrap();
-        let nth = calls.len();
-        calls.push((call, object.to_owned()));
+        let nth = {
+            let mut calls = self.calls.lock().unwrap();
+            calls.push((call, object.to_owned()));
+            calls.len() - 1
+        };
         if self.gone.load(Ordering::SeqCst) {
             return Order::FailBefore(reset(nth));
         }
@@ -120,6 +172,10 @@ impl Plan {
             Fault::ErrorBefore => Order::FailBefore(timed_out(nth)),
             Fault::ErrorAfter => Order::FailAfter(timed_out(nth)),
             Fault::Slow => Order::Wait,
+            Fault::Overtaken => {
+                self.give_way();
+                Order::Go
+            }
             Fault::TruncatedBody => Order::Truncate,
             Fault::GoneBefore => Order::FailBefore(reset(nth)),
             Fault::GoneAfter => Order::FailAfter(reset(nth)),

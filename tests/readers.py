@@ -30,22 +30,20 @@ def plain(value):
 
 
 def by_deltalake(path):
-    table = deltalake.DeltaTable(path).to_pyarrow_table()
-    columns = [column.to_pylist() for column in table.columns]
-    return table.column_names, list(zip(*columns))
+    return deltalake.DeltaTable(path).to_pyarrow_table()
 
 
 def by_duckdb(path):
     connection = duckdb_ext.init(duckdb.connect())
     connection.execute("LOAD delta; SET TimeZone = 'UTC'")
-    found = connection.execute("SELECT * FROM delta_scan(?)", [path])
-    return [column[0] for column in found.description], found.fetchall()
+    return connection.execute("SELECT * FROM delta_scan(?)", [path]).fetch_arrow_table()
 
 
 answer = {}
 for name, reader in {"deltalake": by_deltalake, "duckdb": by_duckdb}.items():
     answer[name] = {}
     for path in sys.argv[1:]:
-        columns, rows = reader(path)
-        answer[name][path] = {"columns": columns, "rows": [[plain(value) for value in row] for row in rows]}
+        table = reader(path)
+        columns = [[plain(value) for value in column.to_pylist()] for column in table.columns]
+        answer[name][path] = {"columns": table.column_names, "rows": list(zip(*columns))}
 print(json.dumps(answer))

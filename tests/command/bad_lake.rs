@@ -88,19 +88,19 @@ fn a_damaged_log() {
     assert_eq!(total(&site), 10);
 }
 
-/// The one data file of a partition.
-fn data_file(site: &Site, folder: &str) -> PathBuf {
-    let files = site.files(folder);
-    site.path(folder).join(files.keys().find(|name| name.ends_with(".parquet")).unwrap())
+/// The one live data file of a dataset.
+fn data_file(site: &Site, dataset: &str) -> PathBuf {
+    let live = site.live(dataset);
+    assert_eq!(live.len(), 1, "{live:?}");
+    site.path(&format!("lake/datasets/{dataset}/{}", live[0]))
 }
 
 #[test]
 fn damaged_data_files() {
     let site = two_days();
-    let day = "lake/datasets/sales/sold_on=2011-12-08";
-    let path = data_file(&site, day);
+    let path = data_file(&site, "sales");
     let good = std::fs::read(&path).unwrap();
-    // one more line for that day, so that the partition must be read and swapped
+    // one more line, so that the partition must be read and swapped
     site.write("in/08b.csv", sales("2011-12-08", &[("4", "A", 4, "1.5")]));
     let mut garbled = good.clone();
     let length = garbled.len();
@@ -121,7 +121,6 @@ fn damaged_data_files() {
             site.ask(verb).fails(3, "data", &["sales", "damaged", "restore"]);
         }
         assert!(site.files("lake/datasets/sales/_delta_log") == before);
-        // the other day is whole
         std::fs::write(&path, &good).unwrap();
     }
     site.ask(&NEXT).expect(0);
@@ -132,7 +131,7 @@ fn damaged_data_files() {
 fn a_damaged_file_is_healed_by_a_full_run() {
     let site = two_days();
     let before = site.live("sales");
-    let path = data_file(&site, "lake/datasets/sales/sold_on=2011-12-08");
+    let path = data_file(&site, "sales");
     std::fs::write(&path, b"short").unwrap();
     site.ask(&[&RUN[..], &["--full"]].concat()).expect(0);
     assert_eq!((total(&site), site.live("sales")), (6, before));
@@ -143,7 +142,7 @@ fn damaged_raw_files() {
     let site = Site::with_daily_sales();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));
     site.ask(&RUN).expect(0);
-    let path = data_file(&site, "lake/datasets/sales.raw");
+    let path = data_file(&site, "sales.raw");
     let good = std::fs::read(&path).unwrap();
     std::fs::write(&path, &good[..good.len() - 10]).unwrap();
     // another contract: all raw rows are cleaned again

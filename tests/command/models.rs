@@ -140,3 +140,15 @@ fn a_changed_definition_rebuilds_what_it_affects() {
     assert_eq!(statuses, ["nothing_to_do", "nothing_to_do", "done"]);
     assert_eq!(site.sql("SELECT n, last FROM by_day ORDER BY sold_on"), [[10, 1], [10, 2]]);
 }
+
+#[test]
+fn rows_without_a_day_are_a_partition_of_their_own() {
+    let site = Site::with_orders(&format!("{CONTRACT}{BY_DAY}"));
+    site.write("in/a.csv", "id,sold_at,price\n1,,1\n2,2011-12-07T10:00:00Z,2\n");
+    run_at(&site, MORNING);
+    site.write("in/b.csv", "id,sold_at,price\n3,,5\n");
+    run_at(&site, MORNING);
+    assert_eq!(newest(&site, "by_day"), (1, 1, 1));
+    let rows = site.sql("SELECT sold_on, n, revenue FROM by_day ORDER BY revenue");
+    assert_eq!(rows, [[json!("2011-12-07"), json!(1), json!(2.0)], [json!(null), json!(2), json!(6.0)]]);
+}

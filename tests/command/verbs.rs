@@ -202,7 +202,7 @@ fn show_gives_rows_and_commits() {
         document["columns"].as_array().unwrap().iter().map(|column| column["type"].as_str().unwrap()).collect();
     assert_eq!(
         columns,
-        ["string", "string", "string", "int64", "datetime", "decimal(12,3)", "int64", "string", "date"]
+        ["string", "string", "string", "int64", "datetime", "date", "decimal(12,3)", "int64", "string", "date"]
     );
     assert_eq!(document["rows"].as_array().unwrap().len(), 5);
     let out = site.call(&["show", "sales"]).expect(0).out;

@@ -22,10 +22,11 @@ use tokio::runtime::Handle;
 use super::sales::{MORNINGS, Sales, local};
 use crate::fault::{Faulty, Plan};
 
+/// With more threads than a machine may have processors: a call that lets another process run ahead holds one of them.
 pub fn runtime() -> Handle {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
     RUNTIME
-        .get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+        .get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(8).enable_all().build().unwrap())
         .handle()
         .clone()
 }

@@ -1,6 +1,6 @@
 //! The verbs that only look: `check`, `status`, `runs`, `show`, `sql`.
 
-use polars::prelude::{IntoLazy as _, PolarsError};
+use polars::prelude::IntoLazy as _;
 use serde_json::{Value, json};
 use tidemark_flow::{Failure, Kind, RunRecord};
 use tidemark_lake::{Lake, LakeError, Table};
@@ -125,14 +125,6 @@ fn existing(lake: &Lake, name: &DatasetName) -> Result<Table, Failure> {
     }
 }
 
-/// Why a query over datasets has no answer.
-fn unanswered(datasets: &str, error: PolarsError) -> Failure {
-    match LakeError::of_query(datasets, error) {
-        Ok(damage) => damage.into(),
-        Err(error) => Failure::new(Kind::Definition, format!("sql: {error}")),
-    }
-}
-
 pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
@@ -152,7 +144,10 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
         .cloned()
         .collect();
     let rows_of = table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX));
-    let shown = rows_of.collect().map_err(|error| unanswered(name.as_str(), error))?;
+    let shown = rows_of.collect().map_err(|error| match LakeError::of_query(name.as_str(), error) {
+        Ok(damage) => damage.into(),
+        Err(error) => Failure::new(Kind::Data, format!("dataset {name} cannot be shown")).because(error),
+    })?;
     if common.json {
         print::json(&frames::to_json(&shown))?;
     } else {
@@ -237,7 +232,10 @@ pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {
     let rows = tidemark_transform::sql::query(query, tables)
         .map_err(|error| Failure::new(Kind::Definition, format!("sql: {error}")))?
         .collect()
-        .map_err(|error| unanswered(&read.join(" or "), error))?;
+        .map_err(|error| match LakeError::of_query(&read.join(" or "), error) {
+            Ok(damage) => Failure::from(damage),
+            Err(error) => Failure::new(Kind::Definition, format!("sql: {error}")),
+        })?;
     if common.json {
         print::json(&frames::to_json(&rows))?;
     } else {

@@ -11,7 +11,7 @@ use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, LakeError, Meta, Outcome,
 use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
 use tidemark_transform::{bag, sql};
 
-use crate::calendar::{Calendar, from, until};
+use crate::calendar::{Calendar, Day, from, until};
 use crate::{frame_failure, polars_failure, sql_failure};
 
 /// In-memory bytes of a byte of Parquet.
@@ -38,7 +38,7 @@ pub struct Plan {
     meta: Meta,
     inputs: Vec<Source>,
     /// The partitions to compute, where they hang on the inputs' partitions; `None` = the model is computed whole.
-    days: Option<BTreeSet<Date>>,
+    days: Option<BTreeSet<Day>>,
     /// Nothing that stands is kept.
     anew: bool,
     /// Nothing to compute, only the watermark to move.
@@ -60,7 +60,7 @@ impl<'a> Model<'a> {
         anew: bool,
         before: Option<Timestamp>,
         now: Option<Timestamp>,
-    ) -> Result<Option<BTreeSet<Date>>, Failure> {
+    ) -> Result<Option<BTreeSet<Day>>, Failure> {
         let Some(incremental) = self.model.incremental else { return Ok(None) };
         let mut days = BTreeSet::new();
         for input in inputs {
@@ -85,23 +85,23 @@ impl<'a> Model<'a> {
         Ok(Some(days))
     }
 
-    fn day(&self, input: &Table, partition: &Partition) -> Result<Date, Failure> {
+    fn day(&self, input: &Table, partition: &Partition) -> Result<Day, Failure> {
         let day = match partition.values() {
-            [(_, Some(value))] => value.parse().ok(),
+            [(_, Some(value))] => value.parse().ok().map(Some),
+            [(_, None)] => Some(None),
             _ => None,
         };
         day.ok_or_else(|| {
             let message = format!("{}: partition {partition} of dataset {} is no date", self.what(), input.dataset());
-            Failure::new(Kind::Definition, message)
-                .hint("leave incremental out, or partition the input by a date that is required")
+            Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by a date")
         })
     }
 
     /// The partitions to compute in groups whose inputs fit in memory; one group for a model that is computed whole.
-    fn groups(&self, ports: &Ports<'_>, plan: &Plan) -> Result<Vec<Option<BTreeSet<Date>>>, Failure> {
+    fn groups(&self, ports: &Ports<'_>, plan: &Plan) -> Result<Vec<Option<BTreeSet<Day>>>, Failure> {
         let Some(days) = &plan.days else { return Ok(vec![None]) };
         let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-        let mut bytes: BTreeMap<Date, u64> = BTreeMap::new();
+        let mut bytes: BTreeMap<Day, u64> = BTreeMap::new();
         for input in &plan.inputs {
             for file in input.table.files(ports.lake)? {
                 *bytes.entry(self.day(&input.table, &file.partition)?).or_default() += file.bytes * INFLATION;
@@ -132,12 +132,12 @@ impl<'a> Model<'a> {
         &self,
         ports: &Ports<'_>,
         source: &Source,
-        days: Option<&BTreeSet<Date>>,
+        days: Option<&BTreeSet<Day>>,
     ) -> Result<(LazyFrame, u64), Failure> {
         let mut files = source.table.files(ports.lake)?;
         if let Some(days) = days {
             let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-            let wanted: BTreeSet<Date> = days.iter().flat_map(|&day| until(day, lookback)).collect();
+            let wanted: BTreeSet<Day> = days.iter().flat_map(|&day| until(day, lookback)).collect();
             let mut kept = Vec::new();
             for file in files {
                 if wanted.contains(&self.day(&source.table, &file.partition)?) {
@@ -155,7 +155,7 @@ impl<'a> Model<'a> {
         &self,
         ports: &Ports<'_>,
         plan: &Plan,
-        days: Option<&BTreeSet<Date>>,
+        days: Option<&BTreeSet<Day>>,
     ) -> Result<(DataFrame, u64), Failure> {
         let mut tables = Vec::new();
         let mut read = 0;
@@ -179,7 +179,7 @@ impl<'a> Model<'a> {
         &self,
         rows: DataFrame,
         plan: &Plan,
-        days: Option<&BTreeSet<Date>>,
+        days: Option<&BTreeSet<Day>>,
     ) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
         let Some(column) = &self.model.partition_by else {
             let whole = (rows.height() > 0).then_some((Partition::default(), rows));
@@ -198,13 +198,11 @@ impl<'a> Model<'a> {
                 .and_then(|values| values.get(0).map(|value| value.into_static()))
                 .map_err(failed)?;
             let text = crate::clean::text(&value);
-            let day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
+            let day: Day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
             let due = match days {
-                Some(days) => day.is_some_and(|day| days.contains(&day)),
-                None => {
-                    self.model.when == When::Changed
-                        || day.is_some_and(|day| self.calendar.is_over(day, plan.watermark))
-                }
+                // a text that is no date is not the same as no date
+                Some(days) => day.is_some() == text.is_some() && days.contains(&day),
+                None => self.model.when == When::Changed || self.calendar.is_over(day, plan.watermark),
             };
             if due {
                 // an empty text lies where NULL does

@@ -10,7 +10,8 @@ use crate::datafile::Partition;
 /// Where something lies in the lake, relative to its root.
 ///
 /// Names are parsed newtypes and everything else that reaches a key is encoded here, so no key can leave the lake: it has no
-/// `..`, no empty, absolute or over-long part, and only the bytes `A-Z a-z 0-9 . _ = - ~`.
+/// `..`, no empty, absolute or over-long part, and only the bytes `A-Z a-z 0-9 . _ = -`, which no store and no reader of Delta
+/// tables spells in another way.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key<'a> {
     /// `tidemark.json`: says that this is a lake, and of which format.
@@ -61,13 +62,13 @@ impl Key<'_> {
 /// Longest part of a key in bytes; file systems end at 255.
 const MAX_PART: usize = 120;
 
-/// One part of a key: the text itself if it is harmless, else `~` and its hash.
+/// One part of a key: the text itself if it is harmless, else its hash.
 fn plain(text: &str) -> String {
-    let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'=' | b'-' | b'~');
+    let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'=' | b'-');
     if !text.is_empty() && text.len() <= MAX_PART && !text.starts_with('.') && text.bytes().all(harmless) {
         text.to_owned()
     } else {
-        format!("~{}", short_hash(text.as_bytes()))
+        format!("hash-{}", short_hash(text.as_bytes()))
     }
 }
 

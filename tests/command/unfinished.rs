@@ -1,0 +1,119 @@
+//! A file that is still being written while it is read waits for the next run.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+use ingest::Ingest;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
+    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tidemark_flow::{Failure, Place, Ports, Quiet, RunRecord, Status, Trigger, walk};
+use tidemark_lake::{Lake, Store};
+use tidemark_pipeline::{Pipeline, SourceFile, read};
+
+/// A store whose file grows as soon as somebody has begun to read it.
+#[derive(Debug)]
+struct Growing {
+    inner: InMemory,
+    is_written: AtomicBool,
+}
+
+impl std::fmt::Display for Growing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("growing")
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Growing {
+    async fn put_opts(&self, path: &Path, content: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.inner.put_opts(path, content, options).await
+    }
+
+    async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.inner.put_multipart_opts(path, options).await
+    }
+
+    async fn get_opts(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
+        let is_read = !options.head;
+        let got = self.inner.get_opts(path, options).await?;
+        if is_read && self.is_written.load(Ordering::Relaxed) {
+            self.inner.put(path, "id\n1\n2\n".into()).await?;
+        }
+        Ok(got)
+    }
+
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        self.inner.delete_stream(paths)
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.inner.list(prefix)
+    }
+
+    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
+        self.inner.list_with_delimiter(prefix).await
+    }
+
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        self.inner.copy_opts(from, to, options).await
+    }
+}
+
+const DEFINITION: &[u8] = b"[source]\nkind = \"files\"\npath = \"in\"\n[contract.columns]\nid = \"int64\"\n";
+
+fn orders() -> Pipeline {
+    let file = SourceFile::new("orders.toml", DEFINITION).unwrap();
+    read(&file, &|_| None, &|_| Err(String::new())).unwrap().pipeline
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_waits_for_the_next_run() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let source = Arc::new(Growing { inner: InMemory::new(), is_written: AtomicBool::new(true) });
+    for name in ["a.csv", "b.csv"] {
+        // one of them is at its end already
+        let content = if name == "a.csv" { "id\n1\n" } else { "" };
+        runtime.block_on(source.inner.put(&name.into(), content.into())).unwrap();
+    }
+    let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "memory", runtime.handle().clone()), true).unwrap();
+    let pipeline = orders();
+    let contract = pipeline.contract.as_ref().unwrap();
+    let run = || -> RunRecord {
+        let handle = runtime.handle().clone();
+        let locate = |_: &str| -> std::result::Result<Place, Failure> {
+            Ok(Place::Folder(Store::new(source.clone(), "in", handle.clone())))
+        };
+        let ports = Ports {
+            lake: &lake,
+            locate: &locate,
+            folder: &|_| unreachable!(),
+            clock: &|| "2024-01-01T00:00:00Z".parse().unwrap(),
+            run_id: &|| "run".into(),
+            peak_memory: &|| 0,
+            progress: &Quiet,
+            memory: 1 << 30,
+            scratch: std::env::temp_dir(),
+        };
+        let trigger = Trigger { scheduled_time: "2024-01-02T08:00:00Z".parse().unwrap(), full: false };
+        walk(&ports, &trigger, &Ingest::new(&pipeline, contract.dataset.raw(), "f".into()).unwrap())
+    };
+    let table = || lake.table(&contract.dataset.raw()).unwrap();
+    let first = run();
+    assert_eq!((first.status, first.rows.rows_in), (Status::Done, 0), "{first:?}");
+    assert!(first.notes.iter().any(|note| note.contains("a.csv is still being written")), "{:?}", first.notes);
+    // what has not been read is not complete
+    assert_eq!(table().unwrap().meta(&lake).unwrap().watermark, None);
+    assert_eq!(table().unwrap().rows(&lake).unwrap(), 0);
+
+    source.is_written.store(false, Ordering::Relaxed);
+    let second = run();
+    assert_eq!((second.status, second.rows.rows_in), (Status::Done, 4), "{second:?}");
+    assert!(table().unwrap().meta(&lake).unwrap().watermark.is_some());
+    assert_eq!(run().status, Status::NothingToDo);
+}
