@@ -35,7 +35,15 @@ const FIRST: Definition = Definition {
     columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\nnote = 'string'",
     by_day: "sql = 'SELECT day, SUM(amount) AS total, COUNT(*) AS orders FROM orders GROUP BY day'\n\
              partition_by = 'day'\nincremental = { lookback = '0d' }",
-    mode: "swap",
+    mode: "'upsert'\nkey = ['id']",
+};
+
+/// Partitions of texts, of which one is empty, and NULL.
+const BY_NOTE: Definition = Definition {
+    contract: "partition_by = { column = 'note' }",
+    columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\nnote = { type = 'string', nulls = ['-'] }",
+    by_day: "sql = 'SELECT day, note, COUNT(*) AS orders FROM orders GROUP BY day, note'\npartition_by = 'note'",
+    mode: "'swap'",
 };
 
 impl Shop {
@@ -60,7 +68,7 @@ impl Shop {
                     day * 10 + n,
                     n + day,
                     n / 3,
-                    ["a", ""][n as usize % 2],
+                    ["a", "", "-", "b c"][n as usize],
                     day * 2
                 )
             })
@@ -81,10 +89,11 @@ impl Shop {
             "[source]\nkind = 'files'\npath = '{}'\nformat = 'csv'\n\n[contract]\ndataset = 'orders'\n{contract}\n\n\
              [contract.columns]\n{columns}\n\n\
              [[model]]\nname = 'by_day'\n{by_day}\n\n\
-             [[model]]\nname = 'everything'\nsql = 'SELECT * FROM orders'\n\n{}{}",
+             [[model]]\nname = 'everything'\nsql = 'SELECT * FROM orders'\n\n{}{}{}",
             orders.display(),
             target("by_day", "'upsert'\nkey = ['day']"),
-            target("everything", &format!("'{mode}'")),
+            target("everything", mode),
+            target("orders", "'swap'"),
         );
         std::fs::write(self.path("pipelines/shop.toml"), text).unwrap();
     }
@@ -137,7 +146,7 @@ fn assert_same(evolved: &Shop, first: &Shop, what: &str) {
         let by = |shop: &Shop| shop.lake().existing(&dataset.parse().unwrap()).unwrap().partition_by();
         assert_eq!(by(evolved), by(first), "{what}: {dataset}");
     }
-    for dataset in ["by_day", "everything"] {
+    for dataset in ["by_day", "everything", "orders"] {
         assert_eq!(evolved.loaded(dataset), first.loaded(dataset), "{what}: {dataset} in SQLite");
     }
 }
@@ -164,6 +173,14 @@ fn a_changed_definition_ends_where_a_first_run_would() {
                 contract: "partition_by = { column = 'day', every = 'month' }",
                 columns: "id = 'int64'\nday = 'date'\namount = 'decimal(12,2)'\ncountry = 'int64'",
                 by_day: "sql = 'SELECT day, SUM(CAST(amount AS DOUBLE)) AS total, COUNT(*) AS orders FROM orders GROUP BY day'",
+                ..FIRST
+            },
+        ),
+        ("partitions of texts, of an empty one and of none", BY_NOTE),
+        (
+            "a key that SQLite holds as another text",
+            Definition {
+                by_day: "sql = 'SELECT CAST(day AS TIMESTAMP) AS day, COUNT(*) AS orders FROM orders GROUP BY day'",
                 ..FIRST
             },
         ),
@@ -218,7 +235,7 @@ fn a_changed_definition_ends_where_a_first_run_would() {
 #[test]
 fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone() {
     let text = "id = 'int64'\nday = 'date'\namount = 'string'\nnote = 'string'";
-    for (mode, word) in [("swap", "declared \"REAL\""), ("append", "column amount from decimal(12,2) to string")] {
+    for (mode, word) in [("'swap'", "declared \"REAL\""), ("'append'", "column amount from decimal(12,2) to string")] {
         let by_day = "sql = 'SELECT day, COUNT(*) AS orders FROM orders GROUP BY day'";
         let shop = Shop::new(2);
         shop.define(&Definition { by_day, mode, ..FIRST });
@@ -232,8 +249,27 @@ fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone
         // the lake has followed, and only this target waits
         assert_eq!(shop.rows("everything").column("amount").unwrap().dtype(), &DataType::String);
         assert_eq!(records.iter().filter(|record| record.status == Status::Failed).count(), 1);
-        rusqlite::Connection::open(shop.path("shop.db")).unwrap().execute("DROP TABLE everything", []).unwrap();
+        let database = rusqlite::Connection::open(shop.path("shop.db")).unwrap();
+        database.execute_batch("DROP TABLE everything; DROP TABLE orders").unwrap();
         shop.run();
         assert_eq!(shop.loaded("everything").len(), 8);
     }
+}
+
+#[test]
+fn a_text_is_a_partition_as_it_is_and_an_empty_one_lies_with_null() {
+    let shop = Shop::new(2);
+    shop.define(&BY_NOTE);
+    shop.run();
+    shop.sell(3);
+    shop.run();
+    let lake = shop.lake();
+    for (dataset, rows) in [("orders", 6), ("by_day", 6)] {
+        let partitions = lake.existing(&dataset.parse().unwrap()).unwrap().partitions(&lake).unwrap();
+        let found: Vec<_> = partitions.keys().map(|partition| partition.get("note")).collect();
+        assert_eq!(found, [None, Some("a"), Some("b c")], "{dataset}");
+        let nulls = partitions.values().next().unwrap().iter().map(|file| file.rows).sum::<u64>();
+        assert_eq!(nulls, rows, "{dataset}");
+    }
+    assert_eq!(shop.rows("orders").height(), 12);
 }

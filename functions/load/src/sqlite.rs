@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
 
-use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, Series, col};
+use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, NamedFrom as _, Series, col};
 use tidemark_flow::{Balance, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{DataFile, Diff, Lake, Outcome, Table};
 use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
@@ -167,13 +167,17 @@ fn partition_values(lake: &Lake, plan: &Plan, before: Option<&Table>) -> Result<
     let mut take = |table: &Table, files: &[DataFile]| -> Result<(), Failure> {
         for file in files {
             if seen.insert(file.partition.clone()) {
-                let one = table
-                    .scan(lake, std::slice::from_ref(file))?
-                    .select([col(column.as_str())])
-                    .limit(1)
-                    .collect()
-                    .map_err(failed)?;
-                let one = one.column(column.as_str()).map_err(failed)?.as_materialized_series().clone();
+                let one = match table.schema().get(column.as_str()) {
+                    // an empty text lies where NULL does
+                    Some(DataType::String) if file.partition.get(column.as_str()).is_none() => {
+                        Series::new(column.as_str().into(), [None, Some("")])
+                    }
+                    _ => {
+                        let row = table.scan(lake, std::slice::from_ref(file))?.select([col(column.as_str())]).limit(1);
+                        let row = row.collect().map_err(failed)?;
+                        row.column(column.as_str()).map_err(failed)?.as_materialized_series().clone()
+                    }
+                };
                 match &mut values {
                     None => values = Some(one),
                     Some(values) => {

@@ -410,7 +410,7 @@ fn shape(raw: &Schema) -> Shape {
     if raw.iter_names().all(|name| name.starts_with('_')) { Shape::Json } else { Shape::Columns }
 }
 
-/// A partition's value, as the Delta log writes it.
+/// A partition's value, as the Delta log writes it, which cannot tell an empty text from NULL.
 pub(crate) fn text(value: &AnyValue<'_>) -> Value {
     match value {
         AnyValue::Null => None,
@@ -418,8 +418,10 @@ pub(crate) fn text(value: &AnyValue<'_>) -> Value {
             let day = jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(i64::from(*days)));
             day.ok().map(|day| day.to_string())
         }
-        AnyValue::String(text) => Some((*text).to_owned()),
-        other => Some(other.to_string()),
+        value => match value.get_str() {
+            Some(text) => Some(text.to_owned()).filter(|text| !text.is_empty()),
+            None => Some(value.to_string()),
+        },
     }
 }
 

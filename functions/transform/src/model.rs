@@ -1,5 +1,6 @@
 //! Step `model`: SQL over datasets, recomputed where its inputs changed, committed where its result differs.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
@@ -204,7 +205,15 @@ impl<'a> Model<'a> {
                 None => self.model.when == When::Changed || self.calendar.is_over(day, plan.watermark),
             };
             if due {
-                parts.insert(Partition::new([(column, text.as_deref())]), part);
+                // an empty text lies where NULL does
+                match parts.entry(Partition::new([(column, text.as_deref())])) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(part);
+                    }
+                    Entry::Occupied(mut entry) => {
+                        entry.get_mut().vstack_mut(&part).map_err(failed)?;
+                    }
+                }
             }
         }
         Ok(parts)
