@@ -156,7 +156,6 @@ pub(crate) fn concat(frames: Vec<DataFrame>) -> Result<DataFrame, Failure> {
 #[cfg(test)]
 mod tests {
     use polars::df;
-    use polars::prelude::*;
 
     use super::*;
 

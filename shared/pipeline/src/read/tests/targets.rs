@@ -101,7 +101,7 @@ fn sheets_formats_and_charts() {
     assert_eq!(
         sheet("formats = { a = 'mony', b = 1, _c = 'text' }\nlabels = 'x'"),
         [
-            "11:17: `mony` for `a` in `formats` of [[target.sheet]]; expected one of `text`, `integer`, `decimal`, `money`, \
+            "11:17: `mony` for `a` in `formats` of [[target.sheet]]; expected one of `text`, `integer`, `decimal`, `number`, `money`, \
              `percent`, `date`, `datetime`; did you mean `money`?",
             "11:29: the number `1` for `b` in `formats` of [[target.sheet]]; expected a string",
             "11:32: `_c` for a column's name; expected another first letter; names with `_` are Tidemark's own",
