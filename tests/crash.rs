@@ -7,6 +7,7 @@ mod house;
 mod sales;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
@@ -50,7 +51,7 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
     println!("calls {calls:?}, cases {cases}, of which befell {hits}, {seconds} s");
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} of {cases} cases:\n{}", wrong.len(), wrong.join("\n"));
-    // threads may make a call or two in another order, so that a few faults meet a call they cannot befall
+    // some logs are read once less or more, by threads that are not ours
     assert!(hits * 100 >= cases * 95, "{hits} of {cases} faults befell");
 }
 
@@ -58,6 +59,7 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
 struct Case {
     bench: usize,
     morning: usize,
+    /// Of the calls that the fault can befall.
     nth: usize,
     fault: Fault,
     /// What the call is when nothing fails.
@@ -69,17 +71,21 @@ fn cases(benches: &[Bench], wanted: &str) -> Vec<Case> {
     let mut cases = Vec::new();
     for (bench, at) in benches.iter().enumerate() {
         for (morning, calls) in at.calls.iter().enumerate() {
-            for (nth, call) in calls.iter().enumerate() {
+            let mut before: BTreeMap<Fault, usize> = BTreeMap::new();
+            for (number, call) in calls.iter().enumerate() {
                 let faults = call.0.faults();
+                let turn = faults[number / benches.len() % faults.len()];
                 for &fault in faults {
+                    let nth = before.entry(fault).or_default();
                     let is_wanted = match wanted {
                         "all" => true,
-                        "" => nth % benches.len() == bench && faults[nth / benches.len() % faults.len()] == fault,
+                        "" => number % benches.len() == bench && fault == turn,
                         name => format!("{fault:?}") == name,
                     };
                     if is_wanted {
-                        cases.push(Case { bench, morning, nth, fault, call: call.clone() });
+                        cases.push(Case { bench, morning, nth: *nth, fault, call: call.clone() });
                     }
+                    *nth += 1;
                 }
             }
         }

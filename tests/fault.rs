@@ -1,7 +1,7 @@
 //! A store that fails as real ones do: at its n-th call, in one of a few named ways.
 
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -65,6 +65,8 @@ impl Call {
 pub struct Plan {
     fault: Option<(Aim, Fault)>,
     calls: Mutex<Vec<(Call, String)>>,
+    /// Calls so far that the fault can befall.
+    eligible: AtomicUsize,
     hits: AtomicU64,
     gone: AtomicBool,
     meanwhile: Mutex<Meanwhile>,
@@ -87,7 +89,7 @@ impl std::fmt::Debug for Meanwhile {
 
 #[derive(Debug, Clone)]
 pub enum Aim {
-    /// The n-th call, from 0.
+    /// The n-th of the calls that the fault can befall, from 0.
     Nth(usize),
     /// The first call of a kind to an object with this in its path.
     Object(Call, &'static str),
@@ -159,11 +161,15 @@ impl Plan {
             return Order::FailBefore(reset(nth));
         }
         let Some((aim, fault)) = &self.fault else { return Order::Go };
+        if !call.faults().contains(fault) {
+            return Order::Go;
+        }
+        let eligible = self.eligible.fetch_add(1, Ordering::SeqCst);
         let is_meant = match aim {
-            Aim::Nth(wanted) => nth == *wanted,
+            Aim::Nth(wanted) => eligible == *wanted,
             Aim::Object(kind, part) => call == *kind && object.contains(part) && !self.has_hit(),
         };
-        if !is_meant || !call.faults().contains(fault) {
+        if !is_meant {
             return Order::Go;
         }
         self.hits.fetch_add(1, Ordering::SeqCst);

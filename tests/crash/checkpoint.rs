@@ -66,9 +66,10 @@ fn a_checkpoint_that_fails_takes_nothing_with_it() {
     let commit = calls.iter().position(|(call, object)| *call == Call::Put && object.ends_with(".json")).unwrap();
     for (nth, (call, object)) in calls.iter().enumerate() {
         for &fault in call.faults() {
+            let eligible = calls[..nth].iter().filter(|(call, _)| call.faults().contains(&fault)).count();
             let what = format!("{fault:?} at call {nth}, {call:?} {object}");
             let store = Arc::new(before.fork());
-            let plan = Plan::new(Aim::Nth(nth), fault);
+            let plan = Plan::new(Aim::Nth(eligible), fault);
             let outcome = open(&store, &plan).and_then(|lake| append(&lake, last));
             assert!(plan.has_hit(), "{what}");
             assert!(nth <= commit || matches!(outcome, Ok(Outcome::Committed(_))), "{what}: {outcome:?}");
