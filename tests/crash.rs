@@ -70,11 +70,11 @@ fn cases(benches: &[Bench], wanted: &str) -> Vec<Case> {
     for (bench, at) in benches.iter().enumerate() {
         for (morning, calls) in at.calls.iter().enumerate() {
             for (nth, call) in calls.iter().enumerate() {
-                let turn = |of: usize| nth / benches.len() % of;
-                for &fault in call.0.faults() {
+                let faults = call.0.faults();
+                for &fault in faults {
                     let is_wanted = match wanted {
                         "all" => true,
-                        "" => nth % benches.len() == bench && call.0.faults()[turn(call.0.faults().len())] == fault,
+                        "" => nth % benches.len() == bench && faults[nth / benches.len() % faults.len()] == fault,
                         name => format!("{fault:?}") == name,
                     };
                     if is_wanted {

@@ -108,13 +108,19 @@ pub fn peak_memory() -> u64 {
     kilobytes(&status, "VmHWM:").unwrap_or_default()
 }
 
+/// What the program itself and the buffers of its threads take.
+const RESIDENT: u64 = 192 << 20;
+/// With less, nothing is gained.
+const LEAST: u64 = 64 << 20;
+
 /// Memory a step may plan with: what the user says, else half of what the machine, or the group this process is held in, has.
 pub fn memory() -> u64 {
     if let Some(given) = std::env::var(settings::MEMORY_MB).ok().and_then(|text| text.parse::<u64>().ok()) {
         return given << 20;
     }
     let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
-    machine.unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)) / 2
+    let limit = machine.unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX));
+    (limit.saturating_sub(RESIDENT) / 2).max(LEAST)
 }
 
 fn kilobytes(text: &str, field: &str) -> Option<u64> {

@@ -79,8 +79,8 @@ impl<'a> Clean<'a> {
     fn sort(&self, ports: &Ports<'_>, plan: &Plan, cleaner: &Cleaner) -> Result<Sorted, Failure> {
         let memory = usize::try_from(ports.memory).unwrap_or(usize::MAX);
         let mut sorted = Sorted {
-            incoming: Spread::new(memory / 4),
-            removed: Spread::new(memory / 8),
+            incoming: Spread::new(memory / 8),
+            removed: Spread::new(memory / 16),
             quarantined: Spread::new(memory / 16),
             balance: Balance::default(),
             strays: BTreeMap::new(),

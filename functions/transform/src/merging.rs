@@ -63,8 +63,8 @@ pub(crate) struct Parts<'a> {
     pub strays: Option<DataFrame>,
 }
 
-/// How often what is read is in memory while it is merged: read, put together, sorted, and written.
-const COPIES: usize = 4;
+/// How often what is read is in memory while it is merged: read, put together, encoded and sorted, taken, and written. Measured.
+const COPIES: usize = 8;
 /// Rows of a sample by which ranges are bounded.
 const SAMPLE: usize = 20_000;
 /// In-memory bytes of a byte of Parquet, where nothing better is known.
@@ -133,7 +133,7 @@ impl Merging<'_> {
         let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
         let scratch = &self.ports.scratch;
         let spread = |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<usize>, Failure> {
-            let mut spread = Spread::new(self.memory() / (2 * COPIES));
+            let mut spread = Spread::new(self.memory() / COPIES / 2);
             for frame in rows {
                 for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
                     spread.push(range, rows, scratch)?;

@@ -31,7 +31,6 @@ pub fn query(sql: &str, tables: Vec<(DatasetName, LazyFrame)>) -> Result<LazyFra
     Ok(if signed.is_empty() { result } else { result.with_columns(signed) })
 }
 
-/// Writes `DATE '2011-12-08'` for every `:day` that is not in a string, a quoted name or a comment.
 /// Runs a query by the streaming engine, which holds what its groups and joins need and not its inputs.
 ///
 /// # Errors
@@ -41,6 +40,7 @@ pub fn stream(query: LazyFrame) -> PolarsResult<DataFrame> {
     query.collect_with_engine(Engine::Streaming).map(|result| result.unwrap_single())
 }
 
+/// Writes `DATE '2011-12-08'` for every `:day` that is not in a string, a quoted name or a comment.
 pub fn bind_day(sql: &str, day: jiff::civil::Date) -> String {
     let bind = |(token, text): (Token, &str)| match (token, text) {
         (Token::Placeholder, ":day") => format!("DATE '{day}'"),
