@@ -285,6 +285,25 @@ fn a_commit_that_replaces_every_file_can_change_the_partitions() {
 }
 
 #[test]
+fn a_checkpoint_of_a_commit_that_changes_the_shape_has_the_new_one() {
+    on_every_backend(|lake| {
+        let mut table = commit(lake, "run-0", &[(1, rows(1, 0..5))], vec![]);
+        for n in 1..45 {
+            let (rows, by): (_, &[_]) =
+                if n % 2 == 0 { (rows(1, 0..n), &[("sold_on", "2011-12-01")]) } else { (reshaped(1, 0..n), &[]) };
+            let draft = reshape(lake, &format!("run-{n}"), by, &rows, table.files(lake).unwrap());
+            assert!(matches!(draft.commit(lake, Some(&table)).unwrap(), Outcome::Committed(version) if version == n));
+            table = lake.existing(&sales()).unwrap();
+            assert_eq!(table.schema(), &**rows.schema());
+            assert_eq!(table.partition_by().len(), by.len());
+            assert!(all(lake, &table).equals_missing(&rows));
+        }
+        let log = lake.store().list(Some(&Key::Log(&sales()).path())).unwrap();
+        assert_eq!(log.iter().filter(|object| object.location.as_ref().contains(".checkpoint.")).count(), 2);
+    });
+}
+
+#[test]
 fn files_that_stay_keep_the_shape() {
     on_every_backend(|lake| {
         let table = commit(lake, "run-1", &[(1, rows(1, 0..5)), (2, rows(2, 5..9))], vec![]);

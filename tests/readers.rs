@@ -98,7 +98,7 @@ fn two_other_readers_find_the_same_rows() {
         .replace("decimal(12,3)", "float64")
         .replace("day = \"date\"", "day = \"string\"")
         .replace("huge = \"decimal(38,10)\"\n", "");
-    definitions(&site, &reshaped, "partition_by = { column = \"small\" }");
+    definitions(&site, &reshaped, "partition_by = { column = \"name\" }");
     run(&site);
     assert_read_by_others(&site);
     site.write("in/99.csv", file(50));
