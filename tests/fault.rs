@@ -217,7 +217,7 @@ impl Faulty {
     /// A call that gives no body.
     async fn call<T>(&self, call: Call, object: &str, act: impl Future<Output = Result<T>>) -> Result<T> {
         match self.plan.order(call, object) {
-            Order::FailBefore(error) => return Err(error),
+            Order::FailBefore(error) => Err(error),
             Order::FailAfter(error) => act.await.and(Err(error)),
             Order::Wait => {
                 tokio::time::sleep(Duration::from_millis(20)).await;

@@ -276,7 +276,7 @@ fn mornings(days: &BTreeMap<Date, Day>) -> BTreeSet<Date> {
     let all = std::env::var("TIDEMARK_RETAIL").is_ok_and(|which| which == "all");
     let is_run = |nth: usize| {
         let after_gap = nth > 0 && dates[nth].checked_sub(2.days()).unwrap() > dates[nth - 1];
-        all || nth < 7 || nth % 10 == 0 || after_gap || nth + 1 == dates.len()
+        all || nth < 7 || nth.is_multiple_of(10) || after_gap || nth + 1 == dates.len()
     };
     (0..dates.len()).filter(|nth| is_run(*nth)).map(|nth| dates[nth]).collect()
 }

@@ -76,7 +76,7 @@ fn day(day: &str, lines: usize, edition: usize) -> String {
     let number: usize = day[8..].parse().unwrap();
     for line in edition..lines {
         let order = 1000 * number + line / 3;
-        let returned = order % 11 == 0;
+        let returned = order.is_multiple_of(11);
         let invoice = format!("{}{}", if returned { "C" } else { "" }, 500_000 + order);
         let quantity = (1 + (line * 7 + number) % 9 + if line == 5 { edition } else { 0 }) as i64;
         let quantity = if returned { -quantity } else { quantity };

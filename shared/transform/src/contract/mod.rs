@@ -54,6 +54,9 @@ struct Plan {
     rules: Rules,
 }
 
+/// Rows dropped, by filter.
+pub type Dropped = Vec<(String, u64)>;
+
 /// A named SQL expression that is true, false or NULL for every row.
 #[derive(Debug)]
 struct Condition {
@@ -72,7 +75,7 @@ pub struct Cleaned {
     /// that breaks one, or the name of a check.
     pub quarantined: DataFrame,
     /// Rows dropped, by filter, in the contract's order; a row counts for the first filter that is not true.
-    pub filtered: Vec<(String, u64)>,
+    pub filtered: Dropped,
 }
 
 impl Cleaner {
@@ -117,7 +120,7 @@ impl Cleaner {
         let mut faults = Faults::new(raw.height());
         source.mark_faults(&mut faults);
         let series = match shape {
-            Shape::Columns => self.from_columns(raw, &mut faults)?,
+            Shape::Columns => self.of_columns(raw, &mut faults)?,
             Shape::Json => {
                 let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
                 self.layout.columns(&casts, source.text, &mut faults)
@@ -144,7 +147,7 @@ impl Cleaner {
         Ok(Cleaned { rows, quarantined, filtered })
     }
 
-    fn from_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {
+    fn of_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {
         let mut series = Vec::with_capacity(self.columns.len());
         for (at, column) in self.columns.iter().enumerate() {
             let Ok(field) = raw.column(&column.from) else { return Err(source::missing(column, raw)) };
@@ -161,7 +164,7 @@ impl Cleaner {
     }
 
     /// The rows to keep (`None`: all) and how many each filter dropped.
-    fn filter(&self, typed: &DataFrame, faults: &Faults) -> PolarsResult<(Option<BooleanChunked>, Vec<(String, u64)>)> {
+    fn filter(&self, typed: &DataFrame, faults: &Faults) -> PolarsResult<(Option<BooleanChunked>, Dropped)> {
         let conditions = evaluate(typed, &self.filters)?;
         let mut filtered: Vec<_> = self.filters.iter().map(|filter| (filter.name.clone(), 0)).collect();
         if conditions.is_empty() && !faults.any() {

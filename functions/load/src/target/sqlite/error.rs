@@ -14,23 +14,23 @@ use super::{BUSY, LOADS};
 #[derive(Debug)]
 pub struct SqliteError {
     path: PathBuf,
-    fault: Fault,
+    fault: Box<Fault>,
 }
 
 impl SqliteError {
     pub(super) fn at(path: &Path, fault: impl Into<Fault>) -> Self {
-        SqliteError { path: path.to_owned(), fault: fault.into() }
+        SqliteError { path: path.to_owned(), fault: Box::new(fault.into()) }
     }
 
     /// Whether the same load may succeed later with nothing of the user's changed but the state of the machine: a lock, a
     /// full disk, a failing one.
     pub fn is_transient(&self) -> bool {
-        matches!(self.fault, Fault::Locked(_) | Fault::Full(_) | Fault::Io(_))
+        matches!(*self.fault, Fault::Locked(_) | Fault::Full(_) | Fault::Io(_))
     }
 
     /// Whether a process died in the middle of a transaction, and its journal has yet to be played back by one that may write.
     pub(super) fn wants_rollback(&self) -> bool {
-        let source = match &self.fault {
+        let source = match self.fault.as_ref() {
             Fault::NotWritable(source) => source.sqlite_error(),
             _ => None,
         };
@@ -39,7 +39,7 @@ impl SqliteError {
 
     /// Whether the rows are at fault, rather than the definition of the target or its database.
     pub fn is_data(&self) -> bool {
-        matches!(self.fault, Fault::NullKey { .. } | Fault::Unheld { .. } | Fault::Constraint { .. })
+        matches!(*self.fault, Fault::NullKey { .. } | Fault::Unheld { .. } | Fault::Constraint { .. })
     }
 }
 

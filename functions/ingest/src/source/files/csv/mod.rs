@@ -89,7 +89,7 @@ pub(super) fn too_long_fault(limits: &Limits) -> String {
 
 fn bytes(count: usize) -> String {
     match count {
-        _ if count >= 1 << 20 && count % (1 << 20) == 0 => format!("{} MiB", count >> 20),
+        _ if count >= 1 << 20 && count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
         _ => format!("{count} bytes"),
     }
 }
