@@ -51,8 +51,7 @@ fn the_quarantine_keeps_the_original() {
     text += "3,A,torn\n";
     site.write("in/a.csv", text);
     site.morning("in", MORNING).expect(0);
-    let rows =
-        site.sql("SELECT _object, _row, column, rule, value, text, partition FROM sales.quarantine ORDER BY _row");
+    let rows = site.sql("SELECT _object, _row, column, rule, value, text, day FROM sales.quarantine ORDER BY _row");
     let fields = r#"{"InvoiceNo":"2","StockCode":"A","Description":" x ","Quantity":"1","InvoiceDate":"yesterday","UnitPrice":"1.5","CustomerID":"","Country":"Côte d'Ivoire"}"#;
     assert_eq!(
         rows,

@@ -1,5 +1,6 @@
--- Records set aside: those of the day, and those whose day could not be told.
+-- Records set aside: those of the day, and, since nobody can tell their day, all that have none.
 SELECT
+    CASE WHEN day IS NULL THEN 'undated, so far' ELSE 'this day' END AS period,
     COALESCE("column", 'record') AS field,
     rule,
     COUNT(*) AS records,
@@ -7,6 +8,6 @@ SELECT
     MIN(_object) AS first_file,
     MIN(_row) AS first_line
 FROM sales.quarantine
-WHERE partition = :day OR partition IS NULL
-GROUP BY COALESCE("column", 'record'), rule
-ORDER BY records DESC, field, rule
+WHERE day = :day OR day IS NULL
+GROUP BY CASE WHEN day IS NULL THEN 'undated, so far' ELSE 'this day' END, COALESCE("column", 'record'), rule
+ORDER BY period, records DESC, field, rule

@@ -70,7 +70,7 @@ struct Condition {
 pub struct Cleaned {
     /// [`Cleaner::schema`].
     pub rows: DataFrame,
-    /// One row per record: `_object`, `_row` (Int64), `column`, `rule`, `value`, `text`, `contract`, `partition` (Date); the
+    /// One row per record: `_object`, `_row` (Int64), `column`, `rule`, `value`, `text`, `contract`, `day` (Date); the
     /// others String. `rule` is `format` for a record that is no record (`value` then says why), the rule of the first column
     /// that breaks one, or the name of a check.
     pub quarantined: DataFrame,
@@ -136,8 +136,10 @@ impl Cleaner {
             Some(partition) => partition.days(&typed)?,
             None => None,
         };
-        if let (Some(name), Some(days)) = (self.partition.as_ref().and_then(Partition::own_column), &days) {
-            typed.with_column(days.clone().with_name(name.into()).into())?;
+        if let (Some(partition), Some(days)) = (&self.partition, &days)
+            && let Some(name) = partition.own_column()
+        {
+            typed.with_column(partition.of_days(days)?.with_name(name.into()).into())?;
         }
         let quarantined = self.quarantine(&source, shape, days.as_ref(), &faults)?;
         let rows = match keep {

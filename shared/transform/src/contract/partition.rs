@@ -43,34 +43,35 @@ impl Partition {
         self.every.map(|_| self.name.as_str())
     }
 
-    /// The partitions of typed rows, if they are dates.
+    /// The days of typed rows, in the partition's time zone; `None` where the partition is not made of dates.
     pub(super) fn days(&self, typed: &DataFrame) -> PolarsResult<Option<Series>> {
         let column = typed.column(&self.column)?.as_materialized_series();
-        let days = match column.dtype() {
-            DataType::Date => column.clone(),
-            DataType::Datetime(..) => {
+        Ok(match column.dtype() {
+            DataType::Date => Some(column.clone()),
+            DataType::Datetime(..) if self.every.is_some() => {
                 let mut zone = self.zone.clone();
                 let instants = column.to_physical_repr();
                 let days: Int32Chunked =
                     instants.i64()?.iter().map(|instant| instant.map(|instant| zone.day(instant))).collect();
-                days.into_date().into_series()
+                Some(days.into_date().into_series())
             }
-            _ => return Ok(None),
-        };
-        match self.every {
-            Some(Every::Month) => {
-                let day_of_month = days.date()?.day();
-                let physical = days.to_physical_repr();
-                let firsts: Int32Chunked = physical
-                    .i32()?
-                    .iter()
-                    .zip(day_of_month.iter())
-                    .map(|(day, of_month)| Some(day? - i32::from(of_month?) + 1))
-                    .collect();
-                Ok(Some(firsts.into_date().into_series()))
-            }
-            Some(Every::Day) => Ok(Some(days)),
-            None => Ok((column.dtype() == &DataType::Date).then_some(days)),
+            _ => None,
+        })
+    }
+
+    /// The partitions that days are in.
+    pub(super) fn of_days(&self, days: &Series) -> PolarsResult<Series> {
+        if self.every != Some(Every::Month) {
+            return Ok(days.clone());
         }
+        let day_of_month = days.date()?.day();
+        let physical = days.to_physical_repr();
+        let firsts: Int32Chunked = physical
+            .i32()?
+            .iter()
+            .zip(day_of_month.iter())
+            .map(|(day, of_month)| Some(day? - i32::from(of_month?) + 1))
+            .collect();
+        Ok(firsts.into_date().into_series())
     }
 }

@@ -13,7 +13,7 @@ impl Cleaner {
     pub fn quarantine_schema() -> Schema {
         let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
         let origin = [("_object", DataType::String), ("_row", DataType::Int64)];
-        let all = origin.into_iter().chain(text).chain([("partition", DataType::Date)]);
+        let all = origin.into_iter().chain(text).chain([("day", DataType::Date)]);
         all.map(|(name, dtype)| Field::new(name.into(), dtype)).collect()
     }
 
@@ -32,9 +32,9 @@ impl Cleaner {
         // From here on only these rows are looked at.
         let rows = IdxCa::from_vec("row".into(), rows);
         let bad = source.frame.take(&rows)?;
-        let partition = match days {
+        let day = match days {
             Some(days) => days.take(&rows)?,
-            None => Series::full_null("partition".into(), bad.height(), &DataType::Date),
+            None => Series::full_null("day".into(), bad.height(), &DataType::Date),
         };
         let bad = Raw::new(&bad)?;
         let (values, texts) = match shape {
@@ -60,7 +60,7 @@ impl Cleaner {
                 StringChunked::from_iter_options("value".into(), values.into_iter()).into_column(),
                 texts.with_name("text".into()).into_column(),
                 StringChunked::full("contract".into(), &self.fingerprint, bad.frame.height()).into_column(),
-                partition.with_name("partition".into()).into_column(),
+                day.with_name("day".into()).into_column(),
             ],
         )?;
         Ok(frame)

@@ -99,7 +99,7 @@ fn flaw(flaw: Flaw, limits: &Limits) -> String {
     match flaw.kind {
         FlawKind::Junk => format!("text follows the closing quote of field {field}"),
         FlawKind::Open => format!(
-            "the quote opened in field {field} is not closed within {} or {} lines",
+            "the quote opened in field {field} is not closed before the file ends or within {} or {} lines",
             bytes(limits.quoted_bytes),
             limits.quoted_lines,
         ),

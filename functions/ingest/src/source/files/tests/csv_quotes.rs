@@ -31,7 +31,7 @@ fn text_after_a_closing_quote() {
 
 #[test]
 fn an_open_quote_costs_a_line() {
-    let open = "the quote opened in field 2 is not closed within 1 MiB or 10000 lines";
+    let open = "the quote opened in field 2 is not closed before the file ends or within 1 MiB or 10000 lines";
     let rows = read_csv(b"a,b\n1,\"2\r\n3,4\n5,\"\"\n6,7");
     assert_eq!(rows.broken(), [(2, open.to_owned(), "1,\"2".to_owned())]);
     assert_eq!(rows.good(), [strings(&["3", "4"]), strings(&["5", ""]), strings(&["6", "7"])]);
@@ -150,7 +150,9 @@ fn record(b: &[u8], start: usize, first_end: usize, lines: usize, bytes: usize) 
         loop {
             let open = |opened: Option<usize>| {
                 let field = opened.unwrap_or(number);
-                format!("the quote opened in field {field} is not closed within {bytes} bytes or {lines} lines")
+                format!(
+                    "the quote opened in field {field} is not closed before the file ends or within {bytes} bytes or {lines} lines"
+                )
             };
             let far = |i: usize| i > first_end && i >= first_end + 1 + bytes;
             match (b.get(i), b.get(i + 1)) {
