@@ -1,18 +1,17 @@
 //! Step `clean`: what is new in the raw dataset goes through the contract, and the partitions it touches are swapped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
-use std::sync::mpsc::sync_channel;
 
-use polars::prelude::{AnyValue, DataFrame, DataType, Schema};
+use polars::prelude::{AnyValue, DataFrame, Schema};
 use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table};
 use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
-use tidemark_transform::{Cleaned, Cleaner, Shape};
+use tidemark_transform::Cleaner;
 
 use crate::merging::{Counts, Identity, Merging, Parts};
 use crate::narrow::Narrow;
-use crate::quarantine::{OBJECT, Quarantine, by_object};
+use crate::pass::pass;
+use crate::quarantine::{Faults, OBJECT, Quarantine, by_object};
 use crate::spread::Spread;
 use crate::{contract_failure, polars_failure};
 
@@ -59,8 +58,7 @@ struct Sorted {
     strays: BTreeMap<Value, DataFrame>,
     /// Rows that stood in another partition than the one they come to.
     moved: u64,
-    /// Quarantined rows by column and rule, with where the first of them is.
-    faults: BTreeMap<(String, String), (u64, String)>,
+    faults: Faults,
 }
 
 impl<'a> Clean<'a> {
@@ -85,7 +83,7 @@ impl<'a> Clean<'a> {
             balance: Balance::default(),
             strays: BTreeMap::new(),
             moved: 0,
-            faults: BTreeMap::new(),
+            faults: Faults::default(),
         };
         let raw = &plan.raw;
         let standing = match &plan.clean {
@@ -97,13 +95,13 @@ impl<'a> Clean<'a> {
         if let (Some(narrow), Some((table, files))) = (&mut narrow, &standing) {
             narrow.stand(table, files)?;
         }
-        self.pass(ports, raw, cleaner, &plan.added, &mut |rows_in, cleaned| {
+        pass(ports, raw, cleaner, &plan.added, &mut |rows_in, cleaned| {
             sorted.balance.rows_in += rows_in;
             sorted.balance.quarantined += cleaned.quarantined.height() as u64;
             for (name, dropped) in &cleaned.filtered {
                 *sorted.balance.filtered.entry(name.clone()).or_default() += dropped;
             }
-            count_faults(&cleaned.quarantined, &mut sorted.faults)?;
+            sorted.faults.count(&cleaned.quarantined)?;
             for (object, rows) in by_object(&cleaned.quarantined)? {
                 sorted.quarantined.push(object, rows, &ports.scratch)?;
             }
@@ -114,7 +112,7 @@ impl<'a> Clean<'a> {
         })?;
         if !plan.removed.is_empty() && !plan.anew {
             let before = ports.lake.table_at(&self.raw, plan.from.unwrap_or_default())?;
-            self.pass(ports, &before, cleaner, &plan.removed, &mut |_, cleaned| {
+            pass(ports, &before, cleaner, &plan.removed, &mut |_, cleaned| {
                 self.by_partition(cleaned.rows, &mut |value, rows| sorted.removed.push(value, rows, &ports.scratch))
             })?;
         }
@@ -130,62 +128,6 @@ impl<'a> Clean<'a> {
             })?;
         }
         Ok(sorted)
-    }
-
-    /// Cleans raw files batch by batch, on all processors, and hands on what came out in the order it came in.
-    fn pass(
-        &self,
-        ports: &Ports<'_>,
-        raw: &Table,
-        cleaner: &Cleaner,
-        files: &[DataFile],
-        take: &mut dyn FnMut(u64, Cleaned) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        let shape = shape(raw.schema());
-        let batches = files.iter().flat_map(|file| match raw.batches(ports.lake, file) {
-            Ok(batches) => {
-                let share = file.bytes / (batches.len().max(1) as u64);
-                Box::new(batches.map(move |batch| batch.map(|batch| (share, batch)).map_err(Failure::from)))
-                    as Box<dyn Iterator<Item = Result<(u64, DataFrame), Failure>> + Send + '_>
-            }
-            Err(error) => Box::new(std::iter::once(Err(Failure::from(error)))),
-        });
-        let source = Mutex::new(batches.enumerate());
-        let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        let work = |batch: Result<(u64, DataFrame), Failure>| {
-            let (bytes, batch) = batch?;
-            let cleaned = cleaner.clean(&batch, shape).map_err(contract_failure)?;
-            Ok::<_, Failure>((bytes, batch.height() as u64, cleaned))
-        };
-        std::thread::scope(|scope| {
-            let (done, results) = sync_channel(workers);
-            for _ in 0..workers {
-                let (done, source, work) = (done.clone(), &source, &work);
-                scope.spawn(move || {
-                    loop {
-                        let next = source.lock().map(|mut source| source.next());
-                        let Ok(Some((nth, batch))) = next else { break };
-                        // nobody listens any more: the run has failed elsewhere
-                        if done.send((nth, work(batch))).is_err() {
-                            break;
-                        }
-                    }
-                });
-            }
-            drop(done);
-            let mut early = BTreeMap::new();
-            let mut due = 0;
-            for (nth, result) in results {
-                early.insert(nth, result);
-                while let Some(result) = early.remove(&due) {
-                    let (bytes, rows, cleaned) = result?;
-                    take(rows, cleaned)?;
-                    ports.progress.advance(bytes);
-                    due += 1;
-                }
-            }
-            Ok(())
-        })
     }
 
     fn by_partition(
@@ -258,15 +200,10 @@ impl<'a> Clean<'a> {
         if !over {
             return Ok(());
         }
-        let faults = sorted.faults.iter().map(|((column, rule), (rows, first))| {
-            let column = if column.is_empty() { String::new() } else { format!("{column}: ") };
-            format!("{rows} × {column}{rule} (first at {first})")
-        });
-        let faults: Vec<_> = faults.take(10).collect();
         let message = format!(
             "{quarantined} of {rows_in} rows break the contract of {}, more than max_quarantined = {budget}: {}",
             self.contract.dataset,
-            faults.join(", ")
+            sorted.faults.summary()
         );
         let hint = format!("nothing was published; look at them with: tidemark show {}", self.quarantine);
         Err(Failure::new(Kind::Data, message).hint(hint))
@@ -405,11 +342,6 @@ fn add(balance: &mut Balance, counts: Counts) {
     balance.deleted += counts.deleted;
 }
 
-/// A raw dataset without columns of its own holds JSON.
-fn shape(raw: &Schema) -> Shape {
-    if raw.iter_names().all(|name| name.starts_with('_')) { Shape::Json } else { Shape::Columns }
-}
-
 /// A partition's value, as the Delta log writes it, which cannot tell an empty text from NULL.
 pub(crate) fn text(value: &AnyValue<'_>) -> Value {
     match value {
@@ -423,27 +355,4 @@ pub(crate) fn text(value: &AnyValue<'_>) -> Value {
             None => Some(value.to_string()),
         },
     }
-}
-
-fn count_faults(
-    quarantined: &DataFrame,
-    faults: &mut BTreeMap<(String, String), (u64, String)>,
-) -> Result<(), Failure> {
-    if quarantined.height() == 0 {
-        return Ok(());
-    }
-    let failed = |error| polars_failure("quarantined rows cannot be counted", error);
-    let texts = |name: &str| quarantined.column(name).and_then(|column| column.cast(&DataType::String));
-    let (columns, rules) = (texts("column").map_err(failed)?, texts("rule").map_err(failed)?);
-    let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts("_row").map_err(failed)?);
-    let all = [&columns, &rules, &objects, &rows].map(|column| column.str());
-    let [columns, rules, objects, rows] = all;
-    let (columns, rules) = (columns.map_err(failed)?, rules.map_err(failed)?);
-    let (objects, rows) = (objects.map_err(failed)?, rows.map_err(failed)?);
-    for at in 0..quarantined.height() {
-        let key = (columns.get(at).unwrap_or_default().to_owned(), rules.get(at).unwrap_or_default().to_owned());
-        let first = || format!("{}:{}", objects.get(at).unwrap_or_default(), rows.get(at).unwrap_or_default());
-        faults.entry(key).or_insert_with(|| (0, first())).0 += 1;
-    }
-    Ok(())
 }

@@ -6,6 +6,7 @@ mod clean;
 mod merging;
 mod model;
 mod narrow;
+mod pass;
 mod quarantine;
 mod spread;
 

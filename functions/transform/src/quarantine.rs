@@ -1,8 +1,8 @@
 //! The quarantine of a clean dataset: one partition per object, replaced together with the object's rows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use polars::prelude::DataFrame;
+use polars::prelude::{DataFrame, DataType};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_lake::{CommitInfo, Draft, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName};
@@ -81,4 +81,39 @@ pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Fa
             Ok((object.map_err(failed)?, part))
         })
         .collect()
+}
+
+/// Quarantined rows by column and rule, with where the first of each is.
+#[derive(Default)]
+pub(crate) struct Faults(BTreeMap<(String, String), (u64, String)>);
+
+impl Faults {
+    pub(crate) fn count(&mut self, quarantined: &DataFrame) -> Result<(), Failure> {
+        if quarantined.height() == 0 {
+            return Ok(());
+        }
+        let failed = |error| crate::polars_failure("quarantined rows cannot be counted", error);
+        let texts = |name: &str| quarantined.column(name).and_then(|column| column.cast(&DataType::String));
+        let (columns, rules) = (texts("column").map_err(failed)?, texts("rule").map_err(failed)?);
+        let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts("_row").map_err(failed)?);
+        let all = [&columns, &rules, &objects, &rows].map(|column| column.str());
+        let [columns, rules, objects, rows] = all;
+        let (columns, rules) = (columns.map_err(failed)?, rules.map_err(failed)?);
+        let (objects, rows) = (objects.map_err(failed)?, rows.map_err(failed)?);
+        for at in 0..quarantined.height() {
+            let key = (columns.get(at).unwrap_or_default().to_owned(), rules.get(at).unwrap_or_default().to_owned());
+            let first = || format!("{}:{}", objects.get(at).unwrap_or_default(), rows.get(at).unwrap_or_default());
+            self.0.entry(key).or_insert_with(|| (0, first())).0 += 1;
+        }
+        Ok(())
+    }
+
+    /// `20 × amount: type (first at sales.csv:17), …`, ten at most.
+    pub(crate) fn summary(&self) -> String {
+        let faults = self.0.iter().map(|((column, rule), (rows, first))| {
+            let column = if column.is_empty() { String::new() } else { format!("{column}: ") };
+            format!("{rows} × {column}{rule} (first at {first})")
+        });
+        faults.take(10).collect::<Vec<_>>().join(", ")
+    }
 }

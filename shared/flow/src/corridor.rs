@@ -1,5 +1,7 @@
 //! The corridor. Every step walks it once, in one direction; I/O is at its two ends.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use tidemark_lake::Outcome;
 
 use crate::balance::Balance;
@@ -72,7 +74,13 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     let started_at = (ports.clock)();
     ports.progress.begin(step.pipeline(), &step.name());
     let before = Tally::of(ports.lake.store());
-    let walked = attempt(ports, trigger, step, &run_id);
+    let walked = catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id))).unwrap_or_else(|panic| {
+        // a draft that was never committed is nothing, so whatever was being done, nothing is half done
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let message = format!("{} of {} panicked", step.name(), step.pipeline());
+        let failure = Failure::new(Kind::Bug, message).hint("nothing was committed; please report this");
+        Err(failure.because(text.unwrap_or("without a message")))
+    });
     let finished_at = (ports.clock)();
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
     let mut record = RunRecord {

@@ -59,18 +59,21 @@ impl Failure {
 
     /// The message and every cause below it, joined by colons; a cause that only repeats the one above is left out.
     pub fn chain(&self) -> String {
-        let mut text = self.message.clone();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let more = error.to_string();
-            if !text.contains(&more) {
-                text.push_str(": ");
-                text.push_str(&more);
-            }
-            cause = error.source();
-        }
-        text
+        joined(self.message.clone(), std::error::Error::source(self))
     }
+}
+
+/// A text and the causes below it.
+fn joined(mut text: String, mut cause: Option<&(dyn std::error::Error + 'static)>) -> String {
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 impl From<LakeError> for Failure {
@@ -96,21 +99,7 @@ impl From<LakeError> for Failure {
             Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
             None => (message, None),
         };
-        let source = std::error::Error::source(&error).map(|cause| cause_chain(cause).into());
+        let source = std::error::Error::source(&error).map(|cause| joined(cause.to_string(), cause.source()).into());
         Failure { kind, message, hint, source }
     }
-}
-
-fn cause_chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
