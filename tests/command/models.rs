@@ -152,3 +152,17 @@ fn rows_without_a_day_are_a_partition_of_their_own() {
     let rows = site.sql("SELECT sold_on, n, revenue FROM by_day ORDER BY revenue");
     assert_eq!(rows, [[json!("2011-12-07"), json!(1), json!(2.0)], [json!(null), json!(2), json!(6.0)]]);
 }
+
+#[test]
+fn partitions_that_the_inputs_do_not_have_are_refused_and_not_dropped() {
+    let months = CONTRACT.replace("\"day\"", "\"month\"");
+    let by_day = BY_DAY
+        .replace("SELECT sold_on", "SELECT CAST(sold_at AS DATE) AS sold_on")
+        .replace("GROUP BY sold_on", "GROUP BY CAST(sold_at AS DATE)");
+    let site = Site::with_orders(&format!("{months}{by_day}"));
+    site.write("in/a.csv", csv(&[(1, "2011-12-07", "1")]));
+    let answer = site.ask(&["run", "--at", MORNING]).expect(2);
+    let error = &answer.step("model by_day")["error"];
+    assert_eq!(error["kind"], "definition");
+    assert!(error["message"].as_str().unwrap().contains("sold_on = 2011-12-07 is no partition"), "{error}");
+}

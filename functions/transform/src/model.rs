@@ -191,6 +191,8 @@ impl<'a> Model<'a> {
             let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
             return Err(Failure::new(Kind::Definition, message));
         }
+        let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
+        let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|&day| until(day, lookback)).collect();
         let mut parts = BTreeMap::new();
         for part in rows.partition_by_stable([column], true).map_err(failed)? {
             let value = part
@@ -199,6 +201,13 @@ impl<'a> Model<'a> {
                 .map_err(failed)?;
             let text = crate::clean::text(&value);
             let day: Day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
+            if days.is_some() && !window.contains(&day) {
+                let text = text.as_deref().unwrap_or("NULL");
+                let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
+                return Err(Failure::new(Kind::Definition, message).hint(
+                    "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
+                ));
+            }
             let due = match days {
                 // a text that is no date is not the same as no date
                 Some(days) => day.is_some() == text.is_some() && days.contains(&day),
