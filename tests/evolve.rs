@@ -6,10 +6,10 @@ use polars::prelude::*;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 use tidemark::cli::Common;
-use tidemark::run::{walk_all, with_ports};
+use tidemark::run::walk_all;
 use tidemark::world::World;
-use tidemark::{Wanted, load};
-use tidemark_flow::{Kind, Quiet, RunRecord, Status, Trigger};
+use tidemark::load;
+use tidemark_flow::{Kind, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::Lake;
 
 /// A shop whose pipeline file is written anew now and then.
@@ -100,10 +100,10 @@ impl Shop {
 
     fn records(&self) -> Vec<RunRecord> {
         let common =
-            Common { lake: self.path("lake"), pipelines: self.path("pipelines"), parameters: Vec::new(), json: true };
+            Common { lake: self.place(), pipelines: self.path("pipelines"), parameters: Vec::new(), json: true };
         let graph = load(&common, Wanted::Named(&[])).unwrap();
-        let trigger = Trigger { scheduled_time: "2026-04-01T08:00:00Z".parse().unwrap(), full: false };
-        with_ports(&self.world, &self.lake(), &Quiet, |ports| walk_all(ports, &graph, &[], &trigger)).unwrap()
+        let trigger = Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "evolve");
+        self.world.with_ports(&self.lake(), &Quiet, |ports| walk_all(ports, &graph, &[], &trigger)).unwrap()
     }
 
     fn run(&self) {
@@ -112,8 +112,12 @@ impl Shop {
         }
     }
 
+    fn place(&self) -> String {
+        self.path("lake").display().to_string()
+    }
+
     fn lake(&self) -> Lake {
-        self.world.lake(&self.path("lake")).unwrap()
+        self.world.lake(&self.place()).unwrap()
     }
 
     fn rows(&self, dataset: &str) -> DataFrame {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 use polars::prelude::*;
 use tidemark_lake::{
-    CommitInfo, DataFile, Draft, Key, Lake, LakeError, Meta, Misfit, Outcome, Partition, Store, Table, Writer,
+    CommitInfo, DataFile, Draft, Key, Lake, LakeError, Meta, Meter, Misfit, Outcome, Partition, Store, Table, Writer,
 };
 use tidemark_pipeline::{ColumnName, DatasetName};
 
@@ -25,7 +25,7 @@ fn in_memory() -> Lake {
 fn on_every_backend(check: fn(&Lake)) {
     check(&in_memory());
     let folder = tempfile::tempdir().unwrap();
-    check(&Lake::open_folder(folder.path(), true, runtime()).unwrap());
+    check(&Lake::open_folder(folder.path(), true, runtime(), &Meter::default()).unwrap());
 }
 
 fn sales() -> DatasetName {
@@ -419,20 +419,20 @@ fn vacuum_deletes_what_no_version_names_and_is_old() {
 fn what_is_no_lake_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.doc"), "x").unwrap();
-    assert!(matches!(Lake::open_folder(folder.path(), true, runtime()), Err(LakeError::NotALake { .. })));
+    assert!(matches!(Lake::open_folder(folder.path(), true, runtime(), &Meter::default()), Err(LakeError::NotALake { .. })));
     let empty = tempfile::tempdir().unwrap();
-    assert!(matches!(Lake::open_folder(empty.path(), false, runtime()), Err(LakeError::NotALake { .. })));
-    Lake::open_folder(empty.path(), true, runtime()).unwrap();
+    assert!(matches!(Lake::open_folder(empty.path(), false, runtime(), &Meter::default()), Err(LakeError::NotALake { .. })));
+    Lake::open_folder(empty.path(), true, runtime(), &Meter::default()).unwrap();
     std::fs::write(empty.path().join("tidemark.json"), r#"{"lake_format": 99}"#).unwrap();
-    assert!(matches!(Lake::open_folder(empty.path(), true, runtime()), Err(LakeError::Newer { found: 99, .. })));
+    assert!(matches!(Lake::open_folder(empty.path(), true, runtime(), &Meter::default()), Err(LakeError::Newer { found: 99, .. })));
     std::fs::write(empty.path().join("tidemark.json"), "{").unwrap();
-    assert!(matches!(Lake::open_folder(empty.path(), true, runtime()), Err(LakeError::Corrupt { .. })));
+    assert!(matches!(Lake::open_folder(empty.path(), true, runtime(), &Meter::default()), Err(LakeError::Corrupt { .. })));
 }
 
 #[test]
 fn damage_is_said_and_never_a_panic() {
     let folder = tempfile::tempdir().unwrap();
-    let lake = Lake::open_folder(folder.path(), true, runtime()).unwrap();
+    let lake = Lake::open_folder(folder.path(), true, runtime(), &Meter::default()).unwrap();
     let table = commit(&lake, "run-1", &[(1, rows(1, 0..50))], vec![]);
     let file = table.files(&lake).unwrap().remove(0);
     let path = folder.path().join("datasets/sales").join(&file.path);

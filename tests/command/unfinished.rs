@@ -5,16 +5,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use futures::stream::BoxStream;
-use ingest::Ingest;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use tidemark_flow::{Failure, Place, Ports, Quiet, RunRecord, Status, Trigger, walk};
+use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger};
 use tidemark_lake::{Lake, Store};
-use tidemark_pipeline::{Pipeline, SourceFile, read};
+use tidemark_pipeline::{Pipeline, SourceFile, Step, read};
 
 /// A store whose file grows as soon as somebody has begun to read it.
 #[derive(Debug)]
@@ -99,9 +98,13 @@ fn a_file_that_grows_while_it_is_read_waits_for_the_next_run() {
             progress: &Quiet,
             memory: 1 << 30,
             scratch: std::env::temp_dir(),
+            requests: &|| lake.store().requests(),
+            deadline: None,
+            machine: Machine::DEPLOYED,
+            billed_from: None,
         };
-        let trigger = Trigger { scheduled_time: "2024-01-02T08:00:00Z".parse().unwrap(), full: false };
-        walk(&ports, &trigger, &Ingest::new(&pipeline, contract.dataset.raw(), "f".into()).unwrap())
+        let trigger = Trigger::at("2024-01-02T08:00:00Z".parse().unwrap(), "unfinished");
+        ingest::walk(&ports, &trigger, &pipeline, &Step::Ingest).unwrap()
     };
     let table = || lake.table(&contract.dataset.raw()).unwrap();
     let first = run();

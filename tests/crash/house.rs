@@ -12,8 +12,8 @@ use polars::prelude::DataFrame;
 use tempfile::TempDir;
 use tidemark::cli::Common;
 use tidemark::run::walk_all;
-use tidemark::{Wanted, load};
-use tidemark_flow::{Failure, Place, Ports, Quiet, RunRecord, Status, Trigger};
+use tidemark::load;
+use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meta, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;
@@ -64,7 +64,7 @@ impl House {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
         let common = Common {
-            lake: folder.path().join("lake"),
+            lake: folder.path().join("lake").display().to_string(),
             pipelines: pipelines(),
             parameters: vec![
                 ("SALES".into(), "sales".into()),
@@ -108,11 +108,15 @@ impl House {
             clock: &|| MORNINGS[morning].parse().unwrap(),
             run_id: &run_id,
             peak_memory: &|| 0,
+            requests: &|| lake.store().requests(),
             progress: &Quiet,
             memory: 1 << 30,
             scratch: self.folder.path().to_owned(),
+            deadline: None,
+            machine: Machine::DEPLOYED,
+            billed_from: None,
         };
-        let trigger = Trigger { scheduled_time: MORNINGS[morning].parse().unwrap(), full: false };
+        let trigger = Trigger::at(MORNINGS[morning].parse().unwrap(), "crash");
         walk_all(&ports, &self.graph, &["daily-sales".into()], &trigger)
     }
 

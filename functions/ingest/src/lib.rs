@@ -5,15 +5,41 @@ mod listing;
 mod reading;
 pub mod source;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use polars::prelude::{DataType, Field, Schema, SchemaExt as _};
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
-use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
-use tidemark_pipeline::{ColumnName, DatasetName, Files, Pipeline, Source};
+use tidemark_flow::{
+    Balance, Bus, Drafted, Drafting, Event, Failure, Handled, Kind, Output, Ports, RunRecord, Size, Step, Trigger,
+};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, fingerprint};
+use tidemark_pipeline::fingerprint::of_source;
+use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, Step as Of};
 
 use crate::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
 use crate::reading::{Read, read};
+
+/// Handles one event: a schedule, an object that has come, a part of an ingest that goes on.
+pub fn handle(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    tidemark_flow::handle(ports, graph, bus, walk, "ingest", event, chain)
+}
+
+/// Walks step `ingest`.
+pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Of) -> Result<RunRecord, Failure> {
+    Ok(tidemark_flow::walk(ports, trigger, &Ingest::of(pipeline, step)?))
+}
+
+/// What the step would do now; `None` if nothing.
+pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Of) -> Result<Option<Size>, Failure> {
+    let step = Ingest::of(pipeline, step)?;
+    Ok(step.plan(ports, trigger)?.map(|plan| step.size(&plan)))
+}
 
 /// Step `ingest` of one pipeline.
 pub struct Ingest<'a> {
@@ -38,10 +64,13 @@ pub struct Plan {
 }
 
 impl<'a> Ingest<'a> {
-    /// `None` for a pipeline without a source.
-    pub fn new(pipeline: &'a Pipeline, raw: DatasetName, fingerprint: String) -> Option<Ingest<'a>> {
-        let Source::Files(files) = pipeline.source.as_ref()?;
-        Some(Ingest { pipeline, files, raw, fingerprint })
+    fn of(pipeline: &'a Pipeline, step: &Of) -> Result<Ingest<'a>, Failure> {
+        let (Of::Ingest, Some(Source::Files(files)), Some(contract)) = (step, &pipeline.source, &pipeline.contract) else {
+            return Err(Failure::new(Kind::Bug, format!("{step} of {} is no ingest", pipeline.name)));
+        };
+        let text = of_source(&Source::Files(files.clone()))
+            .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
+        Ok(Ingest { pipeline, files, raw: contract.dataset.raw(), fingerprint: fingerprint(&text) })
     }
 
     /// Up to when the raw dataset is complete once everything there is has been read: the last time the schedule has meant, or
@@ -97,14 +126,21 @@ impl Step for Ingest<'_> {
         Size { partitions: plan.news.len() as u64, rows: None, bytes }
     }
 
-    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        plan: Plan,
+        run_id: &str,
+        _: Option<Bytes>,
+    ) -> Result<Drafting<Self::Draft>, Failure> {
         let Plan { base, listing, news, anew, gone, mut watermark } = plan;
         ports.progress.expect(news.iter().map(|(object, _)| object.bytes).sum());
         let arrived_in = base.as_ref().map_or(0, |table| table.version() + 1);
         let before = base.as_ref().map(|table| table.meta(ports.lake)).transpose()?.unwrap_or_default();
         let standing = base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
         let mut schema = if anew { raw_schema() } else { standing.clone() };
-        let mut drafted = Drafted { output: self.raw.to_string(), notes: listing.notes, ..Drafted::default() };
+        let mut drafted = Drafted { notes: listing.notes, ..Drafted::default() };
+        let mut partitions = 0;
         let (mut adds, mut removes, mut stays) = (Vec::new(), gone, false);
         let mut balance = Balance::default();
         for (object, former) in news {
@@ -117,7 +153,7 @@ impl Step for Ingest<'_> {
                     balance.written += stats.rows - stats.broken;
                     balance.quarantined += stats.broken;
                     drafted.bytes.read += object.bytes;
-                    drafted.partitions += 1;
+                    partitions += 1;
                     adds.extend(files);
                     removes.extend(former);
                 }
@@ -135,7 +171,8 @@ impl Step for Ingest<'_> {
             }
         }
         balance.deleted = removes.iter().map(|file| file.rows).sum();
-        drafted.bytes = Bytes { written: adds.iter().map(|file| file.bytes).sum(), ..drafted.bytes };
+        drafted.bytes.written = adds.iter().map(|file| file.bytes).sum();
+        drafted.outputs = vec![Output { watermark, ..Output::of(self.raw.as_str(), partitions) }];
         drafted.rows = balance;
         let draft = Draft {
             dataset: self.raw.clone(),
@@ -147,8 +184,7 @@ impl Step for Ingest<'_> {
             meta: Meta { watermark, fingerprint: self.fingerprint.clone() },
             info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
         };
-        drafted.inputs = Vec::<Input>::new();
-        Ok(Some((drafted, (base, draft))))
+        Ok(Drafting::Whole(drafted, (base, draft)))
     }
 
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {

@@ -7,3 +7,47 @@ pub mod target;
 
 pub use report::LoadReport;
 pub use sqlite::LoadSqlite;
+
+use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, Step as _, Trigger};
+use tidemark_pipeline::{Graph, Pipeline, Step, Target};
+
+/// Handles one event: a dataset that has a new version.
+pub fn handle(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    tidemark_flow::handle(ports, graph, bus, walk, "load", event, chain)
+}
+
+/// Walks step `load <target>`.
+pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<RunRecord, Failure> {
+    Ok(match target(pipeline, step)? {
+        Target::Sqlite(target) => tidemark_flow::walk(ports, trigger, &LoadSqlite::new(pipeline, target)),
+        Target::Report(report) => tidemark_flow::walk(ports, trigger, &LoadReport::new(pipeline, report)),
+    })
+}
+
+/// What the step would do now; `None` if nothing.
+pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<Option<Size>, Failure> {
+    Ok(match target(pipeline, step)? {
+        Target::Sqlite(target) => {
+            let step = LoadSqlite::new(pipeline, target);
+            step.plan(ports, trigger)?.map(|plan| step.size(&plan))
+        }
+        Target::Report(report) => {
+            let step = LoadReport::new(pipeline, report);
+            step.plan(ports, trigger)?.map(|plan| step.size(&plan))
+        }
+    })
+}
+
+fn target<'a>(pipeline: &'a Pipeline, step: &Step) -> Result<&'a Target, Failure> {
+    let target = match step {
+        Step::Load(name) => pipeline.targets.iter().find(|target| target.name() == name),
+        _ => None,
+    };
+    target.ok_or_else(|| Failure::new(Kind::Bug, format!("{step} of {} is no load", pipeline.name)))
+}

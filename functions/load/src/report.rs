@@ -1,10 +1,14 @@
 //! Datasets into a dated report: the same versions and the same day give the same bytes, so a report is written when its folder does
 //! not hold those bytes.
 
+use std::time::Duration;
+
+use jiff::Span;
 use jiff::civil::Date;
+use object_store::UpdateVersion;
 use object_store::path::Path;
 use polars::prelude::DataFrame;
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Days, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{LakeError, Outcome, Store, Table};
 use tidemark_pipeline::{Pipeline, Report, Sheet, day_before};
 use tidemark_transform::{bag, sql};
@@ -18,23 +22,27 @@ pub struct LoadReport<'a> {
 }
 
 pub struct Plan {
-    day: Date,
+    days: Vec<Date>,
     inputs: Vec<Table>,
 }
 
 pub struct Draft {
     folder: Store,
-    /// The workbook last: who waits for it finds the rest there.
-    files: Vec<Built>,
+    /// The files that differ from what their folder holds, with what it held; of each day the workbook last: who waits for it finds the
+    /// rest there.
+    files: Vec<(Built, Option<UpdateVersion>)>,
     version: i64,
 }
+
+/// How long the link to a report is good, at most; one signed by a function's role ends with its session.
+const LINK: Duration = Duration::from_secs(12 * 3600);
 
 impl<'a> LoadReport<'a> {
     pub fn new(pipeline: &'a Pipeline, report: &'a Report) -> LoadReport<'a> {
         LoadReport { pipeline, report }
     }
 
-    fn table(&self, ports: &Ports<'_>, plan: &Plan, sheet: &Sheet) -> Result<DataFrame, Failure> {
+    fn table(&self, ports: &Ports<'_>, plan: &Plan, day: Date, sheet: &Sheet) -> Result<DataFrame, Failure> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
         let (mut tables, mut read) = (Vec::new(), Vec::new());
         // a dataset the text does not even mention need not be opened
@@ -42,7 +50,7 @@ impl<'a> LoadReport<'a> {
             tables.push((input.dataset().clone(), input.scan(ports.lake, &input.files(ports.lake)?)?));
             read.push(input.dataset().as_str());
         }
-        let text = sql::bind_day(&sheet.sql.text, plan.day);
+        let text = sql::bind_day(&sheet.sql.text, day);
         let rows = sql::query(&text, tables)
             .map_err(|error| Failure::new(Kind::Definition, format!("{}: {error}", what())).hint("mend the SQL"))?
             .collect()
@@ -56,6 +64,23 @@ impl<'a> LoadReport<'a> {
         } else {
             bag::sort(&rows).map_err(|error| Failure::new(Kind::Bug, what()).because(error))
         }
+    }
+
+    /// The files of one day, the workbook last, and how many rows they show.
+    fn files(&self, ports: &Ports<'_>, plan: &Plan, day: Date) -> Result<(Vec<Built>, u64), Failure> {
+        let mut sheets = Vec::new();
+        for sheet in &self.report.sheets {
+            sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(ports, plan, day, sheet)? });
+        }
+        let rows = sheets.iter().map(|sheet| sheet.rows.height() as u64).sum();
+        let mut files = build(self.report, day, &sheets)
+            .map_err(|error| Failure::new(Kind::Definition, format!("report {}: {error}", self.report.name)))?;
+        files.reverse();
+        Ok((files, rows))
+    }
+
+    fn workbook(&self, day: Date) -> String {
+        format!("{}-{day}.xlsx", self.report.file)
     }
 }
 
@@ -78,40 +103,53 @@ impl Step for LoadReport<'_> {
             let Some(table) = ports.lake.table(input)? else { return Ok(None) };
             inputs.push(table);
         }
-        let day = day_before(trigger.scheduled_time, &self.report.timezone).map_err(|error| {
-            Failure::new(
-                Kind::Definition,
-                format!("report {} has no day before {}", self.report.name, trigger.scheduled_time),
-            )
-            .because(error)
-        })?;
-        Ok(Some(Plan { day, inputs }))
+        let days = match trigger.days {
+            Some(Days { from, to }) => from.series(Span::new().days(1)).take_while(|day| *day <= to).collect(),
+            None => {
+                let day = day_before(trigger.scheduled_time, &self.report.timezone).map_err(|error| {
+                    let message = format!("report {} has no day before {}", self.report.name, trigger.scheduled_time);
+                    Failure::new(Kind::Definition, message).because(error)
+                })?;
+                vec![day]
+            }
+        };
+        Ok(Some(Plan { days, inputs }))
     }
 
-    fn size(&self, _: &Plan) -> Size {
-        Size { partitions: self.report.sheets.len() as u64 + 1, rows: None, bytes: 0 }
+    fn size(&self, plan: &Plan) -> Size {
+        Size { partitions: (self.report.sheets.len() as u64 + 1) * plan.days.len() as u64, rows: None, bytes: 0 }
     }
 
-    fn draft(&self, ports: &Ports<'_>, plan: Plan, _: &str) -> Result<Option<(Drafted, Draft)>, Failure> {
-        let mut sheets = Vec::new();
-        for sheet in &self.report.sheets {
-            sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(ports, &plan, sheet)? });
-        }
-        let rows: u64 = sheets.iter().map(|sheet| sheet.rows.height() as u64).sum();
-        let mut files = build(self.report, plan.day, &sheets)
-            .map_err(|error| Failure::new(Kind::Definition, format!("report {}: {error}", self.report.name)))?;
-        files.reverse();
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        plan: Plan,
+        _: &str,
+        _: Option<bytes::Bytes>,
+    ) -> Result<Drafting<Draft>, Failure> {
         let folder = (ports.folder)(&self.report.folder)?;
-        let mut stale = Vec::new();
-        for file in files {
-            match folder.get(&Path::from(file.name.as_str())) {
-                Ok(bytes) if bytes == file.bytes => {}
-                Ok(_) | Err(object_store::Error::NotFound { .. }) => stale.push(file),
-                Err(error) => return Err(unwritable(&folder, &file.name, error)),
+        let (mut stale, mut outputs, mut rows) = (Vec::new(), Vec::new(), 0);
+        for &day in &plan.days {
+            let (files, height) = self.files(ports, &plan, day)?;
+            let before = stale.len();
+            for file in files {
+                let path = Path::from(file.name.as_str());
+                match folder.get_version(&path) {
+                    Ok(Some((bytes, _))) if bytes == file.bytes => {}
+                    Ok(standing) => stale.push((file, standing.map(|(_, version)| version))),
+                    Err(error) => return Err(unwritable(&folder, &file.name, error)),
+                }
+            }
+            if stale.len() > before {
+                rows += height;
+                let name = self.workbook(day);
+                let link = folder.link(&Path::from(name.as_str()), LINK);
+                let place = format!("{}/{name}", self.report.folder.trim_end_matches('/'));
+                outputs.push(Output { link, ..Output::of(place, 1) });
             }
         }
         if stale.is_empty() {
-            return Ok(None);
+            return Ok(Drafting::Same);
         }
         let inputs = plan.inputs.iter().map(|input| Input {
             dataset: input.dataset().to_string(),
@@ -120,20 +158,23 @@ impl Step for LoadReport<'_> {
         });
         let drafted = Drafted {
             inputs: inputs.collect(),
-            output: format!("{}/{}-{}.xlsx", self.report.folder.trim_end_matches('/'), self.report.file, plan.day),
-            partitions: 1,
+            outputs,
             rows: Balance { rows_in: rows, written: rows, ..Balance::default() },
-            bytes: Bytes { read: 0, written: stale.iter().map(|file| file.bytes.len() as u64).sum() },
+            bytes: Bytes { read: 0, written: stale.iter().map(|(file, _)| file.bytes.len() as u64).sum() },
             notes: Vec::new(),
         };
         let version = plan.inputs.iter().map(Table::version).max().unwrap_or_default();
-        Ok(Some((drafted, Draft { folder, files: stale, version })))
+        Ok(Drafting::Whole(drafted, Draft { folder, files: stale, version }))
     }
 
     fn commit(&self, _: &Ports<'_>, draft: Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
-        for file in draft.files {
+        for (file, standing) in draft.files {
             let path = Path::from(file.name.as_str());
-            draft.folder.put(&path, file.bytes).map_err(|error| unwritable(&draft.folder, &file.name, error))?;
+            let replaced = draft.folder.replace(&path, file.bytes, standing);
+            if !replaced.map_err(|error| unwritable(&draft.folder, &file.name, error))? {
+                // another run has put one there meanwhile, perhaps of newer rows
+                return Ok(Outcome::Lost(draft.version));
+            }
         }
         Ok(Outcome::Committed(draft.version))
     }

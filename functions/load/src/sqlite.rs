@@ -5,7 +5,7 @@ use std::error::Error;
 use std::path::Path;
 
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, NamedFrom as _, Series, col};
-use tidemark_flow::{Balance, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{DataFile, Diff, Lake, Outcome, Table};
 use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
 use tidemark_transform::bag;
@@ -235,19 +235,27 @@ impl Step for LoadSqlite<'_> {
         Size { partitions: plan.diff.partitions().len() as u64, rows: Some(rows), bytes }
     }
 
-    fn draft(&self, _: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
+    fn draft(
+        &self,
+        _: &Ports<'_>,
+        plan: Plan,
+        run_id: &str,
+        _: Option<bytes::Bytes>,
+    ) -> Result<Drafting<Self::Draft>, Failure> {
         let drafted = Drafted {
             inputs: vec![Input {
                 dataset: self.target.dataset.to_string(),
                 from_version: plan.loaded,
                 to_version: plan.table.version(),
             }],
-            output: format!("{}:{}", self.target.path, self.target.table),
-            partitions: plan.diff.partitions().len() as u64,
+            outputs: vec![Output::of(
+                format!("{}:{}", self.target.path, self.target.table),
+                plan.diff.partitions().len() as u64,
+            )],
             bytes: tidemark_flow::Bytes { read: plan.diff.added.iter().map(|file| file.bytes).sum(), written: 0 },
             ..Drafted::default()
         };
-        Ok(Some((drafted, (plan, run_id.to_owned()))))
+        Ok(Drafting::Whole(drafted, (plan, run_id.to_owned())))
     }
 
     fn commit(

@@ -21,9 +21,9 @@ pub struct Cli {
 
 #[derive(Args, Clone)]
 pub struct Common {
-    /// The lake: the folder that holds everything tidemark remembers
-    #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "FOLDER")]
-    pub lake: PathBuf,
+    /// The lake, which holds everything tidemark remembers: a folder, or s3://bucket/prefix
+    #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "PLACE")]
+    pub lake: String,
     /// The folder of the pipeline files
     #[arg(long, global = true, env = settings::PIPELINES, default_value = "infra/pipelines", value_name = "FOLDER")]
     pub pipelines: PathBuf,

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use tidemark_flow::{Failure, Kind, Trigger};
+use tidemark_flow::{Failure, Kind, Trigger, Wanted, machine};
 
 use crate::cli::Common;
-use crate::definitions::{Wanted, load};
+use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::run::{exit_of, walk_all, with_ports};
-use crate::world::{self, World};
+use crate::run::{exit_of, walk_all};
+use crate::world::World;
 
 macro_rules! pipeline_files {
     ($($name:literal),+ $(,)?) => {
@@ -53,7 +53,7 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
     }
     let at = |name: &str| folder.join(name).display().to_string();
     let common = Common {
-        lake: folder.join("lake"),
+        lake: at("lake"),
         pipelines: folder.join("pipelines"),
         parameters: vec![("SALES".into(), at("sales")), ("REPORTS".into(), at("reports"))],
         json: common.json,
@@ -68,13 +68,13 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         if !common.json {
             print::line(&format!("{morning}: the sales of {day} have come in"));
         }
-        let began = world::now();
+        let began = machine::now();
         let bar = Bar::new();
         let progress: &dyn tidemark_flow::Progress = if common.json { &tidemark_flow::Quiet } else { &bar };
-        let trigger = Trigger { scheduled_time, full: false };
-        let records = with_ports(&world, &lake, progress, |ports| walk_all(ports, &graph, &[], &trigger))?;
+        let trigger = Trigger::at(scheduled_time, machine::run_id());
+        let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, &[], &trigger))?;
         if !common.json {
-            print::summary(&records, world::now().duration_since(began));
+            print::summary(&records, machine::now().duration_since(began));
             print::line("");
         }
         all.extend(records);

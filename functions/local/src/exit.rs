@@ -4,8 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
-use tidemark_flow::{ErrorRecord, Failure, Kind};
-use tidemark_pipeline::Diagnostic;
+use tidemark_flow::{ErrorRecord, Failure, Kind, Mistakes};
 
 use crate::print;
 
@@ -42,11 +41,9 @@ impl Exit {
         // who closed stderr wants to hear nothing
         let _ = writeln!(std::io::stderr(), "{}", describe(error));
         let record = match error.downcast_ref::<Failure>() {
+            Some(failure) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..failure.into() },
             Some(failure) => ErrorRecord::from(failure),
-            None => {
-                let kind = if error.is::<Mistakes>() { Kind::Definition } else { Kind::Refused };
-                ErrorRecord { kind, message: format!("{error:#}"), hint: None }
-            }
+            None => ErrorRecord { kind: Kind::Refused, message: format!("{error:#}"), hint: None },
         };
         if json {
             let _ = print::json(&json!({"error": record}));
@@ -55,30 +52,19 @@ impl Exit {
     }
 }
 
-/// Mistakes in pipeline files.
-#[derive(Debug)]
-pub struct Mistakes(pub Vec<Diagnostic>);
-
-impl std::fmt::Display for Mistakes {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        for (i, mistake) in self.0.iter().enumerate() {
-            let newline = if i > 0 { "\n" } else { "" };
-            write!(f, "{newline}{mistake}")?;
-        }
-        Ok(())
-    }
+/// The mistakes in pipeline files, if that is what an error is about.
+pub fn mistakes(error: &anyhow::Error) -> Option<&Mistakes> {
+    error.downcast_ref::<Failure>()?.source.as_ref()?.downcast_ref()
 }
-
-impl std::error::Error for Mistakes {}
 
 /// An error as the terminal shows it.
 fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Failure>() {
+        _ if mistakes(error).is_some() => mistakes(error).map(Mistakes::to_string).unwrap_or_default(),
         Some(failure) => {
             let hint = failure.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();
             format!("error: {}{hint}", failure.chain())
         }
-        None if error.is::<Mistakes>() => error.to_string(),
         None => format!("error: {error:#}"),
     }
 }

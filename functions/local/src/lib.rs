@@ -13,4 +13,4 @@ pub mod run;
 mod steps;
 pub mod world;
 
-pub use definitions::{Wanted, load};
+pub use definitions::load;

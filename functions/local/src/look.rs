@@ -2,14 +2,14 @@
 
 use polars::prelude::IntoLazy as _;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Kind, RunRecord};
+use tidemark_flow::{Failure, Kind, Mistakes, RunRecord, Wanted, machine};
 use tidemark_lake::{Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
 use crate::cli::Common;
-use crate::definitions::{Wanted, load, parameters_of};
-use crate::exit::{Exit, Mistakes};
-use crate::world::{self, World};
+use crate::definitions::{load, parameters_of};
+use crate::exit::{Exit, mistakes};
+use crate::world::World;
 use crate::{frames, print};
 
 pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
@@ -29,20 +29,23 @@ pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        Err(error) => match error.downcast_ref::<Mistakes>() {
-            Some(Mistakes(mistakes)) if common.json => {
-                print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
-                Ok(Exit::Wrong)
+        Err(failure) => {
+            let error = anyhow::Error::from(failure);
+            match mistakes(&error) {
+                Some(Mistakes(mistakes)) if common.json => {
+                    print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
+                    Ok(Exit::Wrong)
+                }
+                _ => Err(error),
             }
-            _ => Err(error),
-        },
+        }
     }
 }
 
 pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let now = world::now();
+    let now = machine::now();
     let (mut datasets, mut lines) = (Vec::new(), Vec::new());
     for name in lake.datasets().map_err(Failure::from)? {
         let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };

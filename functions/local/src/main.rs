@@ -5,12 +5,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidemark::cli::Cli;
 use tidemark::exit::Exit;
-use tidemark_flow::settings;
+use tidemark_flow::{machine, settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    machine::watch_panics();
     let cli = Cli::parse();
     // the kernel logs as an error what is an answer to us: a table that is not there yet
     let filter = std::env::var(settings::LOG)

@@ -2,16 +2,15 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, estimate};
+use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, Wanted, estimate, machine};
 use tidemark_lake::Lake;
 
 use crate::cli::Common;
-use crate::definitions::{Wanted, load};
+use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
-use crate::run::with_ports;
-use crate::steps::Walker;
-use crate::world::{self, World};
+use crate::steps;
+use crate::world::World;
 
 /// Bytes per second taken for a step that has never run.
 const UNKNOWN_RATE: f64 = 20e6;
@@ -21,17 +20,17 @@ const RECORDS: usize = 200;
 pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> anyhow::Result<Exit> {
     let graph = load(common, Wanted::Named(names))?;
     let world = World::new()?;
-    let lake = if common.lake.exists() { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
-    let trigger = Trigger { scheduled_time: at.unwrap_or_else(world::now), full: false };
+    let lake = if world.has_lake(&common.lake) { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
+    let trigger = Trigger::at(at.unwrap_or_else(machine::now), "");
     let rates = rates(&lake)?;
     let (mut steps, mut lines) = (Vec::new(), Vec::new());
-    with_ports(&world, &lake, &Quiet, |ports| {
+    world.with_ports(&lake, &Quiet, |ports| {
         for (pipeline, step) in graph.steps() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
             let (name, step_name) = (pipeline.name.to_string(), step.to_string());
-            match Walker::new(pipeline, step)?.due(ports, &trigger)? {
+            match steps::due(ports, &trigger, pipeline, step)? {
                 Some(Size { partitions, rows, bytes }) => {
                     let rate = rates
                         .iter()

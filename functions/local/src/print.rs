@@ -43,6 +43,7 @@ pub(crate) fn record(record: &RunRecord) {
     let (mark, what) = match record.status {
         Status::Done => (colour("32", "✓"), rows(record)),
         Status::NothingToDo => (colour("90", "·"), "nothing to do".to_owned()),
+        Status::Continues => (colour("33", "…"), "to be continued".to_owned()),
         Status::Failed => (colour("31", "✗"), "failed".to_owned()),
     };
     let name = format!("{}  {}", record.pipeline, record.step);

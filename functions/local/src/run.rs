@@ -4,17 +4,16 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger};
-use tidemark_lake::Lake;
+use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger, Wanted, machine};
 use tidemark_pipeline::Graph;
 
 use crate::cli::Common;
-use crate::definitions::{Wanted, load};
+use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::steps::Walker;
-use crate::world::{self, World};
+use crate::steps;
+use crate::world::World;
 
 #[derive(Serialize)]
 struct Runs<'a> {
@@ -25,15 +24,15 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let graph = load(common, Wanted::Named(names))?;
     let world = World::new()?;
     let lake = world.lake(&common.lake)?;
-    let trigger = Trigger { scheduled_time: at.unwrap_or_else(world::now), full };
-    let began = world::now();
+    let began = machine::now();
+    let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), machine::run_id()) };
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let records = with_ports(&world, &lake, progress, |ports| walk_all(ports, &graph, names, &trigger))?;
+    let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, names, &trigger))?;
     if common.json {
         print::json(&Runs { runs: &records })?;
     } else {
-        print::summary(&records, world::now().duration_since(began));
+        print::summary(&records, machine::now().duration_since(began));
     }
     Ok(exit_of(&records))
 }
@@ -52,28 +51,13 @@ pub fn walk_all(
         if (!names.is_empty() && !names.iter().any(|wanted| wanted == name)) || failed.contains(name) {
             continue;
         }
-        let record = Walker::new(pipeline, step)?.walk(ports, trigger);
+        let record = steps::walk(ports, trigger, pipeline, step)?;
         if record.status == Status::Failed {
             failed.insert(name);
         }
         records.push(record);
     }
     Ok(records)
-}
-
-/// Builds the ports of this machine.
-pub fn with_ports<T>(world: &World, lake: &Lake, progress: &dyn Progress, act: impl FnOnce(&Ports<'_>) -> T) -> T {
-    act(&Ports {
-        lake,
-        locate: &|path| world.locate(path),
-        folder: &|path| world.folder(path),
-        clock: &world::now,
-        run_id: &world::run_id,
-        peak_memory: &world::peak_memory,
-        progress,
-        memory: world::memory(),
-        scratch: std::env::temp_dir(),
-    })
 }
 
 /// The worst of what happened.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{AnyValue, DataFrame, Schema};
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table};
 use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::Cleaner;
@@ -62,11 +62,9 @@ struct Sorted {
 }
 
 impl<'a> Clean<'a> {
-    /// `None` for a pipeline without a contract.
-    pub fn new(pipeline: &'a Pipeline, fingerprint: String) -> Option<Clean<'a>> {
-        let contract = pipeline.contract.as_ref()?;
+    pub fn new(pipeline: &'a Pipeline, contract: &'a Contract, fingerprint: String) -> Clean<'a> {
         let (raw, quarantine) = (contract.dataset.raw(), contract.dataset.quarantine());
-        Some(Clean { pipeline, contract, raw, quarantine, fingerprint })
+        Clean { pipeline, contract, raw, quarantine, fingerprint }
     }
 
     /// Partitions column; none for a dataset that is one partition.
@@ -263,7 +261,13 @@ impl Step for Clean<'_> {
         }
     }
 
-    fn draft(&self, ports: &Ports<'_>, plan: Plan, run_id: &str) -> Result<Option<(Drafted, Drafts)>, Failure> {
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        plan: Plan,
+        run_id: &str,
+        _: Option<bytes::Bytes>,
+    ) -> Result<Drafting<Drafts>, Failure> {
         let cleaner = Cleaner::new(self.contract, &self.fingerprint).map_err(contract_failure)?;
         let schema = cleaner.schema().clone();
         let bytes = |files: &[DataFile]| files.iter().map(|file| file.bytes).sum::<u64>();
@@ -293,8 +297,10 @@ impl Step for Clean<'_> {
         let (adds, removes, partitions) = self.merge(ports, &plan, &schema, &mut sorted)?;
         let drafted = Drafted {
             inputs: vec![Input { dataset: self.raw.to_string(), from_version: plan.from, to_version: consumed }],
-            output: self.contract.dataset.to_string(),
-            partitions,
+            outputs: vec![Output {
+                watermark: plan.watermark,
+                ..Output::of(self.contract.dataset.as_str(), partitions)
+            }],
             bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&adds) },
             rows: sorted.balance,
             notes: Vec::new(),
@@ -311,7 +317,7 @@ impl Step for Clean<'_> {
         };
         let drafts =
             Drafts { clean: plan.clean, draft, quarantine: plan.quarantine, quarantined: sorted.quarantined, objects };
-        Ok(Some((drafted, drafts)))
+        Ok(Drafting::Whole(drafted, drafts))
     }
 
     fn commit(&self, ports: &Ports<'_>, drafts: Drafts, _: &mut Drafted) -> Result<Outcome, Failure> {

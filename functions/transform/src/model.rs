@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
-use tidemark_flow::{Balance, Bytes, Drafted, Failure, Input, Kind, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, LakeError, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
 use tidemark_transform::{bag, sql};
@@ -44,6 +44,8 @@ pub struct Plan {
     /// Nothing to compute, only the watermark to move.
     idle: bool,
     watermark: Option<Timestamp>,
+    /// Its log says that it has consumed the inputs as they are.
+    is_up_to_date: bool,
 }
 
 impl<'a> Model<'a> {
@@ -286,10 +288,11 @@ impl Step for Model<'_> {
             Some(days) => days.is_empty() && !anew,
             None => !changed && !waits,
         };
-        if idle && watermark == meta.watermark {
+        let is_up_to_date = inputs.iter().all(|input| input.from == Some(input.table.version()));
+        if idle && watermark == meta.watermark && is_up_to_date {
             return Ok(None);
         }
-        Ok(Some(Plan { base, meta, inputs, days, anew, idle, watermark }))
+        Ok(Some(Plan { base, meta, inputs, days, anew, idle, watermark, is_up_to_date }))
     }
 
     fn size(&self, plan: &Plan) -> Size {
@@ -307,7 +310,8 @@ impl Step for Model<'_> {
         ports: &Ports<'_>,
         mut plan: Plan,
         run_id: &str,
-    ) -> Result<Option<(Drafted, Self::Draft)>, Failure> {
+        _: Option<bytes::Bytes>,
+    ) -> Result<Drafting<Self::Draft>, Failure> {
         let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
         let consumed: Vec<_> =
             plan.inputs.iter().map(|input| (input.table.dataset().to_string(), input.table.version())).collect();
@@ -331,7 +335,7 @@ impl Step for Model<'_> {
                     to_version: input.table.version(),
                 })
                 .collect(),
-            output: self.model.name.to_string(),
+            outputs: vec![Output { watermark: plan.watermark, ..Output::of(self.model.name.as_str(), 0) }],
             ..Drafted::default()
         };
         if !plan.idle {
@@ -368,17 +372,17 @@ impl Step for Model<'_> {
                 draft.adds.iter().filter(|file| stays.contains(file.path.as_str())).map(|file| file.rows).sum()
             };
             let touched: BTreeSet<_> = draft.adds.iter().chain(&draft.removes).map(|file| &file.partition).collect();
-            drafted.partitions = touched.len() as u64;
+            drafted.outputs.iter_mut().for_each(|output| output.partitions = touched.len() as u64);
             drafted.rows = Balance { rows_in: rows_of, written: rows_of - unchanged, unchanged, ..Balance::default() };
             drafted.bytes = Bytes { read, written: draft.adds.iter().map(|file| file.bytes).sum() };
         }
-        // an unchanged result stops the cascade
+        // an unchanged result stops the cascade; that it has been looked at is still to be remembered, for those who wait for it
         let same = plan.base.is_some() && !draft.changes_rows() && draft.meta == plan.meta;
-        if same {
-            return Ok(None);
+        if same && plan.is_up_to_date {
+            return Ok(Drafting::Same);
         }
         draft.info.balance = drafted.rows.to_json();
-        Ok(Some((drafted, (plan.base, draft))))
+        Ok(Drafting::Whole(drafted, (plan.base, draft)))
     }
 
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {

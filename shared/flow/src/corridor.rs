@@ -2,13 +2,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use tidemark_lake::Outcome;
+use bytes::Bytes;
+use tidemark_lake::{Outcome, Work};
 
 use crate::balance::Balance;
-use crate::failure::{Failure, Kind};
+use crate::failure::{Failure, Kind, panicked};
 use crate::ports::Ports;
-use crate::price::{Tally, cost};
-use crate::record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
+use crate::price::cost;
+use crate::record::{ErrorRecord, Input, Output, RunRecord, Status};
 use crate::trigger::Trigger;
 
 /// One step of a pipeline.
@@ -29,16 +30,32 @@ pub trait Step {
     /// How much a plan is.
     fn size(&self, plan: &Self::Plan) -> Size;
 
-    /// Computes and writes what nothing names yet. May be thrown away at any point. `None`: the result is what stands already.
+    /// Under what name parts of this plan's work are kept, where it can be done in parts. It must be another one for another plan.
+    fn work(&self, _: &Self::Plan) -> Option<Work> {
+        None
+    }
+
+    /// Computes and writes what nothing names yet. May be thrown away at any point. `kept` is what an earlier invocation has put down of
+    /// the same plan ([`Drafting::Part`]); what comes out in the end is the same to the byte, in however many parts it was done.
     fn draft(
         &self,
         ports: &Ports<'_>,
         plan: Self::Plan,
         run_id: &str,
-    ) -> Result<Option<(Drafted, Self::Draft)>, Failure>;
+        kept: Option<Bytes>,
+    ) -> Result<Drafting<Self::Draft>, Failure>;
 
     /// Makes the draft visible, whole or not at all. What only the target can count (rows it had already) it adds to `drafted`.
     fn commit(&self, ports: &Ports<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
+}
+
+/// How far the drafting has come.
+pub enum Drafting<D> {
+    /// The result is what stands already.
+    Same,
+    Whole(Drafted, D),
+    /// [`Ports::is_late`], and this is what it takes to go on: positions and receipts of files, not rows.
+    Part(Bytes),
 }
 
 /// What a step would take in.
@@ -55,16 +72,21 @@ pub struct Size {
 #[derive(Debug, Clone, Default)]
 pub struct Drafted {
     pub inputs: Vec<Input>,
-    /// The version of the output is filled in by the commit.
-    pub output: String,
-    pub partitions: u64,
+    /// The first is what is committed; its version is filled in by the commit.
+    pub outputs: Vec<Output>,
     pub rows: Balance,
-    pub bytes: Bytes,
+    pub bytes: crate::record::Bytes,
     pub notes: Vec<String>,
 }
 
 /// How often a step that loses the race plans anew before it gives up; each loss means that another run has got ahead.
 const ATTEMPTS: usize = 50;
+
+enum Walked {
+    Nothing,
+    Done(Drafted),
+    Continues,
+}
 
 /// Walks one step through the corridor and writes its run record, unless there was nothing to do.
 ///
@@ -73,21 +95,21 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     let run_id = (ports.run_id)();
     let started_at = (ports.clock)();
     ports.progress.begin(step.pipeline(), &step.name());
-    let before = Tally::of(ports.lake.store());
-    let walked = catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id))).unwrap_or_else(|panic| {
-        // a draft that was never committed is nothing, so whatever was being done, nothing is half done
-        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-        let message = format!("{} of {} panicked", step.name(), step.pipeline());
-        let failure = Failure::new(Kind::Bug, message).hint("nothing was committed; please report this");
-        Err(failure.because(text.unwrap_or("without a message")))
-    });
+    let before = (ports.requests)();
+    // a draft that was never committed is nothing, so whatever was being done, nothing is half done
+    let walked = catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id)))
+        .unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
     let finished_at = (ports.clock)();
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
+    let billed_ms = u64::try_from(finished_at.duration_since(ports.billed_from.unwrap_or(started_at)).as_millis());
+    let billed_ms = billed_ms.unwrap_or(duration_ms);
+    let requests = (ports.requests)() - before;
     let mut record = RunRecord {
         run_id,
         pipeline: step.pipeline().to_owned(),
         step: step.name(),
         trigger: trigger.to_string(),
+        chain: trigger.chain.clone(),
         status: Status::NothingToDo,
         started_at,
         finished_at,
@@ -95,18 +117,20 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         inputs: Vec::new(),
         outputs: Vec::new(),
         rows: Balance::default(),
-        bytes: Bytes::default(),
+        bytes: crate::record::Bytes::default(),
         peak_memory_bytes: (ports.peak_memory)(),
-        cost_usd: cost(duration_ms, before, Tally::of(ports.lake.store())),
+        requests,
+        cost_usd: cost(ports.machine, billed_ms, requests),
         notes: Vec::new(),
         error: None,
     };
     match walked {
-        Ok(None) => {}
-        Ok(Some((drafted, version))) => {
+        Ok(Walked::Nothing) => {}
+        Ok(Walked::Continues) => record.status = Status::Continues,
+        Ok(Walked::Done(drafted)) => {
             record.status = Status::Done;
             record.inputs = drafted.inputs;
-            record.outputs = vec![Output { dataset: drafted.output, version, partitions: drafted.partitions }];
+            record.outputs = drafted.outputs;
             record.rows = drafted.rows;
             record.bytes = drafted.bytes;
             record.notes = drafted.notes;
@@ -135,18 +159,38 @@ fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
     }
 }
 
-fn attempt<S: Step>(
-    ports: &Ports<'_>,
-    trigger: &Trigger,
-    step: &S,
-    run_id: &str,
-) -> Result<Option<(Drafted, Option<i64>)>, Failure> {
+fn attempt<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S, run_id: &str) -> Result<Walked, Failure> {
     for _ in 0..ATTEMPTS {
-        let Some(plan) = step.plan(ports, trigger)? else { return Ok(None) };
-        let Some((mut drafted, draft)) = step.draft(ports, plan, run_id)? else { return Ok(None) };
+        let Some(plan) = step.plan(ports, trigger)? else { return Ok(Walked::Nothing) };
+        let work = step.work(&plan);
+        let kept = match (&work, trigger.part) {
+            (Some(work), part @ 1..) => ports.lake.part(work, part)?,
+            _ => None,
+        };
+        let (mut drafted, draft) = match step.draft(ports, plan, run_id, kept.clone())? {
+            Drafting::Same => return Ok(Walked::Nothing),
+            Drafting::Whole(drafted, draft) => (drafted, draft),
+            Drafting::Part(done) => {
+                // an invocation that came no further than the one before it: so would the next
+                let work = work.filter(|_| kept.as_ref() != Some(&done)).ok_or_else(|| {
+                    let message = format!("{} of {} gets nowhere in one invocation", step.name(), step.pipeline());
+                    Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+                })?;
+                ports.lake.put_part(&work, trigger.part + 1, done)?;
+                return Ok(Walked::Continues);
+            }
+        };
         drafted.rows.check()?;
         match step.commit(ports, draft, &mut drafted)? {
-            Outcome::Committed(version) => return Ok(Some((drafted, Some(version)))),
+            Outcome::Committed(version) => {
+                if let Some(output) = drafted.outputs.first_mut() {
+                    output.version = Some(version);
+                }
+                if let (Some(work), true) = (&work, trigger.part > 0) {
+                    ports.lake.forget_work(work);
+                }
+                return Ok(Walked::Done(drafted));
+            }
             // somebody else was first: look again, there may be nothing left to do
             Outcome::Lost(version) => {
                 tracing::info!(run_id, version, step = step.name(), "lost the race; planning anew")

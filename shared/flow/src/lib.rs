@@ -1,11 +1,15 @@
-//! The order of things: the corridor every step walks, what wakes it, what it reports, and the kinds of error.
+//! The order of things: the corridor every step walks, what wakes it, what it reports and announces, and the kinds of error.
 //!
-//! `event → Trigger → Plan → Draft (files + balance) → Commit → run record`, once, in one direction. This crate must never know
-//! what a step computes, where a source lies, or AWS.
+//! `event → Trigger → Plan → Draft (files + balance) → Commit → run record → announcements`, once, in one direction. This crate must
+//! never know what a step computes, or AWS.
 
 mod balance;
+mod chain;
 mod corridor;
+mod definitions;
+pub mod event;
 mod failure;
+pub mod machine;
 mod ports;
 mod price;
 mod record;
@@ -13,9 +17,12 @@ pub mod settings;
 mod trigger;
 
 pub use balance::Balance;
-pub use corridor::{Drafted, Size, Step, walk};
+pub use chain::{Bus, Handled, Walk, function_of, handle};
+pub use corridor::{Drafted, Drafting, Size, Step, walk};
+pub use definitions::{Mistakes, Wanted, load as load_definitions};
+pub use event::{Event, StepDue};
 pub use failure::{Failure, Kind};
 pub use ports::{Place, Ports, Progress, Quiet};
-pub use price::estimate;
+pub use price::{Machine, estimate};
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
-pub use trigger::Trigger;
+pub use trigger::{Cause, Days, Trigger};

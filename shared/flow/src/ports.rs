@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use tidemark_lake::{Lake, Store};
+use tidemark_lake::{Lake, Requests, Store};
 
 use crate::failure::Failure;
+use crate::price::Machine;
 use crate::record::RunRecord;
 
 /// The world, as far as a step needs it.
@@ -20,11 +21,25 @@ pub struct Ports<'a> {
     pub run_id: &'a dyn Fn() -> String,
     /// Most memory this process has had so far, in bytes.
     pub peak_memory: &'a dyn Fn() -> u64,
+    /// Requests this process has made so far, to whatever store or bus.
+    pub requests: &'a dyn Fn() -> Requests,
     pub progress: &'a dyn Progress,
     /// Bytes of memory a step may plan with.
     pub memory: u64,
     /// Folder on a local disk for what does not fit in memory.
     pub scratch: PathBuf,
+    /// When a step has to put down what it has, for another invocation to go on with; `None` where time is no matter.
+    pub deadline: Option<Timestamp>,
+    pub machine: Machine,
+    /// Since when this run has to be paid for, where that is before it begins: a function's start is.
+    pub billed_from: Option<Timestamp>,
+}
+
+impl Ports<'_> {
+    /// Whether it is time to put down what there is.
+    pub fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| (self.clock)() >= deadline)
+    }
 }
 
 /// What a path names.

@@ -1,52 +1,51 @@
-//! What a run costs. One table, dated, for the region us-east-1.
+//! What a run costs: its billed time and its requests. One table, dated, for the region us-east-1.
 
-use std::sync::atomic::Ordering;
+use tidemark_lake::Requests;
 
-use tidemark_lake::{Requests, Store};
-
-/// AWS Lambda, arm64, USD per GB-second. Source: the public price list, 2026-11.
-const GB_SECOND: f64 = 0.000_013_333_4;
-/// AWS Lambda, USD per invocation.
+/// AWS Lambda, USD per GB-second, x86_64 and arm64, first tier. Source: <https://aws.amazon.com/lambda/pricing>, 2026-11.
+const GB_SECOND_X86: f64 = 0.000_016_666_7;
+const GB_SECOND_ARM: f64 = 0.000_013_333_4;
+/// AWS Lambda, USD per invocation. Same source.
 const INVOCATION: f64 = 0.000_000_2;
-/// S3 Standard, USD per PUT, COPY, POST or LIST.
+/// S3 Standard, USD per PUT, COPY, POST or LIST. Source: <https://aws.amazon.com/s3/pricing>, 2026-11.
 const PUT: f64 = 0.000_005;
-/// S3 Standard, USD per GET and all others.
+/// S3 Standard, USD per GET and all others that cost. Same source.
 const GET: f64 = 0.000_000_4;
-/// Memory of a function as the templates deploy it, in GB: the size at which Lambda gives one whole processor.
-const MEMORY_GB: f64 = 1769.0 / 1024.0;
+/// EventBridge, USD per event of one's own. Source: <https://aws.amazon.com/eventbridge/pricing>, 2026-11.
+const EVENT: f64 = 0.000_001;
 
-/// Requests at one moment.
-#[derive(Clone, Copy, Default)]
-pub(crate) struct Tally {
-    get: u64,
-    put: u64,
+/// The function a step runs in, as far as it has a price.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    pub memory_mb: u32,
+    pub is_arm: bool,
 }
 
-impl Tally {
-    pub(crate) fn of(store: &Store) -> Tally {
-        let Requests { get, put, list, delete: _ } = store.requests();
-        let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        Tally { get: load(get), put: load(put) + load(list) }
+impl Machine {
+    /// A function as the templates deploy it: the memory at which Lambda gives one whole processor.
+    pub const DEPLOYED: Machine = Machine { memory_mb: 1769, is_arm: true };
+
+    fn second(self) -> f64 {
+        f64::from(self.memory_mb) / 1024.0 * if self.is_arm { GB_SECOND_ARM } else { GB_SECOND_X86 }
     }
 }
 
-/// USD of a run of `duration_ms` that made the requests between two tallies.
-pub(crate) fn cost(duration_ms: u64, before: Tally, after: Tally) -> f64 {
-    let requests = |after: u64, before: u64| after.saturating_sub(before) as f64;
-    let usd = duration_ms as f64 / 1000.0 * MEMORY_GB * GB_SECOND
+/// USD of an invocation that was billed `billed_ms` and made these requests.
+pub(crate) fn cost(machine: Machine, billed_ms: u64, requests: Requests) -> f64 {
+    let Requests { get, put, list, delete: _, events } = requests;
+    let usd = billed_ms as f64 / 1000.0 * machine.second()
         + INVOCATION
-        + requests(after.put, before.put) * PUT
-        + requests(after.get, before.get) * GET;
+        + (put + list) as f64 * PUT
+        + get as f64 * GET
+        + events as f64 * EVENT;
     // a tenth of a millionth of a dollar is the finest that means anything
     (usd * 1e7).round() / 1e7
 }
 
 /// USD of a run that is yet to come: its seconds, and some requests for every partition it writes.
 pub fn estimate(seconds: f64, partitions: u64) -> f64 {
-    // listing, reading and committing a log, and its run record
-    const PER_RUN: f64 = 6.0;
-    seconds * MEMORY_GB * GB_SECOND
-        + INVOCATION
-        + (partitions as f64 + PER_RUN) * PUT
-        + (partitions as f64 + 10.0) * GET
+    // listing, reading and committing a log, its run record, and what it announces
+    const PER_RUN: u64 = 6;
+    let requests = Requests { put: partitions + PER_RUN, get: partitions + 10, events: 1, ..Requests::default() };
+    cost(Machine::DEPLOYED, (seconds * 1000.0) as u64, requests)
 }

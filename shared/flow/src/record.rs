@@ -2,15 +2,19 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tidemark_lake::Requests;
 
 use crate::balance::Balance;
 use crate::failure::{Failure, Kind};
+use crate::ports::Ports;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     Done,
     NothingToDo,
+    /// Its time is over and it is not done; what it has done is kept, and the next invocation goes on with it.
+    Continues,
     Failed,
 }
 
@@ -22,6 +26,9 @@ pub struct RunRecord {
     /// `ingest`, `clean`, `model <name>`, `load <target>`
     pub step: String,
     pub trigger: String,
+    /// The same for everything that one event has set off.
+    #[serde(default)]
+    pub chain: String,
     pub status: Status,
     pub started_at: Timestamp,
     pub finished_at: Timestamp,
@@ -31,12 +38,43 @@ pub struct RunRecord {
     pub rows: Balance,
     pub bytes: Bytes,
     pub peak_memory_bytes: u64,
-    /// What the run costs on AWS: its time at 1,769 MB of arm64 and its requests. On your own machine: what it would cost there.
+    /// To the lake, to sources and reports, and to the event bus, retries included.
+    #[serde(default)]
+    pub requests: Requests,
+    /// What the run costs on AWS: its time at the function's memory and architecture, and its requests. On your own machine: what it
+    /// would cost at 1,769 MB of arm64.
     pub cost_usd: f64,
     /// What was seen and did not stop the run: a file still being written, a column that came new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     pub error: Option<ErrorRecord>,
+}
+
+impl RunRecord {
+    /// Of a run that was none.
+    pub(crate) fn nothing(ports: &Ports<'_>, pipeline: &str, step: &str, chain: &str) -> RunRecord {
+        let now = (ports.clock)();
+        RunRecord {
+            run_id: (ports.run_id)(),
+            pipeline: pipeline.to_owned(),
+            step: step.to_owned(),
+            trigger: step.to_owned(),
+            chain: chain.to_owned(),
+            status: Status::NothingToDo,
+            started_at: now,
+            finished_at: now,
+            duration_ms: 0,
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            rows: Balance::default(),
+            bytes: Bytes::default(),
+            peak_memory_bytes: (ports.peak_memory)(),
+            requests: Requests::default(),
+            cost_usd: 0.0,
+            notes: Vec::new(),
+            error: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,6 +92,19 @@ pub struct Output {
     pub version: Option<i64>,
     /// Partitions that changed.
     pub partitions: u64,
+    /// Event time up to which it is complete now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Timestamp>,
+    /// Where to fetch it for some hours, with nothing but this link; only of a report in a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+}
+
+impl Output {
+    /// Before it is committed.
+    pub fn of(dataset: impl Into<String>, partitions: u64) -> Output {
+        Output { dataset: dataset.into(), version: None, partitions, watermark: None, link: None }
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -28,6 +28,12 @@ pub enum Key<'a> {
     Commit(&'a DatasetName, i64),
     /// `datasets/sales/sold_on=2011-12-08/part-00000-<hash>.parquet`, as the Delta log names it under the table.
     Data(&'a DatasetName, &'a str),
+    /// `datasets/sales/_work/<plan>`: what a step that did not fit one invocation has kept. A name with `_` in front is no data to Delta.
+    Work(&'a DatasetName, &'a str),
+    /// `datasets/sales/_work/<plan>/part-00001.json`
+    Part(&'a DatasetName, &'a str, u32),
+    /// `datasets/sales/_work/<plan>/rows-<hash>`
+    Piece(&'a DatasetName, &'a str, &'a str),
     /// `runs`, all of them.
     Runs,
     /// `runs/2011-12-09`
@@ -51,6 +57,13 @@ impl Key<'_> {
             Key::Data(dataset, file) => {
                 let parts = file.split('/').filter(|part| !part.is_empty()).map(plain);
                 Path::from_iter(["datasets".to_owned(), dataset.to_string()].into_iter().chain(parts))
+            }
+            Key::Work(dataset, plan) => Path::from(format!("datasets/{dataset}/_work/{}", plain(plan))),
+            Key::Part(dataset, plan, nth) => {
+                Path::from(format!("datasets/{dataset}/_work/{}/part-{nth:05}.json", plain(plan)))
+            }
+            Key::Piece(dataset, plan, name) => {
+                Path::from(format!("datasets/{dataset}/_work/{}/{}", plain(plan), plain(name)))
             }
             Key::Runs => Path::from("runs"),
             Key::RunDay(day) => Path::from(format!("runs/{day}")),
@@ -110,6 +123,11 @@ pub(crate) fn is_ours(path: &str) -> bool {
                 && hash.len() == HASH
                 && hash.bytes().all(|b| b.is_ascii_hexdigit())
         })
+}
+
+/// The name of rows that a work keeps.
+pub(crate) fn content_name(content: &[u8]) -> String {
+    format!("rows-{}", short_hash(content))
 }
 
 /// Hexadecimal digits of a hash in a key: 128 bits of BLAKE3.

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use crate::error::LakeError;
 use crate::key::{Key, MARKER};
-use crate::store::Store;
+use crate::store::{Meter, Store};
 use crate::table::Table;
 
 /// The format this code writes. A lake with a higher number is refused, never guessed at.
@@ -35,7 +35,7 @@ impl Lake {
     ///
     /// # Errors
     /// [`LakeError::NotALake`] for a folder that holds something else, [`LakeError::Newer`], [`LakeError::Denied`].
-    pub fn open_folder(folder: &FilePath, create: bool, handle: Handle) -> Result<Lake, LakeError> {
+    pub fn open_folder(folder: &FilePath, create: bool, handle: Handle, meter: &Meter) -> Result<Lake, LakeError> {
         let place = folder.display().to_string();
         let io = |source| {
             LakeError::store(
@@ -50,7 +50,7 @@ impl Lake {
         }
         let store =
             Store::folder(folder, handle).map_err(|source| LakeError::store(format!("lake {place}"), source))?;
-        Lake::open(store, create)
+        Lake::open(store.with_meter(meter), create)
     }
 
     /// Opens the lake in a store. An empty store becomes a lake if `create`, once it has shown that it keeps conditions.

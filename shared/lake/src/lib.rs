@@ -16,6 +16,7 @@ mod shape;
 mod store;
 mod table;
 mod vacuum;
+mod work;
 
 pub use commit::{CommitInfo, Draft, Outcome};
 pub use datafile::{DataFile, Partition, Writer};
@@ -26,9 +27,10 @@ pub use log::Entry;
 pub use scan::Batches;
 pub use schema::{decode_column, encode_column};
 pub use shape::Misfit;
-pub use store::{Opened, Requests, Store};
+pub use store::{Links, Meter, Opened, Requests, Store};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
+pub use work::Work;
 
 /// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.
 pub fn fingerprint(text: &str) -> String {

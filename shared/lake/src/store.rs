@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -15,21 +16,69 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult,
+    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 use polars_buffer::Buffer;
+use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
 
 type Result<T, E = object_store::Error> = std::result::Result<T, E>;
 
-/// Requests made, by the kinds that have a price.
-#[derive(Debug, Default)]
+/// Requests, by the kinds that have a price.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
-    pub get: AtomicU64,
-    /// PUT and COPY.
-    pub put: AtomicU64,
-    pub list: AtomicU64,
-    pub delete: AtomicU64,
+    /// GET and HEAD.
+    pub get: u64,
+    /// PUT, COPY, and each part of an upload.
+    pub put: u64,
+    pub list: u64,
+    pub delete: u64,
+    /// Events put on a bus.
+    pub events: u64,
+}
+
+impl std::ops::Sub for Requests {
+    type Output = Requests;
+
+    fn sub(self, earlier: Requests) -> Requests {
+        Requests {
+            get: self.get.saturating_sub(earlier.get),
+            put: self.put.saturating_sub(earlier.put),
+            list: self.list.saturating_sub(earlier.list),
+            delete: self.delete.saturating_sub(earlier.delete),
+            events: self.events.saturating_sub(earlier.events),
+        }
+    }
+}
+
+/// Counts requests; its clones count together.
+#[derive(Debug, Default, Clone)]
+pub struct Meter(Arc<Counters>);
+
+#[derive(Debug, Default)]
+struct Counters {
+    get: AtomicU64,
+    put: AtomicU64,
+    list: AtomicU64,
+    delete: AtomicU64,
+    events: AtomicU64,
+}
+
+impl Meter {
+    pub fn requests(&self) -> Requests {
+        let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let Counters { get, put, list, delete, events } = &*self.0;
+        Requests { get: load(get), put: load(put), list: load(list), delete: load(delete), events: load(events) }
+    }
+
+    pub fn count(&self, more: Requests) {
+        let add = |counter: &AtomicU64, more| counter.fetch_add(more, Ordering::Relaxed);
+        add(&self.0.get, more.get);
+        add(&self.0.put, more.put);
+        add(&self.0.list, more.list);
+        add(&self.0.delete, more.delete);
+        add(&self.0.events, more.events);
+    }
 }
 
 /// A place that holds objects: the lake, the folder of a source, the folder of a report.
@@ -39,6 +88,14 @@ pub struct Store {
     handle: Handle,
     /// As the user names it, for messages.
     place: Arc<str>,
+    links: Option<Arc<dyn Links>>,
+}
+
+/// A store whose objects can be fetched by a link that needs no further credentials.
+#[async_trait]
+pub trait Links: Send + Sync + std::fmt::Debug {
+    /// A link to one object that is good until `lasts` is over. Nobody looks whether the object is there.
+    async fn link(&self, path: &Path, lasts: Duration) -> Result<String>;
 }
 
 /// What was opened for reading: a file of this machine can be mapped, anything else is a stream.
@@ -50,7 +107,20 @@ pub enum Opened {
 impl Store {
     /// `place` is the name shown to the user. Calls block on `handle`, so they must not be made from async code.
     pub fn new(inner: Arc<dyn ObjectStore>, place: &str, handle: Handle) -> Store {
-        Store { inner: Arc::new(Counted { inner, requests: Requests::default() }), handle, place: place.into() }
+        let inner = Counted { inner, meter: Meter::default(), counts_itself: false };
+        Store { inner: Arc::new(inner), handle, place: place.into(), links: None }
+    }
+
+    /// A store on another machine, which counts its own requests in `meter` and can give links to its objects.
+    pub fn remote<S: ObjectStore + Links>(store: Arc<S>, place: &str, handle: Handle, meter: &Meter) -> Store {
+        let inner = Counted { inner: store.clone(), meter: meter.clone(), counts_itself: true };
+        Store { inner: Arc::new(inner), handle, place: place.into(), links: Some(store) }
+    }
+
+    /// The same store, whose requests are counted together with those of others.
+    pub fn with_meter(self, meter: &Meter) -> Store {
+        let inner = Counted { inner: self.inner.inner.clone(), meter: meter.clone(), ..*self.inner };
+        Store { inner: Arc::new(inner), ..self }
     }
 
     /// A folder of this machine, which must exist.
@@ -59,12 +129,30 @@ impl Store {
         Ok(Store::new(Arc::new(inner), &folder.display().to_string(), handle))
     }
 
+    /// A folder of this machine, made if it is not there.
+    pub fn made_folder(folder: &FilePath, handle: Handle) -> Result<Store> {
+        std::fs::create_dir_all(folder).map_err(generic)?;
+        Store::folder(folder, handle)
+    }
+
     pub fn place(&self) -> &str {
         &self.place
     }
 
-    pub fn requests(&self) -> &Requests {
-        &self.inner.requests
+    pub fn requests(&self) -> Requests {
+        self.inner.meter.requests()
+    }
+
+    /// A link by which anybody can fetch the object until `lasts` is over; `None` where the store has none to give.
+    pub fn link(&self, path: &Path, lasts: Duration) -> Option<String> {
+        let links = self.links.as_ref()?;
+        match self.handle.block_on(links.link(path, lasts)) {
+            Ok(link) => Some(link),
+            Err(error) => {
+                tracing::warn!(%error, object = %path, "no link was signed");
+                None
+            }
+        }
     }
 
     pub(crate) fn object_store(&self) -> Arc<dyn ObjectStore> {
@@ -77,6 +165,10 @@ impl Store {
 
     pub fn get(&self, path: &Path) -> Result<Bytes> {
         self.handle.block_on(async { self.inner.get(path).await?.bytes().await })
+    }
+
+    pub fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
+        self.handle.block_on(self.inner.get_range(path, range))
     }
 
     /// The whole object as one buffer: mapped where it is a file of this machine, read into memory elsewhere.
@@ -131,6 +223,35 @@ impl Store {
         }
     }
 
+    /// The object with what tells this version of it from another; `None` if there is none.
+    pub fn get_version(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
+        self.handle.block_on(async {
+            let got = match self.inner.get(path).await {
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                got => got?,
+            };
+            let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
+            Ok(Some((got.bytes().await?, version)))
+        })
+    }
+
+    /// Writes the object if it stands as it was seen (`None`: is not there); `false` if it does not. A folder of this machine cannot tell,
+    /// and takes the last one.
+    pub fn replace(&self, path: &Path, content: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<bool> {
+        let content = content.into();
+        let Some(seen) = seen else { return self.create(path, content) };
+        let mode = PutMode::Update(seen);
+        match self.handle.block_on(self.inner.put_opts(path, content.clone().into(), mode.into())) {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::Precondition { .. } | object_store::Error::AlreadyExists { .. }) => Ok(false),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
+                self.put(path, content).map(|()| true)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// Everything below a prefix, sorted by name.
     pub fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
         let mut found: Vec<_> = self.handle.block_on(self.inner.list(prefix).try_collect())?;
@@ -179,17 +300,15 @@ impl Read for StreamReader {
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn ObjectStore>,
-    requests: Requests,
+    meter: Meter,
+    /// Whether what is inside counts, and what it tells of its calls here need not be.
+    counts_itself: bool,
 }
 
 impl std::fmt::Display for Counted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.inner.fmt(f)
     }
-}
-
-fn count(counter: &AtomicU64) {
-    counter.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The body with an error at its end if it is not as long as was promised.
@@ -226,6 +345,12 @@ fn check_length(found: u64, range: &Range<u64>) -> Result<()> {
 }
 
 impl Counted {
+    fn count(&self, more: Requests) {
+        if !self.counts_itself {
+            self.meter.count(more);
+        }
+    }
+
     fn sorted(listing: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
         let sorted = async move {
             let mut found: Vec<ObjectMeta> = listing.try_collect().await?;
@@ -239,22 +364,22 @@ impl Counted {
 #[async_trait]
 impl ObjectStore for Counted {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        count(&self.requests.put);
+        self.count(Requests { put: 1, ..Requests::default() });
         self.inner.put_opts(location, payload, opts).await
     }
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        count(&self.requests.put);
+        self.count(Requests { put: 1, ..Requests::default() });
         self.inner.put_multipart_opts(location, opts).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        count(&self.requests.get);
+        self.count(Requests { get: 1, ..Requests::default() });
         self.inner.get_opts(location, options).await.map(whole)
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        count(&self.requests.get);
+        self.count(Requests { get: 1, ..Requests::default() });
         let parts = self.inner.get_ranges(location, ranges).await?;
         for (part, range) in parts.iter().zip(ranges) {
             check_length(part.len() as u64, range)?;
@@ -263,27 +388,27 @@ impl ObjectStore for Counted {
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        count(&self.requests.delete);
+        self.count(Requests { delete: 1, ..Requests::default() });
         self.inner.delete_stream(locations)
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        count(&self.requests.list);
+        self.count(Requests { list: 1, ..Requests::default() });
         Counted::sorted(self.inner.list(prefix))
     }
 
     fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        count(&self.requests.list);
+        self.count(Requests { list: 1, ..Requests::default() });
         Counted::sorted(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        count(&self.requests.list);
+        self.count(Requests { list: 1, ..Requests::default() });
         self.inner.list_with_delimiter(prefix).await
     }
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        count(&self.requests.put);
+        self.count(Requests { put: 1, ..Requests::default() });
         self.inner.copy_opts(from, to, options).await
     }
 }

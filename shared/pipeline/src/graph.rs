@@ -37,6 +37,27 @@ impl std::fmt::Display for Step {
     }
 }
 
+/// A text that is no step.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("expected `ingest`, `clean`, `model <name>` or `load <target>`, found {0:?}")]
+pub struct NoStep(String);
+
+impl std::str::FromStr for Step {
+    type Err = NoStep;
+
+    /// As it is displayed.
+    fn from_str(text: &str) -> Result<Step, NoStep> {
+        let none = || NoStep(text.to_owned());
+        match text.split_once(' ') {
+            None if text == "ingest" => Ok(Step::Ingest),
+            None if text == "clean" => Ok(Step::Clean),
+            Some(("model", name)) => name.parse().map(Step::Model).map_err(|_| none()),
+            Some(("load", name)) if !name.is_empty() => Ok(Step::Load(name.to_owned())),
+            _ => Err(none()),
+        }
+    }
+}
+
 /// A pipeline that is not there, and perhaps the one that was meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown pipeline `{name}`; expected {known}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]

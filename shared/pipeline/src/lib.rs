@@ -14,7 +14,7 @@ mod sql;
 pub use definition::*;
 pub use diagnostic::{Diagnostic, Place};
 pub use file::{MAX_FILE_BYTES, SourceFile};
-pub use graph::{Graph, Step, UnknownPipeline};
+pub use graph::{Graph, NoStep, Step, UnknownPipeline};
 pub use name::{ColumnName, DatasetName, NameError, PipelineName};
 pub use params::Parameter;
 pub use read::{Definition, parameters, read};

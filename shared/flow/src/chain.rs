@@ -1,0 +1,263 @@
+//! From an event to a run record, and from a commit to the steps it wakes. One function handles one event by walking one step.
+//!
+//! The logs decide, events only wake: a step that finds nothing to do announces those behind it all the same, so that an announcement
+//! that was lost with a crash is made up for, and one that is made twice finds nothing to do.
+
+use jiff::Timestamp;
+use tidemark_lake::Lake;
+use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, Step, graph};
+
+use crate::event::{Event, StepDue, decoded};
+use crate::failure::{Failure, Kind};
+use crate::ports::Ports;
+use crate::record::{RunRecord, Status};
+use crate::trigger::{Cause, Trigger};
+
+/// Walks one step of a pipeline.
+pub type Walk = fn(&Ports<'_>, &Trigger, &Pipeline, &Step) -> Result<RunRecord, Failure>;
+
+/// Where announcements go.
+pub trait Bus {
+    /// Announces every one of them, or fails: then some may have been announced, which does no harm.
+    fn announce(&self, due: &[StepDue]) -> Result<(), Failure>;
+}
+
+/// The function that walks a step, by its name.
+pub fn function_of(step: &Step) -> &'static str {
+    match step {
+        Step::Ingest => "ingest",
+        Step::Clean | Step::Model(_) => "transform",
+        Step::Load(_) => "load",
+    }
+}
+
+/// How an event was handled.
+pub struct Handled {
+    pub record: RunRecord,
+    /// What was announced.
+    pub due: Vec<StepDue>,
+}
+
+/// Handles one event: walks the step it means, and announces what may have become due by it.
+///
+/// # Errors
+/// What failed the step, or the announcing; the same event again is harmless, and makes up for what is missing.
+pub fn handle(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    walk: Walk,
+    function: &str,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    let Some((pipeline, step, trigger)) = meant(ports, graph, bus, event, chain)? else {
+        let record = RunRecord::nothing(ports, function, event_name(event), chain);
+        return Ok(Handled { record, due: Vec::new() });
+    };
+    if function_of(&step) != function {
+        let message = format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
+        return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
+    }
+    if let Some(before) = waits_for(ports.lake, pipeline, &step)? {
+        let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), &step.to_string(), chain);
+        record.notes.push(format!("waits for {before}, which wakes it"));
+        return Ok(Handled { record, due: Vec::new() });
+    }
+    let record = walk(ports, &trigger, pipeline, &step)?;
+    if let Some(error) = &record.error {
+        let failure = Failure::new(error.kind, error.message.clone());
+        return Err(match &error.hint {
+            Some(hint) => failure.hint(hint.clone()),
+            None => failure,
+        });
+    }
+    let due = due_after(ports.lake, graph, pipeline, &step, &trigger, record.status)?;
+    bus.announce(&due)?;
+    Ok(Handled { record, due })
+}
+
+fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Test => "test event",
+        Event::Object { .. } => "object that no source reads",
+        _ => "event",
+    }
+}
+
+/// The step an event means; `None` if it means none and that is all right. An object that several pipelines read is announced to the
+/// others.
+fn meant<'g>(
+    ports: &Ports<'_>,
+    graph: &'g Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Option<(&'g Pipeline, Step, Trigger)>, Failure> {
+    let known = |name: &PipelineName| {
+        graph.pipeline(name.as_str()).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))
+    };
+    let first = |pipeline: &'g Pipeline, trigger: Trigger| {
+        let step = graph.steps_of(&pipeline.name).next().cloned();
+        step.map(|step| (pipeline, step, trigger))
+    };
+    Ok(match event {
+        Event::Test => None,
+        Event::Schedule { pipeline, scheduled_time } => {
+            first(known(pipeline)?, Trigger::at(*scheduled_time, chain))
+        }
+        Event::Rule { rules, scheduled_time } => {
+            first(of_rule(graph, rules)?, Trigger::at(*scheduled_time, chain))
+        }
+        Event::Range { pipeline, days } => {
+            let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((ports.clock)(), chain) };
+            first(known(pipeline)?, trigger)
+        }
+        Event::StepDue(due) => {
+            let pipeline = known(&due.pipeline)?;
+            if !graph.steps_of(&pipeline.name).any(|step| *step == due.step) {
+                let message = format!("pipeline {} has no step {}", pipeline.name, due.step);
+                return Err(Failure::new(Kind::Definition, message)
+                    .hint("its definition has changed since the event was sent: nothing is lost, drop the event"));
+            }
+            let StepDue { scheduled_time, full, days, part, .. } = due.clone();
+            let chain = due.chain.clone();
+            Some((pipeline, due.step.clone(), Trigger { scheduled_time, full, days, part, chain, cause: Cause::Due }))
+        }
+        Event::Object { bucket, key, at } => of_object(graph, bus, bucket, key, *at, chain)?,
+    })
+}
+
+/// A rule is named after its pipeline, with whatever else in front: `tidemark-prod-daily-sales`.
+fn of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeline, Failure> {
+    let names = |rule: &str, name: &str| rule.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
+    let named = graph.pipelines().iter().filter(|pipeline| rules.iter().any(|rule| names(rule, pipeline.name.as_str())));
+    named.max_by_key(|pipeline| pipeline.name.as_str().len()).ok_or_else(|| {
+        Failure::new(Kind::Refused, format!("no pipeline is named by the rule {}", rules.join(", ")))
+            .hint("end the rule's name with the pipeline's, or give it the input {\"pipeline\", \"scheduled_time\"}")
+    })
+}
+
+fn of_object<'g>(
+    graph: &'g Graph,
+    bus: &dyn Bus,
+    bucket: &str,
+    key: &str,
+    at: Timestamp,
+    chain: &str,
+) -> Result<Option<(&'g Pipeline, Step, Trigger)>, Failure> {
+    let keys: Vec<String> = std::iter::once(key.to_owned()).chain(decoded(key).filter(|other| other != key)).collect();
+    let (mut readers, mut is_ours) = (Vec::new(), false);
+    for pipeline in graph.pipelines() {
+        let Some(Source::Files(files)) = &pipeline.source else { continue };
+        let Some((of, path)) = files.path.strip_prefix("s3://").and_then(|rest| rest.split_once('/').or(Some((rest, ""))))
+        else {
+            continue;
+        };
+        if of == bucket {
+            is_ours = true;
+            // what comes before the first wildcard; the listing is what decides
+            let plain = path.split(['*', '?', '[', '{']).next().unwrap_or_default();
+            if keys.iter().any(|key| key.starts_with(plain)) {
+                readers.push(pipeline);
+            }
+        }
+    }
+    if !is_ours {
+        return Err(Failure::new(Kind::Refused, format!("no pipeline reads bucket {bucket}"))
+            .hint("take the bucket out of the rule, or give it a pipeline"));
+    }
+    let object = format!("s3://{bucket}/{}", keys.last().map_or(key, String::as_str));
+    let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
+    let mut readers = readers.into_iter();
+    let Some(first) = readers.next() else { return Ok(None) };
+    let others: Vec<_> = readers.map(|pipeline| due(pipeline, &Step::Ingest, &trigger)).collect();
+    bus.announce(&others)?;
+    Ok(Some((first, Step::Ingest, trigger)))
+}
+
+fn due(pipeline: &Pipeline, step: &Step, trigger: &Trigger) -> StepDue {
+    StepDue {
+        pipeline: pipeline.name.clone(),
+        step: step.clone(),
+        function: function_of(step).to_owned(),
+        scheduled_time: trigger.scheduled_time,
+        chain: trigger.chain.clone(),
+        full: trigger.full,
+        days: trigger.days,
+        part: 0,
+    }
+}
+
+/// What a step wakes: itself where it is not done; else those that read what it makes, of which only those are passed over that are known
+/// to be no version behind.
+fn due_after(
+    lake: &Lake,
+    graph: &Graph,
+    pipeline: &Pipeline,
+    step: &Step,
+    trigger: &Trigger,
+    status: Status,
+) -> Result<Vec<StepDue>, Failure> {
+    if status == Status::Continues {
+        return Ok(vec![StepDue { part: trigger.part + 1, ..due(pipeline, step, trigger) }]);
+    }
+    let mut found: Vec<StepDue> = Vec::new();
+    for dataset in graph::outputs(pipeline, step) {
+        for (of, reader) in graph.consumers(&dataset) {
+            let more = due(of, reader, trigger);
+            if found.contains(&more) {
+                continue;
+            }
+            if status == Status::Done || is_behind(lake, of, reader)? {
+                found.push(more);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a step has not consumed what its inputs are now. Of a target only the load itself can say.
+fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<bool, Failure> {
+    let Some(output) = output(pipeline, step) else { return Ok(true) };
+    let table = lake.table(&output)?;
+    for input in graph::inputs(pipeline, step) {
+        let Some(now) = lake.table(&input)? else { continue };
+        let consumed = table.as_ref().map(|table| table.consumed(lake, input.as_str())).transpose()?.flatten();
+        if consumed != Some(now.version()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The dataset whose log says what a step has consumed.
+fn output(pipeline: &Pipeline, step: &Step) -> Option<DatasetName> {
+    match step {
+        Step::Ingest | Step::Load(_) => None,
+        Step::Clean => pipeline.contract.as_ref().map(|contract| contract.dataset.clone()),
+        Step::Model(name) => Some(name.clone()),
+    }
+}
+
+/// A step of the same pipeline, before this one, that has not consumed its inputs yet: what it will bring belongs to what this one reads,
+/// and it wakes this one when it has. So a report is not made of half of its models.
+fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<Option<Step>, Failure> {
+    let mut ahead = vec![step.clone()];
+    let mut seen = vec![step.clone()];
+    while let Some(step) = ahead.pop() {
+        let inputs = graph::inputs(pipeline, &step);
+        let models = pipeline.models.iter().map(|model| Step::Model(model.name.clone()));
+        for before in std::iter::once(Step::Clean).chain(models) {
+            let makes = graph::outputs(pipeline, &before).iter().any(|output| inputs.contains(output));
+            if makes && !seen.contains(&before) {
+                if is_behind(lake, pipeline, &before)? {
+                    return Ok(Some(before));
+                }
+                seen.push(before.clone());
+                ahead.push(before);
+            }
+        }
+    }
+    Ok(None)
+}
