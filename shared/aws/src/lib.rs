@@ -3,6 +3,14 @@
 
 mod bucket;
 mod buckets;
+#[cfg(feature = "lambda")]
+mod bus;
 mod client;
+#[cfg(feature = "lambda")]
+mod function;
+#[cfg(feature = "lambda")]
+mod metrics;
 
 pub use buckets::Buckets;
+#[cfg(feature = "lambda")]
+pub use function::{Act, Error, serve};

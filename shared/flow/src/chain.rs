@@ -41,7 +41,8 @@ pub struct Handled {
 /// Handles one event: walks the step it means, and announces what may have become due by it.
 ///
 /// # Errors
-/// What failed the step, or the announcing; the same event again is harmless, and makes up for what is missing.
+/// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
+/// harmless, and makes up for what is missing.
 pub fn handle(
     ports: &Ports<'_>,
     graph: &Graph,
@@ -65,12 +66,8 @@ pub fn handle(
         return Ok(Handled { record, due: Vec::new() });
     }
     let record = walk(ports, &trigger, pipeline, &step)?;
-    if let Some(error) = &record.error {
-        let failure = Failure::new(error.kind, error.message.clone());
-        return Err(match &error.hint {
-            Some(hint) => failure.hint(hint.clone()),
-            None => failure,
-        });
+    if record.status == Status::Failed {
+        return Ok(Handled { record, due: Vec::new() });
     }
     let due = due_after(ports.lake, graph, pipeline, &step, &trigger, record.status)?;
     bus.announce(&due)?;

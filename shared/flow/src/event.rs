@@ -114,46 +114,34 @@ struct Object {
 impl Event {
     /// # Errors
     /// Kind `refused` for what is no event of ours: it must not be taken for done.
-    pub fn read(bytes: &[u8]) -> Result<Event, Failure> {
-        let value: Value = serde_json::from_slice(bytes).map_err(|error| refused("no JSON", bytes).because(error))?;
+    pub fn read(value: &Value) -> Result<Event, Failure> {
         let has = |name: &str| value.get(name).is_some();
         if has("detail-type") {
-            return Event::from_bridge(value, bytes);
+            return Event::from_bridge(value);
         }
         if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
             return Ok(Event::Test);
         }
-        let broken = |what: &str, error: serde_json::Error| refused(what, bytes).because(error);
         if has("scheduled_time") {
-            let Scheduled { pipeline, scheduled_time } =
-                serde_json::from_value(value).map_err(|error| broken("a schedule's input that is broken", error))?;
+            let Scheduled { pipeline, scheduled_time } = of(value, "a schedule's input", value)?;
             return Ok(Event::Schedule { pipeline, scheduled_time });
         }
         if has("from") || has("to") {
-            let Asked { pipeline, from, to } =
-                serde_json::from_value(value).map_err(|error| broken("a range that is broken", error))?;
+            let Asked { pipeline, from, to } = of(value, "a range", value)?;
             if from > to {
-                return Err(refused("a range that ends before it begins", bytes));
+                return Err(refused("a range that ends before it begins", value));
             }
             return Ok(Event::Range { pipeline, days: Days { from, to } });
         }
-        Err(refused("no event of Tidemark", bytes))
+        Err(refused("no event of Tidemark", value))
     }
 
-    fn from_bridge(value: Value, bytes: &[u8]) -> Result<Event, Failure> {
-        let broken = |what: &str, error: serde_json::Error| refused(what, bytes).because(error);
-        let envelope: Envelope =
-            serde_json::from_value(value).map_err(|error| broken("an EventBridge event that is broken", error))?;
-        let Envelope { source, detail_type, time, resources, detail } = envelope;
+    fn from_bridge(value: &Value) -> Result<Event, Failure> {
+        let Envelope { source, detail_type, time, resources, detail } = of(value, "an EventBridge event", value)?;
         match (source.as_str(), detail_type.as_str()) {
-            (SOURCE, STEP_DUE) => {
-                let due = serde_json::from_value(detail)
-                    .map_err(|error| broken("an event \"step due\" that is broken", error))?;
-                Ok(Event::StepDue(due))
-            }
+            (SOURCE, STEP_DUE) => Ok(Event::StepDue(of(&detail, "an event \"step due\"", value)?)),
             ("aws.s3", "Object Created") => {
-                let Created { bucket, object } = serde_json::from_value(detail)
-                    .map_err(|error| broken("an event \"Object Created\" that is broken", error))?;
+                let Created { bucket, object } = of(&detail, "an event \"Object Created\"", value)?;
                 Ok(Event::Object { bucket: bucket.name, key: object.key, at: time })
             }
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
@@ -161,15 +149,19 @@ impl Event {
                 let rules = resources.iter().filter_map(|arn| Some(arn.rsplit_once('/')?.1.to_owned())).collect();
                 Ok(Event::Rule { rules, scheduled_time: time })
             }
-            _ => Err(refused(&format!("an event {detail_type:?} of {source:?}"), bytes)),
+            _ => Err(refused(&format!("an event {detail_type:?} of {source:?}"), value)),
         }
     }
 }
 
+fn of<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value) -> Result<T, Failure> {
+    T::deserialize(part).map_err(|error| refused(&format!("{what} that is broken"), whole).because(error))
+}
+
 /// Refused, never acknowledged: it goes where the platform keeps what could not be handled.
-fn refused(what: &str, bytes: &[u8]) -> Failure {
+fn refused(what: &str, value: &Value) -> Failure {
     const SHOWN: usize = 200;
-    let text = String::from_utf8_lossy(&bytes[..bytes.len().min(SHOWN)]);
+    let text: String = value.to_string().chars().take(SHOWN).collect();
     Failure::new(Kind::Refused, format!("this is {what}: {text}")).hint(
         "send {\"pipeline\", \"scheduled_time\"}, {\"pipeline\", \"from\", \"to\"}, \"step due\" or S3 \"Object Created\"; folder events has \
          one of each",

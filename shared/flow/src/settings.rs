@@ -8,3 +8,5 @@ pub const PIPELINES: &str = "TIDEMARK_PIPELINES";
 pub const LOG: &str = "TIDEMARK_LOG";
 /// Memory a step may plan with, in MiB; half of the machine's by default.
 pub const MEMORY_MB: &str = "TIDEMARK_MEMORY_MB";
+/// The event bus that a function announces to; `none`: it only logs what it would announce.
+pub const BUS: &str = "TIDEMARK_BUS";

@@ -1,0 +1,8 @@
+//! Function `ingest` on Lambda: what a source holds comes into its raw dataset. This file is the door; `lib.rs` is the house.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<(), tidemark_aws::Error> {
+    tidemark_aws::serve(ingest::handle)
+}

@@ -1,0 +1,8 @@
+//! Function `transform` on Lambda: raw rows through their contract, and SQL over datasets into models. This file is the door; `lib.rs` is the house.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<(), tidemark_aws::Error> {
+    tidemark_aws::serve(transform::handle)
+}

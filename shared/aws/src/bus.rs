@@ -1,0 +1,94 @@
+//! The event bus: announcements in batches, each of which is accepted or sent again.
+
+use std::time::Duration;
+
+use aws_sdk_eventbridge::Client;
+use aws_sdk_eventbridge::error::DisplayErrorContext;
+use aws_sdk_eventbridge::types::PutEventsRequestEntry;
+use tidemark_flow::event::{SOURCE, STEP_DUE};
+use tidemark_flow::{Bus, Failure, Kind, StepDue};
+use tidemark_lake::{Meter, Requests};
+use tokio::runtime::Handle;
+
+/// Entries that EventBridge takes at once.
+const BATCH: usize = 10;
+/// How often an entry that was not accepted is sent, and how long is waited before the second time; twice as long each time after.
+const TRIES: u32 = 5;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// One bus of EventBridge.
+#[derive(Debug)]
+pub(crate) struct EventBus {
+    pub client: Client,
+    pub name: String,
+    pub handle: Handle,
+    pub meter: Meter,
+}
+
+impl Bus for EventBus {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+        due.chunks(BATCH).try_for_each(|batch| self.handle.block_on(self.send(batch)))
+    }
+}
+
+impl EventBus {
+    async fn send(&self, batch: &[StepDue]) -> Result<(), Failure> {
+        let mut waiting = batch.iter().map(|due| self.entry(due)).collect::<Result<Vec<_>, _>>()?;
+        let mut pause = PAUSE;
+        for tried in 1.. {
+            let answer = self.client.put_events().set_entries(Some(waiting.clone())).send().await.map_err(|error| {
+                self.failed(DisplayErrorContext(&error).to_string())
+            })?;
+            // one answer per entry, in their order; a batch that was answered may still have entries that were not taken
+            let answers = answer.entries();
+            let mut refusal = String::new();
+            let mut answer = answers.iter();
+            let sent = waiting.len();
+            waiting.retain(|_| match answer.next() {
+                Some(entry) if entry.event_id().is_some() && entry.error_code().is_none() => false,
+                Some(entry) => {
+                    let (code, message) = (entry.error_code().unwrap_or_default(), entry.error_message().unwrap_or_default());
+                    refusal = format!("{code}: {message}");
+                    true
+                }
+                None => true,
+            });
+            self.meter.count(Requests { events: (sent - waiting.len()) as u64, ..Requests::default() });
+            if waiting.is_empty() {
+                return Ok(());
+            }
+            if tried == TRIES {
+                return Err(self.failed(format!("{} entries were not taken, the last for {refusal}", waiting.len())));
+            }
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+        Ok(())
+    }
+
+    fn entry(&self, due: &StepDue) -> Result<PutEventsRequestEntry, Failure> {
+        let detail = serde_json::to_string(due)
+            .map_err(|error| Failure::new(Kind::Bug, "an announcement cannot be written").because(error))?;
+        let entry = PutEventsRequestEntry::builder().event_bus_name(&self.name).source(SOURCE);
+        Ok(entry.detail_type(STEP_DUE).detail(detail).build())
+    }
+
+    fn failed(&self, why: String) -> Failure {
+        Failure::new(Kind::Retry, format!("bus {} does not take what is to be announced", self.name))
+            .hint("the same event again makes up for it; check that the bus exists and the role may put events on it")
+            .because(why)
+    }
+}
+
+/// No bus at all, which the user has to ask for: what would be announced is logged, for somebody to carry it on by hand.
+pub(crate) struct NoBus;
+
+impl Bus for NoBus {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+        for due in due {
+            let detail = serde_json::to_string(due).unwrap_or_default();
+            tracing::info!(detail, "step due");
+        }
+        Ok(())
+    }
+}

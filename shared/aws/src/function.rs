@@ -1,0 +1,233 @@
+//! One function on Lambda: what is built once at its start, and one invocation after another.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use serde_json::Value;
+use tidemark_flow::{
+    Bus, ErrorRecord, Event, Failure, Handled, Kind, Machine, Ports, Quiet, Wanted, load_definitions, machine, settings,
+};
+use tidemark_lake::{Lake, Meter};
+use tidemark_pipeline::Graph;
+use tokio::runtime::{Builder, Handle};
+use tracing_subscriber::EnvFilter;
+
+use crate::bus::{EventBus, NoBus};
+use crate::{Buckets, client, metrics};
+
+/// What a function does with one event.
+pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
+
+/// Of the time an invocation has, what is kept for putting down what there is: a tenth of it, within these bounds.
+const LEAST_RESERVE: Duration = Duration::from_millis(500);
+const MOST_RESERVE: Duration = Duration::from_secs(10);
+
+/// What a panic at the start, or of the runtime itself, comes out as.
+pub type Error = lambda_runtime::Error;
+
+/// Answers events until Lambda ends the process. What is wrong with the settings is the answer to every event, so that it is seen where
+/// the platform shows errors.
+///
+/// # Errors
+/// The Lambda Runtime API cannot be reached.
+pub fn serve(act: Act) -> Result<(), Error> {
+    let began = machine::now();
+    log();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let function = Arc::new(Function::new(act, runtime.handle().clone(), began));
+    runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
+        let function = function.clone();
+        async move {
+            // the corridor blocks
+            let answer = tokio::task::spawn_blocking(move || function.answer(&event.payload, &event.context)).await;
+            answer.unwrap_or_else(|panic| Err(diagnostic(&Failure::new(Kind::Bug, "the function panicked").because(panic))))
+        }
+    })))
+}
+
+/// JSON lines on stderr, each with the ids of what it belongs to. A panic is a line as well, with its place.
+fn log() {
+    let filter = std::env::var(settings::LOG).unwrap_or_else(|_| {
+        "warn,tidemark_aws=info,tidemark_flow=info,delta_kernel=off,delta_kernel_default_engine=off".into()
+    });
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
+    lines.with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
+    std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "panicked")));
+    machine::watch_panics();
+}
+
+struct Function {
+    act: Act,
+    handle: Handle,
+    setup: Result<Setup, Failure>,
+    lake: OnceLock<Lake>,
+    began: Timestamp,
+    is_warm: OnceLock<()>,
+}
+
+struct Setup {
+    graph: Graph,
+    place: String,
+    buckets: Buckets,
+    bus: Box<dyn Bus + Send + Sync>,
+    meter: Meter,
+    machine: Machine,
+}
+
+impl Setup {
+    /// Everything that can be had without asking anybody.
+    fn from_environment(handle: &Handle) -> Result<Setup, Failure> {
+        let meter = Meter::default();
+        let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
+        let graph =
+            load_definitions(&PathBuf::from(pipelines), &|name| std::env::var(name).ok(), Wanted::Named(&[]))?;
+        let account = client::from_environment()?;
+        let bus: Box<dyn Bus + Send + Sync> = match required(settings::BUS, "the name of the event bus, or none")? {
+            name if name == "none" => Box::new(NoBus),
+            name => {
+                let client = aws_sdk_eventbridge::Client::new(&account);
+                Box::new(EventBus { client, name, handle: handle.clone(), meter: meter.clone() })
+            }
+        };
+        let memory_mb = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|text| text.parse().ok());
+        Ok(Setup {
+            graph,
+            place: required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?,
+            buckets: Buckets::new(account, handle.clone(), &meter),
+            bus,
+            meter,
+            machine: Machine {
+                memory_mb: memory_mb.unwrap_or(Machine::DEPLOYED.memory_mb),
+                is_arm: cfg!(target_arch = "aarch64"),
+            },
+        })
+    }
+}
+
+fn required(name: &str, what: &str) -> Result<String, Failure> {
+    std::env::var(name).map_err(|_| {
+        let message = format!("environment variable {name} is not set");
+        Failure::new(Kind::Definition, message).hint(format!("give the function {name}: {what}"))
+    })
+}
+
+impl Function {
+    fn new(act: Act, handle: Handle, began: Timestamp) -> Function {
+        let setup = Setup::from_environment(&handle);
+        Function { act, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
+    }
+
+    /// Answers one event with the run record of the step it meant.
+    fn answer(&self, event: &Value, context: &Context) -> Result<Value, Diagnostic> {
+        let received = machine::now();
+        // the start of the process is billed with its first invocation
+        let billed_from = if self.is_warm.set(()).is_ok() { self.began } else { received };
+        let chain = event.pointer("/detail/chain").and_then(Value::as_str).unwrap_or(&context.request_id);
+        let _span = tracing::info_span!("invocation", chain, request_id = context.request_id).entered();
+        let handled = self.handle(event, chain, deadline(context, received), billed_from).map_err(|failure| {
+            tracing::error!(kind = %failure.kind, error = failure.chain(), hint = failure.hint, "not handled");
+            diagnostic(&failure)
+        })?;
+        let record = handled.record;
+        metrics::emit(&record, machine::now());
+        if let Some(error) = &record.error {
+            let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
+            tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
+            return Err(explained(error));
+        }
+        tracing::info!(
+            pipeline = record.pipeline,
+            step = record.step,
+            run_id = record.run_id,
+            status = ?record.status,
+            rows_in = record.rows.rows_in,
+            duration_ms = record.duration_ms,
+            cost_usd = record.cost_usd,
+            announced = handled.due.len(),
+            "step walked"
+        );
+        serde_json::to_value(&record)
+            .map_err(|error| diagnostic(&Failure::new(Kind::Bug, "the run record cannot be written").because(error)))
+    }
+
+    fn handle(
+        &self,
+        event: &Value,
+        chain: &str,
+        deadline: Option<Timestamp>,
+        billed_from: Timestamp,
+    ) -> Result<Handled, Failure> {
+        let setup = self.setup.as_ref().map_err(repeated)?;
+        let event = Event::read(event)?;
+        let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
+        let ports = Ports {
+            lake: self.lake(setup)?,
+            locate: &|path| match is_bucket(path) {
+                true => buckets.locate(path),
+                false => machine::locate(path, &self.handle, meter),
+            },
+            folder: &|path| match is_bucket(path) {
+                true => buckets.folder(path),
+                false => machine::folder(path, &self.handle, meter),
+            },
+            clock: &machine::now,
+            run_id: &machine::run_id,
+            peak_memory: &machine::peak_memory,
+            requests: &|| meter.requests(),
+            progress: &Quiet,
+            memory: machine::memory(Some(u64::from(size.memory_mb) << 20)),
+            scratch: std::env::temp_dir(),
+            deadline,
+            machine: *size,
+            billed_from: Some(billed_from),
+        };
+        (self.act)(&ports, graph, bus.as_ref(), &event, chain)
+    }
+
+    /// The lake, opened by the first invocation and kept for those after it.
+    fn lake(&self, setup: &Setup) -> Result<&Lake, Failure> {
+        if let Some(lake) = self.lake.get() {
+            return Ok(lake);
+        }
+        let place = setup.place.as_str();
+        let lake = match is_bucket(place) {
+            true => Lake::open(setup.buckets.folder(place)?, true)?,
+            false => Lake::open_folder(Path::new(place), true, self.handle.clone(), &setup.meter)?,
+        };
+        Ok(self.lake.get_or_init(|| lake))
+    }
+}
+
+fn is_bucket(place: &str) -> bool {
+    place.starts_with("s3://")
+}
+
+/// When to put down what there is. A deadline that is over before anything has begun is none: stand-ins for Lambda send such.
+fn deadline(context: &Context, received: Timestamp) -> Option<Timestamp> {
+    let end = Timestamp::from_millisecond(i64::try_from(context.deadline).ok()?).ok()?;
+    let given = Duration::try_from(end.duration_since(received)).ok()?;
+    let reserve = (given / 10).clamp(LEAST_RESERVE, MOST_RESERVE);
+    (given > reserve).then(|| end - reserve)
+}
+
+/// What was wrong at the start is wrong for every event.
+fn repeated(failure: &Failure) -> Failure {
+    let again = Failure::new(failure.kind, failure.chain());
+    match &failure.hint {
+        Some(hint) => again.hint(hint.clone()),
+        None => again,
+    }
+}
+
+fn diagnostic(failure: &Failure) -> Diagnostic {
+    explained(&ErrorRecord::from(failure))
+}
+
+/// The kind is the stable type by which alarms and retries are sorted; the message has every cause.
+fn explained(error: &ErrorRecord) -> Diagnostic {
+    let hint = error.hint.as_ref().map(|hint| format!(" → {hint}")).unwrap_or_default();
+    Diagnostic { error_type: error.kind.to_string(), error_message: format!("{}{hint}", error.message) }
+}
