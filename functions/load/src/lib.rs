@@ -1,6 +1,7 @@
 //! Step `load`: a dataset into a database, datasets into a report. The target keeps, with the rows, which version it has; so a
 //! duplicate load finds its version there and does nothing.
 
+mod database;
 mod report;
 mod sqlite;
 pub mod target;
@@ -12,13 +13,7 @@ use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, 
 use tidemark_pipeline::{Graph, Pipeline, Step, Target};
 
 /// Handles one event: a dataset that has a new version.
-pub fn handle(
-    ports: &Ports<'_>,
-    graph: &Graph,
-    bus: &dyn Bus,
-    event: &Event,
-    chain: &str,
-) -> Result<Handled, Failure> {
+pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
     tidemark_flow::handle(ports, graph, bus, walk, "load", event, chain)
 }
 

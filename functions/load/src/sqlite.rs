@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::path::Path;
 
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, NamedFrom as _, Series, col};
 use tidemark_flow::{Balance, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
@@ -10,6 +9,7 @@ use tidemark_lake::{DataFile, Diff, Lake, Outcome, Table};
 use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
 use tidemark_transform::bag;
 
+use crate::database::Database;
 use crate::target::sqlite::{Change, Load, Outcome as Loading, SqliteError, Store};
 
 /// Step `load <target>` into SQLite.
@@ -19,6 +19,7 @@ pub struct LoadSqlite<'a> {
 }
 
 pub struct Plan {
+    database: Database,
     table: Table,
     loaded: Option<i64>,
     diff: Diff,
@@ -31,10 +32,6 @@ type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'f>;
 impl<'a> LoadSqlite<'a> {
     pub fn new(pipeline: &'a Pipeline, target: &'a Sqlite) -> LoadSqlite<'a> {
         LoadSqlite { pipeline, target }
-    }
-
-    fn path(&self) -> &Path {
-        Path::new(&self.target.path)
     }
 
     fn change<'f>(
@@ -213,7 +210,8 @@ impl Step for LoadSqlite<'_> {
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         let lake = ports.lake;
         let Some(table) = lake.table(&self.target.dataset)? else { return Ok(None) };
-        let loaded = match Store::open_existing(self.path())? {
+        let database = Database::open(ports, &self.target.path)?;
+        let loaded = match Store::open_existing(database.path())? {
             Some(store) => store.loaded(&self.target.dataset, &self.target.table)?,
             None => None,
         };
@@ -226,7 +224,7 @@ impl Step for LoadSqlite<'_> {
             return Ok(None);
         }
         let files = table.files(lake)?;
-        Ok(Some(Plan { table, loaded, diff, files }))
+        Ok(Some(Plan { database, table, loaded, diff, files }))
     }
 
     fn size(&self, plan: &Plan) -> Size {
@@ -273,9 +271,14 @@ impl Step for LoadSqlite<'_> {
             schema: plan.table.schema(),
             change: self.change(ports.lake, &plan, before.as_ref())?,
         };
-        let mut store = Store::open(self.path())?;
-        match store.load::<_, Failure>(self.target, load)? {
+        let mut store = Store::open(plan.database.path())?;
+        let loading = store.load::<_, Failure>(self.target, load)?;
+        drop(store);
+        match loading {
             Loading::Loaded(loaded) => {
+                if !plan.database.put_back()? {
+                    return Ok(Outcome::Lost(plan.table.version()));
+                }
                 drafted.rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged,
                     written: loaded.inserted,

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Failure, Kind, Machine, Place, Ports, Progress, machine};
+use tidemark_flow::{Failure, Kind, Machine, Place, Ports, Progress, is_bucket, machine};
 use tidemark_lake::{Lake, Meter, Store};
 use tokio::runtime::{Builder, Handle, Runtime};
 
@@ -115,8 +115,4 @@ impl World {
             billed_from: None,
         })
     }
-}
-
-fn is_bucket(place: &str) -> bool {
-    place.starts_with("s3://")
 }

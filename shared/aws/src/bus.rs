@@ -36,9 +36,13 @@ impl EventBus {
         let mut waiting = batch.iter().map(|due| self.entry(due)).collect::<Result<Vec<_>, _>>()?;
         let mut pause = PAUSE;
         for tried in 1.. {
-            let answer = self.client.put_events().set_entries(Some(waiting.clone())).send().await.map_err(|error| {
-                self.failed(DisplayErrorContext(&error).to_string())
-            })?;
+            let answer = self
+                .client
+                .put_events()
+                .set_entries(Some(waiting.clone()))
+                .send()
+                .await
+                .map_err(|error| self.failed(DisplayErrorContext(&error).to_string()))?;
             // one answer per entry, in their order; a batch that was answered may still have entries that were not taken
             let answers = answer.entries();
             let mut refusal = String::new();
@@ -47,7 +51,8 @@ impl EventBus {
             waiting.retain(|_| match answer.next() {
                 Some(entry) if entry.event_id().is_some() && entry.error_code().is_none() => false,
                 Some(entry) => {
-                    let (code, message) = (entry.error_code().unwrap_or_default(), entry.error_message().unwrap_or_default());
+                    let (code, message) =
+                        (entry.error_code().unwrap_or_default(), entry.error_message().unwrap_or_default());
                     refusal = format!("{code}: {message}");
                     true
                 }

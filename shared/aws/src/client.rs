@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_sdk_s3::config::SharedHttpClient;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::SdkConfig;
@@ -21,5 +21,10 @@ pub(crate) struct Account {
     pub config: Arc<SdkConfig>,
 }
 pub fn from_environment() -> Result<SdkConfig, Failure> {
-    Ok(SdkConfig::builder().http_client(http_client()).behavior_version(aws_config::BehaviorVersion::latest()).region(Region::new("us-east-1")).credentials_provider(SharedCredentialsProvider::new(Credentials::new("a","b",None,None,"x"))).build())
+    Ok(SdkConfig::builder()
+        .http_client(http_client())
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "x")))
+        .build())
 }

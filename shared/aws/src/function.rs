@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Bus, ErrorRecord, Event, Failure, Handled, Kind, Machine, Ports, Quiet, Wanted, load_definitions, machine, settings,
+    Bus, ErrorRecord, Event, Failure, Handled, Kind, Machine, Ports, Quiet, Wanted, is_bucket, load_definitions,
+    machine, settings,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -43,7 +44,9 @@ pub fn serve(act: Act) -> Result<(), Error> {
         async move {
             // the corridor blocks
             let answer = tokio::task::spawn_blocking(move || function.answer(&event.payload, &event.context)).await;
-            answer.unwrap_or_else(|panic| Err(diagnostic(&Failure::new(Kind::Bug, "the function panicked").because(panic))))
+            answer.unwrap_or_else(|panic| {
+                Err(diagnostic(&Failure::new(Kind::Bug, "the function panicked").because(panic)))
+            })
         }
     })))
 }
@@ -82,8 +85,7 @@ impl Setup {
     fn from_environment(handle: &Handle) -> Result<Setup, Failure> {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
-        let graph =
-            load_definitions(&PathBuf::from(pipelines), &|name| std::env::var(name).ok(), Wanted::Named(&[]))?;
+        let graph = load_definitions(&PathBuf::from(pipelines), &|name| std::env::var(name).ok(), Wanted::Named(&[]))?;
         let account = client::from_environment()?;
         let bus: Box<dyn Bus + Send + Sync> = match required(settings::BUS, "the name of the event bus, or none")? {
             name if name == "none" => Box::new(NoBus),
@@ -199,10 +201,6 @@ impl Function {
         };
         Ok(self.lake.get_or_init(|| lake))
     }
-}
-
-fn is_bucket(place: &str) -> bool {
-    place.starts_with("s3://")
 }
 
 /// When to put down what there is. A deadline that is over before anything has begun is none: stand-ins for Lambda send such.

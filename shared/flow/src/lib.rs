@@ -22,7 +22,7 @@ pub use corridor::{Drafted, Drafting, Size, Step, walk};
 pub use definitions::{Mistakes, Wanted, load as load_definitions};
 pub use event::{Event, StepDue};
 pub use failure::{Failure, Kind};
-pub use ports::{Place, Ports, Progress, Quiet};
+pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use trigger::{Cause, Days, Trigger};

@@ -42,6 +42,11 @@ impl Ports<'_> {
     }
 }
 
+/// Whether a place is in a bucket, and not on this machine.
+pub fn is_bucket(place: &str) -> bool {
+    place.starts_with("s3://")
+}
+
 /// What a path names.
 pub enum Place {
     Folder(Store),

@@ -1,0 +1,80 @@
+//! The file of a SQLite database: where it lies, or, of one in a bucket, a copy of it that is put back if nobody else has done so
+//! meanwhile.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use object_store::path::Path as Key;
+use object_store::{Error, ObjectMeta, UpdateVersion};
+use tempfile::TempDir;
+use tidemark_flow::{Failure, Kind, Ports, is_bucket};
+use tidemark_lake::{LakeError, Opened, Store};
+
+/// A database that can be opened by its path.
+pub(crate) struct Database {
+    path: PathBuf,
+    remote: Option<Remote>,
+}
+
+/// Where a copy came from.
+struct Remote {
+    store: Store,
+    key: Key,
+    /// What was there when it was fetched.
+    seen: Option<UpdateVersion>,
+    /// Holds the copy, and goes with it.
+    _folder: TempDir,
+}
+
+impl Database {
+    /// # Errors
+    /// The store's; kind `refused` if the copy would not fit in memory when it is put back.
+    pub(crate) fn open(ports: &Ports<'_>, place: &str) -> Result<Database, Failure> {
+        if !is_bucket(place) {
+            return Ok(Database { path: place.into(), remote: None });
+        }
+        let (folder, name) = place.rsplit_once('/').unwrap_or((place, ""));
+        let store = (ports.folder)(folder)?;
+        let local = tempfile::tempdir_in(&ports.scratch)
+            .map_err(|error| Failure::new(Kind::Refused, format!("no room for a copy of {place}")).because(error))?;
+        let (path, key) = (local.path().join("database"), Key::from(name));
+        let seen = match store.open(&key) {
+            Err(Error::NotFound { .. }) => None,
+            Err(error) => return Err(LakeError::store(place, error).into()),
+            Ok((meta, opened)) => {
+                if meta.size > ports.memory {
+                    let message = format!("{place} has {} bytes, and {} fit in memory", meta.size, ports.memory);
+                    return Err(Failure::new(Kind::Refused, message)
+                        .hint("give the function more memory, or load into a database server"));
+                }
+                Some(copy(place, &meta, opened, &path)?)
+            }
+        };
+        Ok(Database { path, remote: Some(Remote { store, key, seen, _folder: local }) })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts a copy back; `false` if what it was made of stands there no more. Whoever looks at the bucket sees the whole load or nothing.
+    pub(crate) fn put_back(&self) -> Result<bool, Failure> {
+        let Some(Remote { store, key, seen, .. }) = &self.remote else { return Ok(true) };
+        let bytes = std::fs::read(&self.path)
+            .map_err(|error| Failure::new(Kind::Retry, format!("the copy of {key} cannot be read")).because(error))?;
+        store
+            .replace(key, bytes, seen.clone())
+            .map_err(|error| LakeError::store(format!("{key} in {}", store.place()), error).into())
+    }
+}
+
+fn copy(place: &str, meta: &ObjectMeta, opened: Opened, path: &Path) -> Result<UpdateVersion, Failure> {
+    let copied = File::create(path).and_then(|mut file| match opened {
+        Opened::File(mut from) => std::io::copy(&mut from, &mut file),
+        Opened::Stream(mut from) => std::io::copy(&mut from, &mut file),
+    });
+    copied.map_err(|error| {
+        Failure::new(Kind::Retry, format!("{place} cannot be fetched")).hint("run again").because(error)
+    })?;
+    Ok(UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() })
+}
