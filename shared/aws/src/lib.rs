@@ -4,5 +4,13 @@
 mod bucket;
 mod buckets;
 mod client;
+mod download;
+mod fault;
+mod listing;
+mod location;
+mod meter;
+mod upload;
 
 pub use buckets::Buckets;
+pub use client::{Account, Patience};
+pub use fault::S3Fault;
