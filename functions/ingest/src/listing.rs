@@ -49,7 +49,7 @@ pub(crate) fn version_of(meta: &ObjectMeta) -> String {
 pub(crate) fn list(ports: &Ports<'_>, files: &Files) -> Result<Listing, Failure> {
     let (root, pattern) = split_glob(&files.path);
     let store_failed = |store: &Store, error: object_store::Error| {
-        Failure::new(Kind::Retry, format!("source {} cannot be listed", store.place())).because(error)
+        Failure::of_store(format!("source {} cannot be listed", store.place()), error)
     };
     let mut notes = Vec::new();
     let (store, metas, explicit) = match ((ports.locate)(root)?, pattern) {

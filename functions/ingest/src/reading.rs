@@ -115,16 +115,7 @@ fn widen(schema: &mut Schema, frame: &Schema, object: &Object) -> Result<(), Fai
 }
 
 fn unreadable(object: &Object, error: object_store::Error) -> Failure {
-    let os = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source())
-        .find_map(|error| error.downcast_ref::<io::Error>())
-        .map(io::Error::kind);
-    let denied =
-        os == Some(io::ErrorKind::PermissionDenied) || matches!(error, object_store::Error::PermissionDenied { .. });
-    let (kind, hint) = match denied {
-        true => (Kind::Refused, "let the user who runs tidemark read it"),
-        false => (Kind::Retry, "run again"),
-    };
-    Failure::new(kind, format!("{} cannot be read", object.name)).hint(hint).because(error)
+    Failure::of_store(format!("{} cannot be read", object.name), error)
 }
 
 fn failure(object: &Object, error: ReadError<Failure>) -> Failure {
@@ -133,9 +124,7 @@ fn failure(object: &Object, error: ReadError<Failure>) -> Failure {
         ReadError::File(fault) => {
             Failure::new(Kind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)
         }
-        ReadError::Input { source, .. } => {
-            Failure::new(Kind::Retry, format!("{} cannot be read", object.name)).hint("run again").because(source)
-        }
+        ReadError::Input { source, .. } => Failure::of_store(format!("{} cannot be read", object.name), source),
     }
 }
 

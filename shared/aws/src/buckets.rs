@@ -1,32 +1,84 @@
 //! Places in buckets, by their `s3://bucket/prefix`.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use object_store::path::Path;
+use object_store::{GetOptions, ObjectStore as _};
 use tidemark_flow::{Failure, Place};
 use tidemark_lake::{Meter, Store};
 use tokio::runtime::Handle;
 
-/// Opens places in buckets. The client behind them is built when the first is asked for.
+use crate::bucket::Bucket;
+use crate::client::Account;
+use crate::location::Location;
+
+/// Opens places in buckets. One client is behind all of them, built when the first is asked for.
 #[derive(Debug)]
 pub struct Buckets {
     handle: Handle,
     meter: Meter,
+    client: Mutex<Option<Client>>,
+}
+
+#[derive(Debug, Clone)]
+struct Client {
+    account: Account,
+    s3: aws_sdk_s3::Client,
 }
 
 impl Buckets {
     /// With the credentials, region and endpoint this user has set up for AWS: environment, profile, single sign-on.
-    pub fn new(_: aws_types::SdkConfig, handle: Handle, meter: &Meter) -> Buckets {
-        Buckets { handle, meter: meter.clone() }
-    }
     pub fn of_this_user(handle: Handle, meter: &Meter) -> Buckets {
-        Buckets { handle, meter: meter.clone() }
+        Buckets { handle, meter: meter.clone(), client: Mutex::new(None) }
+    }
+
+    pub fn of(account: &Account, handle: Handle, meter: &Meter) -> Buckets {
+        let client = Client { account: account.clone(), s3: account.s3(meter) };
+        Buckets { handle, meter: meter.clone(), client: Mutex::new(Some(client)) }
+    }
+
+    fn client(&self) -> Result<Client, Failure> {
+        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = &*client {
+            return Ok(client.clone());
+        }
+        let account = self.handle.block_on(Account::of_this_user())?;
+        let s3 = account.s3(&self.meter);
+        Ok(client.insert(Client { account, s3 }).clone())
+    }
+
+    fn bucket(&self, location: &Location) -> Result<Bucket, Failure> {
+        let Client { account, s3 } = self.client()?;
+        Ok(Bucket::new(s3, &account, location, self.handle.clone()))
+    }
+
+    fn store(&self, location: &Location) -> Result<Store, Failure> {
+        let bucket = Arc::new(self.bucket(location)?);
+        Ok(Store::remote(bucket, &location.place(), self.handle.clone(), &self.meter))
     }
 
     /// The place as a store of its own, whose root is the prefix.
+    ///
+    /// # Errors
+    /// What is no place in a bucket. Whether it is there shows with the first request.
     pub fn folder(&self, place: &str) -> Result<Store, Failure> {
-        todo!()
+        self.store(&Location::parse(place)?)
     }
 
     /// What a source's path names: an object, or everything below a prefix.
+    ///
+    /// # Errors
+    /// What is no place in a bucket, and whatever keeps us from asking whether it is an object.
     pub fn locate(&self, path: &str) -> Result<Place, Failure> {
-        todo!()
+        let location = Location::parse(path)?;
+        let split = if location.is_folder { None } else { location.split() };
+        let Some((folder, name)) = split else { return Ok(Place::Folder(self.store(&location)?)) };
+        let bucket = self.bucket(&Location { prefix: Path::default(), ..location.clone() })?;
+        let head = GetOptions { head: true, ..GetOptions::default() };
+        match self.handle.block_on(bucket.get_opts(&location.prefix, head)) {
+            Ok(_) => Ok(Place::File { folder: self.store(&folder)?, name }),
+            Err(object_store::Error::NotFound { .. }) => Ok(Place::Folder(self.store(&location)?)),
+            Err(error) => Err(Failure::of_store(format!("source {path} cannot be opened"), error)),
+        }
     }
 }

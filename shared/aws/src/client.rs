@@ -1,30 +1,215 @@
 //! Clients, built once: on Lambda from the environment alone, for a user from whatever the user has set up.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use aws_sdk_s3::config::SharedHttpClient;
+use aws_sdk_s3::config::{BehaviorVersion, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
+use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
 use tidemark_flow::{Failure, Kind};
+use tidemark_lake::Meter;
+
+use crate::meter::Metered;
 
 /// One HTTP client, so one pool of connections, for every service.
-pub(crate) fn http_client() -> SharedHttpClient {
+fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
-/// What a client of any service is made of.
-#[derive(Debug, Clone)]
-pub(crate) struct Account {
-    pub config: Arc<SdkConfig>,
+/// How long a request is waited for, and how often it is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub connect: Duration,
+    /// Between two signs of life of a reply.
+    pub read: Duration,
+    /// For one attempt, whose body may be an upload of 64 MB.
+    pub attempt: Duration,
+    /// Of one request, all in all.
+    pub attempts: u32,
+    /// Before the second attempt, at most; it doubles from there.
+    pub pause: Duration,
 }
-pub fn from_environment() -> Result<SdkConfig, Failure> {
-    Ok(SdkConfig::builder()
-        .http_client(http_client())
-        .behavior_version(aws_config::BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .credentials_provider(SharedCredentialsProvider::new(Credentials::new("a", "b", None, None, "x")))
-        .build())
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            connect: Duration::from_secs(3),
+            read: Duration::from_secs(20),
+            attempt: Duration::from_secs(180),
+            attempts: 5,
+            pause: Duration::from_millis(200),
+        }
+    }
+}
+
+impl Patience {
+    fn retries(&self) -> RetryConfig {
+        RetryConfig::standard()
+            .with_max_attempts(self.attempts)
+            .with_initial_backoff(self.pause)
+            .with_max_backoff(self.pause * 32)
+    }
+
+    fn timeouts(&self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(self.connect)
+            .read_timeout(self.read)
+            .operation_attempt_timeout(self.attempt)
+            .build()
+    }
+}
+
+/// What the clients of all services are made of: who asks, where, with how much patience.
+#[derive(Debug, Clone)]
+pub struct Account {
+    config: SdkConfig,
+    patience: Patience,
+}
+
+impl Account {
+    /// From the standard variables `AWS_*` alone, which is all that a function on Lambda has: nothing is read from a disk or a network.
+    /// `variable` looks one up.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`] where region or credentials are not set.
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>, patience: Patience) -> Result<Account, Failure> {
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let missing = |what: &str, hint: &str| Failure::new(Kind::Definition, format!("{what} not set")).hint(hint);
+        let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
+        let region = region.ok_or_else(|| missing("the AWS region is", "set AWS_REGION"))?;
+        let (Some(key), Some(secret)) = (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) else {
+            let hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; a function has them from its role";
+            return Err(missing("the AWS credentials are", hint));
+        };
+        let credentials = Credentials::new(key, secret, set("AWS_SESSION_TOKEN"), None, "environment");
+        let endpoint = set("AWS_ENDPOINT_URL");
+        let endpoints = Endpoints { s3: set("AWS_ENDPOINT_URL_S3"), eventbridge: set("AWS_ENDPOINT_URL_EVENTBRIDGE") };
+        let mut config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .http_client(http_client())
+            .region(Region::new(region))
+            .credentials_provider(SharedCredentialsProvider::new(credentials))
+            .retry_config(patience.retries())
+            .timeout_config(patience.timeouts())
+            .service_config(endpoints);
+        config.set_endpoint_url(endpoint);
+        Ok(Account { config: config.build(), patience })
+    }
+
+    /// From what the user has set up for AWS: variables, profiles, single sign-on, in the order of the AWS command.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`] where no region is set. Credentials are looked for at the first request.
+    pub async fn of_this_user() -> Result<Account, Failure> {
+        let patience = Patience::default();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http_client())
+            .retry_config(patience.retries())
+            .timeout_config(patience.timeouts());
+        let config = loader.load().await;
+        if config.region().is_none() {
+            let failure = Failure::new(Kind::Definition, "the AWS region is not set");
+            return Err(failure.hint("set AWS_REGION, or region in the profile of ~/.aws/config"));
+        }
+        Ok(Account { config, patience })
+    }
+
+    /// For the client of another service.
+    pub fn config(&self) -> &SdkConfig {
+        &self.config
+    }
+
+    pub(crate) fn patience(&self) -> Patience {
+        self.patience
+    }
+
+    pub(crate) fn region(&self) -> &str {
+        self.config.region().map_or("", |region| region.as_ref())
+    }
+
+    /// A client whose every attempt `meter` counts.
+    pub(crate) fn s3(&self, meter: &Meter) -> aws_sdk_s3::Client {
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config).interceptor(Metered::new(meter));
+        if self.has_s3_endpoint() {
+            // other stores have no host name per bucket, and not all of them know the checksums that AWS began to send in 2025
+            config = config
+                .force_path_style(true)
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        }
+        aws_sdk_s3::Client::from_conf(config.build())
+    }
+
+    fn has_s3_endpoint(&self) -> bool {
+        let key = ServiceConfigKey::builder().service_id("S3").env("AWS_ENDPOINT_URL").profile("endpoint_url").build();
+        let own = key.ok().and_then(|key| self.config.service_config()?.load_config(key));
+        own.is_some() || self.config.endpoint_url().is_some()
+    }
+}
+
+/// The endpoints that single services have.
+#[derive(Debug)]
+struct Endpoints {
+    s3: Option<String>,
+    eventbridge: Option<String>,
+}
+
+impl LoadServiceConfig for Endpoints {
+    fn load_config(&self, key: ServiceConfigKey<'_>) -> Option<String> {
+        match (key.env(), key.service_id()) {
+            ("AWS_ENDPOINT_URL", "S3") => self.s3.clone(),
+            ("AWS_ENDPOINT_URL", "EventBridge") => self.eventbridge.clone(),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    fn account(set: &[(&str, &str)]) -> Result<Account, Failure> {
+        let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Account::from_variables(variable, Patience::default())
+    }
+
+    const WHOLE: [(&str, &str); 3] =
+        [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "hidden")];
+
+    #[test]
+    fn what_is_not_set_is_said() {
+        for (absent, hint) in [(0, "AWS_REGION"), (1, "AWS_ACCESS_KEY_ID"), (2, "AWS_SECRET_ACCESS_KEY")] {
+            let mut set = WHOLE;
+            set[absent].1 = "";
+            let failure = account(&set).unwrap_err();
+            assert_eq!(failure.kind, Kind::Definition);
+            assert!(failure.hint.unwrap().contains(hint));
+        }
+    }
+
+    #[test]
+    fn each_service_has_its_endpoint() {
+        let one = |name| account(&[&WHOLE[..], &[(name, "http://localhost:1")]].concat()).unwrap();
+        assert!(!account(&WHOLE).unwrap().has_s3_endpoint());
+        assert!(one("AWS_ENDPOINT_URL").has_s3_endpoint());
+        assert!(one("AWS_ENDPOINT_URL_S3").has_s3_endpoint());
+        assert!(!one("AWS_ENDPOINT_URL_EVENTBRIDGE").has_s3_endpoint());
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "measures")]
+    fn a_function_has_its_client_at_once() {
+        let began = Instant::now();
+        let account = account(&WHOLE).unwrap();
+        account.s3(&Meter::default());
+        println!("account and client in {:?}", began.elapsed());
+        assert!(!format!("{account:?}").contains("hidden"));
+    }
 }

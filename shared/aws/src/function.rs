@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
 use crate::bus::{EventBus, NoBus};
-use crate::{Buckets, client, metrics};
+use crate::{Account, Buckets, Patience, metrics};
 
 /// What a function does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
@@ -86,11 +86,11 @@ impl Setup {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
         let graph = load_definitions(&PathBuf::from(pipelines), &|name| std::env::var(name).ok(), Wanted::Named(&[]))?;
-        let account = client::from_environment()?;
+        let account = Account::from_variables(|name| std::env::var(name).ok(), Patience::default())?;
         let bus: Box<dyn Bus + Send + Sync> = match required(settings::BUS, "the name of the event bus, or none")? {
             name if name == "none" => Box::new(NoBus),
             name => {
-                let client = aws_sdk_eventbridge::Client::new(&account);
+                let client = aws_sdk_eventbridge::Client::new(account.config());
                 Box::new(EventBus { client, name, handle: handle.clone(), meter: meter.clone() })
             }
         };
@@ -98,7 +98,7 @@ impl Setup {
         Ok(Setup {
             graph,
             place: required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?,
-            buckets: Buckets::new(account, handle.clone(), &meter),
+            buckets: Buckets::of(&account, handle.clone(), &meter),
             bus,
             meter,
             machine: Machine {

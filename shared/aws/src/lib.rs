@@ -6,11 +6,19 @@ mod buckets;
 #[cfg(feature = "lambda")]
 mod bus;
 mod client;
+mod download;
+mod fault;
 #[cfg(feature = "lambda")]
 mod function;
+mod listing;
+mod location;
+mod meter;
 #[cfg(feature = "lambda")]
 mod metrics;
+mod upload;
 
 pub use buckets::Buckets;
+pub use client::{Account, Patience};
+pub use fault::S3Fault;
 #[cfg(feature = "lambda")]
 pub use function::{Act, Error, serve};

@@ -1,7 +1,7 @@
 //! The kinds of error, by what the reader has to do.
 
 use serde::{Deserialize, Serialize};
-use tidemark_lake::LakeError;
+use tidemark_lake::{Explained, LakeError, Remedy};
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,6 +57,29 @@ impl Failure {
         self
     }
 
+    /// What could not be done, since a store failed: kind and hint are what its error allows.
+    pub fn of_store(message: impl Into<String>, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+        let error = error.into();
+        let (kind, hint) = match Remedy::of(error.as_ref()) {
+            Remedy::RunAgain => (Kind::Retry, "run again"),
+            Remedy::Permit => (Kind::Refused, "let the user who runs tidemark read it"),
+            Remedy::Free => (Kind::Refused, "free some space and run again"),
+            Remedy::Correct => (Kind::Definition, "check how the place is named"),
+        };
+        let failure = Failure::new(kind, message).hint(hint);
+        match Explained::among(error.as_ref()) {
+            Some(explained) => failure.explained(explained),
+            None => failure.because(error),
+        }
+    }
+
+    /// With what the store itself has to say, which is more than we know.
+    fn explained(mut self, explained: &Explained) -> Failure {
+        let (why, hint) = split(&explained.to_string());
+        self.hint = hint.or(self.hint);
+        self.because(joined(why, std::error::Error::source(explained)))
+    }
+
     /// The message and every cause below it, joined by colons; a cause that only repeats the one above is left out.
     pub fn chain(&self) -> String {
         joined(self.message.clone(), std::error::Error::source(self))
@@ -89,9 +112,10 @@ impl From<LakeError> for Failure {
     fn from(error: LakeError) -> Failure {
         let kind = match &error {
             LakeError::Store { .. } => Kind::Retry,
-            LakeError::NotALake { .. } | LakeError::NoSuchDataset(_) | LakeError::NoSuchVersion { .. } => {
-                Kind::Definition
-            }
+            LakeError::NotALake { .. }
+            | LakeError::NoSuchDataset(_)
+            | LakeError::NoSuchVersion { .. }
+            | LakeError::Misplaced { .. } => Kind::Definition,
             LakeError::Corrupt { .. } | LakeError::Type { .. } => Kind::Data,
             LakeError::Newer { .. }
             | LakeError::Denied { .. }
@@ -102,13 +126,24 @@ impl From<LakeError> for Failure {
             LakeError::Bug { .. } => Kind::Bug,
             _ => Kind::Bug,
         };
-        let message = error.to_string();
-        // "what is wrong; what to do": the lake says both in one line
-        let (message, hint) = match message.split_once("; ") {
-            Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
-            None => (message, None),
-        };
-        let source = std::error::Error::source(&error).map(|cause| joined(cause.to_string(), cause.source()).into());
-        Failure { kind, message, hint, source }
+        let (message, hint) = split(&error.to_string());
+        let cause = std::error::Error::source(&error);
+        match Explained::among(&error) {
+            Some(explained) => Failure { kind, message, hint, source: None }.explained(explained),
+            None => Failure {
+                kind,
+                message,
+                hint,
+                source: cause.map(|cause| joined(cause.to_string(), cause.source()).into()),
+            },
+        }
+    }
+}
+
+/// "what is wrong; what to do": below us both are said in one line.
+fn split(text: &str) -> (String, Option<String>) {
+    match text.split_once("; ") {
+        Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
+        None => (text.to_owned(), None),
     }
 }

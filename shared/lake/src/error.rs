@@ -2,6 +2,7 @@
 
 use tidemark_pipeline::DatasetName;
 
+use crate::remedy::Remedy;
 use crate::shape::Misfit;
 
 /// Display says what failed and where; the cause is in `source` only.
@@ -27,6 +28,10 @@ pub enum LakeError {
     /// The store said no: permission, read-only disk, missing folder or bucket.
     #[error("the store refuses {what}; check that the place exists and may be written")]
     Denied { what: String, source: object_store::Error },
+
+    /// The place is named wrongly: there is no such bucket, it is elsewhere, or the request cannot be right.
+    #[error("the store cannot hold {what}; check how the place is named")]
+    Misplaced { what: String, source: object_store::Error },
 
     /// The disk is full. Nothing was committed.
     #[error("no space left for {what}; nothing was committed: free some and run again")]
@@ -62,22 +67,11 @@ impl LakeError {
     /// Sorts an error of a store, the lake's or another, by what can be done about it.
     pub fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
         let what = what.into();
-        let os = std::iter::successors(Some(&source as &dyn std::error::Error), |e| e.source())
-            .find_map(|e| e.downcast_ref::<std::io::Error>())
-            .map(std::io::Error::kind);
-        use std::io::ErrorKind as Os;
-        match os {
-            Some(Os::StorageFull | Os::QuotaExceeded) => return LakeError::Full { what, source },
-            Some(Os::PermissionDenied | Os::ReadOnlyFilesystem | Os::NotADirectory | Os::IsADirectory) => {
-                return LakeError::Denied { what, source };
-            }
-            _ => {}
-        }
-        match source {
-            object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
-                LakeError::Denied { what, source }
-            }
-            source => LakeError::Store { what, source },
+        match Remedy::of(&source) {
+            Remedy::RunAgain => LakeError::Store { what, source },
+            Remedy::Permit => LakeError::Denied { what, source },
+            Remedy::Free => LakeError::Full { what, source },
+            Remedy::Correct => LakeError::Misplaced { what, source },
         }
     }
 

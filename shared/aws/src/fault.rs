@@ -1,0 +1,232 @@
+//! What goes wrong between us and a bucket, by what can be done about it.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use object_store::Error as StoreError;
+use object_store::path::Path;
+use tidemark_lake::{Explained, Remedy};
+
+/// Display is one line: what is wrong; what to do. Never a secret, never a header.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum S3Fault {
+    #[error("there is no bucket {bucket}; check its name, or make it")]
+    NoSuchBucket { bucket: String },
+
+    #[error("bucket {bucket} is in {region}, and this runs for {ours}; set AWS_REGION={region}")]
+    WrongRegion { bucket: String, region: String, ours: String },
+
+    #[error("access to bucket {bucket} is denied ({code}); allow it in the policy of the role or of the bucket")]
+    Denied { bucket: String, code: String },
+
+    /// The key is unknown, or the secret is not the key's.
+    #[error(
+        "the credentials are not valid ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
+    )]
+    InvalidCredentials { code: String },
+
+    #[error("the credentials have expired; sign in again (aws sso login), or get new ones")]
+    ExpiredCredentials,
+
+    #[error(
+        "no AWS credentials were found ({why}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in \
+         (aws sso login)"
+    )]
+    NoCredentials { why: String },
+
+    #[error("bucket {bucket} takes no more requests for now (SlowDown); run again in a while")]
+    SlowDown { bucket: String },
+
+    #[error("bucket {bucket} did not answer in time; run again")]
+    Timeout { bucket: String },
+
+    /// Refused, reset, closed in the middle of a reply, a name that does not resolve.
+    #[error("the connection to bucket {bucket} failed ({why}); run again")]
+    Connection { bucket: String, why: String },
+
+    #[error("the body from bucket {bucket} ended early, again and again; run again")]
+    Truncated { bucket: String },
+
+    /// Others are writing the same object.
+    #[error("other writes to the same object of bucket {bucket} went on for too long; run again")]
+    Conflict { bucket: String },
+
+    #[error("bucket {bucket} failed with status {status} ({code}); run again")]
+    Server { bucket: String, status: u16, code: String },
+
+    #[error("bucket {bucket} refuses the request with status {status} ({code}); check the place and the endpoint")]
+    Other { bucket: String, status: u16, code: String },
+}
+
+impl S3Fault {
+    pub fn remedy(&self) -> Remedy {
+        use S3Fault::*;
+        match self {
+            NoSuchBucket { .. } | WrongRegion { .. } | NoCredentials { .. } | Other { .. } => Remedy::Correct,
+            Denied { .. } | InvalidCredentials { .. } | ExpiredCredentials => Remedy::Permit,
+            SlowDown { .. }
+            | Timeout { .. }
+            | Connection { .. }
+            | Truncated { .. }
+            | Conflict { .. }
+            | Server { .. } => Remedy::RunAgain,
+        }
+    }
+
+    /// As the error of a store, with the explanation below it.
+    pub(crate) fn at(self, key: &str) -> StoreError {
+        let (path, is_denied) = (key.to_owned(), matches!(self, S3Fault::Denied { .. }));
+        let is_unknown = matches!(self, S3Fault::InvalidCredentials { .. } | S3Fault::ExpiredCredentials);
+        let source = Box::new(Explained { remedy: self.remedy(), fault: Box::new(self) });
+        match (is_denied, is_unknown) {
+            (true, _) => StoreError::PermissionDenied { path, source },
+            (_, true) => StoreError::Unauthenticated { path, source },
+            _ => StoreError::Generic { store: "S3", source },
+        }
+    }
+}
+
+/// What the service said of a request.
+pub(crate) struct Answer {
+    pub status: u16,
+    /// Empty where there was no body to tell it, as after HEAD.
+    pub code: String,
+    message: String,
+    /// Where the bucket is, if the service says so.
+    region: Option<String>,
+}
+
+impl Answer {
+    pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Answer> {
+        let SdkError::ServiceError(service) = error else { return None };
+        let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        Some(Answer {
+            status: service.raw().status().as_u16(),
+            code: text(service.err().code()),
+            message: text(service.err().message()),
+            region: service.raw().headers().get("x-amz-bucket-region").map(str::to_owned),
+        })
+    }
+
+    /// Another write to the same object is in flight: what comes of it is not known yet.
+    pub fn is_conflict(&self) -> bool {
+        self.status == 409 && ["ConditionalRequestConflict", "OperationAborted"].contains(&self.code.as_str())
+    }
+
+    /// "The authorization header is malformed; the region 'a' is wrong; expecting 'b'"
+    fn expected_region(&self) -> Option<String> {
+        let is_region = matches!(self.status, 301 | 307)
+            || ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException"].contains(&self.code.as_str());
+        let said = || self.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
+        match is_region || (self.status == 400 && self.code.is_empty()) {
+            true => self.region.clone().or_else(said),
+            false => None,
+        }
+    }
+}
+
+/// Where a request went, for its errors.
+#[derive(Debug, Clone)]
+pub(crate) struct Whither {
+    pub bucket: String,
+    pub region: String,
+}
+
+impl Whither {
+    pub fn fault<E>(&self, error: &SdkError<E, HttpResponse>) -> S3Fault
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let bucket = self.bucket.clone();
+        if let Some(answer) = Answer::of(error) {
+            return self.answered(answer);
+        }
+        let mut why = String::from("no answer");
+        let mut cause = std::error::Error::source(error);
+        while let Some(error) = cause {
+            why = error.to_string();
+            cause = error.source();
+            if error.is::<CredentialsError>() {
+                let why = root(error);
+                return if why.contains("expired") {
+                    S3Fault::ExpiredCredentials
+                } else {
+                    S3Fault::NoCredentials { why }
+                };
+            }
+        }
+        match error {
+            SdkError::TimeoutError(_) => S3Fault::Timeout { bucket },
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => S3Fault::Timeout { bucket },
+            SdkError::ConstructionFailure(_) => S3Fault::Other { bucket, status: 0, code: why },
+            _ => S3Fault::Connection { bucket, why },
+        }
+    }
+
+    /// Of one object among many, of which only a code is told.
+    pub fn coded(&self, code: &str) -> S3Fault {
+        let status = match code {
+            "AccessDenied" => 403,
+            "InternalError" | "ServiceUnavailable" => 503,
+            _ => 200,
+        };
+        self.answered(Answer { status, code: code.to_owned(), message: String::new(), region: None })
+    }
+
+    fn answered(&self, answer: Answer) -> S3Fault {
+        let bucket = self.bucket.clone();
+        if let Some(region) = answer.expected_region() {
+            return S3Fault::WrongRegion { bucket, region, ours: self.region.clone() };
+        }
+        let Answer { status, code, .. } = answer;
+        match (code.as_str(), status) {
+            ("NoSuchBucket", _) => S3Fault::NoSuchBucket { bucket },
+            ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired", _) => {
+                S3Fault::ExpiredCredentials
+            }
+            ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidClientTokenId", _) => {
+                S3Fault::InvalidCredentials { code }
+            }
+            ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _) | (_, 429) => {
+                S3Fault::SlowDown { bucket }
+            }
+            ("RequestTimeout", _) => S3Fault::Timeout { bucket },
+            ("ConditionalRequestConflict" | "OperationAborted", _) => S3Fault::Conflict { bucket },
+            (_, 401 | 403) => S3Fault::Denied { bucket, code: named(code, status) },
+            (_, 500..) => S3Fault::Server { bucket, status, code: named(code, status) },
+            _ => S3Fault::Other { bucket, status, code: named(code, status) },
+        }
+    }
+
+    /// The error of a request about one object.
+    pub fn explain<E>(&self, path: &Path, error: &SdkError<E, HttpResponse>) -> StoreError
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let answer = Answer::of(error);
+        let (status, code) = answer.map_or((0, String::new()), |answer| (answer.status, answer.code));
+        let location = path.to_string();
+        let said = |said: &str| said.to_owned().into();
+        match (status, code.as_str()) {
+            (404, "NoSuchKey" | "NotFound" | "") => {
+                StoreError::NotFound { path: location, source: said("the bucket holds no such object") }
+            }
+            (412, _) => StoreError::Precondition { path: location, source: said("the object is another one now") },
+            (304, _) => StoreError::NotModified { path: location, source: said("the object is the same") },
+            _ => self.fault(error).at(path.as_ref()),
+        }
+    }
+}
+
+fn named(code: String, status: u16) -> String {
+    match code.as_str() {
+        "" if status == 403 => "AccessDenied".to_owned(),
+        "" => "without a reason".to_owned(),
+        _ => code,
+    }
+}
+
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).last().map_or_else(String::new, ToString::to_string)
+}
