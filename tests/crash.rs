@@ -3,7 +3,7 @@
 
 mod checkpoint;
 mod crowd;
-mod house;
+pub mod house;
 mod sales;
 mod signals;
 

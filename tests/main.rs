@@ -2,12 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a door: it has a clock")]
 
+mod chain;
 mod command;
 mod crash;
 mod evolve;
 mod fault;
 mod imports;
 mod lake;
+mod lambda;
 mod python;
 mod readers;
 mod retail;

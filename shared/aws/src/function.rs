@@ -33,8 +33,11 @@ pub type Error = lambda_runtime::Error;
 /// the platform shows errors.
 ///
 /// # Errors
-/// The Lambda Runtime API cannot be reached.
+/// This is not Lambda, or its Runtime API cannot be reached.
 pub fn serve(act: Act) -> Result<(), Error> {
+    if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
+        return Err("this is a function for AWS Lambda: deploy it, run it with `cargo lambda watch`, or use the command tidemark".into());
+    }
     let began = machine::now();
     log();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;

@@ -1,0 +1,160 @@
+//! Every kind of event a function accepts, and what it refuses.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{DAYS, MINUTE, file, of_stack, records};
+use crate::lambda::{Answer, Stack, morning};
+use crate::site::root;
+
+fn sample(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(root().join(format!("events/{name}.json"))).unwrap()).unwrap()
+}
+
+/// The samples of `events/` wake what they say, over the days they name.
+#[test]
+fn every_sample_is_accepted() {
+    let stack = Stack::new(1);
+    stack.put_sales("2026-03-02.csv", file("2026-03-02"));
+    let step = |name: &str| {
+        let event = sample(name);
+        let record = stack.function(&event, 0).invoke(&event, MINUTE).record();
+        (record["step"].as_str().unwrap().to_owned(), record["status"].as_str().unwrap().to_owned())
+    };
+    let done = |step: &str| (step.to_owned(), "done".to_owned());
+    let nothing = |step: &str| (step.to_owned(), "nothing_to_do".to_owned());
+    assert_eq!(step("schedule"), done("ingest"));
+    assert_eq!(step("scheduled-event"), nothing("ingest"));
+    assert_eq!(step("step-due-clean"), done("clean"));
+    assert_eq!(step("step-due-model"), done("model sales_by_day"));
+    // three models are still to come, and the last of them wakes it
+    assert_eq!(step("step-due-load"), nothing("load report"));
+    assert_eq!(step("s3-test").1, "nothing_to_do");
+    assert!(matches!(
+        stack.named("ingest", 0).invoke(&sample("object-created"), MINUTE),
+        Answer::Failed(kind, message) if kind == "refused" && message.contains("no pipeline reads bucket example-sales")
+    ));
+    let mut object = sample("object-created");
+    object["detail"]["bucket"]["name"] = "sales".into();
+    object["detail"]["object"]["key"] = "other/2026-03-02.csv".into();
+    assert_eq!(stack.named("ingest", 0).invoke(&object, MINUTE).record()["status"], "nothing_to_do");
+    for key in ["daily/2026-03-03%2Bmore%20%C3%A4.csv", "daily/2026-03-04+ä.csv"] {
+        stack.put_sales(key.rsplit('/').next().unwrap(), file("2026-03-03"));
+        object["detail"]["object"]["key"] = key.into();
+        let record = stack.named("ingest", 0).invoke(&object, MINUTE).record();
+        assert_eq!((&record["step"], &record["status"]), (&json!("ingest"), &json!("done")), "{record}");
+    }
+}
+
+#[test]
+fn a_range_makes_the_reports_of_its_days() {
+    let stack = Stack::new(1);
+    for (day, at) in DAYS {
+        stack.put_sales(&format!("{day}.csv"), file(day));
+        records(stack.carry(morning(at), MINUTE));
+    }
+    let before = of_stack(&stack);
+    let reports = stack.s3.folder("reports").join("out");
+    for (day, _) in DAYS {
+        std::fs::remove_file(reports.join(format!("daily-sales-{day}.xlsx"))).unwrap();
+    }
+    let range = json!({"pipeline": "daily-sales", "from": "2011-12-06", "to": "2011-12-08"});
+    let records = records(stack.carry(range, MINUTE));
+    let report = records.iter().find(|run| run["step"] == "load report" && run["status"] == "done").unwrap();
+    assert_eq!(report["outputs"].as_array().unwrap().len(), 3, "{report}");
+    let after = of_stack(&stack);
+    for (day, _) in DAYS {
+        let name = format!("report daily-sales-{day}.xlsx");
+        assert_eq!(before[&name], after[&name]);
+    }
+    assert!(after.contains_key("report daily-sales-2011-12-06.xlsx"));
+}
+
+#[test]
+fn what_is_not_ours_fails_and_the_next_event_works() {
+    let stack = Stack::new(1);
+    stack.put_sales("2011-12-07.csv", file("2011-12-07"));
+    let due = |step: &str, pipeline: &str| {
+        json!({"source": "tidemark", "detail-type": "step due", "time": "2011-12-08T08:00:00Z", "detail": {
+            "pipeline": pipeline, "step": step, "function": "ingest", "scheduled_time": "2011-12-08T08:00:00Z", "chain": "c"}})
+    };
+    let cases = [
+        (json!({"Records": []}), "refused", "no event of Tidemark"),
+        (
+            json!({"pipeline": "daily-sale", "scheduled_time": "2011-12-08T08:00:00Z"}),
+            "definition",
+            "did you mean `daily-sales`?",
+        ),
+        (due("clean", "daily-sales"), "refused", "none of ingest's, but of transform's"),
+        (due("model nothing", "daily-sales"), "definition", "has no step model nothing"),
+    ];
+    for (event, kind, words) in cases {
+        match stack.named("ingest", 0).invoke(&event, MINUTE) {
+            Answer::Failed(found, message) => {
+                assert_eq!(found, kind, "{message}");
+                assert!(message.contains(words), "{message}");
+            }
+            other => panic!("{event}: {other:?}"),
+        }
+    }
+    assert_eq!(stack.named("ingest", 0).invoke(&morning(DAYS[0].1), MINUTE).record()["status"], "done");
+    assert_eq!(stack.bus.take().len(), 1);
+}
+
+/// More consumers than a batch holds, and a bus that does not take all of them at once.
+#[test]
+fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
+    let pipelines = tempfile::tempdir().unwrap();
+    let model = |n: usize| format!("[[model]]\nname = \"m{n:02}\"\nsql = \"SELECT id FROM orders\"\n");
+    let text = format!(
+        "[source]\nkind = \"files\"\npath = \"s3://sales/daily\"\n[contract]\ndataset = \"orders\"\n[contract.columns]\nid = \
+         \"int64\"\n{}",
+        (0..23).map(model).collect::<String>()
+    );
+    std::fs::write(pipelines.path().join("orders.toml"), text).unwrap();
+    let stack = Stack::with(1, pipelines.path());
+    stack.put_sales("a.csv", "id\n1\n2\n");
+    let at = json!({"pipeline": "orders", "scheduled_time": "2011-12-08T08:00:00Z"});
+    stack.named("ingest", 0).invoke(&at, MINUTE).record();
+    let clean = stack.bus.take().remove(0);
+    stack.bus.batches();
+    stack.bus.refuse(13);
+    let record = stack.function(&clean, 0).invoke(&clean, MINUTE).record();
+    assert_eq!(record["status"], "done");
+    let mut names: Vec<_> = stack.bus.take().iter().map(|event| event["detail"]["step"].to_string()).collect();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), 23);
+    // ten refused, then three of them again, before any goes through
+    assert_eq!(stack.bus.batches(), [10, 10, 3, 10, 3]);
+
+    // one that takes nothing fails the invocation; the same event later makes up for it
+    stack.put_sales("b.csv", "id\n3\n");
+    let next = json!({"pipeline": "orders", "scheduled_time": "2011-12-09T08:00:00Z"});
+    stack.bus.refuse(1000);
+    match stack.named("ingest", 0).invoke(&next, MINUTE) {
+        Answer::Failed(kind, message) => {
+            assert!(kind == "retry" && message.contains("ThrottlingException"), "{message}")
+        }
+        other => panic!("{other:?}"),
+    }
+    stack.bus.refuse(0);
+    assert_eq!(stack.named("ingest", 0).invoke(&next, MINUTE).record()["status"], "nothing_to_do");
+    assert_eq!(stack.bus.take().len(), 1, "clean is behind, so it is announced again");
+}
+
+/// What is wrong with the settings is the answer to an event, not a process that ends.
+#[test]
+fn wrong_settings_are_explained_by_every_answer() {
+    let empty = tempfile::tempdir().unwrap();
+    let stack = Stack::with(1, empty.path());
+    for _ in 0..2 {
+        match stack.named("ingest", 0).invoke(&morning(DAYS[0].1), Duration::from_secs(20)) {
+            Answer::Failed(kind, message) => {
+                assert!(kind == "definition" && message.contains("no pipelines at"), "{message}")
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the platform does to events and processes: at least once, in any order, killed, side by side.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{DAYS, MINUTE, assert_same, command, file, of_command, of_stack};
+use crate::lambda::{Answer, Stack, morning};
+use crate::site::Site;
+
+/// The same numbers at every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, below: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % below
+    }
+}
+
+/// Carries both mornings through trouble, and compares with a run of the command after each.
+fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
+    let (stack, site) = (Stack::new(processes), Site::with_daily_sales());
+    for (day, at) in DAYS {
+        stack.put_sales(&format!("{day}.csv"), file(day));
+        carry(&stack, morning(at));
+        command(&stack, &site, at);
+        assert_same(&of_stack(&stack), &of_command(&stack, &site));
+    }
+}
+
+#[test]
+fn every_event_comes_twice_and_in_any_order() {
+    for seed in [1, 2, 3] {
+        let dice = Mutex::new(Dice(seed));
+        through(1, |stack, event| {
+            let mut due = vec![event.clone(), event];
+            while !due.is_empty() {
+                let event = due.swap_remove(dice.lock().unwrap().below(due.len()));
+                assert!(matches!(stack.function(&event, 0).invoke(&event, MINUTE), Answer::Done(_)));
+                for event in stack.bus.take() {
+                    due.extend([event.clone(), event]);
+                }
+            }
+        });
+    }
+}
+
+/// A function that dies is started again with the same event, as often as it takes; Lambda gives up after the second time, and then the
+/// event of the next schedule does as well.
+#[test]
+fn functions_are_killed_at_random() {
+    let kills = AtomicUsize::new(0);
+    for seed in [11, 12, 13, 14] {
+        let dice = Mutex::new(Dice(seed));
+        through(1, |stack, event| {
+            let mut due = vec![event];
+            while !due.is_empty() {
+                let event = due.remove(0);
+                for attempt in 0.. {
+                    // longer each time, so that it ends
+                    let after = Duration::from_millis(dice.lock().unwrap().below(60 << attempt.min(10)) as u64);
+                    match stack.function(&event, 0).invoke_and(&event, MINUTE, Some(after)) {
+                        Answer::Done(_) => break,
+                        Answer::Died => kills.fetch_add(1, Ordering::Relaxed),
+                        Answer::Failed(kind, message) => panic!("{kind}: {message}"),
+                    };
+                }
+                due.extend(stack.bus.take());
+            }
+        });
+    }
+    let kills = kills.into_inner();
+    println!("{kills} kills");
+    assert!(kills > 20, "{kills}");
+}
+
+#[test]
+fn eight_at_once_end_as_one() {
+    through(8, |stack, event| {
+        let mut due = vec![event];
+        while !due.is_empty() {
+            std::thread::scope(|scope| {
+                for event in &due {
+                    for process in 0..8 {
+                        scope.spawn(move || {
+                            let answer = stack.function(event, process).invoke(event, MINUTE);
+                            assert!(matches!(answer, Answer::Done(_)), "{answer:?}");
+                        });
+                    }
+                }
+            });
+            // each of them has announced what it woke
+            due = stack.bus.take();
+            due.sort_by_key(|event| event["detail"].to_string());
+            due.dedup_by_key(|event| event["detail"].clone());
+        }
+    });
+}
+
+/// Events are hints: of many mornings only the last one's schedule arrives, and of its chain nothing is lost.
+#[test]
+fn with_every_event_lost_but_the_last_the_state_is_right() {
+    let (stack, site) = (Stack::new(1), Site::with_daily_sales());
+    for (day, at) in DAYS {
+        stack.put_sales(&format!("{day}.csv"), file(day));
+        // it is ingested, and what it announces is lost
+        stack.named("ingest", 0).invoke(&morning(at), MINUTE).record();
+        drop(stack.bus.take());
+    }
+    // a duplicate of the last finds nothing to do, and announces those that are behind all the same
+    stack.carry(morning(DAYS[1].1), MINUTE);
+    command(&stack, &site, DAYS[1].1);
+    let (ours, theirs) = (of_stack(&stack), of_command(&stack, &site));
+    for name in ["sales", "sales_by_day", "report daily-sales-2011-12-08.xlsx", "table sales_by_day"] {
+        // the command has read both files at once, so raw rows arrived in another version
+        assert_eq!(ours[name], theirs[name], "{name}");
+    }
+}

@@ -1,0 +1,59 @@
+//! A few lines around hyper: one port, one closure that answers.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{HeaderMap, Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
+
+/// What was asked, with its whole body.
+pub struct Asked {
+    /// `GET /path`
+    pub target: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+pub type Reply = Response<Full<Bytes>>;
+
+pub fn runtime() -> &'static Runtime {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
+}
+
+/// Listens on a port of this machine until the test process ends.
+pub fn serve<A, F>(answer: A) -> SocketAddr
+where
+    A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    runtime().spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = answer.clone();
+                async move {
+                    let (head, body) = request.into_parts();
+                    let target = format!("{} {}", head.method, head.uri.path());
+                    let body = body.collect().await?.to_bytes();
+                    Ok::<_, hyper::Error>(answer(Asked { target, headers: head.headers, body }).await)
+                }
+            });
+            // whoever asked may be killed at any time
+            tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    });
+    address
+}
+
+pub fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
+    Response::builder().status(status).body(Full::new(body.into())).unwrap()
+}

@@ -1,0 +1,103 @@
+//! All functions of the bundle over one S3 and one bus, as a deployment has them.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::{Answer, Bus, Function};
+use crate::s3::Server;
+use crate::site::root;
+
+pub const NAMES: [&str; 3] = ["ingest", "transform", "load"];
+
+pub struct Stack {
+    pub s3: Server,
+    pub bus: Bus,
+    pub folder: TempDir,
+    functions: Vec<Vec<Function>>,
+}
+
+/// A bootstrap: beside this test, or in the folder `TIDEMARK_BOOTSTRAPS` says, where `cargo lambda build` has put it.
+fn bootstrap(name: &str) -> PathBuf {
+    if let Some(folder) = std::env::var_os("TIDEMARK_BOOTSTRAPS") {
+        let folder = PathBuf::from(folder);
+        let built = [folder.join(name).join("bootstrap"), folder.join(name)];
+        return built.into_iter().find(|path| path.is_file()).unwrap();
+    }
+    let binary = std::env::current_exe().unwrap().parent().and_then(Path::parent).unwrap().join(name);
+    assert!(binary.exists(), "{} is missing; build it with: cargo build -p {name}", binary.display());
+    binary
+}
+
+impl Stack {
+    /// With buckets `lake`, `sales` and `reports`, the pipelines of the repository, and so many processes of each function.
+    pub fn new(processes: usize) -> Stack {
+        Stack::with(processes, &root().join("infra/pipelines"))
+    }
+
+    pub fn with(processes: usize, pipelines: &Path) -> Stack {
+        let (s3, bus, folder) = (Server::atomic(), Bus::new(), tempfile::tempdir().unwrap());
+        for bucket in ["lake", "sales", "reports"] {
+            s3.bucket(bucket);
+        }
+        let mut environment: Vec<(String, String)> =
+            s3.variables().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        let more = [
+            ("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint()),
+            ("TIDEMARK_BUS", "tidemark".into()),
+            ("TIDEMARK_LAKE", "s3://lake/main".into()),
+            ("TIDEMARK_PIPELINES", pipelines.display().to_string()),
+            ("SALES", "s3://sales/daily".into()),
+            ("REPORTS", "s3://reports/out".into()),
+        ];
+        environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        let start = |name: &str| {
+            let binary = bootstrap(name);
+            let of = |n: usize| Function::new(&binary, &folder.path().join(format!("{name}-{n}")), &environment);
+            (0..processes).map(of).collect()
+        };
+        let functions = NAMES.map(start).into();
+        Stack { s3, bus, folder, functions }
+    }
+
+    /// One of the processes of the function an event goes to.
+    pub fn function(&self, event: &Value, process: usize) -> &Function {
+        let name = event["detail"]["function"].as_str().unwrap_or("ingest");
+        self.named(name, process)
+    }
+
+    pub fn named(&self, name: &str, process: usize) -> &Function {
+        let at = NAMES.iter().position(|known| *known == name).unwrap();
+        &self.functions[at][process % self.functions[at].len()]
+    }
+
+    /// Everything that one event sets off, one event after the other; the answers in their order.
+    pub fn carry(&self, event: Value, time: Duration) -> Vec<Answer> {
+        let (mut due, mut answers) = (vec![event], Vec::new());
+        while !due.is_empty() {
+            let event = due.remove(0);
+            answers.push(self.function(&event, 0).invoke(&event, time));
+            due.extend(self.bus.take());
+        }
+        answers
+    }
+
+    /// Puts a file where the source of the sales is.
+    pub fn put_sales(&self, name: &str, content: impl AsRef<[u8]>) {
+        let folder = self.s3.folder("sales").join("daily");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+
+    /// The command `tidemark`, told of the same S3.
+    pub fn variables(&self) -> Vec<(&'static str, String)> {
+        self.s3.variables().into()
+    }
+}
+
+/// What a schedule gives to `ingest`.
+pub fn morning(at: &str) -> Value {
+    json!({"pipeline": "daily-sales", "scheduled_time": at})
+}
