@@ -11,4 +11,5 @@ mod lake;
 mod python;
 mod readers;
 mod retail;
+mod s3;
 mod site;

@@ -21,6 +21,12 @@ fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
 }
 
+/// How many requests may be made again, over all of them: enough that a bad minute passes, and no store is beaten while it is down. It
+/// fills up by itself, since a function that is kept waiting may not have many that succeed at once.
+fn allowance() -> TokenBucket {
+    TokenBucket::builder().capacity(500).refill_rate(10.0).build()
+}
+
 /// How long a request is waited for, and how often it is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -134,7 +140,9 @@ impl Account {
 
     /// A client whose every attempt `meter` counts.
     pub(crate) fn s3(&self, meter: &Meter) -> aws_sdk_s3::Client {
-        let mut config = aws_sdk_s3::config::Builder::from(&self.config).interceptor(Metered::new(meter));
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config)
+            .interceptor(Metered::new(meter))
+            .retry_partition(RetryPartition::custom("tidemark").token_bucket(allowance()).build());
         if self.has_s3_endpoint() {
             // other stores have no host name per bucket, and not all of them know the checksums that AWS began to send in 2025
             config = config
