@@ -10,7 +10,7 @@ use crate::fault::Plan;
 
 #[test]
 fn a_fault_keeps_its_kind_in_a_run() {
-    let (sales, house) = (Sales::new(10), House::new(Backend::S3));
+    let (sales, house) = (Sales::new(40), House::new(Backend::S3));
     let source: &'static str = format!("/{}", sales.bucket(0)).leak();
     let file: &'static str = format!("{source}/2026-03-01.csv").leak();
     let reports: &'static str = format!("/{}/", house.bucket(1)).leak();
@@ -44,7 +44,7 @@ fn a_fault_keeps_its_kind_in_a_run() {
 /// The put of a commit takes effect, its reply is lost, and the client asks again by itself: it is our own commit.
 #[test]
 fn a_commit_whose_reply_was_lost_on_the_way_is_ours() {
-    let sales = Sales::new(10);
+    let sales = Sales::new(40);
     let (clean, house) = (House::new(Backend::S3), House::new(Backend::S3));
     clean.run(&sales, 0, &Plan::clean()).unwrap();
     let log: &'static str = format!("/{}/datasets/sales/_delta_log/", house.bucket(0)).leak();

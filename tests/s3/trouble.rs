@@ -111,5 +111,5 @@ pub fn halved(headers: &mut HeaderMap, whole: Bytes, pause: Duration, is_cut: bo
         if is_cut { Err(Wrong::from("cut")) } else { Ok(Frame::data(second)) }
     });
     let first = futures::stream::once(async move { Ok(Frame::data(first)) });
-    BodyExt::boxed_unsync(StreamBody::new(first.chain(rest)))
+    StreamBody::new(first.chain(rest)).boxed_unsync()
 }
