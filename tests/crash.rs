@@ -4,7 +4,7 @@
 mod checkpoint;
 mod crowd;
 pub mod house;
-mod sales;
+pub mod sales;
 mod signals;
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ use crate::fault::{Aim, Call, Fault, Plan};
 use house::{Backend, House, Standing, failures, has_status};
 use sales::Sales;
 
-/// Every call that two mornings make, failed in every way it can fail. That is what happens, on both backends, with
+/// Every call that two mornings make, failed in every way it can fail. That is what happens, on every backend, with
 /// `TIDEMARK_CRASH=all`, and with the name of a fault for that fault. Without it each call is failed once, in turn by each of its
 /// faults and on each backend, which takes a tenth of the time.
 #[test]
@@ -28,7 +28,7 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
     let began = Instant::now();
     let wanted = std::env::var("TIDEMARK_CRASH").unwrap_or_default();
     let sales = Arc::new(Sales::new(40));
-    let benches = [Backend::Memory, Backend::Folder].map(|backend| Bench::new(&sales, backend));
+    let benches = Backend::ALL.map(|backend| Bench::new(&sales, backend));
     let cases = cases(&benches, &wanted);
     let (next, hits, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {

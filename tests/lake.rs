@@ -9,6 +9,8 @@ use tidemark_lake::{
 };
 use tidemark_pipeline::{ColumnName, DatasetName};
 
+use crate::s3::Server;
+
 fn runtime() -> tokio::runtime::Handle {
     static RUNTIME: std::sync::OnceLock<tokio::runtime::Runtime> = std::sync::OnceLock::new();
     RUNTIME
@@ -26,6 +28,9 @@ fn on_every_backend(check: fn(&Lake)) {
     check(&in_memory());
     let folder = tempfile::tempdir().unwrap();
     check(&Lake::open_folder(folder.path(), true, runtime(), &Meter::default()).unwrap());
+    let server = Server::atomic();
+    let place = server.bucket("lake");
+    check(&Lake::open(server.store(&format!("{place}/of/tests"), runtime()), true).unwrap());
 }
 
 fn sales() -> DatasetName {

@@ -13,4 +13,5 @@ mod lambda;
 mod python;
 mod readers;
 mod retail;
+mod s3;
 mod site;

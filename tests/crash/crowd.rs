@@ -17,7 +17,7 @@ const CROWD: usize = 8;
 #[test]
 fn eight_runs_at_once_end_as_one() {
     let sales = Sales::new(40);
-    for backend in [Backend::Memory, Backend::Folder] {
+    for backend in Backend::ALL {
         let (clean, crowded) = (House::new(backend), House::new(backend));
         for morning in [0, 1] {
             clean.run(&sales, morning, &Plan::clean()).unwrap();
@@ -66,7 +66,7 @@ pub fn command(house: &House, sales: &Sales, morning: usize) -> Command {
 #[test]
 fn the_same_run_again_writes_nothing() {
     let sales = Sales::new(40);
-    for backend in [Backend::Memory, Backend::Folder] {
+    for backend in Backend::ALL {
         let house = House::new(backend);
         for morning in [0, 1] {
             house.run(&sales, morning, &Plan::clean()).unwrap();

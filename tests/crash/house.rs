@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -13,14 +13,16 @@ use tempfile::TempDir;
 use tidemark::cli::Common;
 use tidemark::load;
 use tidemark::run::walk_all;
+use tidemark_aws::Buckets;
 use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
-use tidemark_lake::{Lake, Meta, Store};
+use tidemark_lake::{Lake, Meta, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;
 use tokio::runtime::Handle;
 
 use super::sales::{MORNINGS, Sales, local};
 use crate::fault::{Faulty, Plan};
+use crate::s3::Server;
 
 /// With more threads than a machine may have processors: a call that lets another process run ahead holds one of them.
 pub fn runtime() -> Handle {
@@ -36,29 +38,66 @@ pub fn pipelines() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../infra/pipelines")
 }
 
-/// Where the objects lie. Memory gives bodies as streams, as S3 does; a folder gives files.
+/// Where the objects lie. Memory gives bodies as streams; a folder gives files; S3 is asked over HTTP, by one client for all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Backend {
     Memory,
     Folder,
+    S3,
+}
+
+impl Backend {
+    pub const ALL: [Backend; 3] = [Backend::Memory, Backend::Folder, Backend::S3];
+}
+
+/// The lake and the reports.
+enum Rooms {
+    Memory([Arc<InMemory>; 2]),
+    Folder,
+    S3([String; 2]),
+}
+
+/// The server of all houses, and the client of all processes.
+pub fn s3() -> &'static (Server, Buckets) {
+    static S3: OnceLock<(Server, Buckets)> = OnceLock::new();
+    S3.get_or_init(|| {
+        let server = Server::atomic();
+        let buckets = server.buckets(runtime(), &Meter::default());
+        (server, buckets)
+    })
+}
+
+/// A bucket that nobody has, with what lies in a folder.
+pub fn new_bucket(content: Option<&Path>) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let name = format!("bucket-{:05}", NEXT.fetch_add(1, Ordering::Relaxed));
+    s3().0.bucket(&name);
+    if let Some(content) = content {
+        copy(content, &s3().0.folder(&name));
+    }
+    name
+}
+
+pub fn in_bucket(name: &str) -> Arc<dyn ObjectStore> {
+    s3().1.objects(&format!("s3://{name}")).unwrap()
 }
 
 pub struct House {
-    memory: Option<[Arc<InMemory>; 2]>,
+    rooms: Rooms,
     folder: TempDir,
     graph: Graph,
 }
 
 impl House {
     pub fn new(backend: Backend) -> House {
-        let memory = match backend {
-            Backend::Memory => Some([Arc::new(InMemory::new()), Arc::new(InMemory::new())]),
-            Backend::Folder => None,
-        };
-        House::with(memory)
+        House::with(match backend {
+            Backend::Memory => Rooms::Memory([Arc::new(InMemory::new()), Arc::new(InMemory::new())]),
+            Backend::Folder => Rooms::Folder,
+            Backend::S3 => Rooms::S3([new_bucket(None), new_bucket(None)]),
+        })
     }
 
-    fn with(memory: Option<[Arc<InMemory>; 2]>) -> House {
+    fn with(rooms: Rooms) -> House {
         let folder = tempfile::tempdir().unwrap();
         for name in ["lake", "reports"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
@@ -73,13 +112,16 @@ impl House {
             json: true,
         };
         let graph = load(&common, Wanted::Named(&["daily-sales".into()])).unwrap();
-        House { memory, folder, graph }
+        House { rooms, folder, graph }
     }
 
     /// Another one in which everything stands as it does here.
     pub fn fork(&self) -> House {
-        let memory = self.memory.as_ref().map(|stores| stores.clone().map(|store| Arc::new(store.fork())));
-        let house = House::with(memory);
+        let house = House::with(match &self.rooms {
+            Rooms::Memory(stores) => Rooms::Memory(stores.each_ref().map(|store| Arc::new(store.fork()))),
+            Rooms::Folder => Rooms::Folder,
+            Rooms::S3(names) => Rooms::S3(names.each_ref().map(|name| new_bucket(Some(&s3().0.folder(name))))),
+        });
         copy(self.folder.path(), house.folder.path());
         house
     }
@@ -88,16 +130,29 @@ impl House {
         self.folder.path().join(name)
     }
 
+    /// Of the lake, and of the reports.
+    pub fn bucket(&self, room: usize) -> &str {
+        match &self.rooms {
+            Rooms::S3(names) => &names[room],
+            _ => panic!("this house has no buckets"),
+        }
+    }
+
     fn stores(&self) -> [Arc<dyn ObjectStore>; 2] {
-        match &self.memory {
-            Some([lake, reports]) => [lake.clone(), reports.clone()],
-            None => ["lake", "reports"].map(|name| local(&self.path(name))),
+        match &self.rooms {
+            Rooms::Memory([lake, reports]) => [lake.clone(), reports.clone()],
+            Rooms::Folder => ["lake", "reports"].map(|name| local(&self.path(name))),
+            Rooms::S3(names) => names.each_ref().map(|name| in_bucket(name)),
         }
     }
 
     /// A process of its own: opens everything, and walks every step that is due on that morning.
     pub fn run(&self, sales: &Sales, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Failure> {
-        let source = if self.memory.is_some() { sales.in_memory(morning) } else { sales.in_folder(morning) };
+        let source = match &self.rooms {
+            Rooms::Memory(_) => sales.in_memory(morning),
+            Rooms::Folder => sales.in_folder(morning),
+            Rooms::S3(_) => sales.in_bucket(morning),
+        };
         let [lake, reports] = self.stores();
         let store = |inner, place| Store::new(Faulty::new(inner, plan), place, runtime());
         let lake = Lake::open(store(lake, "lake"), true)?;

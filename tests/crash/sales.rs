@@ -1,7 +1,7 @@
 //! A small dirty input: three days in three files, over two mornings. On the second a file has come and one has changed.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use object_store::ObjectStore;
 use object_store::ObjectStoreExt as _;
@@ -15,9 +15,11 @@ pub const MORNINGS: [&str; 2] = ["2026-03-03T08:00:00Z", "2026-03-04T08:00:00Z"]
 const HEADER: &str = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n";
 const COUNTRIES: [&str; 3] = ["United Kingdom", "Germany", "EIRE"];
 
-/// The source as it lies there on each of the mornings, once in folders and once in memory.
+/// The source as it lies there on each of the mornings, in folders, in memory and in buckets.
 pub struct Sales {
     folder: TempDir,
+    /// Made when they are first asked for.
+    buckets: [OnceLock<String>; 2],
     memory: [Arc<InMemory>; 2],
 }
 
@@ -48,7 +50,7 @@ impl Sales {
         put(&one, &first);
         let two = one.fork();
         put(&two, &second);
-        Sales { folder, memory: [Arc::new(one), Arc::new(two)] }
+        Sales { folder, buckets: Default::default(), memory: [Arc::new(one), Arc::new(two)] }
     }
 
     /// The folder of a morning.
@@ -58,6 +60,14 @@ impl Sales {
 
     pub fn in_folder(&self, morning: usize) -> Arc<dyn ObjectStore> {
         local(&self.folder(morning))
+    }
+
+    pub fn in_bucket(&self, morning: usize) -> Arc<dyn ObjectStore> {
+        super::house::in_bucket(self.bucket(morning))
+    }
+
+    pub fn bucket(&self, morning: usize) -> &str {
+        self.buckets[morning].get_or_init(|| super::house::new_bucket(Some(&self.folder(morning))))
     }
 
     pub fn in_memory(&self, morning: usize) -> Arc<dyn ObjectStore> {

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use object_store::path::Path;
-use object_store::{GetOptions, ObjectStore as _};
+use object_store::{GetOptions, ObjectStore};
 use tidemark_flow::{Failure, Place};
 use tidemark_lake::{Meter, Store};
 use tokio::runtime::Handle;
@@ -55,6 +55,11 @@ impl Buckets {
     fn store(&self, location: &Location) -> Result<Store, Failure> {
         let bucket = Arc::new(self.bucket(location)?);
         Ok(Store::remote(bucket, &location.place(), self.handle.clone(), &self.meter))
+    }
+
+    /// The place by the whole interface of object stores, for those who need more than a lake does.
+    pub fn objects(&self, place: &str) -> Result<Arc<dyn ObjectStore>, Failure> {
+        Ok(Arc::new(self.bucket(&Location::parse(place)?)?))
     }
 
     /// The place as a store of its own, whose root is the prefix.

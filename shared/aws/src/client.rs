@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{BehaviorVersion, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::retry::RetryConfig;
@@ -19,6 +20,12 @@ use crate::meter::Metered;
 /// One HTTP client, so one pool of connections, for every service.
 fn http_client() -> SharedHttpClient {
     aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https()
+}
+
+/// How many requests may be made again, over all of them: enough that a bad minute passes, and no store is beaten while it is down. It
+/// fills up by itself, since a function that is kept waiting may not have many that succeed at once.
+fn allowance() -> TokenBucket {
+    TokenBucket::builder().capacity(500).refill_rate(10.0).build()
 }
 
 /// How long a request is waited for, and how often it is made.
@@ -134,7 +141,9 @@ impl Account {
 
     /// A client whose every attempt `meter` counts.
     pub(crate) fn s3(&self, meter: &Meter) -> aws_sdk_s3::Client {
-        let mut config = aws_sdk_s3::config::Builder::from(&self.config).interceptor(Metered::new(meter));
+        let mut config = aws_sdk_s3::config::Builder::from(&self.config)
+            .interceptor(Metered::new(meter))
+            .retry_partition(RetryPartition::custom("tidemark").token_bucket(allowance()).build());
         if self.has_s3_endpoint() {
             // other stores have no host name per bucket, and not all of them know the checksums that AWS began to send in 2025
             config = config

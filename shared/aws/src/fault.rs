@@ -185,9 +185,14 @@ impl Whither {
             ("ExpiredToken" | "ExpiredTokenException" | "TokenRefreshRequired" | "RequestExpired", _) => {
                 S3Fault::ExpiredCredentials
             }
-            ("InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "InvalidClientTokenId", _) => {
-                S3Fault::InvalidCredentials { code }
-            }
+            (
+                "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "InvalidToken"
+                | "InvalidClientTokenId"
+                | "NotSignedUp",
+                _,
+            ) => S3Fault::InvalidCredentials { code },
             ("SlowDown" | "Throttling" | "ThrottlingException" | "RequestLimitExceeded", _) | (_, 429) => {
                 S3Fault::SlowDown { bucket }
             }

@@ -30,7 +30,7 @@ pub enum LakeError {
     Denied { what: String, source: object_store::Error },
 
     /// The place is named wrongly: there is no such bucket, it is elsewhere, or the request cannot be right.
-    #[error("the store cannot hold {what}; check how the place is named")]
+    #[error("the store cannot be asked for {what}; check how the place is named")]
     Misplaced { what: String, source: object_store::Error },
 
     /// The disk is full. Nothing was committed.
