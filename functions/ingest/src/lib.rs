@@ -20,13 +20,7 @@ use crate::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
 use crate::reading::{Read, read};
 
 /// Handles one event: a schedule, an object that has come, a part of an ingest that goes on.
-pub fn handle(
-    ports: &Ports<'_>,
-    graph: &Graph,
-    bus: &dyn Bus,
-    event: &Event,
-    chain: &str,
-) -> Result<Handled, Failure> {
+pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
     tidemark_flow::handle(ports, graph, bus, walk, "ingest", event, chain)
 }
 
@@ -65,7 +59,8 @@ pub struct Plan {
 
 impl<'a> Ingest<'a> {
     fn of(pipeline: &'a Pipeline, step: &Of) -> Result<Ingest<'a>, Failure> {
-        let (Of::Ingest, Some(Source::Files(files)), Some(contract)) = (step, &pipeline.source, &pipeline.contract) else {
+        let (Of::Ingest, Some(Source::Files(files)), Some(contract)) = (step, &pipeline.source, &pipeline.contract)
+        else {
             return Err(Failure::new(Kind::Bug, format!("{step} of {} is no ingest", pipeline.name)));
         };
         let text = of_source(&Source::Files(files.clone()))
