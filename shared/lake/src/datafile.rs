@@ -212,6 +212,11 @@ impl<'a> Writer<'a> {
         &self.done
     }
 
+    /// Those files, without what comes after them.
+    pub fn into_closed(self) -> Vec<DataFile> {
+        self.done
+    }
+
     /// Takes rows, which must have all columns of the schema; those of the partition may be missing.
     pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
         // in blocks that lie the same whatever the frames are, so that rows alone decide where a group ends
