@@ -2,6 +2,7 @@
 //! nothing; a record that is no record is kept with its text and the reason.
 
 mod listing;
+mod parts;
 mod reading;
 pub mod source;
 
@@ -12,12 +13,13 @@ use polars::prelude::{DataType, Field, Schema, SchemaExt as _};
 use tidemark_flow::{
     Balance, Bus, Drafted, Drafting, Event, Failure, Handled, Kind, Output, Ports, RunRecord, Size, Step, Trigger,
 };
-use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, fingerprint};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, Step as Of};
 
 use crate::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
-use crate::reading::{Read, read};
+use crate::parts::{Finished, Progress};
+use crate::reading::{Read, Reading};
 
 /// Handles one event: a schedule, an object that has come, a part of an ingest that goes on.
 pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
@@ -78,6 +80,69 @@ impl<'a> Ingest<'a> {
     }
 }
 
+impl Ingest<'_> {
+    /// What has become of all objects of the plan, as a commit.
+    fn drafted(
+        &self,
+        ports: &Ports<'_>,
+        plan: Plan,
+        finished: Vec<Finished>,
+        mut schema: Schema,
+        run_id: &str,
+    ) -> Result<(Drafted, (Option<Table>, Draft)), Failure> {
+        let Plan { base, listing, news, gone, mut watermark, .. } = plan;
+        let mut drafted = Drafted { notes: listing.notes, ..Drafted::default() };
+        let mut partitions = 0;
+        let (mut adds, mut removes, mut stays) = (Vec::new(), gone, false);
+        let mut balance = Balance::default();
+        for ((object, former), finished) in news.into_iter().zip(finished) {
+            match finished {
+                Finished::Whole { files, rows, broken } => {
+                    if rows == 0 {
+                        drafted.notes.push(format!("{} has no rows", object.name));
+                    }
+                    balance.rows_in += rows;
+                    balance.written += rows - broken;
+                    balance.quarantined += broken;
+                    drafted.bytes.read += object.bytes;
+                    partitions += 1;
+                    adds.extend(files);
+                    removes.extend(former);
+                }
+                Finished::Changing => {
+                    drafted.notes.push(format!("{} is still being written; it waits for the next run", object.name));
+                    // what is not read is not complete
+                    watermark =
+                        base.as_ref().map(|table| table.meta(ports.lake)).transpose()?.and_then(|meta| meta.watermark);
+                    stays |= !former.is_empty();
+                }
+            }
+        }
+        if let (true, Some(table)) = (stays, &base) {
+            for field in table.schema().iter_fields() {
+                if !schema.contains(field.name()) {
+                    schema.with_column(field.name().clone(), field.dtype().clone());
+                }
+            }
+        }
+        balance.deleted = removes.iter().map(|file| file.rows).sum();
+        drafted.bytes.written = adds.iter().map(|file| file.bytes).sum();
+        drafted.outputs = vec![Output { watermark, ..Output::of(self.raw.as_str(), partitions) }];
+        drafted.rows = balance;
+        let draft = Draft {
+            dataset: self.raw.clone(),
+            schema,
+            partition_by: partition_by()?,
+            adds,
+            removes,
+            consumed: Vec::new(),
+            meta: Meta { watermark, fingerprint: self.fingerprint.clone() },
+            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+        };
+        Ok((drafted, (base, draft)))
+    }
+}
+
 impl Step for Ingest<'_> {
     type Plan = Plan;
     type Draft = (Option<Table>, Draft);
@@ -121,65 +186,51 @@ impl Step for Ingest<'_> {
         Size { partitions: plan.news.len() as u64, rows: None, bytes }
     }
 
+    fn work(&self, plan: &Plan) -> Option<Work> {
+        let objects: Vec<_> =
+            plan.news.iter().map(|(object, _)| (&object.name, &object.version, object.bytes, object.format)).collect();
+        let base = plan.base.as_ref().map(Table::version);
+        let gone: Vec<_> = plan.gone.iter().map(|file| &file.path).collect();
+        let watermark = plan.watermark.map(|watermark| watermark.to_string());
+        let plan = format!("{:?}", (base, &self.fingerprint, plan.anew, objects, gone, watermark));
+        Some(Work { dataset: self.raw.clone(), plan: fingerprint(&plan) })
+    }
+
     fn draft(
         &self,
         ports: &Ports<'_>,
         plan: Plan,
         run_id: &str,
-        _: Option<Bytes>,
+        kept: Option<Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
-        let Plan { base, listing, news, anew, gone, mut watermark } = plan;
-        ports.progress.expect(news.iter().map(|(object, _)| object.bytes).sum());
-        let arrived_in = base.as_ref().map_or(0, |table| table.version() + 1);
-        let before = base.as_ref().map(|table| table.meta(ports.lake)).transpose()?.unwrap_or_default();
-        let standing = base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
-        let mut schema = if anew { raw_schema() } else { standing.clone() };
-        let mut drafted = Drafted { notes: listing.notes, ..Drafted::default() };
-        let mut partitions = 0;
-        let (mut adds, mut removes, mut stays) = (Vec::new(), gone, false);
-        let mut balance = Balance::default();
-        for (object, former) in news {
-            match read(ports, &self.raw, &listing.store, &object, &self.files.csv, arrived_in, &mut schema)? {
-                Read::Whole { files, stats } => {
-                    if stats.rows == 0 {
-                        drafted.notes.push(format!("{} has no rows", object.name));
-                    }
-                    balance.rows_in += stats.rows;
-                    balance.written += stats.rows - stats.broken;
-                    balance.quarantined += stats.broken;
-                    drafted.bytes.read += object.bytes;
-                    partitions += 1;
-                    adds.extend(files);
-                    removes.extend(former);
-                }
-                Read::Changing => {
-                    drafted.notes.push(format!("{} is still being written; it waits for the next run", object.name));
-                    // what is not read is not complete
-                    watermark = before.watermark;
-                    stays |= !former.is_empty();
-                }
-            }
-        }
-        if stays {
-            for field in standing.iter_fields().filter(|field| !schema.contains(field.name())).collect::<Vec<_>>() {
-                schema.with_column(field.name().clone(), field.dtype().clone());
-            }
-        }
-        balance.deleted = removes.iter().map(|file| file.rows).sum();
-        drafted.bytes.written = adds.iter().map(|file| file.bytes).sum();
-        drafted.outputs = vec![Output { watermark, ..Output::of(self.raw.as_str(), partitions) }];
-        drafted.rows = balance;
-        let draft = Draft {
-            dataset: self.raw.clone(),
-            schema,
-            partition_by: partition_by()?,
-            adds,
-            removes,
-            consumed: Vec::new(),
-            meta: Meta { watermark, fingerprint: self.fingerprint.clone() },
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+        let standing = plan.base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
+        let schema = if plan.anew { raw_schema() } else { standing };
+        let kept = kept.and_then(|kept| Progress::from_bytes(&kept, &self.raw, plan.news.len()));
+        let mut progress = kept.unwrap_or_else(|| Progress::none(schema));
+        let left = &plan.news[progress.finished.len()..];
+        ports.progress.expect(left.iter().map(|(object, _)| object.bytes).sum());
+        let reading = Reading {
+            ports,
+            raw: &self.raw,
+            store: &plan.listing.store,
+            csv: &self.files.csv,
+            arrived_in: plan.base.as_ref().map_or(0, |table| table.version() + 1),
         };
-        Ok(Drafting::Whole(drafted, (base, draft)))
+        for (nth, (object, _)) in left.iter().enumerate() {
+            match reading.read(object, progress.begun.take(), &mut progress.schema)? {
+                Read::Finished(finished) => progress.finished.push(finished),
+                Read::Late(begun) => {
+                    progress.begun = begun;
+                    return Ok(Drafting::Part(progress.to_bytes(&self.raw)?));
+                }
+            }
+            if nth + 1 < left.len() && ports.is_late() {
+                return Ok(Drafting::Part(progress.to_bytes(&self.raw)?));
+            }
+        }
+        let Progress { finished, schema, .. } = progress;
+        let (drafted, draft) = self.drafted(ports, plan, finished, schema, run_id)?;
+        Ok(Drafting::Whole(drafted, draft))
     }
 
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {

@@ -15,6 +15,7 @@ use polars::prelude::{
     SchemaExt as _, StatisticsOptions,
 };
 use polars_parquet::write::ZstdLevel;
+use serde::{Deserialize, Serialize};
 use tidemark_pipeline::{ColumnName, DatasetName};
 
 use crate::error::LakeError;
@@ -24,11 +25,11 @@ use crate::schema::{decode_column, encode_column, encoded};
 
 mod stats;
 
-use stats::FileStats;
+use stats::{FileStats, Gathering};
 
 /// The values of a table's partition columns, in the table's order; `None` is NULL. As the Delta log writes them: text as it is,
 /// dates `2011-12-08`, integers in decimal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Partition(Vec<(String, Option<String>)>);
 
 impl Partition {
@@ -58,8 +59,9 @@ impl std::fmt::Display for Partition {
     }
 }
 
-/// A data file, written or found in the log.
-#[derive(Debug, Clone)]
+/// A data file, written or found in the log. As a receipt it can be put down and taken up again: the commit is the same.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DataFile {
     /// Under the table.
     pub path: String,
@@ -112,14 +114,25 @@ impl DataFile {
     }
 }
 
+/// How large the parts of data files grow. Where they end decides what the files are called, so one lake has one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSize {
+    /// Bytes of a row group in memory after which it is closed, so that long texts stay bounded.
+    pub group_bytes: usize,
+    /// Compressed bytes after which a file is closed and the next begun.
+    pub bytes: usize,
+}
+
+impl Default for FileSize {
+    fn default() -> FileSize {
+        FileSize { group_bytes: 16 << 20, bytes: 64 << 20 }
+    }
+}
+
 /// Rows after which it is asked whether a group is full.
 const BLOCK_ROWS: usize = 8 * 1024;
 /// Rows of a row group, at most. With 64 Ki rows a group of ten columns is some 5 MB.
 const GROUP_ROWS: usize = 64 * 1024;
-/// Bytes of a row group in memory after which it is closed, so that long texts stay bounded too.
-const GROUP_BYTES: usize = 16 << 20;
-/// Compressed bytes after which a file is closed and the next begun.
-const FILE_BYTES: usize = 64 << 20;
 
 /// Writes the frames of one partition into as many files as it takes. Nothing of it is part of the dataset before a commit says so.
 ///
@@ -140,7 +153,7 @@ pub struct Writer<'a> {
 struct OpenFile {
     writer: BatchedWriter<Sink>,
     sink: Sink,
-    stats: FileStats,
+    stats: Gathering,
     rows: u64,
 }
 
@@ -187,6 +200,23 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Goes on behind files of the same partition that an earlier writer has closed ([`Writer::closed`]). The rows to come are those
+    /// after theirs: then the files come out as if one writer had written them all.
+    pub fn after(mut self, closed: Vec<DataFile>) -> Writer<'a> {
+        self.done = closed;
+        self
+    }
+
+    /// The files that are on the store and will not change, in order. Rows that are in none of them are lost with the writer.
+    pub fn closed(&self) -> &[DataFile] {
+        &self.done
+    }
+
+    /// Those files, without what comes after them.
+    pub fn into_closed(self) -> Vec<DataFile> {
+        self.done
+    }
+
     /// Takes rows, which must have all columns of the schema; those of the partition may be missing.
     pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
         // in blocks that lie the same whatever the frames are, so that rows alone decide where a group ends
@@ -198,7 +228,7 @@ impl<'a> Writer<'a> {
             self.pending_rows += taken;
             self.pending_bytes += content_bytes(&block);
             self.pending.push(block);
-            let is_full = self.pending_rows >= GROUP_ROWS || self.pending_bytes >= GROUP_BYTES;
+            let is_full = self.pending_rows >= GROUP_ROWS || self.pending_bytes >= self.lake.file_size().group_bytes;
             if is_full && self.pending_rows.is_multiple_of(BLOCK_ROWS) {
                 self.close_group()?;
             }
@@ -228,7 +258,7 @@ impl<'a> Writer<'a> {
             .with_statistics(StatisticsOptions::default())
             .batched(&self.schema)
             .map_err(|error| self.failed(error))?;
-        Ok(OpenFile { writer, sink, stats: FileStats::new(&self.schema, &self.partition), rows: 0 })
+        Ok(OpenFile { writer, sink, stats: Gathering::new(&self.schema, &self.partition), rows: 0 })
     }
 
     fn close_group(&mut self) -> Result<(), LakeError> {
@@ -271,7 +301,7 @@ impl<'a> Writer<'a> {
         file.stats.add(&group).map_err(|error| self.failed(error))?;
         file.writer.write_batch(&group).map_err(|error| self.failed(error))?;
         file.rows += group.height() as u64;
-        let full = file.sink.len() >= FILE_BYTES;
+        let full = file.sink.len() >= self.lake.file_size().bytes;
         self.open = Some(file);
         if full { self.close_file() } else { Ok(()) }
     }
@@ -289,7 +319,7 @@ impl<'a> Writer<'a> {
             partition: self.partition.clone(),
             rows: file.rows,
             bytes,
-            stats: Some(Arc::new(file.stats)),
+            stats: Some(Arc::new(file.stats.close())),
         });
         Ok(())
     }

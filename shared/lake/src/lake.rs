@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_pipeline::DatasetName;
 use tokio::runtime::Handle;
 
+use crate::datafile::FileSize;
 use crate::error::LakeError;
 use crate::key::{Key, MARKER};
 use crate::store::{Meter, Store};
@@ -28,6 +29,7 @@ struct Marker {
 pub struct Lake {
     store: Store,
     engine: Arc<dyn Engine>,
+    file_size: FileSize,
 }
 
 impl Lake {
@@ -57,7 +59,7 @@ impl Lake {
     pub fn open(store: Store, create: bool) -> Result<Lake, LakeError> {
         let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
         let engine = DefaultEngineBuilder::new(store.object_store()).with_task_executor(executor).build();
-        let lake = Lake { store, engine: Arc::new(engine) };
+        let lake = Lake { store, engine: Arc::new(engine), file_size: FileSize::default() };
         if !lake.is_marked()? {
             lake.found(create)?;
         }
@@ -105,6 +107,15 @@ impl Lake {
             tracing::warn!(%error, "the probe of the lake was not deleted");
         }
         Ok(())
+    }
+
+    /// The same lake, whose files to come have another size.
+    pub fn with_file_size(self, file_size: FileSize) -> Lake {
+        Lake { file_size, ..self }
+    }
+
+    pub(crate) fn file_size(&self) -> FileSize {
+        self.file_size
     }
 
     pub fn store(&self) -> &Store {

@@ -20,14 +20,14 @@ mod vacuum;
 mod work;
 
 pub use commit::{CommitInfo, Draft, Outcome};
-pub use datafile::{DataFile, Partition, Writer};
+pub use datafile::{DataFile, FileSize, Partition, Writer};
 pub use error::LakeError;
 pub use key::Key;
 pub use lake::Lake;
 pub use log::Entry;
 pub use remedy::{Explained, Remedy};
 pub use scan::Batches;
-pub use schema::{decode_column, encode_column};
+pub use schema::{decode_column, encode_column, schema_from_json, schema_to_json};
 pub use shape::Misfit;
 pub use store::{Links, Meter, Opened, Requests, Store};
 pub use table::{Diff, Meta, Table};

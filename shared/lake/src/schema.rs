@@ -122,6 +122,20 @@ fn polars_type(ty: &Delta) -> Option<DataType> {
     })
 }
 
+/// A schema as Delta's logs write it, to be put down and taken up again.
+///
+/// # Errors
+/// [`LakeError::Type`]
+pub fn schema_to_json(dataset: &DatasetName, schema: &Schema) -> Result<String, LakeError> {
+    serde_json::to_string(&to_delta(dataset, schema)?)
+        .map_err(|source| LakeError::Bug { what: "a schema cannot be written".into(), source: Box::new(source) })
+}
+
+/// The inverse of [`schema_to_json`]; `None` for what is no such text.
+pub fn schema_from_json(dataset: &DatasetName, text: &str) -> Option<Schema> {
+    from_delta(dataset, &serde_json::from_str(text).ok()?).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,5 +147,29 @@ mod tests {
             assert!(!encode_column(name).contains([' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=']));
         }
         assert_eq!(encode_column("Unit Price"), "Unit%20Price");
+    }
+
+    #[test]
+    fn a_schema_survives_being_put_down() {
+        let types = [
+            DataType::String,
+            DataType::Boolean,
+            DataType::Int8,
+            DataType::Int16,
+            DataType::Int32,
+            DataType::Int64,
+            DataType::Float32,
+            DataType::Float64,
+            DataType::Binary,
+            DataType::Date,
+            DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)),
+            DataType::Decimal(20, 0),
+        ];
+        let fields = types.into_iter().enumerate().map(|(at, ty)| Field::new(format!("Column, {at} %20").into(), ty));
+        let schema: Schema = fields.collect();
+        let dataset: DatasetName = "sales".parse().unwrap();
+        let text = schema_to_json(&dataset, &schema).unwrap();
+        assert_eq!(schema_from_json(&dataset, &text), Some(schema));
+        assert_eq!(schema_from_json(&dataset, "{"), None);
     }
 }

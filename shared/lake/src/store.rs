@@ -1,7 +1,7 @@
 //! An object store with blocking calls, sorted listings and a count of its requests.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Seek as _, SeekFrom};
 use std::ops::Range;
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, UpdateVersion,
+    CopyOptions, GetOptions, GetRange, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 use polars_buffer::Buffer;
 use serde::{Deserialize, Serialize};
@@ -192,10 +192,23 @@ impl Store {
 
     /// Opens an object to be read from front to back.
     pub fn open(&self, path: &Path) -> Result<(ObjectMeta, Opened)> {
-        let got = self.handle.block_on(self.inner.get(path))?;
+        self.open_from(path, 0)
+    }
+
+    /// Opens an object to be read from a byte on, which must be one that it has. What is said of it is said of the whole.
+    pub fn open_from(&self, path: &Path, offset: u64) -> Result<(ObjectMeta, Opened)> {
+        // an object of no bytes has no range
+        let range = (offset > 0).then_some(GetRange::Offset(offset));
+        let options = GetOptions { range, ..GetOptions::default() };
+        let got = self.handle.block_on(self.inner.get_opts(path, options))?;
         let meta = got.meta.clone();
         Ok(match got.payload {
-            GetResultPayload::File(file, _) => (meta, Opened::File(file)),
+            GetResultPayload::File(mut file, _) => {
+                if offset > 0 {
+                    file.seek(SeekFrom::Start(offset)).map_err(generic)?;
+                }
+                (meta, Opened::File(file))
+            }
             GetResultPayload::Stream(stream) => {
                 let stream = StreamReader { stream, handle: self.handle.clone(), chunk: Bytes::new() };
                 (meta, Opened::Stream(Box::new(stream)))

@@ -9,6 +9,7 @@ use delta_kernel::arrow::array::{
 };
 use delta_kernel::arrow::datatypes::{Field, Fields};
 use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
+use serde::{Deserialize, Serialize};
 
 use crate::datafile::Partition;
 use crate::schema::encode_column;
@@ -18,11 +19,12 @@ const TEXTS: [&str; 2] = ["_text", "_fault"];
 /// Characters of a text kept as its least value, which may be a prefix; a greatest value may not, and is left out.
 const PREFIX: usize = 32;
 
+/// Of a file that is being written.
 #[derive(Debug)]
-pub(crate) struct FileStats(Vec<ColumnStats>);
+pub(crate) struct Gathering(Vec<Gathered>);
 
 #[derive(Debug)]
-struct ColumnStats {
+struct Gathered {
     name: String,
     ty: DataType,
     ordered: bool,
@@ -30,11 +32,43 @@ struct ColumnStats {
     range: Option<(AnyValue<'static>, AnyValue<'static>)>,
 }
 
-impl FileStats {
+/// Of a file that is written. It can be put down and taken up again, and says the same in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct FileStats(Vec<ColumnStats>);
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ColumnStats {
+    name: String,
+    nulls: u64,
+    min: Option<Bound>,
+    max: Option<Bound>,
+}
+
+/// A least or greatest value, in the types that have them. Floats are their bits, since their decimal text may be another number.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Bound {
+    Byte(i8),
+    Short(i16),
+    Integer(i32),
+    Long(i64),
+    Float(u32),
+    Double(u64),
+    /// Days since 1970.
+    Date(i32),
+    /// Microseconds since 1970.
+    Timestamp(i64),
+    /// The digits without their point, how many there are at most, and how many behind the point.
+    Decimal(i128, u8, i8),
+    Text(String),
+}
+
+impl Gathering {
     /// Of all columns but those of the partition, which Delta keeps elsewhere.
-    pub(crate) fn new(schema: &Schema, partition: &Partition) -> FileStats {
+    pub(crate) fn new(schema: &Schema, partition: &Partition) -> Gathering {
         let is_partition = |name: &str| partition.values().iter().any(|(column, _)| encode_column(column) == name);
-        let column = |field: polars::prelude::Field| ColumnStats {
+        let column = |field: polars::prelude::Field| Gathered {
             ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary)
                 && !TEXTS.contains(&field.name().as_str()),
             name: field.name().to_string(),
@@ -42,7 +76,7 @@ impl FileStats {
             nulls: 0,
             range: None,
         };
-        FileStats(schema.iter_fields().filter(|field| !is_partition(field.name())).map(column).collect())
+        Gathering(schema.iter_fields().filter(|field| !is_partition(field.name())).map(column).collect())
     }
 
     /// Takes in one row group, which has the columns of the schema.
@@ -66,27 +100,49 @@ impl FileStats {
         Ok(())
     }
 
+    /// What there is to say once all rows are in.
+    pub(crate) fn close(self) -> FileStats {
+        let column = |column: Gathered| {
+            let range = column.range.filter(|_| column.ordered);
+            let bound = |value: &AnyValue<'static>, is_max| Bound::of(value, &column.ty, is_max);
+            let (min, max) = match &range {
+                Some((min, max)) => (bound(min, false), bound(max, true)),
+                None => (None, None),
+            };
+            ColumnStats { name: column.name, nulls: column.nulls, min, max }
+        };
+        FileStats(self.0.into_iter().map(column).collect())
+    }
+}
+
+impl FileStats {
     /// A struct of `numRecords`, `nullCount`, `minValues`, `maxValues`, `tightBounds`, with one row.
     pub(crate) fn to_arrow(&self, rows: u64) -> KernelResult<ArrayRef> {
         let long = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![value.cast_signed()])) };
-        let nulls = self.0.iter().map(|column| (column.name.as_str(), long(column.nulls)));
-        let bounds = |is_max: bool| {
-            let known = self.0.iter().filter(|column| column.ordered);
-            let bounds = known.filter_map(move |column| {
-                let (min, max) = column.range.as_ref()?;
-                let bound = scalar(if is_max { max } else { min }, &column.ty, is_max)?;
-                Some((column.name.as_str(), bound))
-            });
-            bounds.collect::<Vec<_>>()
-        };
         let mut fields = vec![("numRecords", long(rows))];
-        fields.extend(record(nulls.collect()).map(|nulls| ("nullCount", nulls)));
-        fields.extend(record(bounds(false)).map(|values| ("minValues", values)));
-        fields.extend(record(bounds(true)).map(|values| ("maxValues", values)));
+        let nulls = self.0.iter().map(|column| (column.name.as_str(), long(column.nulls))).collect();
+        fields.extend(record(nulls).map(|nulls| ("nullCount", nulls)));
+        for (name, of) in [("minValues", min as fn(&ColumnStats) -> &Option<Bound>), ("maxValues", max)] {
+            let mut bounds = Vec::new();
+            for column in &self.0 {
+                if let Some(bound) = of(column) {
+                    bounds.push((column.name.as_str(), bound.to_arrow()?));
+                }
+            }
+            fields.extend(record(bounds).map(|values| (name, values)));
+        }
         let tight: ArrayRef = Arc::new(BooleanArray::from(vec![true]));
         fields.push(("tightBounds", tight));
         record(fields).ok_or_else(|| delta_kernel::KernelError::generic("statistics without fields"))
     }
+}
+
+fn min(column: &ColumnStats) -> &Option<Bound> {
+    &column.min
+}
+
+fn max(column: &ColumnStats) -> &Option<Bound> {
+    &column.max
 }
 
 fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
@@ -99,31 +155,89 @@ fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
     Some(Arc::new(StructArray::new(fields, values, None)))
 }
 
-/// One value as an array of one; `None` where it cannot serve as a bound.
-fn scalar(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<ArrayRef> {
-    Some(match (value, ty) {
-        (AnyValue::Int8(v), _) => Arc::new(Int8Array::from(vec![*v])),
-        (AnyValue::Int16(v), _) => Arc::new(Int16Array::from(vec![*v])),
-        (AnyValue::Int32(v), _) => Arc::new(Int32Array::from(vec![*v])),
-        (AnyValue::Int64(v), _) => Arc::new(Int64Array::from(vec![*v])),
-        (AnyValue::Float32(v), _) if v.is_finite() => Arc::new(Float32Array::from(vec![*v])),
-        (AnyValue::Float64(v), _) if v.is_finite() => Arc::new(Float64Array::from(vec![*v])),
-        (AnyValue::Date(v), _) => Arc::new(Date32Array::from(vec![*v])),
-        (AnyValue::Datetime(v, ..) | AnyValue::DatetimeOwned(v, ..), _) => {
-            Arc::new(TimestampMicrosecondArray::from(vec![*v]).with_timezone("UTC"))
-        }
-        (AnyValue::Decimal(v, ..), DataType::Decimal(precision, scale)) => {
-            let (precision, scale) = (u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?);
-            Arc::new(Decimal128Array::from(vec![*v]).with_precision_and_scale(precision, scale).ok()?)
-        }
-        (AnyValue::String(_) | AnyValue::StringOwned(_), _) => {
-            let text = value.get_str()?;
-            match text.char_indices().nth(PREFIX) {
-                None => Arc::new(StringArray::from(vec![text])),
-                Some(_) if is_max => return None,
-                Some((end, _)) => Arc::new(StringArray::from(vec![&text[..end]])),
+impl Bound {
+    /// `None` where the value cannot serve as a bound.
+    fn of(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<Bound> {
+        Some(match (value, ty) {
+            (AnyValue::Int8(v), _) => Bound::Byte(*v),
+            (AnyValue::Int16(v), _) => Bound::Short(*v),
+            (AnyValue::Int32(v), _) => Bound::Integer(*v),
+            (AnyValue::Int64(v), _) => Bound::Long(*v),
+            (AnyValue::Float32(v), _) if v.is_finite() => Bound::Float(v.to_bits()),
+            (AnyValue::Float64(v), _) if v.is_finite() => Bound::Double(v.to_bits()),
+            (AnyValue::Date(v), _) => Bound::Date(*v),
+            (AnyValue::Datetime(v, ..) | AnyValue::DatetimeOwned(v, ..), _) => Bound::Timestamp(*v),
+            (AnyValue::Decimal(v, ..), DataType::Decimal(precision, scale)) => {
+                Bound::Decimal(*v, u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?)
             }
-        }
-        _ => return None,
-    })
+            (AnyValue::String(_) | AnyValue::StringOwned(_), _) => {
+                let text = value.get_str()?;
+                match text.char_indices().nth(PREFIX) {
+                    None => Bound::Text(text.to_owned()),
+                    Some(_) if is_max => return None,
+                    Some((end, _)) => Bound::Text(text[..end].to_owned()),
+                }
+            }
+            _ => return None,
+        })
+    }
+
+    /// An array of one.
+    fn to_arrow(&self) -> KernelResult<ArrayRef> {
+        Ok(match self {
+            Bound::Byte(v) => Arc::new(Int8Array::from(vec![*v])),
+            Bound::Short(v) => Arc::new(Int16Array::from(vec![*v])),
+            Bound::Integer(v) => Arc::new(Int32Array::from(vec![*v])),
+            Bound::Long(v) => Arc::new(Int64Array::from(vec![*v])),
+            Bound::Float(bits) => Arc::new(Float32Array::from(vec![f32::from_bits(*bits)])),
+            Bound::Double(bits) => Arc::new(Float64Array::from(vec![f64::from_bits(*bits)])),
+            Bound::Date(v) => Arc::new(Date32Array::from(vec![*v])),
+            Bound::Timestamp(v) => Arc::new(TimestampMicrosecondArray::from(vec![*v]).with_timezone("UTC")),
+            Bound::Decimal(v, precision, scale) => {
+                Arc::new(Decimal128Array::from(vec![*v]).with_precision_and_scale(*precision, *scale)?)
+            }
+            Bound::Text(text) => Arc::new(StringArray::from(vec![text.as_str()])),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use polars::prelude::*;
+
+    use super::*;
+
+    /// What has been put down and taken up again says the same in the log, to the last bit.
+    #[test]
+    fn statistics_survive_being_put_down() {
+        let cast = |name: &str, ty: DataType| Column::new(name.into(), [1i64, -3, 2]).cast(&ty).unwrap();
+        let rows = DataFrame::new(
+            3,
+            vec![
+                cast("i8", DataType::Int8),
+                cast("i16", DataType::Int16),
+                cast("i32", DataType::Int32),
+                Column::new("i64".into(), [Some(i64::MIN), None, Some(i64::MAX)]),
+                Column::new("f32".into(), [0.1f32, -0.0, 1e-45]),
+                Column::new("f64".into(), [0.1 + 0.2, f64::MIN_POSITIVE / 3.0, -1e300]),
+                Column::new("nan".into(), [0.1, f64::NAN, 0.3]),
+                cast("date", DataType::Date),
+                cast("at", DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC))),
+                cast("decimal", DataType::Decimal(38, 4)),
+                Column::new("bool".into(), [true, false, true]),
+                Column::new("text".into(), ["é \"quoted\" \n", "x", &"y".repeat(50)]),
+                Column::full_null("null".into(), 3, &DataType::String),
+            ],
+        )
+        .unwrap();
+        let mut stats = Gathering::new(rows.schema(), &Partition::default());
+        stats.add(&rows).unwrap();
+        let stats = stats.close();
+        let text = serde_json::to_string(&stats).unwrap();
+        let again: FileStats = serde_json::from_str(&text).unwrap();
+        assert_eq!(stats, again);
+        assert_eq!(&stats.to_arrow(3).unwrap(), &again.to_arrow(3).unwrap());
+        let with_bounds = stats.0.iter().filter(|column| column.min.is_some()).count();
+        assert_eq!(with_bounds, 11, "{text}");
+    }
 }

@@ -87,8 +87,23 @@ impl Codec {
     }
 }
 
-/// The bytes of an object, decompressed, and how many of its stored bytes have been taken.
-pub(super) fn open(input: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, Stored), Fault> {
+/// The bytes of an object, decompressed.
+pub(super) struct Unpacked {
+    pub(super) bytes: Box<dyn Read>,
+    /// How many of its stored bytes have been taken.
+    pub(super) stored: Stored,
+    /// Whether the stored bytes are others.
+    pub(super) is_packed: bool,
+}
+
+/// What comes of an object of which `before` bytes are passed over, since they are known not to be packed.
+pub(super) fn rest(input: impl Read + 'static, before: u64) -> Unpacked {
+    let stored = Stored::of(before);
+    let bytes = Unmarked(Counted { input, stored: stored.clone() });
+    Unpacked { bytes: Box::new(bytes), stored, is_packed: false }
+}
+
+pub(super) fn open(input: Box<dyn Read + Send>) -> Result<Unpacked, Fault> {
     let stored = Stored::default();
     let mut input = Counted { input, stored: stored.clone() };
     let head = head(&mut input, 4)?;
@@ -98,7 +113,7 @@ pub(super) fn open(input: Box<dyn Read + Send>) -> Result<(Box<dyn Read>, Stored
         None => Box::new(Unmarked(input)),
         Some(codec) => Box::new(Unmarked(decompress(codec, input, stored.clone())?)),
     };
-    Ok((bytes, stored))
+    Ok(Unpacked { bytes, stored, is_packed: codec.is_some() })
 }
 
 /// The first bytes of a reader, fewer only where it ends.

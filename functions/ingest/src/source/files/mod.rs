@@ -7,6 +7,7 @@
 //! | text | `text` | byte order mark and Windows-1252 into UTF-8; refuses what is no text |
 //! | records | `csv`, `ndjson`, `parquet` | bytes into rows |
 //! | frames | `frame` | rows into raw frames with their origin |
+//! | positions | `position` | where a frame begins into what it takes to read on from there another time |
 
 mod compression;
 mod csv;
@@ -14,6 +15,7 @@ mod error;
 mod frame;
 mod ndjson;
 mod parquet;
+mod position;
 mod text;
 mod window;
 
@@ -21,20 +23,29 @@ mod window;
 mod tests;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 
 use polars::prelude::DataFrame;
 use tidemark_pipeline::{Csv, Format};
 
 pub use error::{FileFault, ReadError};
 pub use frame::{FAULT, OBJECT, ORIGIN, ROW, TEXT};
+pub use position::Position;
 
 /// Where the bytes of an object come from.
 pub enum Input {
-    /// Read once, front to back. Parquet needs to seek: a stream of it is held in memory, up to 1 GiB.
+    /// Read once, front to back; from [`Position::stored`] on where reading goes on. Parquet needs to seek: a stream of it is held in
+    /// memory, up to 1 GiB.
     Stream(Box<dyn Read + Send>),
     /// On this machine; Parquet is mapped into memory rather than read.
     File(File),
+}
+
+/// A raw frame, and where it begins.
+#[derive(Debug)]
+pub struct Batch {
+    pub rows: DataFrame,
+    pub from: Position,
 }
 
 /// What one object held.
@@ -87,6 +98,9 @@ impl Default for Limits {
 /// columns are known at least one frame is handed out, an empty one if there are no rows; an empty CSV file without given
 /// columns hands out nothing.
 ///
+/// With `from`, which must be a [`Batch`]'s of the same object, reading goes on with that batch. What is returned is of the whole object
+/// all the same.
+///
 /// # Errors
 /// A [`ReadError`] may come after frames were handed out: what was handed out is then to be dropped, since the object was
 /// not read to its end.
@@ -95,9 +109,10 @@ pub fn read<E>(
     object: &str,
     format: Format,
     csv: &Csv,
-    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+    from: Option<&Position>,
+    emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, ReadError<E>> {
-    read_with(&Limits::default(), input, object, format, csv, emit)
+    read_with(&Limits::default(), input, object, format, csv, from, emit)
 }
 
 fn read_with<E>(
@@ -106,36 +121,27 @@ fn read_with<E>(
     object: &str,
     format: Format,
     dialect: &Csv,
-    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+    from: Option<&Position>,
+    emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, ReadError<E>> {
     let read = || match format {
         Format::Csv => {
-            let (bytes, stored) = open(input)?;
-            csv::read(limits, text::open(bytes, dialect.encoding)?, object, dialect, emit).map(|stats| (stats, stored))
+            let text = text::open(input, dialect.encoding, from)?;
+            let stored = text.stored.clone();
+            csv::read(limits, text, object, dialect, from, emit).map(|stats| (stats, stored))
         }
         Format::Ndjson => {
-            let (bytes, stored) = open(input)?;
-            let utf8 = tidemark_pipeline::Encoding::Utf8;
-            ndjson::read(limits, text::open(bytes, utf8)?, object, emit).map(|stats| (stats, stored))
+            let text = text::open(input, tidemark_pipeline::Encoding::Utf8, from)?;
+            let stored = text.stored.clone();
+            ndjson::read(limits, text, object, from, emit).map(|stats| (stats, stored))
         }
         Format::Parquet => {
             let (file, stored) = parquet::open(input)?;
-            parquet::read(limits, file, object, emit).map(|stats| (stats, stored))
+            parquet::read(limits, file, object, from, emit).map(|stats| (stats, stored))
         }
     };
     let (stats, stored) = read().map_err(|stopped: error::Stop<E>| stopped.at(object))?;
     Ok(ReadStats { bytes: stored.total(), ..stats })
-}
-
-fn open(input: Input) -> Result<(Box<dyn Read>, compression::Stored), error::Fault> {
-    match input {
-        Input::Stream(stream) => compression::open(stream),
-        Input::File(mut file) => {
-            // A pipe cannot seek and is at its start anyway.
-            let _ = file.seek(SeekFrom::Start(0));
-            compression::open(Box::new(file))
-        }
-    }
 }
 
 /// The format a name promises: `.csv`, `.tsv` (its delimiter is still the definition's), `.ndjson`, `.jsonl`, `.json`

@@ -3,27 +3,33 @@
 //! Whether the text of a record is JSON is found out where it is parsed, by the contract; parsing it here too would cost as
 //! much again. Here a record must only be UTF-8 and look like one object, from `{` to `}`.
 
-use std::io::Read;
-
 use memchr::memchr;
 use polars::prelude::*;
 
 use super::csv::too_long_fault;
 use super::error::{Fault, Stop};
 use super::frame::{self, Broken, TEXT, lossless};
+use super::position::InText;
+use super::text::Text;
 use super::window::Window;
-use super::{Limits, ReadStats};
+use super::{Batch, Limits, Position, ReadStats};
 
 pub(super) fn read<E>(
     limits: &Limits,
-    text: impl Read,
+    text: Text,
     object: &str,
-    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+    from: Option<&Position>,
+    emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, Stop<E>> {
-    let mut window = Window::new(text, limits.chunk);
+    let begins = text.begins;
+    let mut window = Window::new(text.bytes, limits.chunk);
     let mut records = Records::new(limits, 0);
-    let mut stats = ReadStats::default();
-    let mut line = 1;
+    let mut stats = from.map(Position::stats).unwrap_or_default();
+    let before = from.and_then(|from| from.text.as_ref());
+    let (mut offset, mut newlines) = before.map_or((0, 0), |before| (before.offset, before.newlines));
+    let position =
+        |stats: &ReadStats, offset, newlines| Position::of(stats, Some(InText { offset, newlines, begins, csv: None }));
+    let mut begun = position(&stats, offset, newlines);
     loop {
         let (data, ended) = (window.data(), window.ended());
         let mut at = 0;
@@ -37,20 +43,23 @@ pub(super) fn read<E>(
             if length > limits.line {
                 break;
             }
-            records.push(line, text);
-            line += 1;
+            records.push(line(newlines), text);
+            newlines += 1;
             at += length;
             if records.full() {
-                let frame = records.take(object, &mut stats)?;
-                emit(frame).map_err(Stop::Emit)?;
+                let rows = records.take(object, &mut stats)?;
+                let next = position(&stats, offset + at as u64, newlines);
+                emit(Batch { rows, from: std::mem::replace(&mut begun, next) }).map_err(Stop::Emit)?;
             }
         }
         let too_long = data.len() - at > limits.line;
         window.consume(at);
+        offset += at as u64;
         if too_long {
-            let (text, _) = window.skip_line(b'\n', limits.excerpt)?;
-            records.push_broken(line, text, too_long_fault(limits));
-            line += 1;
+            let (text, length) = window.skip_line(b'\n', limits.excerpt)?;
+            records.push_broken(line(newlines), text, too_long_fault(limits));
+            newlines += 1;
+            offset += length as u64;
         } else if ended {
             break;
         } else {
@@ -58,10 +67,15 @@ pub(super) fn read<E>(
         }
     }
     if !records.is_empty() || stats.rows == 0 {
-        let frame = records.take(object, &mut stats)?;
-        emit(frame).map_err(Stop::Emit)?;
+        let rows = records.take(object, &mut stats)?;
+        emit(Batch { rows, from: begun }).map_err(Stop::Emit)?;
     }
     Ok(stats)
+}
+
+/// The line behind so many line ends, from 1.
+fn line(newlines: u64) -> i64 {
+    newlines as i64 + 1
 }
 
 /// Why a text without the white space around it is no object, as far as can be seen from its ends.

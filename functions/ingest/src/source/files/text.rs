@@ -1,19 +1,63 @@
 //! From bytes to UTF-8: the byte order mark goes, Windows-1252 is turned, and what is plainly no text is refused. Bytes
 //! that are not UTF-8 pass: they are the fault of one row, not of the file.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
 
 use encoding_rs::WINDOWS_1252;
 use tidemark_pipeline::Encoding;
 
-use super::compression;
+use super::compression::{self, Stored, Unpacked};
 use super::error::Fault;
+use super::{Input, Position};
 
 const HEAD: usize = 10;
 const BLOCK: usize = 64 << 10;
 
-/// The text of an object. A UTF-8 byte order mark says what the bytes are, whatever the definition says.
-pub(super) fn open(mut bytes: Box<dyn Read>, encoding: Encoding) -> Result<Box<dyn Read>, Fault> {
+/// The text of an object, or the rest of it.
+pub(super) struct Text {
+    pub(super) bytes: Box<dyn Read>,
+    pub(super) stored: Stored,
+    /// The byte of the object at which its text begins, where the object's bytes are the text's.
+    pub(super) begins: Option<u64>,
+}
+
+/// The text of an object from a position on.
+pub(super) fn open(input: Input, encoding: Encoding, from: Option<&Position>) -> Result<Text, Fault> {
+    if let Some(position) = from
+        && let Some(at) = position.stored()
+    {
+        let begins = position.text.as_ref().and_then(|text| text.begins);
+        let Unpacked { bytes, stored, .. } = match input {
+            Input::Stream(stream) => compression::rest(stream, at),
+            Input::File(mut file) => {
+                file.seek(SeekFrom::Start(at))?;
+                compression::rest(file, at)
+            }
+        };
+        return Ok(Text { bytes, stored, begins });
+    }
+    let unpacked = match input {
+        Input::Stream(stream) => compression::open(stream)?,
+        Input::File(mut file) => {
+            // A pipe cannot seek and is at its start anyway.
+            let _ = file.seek(SeekFrom::Start(0));
+            compression::open(Box::new(file))?
+        }
+    };
+    let mut text = turned(unpacked, encoding)?;
+    if let Some(before) = from.and_then(|position| position.text.as_ref()) {
+        let passed = io::copy(&mut text.bytes.by_ref().take(before.offset), &mut io::sink())?;
+        if passed < before.offset {
+            let message = format!("the text ended after {passed} bytes, where {} had been read", before.offset);
+            return Err(Fault::Input(io::Error::new(io::ErrorKind::UnexpectedEof, message)));
+        }
+    }
+    Ok(text)
+}
+
+/// A UTF-8 byte order mark says what the bytes are, whatever the definition says.
+fn turned(unpacked: Unpacked, encoding: Encoding) -> Result<Text, Fault> {
+    let Unpacked { mut bytes, stored, is_packed } = unpacked;
     let mut head = compression::head(&mut bytes, HEAD)?;
     if let Some((what, hint)) = foreign(&head) {
         return Err(Fault::file(format!("{what}, not text"), hint));
@@ -23,12 +67,12 @@ pub(super) fn open(mut bytes: Box<dyn Read>, encoding: Encoding) -> Result<Box<d
         head.drain(..3);
     }
     let bytes = Cursor::new(head).chain(bytes);
-    Ok(match encoding {
-        Encoding::Windows1252 if !marked => {
-            Box::new(Windows1252 { bytes, raw: vec![0; BLOCK], turned: Vec::new(), at: 0 })
-        }
-        Encoding::Utf8 | Encoding::Windows1252 => Box::new(bytes),
-    })
+    if encoding == Encoding::Windows1252 && !marked {
+        let bytes = Windows1252 { bytes, raw: vec![0; BLOCK], turned: Vec::new(), at: 0 };
+        return Ok(Text { bytes: Box::new(bytes), stored, begins: None });
+    }
+    let begins = (!is_packed).then_some(if marked { 3 } else { 0 });
+    Ok(Text { bytes: Box::new(bytes), stored, begins })
 }
 
 /// What bytes are that are no text of ours, and what to do.

@@ -6,38 +6,43 @@ mod scan;
 
 use std::borrow::Cow;
 use std::io::Read;
+use std::sync::Arc;
 
-use polars::prelude::DataFrame;
 use tidemark_pipeline::{ColumnName, Csv, Header};
 
 use self::rows::Rows;
 use self::scan::{Field, Flaw, FlawKind, Scanner, Step};
 use super::error::{Fault, Stop};
 use super::frame::lossless;
+use super::position::{InCsv, InText};
+use super::text::Text;
 use super::window::Window;
-use super::{Limits, ReadStats};
+use super::{Batch, Limits, Position, ReadStats};
 
 pub(super) use self::header::column_names;
+pub(super) use self::scan::Verdict;
 
 pub(super) fn read<E>(
     limits: &Limits,
-    text: impl Read,
+    text: Text,
     object: &str,
     dialect: &Csv,
-    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+    from: Option<&Position>,
+    emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, Stop<E>> {
-    let mut window = Window::new(text, limits.chunk);
-    let terminator = terminator(&mut window, dialect, limits)?;
-    let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, terminator, limits);
-    let names = match &dialect.header {
-        Header::Given(columns) => column_names(columns.iter().map(ColumnName::as_str))?,
-        Header::First => match header(&mut window, &mut scanner, dialect, limits)? {
-            Some(names) => names,
-            None => return Ok(ReadStats::default()),
-        },
+    let begins = text.begins;
+    let mut window = Window::new(text.bytes, limits.chunk);
+    let Some(Begun { mut scanner, columns, terminator }) = begin(&mut window, dialect, from, limits)? else {
+        return Ok(ReadStats::default());
     };
-    let mut rows = Rows::new(names, dialect.quote, limits);
-    let mut stats = ReadStats::default();
+    let mut rows = Rows::new(&columns, dialect.quote, limits);
+    let mut stats = from.map(Position::stats).unwrap_or_default();
+    let position = |stats: &ReadStats, scanner: &Scanner| {
+        let (offset, newlines, verdict) = scanner.place();
+        let csv = InCsv { columns: columns.clone(), terminator, verdict };
+        Position::of(stats, Some(InText { offset, newlines, begins, csv: Some(csv) }))
+    };
+    let mut begun = position(&stats, &scanner);
     loop {
         let (data, ended) = (window.data(), window.ended());
         let mut at = 0;
@@ -60,8 +65,9 @@ pub(super) fn read<E>(
             at += length;
             scanner.advance(length, newlines);
             if rows.full() {
-                let frame = rows.take(object, &mut stats)?;
-                emit(frame).map_err(Stop::Emit)?;
+                let rows = rows.take(object, &mut stats)?;
+                let from = std::mem::replace(&mut begun, position(&stats, &scanner));
+                emit(Batch { rows, from }).map_err(Stop::Emit)?;
             }
         };
         window.consume(at);
@@ -77,10 +83,43 @@ pub(super) fn read<E>(
         }
     }
     if !rows.is_empty() || stats.rows == 0 {
-        let frame = rows.take(object, &mut stats)?;
-        emit(frame).map_err(Stop::Emit)?;
+        let rows = rows.take(object, &mut stats)?;
+        emit(Batch { rows, from: begun }).map_err(Stop::Emit)?;
     }
     Ok(stats)
+}
+
+/// A CSV whose first record comes next, or that of a later frame.
+struct Begun {
+    scanner: Scanner,
+    columns: Arc<Vec<String>>,
+    terminator: u8,
+}
+
+/// Finds out what the beginning of a CSV tells, or takes it from an earlier reading; None where the object holds nothing but empty lines.
+fn begin(
+    window: &mut Window<impl Read>,
+    dialect: &Csv,
+    from: Option<&Position>,
+    limits: &Limits,
+) -> Result<Option<Begun>, Fault> {
+    if let Some(before) = from.and_then(|from| from.text.as_ref())
+        && let Some(InCsv { columns, terminator, .. }) = &before.csv
+    {
+        let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, *terminator, limits);
+        scanner.resume(before);
+        return Ok(Some(Begun { scanner, columns: columns.clone(), terminator: *terminator }));
+    }
+    let terminator = terminator(window, dialect, limits)?;
+    let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, terminator, limits);
+    let names = match &dialect.header {
+        Header::Given(columns) => column_names(columns.iter().map(ColumnName::as_str))?,
+        Header::First => match header(window, &mut scanner, dialect, limits)? {
+            Some(names) => names,
+            None => return Ok(None),
+        },
+    };
+    Ok(Some(Begun { scanner, columns: Arc::new(names), terminator }))
 }
 
 pub(super) fn too_long_fault(limits: &Limits) -> String {

@@ -21,8 +21,8 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    pub(super) fn new(names: Vec<String>, quote: Option<u8>, limits: &Limits) -> Self {
-        let names: Vec<PlSmallStr> = names.into_iter().map(PlSmallStr::from_string).collect();
+    pub(super) fn new(names: &[String], quote: Option<u8>, limits: &Limits) -> Self {
+        let names: Vec<PlSmallStr> = names.iter().map(|name| PlSmallStr::from_str(name)).collect();
         let columns = builders(&names, 0);
         Rows { names, columns, lines: Vec::new(), broken: Vec::new(), text: 0, quote, limits: *limits }
     }

@@ -10,8 +10,10 @@
 //! is kept ([`Verdict`]): a newline within quotes leads to the same end whoever opened the quotes.
 
 use memchr::{memchr, memchr2, memchr3_iter};
+use serde::{Deserialize, Serialize};
 
 use super::super::Limits;
+use super::super::position::InText;
 
 /// Where a field lies in its record, without its quotes.
 #[derive(Debug, Clone, Copy)]
@@ -43,7 +45,8 @@ pub(super) struct Flaw {
     pub(super) kind: FlawKind,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(super) enum FlawKind {
     /// The quote is not closed by the end of the text or within the limits.
     Open,
@@ -53,8 +56,9 @@ pub(super) enum FlawKind {
 
 /// What scanning found out about a stretch of text: whoever is within quotes at a newline before `until` is still within
 /// quotes at `until` (no flaw yet), or has met the flaw.
-#[derive(Debug, Clone, Copy)]
-struct Verdict {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(in super::super) struct Verdict {
     /// Position in the whole text.
     until: u64,
     /// Newlines before `until` in the whole text.
@@ -125,6 +129,20 @@ impl Scanner {
             newlines: 0,
             verdict: None,
         }
+    }
+
+    /// Goes on where another scanner of the same text has stopped.
+    pub(super) fn resume(&mut self, before: &InText) {
+        self.position = before.offset;
+        self.newlines = before.newlines;
+        self.verdict = before.csv.as_ref().and_then(|csv| csv.verdict);
+    }
+
+    /// Bytes before the next record, line ends before it, and what is known of the text after it.
+    pub(super) fn place(&self) -> (u64, u64, Option<Verdict>) {
+        // one that lies behind says nothing any more
+        let verdict = self.verdict.filter(|verdict| verdict.until > self.position);
+        (self.position, self.newlines, verdict)
     }
 
     /// The line at which the next record starts, from 1.
@@ -339,7 +357,8 @@ impl Scanner {
         let Some(second) = lines.second.filter(|second| *second <= self.limits.line) else {
             return Step::TooLong;
         };
-        self.settle(data.len(), lines, Some(FlawKind::Open));
+        // not as far as the data happens to go, so that how the text is cut into chunks changes nothing
+        self.settle(self.limits.line, lines, Some(FlawKind::Open));
         let fault = Flaw { field: lines.field, kind: FlawKind::Open };
         Step::Broken { text: self.without_cr(data, 0, second - 1), length: second, fault }
     }

@@ -14,10 +14,10 @@ use std::sync::Arc;
 use polars::io::mmap::MmapBytesReader;
 use polars::prelude::*;
 
-use super::compression::{self, Stored};
+use super::compression::{self, Stored, Unpacked};
 use super::csv::column_names;
 use super::error::{Fault, Stop};
-use super::{Input, Limits, ReadStats, frame};
+use super::{Batch, Input, Limits, Position, ReadStats, frame};
 
 const MAGIC: &[u8] = b"PAR1";
 const ENCRYPTED: &[u8] = b"PARE";
@@ -37,7 +37,7 @@ pub(super) fn open(input: Input) -> Result<(Box<dyn MmapBytesReader>, Stored), F
             Box::new(file)
         }
     };
-    let (bytes, stored) = compression::open(stream)?;
+    let Unpacked { bytes, stored, .. } = compression::open(stream)?;
     let mut held = Vec::new();
     bytes.take(MAX_HELD + 1).read_to_end(&mut held)?;
     if held.len() as u64 > MAX_HELD {
@@ -82,7 +82,8 @@ pub(super) fn read<E>(
     limits: &Limits,
     mut file: Box<dyn MmapBytesReader>,
     object: &str,
-    emit: &mut dyn FnMut(DataFrame) -> Result<(), E>,
+    from: Option<&Position>,
+    emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, Stop<E>> {
     let file = &mut file;
     let metadata = guard::decode("the footer", || {
@@ -90,26 +91,35 @@ pub(super) fn read<E>(
         metadata.key_value_metadata = None;
         Ok(metadata)
     })?;
-    let mut stats = ReadStats::default();
+    let mut stats = from.map(Position::stats).unwrap_or_default();
+    // rows that were read another time, and are still to be passed over
+    let mut passed = usize::try_from(stats.rows).unwrap_or(usize::MAX);
     for group in 0..metadata.row_groups.len() {
+        let height = metadata.row_groups[group].num_rows();
+        if passed >= height {
+            passed -= height;
+            continue;
+        }
         // A row group at a time, as if it were the file: its rows count from 0, and no other is looked at.
         let mut part = metadata.clone();
         part.row_groups = vec![metadata.row_groups[group].clone()];
-        part.num_rows = metadata.row_groups[group].num_rows();
+        part.num_rows = height;
         let part = Arc::new(part);
         let step = rows_per_frame(&part, limits)?;
-        for start in (0..part.num_rows).step_by(step) {
+        for start in (std::mem::take(&mut passed)..part.num_rows).step_by(step) {
             let height = step.min(part.num_rows - start);
             let what = format!("row group {}, from row {} on", group + 1, stats.rows + 1);
             let columns = decode(file, &part, start, height, &what)?;
-            let frame = raw_frame(columns, height, stats.rows, object, &what)?;
+            let rows = raw_frame(columns, height, stats.rows, object, &what)?;
+            let from = Position::of(&stats, None);
             stats.rows += height as u64;
-            emit(frame).map_err(Stop::Emit)?;
+            emit(Batch { rows, from }).map_err(Stop::Emit)?;
         }
     }
     if stats.rows == 0 {
         let columns = decode(file, &Arc::new(metadata), 0, 0, "the schema")?;
-        emit(raw_frame(columns, 0, 0, object, "the schema")?).map_err(Stop::Emit)?;
+        let rows = raw_frame(columns, 0, 0, object, "the schema")?;
+        emit(Batch { rows, from: Position::of(&stats, None) }).map_err(Stop::Emit)?;
     }
     Ok(stats)
 }

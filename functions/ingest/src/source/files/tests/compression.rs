@@ -85,6 +85,7 @@ fn a_window_that_is_too_wide_is_refused() {
 fn a_reader_that_goes_away_ends_the_decompression() {
     let packed = gzip(&table(300_000));
     let limits = Limits { rows: 10, ..Limits::default() };
-    let read = read_with(&limits, stream(&packed), "o", Format::Csv, &Csv::default(), &mut |_| Err(std::fmt::Error));
+    let read =
+        read_with(&limits, stream(&packed), "o", Format::Csv, &Csv::default(), None, &mut |_| Err(std::fmt::Error));
     assert!(matches!(read, Err(ReadError::Emit(_))));
 }

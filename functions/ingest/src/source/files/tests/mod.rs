@@ -6,6 +6,7 @@ mod csv;
 mod csv_quotes;
 mod ndjson;
 mod parquet;
+mod positions;
 
 use std::convert::Infallible;
 use std::io::{Cursor, Read};
@@ -62,8 +63,8 @@ fn cell(column: &Column, at: usize) -> Option<String> {
 
 fn frames(limits: &Limits, input: Input, format: Format, csv: &Csv) -> Result<(Vec<DataFrame>, ReadStats), FileFault> {
     let mut frames = Vec::new();
-    let read = read_with::<Infallible>(limits, input, "folder/object", format, csv, &mut |frame| {
-        frames.push(frame);
+    let read = read_with::<Infallible>(limits, input, "folder/object", format, csv, None, &mut |batch| {
+        frames.push(batch.rows);
         Ok(())
     });
     match read {
@@ -226,7 +227,7 @@ fn an_input_that_fails_is_no_fault_of_the_file() {
     let inputs: [Box<dyn Read + Send>; 3] = [Box::new(Fails(0)), Box::new(Fails(3)), Box::new(broken_gzip)];
     for input in inputs {
         let input = Input::Stream(input);
-        let read = super::read::<Infallible>(input, "o", Format::Csv, &Csv::default(), &mut |_| Ok(()));
+        let read = super::read::<Infallible>(input, "o", Format::Csv, &Csv::default(), None, &mut |_| Ok(()));
         match read {
             Err(ReadError::Input { source, .. }) => {
                 assert_eq!(source.kind(), std::io::ErrorKind::ConnectionReset);
@@ -239,7 +240,7 @@ fn an_input_that_fails_is_no_fault_of_the_file() {
 
 #[test]
 fn who_takes_the_frames_can_stop() {
-    let read = super::read(stream(b"a\n1\n"), "o", Format::Csv, &Csv::default(), &mut |_| Err(std::fmt::Error));
+    let read = super::read(stream(b"a\n1\n"), "o", Format::Csv, &Csv::default(), None, &mut |_| Err(std::fmt::Error));
     assert!(matches!(read, Err(ReadError::Emit(std::fmt::Error))));
 }
 
