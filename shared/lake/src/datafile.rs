@@ -15,6 +15,7 @@ use polars::prelude::{
     SchemaExt as _, StatisticsOptions,
 };
 use polars_parquet::write::ZstdLevel;
+use serde::{Deserialize, Serialize};
 use tidemark_pipeline::{ColumnName, DatasetName};
 
 use crate::error::LakeError;
@@ -22,13 +23,14 @@ use crate::key::{Key, data_path};
 use crate::lake::Lake;
 use crate::schema::{decode_column, encode_column, encoded};
 
+mod bound;
 mod stats;
 
 use stats::FileStats;
 
 /// The values of a table's partition columns, in the table's order; `None` is NULL. As the Delta log writes them: text as it is,
 /// dates `2011-12-08`, integers in decimal.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Partition(Vec<(String, Option<String>)>);
 
 impl Partition {
@@ -58,8 +60,9 @@ impl std::fmt::Display for Partition {
     }
 }
 
-/// A data file, written or found in the log.
-#[derive(Debug, Clone)]
+/// A data file, written or found in the log. One that was written can be kept, as the receipt it is, for a later invocation to commit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct DataFile {
     /// Under the table.
     pub path: String,

@@ -3,31 +3,28 @@
 use std::sync::Arc;
 
 use delta_kernel::KernelResult;
-use delta_kernel::arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int8Array, Int16Array,
-    Int32Array, Int64Array, StringArray, StructArray, TimestampMicrosecondArray,
-};
+use delta_kernel::arrow::array::{ArrayRef, BooleanArray, Int64Array, StructArray};
 use delta_kernel::arrow::datatypes::{Field, Fields};
 use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
+use serde::{Deserialize, Serialize};
 
 use crate::datafile::Partition;
+use crate::datafile::bound::Bound;
 use crate::schema::encode_column;
 
 /// Columns whose least and greatest texts tell nothing: whole records.
 const TEXTS: [&str; 2] = ["_text", "_fault"];
-/// Characters of a text kept as its least value, which may be a prefix; a greatest value may not, and is left out.
-const PREFIX: usize = 32;
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FileStats(Vec<ColumnStats>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ColumnStats {
     name: String,
-    ty: DataType,
     ordered: bool,
     nulls: u64,
-    range: Option<(AnyValue<'static>, AnyValue<'static>)>,
+    range: Option<(Bound, Bound)>,
 }
 
 impl FileStats {
@@ -38,7 +35,6 @@ impl FileStats {
             ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary)
                 && !TEXTS.contains(&field.name().as_str()),
             name: field.name().to_string(),
-            ty: field.dtype().clone(),
             nulls: 0,
             range: None,
         };
@@ -54,10 +50,14 @@ impl FileStats {
                 continue;
             }
             let (low, high) = (column.min_reduce()?.into_value(), column.max_reduce()?.into_value());
-            if low.is_nan() || high.is_nan() || low.is_null() || high.is_null() {
+            let bound = |value: &AnyValue<'_>| match value.is_nan() {
+                true => None,
+                false => Bound::of(value, column.dtype()),
+            };
+            let (Some(low), Some(high)) = (bound(&low), bound(&high)) else {
                 stats.ordered = false;
                 continue;
-            }
+            };
             stats.range = Some(match stats.range.take() {
                 None => (low, high),
                 Some((min, max)) => (if low < min { low } else { min }, if high > max { high } else { max }),
@@ -74,7 +74,7 @@ impl FileStats {
             let known = self.0.iter().filter(|column| column.ordered);
             let bounds = known.filter_map(move |column| {
                 let (min, max) = column.range.as_ref()?;
-                let bound = scalar(if is_max { max } else { min }, &column.ty, is_max)?;
+                let bound = if is_max { max.greatest()? } else { min.least()? };
                 Some((column.name.as_str(), bound))
             });
             bounds.collect::<Vec<_>>()
@@ -97,33 +97,4 @@ fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
         columns.iter().map(|(name, values)| Field::new(*name, values.data_type().clone(), true)).collect();
     let values = columns.into_iter().map(|(_, values)| values).collect();
     Some(Arc::new(StructArray::new(fields, values, None)))
-}
-
-/// One value as an array of one; `None` where it cannot serve as a bound.
-fn scalar(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<ArrayRef> {
-    Some(match (value, ty) {
-        (AnyValue::Int8(v), _) => Arc::new(Int8Array::from(vec![*v])),
-        (AnyValue::Int16(v), _) => Arc::new(Int16Array::from(vec![*v])),
-        (AnyValue::Int32(v), _) => Arc::new(Int32Array::from(vec![*v])),
-        (AnyValue::Int64(v), _) => Arc::new(Int64Array::from(vec![*v])),
-        (AnyValue::Float32(v), _) if v.is_finite() => Arc::new(Float32Array::from(vec![*v])),
-        (AnyValue::Float64(v), _) if v.is_finite() => Arc::new(Float64Array::from(vec![*v])),
-        (AnyValue::Date(v), _) => Arc::new(Date32Array::from(vec![*v])),
-        (AnyValue::Datetime(v, ..) | AnyValue::DatetimeOwned(v, ..), _) => {
-            Arc::new(TimestampMicrosecondArray::from(vec![*v]).with_timezone("UTC"))
-        }
-        (AnyValue::Decimal(v, ..), DataType::Decimal(precision, scale)) => {
-            let (precision, scale) = (u8::try_from(*precision).ok()?, i8::try_from(*scale).ok()?);
-            Arc::new(Decimal128Array::from(vec![*v]).with_precision_and_scale(precision, scale).ok()?)
-        }
-        (AnyValue::String(_) | AnyValue::StringOwned(_), _) => {
-            let text = value.get_str()?;
-            match text.char_indices().nth(PREFIX) {
-                None => Arc::new(StringArray::from(vec![text])),
-                Some(_) if is_max => return None,
-                Some((end, _)) => Arc::new(StringArray::from(vec![&text[..end]])),
-            }
-        }
-        _ => return None,
-    })
 }
