@@ -3,8 +3,8 @@
 
 mod checkpoint;
 mod crowd;
-mod house;
-mod sales;
+pub mod house;
+pub mod sales;
 mod signals;
 
 use std::collections::BTreeMap;
