@@ -135,15 +135,16 @@ impl Merging<'_> {
         let wanted = (self.bytes(parts) * COPIES).div_ceil(self.memory().max(1)) + 1;
         let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
         let room = self.room.passing(&self.ports.scratch, self.bytes(parts));
-        let spread = |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<'_, usize>, Failure> {
-            let mut spread = Spread::new(room, self.memory() / COPIES / 2);
-            for frame in rows {
-                for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
-                    spread.push(range, rows)?;
+        let spread =
+            |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<'_, usize>, Failure> {
+                let mut spread = Spread::new(room, self.memory() / COPIES / 2);
+                for frame in rows {
+                    for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
+                        spread.push(range, rows)?;
+                    }
                 }
-            }
-            Ok(spread)
-        };
+                Ok(spread)
+            };
         let mut existing = spread(&mut self.existing(parts))?;
         let mut incoming = spread(&mut parts.incoming.frames())?;
         let mut removed = spread(&mut parts.removed.frames())?;

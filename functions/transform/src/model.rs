@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use jiff::Timestamp;
 use polars::prelude::{DataFrame, Schema};
 use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
-use tidemark_lake::{
-    CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint,
-};
+use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
 use tidemark_pipeline::{ColumnName, Model as Definition, Pipeline, When};
 
 use crate::calendar::{Calendar, Day, from, until};

@@ -51,18 +51,19 @@ pub(crate) fn pass(
 ) -> Result<Position, Failure> {
     let shape = shape(raw.schema());
     let lake = ports.lake;
-    let batches = files.iter().enumerate().skip(from.files).flat_map(move |(nth, file)| match raw.batches(lake, file) {
-        Ok(batches) => {
-            let count = batches.len();
-            let done = if nth == from.files { from.batches } else { 0 };
-            let bytes = file.bytes / (count.max(1) as u64);
-            let batches = batches.skip(done).zip(done..).map(move |(rows, batch)| {
-                Ok::<_, Failure>(Batch { bytes, after: Position::after(nth, batch, count), rows: rows? })
-            });
-            Box::new(batches) as Box<dyn Iterator<Item = Result<Batch, Failure>> + Send + '_>
-        }
-        Err(error) => Box::new(std::iter::once(Err(Failure::from(error)))),
-    });
+    let batches =
+        files.iter().enumerate().skip(from.files).flat_map(move |(nth, file)| match raw.batches(lake, file) {
+            Ok(batches) => {
+                let count = batches.len();
+                let done = if nth == from.files { from.batches } else { 0 };
+                let bytes = file.bytes / (count.max(1) as u64);
+                let batches = batches.skip(done).zip(done..).map(move |(rows, batch)| {
+                    Ok::<_, Failure>(Batch { bytes, after: Position::after(nth, batch, count), rows: rows? })
+                });
+                Box::new(batches) as Box<dyn Iterator<Item = Result<Batch, Failure>> + Send + '_>
+            }
+            Err(error) => Box::new(std::iter::once(Err(Failure::from(error)))),
+        });
     let source = Mutex::new(batches.enumerate());
     let stop = AtomicBool::new(false);
     let workers = std::thread::available_parallelism().map_or(1, usize::from);

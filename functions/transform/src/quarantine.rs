@@ -115,7 +115,8 @@ impl Faults {
 
     /// `20 × amount: type (first at sales.csv:17), …`, ten at most.
     pub(crate) fn summary(&self) -> String {
-        let all = self.0.iter().flat_map(|(column, rules)| rules.iter().map(move |(rule, found)| (column, rule, found)));
+        let all =
+            self.0.iter().flat_map(|(column, rules)| rules.iter().map(move |(rule, found)| (column, rule, found)));
         let faults = all.map(|(column, rule, (rows, first))| {
             let column = if column.is_empty() { String::new() } else { format!("{column}: ") };
             format!("{rows} × {column}{rule} (first at {first})")

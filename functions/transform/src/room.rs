@@ -16,11 +16,7 @@ pub(crate) enum Room<'a> {
 impl<'a> Room<'a> {
     /// For what must outlast the invocation, if there can be another one.
     pub(crate) fn of(ports: &'a Ports<'_>, work: &'a Work, is_continued: bool) -> Room<'a> {
-        if ports.deadline.is_some() || is_continued {
-            Room::Lake(ports.lake, work)
-        } else {
-            Room::Disk(&ports.scratch)
-        }
+        if ports.deadline.is_some() || is_continued { Room::Lake(ports.lake, work) } else { Room::Disk(&ports.scratch) }
     }
 
     /// For what is needed no longer than this invocation: `bytes` of rows as they are in memory.

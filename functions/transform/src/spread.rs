@@ -10,9 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use polars::io::parquet::write::ParquetWriter;
-use polars::prelude::{
-    DataFrame, ParquetCompression, ParquetReader, PolarsError, SerReader as _, StatisticsOptions,
-};
+use polars::prelude::{DataFrame, ParquetCompression, ParquetReader, PolarsError, SerReader as _, StatisticsOptions};
 use polars_parquet::write::ZstdLevel;
 use serde::{Deserialize, Serialize};
 use tidemark_flow::{Failure, Kind};

@@ -47,11 +47,7 @@ impl Lake {
     }
 
     /// Whether all of these pieces are there.
-    pub fn has_pieces<'n>(
-        &self,
-        work: &Work,
-        names: impl IntoIterator<Item = &'n str>,
-    ) -> Result<bool, LakeError> {
+    pub fn has_pieces<'n>(&self, work: &Work, names: impl IntoIterator<Item = &'n str>) -> Result<bool, LakeError> {
         let folder = Key::Work(&work.dataset, &work.plan).path();
         let mut wanted = names.into_iter().map(|name| Key::Piece(&work.dataset, &work.plan, name).path()).peekable();
         if wanted.peek().is_none() {
