@@ -210,7 +210,7 @@ impl House {
 }
 
 /// Ids of processes that never were: no two are alike.
-fn run_id() -> String {
+pub fn run_id() -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     format!("run-{:08}", NEXT.fetch_add(1, Ordering::Relaxed))
 }

@@ -1,19 +1,23 @@
 //! Step `clean`: what is new in the raw dataset goes through the contract, and the partitions it touches are swapped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use polars::prelude::{AnyValue, DataFrame, Schema};
-use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
-use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table};
+use polars::prelude::AnyValue;
+use tidemark_flow::{Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
 use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::Cleaner;
 
-use crate::merging::{Counts, Identity, Merging, Parts};
-use crate::narrow::Narrow;
-use crate::pass::pass;
-use crate::quarantine::{Faults, OBJECT, Quarantine, by_object};
-use crate::spread::Spread;
-use crate::{contract_failure, polars_failure};
+use crate::contract_failure;
+use crate::quarantine::{OBJECT, Quarantine};
+use crate::room::Room;
+use crate::stretch::Stretch;
+
+mod sorted;
+mod sorting;
+
+use sorted::{Receipts, Sorted, Value};
+use sorting::Sorting;
 
 /// Step `clean` of one pipeline.
 pub struct Clean<'a> {
@@ -38,27 +42,28 @@ pub struct Plan {
     watermark: Option<jiff::Timestamp>,
 }
 
+impl Plan {
+    /// The table whose rows are kept.
+    fn standing(&self) -> Option<&Table> {
+        self.clean.as_ref().filter(|_| !self.anew)
+    }
+
+    /// The objects whose quarantined rows are replaced; `None` = all.
+    fn objects(&self) -> Option<BTreeSet<String>> {
+        let touched = self.added.iter().chain(&self.removed);
+        let objects = touched.filter_map(|file| file.partition.get(OBJECT).map(str::to_owned));
+        (!self.anew).then(|| objects.collect())
+    }
+}
+
 pub struct Drafts {
     clean: Option<Table>,
     draft: Draft,
     quarantine: Option<Table>,
-    quarantined: Spread<String>,
+    quarantined: Vec<DataFile>,
     objects: Option<BTreeSet<String>>,
-}
-
-type Value = Option<String>;
-
-/// Everything the raw rows became, spread by where it goes.
-struct Sorted {
-    incoming: Spread<Value>,
-    removed: Spread<Value>,
-    quarantined: Spread<String>,
-    balance: Balance,
-    /// Keys by the partitions that their newest version has left: a key is one row of the whole dataset, not one of each partition.
-    strays: BTreeMap<Value, DataFrame>,
-    /// Rows that stood in another partition than the one they come to.
-    moved: u64,
-    faults: Faults,
+    /// Under which rows were kept in the lake, if any were.
+    work: Option<Work>,
 }
 
 impl<'a> Clean<'a> {
@@ -72,123 +77,56 @@ impl<'a> Clean<'a> {
         self.contract.partition_by.as_ref().map(|by| &by.name)
     }
 
-    fn sort(&self, ports: &Ports<'_>, plan: &Plan, cleaner: &Cleaner) -> Result<Sorted, Failure> {
-        let memory = usize::try_from(ports.memory).unwrap_or(usize::MAX);
-        let mut sorted = Sorted {
-            incoming: Spread::new(memory / 8),
-            removed: Spread::new(memory / 16),
-            quarantined: Spread::new(memory / 16),
-            balance: Balance::default(),
-            strays: BTreeMap::new(),
-            moved: 0,
-            faults: Faults::default(),
-        };
-        let raw = &plan.raw;
-        let standing = match &plan.clean {
-            Some(table) if !plan.anew => Some((table, table.files(ports.lake)?)),
-            _ => None,
-        };
-        let rows = standing.iter().flat_map(|(_, files)| files).chain(&plan.added).map(|file| file.rows).sum();
-        let mut narrow = Narrow::new(ports, self.contract, rows);
-        if let (Some(narrow), Some((table, files))) = (&mut narrow, &standing) {
-            narrow.stand(table, files)?;
-        }
-        pass(ports, raw, cleaner, &plan.added, &mut |rows_in, cleaned| {
-            sorted.balance.rows_in += rows_in;
-            sorted.balance.quarantined += cleaned.quarantined.height() as u64;
-            for (name, dropped) in &cleaned.filtered {
-                *sorted.balance.filtered.entry(name.clone()).or_default() += dropped;
-            }
-            sorted.faults.count(&cleaned.quarantined)?;
-            for (object, rows) in by_object(&cleaned.quarantined)? {
-                sorted.quarantined.push(object, rows, &ports.scratch)?;
-            }
-            if let Some(narrow) = &mut narrow {
-                narrow.push(&cleaned.rows, true)?;
-            }
-            self.by_partition(cleaned.rows, &mut |value, rows| sorted.incoming.push(value, rows, &ports.scratch))
-        })?;
-        if !plan.removed.is_empty() && !plan.anew {
-            let before = ports.lake.table_at(&self.raw, plan.from.unwrap_or_default())?;
-            pass(ports, &before, cleaner, &plan.removed, &mut |_, cleaned| {
-                self.by_partition(cleaned.rows, &mut |value, rows| sorted.removed.push(value, rows, &ports.scratch))
-            })?;
-        }
-        if let Some(narrow) = narrow {
-            let found = narrow.strays()?;
-            sorted.balance.deduplicated += found.came;
-            // a row that stood elsewhere and comes here anew is the same row, moved
-            sorted.balance.updated += found.stood;
-            sorted.moved = found.stood;
-            self.by_partition(found.rows, &mut |value, rows| {
-                sorted.strays.insert(value, rows);
-                Ok(())
-            })?;
-        }
-        Ok(sorted)
-    }
-
-    fn by_partition(
-        &self,
-        rows: DataFrame,
-        push: &mut dyn FnMut(Value, DataFrame) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
-        if rows.height() == 0 {
-            return Ok(());
-        }
-        let Some(column) = self.partition_column() else { return push(None, rows) };
-        let failed = |error| polars_failure("clean rows cannot be spread", error);
-        for part in rows.partition_by_stable([column.as_str()], true).map_err(failed)? {
-            let value = part
-                .column(column.as_str())
-                .and_then(|values| values.get(0).map(|value| text(&value)))
-                .map_err(failed)?;
-            push(value, part)?;
-        }
-        Ok(())
-    }
-
-    /// Merges partition by partition; gives the files that come, those that go, and where the rows went.
-    fn merge(
-        &self,
-        ports: &Ports<'_>,
-        plan: &Plan,
-        schema: &Schema,
-        sorted: &mut Sorted,
-    ) -> Result<(Vec<DataFile>, Vec<DataFile>, u64), Failure> {
-        let standing = plan.clean.as_ref().map(|table| table.partitions(ports.lake)).transpose()?.unwrap_or_default();
-        let merging = Merging { ports, dataset: &self.contract.dataset, schema, identity: Identity::of(self.contract) };
-        let mut touched: BTreeSet<Value> =
-            sorted.incoming.cells().chain(sorted.removed.cells()).map(|(value, _)| value.clone()).collect();
-        let (mut adds, mut removes) = (Vec::new(), Vec::new());
-        if plan.anew {
-            removes.extend(standing.values().flatten().cloned());
-        }
-        let partition_of = |value: &Value| match self.partition_column() {
+    fn partition_of(&self, value: &Value) -> Partition {
+        match self.partition_column() {
             Some(column) => Partition::new([(column.as_str(), value.as_deref())]),
             None => Partition::default(),
-        };
-        touched.extend(sorted.strays.keys().cloned());
-        for value in &touched {
-            let partition = partition_of(value);
-            let files = standing.get(&partition).map(Vec::as_slice).filter(|_| !plan.anew).unwrap_or_default();
-            let parts = Parts {
-                existing: plan.clean.as_ref().map(|table| (table, files)),
-                incoming: sorted.incoming.take(value),
-                removed: sorted.removed.take(value),
-                strays: sorted.strays.remove(value),
-            };
-            let (written, counts) = merging.write(&partition, &parts)?;
-            add(&mut sorted.balance, counts);
-            removes.extend_from_slice(files);
-            adds.extend(written);
         }
-        sorted.balance.written -= sorted.moved;
-        Ok((adds, removes, touched.len() as u64))
+    }
+
+    fn work_of(&self, plan: &Plan) -> Work {
+        // not on the version of the quarantine: it is replaced object by object whatever it was, and its commit comes before the one of
+        // the clean rows, so that a run which dies between the two would have to be done anew
+        let (raw, clean) = (plan.raw.version(), plan.clean.as_ref().map(Table::version));
+        let Plan { from, anew, watermark, .. } = plan;
+        // another program may keep other things, or come to others
+        let program = env!("CARGO_PKG_VERSION");
+        let text = format!("clean {program} {raw} {from:?} {clean:?} {anew} {watermark:?} {}", self.fingerprint);
+        Work { dataset: self.contract.dataset.clone(), plan: fingerprint(&text) }
+    }
+
+    /// What an earlier invocation has kept, or the beginning.
+    fn sorted<'s>(
+        &'s self,
+        ports: &'s Ports<'_>,
+        plan: &Plan,
+        work: &'s Work,
+        room: Room<'s>,
+        kept: Option<&bytes::Bytes>,
+    ) -> Result<Sorted<'s>, Failure> {
+        let memory = usize::try_from(ports.memory).unwrap_or(usize::MAX);
+        if let Some(kept) = kept
+            && let Some(sorted) = Sorted::taken_up(kept, ports.lake, work, memory, self.contract)?
+        {
+            return Ok(sorted);
+        }
+        let standing = plan.standing().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
+        let rows = standing.iter().chain(&plan.added).map(|file| file.rows).sum();
+        Ok(Sorted::new(room, memory, self.contract, rows))
+    }
+
+    /// The files that go.
+    fn removes(&self, lake: &Lake, plan: &Plan, merged: &[Value]) -> Result<Vec<DataFile>, Failure> {
+        let Some(table) = &plan.clean else { return Ok(Vec::new()) };
+        if plan.anew {
+            return Ok(table.files(lake)?);
+        }
+        let mut standing = table.partitions(lake)?;
+        Ok(merged.iter().flat_map(|value| standing.remove(&self.partition_of(value)).unwrap_or_default()).collect())
     }
 
     /// Over the budget, nothing is published.
-    fn within_budget(&self, sorted: &Sorted) -> Result<(), Failure> {
+    fn within_budget(&self, sorted: &Receipts) -> Result<(), Failure> {
         let (quarantined, rows_in) = (sorted.balance.quarantined, sorted.balance.rows_in);
         let (over, budget) = match self.contract.max_quarantined {
             None => return Ok(()),
@@ -261,67 +199,71 @@ impl Step for Clean<'_> {
         }
     }
 
+    fn work(&self, plan: &Plan) -> Option<Work> {
+        Some(self.work_of(plan))
+    }
+
     fn draft(
         &self,
         ports: &Ports<'_>,
         plan: Plan,
         run_id: &str,
-        _: Option<bytes::Bytes>,
+        kept: Option<bytes::Bytes>,
     ) -> Result<Drafting<Drafts>, Failure> {
         let cleaner = Cleaner::new(self.contract, &self.fingerprint).map_err(contract_failure)?;
-        let schema = cleaner.schema().clone();
-        let bytes = |files: &[DataFile]| files.iter().map(|file| file.bytes).sum::<u64>();
+        let work = self.work_of(&plan);
+        let room = Room::of(ports, &work, kept.is_some());
         ports.progress.expect(bytes(&plan.added));
-        let mut sorted = self.sort(ports, &plan, &cleaner)?;
+        let mut sorted = self.sorted(ports, &plan, &work, room, kept.as_ref())?;
+        let sorting = Sorting { clean: self, ports, plan: &plan, cleaner: &cleaner, room };
+        if sorting.sort(&mut sorted)? == Stretch::Late {
+            return Ok(Drafting::Part(sorted.keep()?));
+        }
         let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
-        let objects = (!plan.anew).then(|| {
-            let touched = plan.added.iter().chain(&plan.removed);
-            touched.filter_map(|file| file.partition.get(OBJECT).map(str::to_owned)).collect::<BTreeSet<_>>()
-        });
         let consumed = plan.raw.version();
-        if let Err(over) = self.within_budget(&sorted) {
+        if let Err(over) = self.within_budget(&sorted.receipts) {
             // they are no part of what is published, and without them nobody can see what is wrong
+            let (files, balance) = (sorted.receipts.quarantined, sorted.receipts.balance.to_json());
             let quarantine = self.quarantine_of(ports, run_id);
-            let balance = sorted.balance.to_json();
             // a lost race here only means that another run shows them
-            let _ = quarantine.commit(
-                plan.quarantine.as_ref(),
-                sorted.quarantined,
-                objects.as_ref(),
-                consumed,
-                meta,
-                balance,
-            )?;
+            let _ =
+                quarantine.commit(plan.quarantine.as_ref(), files, plan.objects().as_ref(), consumed, meta, balance)?;
             return Err(over);
         }
-        let (adds, removes, partitions) = self.merge(ports, &plan, &schema, &mut sorted)?;
+        if sorting.merge(&mut sorted)? == Stretch::Late {
+            return Ok(Drafting::Part(sorted.keep()?));
+        }
+        let Receipts { mut balance, moved, quarantined, merged, written, .. } = sorted.receipts;
+        balance.written -= moved;
+        let partitions = merged.len() as u64;
         let drafted = Drafted {
             inputs: vec![Input { dataset: self.raw.to_string(), from_version: plan.from, to_version: consumed }],
             outputs: vec![Output {
                 watermark: plan.watermark,
                 ..Output::of(self.contract.dataset.as_str(), partitions)
             }],
-            bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&adds) },
-            rows: sorted.balance,
+            bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&written) },
+            rows: balance,
             notes: Vec::new(),
         };
         let draft = Draft {
             dataset: self.contract.dataset.clone(),
-            schema,
+            schema: cleaner.schema().clone(),
             partition_by: self.partition_column().cloned().into_iter().collect(),
-            adds,
-            removes,
+            adds: written,
+            removes: self.removes(ports.lake, &plan, &merged)?,
             consumed: vec![(self.raw.to_string(), consumed)],
             meta,
             info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
         };
-        let drafts =
-            Drafts { clean: plan.clean, draft, quarantine: plan.quarantine, quarantined: sorted.quarantined, objects };
+        let work = matches!(room, Room::Lake(..)).then(|| work.clone());
+        let objects = plan.objects();
+        let drafts = Drafts { clean: plan.clean, draft, quarantine: plan.quarantine, quarantined, objects, work };
         Ok(Drafting::Whole(drafted, drafts))
     }
 
     fn commit(&self, ports: &Ports<'_>, drafts: Drafts, _: &mut Drafted) -> Result<Outcome, Failure> {
-        let Drafts { clean, draft, quarantine, quarantined, objects } = drafts;
+        let Drafts { clean, draft, quarantine, quarantined, objects, work } = drafts;
         let (_, consumed) = draft.consumed.first().cloned().unwrap_or_default();
         let (meta, balance) = (draft.meta.clone(), draft.info.balance.clone());
         let run_id = draft.info.run_id.clone();
@@ -333,19 +275,20 @@ impl Step for Clean<'_> {
             meta,
             balance,
         )?;
-        match outcome {
-            Outcome::Committed(_) => Ok(draft.commit(ports.lake, clean.as_ref())?),
-            lost @ Outcome::Lost(_) => Ok(lost),
+        let outcome = match outcome {
+            Outcome::Committed(_) => draft.commit(ports.lake, clean.as_ref())?,
+            lost @ Outcome::Lost(_) => lost,
+        };
+        if let Some(work) = work {
+            // committed or overtaken: this plan does not come again
+            ports.lake.forget_work(&work);
         }
+        Ok(outcome)
     }
 }
 
-fn add(balance: &mut Balance, counts: Counts) {
-    balance.written += counts.written;
-    balance.updated += counts.updated;
-    balance.unchanged += counts.unchanged;
-    balance.deduplicated += counts.deduplicated;
-    balance.deleted += counts.deleted;
+fn bytes(files: &[DataFile]) -> u64 {
+    files.iter().map(|file| file.bytes).sum()
 }
 
 /// A partition's value, as the Delta log writes it, which cannot tell an empty text from NULL.

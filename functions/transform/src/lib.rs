@@ -8,7 +8,9 @@ mod model;
 mod narrow;
 mod pass;
 mod quarantine;
+mod room;
 mod spread;
+mod stretch;
 
 pub use clean::Clean;
 pub use model::Model;

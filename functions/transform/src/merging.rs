@@ -8,6 +8,7 @@ use tidemark_pipeline::{ColumnName, Contract, DatasetName};
 use tidemark_transform::order::{Ranges, without};
 use tidemark_transform::{bag, merge};
 
+use crate::room::Room;
 use crate::spread::{Pieces, Spread, concat};
 use crate::{frame_failure, polars_failure};
 
@@ -56,9 +57,9 @@ impl Counts {
 pub(crate) struct Parts<'a> {
     /// Files of the dataset as it stands.
     pub existing: Option<(&'a Table, &'a [DataFile])>,
-    pub incoming: Pieces,
+    pub incoming: Pieces<'a>,
     /// Rows of a bag whose source went.
-    pub removed: Pieces,
+    pub removed: Pieces<'a>,
     /// Keys whose newest version is in another partition: none of their rows stays here.
     pub strays: Option<DataFrame>,
 }
@@ -76,6 +77,8 @@ pub(crate) struct Merging<'a> {
     pub dataset: &'a DatasetName,
     pub schema: &'a Schema,
     pub identity: Identity<'a>,
+    /// For what does not fit on the local disk either.
+    pub room: Room<'a>,
 }
 
 impl Merging<'_> {
@@ -131,16 +134,17 @@ impl Merging<'_> {
     fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Failure> {
         let wanted = (self.bytes(parts) * COPIES).div_ceil(self.memory().max(1)) + 1;
         let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
-        let scratch = &self.ports.scratch;
-        let spread = |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<usize>, Failure> {
-            let mut spread = Spread::new(self.memory() / COPIES / 2);
-            for frame in rows {
-                for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
-                    spread.push(range, rows, scratch)?;
+        let room = self.room.passing(&self.ports.scratch, self.bytes(parts));
+        let spread =
+            |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<'_, usize>, Failure> {
+                let mut spread = Spread::new(room, self.memory() / COPIES / 2);
+                for frame in rows {
+                    for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
+                        spread.push(range, rows)?;
+                    }
                 }
-            }
-            Ok(spread)
-        };
+                Ok(spread)
+            };
         let mut existing = spread(&mut self.existing(parts))?;
         let mut incoming = spread(&mut parts.incoming.frames())?;
         let mut removed = spread(&mut parts.removed.frames())?;

@@ -1,18 +1,20 @@
 //! Step `model`: SQL over datasets, recomputed where its inputs changed, committed where its result differs.
 
-use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
-use jiff::civil::Date;
-use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
+use polars::prelude::{DataFrame, Schema};
 use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
-use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, LakeError, Meta, Outcome, Partition, Table, Writer};
-use tidemark_pipeline::{ColumnName, DatasetName, Model as Definition, Pipeline, When};
-use tidemark_transform::{bag, sql};
+use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
+use tidemark_pipeline::{ColumnName, Model as Definition, Pipeline, When};
 
 use crate::calendar::{Calendar, Day, from, until};
-use crate::{frame_failure, polars_failure, sql_failure};
+use crate::stretch::Stretch;
+
+mod compute;
+mod done;
+
+use done::Done;
 
 /// In-memory bytes of a byte of Parquet.
 const INFLATION: u64 = 8;
@@ -99,8 +101,9 @@ impl<'a> Model<'a> {
         })
     }
 
-    /// The partitions to compute in groups whose inputs fit in memory; one group for a model that is computed whole.
-    fn groups(&self, ports: &Ports<'_>, plan: &Plan) -> Result<Vec<Option<BTreeSet<Day>>>, Failure> {
+    /// The partitions to compute, but for some of the first, in groups whose inputs fit in memory; one group for a model that is computed
+    /// whole.
+    fn groups(&self, ports: &Ports<'_>, plan: &Plan, done: usize) -> Result<Vec<Option<BTreeSet<Day>>>, Failure> {
         let Some(days) = &plan.days else { return Ok(vec![None]) };
         let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
         let mut bytes: BTreeMap<Day, u64> = BTreeMap::new();
@@ -111,7 +114,7 @@ impl<'a> Model<'a> {
         }
         let mut groups = vec![BTreeSet::new()];
         let mut held = 0;
-        for &day in days {
+        for &day in days.iter().skip(done) {
             let more: u64 = until(day, lookback).filter_map(|day| bytes.get(&day)).sum();
             if held > 0 && held + more > ports.memory / 4 {
                 groups.push(BTreeSet::new());
@@ -129,105 +132,48 @@ impl<'a> Model<'a> {
         format!("model {} ({}:{})", self.model.name, self.model.sql.file, self.model.sql.line)
     }
 
-    /// The rows of an input that the partitions to compute hang on.
-    fn input(
+    /// Computes and writes group by group, where an earlier invocation has left off, until all is done or it is late. The last group is
+    /// always followed by the commit, and a model that is computed whole is a single one.
+    fn groups_of(
         &self,
         ports: &Ports<'_>,
-        source: &Source,
-        days: Option<&BTreeSet<Day>>,
-    ) -> Result<(LazyFrame, u64), Failure> {
-        let mut files = source.table.files(ports.lake)?;
-        if let Some(days) = days {
-            let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-            let wanted: BTreeSet<Day> = days.iter().flat_map(|&day| until(day, lookback)).collect();
-            let mut kept = Vec::new();
-            for file in files {
-                if wanted.contains(&self.day(&source.table, &file.partition)?) {
-                    kept.push(file);
-                }
-            }
-            files = kept;
+        plan: &mut Plan,
+        done: &mut Done,
+        schema: &mut Schema,
+    ) -> Result<Stretch, Failure> {
+        if done.is_anew && !plan.anew {
+            self.begin_anew(ports, plan)?;
         }
-        let bytes = files.iter().map(|file| file.bytes).sum();
-        Ok((source.table.scan(ports.lake, &files)?, bytes))
+        let mut groups = VecDeque::from(self.groups(ports, plan, done.days)?);
+        while let Some(days) = groups.pop_front() {
+            let (rows, read) = self.compute(ports, plan, days.as_ref())?;
+            done.read += read;
+            if !plan.anew && self.is_of_another_shape(plan, &rows)? {
+                // its inputs have changed their columns: partitions that stand would not fit those that come
+                self.begin_anew(ports, plan)?;
+                *done = Done { is_anew: true, read: done.read, ..Done::default() };
+                groups = self.groups(ports, plan, 0)?.into();
+            } else {
+                *schema = (**rows.schema()).clone();
+                for (partition, part) in self.split(rows, plan, days.as_ref())? {
+                    let mut writer = Writer::new(ports.lake, &self.model.name, schema, partition);
+                    done.rows += part.height() as u64;
+                    writer.write(&part)?;
+                    done.adds.extend(writer.finish(false)?);
+                }
+                done.days += days.map_or(0, |days| days.len());
+            }
+            if !groups.is_empty() && ports.is_late() {
+                return Ok(Stretch::Late);
+            }
+        }
+        Ok(Stretch::Whole)
     }
 
-    /// The result over some partitions, in its total order, and the bytes it was made of.
-    fn compute(
-        &self,
-        ports: &Ports<'_>,
-        plan: &Plan,
-        days: Option<&BTreeSet<Day>>,
-    ) -> Result<(DataFrame, u64), Failure> {
-        let mut tables = Vec::new();
-        let mut read = 0;
-        for source in &plan.inputs {
-            let (rows, bytes) = self.input(ports, source, days)?;
-            read += bytes;
-            tables.push((source.table.dataset().clone(), rows));
-        }
-        let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
-        let failed = |error: PolarsError| match LakeError::of_query(&inputs(), error) {
-            Ok(damage) => Failure::from(damage),
-            Err(error) => Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error),
-        };
-        let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
-        let rows = storable(sql::stream(query).map_err(failed)?).map_err(failed)?;
-        Ok((bag::sort(&rows).map_err(frame_failure)?, read))
-    }
-
-    /// The result by partition, those only that are to be computed.
-    fn split(
-        &self,
-        rows: DataFrame,
-        plan: &Plan,
-        days: Option<&BTreeSet<Day>>,
-    ) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
-        let Some(column) = &self.model.partition_by else {
-            let whole = (rows.height() > 0).then_some((Partition::default(), rows));
-            return Ok(whole.into_iter().collect());
-        };
-        let column = column.as_str();
-        let failed = |error| polars_failure(self.what(), error);
-        if rows.column(column).is_err() {
-            let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
-            return Err(Failure::new(Kind::Definition, message));
-        }
-        let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-        let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|&day| until(day, lookback)).collect();
-        let mut parts = BTreeMap::new();
-        for part in rows.partition_by_stable([column], true).map_err(failed)? {
-            let value = part
-                .column(column)
-                .and_then(|values| values.get(0).map(|value| value.into_static()))
-                .map_err(failed)?;
-            let text = crate::clean::text(&value);
-            let day: Day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
-            if days.is_some() && !window.contains(&day) {
-                let text = text.as_deref().unwrap_or("NULL");
-                let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
-                return Err(Failure::new(Kind::Definition, message).hint(
-                    "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
-                ));
-            }
-            let due = match days {
-                // a text that is no date is not the same as no date
-                Some(days) => day.is_some() == text.is_some() && days.contains(&day),
-                None => self.model.when == When::Changed || self.calendar.is_over(day, plan.watermark),
-            };
-            if due {
-                // an empty text lies where NULL does
-                match parts.entry(Partition::new([(column, text.as_deref())])) {
-                    Entry::Vacant(entry) => {
-                        entry.insert(part);
-                    }
-                    Entry::Occupied(mut entry) => {
-                        entry.get_mut().vstack_mut(&part).map_err(failed)?;
-                    }
-                }
-            }
-        }
-        Ok(parts)
+    fn begin_anew(&self, ports: &Ports<'_>, plan: &mut Plan) -> Result<(), Failure> {
+        plan.anew = true;
+        plan.days = self.days(ports, &plan.inputs, true, None, plan.watermark)?;
+        Ok(())
     }
 
     fn is_of_another_shape(&self, plan: &Plan, rows: &DataFrame) -> Result<bool, Failure> {
@@ -305,12 +251,22 @@ impl Step for Model<'_> {
         }
     }
 
+    fn work(&self, plan: &Plan) -> Option<Work> {
+        let inputs = plan.inputs.iter().map(|input| format!("{}@{}", input.table.dataset(), input.table.version()));
+        let (inputs, base) = (inputs.collect::<Vec<_>>(), plan.base.as_ref().map(Table::version));
+        let Plan { anew, watermark, days, .. } = plan;
+        // another program may keep other things, or come to others
+        let program = env!("CARGO_PKG_VERSION");
+        let text = format!("model {program} {inputs:?} {base:?} {anew} {watermark:?} {days:?} {}", self.fingerprint);
+        Some(Work { dataset: self.model.name.clone(), plan: fingerprint(&text) })
+    }
+
     fn draft(
         &self,
         ports: &Ports<'_>,
         mut plan: Plan,
         run_id: &str,
-        _: Option<bytes::Bytes>,
+        kept: Option<bytes::Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
         let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
         let consumed: Vec<_> =
@@ -340,28 +296,11 @@ impl Step for Model<'_> {
         };
         if !plan.idle {
             let standing = plan.base.as_ref().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
-            let mut groups = VecDeque::from(self.groups(ports, &plan)?);
-            let (mut rows_of, mut read) = (0, 0);
-            while let Some(days) = groups.pop_front() {
-                let (rows, more) = self.compute(ports, &plan, days.as_ref())?;
-                read += more;
-                if !plan.anew && self.is_of_another_shape(&plan, &rows)? {
-                    // its inputs have changed their columns: partitions that stand would not fit those that come
-                    plan.anew = true;
-                    draft.adds.clear();
-                    rows_of = 0;
-                    plan.days = self.days(ports, &plan.inputs, true, None, plan.watermark)?;
-                    groups = self.groups(ports, &plan)?.into();
-                    continue;
-                }
-                draft.schema = (**rows.schema()).clone();
-                for (partition, part) in self.split(rows, &plan, days.as_ref())? {
-                    let mut writer = Writer::new(ports.lake, &self.model.name, &draft.schema, partition);
-                    rows_of += part.height() as u64;
-                    writer.write(&part)?;
-                    draft.adds.extend(writer.finish(false)?);
-                }
+            let mut done = Done::taken_up(kept);
+            if self.groups_of(ports, &mut plan, &mut done, &mut draft.schema)? == Stretch::Late {
+                return Ok(Drafting::Part(done.keep()?));
             }
+            draft.adds = done.adds;
             for file in standing {
                 if self.is_due(&plan, &file)? {
                     draft.removes.push(file);
@@ -373,8 +312,9 @@ impl Step for Model<'_> {
             };
             let touched: BTreeSet<_> = draft.adds.iter().chain(&draft.removes).map(|file| &file.partition).collect();
             drafted.outputs.iter_mut().for_each(|output| output.partitions = touched.len() as u64);
-            drafted.rows = Balance { rows_in: rows_of, written: rows_of - unchanged, unchanged, ..Balance::default() };
-            drafted.bytes = Bytes { read, written: draft.adds.iter().map(|file| file.bytes).sum() };
+            let rows_in = done.rows;
+            drafted.rows = Balance { rows_in, written: rows_in - unchanged, unchanged, ..Balance::default() };
+            drafted.bytes = Bytes { read: done.read, written: draft.adds.iter().map(|file| file.bytes).sum() };
         }
         // an unchanged result stops the cascade; that it has been looked at is still to be remembered, for those who wait for it
         let same = plan.base.is_some() && !draft.changes_rows() && draft.meta == plan.meta;
@@ -388,29 +328,4 @@ impl Step for Model<'_> {
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
         Ok(draft.commit(ports.lake, base.as_ref())?)
     }
-}
-
-/// Casts what SQL gives into what a table can hold: counts to int64, other precisions of time to microseconds UTC.
-fn storable(rows: DataFrame) -> Result<DataFrame, PolarsError> {
-    let columns = rows.columns().iter().map(|column| {
-        let ty = match column.dtype() {
-            DataType::UInt8 | DataType::UInt16 => DataType::Int32,
-            DataType::UInt32 | DataType::UInt64 | DataType::Int128 => DataType::Int64,
-            DataType::Datetime(unit, zone) if *unit != TimeUnit::Microseconds || zone.is_none() => {
-                let micros = column.cast(&DataType::Datetime(TimeUnit::Microseconds, zone.clone()))?;
-                return match zone {
-                    Some(_) => Ok(micros),
-                    None => {
-                        micros.cast(&DataType::Datetime(TimeUnit::Microseconds, Some(polars::prelude::TimeZone::UTC)))
-                    }
-                };
-            }
-            DataType::Duration(_) => DataType::Int64,
-            DataType::Time | DataType::Null => DataType::String,
-            _ => return Ok(column.clone()),
-        };
-        column.strict_cast(&ty)
-    });
-    let columns = columns.collect::<Result<Vec<Column>, PolarsError>>()?;
-    DataFrame::new(rows.height(), columns)
 }

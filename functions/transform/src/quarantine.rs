@@ -3,16 +3,32 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{DataFrame, DataType};
+use serde::{Deserialize, Serialize};
 use tidemark_flow::{Failure, Kind, Ports};
-use tidemark_lake::{CommitInfo, Draft, Meta, Outcome, Partition, Table, Writer};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName};
 use tidemark_transform::Cleaner;
 
-use crate::spread::Spread;
+use crate::spread::Pieces;
 
 pub(crate) const OBJECT: &str = "_object";
 
-/// Writes the quarantined rows of some objects, in place of those they had before. Committed before the clean rows are, so that no
+/// Writes the rows of one object; nothing names the files yet.
+pub(crate) fn write(
+    lake: &Lake,
+    dataset: &DatasetName,
+    object: &str,
+    rows: &Pieces<'_>,
+) -> Result<Vec<DataFile>, Failure> {
+    let partition = Partition::new([(OBJECT, Some(object))]);
+    let mut writer = Writer::new(lake, dataset, &Cleaner::quarantine_schema(), partition);
+    for frame in rows.frames() {
+        writer.write(&frame?)?;
+    }
+    Ok(writer.finish(false)?)
+}
+
+/// Commits the quarantined rows of some objects, in place of those they had before. Committed before the clean rows are, so that no
 /// clean row is ever seen without what was left out beside it; making it again gives the same.
 pub(crate) struct Quarantine<'a> {
     pub ports: &'a Ports<'a>,
@@ -26,7 +42,7 @@ impl Quarantine<'_> {
     pub(crate) fn commit(
         &self,
         base: Option<&Table>,
-        mut rows: Spread<String>,
+        adds: Vec<DataFile>,
         objects: Option<&BTreeSet<String>>,
         consumed: i64,
         meta: Meta,
@@ -37,20 +53,9 @@ impl Quarantine<'_> {
         if let Some(objects) = objects {
             removes.retain(|file| file.partition.get(OBJECT).is_some_and(|object| objects.contains(object)));
         }
-        let names: Vec<String> = rows.cells().map(|(object, _)| object.clone()).collect();
-        let schema = Cleaner::quarantine_schema();
-        let mut adds = Vec::new();
-        for object in names {
-            let partition = Partition::new([(OBJECT, Some(object.as_str()))]);
-            let mut writer = Writer::new(lake, self.dataset, &schema, partition);
-            for frame in rows.take(&object).frames() {
-                writer.write(&frame?)?;
-            }
-            adds.extend(writer.finish(false)?);
-        }
         let draft = Draft {
             dataset: self.dataset.clone(),
-            schema,
+            schema: Cleaner::quarantine_schema(),
             partition_by: vec![object_column()?],
             adds,
             removes,
@@ -84,8 +89,8 @@ pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Fa
 }
 
 /// Quarantined rows by column and rule, with where the first of each is.
-#[derive(Default)]
-pub(crate) struct Faults(BTreeMap<(String, String), (u64, String)>);
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Faults(BTreeMap<String, BTreeMap<String, (u64, String)>>);
 
 impl Faults {
     pub(crate) fn count(&mut self, quarantined: &DataFrame) -> Result<(), Failure> {
@@ -101,16 +106,18 @@ impl Faults {
         let (columns, rules) = (columns.map_err(failed)?, rules.map_err(failed)?);
         let (objects, rows) = (objects.map_err(failed)?, rows.map_err(failed)?);
         for at in 0..quarantined.height() {
-            let key = (columns.get(at).unwrap_or_default().to_owned(), rules.get(at).unwrap_or_default().to_owned());
+            let [column, rule] = [columns, rules].map(|texts| texts.get(at).unwrap_or_default().to_owned());
             let first = || format!("{}:{}", objects.get(at).unwrap_or_default(), rows.get(at).unwrap_or_default());
-            self.0.entry(key).or_insert_with(|| (0, first())).0 += 1;
+            self.0.entry(column).or_default().entry(rule).or_insert_with(|| (0, first())).0 += 1;
         }
         Ok(())
     }
 
     /// `20 × amount: type (first at sales.csv:17), …`, ten at most.
     pub(crate) fn summary(&self) -> String {
-        let faults = self.0.iter().map(|((column, rule), (rows, first))| {
+        let all =
+            self.0.iter().flat_map(|(column, rules)| rules.iter().map(move |(rule, found)| (column, rule, found)));
+        let faults = all.map(|(column, rule, (rows, first))| {
             let column = if column.is_empty() { String::new() } else { format!("{column}: ") };
             format!("{rows} × {column}{rule} (first at {first})")
         });

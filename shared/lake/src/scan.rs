@@ -129,6 +129,14 @@ impl Iterator for Batches<'_> {
         Some(batch.map_err(|error| self.table.damaged(error)))
     }
 
+    /// What is passed over is not decoded.
+    fn nth(&mut self, n: usize) -> Option<Self::Item> {
+        let passed = self.metadata.row_groups.iter().skip(self.next).take(n);
+        self.offset += passed.map(|group| group.num_rows()).sum::<usize>();
+        self.next = (self.next + n).min(self.metadata.row_groups.len());
+        self.next()
+    }
+
     fn size_hint(&self) -> (usize, Option<usize>) {
         let left = self.metadata.row_groups.len() - self.next;
         (left, Some(left))

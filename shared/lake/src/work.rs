@@ -1,6 +1,7 @@
 //! Work that did not fit one invocation: what it takes to go on with it, kept beside the dataset it is for. No reader of the table
 //! sees it, and it is never needed: without it the work begins anew.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use bytes::Bytes;
@@ -43,6 +44,18 @@ impl Lake {
         let key = Key::Piece(&work.dataset, &work.plan, &name).path();
         self.store().put(&key, rows).map_err(|source| LakeError::store(key.to_string(), source))?;
         Ok(name)
+    }
+
+    /// Whether all of these pieces are there.
+    pub fn has_pieces<'n>(&self, work: &Work, names: impl IntoIterator<Item = &'n str>) -> Result<bool, LakeError> {
+        let folder = Key::Work(&work.dataset, &work.plan).path();
+        let mut wanted = names.into_iter().map(|name| Key::Piece(&work.dataset, &work.plan, name).path()).peekable();
+        if wanted.peek().is_none() {
+            return Ok(true);
+        }
+        let found = self.store().list(Some(&folder)).map_err(|source| LakeError::store(folder.to_string(), source))?;
+        let found: HashSet<_> = found.into_iter().map(|object| object.location).collect();
+        Ok(wanted.all(|key| found.contains(&key)))
     }
 
     pub fn piece(&self, work: &Work, name: &str, range: Range<u64>) -> Result<Bytes, LakeError> {

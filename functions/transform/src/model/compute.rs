@@ -1,0 +1,143 @@
+//! A model's SQL over some of its partitions.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::civil::Date;
+use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
+use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_lake::{LakeError, Partition};
+use tidemark_pipeline::{DatasetName, When};
+use tidemark_transform::{bag, sql};
+
+use super::{Model, Plan, Source};
+use crate::calendar::{Day, until};
+use crate::{frame_failure, polars_failure, sql_failure};
+
+impl Model<'_> {
+    /// The rows of an input that the partitions to compute hang on.
+    fn input(
+        &self,
+        ports: &Ports<'_>,
+        source: &Source,
+        days: Option<&BTreeSet<Day>>,
+    ) -> Result<(LazyFrame, u64), Failure> {
+        let mut files = source.table.files(ports.lake)?;
+        if let Some(days) = days {
+            let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
+            let wanted: BTreeSet<Day> = days.iter().flat_map(|&day| until(day, lookback)).collect();
+            let mut kept = Vec::new();
+            for file in files {
+                if wanted.contains(&self.day(&source.table, &file.partition)?) {
+                    kept.push(file);
+                }
+            }
+            files = kept;
+        }
+        let bytes = files.iter().map(|file| file.bytes).sum();
+        Ok((source.table.scan(ports.lake, &files)?, bytes))
+    }
+
+    /// The result over some partitions, in its total order, and the bytes it was made of.
+    pub(super) fn compute(
+        &self,
+        ports: &Ports<'_>,
+        plan: &Plan,
+        days: Option<&BTreeSet<Day>>,
+    ) -> Result<(DataFrame, u64), Failure> {
+        let mut tables = Vec::new();
+        let mut read = 0;
+        for source in &plan.inputs {
+            let (rows, bytes) = self.input(ports, source, days)?;
+            read += bytes;
+            tables.push((source.table.dataset().clone(), rows));
+        }
+        let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
+        let failed = |error: PolarsError| match LakeError::of_query(&inputs(), error) {
+            Ok(damage) => Failure::from(damage),
+            Err(error) => Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error),
+        };
+        let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
+        let rows = storable(sql::stream(query).map_err(failed)?).map_err(failed)?;
+        Ok((bag::sort(&rows).map_err(frame_failure)?, read))
+    }
+
+    /// The result by partition, those only that are to be computed.
+    pub(super) fn split(
+        &self,
+        rows: DataFrame,
+        plan: &Plan,
+        days: Option<&BTreeSet<Day>>,
+    ) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
+        let Some(column) = &self.model.partition_by else {
+            let whole = (rows.height() > 0).then_some((Partition::default(), rows));
+            return Ok(whole.into_iter().collect());
+        };
+        let column = column.as_str();
+        let failed = |error| polars_failure(self.what(), error);
+        if rows.column(column).is_err() {
+            let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
+            return Err(Failure::new(Kind::Definition, message));
+        }
+        let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
+        let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|&day| until(day, lookback)).collect();
+        let mut parts = BTreeMap::new();
+        for part in rows.partition_by_stable([column], true).map_err(failed)? {
+            let value = part
+                .column(column)
+                .and_then(|values| values.get(0).map(|value| value.into_static()))
+                .map_err(failed)?;
+            let text = crate::clean::text(&value);
+            let day: Day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
+            if days.is_some() && !window.contains(&day) {
+                let text = text.as_deref().unwrap_or("NULL");
+                let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
+                return Err(Failure::new(Kind::Definition, message).hint(
+                    "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
+                ));
+            }
+            let due = match days {
+                // a text that is no date is not the same as no date
+                Some(days) => day.is_some() == text.is_some() && days.contains(&day),
+                None => self.model.when == When::Changed || self.calendar.is_over(day, plan.watermark),
+            };
+            if due {
+                // an empty text lies where NULL does
+                match parts.entry(Partition::new([(column, text.as_deref())])) {
+                    Entry::Vacant(entry) => {
+                        entry.insert(part);
+                    }
+                    Entry::Occupied(mut entry) => {
+                        entry.get_mut().vstack_mut(&part).map_err(failed)?;
+                    }
+                }
+            }
+        }
+        Ok(parts)
+    }
+}
+
+/// Casts what SQL gives into what a table can hold: counts to int64, other precisions of time to microseconds UTC.
+fn storable(rows: DataFrame) -> Result<DataFrame, PolarsError> {
+    let columns = rows.columns().iter().map(|column| {
+        let ty = match column.dtype() {
+            DataType::UInt8 | DataType::UInt16 => DataType::Int32,
+            DataType::UInt32 | DataType::UInt64 | DataType::Int128 => DataType::Int64,
+            DataType::Datetime(unit, zone) if *unit != TimeUnit::Microseconds || zone.is_none() => {
+                let micros = column.cast(&DataType::Datetime(TimeUnit::Microseconds, zone.clone()))?;
+                return match zone {
+                    Some(_) => Ok(micros),
+                    None => {
+                        micros.cast(&DataType::Datetime(TimeUnit::Microseconds, Some(polars::prelude::TimeZone::UTC)))
+                    }
+                };
+            }
+            DataType::Duration(_) => DataType::Int64,
+            DataType::Time | DataType::Null => DataType::String,
+            _ => return Ok(column.clone()),
+        };
+        column.strict_cast(&ty)
+    });
+    let columns = columns.collect::<Result<Vec<Column>, PolarsError>>()?;
+    DataFrame::new(rows.height(), columns)
+}

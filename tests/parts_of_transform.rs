@@ -1,0 +1,398 @@
+//! Steps `clean` and `model` of which one invocation does only a part: they end where one that has all the time in the world does.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use jiff::{SignedDuration, Timestamp};
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use tempfile::TempDir;
+use tidemark::cli::Common;
+use tidemark::load;
+use tidemark_flow::{Kind, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_lake::{Key, Lake, Meta, Store};
+use tidemark_pipeline::{DatasetName, Graph, Step};
+
+use crate::crash::house::{Backend, run_id, runtime};
+use crate::crash::sales::local;
+
+const NOW: &str = "2026-04-01T08:00:00Z";
+
+/// Memory in which everything fits.
+const ROOMY: u64 = 1 << 30;
+/// Memory in which a partition does, and not two.
+const MODEST: u64 = 100_000;
+/// Memory in which next to nothing does.
+const TIGHT: u64 = 40_000;
+
+/// The orders of a shop, in files that come and change. More than one lake may read them.
+struct Shop {
+    folder: TempDir,
+}
+
+impl Shop {
+    fn new(contract: &str) -> Shop {
+        let shop = Shop { folder: tempfile::tempdir().unwrap() };
+        std::fs::create_dir_all(shop.path("in")).unwrap();
+        std::fs::create_dir_all(shop.path("pipelines")).unwrap();
+        let text = format!(
+            "[source]\nkind = 'files'\npath = '{}'\nformat = 'csv'\n\n[contract]\ndataset = 'orders'\n{contract}\n\n\
+             [contract.columns]\nid = 'int64'\nsold_on = 'date'\nedition = 'int64'\namount = 'decimal(12,2)'\nnote = 'string'\n\n\
+             [[model]]\nname = 'by_month'\npartition_by = 'sold_on_month'\nincremental = {{ lookback = '0d' }}\n\
+             sql = 'SELECT sold_on_month, COUNT(*) AS orders, SUM(amount) AS total FROM orders GROUP BY sold_on_month'\n\n\
+             [[model]]\nname = 'by_note'\n\
+             sql = 'SELECT note, COUNT(*) AS orders FROM orders GROUP BY note'\n",
+            shop.path("in").display()
+        );
+        std::fs::write(shop.path("pipelines/shop.toml"), text).unwrap();
+        shop
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn graph(&self) -> Graph {
+        let (lake, pipelines) = (self.path("lake").display().to_string(), self.path("pipelines"));
+        let common = Common { lake, pipelines, parameters: Vec::new(), json: true };
+        load(&common, Wanted::Named(&[])).unwrap()
+    }
+
+    /// A file of orders of many months. Every file has some ids of every other, in other months, and some amounts that are words.
+    fn sell(&self, file: usize, rows: usize, edition: usize) {
+        let mut text = String::from("id,sold_on,edition,amount,note\n");
+        for row in 0..rows {
+            let id = if row % 5 == 0 { row } else { row + 10_000 * file };
+            let month = 1 + (row * 7 + file * 3 + edition) % 8;
+            let amount = if row % 37 == 5 { "n/a".to_owned() } else { format!("{}.{:02}", row % 90, edition) };
+            let note = ["", "gift", "in a hurry", "left at the door"][row % 4];
+            text.push_str(&format!("{id},2025-{month:02}-{:02},{edition},{amount},{note}\n", 1 + row % 28));
+        }
+        std::fs::write(self.path(&format!("in/{file}.csv")), text).unwrap();
+    }
+}
+
+/// A lake that reads a shop, and how long its invocations last.
+struct Reader<'s> {
+    shop: &'s Shop,
+    graph: Graph,
+    store: Arc<dyn ObjectStore>,
+    _folder: TempDir,
+    memory: u64,
+    /// After how many looks at the clock it is late.
+    looks: Option<i64>,
+}
+
+impl<'s> Reader<'s> {
+    fn new(shop: &'s Shop, backend: Backend, memory: u64, looks: Option<i64>) -> Reader<'s> {
+        let folder = tempfile::tempdir().unwrap();
+        let store: Arc<dyn ObjectStore> = match backend {
+            Backend::Memory => Arc::new(InMemory::new()),
+            Backend::Folder => local(folder.path()),
+        };
+        Reader { shop, graph: shop.graph(), store, _folder: folder, memory, looks }
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.store.clone(), "lake", runtime())
+    }
+
+    fn lake(&self) -> Lake {
+        Lake::open(self.store(), true).unwrap()
+    }
+
+    /// One invocation of one step.
+    fn invoke(&self, step: &Step, part: u32, looks: Option<i64>) -> RunRecord {
+        let lake = self.lake();
+        let start: Timestamp = NOW.parse().unwrap();
+        let looked = AtomicI64::new(0);
+        let source = || Store::new(local(&self.shop.path("in")), "in", runtime());
+        let is_ingest = matches!(step, Step::Ingest);
+        let ports = Ports {
+            lake: &lake,
+            locate: &|_| Ok(Place::Folder(source())),
+            folder: &|_| Ok(source()),
+            clock: &|| start + SignedDuration::from_secs(looked.fetch_add(1, Ordering::Relaxed)),
+            run_id: &run_id,
+            peak_memory: &|| 0,
+            requests: &|| lake.store().requests(),
+            progress: &Quiet,
+            memory: if is_ingest { ROOMY } else { self.memory },
+            scratch: self.shop.folder.path().to_owned(),
+            deadline: looks.filter(|_| !is_ingest).map(|looks| start + SignedDuration::from_secs(looks)),
+            machine: Machine::DEPLOYED,
+            billed_from: None,
+        };
+        let trigger = Trigger { part, ..Trigger::at(start, "parts") };
+        let (pipeline, _) = self.graph.steps().next().unwrap();
+        match step {
+            Step::Ingest => ingest::walk(&ports, &trigger, pipeline, step).unwrap(),
+            _ => transform::walk(&ports, &trigger, pipeline, step).unwrap(),
+        }
+    }
+
+    /// Invokes a step until it is done, and once more; says in how many parts it was done.
+    fn walk(&self, step: &Step) -> (RunRecord, u32) {
+        let (record, parts) = self.go_on(step, 0);
+        if record.status == Status::Done {
+            let again = self.invoke(step, parts - 1, self.looks);
+            assert_eq!(again.status, Status::NothingToDo, "{again:#?}");
+        }
+        (record, parts)
+    }
+
+    fn go_on(&self, step: &Step, from: u32) -> (RunRecord, u32) {
+        for part in from..2000 {
+            let record = self.invoke(step, part, self.looks);
+            if record.status != Status::Continues {
+                return (record, part + 1);
+            }
+        }
+        panic!("{step} does not end");
+    }
+
+    /// Walks all steps; gives the parts of each.
+    fn run(&self) -> Vec<u32> {
+        let steps: Vec<_> = self.graph.steps().map(|(_, step)| step.clone()).collect();
+        let walked = steps.iter().map(|step| {
+            let (record, parts) = self.walk(step);
+            assert_ne!(record.status, Status::Failed, "{record:#?}");
+            parts
+        });
+        walked.collect()
+    }
+
+    /// Objects of works that are under way.
+    fn kept(&self) -> Vec<String> {
+        let all = self.store().list(None).unwrap().into_iter().map(|object| object.location.to_string());
+        all.filter(|path| path.contains("/_work/")).collect()
+    }
+
+    fn forget(&self, which: &str) {
+        let kept: Vec<_> = self.kept().into_iter().filter(|path| path.contains(which)).collect();
+        assert!(!kept.is_empty(), "nothing of {which} is kept");
+        kept.iter().for_each(|path| self.store().delete(&path.as_str().into()).unwrap());
+    }
+
+    fn standing(&self, dataset: &str) -> Standing {
+        let lake = self.lake();
+        let name: DatasetName = dataset.parse().unwrap();
+        let table = lake.existing(&name).unwrap();
+        let entry = lake.entry(&name, table.version()).unwrap().unwrap();
+        let commit = lake.store().get(&Key::Commit(&name, table.version()).path()).unwrap();
+        let lines = String::from_utf8(commit.to_vec()).unwrap();
+        let mut added: Vec<_> = lines.lines().filter(|line| line.starts_with("{\"add\"")).map(str::to_owned).collect();
+        added.sort_unstable();
+        let inputs = ["orders", "orders.raw"];
+        Standing {
+            version: table.version(),
+            files: table.files(&lake).unwrap().into_iter().map(|file| (file.path, file.bytes)).collect(),
+            added,
+            meta: table.meta(&lake).unwrap(),
+            consumed: inputs.map(|input| table.consumed(&lake, input).unwrap()),
+            balance: entry.info.unwrap().balance,
+        }
+    }
+}
+
+/// What a dataset's log says.
+#[derive(Debug, PartialEq)]
+struct Standing {
+    version: i64,
+    files: BTreeMap<String, u64>,
+    /// Of the last commit, as they are written there: path, size, statistics.
+    added: Vec<String>,
+    meta: Meta,
+    consumed: [Option<i64>; 2],
+    balance: serde_json::Value,
+}
+
+const DATASETS: [&str; 4] = ["orders", "orders.quarantine", "by_month", "by_note"];
+
+#[track_caller]
+fn assert_same(one: &Reader<'_>, parts: &Reader<'_>, what: &str) {
+    for dataset in DATASETS {
+        assert_eq!(parts.standing(dataset), one.standing(dataset), "{what}: {dataset}");
+    }
+    assert_eq!(parts.kept(), Vec::<String>::new(), "{what}: kept");
+}
+
+const BAG: &str = "partition_by = { column = 'sold_on', every = 'month' }";
+const KEYED: &str = "key = ['id']\nlatest_by = 'edition'\npartition_by = { column = 'sold_on', every = 'month' }";
+
+/// Three mornings: files, one that is replaced and one that comes new, and one that is gone.
+fn mornings(shop: &Shop, mut run: impl FnMut(usize)) {
+    (1..=4).for_each(|file| shop.sell(file, 60, 0));
+    run(1);
+    shop.sell(2, 55, 1);
+    shop.sell(5, 40, 1);
+    run(2);
+    std::fs::remove_file(shop.path("in/3.csv")).unwrap();
+    shop.sell(6, 70, 2);
+    run(3);
+}
+
+#[test]
+fn in_however_many_parts_the_end_is_the_same() {
+    for contract in [BAG, KEYED] {
+        for (backend, memory, looks) in
+            [(Backend::Memory, TIGHT, 2), (Backend::Folder, ROOMY, 2), (Backend::Memory, MODEST, 5)]
+        {
+            let shop = Shop::new(contract);
+            let one = Reader::new(&shop, backend, ROOMY, None);
+            let parts = Reader::new(&shop, backend, memory, Some(looks));
+            // with the same memory and no end of time, and where the end of it is far
+            let tight = Reader::new(&shop, backend, memory, None);
+            let patient = Reader::new(&shop, backend, memory, Some(100_000));
+            mornings(&shop, |morning| {
+                let what = format!("{contract}, {backend:?}, {memory}, {looks}, morning {morning}");
+                assert!(one.run().iter().all(|parts| *parts == 1), "{what}");
+                for reader in [&tight, &patient] {
+                    assert_eq!(reader.run(), [1; 4], "{what}");
+                    assert_same(&one, reader, &what);
+                }
+                let done = parts.run();
+                assert!(done[1] > if looks == 2 { 4 } else { 1 }, "{what}: clean in {done:?}");
+                assert_same(&one, &parts, &what);
+                // a month is a group of its own where memory is tight, and what is computed whole is not cut
+                assert!(memory != TIGHT || looks != 2 || done[2] > 1, "{what}: by_month in {done:?}");
+                assert_eq!(done[3], 1, "{what}: by_note in {done:?}");
+            });
+        }
+    }
+}
+
+#[test]
+fn a_part_ends_in_the_midst_of_a_file() {
+    let shop = Shop::new(BAG);
+    // eight row groups of the raw file, of which two or four are under way when the first has come through
+    shop.sell(1, 500_000, 0);
+    let (one, parts) =
+        (Reader::new(&shop, Backend::Memory, ROOMY, None), Reader::new(&shop, Backend::Memory, ROOMY, Some(2)));
+    for reader in [&one, &parts] {
+        reader.invoke(&Step::Ingest, 0, None);
+    }
+    assert_eq!(parts.invoke(&Step::Clean, 0, Some(2)).status, Status::Continues);
+    let kept = parts.kept().into_iter().find(|path| path.ends_with(".json")).unwrap();
+    let kept: serde_json::Value = serde_json::from_slice(&parts.store().get(&kept.as_str().into()).unwrap()).unwrap();
+    assert_eq!(kept["stage"]["added"]["files"], 0, "{kept:#}");
+    assert_ne!(kept["stage"]["added"]["batches"], 0, "{kept:#}");
+    one.run();
+    let (record, _) = parts.go_on(&Step::Clean, 1);
+    assert_eq!(record.status, Status::Done, "{record:#?}");
+    for dataset in ["orders", "orders.quarantine"] {
+        assert_eq!(parts.standing(dataset), one.standing(dataset));
+    }
+}
+
+#[test]
+fn the_same_event_twice_is_harmless() {
+    for contract in [BAG, KEYED] {
+        let shop = Shop::new(contract);
+        let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
+        let parts = Reader::new(&shop, Backend::Memory, MODEST, Some(6));
+        mornings(&shop, |morning| {
+            one.run();
+            parts.invoke(&Step::Ingest, 0, None);
+            for part in 0..2000 {
+                let first = parts.invoke(&Step::Clean, part, Some(6));
+                let second = parts.invoke(&Step::Clean, part, Some(7));
+                assert!(first.error.is_none() && second.error.is_none(), "{first:#?} {second:#?}");
+                if first.status == Status::Done {
+                    assert_eq!(second.status, Status::NothingToDo);
+                    break;
+                }
+            }
+            parts.run();
+            assert_same(&one, &parts, &format!("{contract}, morning {morning}"));
+        });
+    }
+}
+
+#[test]
+fn what_is_lost_or_broken_is_made_anew() {
+    let break_parts = |reader: &Reader<'_>| {
+        for path in reader.kept().iter().filter(|path| path.ends_with(".json")) {
+            reader.store().put(&path.as_str().into(), "{\"stage\": \"unheard of\"}").unwrap();
+        }
+    };
+    let losses: [(&str, &dyn Fn(&Reader<'_>)); 3] = [
+        ("all", &|reader| reader.forget("")),
+        ("rows", &|reader| reader.forget("/rows-")),
+        ("what they mean", &break_parts),
+    ];
+    for (what, lose) in losses {
+        for step in [Step::Clean, Step::Model("by_month".parse().unwrap())] {
+            if what == "rows" && step != Step::Clean {
+                continue;
+            }
+            let shop = Shop::new(KEYED);
+            (1..=3).for_each(|file| shop.sell(file, 60, 0));
+            let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
+            let parts = Reader::new(&shop, Backend::Memory, MODEST, Some(2));
+            one.run();
+            parts.invoke(&Step::Ingest, 0, None);
+            if step != Step::Clean {
+                parts.invoke(&Step::Clean, 0, None);
+            }
+            for part in 0..3 {
+                assert_eq!(parts.invoke(&step, part, Some(2)).status, Status::Continues, "{what} of {step}");
+            }
+            lose(&parts);
+            let (record, _) = parts.go_on(&step, 3);
+            assert_eq!(record.status, Status::Done, "{what} of {step}: {record:#?}");
+            parts.run();
+            assert_same(&one, &parts, &format!("{what} of {step}"));
+        }
+    }
+}
+
+#[test]
+fn another_run_that_gets_ahead_is_harmless() {
+    let shop = Shop::new(BAG);
+    (1..=3).for_each(|file| shop.sell(file, 60, 0));
+    let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
+    let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(3));
+    one.run();
+    parts.invoke(&Step::Ingest, 0, None);
+    assert_eq!(parts.invoke(&Step::Clean, 0, Some(3)).status, Status::Continues);
+    assert_eq!(parts.invoke(&Step::Clean, 0, None).status, Status::Done);
+    assert_eq!(parts.invoke(&Step::Clean, 1, Some(3)).status, Status::NothingToDo);
+    parts.forget("");
+    parts.run();
+    assert_same(&one, &parts, "committed");
+    // more comes in between: it is another plan, begun anew by the next part
+    shop.sell(4, 60, 1);
+    one.invoke(&Step::Ingest, 0, None);
+    parts.invoke(&Step::Ingest, 0, None);
+    assert_eq!(parts.invoke(&Step::Clean, 0, Some(3)).status, Status::Continues);
+    shop.sell(5, 60, 1);
+    one.run();
+    parts.invoke(&Step::Ingest, 0, None);
+    let (record, _) = parts.go_on(&Step::Clean, 1);
+    assert_eq!(record.status, Status::Done, "{record:#?}");
+    parts.run();
+    parts.forget("");
+    assert_same(&one, &parts, "more has come");
+}
+
+#[test]
+fn too_many_bad_rows_publish_nothing() {
+    let shop = Shop::new(&format!("max_quarantined = 3\n{BAG}"));
+    (1..=3).for_each(|file| shop.sell(file, 60, 0));
+    let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
+    let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(2));
+    let failed = [&one, &parts].map(|reader| {
+        reader.invoke(&Step::Ingest, 0, None);
+        let (record, part) = reader.walk(&Step::Clean);
+        let again = reader.invoke(&Step::Clean, part - 1, reader.looks);
+        assert_eq!(again.status, if part > 1 { Status::Failed } else { record.status });
+        record.error.unwrap()
+    });
+    assert_eq!(failed[0], failed[1]);
+    assert_eq!(failed[0].kind, Kind::Data);
+    assert!(parts.lake().table(&"orders".parse().unwrap()).unwrap().is_none());
+    assert_eq!(parts.standing("orders.quarantine"), one.standing("orders.quarantine"));
+}
