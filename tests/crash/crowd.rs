@@ -1,6 +1,6 @@
 //! Many runs at the same time, and the same run again and again.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Barrier};
 
 use object_store::memory::InMemory;
@@ -42,18 +42,22 @@ fn eight_processes_at_once_end_as_one() {
     for backend in [Backend::Folder, Backend::S3] {
         let (clean, crowded) = (House::new(backend), House::new(backend));
         for morning in [0, 1] {
-            assert!(command(&clean, &sales, morning).output().unwrap().status.success());
+            assert_success(command(&clean, &sales, morning).output().unwrap());
             let run =
                 |_| command(&crowded, &sales, morning).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
             let crowd: Vec<_> = (0..CROWD).map(run).collect();
             for process in crowd {
-                let output = process.wait_with_output().unwrap();
-                let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-                assert!(output.status.success(), "{backend:?} {:?} {}", output.status, said.join("\n"));
+                assert_success(process.wait_with_output().unwrap());
             }
             crowded.standing().assert_equal(&clean.standing());
         }
     }
+}
+
+#[track_caller]
+fn assert_success(output: Output) {
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{:?} {}", output.status, said.join("\n"));
 }
 
 /// The command `tidemark run` for a house. The reports go to a folder, where the database has to be in any case.
