@@ -1,13 +1,13 @@
 //! Many runs at the same time, and the same run again and again.
 
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Barrier};
 
 use object_store::memory::InMemory;
 use tidemark_flow::Status;
 use tidemark_lake::{Lake, Store};
 
-use super::house::{Backend, House, failures, has_status, runtime};
+use super::house::{Backend, House, failures, has_status, runtime, s3};
 use super::sales::{MORNINGS, Sales};
 use super::signals::binary;
 use crate::fault::{Aim, Fault, Faulty, Plan};
@@ -39,27 +39,41 @@ fn eight_runs_at_once_end_as_one() {
 #[test]
 fn eight_processes_at_once_end_as_one() {
     let sales = Sales::new(40);
-    let (clean, crowded) = (House::new(Backend::Folder), House::new(Backend::Folder));
-    for morning in [0, 1] {
-        clean.run(&sales, morning, &Plan::clean()).unwrap();
-        let run = |_| command(&crowded, &sales, morning).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let crowd: Vec<_> = (0..CROWD).map(run).collect();
-        for process in crowd {
-            let output = process.wait_with_output().unwrap();
-            let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
-            assert!(output.status.success(), "{:?} {}", output.status, said.join("\n"));
+    for backend in [Backend::Folder, Backend::S3] {
+        let (clean, crowded) = (House::new(backend), House::new(backend));
+        for morning in [0, 1] {
+            assert_success(command(&clean, &sales, morning).output().unwrap());
+            let run =
+                |_| command(&crowded, &sales, morning).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let crowd: Vec<_> = (0..CROWD).map(run).collect();
+            for process in crowd {
+                assert_success(process.wait_with_output().unwrap());
+            }
+            crowded.standing().assert_equal(&clean.standing());
         }
-        crowded.standing().assert_equal(&clean.standing());
     }
 }
 
-/// The command `tidemark run` for a house.
+#[track_caller]
+fn assert_success(output: Output) {
+    let said = [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success(), "{:?} {}", output.status, said.join("\n"));
+}
+
+/// The command `tidemark run` for a house. The reports go to a folder, where the database has to be in any case.
 pub fn command(house: &House, sales: &Sales, morning: usize) -> Command {
     let mut command = Command::new(binary());
-    let set = |name: &str, value: &std::path::Path| format!("{name}={}", value.display());
-    command.args(["run", "daily-sales", "--json", "--at", MORNINGS[morning]]);
-    command.args(["--set", &set("SALES", &sales.folder(morning)), "--set", &set("REPORTS", &house.path("reports"))]);
-    command.arg("--lake").arg(house.path("lake")).arg("--pipelines").arg(super::house::pipelines());
+    let (lake, reports) = (house.lake(), house.path("reports").display().to_string());
+    let source = match house.is_remote() {
+        true => format!("s3://{}", sales.bucket(morning)),
+        false => sales.folder(morning).display().to_string(),
+    };
+    command.args(["run", "daily-sales", "--json", "--at", MORNINGS[morning], "--lake", &lake]);
+    command.args(["--set", &format!("SALES={source}"), "--set", &format!("REPORTS={reports}")]);
+    command.arg("--pipelines").arg(super::house::pipelines());
+    if house.is_remote() {
+        command.envs(s3().0.variables());
+    }
     command
 }
 

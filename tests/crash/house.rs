@@ -138,6 +138,18 @@ impl House {
         }
     }
 
+    pub fn is_remote(&self) -> bool {
+        matches!(self.rooms, Rooms::S3(_))
+    }
+
+    /// Where the lake is, as a user names it.
+    pub fn lake(&self) -> String {
+        match &self.rooms {
+            Rooms::S3([lake, _]) => format!("s3://{lake}"),
+            _ => self.path("lake").display().to_string(),
+        }
+    }
+
     fn stores(&self) -> [Arc<dyn ObjectStore>; 2] {
         match &self.rooms {
             Rooms::Memory([lake, reports]) => [lake.clone(), reports.clone()],

@@ -134,6 +134,23 @@ fn a_big_object_is_read_in_parts() {
     assert!(store.get_range(&"big".into(), 5_000_000..29_000_000).unwrap() == content.slice(5_000_000..29_000_000));
 }
 
+/// Prints how long a request takes, both ends of it unoptimized.
+#[test]
+fn a_request_takes_a_moment() {
+    let (_server, store) = one_bucket();
+    store.put(&"x".into(), "x").unwrap();
+    let each = |act: &dyn Fn()| {
+        let began = Instant::now();
+        (0..100).for_each(|_| act());
+        began.elapsed() / 100
+    };
+    let get = each(&|| drop(store.get(&"x".into()).unwrap()));
+    let put = each(&|| store.put(&"x".into(), "x").unwrap());
+    let head = each(&|| drop(store.head(&"x".into()).unwrap()));
+    println!("get {get:?}, put {put:?}, head {head:?}");
+    assert_eq!(store.requests(), Requests { get: 200, put: 101, ..Requests::default() });
+}
+
 #[test]
 fn what_is_long_is_written_in_parts() {
     let (server, store) = one_bucket();
