@@ -8,6 +8,7 @@ mod evolve;
 mod fault;
 mod imports;
 mod lake;
+mod parts;
 mod python;
 mod readers;
 mod retail;
