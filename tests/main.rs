@@ -10,6 +10,7 @@ mod fault;
 mod imports;
 mod lake;
 mod lambda;
+mod parts;
 mod parts_of_transform;
 mod python;
 mod readers;

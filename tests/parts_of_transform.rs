@@ -15,7 +15,7 @@ use tidemark_flow::{Kind, Machine, Place, Ports, Quiet, RunRecord, Status, Trigg
 use tidemark_lake::{Key, Lake, Meta, Store};
 use tidemark_pipeline::{DatasetName, Graph, Step};
 
-use crate::crash::house::{Backend, run_id, in_bucket, new_bucket, runtime};
+use crate::crash::house::{Backend, in_bucket, new_bucket, run_id, runtime};
 use crate::crash::sales::local;
 
 const NOW: &str = "2026-04-01T08:00:00Z";

@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use futures::stream::BoxStream;
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, ObjectStoreExt as _,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger};
 use tidemark_lake::{Lake, Store};
@@ -20,6 +21,8 @@ use tidemark_pipeline::{Pipeline, SourceFile, Step, read};
 struct Growing {
     inner: InMemory,
     is_written: AtomicBool,
+    /// Whether it reads a body piece by piece, each on the condition that it is still the same object.
+    is_conditional: bool,
 }
 
 impl std::fmt::Display for Growing {
@@ -43,6 +46,11 @@ impl ObjectStore for Growing {
         let got = self.inner.get_opts(path, options).await?;
         if is_read && self.is_written.load(Ordering::Relaxed) {
             self.inner.put(path, "id\n1\n2\n".into()).await?;
+            if self.is_conditional {
+                let error = Error::Precondition { path: path.to_string(), source: "412".into() };
+                let pieces = [Ok("id\n".into()), Err(error)];
+                return Ok(GetResult { payload: GetResultPayload::Stream(stream::iter(pieces).boxed()), ..got });
+            }
         }
         Ok(got)
     }
@@ -73,8 +81,13 @@ fn orders() -> Pipeline {
 
 #[test]
 fn a_file_that_grows_while_it_is_read_waits_for_the_next_run() {
+    grows(false);
+    grows(true);
+}
+
+fn grows(is_conditional: bool) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-    let source = Arc::new(Growing { inner: InMemory::new(), is_written: AtomicBool::new(true) });
+    let source = Arc::new(Growing { inner: InMemory::new(), is_written: AtomicBool::new(true), is_conditional });
     for name in ["a.csv", "b.csv"] {
         // one of them is at its end already
         let content = if name == "a.csv" { "id\n1\n" } else { "" };

@@ -22,9 +22,10 @@ use crate::{Account, Buckets, Patience, metrics};
 /// What a function does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
 
-/// Of the time an invocation has, what is kept for putting down what there is: a tenth of it, within these bounds.
+/// Of the time an invocation has, what is kept for finishing a unit of work and putting down what there is: a quarter of it, within
+/// these bounds. The longest unit is a partition that is merged.
 const LEAST_RESERVE: Duration = Duration::from_millis(500);
-const MOST_RESERVE: Duration = Duration::from_secs(10);
+const MOST_RESERVE: Duration = Duration::from_secs(60);
 
 /// What a panic at the start, or of the runtime itself, comes out as.
 pub type Error = lambda_runtime::Error;
@@ -210,7 +211,7 @@ impl Function {
 fn deadline(context: &Context, received: Timestamp) -> Option<Timestamp> {
     let end = Timestamp::from_millisecond(i64::try_from(context.deadline).ok()?).ok()?;
     let given = Duration::try_from(end.duration_since(received)).ok()?;
-    let reserve = (given / 10).clamp(LEAST_RESERVE, MOST_RESERVE);
+    let reserve = (given / 4).clamp(LEAST_RESERVE, MOST_RESERVE);
     (given > reserve).then(|| end - reserve)
 }
 
