@@ -1,2 +1,105 @@
-//! A file that does not fit one invocation. By default one of some megabytes in invocations of a moment; with `TIDEMARK_LARGE=5000` one of
-//! so many megabytes in invocations of 60 s, which is measured rather than tested.
+//! A file that does not fit one invocation, through real bootstraps of 1,769 MB and one processor in invocations of 60 s. It is measured as
+//! much as tested, and takes its time: `TIDEMARK_LARGE=5000` says of how many megabytes. What does not need real time is in `parts`.
+
+use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{assert_same, command, of_command, of_stack};
+use crate::lambda::{Answer, Stack, morning};
+use crate::site::{Site, public_data};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const AT: &str = "2011-12-09T08:00:00Z";
+
+/// What all invocations of a step came to.
+#[derive(Default)]
+struct Sum {
+    step: String,
+    invocations: u32,
+    killed: u32,
+    seconds: f64,
+    longest: f64,
+    dollars: f64,
+    peak_mib: u64,
+    requests: [u64; 3],
+}
+
+#[test]
+fn a_file_passes_through_in_as_many_invocations_as_it_takes() {
+    let Some(megabytes) = std::env::var("TIDEMARK_LARGE").ok().and_then(|text| text.parse::<u64>().ok()) else {
+        eprintln!("skipped: TIDEMARK_LARGE says of how many megabytes the file is to be");
+        return;
+    };
+    let Some(sales) = public_data("A/online_retail.csv.gz") else { return };
+    let (stack, site) = (Stack::of_one_processor(), Site::with_daily_sales());
+    write_repeated(&sales, &stack, megabytes << 20);
+    let (mut due, mut sums) = (vec![morning(AT)], Vec::<Sum>::new());
+    while !due.is_empty() {
+        let event = due.remove(0);
+        invoke(&stack, &event, &mut sums);
+        due.extend(stack.bus.take());
+    }
+    println!("step, invocations, killed, billed s, longest s, USD, peak MiB, GET, PUT, LIST");
+    for Sum { step, invocations, killed, seconds, longest, dollars, peak_mib, requests: [get, put, list] } in &sums {
+        println!(
+            "{step}, {invocations}, {killed}, {seconds:.1}, {longest:.1}, {dollars:.5}, {peak_mib}, {get}, {put}, {list}"
+        );
+    }
+    let invocations: u32 = sums.iter().map(|sum| sum.invocations).sum();
+    let (seconds, dollars) = sums.iter().fold((0.0, 0.0), |(s, d), sum| (s + sum.seconds, d + sum.dollars));
+    println!("all: {invocations} invocations, {seconds:.1} s billed, {dollars:.5} USD");
+    command(&stack, &site, AT);
+    assert_same(&of_stack(&stack), &of_command(&stack, &site));
+}
+
+/// As Lambda would: over its time a function is killed, and gets the same event again, twice at most.
+fn invoke(stack: &Stack, event: &Value, sums: &mut Vec<Sum>) {
+    for _ in 0..3 {
+        let began = Instant::now();
+        let answer = stack.function(event, 0).invoke_and(event, LIMIT, Some(LIMIT));
+        let seconds = began.elapsed().as_secs_f64();
+        let step = match &answer {
+            Answer::Done(record) => record["step"].as_str().unwrap().to_owned(),
+            _ => event["detail"]["step"].as_str().unwrap_or("ingest").to_owned(),
+        };
+        let at = sums.iter().position(|sum| sum.step == step).unwrap_or(sums.len());
+        if at == sums.len() {
+            sums.push(Sum { step, ..Sum::default() });
+        }
+        let sum = &mut sums[at];
+        sum.invocations += 1;
+        sum.seconds += seconds;
+        sum.longest = sum.longest.max(seconds);
+        match answer {
+            Answer::Done(record) => {
+                sum.dollars += record["cost_usd"].as_f64().unwrap();
+                sum.peak_mib = sum.peak_mib.max(record["peak_memory_bytes"].as_u64().unwrap() >> 20);
+                for (sum, kind) in sum.requests.iter_mut().zip(["get", "put", "list"]) {
+                    *sum += record["requests"][kind].as_u64().unwrap();
+                }
+                return;
+            }
+            Answer::Died => sum.killed += 1,
+            Answer::Failed(kind, message) => panic!("{kind}: {message}"),
+        }
+    }
+    panic!("{event} did not end in three times {LIMIT:?}");
+}
+
+/// The sales file with its rows again and again.
+fn write_repeated(sales: &std::path::Path, stack: &Stack, bytes: u64) {
+    let mut text = Vec::new();
+    flate2::read::GzDecoder::new(std::fs::File::open(sales).unwrap()).read_to_end(&mut text).unwrap();
+    let header = text.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let folder = stack.s3.folder("sales").join("daily");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut file = std::fs::File::create(folder.join("large.csv")).unwrap();
+    file.write_all(&text[..header]).unwrap();
+    let mut written = header as u64;
+    while written < bytes {
+        file.write_all(&text[header..]).unwrap();
+        written += (text.len() - header) as u64;
+    }
+}

@@ -4,9 +4,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::fs::{File, OpenOptions};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -42,6 +43,8 @@ pub struct Function {
     api: Arc<Api>,
     address: SocketAddr,
     process: Mutex<Option<Child>>,
+    /// With 1,769 MB a function has the time of one processor.
+    one_processor: AtomicBool,
 }
 
 #[derive(Default)]
@@ -49,7 +52,6 @@ struct Api {
     waiting: Mutex<VecDeque<Invocation>>,
     came: Notify,
     answers: Mutex<HashMap<String, Answer>>,
-    first_poll: Mutex<Option<Instant>>,
     next: AtomicU64,
 }
 
@@ -76,23 +78,11 @@ impl Function {
             api,
             address,
             process: Mutex::new(None),
+            one_processor: AtomicBool::new(false),
         }
     }
 
-    /// Starts the process if there is none; gives how long it takes to ask for its first event.
-    pub fn start(&self) -> Duration {
-        let began = Instant::now();
-        *self.api.first_poll.lock().unwrap() = None;
-        self.ensure();
-        loop {
-            if let Some(polled) = *self.api.first_poll.lock().unwrap() {
-                return polled.saturating_duration_since(began);
-            }
-            assert!(!self.is_gone(), "the function ends at its start: {}", self.log());
-            std::thread::sleep(Duration::from_micros(200));
-        }
-    }
-
+    #[expect(unsafe_code, reason = "the processors of a child can only be set before it begins")]
     fn ensure(&self) {
         let mut process = self.process.lock().unwrap();
         if process.as_mut().is_some_and(|child| child.try_wait().unwrap().is_none()) {
@@ -106,7 +96,22 @@ impl Function {
         command.env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST").env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1769");
         command.env("TMPDIR", self.folder.join("tmp")).envs(self.environment.iter().cloned());
         command.current_dir(&self.folder).stdout(append("stdout")).stderr(append("stderr"));
+        if self.one_processor.load(Ordering::Relaxed) {
+            // SAFETY: sched_setaffinity is a system call on memory of the closure's own
+            unsafe {
+                command.pre_exec(|| {
+                    let mut processors: libc::cpu_set_t = std::mem::zeroed();
+                    libc::CPU_SET(0, &mut processors);
+                    libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &processors);
+                    Ok(())
+                });
+            }
+        }
         *process = Some(command.spawn().unwrap());
+    }
+
+    pub fn take_one_processor(&self) {
+        self.one_processor.store(true, Ordering::Relaxed);
     }
 
     fn is_gone(&self) -> bool {
@@ -193,7 +198,6 @@ impl Api {
     }
 
     async fn next(&self) -> Reply {
-        self.first_poll.lock().unwrap().get_or_insert_with(Instant::now);
         let invocation = loop {
             let came = self.came.notified();
             if let Some(invocation) = self.waiting.lock().unwrap().pop_front() {

@@ -37,6 +37,13 @@ impl Stack {
         Stack::with(processes, &root().join("infra/pipelines"))
     }
 
+    /// With one process of each function, all on one processor of this machine.
+    pub fn of_one_processor() -> Stack {
+        let stack = Stack::new(1);
+        stack.functions.iter().flatten().for_each(Function::take_one_processor);
+        stack
+    }
+
     pub fn with(processes: usize, pipelines: &Path) -> Stack {
         let (s3, bus, folder) = (Server::atomic(), Bus::new(), tempfile::tempdir().unwrap());
         for bucket in ["lake", "sales", "reports"] {
