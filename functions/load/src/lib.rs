@@ -12,7 +12,13 @@ use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, 
 use tidemark_pipeline::{Graph, Pipeline, Step, Target};
 
 /// Handles one event: a dataset that has a new version.
-pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
+pub fn handle(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
     tidemark_flow::handle(ports, graph, bus, walk, "load", event, chain)
 }
 

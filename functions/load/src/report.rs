@@ -8,9 +8,7 @@ use jiff::civil::Date;
 use object_store::UpdateVersion;
 use object_store::path::Path;
 use polars::prelude::DataFrame;
-use tidemark_flow::{
-    Balance, Bytes, Days, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger,
-};
+use tidemark_flow::{Balance, Bytes, Days, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{LakeError, Outcome, Store, Table};
 use tidemark_pipeline::{Pipeline, Report, Sheet, day_before};
 use tidemark_transform::{bag, sql};

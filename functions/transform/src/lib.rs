@@ -20,7 +20,13 @@ use tidemark_pipeline::{DatasetName, Graph, Pipeline, Step};
 use tidemark_transform::{ContractError, FrameError, SqlError};
 
 /// Handles one event: a dataset that has a new version, a part of a step that goes on.
-pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
+pub fn handle(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
     tidemark_flow::handle(ports, graph, bus, walk, "transform", event, chain)
 }
 

@@ -56,8 +56,7 @@ pub fn handle(
         return Ok(Handled { record, due: Vec::new() });
     };
     if function_of(&step) != function {
-        let message =
-            format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
+        let message = format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
         return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
     }
     if let Some(before) = waits_for(ports.lake, pipeline, &step)? {
@@ -104,8 +103,12 @@ fn meant<'g>(
     };
     Ok(match event {
         Event::Test => None,
-        Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, Trigger::at(*scheduled_time, chain)),
-        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, Trigger::at(*scheduled_time, chain)),
+        Event::Schedule { pipeline, scheduled_time } => {
+            first(known(pipeline)?, Trigger::at(*scheduled_time, chain))
+        }
+        Event::Rule { rules, scheduled_time } => {
+            first(of_rule(graph, rules)?, Trigger::at(*scheduled_time, chain))
+        }
         Event::Range { pipeline, days } => {
             let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((ports.clock)(), chain) };
             first(known(pipeline)?, trigger)
@@ -127,10 +130,8 @@ fn meant<'g>(
 
 /// A rule is named after its pipeline, with whatever else in front: `tidemark-prod-daily-sales`.
 fn of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeline, Failure> {
-    let names =
-        |rule: &str, name: &str| rule.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
-    let named =
-        graph.pipelines().iter().filter(|pipeline| rules.iter().any(|rule| names(rule, pipeline.name.as_str())));
+    let names = |rule: &str, name: &str| rule.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
+    let named = graph.pipelines().iter().filter(|pipeline| rules.iter().any(|rule| names(rule, pipeline.name.as_str())));
     named.max_by_key(|pipeline| pipeline.name.as_str().len()).ok_or_else(|| {
         Failure::new(Kind::Refused, format!("no pipeline is named by the rule {}", rules.join(", ")))
             .hint("end the rule's name with the pipeline's, or give it the input {\"pipeline\", \"scheduled_time\"}")
@@ -149,8 +150,7 @@ fn of_object<'g>(
     let (mut readers, mut is_ours) = (Vec::new(), false);
     for pipeline in graph.pipelines() {
         let Some(Source::Files(files)) = &pipeline.source else { continue };
-        let Some((of, path)) =
-            files.path.strip_prefix("s3://").and_then(|rest| rest.split_once('/').or(Some((rest, ""))))
+        let Some((of, path)) = files.path.strip_prefix("s3://").and_then(|rest| rest.split_once('/').or(Some((rest, ""))))
         else {
             continue;
         };

@@ -45,7 +45,11 @@ impl From<Mistakes> for Failure {
 ///
 /// # Errors
 /// Kind `definition`: all [`Mistakes`], as the source; a folder that is not there or holds no pipeline; a name nobody has.
-pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: Wanted<'_>) -> Result<Graph, Failure> {
+pub fn load(
+    folder: &Path,
+    parameter: &dyn Fn(&str) -> Option<String>,
+    wanted: Wanted<'_>,
+) -> Result<Graph, Failure> {
     let absent = || {
         let message = format!("no pipelines at {}", folder.display());
         Failure::new(Kind::Definition, message).hint("name their folder with --pipelines, or try: tidemark demo")

@@ -19,27 +19,14 @@ pub const STEP_DUE: &str = "step due";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// `{"pipeline": "daily-sales", "scheduled_time": "2026-03-03T08:00:00Z"}`: the input that a schedule is given.
-    Schedule {
-        pipeline: PipelineName,
-        scheduled_time: Timestamp,
-    },
+    Schedule { pipeline: PipelineName, scheduled_time: Timestamp },
     /// EventBridge's own "Scheduled Event", of a rule that was given no input; the rule is named after its pipeline.
-    Rule {
-        rules: Vec<String>,
-        scheduled_time: Timestamp,
-    },
+    Rule { rules: Vec<String>, scheduled_time: Timestamp },
     StepDue(StepDue),
     /// S3 "Object Created", through EventBridge.
-    Object {
-        bucket: String,
-        key: String,
-        at: Timestamp,
-    },
+    Object { bucket: String, key: String, at: Timestamp },
     /// `{"pipeline": "daily-sales", "from": "2026-03-01", "to": "2026-03-03"}`: somebody asks for some days again.
-    Range {
-        pipeline: PipelineName,
-        days: Days,
-    },
+    Range { pipeline: PipelineName, days: Days },
     /// What S3 sends to try a notification out.
     Test,
 }

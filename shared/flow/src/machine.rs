@@ -61,7 +61,8 @@ pub fn memory(function: Option<u64>) -> u64 {
         return given << 20;
     }
     let machine = || std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
-    let limit = function.unwrap_or_else(|| machine().unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)));
+    let limit =
+        function.unwrap_or_else(|| machine().unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)));
     (limit.saturating_sub(RESIDENT) / 2).max(LEAST)
 }
 
