@@ -85,7 +85,7 @@ fn a_csv_without_a_header_goes_on_from_any_frame() {
 #[test]
 fn windows_1252_goes_on_from_any_frame() {
     let csv = Csv { encoding: Encoding::Windows1252, ..dialect(b',', Some(b'"')) };
-    let bytes = b"caf\xe9,b\n\x80,1\n\"\xfc\n\xfc\",2\n3\n\x99\x99,4\n5,6\n";
+    let bytes = b"cafe,b\n\x80\xe9,1\n\"\xfc\n\xfc\",2\n3\n\x99\x99,4\n5,6\n";
     resumes_packed(bytes, Format::Csv, &csv);
 }
 
