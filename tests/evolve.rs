@@ -6,9 +6,9 @@ use polars::prelude::*;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 use tidemark::cli::Common;
+use tidemark::load;
 use tidemark::run::walk_all;
 use tidemark::world::World;
-use tidemark::load;
 use tidemark_flow::{Kind, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::Lake;
 

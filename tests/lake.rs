@@ -424,14 +424,26 @@ fn vacuum_deletes_what_no_version_names_and_is_old() {
 fn what_is_no_lake_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("thesis.doc"), "x").unwrap();
-    assert!(matches!(Lake::open_folder(folder.path(), true, runtime(), &Meter::default()), Err(LakeError::NotALake { .. })));
+    assert!(matches!(
+        Lake::open_folder(folder.path(), true, runtime(), &Meter::default()),
+        Err(LakeError::NotALake { .. })
+    ));
     let empty = tempfile::tempdir().unwrap();
-    assert!(matches!(Lake::open_folder(empty.path(), false, runtime(), &Meter::default()), Err(LakeError::NotALake { .. })));
+    assert!(matches!(
+        Lake::open_folder(empty.path(), false, runtime(), &Meter::default()),
+        Err(LakeError::NotALake { .. })
+    ));
     Lake::open_folder(empty.path(), true, runtime(), &Meter::default()).unwrap();
     std::fs::write(empty.path().join("tidemark.json"), r#"{"lake_format": 99}"#).unwrap();
-    assert!(matches!(Lake::open_folder(empty.path(), true, runtime(), &Meter::default()), Err(LakeError::Newer { found: 99, .. })));
+    assert!(matches!(
+        Lake::open_folder(empty.path(), true, runtime(), &Meter::default()),
+        Err(LakeError::Newer { found: 99, .. })
+    ));
     std::fs::write(empty.path().join("tidemark.json"), "{").unwrap();
-    assert!(matches!(Lake::open_folder(empty.path(), true, runtime(), &Meter::default()), Err(LakeError::Corrupt { .. })));
+    assert!(matches!(
+        Lake::open_folder(empty.path(), true, runtime(), &Meter::default()),
+        Err(LakeError::Corrupt { .. })
+    ));
 }
 
 #[test]

@@ -11,12 +11,9 @@ use object_store::memory::InMemory;
 use polars::prelude::DataFrame;
 use tempfile::TempDir;
 use tidemark::cli::Common;
-use tidemark::run::walk_all;
-<<<<<<< HEAD
-use tidemark_aws::Buckets;
-=======
 use tidemark::load;
->>>>>>> a090f8841fab04c947f7007a2fd5bded6eef125c
+use tidemark::run::walk_all;
+use tidemark_aws::Buckets;
 use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meta, Meter, Store};
 use tidemark_pipeline::Graph;

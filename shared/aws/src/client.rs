@@ -2,14 +2,10 @@
 
 use std::time::Duration;
 
+use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-<<<<<<< HEAD
 use aws_sdk_s3::config::retry::{RetryPartition, TokenBucket};
 use aws_sdk_s3::config::{BehaviorVersion, RequestChecksumCalculation, ResponseChecksumValidation, SharedHttpClient};
-=======
-use aws_credential_types::Credentials;
-use aws_sdk_s3::config::SharedHttpClient;
->>>>>>> a090f8841fab04c947f7007a2fd5bded6eef125c
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
