@@ -187,26 +187,27 @@ impl Step for Ingest<'_> {
     }
 
     fn work(&self, plan: &Plan) -> Option<Work> {
-        let objects: Vec<_> =
-            plan.news.iter().map(|(object, _)| (&object.name, &object.version, object.bytes, object.format)).collect();
+        // not the objects: those that come while the first are being read wait for the next plan
         let base = plan.base.as_ref().map(Table::version);
         let gone: Vec<_> = plan.gone.iter().map(|file| &file.path).collect();
         let watermark = plan.watermark.map(|watermark| watermark.to_string());
-        let plan = format!("{:?}", (base, &self.fingerprint, plan.anew, objects, gone, watermark));
+        let plan = format!("{:?}", (base, &self.fingerprint, plan.anew, gone, watermark));
         Some(Work { dataset: self.raw.clone(), plan: fingerprint(&plan) })
     }
 
     fn draft(
         &self,
         ports: &Ports<'_>,
-        plan: Plan,
+        mut plan: Plan,
         run_id: &str,
         kept: Option<Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
         let standing = plan.base.as_ref().map_or_else(raw_schema, |table| table.schema().clone());
         let schema = if plan.anew { raw_schema() } else { standing };
-        let kept = kept.and_then(|kept| Progress::from_bytes(&kept, &self.raw, plan.news.len()));
-        let mut progress = kept.unwrap_or_else(|| Progress::none(schema));
+        let mut progress = match kept.and_then(|kept| Progress::from_bytes(&kept, &self.raw, &mut plan.news)) {
+            Some(progress) => progress,
+            None => Progress::none(&plan.news, schema),
+        };
         let left = &plan.news[progress.finished.len()..];
         ports.progress.expect(left.iter().map(|(object, _)| object.bytes).sum());
         let reading = Reading {

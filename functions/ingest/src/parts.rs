@@ -10,10 +10,16 @@ use tidemark_flow::{Failure, Kind};
 use tidemark_lake::{DataFile, LakeError, schema_from_json, schema_to_json};
 use tidemark_pipeline::DatasetName;
 
+use crate::listing::Object;
 use crate::source::files::Position;
+
+/// An object that is new, and the files of its former version.
+pub(crate) type New = (Object, Vec<DataFile>);
 
 /// How far a plan's objects have been read.
 pub(crate) struct Progress {
+    /// Name and version of the plan's objects, in its order.
+    objects: Vec<(String, String)>,
     /// Of the plan's objects, in its order, the first ones.
     pub finished: Vec<Finished>,
     /// Of the one after them.
@@ -53,6 +59,7 @@ impl Begun {
 
 #[derive(Serialize)]
 struct Written<'a> {
+    objects: &'a [(String, String)],
     finished: &'a [Finished],
     begun: &'a Option<Begun>,
     schema: String,
@@ -61,32 +68,42 @@ struct Written<'a> {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Found {
+    objects: Vec<(String, String)>,
     finished: Vec<Finished>,
     begun: Option<Begun>,
     schema: String,
 }
 
 impl Progress {
-    pub fn none(schema: Schema) -> Progress {
-        Progress { finished: Vec::new(), begun: None, schema }
+    pub fn none(news: &[New], schema: Schema) -> Progress {
+        let objects = news.iter().map(|(object, _)| (object.name.clone(), object.version.clone())).collect();
+        Progress { objects, finished: Vec::new(), begun: None, schema }
     }
 
     pub fn to_bytes(&self, dataset: &DatasetName) -> Result<Bytes, Failure> {
         let schema = schema_to_json(dataset, &self.schema).map_err(|error: LakeError| Failure::from(error))?;
-        serde_json::to_vec(&Written { finished: &self.finished, begun: &self.begun, schema })
+        serde_json::to_vec(&Written { objects: &self.objects, finished: &self.finished, begun: &self.begun, schema })
             .map(Bytes::from)
             .map_err(|error| Failure::new(Kind::Bug, "the state of an ingest cannot be written").because(error))
     }
 
-    /// What was put down of a plan of so many objects; `None` for what does not make sense, without which the work begins anew.
-    pub fn from_bytes(bytes: &[u8], dataset: &DatasetName, objects: usize) -> Option<Progress> {
-        let Found { finished, begun, schema } = serde_json::from_slice(bytes).ok()?;
+    /// What was put down. Of what is new it leaves the objects it is about; those that came since wait for the next plan. `None` for what
+    /// does not make sense, or is about an object that is another now: then the work begins anew.
+    pub fn from_bytes(bytes: &[u8], dataset: &DatasetName, news: &mut Vec<New>) -> Option<Progress> {
+        let Found { objects, finished, begun, schema } = serde_json::from_slice(bytes).ok()?;
         let schema = schema_from_json(dataset, &schema)?;
-        let is_sound = finished.len() <= objects
+        let is_sound = finished.len() <= objects.len()
             && begun.as_ref().is_none_or(|begun| {
-                finished.len() < objects && !begun.files.is_empty() && begun.from.rows() <= begun.rows()
+                finished.len() < objects.len() && !begun.files.is_empty() && begun.from.rows() <= begun.rows()
             });
-        is_sound.then_some(Progress { finished, begun, schema })
+        let of = |(name, version): &(String, String)| {
+            news.iter().position(|(object, _)| object.name == *name && object.version == *version)
+        };
+        // both are sorted by name
+        let found: Vec<usize> = objects.iter().map(of).collect::<Option<_>>().filter(|_| is_sound)?;
+        let mut at = 0..;
+        news.retain(|_| at.next().is_some_and(|at| found.contains(&at)));
+        Some(Progress { objects, finished, begun, schema })
     }
 }
 

@@ -200,6 +200,10 @@ fn due_after(
         return Ok(vec![StepDue { part: trigger.part + 1, ..due(pipeline, step, trigger) }]);
     }
     let mut found: Vec<StepDue> = Vec::new();
+    if *step == Step::Ingest && trigger.part > 0 {
+        // what has come while it was read has waited
+        found.push(due(pipeline, step, trigger));
+    }
     for dataset in graph::outputs(pipeline, step) {
         for (of, reader) in graph.consumers(&dataset) {
             let more = due(of, reader, trigger);
