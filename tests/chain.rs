@@ -92,12 +92,21 @@ fn records(answers: Vec<Answer>) -> Vec<Value> {
     answers.into_iter().map(Answer::record).collect()
 }
 
+/// What each invocation took, for those who look (`--nocapture`).
+fn tell(records: &[Value]) {
+    for record in records {
+        let (step, status, ms) = (&record["step"], &record["status"], &record["duration_ms"]);
+        println!("{step} {status} {ms} ms {} {} USD", record["requests"], record["cost_usd"]);
+    }
+}
+
 #[test]
 fn an_event_sets_off_what_a_run_does() {
     let (stack, site) = (Stack::new(1), Site::with_daily_sales());
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
         let records = records(stack.carry(morning(at), MINUTE));
+        tell(&records);
         command(&stack, &site, at);
         assert_same(&of_stack(&stack), &of_command(&stack, &site));
 
@@ -119,7 +128,9 @@ fn an_event_sets_off_what_a_run_does() {
         assert!(link.contains("X-Amz-Signature=") && link.contains(day), "{link}");
     }
     // the same event again finds nothing to do
-    for record in records(stack.carry(morning(DAYS[1].1), MINUTE)) {
+    let again = records(stack.carry(morning(DAYS[1].1), MINUTE));
+    tell(&again);
+    for record in again {
         assert_eq!(record["status"], "nothing_to_do", "{record}");
     }
     metrics_and_logs_are_lines_of_json(&stack);

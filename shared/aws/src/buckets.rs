@@ -9,7 +9,7 @@ use tidemark_lake::{Meter, Store};
 use tokio::runtime::Handle;
 
 use crate::bucket::Bucket;
-use crate::client::Account;
+use crate::client::{Account, Patience};
 use crate::location::Location;
 
 /// Opens places in buckets. One client is behind all of them, built when the first is asked for.
@@ -17,6 +17,8 @@ use crate::location::Location;
 pub struct Buckets {
     handle: Handle,
     meter: Meter,
+    /// Where the account comes from, when it is needed.
+    account: fn(&Handle) -> Result<Account, Failure>,
     client: Mutex<Option<Client>>,
 }
 
@@ -29,12 +31,27 @@ struct Client {
 impl Buckets {
     /// With the credentials, region and endpoint this user has set up for AWS: environment, profile, single sign-on.
     pub fn of_this_user(handle: Handle, meter: &Meter) -> Buckets {
-        Buckets { handle, meter: meter.clone(), client: Mutex::new(None) }
+        let account = |handle: &Handle| handle.block_on(Account::of_this_user());
+        Buckets { handle, meter: meter.clone(), account, client: Mutex::new(None) }
+    }
+
+    /// With what the variables `AWS_*` say, and nothing else.
+    pub fn of_variables(handle: Handle, meter: &Meter) -> Buckets {
+        let account = |_: &Handle| Account::from_variables(|name| std::env::var(name).ok(), Patience::default());
+        Buckets { handle, meter: meter.clone(), account, client: Mutex::new(None) }
     }
 
     pub fn of(account: &Account, handle: Handle, meter: &Meter) -> Buckets {
         let client = Client { account: account.clone(), s3: account.s3(meter) };
-        Buckets { handle, meter: meter.clone(), client: Mutex::new(Some(client)) }
+        Buckets { client: Mutex::new(Some(client)), ..Buckets::of_variables(handle, meter) }
+    }
+
+    /// The account behind it, for the clients of other services; from now on there is a client.
+    ///
+    /// # Errors
+    /// Kind `definition` where region or credentials are not set.
+    pub fn account(&self) -> Result<Account, Failure> {
+        Ok(self.client()?.account)
     }
 
     fn client(&self) -> Result<Client, Failure> {
@@ -42,7 +59,7 @@ impl Buckets {
         if let Some(client) = &*client {
             return Ok(client.clone());
         }
-        let account = self.handle.block_on(Account::of_this_user())?;
+        let account = (self.account)(&self.handle)?;
         let s3 = account.s3(&self.meter);
         Ok(client.insert(Client { account, s3 }).clone())
     }

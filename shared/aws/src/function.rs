@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
 use crate::bus::{EventBus, NoBus};
-use crate::{Account, Buckets, Patience, metrics};
+use crate::{Buckets, metrics};
 
 /// What a function does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
@@ -90,19 +90,23 @@ impl Setup {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
         let graph = load_definitions(&PathBuf::from(pipelines), &|name| std::env::var(name).ok(), Wanted::Named(&[]))?;
-        let account = Account::from_variables(|name| std::env::var(name).ok(), Patience::default())?;
+        let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
+        let buckets = Buckets::of_variables(handle.clone(), &meter);
+        if is_bucket(&place) {
+            buckets.account()?;
+        }
         let bus: Box<dyn Bus + Send + Sync> = match required(settings::BUS, "the name of the event bus, or none")? {
             name if name == "none" => Box::new(NoBus),
             name => {
-                let client = aws_sdk_eventbridge::Client::new(account.config());
+                let client = aws_sdk_eventbridge::Client::new(buckets.account()?.config());
                 Box::new(EventBus { client, name, handle: handle.clone(), meter: meter.clone() })
             }
         };
         let memory_mb = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|text| text.parse().ok());
         Ok(Setup {
             graph,
-            place: required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?,
-            buckets: Buckets::of(&account, handle.clone(), &meter),
+            place,
+            buckets,
             bus,
             meter,
             machine: Machine {
