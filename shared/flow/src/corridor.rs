@@ -103,7 +103,11 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
     let billed_ms = u64::try_from(finished_at.duration_since(ports.billed_from.unwrap_or(started_at)).as_millis());
     let billed_ms = billed_ms.unwrap_or(duration_ms);
-    let requests = (ports.requests)() - before;
+    let mut requests = (ports.requests)() - before;
+    if !matches!(walked, Ok(Walked::Nothing)) {
+        // the record, which cannot count its own writing
+        requests.put += 1;
+    }
     let mut record = RunRecord {
         run_id,
         pipeline: step.pipeline().to_owned(),

@@ -9,6 +9,7 @@ mod error;
 mod key;
 mod lake;
 mod log;
+mod logs;
 mod remedy;
 mod runs;
 mod scan;
