@@ -17,3 +17,4 @@ mod readers;
 mod retail;
 mod s3;
 mod site;
+mod watch;

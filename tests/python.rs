@@ -6,6 +6,8 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+/// Without what it needs to build for other machines.
+const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
 
 /// Python 3 with the packages; `None`, with a word, where there is no Python 3.
 pub fn python() -> Option<Command> {
@@ -16,17 +18,28 @@ pub fn python() -> Option<Command> {
     Some(command)
 }
 
+/// The command `cargo lambda`, in the folder of the workspace; `None`, with a word, where there is no Python 3.
+pub fn cargo_lambda() -> Option<PathBuf> {
+    let folder = installed(&["--no-deps"], CARGO_LAMBDA)?;
+    Some(folder.join("bin/cargo-lambda"))
+}
+
 fn packages() -> Option<PathBuf> {
+    installed(&[], REQUIREMENTS)
+}
+
+/// The folder that has what is required.
+fn installed(options: &[&str], requirements: &str) -> Option<PathBuf> {
     let Ok(version) = Command::new("python3").arg("-VV").output() else {
         eprintln!("skipped: no python3 on this machine");
         return None;
     };
     // another Python or other requirements: another folder
     let mut hash = DefaultHasher::new();
-    (REQUIREMENTS, version.stdout).hash(&mut hash);
+    (requirements, version.stdout).hash(&mut hash);
     let folder = cache().join(format!("python-{:016x}", hash.finish()));
     if !folder.exists() {
-        install(&folder);
+        install(&folder, options, requirements);
     }
     Some(folder)
 }
@@ -37,17 +50,17 @@ fn cache() -> PathBuf {
 }
 
 /// Under a name of its own first, so that two who do it at once do not see each other's half-done work: the first to rename wins.
-fn install(folder: &Path) {
+fn install(folder: &Path, options: &[&str], required: &str) {
     let unfinished = folder.with_extension(std::process::id().to_string());
     std::fs::create_dir_all(&unfinished).unwrap();
     let requirements = unfinished.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS).unwrap();
+    std::fs::write(&requirements, required).unwrap();
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"];
     let mut command = Command::new("python3");
-    command.args(pip).arg("--target").arg(&unfinished).arg("-r").arg(&requirements);
+    command.args(pip).args(options).arg("--target").arg(&unfinished).arg("-r").arg(&requirements);
     let output = command.output().unwrap();
     let why = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "tests/requirements.txt cannot be installed: {why}");
+    assert!(output.status.success(), "what the tests need cannot be installed: {why}");
     if std::fs::rename(&unfinished, folder).is_err() {
         assert!(folder.exists(), "{} cannot be made", folder.display());
         std::fs::remove_dir_all(&unfinished).unwrap();

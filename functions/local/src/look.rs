@@ -93,7 +93,7 @@ pub(crate) fn runs(common: &Common, limit: usize) -> anyhow::Result<Exit> {
         lines.push(vec![
             record.started_at.strftime("%Y-%m-%d %H:%M:%S").to_string(),
             format!("{} {}", record.pipeline, record.step),
-            format!("{:?}", record.status).to_lowercase(),
+            record.status.to_string().replace('_', " "),
             print::count(record.rows.rows_in),
             print::count(record.rows.quarantined),
             format!("{:.2} s", record.duration_ms as f64 / 1000.0),

@@ -152,7 +152,7 @@ impl Function {
             pipeline = record.pipeline,
             step = record.step,
             run_id = record.run_id,
-            status = ?record.status,
+            status = %record.status,
             rows_in = record.rows.rows_in,
             duration_ms = record.duration_ms,
             cost_usd = record.cost_usd,

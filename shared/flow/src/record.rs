@@ -18,6 +18,18 @@ pub enum Status {
     Failed,
 }
 
+impl std::fmt::Display for Status {
+    /// As the record writes it.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Status::Done => "done",
+            Status::NothingToDo => "nothing_to_do",
+            Status::Continues => "continues",
+            Status::Failed => "failed",
+        })
+    }
+}
+
 /// One attempt of one step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRecord {

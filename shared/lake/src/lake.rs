@@ -59,7 +59,8 @@ impl Lake {
     /// Opens the lake in a store. An empty store becomes a lake if `create`, once it has shown that it keeps conditions.
     pub fn open(store: Store, create: bool) -> Result<Lake, LakeError> {
         let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
-        let engine = DefaultEngineBuilder::new(Arc::new(Logs::new(store.object_store()))).with_task_executor(executor).build();
+        let engine =
+            DefaultEngineBuilder::new(Arc::new(Logs::new(store.object_store()))).with_task_executor(executor).build();
         let lake = Lake { store, engine: Arc::new(engine), file_size: FileSize::default() };
         if !lake.is_marked()? {
             lake.found(create)?;

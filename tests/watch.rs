@@ -1,0 +1,61 @@
+//! The functions as a developer has them: `cargo lambda watch` and `cargo lambda invoke`, as the README shows, over a lake in a folder.
+
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::python::cargo_lambda;
+use crate::site::{Answer, Site, root, sales};
+
+/// Ends with the test.
+struct Watch(Child);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // with the functions it has started, which are of its group
+        // SAFETY: a system call on the group of a child that is still ours
+        #[expect(unsafe_code, reason = "there is no other way to end a group")]
+        unsafe {
+            libc::kill(-self.0.id().cast_signed(), libc::SIGKILL);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn the_samples_can_be_invoked_on_this_machine() {
+    let Some(cargo_lambda) = cargo_lambda() else { return };
+    let site = Site::new();
+    site.write("sales/2026-03-02.csv", sales("2026-03-02", &[("600001", "A", 3, "2.50"), ("600002", "B", 1, "1.25")]));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let mut watch = site.command(&cargo_lambda);
+    watch.args(["lambda", "watch", "--invoke-port", &port]).current_dir(root());
+    watch
+        .env("TIDEMARK_LAKE", site.path("lake"))
+        .env("TIDEMARK_PIPELINES", "infra/pipelines")
+        .env("TIDEMARK_BUS", "none");
+    watch.env("SALES", site.path("sales")).env("REPORTS", site.path("out"));
+    watch.stdout(Stdio::null()).stderr(Stdio::null());
+    let _watch = Watch(std::os::unix::process::CommandExt::process_group(&mut watch, 0).spawn().unwrap());
+    let began = Instant::now();
+    while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
+        assert!(began.elapsed() < Duration::from_secs(60), "nobody listens");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let invoke = |function: &str, sample: &str| -> Value {
+        let mut command = Command::new(&cargo_lambda);
+        command.args(["lambda", "invoke", "-A", "127.0.0.1", "-P", &port, function, "--data-file"]);
+        command.arg(format!("events/{sample}.json")).current_dir(root());
+        Answer::of(&mut command).expect(0).json()
+    };
+    let step = |record: &Value| format!("{} {}", record["step"].as_str().unwrap(), record["status"].as_str().unwrap());
+    assert_eq!(step(&invoke("ingest", "schedule")), "ingest done");
+    assert_eq!(step(&invoke("transform", "step-due-clean")), "clean done");
+    assert_eq!(step(&invoke("transform", "step-due-model")), "model sales_by_day done");
+    let waits = invoke("load", "step-due-load");
+    assert_eq!(step(&waits), "load report nothing_to_do");
+    assert!(waits["notes"][0].as_str().unwrap().starts_with("waits for model"), "{waits}");
+    assert_eq!(site.sql("SELECT orders FROM sales_by_day"), [[2]]);
+}
