@@ -12,9 +12,23 @@ const MAY: [(&str, &[&str]); 10] = [
     ("tidemark-transform", &["tidemark-pipeline", "polars"]),
     ("tidemark-lake", &["tidemark-pipeline", "polars", "delta_kernel", "delta_kernel_default_engine", "object_store"]),
     ("tidemark-flow", &["tidemark-transform", "tidemark-lake", "tidemark-pipeline"]),
-    ("ingest", &["tidemark-flow", "tidemark-lake", "tidemark-pipeline", "polars", "object_store"]),
-    ("transform", &["tidemark-flow", "tidemark-transform", "tidemark-lake", "tidemark-pipeline", "polars"]),
-    ("load", &["tidemark-flow", "tidemark-transform", "tidemark-lake", "tidemark-pipeline", "polars", "object_store"]),
+    ("ingest", &["tidemark-aws", "tidemark-flow", "tidemark-lake", "tidemark-pipeline", "polars", "object_store"]),
+    (
+        "transform",
+        &["tidemark-aws", "tidemark-flow", "tidemark-transform", "tidemark-lake", "tidemark-pipeline", "polars"],
+    ),
+    (
+        "load",
+        &[
+            "tidemark-aws",
+            "tidemark-flow",
+            "tidemark-transform",
+            "tidemark-lake",
+            "tidemark-pipeline",
+            "polars",
+            "object_store",
+        ],
+    ),
     ("tidemark-aws", &["tidemark-flow", "tidemark-lake", "tidemark-pipeline", "object_store"]),
     (
         "tidemark",
@@ -128,24 +142,55 @@ fn pure_crates_reach_no_store() {
 }
 
 /// AWS comes with feature `s3` of the command, and with nothing else.
-#[test]
-fn nothing_names_aws() {
+/// Lines of `cargo tree` of a package or more, without its drawing.
+fn tree(arguments: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args(["tree", "-p", "tidemark", "--no-default-features", "-e", "normal", "--prefix", "none"])
-        .args(["--format", "{p}", "--locked", "--target", HOST])
+        .args(["tree", "--prefix", "none", "--locked", "--target", HOST])
+        .args(arguments)
         .current_dir(crate::site::root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let tree = String::from_utf8(output.stdout).unwrap();
-    let names: BTreeSet<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(names.contains("tidemark-lake"), "{tree}");
-    let is_aws = |name: &&&str| {
-        name.starts_with("aws-") || name.starts_with("lambda") || name.starts_with("rusoto") || **name == "tidemark-aws"
-    };
-    let offences: Vec<_> = names.iter().filter(is_aws).collect();
-    assert!(offences.is_empty(), "the command on this machine is built with {offences:?}");
+    let plain = |line: &str| line.replace(" (*)", "").replace(" (proc-macro)", "").trim_end().to_owned();
+    String::from_utf8(output.stdout).unwrap().lines().map(plain).collect()
+}
+
+/// The libraries of the functions, and the command without buckets.
+#[test]
+fn nothing_names_aws() {
+    for package in ["tidemark", "ingest", "transform", "load"] {
+        let lines = tree(&["-p", package, "--no-default-features", "-e", "normal", "--format", "{p}"]);
+        let names: BTreeSet<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
+        assert!(names.contains("tidemark-lake"), "{names:?}");
+        let is_aws = |name: &&&str| {
+            name.starts_with("aws-")
+                || name.starts_with("lambda")
+                || name.starts_with("rusoto")
+                || **name == "tidemark-aws"
+        };
+        let offences: Vec<_> = names.iter().filter(is_aws).collect();
+        assert!(offences.is_empty(), "{package} is built with {offences:?}");
+    }
+}
+
+/// What the command, the functions and the tests share has the same features for each of them, so it is built once.
+#[test]
+fn one_build_serves_all() {
+    let features = ["--format", "{p} [{f}]"];
+    let all = tree(&[&["--workspace", "-e", "normal,build,dev"][..], &features].concat());
+    let of = |line: &str| line.rsplit_once(" [").map(|(package, _)| package.to_owned());
+    let known: BTreeSet<String> = all.iter().filter_map(|line| of(line)).collect();
+    for package in ["tidemark", "ingest", "transform", "load"] {
+        for line in tree(&[&["-p", package, "-e", "normal,build"][..], &features].concat()) {
+            let ours = line.contains("(/");
+            let is_other = of(&line).is_some_and(|package| known.contains(&package)) && !all.contains(&line);
+            assert!(
+                ours || !is_other,
+                "{package} has {line}, and others have it with other features: see the workspace"
+            );
+        }
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 mod chain;
 mod command;
+mod corridor;
 mod crash;
 mod evolve;
 mod fault;

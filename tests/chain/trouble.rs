@@ -33,7 +33,7 @@ fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
 
 #[test]
 fn every_event_comes_twice_and_in_any_order() {
-    for seed in [1, 2, 3] {
+    for seed in [1, 2] {
         let dice = Mutex::new(Dice(seed));
         through(1, |stack, event| {
             let mut due = vec![event.clone(), event];
@@ -53,7 +53,7 @@ fn every_event_comes_twice_and_in_any_order() {
 #[test]
 fn functions_are_killed_at_random() {
     let kills = AtomicUsize::new(0);
-    for seed in [11, 12, 13, 14] {
+    for seed in [11, 12] {
         let dice = Mutex::new(Dice(seed));
         through(1, |stack, event| {
             let mut due = vec![event];
@@ -74,7 +74,7 @@ fn functions_are_killed_at_random() {
     }
     let kills = kills.into_inner();
     println!("{kills} kills");
-    assert!(kills > 20, "{kills}");
+    assert!(kills > 10, "{kills}");
 }
 
 #[test]

@@ -1,0 +1,70 @@
+//! What the corridor makes of a step that panics.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use object_store::memory::InMemory;
+use tidemark_flow::{
+    Drafted, Drafting, Failure, Kind, Machine, Ports, Quiet, Size, Status, Step, Trigger, machine, walk,
+};
+use tidemark_lake::{Lake, Outcome, Store};
+
+use crate::crash::house::runtime;
+
+struct Panics;
+
+impl Step for Panics {
+    type Plan = ();
+    type Draft = ();
+
+    fn pipeline(&self) -> &str {
+        "orders"
+    }
+
+    fn name(&self) -> String {
+        "clean".into()
+    }
+
+    fn plan(&self, _: &Ports<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
+        Ok(Some(()))
+    }
+
+    fn size(&self, (): &()) -> Size {
+        Size::default()
+    }
+
+    fn draft(&self, _: &Ports<'_>, (): (), _: &str, _: Option<Bytes>) -> Result<Drafting<()>, Failure> {
+        panic!("seven is not a colour")
+    }
+
+    fn commit(&self, _: &Ports<'_>, (): (), _: &mut Drafted) -> Result<Outcome, Failure> {
+        unreachable!()
+    }
+}
+
+#[test]
+fn a_panic_is_an_error_with_its_place() {
+    machine::watch_panics();
+    let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "memory", runtime()), true).unwrap();
+    let ports = Ports {
+        lake: &lake,
+        locate: &|_| unreachable!(),
+        folder: &|_| unreachable!(),
+        clock: &machine::now,
+        run_id: &machine::run_id,
+        peak_memory: &|| 0,
+        requests: &|| lake.store().requests(),
+        progress: &Quiet,
+        memory: 1 << 30,
+        scratch: std::env::temp_dir(),
+        deadline: None,
+        machine: Machine::DEPLOYED,
+        billed_from: None,
+    };
+    let record = walk(&ports, &Trigger::at(machine::now(), "chain"), &Panics);
+    let error = record.error.unwrap();
+    assert_eq!((record.status, error.kind), (Status::Failed, Kind::Bug));
+    assert!(error.message.contains("clean of orders panicked at tests/corridor.rs:"), "{}", error.message);
+    assert!(error.message.ends_with("seven is not a colour"), "{}", error.message);
+    assert_eq!(lake.runs(10).unwrap().len(), 1);
+}
