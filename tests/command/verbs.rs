@@ -45,6 +45,7 @@ fn run_answers_with_a_record_per_step() {
         "pipeline",
         "step",
         "trigger",
+        "chain",
         "status",
         "started_at",
         "finished_at",
@@ -54,16 +55,19 @@ fn run_answers_with_a_record_per_step() {
         "rows",
         "bytes",
         "peak_memory_bytes",
+        "requests",
         "cost_usd",
     ];
+    let chain = &answer.step("ingest")["chain"];
     for run in document["runs"].as_array().unwrap() {
+        assert_eq!(run["chain"], *chain);
         assert_eq!(keys(run)[..fields.len()], fields, "{run}");
         assert!(run["error"].is_null() && run["pipeline"] == "daily-sales", "{run}");
         assert!(run["trigger"].as_str().unwrap().contains(MORNING), "{run}");
     }
     let clean = answer.step("clean");
     assert_eq!(clean["inputs"], json!([{"dataset": "sales.raw", "from_version": null, "to_version": 0}]));
-    assert_eq!(clean["outputs"], json!([{"dataset": "sales", "version": 0, "partitions": 1}]));
+    assert_eq!(clean["outputs"], json!([{"dataset": "sales", "version": 0, "partitions": 1, "watermark": MORNING}]));
     let balance = json!({
         "in": 2, "written": 2, "updated": 0, "unchanged": 0, "deduplicated": 0, "filtered": {}, "quarantined": 0, "deleted": 0,
     });

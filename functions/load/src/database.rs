@@ -37,7 +37,9 @@ impl Database {
         let store = (ports.folder)(folder)?;
         let local = tempfile::tempdir_in(&ports.scratch)
             .map_err(|error| Failure::new(Kind::Refused, format!("no room for a copy of {place}")).because(error))?;
-        let (path, key) = (local.path().join("database"), Key::from(name));
+        // named so that messages name it
+        let path = local.path().join(place.trim_start_matches("s3://"));
+        let key = Key::from(name);
         let seen = match store.open(&key) {
             Err(Error::NotFound { .. }) => None,
             Err(error) => return Err(LakeError::store(place, error).into()),
@@ -69,7 +71,8 @@ impl Database {
 }
 
 fn copy(place: &str, meta: &ObjectMeta, opened: Opened, path: &Path) -> Result<UpdateVersion, Failure> {
-    let copied = File::create(path).and_then(|mut file| match opened {
+    let file = std::fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| File::create(path));
+    let copied = file.and_then(|mut file| match opened {
         Opened::File(mut from) => std::io::copy(&mut from, &mut file),
         Opened::Stream(mut from) => std::io::copy(&mut from, &mut file),
     });

@@ -79,7 +79,7 @@ fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Test => "test event",
         Event::Object { .. } => "object that no source reads",
-        _ => "event",
+        _ => "announced",
     }
 }
 
@@ -96,16 +96,20 @@ fn meant<'g>(
         graph.pipeline(name.as_str()).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))
     };
     let first = |pipeline: &'g Pipeline, trigger: Trigger| {
-        let step = graph.steps_of(&pipeline.name).next().cloned();
-        step.map(|step| (pipeline, step, trigger))
+        if pipeline.source.is_some() {
+            return Ok(Some((pipeline, Step::Ingest, trigger)));
+        }
+        // only models and targets: each looks for itself
+        let all: Vec<_> = graph.steps_of(&pipeline.name).map(|step| due(pipeline, step, &trigger)).collect();
+        bus.announce(&all).map(|()| None)
     };
     Ok(match event {
         Event::Test => None,
-        Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, Trigger::at(*scheduled_time, chain)),
-        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, Trigger::at(*scheduled_time, chain)),
+        Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, Trigger::at(*scheduled_time, chain))?,
+        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, Trigger::at(*scheduled_time, chain))?,
         Event::Range { pipeline, days } => {
             let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((ports.clock)(), chain) };
-            first(known(pipeline)?, trigger)
+            first(known(pipeline)?, trigger)?
         }
         Event::StepDue(due) => {
             let pipeline = known(&due.pipeline)?;

@@ -14,7 +14,8 @@ use crate::datafile::FileSize;
 use crate::error::LakeError;
 use crate::key::{Key, MARKER};
 use crate::logs::Logs;
-use crate::store::{Meter, Store};
+use crate::meter::Meter;
+use crate::store::Store;
 use crate::table::Table;
 
 /// The format this code writes. A lake with a higher number is refused, never guessed at.
