@@ -60,9 +60,9 @@ fn seen(lake: &Lake, reports: &Store, database: &Path) -> Seen {
 
 /// What the functions have left.
 fn of_stack(stack: &Stack) -> Seen {
-    let store = |place| stack.s3.store(place, runtime());
-    let lake = Lake::open(store("s3://lake/main"), false).unwrap();
-    seen(&lake, &store("s3://reports/out"), &stack.folder.path().join("copy.db"))
+    let [lake, reports] = stack.places().map(|place| stack.s3.store(&place, runtime()));
+    let lake = Lake::open(lake, false).unwrap();
+    seen(&lake, &reports, &stack.folder.path().join("copy.db"))
 }
 
 /// What the command leaves in folders of this machine, of the same objects.

@@ -55,7 +55,7 @@ fn a_range_makes_the_reports_of_its_days() {
         records(stack.carry(morning(at), MINUTE));
     }
     let before = of_stack(&stack);
-    let reports = stack.s3.folder("reports").join("out");
+    let reports = stack.s3.folder("reports").join("main");
     for (day, _) in DAYS {
         std::fs::remove_file(reports.join(format!("daily-sales-{day}.xlsx"))).unwrap();
     }

@@ -1,6 +1,7 @@
 //! All functions of the bundle over one S3 and one bus, as a deployment has them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -13,7 +14,9 @@ use crate::site::root;
 pub const NAMES: [&str; 3] = ["ingest", "transform", "load"];
 
 pub struct Stack {
-    pub s3: Server,
+    /// Of its lake `s3://lake/<name>` and its reports `s3://reports/<name>`.
+    name: &'static str,
+    pub s3: Arc<Server>,
     pub bus: Bus,
     pub folder: TempDir,
     functions: Vec<Vec<Function>>,
@@ -45,19 +48,29 @@ impl Stack {
     }
 
     pub fn with(processes: usize, pipelines: &Path) -> Stack {
-        let (s3, bus, folder) = (Server::atomic(), Bus::new(), tempfile::tempdir().unwrap());
+        let s3 = Server::atomic();
         for bucket in ["lake", "sales", "reports"] {
             s3.bucket(bucket);
         }
+        Stack::over(Arc::new(s3), "main", processes, pipelines)
+    }
+
+    /// Another one that reads the same objects, with a lake and reports of its own.
+    pub fn beside(&self, name: &'static str) -> Stack {
+        Stack::over(self.s3.clone(), name, 1, &root().join("infra/pipelines"))
+    }
+
+    fn over(s3: Arc<Server>, name: &'static str, processes: usize, pipelines: &Path) -> Stack {
+        let (bus, folder) = (Bus::new(), tempfile::tempdir().unwrap());
         let mut environment: Vec<(String, String)> =
             s3.variables().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
         let more = [
             ("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint()),
             ("TIDEMARK_BUS", "tidemark".into()),
-            ("TIDEMARK_LAKE", "s3://lake/main".into()),
+            ("TIDEMARK_LAKE", format!("s3://lake/{name}")),
             ("TIDEMARK_PIPELINES", pipelines.display().to_string()),
             ("SALES", "s3://sales/daily".into()),
-            ("REPORTS", "s3://reports/out".into()),
+            ("REPORTS", format!("s3://reports/{name}")),
         ];
         environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
         let start = |name: &str| {
@@ -66,7 +79,12 @@ impl Stack {
             (0..processes).map(of).collect()
         };
         let functions = NAMES.map(start).into();
-        Stack { s3, bus, folder, functions }
+        Stack { name, s3, bus, folder, functions }
+    }
+
+    /// Where its lake is, and where its reports are.
+    pub fn places(&self) -> [String; 2] {
+        ["lake", "reports"].map(|bucket| format!("s3://{bucket}/{}", self.name))
     }
 
     /// One of the processes of the function an event goes to.
