@@ -22,7 +22,7 @@ use crate::{Buckets, metrics};
 /// What a function does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
 
-/// Of the time an invocation has, what is kept for finishing a unit of work and putting down what there is: a quarter of it, within
+/// Of the time an invocation has, what is kept for finishing a unit of work and putting down what there is: a third of it, within
 /// these bounds. The longest unit is a partition that is merged.
 const LEAST_RESERVE: Duration = Duration::from_millis(500);
 const MOST_RESERVE: Duration = Duration::from_secs(60);
@@ -215,7 +215,7 @@ impl Function {
 fn deadline(context: &Context, received: Timestamp) -> Option<Timestamp> {
     let end = Timestamp::from_millisecond(i64::try_from(context.deadline).ok()?).ok()?;
     let given = Duration::try_from(end.duration_since(received)).ok()?;
-    let reserve = (given / 4).clamp(LEAST_RESERVE, MOST_RESERVE);
+    let reserve = (given / 3).clamp(LEAST_RESERVE, MOST_RESERVE);
     (given > reserve).then(|| end - reserve)
 }
 
