@@ -319,7 +319,8 @@ fn what_is_lost_or_broken_is_made_anew() {
             reader.store().put(&path.as_str().into(), "{\"stage\": \"unheard of\"}").unwrap();
         }
     };
-    let losses: [(&str, &dyn Fn(&Reader<'_>)); 3] = [
+    type Loss<'l> = (&'static str, &'l dyn Fn(&Reader<'_>));
+    let losses: [Loss<'_>; 3] = [
         ("all", &|reader| reader.forget("")),
         ("rows", &|reader| reader.forget("/rows-")),
         ("what they mean", &break_parts),
