@@ -10,6 +10,7 @@ use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, Step
 use crate::event::{Event, StepDue, decoded};
 use crate::failure::{Failure, Kind};
 use crate::ports::Ports;
+use crate::price::price_of_events;
 use crate::record::{RunRecord, Status};
 use crate::trigger::{Cause, Trigger};
 
@@ -66,12 +67,15 @@ pub fn handle(
         record.notes.push(format!("waits for {before}, which wakes it"));
         return Ok(Handled { record, due: Vec::new() });
     }
-    let record = walk(ports, &trigger, pipeline, &step)?;
+    let mut record = walk(ports, &trigger, pipeline, &step)?;
     if record.status == Status::Failed {
         return Ok(Handled { record, due: Vec::new() });
     }
     let due = due_after(ports.lake, graph, pipeline, &step, &trigger, record.status)?;
     bus.announce(&due)?;
+    // the record that is kept was written before
+    record.requests.events += due.len() as u64;
+    record.cost_usd += price_of_events(due.len());
     Ok(Handled { record, due })
 }
 

@@ -42,6 +42,11 @@ pub(crate) fn cost(machine: Machine, billed_ms: u64, requests: Requests) -> f64 
     (usd * 1e7).round() / 1e7
 }
 
+/// USD of so many announcements.
+pub(crate) fn price_of_events(events: usize) -> f64 {
+    events as f64 * EVENT
+}
+
 /// USD of a run that is yet to come: its seconds, and some requests for every partition it writes.
 pub fn estimate(seconds: f64, partitions: u64) -> f64 {
     // listing, reading and committing a log, its run record, and what it announces

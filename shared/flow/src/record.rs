@@ -50,7 +50,8 @@ pub struct RunRecord {
     pub rows: Balance,
     pub bytes: Bytes,
     pub peak_memory_bytes: u64,
-    /// To the lake, to sources and reports, and to the event bus, retries included.
+    /// To the lake, to sources and reports, retries included; in a function's answer also what it announced on the event bus, which comes
+    /// after the record has been kept.
     #[serde(default)]
     pub requests: Requests,
     /// What the run costs on AWS: its time at the function's memory and architecture, and its requests. On your own machine: what it
