@@ -420,6 +420,23 @@ fn vacuum_deletes_what_no_version_names_and_is_old() {
     });
 }
 
+/// By whom it was read before, too.
+#[test]
+fn a_table_that_was_deleted_is_made_anew() {
+    on_every_backend(|lake| {
+        for run in ["run-1", "run-2"] {
+            commit(lake, run, &[(1, rows(1, 0..5))], vec![]);
+        }
+        assert_eq!(lake.existing(&sales()).unwrap().version(), 1);
+        for object in lake.store().list(Some(&Key::Table(&sales()).path())).unwrap() {
+            lake.store().delete(&object.location).unwrap();
+        }
+        assert!(lake.table(&sales()).unwrap().is_none());
+        let table = commit(lake, "run-3", &[(1, rows(1, 0..3))], vec![]);
+        assert_eq!((table.version(), all(lake, &table).height()), (0, 3));
+    });
+}
+
 #[test]
 fn what_is_no_lake_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -50,12 +50,7 @@ impl Logs {
         if let Some(kept) = self.known().commits.get(path) {
             return Ok(kept.clone());
         }
-        let got = self.inner.get(path).await;
-        if let (Err(Error::NotFound { .. }), Some(log)) = (&got, log_of(path)) {
-            // a log that has lost a commit is no longer the one that is known
-            self.known().listings.retain(|(folder, _), _| *folder != log);
-        }
-        let got = got?;
+        let got = self.inner.get(path).await?;
         let meta = got.meta.clone();
         let kept = (meta, got.bytes().await?);
         let mut known = self.known();
@@ -67,10 +62,29 @@ impl Logs {
         Ok(kept)
     }
 
+    /// The listing, if its last commit is still there; somebody may have deleted the table to have it made anew.
+    async fn still(&self, log: &Path, listing: Vec<ObjectMeta>) -> Result<Option<Vec<ObjectMeta>>> {
+        let Some(last) = listing.iter().rfind(|meta| version_of(&meta.location).is_some()) else { return Ok(None) };
+        match self.inner.head(&last.location).await {
+            Ok(_) => Ok(Some(listing)),
+            Err(Error::NotFound { .. }) => {
+                let mut known = self.known();
+                known.listings.retain(|(folder, _), _| folder != log);
+                known.commits.retain(|path, _| log_of(path).as_ref() != Some(log));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
     /// The log's files after `offset`.
     async fn listing(&self, log: Path, offset: Path) -> Result<Vec<ObjectMeta>> {
         let place = (log.clone(), offset.clone());
         let known = self.known().listings.get(&place).cloned();
+        let known = match known {
+            Some(listing) => self.still(&log, listing).await?,
+            None => None,
+        };
         let mut listing = match known {
             None => self.inner.list_with_offset(Some(&log), &offset).try_collect().await?,
             Some(mut listing) => {
