@@ -53,7 +53,7 @@ impl Key<'_> {
             Key::Datasets => Path::from("datasets"),
             Key::Table(dataset) => Path::from(format!("datasets/{dataset}")),
             Key::Log(dataset) => Path::from(format!("datasets/{dataset}/_delta_log")),
-            Key::Commit(dataset, version) => Path::from(format!("datasets/{dataset}/_delta_log/{version:020}.json")),
+            Key::Commit(dataset, version) => Key::Log(dataset).path().join(commit_name(*version)),
             Key::Data(dataset, file) => {
                 let parts = file.split('/').filter(|part| !part.is_empty()).map(plain);
                 Path::from_iter(["datasets".to_owned(), dataset.to_string()].into_iter().chain(parts))
@@ -123,6 +123,11 @@ pub(crate) fn is_ours(path: &str) -> bool {
                 && hash.len() == HASH
                 && hash.bytes().all(|b| b.is_ascii_hexdigit())
         })
+}
+
+/// The name of a commit in its log.
+pub(crate) fn commit_name(version: i64) -> String {
+    format!("{version:020}.json")
 }
 
 /// The name of rows that a work keeps.

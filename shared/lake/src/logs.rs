@@ -18,6 +18,8 @@ use object_store::{
     ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 
+use crate::key::commit_name;
+
 /// Bytes of commits that are kept, at most; over it, those of the logs that are not being read go.
 const KEPT: usize = 32 << 20;
 
@@ -89,7 +91,7 @@ impl Logs {
             None => self.inner.list_with_offset(Some(&log), &offset).try_collect().await?,
             Some(mut listing) => {
                 while let Some(next) = listing.iter().rev().find_map(|meta| version_of(&meta.location)) {
-                    let path = log.clone().join(format!("{:020}.json", next + 1));
+                    let path = log.clone().join(commit_name(next + 1));
                     match self.commit(&path).await {
                         Ok((meta, _)) => listing.push(meta),
                         Err(Error::NotFound { .. }) => break,
