@@ -9,6 +9,7 @@
 
 use serde::Serialize;
 
+use crate::http::Http;
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::schedule::Cron;
 
@@ -39,11 +40,12 @@ pub struct Schedule {
     pub timezone: String,
 }
 
-/// `[source]` with `kind = "files"`.
+/// `[source]`, by its `kind`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Source {
     Files(Files),
+    Http(Box<Http>),
 }
 
 /// Source `files`: a file, a glob or a folder (all files in it and below, hidden ones excepted).
@@ -118,6 +120,9 @@ pub struct Contract {
     pub checks: Vec<Rule>,
     /// `"1%"` or a number of rows; over it nothing is published.
     pub max_quarantined: Option<Budget>,
+    /// `deletes = "absent"`: a row that is in the source no more is deleted; only of a source that says everything each time.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub deletes_absent: bool,
 }
 
 /// A named SQL expression over the clean columns of one row; parses, and names only columns of the contract.

@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Error, Value};
 
 use crate::definition::{Contract, Files, Format, Incremental, Model, Source};
+use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
 
 /// JSON with sorted keys and no blanks: the same value gives the same text, whatever order its fields have in the code.
@@ -38,8 +39,20 @@ pub fn of_source(source: &Source) -> Result<String, Error> {
         format: Option<Format>,
         csv: &'a crate::definition::Csv,
     }
-    let Source::Files(Files { path: _, format, csv }) = source;
-    canonical(&Rows { format: *format, csv })
+    // of an API all else decides which records come, not what becomes of them
+    #[derive(Serialize)]
+    struct Records<'a> {
+        body: Body,
+        records: &'a str,
+        start: Option<jiff::Timestamp>,
+    }
+    match source {
+        Source::Files(Files { path: _, format, csv }) => canonical(&Rows { format: *format, csv }),
+        Source::Http(http) => {
+            let start = http.incremental.as_ref().and_then(|since| since.start);
+            canonical(&Records { body: http.format, records: &http.records, start })
+        }
+    }
 }
 
 /// What determines clean and quarantined rows: all of the contract but its budget.

@@ -30,6 +30,7 @@ const MAX_BYTES: usize = 100;
 const RULE_DATASET: &str = "1 to 100 bytes of a-z, 0-9 and _, starting with a letter";
 const RULE_PIPELINE: &str = "1 to 100 bytes of a-z, 0-9 and -, starting with a letter";
 const RULE_COLUMN: &str = "1 to 255 bytes without control characters";
+const RULE_SECRET: &str = "1 to 100 bytes of a-z, 0-9 and -, starting with a letter";
 
 fn is_plain(text: &str, joiner: u8) -> bool {
     text.len() <= MAX_BYTES
@@ -104,6 +105,18 @@ name!(
         !text.is_empty() && text.len() <= 255 && !text.chars().any(char::is_control)
     }
 );
+
+name!(
+    /// The name of a secret: `orders-api-token`. What it stands for is in no definition, log, error, record or dataset.
+    SecretName, "a secret's name", RULE_SECRET, |text| is_plain(text, b'-')
+);
+
+impl SecretName {
+    /// The environment variable that holds it on your own machine: `TIDEMARK_SECRET_ORDERS_API_TOKEN`.
+    pub fn variable(&self) -> String {
+        format!("TIDEMARK_SECRET_{}", self.0.to_ascii_uppercase().replace('-', "_"))
+    }
+}
 
 const RAW: &str = ".raw";
 const QUARANTINE: &str = ".quarantine";

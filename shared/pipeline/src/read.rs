@@ -3,6 +3,7 @@
 
 mod contract;
 mod fields;
+mod http;
 mod literal;
 mod model;
 mod parameters;

@@ -29,8 +29,11 @@ impl<'g> Drawing<'g> {
         let schedule = self.pipeline.schedule.as_ref();
         let when = schedule.map(|schedule| format!("  ({} {})", schedule.cron, schedule.timezone)).unwrap_or_default();
         self.lines.push(format!("{}{when}", self.pipeline.name));
-        if let Some(Source::Files(files)) = &self.pipeline.source {
-            self.lines.push(format!("  {}", files.path));
+        if let Some(source) = &self.pipeline.source {
+            self.lines.push(match source {
+                Source::Files(files) => format!("  {}", files.path),
+                Source::Http(http) => format!("  {}", http.url),
+            });
             self.branches(vec![&Step::Ingest], "  ");
         }
         // what reads other pipelines' datasets, under the dataset

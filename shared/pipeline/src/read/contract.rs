@@ -6,15 +6,16 @@ use toml::de::DeValue;
 
 use super::fields::{Fields, Text, described};
 use super::{Mentions, is_new};
-use crate::definition::{Budget, Contract, Every, Header, PartitionBy, Rule, Source, Type};
+use crate::definition::{Budget, Contract, Csv, Every, Files, Header, PartitionBy, Rule, Source, Type};
 use crate::diagnostic::{one_of, quoted};
+use crate::http::{Http, TimeFormat};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 use crate::sql;
 use column::Columns;
 
-const FIELDS: [&str; 8] =
-    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "columns", "filter", "check"];
+const FIELDS: [&str; 9] =
+    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "deletes", "columns", "filter", "check"];
 
 pub(super) fn contract(
     top: &Fields<'_, '_>,
@@ -27,9 +28,9 @@ pub(super) fn contract(
     if let Some(dataset) = &dataset {
         mentions.make(dataset, fields.reader.file.place(fields.at("dataset")));
     }
-    let given = source.and_then(|Source::Files(files)| match &files.csv.header {
-        Header::Given(columns) => Some(columns.as_slice()),
-        Header::First => None,
+    let given = source.and_then(|source| match source {
+        Source::Files(Files { csv: Csv { header: Header::Given(columns), .. }, .. }) => Some(columns.as_slice()),
+        Source::Files(_) | Source::Http(_) => None,
     });
     let columns = column::columns(&fields, given);
     let key = fields.one_or_more("key").map(|texts| keys(&fields, &texts, &columns.names)).unwrap_or_default();
@@ -37,6 +38,13 @@ pub(super) fn contract(
         fields.refuse("latest_by", "a `key` beside it, for it picks among rows with one key");
     }
     let latest_by = fields.text("latest_by").and_then(|text| columns.named(&fields, &text));
+    let deletes_absent = fields.choice("deletes", &[("absent", true)]).unwrap_or(false);
+    match source {
+        Some(Source::Http(http)) => of_api(&fields, http, &columns, deletes_absent),
+        _ => {
+            fields.refuse("deletes", "it only with a source `http`; a file that changes takes its former rows with it")
+        }
+    }
     Some(Contract {
         key,
         latest_by,
@@ -44,9 +52,36 @@ pub(super) fn contract(
         filters: rules(&fields, "filter", &columns.names),
         checks: rules(&fields, "check", &columns.names),
         max_quarantined: budget(&fields),
+        deletes_absent,
         columns: columns.columns,
         dataset: dataset?,
     })
+}
+
+/// What an API's pages ask of a contract: they overlap, so that only a key can tell what is new.
+fn of_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_absent: bool) {
+    if fields.value("key").is_none() && !(deletes_absent && http.incremental.is_none()) {
+        let expected = "`key = […]`: what an API says again must be known again";
+        let hint = "without a key, `deletes = \"absent\"` replaces all rows each time, if there is no `incremental`";
+        fields.reader.wrong_but(fields.at, format!("{} has no `key`", fields.label), expected, Some(hint.to_owned()));
+    }
+    let Some(since) = &http.incremental else { return };
+    fields.refuse("deletes", "no `incremental` beside it: what is new does not say what is gone");
+    let Some(ty) = columns.type_of(&since.column) else {
+        let found = format!(
+            "column {} of [source.incremental], which is not in [contract.columns]",
+            quoted(since.column.as_str())
+        );
+        fields.reader.wrong(fields.at("columns"), found, one_of(columns.names.iter().map(ColumnName::as_str)));
+        return;
+    };
+    let is_epoch = matches!(since.format, TimeFormat::EpochS | TimeFormat::EpochMs) && ty == Type::Int64;
+    if !is_epoch && !matches!(ty, Type::Date | Type::Datetime) {
+        let found = format!("column {} of [source.incremental], which is no time", quoted(since.column.as_str()));
+        let expected =
+            "a column of type `date` or `datetime`, or `int64` with `format = \"epoch_s\"` or `\"epoch_ms\"`";
+        fields.reader.wrong(fields.at("columns"), found, expected);
+    }
 }
 
 /// A clean dataset's name: that of the pipeline, with `_`, if none is given.

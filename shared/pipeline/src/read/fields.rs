@@ -138,6 +138,19 @@ impl<'r> Reader<'r> {
         }
     }
 
+    /// Looks into a table whose fields are not known yet.
+    pub fn probe(&self, value: Value<'r>, label: &str) -> Option<Fields<'_, 'r>> {
+        match value.get_ref() {
+            DeValue::Table(table) => {
+                Some(Fields { reader: self, table, at: value.span().start, label: label.to_owned() })
+            }
+            other => {
+                self.wrong(value.span().start, format!("{} for {label}", described(other)), "a table");
+                None
+            }
+        }
+    }
+
     pub fn fields(&self, table: &'r DeTable<'r>, at: usize, label: String, known: &[&str]) -> Fields<'_, 'r> {
         for (key, _) in table {
             if !known.contains(&key.get_ref().as_ref()) {

@@ -1,18 +1,36 @@
 //! `[source]`.
 
 use super::fields::{Fields, Text};
+use super::http;
 use crate::definition::{Csv, Encoding, Files, Format, Header, Source};
 use crate::diagnostic::quoted;
 use crate::name::ColumnName;
 
 const CSV_FIELDS: [&str; 5] = ["delimiter", "quote", "header", "columns", "encoding"];
 
+const FILES: [&str; 4] = ["kind", "path", "format", "csv"];
+
 pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
-    let fields = top.open("source", "[source]", &["kind", "path", "format", "csv"])?;
-    if fields.value("kind").is_none() {
-        fields.missing("kind", "`kind = \"files\"`");
+    // which fields there are hangs on the kind
+    let any = top.reader.probe(top.value("source")?, "[source]")?;
+    let expected = "`kind = \"files\"` or `kind = \"http\"`";
+    if any.value("kind").is_none() {
+        any.missing("kind", expected);
     }
-    let kind = fields.choice("kind", &[("files", ())]);
+    match any.choice("kind", &[("files", false), ("http", true)]) {
+        Some(true) => {
+            let fields = top.open("source", "[source]", &http::FIELDS)?;
+            http::http(&fields).map(|http| Source::Http(Box::new(http)))
+        }
+        Some(false) => files(&top.open("source", "[source]", &FILES)?).map(Source::Files),
+        None => {
+            let all: Vec<&str> = FILES.iter().chain(&http::FIELDS).copied().collect();
+            top.open("source", "[source]", &all).and(None)
+        }
+    }
+}
+
+fn files(fields: &Fields<'_, '_>) -> Option<Files> {
     let path = fields.needed("path", "a file, a glob or a folder");
     let formats = [("csv", Format::Csv), ("ndjson", Format::Ndjson), ("parquet", Format::Parquet)];
     let format = fields.choice("format", &formats);
@@ -20,7 +38,7 @@ pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
         fields.refuse("csv", "it only with `format = \"csv\"`");
     }
     let csv = fields.open("csv", "[source.csv]", &CSV_FIELDS).map_or_else(Csv::default, |fields| csv(&fields));
-    kind.and(path).map(|path| Source::Files(Files { path: path.text, format, csv }))
+    path.map(|path| Files { path: path.text, format, csv })
 }
 
 /// What is wrong is noted and left at its default.

@@ -1,5 +1,6 @@
 mod contract;
 mod file;
+mod http;
 mod targets;
 
 use super::*;

@@ -7,7 +7,7 @@ fn a_whole_file() {
     assert_eq!(pipeline.name.as_str(), "x");
     let schedule = pipeline.schedule.unwrap();
     assert_eq!((schedule.cron.as_str(), schedule.timezone.as_str()), ("0 8 * * ? *", "Europe/London"));
-    let Source::Files(files) = pipeline.source.unwrap();
+    let Some(Source::Files(files)) = pipeline.source else { panic!("no files") };
     // a value is not expanded again
     assert_eq!(files.path, "in/${OUT}");
     assert_eq!((files.csv.delimiter, files.csv.quote, files.csv.encoding), (b'\t', None, Encoding::Windows1252));

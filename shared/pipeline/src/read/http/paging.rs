@@ -1,0 +1,77 @@
+//! `pagination = { … }`.
+
+use super::super::fields::Fields;
+use super::{count, needed_pointer, parameter, pointer};
+use crate::http::{Body, Method, Pagination, Parameter, Total};
+
+const KINDS: [(&str, &[&str]); 7] = [
+    ("single", &[]),
+    ("page", &["parameter", "in", "first", "size_parameter", "size", "total", "total_pages"]),
+    ("offset", &["parameter", "in", "size_parameter", "size", "total"]),
+    ("cursor", &["parameter", "in", "next"]),
+    ("next_url", &["next"]),
+    ("link_header", &[]),
+    ("keyset", &["parameter", "in", "field"]),
+];
+const ALL: [&str; 10] =
+    ["kind", "parameter", "in", "first", "size_parameter", "size", "total", "total_pages", "next", "field"];
+
+pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> Option<Pagination> {
+    let fields = top.open("pagination", "[source.pagination]", &ALL)?;
+    if fields.value("kind").is_none() {
+        fields.missing("kind", &crate::diagnostic::one_of(KINDS.iter().map(|(kind, _)| *kind)));
+    }
+    let (kind, known) = fields.choice("kind", &KINDS.map(|kind| (kind.0, kind)))?;
+    for key in ALL.iter().filter(|key| **key != "kind" && !known.contains(key)) {
+        fields.refuse(key, &format!("no such field of `kind = \"{kind}\"`"));
+    }
+    if format == Body::Ndjson && matches!(kind, "cursor" | "next_url") {
+        fields.refuse("kind", "one that does not look into the body, which is NDJSON");
+    }
+    let parameter = |default| parameter(&fields, "parameter", default, method);
+    Some(match kind {
+        "single" => Pagination::Single,
+        "link_header" => Pagination::LinkHeader,
+        "next_url" => Pagination::NextUrl { next: needed_pointer(&fields, "next", "/links/next")? },
+        "cursor" => {
+            let next = needed_pointer(&fields, "next", "/meta/next");
+            Pagination::Cursor { parameter: parameter(Some("cursor"))?, next: next? }
+        }
+        "keyset" => {
+            let field = needed_pointer(&fields, "field", "/id");
+            Pagination::Keyset { parameter: parameter(None)?, field: field? }
+        }
+        "page" => {
+            let total = match (pointer(&fields, "total"), pointer(&fields, "total_pages")) {
+                (Some(_), Some(_)) => {
+                    fields.refuse("total_pages", "either `total`, of records, or `total_pages`");
+                    None
+                }
+                (Some(records), None) => Some(Total::Records(records)),
+                (None, pages) => pages.map(Total::Pages),
+            };
+            let first = count(&fields, "first", 0, 1).unwrap_or(1);
+            Pagination::Page {
+                parameter: parameter(Some("page"))?,
+                first,
+                size: size(&fields, "per_page", method),
+                total,
+            }
+        }
+        _ => Pagination::Offset {
+            parameter: parameter(Some("offset"))?,
+            size: size(&fields, "limit", method),
+            total: pointer(&fields, "total"),
+        },
+    })
+}
+
+/// How many records a page is asked to have, and by which parameter.
+fn size(fields: &Fields<'_, '_>, default: &str, method: Method) -> Option<(Parameter, u64)> {
+    if fields.value("size").is_none() {
+        fields.refuse("size_parameter", "`size = 100` beside it");
+        return None;
+    }
+    let size = count(fields, "size", 1, 1_000_000)?;
+    Some((parameter(fields, "size_parameter", Some(default), method)?, size))
+}
