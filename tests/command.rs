@@ -6,6 +6,7 @@ mod contract;
 mod definitions;
 mod demo;
 mod disks;
+mod drift;
 mod files;
 mod models;
 mod unfinished;

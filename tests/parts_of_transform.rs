@@ -398,3 +398,23 @@ fn too_many_bad_rows_publish_nothing() {
     assert!(parts.lake().table(&"orders".parse().unwrap()).unwrap().is_none());
     assert_eq!(parts.standing("orders.quarantine"), one.standing("orders.quarantine"));
 }
+
+#[test]
+fn what_is_unknown_is_counted_once_in_however_many_parts() {
+    let shop = Shop::new(BAG);
+    for file in 1..=6 {
+        let rows = (0..40).map(|row| format!("{row},2025-0{file}-01,1,1,,{}\n", if row % 2 == 0 { "x" } else { "" }));
+        let text = format!("id,sold_on,edition,amount,note,new{}\n{}", file % 3, rows.collect::<String>());
+        std::fs::write(shop.path(&format!("in/{file}.csv")), text).unwrap();
+    }
+    let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
+    let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(2));
+    let told = [&one, &parts].map(|reader| {
+        reader.invoke(&Step::Ingest, 0, None);
+        let (record, parts) = reader.walk(&Step::Clean);
+        (record.drift, record.notes, parts)
+    });
+    assert_eq!((told[0].0.len(), told[0].2), (3, 1));
+    assert!(told[1].2 > 2, "in {} parts", told[1].2);
+    assert_eq!((&told[1].0, &told[1].1), (&told[0].0, &told[0].1));
+}

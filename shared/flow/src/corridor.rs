@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tidemark_lake::{Outcome, Work};
 
 use crate::balance::Balance;
+use crate::drift::Drift;
 use crate::failure::{Failure, Kind, panicked};
 use crate::ports::Ports;
 use crate::price::cost;
@@ -77,6 +78,7 @@ pub struct Drafted {
     pub rows: Balance,
     pub bytes: crate::record::Bytes,
     pub notes: Vec<String>,
+    pub drift: Vec<Drift>,
 }
 
 /// How often a step that loses the race plans anew before it gives up; each loss means that another run has got ahead.
@@ -126,6 +128,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         requests,
         cost_usd: cost(ports.machine, billed_ms, requests),
         notes: Vec::new(),
+        drift: Vec::new(),
         error: None,
     };
     match walked {
@@ -138,6 +141,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
             record.rows = drafted.rows;
             record.bytes = drafted.bytes;
             record.notes = drafted.notes;
+            record.drift = drafted.drift;
         }
         Err(failure) => {
             record.status = Status::Failed;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
 
 use crate::balance::Balance;
+use crate::drift::Drift;
 use crate::failure::{Failure, Kind};
 use crate::ports::Ports;
 
@@ -60,6 +61,9 @@ pub struct RunRecord {
     /// What was seen and did not stop the run: a file still being written, a column that came new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// Fields that no column of the contract reads, those of most records first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     pub error: Option<ErrorRecord>,
 }
 
@@ -85,6 +89,7 @@ impl RunRecord {
             requests: Requests::default(),
             cost_usd: 0.0,
             notes: Vec::new(),
+            drift: Vec::new(),
             error: None,
         }
     }

@@ -118,6 +118,28 @@ pub struct Contract {
     pub checks: Vec<Rule>,
     /// `"1%"` or a number of rows; over it nothing is published.
     pub max_quarantined: Option<Budget>,
+    /// What to do about fields that no column reads. Raw rows keep them in any case.
+    #[serde(skip_serializing_if = "Unknown::is_keep")]
+    pub unknown: Unknown,
+}
+
+/// A record has a field that no column reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unknown {
+    /// The run record tells of it.
+    #[default]
+    Keep,
+    /// Nobody is told.
+    Ignore,
+    /// Nothing is published.
+    Fail,
+}
+
+impl Unknown {
+    fn is_keep(&self) -> bool {
+        *self == Unknown::Keep
+    }
 }
 
 /// A named SQL expression over the clean columns of one row; parses, and names only columns of the contract.

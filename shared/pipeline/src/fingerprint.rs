@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Error, Value};
 
-use crate::definition::{Contract, Files, Format, Incremental, Model, Source};
+use crate::definition::{Contract, Files, Format, Incremental, Model, Source, Unknown};
 use crate::name::{ColumnName, DatasetName};
 
 /// JSON with sorted keys and no blanks: the same value gives the same text, whatever order its fields have in the code.
@@ -42,12 +42,12 @@ pub fn of_source(source: &Source) -> Result<String, Error> {
     canonical(&Rows { format: *format, csv })
 }
 
-/// What determines clean and quarantined rows: all of the contract but its budget.
+/// What determines clean and quarantined rows: all of the contract but its budget, and what to do about fields it does not know.
 ///
 /// # Errors
 /// As [`canonical`].
 pub fn of_contract(contract: &Contract) -> Result<String, Error> {
-    canonical(&Contract { max_quarantined: None, ..contract.clone() })
+    canonical(&Contract { max_quarantined: None, unknown: Unknown::Keep, ..contract.clone() })
 }
 
 /// What determines the rows of a model.
@@ -111,6 +111,8 @@ mod tests {
         let text = of_contract(&contract).unwrap();
         let budget = Contract { max_quarantined: Some(Budget::Count(5)), ..contract.clone() };
         assert_eq!(text, of_contract(&budget).unwrap());
+        assert_eq!(text, of_contract(&Contract { unknown: Unknown::Fail, ..contract.clone() }).unwrap());
+        assert!(!text.contains("unknown"), "lakes from before it was there are not rebuilt: {text}");
         let mut stricter = contract.clone();
         stricter.columns[0].required = true;
         assert_ne!(text, of_contract(&stricter).unwrap());

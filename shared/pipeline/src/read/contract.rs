@@ -6,15 +6,15 @@ use toml::de::DeValue;
 
 use super::fields::{Fields, Text, described};
 use super::{Mentions, is_new};
-use crate::definition::{Budget, Contract, Every, Header, PartitionBy, Rule, Source, Type};
+use crate::definition::{Budget, Contract, Every, Header, PartitionBy, Rule, Source, Type, Unknown};
 use crate::diagnostic::{one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 use crate::sql;
 use column::Columns;
 
-const FIELDS: [&str; 8] =
-    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "columns", "filter", "check"];
+const FIELDS: [&str; 9] =
+    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "unknown", "columns", "filter", "check"];
 
 pub(super) fn contract(
     top: &Fields<'_, '_>,
@@ -44,6 +44,7 @@ pub(super) fn contract(
         filters: rules(&fields, "filter", &columns.names),
         checks: rules(&fields, "check", &columns.names),
         max_quarantined: budget(&fields),
+        unknown: fields.choice("unknown", &UNKNOWN).unwrap_or_default(),
         columns: columns.columns,
         dataset: dataset?,
     })
@@ -84,6 +85,7 @@ pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]
     key
 }
 
+const UNKNOWN: [(&str, Unknown); 3] = [("keep", Unknown::Keep), ("ignore", Unknown::Ignore), ("fail", Unknown::Fail)];
 const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
 fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionBy> {

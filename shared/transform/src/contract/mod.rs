@@ -4,6 +4,7 @@
 //! these rows is a [`ContractError`].
 
 mod cast;
+mod drift;
 mod fault;
 mod json;
 mod partition;
@@ -16,6 +17,7 @@ use polars::prelude::*;
 use tidemark_pipeline::definition::{Contract, Rule};
 
 use self::cast::Cast;
+pub use self::drift::{Drift, FieldKind, MAX_FIELDS, Unknown};
 use self::fault::{Faults, Place};
 use self::json::Layout;
 use self::partition::Partition;
@@ -76,6 +78,8 @@ pub struct Cleaned {
     pub quarantined: DataFrame,
     /// Rows dropped, by filter, in the contract's order; a row counts for the first filter that is not true.
     pub filtered: Dropped,
+    /// What the raw rows have and the contract does not, and the other way round.
+    pub drift: Drift,
 }
 
 impl Cleaner {
@@ -119,11 +123,12 @@ impl Cleaner {
         let source = Raw::new(raw)?;
         let mut faults = Faults::new(raw.height());
         source.mark_faults(&mut faults);
-        let series = match shape {
-            Shape::Columns => self.of_columns(raw, &mut faults)?,
+        let (series, drift) = match shape {
+            Shape::Columns => (self.of_columns(raw, &mut faults)?, Drift::of_columns(&source, &self.columns)),
             Shape::Json => {
                 let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
-                self.layout.columns(&casts, source.text, &mut faults)
+                let (series, tallied) = self.layout.columns(&casts, source.text, &mut faults);
+                (series, Drift::of_json(&source, tallied, self.layout.pointers()))
             }
         };
         for (at, (column, series)) in self.columns.iter().zip(&series).enumerate() {
@@ -146,7 +151,7 @@ impl Cleaner {
             Some(keep) => typed.filter(&keep)?,
             None => typed,
         };
-        Ok(Cleaned { rows, quarantined, filtered })
+        Ok(Cleaned { rows, quarantined, filtered, drift })
     }
 
     fn of_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {

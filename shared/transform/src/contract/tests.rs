@@ -2,6 +2,8 @@ use tidemark_pipeline::definition::{self, Every, PartitionBy, Type};
 
 use super::*;
 
+mod drift;
+
 fn column(name: &str, ty: Type) -> definition::Column {
     definition::Column {
         name: name.parse().unwrap(),
@@ -29,6 +31,7 @@ fn contract(columns: Vec<definition::Column>) -> Contract {
         filters: Vec::new(),
         checks: Vec::new(),
         max_quarantined: None,
+        unknown: definition::Unknown::Keep,
     }
 }
 

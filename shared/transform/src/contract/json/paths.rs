@@ -12,6 +12,8 @@ pub(in crate::contract) struct Paths {
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) members: Vec<Member>,
+    /// The member whose value this is; none of the record itself.
+    parent: Option<(NodeId, usize)>,
 }
 
 /// A member of an object (or an element of an array) some pointer goes through or ends at.
@@ -51,7 +53,7 @@ impl Paths {
                     Some(next) => next,
                     None => {
                         let next = self.nodes.len();
-                        self.nodes.push(Node::default());
+                        self.nodes.push(Node { parent: Some((node, at)), ..Node::default() });
                         self.nodes[node].members[at].node = Some(next);
                         next
                     }
@@ -95,5 +97,37 @@ impl Paths {
 
     pub(super) fn get(&self, node: NodeId, member: usize) -> &Member {
         &self.nodes[node].members[member]
+    }
+
+    /// Whether a column keeps the value of this node, or one around it, as it is written: with all that is in it.
+    pub(super) fn is_kept(&self, node: NodeId) -> bool {
+        self.around(node).any(|(node, at)| self.nodes[node].members[at].slot.is_some())
+    }
+
+    /// The pointer (RFC 6901) of a member of a node.
+    pub(super) fn pointer(&self, node: NodeId, key: &str) -> String {
+        let mut keys: Vec<&str> =
+            self.around(node).map(|(node, at)| self.nodes[node].members[at].key.as_str()).collect();
+        keys.reverse();
+        keys.push(key);
+        keys.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+    }
+
+    /// The members around a node, the nearest first.
+    fn around(&self, node: NodeId) -> impl Iterator<Item = (NodeId, usize)> {
+        std::iter::successors(self.nodes[node].parent, |(node, _)| self.nodes[*node].parent)
+    }
+
+    /// The pointer of every slot.
+    pub(super) fn pointers(&self) -> Vec<String> {
+        let mut pointers = vec![String::new(); self.slots];
+        for (node, Node { members, .. }) in self.nodes.iter().enumerate() {
+            for member in members {
+                if let Some(slot) = member.slot {
+                    pointers[slot] = self.pointer(node, &member.key);
+                }
+            }
+        }
+        pointers
     }
 }
