@@ -7,6 +7,7 @@ mod definitions;
 mod demo;
 mod disks;
 mod drift;
+mod explode;
 mod files;
 mod models;
 mod unfinished;

@@ -10,5 +10,5 @@ pub mod merge;
 pub mod order;
 pub mod sql;
 
-pub use contract::{Cleaned, Cleaner, Drift, FieldKind, MAX_FIELDS, Shape, Unknown};
+pub use contract::{Cleaned, Cleaner, Drift, Exploder, FieldKind, MAX_FIELDS, Shape, Unknown};
 pub use error::{ContractError, FrameError, SqlError};

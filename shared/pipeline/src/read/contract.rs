@@ -1,6 +1,7 @@
 //! `[contract]`: what a clean row is.
 
 mod column;
+mod explode;
 
 use toml::de::DeValue;
 
@@ -11,10 +12,21 @@ use crate::diagnostic::{one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 use crate::sql;
-use column::Columns;
+use column::{Columns, Of};
+pub(super) use explode::{children, known};
 
-const FIELDS: [&str; 9] =
-    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "unknown", "columns", "filter", "check"];
+const FIELDS: [&str; 10] = [
+    "dataset",
+    "key",
+    "latest_by",
+    "partition_by",
+    "max_quarantined",
+    "unknown",
+    "columns",
+    "filter",
+    "check",
+    "explode",
+];
 
 pub(super) fn contract(
     top: &Fields<'_, '_>,
@@ -31,16 +43,18 @@ pub(super) fn contract(
         Header::Given(columns) => Some(columns.as_slice()),
         Header::First => None,
     });
-    let columns = column::columns(&fields, given);
+    let columns = column::columns(&fields, given.map_or(Of::Record, Of::These));
     let key = fields.one_or_more("key").map(|texts| keys(&fields, &texts, &columns.names)).unwrap_or_default();
     if fields.value("key").is_none() {
         fields.refuse("latest_by", "a `key` beside it, for it picks among rows with one key");
     }
     let latest_by = fields.text("latest_by").and_then(|text| columns.named(&fields, &text));
+    let partition_by = partition_by(&fields, &columns);
     Some(Contract {
+        explodes: explode::explodes(&fields, &columns, &key, partition_by.as_ref(), mentions),
         key,
         latest_by,
-        partition_by: partition_by(&fields, &columns),
+        partition_by,
         filters: rules(&fields, "filter", &columns.names),
         checks: rules(&fields, "check", &columns.names),
         max_quarantined: budget(&fields),

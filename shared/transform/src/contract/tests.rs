@@ -3,6 +3,7 @@ use tidemark_pipeline::definition::{self, Every, PartitionBy, Type};
 use super::*;
 
 mod drift;
+mod explode;
 
 fn column(name: &str, ty: Type) -> definition::Column {
     definition::Column {
@@ -32,6 +33,7 @@ fn contract(columns: Vec<definition::Column>) -> Contract {
         checks: Vec::new(),
         max_quarantined: None,
         unknown: definition::Unknown::Keep,
+        explodes: Vec::new(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! JSON records to typed columns: one pass over each record's text finds its fields, then each column is read on its own.
 
 mod cursor;
+mod elements;
 mod paths;
 mod scan;
 mod tally;
 
 use polars::prelude::*;
 
+pub(super) use self::elements::Elements;
 use self::paths::Paths;
 pub(super) use self::scan::Scanner;
 pub(super) use self::tally::Tallied;

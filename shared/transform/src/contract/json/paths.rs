@@ -7,6 +7,8 @@ pub(super) type NodeId = usize;
 pub(in crate::contract) struct Paths {
     nodes: Vec<Node>,
     slots: usize,
+    /// The slot of the value itself, if a pointer is empty.
+    whole: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -30,7 +32,7 @@ pub(super) struct Member {
 
 impl Default for Paths {
     fn default() -> Self {
-        Paths { nodes: vec![Node::default()], slots: 0 }
+        Paths { nodes: vec![Node::default()], slots: 0, whole: None }
     }
 }
 
@@ -39,6 +41,12 @@ impl Paths {
 
     /// The slot of a pointer; the same pointer always has the same one.
     pub(super) fn add(&mut self, pointer: &str) -> usize {
+        if pointer.is_empty() {
+            let slot = self.whole.unwrap_or(self.slots);
+            self.slots += usize::from(self.whole.is_none());
+            self.whole = Some(slot);
+            return slot;
+        }
         let tokens: Vec<String> = match pointer.strip_prefix('/') {
             Some(tokens) => tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect(),
             None => vec![pointer.to_owned()],
@@ -84,6 +92,16 @@ impl Paths {
     /// Number of slots a record's fields need.
     pub(super) fn slots(&self) -> usize {
         self.slots
+    }
+
+    /// The slot of the value itself.
+    pub(super) fn whole(&self) -> Option<usize> {
+        self.whole
+    }
+
+    /// Whether a pointer goes into the value.
+    pub(super) fn has_members(&self) -> bool {
+        self.nodes[Self::ROOT].members.first().is_some()
     }
 
     pub(super) fn nodes(&self) -> usize {

@@ -22,6 +22,12 @@ pub(crate) struct Broken {
     at: usize,
 }
 
+impl Broken {
+    pub(super) fn at(cursor: &Cursor<'_>) -> Broken {
+        Broken { what: cursor.broken, at: cursor.at }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.what, self.at)
@@ -89,7 +95,7 @@ impl<'p> Scanner<'p> {
         let mut cursor = Cursor::new(text);
         self.whole(&mut cursor, slots).map_err(|Stop| {
             self.tally.forget();
-            Broken { what: cursor.broken, at: cursor.at }
+            Broken::at(&cursor)
         })
     }
 
@@ -106,6 +112,26 @@ impl<'p> Scanner<'p> {
         self.object(cursor, Paths::ROOT, slots)?;
         cursor.space();
         if cursor.at < cursor.bytes.len() { cursor.broken("unexpected text after the object") } else { Ok(()) }
+    }
+
+    /// Any value, as the element of an array: fills the slots, and says what it is.
+    pub(super) fn value<'a>(&mut self, cursor: &mut Cursor<'a>, slots: &mut [Field<'a>]) -> Scan<Field<'a>> {
+        let start = cursor.at;
+        let field = match cursor.peek() {
+            b'{' if self.paths.has_members() => {
+                self.object(cursor, Paths::ROOT, slots)?;
+                Field::Nested(&cursor.text[start..cursor.at])
+            }
+            b'[' if self.paths.has_members() => {
+                self.array(cursor, Paths::ROOT, slots)?;
+                Field::Nested(&cursor.text[start..cursor.at])
+            }
+            _ => cursor.field()?,
+        };
+        if let Some(slot) = self.paths.whole() {
+            slots[slot] = field;
+        }
+        Ok(field)
     }
 
     fn object<'a>(&mut self, cursor: &mut Cursor<'a>, node: NodeId, slots: &mut [Field<'a>]) -> Scan<()> {
