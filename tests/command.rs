@@ -6,6 +6,8 @@ mod contract;
 mod definitions;
 mod demo;
 mod disks;
+mod drift;
+mod explode;
 mod files;
 mod models;
 mod unfinished;

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
+pub(crate) use tidemark_flow::thousands as count;
 use tidemark_flow::{RunRecord, Status};
 
 /// Writes to stdout. A reader that goes away (`| head`) is no error of ours.
@@ -93,6 +94,9 @@ pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     for output in records.iter().flat_map(|record| &record.outputs).filter(|output| output.dataset.ends_with(".xlsx")) {
         line(&format!("report  {}", output.dataset));
     }
+    for record in records {
+        drift(record);
+    }
     let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     line(&format!(
         "{done} steps done{failures}, {} with nothing to do; {:.2} s, {} of memory, ${cost:.5} on AWS",
@@ -102,17 +106,16 @@ pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     ));
 }
 
-/// `541,909`
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+/// What a source has that the contract does not: the fields of most records.
+fn drift(record: &RunRecord) {
+    const LINES: usize = 10;
+    for drift in record.drift.iter().take(LINES) {
+        line(&format!("drift   {}: {drift}; add it to [contract.columns] to have it", record.pipeline));
     }
-    text
+    let more = record.drift.len().saturating_sub(LINES);
+    if more > 0 {
+        line(&format!("drift   {}: and {more} more fields; all of them: tidemark runs --json", record.pipeline));
+    }
 }
 
 /// `7.6 MB`
@@ -132,8 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_readable() {
-        assert_eq!([count(0), count(999), count(1000), count(541_909)], ["0", "999", "1,000", "541,909"]);
+    fn sizes_are_readable() {
         assert_eq!([size(0), size(999), size(7_611_818), size(5_000_000_000)], ["0 B", "999 B", "7.6 MB", "5.0 GB"]);
     }
 }

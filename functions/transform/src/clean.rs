@@ -219,6 +219,7 @@ impl Step for Clean<'_> {
         if sorting.sort(&mut sorted)? == Stretch::Late {
             return Ok(Drafting::Part(sorted.keep()?));
         }
+        sorted.receipts.drifts.borne(self.contract)?;
         let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None };
         let consumed = plan.raw.version();
         if let Err(over) = self.within_budget(&sorted.receipts) {
@@ -233,7 +234,8 @@ impl Step for Clean<'_> {
         if sorting.merge(&mut sorted)? == Stretch::Late {
             return Ok(Drafting::Part(sorted.keep()?));
         }
-        let Receipts { mut balance, moved, quarantined, merged, written, .. } = sorted.receipts;
+        let Receipts { mut balance, moved, quarantined, merged, written, drifts, .. } = sorted.receipts;
+        let (drift, notes) = drifts.told(self.contract.unknown);
         balance.written -= moved;
         let partitions = merged.len() as u64;
         let drafted = Drafted {
@@ -244,6 +246,8 @@ impl Step for Clean<'_> {
             }],
             bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&written) },
             rows: balance,
+            notes,
+            drift,
             ..Drafted::default()
         };
         let draft = Draft {

@@ -17,6 +17,8 @@ pub enum ContractError {
         "column `{column}`: the source holds {found}, which does not become {wanted} without loss; declare another type"
     )]
     Lossy { column: String, found: String, wanted: String },
+    #[error("column `{column}` holds arrays that the contract does not allow")]
+    Elements { column: String },
     #[error("partition column `{0}` is not a column of the contract")]
     Partition(String),
     #[error("raw rows do not have the shape ingest gives them")]

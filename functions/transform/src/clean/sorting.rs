@@ -67,6 +67,7 @@ impl Sorting<'_> {
                 *receipts.balance.filtered.entry(name.clone()).or_default() += dropped;
             }
             receipts.faults.count(&cleaned.quarantined)?;
+            receipts.drifts.add(cleaned.drift);
             for (object, rows) in by_object(&cleaned.quarantined)? {
                 quarantined.push(object, rows)?;
             }

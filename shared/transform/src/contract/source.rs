@@ -23,6 +23,13 @@ impl<'r> Raw<'r> {
         Ok(Raw { frame, text: text("_text")?, fault: text("_fault")? })
     }
 
+    /// `<object>:<row>` of a row.
+    pub(super) fn place(&self, row: usize) -> String {
+        let value = |name| self.frame.column(name).and_then(|column| column.get(row)).unwrap_or(AnyValue::Null);
+        let object = value("_object");
+        format!("{}:{}", object.get_str().unwrap_or_default(), value("_row"))
+    }
+
     pub(super) fn mark_faults(&self, faults: &mut Faults) {
         if self.fault.null_count() == self.fault.len() {
             return;

@@ -2,6 +2,9 @@ use tidemark_pipeline::definition::{self, Every, PartitionBy, Type};
 
 use super::*;
 
+mod drift;
+mod explode;
+
 fn column(name: &str, ty: Type) -> definition::Column {
     definition::Column {
         name: name.parse().unwrap(),
@@ -30,6 +33,8 @@ fn contract(columns: Vec<definition::Column>) -> Contract {
         checks: Vec::new(),
         max_quarantined: None,
         deletes_absent: false,
+        unknown: definition::Unknown::Keep,
+        explodes: Vec::new(),
     }
 }
 
