@@ -9,7 +9,7 @@ use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::Cleaner;
 
 use crate::contract_failure;
-use crate::quarantine::{OBJECT, Quarantine};
+use crate::quarantine::{OBJECT, Quarantine, is_up_to_date};
 use crate::room::Room;
 use crate::stretch::Stretch;
 
@@ -172,7 +172,8 @@ impl Step for Clean<'_> {
             None => (None, Meta::default()),
         };
         let mut anew = from.is_none() || trigger.full || meta.fingerprint != self.fingerprint;
-        if !anew && from == Some(raw.version()) {
+        let is_same = from == Some(raw.version()) && quarantine.as_ref().is_none_or(is_up_to_date);
+        if !anew && is_same {
             return Ok(None);
         }
         let mut diff = raw.since(lake, if anew { None } else { from })?;
