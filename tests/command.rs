@@ -8,5 +8,6 @@ mod demo;
 mod disks;
 mod files;
 mod models;
+mod quarantine;
 mod unfinished;
 mod verbs;

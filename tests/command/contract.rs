@@ -24,7 +24,7 @@ fn over_the_budget_nothing_is_published_and_the_quarantine_shows_why() {
             "max_quarantined = 5%",
             "2 × unit_price: type (first at 08.csv:20)",
             "nothing was published",
-            "tidemark show sales.quarantine",
+            "tidemark quarantine list sales",
         ];
         answer.fails(3, "data", &words);
         assert_eq!(answer.statuses().len(), 2, "what comes after clean waits");

@@ -9,6 +9,7 @@ mod look;
 mod plan;
 mod print;
 mod progress;
+mod quarantine;
 pub mod run;
 mod steps;
 pub mod world;

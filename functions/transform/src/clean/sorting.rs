@@ -146,7 +146,9 @@ impl Sorting<'_> {
     /// What the quarantine has of the objects that this plan looks at.
     fn former(&self) -> Result<Former, Failure> {
         let Some(quarantine) = &self.plan.quarantine else { return Ok(Former::default()) };
-        Former::of(self.ports.lake, quarantine, &self.plan.raw, self.plan.from, self.plan.objects().as_ref())
+        let Plan { raw, from, full, .. } = self.plan;
+        let former = Former::of(self.ports.lake, quarantine, raw, *from, self.plan.objects().as_ref())?;
+        Ok(if *full { former.passing_over_damage() } else { former })
     }
 
     /// Merges partition by partition what has been sorted.

@@ -18,6 +18,7 @@ use crate::polars_failure;
 pub(crate) struct Former {
     table: Option<Table>,
     files: BTreeMap<String, Vec<DataFile>>,
+    passes_over: bool,
 }
 
 /// Records of one object: page and row.
@@ -52,7 +53,12 @@ impl Former {
                 files.entry(object.to_owned()).or_default().push(file);
             }
         }
-        Ok(Former { table: Some(quarantine.clone()), files })
+        Ok(Former { table: Some(quarantine.clone()), files, passes_over: false })
+    }
+
+    /// A damaged file is passed over: what healed is worth less than a run that mends everything.
+    pub(crate) fn passing_over_damage(self) -> Former {
+        Former { passes_over: true, ..self }
     }
 
     pub(crate) fn objects(&self) -> impl Iterator<Item = &str> {
@@ -76,8 +82,16 @@ impl Former {
         let Some(table) = &self.table else { return Ok(()) };
         let failed = |error| polars_failure("healed rows cannot be kept", error);
         for file in self.files.get(object).into_iter().flatten() {
-            for batch in table.batches(lake, file)? {
-                let frame = healed(&complete(&batch?).map_err(failed)?, broken, healed_by).map_err(failed)?;
+            let batches = match table.batches(lake, file) {
+                Err(LakeError::Corrupt { .. }) if self.passes_over => continue,
+                batches => batches?,
+            };
+            for batch in batches {
+                let rows = match batch {
+                    Err(LakeError::Corrupt { .. }) if self.passes_over => break,
+                    rows => rows?,
+                };
+                let frame = healed(&complete(&rows).map_err(failed)?, broken, healed_by).map_err(failed)?;
                 if frame.height() > 0 {
                     give(frame)?;
                 }
