@@ -8,6 +8,7 @@ mod demo;
 mod disks;
 mod files;
 mod models;
+mod new;
 mod quarantine;
 mod unfinished;
 mod verbs;

@@ -9,7 +9,7 @@ use tidemark_flow::settings;
 
 use crate::exit::Exit;
 use crate::quarantine::{self, Asked};
-use crate::{demo, look, plan, run};
+use crate::{demo, look, new, plan, run};
 
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
@@ -59,6 +59,14 @@ enum Verb {
         /// The scheduled time that is meant [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
+    },
+    /// Make a pipeline file from a sample of a source
+    New {
+        /// What the pipeline is to be called
+        name: String,
+        /// A file of the source: CSV, NDJSON or Parquet, plain, .gz or .zst
+        #[arg(long, value_name = "FILE")]
+        from: String,
     },
     /// Check every pipeline file; draw what depends on what
     Check,
@@ -134,6 +142,7 @@ impl Cli {
         match self.verb {
             Verb::Run { names, at, full } => run::run(common, &names, at, full),
             Verb::Plan { names, at } => plan::plan(common, &names, at),
+            Verb::New { name, from } => new::new(common, &name, &from),
             Verb::Check => look::check(common),
             Verb::Status => look::status(common),
             Verb::Runs { limit } => look::runs(common, limit),

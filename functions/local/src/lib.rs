@@ -6,6 +6,7 @@ mod demo;
 pub mod exit;
 mod frames;
 mod look;
+mod new;
 mod plan;
 mod print;
 mod progress;
