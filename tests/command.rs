@@ -10,5 +10,7 @@ mod drift;
 mod explode;
 mod files;
 mod models;
+mod new;
+mod quarantine;
 mod unfinished;
 mod verbs;

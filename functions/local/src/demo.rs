@@ -85,9 +85,7 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
     }
     let lake = at("lake");
     print::line("Try next:");
-    for verb in
-        ["status", "show sales.quarantine", "sql \"SELECT * FROM sales_by_day\"", "show sales --history", "runs"]
-    {
+    for verb in ["status", "quarantine list", "sql \"SELECT * FROM sales_by_day\"", "show sales --history", "runs"] {
         print::line(&format!("  tidemark {verb} --lake {lake}"));
     }
     print::line(&format!(

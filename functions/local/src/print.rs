@@ -34,6 +34,25 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     }
 }
 
+/// Characters of a line that are seen without wrapping.
+pub(crate) fn width() -> usize {
+    const USUAL: usize = 100;
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok())
+        .filter(|columns| *columns >= 40)
+        .unwrap_or(USUAL)
+}
+
+/// A text on one line of at most so many characters.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    let text = text.replace(char::is_control, " ");
+    match text.char_indices().nth(width) {
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        None => text,
+    }
+}
+
 fn colour(code: &str, text: &str) -> String {
     let plain = !std::io::stdout().is_terminal() || std::env::var_os("NO_COLOR").is_some();
     if plain { text.to_owned() } else { format!("\u{1b}[{code}m{text}\u{1b}[0m") }

@@ -11,11 +11,13 @@ use super::{Cleaner, Explode, Plan, Shape};
 use crate::error::ContractError;
 
 impl Cleaner {
-    /// The schema of [`super::Cleaned::quarantined`].
+    /// The schema of [`super::Cleaned::quarantined`]. `_page` is NULL where the source has no pages; `healed_by` is for whoever keeps
+    /// what was broken once: a broken record has NULL.
     pub fn quarantine_schema() -> Schema {
         let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
         let origin = [("_object", DataType::String), ("_row", DataType::Int64)];
-        let all = origin.into_iter().chain(text).chain([("day", DataType::Date)]);
+        let later = [("day", DataType::Date), ("_page", DataType::Int64), ("healed_by", DataType::String)];
+        let all = origin.into_iter().chain(text).chain(later);
         all.map(|(name, dtype)| Field::new(name.into(), dtype)).collect()
     }
 
@@ -66,6 +68,11 @@ impl Cleaner {
                 texts.with_name("text".into()).into_column(),
                 StringChunked::full("contract".into(), &self.fingerprint, bad.frame.height()).into_column(),
                 day.with_name("day".into()).into_column(),
+                match bad.page {
+                    Some(page) => page.clone(),
+                    None => Column::full_null("_page".into(), bad.frame.height(), &DataType::Int64),
+                },
+                Column::full_null("healed_by".into(), bad.frame.height(), &DataType::String),
             ],
         )?;
         Ok(frame)

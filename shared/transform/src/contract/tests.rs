@@ -208,6 +208,19 @@ fn every_rule_sends_to_quarantine_and_the_first_in_column_order_is_named() {
 }
 
 #[test]
+fn a_record_of_a_page_keeps_its_page() {
+    let mut rows = raw(vec![texts("a", &["1", "x", "y"])]);
+    assert_eq!(
+        show(&clean(&contract(vec![column("a", Type::Int64)]), &rows, Shape::Columns).quarantined, &["_page"]),
+        ["-", "-"]
+    );
+    rows.with_column(Column::new("_page".into(), &[Some(1i64), Some(1), Some(2)])).unwrap();
+    let cleaned = clean(&contract(vec![column("a", Type::Int64)]), &rows, Shape::Columns);
+    let shown = show(&cleaned.quarantined, &["_page", "_row", "text", "healed_by"]);
+    assert_eq!(shown, [r#"1|3|{"a":"x"}|-"#, r#"2|4|{"a":"y"}|-"#]);
+}
+
+#[test]
 fn faults_of_ingest_keep_their_text() {
     let contract = contract(vec![column("a", Type::Int64)]);
     let mut rows = raw(vec![texts("a", &["1", "2"])]);
