@@ -3,7 +3,7 @@
 
 use polars::prelude::{Column, DataFrame, DataType, PlSmallStr, PolarsResult};
 use tidemark_flow::{Failure, Kind};
-use tidemark_pipeline::definition::{self, Contract, Type};
+use tidemark_pipeline::definition::{self, Contract, Type, Unknown};
 use tidemark_transform::{Cleaner, Shape};
 
 use super::dates;
@@ -237,6 +237,9 @@ pub(super) fn contract_of(columns: Vec<definition::Column>) -> Result<Contract, 
         filters: Vec::new(),
         checks: Vec::new(),
         max_quarantined: None,
+        deletes_absent: false,
+        unknown: Unknown::Keep,
+        explodes: Vec::new(),
     })
 }
 
