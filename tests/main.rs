@@ -9,6 +9,7 @@ mod crash;
 mod evolve;
 mod fault;
 mod imports;
+mod json;
 mod lake;
 mod lambda;
 mod parts;

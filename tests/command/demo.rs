@@ -11,6 +11,7 @@ fn the_demo_needs_only_a_folder() {
     let lines: Vec<&str> = out.lines().map(str::trim).filter(|line| line.starts_with("tidemark ")).collect();
     assert!(out.contains("report  tidemark-demo/reports/daily-sales-2026-03-03.xlsx"), "{out}");
     assert!(lines.len() >= 5, "{out}");
+    assert!(!out.contains("drift"), "{out}");
     let reports = site.files("tidemark-demo/reports");
     for day in ["2026-03-02", "2026-03-03"] {
         assert!(reports[&format!("daily-sales-{day}.xlsx")].starts_with(b"PK"));

@@ -34,7 +34,7 @@ fn run(site: &Site) -> Answer {
 /// Some orders of a morning as NDJSON: every file has some ids of every other, in other partitions.
 fn orders(file: u64, edition: u64, count: u64) -> String {
     let order = |n: u64| {
-        let id = if n % 4 == 0 { n } else { n + 100 * file };
+        let id = if n.is_multiple_of(4) { n } else { n + 100 * file };
         let items: Vec<Value> = (0..(n + edition) % 4)
             .map(|at| json!({"sku": format!("{file}-{n}-{at}"), "quantity": at + 1, "unit": {"price": n}}))
             .collect();

@@ -27,6 +27,18 @@ pub enum ContractError {
     Frame(#[from] PolarsError),
 }
 
+impl ContractError {
+    /// Of a column of the elements of an array.
+    pub(crate) fn of(self, explode: &str) -> ContractError {
+        match self {
+            ContractError::Rule { column, rule, problem, value } => {
+                ContractError::Rule { column: format!("{explode}/{column}"), rule, problem, value }
+            }
+            other => other,
+        }
+    }
+}
+
 /// Frames that cannot be merged, added or subtracted.
 #[derive(Debug, thiserror::Error)]
 pub enum FrameError {

@@ -239,7 +239,7 @@ fn explodes(contract: &Contract, columns: &[Plan]) -> Result<Vec<Explode>, Contr
     for definition::Explode { name, column, columns: own } in &contract.explodes {
         let unknown = || ContractError::Elements { column: column.to_string() };
         let at = columns.iter().position(|known| known.name == column.as_str()).ok_or_else(unknown)?;
-        let elements = Elementwise::new(column.as_str(), own)?;
+        let elements = Elementwise::new(column.as_str(), own).map_err(|error| error.of(name.as_str()))?;
         let next = first + elements.columns.len();
         all.push(Explode { name: name.to_string(), at, first, elements });
         first = next;

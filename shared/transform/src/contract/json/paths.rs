@@ -101,7 +101,7 @@ impl Paths {
 
     /// Whether a pointer goes into the value.
     pub(super) fn has_members(&self) -> bool {
-        self.nodes[Self::ROOT].members.first().is_some()
+        !self.nodes[Self::ROOT].members.is_empty()
     }
 
     pub(super) fn nodes(&self) -> usize {
