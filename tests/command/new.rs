@@ -81,7 +81,7 @@ fn a_csv_as_people_write_it() {
         r#"partition_by = { column = "sold_at", every = "day", as = "sold_on" }"#,
         r#"format = "%d.%m.%Y %H:%M""#,
         r#"nulls = ["", "N/A"]"#,
-        "no time zone in it",
+        "no zone in it: UTC",
     ] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");
     }

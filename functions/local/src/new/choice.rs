@@ -58,7 +58,11 @@ impl Choices {
                 choices.key = Some(Chosen { column: drawn.name.clone(), seen: seen(stats) });
             }
             _ => {
-                let most = stats.iter().filter(|(drawn, _)| rank_of_key(&drawn.name) < NO_NAME);
+                // one that is mostly unique may be a key of rows that come more than once
+                let most = stats.iter().filter(|(drawn, stats)| {
+                    let is_mostly = stats.nulls == 0 && stats.distinct * 2 > rows.height() as u64;
+                    is_mostly && rank_of_key(&drawn.name) < NO_NAME
+                });
                 choices.key_like = most
                     .max_by_key(|(drawn, stats)| (stats.distinct, std::cmp::Reverse(rank_of_key(&drawn.name))))
                     .map(|(drawn, stats)| Chosen { column: drawn.name.clone(), seen: seen(stats) });

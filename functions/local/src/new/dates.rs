@@ -48,7 +48,7 @@ fn are(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Failure> 
 /// `None` where they are neither; a string with a note where they are one of two.
 pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Failure> {
     let is_like_one = |text: &&str| text.len() <= LONGEST && text.bytes().any(|byte| byte.is_ascii_digit());
-    if !texts.iter().take(FEW).all(|text| is_like_one(text)) {
+    if !texts.iter().take(FEW).all(is_like_one) {
         return Ok(None);
     }
     for ty in [Type::Date, Type::Datetime, Type::Time] {
@@ -102,7 +102,7 @@ pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Fail
     let is_called_date = ["date", "day"].iter().any(|word| words.to_lowercase().contains(word));
     let is_eight = |text: &&str| text.len() == 8 && (text.starts_with("19") || text.starts_with("20"));
     let format = "%Y%m%d";
-    if is_called_date && texts.iter().all(|text| is_eight(text)) && are(Type::Date, Some(format), texts)? {
+    if is_called_date && texts.iter().all(is_eight) && are(Type::Date, Some(format), texts)? {
         return Ok(Some(noted(Type::Date, Some(format.to_owned()), texts)));
     }
     Ok(None)
@@ -116,8 +116,8 @@ fn noted(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
     }
     let has_zone =
         |text: &&str| text.ends_with(['Z', 'z']) || text.get(16..).is_some_and(|time| time.contains(['+', '-']));
-    if ty == Type::Datetime && !texts.iter().all(|text| has_zone(text)) {
-        guess = guess.noting("no time zone in it, so UTC is meant; else: timezone = \"Europe/London\"");
+    if ty == Type::Datetime && !texts.iter().all(has_zone) {
+        guess = guess.noting("no zone in it: UTC, or give timezone = \"Europe/London\"");
     }
     Guess { format, ..guess }
 }

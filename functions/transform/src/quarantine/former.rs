@@ -34,6 +34,14 @@ impl Former {
         from: Option<i64>,
         objects: Option<&BTreeSet<String>>,
     ) -> Result<Former, Failure> {
+        let is_meant = |file: &DataFile| {
+            let object = file.partition.get(OBJECT);
+            object.is_some_and(|object| objects.is_none_or(|objects| objects.contains(object)))
+        };
+        let meant: Vec<DataFile> = quarantine.files(lake)?.into_iter().filter(is_meant).collect();
+        if meant.is_empty() {
+            return Ok(Former::default());
+        }
         // a run that died, or went over its budget, has left the quarantine ahead of the clean rows; one that changed nothing of it behind
         let Some(version) = quarantine.consumed(lake, raw.dataset().as_str())?.max(from) else {
             return Ok(Former::default());
@@ -46,10 +54,9 @@ impl Former {
         };
         let now = versions(lake, raw)?;
         let mut files: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
-        for file in quarantine.files(lake)? {
+        for file in meant {
             let Some(object) = file.partition.get(OBJECT) else { continue };
-            let is_meant = objects.is_none_or(|objects| objects.contains(object));
-            if is_meant && now.contains_key(object) && now.get(object) == before.get(object) {
+            if now.contains_key(object) && now.get(object) == before.get(object) {
                 files.entry(object.to_owned()).or_default().push(file);
             }
         }
