@@ -10,4 +10,4 @@ mod trouble;
 pub use page::{Form, Paging, Style, Total};
 pub use records::{Bound, Fields, Filter, Time};
 pub use server::{Api, Auth, Encoding};
-pub use trouble::{Fault, Rule, When};
+pub use trouble::{Befell, Fault, Rule, When};

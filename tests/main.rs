@@ -9,6 +9,7 @@ mod corridor;
 mod crash;
 mod evolve;
 mod fault;
+mod http;
 mod imports;
 mod lake;
 mod lambda;
