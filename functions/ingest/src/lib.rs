@@ -1,6 +1,7 @@
 //! Step `ingest`: what a source holds and the raw dataset does not. It keeps what the source said, as it said it, and judges
 //! nothing; a record that is no record is kept with its text and the reason.
 
+mod fetching;
 mod listing;
 mod parts;
 mod reading;
@@ -17,6 +18,7 @@ use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fin
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, Step as Of};
 
+use crate::fetching::Fetch;
 use crate::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
 use crate::parts::{Finished, Progress};
 use crate::reading::{Read, Reading};
@@ -28,13 +30,36 @@ pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, ch
 
 /// Walks step `ingest`.
 pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Of) -> Result<RunRecord, Failure> {
-    Ok(tidemark_flow::walk(ports, trigger, &Ingest::of(pipeline, step)?))
+    Ok(match of_api(pipeline, step)? {
+        Some(fetch) => tidemark_flow::walk(ports, trigger, &fetch),
+        None => tidemark_flow::walk(ports, trigger, &Ingest::of(pipeline, step)?),
+    })
 }
 
 /// What the step would do now; `None` if nothing.
 pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Of) -> Result<Option<Size>, Failure> {
+    if let Some(fetch) = of_api(pipeline, step)? {
+        return Ok(fetch.plan(ports, trigger)?.map(|plan| fetch.size(&plan)));
+    }
     let step = Ingest::of(pipeline, step)?;
     Ok(step.plan(ports, trigger)?.map(|plan| step.size(&plan)))
+}
+
+/// The step, where the source is an API.
+fn of_api<'a>(pipeline: &'a Pipeline, step: &Of) -> Result<Option<Fetch<'a>>, Failure> {
+    match (step, &pipeline.source, &pipeline.contract) {
+        (Of::Ingest, Some(Source::Http(http)), Some(contract)) => Fetch::of(pipeline, http, contract).map(Some),
+        _ => Ok(None),
+    }
+}
+
+/// Up to when the raw dataset is complete once everything there is has been read: the last time the schedule has meant, or
+/// the last midnight (UTC) where there is no schedule.
+pub(crate) fn watermark(pipeline: &Pipeline, trigger: &Trigger) -> Option<Timestamp> {
+    match &pipeline.schedule {
+        Some(schedule) => schedule.previous(trigger.scheduled_time),
+        None => trigger.scheduled_time.to_zoned(TimeZone::UTC).start_of_day().ok().map(|day| day.timestamp()),
+    }
 }
 
 /// Step `ingest` of one pipeline.
@@ -68,15 +93,6 @@ impl<'a> Ingest<'a> {
         let text = of_source(&Source::Files(files.clone()))
             .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
         Ok(Ingest { pipeline, files, raw: contract.dataset.raw(), fingerprint: fingerprint(&text) })
-    }
-
-    /// Up to when the raw dataset is complete once everything there is has been read: the last time the schedule has meant, or
-    /// the last midnight (UTC) where there is no schedule.
-    fn watermark(&self, trigger: &Trigger) -> Option<Timestamp> {
-        match &self.pipeline.schedule {
-            Some(schedule) => schedule.previous(trigger.scheduled_time),
-            None => trigger.scheduled_time.to_zoned(TimeZone::UTC).start_of_day().ok().map(|day| day.timestamp()),
-        }
     }
 }
 
@@ -136,7 +152,7 @@ impl Ingest<'_> {
             adds,
             removes,
             consumed: Vec::new(),
-            meta: Meta { watermark, fingerprint: self.fingerprint.clone() },
+            meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
             info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
         };
         Ok((drafted, (base, draft)))
@@ -174,7 +190,7 @@ impl Step for Ingest<'_> {
             }
         };
         // it moves only forward, and only when it has something to say
-        let watermark = self.watermark(trigger).max(meta.watermark);
+        let watermark = watermark(self.pipeline, trigger).max(meta.watermark);
         if news.is_empty() && gone.is_empty() && base.is_some() && watermark == meta.watermark && !anew {
             return Ok(None);
         }

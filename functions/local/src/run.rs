@@ -55,11 +55,20 @@ pub fn walk_all(
         if (!names.is_empty() && !names.iter().any(|wanted| wanted == name)) || failed.contains(name) {
             continue;
         }
-        let record = steps::walk(ports, trigger, pipeline, step)?;
-        if record.status == Status::Failed {
-            failed.insert(name);
+        let mut trigger = trigger.clone();
+        loop {
+            let record = steps::walk(ports, &trigger, pipeline, step)?;
+            if record.status == Status::Failed {
+                failed.insert(name);
+            }
+            let goes_on = record.goes_on;
+            records.push(record);
+            if !goes_on {
+                break;
+            }
+            // what is left of a source is not begun anew
+            trigger.full = false;
         }
-        records.push(record);
     }
     Ok(records)
 }

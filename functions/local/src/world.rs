@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Failure, Kind, Machine, Place, Ports, Progress, is_bucket, machine};
+use tidemark_flow::{Failure, Kind, Machine, Place, Ports, Progress, Secret, is_bucket, machine};
 use tidemark_lake::{Lake, Meter, Store};
+use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Keeps the threads that do I/O.
@@ -106,7 +107,8 @@ impl World {
             clock: &machine::now,
             run_id: &machine::run_id,
             peak_memory: &machine::peak_memory,
-            requests: &|| self.meter.requests(),
+            meter: &self.meter,
+            secret: &secret,
             progress,
             memory: machine::memory(None),
             scratch: std::env::temp_dir(),
@@ -115,4 +117,13 @@ impl World {
             billed_from: None,
         })
     }
+}
+
+/// A secret out of the environment.
+fn secret(name: &SecretName) -> Result<Secret, Failure> {
+    machine::secret(name).ok_or_else(|| {
+        let variable = machine::variable_of(name);
+        Failure::new(Kind::Definition, format!("secret {name} is not given"))
+            .hint(format!("put it into the environment variable {variable}"))
+    })
 }

@@ -219,7 +219,7 @@ impl Step for Clean<'_> {
         if sorting.sort(&mut sorted)? == Stretch::Late {
             return Ok(Drafting::Part(sorted.keep()?));
         }
-        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
+        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None };
         let consumed = plan.raw.version();
         if let Err(over) = self.within_budget(&sorted.receipts) {
             // they are no part of what is published, and without them nobody can see what is wrong

@@ -268,7 +268,7 @@ impl Step for Model<'_> {
         run_id: &str,
         kept: Option<bytes::Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
-        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone() };
+        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None };
         let consumed: Vec<_> =
             plan.inputs.iter().map(|input| (input.table.dataset().to_string(), input.table.version())).collect();
         let mut draft = Draft {

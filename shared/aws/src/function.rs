@@ -17,7 +17,7 @@ use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
 use crate::bus::{EventBus, NoBus};
-use crate::{Buckets, metrics};
+use crate::{Buckets, metrics, secrets};
 
 /// What a function does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
@@ -186,7 +186,11 @@ impl Function {
             clock: &machine::now,
             run_id: &machine::run_id,
             peak_memory: &machine::peak_memory,
-            requests: &|| meter.requests(),
+            meter,
+            secret: &|name| match machine::secret(name) {
+                Some(secret) => Ok(secret),
+                None => secrets::secret(&buckets.account()?, &self.handle, name),
+            },
             progress: &Quiet,
             memory: machine::memory(Some(u64::from(size.memory_mb) << 20)),
             scratch: std::env::temp_dir(),

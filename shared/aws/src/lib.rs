@@ -15,6 +15,8 @@ mod location;
 mod meter;
 #[cfg(feature = "lambda")]
 mod metrics;
+#[cfg(feature = "lambda")]
+mod secrets;
 mod upload;
 
 pub use buckets::Buckets;

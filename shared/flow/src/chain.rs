@@ -71,7 +71,7 @@ pub fn handle(
     if record.status == Status::Failed {
         return Ok(Handled { record, due: Vec::new() });
     }
-    let due = due_after(ports.lake, graph, pipeline, &step, &trigger, record.status)?;
+    let due = due_after(ports.lake, graph, pipeline, &step, &trigger, &record)?;
     bus.announce(&due)?;
     // the record that is kept was written before
     record.requests.events += due.len() as u64;
@@ -202,15 +202,16 @@ fn due_after(
     pipeline: &Pipeline,
     step: &Step,
     trigger: &Trigger,
-    status: Status,
+    record: &RunRecord,
 ) -> Result<Vec<StepDue>, Failure> {
+    let status = record.status;
     if status == Status::Continues {
         return Ok(vec![StepDue { part: trigger.part + 1, ..due(pipeline, step, trigger) }]);
     }
     let mut found: Vec<StepDue> = Vec::new();
-    if *step == Step::Ingest && trigger.part > 0 {
-        // what has come while it was read has waited
-        found.push(due(pipeline, step, trigger));
+    if *step == Step::Ingest && (trigger.part > 0 || record.goes_on) {
+        // what has come while it was read has waited; what is left of an API is not begun anew
+        found.push(StepDue { full: trigger.full && !record.goes_on, ..due(pipeline, step, trigger) });
     }
     for dataset in graph::outputs(pipeline, step) {
         for (of, reader) in graph.consumers(&dataset) {

@@ -77,6 +77,8 @@ pub struct Drafted {
     pub rows: Balance,
     pub bytes: crate::record::Bytes,
     pub notes: Vec<String>,
+    /// The source is known to have more than this: the step is due again.
+    pub goes_on: bool,
 }
 
 /// How often a step that loses the race plans anew before it gives up; each loss means that another run has got ahead.
@@ -95,7 +97,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     let run_id = (ports.run_id)();
     let started_at = (ports.clock)();
     ports.progress.begin(step.pipeline(), &step.name());
-    let before = (ports.requests)();
+    let before = ports.meter.requests();
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
     let walked = catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id)))
         .unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
@@ -103,7 +105,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
     let billed_ms = u64::try_from(finished_at.duration_since(ports.billed_from.unwrap_or(started_at)).as_millis());
     let billed_ms = billed_ms.unwrap_or(duration_ms);
-    let mut requests = (ports.requests)() - before;
+    let mut requests = ports.meter.requests() - before;
     if !matches!(walked, Ok(Walked::Nothing)) {
         // the record, which cannot count its own writing
         requests.put += 1;
@@ -126,6 +128,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         requests,
         cost_usd: cost(ports.machine, billed_ms, requests),
         notes: Vec::new(),
+        goes_on: false,
         error: None,
     };
     match walked {
@@ -138,6 +141,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
             record.rows = drafted.rows;
             record.bytes = drafted.bytes;
             record.notes = drafted.notes;
+            record.goes_on = drafted.goes_on;
         }
         Err(failure) => {
             record.status = Status::Failed;

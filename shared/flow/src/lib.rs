@@ -13,6 +13,7 @@ pub mod machine;
 mod ports;
 mod price;
 mod record;
+mod secret;
 pub mod settings;
 mod trigger;
 
@@ -25,4 +26,5 @@ pub use failure::{Failure, Kind};
 pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
+pub use secret::Secret;
 pub use trigger::{Cause, Days, Trigger};

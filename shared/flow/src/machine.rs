@@ -7,10 +7,12 @@ use std::sync::{Mutex, PoisonError};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tidemark_lake::{LakeError, Meter, Store};
+use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
 
 use crate::failure::{Failure, Kind};
 use crate::ports::Place;
+use crate::secret::Secret;
 use crate::settings;
 
 /// The only clock.
@@ -63,6 +65,16 @@ pub fn memory(function: Option<u64>) -> u64 {
     let machine = || std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
     let limit = function.unwrap_or_else(|| machine().unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)));
     (limit.saturating_sub(RESIDENT) / 2).max(LEAST)
+}
+
+/// A secret out of this process's environment; `None` if it is not there, or empty.
+pub fn secret(name: &SecretName) -> Option<Secret> {
+    std::env::var(variable_of(name)).ok().filter(|text| !text.is_empty()).map(Secret::new)
+}
+
+/// The environment variable that holds a secret: `TIDEMARK_SECRET_ORDERS_API_TOKEN` for `orders-api-token`.
+pub fn variable_of(name: &SecretName) -> String {
+    format!("{}{}", settings::SECRET, name.as_str().to_ascii_uppercase().replace('-', "_"))
 }
 
 fn kilobytes(text: &str, field: &str) -> Option<u64> {

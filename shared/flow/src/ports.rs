@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use tidemark_lake::{Lake, Requests, Store};
+use tidemark_lake::{Lake, Meter, Store};
+use tidemark_pipeline::SecretName;
 
 use crate::failure::Failure;
 use crate::price::Machine;
 use crate::record::RunRecord;
+use crate::secret::Secret;
 
 /// The world, as far as a step needs it.
 pub struct Ports<'a> {
@@ -21,8 +23,10 @@ pub struct Ports<'a> {
     pub run_id: &'a dyn Fn() -> String,
     /// Most memory this process has had so far, in bytes.
     pub peak_memory: &'a dyn Fn() -> u64,
-    /// Requests this process has made so far, to whatever store or bus.
-    pub requests: &'a dyn Fn() -> Requests,
+    /// Counts the requests of this process, to whatever store, bus or API.
+    pub meter: &'a Meter,
+    /// What a secret's name stands for.
+    pub secret: &'a dyn Fn(&SecretName) -> Result<Secret, Failure>,
     pub progress: &'a dyn Progress,
     /// Bytes of memory a step may plan with.
     pub memory: u64,

@@ -32,7 +32,7 @@ impl Machine {
 
 /// USD of an invocation that was billed `billed_ms` and made these requests.
 pub(crate) fn cost(machine: Machine, billed_ms: u64, requests: Requests) -> f64 {
-    let Requests { get, put, list, delete: _, events } = requests;
+    let Requests { get, put, list, delete: _, events, api: _ } = requests;
     let usd = billed_ms as f64 / 1000.0 * machine.second()
         + INVOCATION
         + (put + list) as f64 * PUT

@@ -60,6 +60,9 @@ pub struct RunRecord {
     /// What was seen and did not stop the run: a file still being written, a column that came new.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+    /// The source has more: the step is due again at once.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub goes_on: bool,
     pub error: Option<ErrorRecord>,
 }
 
@@ -85,6 +88,7 @@ impl RunRecord {
             requests: Requests::default(),
             cost_usd: 0.0,
             notes: Vec::new(),
+            goes_on: false,
             error: None,
         }
     }

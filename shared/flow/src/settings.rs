@@ -8,5 +8,7 @@ pub const PIPELINES: &str = "TIDEMARK_PIPELINES";
 pub const LOG: &str = "TIDEMARK_LOG";
 /// Memory a step may plan with, in MiB; half of the machine's by default.
 pub const MEMORY_MB: &str = "TIDEMARK_MEMORY_MB";
+/// In front of a secret's name, in capitals and with `_` for `-`: what the secret is, where no secrets manager is asked.
+pub const SECRET: &str = "TIDEMARK_SECRET_";
 /// The event bus that a function announces to; `none`: it only logs what it would announce.
 pub const BUS: &str = "TIDEMARK_BUS";

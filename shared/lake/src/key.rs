@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use object_store::path::Path;
-use tidemark_pipeline::DatasetName;
+use tidemark_pipeline::{DatasetName, PipelineName};
 
 use crate::datafile::Partition;
 
@@ -34,6 +34,12 @@ pub enum Key<'a> {
     Part(&'a DatasetName, &'a str, u32),
     /// `datasets/sales/_work/<plan>/rows-<hash>`
     Piece(&'a DatasetName, &'a str, &'a str),
+    /// `landing/orders/20240131T080000Z-v00007/00001.json.zst`: a page of an API, as it came.
+    Page(&'a PipelineName, &'a str, u32),
+    /// `landing/orders/20240131T080000Z-v00007/00001.refused.zst`: what came in place of a page, to be looked at.
+    Refused(&'a PipelineName, &'a str, u32),
+    /// `landing/orders/20240131T080000Z-v00007/void`: nobody goes on with the pages of this window.
+    Void(&'a PipelineName, &'a str),
     /// `runs`, all of them.
     Runs,
     /// `runs/2011-12-09`
@@ -65,6 +71,13 @@ impl Key<'_> {
             Key::Piece(dataset, plan, name) => {
                 Path::from(format!("datasets/{dataset}/_work/{}/{}", plain(plan), plain(name)))
             }
+            Key::Page(pipeline, window, page) => {
+                Path::from(format!("landing/{pipeline}/{}/{page:05}.json.zst", plain(window)))
+            }
+            Key::Refused(pipeline, window, page) => {
+                Path::from(format!("landing/{pipeline}/{}/{page:05}.refused.zst", plain(window)))
+            }
+            Key::Void(pipeline, window) => Path::from(format!("landing/{pipeline}/{}/void", plain(window))),
             Key::Runs => Path::from("runs"),
             Key::RunDay(day) => Path::from(format!("runs/{day}")),
             Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", plain(run_id))),

@@ -16,6 +16,9 @@ pub struct Requests {
     pub delete: u64,
     /// Events put on a bus.
     pub events: u64,
+    /// Of an API that is a source, every attempt.
+    #[serde(default)]
+    pub api: u64,
 }
 
 impl std::ops::Sub for Requests {
@@ -28,6 +31,7 @@ impl std::ops::Sub for Requests {
             list: self.list.saturating_sub(earlier.list),
             delete: self.delete.saturating_sub(earlier.delete),
             events: self.events.saturating_sub(earlier.events),
+            api: self.api.saturating_sub(earlier.api),
         }
     }
 }
@@ -43,13 +47,21 @@ struct Counters {
     list: AtomicU64,
     delete: AtomicU64,
     events: AtomicU64,
+    api: AtomicU64,
 }
 
 impl Meter {
     pub fn requests(&self) -> Requests {
         let load = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let Counters { get, put, list, delete, events } = &*self.0;
-        Requests { get: load(get), put: load(put), list: load(list), delete: load(delete), events: load(events) }
+        let Counters { get, put, list, delete, events, api } = &*self.0;
+        Requests {
+            get: load(get),
+            put: load(put),
+            list: load(list),
+            delete: load(delete),
+            events: load(events),
+            api: load(api),
+        }
     }
 
     pub fn count(&self, more: Requests) {
@@ -59,5 +71,6 @@ impl Meter {
         add(&self.0.list, more.list);
         add(&self.0.delete, more.delete);
         add(&self.0.events, more.events);
+        add(&self.0.api, more.api);
     }
 }

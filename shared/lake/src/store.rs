@@ -82,6 +82,11 @@ impl Store {
         &self.place
     }
 
+    /// Where its requests are counted.
+    pub fn meter(&self) -> &Meter {
+        &self.inner.meter
+    }
+
     pub fn requests(&self) -> Requests {
         self.inner.meter.requests()
     }

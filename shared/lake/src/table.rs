@@ -27,6 +27,9 @@ pub struct Meta {
     /// Of the definition that wrote it; another one means that it must be rebuilt.
     #[serde(default)]
     pub fingerprint: String,
+    /// How far a source has been read, where the table's files do not say it; of a raw dataset only, and its source's own affair.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bookmark: Option<serde_json::Value>,
 }
 
 pub(crate) const DOMAIN: &str = "tidemark";

@@ -1,7 +1,7 @@
 //! `[source]` with `kind = "http"`, checked: an API that gives JSON in pages.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::name::{ColumnName, SecretName};
 
@@ -25,6 +25,8 @@ pub struct Http {
     pub records: String,
     /// `None`: found from the first response, where that is certain.
     pub pagination: Option<Pagination>,
+    /// `empty_pages = true` in `pagination`: a page without records may have others behind it. Otherwise it is a mistake of the API.
+    pub allows_empty: bool,
     /// Over it a window is refused as endless; 100,000 by default.
     pub max_pages: u32,
     /// Without it, everything is asked for each time.
@@ -77,7 +79,7 @@ impl Auth {
 }
 
 /// A parameter of a request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Parameter {
     /// In the query string.
     Query(String),
@@ -86,7 +88,7 @@ pub enum Parameter {
 }
 
 /// How one page leads to the next.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pagination {
     /// There is one page.
@@ -106,7 +108,7 @@ pub enum Pagination {
 }
 
 /// What the body says of how much there is (JSON pointers).
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Total {
     Records(String),

@@ -111,13 +111,6 @@ name!(
     SecretName, "a secret's name", RULE_SECRET, |text| is_plain(text, b'-')
 );
 
-impl SecretName {
-    /// The environment variable that holds it on your own machine: `TIDEMARK_SECRET_ORDERS_API_TOKEN`.
-    pub fn variable(&self) -> String {
-        format!("TIDEMARK_SECRET_{}", self.0.to_ascii_uppercase().replace('-', "_"))
-    }
-}
-
 const RAW: &str = ".raw";
 const QUARANTINE: &str = ".quarantine";
 

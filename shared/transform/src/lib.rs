@@ -4,11 +4,12 @@
 
 pub mod bag;
 pub mod contract;
+pub mod envelope;
 mod error;
 mod frame;
 pub mod merge;
 pub mod order;
 pub mod sql;
 
-pub use contract::{Cleaned, Cleaner, Shape};
+pub use contract::{Cleaned, Cleaner, Shape, Times};
 pub use error::{ContractError, FrameError, SqlError};

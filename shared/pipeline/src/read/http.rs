@@ -40,7 +40,7 @@ pub(super) fn http(fields: &Fields<'_, '_>) -> Option<Http> {
     if format == Body::Ndjson {
         fields.refuse("records", "it only with `format = \"json\"`; in NDJSON every line is a record");
     }
-    let pagination = paging::pagination(fields, method, format);
+    let (pagination, allows_empty) = paging::pagination(fields, method, format).unzip();
     let incremental = match fields.open("incremental", "[source.incremental]", &since::FIELDS) {
         Some(inner) => since::since(&inner, method),
         None => None,
@@ -56,6 +56,7 @@ pub(super) fn http(fields: &Fields<'_, '_>) -> Option<Http> {
         format,
         records: pointer(fields, "records").unwrap_or_default(),
         pagination,
+        allows_empty: allows_empty.unwrap_or(false),
         max_pages: max_pages.unwrap_or(100_000),
         incremental,
         limits: limits(fields),

@@ -10,6 +10,7 @@ mod partition;
 mod quarantine;
 mod rules;
 mod source;
+mod times;
 
 use polars::prelude::*;
 
@@ -23,6 +24,8 @@ use self::rules::Rules;
 use self::source::Raw;
 use crate::error::ContractError;
 use crate::sql::expression;
+
+pub use self::times::Times;
 
 /// What raw rows look like beside `_text`, `_fault`, `_object` and `_row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

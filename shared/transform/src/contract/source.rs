@@ -13,7 +13,7 @@ pub(super) struct Raw<'r> {
     pub(super) fault: &'r StringChunked,
 }
 
-const ADDED: [&str; 6] = ["_text", "_fault", "_object", "_row", "_version", "_arrived_in"];
+const ADDED: [&str; 7] = ["_text", "_fault", "_object", "_page", "_row", "_version", "_arrived_in"];
 
 impl<'r> Raw<'r> {
     pub(super) fn new(frame: &'r DataFrame) -> Result<Raw<'r>, ContractError> {

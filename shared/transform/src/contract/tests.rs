@@ -29,6 +29,7 @@ fn contract(columns: Vec<definition::Column>) -> Contract {
         filters: Vec::new(),
         checks: Vec::new(),
         max_quarantined: None,
+        deletes_absent: false,
     }
 }
 

@@ -6,17 +6,28 @@ use crate::http::{Body, Method, Pagination, Parameter, Total};
 
 const KINDS: [(&str, &[&str]); 7] = [
     ("single", &[]),
-    ("page", &["parameter", "in", "first", "size_parameter", "size", "total", "total_pages"]),
-    ("offset", &["parameter", "in", "size_parameter", "size", "total"]),
-    ("cursor", &["parameter", "in", "next"]),
-    ("next_url", &["next"]),
-    ("link_header", &[]),
-    ("keyset", &["parameter", "in", "field"]),
+    ("page", &["parameter", "in", "first", "size_parameter", "size", "total", "total_pages", "empty_pages"]),
+    ("offset", &["parameter", "in", "size_parameter", "size", "total", "empty_pages"]),
+    ("cursor", &["parameter", "in", "next", "empty_pages"]),
+    ("next_url", &["next", "empty_pages"]),
+    ("link_header", &["empty_pages"]),
+    ("keyset", &["parameter", "in", "field", "empty_pages"]),
 ];
-const ALL: [&str; 10] =
-    ["kind", "parameter", "in", "first", "size_parameter", "size", "total", "total_pages", "next", "field"];
+const ALL: [&str; 11] = [
+    "kind",
+    "parameter",
+    "in",
+    "first",
+    "size_parameter",
+    "size",
+    "total",
+    "total_pages",
+    "next",
+    "field",
+    "empty_pages",
+];
 
-pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> Option<Pagination> {
+pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> Option<(Pagination, bool)> {
     let fields = top.open("pagination", "[source.pagination]", &ALL)?;
     if fields.value("kind").is_none() {
         fields.missing("kind", &crate::diagnostic::one_of(KINDS.iter().map(|(kind, _)| *kind)));
@@ -29,7 +40,8 @@ pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> 
         fields.refuse("kind", "one that does not look into the body, which is NDJSON");
     }
     let parameter = |default| parameter(&fields, "parameter", default, method);
-    Some(match kind {
+    let allows_empty = fields.flag("empty_pages").unwrap_or(false);
+    let pagination = match kind {
         "single" => Pagination::Single,
         "link_header" => Pagination::LinkHeader,
         "next_url" => Pagination::NextUrl { next: needed_pointer(&fields, "next", "/links/next")? },
@@ -63,7 +75,8 @@ pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> 
             size: size(&fields, "limit", method),
             total: pointer(&fields, "total"),
         },
-    })
+    };
+    Some((pagination, allows_empty))
 }
 
 /// How many records a page is asked to have, and by which parameter.

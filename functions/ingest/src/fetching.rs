@@ -1,0 +1,359 @@
+//! Step `ingest` of a source `http`: what an API says that the raw dataset does not have. How far it has been read is in the log of the
+//! raw dataset, and is committed with the rows.
+
+mod bookmark;
+mod gather;
+mod late;
+mod reading;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use polars::prelude::{DataType, Schema};
+use tidemark_flow::{Balance, Drafted, Drafting, Failure, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
+use tidemark_pipeline::fingerprint::of_source;
+use tidemark_pipeline::http::{Missing, Since, TimeFormat};
+use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, Type};
+use tidemark_transform::Times;
+
+use self::bookmark::{Bookmark, Task, Window};
+use self::gather::{Clocked, Gathered, PAGE};
+use self::reading::{Pages, Pass, Read};
+use crate::listing::{ARRIVED_IN, OBJECT, VERSION};
+use crate::source::http::client::Client;
+use crate::{partition_by, raw_schema, watermark};
+
+/// How often a window is begun anew whose landed pages have become useless.
+const ANEW: u32 = 20;
+
+/// Step `ingest` of one pipeline whose source is an API.
+pub(crate) struct Fetch<'a> {
+    pipeline: &'a Pipeline,
+    http: &'a Http,
+    contract: &'a Contract,
+    raw: DatasetName,
+    /// Of what decides what becomes of a record; another one means that everything is asked for again.
+    fingerprint: String,
+}
+
+/// What to ask for.
+pub(crate) struct Plan {
+    base: Option<Table>,
+    live: Vec<DataFile>,
+    meta: Meta,
+    bookmark: Bookmark,
+    task: Task,
+    /// Up to when the raw dataset is complete once everything has been read.
+    complete: Option<Timestamp>,
+}
+
+impl<'a> Fetch<'a> {
+    pub(crate) fn of(pipeline: &'a Pipeline, http: &'a Http, contract: &'a Contract) -> Result<Fetch<'a>, Failure> {
+        let text = of_source(&Source::Http(Box::new(http.clone())))
+            .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
+        Ok(Fetch { pipeline, http, contract, raw: contract.dataset.raw(), fingerprint: fingerprint(&text) })
+    }
+
+    /// Where time is read from, if anywhere.
+    fn clocked(&self, now: Timestamp) -> Result<Option<Clocked<'a>>, Failure> {
+        let Some(since) = &self.http.incremental else { return Ok(None) };
+        let column = self
+            .contract
+            .columns
+            .iter()
+            .find(|column| column.name == since.column)
+            .ok_or_else(|| Failure::new(Kind::Bug, format!("column {} is in no contract", since.column)))?;
+        let times = Times::new(column).map_err(|error| {
+            Failure::new(Kind::Definition, format!("column {} cannot be read", column.name)).because(error)
+        })?;
+        let unit = match (column.ty, &since.format) {
+            (Type::Int64, TimeFormat::EpochS) => 1_000_000,
+            (Type::Int64, _) => 1_000,
+            _ => 1,
+        };
+        Ok(Some(Clocked { since, times, unit, now }))
+    }
+
+    /// Whether rows may be committed before the window is whole: not those that are to replace all others.
+    fn is_cumulative(&self) -> bool {
+        self.http.incremental.is_some()
+    }
+
+    /// Whether what the API does not say any more shall go.
+    fn replaces(&self) -> bool {
+        self.contract.deletes_absent
+    }
+
+    /// Reads the window, anew where what has landed of it is of no use.
+    fn read(&self, ports: &Ports<'_>, plan: &Plan, run_id: &str) -> Result<Fetched, Failure> {
+        let client = Client::new(self.http, ports, run_id)?;
+        let pages = Pages { ports, http: self.http, pipeline: &self.pipeline.name, client: &client };
+        let clocked = self.clocked((ports.clock)())?;
+        let mut within = plan.task.within.clone();
+        for anew in 0..ANEW {
+            let window = plan.task.window.again(anew);
+            let page = within.as_ref().map_or(1, |within| within.page);
+            let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
+            let schema = schema();
+            let version = plan.base.as_ref().map_or(0, |table| table.version() + 1);
+            let partition = |content: &str| {
+                Partition::new([
+                    (OBJECT, Some(object.as_str())),
+                    (VERSION, Some(content)),
+                    (ARRIVED_IN, Some(version.to_string().as_str())),
+                ])
+            };
+            let writer = Writer::new(ports.lake, &self.raw, &schema, partition("1"));
+            let mut gathered = Gathered::new(writer, &object, clocked.as_ref());
+            let mut pass = Pass::new(&pages, &window, within.as_ref());
+            let end = match pages.read(&mut pass, &mut gathered)? {
+                Read::Void => {
+                    within = None;
+                    continue;
+                }
+                end => end,
+            };
+            return self.fetched(ports, plan, &client, pass, gathered, end);
+        }
+        let message = format!("{} changes faster than it can be read", self.http.url);
+        Err(Failure::new(Kind::Retry, message).hint("page by cursor or keyset instead of by number"))
+    }
+
+    /// What a pass has come to.
+    fn fetched(
+        &self,
+        ports: &Ports<'_>,
+        plan: &Plan,
+        client: &Client<'_>,
+        mut pass: Pass<'_>,
+        gathered: Gathered<'_>,
+        end: Read,
+    ) -> Result<Fetched, Failure> {
+        let mut notes: Vec<String> = client.note().into_iter().collect();
+        self.note_times(&gathered, &mut notes)?;
+        let reached = plan.bookmark.reached.filter(|_| plan.task.anew_from.is_none() || plan.task.within.is_some());
+        let within = match end {
+            Read::Late(within) => Some(*within),
+            _ => None,
+        };
+        if within.is_some() && !self.is_cumulative() {
+            return Ok(Fetched::Part(pass.pages()));
+        }
+        let greatest = gathered.greatest.max(plan.task.within.as_ref().and_then(|within| within.greatest));
+        let mut next = Bookmark { reached, within, tail: None, anew_from: plan.task.anew_from };
+        let is_whole = next.within.is_none();
+        if is_whole {
+            let end = plan.task.window.range.until.filter(|_| !plan.task.window.is_last);
+            next.reached = if self.http.incremental.is_some() { reached.max(greatest).max(end) } else { None };
+            next.tail = gathered.tail(next.reached).filter(|_| plan.task.within.is_none());
+        }
+        let is_known = is_whole
+            && plan.task.window.is_last
+            && plan.task.anew_from.is_none()
+            && plan.task.within.is_none()
+            && plan.meta.fingerprint == self.fingerprint
+            && plan.bookmark.tail.is_some_and(|tail| tail == gathered.all);
+        if is_known {
+            // a page of it must not be taken for news later
+            if pass.has_landed() {
+                pass.make_void(ports)?;
+            }
+            return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: pass.adopted > 0 });
+        }
+        late::note(ports, plan.base.as_ref(), &plan.live, &plan.bookmark, self.http, &gathered, &mut notes)?;
+        pass.land(ports)?;
+        let balance = Balance {
+            rows_in: gathered.records,
+            written: gathered.records - gathered.broken,
+            quarantined: gathered.broken,
+            ..Balance::default()
+        };
+        let goes_on = !is_whole || !plan.task.window.is_last || pass.adopted > 0;
+        let bytes = pass.bytes;
+        Ok(Fetched::News(Box::new(News { files: gathered.finish()?, balance, bookmark: next, notes, bytes, goes_on })))
+    }
+
+    /// What is to be said about the times of records.
+    fn note_times(&self, gathered: &Gathered<'_>, notes: &mut Vec<String>) -> Result<(), Failure> {
+        let Some(Since { column, missing, .. }) = &self.http.incremental else { return Ok(()) };
+        if let Some((page, record)) = gathered.first_missing {
+            let message = format!(
+                "{} records have no {column} that can be read, the first is record {record} of page {page}",
+                gathered.missing
+            );
+            if *missing == Missing::Fail {
+                return Err(
+                    Failure::new(Kind::Data, message).hint("let them in with: incremental = { missing = \"keep\", … }")
+                );
+            }
+            notes.push(format!("{message}; they are kept, and come again only if the API says them again"));
+        }
+        if gathered.ahead > 0 {
+            notes.push(format!(
+                "{} records have a {column} that is still to come; it is not taken as the time reached",
+                gathered.ahead
+            ));
+        }
+        Ok(())
+    }
+
+    fn draft_of(&self, plan: Plan, news: News, run_id: &str) -> Result<(Drafted, (Option<Table>, Draft)), Failure> {
+        let News { files, mut balance, mut bookmark, notes, bytes, goes_on } = news;
+        let is_whole = bookmark.within.is_none() && plan.task.window.is_last;
+        let anew_from = bookmark.anew_from.or_else(|| self.replaces().then(|| plan.version()));
+        let mut removes = Vec::new();
+        if let (true, Some(version)) = (is_whole, anew_from) {
+            let is_older = |file: &DataFile| {
+                file.partition
+                    .get(ARRIVED_IN)
+                    .and_then(|text| text.parse::<i64>().ok())
+                    .is_none_or(|came| came < version)
+            };
+            removes = plan.live.into_iter().filter(is_older).collect();
+            bookmark.anew_from = None;
+        }
+        balance.deleted = removes.iter().map(|file| file.rows).sum();
+        let complete = match (is_whole, plan.task.window.range.until) {
+            (true, _) => plan.complete,
+            (false, Some(until)) if bookmark.within.is_none() => plan.complete.min(Some(until)),
+            _ => None,
+        };
+        // it moves only forward
+        let watermark = complete.max(plan.meta.watermark);
+        let bookmark = serde_json::to_value(&bookmark)
+            .map_err(|error| Failure::new(Kind::Bug, "a bookmark cannot be written").because(error))?;
+        let drafted = Drafted {
+            outputs: vec![Output { watermark, ..Output::of(self.raw.as_str(), u64::from(!files.is_empty())) }],
+            rows: balance,
+            bytes: tidemark_flow::Bytes { read: bytes, written: files.iter().map(|file| file.bytes).sum() },
+            notes,
+            goes_on,
+            ..Drafted::default()
+        };
+        let draft = Draft {
+            dataset: self.raw.clone(),
+            schema: schema(),
+            partition_by: partition_by()?,
+            adds: files,
+            removes,
+            consumed: Vec::new(),
+            meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) },
+            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+        };
+        Ok((drafted, (plan.base, draft)))
+    }
+}
+
+impl Plan {
+    /// The one the raw dataset will have.
+    fn version(&self) -> i64 {
+        self.base.as_ref().map_or(0, |table| table.version() + 1)
+    }
+}
+
+/// What has come of a window.
+enum Fetched {
+    /// Not all, and none of it is to be seen yet: so many pages have landed.
+    Part(u32),
+    /// Nothing that is not there already.
+    Known {
+        bytes: u64,
+        notes: Vec<String>,
+        was_landed: bool,
+    },
+    News(Box<News>),
+}
+
+struct News {
+    files: Vec<DataFile>,
+    balance: Balance,
+    bookmark: Bookmark,
+    notes: Vec<String>,
+    bytes: u64,
+    goes_on: bool,
+}
+
+impl Step for Fetch<'_> {
+    type Plan = Plan;
+    type Draft = (Option<Table>, Draft);
+
+    fn pipeline(&self) -> &str {
+        self.pipeline.name.as_str()
+    }
+
+    fn name(&self) -> String {
+        "ingest".into()
+    }
+
+    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let base = ports.lake.table(&self.raw)?;
+        let (live, meta) = match &base {
+            Some(table) => (table.files(ports.lake)?, table.meta(ports.lake)?),
+            None => (Vec::new(), Meta::default()),
+        };
+        // read another way, what has been read is not known; its rows stay all the same
+        let kept = meta.bookmark.clone().filter(|_| meta.fingerprint == self.fingerprint);
+        let bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        let version = base.as_ref().map_or(0, |table| table.version() + 1);
+        let complete = watermark(self.pipeline, trigger);
+        let Some(task) = Task::next(self.http, &bookmark, trigger.full, trigger.scheduled_time, version) else {
+            return Ok(None);
+        };
+        Ok(Some(Plan { base, live, meta, bookmark, task, complete }))
+    }
+
+    fn size(&self, _: &Plan) -> Size {
+        // only asking would tell
+        Size { partitions: 1, rows: None, bytes: 0 }
+    }
+
+    fn work(&self, plan: &Plan) -> Option<Work> {
+        let text = format!("fetch {} {}", self.fingerprint, plan.task.window.name);
+        Some(Work { dataset: self.raw.clone(), plan: fingerprint(&text) })
+    }
+
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        plan: Plan,
+        run_id: &str,
+        _: Option<Bytes>,
+    ) -> Result<Drafting<Self::Draft>, Failure> {
+        let news = match self.read(ports, &plan, run_id)? {
+            // what has landed is what there is to go on with
+            Fetched::Part(pages) => return Ok(Drafting::Part(pages.to_string().into())),
+            Fetched::News(news) => *news,
+            Fetched::Known { was_landed, bytes, notes } => {
+                let watermark = plan.complete.max(plan.meta.watermark);
+                if watermark == plan.meta.watermark && !was_landed {
+                    return Ok(Drafting::Same);
+                }
+                let bookmark = plan.bookmark.clone();
+                News { files: Vec::new(), balance: Balance::default(), bookmark, notes, bytes, goes_on: was_landed }
+            }
+        };
+        let (drafted, draft) = self.draft_of(plan, news, run_id)?;
+        Ok(Drafting::Whole(drafted, draft))
+    }
+
+    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
+        Ok(draft.commit(ports.lake, base.as_ref())?)
+    }
+}
+
+impl Window {
+    /// The same requests, whose pages land elsewhere.
+    fn again(&self, anew: u32) -> Window {
+        match anew {
+            0 => self.clone(),
+            nth => Window { name: format!("{}.{nth}", self.name), ..self.clone() },
+        }
+    }
+}
+
+/// The columns of a raw dataset whose source is an API.
+fn schema() -> Schema {
+    let mut schema = raw_schema();
+    schema.insert(PAGE.into(), DataType::Int64);
+    schema
+}

@@ -1,0 +1,93 @@
+//! The bytes of an answer into text: unpacked, within limits, and UTF-8.
+
+use std::io::{self, Read};
+
+/// How many times larger than what was sent a body may become, once it is large at all.
+const RATIO: u64 = 1_000;
+const LARGE: u64 = 4 << 20;
+
+/// Why a body is not read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    #[error("the body is larger than {limit} bytes")]
+    Large { limit: u64 },
+    #[error("the body is {sent} bytes that unpack into more than {RATIO} times as many, which no honest answer does")]
+    Bomb { sent: u64 },
+    #[error("the body is packed as {0}, which was not asked for")]
+    Unknown(String),
+    /// As if the connection had broken: the same request may give it whole.
+    #[error("the body cannot be unpacked")]
+    Damaged(#[source] io::Error),
+    #[error("byte {at} of the body is not UTF-8")]
+    NotUtf8 { at: usize },
+}
+
+/// What we can unpack, for `Accept-Encoding`.
+pub(crate) const ACCEPTED: &str = "gzip, zstd, br";
+
+/// The text of a body that came packed as `encoding`.
+pub(crate) fn text(sent: Vec<u8>, encoding: Option<&str>, limit: u64) -> Result<String, BodyError> {
+    let bytes = match encoding.map(|encoding| encoding.trim().to_ascii_lowercase()).as_deref() {
+        None | Some("" | "identity") => sent,
+        Some("gzip" | "x-gzip") => unpacked(flate2::read::MultiGzDecoder::new(sent.as_slice()), &sent, limit)?,
+        Some("br") => unpacked(brotli_decompressor::Decompressor::new(sent.as_slice(), 1 << 16), &sent, limit)?,
+        Some("zstd") => {
+            unpacked(zstd::stream::read::Decoder::new(sent.as_slice()).map_err(BodyError::Damaged)?, &sent, limit)?
+        }
+        Some(other) => return Err(BodyError::Unknown(other.to_owned())),
+    };
+    if bytes.len() as u64 > limit {
+        return Err(BodyError::Large { limit });
+    }
+    let text = String::from_utf8(bytes).map_err(|error| BodyError::NotUtf8 { at: error.utf8_error().valid_up_to() })?;
+    Ok(match text.strip_prefix('\u{feff}') {
+        Some(rest) => rest.to_owned(),
+        None => text,
+    })
+}
+
+fn unpacked(decoder: impl Read, sent: &[u8], limit: u64) -> Result<Vec<u8>, BodyError> {
+    let size = sent.len() as u64;
+    let most = limit.min(size.saturating_mul(RATIO).max(LARGE));
+    let mut bytes = Vec::new();
+    decoder.take(most + 1).read_to_end(&mut bytes).map_err(BodyError::Damaged)?;
+    match bytes.len() as u64 > most {
+        true if most < limit => Err(BodyError::Bomb { sent: size }),
+        true => Err(BodyError::Large { limit }),
+        false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    #[test]
+    fn what_is_packed_comes_out_as_it_was() {
+        let plain = "{\"a\":\"ä\"}";
+        let zstd = zstd::encode_all(plain.as_bytes(), 1).unwrap();
+        assert_eq!(text(gzip(plain.as_bytes()), Some("GZIP"), 100).unwrap(), plain);
+        assert_eq!(text(zstd, Some("zstd"), 100).unwrap(), plain);
+        assert_eq!(text(format!("\u{feff}{plain}").into_bytes(), None, 100).unwrap(), plain);
+    }
+
+    #[test]
+    fn nothing_becomes_larger_than_allowed() {
+        let zeros = vec![b' '; 8 << 20];
+        assert!(matches!(text(gzip(&zeros), Some("gzip"), 64 << 20), Err(BodyError::Bomb { .. })));
+        assert!(matches!(text(gzip(&zeros), Some("gzip"), 1 << 20), Err(BodyError::Large { limit: 1_048_576 })));
+        assert!(matches!(text(zeros, None, 1 << 20), Err(BodyError::Large { .. })));
+        assert!(matches!(text(vec![1], Some("compress"), 10), Err(BodyError::Unknown(_))));
+        assert!(matches!(text(vec![b'a', 0xff], None, 10), Err(BodyError::NotUtf8 { at: 1 })));
+        let packed = gzip(b"{}");
+        assert!(matches!(text(packed[..packed.len() - 4].to_vec(), Some("gzip"), 10), Err(BodyError::Damaged(_))));
+    }
+}

@@ -1,0 +1,475 @@
+//! Sending requests with patience: credentials, redirects, limits, and again what may succeed later; all within the deadline.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::join_all;
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT,
+};
+use serde::Deserialize;
+use tidemark_flow::{Failure, Kind, Ports, Secret};
+use tidemark_lake::Requests;
+use tidemark_pipeline::http::{Auth, Http, Method};
+use tokio::runtime::{Builder, Runtime};
+use url::Url;
+
+use super::body::{self, ACCEPTED, BodyError};
+use super::page::start;
+use super::paging::Headers;
+use super::request::{Request, home, set};
+use super::{origin, retry};
+
+const REDIRECTS: usize = 5;
+
+/// An answer that came whole, with status 200 to 299.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub body: String,
+    pub content_type: Option<String>,
+    pub headers: Headers,
+    /// Bytes as they were sent.
+    pub bytes: u64,
+}
+
+/// Why there is no answer.
+pub(crate) enum NoAnswer {
+    /// Waiting for it would go beyond the deadline.
+    Late(Duration),
+    /// The API does not take the request (4xx); `status` says which.
+    Refused(u16, Failure),
+    Failed(Failure),
+}
+
+impl From<Failure> for NoAnswer {
+    fn from(failure: Failure) -> NoAnswer {
+        NoAnswer::Failed(failure)
+    }
+}
+
+/// What an attempt came to.
+enum Tried {
+    Answered(Answer),
+    /// Worth another attempt: what was wrong, and how long the API asks to wait.
+    Again(String, Option<Duration>),
+    Unauthorized(Failure),
+    Refused(u16, Failure),
+    Redirected(Url, bool),
+    Failed(Failure),
+}
+
+pub(crate) struct Client<'a> {
+    http: &'a Http,
+    ports: &'a Ports<'a>,
+    run_id: &'a str,
+    inner: reqwest::Client,
+    runtime: Runtime,
+    home: Url,
+    secret: Option<Secret>,
+    token: RefCell<Option<Secret>>,
+    /// Not before then is anything sent.
+    free_at: Cell<Option<Timestamp>>,
+    sent: Cell<u64>,
+    /// Attempts that were worth another, by what was wrong.
+    repeated: RefCell<BTreeMap<String, u64>>,
+    waited: Cell<Duration>,
+}
+
+impl<'a> Client<'a> {
+    /// Asks nobody yet, but for the secret.
+    pub(crate) fn new(http: &'a Http, ports: &'a Ports<'a>, run_id: &'a str) -> Result<Client<'a>, Failure> {
+        let home = home(http)?;
+        let secret = http.auth.as_ref().map(|auth| (ports.secret)(auth.secret())).transpose()?;
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))?;
+        Ok(Client {
+            http,
+            ports,
+            run_id,
+            inner: inner(http, &home)?,
+            runtime,
+            home,
+            secret,
+            token: RefCell::new(None),
+            free_at: Cell::new(None),
+            sent: Cell::new(0),
+            repeated: RefCell::default(),
+            waited: Cell::default(),
+        })
+    }
+
+    /// Sends requests at once, and gives their answers in order.
+    pub(crate) fn send(&self, requests: &[Request]) -> Vec<Result<Answer, NoAnswer>> {
+        self.runtime.block_on(join_all(requests.iter().map(|request| self.patiently(request))))
+    }
+
+    /// What was sent again and waited for, for people: `3 requests were sent again (2 × 429, 1 × 503), after 2.1 s of waiting`.
+    pub(crate) fn note(&self) -> Option<String> {
+        let repeated = self.repeated.borrow();
+        let all: u64 = repeated.values().sum();
+        let causes: Vec<String> = repeated.iter().map(|(what, times)| format!("{times} × {what}")).collect();
+        let waited = self.waited.get().as_secs_f64();
+        let requests = if all == 1 { "1 request was" } else { &format!("{all} requests were") };
+        (all > 0).then(|| format!("{requests} sent again ({}), after {waited:.1} s of waiting", causes.join(", ")))
+    }
+
+    async fn patiently(&self, request: &Request) -> Result<Answer, NoAnswer> {
+        let mut request = request.clone();
+        let (mut attempt, mut redirects, mut is_renewed) = (0, 0, false);
+        loop {
+            attempt += 1;
+            self.pace().await?;
+            match self.once(&request).await? {
+                Tried::Answered(answer) => return Ok(answer),
+                Tried::Failed(failure) => return Err(failure.into()),
+                Tried::Refused(status, failure) => return Err(NoAnswer::Refused(status, failure)),
+                Tried::Redirected(to, keeps_method) => {
+                    redirects += 1;
+                    if redirects > REDIRECTS {
+                        let message = format!("{} leads from one place to the next {REDIRECTS} times", self.place());
+                        return Err(Failure::new(Kind::Refused, message).hint("check `url`").into());
+                    }
+                    request.url = to;
+                    if !keeps_method {
+                        (request.method, request.body) = (Method::Get, None);
+                    }
+                    attempt -= 1;
+                }
+                // a token may be over before its time
+                Tried::Unauthorized(_) if matches!(self.http.auth, Some(Auth::Oauth2 { .. })) && !is_renewed => {
+                    is_renewed = true;
+                    self.token.borrow_mut().take();
+                    attempt -= 1;
+                }
+                Tried::Unauthorized(failure) => return Err(NoAnswer::Refused(401, failure)),
+                Tried::Again(what, asked) => self.again(attempt, what, asked).await?,
+            }
+        }
+    }
+
+    /// Waits until the next attempt may be made.
+    async fn again(&self, attempt: u32, what: String, asked: Option<Duration>) -> Result<(), NoAnswer> {
+        if attempt >= self.http.limits.attempts {
+            let message = format!("{} cannot be read: {attempt} attempts, the last: {what}", self.place());
+            return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
+        }
+        let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(self.run_id, self.sent.get())));
+        if wait > retry::LONGEST_WAIT {
+            let message = format!("{} asks to wait for {} s", self.place(), wait.as_secs());
+            return Err(Failure::new(Kind::Retry, message)
+                .hint("run again after that; what has come so far is kept")
+                .into());
+        }
+        tracing::info!(attempt, what, wait_ms = wait.as_millis() as u64, "the request is sent again");
+        *self.repeated.borrow_mut().entry(what.split(':').next().unwrap_or_default().to_owned()).or_default() += 1;
+        self.wait(wait).await
+    }
+
+    async fn wait(&self, wait: Duration) -> Result<(), NoAnswer> {
+        let then = (self.ports.clock)() + wait;
+        if self.ports.deadline.is_some_and(|deadline| then >= deadline) {
+            return Err(NoAnswer::Late(wait));
+        }
+        self.waited.set(self.waited.get() + wait);
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Keeps to the rate: each request takes its slot.
+    async fn pace(&self) -> Result<(), NoAnswer> {
+        let now = (self.ports.clock)();
+        let slot = self.free_at.get().map_or(now, |free| free.max(now));
+        if let Some(rate) = self.http.limits.requests_per_second {
+            self.free_at.set(Some(slot + Duration::from_secs_f64(1.0 / rate)));
+        }
+        match Duration::try_from(slot.duration_since(now)) {
+            Ok(wait) if !wait.is_zero() => self.wait(wait).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn once(&self, request: &Request) -> Result<Tried, NoAnswer> {
+        let mut url = request.url.clone();
+        if let (Some(Auth::Query { name, .. }), Some(secret)) = (&self.http.auth, &self.secret) {
+            set(&mut url, name, secret.expose());
+        }
+        let mut builder = match request.method {
+            Method::Get => self.inner.get(url),
+            Method::Post => self.inner.post(url).header(CONTENT_TYPE, "application/json"),
+        };
+        if let Some(body) = &request.body {
+            builder = builder.body(body.clone());
+        }
+        for (name, value) in &self.http.headers {
+            builder = builder.header(name, value);
+        }
+        let (answer, bytes) = match self.exchange(self.authorized(builder).await?).await {
+            Ok(answer) => answer,
+            Err(tried) => return Ok(tried),
+        };
+        Ok(self.judged(request, answer, bytes))
+    }
+
+    /// One request on the wire, and all of its answer.
+    async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
+        self.sent.set(self.sent.get() + 1);
+        self.ports.meter.count(Requests { api: 1, ..Requests::default() });
+        let limit = self.http.limits.body_bytes;
+        let exchange = async {
+            let mut answer = builder.send().await?;
+            let head = Head { status: answer.status().as_u16(), headers: answer.headers().clone() };
+            let mut bytes = Vec::new();
+            while let Some(chunk) = answer.chunk().await? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() as u64 > limit {
+                    break;
+                }
+            }
+            Ok((head, bytes))
+        };
+        match tokio::time::timeout(Duration::from_secs(self.http.limits.timeout_s), exchange).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.broken(error)),
+            Err(_) => Err(Tried::Again(format!("no answer within {} s", self.http.limits.timeout_s), None)),
+        }
+    }
+
+    fn judged(&self, request: &Request, head: Head, sent: Vec<u8>) -> Tried {
+        let Head { status, headers } = head;
+        let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let bytes = sent.len() as u64;
+        let now = (self.ports.clock)();
+        let text = body::text(sent, header(CONTENT_ENCODING), self.http.limits.body_bytes);
+        if let (301 | 302 | 303 | 307 | 308, Some(to)) = (status, header(LOCATION)) {
+            return self.redirected(request, to, matches!(status, 307 | 308));
+        }
+        if !(200..300).contains(&status) {
+            let says = self.redacted(&text.map(|text| start(&text)).unwrap_or_default());
+            let what = if says.is_empty() { status.to_string() } else { format!("{status}: {says}") };
+            if retry::is_transient(status) {
+                return Tried::Again(what, retry::asked(&headers, now));
+            }
+            let message = format!("{} answers {what}", self.place());
+            return match status {
+                401 => Tried::Unauthorized(self.unauthorized(message)),
+                403 => Tried::Refused(status, self.unauthorized(message)),
+                _ => {
+                    let hint = "check `url`, `query` and `pagination` in [source]";
+                    Tried::Refused(status, Failure::new(Kind::Definition, message).hint(hint))
+                }
+            };
+        }
+        if let Some(wait) = retry::used_up(&headers, now) {
+            let free = now + wait.min(retry::LONGEST_WAIT);
+            self.free_at.set(Some(self.free_at.get().map_or(free, |at| at.max(free))));
+        }
+        match text {
+            Ok(text) => Tried::Answered(Answer {
+                body: self.redacted(&text),
+                content_type: header(CONTENT_TYPE).map(str::to_owned),
+                headers: Headers::of(&headers),
+                bytes,
+            }),
+            Err(error @ BodyError::Damaged(_)) => Tried::Again(error.to_string(), None),
+            Err(error) => {
+                let kind = if matches!(error, BodyError::NotUtf8 { .. }) { Kind::Data } else { Kind::Refused };
+                let hint = match error {
+                    BodyError::Large { .. } => "ask for smaller pages, or allow more: limits = { body = \"256MB\" }",
+                    _ => "look at what the API sends",
+                };
+                Tried::Failed(Failure::new(kind, format!("{} cannot be read", self.place())).hint(hint).because(error))
+            }
+        }
+    }
+
+    fn redirected(&self, request: &Request, to: &str, keeps_method: bool) -> Tried {
+        match request.url.join(to) {
+            Ok(url) if origin::is_same(&self.home, &url) => {
+                Tried::Redirected(url, keeps_method || request.method == Method::Get)
+            }
+            Ok(url) => {
+                let message = format!("{} leads to {}", self.place(), origin::of(&url));
+                let hint = "credentials go to the origin of `url` only; write that origin into `url` if it is meant";
+                Tried::Failed(Failure::new(Kind::Refused, message).hint(hint))
+            }
+            Err(error) => {
+                let message = format!("{} leads to something that is no URL", self.place());
+                Tried::Failed(Failure::new(Kind::Data, message).because(error))
+            }
+        }
+    }
+
+    fn unauthorized(&self, message: String) -> Failure {
+        let hint = match &self.http.auth {
+            None => "give [source] an `auth`".to_owned(),
+            Some(auth) => format!("check secret {}, and what it may read", auth.secret()),
+        };
+        Failure::new(Kind::Refused, message).hint(hint)
+    }
+
+    /// What broke before an answer was whole.
+    fn broken(&self, error: reqwest::Error) -> Tried {
+        let error = error.without_url();
+        let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
+        if let Some(forbidden) = causes.find_map(|cause| cause.downcast_ref::<origin::Forbidden>()) {
+            let message = format!("{} is not asked: {forbidden}", self.place());
+            return Tried::Failed(Failure::new(Kind::Refused, message));
+        }
+        if error.is_builder() || error.is_request() && error.is_status() {
+            let message = format!("{} cannot be asked", self.place());
+            return Tried::Failed(
+                Failure::new(Kind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
+            );
+        }
+        let what = match (error.is_connect(), error.is_timeout()) {
+            (_, true) => "no answer in time",
+            (true, _) => "no connection",
+            _ => "the connection broke",
+        };
+        let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
+        let deepest = deepest.map(ToString::to_string).unwrap_or_default();
+        Tried::Again(format!("{what}: {deepest}"), None)
+    }
+
+    async fn authorized(&self, builder: RequestBuilder) -> Result<RequestBuilder, NoAnswer> {
+        let (Some(auth), Some(secret)) = (&self.http.auth, &self.secret) else { return Ok(builder) };
+        Ok(match auth {
+            // in the URL
+            Auth::Query { .. } => builder,
+            Auth::Header { name, .. } => {
+                let mut value = HeaderValue::try_from(secret.expose()).map_err(|_| {
+                    let message = format!("secret {} has characters that no header can hold", auth.secret());
+                    Failure::new(Kind::Definition, message).hint("look for a line end at its end")
+                })?;
+                value.set_sensitive(true);
+                builder.header(name, value)
+            }
+            Auth::Bearer(_) => builder.bearer_auth(secret.expose()),
+            Auth::Basic { user, .. } => builder.basic_auth(user, Some(secret.expose())),
+            Auth::Oauth2 { .. } => builder.bearer_auth(self.token(secret).await?.expose()),
+        })
+    }
+
+    /// The token at hand, or a new one (client credentials, RFC 6749, 4.4).
+    async fn token(&self, secret: &Secret) -> Result<Secret, NoAnswer> {
+        if let Some(token) = &*self.token.borrow() {
+            return Ok(token.clone());
+        }
+        let Some(Auth::Oauth2 { token_url, client_id, scope, .. }) = &self.http.auth else { return Ok(secret.clone()) };
+        let mut form = url::form_urlencoded::Serializer::new(String::new());
+        form.append_pair("grant_type", "client_credentials");
+        form.extend_pairs(scope.iter().map(|scope| ("scope", scope)));
+        let form = form.finish();
+        let place = Url::parse(token_url).map(|url| origin::of(&url)).unwrap_or_default();
+        for attempt in 1.. {
+            // as RFC 6749 (2.3.1) wants them
+            let (id, key) = (encoded(client_id), encoded(secret.expose()));
+            let request = self.inner.post(token_url).basic_auth(id, Some(key));
+            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
+            let (what, asked) = match self.exchange(request).await {
+                Ok((Head { status: 200..=299, .. }, body)) => {
+                    let token: Token = serde_json::from_slice(&body).map_err(|error| {
+                        // the cause would show the token
+                        let message =
+                            format!("{place} gives no token (line {}, column {})", error.line(), error.column());
+                        Failure::new(Kind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
+                    })?;
+                    let token = Secret::new(token.access_token);
+                    *self.token.borrow_mut() = Some(token.clone());
+                    return Ok(token);
+                }
+                Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
+                    (format!("{status} for a token"), retry::asked(&headers, (self.ports.clock)()))
+                }
+                Ok((Head { status, .. }, body)) => {
+                    let says = self.redacted(&start(&String::from_utf8_lossy(&body)));
+                    let message = format!("{place} answers {status} where a token was asked for: {says}");
+                    return Err(NoAnswer::Refused(status, self.unauthorized(message)));
+                }
+                Err(Tried::Again(what, asked)) => (what, asked),
+                Err(Tried::Failed(failure)) => return Err(failure.into()),
+                Err(_) => ("no token".to_owned(), None),
+            };
+            self.again(attempt, what, asked).await?;
+        }
+        Ok(secret.clone())
+    }
+
+    /// A text without what must not be seen, should an API repeat it.
+    fn redacted(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in self.secret.iter().chain(&*self.token.borrow()) {
+            // a short one would be found in anything
+            if secret.expose().len() >= 6 && text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), "[secret]");
+            }
+        }
+        text
+    }
+
+    fn place(&self) -> String {
+        format!("{}{}", origin::of(&self.home), self.home.path())
+    }
+}
+
+struct Head {
+    status: u16,
+    headers: HeaderMap,
+}
+
+#[derive(Deserialize)]
+struct Token {
+    access_token: String,
+}
+
+/// Redirects are followed by hand, after a look at where they lead; what comes packed is unpacked by hand, within limits.
+fn inner(http: &Http, home: &Url) -> Result<reqwest::Client, Failure> {
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(origin::Resolver))
+        .connect_timeout(Duration::from_secs(http.limits.timeout_s.min(10)))
+        .default_headers(
+            [
+                (ACCEPT, "application/json, application/x-ndjson;q=0.9, */*;q=0.1"),
+                (ACCEPT_ENCODING, ACCEPTED),
+                (USER_AGENT, concat!("tidemark/", env!("CARGO_PKG_VERSION"))),
+            ]
+            .map(|(name, value)| (name, HeaderValue::from_static(value)))
+            .into_iter()
+            .collect(),
+        );
+    let token = match &http.auth {
+        Some(Auth::Oauth2 { token_url, .. }) => token_url.starts_with("https:"),
+        _ => false,
+    };
+    // the certificates of the machine are read only where they are needed
+    builder = builder.tls_backend_preconfigured(tls(home.scheme() == "https" || token)?);
+    builder.build().map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))
+}
+
+fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
+    let mut roots = rustls::RootCertStore::empty();
+    if is_needed {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err(Failure::new(Kind::Definition, "this machine has no certificates by which to trust an API")
+                .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::new(Kind::Bug, "no TLS").because(error))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn encoded(text: &str) -> String {
+    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}

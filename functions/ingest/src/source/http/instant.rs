@@ -1,0 +1,131 @@
+//! A time in the form an API takes it, and what the API then makes of it.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tidemark_pipeline::http::{Since, TimeFormat};
+
+/// The time as the parameter's text.
+pub(crate) fn written(format: &TimeFormat, time: Timestamp) -> String {
+    match format {
+        TimeFormat::Rfc3339 => time.to_string(),
+        TimeFormat::Date => time.to_zoned(TimeZone::UTC).date().to_string(),
+        TimeFormat::EpochS => time.as_second().to_string(),
+        TimeFormat::EpochMs => time.as_millisecond().to_string(),
+        // the format has been tried when the definition was read
+        TimeFormat::Strftime(format) => time.to_zoned(TimeZone::UTC).strftime(format).to_string(),
+        TimeFormat::Template { before, time: inner, after } => format!("{before}{}{after}", written(inner, time)),
+    }
+}
+
+/// The least step of a format, in seconds at least: what finer parts of a time are lost.
+fn unit(format: &TimeFormat) -> SignedDuration {
+    match format {
+        TimeFormat::Date => SignedDuration::from_hours(24),
+        TimeFormat::EpochMs => SignedDuration::from_millis(1),
+        TimeFormat::Strftime(format)
+            if !["%H", "%T", "%R", "%s", "%I", "%X", "%c"].iter().any(|part| format.contains(part)) =>
+        {
+            SignedDuration::from_hours(24)
+        }
+        TimeFormat::Strftime(format) if !["%S", "%T", "%s", "%X", "%c"].iter().any(|part| format.contains(part)) => {
+            SignedDuration::from_mins(1)
+        }
+        TimeFormat::Template { time, .. } => unit(time),
+        _ => SignedDuration::from_secs(1),
+    }
+}
+
+/// From when on records come if `from` is wanted: rounded down to what the format can say, and one step less where the API leaves out
+/// the time itself. What comes twice by it is known again by its key.
+pub(crate) fn since(definition: &Since, from: Timestamp) -> Timestamp {
+    let unit = unit(&definition.format);
+    let step = unit.as_nanos();
+    let nanos = from.as_nanosecond();
+    let floor = match definition.format {
+        // a fraction is written as it is
+        TimeFormat::Rfc3339 => nanos,
+        _ => nanos - nanos.rem_euclid(step),
+    };
+    let sent = if definition.is_open { floor - step } else { floor };
+    Timestamp::from_nanosecond(sent).unwrap_or(from)
+}
+
+/// The end of a window as it is sent: rounded up.
+pub(crate) fn until(definition: &Since, to: Timestamp) -> Timestamp {
+    let step = unit(&definition.format).as_nanos();
+    let over = to.as_nanosecond().rem_euclid(step);
+    match definition.format {
+        TimeFormat::Rfc3339 => to,
+        _ if over == 0 => to,
+        _ => Timestamp::from_nanosecond(to.as_nanosecond() - over + step).unwrap_or(to),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_pipeline::http::{Missing, Parameter};
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn of(format: TimeFormat, is_open: bool) -> Since {
+        Since {
+            column: "t".parse().unwrap(),
+            parameter: Parameter::Query("since".into()),
+            until: None,
+            format,
+            start: None,
+            lookback_s: 0,
+            is_open,
+            every_s: None,
+            missing: Missing::Keep,
+        }
+    }
+
+    #[test]
+    fn every_form() {
+        let time = at("2026-03-01T08:09:10.25Z");
+        let template =
+            TimeFormat::Template { before: ">=".into(), time: Box::new(TimeFormat::Date), after: "!".into() };
+        for (format, text) in [
+            (TimeFormat::Rfc3339, "2026-03-01T08:09:10.25Z"),
+            (TimeFormat::Date, "2026-03-01"),
+            (TimeFormat::EpochS, "1772352550"),
+            (TimeFormat::EpochMs, "1772352550250"),
+            (TimeFormat::Strftime("%d.%m.%Y %H:%M:%S".into()), "01.03.2026 08:09:10"),
+            (template, ">=2026-03-01!"),
+        ] {
+            assert_eq!(written(&format, time), text);
+        }
+    }
+
+    #[test]
+    fn what_a_form_cannot_say_is_asked_for_again() {
+        let time = at("2026-03-01T08:09:10.25Z");
+        for (format, closed, open, end) in [
+            (TimeFormat::Rfc3339, "2026-03-01T08:09:10.25Z", "2026-03-01T08:09:09.25Z", "2026-03-01T08:09:10.25Z"),
+            (TimeFormat::Date, "2026-03-01T00:00:00Z", "2026-02-28T00:00:00Z", "2026-03-02T00:00:00Z"),
+            (TimeFormat::EpochS, "2026-03-01T08:09:10Z", "2026-03-01T08:09:09Z", "2026-03-01T08:09:11Z"),
+            (TimeFormat::EpochMs, "2026-03-01T08:09:10.25Z", "2026-03-01T08:09:10.249Z", "2026-03-01T08:09:10.25Z"),
+            (
+                TimeFormat::Strftime("%Y%m%d".into()),
+                "2026-03-01T00:00:00Z",
+                "2026-02-28T00:00:00Z",
+                "2026-03-02T00:00:00Z",
+            ),
+            (
+                TimeFormat::Strftime("%F %H:%M".into()),
+                "2026-03-01T08:09:00Z",
+                "2026-03-01T08:08:00Z",
+                "2026-03-01T08:10:00Z",
+            ),
+        ] {
+            assert_eq!(since(&of(format.clone(), false), time), at(closed), "{format:?}");
+            assert_eq!(since(&of(format.clone(), true), time), at(open), "{format:?}");
+            assert_eq!(until(&of(format.clone(), false), time), at(end), "{format:?}");
+        }
+    }
+}

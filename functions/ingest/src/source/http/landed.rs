@@ -1,0 +1,76 @@
+//! A landed page as bytes: a skippable frame of Zstandard (RFC 8878, 3.1.2) with what is known of the page, then the body as it came. So one
+//! write puts down both, and whoever unpacks the file has the body.
+
+use std::io::Read as _;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tidemark_pipeline::http::Pagination;
+
+use super::request::{Next, Range};
+
+const MAGIC: [u8; 4] = 0x184D_2A50u32.to_le_bytes();
+
+/// What is known of a page.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Note {
+    pub range: Range,
+    /// What was asked.
+    pub asked: Next,
+    /// What comes behind it; `None` if it is the last.
+    pub next: Option<Next>,
+    /// Records of the window up to its end.
+    pub received: u64,
+    /// How this API pages, where that has been found out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paging: Option<Pagination>,
+    pub fetched_at: Timestamp,
+}
+
+pub(crate) fn packed(note: &Note, body: &str) -> std::io::Result<Bytes> {
+    let note = serde_json::to_vec(note)?;
+    let length = u32::try_from(note.len()).map_err(std::io::Error::other)?;
+    let mut bytes = Vec::with_capacity(note.len() + 8 + body.len() / 4);
+    bytes.extend_from_slice(&MAGIC);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(&note);
+    zstd::stream::copy_encode(body.as_bytes(), &mut bytes, 1)?;
+    Ok(bytes.into())
+}
+
+/// `None` for what is no page of ours: it is fetched again then.
+pub(crate) fn unpacked(bytes: &[u8]) -> Option<(Note, String)> {
+    let rest = bytes.strip_prefix(&MAGIC)?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let (note, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
+    let note = serde_json::from_slice(note).ok()?;
+    let mut text = String::new();
+    zstd::stream::read::Decoder::new(body).ok()?.read_to_string(&mut text).ok()?;
+    Some((note, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_comes_back_and_any_zstd_reads_its_body() {
+        let note = Note {
+            range: Range { since: Some("2026-03-01T00:00:00Z".parse().unwrap()), until: None },
+            asked: Next::First,
+            next: Some(Next::Text("abc".into())),
+            received: 2,
+            paging: Some(Pagination::LinkHeader),
+            fetched_at: "2026-03-01T08:00:00Z".parse().unwrap(),
+        };
+        let body = "{\"data\": [1, 2]}\n";
+        let bytes = packed(&note, body).unwrap();
+        assert_eq!(unpacked(&bytes), Some((note, body.to_owned())));
+        assert_eq!(zstd::decode_all(bytes.as_ref()).unwrap(), body.as_bytes());
+        for end in 0..bytes.len() {
+            assert_eq!(unpacked(&bytes[..end]), None, "{end}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What is asked: the URL and body of one page. Credentials are not in it; they are added where it is sent.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::http::{Auth, Http, Method, Pagination, Parameter};
+use url::Url;
+
+use super::{instant, origin};
+
+/// Which page is meant.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Next {
+    First,
+    /// Of a page, or of the record it begins with.
+    Number(u64),
+    /// A cursor, or the last record's field.
+    Text(String),
+    Url(String),
+}
+
+/// From when to when records are asked for, as it is sent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Range {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// One request, without credentials.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub method: Method,
+    pub url: Url,
+    pub body: Option<String>,
+}
+
+/// The URL of the source.
+pub(crate) fn home(http: &Http) -> Result<Url, Failure> {
+    Url::parse(&http.url)
+        .map_err(|error| Failure::new(Kind::Definition, format!("source {} is no URL", http.url)).because(error))
+}
+
+/// The request of a page.
+///
+/// # Errors
+/// A next page that is of another origin: it would be sent our credentials.
+pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, next: &Next) -> Result<Request, Failure> {
+    let mut url = home(http)?;
+    let mut body: Option<Value> = match (&http.body, http.method) {
+        (Some(text), _) => Some(
+            serde_json::from_str(text)
+                .map_err(|error| Failure::new(Kind::Definition, "`body` in [source] is no JSON").because(error))?,
+        ),
+        (None, Method::Post) => Some(Value::Object(serde_json::Map::new())),
+        (None, Method::Get) => None,
+    };
+    if let Next::Url(next) = next {
+        url = joined(&url, next)?;
+        let body = body.map(|body| body.to_string());
+        return Ok(Request { method: http.method, url, body });
+    }
+    for (name, value) in &http.query {
+        set(&mut url, name, value);
+    }
+    let mut put = |parameter: &Parameter, value: Value| match (parameter, &mut body) {
+        (Parameter::Body(pointer), Some(body)) => insert(body, pointer, value),
+        (Parameter::Body(name) | Parameter::Query(name), _) => match value {
+            Value::String(text) => set(&mut url, name, &text),
+            other => set(&mut url, name, &other.to_string()),
+        },
+    };
+    if let Some(since) = &http.incremental {
+        if let Some(time) = range.since {
+            put(&since.parameter, Value::String(instant::written(&since.format, time)));
+        }
+        if let (Some(time), Some(parameter)) = (range.until, &since.until) {
+            put(parameter, Value::String(instant::written(&since.format, time)));
+        }
+    }
+    match paging {
+        Some(Pagination::Page { parameter, first, size, .. }) => {
+            if let Some((parameter, size)) = size {
+                put(parameter, Value::from(*size));
+            }
+            put(parameter, Value::from(number(next).unwrap_or(*first)));
+        }
+        Some(Pagination::Offset { parameter, size, .. }) => {
+            if let Some((parameter, size)) = size {
+                put(parameter, Value::from(*size));
+            }
+            put(parameter, Value::from(number(next).unwrap_or(0)));
+        }
+        Some(Pagination::Cursor { parameter, .. } | Pagination::Keyset { parameter, .. }) => {
+            if let Next::Text(text) = next {
+                put(parameter, Value::String(text.clone()));
+            }
+        }
+        _ => {}
+    }
+    Ok(Request { method: http.method, url, body: body.map(|body| body.to_string()) })
+}
+
+/// The URL of a next page as it is kept: without the key it may repeat.
+pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Failure> {
+    let mut url = joined(&home(http)?, next)?;
+    if let Some(Auth::Query { name, .. }) = &http.auth {
+        remove(&mut url, name);
+    }
+    Ok(url.into())
+}
+
+fn joined(home: &Url, next: &str) -> Result<Url, Failure> {
+    let wrong = |what: String| Failure::new(Kind::Refused, what);
+    let url = home.join(next).map_err(|error| wrong(format!("the next page is no URL: {next:.200}")).because(error))?;
+    if !origin::is_same(home, &url) {
+        let message = format!("the next page is at {}, not at {}", origin::of(&url), origin::of(home));
+        return Err(wrong(message)
+            .hint("credentials go to the origin of `url` only; write that origin into `url` if it is meant"));
+    }
+    Ok(url)
+}
+
+fn number(next: &Next) -> Option<u64> {
+    if let Next::Number(number) = next { Some(*number) } else { None }
+}
+
+/// Sets a parameter of the query, in place of one of that name.
+pub(crate) fn set(url: &mut Url, name: &str, value: &str) {
+    remove(url, name);
+    url.query_pairs_mut().append_pair(name, value);
+}
+
+fn remove(url: &mut Url, name: &str) {
+    let kept: Vec<(String, String)> =
+        url.query_pairs().filter(|(key, _)| key != name).map(|(key, value)| (key.into(), value.into())).collect();
+    if kept.len() == url.query_pairs().count() {
+        return;
+    }
+    url.set_query(None);
+    if !kept.is_empty() {
+        url.query_pairs_mut().extend_pairs(kept);
+    }
+}
+
+/// Puts a value at a pointer, with the objects that lead there.
+fn insert(body: &mut Value, pointer: &str, value: Value) {
+    let mut at = body;
+    for token in pointer.split('/').skip(1) {
+        if !at.is_object() {
+            *at = Value::Object(serde_json::Map::new());
+        }
+        let Some(members) = at.as_object_mut() else { return };
+        at = members.entry(token.replace("~1", "/").replace("~0", "~")).or_insert(Value::Null);
+    }
+    *at = value;
+}

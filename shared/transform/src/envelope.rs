@@ -1,0 +1,347 @@
+//! A page of an API: where its records lie and what else it says. Only the structure is looked at; whether a record is good JSON, and
+//! good, is for the contract to say, so that one broken record does not cost the page.
+
+use std::fmt;
+
+/// What is looked for in every page of a source.
+#[derive(Debug, Clone)]
+pub struct Envelope {
+    /// The pointers' tokens; the first is that of the records.
+    wanted: Vec<Vec<String>>,
+}
+
+/// What a page holds, as written.
+#[derive(Debug, PartialEq)]
+pub struct Page<'a> {
+    pub records: Found<'a>,
+    /// The values at the other pointers; `None` where they are absent.
+    pub said: Vec<Option<&'a str>>,
+}
+
+/// What lies where the records should be.
+#[derive(Debug, PartialEq)]
+pub enum Found<'a> {
+    /// The elements of an array.
+    Array(Vec<&'a str>),
+    /// One object.
+    Object(&'a str),
+    /// `null`, as some say for nothing.
+    Null,
+    /// A text, number or boolean.
+    Scalar(&'a str),
+    Absent,
+}
+
+/// Why a body is no page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Broken {
+    pub what: &'static str,
+    /// Byte of the body.
+    pub at: usize,
+    /// The body ends in the middle.
+    pub is_cut: bool,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Broken { what, at, is_cut } = self;
+        if *is_cut { write!(f, "the body ends too early, at byte {at}") } else { write!(f, "{what} at byte {at}") }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+impl Envelope {
+    /// JSON pointers (RFC 6901) to the records and to whatever else is to be read.
+    pub fn new<'p>(records: &'p str, others: impl IntoIterator<Item = &'p str>) -> Envelope {
+        Envelope { wanted: std::iter::once(records).chain(others).map(tokens).collect() }
+    }
+
+    /// Reads a page. Of members with one name the last counts.
+    ///
+    /// # Errors
+    /// A body that is no JSON value, as far as its structure tells.
+    pub fn read<'a>(&self, body: &'a str) -> Result<Page<'a>, Broken> {
+        let mut walk = Walk::new(self, body);
+        let all: Vec<usize> = (0..self.wanted.len()).collect();
+        walk.value(0, &all)?;
+        walk.space();
+        if walk.at < walk.bytes.len() {
+            return walk.broken("unexpected text after the value");
+        }
+        let Walk { elements, mut found, .. } = walk;
+        let said = found.split_off(1);
+        let records = match (elements, found.pop().flatten()) {
+            (Some(elements), _) => Found::Array(elements),
+            (None, None) => Found::Absent,
+            (None, Some(text)) => match text.as_bytes().first() {
+                // pointers that go on below the records have been followed first
+                Some(b'[') => Found::Array(elements_of(text)?),
+                Some(b'{') => Found::Object(text),
+                _ if text == "null" => Found::Null,
+                _ => Found::Scalar(text),
+            },
+        };
+        Ok(Page { records, said })
+    }
+}
+
+/// The names of the members of a body, ten at most; none where it is no object.
+pub fn members(body: &str) -> Vec<String> {
+    let envelope = Envelope { wanted: Vec::new() };
+    let mut walk = Walk::new(&envelope, body);
+    let mut names = Vec::new();
+    walk.space();
+    if !walk.eat(b'{') {
+        return names;
+    }
+    while names.len() < 10 {
+        walk.space();
+        let Ok(name) = walk.key() else { break };
+        names.push(unescaped(name));
+        if walk.skip().is_err() {
+            break;
+        }
+        walk.space();
+        if !walk.eat(b',') {
+            break;
+        }
+    }
+    names
+}
+
+/// The text of a JSON string, number or boolean; `None` for null, objects and arrays.
+pub fn scalar(value: &str) -> Option<String> {
+    match value.as_bytes().first()? {
+        b'"' => Some(unescaped(value)),
+        b'{' | b'[' | b'n' => None,
+        _ => Some(value.to_owned()),
+    }
+}
+
+fn tokens(pointer: &str) -> Vec<String> {
+    pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
+}
+
+/// A string without its quotes; where an escape is none, as written.
+fn unescaped(quoted: &str) -> String {
+    sonic_rs::from_str(quoted).unwrap_or_else(|_| quoted.trim_matches('"').to_owned())
+}
+
+fn elements_of(array: &str) -> Result<Vec<&str>, Broken> {
+    let envelope = Envelope { wanted: Vec::new() };
+    Walk::new(&envelope, array).elements()
+}
+
+struct Walk<'e, 'a> {
+    envelope: &'e Envelope,
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    found: Vec<Option<&'a str>>,
+    elements: Option<Vec<&'a str>>,
+}
+
+impl<'e, 'a> Walk<'e, 'a> {
+    fn new(envelope: &'e Envelope, text: &'a str) -> Self {
+        let found = vec![None; envelope.wanted.len()];
+        Walk { envelope, text, bytes: text.as_bytes(), at: 0, found, elements: None }
+    }
+
+    /// A value; `active` are the pointers that lead to it or through it. Recursion goes as deep as the pointers.
+    fn value(&mut self, depth: usize, active: &[usize]) -> Result<(), Broken> {
+        self.space();
+        let start = self.at;
+        let wanted = &self.envelope.wanted;
+        let deeper: Vec<usize> = active.iter().copied().filter(|&nth| wanted[nth].len() > depth).collect();
+        let is_records = active.contains(&0) && wanted[0].len() == depth;
+        match self.peek() {
+            b'{' if !deeper.is_empty() => self.object(depth, &deeper)?,
+            b'[' if !deeper.is_empty() => self.array(depth, &deeper)?,
+            b'[' if is_records => self.elements = Some(self.elements()?),
+            _ => self.skip()?,
+        }
+        let slice = &self.text[start..self.at];
+        for &nth in active.iter().filter(|&&nth| wanted[nth].len() == depth) {
+            self.found[nth] = Some(slice);
+        }
+        Ok(())
+    }
+
+    fn object(&mut self, depth: usize, deeper: &[usize]) -> Result<(), Broken> {
+        self.at += 1;
+        self.space();
+        if self.eat(b'}') {
+            return Ok(());
+        }
+        loop {
+            self.space();
+            let key = self.key()?;
+            self.member(depth, deeper, &unescaped(key))?;
+            self.space();
+            if self.eat(b'}') {
+                return Ok(());
+            }
+            if !self.eat(b',') {
+                return self.broken("expected `,` or `}`");
+            }
+        }
+    }
+
+    fn array(&mut self, depth: usize, deeper: &[usize]) -> Result<(), Broken> {
+        self.at += 1;
+        self.space();
+        if self.eat(b']') {
+            return Ok(());
+        }
+        for index in 0usize.. {
+            self.member(depth, deeper, &index.to_string())?;
+            self.space();
+            if self.eat(b']') {
+                break;
+            }
+            if !self.eat(b',') {
+                return self.broken("expected `,` or `]`");
+            }
+        }
+        Ok(())
+    }
+
+    fn member(&mut self, depth: usize, deeper: &[usize], key: &str) -> Result<(), Broken> {
+        let wanted = &self.envelope.wanted;
+        let below: Vec<usize> = deeper.iter().copied().filter(|&nth| wanted[nth][depth] == key).collect();
+        if below.is_empty() {
+            return self.skip();
+        }
+        // the last of one name counts, also where it has less below it
+        for &nth in &below {
+            self.found[nth] = None;
+            if nth == 0 {
+                self.elements = None;
+            }
+        }
+        self.value(depth + 1, &below)
+    }
+
+    /// The elements of the array here.
+    fn elements(&mut self) -> Result<Vec<&'a str>, Broken> {
+        let mut elements = Vec::new();
+        self.at += 1;
+        self.space();
+        if self.eat(b']') {
+            return Ok(elements);
+        }
+        loop {
+            self.space();
+            let start = self.at;
+            self.skip()?;
+            elements.push(&self.text[start..self.at]);
+            self.space();
+            if self.eat(b']') {
+                return Ok(elements);
+            }
+            if !self.eat(b',') {
+                return self.broken("expected `,` or `]`");
+            }
+        }
+    }
+
+    /// A key with its quotes, and what is between it and its value.
+    fn key(&mut self) -> Result<&'a str, Broken> {
+        if self.peek() != b'"' {
+            return self.broken("expected a key in quotes");
+        }
+        let start = self.at;
+        self.string()?;
+        let key = &self.text[start..self.at];
+        self.space();
+        if !self.eat(b':') {
+            return self.broken("expected `:`");
+        }
+        Ok(key)
+    }
+
+    /// Passes over a value.
+    fn skip(&mut self) -> Result<(), Broken> {
+        self.space();
+        match self.peek() {
+            b'"' => self.string(),
+            b'{' | b'[' => self.nested(),
+            b'}' | b']' | b',' | b':' => self.broken("expected a value"),
+            _ => {
+                let rest = &self.bytes[self.at..];
+                let ends = |byte: &u8| matches!(byte, b',' | b']' | b'}' | b'"' | b':') || byte.is_ascii_whitespace();
+                let length = rest.iter().position(ends).unwrap_or(rest.len());
+                self.at += length;
+                if length == 0 { self.broken("expected a value") } else { Ok(()) }
+            }
+        }
+    }
+
+    fn nested(&mut self) -> Result<(), Broken> {
+        let mut depth = 0usize;
+        loop {
+            let rest = &self.bytes[self.at..];
+            let Some(length) = rest.iter().position(|byte| matches!(byte, b'"' | b'{' | b'}' | b'[' | b']')) else {
+                self.at = self.bytes.len();
+                return self.broken("");
+            };
+            self.at += length;
+            match self.bytes[self.at] {
+                b'"' => self.string()?,
+                b'{' | b'[' => {
+                    depth += 1;
+                    self.at += 1;
+                }
+                _ => {
+                    depth -= 1;
+                    self.at += 1;
+                    if depth == 0 {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    fn string(&mut self) -> Result<(), Broken> {
+        self.at += 1;
+        loop {
+            let rest = self.bytes.get(self.at..).unwrap_or_default();
+            match rest.iter().position(|byte| matches!(byte, b'"' | b'\\')) {
+                Some(length) if rest[length] == b'"' => {
+                    self.at += length + 1;
+                    return Ok(());
+                }
+                Some(length) => self.at += length + 2,
+                None => {
+                    self.at = self.bytes.len();
+                    return self.broken("");
+                }
+            }
+        }
+    }
+
+    fn peek(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    fn eat(&mut self, byte: u8) -> bool {
+        let found = self.peek() == byte;
+        self.at += usize::from(found);
+        found
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\t' | b'\n' | b'\r') {
+            self.at += 1;
+        }
+    }
+
+    fn broken<T>(&self, what: &'static str) -> Result<T, Broken> {
+        Err(Broken { what, at: self.at.min(self.bytes.len()), is_cut: self.at >= self.bytes.len() })
+    }
+}
+
+#[cfg(test)]
+mod tests;
