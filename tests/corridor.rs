@@ -54,7 +54,7 @@ fn a_panic_is_an_error_with_its_place() {
         run_id: &machine::run_id,
         peak_memory: &|| 0,
         meter: lake.store().meter(),
-        secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!(\"no secret {name}\"))),
+        secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}"))),
         progress: &Quiet,
         memory: 1 << 30,
         scratch: std::env::temp_dir(),

@@ -76,7 +76,11 @@ fn draft(lake: &Lake, run_id: &str, adds: &[(i64, DataFrame)], removes: Vec<Data
         adds: files,
         removes,
         consumed: vec![("sales.raw".into(), 7)],
-        meta: Meta { watermark: Some("2011-12-09T08:00:00Z".parse().unwrap()), fingerprint: "f".into(), bookmark: None },
+        meta: Meta {
+            watermark: Some("2011-12-09T08:00:00Z".parse().unwrap()),
+            fingerprint: "f".into(),
+            bookmark: None,
+        },
         info: CommitInfo {
             run_id: run_id.into(),
             step: "clean".into(),

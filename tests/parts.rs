@@ -83,7 +83,9 @@ impl World {
             memory: 1 << 30,
             scratch: std::env::temp_dir(),
             meter: self.lake.store().meter(),
-            secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!(\"no secret {name}\"))),
+            secret: &|name| {
+                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
+            },
             deadline: late_at.map(|looks| noon + SignedDuration::from_secs(looks)),
             machine: Machine::DEPLOYED,
             billed_from: None,

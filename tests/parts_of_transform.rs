@@ -119,7 +119,9 @@ impl<'s> Reader<'s> {
             run_id: &run_id,
             peak_memory: &|| 0,
             meter: lake.store().meter(),
-            secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!(\"no secret {name}\"))),
+            secret: &|name| {
+                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
+            },
             progress: &Quiet,
             memory: if is_ingest { ROOMY } else { self.memory },
             scratch: self.shop.folder.path().to_owned(),

@@ -112,7 +112,9 @@ fn grows(is_conditional: bool) {
             memory: 1 << 30,
             scratch: std::env::temp_dir(),
             meter: lake.store().meter(),
-            secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!(\"no secret {name}\"))),
+            secret: &|name| {
+                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
+            },
             deadline: None,
             machine: Machine::DEPLOYED,
             billed_from: None,

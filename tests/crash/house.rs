@@ -176,7 +176,9 @@ impl House {
             run_id: &run_id,
             peak_memory: &|| 0,
             meter: lake.store().meter(),
-            secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!(\"no secret {name}\"))),
+            secret: &|name| {
+                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
+            },
             progress: &Quiet,
             memory: 1 << 30,
             scratch: self.folder.path().to_owned(),

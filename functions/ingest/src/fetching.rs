@@ -23,8 +23,8 @@ use crate::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::source::http::client::Client;
 use crate::{partition_by, raw_schema, watermark};
 
-/// How often a window is begun anew whose landed pages have become useless.
-const ANEW: u32 = 20;
+/// How often in one run a window is begun anew because what has landed of it has become useless.
+const ANEW: u32 = 5;
 
 /// Step `ingest` of one pipeline whose source is an API.
 pub(crate) struct Fetch<'a> {
@@ -90,8 +90,9 @@ impl<'a> Fetch<'a> {
         let pages = Pages { ports, http: self.http, pipeline: &self.pipeline.name, client: &client };
         let clocked = self.clocked((ports.clock)())?;
         let mut within = plan.task.within.clone();
-        for anew in 0..ANEW {
-            let window = plan.task.window.again(anew);
+        let mut useless = 0;
+        for nth in 0.. {
+            let window = plan.task.window.again(nth);
             let page = within.as_ref().map_or(1, |within| within.page);
             let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
             let schema = schema();
@@ -107,8 +108,12 @@ impl<'a> Fetch<'a> {
             let mut gathered = Gathered::new(writer, &object, clocked.as_ref());
             let mut pass = Pass::new(&pages, &window, within.as_ref());
             let end = match pages.read(&mut pass, &mut gathered)? {
-                Read::Void => {
+                Read::Void { is_news } => {
+                    useless += u32::from(is_news);
                     within = None;
+                    if useless >= ANEW {
+                        break;
+                    }
                     continue;
                 }
                 end => end,
@@ -154,10 +159,7 @@ impl<'a> Fetch<'a> {
             && plan.meta.fingerprint == self.fingerprint
             && plan.bookmark.tail.is_some_and(|tail| tail == gathered.all);
         if is_known {
-            // a page of it must not be taken for news later
-            if pass.has_landed() {
-                pass.make_void(ports)?;
-            }
+            pass.forget(ports);
             return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: pass.adopted > 0 });
         }
         late::note(ports, plan.base.as_ref(), &plan.live, &plan.bookmark, self.http, &gathered, &mut notes)?;

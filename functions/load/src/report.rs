@@ -163,7 +163,7 @@ impl Step for LoadReport<'_> {
             outputs,
             rows: Balance { rows_in: rows, written: rows, ..Balance::default() },
             bytes: Bytes { read: 0, written: stale.iter().map(|(file, _)| file.bytes.len() as u64).sum() },
-            notes: Vec::new(),
+            ..Drafted::default()
         };
         let version = plan.inputs.iter().map(Table::version).max().unwrap_or_default();
         Ok(Drafting::Whole(drafted, Draft { folder, files: stale, version }))

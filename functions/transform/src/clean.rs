@@ -244,7 +244,7 @@ impl Step for Clean<'_> {
             }],
             bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&written) },
             rows: balance,
-            notes: Vec::new(),
+            ..Drafted::default()
         };
         let draft = Draft {
             dataset: self.contract.dataset.clone(),

@@ -37,6 +37,20 @@ impl Landing {
         Ok(key.to_string())
     }
 
+    /// Deletes the first pages, the last of them first, so that what is left of them is a beginning.
+    pub fn forget(&self, lake: &Lake, pages: u32) {
+        for nth in (1..=pages).rev() {
+            let key = Key::Page(&self.pipeline, &self.window, nth).path();
+            match lake.store().delete(&key) {
+                Ok(()) | Err(Error::NotFound { .. }) => {}
+                Err(error) => {
+                    tracing::warn!(%error, %key, "a page without news was not deleted");
+                    return;
+                }
+            }
+        }
+    }
+
     /// Whether nobody is to go on with the pages.
     pub fn is_void(&self, lake: &Lake) -> Result<bool, LakeError> {
         Ok(get(lake, &Key::Void(&self.pipeline, &self.window).path())?.is_some())

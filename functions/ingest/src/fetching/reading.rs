@@ -29,8 +29,8 @@ pub(crate) enum Read {
     Whole,
     /// The time is over; here it goes on.
     Late(Box<Within>),
-    /// What has landed of it is of no use any more: it is to be read anew.
-    Void,
+    /// What has landed of it is of no use: it is to be read anew. `is_news`: that has been found out only now.
+    Void { is_news: bool },
 }
 
 /// Reads windows of one source.
@@ -103,14 +103,9 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
-    /// Nobody shall go on with what has landed.
-    pub(crate) fn make_void(&self, ports: &Ports<'_>) -> Result<(), Failure> {
-        Ok(self.landing.make_void(ports.lake)?)
-    }
-
-    /// Whether anything has landed with which somebody might go on.
-    pub(crate) fn has_landed(&self) -> bool {
-        self.pages() > u32::from(self.last.is_some())
+    /// Deletes what has landed and is no news, so that nobody takes it for the answer to a later question.
+    pub(crate) fn forget(&self, ports: &Ports<'_>) {
+        self.landing.forget(ports.lake, self.page - 1 - u32::from(self.last.is_some()));
     }
 
     fn within(&self, gathered: &Gathered<'_>) -> Box<Within> {
@@ -131,7 +126,7 @@ impl Pages<'_> {
         let is_begun = pass.page > 1;
         while let Some((note, body)) = self.landed(pass)? {
             if pass.adopted == 0 && !is_begun && pass.landing.is_void(self.ports.lake)? {
-                return Ok(Read::Void);
+                return Ok(Read::Void { is_news: false });
             }
             if !self.take(pass, gathered, note, &body)? {
                 pass.adopted += 1;
@@ -143,8 +138,7 @@ impl Pages<'_> {
             }
         }
         if self.has_moved(pass)? {
-            pass.make_void(self.ports)?;
-            return Ok(Read::Void);
+            return self.void(pass);
         }
         loop {
             let (note, body) = match self.get(pass)? {
@@ -158,10 +152,7 @@ impl Pages<'_> {
                     return Err(Failure::new(Kind::Retry, message).hint("run again later"));
                 }
                 Got::Late(_) => return Ok(Read::Late(pass.within(gathered))),
-                Got::Void => {
-                    pass.make_void(self.ports)?;
-                    return Ok(Read::Void);
-                }
+                Got::Void => return self.void(pass),
             };
             let goes_on = self.take(pass, gathered, note, &body)?;
             pass.asked += 1;
@@ -172,6 +163,12 @@ impl Pages<'_> {
                 return Ok(Read::Late(pass.within(gathered)));
             }
         }
+    }
+
+    /// Nobody shall go on with what has landed; it stays to be looked at.
+    fn void(&self, pass: &Pass<'_>) -> Result<Read, Failure> {
+        pass.landing.make_void(self.ports.lake)?;
+        Ok(Read::Void { is_news: true })
     }
 
     /// Takes in a page; whether there is one behind it.
