@@ -6,7 +6,7 @@ mod made_up;
 use std::path::Path;
 
 use anyhow::Context as _;
-use tidemark_flow::{Failure, Kind, Trigger, Wanted, machine};
+use tidemark_flow::{Failure, Kind, Secret, Trigger, Wanted, machine};
 
 use crate::cli::Common;
 use crate::definitions::load;
@@ -15,7 +15,7 @@ use crate::print;
 use crate::progress::Bar;
 use crate::run::{exit_of, walk_all};
 use crate::world::World;
-use api::Api;
+use api::{Api, TOKEN};
 use made_up::{orders_by, sales_of};
 
 macro_rules! pipeline_files {
@@ -71,7 +71,8 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         json: common.json,
     };
     let graph = load(&common, Wanted::Named(&[]))?;
-    let world = World::new()?;
+    let secret = "orders-api-token".parse().context("the name of the demo's secret")?;
+    let world = World::new()?.with_secret(secret, Secret::new(TOKEN));
     let lake = world.lake(&common.lake)?;
     let mut all = Vec::new();
     for (morning, day) in MORNINGS {
