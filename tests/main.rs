@@ -2,12 +2,14 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a door: it has a clock")]
 
+mod api;
 mod chain;
 mod command;
 mod corridor;
 mod crash;
 mod evolve;
 mod fault;
+mod http;
 mod imports;
 mod json;
 mod lake;

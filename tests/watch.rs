@@ -36,7 +36,7 @@ fn the_samples_can_be_invoked_on_this_machine() {
         .env("TIDEMARK_LAKE", site.path("lake"))
         .env("TIDEMARK_PIPELINES", "infra/pipelines")
         .env("TIDEMARK_BUS", "none");
-    watch.env("SALES", site.path("sales")).env("REPORTS", site.path("out"));
+    watch.env("SALES", site.path("sales")).env("REPORTS", site.path("out")).env("ORDERS_API", "https://orders.example");
     // what cargo tells a test of itself would have another cargo build everything anew
     let of_cargo = ["CARGO_MANIFEST", "CARGO_PKG", "CARGO_BIN", "CARGO_CRATE", "CARGO_PRIMARY"];
     for (name, _) in std::env::vars_os() {

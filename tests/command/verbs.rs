@@ -300,3 +300,26 @@ fn parameters_come_from_set_then_from_the_environment() {
     run(&["run", "--at", MORNING, "--set", "REPORTS=first", "--set", "REPORTS=last", "--lake", "lake"]);
     assert!(site.path("last").exists() && !site.path("first").exists() && site.path("lake/tidemark.json").exists());
 }
+
+#[test]
+fn without_names_what_lacks_a_value_is_left_out_and_said_so() {
+    let site = Site::with_daily_sales();
+    let orders = std::fs::read(crate::site::root().join("infra/pipelines/orders.toml")).unwrap();
+    site.write("infra/pipelines/orders.toml", orders);
+    site.write("infra/pipelines/orders/orders_by_day.sql", "SELECT ordered_on, currency FROM orders");
+    site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5")]));
+    let left = json!([{"pipeline": "orders", "missing": ["ORDERS_API"]}]);
+    let given = ["--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING];
+    let plan = [&["plan"][..], &given].concat();
+    assert_eq!(site.ask(&plan).expect(0).json()["left_out"], left);
+    assert!(site.call(&plan).expect(0).out.contains("orders  left out, for want of --set ORDERS_API=…"));
+    let run = [&["run"][..], &given].concat();
+    let told = site.ask(&run).expect(0);
+    assert_eq!(told.json()["left_out"], left);
+    assert!(told.json()["runs"].as_array().unwrap().iter().all(|run| run["pipeline"] == "daily-sales"));
+    assert!(site.call(&run).expect(0).out.contains("orders  left out"));
+    // who names it is told what it lacks; who has nothing, of everything
+    site.ask(&["run", "orders"]).fails(2, "definition", &["orders.toml:", "ORDERS_API"]);
+    site.ask(&["run"]).fails(2, "definition", &["orders.toml:", "ORDERS_API", "daily-sales.toml:", "SALES"]);
+    site.ask(&["check"]).expect(0);
+}

@@ -70,6 +70,7 @@ impl Stack {
             ("TIDEMARK_LAKE", format!("s3://lake/{name}")),
             ("TIDEMARK_PIPELINES", pipelines.display().to_string()),
             ("SALES", "s3://sales/daily".into()),
+            ("ORDERS_API", "https://orders.example".into()),
             ("REPORTS", format!("s3://reports/{name}")),
         ];
         environment.extend(more.map(|(name, value)| (name.to_owned(), value)));

@@ -41,7 +41,7 @@ pub struct Common {
 enum Verb {
     /// Run pipelines: ingest, clean, models, load, until nothing is due
     Run {
-        /// All of them, if none is named
+        /// If none is named: all whose parameters have values
         #[arg(value_name = "PIPELINE")]
         names: Vec<String>,
         /// The scheduled time that is meant, as 2011-12-09T08:00:00Z [default: now]
@@ -53,7 +53,7 @@ enum Verb {
     },
     /// Say what a run would do, and what it would cost; change nothing
     Plan {
-        /// All of them, if none is named
+        /// If none is named: all whose parameters have values
         #[arg(value_name = "PIPELINE")]
         names: Vec<String>,
         /// The scheduled time that is meant [default: now]
@@ -95,7 +95,7 @@ enum Verb {
     },
     /// Query the datasets of the lake with SQL
     Sql { query: String },
-    /// Make a small dirty sales file, run the sales pipeline over two days, and show what came out
+    /// Make dirty sales files and a small, troubled API, run both pipelines over two days, and show what came out
     Demo {
         /// An empty folder, or one that is not there yet
         #[arg(default_value = "tidemark-demo")]

@@ -1,7 +1,10 @@
 //! Pipeline files of the folder the user names, with the parameters the user gives.
 
+use std::path::Path;
+
+use serde::Serialize;
 use tidemark_flow::{Failure, Wanted, load_definitions};
-use tidemark_pipeline::{Graph, SourceFile, parameters};
+use tidemark_pipeline::{Graph, Parameter, SourceFile, parameters};
 
 use crate::cli::Common;
 
@@ -15,14 +18,49 @@ fn value(common: &Common, name: &str) -> Option<String> {
     given.or_else(|| std::env::var(name).ok())
 }
 
+/// A pipeline that is not meant by a verb without names, for want of values.
+#[derive(Debug, Serialize)]
+pub(crate) struct LeftOut {
+    pub pipeline: String,
+    /// Its parameters without a value.
+    pub missing: Vec<String>,
+}
+
+/// What a verb is about: the pipelines named, or else all that have a value for each of their parameters, and those left out for it. If
+/// none has, all are meant, so that the mistakes are told.
+pub(crate) fn meant(common: &Common, names: &[String]) -> (Vec<String>, Vec<LeftOut>) {
+    if !names.is_empty() {
+        return (names.to_vec(), Vec::new());
+    }
+    // a folder that cannot be read is told of by `load`
+    let paths = std::fs::read_dir(&common.pipelines).into_iter().flatten().flatten().map(|entry| entry.path());
+    let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect();
+    paths.sort();
+    let (mut ready, mut left_out) = (Vec::new(), Vec::new());
+    for path in paths {
+        let Some(pipeline) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { continue };
+        let lacks = |parameter: &Parameter| value(common, &parameter.name).or(parameter.default.clone()).is_none();
+        let missing: Vec<_> =
+            read_parameters(&path).into_iter().filter(lacks).map(|parameter| parameter.name).collect();
+        match missing.is_empty() {
+            true => ready.push(pipeline),
+            false => left_out.push(LeftOut { pipeline, missing }),
+        }
+    }
+    if ready.is_empty() { (Vec::new(), Vec::new()) } else { (ready, left_out) }
+}
+
+/// None of a file that has mistakes, which others tell.
+fn read_parameters(path: &Path) -> Vec<Parameter> {
+    let shown = path.display().to_string();
+    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
+    let Ok(file) = SourceFile::new(&shown, &bytes) else { return Vec::new() };
+    parameters(&file).unwrap_or_default()
+}
+
 /// Parameters of a pipeline file, for people.
 pub(crate) fn parameters_of(common: &Common, name: &str) -> Vec<String> {
-    let path = common.pipelines.join(format!("{name}.toml"));
-    let shown = path.display().to_string();
-    let Ok(bytes) = std::fs::read(&path) else { return Vec::new() };
-    let Ok(file) = SourceFile::new(&shown, &bytes) else { return Vec::new() };
-    let found = parameters(&file).unwrap_or_default();
-    found
+    read_parameters(&common.pipelines.join(format!("{name}.toml")))
         .into_iter()
         .map(|parameter| {
             let given = value(common, &parameter.name).or(parameter.default);

@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, Wanted, estimate, 
 use tidemark_lake::Lake;
 
 use crate::cli::Common;
-use crate::definitions::load;
+use crate::definitions::{load, meant};
 use crate::exit::Exit;
 use crate::print;
 use crate::steps;
@@ -18,7 +18,8 @@ const UNKNOWN_RATE: f64 = 20e6;
 const RECORDS: usize = 200;
 
 pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> anyhow::Result<Exit> {
-    let graph = load(common, Wanted::Named(names))?;
+    let (names, left_out) = meant(common, names);
+    let graph = load(common, Wanted::Named(&names))?;
     let world = World::new()?;
     let lake = if world.has_lake(&common.lake) { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
     let trigger = Trigger::at(at.unwrap_or_else(machine::now), "");
@@ -64,9 +65,14 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
         Ok::<_, Failure>(())
     })?;
     if common.json {
-        print::json(&json!({"steps": steps}))?;
+        let mut document = json!({"steps": steps});
+        if !left_out.is_empty() {
+            document["left_out"] = json!(left_out);
+        }
+        print::json(&document)?;
     } else {
         print::table(&["STEP", "PARTITIONS", "ROWS", "BYTES", "TIME", "COST ON AWS"], &[2, 3, 4, 5], lines);
+        left_out.iter().for_each(print::left_out);
     }
     Ok(Exit::Done)
 }

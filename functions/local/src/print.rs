@@ -7,6 +7,8 @@ use serde::Serialize;
 pub(crate) use tidemark_flow::thousands as count;
 use tidemark_flow::{RunRecord, Status};
 
+use crate::definitions::LeftOut;
+
 /// Writes to stdout. A reader that goes away (`| head`) is no error of ours.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
@@ -101,6 +103,13 @@ fn rows(record: &RunRecord) -> String {
     ];
     parts.extend(named.iter().filter(|(n, _)| *n > 0).map(|(n, name)| format!("{} {name}", count(*n))));
     parts.join(", ")
+}
+
+/// A pipeline that was not meant, and how to mean it.
+pub(crate) fn left_out(left: &LeftOut) {
+    let values = left.missing.iter().map(|name| format!(" --set {name}=…")).collect::<String>();
+    let name = &left.pipeline;
+    line(&format!("{} {name}  left out, for want of{values}", colour("90", "·")));
 }
 
 /// The end of a run.

@@ -8,7 +8,7 @@ use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger,
 use tidemark_pipeline::{Graph, Pipeline, Step};
 
 use crate::cli::Common;
-use crate::definitions::load;
+use crate::definitions::{LeftOut, load, meant};
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
@@ -18,20 +18,24 @@ use crate::world::World;
 #[derive(Serialize)]
 struct Runs<'a> {
     runs: &'a [RunRecord],
+    #[serde(skip_serializing_if = "<[LeftOut]>::is_empty")]
+    left_out: &'a [LeftOut],
 }
 
 pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full: bool) -> anyhow::Result<Exit> {
-    let graph = load(common, Wanted::Named(names))?;
+    let (names, left_out) = meant(common, names);
+    let graph = load(common, Wanted::Named(&names))?;
     let world = World::new()?;
     let lake = world.lake(&common.lake)?;
     let began = machine::now();
     let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), machine::run_id()) };
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, names, &trigger))?;
+    let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, &names, &trigger))?;
     if common.json {
-        print::json(&Runs { runs: &records })?;
+        print::json(&Runs { runs: &records, left_out: &left_out })?;
     } else {
+        left_out.iter().for_each(print::left_out);
         print::summary(&records, machine::now().duration_since(began));
     }
     Ok(exit_of(&records))

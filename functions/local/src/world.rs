@@ -13,6 +13,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub struct World {
     runtime: Runtime,
     meter: Meter,
+    /// Secrets of its own, before those of the environment.
+    secrets: Vec<(SecretName, Secret)>,
     #[cfg(feature = "s3")]
     buckets: tidemark_aws::Buckets,
 }
@@ -26,9 +28,16 @@ impl World {
         Ok(World {
             runtime,
             meter,
+            secrets: Vec::new(),
             #[cfg(feature = "s3")]
             buckets,
         })
+    }
+
+    /// With a secret of its own.
+    pub fn with_secret(mut self, name: SecretName, secret: Secret) -> World {
+        self.secrets.push((name, secret));
+        self
     }
 
     /// What I/O blocks on.
@@ -108,7 +117,7 @@ impl World {
             run_id: &machine::run_id,
             peak_memory: &machine::peak_memory,
             meter: &self.meter,
-            secret: &secret,
+            secret: &|name| self.secret(name),
             progress,
             memory: machine::memory(None),
             scratch: std::env::temp_dir(),
@@ -117,13 +126,13 @@ impl World {
             billed_from: None,
         })
     }
-}
 
-/// A secret out of the environment.
-fn secret(name: &SecretName) -> Result<Secret, Failure> {
-    machine::secret(name).ok_or_else(|| {
-        let variable = machine::variable_of(name);
-        Failure::new(Kind::Definition, format!("secret {name} is not given"))
-            .hint(format!("put it into the environment variable {variable}"))
-    })
+    fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
+        let own = self.secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
+        own.or_else(|| machine::secret(name)).ok_or_else(|| {
+            let variable = machine::variable_of(name);
+            Failure::new(Kind::Definition, format!("secret {name} is not given"))
+                .hint(format!("put it into the environment variable {variable}"))
+        })
+    }
 }

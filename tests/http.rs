@@ -1,0 +1,9 @@
+//! The source `http`, by the real command, over a real API: pages of every kind, time, who may, and whatever goes wrong on the way.
+
+mod crash;
+mod pages;
+mod public;
+mod shop;
+mod time;
+mod trouble;
+mod who;

@@ -1,0 +1,229 @@
+//! Whatever an API does: it heals, or the run fails with words that help; nothing is lost, and the next run goes on.
+
+use std::time::{Duration, Instant};
+
+use super::pages::CURSOR;
+use super::shop::{FIELDS, Shop, notes, order, orders};
+use crate::api::{Api, Befell, Fault, Paging, Rule, Style, Total, When};
+use crate::site::Answer;
+
+const PAGES: usize = 5;
+
+/// An API with five pages.
+fn shop(limits: &str) -> Shop {
+    Shop::new(Style::of(Paging::Cursor), &orders(43), &format!("{CURSOR}\nlimits = {{ timeout = '1s'{limits} }}"))
+}
+
+fn date_in(seconds: i64) -> String {
+    let then = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(seconds);
+    then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
+}
+
+fn says(status: u16, headers: Vec<(&'static str, String)>) -> Fault {
+    Fault::Answer(status, headers, r#"{"message": "not now"}"#)
+}
+
+#[test]
+fn what_passes_is_waited_for() {
+    let reset = (jiff::Timestamp::now().as_second() + 2).to_string();
+    for (fault, word) in [
+        (says(429, vec![("retry-after", "1".into())]), "1 × 429"),
+        (says(429, vec![("retry-after", date_in(2))]), "1 × 429"),
+        (says(429, vec![("ratelimit-reset", "1".into())]), "1 × 429"),
+        (says(429, vec![("x-ratelimit-reset", reset)]), "1 × 429"),
+        (says(503, vec![]), "1 × 503"),
+        (says(500, vec![]), "1 × 500"),
+        (says(408, vec![]), "1 × 408"),
+        (Fault::Drop, "sent again"),
+        (Fault::Cut, "sent again"),
+        (Fault::Stall(Duration::from_secs(3)), "no answer within 1 s"),
+        (Fault::StallBody(Duration::from_secs(3)), "no answer within 1 s"),
+    ] {
+        let shop = shop("");
+        let befell = shop.api.fail(Rule::new(When::Nth(3), fault.clone()));
+        let record = shop.ingest();
+        assert_eq!(befell.times(), 1);
+        shop.has(43);
+        assert!(notes(&record).contains(word), "{fault:?}: {record}");
+        assert_eq!(record["requests"]["api"].as_u64(), Some(PAGES as u64 + 1), "{fault:?}");
+        assert_eq!(shop.api.asked().len(), PAGES + 1);
+    }
+}
+
+#[test]
+fn an_api_says_how_long_to_wait_and_is_left_alone_so_long() {
+    let shop = shop("");
+    shop.api.fail(Rule::new(When::Nth(2), says(429, vec![("retry-after", "2".into())])));
+    shop.ingest();
+    let asked = shop.api.asked();
+    let pause = asked[2].at.duration_since(asked[1].at);
+    assert!(pause >= Duration::from_millis(1950), "{pause:?}");
+    // and no faster than agreed
+    let slow =
+        Shop::new(Style::of(Paging::Cursor), &orders(43), &format!("{CURSOR}\nlimits = {{ requests_per_second = 5 }}"));
+    let began = Instant::now();
+    slow.ingest();
+    assert!(began.elapsed() >= Duration::from_millis(750), "{:?}", began.elapsed());
+}
+
+#[test]
+fn a_body_that_is_half_there_is_asked_for_again() {
+    let shop = shop("");
+    let befell = shop.api.fail(Rule::new(When::Nth(3), Fault::Halve));
+    shop.ingest();
+    assert_eq!(befell.times(), 1);
+    shop.has(43);
+}
+
+#[test]
+fn an_api_that_fails_one_time_in_four_is_read_whole() {
+    for seed in 1..=3 {
+        let shop = shop(", attempts = 10");
+        let all: Vec<_> = [says(503, vec![("retry-after", "0".into())]), Fault::Drop, Fault::Cut]
+            .into_iter()
+            .enumerate()
+            .map(|(nth, fault)| shop.api.fail(Rule::new(When::Random(seed * 10 + nth as u64, 9), fault)))
+            .collect();
+        shop.ingest();
+        shop.has(43);
+        println!("seed {seed}: {:?}", all.iter().map(Befell::times).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn the_order_of_records_does_not_matter() {
+    let plain = shop("");
+    plain.ingest();
+    let shop = shop("");
+    shop.api.fail(Rule::new(When::Every(2), Fault::Reorder));
+    shop.ingest();
+    assert_eq!(shop.site.live("orders"), plain.site.live("orders"));
+}
+
+/// A run with a fault on the third page for ever; then one without, that has all rows.
+#[track_caller]
+fn fails_then_heals(fault: Fault, code: i32, kind: &str, words: &[&str]) {
+    let shop = shop(", attempts = 2, body = '1MB'");
+    let befell = shop.api.fail(Rule::new(When::Always, fault).of("cursor=after-20"));
+    let answer = shop.run();
+    answer.fails(code, kind, words);
+    assert!(befell.times() >= 1);
+    // nothing is half there
+    assert!(!shop.site.path("lake/datasets/orders").exists());
+    assert!(!answer.err.contains("\"amount\""), "{}", answer.err);
+    shop.api.recover();
+    let _ = shop.api.asked();
+    shop.run().expect(0);
+    shop.has(43);
+    // and what had come was kept
+    assert_eq!(shop.api.asked().len(), PAGES - 2);
+    let again: Answer = shop.run();
+    assert_eq!(again.expect(0).step("clean")["status"], "nothing_to_do");
+}
+
+#[test]
+fn what_does_not_pass_is_said_and_what_came_is_kept() {
+    let url = "/v1/orders";
+    let cases: Vec<(Fault, i32, &str, Vec<&str>)> = vec![
+        (says(503, vec![]), 1, "retry", vec![url, "2 attempts", "503", "not now", "run again"]),
+        (says(429, vec![("retry-after", "90000".into())]), 1, "retry", vec![url, "wait"]),
+        (says(404, vec![]), 2, "definition", vec![url, "404", "`url`"]),
+        (says(401, vec![]), 1, "refused", vec![url, "401", "auth"]),
+        (Fault::Drop, 1, "retry", vec![url, "2 attempts"]),
+        (Fault::Cut, 1, "retry", vec![url, "2 attempts"]),
+        (Fault::Halve, 1, "retry", vec!["ends too early"]),
+        (Fault::Stall(Duration::from_secs(2)), 1, "retry", vec!["no answer within 1 s"]),
+        (Fault::Login, 3, "data", vec!["HTML"]),
+        (Fault::NotJson, 3, "data", vec!["JSON"]),
+        (Fault::RecordsGone, 3, "data", vec!["/data"]),
+        (Fault::Bomb(8), 1, "refused", vec!["larger", "limits"]),
+        (Fault::Endless, 1, "refused", vec!["larger than 1000000", "limits"]),
+    ];
+    for (fault, code, kind, words) in cases {
+        println!("{fault:?}");
+        fails_then_heals(fault, code, kind, &words);
+    }
+}
+
+#[test]
+fn pages_that_lead_nowhere_are_noticed() {
+    for (fault, words) in [(Fault::PreviousPage, ["earlier", ""]), (Fault::EmptyPage, ["no records", "more behind it"])]
+    {
+        println!("{fault:?}");
+        fails_then_heals(fault, 3, "data", &words);
+    }
+    // with a total it is known that a page is missing
+    for paging in ["page', total = '/meta/total'", "offset', total = '/meta/total'"] {
+        let style = if paging.starts_with("page") {
+            Paging::Page { first: 1, total: Total::Records }
+        } else {
+            Paging::Offset { total: Total::Records }
+        };
+        let shop = Shop::new(
+            Style::of(style),
+            &orders(43),
+            &format!("records = '/data'\npagination = {{ kind = '{paging} }}"),
+        );
+        shop.api.fail(Rule::new(When::Nth(3), Fault::EmptyPage));
+        shop.api.fail(Rule::new(When::Nth(4), Fault::EmptyPage));
+        let first = shop.run();
+        assert!(first.code == 0 || !shop.site.path("lake/datasets/orders").exists(), "{first:?}");
+        shop.api.recover();
+        shop.run().expect(0);
+        shop.has(43);
+    }
+}
+
+#[test]
+fn a_page_that_has_become_another_does_not_mix_with_what_was_kept() {
+    let shop = shop(", attempts = 1");
+    shop.api.fail(Rule::new(When::First(1), says(503, vec![])).of("after-20"));
+    shop.run().fails(1, "retry", &["503"]);
+    shop.api.recover();
+    let otherwise = Fault::Otherwise(|records| {
+        records[0] = records[0].replace(".50", ".99");
+        records.insert(1, order(99, 30, "1"));
+    });
+    shop.api.fail(Rule::new(When::Always, otherwise));
+    shop.run().expect(0);
+    let ids = shop.ids();
+    assert_eq!(ids.iter().filter(|id| **id <= 43).count(), 43);
+    let twice = shop.site.sql("SELECT _text FROM orders.raw");
+    assert_eq!(twice.len(), 43 + ids.iter().filter(|id| **id == 99).count());
+}
+
+#[test]
+fn broken_records_do_not_cost_the_page() {
+    let mut records = orders(43);
+    records[4] = r#"{"id": 5, "at": "2026-01-01T00:05:00Z", "amount": "twelve"}"#.into();
+    let shop = Shop::new(Style::of(Paging::Cursor), &records, CURSOR);
+    assert_eq!(shop.run().expect(0).step("clean")["rows"]["quarantined"], 1);
+    assert_eq!(shop.ids().len(), 42);
+    let quarantine = shop.site.sql("SELECT column, value FROM orders.quarantine");
+    assert_eq!(quarantine, [["amount", "twelve"]]);
+}
+
+#[test]
+fn two_runs_at_once_end_as_one() {
+    let shop = shop("");
+    shop.api.fail(Rule::new(When::Every(2), Fault::Stall(Duration::from_millis(30))));
+    let codes: Vec<Answer> = std::thread::scope(|scope| {
+        let runs: Vec<_> = (0..3).map(|_| scope.spawn(|| shop.run())).collect();
+        runs.into_iter().map(|run| run.join().unwrap()).collect()
+    });
+    for answer in codes {
+        assert!(answer.code == 0 || answer.error()["kind"] == "retry", "{answer:?}");
+    }
+    shop.run().expect(0);
+    shop.has(43);
+    assert_eq!(shop.site.sql("SELECT id FROM orders").len(), 43);
+    assert_eq!(shop.site.sql("SELECT _text FROM orders.raw").len(), 43);
+}
+
+#[test]
+fn an_api_that_is_not_there_is_said_by_its_name() {
+    let shop = shop("");
+    let gone = Api::new(Style::of(Paging::Single), FIELDS, &[]).origin();
+    shop.redefine(&format!("{gone}/v1/orders"), "pagination = { kind = 'single' }\nlimits = { attempts = 2 }");
+    shop.run().fails(1, "retry", &[&gone, "2 attempts", "no connection"]);
+}
