@@ -38,7 +38,7 @@ impl Guess {
         self
     }
 
-    /// Of a field whose records number `rows`.
+    /// What a field will be; a string where nothing else takes all that it said.
     pub(super) fn at(field: &Field) -> Result<Guess, Failure> {
         if let Some(ty) = field.native {
             return Ok(Guess::of(ty));
