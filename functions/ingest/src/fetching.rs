@@ -178,7 +178,15 @@ impl<'a> Fetch<'a> {
         };
         let goes_on = !is_whole || !plan.task.window.is_last || pass.adopted > 0;
         let bytes = pass.bytes;
-        Ok(Fetched::News(Box::new(News { files: gathered.finish()?, balance, bookmark: next, notes, bytes, goes_on })))
+        Ok(Fetched::News(Box::new(News {
+            files: gathered.finish()?,
+            balance,
+            bookmark: next,
+            notes,
+            bytes,
+            goes_on,
+            is_known: false,
+        })))
     }
 
     /// What is to be said about the times of records.
@@ -206,9 +214,9 @@ impl<'a> Fetch<'a> {
     }
 
     fn draft_of(&self, plan: Plan, news: News, run_id: &str) -> Result<(Drafted, (Option<Table>, Draft)), Failure> {
-        let News { files, mut balance, mut bookmark, notes, bytes, goes_on } = news;
+        let News { files, mut balance, mut bookmark, notes, bytes, goes_on, is_known } = news;
         let is_whole = bookmark.within.is_none() && plan.task.window.is_last;
-        let anew_from = bookmark.anew_from.or_else(|| self.replaces().then(|| plan.version()));
+        let anew_from = bookmark.anew_from.or_else(|| (self.replaces() && !is_known).then(|| plan.version()));
         let mut removes = Vec::new();
         if let (true, Some(version)) = (is_whole, anew_from) {
             let is_older = |file: &DataFile| {
@@ -217,8 +225,14 @@ impl<'a> Fetch<'a> {
                     .and_then(|text| text.parse::<i64>().ok())
                     .is_none_or(|came| came < version)
             };
-            removes = plan.live.into_iter().filter(is_older).collect();
+            removes = plan.live.iter().filter(|file| is_older(file)).cloned().collect();
             bookmark.anew_from = None;
+            if files.is_empty() && !removes.is_empty() && plan.task.anew_from.is_none() {
+                let message = format!("{} says that there is nothing, and {} has rows", self.http.url, self.raw);
+                return Err(
+                    Failure::new(Kind::Data, message).hint("if that is so, take them away with: tidemark run --full")
+                );
+            }
         }
         balance.deleted = removes.iter().map(|file| file.rows).sum();
         let complete = match (is_whole, plan.task.window.range.until) {
@@ -287,6 +301,8 @@ struct News {
     notes: Vec<String>,
     bytes: u64,
     goes_on: bool,
+    /// It is what stands already.
+    is_known: bool,
 }
 
 impl Step for Fetch<'_> {
@@ -341,7 +357,15 @@ impl Step for Fetch<'_> {
             Fetched::News(news) => *news,
             Fetched::Known { was_landed, bytes, notes } => {
                 let bookmark = plan.bookmark.clone();
-                News { files: Vec::new(), balance: Balance::default(), bookmark, notes, bytes, goes_on: was_landed }
+                News {
+                    files: Vec::new(),
+                    balance: Balance::default(),
+                    bookmark,
+                    notes,
+                    bytes,
+                    goes_on: was_landed,
+                    is_known: true,
+                }
             }
         };
         let (stands, meta, goes_on) = (plan.base.is_some(), plan.meta.clone(), news.goes_on);
