@@ -16,6 +16,7 @@ use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 
+mod api;
 mod choice;
 mod dates;
 mod dialect;
@@ -38,7 +39,10 @@ pub(crate) fn new(common: &Common, name: &str, from: &str) -> anyhow::Result<Exi
         return Err(taken(&path).into());
     }
     refuse_dataset(common, &name)?;
-    let sample = of_file(from)?;
+    let sample = match from.starts_with("http://") || from.starts_with("https://") {
+        true => api::sample(from)?,
+        false => of_file(from)?,
+    };
     let draft = Draft::of(&name, &sample)?;
     let shown = path.display().to_string();
     if let Err(mistakes) = SourceFile::new(&shown, draft.text.as_bytes())
@@ -184,7 +188,7 @@ fn of_file(from: &str) -> Result<Sample, Failure> {
     }
     let source = source_lines(from, &found);
     // what the header says is tried as well, since it comes in as a record does
-    Ok(Sample { title: from.to_owned(), source, raw, shape, fields, is_whole, header })
+    Ok(Sample { title: from.to_owned(), source, raw, shape, fields, is_whole, header, is_api: false })
 }
 
 fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataFrame, bool), Failure> {

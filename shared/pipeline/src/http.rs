@@ -34,6 +34,27 @@ pub struct Http {
     pub limits: Limits,
 }
 
+impl Http {
+    /// A source of which nothing is known but where it is.
+    pub fn of(url: &str) -> Http {
+        Http {
+            url: url.to_owned(),
+            method: Method::Get,
+            headers: Vec::new(),
+            query: Vec::new(),
+            body: None,
+            auth: None,
+            format: Body::Json,
+            records: String::new(),
+            pagination: None,
+            allows_empty: false,
+            max_pages: 100_000,
+            incremental: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {

@@ -138,6 +138,12 @@ impl Text<'_> {
             (None, None) => lines
                 .push(("# key = [\"…\"]".into(), "no key: no column is unique; every row stands for itself".into())),
         }
+        if self.sample.is_api && key.is_none() {
+            lines.push((
+                "deletes = \"absent\"".into(),
+                "without a key every run takes the place of the one before".into(),
+            ));
+        }
         lines.extend(latest_by.as_ref().map(|chosen| one("latest_by", chosen)));
         lines.extend(partition.as_ref().map(|Partition { column, every, seen }| match every {
             None => (format!("partition_by = {}", quote(column)), seen.clone()),

@@ -20,6 +20,8 @@ pub(crate) struct Sample {
     pub is_whole: bool,
     /// Names of the fields, where they come in as the first record.
     pub header: Option<Vec<String>>,
+    /// Its records come again and again, so that they want a key.
+    pub is_api: bool,
 }
 
 /// One field of the records.

@@ -8,14 +8,18 @@
 //! | `page` | the text of an answer into records, or what is wrong with it |
 //! | `paging` | from one page to the next; how an API pages, where nobody has said it |
 //! | `instant` | times as an API takes them |
+//! | `look` | a first look at an API that nobody has described |
 //! | `landed` | a page with what is known of it, as bytes |
 
 mod body;
 pub(crate) mod client;
 pub(crate) mod instant;
 pub(crate) mod landed;
+mod look;
 mod origin;
 pub(crate) mod page;
 pub(crate) mod paging;
 pub(crate) mod request;
 mod retry;
+
+pub use look::{Look, look};

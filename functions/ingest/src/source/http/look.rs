@@ -1,0 +1,141 @@
+//! A first look at an API that nobody has described yet.
+
+use serde_json::Value;
+use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_pipeline::Http;
+use tidemark_pipeline::http::{Pagination, Parameter, Total};
+
+use super::client::{Client, NoAnswer};
+use super::page::Reader;
+use super::paging::found;
+use super::request::{Next, Range, request};
+
+/// What the first answer tells.
+pub struct Look {
+    /// JSON pointer to the records.
+    pub records: String,
+    /// The records of the first page, as written.
+    pub texts: Vec<String>,
+    pub pagination: Pagination,
+    /// Whether there is no doubt about how it pages; else it is a guess by the names of members.
+    pub is_certain: bool,
+}
+
+/// Asks once.
+///
+/// # Errors
+/// An API that cannot be asked, or that answers something else than JSON.
+pub fn look(ports: &Ports<'_>, url: &str) -> Result<Look, Failure> {
+    let mut http = Http::of(url);
+    let client = Client::new(&http, ports, "look")?;
+    let asked = request(&http, None, Range::default(), &Next::First)?;
+    let answer = match client.send(&[asked]).pop() {
+        Some(Ok(answer)) => answer,
+        Some(Err(NoAnswer::Refused(401 | 403, failure))) => {
+            return Err(failure.hint(
+                "make the pipeline from a saved answer (--from FILE.json), and give it `url` and `auth` by hand",
+            ));
+        }
+        Some(Err(NoAnswer::Refused(_, failure) | NoAnswer::Failed(failure))) => return Err(failure),
+        Some(Err(NoAnswer::Late(_))) | None => return Err(Failure::new(Kind::Retry, format!("{url} gives no answer"))),
+    };
+    drop(client);
+    let body: Option<Value> = serde_json::from_str(&answer.body).ok();
+    http.records = body.as_ref().map(records_of).unwrap_or_default();
+    let page = Reader::new(&http, None)
+        .read(&answer.body, answer.content_type.as_deref())
+        .map_err(|misshapen| Failure::new(Kind::Data, format!("{url}: {}", misshapen.message)))?;
+    let texts: Vec<String> = page.records.iter().map(|record| (*record).to_owned()).collect();
+    let (pagination, is_certain) = match found(&http, &answer.body, texts.len(), &answer.headers) {
+        Ok(pagination) => (pagination, true),
+        Err(_) => (body.as_ref().map_or(Pagination::Single, |body| guessed(body, texts.len())), false),
+    };
+    Ok(Look { records: http.records, texts, pagination, is_certain })
+}
+
+/// The largest array of objects, at most two levels down; the body itself where there is none.
+fn records_of(body: &Value) -> String {
+    let mut best: Option<(usize, String)> = None;
+    let mut see = |pointer: String, value: &Value| {
+        if let Value::Array(items) = value
+            && items.first().is_some_and(Value::is_object)
+            && best.as_ref().is_none_or(|(most, _)| items.len() > *most)
+        {
+            best = Some((items.len(), pointer));
+        }
+    };
+    if let Value::Object(members) = body {
+        for (name, value) in members {
+            see(format!("/{}", escaped(name)), value);
+            for (inner, value) in value.as_object().into_iter().flatten() {
+                see(format!("/{}/{}", escaped(name), escaped(inner)), value);
+            }
+        }
+    }
+    best.map(|(_, pointer)| pointer).unwrap_or_default()
+}
+
+fn escaped(token: &str) -> String {
+    token.replace('~', "~0").replace('/', "~1")
+}
+
+/// How an API may page, by the names of what it says beside its records.
+fn guessed(body: &Value, records: usize) -> Pagination {
+    let at = |names: &[&str]| {
+        ["", "/meta", "/pagination", "/paging", "/page_info", "/pageInfo"].iter().find_map(|above| {
+            let pointers = names.iter().map(|name| format!("{above}/{name}"));
+            pointers
+                .into_iter()
+                .find(|pointer| body.pointer(pointer).is_some_and(|value| value.is_string() || value.is_number()))
+        })
+    };
+    let query = |name: &str| Parameter::Query(name.to_owned());
+    let token = at(&["next_page_token", "nextPageToken"]);
+    if let Some(next) = token {
+        let parameter = if next.ends_with("nextPageToken") { "pageToken" } else { "page_token" };
+        return Pagination::Cursor { parameter: query(parameter), next };
+    }
+    if let Some(next) = at(&["next_cursor", "nextCursor", "cursor", "next", "end_cursor", "endCursor"]) {
+        return Pagination::Cursor { parameter: query("cursor"), next };
+    }
+    let total = at(&["total", "total_count", "totalCount", "count"]);
+    let size = Some(records as u64).filter(|size| *size > 0);
+    if at(&["offset", "skip"]).is_some() {
+        let size = size.map(|size| (query("limit"), size));
+        return Pagination::Offset { parameter: query("offset"), size, total };
+    }
+    let pages = at(&["total_pages", "totalPages", "pages", "page_count", "last_page"]);
+    let total = pages.map(Total::Pages).or(total.map(Total::Records));
+    Pagination::Page { parameter: query("page"), first: 1, size: None, total }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn records_are_the_largest_array_of_objects() {
+        let of = |body: Value| records_of(&body);
+        assert_eq!(of(json!([{"a": 1}])), "");
+        assert_eq!(of(json!({"data": [{}], "links": ["x", "y"], "errors": []})), "/data");
+        assert_eq!(of(json!({"result": {"a/b": [{}, {}]}, "few": [{}]})), "/result/a~1b");
+        assert_eq!(of(json!({"id": 1})), "");
+    }
+
+    #[test]
+    fn names_of_members_tell_how_it_may_page() {
+        let cursor = guessed(&json!({"meta": {"next": "abc"}}), 2);
+        assert_eq!(
+            cursor,
+            Pagination::Cursor { parameter: Parameter::Query("cursor".into()), next: "/meta/next".into() }
+        );
+        let Pagination::Page { total, .. } = guessed(&json!({"page": 1, "total_pages": 4, "total": 40}), 10) else {
+            panic!()
+        };
+        assert_eq!(total, Some(Total::Pages("/total_pages".into())));
+        let Pagination::Offset { size, .. } = guessed(&json!({"offset": 0, "count": 40}), 10) else { panic!() };
+        assert_eq!(size, Some((Parameter::Query("limit".into()), 10)));
+    }
+}

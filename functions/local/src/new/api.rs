@@ -1,0 +1,92 @@
+//! A sample of an API: what its first page says.
+
+use ingest::source::http::{Look, look};
+use polars::prelude::{Column, DataFrame, DataType, Int64Chunked, IntoColumn as _, NamedFrom as _, Series};
+use tidemark_flow::{Failure, Kind, Quiet};
+use tidemark_pipeline::http::{Pagination, Parameter, Total};
+use tidemark_transform::Shape;
+
+use super::draft::quote;
+use super::sample::{Sample, of_records};
+use crate::world::World;
+
+pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
+    let world = World::new()?;
+    let lake = world.empty_lake()?;
+    let look = world.with_ports(&lake, &Quiet, |ports| look(ports, url))?;
+    let fields = of_records(look.texts.iter().map(String::as_str));
+    if fields.is_empty() {
+        return Err(Failure::new(Kind::Data, format!("{url} gives no record: there is nothing to go by"))
+            .hint("ask for a time or a page that has some")
+            .into());
+    }
+    let raw = raw(&look).map_err(|error| Failure::new(Kind::Bug, "records without text").because(error))?;
+    let source = source_lines(url, &look);
+    let is_whole = look.is_certain && look.pagination == Pagination::Single;
+    Ok(Sample { title: url.to_owned(), source, raw, shape: Shape::Json, fields, is_whole, header: None, is_api: true })
+}
+
+/// As `ingest` has it.
+fn raw(look: &Look) -> polars::prelude::PolarsResult<DataFrame> {
+    let height = look.texts.len();
+    let columns = vec![
+        Series::new("_text".into(), &look.texts).into_column(),
+        Column::full_null("_fault".into(), height, &DataType::String),
+        Series::new("_object".into(), vec!["sample"; height]).into_column(),
+        Int64Chunked::from_vec("_page".into(), vec![1; height]).into_column(),
+        Int64Chunked::from_vec("_row".into(), (1..=height as i64).collect()).into_column(),
+    ];
+    DataFrame::new(height, columns)
+}
+
+fn source_lines(url: &str, look: &Look) -> Vec<String> {
+    let mut lines = vec!["kind = \"http\"".to_owned(), format!("url = {}", quote(url))];
+    lines.push("# auth = { bearer = { secret = \"api-token\" } }   # the token is in TIDEMARK_SECRET_API_TOKEN, or AWS Secrets Manager".into());
+    if !look.records.is_empty() {
+        lines.push(format!("records = {}   # {} of them on the first page", quote(&look.records), look.texts.len()));
+    }
+    let why = if look.is_certain {
+        "the first answer says so"
+    } else {
+        "a guess by what the answer has beside its records: check it"
+    };
+    lines.push(format!("pagination = {}   # {why}", paging(&look.pagination)));
+    lines.push("# incremental = { column = \"updated_at\", parameter = \"updated_since\", lookback = \"1h\" }   # if the API can leave out what is old".into());
+    lines
+}
+
+fn paging(pagination: &Pagination) -> String {
+    let name = |parameter: &Parameter| match parameter {
+        Parameter::Query(name) | Parameter::Body(name) => quote(name),
+    };
+    match pagination {
+        Pagination::Single => "{ kind = \"single\" }".into(),
+        Pagination::LinkHeader => "{ kind = \"link_header\" }".into(),
+        Pagination::NextUrl { next } => format!("{{ kind = \"next_url\", next = {} }}", quote(next)),
+        Pagination::Cursor { parameter, next } => {
+            format!("{{ kind = \"cursor\", parameter = {}, next = {} }}", name(parameter), quote(next))
+        }
+        Pagination::Keyset { parameter, field } => {
+            format!("{{ kind = \"keyset\", parameter = {}, field = {} }}", name(parameter), quote(field))
+        }
+        Pagination::Page { parameter, total, .. } => {
+            let total = match total {
+                Some(Total::Pages(pages)) => format!(", total_pages = {}", quote(pages)),
+                Some(Total::Records(records)) => format!(", total = {}", quote(records)),
+                None => String::new(),
+            };
+            format!("{{ kind = \"page\", parameter = {}{total} }}", name(parameter))
+        }
+        Pagination::Offset { parameter, size, total } => {
+            let size =
+                size.as_ref().map(|(parameter, size)| format!(", size_parameter = {}, size = {size}", name(parameter)));
+            let total = total.as_ref().map(|total| format!(", total = {}", quote(total)));
+            format!(
+                "{{ kind = \"offset\", parameter = {}{}{} }}",
+                name(parameter),
+                size.unwrap_or_default(),
+                total.unwrap_or_default()
+            )
+        }
+    }
+}
