@@ -12,7 +12,19 @@ const MAY: [(&str, &[&str]); 10] = [
     ("tidemark-transform", &["tidemark-pipeline", "polars"]),
     ("tidemark-lake", &["tidemark-pipeline", "polars", "delta_kernel", "delta_kernel_default_engine", "object_store"]),
     ("tidemark-flow", &["tidemark-transform", "tidemark-lake", "tidemark-pipeline"]),
-    ("ingest", &["tidemark-aws", "tidemark-flow", "tidemark-lake", "tidemark-pipeline", "polars", "object_store"]),
+    (
+        "ingest",
+        &[
+            "tidemark-aws",
+            "tidemark-flow",
+            "tidemark-transform",
+            "tidemark-lake",
+            "tidemark-pipeline",
+            "polars",
+            "object_store",
+            "reqwest",
+        ],
+    ),
     (
         "transform",
         &["tidemark-aws", "tidemark-flow", "tidemark-transform", "tidemark-lake", "tidemark-pipeline", "polars"],
@@ -49,7 +61,7 @@ const MAY: [(&str, &[&str]); 10] = [
 ];
 
 /// Foreign packages that stop at a crate: only those who name them in the table have them.
-const HELD: [&str; 4] = ["polars", "delta_kernel", "delta_kernel_default_engine", "object_store"];
+const HELD: [&str; 5] = ["polars", "delta_kernel", "delta_kernel_default_engine", "object_store", "reqwest"];
 
 /// What a pure crate must not reach, by itself or through others: neither store nor tables. (polars' own error type names
 /// `object_store`, so of `tidemark-transform` only the table above can say that it does not use it.)

@@ -11,6 +11,7 @@ mod evolve;
 mod fault;
 mod http;
 mod imports;
+mod json;
 mod lake;
 mod lambda;
 mod parts;

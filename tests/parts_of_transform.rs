@@ -1,5 +1,8 @@
 //! Steps `clean` and `model` of which one invocation does only a part: they end where one that has all the time in the world does.
 
+mod healed;
+mod records;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -191,7 +191,9 @@ fn bytes_that_are_no_csv() {
     );
     heals(
         |site| site.write("sales.csv", [HEADER.as_bytes(), &noise].concat()),
-        |answer| answer.fails(3, "data", &["break the contract of sales", "max_quarantined = 5%", "sales.quarantine"]),
+        |answer| {
+            answer.fails(3, "data", &["break the contract of sales", "max_quarantined = 5%", "quarantine list sales"])
+        },
     );
     heals(
         |site| site.write("sales.csv", b"PAR1\x00\x00\x00\x00PAR1"),

@@ -138,6 +138,19 @@ fn a_damaged_file_is_healed_by_a_full_run() {
 }
 
 #[test]
+fn a_damaged_quarantine_is_too() {
+    let site = Site::with_daily_sales();
+    let mut rows = vec![("1", "A", 2, "1.5"); 30];
+    rows.push(("2", "B", 1, "n/a"));
+    site.write("in/07.csv", sales("2011-12-07", &rows));
+    site.ask(&RUN).expect(0);
+    let path = data_file(&site, "sales.quarantine");
+    std::fs::write(&path, b"short").unwrap();
+    site.ask(&[&RUN[..], &["--full"]].concat()).expect(0);
+    assert_eq!(site.sql("SELECT value FROM sales.quarantine"), [["n/a"]]);
+}
+
+#[test]
 fn damaged_raw_files() {
     let site = Site::with_daily_sales();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));

@@ -15,8 +15,9 @@ fn the_demo_needs_only_a_folder() {
     let of = |step: &str| -> Vec<&str> { out.lines().filter(|line| line.contains(step)).collect() };
     assert!(out.contains("note: 2 requests were sent again (1 × 429, 1 × 503)"), "{out}");
     let (ingests, cleans) = (of("orders  ingest"), of("orders  clean"));
-    assert!(ingests[0].contains("70 rows") && ingests[1].contains("81 rows"), "{ingests:?}");
-    assert!(cleans[0].contains("1 quarantined") && cleans[1].contains("1 updated, 10 unchanged"), "{cleans:?}");
+    assert!(ingests[0].contains("70 rows") && ingests[1].contains("81 rows, 10 unchanged"), "{ingests:?}");
+    assert!(cleans[0].contains("1 quarantined") && cleans[1].contains("71 rows, 1 updated"), "{cleans:?}");
+    assert!(!out.contains("drift"), "{out}");
     let reports = site.files("tidemark-demo/reports");
     for day in ["2026-03-02", "2026-03-03"] {
         assert!(reports[&format!("daily-sales-{day}.xlsx")].starts_with(b"PK"));

@@ -3,7 +3,7 @@
 
 mod bookmark;
 mod gather;
-mod late;
+mod known;
 mod reading;
 
 use bytes::Bytes;
@@ -18,6 +18,7 @@ use tidemark_transform::Times;
 
 use self::bookmark::{Bookmark, Task, Window};
 use self::gather::{Clocked, Gathered, PAGE};
+use self::known::Overlap;
 use self::reading::{Pages, Pass, Read};
 use crate::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::source::http::client::Client;
@@ -105,7 +106,8 @@ impl<'a> Fetch<'a> {
                 ])
             };
             let writer = Writer::new(ports.lake, &self.raw, &schema, partition("1"));
-            let mut gathered = Gathered::new(writer, &object, clocked.as_ref());
+            let overlap = Overlap::of(ports, plan.base.as_ref(), &plan.live, &plan.standing(), clocked.as_ref());
+            let mut gathered = Gathered::new(writer, &object, clocked.as_ref(), overlap);
             let mut pass = Pass::new(&pages, &window, within.as_ref());
             let end = match pages.read(&mut pass, &mut gathered)? {
                 Read::Void { is_news } => {
@@ -131,7 +133,7 @@ impl<'a> Fetch<'a> {
         plan: &Plan,
         client: &Client<'_>,
         mut pass: Pass<'_>,
-        gathered: Gathered<'_>,
+        mut gathered: Gathered<'_>,
         end: Read,
     ) -> Result<Fetched, Failure> {
         let mut notes: Vec<String> = client.note().into_iter().collect();
@@ -162,11 +164,15 @@ impl<'a> Fetch<'a> {
             pass.forget(ports);
             return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: pass.adopted > 0 });
         }
-        late::note(ports, plan.base.as_ref(), &plan.live, &plan.bookmark, self.http, &gathered, &mut notes)?;
+        gathered.flush()?;
+        if let (Some(since), Some(reached)) = (&self.http.incremental, plan.bookmark.reached) {
+            notes.extend(gathered.late.note(reached, since.lookback_s));
+        }
         pass.land(ports)?;
         let balance = Balance {
             rows_in: gathered.records,
-            written: gathered.records - gathered.broken,
+            written: gathered.records - gathered.broken - gathered.repeated,
+            unchanged: gathered.repeated,
             quarantined: gathered.broken,
             ..Balance::default()
         };
@@ -247,6 +253,14 @@ impl<'a> Fetch<'a> {
 }
 
 impl Plan {
+    /// What is not read anew.
+    fn standing(&self) -> Bookmark {
+        match self.task.anew_from {
+            None => self.bookmark.clone(),
+            Some(_) => Bookmark::default(),
+        }
+    }
+
     /// The one the raw dataset will have.
     fn version(&self) -> i64 {
         self.base.as_ref().map_or(0, |table| table.version() + 1)
@@ -326,16 +340,14 @@ impl Step for Fetch<'_> {
             Fetched::Part(pages) => return Ok(Drafting::Part(pages.to_string().into())),
             Fetched::News(news) => *news,
             Fetched::Known { was_landed, bytes, notes } => {
-                let watermark = plan.complete.max(plan.meta.watermark);
-                if watermark == plan.meta.watermark && !was_landed {
-                    return Ok(Drafting::Same);
-                }
                 let bookmark = plan.bookmark.clone();
                 News { files: Vec::new(), balance: Balance::default(), bookmark, notes, bytes, goes_on: was_landed }
             }
         };
+        let (stands, meta, goes_on) = (plan.base.is_some(), plan.meta.clone(), news.goes_on);
         let (drafted, draft) = self.draft_of(plan, news, run_id)?;
-        Ok(Drafting::Whole(drafted, draft))
+        let is_same = stands && draft.1.adds.is_empty() && draft.1.removes.is_empty() && draft.1.meta == meta;
+        Ok(if is_same && !goes_on { Drafting::Same } else { Drafting::Whole(drafted, draft) })
     }
 
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
+use jiff::civil::Date;
 use tidemark_flow::settings;
 
 use crate::exit::Exit;
-use crate::{demo, look, plan, run};
+use crate::quarantine::{self, Asked};
+use crate::{demo, look, new, plan, run};
 
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
@@ -58,6 +60,14 @@ enum Verb {
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
     },
+    /// Make a pipeline file from a sample of a source
+    New {
+        /// What the pipeline is to be called
+        name: String,
+        /// A file of the source: CSV, NDJSON or Parquet, plain, .gz or .zst
+        #[arg(long, value_name = "FILE")]
+        from: String,
+    },
     /// Check every pipeline file; draw what depends on what
     Check,
     /// Show the datasets: version, watermark, rows, lag
@@ -78,6 +88,11 @@ enum Verb {
         #[arg(long)]
         history: bool,
     },
+    /// What broke its contract: show it, or send it through again
+    Quarantine {
+        #[command(subcommand)]
+        verb: QuarantineVerb,
+    },
     /// Query the datasets of the lake with SQL
     Sql { query: String },
     /// Make dirty sales files and a small, troubled API, run both pipelines over two days, and show what came out
@@ -85,6 +100,35 @@ enum Verb {
         /// An empty folder, or one that is not there yet
         #[arg(default_value = "tidemark-demo")]
         folder: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+enum QuarantineVerb {
+    /// What is in quarantine, by reason, with samples
+    List {
+        /// Of one dataset [default: all]
+        dataset: Option<String>,
+        /// Only reasons with this text in them, as `amount` or `amount: min`
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Only records of this day and later; those without a day by when they came in
+        #[arg(long, value_name = "DAY")]
+        since: Option<Date>,
+        /// What was broken and has healed, instead of what is broken
+        #[arg(long)]
+        healed: bool,
+        /// How many reasons
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Send it through the mended contract, and through all that reads it
+    Replay {
+        /// Of one dataset [default: all]
+        dataset: Option<String>,
+        /// The scheduled time that is meant [default: now]
+        #[arg(long, value_name = "TIME")]
+        at: Option<Timestamp>,
     },
 }
 
@@ -98,11 +142,18 @@ impl Cli {
         match self.verb {
             Verb::Run { names, at, full } => run::run(common, &names, at, full),
             Verb::Plan { names, at } => plan::plan(common, &names, at),
+            Verb::New { name, from } => new::new(common, &name, &from),
             Verb::Check => look::check(common),
             Verb::Status => look::status(common),
             Verb::Runs { limit } => look::runs(common, limit),
             Verb::Show { dataset, limit, history: false } => look::show(common, &dataset, limit),
             Verb::Show { dataset, limit, history: true } => look::history(common, &dataset, limit),
+            Verb::Quarantine { verb: QuarantineVerb::List { dataset, reason, since, healed, limit } } => {
+                quarantine::list(common, dataset.as_deref(), &Asked { reason, since, healed }, limit)
+            }
+            Verb::Quarantine { verb: QuarantineVerb::Replay { dataset, at } } => {
+                quarantine::replay(common, dataset.as_deref(), at)
+            }
             Verb::Sql { query } => look::sql(common, &query),
             Verb::Demo { folder } => demo::demo(common, &folder),
         }

@@ -102,7 +102,7 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
     let lake = at("lake");
     print::line("Try next:");
     let by_day = ["sales_by_day", "orders_by_day"].map(|name| format!("sql \"SELECT * FROM {name}\""));
-    let verbs = ["status", "show sales.quarantine", "show orders.quarantine", &by_day[0], &by_day[1]];
+    let verbs = ["status", "quarantine list", &by_day[0], &by_day[1]];
     for verb in verbs.into_iter().chain(["show sales --history", "runs"]) {
         print::line(&format!("  tidemark {verb} --lake {lake}"));
     }

@@ -9,6 +9,7 @@ use tidemark_pipeline::DatasetName;
 use crate::cli::Common;
 use crate::definitions::{load, parameters_of};
 use crate::exit::{Exit, mistakes};
+use crate::quarantine::Counts;
 use crate::world::World;
 use crate::{frames, print};
 
@@ -50,18 +51,29 @@ pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
     for name in lake.datasets().map_err(Failure::from)? {
         let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };
         let meta = table.meta(&lake).map_err(Failure::from)?;
-        let rows = table.rows(&lake).map_err(Failure::from)?;
+        let mut rows = table.rows(&lake).map_err(Failure::from)?;
+        let mut healed = None;
+        if name.is_quarantine() {
+            let counts = Counts::of(&lake, &table)?;
+            (rows, healed) = (counts.broken, Some(counts.healed));
+        }
+        let remembered =
+            healed.filter(|healed| *healed > 0).map(|healed| format!(" (+ {} healed)", print::count(healed)));
         let lag = meta.watermark.map(|mark| now.duration_since(mark).as_secs().max(0));
         lines.push(vec![
             name.to_string(),
             table.version().to_string(),
             meta.watermark.map(|mark| mark.to_string()).unwrap_or_default(),
-            print::count(rows),
+            print::count(rows) + &remembered.unwrap_or_default(),
             lag.map(age).unwrap_or_default(),
         ]);
-        datasets.push(json!({
+        let mut dataset = json!({
             "name": name, "version": table.version(), "watermark": meta.watermark, "rows": rows, "lag_seconds": lag, "sla": null,
-        }));
+        });
+        if let Some(healed) = healed {
+            dataset["healed"] = json!(healed);
+        }
+        datasets.push(dataset);
     }
     if common.json {
         print::json(&json!({"datasets": datasets, "incidents": []}))?;
@@ -114,7 +126,7 @@ pub(crate) fn runs(common: &Common, limit: usize) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn dataset(name: &str) -> Result<DatasetName, Failure> {
+pub(crate) fn dataset(name: &str) -> Result<DatasetName, Failure> {
     name.parse().map_err(|error| Failure::new(Kind::Definition, "not a dataset").because(error))
 }
 

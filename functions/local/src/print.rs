@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
+pub(crate) use tidemark_flow::thousands as count;
 use tidemark_flow::{RunRecord, Status};
 
 use crate::definitions::LeftOut;
@@ -32,6 +33,25 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     }
     for text in table.to_string().lines() {
         line(text.trim_end());
+    }
+}
+
+/// Characters of a line that are seen without wrapping.
+pub(crate) fn width() -> usize {
+    const USUAL: usize = 100;
+    std::env::var("COLUMNS")
+        .ok()
+        .and_then(|columns| columns.parse().ok())
+        .filter(|columns| *columns >= 40)
+        .unwrap_or(USUAL)
+}
+
+/// A text on one line of at most so many characters.
+pub(crate) fn cut(text: &str, width: usize) -> String {
+    let text = text.replace(char::is_control, " ");
+    match text.char_indices().nth(width) {
+        Some(_) => text.chars().take(width.saturating_sub(1)).chain(['…']).collect(),
+        None => text,
     }
 }
 
@@ -102,6 +122,9 @@ pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     for output in records.iter().flat_map(|record| &record.outputs).filter(|output| output.dataset.ends_with(".xlsx")) {
         line(&format!("report  {}", output.dataset));
     }
+    for record in records {
+        drift(record);
+    }
     let failures = if failed > 0 { format!(", {failed} failed") } else { String::new() };
     line(&format!(
         "{done} steps done{failures}, {} with nothing to do; {:.2} s, {} of memory, ${cost:.5} on AWS",
@@ -111,17 +134,16 @@ pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     ));
 }
 
-/// `541,909`
-pub(crate) fn count(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
+/// What a source has that the contract does not: the fields of most records.
+fn drift(record: &RunRecord) {
+    const LINES: usize = 10;
+    for drift in record.drift.iter().take(LINES) {
+        line(&format!("drift   {}: {drift}; add it to [contract.columns] to have it", record.pipeline));
     }
-    text
+    let more = record.drift.len().saturating_sub(LINES);
+    if more > 0 {
+        line(&format!("drift   {}: and {more} more fields; all of them: tidemark runs --json", record.pipeline));
+    }
 }
 
 /// `7.6 MB`
@@ -141,8 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_readable() {
-        assert_eq!([count(0), count(999), count(1000), count(541_909)], ["0", "999", "1,000", "541,909"]);
+    fn sizes_are_readable() {
         assert_eq!([size(0), size(999), size(7_611_818), size(5_000_000_000)], ["0 B", "999 B", "7.6 MB", "5.0 GB"]);
     }
 }

@@ -9,17 +9,28 @@ use crate::print;
 
 pub(crate) struct Bar {
     bar: ProgressBar,
+    /// Whether a step that is done has its line at once.
+    prints: bool,
 }
 
 impl Bar {
     pub(crate) fn new() -> Bar {
+        Bar::with_lines(true)
+    }
+
+    /// Without lines, for who has something to say before them.
+    pub(crate) fn without_lines() -> Bar {
+        Bar::with_lines(false)
+    }
+
+    fn with_lines(prints: bool) -> Bar {
         let target =
             if std::io::stderr().is_terminal() { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
         let bar = ProgressBar::with_draw_target(None, target);
         if let Ok(style) = ProgressStyle::with_template("{msg} {bar:30} {bytes}/{total_bytes}  {bytes_per_sec}") {
             bar.set_style(style.progress_chars("━╸─"));
         }
-        Bar { bar }
+        Bar { bar, prints }
     }
 }
 
@@ -40,7 +51,9 @@ impl Progress for Bar {
     }
 
     fn end(&self, record: &RunRecord) {
-        self.bar.suspend(|| print::record(record));
+        if self.prints {
+            self.bar.suspend(|| print::record(record));
+        }
         self.bar.set_message("");
     }
 }

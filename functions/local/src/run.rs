@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::Serialize;
 use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger, Wanted, machine};
-use tidemark_pipeline::Graph;
+use tidemark_pipeline::{Graph, Pipeline, Step};
 
 use crate::cli::Common;
 use crate::definitions::{LeftOut, load, meant};
@@ -48,11 +48,22 @@ pub fn walk_all(
     names: &[String],
     trigger: &Trigger,
 ) -> Result<Vec<RunRecord>, Failure> {
+    let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
+    walk_chosen(ports, graph, &|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
+}
+
+/// The same of the steps that are chosen.
+pub(crate) fn walk_chosen(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    is_chosen: &dyn Fn(&Pipeline, &Step) -> bool,
+    trigger: &Trigger,
+) -> Result<Vec<RunRecord>, Failure> {
     let mut records = Vec::new();
     let mut failed = BTreeSet::new();
     for (pipeline, step) in graph.steps() {
         let name = pipeline.name.as_str();
-        if (!names.is_empty() && !names.iter().any(|wanted| wanted == name)) || failed.contains(name) {
+        if failed.contains(name) || !is_chosen(pipeline, step) {
             continue;
         }
         let mut trigger = trigger.clone();

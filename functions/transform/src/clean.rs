@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use polars::prelude::AnyValue;
 use tidemark_flow::{Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
-use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
+use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
 use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::Cleaner;
 
 use crate::contract_failure;
-use crate::quarantine::{OBJECT, Quarantine};
+use crate::quarantine::{OBJECT, Quarantine, is_up_to_date};
 use crate::room::Room;
 use crate::stretch::Stretch;
 
@@ -39,6 +39,8 @@ pub struct Plan {
     removed: Vec<DataFile>,
     /// Nothing that stands is kept.
     anew: bool,
+    /// Everything is asked for anew, whatever is damaged.
+    full: bool,
     watermark: Option<jiff::Timestamp>,
 }
 
@@ -141,7 +143,8 @@ impl<'a> Clean<'a> {
             self.contract.dataset,
             sorted.faults.summary()
         );
-        let hint = format!("nothing was published; look at them with: tidemark show {}", self.quarantine);
+        let hint =
+            format!("nothing was published; look at them with: tidemark quarantine list {}", self.contract.dataset);
         Err(Failure::new(Kind::Data, message).hint(hint))
     }
 
@@ -172,7 +175,8 @@ impl Step for Clean<'_> {
             None => (None, Meta::default()),
         };
         let mut anew = from.is_none() || trigger.full || meta.fingerprint != self.fingerprint;
-        if !anew && from == Some(raw.version()) {
+        let is_same = from == Some(raw.version()) && quarantine.as_ref().is_none_or(is_up_to_date);
+        if !anew && is_same {
             return Ok(None);
         }
         let mut diff = raw.since(lake, if anew { None } else { from })?;
@@ -187,7 +191,8 @@ impl Step for Clean<'_> {
             let arrived: i64 = file.partition.get("_arrived_in").and_then(|text| text.parse().ok()).unwrap_or_default();
             (arrived, file.partition.get(OBJECT).map(str::to_owned), file.path.clone())
         });
-        Ok(Some(Plan { raw, clean, quarantine, from, added: diff.added, removed: diff.removed, anew, watermark }))
+        let Diff { added, removed } = diff;
+        Ok(Some(Plan { raw, clean, quarantine, from, added, removed, anew, full: trigger.full, watermark }))
     }
 
     fn size(&self, plan: &Plan) -> Size {
@@ -219,6 +224,7 @@ impl Step for Clean<'_> {
         if sorting.sort(&mut sorted)? == Stretch::Late {
             return Ok(Drafting::Part(sorted.keep()?));
         }
+        sorted.receipts.drifts.borne(self.contract)?;
         let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None };
         let consumed = plan.raw.version();
         if let Err(over) = self.within_budget(&sorted.receipts) {
@@ -233,7 +239,8 @@ impl Step for Clean<'_> {
         if sorting.merge(&mut sorted)? == Stretch::Late {
             return Ok(Drafting::Part(sorted.keep()?));
         }
-        let Receipts { mut balance, moved, quarantined, merged, written, .. } = sorted.receipts;
+        let Receipts { mut balance, moved, quarantined, merged, written, drifts, .. } = sorted.receipts;
+        let (drift, notes) = drifts.told(self.contract.unknown);
         balance.written -= moved;
         let partitions = merged.len() as u64;
         let drafted = Drafted {
@@ -244,6 +251,8 @@ impl Step for Clean<'_> {
             }],
             bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&written) },
             rows: balance,
+            notes,
+            drift,
             ..Drafted::default()
         };
         let draft = Draft {

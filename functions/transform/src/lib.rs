@@ -3,6 +3,7 @@
 
 mod calendar;
 mod clean;
+mod drift;
 mod merging;
 mod model;
 mod narrow;

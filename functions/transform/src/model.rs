@@ -1,4 +1,5 @@
-//! Step `model`: SQL over datasets, recomputed where its inputs changed, committed where its result differs.
+//! Step `model`: SQL over datasets, or the elements of a dataset's arrays, recomputed where the inputs changed, committed where the
+//! result differs.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -6,7 +7,7 @@ use jiff::Timestamp;
 use polars::prelude::{DataFrame, Schema};
 use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
-use tidemark_pipeline::{ColumnName, Model as Definition, Pipeline, When};
+use tidemark_pipeline::{ColumnName, Made, Model as Definition, Pipeline, When};
 
 use crate::calendar::{Calendar, Day, from, until};
 use crate::stretch::Stretch;
@@ -71,34 +72,42 @@ impl<'a> Model<'a> {
             let all = || Ok::<_, Failure>(input.table.partitions(ports.lake)?.into_keys().collect());
             let changed: Vec<Partition> = if anew { all()? } else { input.diff.partitions() };
             for partition in changed {
-                days.extend(from(self.day(&input.table, &partition)?, incremental.lookback_days));
+                days.extend(from(&self.day(&input.table, &partition)?, incremental.lookback_days));
             }
             if self.model.when == When::Complete && !anew {
                 // what was held back when it was not complete yet
                 for partition in all()? {
                     let day = self.day(&input.table, &partition)?;
-                    if self.calendar.is_over(day, now) && !self.calendar.is_over(day, before) {
+                    if self.calendar.is_over(&day, now) && !self.calendar.is_over(&day, before) {
                         days.insert(day);
                     }
                 }
             }
         }
         if self.model.when == When::Complete {
-            days.retain(|day| self.calendar.is_over(*day, now));
+            days.retain(|day| self.calendar.is_over(day, now));
         }
         Ok(Some(days))
     }
 
     fn day(&self, input: &Table, partition: &Partition) -> Result<Day, Failure> {
         let day = match partition.values() {
-            [(_, Some(value))] => value.parse().ok().map(Some),
-            [(_, None)] => Some(None),
+            [(_, value)] => self.day_of(value.as_deref()),
             _ => None,
         };
         day.ok_or_else(|| {
             let message = format!("{}: partition {partition} of dataset {} is no date", self.what(), input.dataset());
             Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by a date")
         })
+    }
+
+    /// The partition of a value; `None` where the value is no date and has to be one.
+    fn day_of(&self, value: Option<&str>) -> Option<Day> {
+        match (value, &self.model.made) {
+            (None, _) => Some(Day::None),
+            (Some(value), Made::Sql(_)) => value.parse().ok().map(Day::First),
+            (Some(value), Made::Explode(_)) => Some(Day::Value(value.to_owned())),
+        }
     }
 
     /// The partitions to compute, but for some of the first, in groups whose inputs fit in memory; one group for a model that is computed
@@ -114,7 +123,7 @@ impl<'a> Model<'a> {
         }
         let mut groups = vec![BTreeSet::new()];
         let mut held = 0;
-        for &day in days.iter().skip(done) {
+        for day in days.iter().skip(done) {
             let more: u64 = until(day, lookback).filter_map(|day| bytes.get(&day)).sum();
             if held > 0 && held + more > ports.memory / 4 {
                 groups.push(BTreeSet::new());
@@ -122,14 +131,17 @@ impl<'a> Model<'a> {
             }
             held += more;
             if let Some(group) = groups.last_mut() {
-                group.insert(day);
+                group.insert(day.clone());
             }
         }
         Ok(groups.into_iter().map(Some).collect())
     }
 
     fn what(&self) -> String {
-        format!("model {} ({}:{})", self.model.name, self.model.sql.file, self.model.sql.line)
+        match &self.model.made {
+            Made::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),
+            Made::Explode(_) => format!("model {} ([contract.explode] of {})", self.model.name, self.pipeline.name),
+        }
     }
 
     /// Computes and writes group by group, where an earlier invocation has left off, until all is done or it is late. The last group is

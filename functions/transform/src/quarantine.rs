@@ -11,21 +11,41 @@ use tidemark_transform::Cleaner;
 
 use crate::spread::Pieces;
 
+mod former;
+
+pub(crate) use former::Former;
+use former::Identities;
+
 pub(crate) const OBJECT: &str = "_object";
 
-/// Writes the rows of one object; nothing names the files yet.
+/// Writes the rows of one object: those that are broken now, and behind them those that were; nothing names the files yet.
 pub(crate) fn write(
     lake: &Lake,
     dataset: &DatasetName,
     object: &str,
     rows: &Pieces<'_>,
+    former: &Former,
+    healed_by: Option<&str>,
 ) -> Result<Vec<DataFile>, Failure> {
     let partition = Partition::new([(OBJECT, Some(object))]);
     let mut writer = Writer::new(lake, dataset, &Cleaner::quarantine_schema(), partition);
+    let mut broken = former.has(object).then(Identities::default);
     for frame in rows.frames() {
-        writer.write(&frame?)?;
+        let frame = frame?;
+        if let Some(broken) = &mut broken {
+            broken.add(&frame)?;
+        }
+        writer.write(&frame)?;
+    }
+    if let Some(broken) = broken {
+        former.healed(lake, object, &broken, healed_by, &mut |frame| Ok(writer.write(&frame)?))?;
     }
     Ok(writer.finish(false)?)
+}
+
+/// Whether a quarantine has all the columns it should: one that an earlier version of this program has made may not.
+pub(crate) fn is_up_to_date(table: &Table) -> bool {
+    Cleaner::quarantine_schema().iter_names().all(|name| table.schema().contains(name))
 }
 
 /// Commits the quarantined rows of some objects, in place of those they had before. Committed before the clean rows are, so that no
@@ -65,7 +85,7 @@ impl Quarantine<'_> {
         };
         match base {
             // also where a run that died had got this far
-            Some(table) if !draft.changes_rows() => Ok(Outcome::Committed(table.version())),
+            Some(table) if !draft.changes_rows() && is_up_to_date(table) => Ok(Outcome::Committed(table.version())),
             base => Ok(draft.commit(lake, base)?),
         }
     }
@@ -101,13 +121,17 @@ impl Faults {
         let texts = |name: &str| quarantined.column(name).and_then(|column| column.cast(&DataType::String));
         let (columns, rules) = (texts("column").map_err(failed)?, texts("rule").map_err(failed)?);
         let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts("_row").map_err(failed)?);
-        let all = [&columns, &rules, &objects, &rows].map(|column| column.str());
-        let [columns, rules, objects, rows] = all;
+        let pages = texts("_page").map_err(failed)?;
+        let all = [&columns, &rules, &objects, &pages, &rows].map(|column| column.str());
+        let [columns, rules, objects, pages, rows] = all;
         let (columns, rules) = (columns.map_err(failed)?, rules.map_err(failed)?);
-        let (objects, rows) = (objects.map_err(failed)?, rows.map_err(failed)?);
+        let (objects, pages, rows) = (objects.map_err(failed)?, pages.map_err(failed)?, rows.map_err(failed)?);
         for at in 0..quarantined.height() {
             let [column, rule] = [columns, rules].map(|texts| texts.get(at).unwrap_or_default().to_owned());
-            let first = || format!("{}:{}", objects.get(at).unwrap_or_default(), rows.get(at).unwrap_or_default());
+            let first = || {
+                let page = pages.get(at).map(|page| format!("{page}:")).unwrap_or_default();
+                format!("{}:{page}{}", objects.get(at).unwrap_or_default(), rows.get(at).unwrap_or_default())
+            };
             self.0.entry(column).or_default().entry(rule).or_insert_with(|| (0, first())).0 += 1;
         }
         Ok(())

@@ -8,6 +8,6 @@ SELECT
     MIN(_object) AS first_file,
     MIN(_row) AS first_line
 FROM sales.quarantine
-WHERE day = :day OR day IS NULL
+WHERE healed_by IS NULL AND (day = :day OR day IS NULL)
 GROUP BY CASE WHEN day IS NULL THEN 'undated, so far' ELSE 'this day' END, COALESCE("column", 'record'), rule
 ORDER BY period, records DESC, field, rule

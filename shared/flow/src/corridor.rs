@@ -6,6 +6,7 @@ use bytes::Bytes;
 use tidemark_lake::{Outcome, Work};
 
 use crate::balance::Balance;
+use crate::drift::Drift;
 use crate::failure::{Failure, Kind, panicked};
 use crate::ports::Ports;
 use crate::price::cost;
@@ -79,6 +80,7 @@ pub struct Drafted {
     pub notes: Vec<String>,
     /// The source is known to have more than this: the step is due again.
     pub goes_on: bool,
+    pub drift: Vec<Drift>,
 }
 
 /// How often a step that loses the race plans anew before it gives up; each loss means that another run has got ahead.
@@ -129,6 +131,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         cost_usd: cost(ports.machine, billed_ms, requests),
         notes: Vec::new(),
         goes_on: false,
+        drift: Vec::new(),
         error: None,
     };
     match walked {
@@ -142,6 +145,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
             record.bytes = drafted.bytes;
             record.notes = drafted.notes;
             record.goes_on = drafted.goes_on;
+            record.drift = drafted.drift;
         }
         Err(failure) => {
             record.status = Status::Failed;

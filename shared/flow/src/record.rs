@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
 
 use crate::balance::Balance;
+use crate::drift::Drift;
 use crate::failure::{Failure, Kind};
 use crate::ports::Ports;
 
@@ -63,6 +64,9 @@ pub struct RunRecord {
     /// The source has more: the step is due again at once.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub goes_on: bool,
+    /// Fields that no column of the contract reads, those of most records first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub drift: Vec<Drift>,
     pub error: Option<ErrorRecord>,
 }
 
@@ -89,6 +93,7 @@ impl RunRecord {
             cost_usd: 0.0,
             notes: Vec::new(),
             goes_on: false,
+            drift: Vec::new(),
             error: None,
         }
     }

@@ -7,7 +7,11 @@
 //! Everything here is plain data. The parser (`read`) is the only place that makes it; whoever holds a [`Pipeline`]
 //! need not check it again.
 
+mod model;
+
 use serde::Serialize;
+
+pub use model::{Children, Explode, Incremental, Made, Model, POSITION, Sql, When};
 
 use crate::http::Http;
 use crate::name::{ColumnName, DatasetName, PipelineName};
@@ -23,7 +27,7 @@ pub struct Pipeline {
     /// has models and targets over other pipelines' datasets.
     pub source: Option<Source>,
     pub contract: Option<Contract>,
-    /// `[[model]]`, in the order of the file; [`crate::graph`] gives the order of computing.
+    /// One for each `[contract.explode]`, then `[[model]]`, in the order of the file; [`crate::graph`] gives the order of computing.
     pub models: Vec<Model>,
     /// `[[target]]`, in the order of the file.
     pub targets: Vec<Target>,
@@ -123,6 +127,31 @@ pub struct Contract {
     /// `deletes = "absent"`: a row that is in the source no more is deleted; only of a source that says everything each time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deletes_absent: bool,
+    /// What to do about fields that no column reads. Raw rows keep them in any case.
+    #[serde(skip_serializing_if = "Unknown::is_keep")]
+    pub unknown: Unknown,
+    /// `[contract.explode]`: arrays of a record that are datasets of their own. What breaks their rules breaks the record's.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explodes: Vec<Explode>,
+}
+
+/// A record has a field that no column reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Unknown {
+    /// The run record tells of it.
+    #[default]
+    Keep,
+    /// Nobody is told.
+    Ignore,
+    /// Nothing is published.
+    Fail,
+}
+
+impl Unknown {
+    fn is_keep(&self) -> bool {
+        *self == Unknown::Keep
+    }
 }
 
 /// A named SQL expression over the clean columns of one row; parses, and names only columns of the contract.
@@ -211,48 +240,6 @@ pub enum Every {
     Day,
     /// The first day of the month.
     Month,
-}
-
-/// A dataset made by SQL over other datasets.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Model {
-    pub name: DatasetName,
-    /// `sql = "SELECT …"` or `sql_file = "daily-sales/by_day.sql"`, relative to the pipeline file: one query, which parses.
-    pub sql: Sql,
-    /// A column of the result, which becomes the partition.
-    pub partition_by: Option<ColumnName>,
-    /// How the partitions hang on the inputs' partitions; without it the model is recomputed whole.
-    pub incremental: Option<Incremental>,
-    pub when: When,
-    /// Datasets the SQL names, in order of first use.
-    pub inputs: Vec<DatasetName>,
-}
-
-/// SQL with the place it was written at, so that an error can point there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sql {
-    pub text: String,
-    /// `infra/pipelines/daily-sales/by_day.sql`, or the TOML file itself.
-    pub file: String,
-    /// Line of the first line of `text` in `file`, from 1.
-    pub line: usize,
-}
-
-/// `incremental = { lookback = "7d" }`: partition P of the model is made from the inputs' partitions P − lookback to P. The inputs must be partitioned by a date.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-pub struct Incremental {
-    /// Whole days.
-    pub lookback_days: u32,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum When {
-    /// As soon as an input changed.
-    #[default]
-    Changed,
-    /// A partition is made only once the inputs' watermark has passed its end. Only with `partition_by`.
-    Complete,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -4,7 +4,7 @@
 use serde::Serialize;
 use serde_json::{Error, Value};
 
-use crate::definition::{Contract, Files, Format, Incremental, Model, Source};
+use crate::definition::{Children, Contract, Files, Format, Incremental, Made, Model, Source, Unknown};
 use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
 
@@ -55,12 +55,12 @@ pub fn of_source(source: &Source) -> Result<String, Error> {
     }
 }
 
-/// What determines clean and quarantined rows: all of the contract but its budget.
+/// What determines clean and quarantined rows: all of the contract but its budget, and what to do about fields it does not know.
 ///
 /// # Errors
 /// As [`canonical`].
 pub fn of_contract(contract: &Contract) -> Result<String, Error> {
-    canonical(&Contract { max_quarantined: None, ..contract.clone() })
+    canonical(&Contract { max_quarantined: None, unknown: Unknown::Keep, ..contract.clone() })
 }
 
 /// What determines the rows of a model.
@@ -71,14 +71,21 @@ pub fn of_model(model: &Model) -> Result<String, Error> {
     #[derive(Serialize)]
     struct Rows<'a> {
         name: &'a DatasetName,
-        sql: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        sql: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        explode: Option<&'a Children>,
         partition_by: &'a Option<ColumnName>,
         incremental: Option<Incremental>,
         inputs: &'a [DatasetName],
     }
     // taken apart so that a new field must be thought of here
-    let Model { name, sql, partition_by, incremental, when: _, inputs } = model;
-    canonical(&Rows { name, sql: &sql.text, partition_by, incremental: *incremental, inputs })
+    let Model { name, made, partition_by, incremental, when: _, inputs } = model;
+    let (sql, explode) = match made {
+        Made::Sql(sql) => (Some(sql.text.as_str()), None),
+        Made::Explode(children) => (None, Some(children)),
+    };
+    canonical(&Rows { name, sql, explode, partition_by, incremental: *incremental, inputs })
 }
 
 #[cfg(test)]
@@ -110,11 +117,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_exploded_and_how_counts() {
+        let text = TEXT.replace(
+            "[contract]",
+            "[contract]\nkey = 'id'\nexplode.parts = { column = 'list', columns = { sku = 'string' } }",
+        );
+        let text = text.replace("day = 'date'", "list = 'string'");
+        let one = pipeline(&text);
+        let other = pipeline(&text.replace("sku = 'string'", "sku = 'int64'"));
+        let plain = pipeline(&text.replace("explode.parts", "#"));
+        let contract = |pipeline: &Pipeline| of_contract(pipeline.contract.as_ref().unwrap()).unwrap();
+        assert_ne!(contract(&one), contract(&other));
+        assert_ne!(contract(&one), contract(&plain));
+        assert_ne!(of_model(&one.models[0]).unwrap(), of_model(&other.models[0]).unwrap());
+        assert!(of_model(&one.models[0]).unwrap().starts_with(r#"{"explode":{"column":"list","columns":[{"#));
+    }
+
+    #[test]
     fn only_what_changes_rows_counts() {
         let one = pipeline(TEXT);
         let moved = pipeline(&format!("\n\n# moved\n{TEXT}\nwhen = 'changed'"));
         let (model, moved_model) = (&one.models[0], &moved.models[0]);
-        assert_ne!(model.sql.line, moved_model.sql.line);
+        let line = |model: &Model| match &model.made {
+            Made::Sql(sql) => sql.line,
+            Made::Explode(_) => 0,
+        };
+        assert_ne!(line(model), line(moved_model));
         assert_eq!(of_model(model).unwrap(), of_model(moved_model).unwrap());
         assert_eq!(
             of_model(model).unwrap(),
@@ -124,6 +152,8 @@ mod tests {
         let text = of_contract(&contract).unwrap();
         let budget = Contract { max_quarantined: Some(Budget::Count(5)), ..contract.clone() };
         assert_eq!(text, of_contract(&budget).unwrap());
+        assert_eq!(text, of_contract(&Contract { unknown: Unknown::Fail, ..contract.clone() }).unwrap());
+        assert!(!text.contains("unknown") && !text.contains("explode"), "older lakes are not rebuilt: {text}");
         let mut stricter = contract.clone();
         stricter.columns[0].required = true;
         assert_ne!(text, of_contract(&stricter).unwrap());

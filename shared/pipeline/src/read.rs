@@ -119,7 +119,8 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         }
         _ => {}
     }
-    let models = model::models(top, &mut mentions);
+    let children = contract.iter().flat_map(contract::children);
+    let models = children.chain(model::models(top, &mut mentions)).collect();
     let targets = target::targets(top, name.as_ref(), schedule.as_ref(), contract.as_ref(), &mut mentions);
     // behind a typo this would be noise
     if reader.is_clean() && ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {

@@ -17,12 +17,26 @@ pub enum ContractError {
         "column `{column}`: the source holds {found}, which does not become {wanted} without loss; declare another type"
     )]
     Lossy { column: String, found: String, wanted: String },
+    #[error("column `{column}` holds arrays that the contract does not allow")]
+    Elements { column: String },
     #[error("partition column `{0}` is not a column of the contract")]
     Partition(String),
     #[error("raw rows do not have the shape ingest gives them")]
     Raw(#[source] PolarsError),
     #[error("the rows cannot be computed")]
     Frame(#[from] PolarsError),
+}
+
+impl ContractError {
+    /// Of a column of the elements of an array.
+    pub(crate) fn of(self, explode: &str) -> ContractError {
+        match self {
+            ContractError::Rule { column, rule, problem, value } => {
+                ContractError::Rule { column: format!("{explode}/{column}"), rule, problem, value }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Frames that cannot be merged, added or subtracted.

@@ -8,6 +8,7 @@ use tidemark_pipeline::http::Since;
 use tidemark_transform::Times;
 
 use super::bookmark::{self, Tail};
+use super::known::{Known, Late, Overlap};
 use crate::source::files::{FAULT, OBJECT, ROW, TEXT};
 use crate::source::http::page::fault;
 
@@ -31,15 +32,37 @@ pub(crate) struct Clocked<'a> {
     pub now: Timestamp,
 }
 
+impl Clocked<'_> {
+    /// When each record was changed, in microseconds since 1970; `None` where it has no time that can be read.
+    pub(crate) fn of(&self, records: &StringChunked) -> Result<Vec<Option<i64>>, Failure> {
+        let times = self.times.of(records).map_err(unreadable)?;
+        Ok(times.into_iter().map(|time| time.and_then(|time| time.checked_mul(self.unit))).collect())
+    }
+}
+
+/// A record that waits to be written.
+struct Waiting {
+    page: i64,
+    row: i64,
+    hash: u128,
+    time: Option<i64>,
+    fault: Option<&'static str>,
+}
+
 /// Everything a window has brought.
 pub(crate) struct Gathered<'a> {
     writer: Writer<'a>,
     object: &'a str,
     clocked: Option<&'a Clocked<'a>>,
     texts: StringChunkedBuilder,
-    origin: Vec<(i64, i64)>,
-    faults: Vec<(usize, &'static str)>,
+    waiting: Vec<Waiting>,
     bytes: usize,
+    /// What may have come before, and what of it has.
+    overlap: Option<Overlap<'a>>,
+    known: Option<Known>,
+    /// Records that are there already, to the letter.
+    pub repeated: u64,
+    pub late: Late,
     pub records: u64,
     pub broken: u64,
     /// Records without a time that can be read, and with one that is still to come.
@@ -50,19 +73,27 @@ pub(crate) struct Gathered<'a> {
     /// All of them.
     pub all: Tail,
     /// Time and hash of those that may be part of the next tail.
-    late: Vec<(i64, u128)>,
+    recent: Vec<(i64, u128)>,
 }
 
 impl<'a> Gathered<'a> {
-    pub(crate) fn new(writer: Writer<'a>, object: &'a str, clocked: Option<&'a Clocked<'a>>) -> Gathered<'a> {
+    pub(crate) fn new(
+        writer: Writer<'a>,
+        object: &'a str,
+        clocked: Option<&'a Clocked<'a>>,
+        overlap: Option<Overlap<'a>>,
+    ) -> Gathered<'a> {
         Gathered {
             writer,
             object,
             clocked,
             texts: StringChunkedBuilder::new(TEXT.into(), 0),
-            origin: Vec::new(),
-            faults: Vec::new(),
+            waiting: Vec::new(),
             bytes: 0,
+            overlap,
+            known: None,
+            repeated: 0,
+            late: Late::default(),
             records: 0,
             broken: 0,
             missing: 0,
@@ -70,56 +101,59 @@ impl<'a> Gathered<'a> {
             first_missing: None,
             greatest: None,
             all: Tail::default(),
-            late: Vec::new(),
+            recent: Vec::new(),
         }
     }
 
     /// Takes in the records of a page.
     pub(crate) fn page(&mut self, page: u32, records: &[&str]) -> Result<(), Failure> {
-        let mut hashes = Vec::with_capacity(records.len());
-        for (nth, record) in records.iter().enumerate() {
-            if let Some(fault) = fault(record) {
-                self.faults.push((self.origin.len(), fault));
-                self.broken += 1;
-            }
-            self.texts.append_value(record);
-            self.origin.push((i64::from(page), nth as i64 + 1));
-            self.bytes += record.len();
+        let times = match self.clocked {
+            Some(clocked) => clocked.of(&StringChunked::from_slice(TEXT.into(), records))?,
+            None => vec![None; records.len()],
+        };
+        for (nth, (record, time)) in records.iter().zip(times).enumerate() {
+            let row = nth as i64 + 1;
             let hash = hash_of(record);
             self.all.add(hash);
-            hashes.push(hash);
+            self.texts.append_value(record);
+            self.bytes += record.len();
+            self.waiting.push(Waiting { page: i64::from(page), row, hash, time, fault: fault(record) });
+            if let Some(clocked) = self.clocked {
+                match time {
+                    Some(time) => self.clock(clocked, time, hash),
+                    None => {
+                        self.missing += 1;
+                        self.first_missing.get_or_insert((page, nth + 1));
+                    }
+                }
+            }
         }
         self.records += records.len() as u64;
-        self.clock(page, records, &hashes)?;
-        if self.bytes >= FRAME_BYTES || self.origin.len() >= FRAME_ROWS {
+        self.forget();
+        if self.bytes >= FRAME_BYTES || self.waiting.len() >= FRAME_ROWS {
             self.write()?;
         }
         Ok(())
     }
 
-    fn clock(&mut self, page: u32, records: &[&str], hashes: &[u128]) -> Result<(), Failure> {
-        let Some(clocked) = self.clocked else { return Ok(()) };
-        let texts = StringChunked::from_slice(TEXT.into(), records);
-        let times = clocked.times.of(&texts).map_err(|error| unreadable(error))?;
-        for (nth, (time, hash)) in times.into_iter().zip(hashes).enumerate() {
-            let Some(time) = time.and_then(|time| time.checked_mul(clocked.unit)) else {
-                self.missing += 1;
-                self.first_missing.get_or_insert((page, nth + 1));
-                continue;
-            };
-            self.late.push((time, *hash));
-            let Ok(time) = Timestamp::from_microsecond(time) else { continue };
-            // a typing error of the year 2099 must not hide what comes until then
-            if time > clocked.now {
-                self.ahead += 1;
-            }
-            self.greatest = self.greatest.max(Some(time.min(clocked.now)));
+    fn clock(&mut self, clocked: &Clocked<'_>, time: i64, hash: u128) {
+        self.recent.push((time, hash));
+        let Ok(time) = Timestamp::from_microsecond(time) else { return };
+        // a typing error of the year 2099 must not hide what comes until then
+        if time > clocked.now {
+            self.ahead += 1;
         }
-        if self.late.len() > TAIL {
+        self.greatest = self.greatest.max(Some(time.min(clocked.now)));
+    }
+
+    /// Lets go of what cannot be part of the next tail.
+    fn forget(&mut self) {
+        if let Some(clocked) = self.clocked
+            && self.recent.len() > TAIL
+        {
             let from = bookmark::from(clocked.since, self.greatest).map_or(i64::MIN, Timestamp::as_microsecond);
-            self.late.retain(|(time, _)| *time >= from);
+            self.recent.retain(|(time, _)| *time >= from);
         }
-        Ok(())
     }
 
     /// What the next request would bring if nothing were new; `None` where that cannot be known.
@@ -127,44 +161,74 @@ impl<'a> Gathered<'a> {
         let Some(clocked) = self.clocked else { return Some(self.all) };
         let from = bookmark::from(clocked.since, reached)?.as_microsecond();
         let mut tail = Tail::default();
-        self.late.iter().filter(|(time, _)| *time >= from).for_each(|(_, hash)| tail.add(*hash));
+        self.recent.iter().filter(|(time, _)| *time >= from).for_each(|(_, hash)| tail.add(*hash));
         (self.missing == 0).then_some(tail)
     }
 
-    /// The records up to a time, with their times: what had been seen when that was the latest, and what has come late.
-    pub(crate) fn up_to(&self, time: Timestamp) -> impl Iterator<Item = (Timestamp, u128)> {
-        let end = time.as_microsecond();
-        let before = self.late.iter().filter(move |(time, _)| *time <= end);
-        before.filter_map(|(time, hash)| Some((Timestamp::from_microsecond(*time).ok()?, *hash)))
-    }
-
     fn write(&mut self) -> Result<(), Failure> {
-        let height = self.origin.len();
-        if height == 0 {
+        if self.waiting.is_empty() {
             return Ok(());
         }
         let texts = std::mem::replace(&mut self.texts, StringChunkedBuilder::new(TEXT.into(), 0)).finish();
-        let mut faults: Vec<Option<&str>> = vec![None; height];
-        for (row, fault) in self.faults.drain(..) {
-            faults[row] = Some(fault);
-        }
-        let (pages, rows): (Vec<i64>, Vec<i64>) = self.origin.drain(..).unzip();
+        let waiting = std::mem::take(&mut self.waiting);
         self.bytes = 0;
+        let news = self.news(&waiting)?;
+        let waiting: Vec<&Waiting> =
+            waiting.iter().zip(&news).filter(|(_, is_new)| **is_new).map(|(row, _)| row).collect();
+        let texts = match waiting.len() == news.len() {
+            true => texts,
+            false => texts.filter(&BooleanChunked::from_slice("news".into(), &news)).map_err(unreadable)?,
+        };
+        let (height, faults) = (waiting.len(), waiting.iter().filter(|row| row.fault.is_some()).count());
+        self.broken += faults as u64;
         let object = Scalar::new(DataType::String, AnyValue::StringOwned(self.object.into()));
+        let column = |name: &str, of: fn(&Waiting) -> i64| {
+            Int64Chunked::from_vec(name.into(), waiting.iter().map(|row| of(row)).collect()).into_column()
+        };
         let columns = vec![
             texts.into_column(),
-            faults.into_iter().collect::<StringChunked>().with_name(FAULT.into()).into_column(),
+            waiting.iter().map(|row| row.fault).collect::<StringChunked>().with_name(FAULT.into()).into_column(),
             Column::new_scalar(OBJECT.into(), object, height),
-            Int64Chunked::from_vec(PAGE.into(), pages).into_column(),
-            Int64Chunked::from_vec(ROW.into(), rows).into_column(),
+            column(PAGE, |row| row.page),
+            column(ROW, |row| row.row),
         ];
         let frame = DataFrame::new(height, columns).map_err(unreadable)?;
         Ok(self.writer.write(&frame)?)
     }
 
+    /// Which of the records are not there yet.
+    fn news(&mut self, waiting: &[Waiting]) -> Result<Vec<bool>, Failure> {
+        let (Some(overlap), Some(clocked)) = (&self.overlap, self.clocked) else {
+            return Ok(vec![true; waiting.len()]);
+        };
+        let reached = overlap.reached.as_microsecond();
+        let mut news = Vec::with_capacity(waiting.len());
+        for Waiting { hash, time, .. } in waiting {
+            let Some(time) = time.filter(|time| *time <= reached) else {
+                news.push(true);
+                continue;
+            };
+            let known = match &self.known {
+                Some(known) => known,
+                None => self.known.insert(overlap.known(clocked)?),
+            };
+            let is_known = known.has(*hash, time);
+            self.repeated += u64::from(is_known);
+            if !is_known && known.is_whole() {
+                self.late.add(time);
+            }
+            news.push(!is_known);
+        }
+        Ok(news)
+    }
+
+    /// Writes what waits still.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        self.write()
+    }
+
     /// The files, all on the store.
-    pub(crate) fn finish(mut self) -> Result<Vec<DataFile>, Failure> {
-        self.write()?;
+    pub(crate) fn finish(self) -> Result<Vec<DataFile>, Failure> {
         Ok(self.writer.finish(false)?)
     }
 }

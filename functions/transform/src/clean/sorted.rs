@@ -6,6 +6,7 @@ use tidemark_flow::{Balance, Failure, Kind};
 use tidemark_lake::{DataFile, Lake, Work};
 use tidemark_pipeline::Contract;
 
+use crate::drift::Drifts;
 use crate::narrow::{LaidNarrow, Narrow};
 use crate::pass::Position;
 use crate::quarantine::Faults;
@@ -54,6 +55,7 @@ pub(crate) struct Receipts {
     /// Rows that stood in another partition than the one they come to.
     pub moved: u64,
     pub faults: Faults,
+    pub drifts: Drifts,
     /// Files of the quarantine.
     pub quarantined: Vec<DataFile>,
     /// Partitions that are done, and their files.

@@ -11,7 +11,7 @@ use super::{Clean, Plan, text};
 use crate::merging::{Counts, Identity, Merging, Parts};
 use crate::pass::{Position, pass};
 use crate::polars_failure;
-use crate::quarantine::{self, by_object};
+use crate::quarantine::{self, Former, OBJECT, by_object};
 use crate::room::Room;
 use crate::stretch::Stretch;
 
@@ -67,6 +67,7 @@ impl Sorting<'_> {
                 *receipts.balance.filtered.entry(name.clone()).or_default() += dropped;
             }
             receipts.faults.count(&cleaned.quarantined)?;
+            receipts.drifts.add(cleaned.drift);
             for (object, rows) in by_object(&cleaned.quarantined)? {
                 quarantined.push(object, rows)?;
             }
@@ -121,10 +122,19 @@ impl Sorting<'_> {
     }
 
     fn quarantined(&self, sorted: &mut Sorted<'_>) -> Result<Stretch, Failure> {
-        let objects: Vec<String> = sorted.quarantined.cells().map(|(object, _)| object.clone()).collect();
+        let former = self.former()?;
+        // what is not published heals nothing
+        let publishes = self.clean.within_budget(&sorted.receipts).is_ok();
+        let healed_by = publishes.then_some(self.clean.fingerprint.as_str());
+        let written = sorted.receipts.quarantined.iter().filter_map(|file| file.partition.get(OBJECT));
+        let done: BTreeSet<&str> = written.collect();
+        let cells = sorted.quarantined.cells().map(|(object, _)| object.as_str());
+        let objects: BTreeSet<String> =
+            cells.chain(former.objects().filter(|object| !done.contains(object))).map(str::to_owned).collect();
         for object in objects {
             let rows = sorted.quarantined.take(&object);
-            let written = quarantine::write(self.ports.lake, &self.clean.quarantine, &object, &rows)?;
+            let written =
+                quarantine::write(self.ports.lake, &self.clean.quarantine, &object, &rows, &former, healed_by)?;
             sorted.receipts.quarantined.extend(written);
             if self.ports.is_late() {
                 return Ok(Stretch::Late);
@@ -132,6 +142,14 @@ impl Sorting<'_> {
         }
         sorted.stage = Stage::Merged;
         Ok(Stretch::Whole)
+    }
+
+    /// What the quarantine has of the objects that this plan looks at.
+    fn former(&self) -> Result<Former, Failure> {
+        let Some(quarantine) = &self.plan.quarantine else { return Ok(Former::default()) };
+        let Plan { raw, from, full, .. } = self.plan;
+        let former = Former::of(self.ports.lake, quarantine, raw, *from, self.plan.objects().as_ref())?;
+        Ok(if *full { former.passing_over_damage() } else { former })
     }
 
     /// Merges partition by partition what has been sorted.

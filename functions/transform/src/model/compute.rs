@@ -1,18 +1,17 @@
-//! A model's SQL over some of its partitions.
+//! A model's rows of some of its partitions.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::civil::Date;
-use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit};
+use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit, col};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_lake::{LakeError, Partition};
-use tidemark_pipeline::{DatasetName, When};
-use tidemark_transform::{bag, sql};
+use tidemark_pipeline::{Children, DatasetName, Made, When};
+use tidemark_transform::{Exploder, bag, sql};
 
 use super::{Model, Plan, Source};
 use crate::calendar::{Day, until};
-use crate::{frame_failure, polars_failure, sql_failure};
+use crate::{contract_failure, frame_failure, polars_failure, sql_failure};
 
 impl Model<'_> {
     /// The rows of an input that the partitions to compute hang on.
@@ -25,7 +24,7 @@ impl Model<'_> {
         let mut files = source.table.files(ports.lake)?;
         if let Some(days) = days {
             let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-            let wanted: BTreeSet<Day> = days.iter().flat_map(|&day| until(day, lookback)).collect();
+            let wanted: BTreeSet<Day> = days.iter().flat_map(|day| until(day, lookback)).collect();
             let mut kept = Vec::new();
             for file in files {
                 if wanted.contains(&self.day(&source.table, &file.partition)?) {
@@ -57,9 +56,33 @@ impl Model<'_> {
             Ok(damage) => Failure::from(damage),
             Err(error) => Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error),
         };
-        let query = sql::query(&self.model.sql.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
-        let rows = storable(sql::stream(query).map_err(failed)?).map_err(failed)?;
+        let rows = match &self.model.made {
+            Made::Sql(text) => {
+                let query = sql::query(&text.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
+                storable(sql::stream(query).map_err(failed)?).map_err(failed)?
+            }
+            Made::Explode(children) => self.explode(children, tables, failed)?,
+        };
         Ok((bag::sort(&rows).map_err(frame_failure)?, read))
+    }
+
+    fn explode(
+        &self,
+        children: &Children,
+        tables: Vec<(DatasetName, LazyFrame)>,
+        failed: impl Fn(PolarsError) -> Failure,
+    ) -> Result<DataFrame, Failure> {
+        let partition = self.model.partition_by.as_ref().map(|name| name.as_str());
+        let exploder = Exploder::new(children, partition).map_err(contract_failure)?;
+        let Some((dataset, parents)) = tables.into_iter().next() else { return Ok(DataFrame::empty()) };
+        let needs: Vec<_> = exploder.needs().into_iter().map(col).collect();
+        let parents = sql::stream(parents.select(needs)).map_err(failed)?;
+        // clean lets no such row through, but it may not have seen yet that its contract has changed
+        exploder.explode(&parents).map_err(|error| {
+            Failure::new(Kind::Retry, format!("{}: {dataset} is not what its contract says now", self.what()))
+                .hint("run its step clean first")
+                .because(error)
+        })
     }
 
     /// The result by partition, those only that are to be computed.
@@ -80,7 +103,7 @@ impl Model<'_> {
             return Err(Failure::new(Kind::Definition, message));
         }
         let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-        let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|&day| until(day, lookback)).collect();
+        let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|day| until(day, lookback)).collect();
         let mut parts = BTreeMap::new();
         for part in rows.partition_by_stable([column], true).map_err(failed)? {
             let value = part
@@ -88,7 +111,9 @@ impl Model<'_> {
                 .and_then(|values| values.get(0).map(|value| value.into_static()))
                 .map_err(failed)?;
             let text = crate::clean::text(&value);
-            let day: Day = text.as_deref().and_then(|text| text.parse::<Date>().ok());
+            // a text that is no date is not the same as no date
+            let is_day = self.day_of(text.as_deref()).is_some();
+            let day = self.day_of(text.as_deref()).unwrap_or(Day::None);
             if days.is_some() && !window.contains(&day) {
                 let text = text.as_deref().unwrap_or("NULL");
                 let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
@@ -97,9 +122,8 @@ impl Model<'_> {
                 ));
             }
             let due = match days {
-                // a text that is no date is not the same as no date
-                Some(days) => day.is_some() == text.is_some() && days.contains(&day),
-                None => self.model.when == When::Changed || self.calendar.is_over(day, plan.watermark),
+                Some(days) => is_day && days.contains(&day),
+                None => self.model.when == When::Changed || self.calendar.is_over(&day, plan.watermark),
             };
             if due {
                 // an empty text lies where NULL does

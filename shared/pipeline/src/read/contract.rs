@@ -1,21 +1,34 @@
 //! `[contract]`: what a clean row is.
 
 mod column;
+mod explode;
 
 use toml::de::DeValue;
 
 use super::fields::{Fields, Text, described};
 use super::{Mentions, is_new};
-use crate::definition::{Budget, Contract, Csv, Every, Files, Header, PartitionBy, Rule, Source, Type};
+use crate::definition::{Budget, Contract, Csv, Every, Files, Header, PartitionBy, Rule, Source, Type, Unknown};
 use crate::diagnostic::{one_of, quoted};
 use crate::http::{Http, TimeFormat};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 use crate::sql;
-use column::Columns;
+use column::{Columns, Of};
+pub(super) use explode::{children, known};
 
-const FIELDS: [&str; 9] =
-    ["dataset", "key", "latest_by", "partition_by", "max_quarantined", "deletes", "columns", "filter", "check"];
+const FIELDS: [&str; 11] = [
+    "dataset",
+    "key",
+    "latest_by",
+    "partition_by",
+    "max_quarantined",
+    "deletes",
+    "unknown",
+    "columns",
+    "filter",
+    "check",
+    "explode",
+];
 
 pub(super) fn contract(
     top: &Fields<'_, '_>,
@@ -32,7 +45,7 @@ pub(super) fn contract(
         Source::Files(Files { csv: Csv { header: Header::Given(columns), .. }, .. }) => Some(columns.as_slice()),
         Source::Files(_) | Source::Http(_) => None,
     });
-    let columns = column::columns(&fields, given);
+    let columns = column::columns(&fields, given.map_or(Of::Record, Of::These));
     let key = fields.one_or_more("key").map(|texts| keys(&fields, &texts, &columns.names)).unwrap_or_default();
     if fields.value("key").is_none() {
         fields.refuse("latest_by", "a `key` beside it, for it picks among rows with one key");
@@ -45,14 +58,17 @@ pub(super) fn contract(
             fields.refuse("deletes", "it only with a source `http`; a file that changes takes its former rows with it")
         }
     }
+    let partition_by = partition_by(&fields, &columns);
     Some(Contract {
+        explodes: explode::explodes(&fields, &columns, &key, partition_by.as_ref(), mentions),
         key,
         latest_by,
-        partition_by: partition_by(&fields, &columns),
+        partition_by,
         filters: rules(&fields, "filter", &columns.names),
         checks: rules(&fields, "check", &columns.names),
         max_quarantined: budget(&fields),
         deletes_absent,
+        unknown: fields.choice("unknown", &UNKNOWN).unwrap_or_default(),
         columns: columns.columns,
         dataset: dataset?,
     })
@@ -119,6 +135,7 @@ pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]
     key
 }
 
+const UNKNOWN: [(&str, Unknown); 3] = [("keep", Unknown::Keep), ("ignore", Unknown::Ignore), ("fail", Unknown::Fail)];
 const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
 fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionBy> {

@@ -3,7 +3,7 @@
 use super::contract::base_name;
 use super::fields::{Fields, Reader, Text};
 use super::{Mentions, is_new};
-use crate::definition::{Incremental, Model, Sql, When};
+use crate::definition::{Incremental, Made, Model, Sql, When};
 use crate::diagnostic::{Place, quoted};
 use crate::name::DatasetName;
 use crate::sql::{self, SqlFault, SqlPlace};
@@ -38,7 +38,7 @@ fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
     let query = query?;
     Some(Model {
         name: name?,
-        sql: query.sql,
+        made: Made::Sql(query.sql),
         partition_by,
         incremental,
         when: when.unwrap_or_default(),

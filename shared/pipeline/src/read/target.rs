@@ -1,6 +1,6 @@
 //! `[[target]]`: where datasets go.
 
-use super::contract::keys;
+use super::contract::{keys, known};
 use super::fields::{Fields, Text};
 use super::{Mentions, is_new, report};
 use crate::definition::{Contract, Mode, Schedule, Sqlite, Target};
@@ -87,7 +87,7 @@ fn sqlite(fields: &Fields<'_, '_>, contract: Option<&Contract>, mentions: &mut M
         fields.missing("mode", "one of `upsert`, `swap`, `append`");
     }
     let mode = fields.choice("mode", &[("upsert", Mode::Upsert), ("swap", Mode::Swap), ("append", Mode::Append)]);
-    let own = contract.filter(|contract| dataset.as_ref() == Some(&contract.dataset));
+    let own = contract.zip(dataset.as_ref()).and_then(|(contract, dataset)| known(contract, dataset));
     let key = match mode? {
         Mode::Upsert => key(fields, own)?,
         Mode::Swap | Mode::Append => {
@@ -111,15 +111,12 @@ fn table(fields: &Fields<'_, '_>, text: Text) -> Option<String> {
     Some(text.text)
 }
 
-fn key(fields: &Fields<'_, '_>, contract: Option<&Contract>) -> Option<Vec<ColumnName>> {
-    let default = contract.map(|contract| contract.key.clone()).filter(|key| !key.is_empty());
-    match (fields.one_or_more("key"), contract) {
-        (Some(texts), Some(contract)) => {
-            let partition = contract.partition_by.iter().map(|partition| &partition.name);
-            let known: Vec<ColumnName> =
-                contract.columns.iter().map(|column| &column.name).chain(partition).cloned().collect();
-            Some(keys(fields, &texts, &known))
-        }
+/// `own`: the columns and the key of a dataset that this pipeline's contract makes.
+fn key(fields: &Fields<'_, '_>, own: Option<(Vec<ColumnName>, Vec<ColumnName>)>) -> Option<Vec<ColumnName>> {
+    let (own, default) = own.unzip();
+    let default = default.filter(|key| !key.is_empty());
+    match (fields.one_or_more("key"), own) {
+        (Some(texts), Some(known)) => Some(keys(fields, &texts, &known)),
         // the columns of a model show when it runs
         (Some(texts), None) => {
             let names: Vec<ColumnName> = texts.iter().filter_map(|text| fields.reader.column_name(text)).collect();

@@ -1,4 +1,5 @@
 mod contract;
+mod explode;
 mod file;
 mod http;
 mod targets;

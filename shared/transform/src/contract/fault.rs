@@ -40,6 +40,11 @@ impl Place {
         Place(1 + columns as u32 * WIDTH + index as u32)
     }
 
+    /// The same rule of a column so many further on.
+    pub(super) fn of_further(self, columns: usize) -> Place {
+        Place(self.0 + columns as u32 * WIDTH)
+    }
+
     fn read(self, columns: usize) -> Broken {
         let Some(at) = self.0.checked_sub(1) else { return Broken::Format };
         match (at as usize).checked_sub(columns * RULES.len()) {
@@ -76,10 +81,14 @@ impl Faults {
         self.first.get(row).is_none_or(|place| *place == Place::NONE)
     }
 
+    /// The broken rows in order, each with the place of its rule.
+    pub(super) fn places(&self) -> impl Iterator<Item = (usize, Place)> {
+        self.first.iter().copied().enumerate().filter(|(_, place)| *place != Place::NONE)
+    }
+
     /// The broken rows in order, each with the rule.
     pub(super) fn iter(&self, columns: usize) -> impl Iterator<Item = (usize, Broken)> {
-        let broken = self.first.iter().enumerate().filter(|(_, place)| **place != Place::NONE);
-        broken.map(move |(row, place)| (row, place.read(columns)))
+        self.places().map(move |(row, place)| (row, place.read(columns)))
     }
 }
 

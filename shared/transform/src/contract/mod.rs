@@ -4,6 +4,8 @@
 //! these rows is a [`ContractError`].
 
 mod cast;
+mod drift;
+mod explode;
 mod fault;
 mod json;
 mod partition;
@@ -14,9 +16,12 @@ mod times;
 
 use polars::prelude::*;
 
-use tidemark_pipeline::definition::{Contract, Rule};
+use tidemark_pipeline::definition::{self, Contract, Rule};
 
 use self::cast::Cast;
+pub use self::drift::{Drift, FieldKind, MAX_FIELDS, Unknown};
+use self::explode::Elementwise;
+pub use self::explode::Exploder;
 use self::fault::{Faults, Place};
 use self::json::Layout;
 use self::partition::Partition;
@@ -41,6 +46,7 @@ pub enum Shape {
 pub struct Cleaner {
     columns: Vec<Plan>,
     layout: Layout,
+    explodes: Vec<Explode>,
     partition: Option<Partition>,
     checks: Vec<Condition>,
     filters: Vec<Condition>,
@@ -55,6 +61,26 @@ struct Plan {
     from: String,
     cast: Cast,
     rules: Rules,
+}
+
+impl Plan {
+    fn new(column: &definition::Column) -> Result<Plan, ContractError> {
+        let cast = Cast::new(column)?;
+        let rules = Rules::new(column, &cast)?;
+        let name = column.name.to_string();
+        Ok(Plan { from: column.from.clone().unwrap_or_else(|| name.clone()), name, cast, rules })
+    }
+}
+
+/// An array whose elements are held to rules too.
+#[derive(Debug)]
+struct Explode {
+    name: String,
+    /// Of the column that holds it.
+    at: usize,
+    /// What the first column of its elements counts as: those of the contract come first.
+    first: usize,
+    elements: Elementwise,
 }
 
 /// Rows dropped, by filter.
@@ -79,6 +105,8 @@ pub struct Cleaned {
     pub quarantined: DataFrame,
     /// Rows dropped, by filter, in the contract's order; a row counts for the first filter that is not true.
     pub filtered: Dropped,
+    /// What the raw rows have and the contract does not, and the other way round.
+    pub drift: Drift,
 }
 
 impl Cleaner {
@@ -90,13 +118,12 @@ impl Cleaner {
         let mut columns = Vec::new();
         let mut schema = Schema::default();
         for column in &contract.columns {
-            let cast = Cast::new(column)?;
-            let rules = Rules::new(column, &cast)?;
-            let name = column.name.to_string();
-            schema.insert(name.as_str().into(), cast.dtype());
-            columns.push(Plan { from: column.from.clone().unwrap_or_else(|| name.clone()), name, cast, rules });
+            let column = Plan::new(column)?;
+            schema.insert(column.name.as_str().into(), column.cast.dtype());
+            columns.push(column);
         }
         let layout = Layout::new(columns.iter().map(|column| column.from.as_str()));
+        let explodes = explodes(contract, &columns)?;
         let conditions = |kind, rules: &[Rule]| -> Result<Vec<_>, _> {
             rules.iter().map(|rule| Condition::new(kind, rule, &schema)).collect()
         };
@@ -106,7 +133,16 @@ impl Cleaner {
         if let Some(name) = partition.as_ref().and_then(Partition::own_column) {
             schema.insert(name.into(), DataType::Date);
         }
-        Ok(Cleaner { columns, layout, partition, checks, filters, schema, fingerprint: fingerprint.to_owned() })
+        Ok(Cleaner {
+            columns,
+            layout,
+            explodes,
+            partition,
+            checks,
+            filters,
+            schema,
+            fingerprint: fingerprint.to_owned(),
+        })
     }
 
     /// The clean columns in the contract's order, then the partition column if it is one of its own.
@@ -122,17 +158,21 @@ impl Cleaner {
         let source = Raw::new(raw)?;
         let mut faults = Faults::new(raw.height());
         source.mark_faults(&mut faults);
-        let series = match shape {
-            Shape::Columns => self.of_columns(raw, &mut faults)?,
+        let (series, drift) = match shape {
+            Shape::Columns => (self.of_columns(raw, &mut faults)?, Drift::of_columns(&source, &self.columns)),
             Shape::Json => {
                 let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
-                self.layout.columns(&casts, source.text, &mut faults)
+                let (series, tallied) = self.layout.columns(&casts, source.text, &mut faults);
+                (series, Drift::of_json(&source, tallied, self.layout.pointers()))
             }
         };
         for (at, (column, series)) in self.columns.iter().zip(&series).enumerate() {
             column.rules.check(series, at, &mut faults)?;
         }
         let mut typed = DataFrame::new(raw.height(), series.into_iter().map(Column::from).collect())?;
+        for Explode { at, first, elements, .. } in &self.explodes {
+            elements.check(typed.column(&elements.column)?.str()?, *at, *first, &mut faults)?;
+        }
         self.check(&typed, &mut faults)?;
         let (keep, filtered) = self.filter(&typed, &faults)?;
         let days = match &self.partition {
@@ -144,12 +184,12 @@ impl Cleaner {
         {
             typed.with_column(partition.of_days(days)?.with_name(name.into()).into())?;
         }
-        let quarantined = self.quarantine(&source, shape, days.as_ref(), &faults)?;
+        let quarantined = self.quarantine(&source, &typed, shape, days.as_ref(), &faults)?;
         let rows = match keep {
             Some(keep) => typed.filter(&keep)?,
             None => typed,
         };
-        Ok(Cleaned { rows, quarantined, filtered })
+        Ok(Cleaned { rows, quarantined, filtered, drift })
     }
 
     fn of_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {
@@ -163,9 +203,14 @@ impl Cleaner {
 
     fn check(&self, typed: &DataFrame, faults: &mut Faults) -> PolarsResult<()> {
         for (at, holds) in evaluate(typed, &self.checks)?.iter().enumerate() {
-            rules::mark(&!holds, Place::check(at, self.columns.len()), faults);
+            rules::mark(&!holds, Place::check(at, self.width()), faults);
         }
         Ok(())
+    }
+
+    /// Columns that have rules, those of elements included.
+    fn width(&self) -> usize {
+        self.explodes.last().map_or(self.columns.len(), |explode| explode.first + explode.elements.columns.len())
     }
 
     /// The rows to keep (`None`: all) and how many each filter dropped.
@@ -186,6 +231,20 @@ impl Cleaner {
         }
         Ok((Some(BooleanChunked::from_slice("keep".into(), &keep)), filtered))
     }
+}
+
+fn explodes(contract: &Contract, columns: &[Plan]) -> Result<Vec<Explode>, ContractError> {
+    let mut first = columns.len();
+    let mut all = Vec::new();
+    for definition::Explode { name, column, columns: own } in &contract.explodes {
+        let unknown = || ContractError::Elements { column: column.to_string() };
+        let at = columns.iter().position(|known| known.name == column.as_str()).ok_or_else(unknown)?;
+        let elements = Elementwise::new(column.as_str(), own).map_err(|error| error.of(name.as_str()))?;
+        let next = first + elements.columns.len();
+        all.push(Explode { name: name.to_string(), at, first, elements });
+        first = next;
+    }
+    Ok(all)
 }
 
 impl Condition {

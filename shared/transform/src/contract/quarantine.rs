@@ -1,37 +1,43 @@
 //! The frame of rows that broke the contract: what they said, where they come from and which rule they broke.
 
+use std::borrow::Cow;
+
 use polars::prelude::*;
 
 use super::cast::Field as Member;
 use super::fault::{Broken, Faults};
 use super::source::{Raw, is_field};
-use super::{Cleaner, Shape};
+use super::{Cleaner, Explode, Plan, Shape};
 use crate::error::ContractError;
 
 impl Cleaner {
-    /// The schema of [`super::Cleaned::quarantined`].
+    /// The schema of [`super::Cleaned::quarantined`]. `_page` is NULL where the source has no pages; `healed_by` is for whoever keeps
+    /// what was broken once: a broken record has NULL.
     pub fn quarantine_schema() -> Schema {
         let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
         let origin = [("_object", DataType::String), ("_row", DataType::Int64)];
-        let all = origin.into_iter().chain(text).chain([("day", DataType::Date)]);
+        let later = [("day", DataType::Date), ("_page", DataType::Int64), ("healed_by", DataType::String)];
+        let all = origin.into_iter().chain(text).chain(later);
         all.map(|(name, dtype)| Field::new(name.into(), dtype)).collect()
     }
 
     pub(super) fn quarantine(
         &self,
         source: &Raw,
+        typed: &DataFrame,
         shape: Shape,
         days: Option<&Series>,
         faults: &Faults,
     ) -> Result<DataFrame, ContractError> {
         let (rows, broken): (Vec<IdxSize>, Vec<Broken>) =
-            faults.iter(self.columns.len()).map(|(row, broken)| (row as IdxSize, broken)).unzip();
+            faults.iter(self.width()).map(|(row, broken)| (row as IdxSize, broken)).unzip();
         if rows.is_empty() {
             return Ok(DataFrame::empty_with_schema(&Self::quarantine_schema()));
         }
         // From here on only these rows are looked at.
         let rows = IdxCa::from_vec("row".into(), rows);
         let bad = source.frame.take(&rows)?;
+        let elements = self.elements(typed, &rows, &broken)?;
         let day = match days {
             Some(days) => days.take(&rows)?,
             None => Series::full_null("day".into(), bad.height(), &DataType::Date),
@@ -41,8 +47,9 @@ impl Cleaner {
             Shape::Columns => self.fields(&bad, &broken)?,
             Shape::Json => (self.members(&bad, &broken), bad.text.clone()),
         };
+        let values = values.into_iter().zip(elements).map(|(value, element)| element.or(value));
         let names = broken.iter().map(|broken| match broken {
-            Broken::Column { column, .. } => Some(self.columns[*column].name.as_str()),
+            Broken::Column { column, .. } => Some(self.name_of(*column)),
             Broken::Format | Broken::Check(_) => None,
         });
         let rules = broken.iter().map(|broken| match broken {
@@ -57,10 +64,15 @@ impl Cleaner {
                 bad.frame.column("_row")?.clone(),
                 names.collect::<StringChunked>().with_name("column".into()).into_column(),
                 StringChunked::from_iter_values("rule".into(), rules).into_column(),
-                StringChunked::from_iter_options("value".into(), values.into_iter()).into_column(),
+                StringChunked::from_iter_options("value".into(), values).into_column(),
                 texts.with_name("text".into()).into_column(),
                 StringChunked::full("contract".into(), &self.fingerprint, bad.frame.height()).into_column(),
                 day.with_name("day".into()).into_column(),
+                match bad.page {
+                    Some(page) => page.clone(),
+                    None => Column::full_null("_page".into(), bad.frame.height(), &DataType::Int64),
+                },
+                Column::full_null("healed_by".into(), bad.frame.height(), &DataType::String),
             ],
         )?;
         Ok(frame)
@@ -83,7 +95,8 @@ impl Cleaner {
                 Broken::Format => bad.fault.get(row).map(str::to_owned),
                 Broken::Check(_) => None,
                 Broken::Column { column, rule } => {
-                    self.explained(*column, rule, text(&self.columns[*column].from, row))
+                    let column = self.columns.get(*column);
+                    column.and_then(|column| explained(column, rule, text(&column.from, row)))
                 }
             });
             match bad.text.get(row) {
@@ -106,19 +119,53 @@ impl Cleaner {
                 return Some(fault.to_string());
             }
             let Broken::Column { column, rule } = broken else { return None };
+            let plan = self.columns.get(*column)?;
             let mut unescaped = String::new();
             let text = slots[self.layout.slot(*column)].text(&mut unescaped).map(str::to_owned);
-            self.explained(*column, rule, text)
+            explained(plan, rule, text)
         };
         broken.iter().enumerate().map(|(row, broken)| value(row, broken)).collect()
     }
 
-    /// The text, with a reason where it looks right but is not.
-    fn explained(&self, column: usize, rule: &str, text: Option<String>) -> Option<String> {
-        let text = text?;
-        let reason = (rule == "type").then(|| self.columns[column].cast.explain(&text)).flatten();
-        Some(reason.unwrap_or(text))
+    /// What elements of arrays say that break a rule, for rows (as broken as told) of which one does.
+    fn elements(&self, typed: &DataFrame, rows: &IdxCa, broken: &[Broken]) -> PolarsResult<Vec<Option<String>>> {
+        let mut found = Vec::with_capacity(broken.len());
+        for (row, broken) in rows.iter().zip(broken) {
+            let (Some(row), Broken::Column { column, rule }) = (row, broken) else {
+                found.push(None);
+                continue;
+            };
+            let Some((explode, nth)) = self.element(*column) else {
+                found.push(None);
+                continue;
+            };
+            let texts = typed.column(&explode.elements.column)?.str()?;
+            let text = texts.get(row as usize).and_then(|text| explode.elements.offence(text, nth, rule));
+            found.push(explained(&explode.elements.columns[nth], rule, text));
+        }
+        Ok(found)
     }
+
+    /// The array, and which column of its elements, that counts as this column.
+    fn element(&self, column: usize) -> Option<(&Explode, usize)> {
+        let explode = self.explodes.iter().rev().find(|explode| explode.first <= column)?;
+        Some((explode, column - explode.first))
+    }
+
+    /// `quantity`, or `order_items/quantity` of elements.
+    fn name_of(&self, column: usize) -> Cow<'_, str> {
+        match self.element(column) {
+            Some((explode, nth)) => format!("{}/{}", explode.name, explode.elements.columns[nth].name).into(),
+            None => self.columns[column].name.as_str().into(),
+        }
+    }
+}
+
+/// The text, with a reason where it looks right but is not.
+fn explained(column: &Plan, rule: &str, text: Option<String>) -> Option<String> {
+    let text = text?;
+    let reason = (rule == "type").then(|| column.cast.explain(&text)).flatten();
+    Some(reason.unwrap_or(text))
 }
 
 /// A column of the source as texts; what has no text (a list, bytes that are not UTF-8) is shown as polars prints it.

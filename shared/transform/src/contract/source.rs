@@ -9,6 +9,8 @@ use crate::error::ContractError;
 /// Raw rows with the columns ingest adds to them.
 pub(super) struct Raw<'r> {
     pub(super) frame: &'r DataFrame,
+    /// Where the source comes in pages; `_row` is the record's number in its page then.
+    pub(super) page: Option<&'r Column>,
     pub(super) text: &'r StringChunked,
     pub(super) fault: &'r StringChunked,
 }
@@ -20,7 +22,16 @@ impl<'r> Raw<'r> {
         let text = |name| frame.column(name).and_then(|column| column.str()).map_err(ContractError::Raw);
         text("_object")?;
         frame.column("_row").and_then(|column| column.i64()).map_err(ContractError::Raw)?;
-        Ok(Raw { frame, text: text("_text")?, fault: text("_fault")? })
+        let page = frame.column("_page").ok();
+        page.map(Column::i64).transpose().map_err(ContractError::Raw)?;
+        Ok(Raw { frame, page, text: text("_text")?, fault: text("_fault")? })
+    }
+
+    /// `<object>:<row>` of a row.
+    pub(super) fn place(&self, row: usize) -> String {
+        let value = |name| self.frame.column(name).and_then(|column| column.get(row)).unwrap_or(AnyValue::Null);
+        let object = value("_object");
+        format!("{}:{}", object.get_str().unwrap_or_default(), value("_row"))
     }
 
     pub(super) fn mark_faults(&self, faults: &mut Faults) {

@@ -2,6 +2,9 @@ use tidemark_pipeline::definition::{self, Every, PartitionBy, Type};
 
 use super::*;
 
+mod drift;
+mod explode;
+
 fn column(name: &str, ty: Type) -> definition::Column {
     definition::Column {
         name: name.parse().unwrap(),
@@ -30,6 +33,8 @@ fn contract(columns: Vec<definition::Column>) -> Contract {
         checks: Vec::new(),
         max_quarantined: None,
         deletes_absent: false,
+        unknown: definition::Unknown::Keep,
+        explodes: Vec::new(),
     }
 }
 
@@ -200,6 +205,19 @@ fn every_rule_sends_to_quarantine_and_the_first_in_column_order_is_named() {
     // NULL is not true: a filter drops it.
     assert_eq!(show(&cleaned.rows, &["id", "status", "sku", "month"]), ["1|paid|A|2024-02-01", "9|-|B|-"]);
     assert_eq!(cleaned.filtered, [("no_test".to_owned(), 3), ("low".to_owned(), 0)]);
+}
+
+#[test]
+fn a_record_of_a_page_keeps_its_page() {
+    let mut rows = raw(vec![texts("a", &["1", "x", "y"])]);
+    assert_eq!(
+        show(&clean(&contract(vec![column("a", Type::Int64)]), &rows, Shape::Columns).quarantined, &["_page"]),
+        ["-", "-"]
+    );
+    rows.with_column(Column::new("_page".into(), &[Some(1i64), Some(1), Some(2)])).unwrap();
+    let cleaned = clean(&contract(vec![column("a", Type::Int64)]), &rows, Shape::Columns);
+    let shown = show(&cleaned.quarantined, &["_page", "_row", "text", "healed_by"]);
+    assert_eq!(shown, [r#"1|3|{"a":"x"}|-"#, r#"2|4|{"a":"y"}|-"#]);
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::Read;
 
@@ -113,6 +114,19 @@ pub fn read<E>(
     emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, ReadError<E>> {
     read_with(&Limits::default(), input, object, format, csv, from, emit)
+}
+
+/// The first bytes of an object, unpacked: enough to guess what it is.
+///
+/// # Errors
+/// As [`read`].
+pub fn head(input: Input, object: &str, bytes: usize) -> Result<Vec<u8>, ReadError<Infallible>> {
+    let stream: Box<dyn Read + Send> = match input {
+        Input::Stream(stream) => stream,
+        Input::File(file) => Box::new(file),
+    };
+    let read = || Ok(compression::head(&mut compression::open(stream)?.bytes, bytes)?);
+    read().map_err(|fault: error::Fault| error::Stop::from(fault).at(object))
 }
 
 fn read_with<E>(

@@ -27,20 +27,31 @@ impl Columns {
     }
 }
 
-/// `given`: the columns of the source, where they are known.
-pub(super) fn columns(contract: &Fields<'_, '_>, given: Option<&[ColumnName]>) -> Columns {
+/// What the columns are of.
+#[derive(Clone, Copy)]
+pub(super) enum Of<'a> {
+    /// A record, which has these fields and no others.
+    These(&'a [ColumnName]),
+    Record,
+    /// An element of an array, which may be the value of a column itself: `from = ""`.
+    Element,
+}
+
+/// `columns` of `[contract]`, or of one of its `[contract.explode]`.
+pub(super) fn columns(contract: &Fields<'_, '_>, of: Of<'_>) -> Columns {
     let mut all = Columns { columns: Vec::new(), names: Vec::new() };
+    let label = below(contract, "columns");
     let Some(value) = contract.value("columns") else {
-        contract.missing("columns", "[contract.columns] with `name = \"type\"` for each column");
+        contract.missing("columns", &format!("{label} with `name = \"type\"` for each column"));
         return all;
     };
     let DeValue::Table(table) = value.get_ref() else {
-        let found = format!("{} for [contract.columns]", described(value.get_ref()));
+        let found = format!("{} for {label}", described(value.get_ref()));
         contract.reader.wrong(value.span().start, found, "a table of columns");
         return all;
     };
     if table.is_empty() {
-        contract.reader.wrong(value.span().start, "no columns in [contract.columns]", "at least one");
+        contract.reader.wrong(value.span().start, format!("no columns in {label}"), "at least one");
     }
     for (key, value) in table {
         let at = key.span().start;
@@ -55,32 +66,34 @@ pub(super) fn columns(contract: &Fields<'_, '_>, given: Option<&[ColumnName]>) -
             contract.reader.wrong(at, found, "names that differ by more than case, which Delta and SQL need");
         }
         all.names.push(name.clone());
-        if let Some(column) = column(contract, name, at, value, given) {
+        if let Some(column) = column(contract, name, at, value, of) {
             all.columns.push(column);
         }
     }
     all
 }
 
-fn column(
-    contract: &Fields<'_, '_>,
-    name: ColumnName,
-    at: usize,
-    value: Value<'_>,
-    given: Option<&[ColumnName]>,
-) -> Option<Column> {
-    let label = format!("[contract.columns.{name}]");
+/// How a table in a table is called.
+fn below(fields: &Fields<'_, '_>, name: &str) -> String {
+    format!("{}.{name}]", fields.label.trim_end_matches(']'))
+}
+
+fn column(contract: &Fields<'_, '_>, name: ColumnName, at: usize, value: Value<'_>, of: Of<'_>) -> Option<Column> {
+    let label = below(contract, &format!("columns.{name}"));
     if value.get_ref().is_str() {
         let text = contract.reader.text(value, &label)?;
-        source_field(contract, name.as_str(), at, given);
+        source_field(contract, name.as_str(), at, of);
         return Some(plain(name, ty(contract, &text)?));
     }
     let fields = contract.reader.open(value, label, &FIELDS)?;
     let ty = fields.needed("type", &one_of(TYPES)).and_then(|text| ty(&fields, &text));
-    let from = fields.filled("from", "a field of the source");
+    let from = match of {
+        Of::Element => fields.text("from"),
+        Of::These(_) | Of::Record => fields.filled("from", "a field of the source"),
+    };
     match &from {
-        Some(text) => source_field(&fields, &text.text, text.at, given),
-        None => source_field(&fields, name.as_str(), at, given),
+        Some(text) => source_field(&fields, &text.text, text.at, of),
+        None => source_field(&fields, name.as_str(), at, of),
     }
     let required = fields.flag("required").unwrap_or(false);
     let trim = fields.flag("trim").unwrap_or(true);
@@ -169,8 +182,8 @@ fn other_name(text: &str) -> Option<String> {
     Some(format!("here it is called `{ours}`"))
 }
 
-fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, given: Option<&[ColumnName]>) {
-    if let Some(given) = given
+fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, of: Of<'_>) {
+    if let Of::These(given) = of
         && !given.iter().any(|name| name.as_str() == field)
     {
         let names = || given.iter().map(ColumnName::as_str);

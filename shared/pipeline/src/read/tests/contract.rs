@@ -183,6 +183,11 @@ fn rules_and_budget() {
         assert_eq!(of(&format!("max_quarantined = {good}")).len(), 0, "{good}");
     }
     assert_eq!(
+        of("unknown = 'refuse'"),
+        ["5:11: `refuse` for `unknown` in [contract]; expected one of `keep`, `ignore`, `fail`"]
+    );
+    assert_eq!(of("unknown = 'fail'"), Vec::<String>::new());
+    assert_eq!(
         of("dataset = 'Sales'"),
         ["5:11: `Sales` for a dataset's name; expected 1 to 100 bytes of a-z, 0-9 and _, starting with a letter"]
     );

@@ -26,7 +26,8 @@ fn a_whole_file() {
     assert_eq!((partition.name.as_str(), partition.every), ("sold_on", Some(Every::Day)));
     assert_eq!(contract.filters[0].sql, "invoice <> 'TEST'");
     let model = &pipeline.models[0];
-    assert_eq!((model.sql.file.as_str(), model.sql.line, model.when), ("p/x.toml", 33, When::Complete));
+    let Made::Sql(sql) = &model.made else { panic!() };
+    assert_eq!((sql.file.as_str(), sql.line, model.when), ("p/x.toml", 33, When::Complete));
     assert_eq!(model.incremental, Some(Incremental { lookback_days: 7 }));
     let Target::Sqlite(sqlite) = &pipeline.targets[0] else { panic!() };
     assert_eq!((sqlite.name.as_str(), sqlite.key[0].as_str()), ("sqlite-sales", "invoice"));

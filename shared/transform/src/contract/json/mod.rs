@@ -1,13 +1,17 @@
 //! JSON records to typed columns: one pass over each record's text finds its fields, then each column is read on its own.
 
 mod cursor;
+mod elements;
 mod paths;
 mod scan;
+mod tally;
 
 use polars::prelude::*;
 
+pub(super) use self::elements::Elements;
 use self::paths::Paths;
 pub(super) use self::scan::Scanner;
+pub(super) use self::tally::Tallied;
 use super::cast::{Builder, Cast, Field};
 use super::fault::{Faults, Place};
 
@@ -42,9 +46,19 @@ impl Layout {
         self.slots[column]
     }
 
-    /// The typed columns of records; a NULL text (a record that ingest found broken) gives NULLs.
+    /// The pointer of every slot.
+    pub(super) fn pointers(&self) -> Vec<String> {
+        self.paths.pointers()
+    }
+
+    /// The typed columns of records, and which fields were met; a NULL text (a record that ingest found broken) gives NULLs.
     /// A text that is no JSON object is a fault of the whole record.
-    pub(super) fn columns(&self, casts: &[(&str, &Cast)], texts: &StringChunked, faults: &mut Faults) -> Vec<Series> {
+    pub(super) fn columns(
+        &self,
+        casts: &[(&str, &Cast)],
+        texts: &StringChunked,
+        faults: &mut Faults,
+    ) -> (Vec<Series>, Tallied) {
         let width = self.slots();
         let mut scanner = self.scanner();
         let mut builders: Vec<_> = casts.iter().map(|(name, cast)| Builder::new(cast, name, texts.len())).collect();
@@ -56,10 +70,16 @@ impl Layout {
             for (at, text) in texts.by_ref().take(batch).enumerate() {
                 let record = &mut fields[at * width..(at + 1) * width];
                 record.fill(Field::Null);
-                let Some(text) = text else { continue };
+                let Some(text) = text else {
+                    scanner.tally().skip();
+                    continue;
+                };
                 if scanner.record(text, record).is_err() {
                     record.fill(Field::Null);
                     faults.mark(row + at, Place::FORMAT);
+                } else if !faults.is_good(row + at) {
+                    // what ingest found broken is no record, though its text may look like one
+                    scanner.tally().forget();
                 }
             }
             for (column, (builder, slot)) in builders.iter_mut().zip(&self.slots).enumerate() {
@@ -69,6 +89,7 @@ impl Layout {
             row += batch;
             rows -= batch;
         }
-        builders.into_iter().map(Builder::finish).collect()
+        let tallied = scanner.tally().finish(&self.paths);
+        (builders.into_iter().map(Builder::finish).collect(), tallied)
     }
 }

@@ -7,11 +7,15 @@ pub(super) type NodeId = usize;
 pub(in crate::contract) struct Paths {
     nodes: Vec<Node>,
     slots: usize,
+    /// The slot of the value itself, if a pointer is empty.
+    whole: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) members: Vec<Member>,
+    /// The member whose value this is; none of the record itself.
+    parent: Option<(NodeId, usize)>,
 }
 
 /// A member of an object (or an element of an array) some pointer goes through or ends at.
@@ -28,7 +32,7 @@ pub(super) struct Member {
 
 impl Default for Paths {
     fn default() -> Self {
-        Paths { nodes: vec![Node::default()], slots: 0 }
+        Paths { nodes: vec![Node::default()], slots: 0, whole: None }
     }
 }
 
@@ -37,6 +41,12 @@ impl Paths {
 
     /// The slot of a pointer; the same pointer always has the same one.
     pub(super) fn add(&mut self, pointer: &str) -> usize {
+        if pointer.is_empty() {
+            let slot = self.whole.unwrap_or(self.slots);
+            self.slots += usize::from(self.whole.is_none());
+            self.whole = Some(slot);
+            return slot;
+        }
         let tokens: Vec<String> = match pointer.strip_prefix('/') {
             Some(tokens) => tokens.split('/').map(|token| token.replace("~1", "/").replace("~0", "~")).collect(),
             None => vec![pointer.to_owned()],
@@ -51,7 +61,7 @@ impl Paths {
                     Some(next) => next,
                     None => {
                         let next = self.nodes.len();
-                        self.nodes.push(Node::default());
+                        self.nodes.push(Node { parent: Some((node, at)), ..Node::default() });
                         self.nodes[node].members[at].node = Some(next);
                         next
                     }
@@ -84,6 +94,16 @@ impl Paths {
         self.slots
     }
 
+    /// The slot of the value itself.
+    pub(super) fn whole(&self) -> Option<usize> {
+        self.whole
+    }
+
+    /// Whether a pointer goes into the value.
+    pub(super) fn has_members(&self) -> bool {
+        !self.nodes[Self::ROOT].members.is_empty()
+    }
+
     pub(super) fn nodes(&self) -> usize {
         self.nodes.len()
     }
@@ -95,5 +115,37 @@ impl Paths {
 
     pub(super) fn get(&self, node: NodeId, member: usize) -> &Member {
         &self.nodes[node].members[member]
+    }
+
+    /// Whether a column keeps the value of this node, or one around it, as it is written: with all that is in it.
+    pub(super) fn is_kept(&self, node: NodeId) -> bool {
+        self.around(node).any(|(node, at)| self.nodes[node].members[at].slot.is_some())
+    }
+
+    /// The pointer (RFC 6901) of a member of a node.
+    pub(super) fn pointer(&self, node: NodeId, key: &str) -> String {
+        let mut keys: Vec<&str> =
+            self.around(node).map(|(node, at)| self.nodes[node].members[at].key.as_str()).collect();
+        keys.reverse();
+        keys.push(key);
+        keys.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
+    }
+
+    /// The members around a node, the nearest first.
+    fn around(&self, node: NodeId) -> impl Iterator<Item = (NodeId, usize)> {
+        std::iter::successors(self.nodes[node].parent, |(node, _)| self.nodes[*node].parent)
+    }
+
+    /// The pointer of every slot.
+    pub(super) fn pointers(&self) -> Vec<String> {
+        let mut pointers = vec![String::new(); self.slots];
+        for (node, Node { members, .. }) in self.nodes.iter().enumerate() {
+            for member in members {
+                if let Some(slot) = member.slot {
+                    pointers[slot] = self.pointer(node, &member.key);
+                }
+            }
+        }
+        pointers
     }
 }

@@ -6,8 +6,10 @@
 use std::fmt;
 
 use super::super::cast::Field;
+use super::super::drift::FieldKind;
 use super::cursor::{Cursor, Scan, Stop};
 use super::paths::{Member, NodeId, Paths};
+use super::tally::Tally;
 
 /// Keys longer than this, or later in their object, are looked up each time; so what is remembered stays small.
 const REMEMBERED: usize = 256;
@@ -20,6 +22,12 @@ pub(crate) struct Broken {
     at: usize,
 }
 
+impl Broken {
+    pub(super) fn at(cursor: &Cursor<'_>) -> Broken {
+        Broken { what: cursor.broken, at: cursor.at }
+    }
+}
+
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.what, self.at)
@@ -30,6 +38,8 @@ impl fmt::Display for Broken {
 #[derive(Debug, Clone, Copy)]
 enum Target {
     Pass,
+    /// No column reads it; it is counted under this number.
+    Unknown(usize),
     /// Keep it.
     Slot(usize),
     /// Go on in it, as the n-th member of the node says.
@@ -69,18 +79,29 @@ pub(crate) struct Scanner<'p> {
     paths: &'p Paths,
     /// Per node, by position in the object.
     expected: Vec<Vec<Expected>>,
+    tally: Tally,
 }
 
 impl<'p> Scanner<'p> {
     pub(crate) fn new(paths: &'p Paths) -> Self {
-        Scanner { paths, expected: (0..paths.nodes()).map(|_| Vec::new()).collect() }
+        let expected = (0..paths.nodes()).map(|_| Vec::new()).collect();
+        Scanner { paths, expected, tally: Tally::new(paths) }
     }
 
     /// Fills the slots (all [`Field::Null`] before) from a record. Of several members with one name the last counts.
     /// After an error the slots hold anything.
     pub(crate) fn record<'a>(&mut self, text: &'a str, slots: &mut [Field<'a>]) -> Result<(), Broken> {
+        self.tally.begin();
         let mut cursor = Cursor::new(text);
-        self.whole(&mut cursor, slots).map_err(|Stop| Broken { what: cursor.broken, at: cursor.at })
+        self.whole(&mut cursor, slots).map_err(|Stop| {
+            self.tally.forget();
+            Broken::at(&cursor)
+        })
+    }
+
+    /// What was met in the records so far; one of them is one call, of whichever of these.
+    pub(crate) fn tally(&mut self) -> &mut Tally {
+        &mut self.tally
     }
 
     fn whole<'a>(&mut self, cursor: &mut Cursor<'a>, slots: &mut [Field<'a>]) -> Scan<()> {
@@ -91,6 +112,26 @@ impl<'p> Scanner<'p> {
         self.object(cursor, Paths::ROOT, slots)?;
         cursor.space();
         if cursor.at < cursor.bytes.len() { cursor.broken("unexpected text after the object") } else { Ok(()) }
+    }
+
+    /// Any value, as the element of an array: fills the slots, and says what it is.
+    pub(super) fn value<'a>(&mut self, cursor: &mut Cursor<'a>, slots: &mut [Field<'a>]) -> Scan<Field<'a>> {
+        let start = cursor.at;
+        let field = match cursor.peek() {
+            b'{' if self.paths.has_members() => {
+                self.object(cursor, Paths::ROOT, slots)?;
+                Field::Nested(&cursor.text[start..cursor.at])
+            }
+            b'[' if self.paths.has_members() => {
+                self.array(cursor, Paths::ROOT, slots)?;
+                Field::Nested(&cursor.text[start..cursor.at])
+            }
+            _ => cursor.field()?,
+        };
+        if let Some(slot) = self.paths.whole() {
+            slots[slot] = field;
+        }
+        Ok(field)
     }
 
     fn object<'a>(&mut self, cursor: &mut Cursor<'a>, node: NodeId, slots: &mut [Field<'a>]) -> Scan<()> {
@@ -109,7 +150,14 @@ impl<'p> Scanner<'p> {
             };
             cursor.colon()?;
             match target {
-                Target::Slot(slot) => slots[slot] = cursor.field()?,
+                Target::Slot(slot) => {
+                    self.tally.meet(slot);
+                    slots[slot] = cursor.field()?;
+                }
+                Target::Unknown(nth) => {
+                    self.tally.meet_unknown(nth, FieldKind::of(cursor.peek()));
+                    cursor.pass()?;
+                }
                 Target::Pass => cursor.pass()?,
                 Target::Branch(member) => self.branch(cursor, node, member, slots)?,
             }
@@ -132,7 +180,11 @@ impl<'p> Scanner<'p> {
             (raw, true) => &sonic_rs::from_str::<String>(raw).unwrap_or_default(),
             (raw, false) => &raw[1..raw.len() - 1],
         };
-        let target = self.target(node, raw);
+        let target = match self.target(node, raw) {
+            Some(target) => target,
+            None if self.paths.is_kept(node) => Target::Pass,
+            None => self.tally.unknown(node, raw).map_or(Target::Pass, Target::Unknown),
+        };
         let key = &cursor.bytes[start..cursor.at];
         if key.len() <= REMEMBERED && position < REMEMBERED {
             let seen = &mut self.expected[node];
@@ -146,12 +198,13 @@ impl<'p> Scanner<'p> {
         Ok(target)
     }
 
-    fn target(&self, node: NodeId, key: &str) -> Target {
-        let Some(at) = self.paths.find(node, key) else { return Target::Pass };
-        match self.paths.get(node, at) {
+    /// `None`: no pointer goes there.
+    fn target(&self, node: NodeId, key: &str) -> Option<Target> {
+        let at = self.paths.find(node, key)?;
+        Some(match self.paths.get(node, at) {
             Member { node: None, slot: Some(slot), .. } => Target::Slot(*slot),
             _ => Target::Branch(at),
-        }
+        })
     }
 
     /// A value through which pointers go on.
@@ -173,6 +226,7 @@ impl<'p> Scanner<'p> {
             _ => cursor.field()?,
         };
         if let Some(slot) = *slot {
+            self.tally.meet(slot);
             slots[slot] = field;
         }
         Ok(())
@@ -186,9 +240,13 @@ impl<'p> Scanner<'p> {
         }
         for index in 0usize.. {
             match self.target(node, &index.to_string()) {
-                Target::Slot(slot) => slots[slot] = cursor.field()?,
-                Target::Pass => cursor.pass()?,
-                Target::Branch(member) => self.branch(cursor, node, member, slots)?,
+                Some(Target::Slot(slot)) => {
+                    self.tally.meet(slot);
+                    slots[slot] = cursor.field()?;
+                }
+                Some(Target::Branch(member)) => self.branch(cursor, node, member, slots)?,
+                // an element has no name that a column could lack
+                Some(Target::Pass | Target::Unknown(_)) | None => cursor.pass()?,
             }
             cursor.space();
             match cursor.peek() {

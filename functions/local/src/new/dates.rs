@@ -1,0 +1,123 @@
+//! How dates and times are written. Of two ways that all texts can be read in, none is taken.
+
+use tidemark_flow::Failure;
+use tidemark_pipeline::definition::Type;
+
+use super::guess::{Guess, reads};
+
+/// Dates that are read one way only.
+const DATES: [&str; 10] = [
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%d.%m.%Y",
+    "%d %b %Y",
+    "%d %B %Y",
+    "%d-%b-%Y",
+    "%b %d, %Y",
+    "%B %d, %Y",
+    "%d/%b/%Y",
+];
+/// The day first, or the month.
+const EITHER: [(&str, &str); 3] = [("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y"), ("%d/%m/%y", "%m/%d/%y")];
+/// What may stand behind a date, with what is between them.
+const TIMES: [&str; 9] = [
+    " %H:%M:%S",
+    " %H:%M",
+    " %H:%M:%S%.f",
+    "T%H:%M:%S",
+    "T%H:%M",
+    "T%H:%M:%S%.f",
+    " %I:%M %p",
+    " %I:%M:%S %p",
+    ", %H:%M",
+];
+const CLOCKS: [&str; 2] = ["%I:%M %p", "%I:%M:%S %p"];
+/// Whole moments that are none of these.
+const MOMENTS: [&str; 2] = ["%a, %d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z"];
+
+/// Texts tried before all of them are.
+const FEW: usize = 20;
+/// A text that is longer is no date.
+const LONGEST: usize = 40;
+
+fn are(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Failure> {
+    Ok(reads(ty, format, &texts[..texts.len().min(FEW)])? && reads(ty, format, texts)?)
+}
+
+/// `None` where they are neither; a string with a note where they are one of two.
+pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Failure> {
+    let is_like_one = |text: &&str| text.len() <= LONGEST && text.bytes().any(|byte| byte.is_ascii_digit());
+    if !texts.iter().take(FEW).all(is_like_one) {
+        return Ok(None);
+    }
+    for ty in [Type::Date, Type::Datetime, Type::Time] {
+        if are(ty, None, texts)? {
+            return Ok(Some(noted(ty, None, texts)));
+        }
+    }
+    for format in CLOCKS {
+        if are(Type::Time, Some(format), texts)? {
+            return Ok(Some(noted(Type::Time, Some(format.to_owned()), texts)));
+        }
+    }
+    for format in MOMENTS {
+        if are(Type::Datetime, Some(format), texts)? {
+            return Ok(Some(noted(Type::Datetime, Some(format.to_owned()), texts)));
+        }
+    }
+    for date in DATES {
+        if let Some((ty, format)) = with_time(date, texts)? {
+            return Ok(Some(noted(ty, Some(format), texts)));
+        }
+    }
+    for (day_first, month_first) in EITHER {
+        match (with_time(day_first, texts)?, with_time(month_first, texts)?) {
+            (Some((_, one)), Some((_, other))) => {
+                let note = format!("`{one}` or `{other}`: no day over 12 seen, so it stays as it is");
+                return Ok(Some(Guess::of(Type::String).noting(note)));
+            }
+            (Some((ty, format)), None) | (None, Some((ty, format))) => return Ok(Some(noted(ty, Some(format), texts))),
+            (None, None) => {}
+        }
+    }
+    Ok(None)
+}
+
+fn with_time(date: &str, texts: &[&str]) -> Result<Option<(Type, String)>, Failure> {
+    if are(Type::Date, Some(date), texts)? {
+        return Ok(Some((Type::Date, date.to_owned())));
+    }
+    for time in TIMES {
+        let format = format!("{date}{time}");
+        if are(Type::Datetime, Some(&format), texts)? {
+            return Ok(Some((Type::Datetime, format)));
+        }
+    }
+    Ok(None)
+}
+
+/// Eight digits in a field that is called a date.
+pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Failure> {
+    let is_called_date = ["date", "day"].iter().any(|word| words.to_lowercase().contains(word));
+    let is_eight = |text: &&str| text.len() == 8 && (text.starts_with("19") || text.starts_with("20"));
+    let format = "%Y%m%d";
+    if is_called_date && texts.iter().all(is_eight) && are(Type::Date, Some(format), texts)? {
+        return Ok(Some(noted(Type::Date, Some(format.to_owned()), texts)));
+    }
+    Ok(None)
+}
+
+fn noted(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
+    let example = texts.first().copied().unwrap_or_default();
+    let mut guess = Guess::of(ty);
+    if format.is_some() {
+        guess = guess.noting(format!("as `{example}`"));
+    }
+    let has_zone =
+        |text: &&str| text.ends_with(['Z', 'z']) || text.get(16..).is_some_and(|time| time.contains(['+', '-']));
+    if ty == Type::Datetime && !texts.iter().all(has_zone) {
+        guess = guess.noting("no zone in it: UTC, or give timezone = \"Europe/London\"");
+    }
+    Guess { format, ..guess }
+}

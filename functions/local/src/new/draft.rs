@@ -1,0 +1,275 @@
+//! A pipeline out of a sample: its contract, tried on the sample itself, and the text of its file.
+
+use std::fmt::Write as _;
+
+use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::definition::Type;
+use tidemark_pipeline::{Every, PipelineName};
+use tidemark_transform::Cleaner;
+
+use super::choice::{Choices, Chosen, Partition};
+use super::guess::{Guess, column_of, contract_of};
+use super::names;
+use super::sample::Sample;
+use crate::print;
+
+/// A column of the contract to be.
+pub(super) struct Drawn {
+    pub name: String,
+    pub from: String,
+    pub guess: Guess,
+}
+
+pub(super) struct Draft {
+    pub columns: Vec<Drawn>,
+    pub choices: Choices,
+    pub text: String,
+    /// Records of the sample that are none, whatever the contract says.
+    pub broken: u64,
+}
+
+impl Draft {
+    pub(super) fn of(name: &PipelineName, sample: &Sample) -> Result<Draft, Failure> {
+        let names = names::of(sample.fields.iter().map(|field| field.words.as_str()));
+        let mut columns = Vec::new();
+        for (field, name) in sample.fields.iter().zip(names) {
+            columns.push(Drawn { name, from: field.from.clone(), guess: Guess::at(field)? });
+        }
+        let header_at = headed(sample, &mut columns);
+        let (choices, broken) = tried(sample, &mut columns)?;
+        let text = Text { name, sample, columns: &columns, choices: &choices, header_at }.whole();
+        Ok(Draft { columns, choices, text, broken })
+    }
+}
+
+/// Where the header comes in as a record: what it says in columns that are no texts means NULL, and one that is text tells it. Gives that
+/// column.
+fn headed(sample: &Sample, columns: &mut [Drawn]) -> Option<usize> {
+    let header = sample.header.as_ref()?;
+    if !columns.iter().any(|drawn| drawn.guess.ty == Type::String)
+        && let Some(first) = columns.first_mut()
+    {
+        first.guess = Guess::of(Type::String);
+    }
+    for (drawn, cell) in columns.iter_mut().zip(header) {
+        if drawn.guess.ty != Type::String && !cell.is_empty() {
+            drawn.guess.nulls.push(cell.clone());
+        }
+    }
+    let told = |(drawn, cell): &(&Drawn, &String)| drawn.guess.ty == Type::String && !cell.is_empty();
+    columns.iter().zip(header).position(|pair| told(&pair))
+}
+
+/// Cleans the sample. A column that quarantines a record of it is a text after all.
+fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Failure> {
+    let failed =
+        |error: &dyn std::fmt::Display| Failure::new(Kind::Bug, format!("the sample cannot be cleaned: {error}"));
+    loop {
+        let mut all = Vec::new();
+        for Drawn { name, from, guess } in &*columns {
+            let name = name.parse().map_err(|error| failed(&error))?;
+            let formats = guess.format.iter().cloned().collect();
+            all.push(column_of(name, guess.ty, Some(from.clone()), formats, guess.nulls.clone()));
+        }
+        let contract = contract_of(all)?;
+        let cleaner = Cleaner::new(&contract, "").map_err(|error| failed(&error))?;
+        let cleaned = cleaner.clean(&sample.raw, sample.shape).map_err(|error| failed(&error))?;
+        let broke = cleaned.quarantined.column("column").and_then(|column| column.str().cloned());
+        let broke = broke.map_err(|error| failed(&error))?;
+        let is_broken = |drawn: &&mut Drawn| broke.iter().any(|name| name == Some(drawn.name.as_str()));
+        let mut is_whole = true;
+        for drawn in columns.iter_mut().filter(is_broken) {
+            drawn.guess = Guess::of(Type::String).noting("no other type has room for all of it");
+            is_whole = false;
+        }
+        if is_whole {
+            let header = usize::from(sample.header.is_some());
+            let rows = cleaned.rows.slice(header as i64, cleaned.rows.height());
+            return Ok((Choices::of(&rows, columns), cleaned.quarantined.height() as u64));
+        }
+    }
+}
+
+/// The file, piece by piece.
+struct Text<'a> {
+    name: &'a PipelineName,
+    sample: &'a Sample,
+    columns: &'a [Drawn],
+    choices: &'a Choices,
+    /// The column by which the header line is told from the others.
+    header_at: Option<usize>,
+}
+
+impl Text<'_> {
+    fn whole(&self) -> String {
+        let Text { sample, .. } = self;
+        let rows = print::count(sample.raw.height() as u64);
+        let which = if sample.is_whole { format!("all {rows}") } else { format!("the first {rows}") };
+        let mut text = format!(
+            "# Made from {which} records of {}. What was guessed has a comment; mend what was guessed wrong.\n\
+             description = {}\n# schedule = {{ cron = \"0 8 * * ? *\", timezone = \"UTC\" }}   # for functions; `tidemark run` runs at once\n\n",
+            one_line(&sample.title),
+            quote(&format!("{} from {}", self.name, one_line(&sample.title))),
+        );
+        text.push_str("[source]\n");
+        sample.source.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+        self.contract(&mut text);
+        self.later(&mut text);
+        text
+    }
+
+    fn dataset(&self) -> String {
+        self.name.as_str().replace('-', "_")
+    }
+
+    fn contract(&self, text: &mut String) {
+        let Choices { key, key_like, latest_by, partition } = self.choices;
+        let mut lines: Vec<(String, String)> = vec![(format!("dataset = {}", quote(&self.dataset())), String::new())];
+        let one = |key: &str, Chosen { column, seen }: &Chosen| (format!("{key} = {}", quote(column)), seen.clone());
+        match (key, key_like) {
+            (Some(chosen), _) => lines.push((
+                format!("key = [{}]", quote(&chosen.column)),
+                format!("{}; rows with one key are versions of one row", chosen.seen),
+            )),
+            (None, Some(Chosen { column, seen })) => lines.push((
+                format!("# key = [{}]", quote(column)),
+                format!("no key: {seen}; with one, the last of its rows wins"),
+            )),
+            (None, None) => lines
+                .push(("# key = [\"…\"]".into(), "no key: no column is unique; every row stands for itself".into())),
+        }
+        lines.extend(latest_by.as_ref().map(|chosen| one("latest_by", chosen)));
+        lines.extend(partition.as_ref().map(|Partition { column, every, seen }| match every {
+            None => (format!("partition_by = {}", quote(column)), seen.clone()),
+            Some((every, name)) => {
+                let word = if *every == Every::Day { "day" } else { "month" };
+                let line = format!(
+                    "partition_by = {{ column = {}, every = \"{word}\", as = {} }}",
+                    quote(column),
+                    quote(name)
+                );
+                (line, seen.clone())
+            }
+        }));
+        lines.push(("# max_quarantined = \"5%\"".into(), "over it, nothing is published".into()));
+        text.push_str("\n[contract]\n");
+        aligned(text, &lines);
+        text.push_str("\n[contract.columns]\n");
+        let width = self.columns.iter().map(|drawn| bare(&drawn.name).chars().count()).max().unwrap_or_default();
+        let lines = self.columns.iter().map(|drawn| {
+            let name = bare(&drawn.name);
+            (format!("{name:<width$} = {}", self.column(drawn)), drawn.guess.notes.join("; "))
+        });
+        aligned(text, &lines.collect::<Vec<_>>());
+        if let (Some(at), Some(header)) = (self.header_at, &self.sample.header) {
+            let (column, cell) = (&self.columns[at].name, &header[at]);
+            let sql = format!("COALESCE(\"{column}\", '') <> '{}'", cell.replace('\'', "''"));
+            text.push_str(&format!(
+                "\n[contract.filter]\nheader_line = {}   # two of its names are alike, or one is taken\n",
+                quote(&sql)
+            ));
+        }
+    }
+
+    fn column(&self, drawn: &Drawn) -> String {
+        let Drawn { name, from, guess } = drawn;
+        let is_key = self.choices.key.as_ref().is_some_and(|key| key.column == *name);
+        let mut fields = Vec::new();
+        if *from != *name && *from != format!("/{name}") {
+            fields.push(format!("from = {}", quote(from)));
+        }
+        // a header that comes in as a record has no value for it
+        if is_key && self.sample.header.is_none() {
+            fields.push("required = true".into());
+        }
+        fields.extend(guess.format.iter().map(|format| format!("format = {}", quote(format))));
+        if !guess.nulls.is_empty() {
+            let nulls: Vec<String> =
+                std::iter::once(quote("")).chain(guess.nulls.iter().map(|text| quote(text))).collect();
+            fields.push(format!("nulls = [{}]", nulls.join(", ")));
+        }
+        let ty = quote(&type_name(guess.ty));
+        if fields.is_empty() { ty } else { format!("{{ type = {ty}, {} }}", fields.join(", ")) }
+    }
+
+    /// What may come next, to be uncommented.
+    fn later(&self, text: &mut String) {
+        let dataset = self.dataset();
+        let by = match &self.choices.partition {
+            Some(Partition { every: Some((_, name)), .. }) => Some(name.clone()),
+            Some(Partition { column, .. }) => Some(column.clone()),
+            None => None,
+        };
+        let (columns, group) = match &by {
+            Some(by) => (format!("\\\"{by}\\\", COUNT(*) AS records"), format!(" GROUP BY \\\"{by}\\\"")),
+            None => ("COUNT(*) AS records".into(), String::new()),
+        };
+        let _ = write!(
+            text,
+            "\n# A model is SQL over datasets, and a target is where its rows go: take the `# ` away.\n\
+             # [[model]]\n# name = \"{dataset}_counted\"\n# sql = \"SELECT {columns} FROM \\\"{dataset}\\\"{group}\"\n\
+             #\n# [[target]]\n# kind = \"sqlite\"\n# dataset = \"{dataset}_counted\"\n# path = \"{}.db\"\n\
+             # table = \"{dataset}_counted\"\n# mode = \"swap\"\n",
+            self.name
+        );
+    }
+}
+
+/// The names of the pipeline files.
+pub(super) fn type_name(ty: Type) -> String {
+    match ty {
+        Type::String => "string".into(),
+        Type::Bool => "bool".into(),
+        Type::Int32 => "int32".into(),
+        Type::Int64 => "int64".into(),
+        Type::Float64 => "float64".into(),
+        Type::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
+        Type::Date => "date".into(),
+        Type::Time => "time".into(),
+        Type::Datetime => "datetime".into(),
+    }
+}
+
+/// Lines with their comments below each other, as far as lines are not too long for that.
+fn aligned(text: &mut String, lines: &[(String, String)]) {
+    const FARTHEST: usize = 76;
+    let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= FARTHEST).max();
+    let width = width.unwrap_or_default();
+    for (line, comment) in lines {
+        let comment = one_line(comment);
+        let line = if comment.is_empty() { line.clone() } else { format!("{line:<width$}   # {comment}") };
+        text.push_str(&line);
+        text.push('\n');
+    }
+}
+
+/// A text that ends no comment.
+fn one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
+/// A key of TOML.
+fn bare(name: &str) -> String {
+    let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.chars().all(is_bare) { name.to_owned() } else { quote(name) }
+}
+
+/// A string of a pipeline file, in which nothing is a parameter.
+pub(super) fn quote(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for letter in text.replace("${", "$${").chars() {
+        match letter {
+            '"' => quoted.push_str("\\\""),
+            '\\' => quoted.push_str("\\\\"),
+            '\n' => quoted.push_str("\\n"),
+            '\r' => quoted.push_str("\\r"),
+            '\t' => quoted.push_str("\\t"),
+            letter if letter.is_control() => {
+                let _ = write!(quoted, "\\u{:04X}", u32::from(letter));
+            }
+            letter => quoted.push(letter),
+        }
+    }
+    quoted.push('"');
+    quoted
+}

@@ -1,0 +1,350 @@
+//! The type of a field by what it said. Whether a text is of a type the contract itself is asked, so that a guess is never more than it
+//! will take.
+
+use polars::prelude::{Column, DataFrame, DataType, PlSmallStr, PolarsResult};
+use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::definition::{self, Contract, Type, Unknown};
+use tidemark_transform::{Cleaner, Shape};
+
+use super::dates;
+use super::sample::{Cell, Field};
+
+/// What a column of the contract will be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Guess {
+    pub ty: Type,
+    pub format: Option<String>,
+    /// Texts that mean NULL, beside the empty one.
+    pub nulls: Vec<String>,
+    /// What was seen, for people.
+    pub notes: Vec<String>,
+}
+
+/// Texts that mean nothing where all the others are numbers, dates or such.
+const NOTHING: [&str; 20] = [
+    "N/A", "n/a", "NA", "na", "#N/A", "NULL", "null", "Null", "None", "none", "NaN", "nan", "-", "--", "?", ".", "\\N",
+    "nil", "(null)", "(none)",
+];
+/// Texts that mean nothing even among texts: a country's code may well be NA.
+const NOTHING_AT_ALL: [&str; 6] = ["N/A", "n/a", "NULL", "null", "#N/A", "\\N"];
+
+impl Guess {
+    pub(super) fn of(ty: Type) -> Guess {
+        Guess { ty, format: None, nulls: Vec::new(), notes: Vec::new() }
+    }
+
+    pub(super) fn noting(mut self, note: impl Into<String>) -> Guess {
+        self.notes.push(note.into());
+        self
+    }
+
+    /// Of a field whose records number `rows`.
+    pub(super) fn at(field: &Field) -> Result<Guess, Failure> {
+        if let Some(ty) = field.native {
+            return Ok(Guess::of(ty));
+        }
+        if field.cells.is_empty() {
+            return Ok(Guess::of(Type::String).noting("no value seen"));
+        }
+        if field.cells.contains(&Cell::Nested) {
+            return Ok(Guess::of(Type::String).noting("arrays and objects, as JSON text"));
+        }
+        let of_kind = |is: fn(&Cell) -> bool| field.cells.iter().filter(|cell| is(cell)).count();
+        let bools = of_kind(|cell| matches!(cell, Cell::Bool(_)));
+        let numbers: Vec<&str> = field.cells.iter().filter_map(Cell::number).collect();
+        let texts: Vec<&str> = field.cells.iter().filter_map(Cell::text).collect();
+        if texts.is_empty() && bools == field.cells.len() {
+            return Ok(Guess::of(Type::Bool));
+        }
+        if numbers.is_empty() && bools == 0 {
+            return of_texts(field, &texts);
+        }
+        let (nothing, rest) = split(&texts, &NOTHING);
+        if bools == 0 && rest.is_empty() {
+            let guess = of_numbers(&numbers).unwrap_or_else(|guess| guess);
+            return Ok(with_nulls(guess, nothing));
+        }
+        Ok(Guess::of(Type::String).noting("of more than one kind"))
+    }
+}
+
+impl Cell {
+    fn number(&self) -> Option<&str> {
+        match self {
+            Cell::Number(number) => Some(number),
+            _ => None,
+        }
+    }
+
+    fn text(&self) -> Option<&str> {
+        match self {
+            Cell::Text(text) => Some(text.trim()).filter(|text| !text.is_empty()),
+            _ => None,
+        }
+    }
+}
+
+/// Those of the texts that mean nothing, each once, and the others.
+fn split<'t>(texts: &[&'t str], nothing: &[&str]) -> (Vec<String>, Vec<&'t str>) {
+    let found = nothing.iter().filter(|word| texts.contains(word)).map(|word| (*word).to_owned()).collect();
+    (found, texts.iter().filter(|text| !nothing.contains(text)).copied().collect())
+}
+
+fn with_nulls(guess: Guess, nulls: Vec<String>) -> Guess {
+    if nulls.is_empty() {
+        return guess;
+    }
+    let named: Vec<String> = nulls.iter().map(|text| format!("`{text}`")).collect();
+    Guess { nulls, ..guess.noting(format!("{} taken for NULL", named.join(", "))) }
+}
+
+fn of_texts(field: &Field, all: &[&str]) -> Result<Guess, Failure> {
+    let (nothing, texts) = split(all, &NOTHING);
+    if !texts.is_empty() {
+        let guess =
+            match of_words(&texts).map_or_else(|| dates::compact(&field.words, &texts), |guess| Ok(Some(guess)))? {
+                Some(guess) => Ok(guess),
+                // in JSON, who writes digits as a text means a text
+                None if field.from.starts_with('/') && texts.iter().all(|text| is_digits(text)) => {
+                    Err(Guess::of(Type::String))
+                }
+                None => of_numbers(&texts),
+            };
+        match guess {
+            Ok(guess) => return Ok(with_nulls(guess, nothing)),
+            Err(why_not) if texts.iter().all(|text| is_number(text)) => return Ok(with_nulls(why_not, strictly(all))),
+            Err(_) => {}
+        }
+        match dates::guess(&texts)? {
+            Some(guess) if guess.ty != Type::String => return Ok(with_nulls(guess, nothing)),
+            Some(guess) => return Ok(with_nulls(guess, strictly(all))),
+            None => {}
+        }
+    }
+    Ok(with_nulls(Guess::of(Type::String), strictly(all)))
+}
+
+fn strictly(texts: &[&str]) -> Vec<String> {
+    split(texts, &NOTHING_AT_ALL).0
+}
+
+/// Words for yes and no. One of them alone is a word.
+fn of_words(texts: &[&str]) -> Option<Guess> {
+    let is = |text: &str, words: [&str; 2]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    for words in [["true", "false"], ["yes", "no"], ["y", "n"], ["t", "f"]] {
+        if texts.iter().all(|text| is(text, words)) {
+            let is_both = words.iter().all(|word| texts.iter().any(|text| word.eq_ignore_ascii_case(text)));
+            return (is_both || words[0] == "true").then(|| Guess::of(Type::Bool));
+        }
+    }
+    None
+}
+
+fn is_digits(text: &str) -> bool {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+fn is_number(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '-' | '+' | '.'))
+        && text.parse::<f64>().is_ok()
+}
+
+/// The type of numbers, or why they are texts.
+fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
+    let text = |why: &str| Err(Guess::of(Type::String).noting(why));
+    if !texts.iter().all(|text| is_number(text)) {
+        return Err(Guess::of(Type::String));
+    }
+    let unsigned = |text: &&str| text.strip_prefix('-').unwrap_or(text).to_owned();
+    if texts.iter().any(|text| text.starts_with('+')) {
+        return text("numbers with a plus stay as they are");
+    }
+    let is_padded =
+        |text: &str| text.len() > 1 && text.starts_with('0') && text.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
+    if texts.iter().any(|text| is_padded(&unsigned(text))) {
+        return text("leading zeros stay as they are");
+    }
+    if texts.iter().any(|text| text.contains(['e', 'E']) || text.ends_with('.')) {
+        return Ok(Guess::of(Type::Float64));
+    }
+    let (mut whole, mut scale, mut is_whole, mut has_point) = (0, 0, true, false);
+    for number in texts.iter().map(unsigned) {
+        let (digits, fraction) = number.split_once('.').unwrap_or((&number, ""));
+        whole = whole.max(digits.len());
+        scale = scale.max(fraction.len());
+        is_whole &= fraction.bytes().all(|digit| digit == b'0');
+        has_point |= number.contains('.');
+    }
+    if is_whole {
+        let fits = |text: &&str| text.split('.').next().is_some_and(|digits| digits.parse::<i64>().is_ok());
+        if !texts.iter().all(fits) {
+            return text("digits that no int64 holds");
+        }
+        let guess = Guess::of(Type::Int64);
+        return Ok(if has_point { guess.noting("whole numbers, some written with `.0`") } else { guess });
+    }
+    // room for what the sample has not shown
+    let (scale, whole) = (scale + 2, whole + 4);
+    match (u8::try_from(scale), u8::try_from((whole + scale).max(18))) {
+        (Ok(scale @ ..=12), Ok(precision @ ..=38)) => {
+            let seen = format!("up to {} digits after the point seen", scale - 2);
+            Ok(Guess::of(Type::Decimal { precision, scale }).noting(seen))
+        }
+        _ => Ok(Guess::of(Type::Float64).noting("too many digits for a decimal")),
+    }
+}
+
+/// Whether a column of this type and format reads every one of the texts.
+pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Failure> {
+    let column = |from: &str| {
+        let name =
+            "value".parse().map_err(|error| Failure::new(Kind::Bug, "a column cannot be named").because(error))?;
+        let formats = format.map(str::to_owned).into_iter().collect();
+        Ok::<_, Failure>(column_of(name, ty, Some(from.to_owned()), formats, Vec::new()))
+    };
+    let contract = contract_of(vec![column("value")?])?;
+    let none = |name: &str| Column::full_null(name.into(), texts.len(), &DataType::String);
+    let rows = || -> PolarsResult<DataFrame> {
+        let numbers: Vec<i64> = (0..texts.len() as i64).collect();
+        let object = Column::new("_object".into(), vec![""; texts.len()]);
+        let value = Column::new(PlSmallStr::from_static("value"), texts);
+        DataFrame::new(
+            texts.len(),
+            vec![value, none("_text"), none("_fault"), object, Column::new("_row".into(), numbers)],
+        )
+    };
+    let bug = |error| Failure::new(Kind::Bug, "texts make no column").because(error);
+    let cleaner = match Cleaner::new(&contract, "") {
+        Ok(cleaner) => cleaner,
+        Err(error) => return Err(Failure::new(Kind::Bug, error.to_string())),
+    };
+    let cleaned = cleaner.clean(&rows().map_err(bug)?, Shape::Columns);
+    let cleaned = cleaned.map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
+    Ok(cleaned.quarantined.height() == 0)
+}
+
+/// A contract of nothing but columns.
+pub(super) fn contract_of(columns: Vec<definition::Column>) -> Result<Contract, Failure> {
+    let dataset =
+        "sample".parse().map_err(|error| Failure::new(Kind::Bug, "a dataset cannot be named").because(error))?;
+    Ok(Contract {
+        dataset,
+        columns,
+        key: Vec::new(),
+        latest_by: None,
+        partition_by: None,
+        filters: Vec::new(),
+        checks: Vec::new(),
+        max_quarantined: None,
+        deletes_absent: false,
+        unknown: Unknown::Keep,
+        explodes: Vec::new(),
+    })
+}
+
+pub(super) fn column_of(
+    name: tidemark_pipeline::ColumnName,
+    ty: Type,
+    from: Option<String>,
+    formats: Vec<String>,
+    nulls: Vec<String>,
+) -> definition::Column {
+    let nulls = std::iter::once(String::new()).chain(nulls).collect();
+    definition::Column {
+        name,
+        ty,
+        from,
+        required: false,
+        min: None,
+        max: None,
+        one_of: Vec::new(),
+        pattern: None,
+        formats,
+        timezone: None,
+        trim: true,
+        nulls,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(texts: &[&str]) -> String {
+        named("x", "x", texts)
+    }
+
+    fn named(from: &str, words: &str, texts: &[&str]) -> String {
+        let cells = texts.iter().map(|text| Cell::Text((*text).to_owned())).collect();
+        let guess = Guess::at(&Field { from: from.into(), words: words.into(), native: None, cells }).unwrap();
+        let format = guess.format.map(|format| format!(" {format}")).unwrap_or_default();
+        let nulls = if guess.nulls.is_empty() { String::new() } else { format!(" {:?}", guess.nulls) };
+        format!("{:?}{format}{nulls}", guess.ty)
+    }
+
+    #[test]
+    fn texts_are_what_all_of_them_are() {
+        for (texts, guess) in [
+            (&["1", "-2", " 3 ", ""][..], "Int64"),
+            (&["17850.0", "1"], "Int64"),
+            (&["007", "8"], "String"),
+            (&["0", "10"], "Int64"),
+            (&["+49", "1"], "String"),
+            (&["9223372036854775807", "-9223372036854775808"], "Int64"),
+            (&["9223372036854775808"], "String"),
+            (&["1.5", "-20"], "Decimal { precision: 18, scale: 3 }"),
+            (&["0.00000000001"], "Float64"),
+            (&["1e3", "2"], "Float64"),
+            (&["1,5", "2"], "String"),
+            (&["yes", "No"], "Bool"),
+            (&["yes", "yes"], "String"),
+            (&["true"], "Bool"),
+            (&["n", "n"], "String"),
+            (&["1", "0"], "Int64"),
+            (&["1", "n/a", "-", "2"], r#"Int64 ["n/a", "-"]"#),
+            (&["NA", "DE", "n/a"], r#"String ["n/a"]"#),
+            (&["N/A", "N/A"], r#"String ["N/A"]"#),
+            (&["", " "], "String"),
+            (&["nan", "inf"], "String"),
+            (&["2024-01-31", "2024-02-01"], "Date"),
+            (&["2024-01-31", "?"], r#"Date ["?"]"#),
+            (&["2024-01-31T10:00:00Z", "2024-01-31 10:00:00.5+02:00"], "Datetime"),
+            (&["2024-01-31", "2024-01-31T10:00:00Z"], "String"),
+            (&["2024-02-30"], "String"),
+            (&["31/01/2024", "1/2/2024"], "Date %d/%m/%Y"),
+            (&["01/31/2024"], "Date %m/%d/%Y"),
+            (&["01/02/2024", "03/04/2024"], "String"),
+            (&["31.12.2024 23:59"], "Datetime %d.%m.%Y %H:%M"),
+            (&["12/31/2010 8:26"], "Datetime %m/%d/%Y %H:%M"),
+            (&["12/31/2010 8:26:05 PM"], "Datetime %m/%d/%Y %I:%M:%S %p"),
+            (&["5 Jan 2024"], "Date %d %b %Y"),
+            (&["Sat, 05 Oct 2024 10:00:00 +0200"], "Datetime %a, %d %b %Y %H:%M:%S %z"),
+            (&["23:59", "08:00:01"], "Time"),
+            (&["11:30 PM"], "Time %I:%M %p"),
+            (&["20240131"], "Int64"),
+        ] {
+            assert_eq!(of(texts), guess, "{texts:?}");
+        }
+        assert_eq!(named("d", "order date", &["20240131", "20240201"]), "Date %Y%m%d");
+        assert_eq!(named("d", "order date", &["20241331"]), "Int64");
+        assert_eq!(named("/zip", "zip", &["12345"]), "String");
+        assert_eq!(named("/price", "price", &["12.50", "3"]), "Decimal { precision: 18, scale: 4 }");
+    }
+
+    #[test]
+    fn json_has_kinds_of_its_own() {
+        let of =
+            |cells: Vec<Cell>| Guess::at(&Field { from: "/x".into(), words: "x".into(), native: None, cells }).unwrap();
+        let number = |text: &str| Cell::Number(text.into());
+        assert_eq!(of(vec![number("1"), number("-2")]).ty, Type::Int64);
+        assert_eq!(of(vec![number("1"), number("2.5")]).ty, Type::Decimal { precision: 18, scale: 3 });
+        assert_eq!(of(vec![number("1e-7")]).ty, Type::Float64);
+        assert_eq!(of(vec![Cell::Bool(true)]).ty, Type::Bool);
+        assert_eq!(of(vec![Cell::Bool(true), number("1")]).ty, Type::String);
+        assert_eq!(of(vec![number("1"), Cell::Text("x".into())]).ty, Type::String);
+        assert_eq!(of(vec![number("1"), Cell::Text("N/A".into())]).nulls, ["N/A"]);
+        assert_eq!(of(vec![Cell::Nested, number("1")]).ty, Type::String);
+        assert_eq!(of(vec![]).ty, Type::String);
+    }
+}

@@ -1,0 +1,250 @@
+//! The rows of quarantines by reason. They are read file by file and without their texts; of those, only the samples'.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use polars::prelude::{Column, DataFrame, DataType, Int32Chunked, PolarsError, StringChunked, col};
+use tidemark_flow::{Failure, Kind};
+use tidemark_lake::{DataFile, Lake, Table};
+use tidemark_pipeline::DatasetName;
+
+use super::{collect, field};
+
+/// Which rows are asked for.
+#[derive(Default)]
+pub(crate) struct Asked {
+    /// A part of the reason, whatever its case.
+    pub reason: Option<String>,
+    pub since: Option<Date>,
+    /// Those that were broken once, not those that are.
+    pub healed: bool,
+}
+
+/// Rows that broke one rule.
+pub(crate) struct Reason {
+    /// Without `.quarantine`.
+    pub dataset: String,
+    pub column: Option<String>,
+    pub rule: String,
+    pub records: u64,
+    pub days: Option<(Date, Date)>,
+    /// When the first and the last of their objects came in.
+    pub came_in: Option<(Timestamp, Timestamp)>,
+    /// Fingerprints of the contracts that were broken.
+    pub contracts: BTreeSet<String>,
+    pub samples: Vec<Sample>,
+}
+
+pub(crate) struct Sample {
+    pub object: String,
+    pub page: Option<i64>,
+    pub row: Option<i64>,
+    pub value: Option<String>,
+    pub text: Option<String>,
+}
+
+impl Reason {
+    /// `amount: min`
+    pub(crate) fn name(&self) -> String {
+        name(self.column.as_deref(), &self.rule)
+    }
+
+    /// Whether no contract can let it through, since it is no record.
+    pub(crate) fn is_for_good(&self) -> bool {
+        self.column.is_none() && self.rule == "format"
+    }
+}
+
+fn name(column: Option<&str>, rule: &str) -> String {
+    column.map_or_else(|| rule.to_owned(), |column| format!("{column}: {rule}"))
+}
+
+/// Samples of a reason.
+const SAMPLES: usize = 3;
+
+/// Where a sample is: the number of its file, and its row in it.
+type Place = (usize, usize);
+
+/// The reasons in one quarantine, the most frequent first.
+pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<Vec<Reason>, Failure> {
+    let files = quarantine.files(lake)?;
+    let mut arrivals = Arrivals::of(lake, quarantine)?;
+    let mut found: BTreeMap<(Option<String>, String), Found> = BTreeMap::new();
+    for (nth, file) in files.iter().enumerate() {
+        let object = file.partition.get("_object").unwrap_or_default();
+        let arrived = arrivals.version(object);
+        let rows = Rows::read(lake, quarantine, file)?;
+        for at in (0..rows.height).filter(|at| rows.healed_by.get(*at).is_some() == asked.healed) {
+            let (column, rule) = (rows.columns.get(at), rows.rules.get(at).unwrap_or_default());
+            let day = rows.days.get(at).and_then(day_of);
+            if !asked.wants_reason(&name(column, rule)) || !asked.wants_day(day, || arrivals.day(arrived))? {
+                continue;
+            }
+            let found = found.entry((column.map(str::to_owned), rule.to_owned())).or_default();
+            found.records += 1;
+            found.days = widened(found.days, day);
+            found.arrived = widened(found.arrived, arrived);
+            if let Some(contract) = rows.contracts.get(at).filter(|contract| !found.contracts.contains(*contract)) {
+                found.contracts.insert(contract.to_owned());
+            }
+            if found.places.len() < SAMPLES {
+                found.places.push((nth, at));
+            }
+        }
+    }
+    let mut reasons = Vec::new();
+    for ((column, rule), Found { records, days, arrived, contracts, places }) in found {
+        let samples = places.iter().map(|(file, at)| sample(lake, quarantine, &files[*file], *at));
+        let samples = samples.collect::<Result<_, _>>()?;
+        let came_in = match arrived {
+            Some((first, last)) => arrivals.when(first)?.zip(arrivals.when(last)?),
+            None => None,
+        };
+        let dataset = quarantine.dataset().base().to_owned();
+        reasons.push(Reason { dataset, column, rule, records, days, came_in, contracts, samples });
+    }
+    reasons.sort_by(|a, b| b.records.cmp(&a.records).then_with(|| a.name().cmp(&b.name())));
+    Ok(reasons)
+}
+
+/// What has been found of a reason.
+#[derive(Default)]
+struct Found {
+    records: u64,
+    days: Option<(Date, Date)>,
+    /// Versions of the raw dataset.
+    arrived: Option<(i64, i64)>,
+    contracts: BTreeSet<String>,
+    places: Vec<Place>,
+}
+
+impl Asked {
+    fn wants_reason(&self, name: &str) -> bool {
+        self.reason.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
+    }
+
+    /// A record without a day, of which nobody can say when it came in either, is wanted.
+    fn wants_day(
+        &self,
+        day: Option<Date>,
+        came_in: impl FnOnce() -> Result<Option<Date>, Failure>,
+    ) -> Result<bool, Failure> {
+        let Some(since) = self.since else { return Ok(true) };
+        let day = if day.is_some() { day } else { came_in()? };
+        Ok(day.is_none_or(|day| day >= since))
+    }
+}
+
+fn widened<T: Ord + Copy>(range: Option<(T, T)>, value: Option<T>) -> Option<(T, T)> {
+    match (range, value) {
+        (Some((first, last)), Some(value)) => Some((first.min(value), last.max(value))),
+        (range, value) => range.or(value.map(|value| (value, value))),
+    }
+}
+
+fn day_of(days: i32) -> Option<Date> {
+    jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(days)).ok()
+}
+
+/// What is small of the rows of one file.
+struct Rows {
+    height: usize,
+    columns: StringChunked,
+    rules: StringChunked,
+    contracts: StringChunked,
+    healed_by: StringChunked,
+    days: Int32Chunked,
+}
+
+impl Rows {
+    fn read(lake: &Lake, quarantine: &Table, file: &DataFile) -> Result<Rows, Failure> {
+        let wanted = [
+            col("column"),
+            col("rule"),
+            col("contract"),
+            col("day").cast(DataType::Int32),
+            field(quarantine, "healed_by", DataType::String),
+        ];
+        let rows = quarantine.scan(lake, std::slice::from_ref(file))?.select(wanted);
+        let rows = collect(quarantine, rows)?;
+        let read = || {
+            let text = |name: &str| rows.column(name).and_then(|column| column.str().cloned());
+            Ok(Rows {
+                height: rows.height(),
+                columns: text("column")?,
+                rules: text("rule")?,
+                contracts: text("contract")?,
+                healed_by: text("healed_by")?,
+                days: rows.column("day")?.i32()?.clone(),
+            })
+        };
+        read().map_err(unread)
+    }
+}
+
+fn unread(error: PolarsError) -> Failure {
+    Failure::new(Kind::Bug, "a quarantine has other columns than it should").because(error)
+}
+
+fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result<Sample, Failure> {
+    let page = field(quarantine, "_page", DataType::Int64);
+    let rows = quarantine.scan(lake, std::slice::from_ref(file))?.slice(i64::try_from(at).unwrap_or(i64::MAX), 1);
+    let row = collect(quarantine, rows.select([page, col("_row"), col("value"), col("text")]))?;
+    let number = |row: &DataFrame, name: &str| row.column(name).and_then(Column::i64).map(|values| values.get(0));
+    let text =
+        |row: &DataFrame, name: &str| row.column(name).and_then(|values| Ok(values.str()?.get(0).map(str::to_owned)));
+    let read = || {
+        Ok(Sample {
+            object: file.partition.get("_object").unwrap_or_default().to_owned(),
+            page: number(&row, "_page")?,
+            row: number(&row, "_row")?,
+            value: text(&row, "value")?,
+            text: text(&row, "text")?,
+        })
+    };
+    read().map_err(unread)
+}
+
+/// When objects came in: the time of the commit that brought them.
+struct Arrivals<'l> {
+    lake: &'l Lake,
+    raw: DatasetName,
+    versions: BTreeMap<String, i64>,
+    times: BTreeMap<i64, Option<Timestamp>>,
+}
+
+impl<'l> Arrivals<'l> {
+    fn of(lake: &'l Lake, quarantine: &Table) -> Result<Arrivals<'l>, Failure> {
+        let raw = quarantine.dataset().raw();
+        let mut versions = BTreeMap::new();
+        for file in lake.table(&raw)?.map(|raw| raw.files(lake)).transpose()?.unwrap_or_default() {
+            let version = file.partition.get("_arrived_in").and_then(|text| text.parse().ok());
+            if let (Some(object), Some(version)) = (file.partition.get("_object"), version) {
+                versions.insert(object.to_owned(), version);
+            }
+        }
+        Ok(Arrivals { lake, raw, versions, times: BTreeMap::new() })
+    }
+
+    /// The version of the raw dataset that brought an object; `None` where it is gone.
+    fn version(&self, object: &str) -> Option<i64> {
+        self.versions.get(object).copied()
+    }
+
+    /// Asks the log, once for a version.
+    fn when(&mut self, version: i64) -> Result<Option<Timestamp>, Failure> {
+        if let Some(time) = self.times.get(&version) {
+            return Ok(*time);
+        }
+        let time = self.lake.entry(&self.raw, version)?.and_then(|entry| entry.committed_at);
+        self.times.insert(version, time);
+        Ok(time)
+    }
+
+    fn day(&mut self, version: Option<i64>) -> Result<Option<Date>, Failure> {
+        let time = version.map(|version| self.when(version)).transpose()?.flatten();
+        Ok(time.map(|time| time.to_zoned(TimeZone::UTC).date()))
+    }
+}

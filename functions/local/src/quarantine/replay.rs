@@ -1,0 +1,172 @@
+//! `tidemark quarantine replay`: what is in quarantine through the mended contract and all that reads it, without asking the source.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tidemark_flow::{Failure, Kind, Ports, Progress, Quiet, RunRecord, Trigger, Wanted, machine};
+use tidemark_lake::{Lake, Table};
+use tidemark_pipeline::graph::{inputs, outputs};
+use tidemark_pipeline::{DatasetName, Graph, Pipeline, Step};
+
+use super::list::named;
+use super::reasons::{Asked, gather};
+use super::{Counts, known};
+use crate::cli::Common;
+use crate::definitions::load;
+use crate::exit::Exit;
+use crate::print;
+use crate::progress::Bar;
+use crate::run::{exit_of, walk_chosen};
+use crate::steps;
+use crate::world::World;
+
+/// A clean dataset whose quarantine has broken records, before and after.
+struct Replay {
+    dataset: DatasetName,
+    before: Counts,
+    after: Counts,
+    /// Why they are broken, after.
+    reasons: String,
+    /// Whether the contract lets through what it let through before.
+    is_same: bool,
+}
+
+pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestamp>) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let began = machine::now();
+    let trigger = Trigger::at(at.unwrap_or(began), machine::run_id());
+    // without parameters, since only some pipelines need theirs
+    let graph = load(common, Wanted::Nobody)?;
+    let mut replays = broken(&lake, &graph, dataset)?;
+    world.with_ports(&lake, &Quiet, |ports| {
+        replays.iter_mut().try_for_each(|replay| {
+            let (pipeline, step) = clean_of(&graph, &replay.dataset)?;
+            replay.is_same = steps::due(ports, &trigger, pipeline, step)?.is_none();
+            Ok::<_, Failure>(())
+        })
+    })?;
+    let chosen = reached(&graph, replays.iter().filter(|replay| !replay.is_same).map(|replay| &replay.dataset));
+    let names: BTreeSet<String> = chosen.iter().map(|(pipeline, _)| pipeline.clone()).collect();
+    let mut records = Vec::new();
+    if !names.is_empty() {
+        let graph = load(common, Wanted::Named(&names.into_iter().collect::<Vec<_>>()))?;
+        let bar = Bar::without_lines();
+        let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
+        let is_chosen = |pipeline: &Pipeline, step: &Step| chosen.contains(&(pipeline.name.to_string(), step.clone()));
+        records =
+            world.with_ports(&lake, progress, |ports: &Ports<'_>| walk_chosen(ports, &graph, &is_chosen, &trigger))?;
+    }
+    for replay in &mut replays {
+        if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Failure::from)? {
+            replay.after = Counts::of(&lake, &quarantine)?;
+            replay.reasons = named(&gather(&lake, &quarantine, &Asked::default())?);
+        }
+    }
+    if common.json {
+        print::json(&json!({"replays": replays.iter().map(Replay::to_json).collect::<Vec<_>>(), "runs": records}))?;
+    } else {
+        tell(&replays, &records, machine::now().duration_since(began));
+    }
+    Ok(exit_of(&records))
+}
+
+fn tell(replays: &[Replay], records: &[RunRecord], took: jiff::SignedDuration) {
+    if replays.is_empty() {
+        print::line("nothing is broken: there is nothing to replay");
+    }
+    for replay in replays {
+        replay.lines().iter().for_each(|line| print::line(line));
+    }
+    if !records.is_empty() {
+        print::line("");
+        records.iter().for_each(print::record);
+        print::summary(records, took);
+    }
+}
+
+/// The datasets to replay: those that have broken records, or the one that is named.
+fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay>, Failure> {
+    let all: Vec<DatasetName> =
+        graph.pipelines().iter().filter_map(|pipeline| Some(pipeline.contract.as_ref()?.dataset.clone())).collect();
+    let wanted = wanted.map(crate::look::dataset).transpose()?;
+    if let Some(wanted) = &wanted
+        && !all.iter().any(|dataset| dataset.base() == wanted.base())
+    {
+        let message = format!("no pipeline has a contract for {}", wanted.base());
+        return Err(Failure::new(Kind::Definition, message).hint(known(all.iter().map(DatasetName::base))));
+    }
+    let mut replays = Vec::new();
+    for dataset in
+        all.into_iter().filter(|dataset| wanted.as_ref().is_none_or(|wanted| wanted.base() == dataset.base()))
+    {
+        let table: Option<Table> = lake.table(&dataset.quarantine())?;
+        let before = table.map(|table| Counts::of(lake, &table)).transpose()?.unwrap_or_default();
+        if before.broken > 0 {
+            replays.push(Replay { dataset, before, after: before, reasons: String::new(), is_same: false });
+        }
+    }
+    Ok(replays)
+}
+
+fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g Step), Failure> {
+    graph.maker(dataset).ok_or_else(|| Failure::new(Kind::Bug, format!("nobody makes {dataset}")))
+}
+
+/// The steps that make these datasets and all that hang on them, with the names of their pipelines.
+fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> BTreeSet<(String, Step)> {
+    let mut made: BTreeSet<DatasetName> = BTreeSet::new();
+    let roots: BTreeSet<&DatasetName> = datasets.collect();
+    let mut chosen = BTreeSet::new();
+    for (pipeline, step) in graph.steps() {
+        let makes = outputs(pipeline, step);
+        let is_root = makes.iter().any(|dataset| roots.contains(dataset));
+        // a step comes after all that it reads
+        if is_root || inputs(pipeline, step).iter().any(|dataset| made.contains(dataset)) {
+            made.extend(makes);
+            chosen.insert((pipeline.name.to_string(), step.clone()));
+        }
+    }
+    chosen
+}
+
+impl Replay {
+    fn healed(&self) -> u64 {
+        self.after.healed.saturating_sub(self.before.healed)
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let Replay { dataset, before, after, reasons, is_same } = self;
+        if *is_same {
+            return vec![
+                format!(
+                    "{dataset}: {} are broken ({reasons}), and the contract is the one that they broke: nothing can change",
+                    print::count(before.broken)
+                ),
+                "  → mend [contract] in the pipeline file, or the source (a record with rule `format` only there), and replay again"
+                    .into(),
+            ];
+        }
+        let healed = self.healed();
+        let still = before.broken.saturating_sub(healed).min(after.broken);
+        let new = match after.broken - still {
+            0 => String::new(),
+            new => format!(", {} newly broken", print::count(new)),
+        };
+        let why = if reasons.is_empty() { String::new() } else { format!(" ({reasons})") };
+        vec![format!(
+            "{dataset}: {} were broken; {} healed, {} still broken{new}{why}",
+            print::count(before.broken),
+            print::count(healed),
+            print::count(still)
+        )]
+    }
+
+    fn to_json(&self) -> Value {
+        json!({
+            "dataset": self.dataset, "broken_before": self.before.broken, "healed": self.healed(),
+            "broken_after": self.after.broken,
+        })
+    }
+}

@@ -1,0 +1,155 @@
+//! What the raw rows of a run had that the contract does not, and the other way round, gathered batch by batch.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidemark_flow::{Drift, Failure, Kind, thousands};
+use tidemark_pipeline::{Contract, Unknown};
+use tidemark_transform::{self as transform, FieldKind, MAX_FIELDS};
+
+/// So many fields are told of in a run record.
+const TOLD: usize = 50;
+/// And so many in a message.
+const NAMED: usize = 10;
+
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Drifts {
+    fields: BTreeMap<String, Drift>,
+    /// There were more fields than are told apart.
+    has_more: bool,
+    /// Records of JSON, and the pointers of columns that none of them has.
+    records: u64,
+    absent: Vec<String>,
+}
+
+impl Drifts {
+    /// Takes in the next batch.
+    pub(crate) fn add(&mut self, batch: transform::Drift) {
+        let transform::Drift { unknown, has_more, records, absent } = batch;
+        self.has_more |= has_more;
+        for transform::Unknown { field, records, first, kind } in unknown {
+            let kind = kind.name();
+            if let Some(known) = self.fields.get_mut(&field) {
+                known.records += records;
+                if known.kind == FieldKind::Null.name() {
+                    known.kind = kind.to_owned();
+                }
+            } else if self.fields.len() < MAX_FIELDS {
+                self.fields.insert(field.clone(), Drift { field, records, first, kind: kind.to_owned() });
+            } else {
+                self.has_more = true;
+            }
+        }
+        if records > 0 {
+            if self.records == 0 {
+                self.absent = absent
+            } else {
+                self.absent.retain(|field| absent.contains(field))
+            }
+            self.records += records;
+        }
+    }
+
+    /// For the run record: the fields that most records have, and what else is to be said.
+    pub(crate) fn told(self, unknown: Unknown) -> (Vec<Drift>, Vec<String>) {
+        let records = format!("{} {}", thousands(self.records), if self.records == 1 { "record" } else { "records" });
+        let mut notes: Vec<_> = self.absent.iter().map(|field| format!("{field} was in none of {records}")).collect();
+        if unknown == Unknown::Ignore {
+            return (Vec::new(), notes);
+        }
+        let all = self.fields.len();
+        if all > TOLD || self.has_more {
+            let least = if self.has_more { "more than " } else { "" };
+            notes.push(format!(
+                "{least}{} fields are not in the contract; the {} in most records are told of",
+                thousands(all as u64),
+                TOLD.min(all)
+            ));
+        }
+        let mut told = self.most();
+        told.truncate(TOLD);
+        (told.into_iter().cloned().collect(), notes)
+    }
+
+    fn most(&self) -> Vec<&Drift> {
+        let mut fields: Vec<&Drift> = self.fields.values().collect();
+        // those of as many records stay in the order of their names
+        fields.sort_by_key(|drift| std::cmp::Reverse(drift.records));
+        fields
+    }
+
+    /// Where unknown fields are not borne.
+    pub(crate) fn borne(&self, contract: &Contract) -> Result<(), Failure> {
+        if contract.unknown != Unknown::Fail || self.fields.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<String> = self.most().into_iter().take(NAMED).map(ToString::to_string).collect();
+        let more = self.fields.len().saturating_sub(NAMED);
+        let more = if more > 0 { format!("; and {} more fields", thousands(more as u64)) } else { String::new() };
+        let message = format!(
+            "records of {} have fields that its contract does not know: {}{more}",
+            contract.dataset,
+            named.join("; ")
+        );
+        Err(Failure::new(Kind::Data, message).hint(
+            "nothing was published; add them to [contract.columns], or bear them with unknown = \"keep\" in [contract]",
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(fields: &[(&str, u64, FieldKind)], records: u64, absent: &[&str]) -> transform::Drift {
+        let unknown = fields.iter().map(|(field, records, kind)| transform::Unknown {
+            field: (*field).to_owned(),
+            records: *records,
+            first: format!("x:{records}"),
+            kind: *kind,
+        });
+        let absent = absent.iter().map(|field| (*field).to_owned()).collect();
+        transform::Drift { unknown: unknown.collect(), has_more: false, records, absent }
+    }
+
+    #[test]
+    fn batches_add_up() {
+        let mut drifts = Drifts::default();
+        drifts.add(batch(&[("/a", 1, FieldKind::Null), ("/b", 2, FieldKind::String)], 2, &["/x", "/y"]));
+        drifts.add(batch(&[], 0, &[]));
+        drifts.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));
+        // and in parts
+        let json = serde_json::to_vec(&drifts).unwrap();
+        let (told, notes) = serde_json::from_slice::<Drifts>(&json).unwrap().told(Unknown::Keep);
+        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            told,
+            [
+                "/a (array) in 4 records, first at x:1",
+                "/b (string) in 2 records, first at x:2",
+                "/c (object) in 2 records, first at x:2"
+            ]
+        );
+        assert_eq!(notes, ["/y was in none of 1,000 records"]);
+        assert_eq!(drifts.told(Unknown::Ignore).0, []);
+    }
+
+    #[test]
+    fn no_end_of_fields_is_told_of_in_part() {
+        let mut drifts = Drifts::default();
+        let names: Vec<String> = (0..60).map(|n| format!("/{n:02}")).collect();
+        for name in &names {
+            drifts.add(batch(&[(name, 1, FieldKind::Number)], 1, &[]));
+        }
+        let (told, notes) = drifts.told(Unknown::Keep);
+        assert_eq!((told.len(), told[49].field.as_str()), (50, "/49"));
+        assert_eq!(notes, ["60 fields are not in the contract; the 50 in most records are told of"]);
+        let mut drifts = Drifts::default();
+        for n in 0..=MAX_FIELDS {
+            drifts.add(batch(&[(&format!("/{n}"), 1, FieldKind::Number)], 1, &[]));
+        }
+        let (_, notes) = drifts.told(Unknown::Keep);
+        assert_eq!(notes, ["more than 1,000 fields are not in the contract; the 50 in most records are told of"]);
+    }
+}

@@ -1,0 +1,129 @@
+//! Fields that records have and no column of the contract reads, and fields of columns that no record has.
+
+use std::borrow::Cow;
+
+use polars::prelude::*;
+
+use super::Plan;
+use super::json::Tallied;
+use super::source::{Raw, is_field};
+
+/// So many unknown fields are told apart; a source that puts ids where names belong has no end of them.
+pub const MAX_FIELDS: usize = 1000;
+/// Characters of a name that are kept.
+const MAX_NAME: usize = 200;
+
+/// What the value of a field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    Null,
+    String,
+    Number,
+    Boolean,
+    Object,
+    Array,
+}
+
+impl FieldKind {
+    /// By the first byte of a JSON value.
+    #[inline]
+    pub(super) fn of(byte: u8) -> FieldKind {
+        match byte {
+            b'"' => FieldKind::String,
+            b'{' => FieldKind::Object,
+            b'[' => FieldKind::Array,
+            b't' | b'f' => FieldKind::Boolean,
+            b'n' => FieldKind::Null,
+            _ => FieldKind::Number,
+        }
+    }
+
+    fn of_type(dtype: &DataType) -> FieldKind {
+        match dtype {
+            DataType::Null => FieldKind::Null,
+            DataType::Boolean => FieldKind::Boolean,
+            DataType::List(_) => FieldKind::Array,
+            DataType::Struct(_) => FieldKind::Object,
+            dtype if dtype.is_numeric() => FieldKind::Number,
+            _ => FieldKind::String,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FieldKind::Null => "null",
+            FieldKind::String => "string",
+            FieldKind::Number => "number",
+            FieldKind::Boolean => "boolean",
+            FieldKind::Object => "object",
+            FieldKind::Array => "array",
+        }
+    }
+}
+
+/// A field no column reads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// A JSON pointer, or the name of a raw column.
+    pub field: String,
+    pub records: u64,
+    /// `<object>:<row>` of the first.
+    pub first: String,
+    /// Of the first that is not null.
+    pub kind: FieldKind,
+}
+
+/// How some raw rows differ from what the contract reads. Only records that are records count.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Drift {
+    pub unknown: Vec<Unknown>,
+    /// There were more than [`MAX_FIELDS`].
+    pub has_more: bool,
+    /// Of JSON: how many records were looked at, and the pointers of columns whose field none of them has.
+    pub records: u64,
+    pub absent: Vec<String>,
+}
+
+impl Drift {
+    /// Raw columns with a value somewhere that no column of the contract reads.
+    pub(super) fn of_columns(source: &Raw, columns: &[Plan]) -> Drift {
+        let mut drift = Drift::default();
+        for field in source.frame.columns() {
+            let name = field.name().as_str();
+            let records = (field.len() - field.null_count()) as u64;
+            if records == 0 || !is_field(name) || columns.iter().any(|column| column.from == name) {
+                continue;
+            }
+            if drift.unknown.len() >= MAX_FIELDS {
+                drift.has_more = true;
+                break;
+            }
+            let first = field.is_not_null().iter().position(|has| has == Some(true)).unwrap_or_default();
+            let kind = FieldKind::of_type(field.dtype());
+            drift.unknown.push(Unknown { field: cut(name).into_owned(), records, first: source.place(first), kind });
+        }
+        drift
+    }
+
+    pub(super) fn of_json(source: &Raw, tallied: Tallied, pointers: Vec<String>) -> Drift {
+        let Tallied { good, met, unknown, has_more } = tallied;
+        let unknown = unknown.into_iter();
+        let unknown =
+            unknown.map(|(field, records, row, kind)| Unknown { field, records, first: source.place(row), kind });
+        let absent = pointers.into_iter().zip(met).filter(|(_, met)| !met).map(|(pointer, _)| pointer);
+        Drift {
+            unknown: unknown.collect(),
+            has_more,
+            records: good,
+            absent: if good > 0 { absent.collect() } else { Vec::new() },
+        }
+    }
+}
+
+/// As much of a name as is kept.
+pub(super) fn cut(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
+    }
+}

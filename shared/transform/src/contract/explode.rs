@@ -1,0 +1,218 @@
+//! Arrays in a column: their elements as rows of their own, by the same types and rules as the columns of a contract.
+
+use polars::prelude::*;
+use tidemark_pipeline::definition::{self, Children, POSITION};
+
+use super::Plan;
+use super::cast::{Builder, Field};
+use super::fault::{Broken, Faults, Place, TYPE};
+use super::json::{Elements, Layout};
+use crate::error::ContractError;
+
+/// Elements read at a time.
+const CHUNK: usize = 4096;
+
+/// The columns of the elements, compiled once.
+#[derive(Debug)]
+pub(super) struct Elementwise {
+    /// The column that holds the array.
+    pub(super) column: String,
+    pub(super) columns: Vec<Plan>,
+    layout: Layout,
+    /// A column reads a member, so that an element must have some.
+    reads_members: bool,
+}
+
+/// Some elements.
+struct Chunk {
+    /// The row each is of.
+    rows: Vec<IdxSize>,
+    /// The place of each in its array, from 1.
+    positions: Vec<i64>,
+    series: Vec<Series>,
+    faults: Faults,
+}
+
+/// Fields of elements that are not columns yet.
+#[derive(Default)]
+struct Open<'t> {
+    rows: Vec<IdxSize>,
+    positions: Vec<i64>,
+    fields: Vec<Field<'t>>,
+}
+
+type Take<'f> = &'f mut dyn FnMut(Chunk) -> Result<(), ContractError>;
+
+impl Elementwise {
+    pub(super) fn new(column: &str, columns: &[definition::Column]) -> Result<Elementwise, ContractError> {
+        let columns = columns.iter().map(Plan::new).collect::<Result<Vec<_>, _>>()?;
+        let layout = Layout::new(columns.iter().map(|column| column.from.as_str()));
+        let reads_members = columns.iter().any(|column| !column.from.is_empty());
+        Ok(Elementwise { column: column.to_owned(), columns, layout, reads_members })
+    }
+
+    /// Marks the rows of which an element breaks a rule, or whose text is no array: `at` is the column of the text, `first` what the
+    /// first column of the elements counts as.
+    pub(super) fn check(
+        &self,
+        texts: &StringChunked,
+        at: usize,
+        first: usize,
+        faults: &mut Faults,
+    ) -> Result<(), ContractError> {
+        let bad = self.chunks(texts, &mut |chunk| {
+            for (element, place) in chunk.faults.places() {
+                faults.mark(chunk.rows[element] as usize, place.of_further(first));
+            }
+            Ok(())
+        })?;
+        for row in bad {
+            faults.mark(row, Place::of(at, TYPE));
+        }
+        Ok(())
+    }
+
+    /// What the first element says that breaks this rule.
+    pub(super) fn offence(&self, text: &str, column: usize, rule: &'static str) -> Option<String> {
+        let offence = Broken::Column { column, rule };
+        let mut position = None;
+        let texts = StringChunked::from_slice("".into(), &[text]);
+        let walked = self.chunks(&texts, &mut |chunk| {
+            let mut broken = chunk.faults.iter(self.columns.len());
+            let found = broken.find(|(_, broken)| *broken == offence).map(|(element, _)| chunk.positions[element]);
+            position = position.or(found);
+            Ok(())
+        });
+        walked.ok()?;
+        let (mut elements, mut scanner) = (Elements::new(text), self.layout.scanner());
+        let mut slots = vec![Field::Null; self.layout.slots()];
+        for _ in 0..position? {
+            slots.fill(Field::Null);
+            elements.next(&mut scanner, &mut slots).ok()??;
+        }
+        let mut unescaped = String::new();
+        slots[self.layout.slot(column)].text(&mut unescaped).map(str::to_owned)
+    }
+
+    /// Reads all elements of texts, NULL being an array of none; gives the rows whose text is no array of what the columns read.
+    fn chunks(&self, texts: &StringChunked, take: Take<'_>) -> Result<Vec<usize>, ContractError> {
+        let mut scanner = self.layout.scanner();
+        let mut slots = vec![Field::Null; self.layout.slots()];
+        let mut open = Open::default();
+        let mut bad = Vec::new();
+        for (row, text) in texts.iter().enumerate() {
+            let Some(text) = text else { continue };
+            let mut elements = Elements::new(text);
+            for position in 1.. {
+                slots.fill(Field::Null);
+                let is_read = match elements.next(&mut scanner, &mut slots) {
+                    Ok(None) => break,
+                    Ok(Some(Field::Null | Field::Nested(_))) => true,
+                    Ok(Some(_)) => !self.reads_members,
+                    Err(_) => false,
+                };
+                if !is_read {
+                    bad.push(row);
+                    break;
+                }
+                open.rows.push(row as IdxSize);
+                open.positions.push(position);
+                open.fields.extend_from_slice(&slots);
+                if open.rows.len() == CHUNK {
+                    take(self.close(std::mem::take(&mut open))?)?;
+                }
+            }
+        }
+        take(self.close(open)?)?;
+        Ok(bad)
+    }
+
+    fn close(&self, open: Open<'_>) -> Result<Chunk, ContractError> {
+        let Open { rows, positions, fields } = open;
+        let mut faults = Faults::new(rows.len());
+        let width = self.layout.slots();
+        let mut series = Vec::with_capacity(self.columns.len());
+        for (at, column) in self.columns.iter().enumerate() {
+            let mut builder = Builder::new(&column.cast, &column.name, rows.len());
+            let slot = self.layout.slot(at);
+            builder.extend((0..rows.len()).map(|element| fields[element * width + slot]), 0, &mut faults, at);
+            let values = builder.finish();
+            column.rules.check(&values, at, &mut faults)?;
+            series.push(values);
+        }
+        Ok(Chunk { rows, positions, series, faults })
+    }
+}
+
+/// Makes a dataset of the arrays in another: a row per element.
+#[derive(Debug)]
+pub struct Exploder {
+    elements: Elementwise,
+    key: Vec<PlSmallStr>,
+    partition: Option<PlSmallStr>,
+}
+
+impl Exploder {
+    /// `partition`: the column of the parents' partitions.
+    ///
+    /// # Errors
+    /// As [`super::Cleaner::new`].
+    pub fn new(children: &Children, partition: Option<&str>) -> Result<Exploder, ContractError> {
+        let Children { key, column, columns } = children;
+        Ok(Exploder {
+            elements: Elementwise::new(column.as_str(), columns)?,
+            key: key.iter().map(|name| name.as_str().into()).collect(),
+            partition: partition.filter(|name| key.iter().all(|key| key.as_str() != *name)).map(PlSmallStr::from_str),
+        })
+    }
+
+    /// The columns of the parents it needs.
+    pub fn needs(&self) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for name in self.carried().map(PlSmallStr::as_str).chain([self.elements.column.as_str()]) {
+            if !names.iter().any(|known| known == name) {
+                names.push(name.to_owned());
+            }
+        }
+        names
+    }
+
+    fn carried(&self) -> impl Iterator<Item = &PlSmallStr> {
+        self.key.iter().chain(&self.partition)
+    }
+
+    /// The rows of parents' arrays: the key, the position, the columns, and the partition, in the order of the parents.
+    ///
+    /// # Errors
+    /// Parents that a contract with these rules would not have let through.
+    pub fn explode(&self, parents: &DataFrame) -> Result<DataFrame, ContractError> {
+        let texts = parents.column(&self.elements.column)?.str()?;
+        let (mut rows, mut positions) = (Vec::new(), Vec::new());
+        let mut columns: Vec<Series> = Vec::new();
+        let mut is_broken = false;
+        let bad = self.elements.chunks(texts, &mut |chunk| {
+            is_broken |= chunk.faults.any();
+            rows.extend(chunk.rows);
+            positions.extend(chunk.positions);
+            if columns.is_empty() {
+                columns = chunk.series;
+                return Ok(());
+            }
+            for (column, more) in columns.iter_mut().zip(&chunk.series) {
+                column.append(more)?;
+            }
+            Ok(())
+        })?;
+        if is_broken || !bad.is_empty() {
+            return Err(ContractError::Elements { column: self.elements.column.clone() });
+        }
+        let rows = IdxCa::from_vec("row".into(), rows);
+        let carried = parents.select(self.carried().cloned())?.take(&rows)?;
+        let mut all: Vec<Column> = Vec::new();
+        all.extend_from_slice(&carried.columns()[..self.key.len()]);
+        all.push(Column::new(POSITION.into(), positions));
+        all.extend(columns.into_iter().map(Column::from));
+        all.extend_from_slice(&carried.columns()[self.key.len()..]);
+        Ok(DataFrame::new(rows.len(), all)?)
+    }
+}

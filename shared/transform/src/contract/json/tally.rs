@@ -1,0 +1,139 @@
+//! Which fields were met in how many records: counted by number while records are scanned, and named at the end.
+
+use polars::prelude::{InitHashMaps as _, PlHashMap};
+
+use super::super::drift::{FieldKind, MAX_FIELDS, cut};
+use super::paths::{NodeId, Paths};
+
+/// The records of one scanner, counted from 1; 0 is none.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    record: u32,
+    /// Records that are JSON objects.
+    good: u64,
+    /// Per slot, the first record that has its field.
+    met: Vec<u32>,
+    unknown: Vec<Unknown>,
+    /// Per node, the number of an unknown member. Only asked for a name, never walked: its order reaches nothing.
+    numbers: Vec<PlHashMap<String, usize>>,
+    has_more: bool,
+}
+
+/// A field that no column reads.
+#[derive(Debug)]
+struct Unknown {
+    node: NodeId,
+    name: String,
+    records: u64,
+    first: u32,
+    last: u32,
+    kind: FieldKind,
+    /// The record that `kind` is of.
+    kind_of: u32,
+}
+
+/// What a [`Tally`] comes to.
+pub(crate) struct Tallied {
+    pub(crate) good: u64,
+    /// Per slot, whether a record has its field.
+    pub(crate) met: Vec<bool>,
+    /// Pointer, records, the first of them (from 0), kind.
+    pub(crate) unknown: Vec<(String, u64, usize, FieldKind)>,
+    pub(crate) has_more: bool,
+}
+
+impl Tally {
+    pub(super) fn new(paths: &Paths) -> Tally {
+        Tally {
+            record: 0,
+            good: 0,
+            met: vec![0; paths.slots()],
+            unknown: Vec::new(),
+            numbers: (0..paths.nodes()).map(|_| PlHashMap::new()).collect(),
+            has_more: false,
+        }
+    }
+
+    pub(super) fn begin(&mut self) {
+        self.record += 1;
+        self.good += 1;
+    }
+
+    /// A record without a text.
+    pub(super) fn skip(&mut self) {
+        self.record += 1;
+    }
+
+    #[inline]
+    pub(super) fn meet(&mut self, slot: usize) {
+        let first = &mut self.met[slot];
+        if *first == 0 {
+            *first = self.record;
+        }
+    }
+
+    #[inline]
+    pub(super) fn meet_unknown(&mut self, nth: usize, kind: FieldKind) {
+        let unknown = &mut self.unknown[nth];
+        // a record may have the name twice
+        if unknown.last != self.record {
+            unknown.last = self.record;
+            unknown.records += 1;
+            if unknown.first == 0 {
+                unknown.first = self.record;
+            }
+        }
+        if unknown.kind == FieldKind::Null {
+            (unknown.kind, unknown.kind_of) = (kind, self.record);
+        }
+    }
+
+    /// The number of an unknown member; `None` where there are too many to tell apart.
+    pub(super) fn unknown(&mut self, node: NodeId, key: &str) -> Option<usize> {
+        let name = cut(key);
+        if let Some(nth) = self.numbers[node].get(name.as_ref()) {
+            return Some(*nth);
+        }
+        let nth = self.unknown.len();
+        if nth >= MAX_FIELDS {
+            self.has_more = true;
+            return None;
+        }
+        let name = name.into_owned();
+        self.numbers[node].insert(name.clone(), nth);
+        self.unknown.push(Unknown { node, name, records: 0, first: 0, last: 0, kind: FieldKind::Null, kind_of: 0 });
+        Some(nth)
+    }
+
+    /// The record turned out to be none.
+    #[cold]
+    pub(super) fn forget(&mut self) {
+        self.good -= 1;
+        for first in self.met.iter_mut().filter(|first| **first == self.record) {
+            *first = 0;
+        }
+        for unknown in self.unknown.iter_mut().filter(|unknown| unknown.last == self.record) {
+            unknown.records -= 1;
+            unknown.last = 0;
+            if unknown.first == self.record {
+                unknown.first = 0;
+            }
+            if unknown.kind_of == self.record {
+                (unknown.kind, unknown.kind_of) = (FieldKind::Null, 0);
+            }
+        }
+    }
+
+    pub(super) fn finish(&self, paths: &Paths) -> Tallied {
+        let unknown = self.unknown.iter().filter(|unknown| unknown.records > 0).map(|unknown| {
+            let Unknown { node, name, records, first, kind, .. } = unknown;
+            (paths.pointer(*node, name), *records, *first as usize - 1, *kind)
+        });
+        Tallied {
+            good: self.good,
+            met: self.met.iter().map(|first| *first > 0).collect(),
+            unknown: unknown.collect(),
+            has_more: self.has_more,
+        }
+    }
+}
