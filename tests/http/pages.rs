@@ -61,7 +61,7 @@ fn every_kind_of_page_gives_the_rows_of_one_load() {
     for (style, source) in kinds() {
         let shop = Shop::new(style.clone(), &records, source);
         let record = shop.ingest();
-        assert_eq!(record["rows"]["rows_in"], 43, "{source}");
+        assert_eq!(record["rows"]["in"], 43, "{source}");
         let asked = shop.api.asked();
         assert_eq!(record["requests"]["api"].as_u64(), Some(asked.len() as u64), "{source}");
         if style.paging != Paging::Single {

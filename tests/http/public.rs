@@ -11,6 +11,8 @@ struct Corpus {
     file: &'static str,
     fields: Fields,
     contract: &'static str,
+    /// A few hundred records of it.
+    lookback: &'static str,
 }
 
 const CORPORA: [Corpus; 2] = [
@@ -30,6 +32,7 @@ comment = { type = "string", trim = false, nulls = [] }
 delta = "int64"
 is_robot = { type = "bool", from = "/isRobot" }
 "#,
+        lookback: "10m",
     },
     Corpus {
         file: "B/windows_events_purplesharp_2020-10-22.ndjson.gz",
@@ -46,6 +49,7 @@ host = { type = "string", from = "/Hostname" }
 message = { type = "string", from = "/Message", trim = false }
 keywords = { type = "int64", from = "/Keywords" }
 "#,
+        lookback: "1s",
     },
 ];
 
@@ -66,15 +70,18 @@ impl Corpus {
 
 #[test]
 fn every_kind_of_page_gives_the_same_files() {
-    for corpus in CORPORA {
+    for (nth, corpus) in CORPORA.into_iter().enumerate() {
         let Some(records) = corpus.records() else { return };
-        let mut whole = None;
-        for (style, source) in kinds() {
+        let (mut whole, mut shop) = (None, corpus.shop(Style::of(Paging::Single), &records, ""));
+        // all kinds are dealt out; each corpus has its single page
+        let dealt = kinds().into_iter().enumerate().filter(|(at, _)| *at == 0 || at % CORPORA.len() == nth);
+        for (style, source) in dealt.map(|(_, kind)| kind) {
             // what is asked for by number is asked for by thousands
             let source = source.replace("size = 7", "size = 1500").replace("size = 8", "size = 1500");
-            let shop = corpus.shop(Style { size: 1500, ..style }, &records, &source);
+            shop.api.restyle(Style { size: 1500, ..style });
+            shop = Shop::with(shop.api, &source, corpus.contract);
             let record = shop.ingest();
-            assert_eq!(record["rows"]["rows_in"], records.len(), "{source}");
+            assert_eq!(record["rows"]["in"], records.len(), "{source}");
             let clean = shop.site.live("orders");
             assert_eq!(whole.get_or_insert_with(|| clean.clone()), &clean, "{source}");
         }
@@ -88,8 +95,9 @@ fn ten_times_a_tenth_is_the_whole() {
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
         let style = Style { size: 1000, filter: Some(filter), ..Style::of(Paging::Cursor) };
         let source = format!(
-            "{}\nincremental = {{ column = 'at', parameter = 'since', lookback = '1m' }}",
-            super::pages::CURSOR
+            "{}\nincremental = {{ column = 'at', parameter = 'since', lookback = '{}' }}",
+            super::pages::CURSOR,
+            corpus.lookback,
         );
         let whole = corpus.shop(style.clone(), &records, &source);
         whole.ingest();
@@ -97,12 +105,12 @@ fn ten_times_a_tenth_is_the_whole() {
         let mut received = 0;
         for part in records.chunks(records.len().div_ceil(10)) {
             parts.api.append(part);
-            received += parts.ingest()["rows"]["rows_in"].as_u64().unwrap();
+            received += parts.ingest()["rows"]["in"].as_u64().unwrap();
         }
         let query = "SELECT * FROM orders ORDER BY id";
         assert_eq!(parts.site.sql(query).len(), records.len());
         assert!(parts.site.sql(query) == whole.site.sql(query));
         // what came again is what the minute before had
-        assert!(received < records.len() as u64 * 2, "{received}");
+        assert!(received < records.len() as u64 * 3 / 2, "{received}");
     }
 }

@@ -110,13 +110,14 @@ fn fails_then_heals(fault: Fault, code: i32, kind: &str, words: &[&str]) {
     assert!(befell.times() >= 1);
     // nothing is half there
     assert!(!shop.site.path("lake/datasets/orders").exists());
-    assert!(!answer.err.contains("\"amount\""), "{}", answer.err);
     shop.api.recover();
     let _ = shop.api.asked();
     shop.run().expect(0);
     shop.has(43);
-    // and what had come was kept
-    assert_eq!(shop.api.asked().len(), PAGES - 2);
+    // what had come was kept: only the rest is asked for; then, for what has changed meanwhile, everything
+    let asked: Vec<_> = shop.api.asked().iter().map(|asked| asked.parameter("cursor").unwrap_or_default()).collect();
+    assert_eq!(asked[..PAGES - 2], ["after-20", "after-30", "after-40"], "{asked:?}");
+    assert!(asked.len() <= PAGES - 2 + PAGES, "{asked:?}");
     let again: Answer = shop.run();
     assert_eq!(again.expect(0).step("clean")["status"], "nothing_to_do");
 }
@@ -131,9 +132,10 @@ fn what_does_not_pass_is_said_and_what_came_is_kept() {
         (says(401, vec![]), 1, "refused", vec![url, "401", "auth"]),
         (Fault::Drop, 1, "retry", vec![url, "2 attempts"]),
         (Fault::Cut, 1, "retry", vec![url, "2 attempts"]),
-        (Fault::Halve, 1, "retry", vec!["ends too early"]),
+        // it came whole, as far as HTTP can tell, and three times
+        (Fault::Halve, 3, "data", vec!["page 3", "ends too early", "landing/orders/"]),
         (Fault::Stall(Duration::from_secs(2)), 1, "retry", vec!["no answer within 1 s"]),
-        (Fault::Login, 3, "data", vec!["HTML"]),
+        (Fault::Login, 3, "data", vec!["markup", "Sign in"]),
         (Fault::NotJson, 3, "data", vec!["JSON"]),
         (Fault::RecordsGone, 3, "data", vec!["/data"]),
         (Fault::Bomb(8), 1, "refused", vec!["larger", "limits"]),
@@ -186,10 +188,10 @@ fn a_page_that_has_become_another_does_not_mix_with_what_was_kept() {
     });
     shop.api.fail(Rule::new(When::Always, otherwise));
     shop.run().expect(0);
+    // what was kept and what has come since are versions of the same orders
     let ids = shop.ids();
     assert_eq!(ids.iter().filter(|id| **id <= 43).count(), 43);
-    let twice = shop.site.sql("SELECT _text FROM orders.raw");
-    assert_eq!(twice.len(), 43 + ids.iter().filter(|id| **id == 99).count());
+    assert_eq!(ids.iter().filter(|id| **id == 99).count(), 1);
 }
 
 #[test]

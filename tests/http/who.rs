@@ -119,13 +119,3 @@ fn credentials_go_nowhere_else() {
         shop.has(43);
     }
 }
-
-#[test]
-fn the_address_of_a_clouds_credentials_is_not_asked() {
-    let shop = Shop::new(Style::of(Paging::Single), &[], "");
-    for url in ["http://169.254.169.254/latest/meta-data/", "http://[fd00:ec2::254]/latest", "http://2852039166/latest"]
-    {
-        shop.redefine(url, "pagination = { kind = 'single' }\nlimits = { attempts = 1, timeout = '2s' }");
-        shop.run().fails(1, "refused", &["169.254.169.254"]);
-    }
-}
