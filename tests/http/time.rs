@@ -2,7 +2,7 @@
 
 use super::pages::CURSOR;
 use super::shop::{AT, FIELDS, Shop, notes, order, orders};
-use crate::api::{Api, Bound, Filter, Form, Paging, Style, Time};
+use crate::api::{Api, Bound, Fault, Filter, Form, Paging, Rule, Style, Time, When};
 
 fn filtered(time: Time, since: Bound) -> Style {
     Style { filter: Some(Filter { time, since, until: Bound::Exclusive }), ..Style::of(Paging::Cursor) }
@@ -112,6 +112,44 @@ fn far_back_it_goes_window_by_window() {
         shop.call(&at).expect(0);
         assert_eq!(shop.ids(), (first..=43).collect::<Vec<i64>>());
     }
+}
+
+#[test]
+fn windows_that_are_in_are_not_asked_for_again() {
+    let shop = inclusive(", until = 'until', start = '2026-01-01T00:00:00Z', every = '10m'");
+    let fault = Fault::Answer(500, vec![], "");
+    shop.api.fail(Rule::new(When::Always, fault).of("since=2026-01-01T00%3A30"));
+    let at = ["run", "--at", "2026-01-01T01:00:00Z", "--json"];
+    let text = std::fs::read_to_string(shop.site.path("infra/pipelines/orders.toml")).unwrap();
+    let impatient = text.replace("[contract]\n", "limits = { attempts = 1 }\n[contract]\n");
+    shop.site.write("infra/pipelines/orders.toml", impatient);
+    let answer = shop.call(&at);
+    answer.fails(1, "retry", &["500"]);
+    // three windows are in the lake already
+    assert_eq!(shop.site.sql("SELECT COUNT(*) AS n FROM orders.raw WHERE _text LIKE '%id%'")[0][0], 29);
+    shop.api.recover();
+    let _ = shop.api.asked();
+    shop.call(&at).expect(0);
+    shop.has(43);
+    let asked = shop.api.asked();
+    let since: Vec<_> = asked.iter().filter_map(|asked| asked.parameter("since")).collect();
+    assert!(since.iter().all(|since| since.as_str() >= "2026-01-01T00:30:00Z"), "{since:?}");
+}
+
+#[test]
+fn time_and_pages_can_be_asked_for_in_the_body() {
+    let source = "method = 'POST'\nrecords = '/data'
+        pagination = { kind = 'cursor', parameter = '/page/cursor', in = 'body', next = '/meta/next' }
+        incremental = { column = 'at', parameter = '/filter/since', in = 'body' }";
+    let shop = Shop::new(filtered(Time::Rfc3339, Bound::Inclusive), &orders(43), source);
+    shop.ingest();
+    shop.api.append(&[order(44, 50, "1")]);
+    let _ = shop.api.asked();
+    shop.ingest();
+    shop.has(44);
+    let asked = shop.api.asked();
+    assert_eq!((asked[0].method.as_str(), asked[0].query.as_str()), ("POST", ""));
+    assert_eq!(asked[0].parameter("since").as_deref(), Some("2026-01-01T00:43:00Z"));
 }
 
 #[test]

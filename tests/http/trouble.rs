@@ -229,3 +229,66 @@ fn an_api_that_is_not_there_is_said_by_its_name() {
     shop.redefine(&format!("{gone}/v1/orders"), "pagination = { kind = 'single' }\nlimits = { attempts = 2 }");
     shop.run().fails(1, "retry", &[&gone, "2 attempts", "no connection"]);
 }
+
+/// Paged by number, in the order of their times; one more or less moves all that follow.
+#[test]
+fn a_list_that_moves_while_it_is_read_loses_nothing() {
+    for (paging, source) in [
+        (Paging::Page { first: 1, total: Total::Records }, "kind = 'page', total = '/meta/total'"),
+        (Paging::Offset { total: Total::Records }, "kind = 'offset', total = '/meta/total'"),
+    ] {
+        let source = format!("records = '/data'\npagination = {{ {source} }}");
+        let shop = Shop::new(Style::of(paging), &orders(43), &source);
+        shop.api.fail(Rule::new(When::Nth(3), Fault::Stall(Duration::from_millis(800))));
+        let fewer: Vec<String> = orders(43).into_iter().filter(|record| !record.contains("\"id\": 3,")).collect();
+        std::thread::scope(|scope| {
+            let run = scope.spawn(|| shop.run());
+            let began = Instant::now();
+            let mut asked = 0;
+            while asked < 3 && began.elapsed() < Duration::from_secs(20) {
+                asked += shop.api.asked().len();
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            shop.api.replace(&fewer);
+            let first = run.join().unwrap();
+            assert!(first.code == 0 || first.error()["kind"] == "retry", "{first:?}");
+        });
+        shop.run().expect(0);
+        let missing: Vec<i64> = (1..=43).filter(|id| *id != 3 && !shop.ids().contains(id)).collect();
+        assert!(missing.is_empty(), "{source}: {missing:?} are lost");
+    }
+}
+
+#[test]
+fn an_api_that_knows_no_pages_is_not_read_for_ever() {
+    for source in ["kind = 'page'", "kind = 'offset', size = 8", "kind = 'keyset', parameter = 'after', field = '/id'"]
+    {
+        let shop = Shop::new(
+            Style::of(Paging::Single),
+            &orders(43),
+            &format!("records = '/data'\npagination = {{ {source} }}"),
+        );
+        let answer = shop.run();
+        answer.fails(3, "data", &["page 2", "earlier"]);
+        assert!(shop.api.asked().len() <= 4, "{source}");
+        assert!(!shop.site.path("lake/datasets/orders").exists());
+    }
+}
+
+#[test]
+fn a_run_that_is_killed_is_gone_on_with() {
+    let shop = shop("");
+    shop.api.fail(Rule::new(When::First(1), Fault::Stall(Duration::from_secs(30))).of("after-30"));
+    let mut command = shop.site.command(crate::site::tidemark());
+    let mut child = command.args(["run", "--at", super::shop::AT]).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    while !shop.api.asked().iter().any(|asked| asked.query.contains("after-30")) {
+        assert!(began.elapsed() < Duration::from_secs(20), "nobody asks");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    shop.ingest();
+    shop.has(43);
+    assert_eq!(shop.api.asked()[0].parameter("cursor").as_deref(), Some("after-30"));
+}
