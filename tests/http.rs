@@ -2,6 +2,7 @@
 
 mod crash;
 mod deadline;
+mod function;
 mod kills;
 mod pages;
 mod public;

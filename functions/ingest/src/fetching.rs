@@ -22,6 +22,7 @@ use self::known::Overlap;
 use self::reading::{Pages, Pass, Read};
 use crate::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::source::http::client::Client;
+use crate::source::http::request::definition;
 use crate::{partition_by, raw_schema, watermark};
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
@@ -35,6 +36,8 @@ pub(crate) struct Fetch<'a> {
     raw: DatasetName,
     /// Of what decides what becomes of a record; another one means that everything is asked for again.
     fingerprint: String,
+    /// Of what decides what is asked for: what has landed by another one is not gone on with.
+    definition: String,
 }
 
 /// What to ask for.
@@ -52,7 +55,8 @@ impl<'a> Fetch<'a> {
     pub(crate) fn of(pipeline: &'a Pipeline, http: &'a Http, contract: &'a Contract) -> Result<Fetch<'a>, Failure> {
         let text = of_source(&Source::Http(Box::new(http.clone())))
             .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
-        Ok(Fetch { pipeline, http, contract, raw: contract.dataset.raw(), fingerprint: fingerprint(&text) })
+        let (raw, definition) = (contract.dataset.raw(), definition(http)?);
+        Ok(Fetch { pipeline, http, contract, raw, fingerprint: fingerprint(&text), definition })
     }
 
     /// Where time is read from, if anywhere.
@@ -88,7 +92,13 @@ impl<'a> Fetch<'a> {
     /// Reads the window, anew where what has landed of it is of no use.
     fn read(&self, ports: &Ports<'_>, plan: &Plan, run_id: &str) -> Result<Fetched, Failure> {
         let client = Client::new(self.http, ports, run_id)?;
-        let pages = Pages { ports, http: self.http, pipeline: &self.pipeline.name, client: &client };
+        let pages = Pages {
+            ports,
+            http: self.http,
+            definition: &self.definition,
+            pipeline: &self.pipeline.name,
+            client: &client,
+        };
         let clocked = self.clocked((ports.clock)())?;
         let mut within = plan.task.within.clone();
         let mut useless = 0;
@@ -137,8 +147,12 @@ impl<'a> Fetch<'a> {
         end: Read,
     ) -> Result<Fetched, Failure> {
         let mut notes: Vec<String> = client.note().into_iter().collect();
-        self.note_times(&gathered, &mut notes)?;
-        let reached = plan.bookmark.reached.filter(|_| plan.task.anew_from.is_none() || plan.task.within.is_some());
+        if let Err(failure) = self.note_times(&gathered, &mut notes) {
+            // the next run shall not find the same record again in what has landed
+            pass.give_up(ports)?;
+            return Err(failure);
+        }
+        let reached = plan.bookmark.reached.filter(|_| !plan.task.begins_anew);
         let within = match end {
             Read::Late(within) => Some(*within),
             _ => None,
@@ -325,7 +339,8 @@ impl Step for Fetch<'_> {
         };
         // read another way, what has been read is not known; its rows stay all the same
         let kept = meta.bookmark.clone().filter(|_| meta.fingerprint == self.fingerprint);
-        let bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        let mut bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        bookmark.within = bookmark.within.filter(|within| within.definition == self.definition);
         let version = base.as_ref().map_or(0, |table| table.version() + 1);
         let complete = watermark(self.pipeline, trigger);
         let Some(task) = Task::next(self.http, &bookmark, trigger.full, trigger.scheduled_time, version) else {
