@@ -4,6 +4,7 @@ mod crash;
 mod deadline;
 mod function;
 mod kills;
+mod new;
 mod pages;
 mod public;
 mod shop;

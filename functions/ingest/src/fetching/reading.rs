@@ -15,7 +15,7 @@ use super::gather::{Gathered, hash_of};
 use crate::source::http::client::{Answer, Client, NoAnswer};
 use crate::source::http::landed::{Note, packed, unpacked};
 use crate::source::http::page::{Page, Reader};
-use crate::source::http::paging::{Walk, found, is_by_place};
+use crate::source::http::paging::{Doubt, Walk, found, is_by_place};
 use crate::source::http::request::{Next, request, without_key};
 
 /// How often an answer is asked for again that is cut, or out of order: an API under load may give a better one.
@@ -266,12 +266,17 @@ impl Pages<'_> {
                 Ok(page) => page,
                 Err(misshapen) => return Ok(Err(Wrong { message: misshapen.message, may_heal: misshapen.is_cut })),
             };
-            let paging = found(self.http, &answer.body, page.records.len(), &answer.headers).map_err(|hints| {
-                let message = format!(
-                    "{} does not say for certain how to get its next page; {} may be about it",
-                    self.http.url,
-                    hints.join(", ")
-                );
+            let paging = found(self.http, &answer.body, page.records.len(), &answer.headers).map_err(|doubt| {
+                let url = &self.http.url;
+                let message = match doubt {
+                    Doubt::Hints(hints) => format!(
+                        "{url} does not say for certain how to get its next page; {} may be about it",
+                        hints.join(", ")
+                    ),
+                    Doubt::Round(records) => {
+                        format!("{url} gives {records} records, and does not say that these are all")
+                    }
+                };
                 let hint = "give [source] a pagination; `{ kind = \"single\" }` if there is but one page";
                 Failure::new(Kind::Definition, message).hint(hint)
             })?;
