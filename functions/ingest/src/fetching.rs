@@ -16,7 +16,7 @@ use tidemark_pipeline::http::{Missing, Since, TimeFormat};
 use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, Type};
 use tidemark_transform::Times;
 
-use self::bookmark::{Bookmark, Task, Window};
+use self::bookmark::{Bookmark, Task};
 use self::gather::{Clocked, Gathered, PAGE};
 use self::known::Overlap;
 use self::reading::{Pages, Pass, Read};
@@ -401,16 +401,6 @@ impl Step for Fetch<'_> {
 
     fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
         Ok(draft.commit(ports.lake, base.as_ref())?)
-    }
-}
-
-impl Window {
-    /// The same requests, whose pages land elsewhere.
-    fn again(&self, anew: u32) -> Window {
-        match anew {
-            0 => self.clone(),
-            nth => Window { name: format!("{}.{nth}", self.name), ..self.clone() },
-        }
     }
 }
 

@@ -72,6 +72,16 @@ pub(crate) struct Window {
     pub is_last: bool,
 }
 
+impl Window {
+    /// The same requests, whose pages land elsewhere.
+    pub(crate) fn again(&self, anew: u32) -> Window {
+        match anew {
+            0 => self.clone(),
+            nth => Window { name: format!("{}.{nth}", self.name), ..self.clone() },
+        }
+    }
+}
+
 /// The window to read.
 #[derive(Debug)]
 pub(crate) struct Task {

@@ -2,27 +2,23 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
-use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, USER_AGENT,
-};
-use serde::Deserialize;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
 use tidemark_flow::{Failure, Kind, Ports, Secret};
 use tidemark_lake::Requests;
 use tidemark_pipeline::http::{Auth, Http, Method};
 use tokio::runtime::{Builder, Runtime};
 use url::Url;
 
-use super::body::{self, ACCEPTED, BodyError};
+use super::body::{self, BodyError};
 use super::page::start;
 use super::paging::Headers;
 use super::request::{Request, home, set};
-use super::{origin, retry};
+use super::{origin, retry, wire};
 
 const REDIRECTS: usize = 5;
 
@@ -52,7 +48,7 @@ impl From<Failure> for NoAnswer {
 }
 
 /// What an attempt came to.
-enum Tried {
+pub(super) enum Tried {
     Answered(Answer),
     /// Worth another attempt: what was wrong, and how long the API asks to wait.
     Again(String, Option<Duration>),
@@ -63,14 +59,15 @@ enum Tried {
 }
 
 pub(crate) struct Client<'a> {
-    http: &'a Http,
-    ports: &'a Ports<'a>,
+    pub(super) http: &'a Http,
+    pub(super) ports: &'a Ports<'a>,
     run_id: &'a str,
-    inner: reqwest::Client,
+    pub(super) inner: reqwest::Client,
     runtime: Runtime,
     home: Url,
     secret: Option<Secret>,
-    token: RefCell<Option<Secret>>,
+    /// Of OAuth2, once it has been given.
+    pub(super) token: RefCell<Option<Secret>>,
     /// Not before then is anything sent.
     free_at: Cell<Option<Timestamp>>,
     sent: Cell<u64>,
@@ -92,7 +89,7 @@ impl<'a> Client<'a> {
             http,
             ports,
             run_id,
-            inner: inner(http, &home)?,
+            inner: wire::client(http, &home)?,
             runtime,
             home,
             secret,
@@ -154,7 +151,7 @@ impl<'a> Client<'a> {
     }
 
     /// Waits until the next attempt may be made.
-    async fn again(&self, attempt: u32, what: String, asked: Option<Duration>) -> Result<(), NoAnswer> {
+    pub(super) async fn again(&self, attempt: u32, what: String, asked: Option<Duration>) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
             let message = format!("{} cannot be read: {attempt} attempts, the last: {what}", self.place());
             return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
@@ -217,7 +214,7 @@ impl<'a> Client<'a> {
     }
 
     /// One request on the wire, and all of its answer.
-    async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
+    pub(super) async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
         self.sent.set(self.sent.get() + 1);
         self.ports.meter.count(Requests { api: 1, ..Requests::default() });
         let limit = self.http.limits.body_bytes;
@@ -305,7 +302,7 @@ impl<'a> Client<'a> {
         }
     }
 
-    fn unauthorized(&self, message: String) -> Failure {
+    pub(super) fn unauthorized(&self, message: String) -> Failure {
         let hint = match &self.http.auth {
             None => "give [source] an `auth`".to_owned(),
             Some(auth) => format!("check secret {}, and what it may read", auth.secret()),
@@ -356,53 +353,8 @@ impl<'a> Client<'a> {
         })
     }
 
-    /// The token at hand, or a new one (client credentials, RFC 6749, 4.4).
-    async fn token(&self, secret: &Secret) -> Result<Secret, NoAnswer> {
-        if let Some(token) = &*self.token.borrow() {
-            return Ok(token.clone());
-        }
-        let Some(Auth::Oauth2 { token_url, client_id, scope, .. }) = &self.http.auth else { return Ok(secret.clone()) };
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
-        form.extend_pairs(scope.iter().map(|scope| ("scope", scope)));
-        let form = form.finish();
-        let place = Url::parse(token_url).map(|url| origin::of(&url)).unwrap_or_default();
-        for attempt in 1.. {
-            // as RFC 6749 (2.3.1) wants them
-            let (id, key) = (encoded(client_id), encoded(secret.expose()));
-            let request = self.inner.post(token_url).basic_auth(id, Some(key));
-            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
-            let (what, asked) = match self.exchange(request).await {
-                Ok((Head { status: 200..=299, .. }, body)) => {
-                    let token: Token = serde_json::from_slice(&body).map_err(|error| {
-                        // the cause would show the token
-                        let message =
-                            format!("{place} gives no token (line {}, column {})", error.line(), error.column());
-                        Failure::new(Kind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
-                    })?;
-                    let token = Secret::new(token.access_token);
-                    *self.token.borrow_mut() = Some(token.clone());
-                    return Ok(token);
-                }
-                Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
-                    (format!("{status} for a token"), retry::asked(&headers, (self.ports.clock)()))
-                }
-                Ok((Head { status, .. }, body)) => {
-                    let says = self.redacted(&start(&String::from_utf8_lossy(&body)));
-                    let message = format!("{place} answers {status} where a token was asked for: {says}");
-                    return Err(NoAnswer::Refused(status, self.unauthorized(message)));
-                }
-                Err(Tried::Again(what, asked)) => (what, asked),
-                Err(Tried::Failed(failure)) => return Err(failure.into()),
-                Err(_) => ("no token".to_owned(), None),
-            };
-            self.again(attempt, what, asked).await?;
-        }
-        Ok(secret.clone())
-    }
-
     /// A text without what must not be seen, should an API repeat it.
-    fn redacted(&self, text: &str) -> String {
+    pub(super) fn redacted(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in self.secret.iter().chain(&*self.token.borrow()) {
             // a short one would be found in anything
@@ -418,58 +370,7 @@ impl<'a> Client<'a> {
     }
 }
 
-struct Head {
-    status: u16,
-    headers: HeaderMap,
-}
-
-#[derive(Deserialize)]
-struct Token {
-    access_token: String,
-}
-
-/// Redirects are followed by hand, after a look at where they lead; what comes packed is unpacked by hand, within limits.
-fn inner(http: &Http, home: &Url) -> Result<reqwest::Client, Failure> {
-    let mut builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .dns_resolver(Arc::new(origin::Resolver))
-        .connect_timeout(Duration::from_secs(http.limits.timeout_s.min(10)))
-        .default_headers(
-            [
-                (ACCEPT, "application/json, application/x-ndjson;q=0.9, */*;q=0.1"),
-                (ACCEPT_ENCODING, ACCEPTED),
-                (USER_AGENT, concat!("tidemark/", env!("CARGO_PKG_VERSION"))),
-            ]
-            .map(|(name, value)| (name, HeaderValue::from_static(value)))
-            .into_iter()
-            .collect(),
-        );
-    let token = match &http.auth {
-        Some(Auth::Oauth2 { token_url, .. }) => token_url.starts_with("https:"),
-        _ => false,
-    };
-    // the certificates of the machine are read only where they are needed
-    builder = builder.tls_backend_preconfigured(tls(home.scheme() == "https" || token)?);
-    builder.build().map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))
-}
-
-fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
-    let mut roots = rustls::RootCertStore::empty();
-    if is_needed {
-        let found = rustls_native_certs::load_native_certs();
-        roots.add_parsable_certificates(found.certs);
-        if roots.is_empty() {
-            return Err(Failure::new(Kind::Definition, "this machine has no certificates by which to trust an API")
-                .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
-        }
-    }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(Kind::Bug, "no TLS").because(error))?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
-}
-
-fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+pub(super) struct Head {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
 }

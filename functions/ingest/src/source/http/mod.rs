@@ -4,7 +4,8 @@
 //! | file | what |
 //! |---|---|
 //! | `request` | the URL and body of a page, without credentials |
-//! | `client`, `retry`, `origin`, `body` | sending it: credentials, limits, again what may succeed; where it may go; what comes, unpacked |
+//! | `client`, `retry`, `token` | sending it: credentials, limits, and again what may succeed |
+//! | `wire`, `origin`, `body` | whom it trusts, where it may go, and what comes, unpacked |
 //! | `page` | the text of an answer into records, or what is wrong with it |
 //! | `paging` | from one page to the next; how an API pages, where nobody has said it |
 //! | `instant` | times as an API takes them |
@@ -21,5 +22,7 @@ pub(crate) mod page;
 pub(crate) mod paging;
 pub(crate) mod request;
 mod retry;
+mod token;
+mod wire;
 
 pub use look::{Look, look};

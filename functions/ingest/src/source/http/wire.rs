@@ -1,0 +1,54 @@
+//! The HTTP client underneath: what every request says of us, whom it trusts, and whom it never asks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
+use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::http::{Auth, Http};
+use url::Url;
+
+use super::body::ACCEPTED;
+use super::origin;
+
+/// Redirects are followed by hand, after a look at where they lead; what comes packed is unpacked by hand, within limits.
+pub(super) fn client(http: &Http, home: &Url) -> Result<reqwest::Client, Failure> {
+    let mut builder = reqwest::Client::builder()
+        .redirect(reqwest::redirect::Policy::none())
+        .dns_resolver(Arc::new(origin::Resolver))
+        .connect_timeout(Duration::from_secs(http.limits.timeout_s.min(10)))
+        .default_headers(
+            [
+                (ACCEPT, "application/json, application/x-ndjson;q=0.9, */*;q=0.1"),
+                (ACCEPT_ENCODING, ACCEPTED),
+                (USER_AGENT, concat!("tidemark/", env!("CARGO_PKG_VERSION"))),
+            ]
+            .map(|(name, value)| (name, HeaderValue::from_static(value)))
+            .into_iter()
+            .collect(),
+        );
+    let token = match &http.auth {
+        Some(Auth::Oauth2 { token_url, .. }) => token_url.starts_with("https:"),
+        _ => false,
+    };
+    // the certificates of the machine are read only where they are needed
+    builder = builder.tls_backend_preconfigured(tls(home.scheme() == "https" || token)?);
+    builder.build().map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))
+}
+
+fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
+    let mut roots = rustls::RootCertStore::empty();
+    if is_needed {
+        let found = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(found.certs);
+        if roots.is_empty() {
+            return Err(Failure::new(Kind::Definition, "this machine has no certificates by which to trust an API")
+                .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::new(Kind::Bug, "no TLS").because(error))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
