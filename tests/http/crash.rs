@@ -135,8 +135,16 @@ fn outcome(run: Result<Vec<RunRecord>, Failure>) -> Result<bool, String> {
     }
 }
 
-/// Two mornings without fault: how all stands then, and the calls of each.
-fn clean() -> (BTreeMap<String, String>, Vec<Vec<(Call, String)>>, Vec<usize>) {
+/// Two mornings without fault.
+struct Clean {
+    /// How all stands then.
+    standing: BTreeMap<String, String>,
+    /// Of each morning: the calls of the store, and how many requests.
+    calls: Vec<Vec<(Call, String)>>,
+    requests: Vec<usize>,
+}
+
+fn clean() -> Clean {
     let house = House::new();
     let (mut calls, mut requests) = (Vec::new(), Vec::new());
     for morning in 0..MORNINGS.len() {
@@ -146,12 +154,12 @@ fn clean() -> (BTreeMap<String, String>, Vec<Vec<(Call, String)>>, Vec<usize>) {
         calls.push(plan.calls());
         requests.push(house.api.asked().len());
     }
-    (house.standing(), calls, requests)
+    Clean { standing: house.standing(), calls, requests }
 }
 
 #[test]
 fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
-    let (clean, calls, _) = clean();
+    let Clean { standing, calls, .. } = clean();
     let all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let (mut cases, mut hits, mut wrong) = (0, 0, Vec::new());
     for (morning, calls) in calls.iter().enumerate() {
@@ -173,7 +181,7 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
                     }
                     let plan = Plan::new(Aim::Nth(*nth), fault);
                     let ended =
-                        outcome(house.run(morning, &plan)).and_then(|failed| house.goes_on(morning, failed, &clean));
+                        outcome(house.run(morning, &plan)).and_then(|failed| house.goes_on(morning, failed, &standing));
                     cases += 1;
                     hits += usize::from(plan.has_hit());
                     wrong.extend(ended.err().map(|error| format!("morning {morning}, {call:?}, {fault:?}: {error}")));
@@ -189,7 +197,7 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
 
 #[test]
 fn after_any_request_that_fails_the_next_run_ends_as_a_clean_one() {
-    let (clean, _, requests) = clean();
+    let Clean { standing, requests, .. } = clean();
     assert!(requests[0] >= 5 && requests[1] >= 1, "{requests:?}");
     for (morning, requests) in requests.into_iter().enumerate() {
         for nth in 1..=requests {
@@ -201,7 +209,9 @@ fn after_any_request_that_fails_the_next_run_ends_as_a_clean_one() {
                 let befell = house.api.fail(Rule::new(When::Nth(nth), trouble.clone()));
                 let failed = outcome(house.run(morning, &Plan::clean())).unwrap();
                 assert!(failed && befell.times() == 1, "{trouble:?} at request {nth}");
-                house.goes_on(morning, failed, &clean).unwrap_or_else(|error| panic!("{trouble:?} at {nth}: {error}"));
+                house
+                    .goes_on(morning, failed, &standing)
+                    .unwrap_or_else(|error| panic!("{trouble:?} at {nth}: {error}"));
             }
         }
     }

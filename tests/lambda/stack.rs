@@ -48,23 +48,28 @@ impl Stack {
     }
 
     pub fn with(processes: usize, pipelines: &Path) -> Stack {
+        Stack::told(processes, pipelines, &[])
+    }
+
+    /// With these environment variables beside the usual ones.
+    pub fn told(processes: usize, pipelines: &Path, more: &[(&str, String)]) -> Stack {
         let s3 = Server::atomic();
         for bucket in ["lake", "sales", "reports"] {
             s3.bucket(bucket);
         }
-        Stack::over(Arc::new(s3), "main", processes, pipelines)
+        Stack::over(Arc::new(s3), "main", processes, pipelines, more)
     }
 
     /// Another one that reads the same objects, with a lake and reports of its own.
     pub fn beside(&self, name: &'static str) -> Stack {
-        Stack::over(self.s3.clone(), name, 1, &root().join("infra/pipelines"))
+        Stack::over(self.s3.clone(), name, 1, &root().join("infra/pipelines"), &[])
     }
 
-    fn over(s3: Arc<Server>, name: &'static str, processes: usize, pipelines: &Path) -> Stack {
+    fn over(s3: Arc<Server>, name: &'static str, processes: usize, pipelines: &Path, more: &[(&str, String)]) -> Stack {
         let (bus, folder) = (Bus::new(), tempfile::tempdir().unwrap());
         let mut environment: Vec<(String, String)> =
             s3.variables().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        let more = [
+        let usual = [
             ("AWS_ENDPOINT_URL_EVENTBRIDGE", bus.endpoint()),
             ("TIDEMARK_BUS", "tidemark".into()),
             ("TIDEMARK_LAKE", format!("s3://lake/{name}")),
@@ -73,7 +78,8 @@ impl Stack {
             ("ORDERS_API", "https://orders.example".into()),
             ("REPORTS", format!("s3://reports/{name}")),
         ];
-        environment.extend(more.map(|(name, value)| (name.to_owned(), value)));
+        environment.extend(usual.map(|(name, value)| (name.to_owned(), value)));
+        environment.extend(more.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let start = |name: &str| {
             let binary = bootstrap(name);
             let of = |n: usize| Function::new(&binary, &folder.path().join(format!("{name}-{n}")), &environment);

@@ -22,6 +22,7 @@ use self::known::Overlap;
 use self::reading::{Pages, Pass, Read};
 use crate::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::source::http::client::Client;
+use crate::source::http::request::definition;
 use crate::{partition_by, raw_schema, watermark};
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
@@ -35,6 +36,8 @@ pub(crate) struct Fetch<'a> {
     raw: DatasetName,
     /// Of what decides what becomes of a record; another one means that everything is asked for again.
     fingerprint: String,
+    /// Of what decides what is asked for: what has landed by another one is not gone on with.
+    definition: String,
 }
 
 /// What to ask for.
@@ -44,6 +47,8 @@ pub(crate) struct Plan {
     meta: Meta,
     bookmark: Bookmark,
     task: Task,
+    /// The time that is meant.
+    now: Timestamp,
     /// Up to when the raw dataset is complete once everything has been read.
     complete: Option<Timestamp>,
 }
@@ -52,7 +57,8 @@ impl<'a> Fetch<'a> {
     pub(crate) fn of(pipeline: &'a Pipeline, http: &'a Http, contract: &'a Contract) -> Result<Fetch<'a>, Failure> {
         let text = of_source(&Source::Http(Box::new(http.clone())))
             .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
-        Ok(Fetch { pipeline, http, contract, raw: contract.dataset.raw(), fingerprint: fingerprint(&text) })
+        let (raw, definition) = (contract.dataset.raw(), definition(http)?);
+        Ok(Fetch { pipeline, http, contract, raw, fingerprint: fingerprint(&text), definition })
     }
 
     /// Where time is read from, if anywhere.
@@ -86,9 +92,9 @@ impl<'a> Fetch<'a> {
     }
 
     /// Reads the window, anew where what has landed of it is of no use.
-    fn read(&self, ports: &Ports<'_>, plan: &Plan, run_id: &str) -> Result<Fetched, Failure> {
-        let client = Client::new(self.http, ports, run_id)?;
-        let pages = Pages { ports, http: self.http, pipeline: &self.pipeline.name, client: &client };
+    fn read(&self, ports: &Ports<'_>, plan: &Plan, client: &Client<'_>) -> Result<Fetched, Failure> {
+        let (http, definition, pipeline) = (self.http, self.definition.as_str(), &self.pipeline.name);
+        let pages = Pages { ports, http, definition, pipeline, client };
         let clocked = self.clocked((ports.clock)())?;
         let mut within = plan.task.within.clone();
         let mut useless = 0;
@@ -96,16 +102,11 @@ impl<'a> Fetch<'a> {
             let window = plan.task.window.again(nth);
             let page = within.as_ref().map_or(1, |within| within.page);
             let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
-            let schema = schema();
-            let version = plan.base.as_ref().map_or(0, |table| table.version() + 1);
-            let partition = |content: &str| {
-                Partition::new([
-                    (OBJECT, Some(object.as_str())),
-                    (VERSION, Some(content)),
-                    (ARRIVED_IN, Some(version.to_string().as_str())),
-                ])
-            };
-            let writer = Writer::new(ports.lake, &self.raw, &schema, partition("1"));
+            let version = plan.version().to_string();
+            // what an API has said of a window is said once
+            let partition =
+                [(OBJECT, Some(object.as_str())), (VERSION, Some("1")), (ARRIVED_IN, Some(version.as_str()))];
+            let writer = Writer::new(ports.lake, &self.raw, &schema(), Partition::new(partition));
             let overlap = Overlap::of(ports, plan.base.as_ref(), &plan.live, &plan.standing(), clocked.as_ref());
             let mut gathered = Gathered::new(writer, &object, clocked.as_ref(), overlap);
             let mut pass = Pass::new(&pages, &window, within.as_ref());
@@ -120,7 +121,7 @@ impl<'a> Fetch<'a> {
                 }
                 end => end,
             };
-            return self.fetched(ports, plan, &client, pass, gathered, end);
+            return self.fetched(ports, plan, client, pass, gathered, end);
         }
         let message = format!("{} changes faster than it can be read", self.http.url);
         Err(Failure::new(Kind::Retry, message).hint("page by cursor or keyset instead of by number"))
@@ -137,8 +138,12 @@ impl<'a> Fetch<'a> {
         end: Read,
     ) -> Result<Fetched, Failure> {
         let mut notes: Vec<String> = client.note().into_iter().collect();
-        self.note_times(&gathered, &mut notes)?;
-        let reached = plan.bookmark.reached.filter(|_| plan.task.anew_from.is_none() || plan.task.within.is_some());
+        if let Err(failure) = self.note_times(&gathered, &mut notes) {
+            // the next run shall not find the same record again in what has landed
+            pass.give_up(ports)?;
+            return Err(failure);
+        }
+        let reached = plan.bookmark.reached.filter(|_| !plan.task.begins_anew);
         let within = match end {
             Read::Late(within) => Some(*within),
             _ => None,
@@ -305,6 +310,12 @@ struct News {
     is_known: bool,
 }
 
+impl News {
+    fn is_empty(&self) -> bool {
+        self.balance.rows_in == 0 && self.bookmark.within.is_none()
+    }
+}
+
 impl Step for Fetch<'_> {
     type Plan = Plan;
     type Draft = (Option<Table>, Draft);
@@ -325,13 +336,14 @@ impl Step for Fetch<'_> {
         };
         // read another way, what has been read is not known; its rows stay all the same
         let kept = meta.bookmark.clone().filter(|_| meta.fingerprint == self.fingerprint);
-        let bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        let mut bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
+        bookmark.within = bookmark.within.filter(|within| within.definition == self.definition);
         let version = base.as_ref().map_or(0, |table| table.version() + 1);
         let complete = watermark(self.pipeline, trigger);
         let Some(task) = Task::next(self.http, &bookmark, trigger.full, trigger.scheduled_time, version) else {
             return Ok(None);
         };
-        Ok(Some(Plan { base, live, meta, bookmark, task, complete }))
+        Ok(Some(Plan { base, live, meta, bookmark, task, now: trigger.scheduled_time, complete }))
     }
 
     fn size(&self, _: &Plan) -> Size {
@@ -347,11 +359,24 @@ impl Step for Fetch<'_> {
     fn draft(
         &self,
         ports: &Ports<'_>,
-        plan: Plan,
+        mut plan: Plan,
         run_id: &str,
         _: Option<Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
-        let news = match self.read(ports, &plan, run_id)? {
+        let client = Client::new(self.http, ports, run_id)?;
+        let fetched = loop {
+            match self.read(ports, &plan, &client)? {
+                // a window without a record is no reason for a commit
+                Fetched::News(news) if news.is_empty() && !plan.task.window.is_last && !ports.is_late() => {
+                    let Some(task) = Task::next(self.http, &news.bookmark, false, plan.now, plan.version()) else {
+                        break Fetched::News(news);
+                    };
+                    (plan.bookmark, plan.task) = (news.bookmark, task);
+                }
+                fetched => break fetched,
+            }
+        };
+        let news = match fetched {
             // what has landed is what there is to go on with
             Fetched::Part(pages) => return Ok(Drafting::Part(pages.to_string().into())),
             Fetched::News(news) => *news,

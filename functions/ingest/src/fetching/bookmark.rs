@@ -29,6 +29,8 @@ pub(crate) struct Bookmark {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Within {
+    /// Of the definition by which it was begun; another one begins anew.
+    pub definition: String,
     pub window: Window,
     /// Number of the page to come.
     pub page: u32,
@@ -77,28 +79,30 @@ pub(crate) struct Task {
     /// Where it has been left.
     pub within: Option<Within>,
     pub anew_from: Option<i64>,
+    /// What has been read before does not count.
+    pub begins_anew: bool,
 }
 
 impl Task {
     /// `version`: the one the raw dataset will have. `None` if all that was meant at `now` has been read.
     pub(crate) fn next(http: &Http, bookmark: &Bookmark, full: bool, now: Timestamp, version: i64) -> Option<Task> {
         if let (Some(within), false) = (&bookmark.within, full) {
-            let window = within.window.clone();
-            return Some(Task { window, within: Some(within.clone()), anew_from: bookmark.anew_from });
+            let (window, within) = (within.window.clone(), Some(within.clone()));
+            return Some(Task { window, within, anew_from: bookmark.anew_from, begins_anew: false });
         }
         let anew_from = if full { Some(version) } else { bookmark.anew_from };
         let reached = bookmark.reached.filter(|_| !full);
         let mark = if full { "full" } else { "v" };
         let Some(since) = &http.incremental else {
             let window = Window { name: format!("all-{mark}{version:05}"), range: Range::default(), is_last: true };
-            return Some(Task { window, within: None, anew_from });
+            return Some(Task { window, within: None, anew_from, begins_anew: full });
         };
         let from = from(since, reached);
         let range = range(since, reached, from, now)?;
         let is_last = since.every_s.is_none() || range.until.is_none_or(|until| until >= now);
         let label = from.map_or("all".to_owned(), |from| from.strftime("%Y%m%dT%H%M%SZ").to_string());
         let window = Window { name: format!("{label}-{mark}{version:05}"), range, is_last };
-        Some(Task { window, within: None, anew_from })
+        Some(Task { window, within: None, anew_from, begins_anew: full })
     }
 }
 

@@ -15,7 +15,7 @@ use super::gather::{Gathered, hash_of};
 use crate::source::http::client::{Answer, Client, NoAnswer};
 use crate::source::http::landed::{Note, packed, unpacked};
 use crate::source::http::page::{Page, Reader};
-use crate::source::http::paging::{Walk, found, is_by_place};
+use crate::source::http::paging::{Doubt, Walk, found, is_by_place};
 use crate::source::http::request::{Next, request, without_key};
 
 /// How often an answer is asked for again that is cut, or out of order: an API under load may give a better one.
@@ -37,6 +37,8 @@ pub(crate) enum Read {
 pub(crate) struct Pages<'a> {
     pub ports: &'a Ports<'a>,
     pub http: &'a Http,
+    /// Stands for what decides what is asked for.
+    pub definition: &'a str,
     pub pipeline: &'a PipelineName,
     pub client: &'a Client<'a>,
 }
@@ -103,13 +105,19 @@ impl<'a> Pass<'a> {
         Ok(())
     }
 
+    /// Nobody shall go on with what has landed; it stays to be looked at.
+    pub(crate) fn give_up(&self, ports: &Ports<'_>) -> Result<(), Failure> {
+        Ok(self.landing.make_void(ports.lake)?)
+    }
+
     /// Deletes what has landed and is no news, so that nobody takes it for the answer to a later question.
     pub(crate) fn forget(&self, ports: &Ports<'_>) {
         self.landing.forget(ports.lake, self.page - 1 - u32::from(self.last.is_some()));
     }
 
-    fn within(&self, gathered: &Gathered<'_>) -> Box<Within> {
+    fn within(&self, pages: &Pages<'_>, gathered: &Gathered<'_>) -> Box<Within> {
         Box::new(Within {
+            definition: pages.definition.to_owned(),
             window: self.window.clone(),
             page: self.page,
             next: self.next.clone(),
@@ -128,13 +136,16 @@ impl Pages<'_> {
             if pass.adopted == 0 && !is_begun && pass.landing.is_void(self.ports.lake)? {
                 return Ok(Read::Void { is_news: false });
             }
+            if note.definition != self.definition {
+                return self.void(pass);
+            }
             if !self.take(pass, gathered, note, &body)? {
                 pass.adopted += 1;
                 return Ok(Read::Whole);
             }
             pass.adopted += 1;
             if self.ports.is_late() {
-                return Ok(Read::Late(pass.within(gathered)));
+                return Ok(Read::Late(pass.within(self, gathered)));
             }
         }
         if self.has_moved(pass)? {
@@ -151,7 +162,7 @@ impl Pages<'_> {
                     );
                     return Err(Failure::new(Kind::Retry, message).hint("run again later"));
                 }
-                Got::Late(_) => return Ok(Read::Late(pass.within(gathered))),
+                Got::Late(_) => return Ok(Read::Late(pass.within(self, gathered))),
                 Got::Void => return self.void(pass),
             };
             let goes_on = self.take(pass, gathered, note, &body)?;
@@ -160,14 +171,13 @@ impl Pages<'_> {
                 return Ok(Read::Whole);
             }
             if self.ports.is_late() {
-                return Ok(Read::Late(pass.within(gathered)));
+                return Ok(Read::Late(pass.within(self, gathered)));
             }
         }
     }
 
-    /// Nobody shall go on with what has landed; it stays to be looked at.
     fn void(&self, pass: &Pass<'_>) -> Result<Read, Failure> {
-        pass.landing.make_void(self.ports.lake)?;
+        pass.give_up(self.ports)?;
         Ok(Read::Void { is_news: true })
     }
 
@@ -256,12 +266,17 @@ impl Pages<'_> {
                 Ok(page) => page,
                 Err(misshapen) => return Ok(Err(Wrong { message: misshapen.message, may_heal: misshapen.is_cut })),
             };
-            let paging = found(self.http, &answer.body, page.records.len(), &answer.headers).map_err(|hints| {
-                let message = format!(
-                    "{} does not say for certain how to get its next page; {} may be about it",
-                    self.http.url,
-                    hints.join(", ")
-                );
+            let paging = found(self.http, &answer.body, page.records.len(), &answer.headers).map_err(|doubt| {
+                let url = &self.http.url;
+                let message = match doubt {
+                    Doubt::Hints(hints) => format!(
+                        "{url} does not say for certain how to get its next page; {} may be about it",
+                        hints.join(", ")
+                    ),
+                    Doubt::Round(records) => {
+                        format!("{url} gives {records} records, and does not say that these are all")
+                    }
+                };
                 let hint = "give [source] a pagination; `{ kind = \"single\" }` if there is but one page";
                 Failure::new(Kind::Definition, message).hint(hint)
             })?;
@@ -279,6 +294,7 @@ impl Pages<'_> {
             Err(astray) => return Ok(Err(Wrong { message: astray.0, may_heal: true })),
         };
         Ok(Ok(Note {
+            definition: self.definition.to_owned(),
             range: pass.window.range,
             asked: pass.next.clone(),
             next,
@@ -313,7 +329,10 @@ impl Pages<'_> {
             return Ok((note, body));
         }
         let theirs = pass.landing.land(self.ports.lake, pass.page, pack(&note, &body)?)?;
-        match theirs.and_then(|bytes| unpacked(&bytes)).filter(|(their, _)| their.asked == note.asked) {
+        match theirs
+            .and_then(|bytes| unpacked(&bytes))
+            .filter(|(their, _)| their.asked == note.asked && their.definition == note.definition)
+        {
             Some(theirs) => {
                 pass.queue.clear();
                 Ok(theirs)

@@ -3,7 +3,7 @@
 use ingest::source::http::{Look, look};
 use polars::prelude::{Column, DataFrame, DataType, Int64Chunked, IntoColumn as _, NamedFrom as _, Series};
 use tidemark_flow::{Failure, Kind, Quiet};
-use tidemark_pipeline::http::{Pagination, Parameter, Total};
+use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 use tidemark_transform::Shape;
 
 use super::draft::quote;
@@ -42,6 +42,9 @@ fn raw(look: &Look) -> polars::prelude::PolarsResult<DataFrame> {
 fn source_lines(url: &str, look: &Look) -> Vec<String> {
     let mut lines = vec!["kind = \"http\"".to_owned(), format!("url = {}", quote(url))];
     lines.push("# auth = { bearer = { secret = \"api-token\" } }   # the token is in TIDEMARK_SECRET_API_TOKEN, or AWS Secrets Manager".into());
+    if look.format == Body::Ndjson {
+        lines.push("format = \"ndjson\"".into());
+    }
     if !look.records.is_empty() {
         lines.push(format!("records = {}   # {} of them on the first page", quote(&look.records), look.texts.len()));
     }

@@ -16,6 +16,8 @@ const MAGIC: [u8; 4] = 0x184D_2A50u32.to_le_bytes();
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Note {
+    /// Of the definition by which it was asked for.
+    pub definition: String,
     pub range: Range,
     /// What was asked.
     pub asked: Next,
@@ -58,6 +60,7 @@ mod tests {
     #[test]
     fn a_page_comes_back_and_any_zstd_reads_its_body() {
         let note = Note {
+            definition: "d".into(),
             range: Range { since: Some("2026-03-01T00:00:00Z".parse().unwrap()), until: None },
             asked: Next::First,
             next: Some(Next::Text("abc".into())),

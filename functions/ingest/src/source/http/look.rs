@@ -3,7 +3,7 @@
 use serde_json::Value;
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_pipeline::Http;
-use tidemark_pipeline::http::{Pagination, Parameter, Total};
+use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 
 use super::client::{Client, NoAnswer};
 use super::page::Reader;
@@ -12,6 +12,7 @@ use super::request::{Next, Range, request};
 
 /// What the first answer tells.
 pub struct Look {
+    pub format: Body,
     /// JSON pointer to the records.
     pub records: String,
     /// The records of the first page, as written.
@@ -42,6 +43,10 @@ pub fn look(ports: &Ports<'_>, url: &str) -> Result<Look, Failure> {
     drop(client);
     let body: Option<Value> = serde_json::from_str(&answer.body).ok();
     http.records = body.as_ref().map(records_of).unwrap_or_default();
+    let is_object = |line: &str| serde_json::from_str::<Value>(line).is_ok_and(|value| value.is_object());
+    if body.is_none() && answer.body.lines().next().is_some_and(is_object) {
+        http.format = Body::Ndjson;
+    }
     let page = Reader::new(&http, None)
         .read(&answer.body, answer.content_type.as_deref())
         .map_err(|misshapen| Failure::new(Kind::Data, format!("{url}: {}", misshapen.message)))?;
@@ -50,7 +55,7 @@ pub fn look(ports: &Ports<'_>, url: &str) -> Result<Look, Failure> {
         Ok(pagination) => (pagination, true),
         Err(_) => (body.as_ref().map_or(Pagination::Single, |body| guessed(body, texts.len())), false),
     };
-    Ok(Look { records: http.records, texts, pagination, is_certain })
+    Ok(Look { format: http.format, records: http.records, texts, pagination, is_certain })
 }
 
 /// The largest array of objects, at most two levels down; the body itself where there is none.

@@ -236,19 +236,29 @@ const HINTS: [&str; 22] = [
     "count",
 ];
 
+/// So many records a page often has at most: they may be but the first.
+const SIZES: [usize; 24] =
+    [10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 128, 150, 200, 250, 256, 300, 400, 500, 512, 1000, 1024, 2000];
+
+/// Why it is not certain how an API pages.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// These members speak of pages.
+    Hints(Vec<String>),
+    /// Nothing does, but there are as many records as a page often has.
+    Round(usize),
+}
+
 /// How an API pages, as far as its first answer leaves no doubt.
-///
-/// # Errors
-/// An answer that speaks of pages without saying how to get them: which members do.
-pub(crate) fn found(http: &Http, body: &str, records: usize, headers: &Headers) -> Result<Pagination, Vec<String>> {
+pub(crate) fn found(http: &Http, body: &str, records: usize, headers: &Headers) -> Result<Pagination, Doubt> {
     if headers.next.is_some() {
         return Ok(Pagination::LinkHeader);
     }
-    if http.format == Body::Ndjson {
-        return Ok(Pagination::Single);
-    }
-    let Ok(Value::Object(body)) = serde_json::from_str::<Value>(body) else { return Ok(Pagination::Single) };
-    let body = Value::Object(body);
+    let unsaid = if SIZES.contains(&records) { Err(Doubt::Round(records)) } else { Ok(Pagination::Single) };
+    let body = match serde_json::from_str::<Value>(body) {
+        Ok(body @ Value::Object(_)) if http.format == Body::Json => body,
+        _ => return unsaid,
+    };
     for pointer in NEXT_URLS {
         match body.pointer(pointer) {
             Some(Value::String(text)) if is_url(text) => return Ok(Pagination::NextUrl { next: pointer.to_owned() }),
@@ -257,7 +267,8 @@ pub(crate) fn found(http: &Http, body: &str, records: usize, headers: &Headers) 
     }
     let total =
         ["/total", "/count", "/meta/total", "/pagination/total"].iter().find_map(|at| body.pointer(at)?.as_u64());
-    if total == Some(records as u64) {
+    // a single object is its own record: its fields are its own affair
+    if total == Some(records as u64) || http.records.is_empty() {
         return Ok(Pagination::Single);
     }
     let own = http.records.split('/').nth(1).unwrap_or_default();
@@ -267,13 +278,18 @@ pub(crate) fn found(http: &Http, body: &str, records: usize, headers: &Headers) 
         Value::Array(_) => false,
         _ => true,
     };
-    let hints: Vec<String> = HINTS
-        .into_iter()
-        .filter(|hint| *hint != own && body.get(hint).is_some_and(is_telling))
-        .map(|hint| format!("/{hint}"))
-        .collect();
-    // a single object is its own record: its fields are its own affair
-    if hints.is_empty() || http.records.is_empty() { Ok(Pagination::Single) } else { Err(hints) }
+    let is_none = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+    let is_end =
+        |value: &Value| is_none(value) || value.as_object().is_some_and(|members| members.values().any(is_none));
+    let there: Vec<(&str, &Value)> =
+        HINTS.into_iter().filter(|hint| *hint != own).filter_map(|hint| Some((hint, body.get(hint)?))).collect();
+    let hints: Vec<String> =
+        there.iter().filter(|(_, value)| is_telling(value)).map(|(hint, _)| format!("/{hint}")).collect();
+    if !hints.is_empty() {
+        return Err(Doubt::Hints(hints));
+    }
+    // what would lead on is there, and does not
+    if there.iter().any(|(_, value)| is_end(value)) { Ok(Pagination::Single) } else { unsaid }
 }
 
 fn is_url(text: &str) -> bool {
@@ -283,4 +299,65 @@ fn is_url(text: &str) -> bool {
 /// Whether pages are told apart by their place alone, which moves when records come or go.
 pub(crate) fn is_by_place(paging: &Pagination) -> bool {
     matches!(paging, Pagination::Page { .. } | Pagination::Offset { .. })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(records: &str, count: usize, body: &str) -> Result<Pagination, Doubt> {
+        let http = Http { records: records.to_owned(), ..Http::of("https://api.example.com/v1/orders") };
+        found(&http, body, count, &Headers::default())
+    }
+
+    #[test]
+    fn only_what_is_certain_is_found() {
+        let next = |pointer: &str| Ok(Pagination::NextUrl { next: pointer.to_owned() });
+        assert_eq!(of("/data", 10, r#"{"data": [], "links": {"next": "/v1/orders?page=2"}}"#), next("/links/next"));
+        assert_eq!(of("/value", 10, r#"{"value": [], "@odata.nextLink": "https://x/y"}"#), next("/@odata.nextLink"));
+        assert_eq!(of("/data", 10, r#"{"data": [], "total": 10}"#), Ok(Pagination::Single));
+        assert_eq!(of("/data", 10, r#"{"data": [], "next": null}"#), Ok(Pagination::Single));
+        assert_eq!(of("/data", 10, r#"{"data": [], "links": {"next": null}}"#), Ok(Pagination::Single));
+        let hints = |hints: &[&str]| Err(Doubt::Hints(hints.iter().map(|hint| (*hint).to_owned()).collect()));
+        assert_eq!(of("/data", 10, r#"{"data": [], "total": 30}"#), hints(&["/total"]));
+        assert_eq!(of("/data", 7, r#"{"data": [], "meta": {"next": "abc"}}"#), hints(&["/meta"]));
+        assert_eq!(of("/data", 7, r#"{"data": [], "meta": {}}"#), Ok(Pagination::Single));
+        assert_eq!(of("/data", 100, r#"{"data": [], "meta": {}}"#), Err(Doubt::Round(100)));
+        assert_eq!(of("", 100, "[]"), Err(Doubt::Round(100)));
+        assert_eq!(of("", 1, r#"{"id": 1, "count": 5}"#), Ok(Pagination::Single));
+    }
+
+    #[test]
+    fn links_as_servers_write_them() {
+        let of = |text: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(LINK, text.parse().unwrap());
+            Headers::of(&headers).next
+        };
+        let two = r#"<https://x/?page=1>; rel="prev", <https://x/?a=1,2&page=3>; rel="next"; title="a, b""#;
+        assert_eq!(of(two).as_deref(), Some("https://x/?a=1,2&page=3"));
+        assert_eq!(of("</v1?page=2>; title=\"x\"; rel=\"last next\"").as_deref(), Some("/v1?page=2"));
+        assert_eq!(of("<https://x>; rel=nextish"), None);
+        assert_eq!(of("nonsense"), None);
+    }
+
+    #[test]
+    fn a_walk_ends_and_never_goes_round() {
+        let page = |records: &[&'static str], said: Option<&str>| Page {
+            records: records.to_vec(),
+            said: said.map(str::to_owned),
+        };
+        let none = Headers::default();
+        let cursor =
+            Pagination::Cursor { parameter: tidemark_pipeline::http::Parameter::Query("c".into()), next: "/n".into() };
+        let mut walk = Walk::new(Some(cursor), false, 0);
+        let next = walk.after(&Next::First, &page(&["{}"], Some("a")), &none, 1).unwrap();
+        walk.pass(&Next::First, 1, 1);
+        assert_eq!(next, Some(Next::Text("a".into())));
+        let asked = Next::Text("a".into());
+        assert!(walk.after(&asked, &page(&["{}"], Some("a")), &none, 2).unwrap_err().0.contains("leads back"));
+        assert!(walk.after(&asked, &page(&["{}"], Some("b")), &none, 1).unwrap_err().0.contains("earlier"));
+        assert!(walk.after(&asked, &page(&[], Some("b")), &none, 0).unwrap_err().0.contains("more behind it"));
+        assert_eq!(walk.after(&asked, &page(&[], None), &none, 0).unwrap(), None);
+    }
 }

@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_flow::{Failure, Kind};
-use tidemark_pipeline::http::{Auth, Http, Method, Pagination, Parameter};
+use tidemark_lake::fingerprint;
+use tidemark_pipeline::fingerprint::canonical;
+use tidemark_pipeline::http::{Auth, Http, Limits, Method, Pagination, Parameter};
 use url::Url;
 
 use super::{instant, origin};
@@ -37,6 +39,14 @@ pub(crate) struct Request {
     pub method: Method,
     pub url: Url,
     pub body: Option<String>,
+}
+
+/// Stands for all of a definition that decides what is asked for and how one page leads to the next.
+pub(crate) fn definition(http: &Http) -> Result<String, Failure> {
+    let asked = Http { headers: Vec::new(), auth: None, limits: Limits::default(), max_pages: 0, ..http.clone() };
+    let text = canonical(&asked)
+        .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
+    Ok(fingerprint(&text)[..16].to_owned())
 }
 
 /// The URL of the source.

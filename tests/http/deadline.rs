@@ -1,0 +1,137 @@
+//! A fetch that is longer than an invocation: each commits what it has and is due again, and no page is asked for twice.
+
+use jiff::{SignedDuration, Timestamp};
+use object_store::memory::InMemory;
+use std::cell::Cell;
+use std::sync::Arc;
+use tidemark::cli::Common;
+use tidemark::load;
+use tidemark_flow::{Failure, Kind, Machine, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_lake::{Lake, Meter, Store};
+use tidemark_pipeline::Step;
+
+use super::shop::{FIELDS, orders};
+use crate::api::{Api, Bound, Filter, Paging, Style, Time};
+use crate::crash::house::{run_id, runtime};
+
+/// Every look at the clock takes a second; after so many, it is late.
+const SECONDS: i64 = 12;
+
+struct House {
+    api: Api,
+    lake: Lake,
+    folder: tempfile::TempDir,
+}
+
+impl House {
+    fn new(source: &str, contract: &str) -> House {
+        let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
+        let api = Api::new(Style { filter: Some(filter), ..Style::of(Paging::Cursor) }, FIELDS, &orders(143));
+        let folder = tempfile::tempdir().unwrap();
+        let text = format!(
+            "[source]\nkind = 'http'\nurl = '{}/v1/orders'\nrecords = '/data'\npagination = {{ kind = 'cursor', next = '/meta/next' }}\n{source}\n[contract]\n{contract}\ncolumns = {{ id = 'int64', at = 'datetime' }}",
+            api.origin()
+        );
+        std::fs::write(folder.path().join("orders.toml"), text).unwrap();
+        let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "lake", runtime()), true).unwrap();
+        House { api, lake, folder }
+    }
+
+    /// One invocation of the ingest; `part` as the event that woke it says.
+    fn invoke(&self, part: u32, time: Option<i64>) -> RunRecord {
+        let common = Common {
+            lake: "memory".into(),
+            pipelines: self.folder.path().to_owned(),
+            parameters: Vec::new(),
+            json: true,
+        };
+        let graph = load(&common, Wanted::Named(&[])).unwrap();
+        let begin: Timestamp = "2026-01-02T08:00:00Z".parse().unwrap();
+        let looked = Cell::new(0);
+        let meter = Meter::default();
+        let nowhere = || Failure::new(Kind::Bug, "nobody asks for a place");
+        let ports = Ports {
+            lake: &self.lake,
+            locate: &|_| Err(nowhere()),
+            folder: &|_| Err(nowhere()),
+            clock: &|| {
+                looked.set(looked.get() + 1);
+                begin + SignedDuration::from_secs(looked.get())
+            },
+            run_id: &run_id,
+            peak_memory: &|| 0,
+            meter: &meter,
+            secret: &|_| Err(nowhere()),
+            progress: &Quiet,
+            memory: 1 << 30,
+            scratch: self.folder.path().to_owned(),
+            deadline: time.map(|time| begin + SignedDuration::from_secs(time)),
+            machine: Machine::DEPLOYED,
+            billed_from: None,
+        };
+        let trigger = Trigger { part, ..Trigger::at(begin, "deadline") };
+        ingest::walk(&ports, &trigger, graph.pipeline("orders").unwrap(), &Step::Ingest).unwrap()
+    }
+
+    fn raw(&self) -> (u64, i64) {
+        let table = self.lake.existing(&"orders.raw".parse().unwrap()).unwrap();
+        (table.rows(&self.lake).unwrap(), table.version())
+    }
+}
+
+#[test]
+fn what_is_new_is_committed_as_it_comes() {
+    let house = House::new("incremental = { column = 'at', parameter = 'since' }", "key = ['id']\nlatest_by = 'at'");
+    let mut invocations = 0;
+    loop {
+        let record = house.invoke(0, Some(SECONDS));
+        assert_eq!(record.status, Status::Done, "{:?}", record.error);
+        assert!(record.rows.rows_in > 0);
+        invocations += 1;
+        if !record.goes_on {
+            break;
+        }
+    }
+    assert!(invocations > 2, "{invocations}");
+    assert_eq!(house.raw(), (143, invocations - 1));
+    let asked: Vec<String> = house.api.asked().iter().map(|asked| asked.target()).collect();
+    let mut once = asked.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!((asked.len(), once.len()), (15, 15), "{asked:#?}");
+}
+
+#[test]
+fn what_is_to_replace_all_is_committed_at_its_end() {
+    let house = House::new("", "deletes = 'absent'");
+    let mut part = 0;
+    let last = loop {
+        // to take up a page that has landed takes a second as well
+        let record = house.invoke(part, Some(2 * SECONDS));
+        if record.status != Status::Continues {
+            break record;
+        }
+        part += 1;
+        assert!(house.lake.table(&"orders.raw".parse().unwrap()).unwrap().is_none());
+    };
+    assert!(part > 1, "{part}");
+    assert_eq!((last.status, house.raw()), (Status::Done, (143, 0)));
+    assert_eq!(house.api.asked().len(), 15);
+    // the next whole takes the place of this one; it has been kept, so it is looked at again
+    house.api.replace(&orders(20));
+    let record = house.invoke(0, None);
+    assert_eq!((record.status, house.raw()), (Status::Done, (20, 1)));
+}
+
+#[test]
+fn an_invocation_in_which_nothing_can_be_done_says_so() {
+    let house =
+        House::new("incremental = { column = 'at', parameter = 'since' }\nlimits = { attempts = 9 }", "key = ['id']");
+    let busy = crate::api::Fault::Answer(429, vec![("retry-after", "600".into())], "");
+    house.api.fail(crate::api::Rule::new(crate::api::When::Always, busy));
+    let record = house.invoke(0, Some(SECONDS));
+    let error = record.error.unwrap();
+    assert_eq!(error.kind, Kind::Retry);
+    assert!(error.message.contains("600 s"), "{}", error.message);
+    assert_eq!(house.api.asked().len(), 1);
+}
