@@ -61,6 +61,7 @@ def environment(port: int) -> dict[str, str]:
         "TIDEMARK_PIPELINES": str(REPOSITORY / "infra/pipelines"),
         "TIDEMARK_BUS": "tidemark",
         "SALES": "s3://sales/daily",
+        "ORDERS_API": "https://orders.example",
         "REPORTS": "s3://reports",
     }
 
