@@ -10,7 +10,11 @@ use serde_json::Value;
 const MAY: [(&str, &[&str]); 10] = [
     ("tidemark-pipeline", &[]),
     ("tidemark-transform", &["tidemark-pipeline", "polars"]),
-    ("tidemark-lake", &["tidemark-pipeline", "polars", "delta_kernel", "delta_kernel_default_engine", "object_store"]),
+    // `reqwest` only for one build
+    (
+        "tidemark-lake",
+        &["tidemark-pipeline", "polars", "delta_kernel", "delta_kernel_default_engine", "object_store", "reqwest"],
+    ),
     ("tidemark-flow", &["tidemark-transform", "tidemark-lake", "tidemark-pipeline"]),
     (
         "ingest",

@@ -66,7 +66,7 @@ pub(crate) struct Pass<'a> {
 
 /// What an attempt to get a page came to.
 enum Got {
-    Page(Note, String),
+    Page(Box<Note>, String),
     Late(Duration),
     Void,
 }
@@ -153,7 +153,7 @@ impl Pages<'_> {
         }
         loop {
             let (note, body) = match self.get(pass)? {
-                Got::Page(note, body) => self.put_down(pass, note, body)?,
+                Got::Page(note, body) => self.put_down(pass, *note, body)?,
                 Got::Late(wait) if pass.pages() == 0 => {
                     let message = format!(
                         "{} is to be waited for {:.0} s, longer than there is time",
@@ -248,7 +248,7 @@ impl Pages<'_> {
             pass.bytes += answer.bytes;
             self.ports.progress.advance(answer.bytes);
             match self.read_answer(pass, &answer)? {
-                Ok(note) => return Ok(Got::Page(note, answer.body)),
+                Ok(note) => return Ok(Got::Page(Box::new(note), answer.body)),
                 Err(wrong) if !wrong.may_heal || look == LOOKS => {
                     return Err(self.misshapen(pass, wrong.message, &answer.body));
                 }

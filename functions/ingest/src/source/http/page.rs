@@ -46,7 +46,10 @@ impl Reader {
         let page = self.envelope.read(body).map_err(|broken| match markup(body, content_type) {
             Some(what) => self.misshapen(what),
             None => {
-                Misshapen { is_cut: broken.is_cut, ..self.misshapen(format!("no JSON: {broken}, in {}", start(body))) }
+                // what looks like records is no affair of whoever reads the log
+                let is_data = body.trim_start().starts_with(['{', '[']);
+                let text = if is_data { String::new() } else { format!(", in {}", start(body)) };
+                Misshapen { is_cut: broken.is_cut, ..self.misshapen(format!("no JSON: {broken}{text}")) }
             }
         })?;
         let records = match page.records {
