@@ -110,7 +110,11 @@ impl Account {
         };
         let credentials = Credentials::new(key, secret, set("AWS_SESSION_TOKEN"), None, "environment");
         let endpoint = set("AWS_ENDPOINT_URL");
-        let endpoints = Endpoints { s3: set("AWS_ENDPOINT_URL_S3"), eventbridge: set("AWS_ENDPOINT_URL_EVENTBRIDGE") };
+        let endpoints = Endpoints {
+            s3: set("AWS_ENDPOINT_URL_S3"),
+            eventbridge: set("AWS_ENDPOINT_URL_EVENTBRIDGE"),
+            secrets_manager: set("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+        };
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .http_client(http_client())
@@ -181,6 +185,7 @@ impl Account {
 struct Endpoints {
     s3: Option<String>,
     eventbridge: Option<String>,
+    secrets_manager: Option<String>,
 }
 
 impl LoadServiceConfig for Endpoints {
@@ -188,6 +193,7 @@ impl LoadServiceConfig for Endpoints {
         match (key.env(), key.service_id()) {
             ("AWS_ENDPOINT_URL", "S3") => self.s3.clone(),
             ("AWS_ENDPOINT_URL", "EventBridge") => self.eventbridge.clone(),
+            ("AWS_ENDPOINT_URL", "Secrets Manager") => self.secrets_manager.clone(),
             _ => None,
         }
     }
