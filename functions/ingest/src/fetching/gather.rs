@@ -105,15 +105,14 @@ impl<'a> Gathered<'a> {
         }
     }
 
-    /// Takes in the records of a page.
-    pub(crate) fn page(&mut self, page: u32, records: &[&str]) -> Result<(), Failure> {
+    /// Takes in the records of a page, each with its hash.
+    pub(crate) fn page(&mut self, page: u32, records: &[&str], hashes: &[u128]) -> Result<(), Failure> {
         let times = match self.clocked {
             Some(clocked) => clocked.of(&StringChunked::from_slice(TEXT.into(), records))?,
             None => vec![None; records.len()],
         };
-        for (nth, (record, time)) in records.iter().zip(times).enumerate() {
+        for (nth, ((record, &hash), time)) in records.iter().zip(hashes).zip(times).enumerate() {
             let row = nth as i64 + 1;
-            let hash = hash_of(record);
             self.all.add(hash);
             self.texts.append_value(record);
             self.bytes += record.len();
@@ -234,8 +233,8 @@ impl<'a> Gathered<'a> {
 }
 
 /// 128 bits of BLAKE3.
-pub(crate) fn hash_of(record: &str) -> u128 {
-    let hash = blake3::hash(record.as_bytes());
+pub(crate) fn hash_of(content: impl AsRef<[u8]>) -> u128 {
+    let hash = blake3::hash(content.as_ref());
     hash.as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
 }
 

@@ -64,9 +64,16 @@ pub(crate) struct Pass<'a> {
     last: Option<(u32, Note, String)>,
 }
 
+/// A page that has come, with the hashes of its records.
+struct Came {
+    note: Note,
+    body: String,
+    hashes: Vec<u128>,
+}
+
 /// What an attempt to get a page came to.
 enum Got {
-    Page(Box<Note>, String),
+    Page(Box<Came>),
     Late(Duration),
     Void,
 }
@@ -139,7 +146,8 @@ impl Pages<'_> {
             if note.definition != self.definition {
                 return self.void(pass);
             }
-            if !self.take(pass, gathered, note, &body)? {
+            let hashes = self.hashes(pass, &note, &body)?;
+            if !self.take(pass, gathered, &Came { note, body, hashes })? {
                 pass.adopted += 1;
                 return Ok(Read::Whole);
             }
@@ -152,8 +160,8 @@ impl Pages<'_> {
             return self.void(pass);
         }
         loop {
-            let (note, body) = match self.get(pass)? {
-                Got::Page(note, body) => self.put_down(pass, *note, body)?,
+            let came = match self.get(pass)? {
+                Got::Page(came) => self.put_down(pass, *came)?,
                 Got::Late(wait) if pass.pages() == 0 => {
                     let message = format!(
                         "{} is to be waited for {:.0} s, longer than there is time",
@@ -165,7 +173,7 @@ impl Pages<'_> {
                 Got::Late(_) => return Ok(Read::Late(pass.within(self, gathered))),
                 Got::Void => return self.void(pass),
             };
-            let goes_on = self.take(pass, gathered, note, &body)?;
+            let goes_on = self.take(pass, gathered, &came)?;
             pass.asked += 1;
             if !goes_on {
                 return Ok(Read::Whole);
@@ -182,23 +190,34 @@ impl Pages<'_> {
     }
 
     /// Takes in a page; whether there is one behind it.
-    fn take(&self, pass: &mut Pass<'_>, gathered: &mut Gathered<'_>, note: Note, body: &str) -> Result<bool, Failure> {
-        pass.walk.paging = pass.walk.paging.take().or(note.paging);
-        let reader = Reader::new(self.http, pass.walk.paging.as_ref());
-        let page = reader.read(body, None).map_err(|misshapen| self.misshapen(pass, misshapen.message, body))?;
-        gathered.page(pass.page, &page.records)?;
-        pass.walk.pass(&note.asked, content(&page), note.received);
-        let hashes =
-            if pass.asked == 0 { page.records.iter().map(|record| hash_of(record)).collect() } else { Vec::new() };
-        pass.before = Some((note.asked, note.fetched_at, hashes));
+    fn take(&self, pass: &mut Pass<'_>, gathered: &mut Gathered<'_>, came: &Came) -> Result<bool, Failure> {
+        let Came { note, body, hashes } = came;
+        pass.walk.paging = pass.walk.paging.take().or(note.paging.clone());
+        let page = self.page(pass, body)?;
+        gathered.page(pass.page, &page.records, hashes)?;
+        pass.walk.pass(&note.asked, content(hashes), note.received);
+        if pass.asked == 0 {
+            pass.before = Some((note.asked.clone(), note.fetched_at, hashes.clone()));
+        }
         pass.page += 1;
-        match note.next {
+        match &note.next {
             None => Ok(false),
             Some(next) => {
-                pass.next = next;
+                pass.next = next.clone();
                 Ok(true)
             }
         }
+    }
+
+    fn page<'b>(&self, pass: &Pass<'_>, body: &'b str) -> Result<Page<'b>, Failure> {
+        let reader = Reader::new(self.http, pass.walk.paging.as_ref());
+        reader.read(body, None).map_err(|misshapen| self.misshapen(pass, misshapen.message, body))
+    }
+
+    /// Of a page that had landed before.
+    fn hashes(&self, pass: &mut Pass<'_>, note: &Note, body: &str) -> Result<Vec<u128>, Failure> {
+        pass.walk.paging = pass.walk.paging.take().or(note.paging.clone());
+        Ok(hashes(&self.page(pass, body)?))
     }
 
     /// The page to come, if it has landed, as the answer to what we would ask.
@@ -220,7 +239,7 @@ impl Pages<'_> {
             Some(Ok(answer)) => {
                 let reader = Reader::new(self.http, Some(paging));
                 let page = reader.read(&answer.body, answer.content_type.as_deref());
-                Ok(page.is_ok_and(|page| page.records.iter().map(|record| hash_of(record)).ne(hashes.iter().copied())))
+                Ok(page.is_ok_and(|page| self::hashes(&page) != *hashes))
             }
             Some(Err(NoAnswer::Refused(..))) => Ok(true),
             Some(Err(NoAnswer::Failed(failure))) => Err(failure),
@@ -248,7 +267,7 @@ impl Pages<'_> {
             pass.bytes += answer.bytes;
             self.ports.progress.advance(answer.bytes);
             match self.read_answer(pass, &answer)? {
-                Ok(note) => return Ok(Got::Page(Box::new(note), answer.body)),
+                Ok((note, hashes)) => return Ok(Got::Page(Box::new(Came { note, body: answer.body, hashes }))),
                 Err(wrong) if !wrong.may_heal || look == LOOKS => {
                     return Err(self.misshapen(pass, wrong.message, &answer.body));
                 }
@@ -259,7 +278,7 @@ impl Pages<'_> {
     }
 
     /// What an answer says of itself and of the page behind it.
-    fn read_answer(&self, pass: &mut Pass<'_>, answer: &Answer) -> Result<Result<Note, Wrong>, Failure> {
+    fn read_answer(&self, pass: &mut Pass<'_>, answer: &Answer) -> Result<Result<(Note, Vec<u128>), Wrong>, Failure> {
         let kind = answer.content_type.as_deref();
         if pass.walk.paging.is_none() {
             let page = match Reader::new(self.http, None).read(&answer.body, kind) {
@@ -288,12 +307,13 @@ impl Pages<'_> {
             Ok(page) => page,
             Err(misshapen) => return Ok(Err(Wrong { message: misshapen.message, may_heal: misshapen.is_cut })),
         };
-        let next = match pass.walk.after(&pass.next, &page, &answer.headers, content(&page)) {
+        let hashes = hashes(&page);
+        let next = match pass.walk.after(&pass.next, &page, &answer.headers, content(&hashes)) {
             Ok(Some(Next::Url(url))) => Some(Next::Url(without_key(self.http, &url)?)),
             Ok(next) => next,
             Err(astray) => return Ok(Err(Wrong { message: astray.0, may_heal: true })),
         };
-        Ok(Ok(Note {
+        let note = Note {
             definition: self.definition.to_owned(),
             range: pass.window.range,
             asked: pass.next.clone(),
@@ -301,7 +321,8 @@ impl Pages<'_> {
             received: pass.walk.received,
             paging: pass.walk.paging.clone(),
             fetched_at: (self.ports.clock)(),
-        }))
+        };
+        Ok(Ok((note, hashes)))
     }
 
     /// The answer to what comes next, which may be here already; those behind it are asked for with it where they are known to be there.
@@ -323,21 +344,21 @@ impl Pages<'_> {
     }
 
     /// Lands a page. If another has landed it first, theirs is the page.
-    fn put_down(&self, pass: &mut Pass<'_>, note: Note, body: String) -> Result<(Note, String), Failure> {
+    fn put_down(&self, pass: &mut Pass<'_>, came: Came) -> Result<Came, Failure> {
+        let Came { note, body, .. } = &came;
         if note.next.is_none() {
             pass.last = Some((pass.page, note.clone(), body.clone()));
-            return Ok((note, body));
+            return Ok(came);
         }
-        let theirs = pass.landing.land(self.ports.lake, pass.page, pack(&note, &body)?)?;
-        match theirs
-            .and_then(|bytes| unpacked(&bytes))
-            .filter(|(their, _)| their.asked == note.asked && their.definition == note.definition)
-        {
-            Some(theirs) => {
+        let theirs = pass.landing.land(self.ports.lake, pass.page, pack(note, body)?)?;
+        let is_answer = |their: &Note| their.asked == note.asked && their.definition == note.definition;
+        match theirs.and_then(|bytes| unpacked(&bytes)).filter(|(their, _)| is_answer(their)) {
+            Some((note, body)) => {
                 pass.queue.clear();
-                Ok(theirs)
+                let hashes = self.hashes(pass, &note, &body)?;
+                Ok(Came { note, body, hashes })
             }
-            None => Ok((note, body)),
+            None => Ok(came),
         }
     }
 
@@ -363,9 +384,13 @@ struct Wrong {
     may_heal: bool,
 }
 
-fn content(page: &Page<'_>) -> u128 {
-    let hashes: String = page.records.iter().map(|record| format!("{:032x}", hash_of(record))).collect();
-    hash_of(&hashes)
+fn hashes(page: &Page<'_>) -> Vec<u128> {
+    page.records.iter().map(hash_of).collect()
+}
+
+/// Stands for the records of a page in their order.
+fn content(hashes: &[u128]) -> u128 {
+    hash_of(hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect::<Vec<u8>>())
 }
 
 fn pack(note: &Note, body: &str) -> Result<Bytes, Failure> {
