@@ -116,8 +116,9 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
     };
     assert!(part > 1, "{part}");
     assert_eq!((last.status, house.raw()), (Status::Done, (143, 0)));
+    assert!(!last.goes_on, "it would never end");
     assert_eq!(house.api.asked().len(), 15);
-    // the next whole takes the place of this one; it has been kept, so it is looked at again
+    // the next whole takes the place of this one
     house.api.replace(&orders(20));
     let record = house.invoke(0, None);
     assert_eq!((record.status, house.raw()), (Status::Done, (20, 1)));
@@ -134,4 +135,44 @@ fn an_invocation_in_which_nothing_can_be_done_says_so() {
     assert_eq!(error.kind, Kind::Retry);
     assert!(error.message.contains("600 s"), "{}", error.message);
     assert_eq!(house.api.asked().len(), 1);
+}
+
+#[test]
+fn a_window_that_was_begun_goes_on_as_it_was_begun() {
+    let source = "incremental = { column = 'at', parameter = 'since', until = 'until', every = '1h', start = '2026-01-01', lookback = '5m' }";
+    let house = House::new(source, "key = ['id']\nlatest_by = 'at'");
+    let mut walks = 0;
+    loop {
+        let record = house.invoke(0, Some(SECONDS));
+        assert_eq!(record.status, Status::Done, "{:?}", record.error);
+        walks += 1;
+        assert!(walks < 60, "it does not end");
+        if !record.goes_on {
+            break;
+        }
+    }
+    // 143 minutes from midnight on are three windows of an hour, of seven pages and more
+    assert!(walks > 4, "{walks}");
+    let table = house.lake.existing(&"orders.raw".parse().unwrap()).unwrap();
+    let rows = table.read(&house.lake, &table.files(&house.lake).unwrap()).unwrap();
+    let mut texts: Vec<String> =
+        rows.column("_text").unwrap().str().unwrap().iter().flatten().map(str::to_owned).collect();
+    texts.sort();
+    texts.dedup();
+    assert_eq!(texts.len(), 143);
+    // and what it has not got yet: nothing
+    assert_eq!(house.invoke(0, None).status, Status::NothingToDo);
+}
+
+#[test]
+fn an_empty_whole_is_asked_about_and_asked_for_again() {
+    let house = House::new("", "key = ['id']\ndeletes = 'absent'");
+    assert_eq!(house.invoke(0, None).status, Status::Done);
+    house.api.replace(&[]);
+    let error = house.invoke(0, None).error.unwrap();
+    assert!(error.kind == Kind::Data && error.message.contains("nothing"), "{error:?}");
+    // nothing of that answer is left when the API has recovered
+    house.api.replace(&orders(140));
+    assert_eq!(house.invoke(0, None).status, Status::Done);
+    assert_eq!(house.raw(), (140, 1));
 }

@@ -49,6 +49,8 @@ pub(crate) struct Plan {
     task: Task,
     /// The time that is meant.
     now: Timestamp,
+    /// What has landed has been asked for by the invocations before this one, for the same reason.
+    is_continued: bool,
     /// Up to when the raw dataset is complete once everything has been read.
     complete: Option<Timestamp>,
 }
@@ -95,7 +97,8 @@ impl<'a> Fetch<'a> {
     fn read(&self, ports: &Ports<'_>, plan: &Plan, client: &Client<'_>) -> Result<Fetched, Failure> {
         let (http, definition, pipeline) = (self.http, self.definition.as_str(), &self.pipeline.name);
         let pages = Pages { ports, http, definition, pipeline, client };
-        let clocked = self.clocked((ports.clock)())?;
+        let now = (ports.clock)();
+        let clocked = self.clocked(now)?;
         let mut within = plan.task.within.clone();
         let mut useless = 0;
         for nth in 0.. {
@@ -108,8 +111,9 @@ impl<'a> Fetch<'a> {
                 [(OBJECT, Some(object.as_str())), (VERSION, Some("1")), (ARRIVED_IN, Some(version.as_str()))];
             let writer = Writer::new(ports.lake, &self.raw, &schema(), Partition::new(partition));
             let overlap = Overlap::of(ports, plan.base.as_ref(), &plan.live, &plan.standing(), clocked.as_ref());
-            let mut gathered = Gathered::new(writer, &object, clocked.as_ref(), overlap);
-            let mut pass = Pass::new(&pages, &window, within.as_ref());
+            let begun_at = within.as_ref().map_or(now, |within| within.begun_at.min(now));
+            let mut gathered = Gathered::new(writer, &object, clocked.as_ref(), overlap, begun_at);
+            let mut pass = Pass::new(&pages, window, within.as_ref());
             let end = match pages.read(&mut pass, &mut gathered)? {
                 Read::Void { is_news } => {
                     useless += u32::from(is_news);
@@ -133,7 +137,7 @@ impl<'a> Fetch<'a> {
         ports: &Ports<'_>,
         plan: &Plan,
         client: &Client<'_>,
-        mut pass: Pass<'_>,
+        mut pass: Pass,
         mut gathered: Gathered<'_>,
         end: Read,
     ) -> Result<Fetched, Failure> {
@@ -144,36 +148,56 @@ impl<'a> Fetch<'a> {
             return Err(failure);
         }
         let reached = plan.bookmark.reached.filter(|_| !plan.task.begins_anew);
-        let within = match end {
+        let mut within = match end {
             Read::Late(within) => Some(*within),
             _ => None,
         };
         if within.is_some() && !self.is_cumulative() {
+            if pass.asked == 0 {
+                let message = format!("all that has landed of {} cannot be read in one invocation", self.http.url);
+                return Err(
+                    Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+                );
+            }
             return Ok(Fetched::Part(pass.pages()));
         }
-        let greatest = gathered.greatest.max(plan.task.within.as_ref().and_then(|within| within.greatest));
+        let before = plan.task.within.as_ref();
+        let is_taken_up = pass.adopted > 0 && !plan.is_continued;
+        let greatest = gathered.greatest.max(before.and_then(|within| within.greatest));
+        // what others have asked for is complete up to when they asked, which the look after this one will say
+        let complete = match before {
+            Some(within) => within.complete,
+            None => plan.complete.filter(|_| !is_taken_up),
+        };
+        if let Some(within) = &mut within {
+            (within.greatest, within.complete) = (greatest, complete);
+        }
         let mut next = Bookmark { reached, within, tail: None, anew_from: plan.task.anew_from };
         let is_whole = next.within.is_none();
+        let is_last = pass.window.is_last;
         if is_whole {
-            let end = plan.task.window.range.until.filter(|_| !plan.task.window.is_last);
+            let end = pass.window.range.until.filter(|_| !is_last);
             next.reached = if self.http.incremental.is_some() { reached.max(greatest).max(end) } else { None };
             next.tail = gathered.tail(next.reached).filter(|_| plan.task.within.is_none());
         }
         let is_known = is_whole
-            && plan.task.window.is_last
+            && is_last
             && plan.task.anew_from.is_none()
             && plan.task.within.is_none()
             && plan.meta.fingerprint == self.fingerprint
             && plan.bookmark.tail.is_some_and(|tail| tail == gathered.all);
         if is_known {
             pass.forget(ports);
-            return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: pass.adopted > 0 });
+            return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: is_taken_up });
         }
         gathered.flush()?;
         if let (Some(since), Some(reached)) = (&self.http.incremental, plan.bookmark.reached) {
             notes.extend(gathered.late.note(reached, since.lookback_s));
         }
-        pass.land(ports)?;
+        // a window without records has nothing to go on with
+        if gathered.records > 0 {
+            pass.land(ports)?;
+        }
         let balance = Balance {
             rows_in: gathered.records,
             written: gathered.records - gathered.broken - gathered.repeated,
@@ -181,8 +205,8 @@ impl<'a> Fetch<'a> {
             quarantined: gathered.broken,
             ..Balance::default()
         };
-        let goes_on = !is_whole || !plan.task.window.is_last || pass.adopted > 0;
-        let bytes = pass.bytes;
+        let goes_on = !is_whole || !is_last || is_taken_up || before.is_some();
+        let (bytes, until) = (pass.bytes, pass.window.range.until);
         Ok(Fetched::News(Box::new(News {
             files: gathered.finish()?,
             balance,
@@ -191,6 +215,8 @@ impl<'a> Fetch<'a> {
             bytes,
             goes_on,
             is_known: false,
+            is_last,
+            complete: if is_last { complete } else { complete.min(until) },
         })))
     }
 
@@ -219,8 +245,8 @@ impl<'a> Fetch<'a> {
     }
 
     fn draft_of(&self, plan: Plan, news: News, run_id: &str) -> Result<(Drafted, (Option<Table>, Draft)), Failure> {
-        let News { files, mut balance, mut bookmark, notes, bytes, goes_on, is_known } = news;
-        let is_whole = bookmark.within.is_none() && plan.task.window.is_last;
+        let News { files, mut balance, mut bookmark, notes, bytes, goes_on, is_known, is_last, complete } = news;
+        let is_whole = bookmark.within.is_none() && is_last;
         let anew_from = bookmark.anew_from.or_else(|| (self.replaces() && !is_known).then(|| plan.version()));
         let mut removes = Vec::new();
         if let (true, Some(version)) = (is_whole, anew_from) {
@@ -240,13 +266,8 @@ impl<'a> Fetch<'a> {
             }
         }
         balance.deleted = removes.iter().map(|file| file.rows).sum();
-        let complete = match (is_whole, plan.task.window.range.until) {
-            (true, _) => plan.complete,
-            (false, Some(until)) if bookmark.within.is_none() => plan.complete.min(Some(until)),
-            _ => None,
-        };
-        // it moves only forward
-        let watermark = complete.max(plan.meta.watermark);
+        // it moves only forward, and not before a window is whole
+        let watermark = complete.filter(|_| bookmark.within.is_none()).max(plan.meta.watermark);
         let bookmark = serde_json::to_value(&bookmark)
             .map_err(|error| Failure::new(Kind::Bug, "a bookmark cannot be written").because(error))?;
         let drafted = Drafted {
@@ -308,6 +329,10 @@ struct News {
     goes_on: bool,
     /// It is what stands already.
     is_known: bool,
+    /// There is no later window.
+    is_last: bool,
+    /// Up to when all is there, once the window is whole.
+    complete: Option<Timestamp>,
 }
 
 impl News {
@@ -343,7 +368,16 @@ impl Step for Fetch<'_> {
         let Some(task) = Task::next(self.http, &bookmark, trigger.full, trigger.scheduled_time, version) else {
             return Ok(None);
         };
-        Ok(Some(Plan { base, live, meta, bookmark, task, now: trigger.scheduled_time, complete }))
+        Ok(Some(Plan {
+            base,
+            live,
+            meta,
+            bookmark,
+            task,
+            now: trigger.scheduled_time,
+            is_continued: trigger.part > 0,
+            complete,
+        }))
     }
 
     fn size(&self, _: &Plan) -> Size {
@@ -390,6 +424,8 @@ impl Step for Fetch<'_> {
                     bytes,
                     goes_on: was_landed,
                     is_known: true,
+                    is_last: true,
+                    complete: plan.complete.filter(|_| !was_landed),
                 }
             }
         };

@@ -209,8 +209,9 @@ fn due_after(
         return Ok(vec![StepDue { part: trigger.part + 1, ..due(pipeline, step, trigger) }]);
     }
     let mut found: Vec<StepDue> = Vec::new();
-    if *step == Step::Ingest && (trigger.part > 0 || record.goes_on) {
-        // what has come while it was read has waited; what is left of an API is not begun anew
+    let has_waited = trigger.part > 0 && matches!(pipeline.source, Some(Source::Files(_)));
+    if *step == Step::Ingest && (has_waited || record.goes_on) {
+        // what has come while files were read has waited; what is left of an API is not begun anew
         found.push(StepDue { full: trigger.full && !record.goes_on, ..due(pipeline, step, trigger) });
     }
     for dataset in graph::outputs(pipeline, step) {

@@ -39,6 +39,11 @@ pub(crate) struct Within {
     pub received: u64,
     pub greatest: Option<Timestamp>,
     pub paging: Option<Pagination>,
+    /// When its first page was asked for: what has changed since may be on a page that had been read.
+    pub begun_at: Timestamp,
+    /// Up to when all is there once the window is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete: Option<Timestamp>,
 }
 
 /// Records without regard to their order: how many, and the sum of their hashes.

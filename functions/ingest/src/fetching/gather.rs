@@ -28,7 +28,6 @@ pub(crate) struct Clocked<'a> {
     pub times: Times,
     /// What one is, in the column's numbers: microseconds.
     pub unit: i64,
-    /// Later than this no record can be.
     pub now: Timestamp,
 }
 
@@ -69,7 +68,9 @@ pub(crate) struct Gathered<'a> {
     pub missing: u64,
     pub ahead: u64,
     pub first_missing: Option<(u32, usize)>,
+    /// The greatest time, but none after the window was begun.
     pub greatest: Option<Timestamp>,
+    pub begun_at: Timestamp,
     /// All of them.
     pub all: Tail,
     /// Time and hash of those that may be part of the next tail.
@@ -82,6 +83,7 @@ impl<'a> Gathered<'a> {
         object: &'a str,
         clocked: Option<&'a Clocked<'a>>,
         overlap: Option<Overlap<'a>>,
+        begun_at: Timestamp,
     ) -> Gathered<'a> {
         Gathered {
             writer,
@@ -100,6 +102,7 @@ impl<'a> Gathered<'a> {
             ahead: 0,
             first_missing: None,
             greatest: None,
+            begun_at,
             all: Tail::default(),
             recent: Vec::new(),
         }
@@ -138,11 +141,12 @@ impl<'a> Gathered<'a> {
     fn clock(&mut self, clocked: &Clocked<'_>, time: i64, hash: u128) {
         self.recent.push((time, hash));
         let Ok(time) = Timestamp::from_microsecond(time) else { return };
-        // a typing error of the year 2099 must not hide what comes until then
         if time > clocked.now {
             self.ahead += 1;
         }
-        self.greatest = self.greatest.max(Some(time.min(clocked.now)));
+        // a typing error of the year 2099 must not hide what comes until then, nor what changes late in a long window what had changed
+        // before it on a page that was read already
+        self.greatest = self.greatest.max(Some(time.min(self.begun_at)));
     }
 
     /// Lets go of what cannot be part of the next tail.

@@ -44,8 +44,8 @@ pub(crate) struct Pages<'a> {
 }
 
 /// One way through a window.
-pub(crate) struct Pass<'a> {
-    window: &'a Window,
+pub(crate) struct Pass {
+    pub window: Window,
     landing: Landing,
     /// The page to come: its number, and how it is asked for.
     page: u32,
@@ -53,7 +53,7 @@ pub(crate) struct Pass<'a> {
     walk: Walk,
     /// Pages that had landed before, and that were asked for.
     pub adopted: u32,
-    asked: u32,
+    pub asked: u32,
     /// Bytes as they were sent.
     pub bytes: u64,
     /// Answers that came before their turn.
@@ -78,8 +78,8 @@ enum Got {
     Void,
 }
 
-impl<'a> Pass<'a> {
-    pub(crate) fn new(pages: &Pages<'_>, window: &'a Window, within: Option<&Within>) -> Pass<'a> {
+impl Pass {
+    pub(crate) fn new(pages: &Pages<'_>, window: Window, within: Option<&Within>) -> Pass {
         let landing = Landing { pipeline: pages.pipeline.clone(), window: window.name.clone() };
         let paging = pages.http.pagination.clone().or_else(|| within?.paging.clone());
         let (page, next, received) =
@@ -131,20 +131,28 @@ impl<'a> Pass<'a> {
             received: self.walk.received,
             greatest: gathered.greatest,
             paging: self.walk.paging.clone(),
+            begun_at: gathered.begun_at,
+            complete: None,
         })
     }
 }
 
 impl Pages<'_> {
     /// Reads a window from where it was left to its end, or until the time is over.
-    pub(crate) fn read(&self, pass: &mut Pass<'_>, gathered: &mut Gathered<'_>) -> Result<Read, Failure> {
-        let is_begun = pass.page > 1;
+    pub(crate) fn read(&self, pass: &mut Pass, gathered: &mut Gathered<'_>) -> Result<Read, Failure> {
         while let Some((note, body)) = self.landed(pass)? {
-            if pass.adopted == 0 && !is_begun && pass.landing.is_void(self.ports.lake)? {
+            if pass.adopted == 0 && pass.landing.is_void(self.ports.lake)? {
                 return Ok(Read::Void { is_news: false });
             }
-            if note.definition != self.definition {
+            if note.definition != self.definition || note.range.since != pass.window.range.since {
                 return self.void(pass);
+            }
+            if pass.adopted == 0 && pass.page == 1 {
+                // it is the window of whoever began it
+                gathered.begun_at = gathered.begun_at.min(note.fetched_at);
+                if note.range != pass.window.range {
+                    (pass.window.range, pass.window.is_last) = (note.range, true);
+                }
             }
             let hashes = self.hashes(pass, &note, &body)?;
             if !self.take(pass, gathered, &Came { note, body, hashes })? {
@@ -156,6 +164,7 @@ impl Pages<'_> {
                 return Ok(Read::Late(pass.within(self, gathered)));
             }
         }
+        self.look_back(pass)?;
         if self.has_moved(pass)? {
             return self.void(pass);
         }
@@ -184,13 +193,13 @@ impl Pages<'_> {
         }
     }
 
-    fn void(&self, pass: &Pass<'_>) -> Result<Read, Failure> {
+    fn void(&self, pass: &Pass) -> Result<Read, Failure> {
         pass.give_up(self.ports)?;
         Ok(Read::Void { is_news: true })
     }
 
     /// Takes in a page; whether there is one behind it.
-    fn take(&self, pass: &mut Pass<'_>, gathered: &mut Gathered<'_>, came: &Came) -> Result<bool, Failure> {
+    fn take(&self, pass: &mut Pass, gathered: &mut Gathered<'_>, came: &Came) -> Result<bool, Failure> {
         let Came { note, body, hashes } = came;
         pass.walk.paging = pass.walk.paging.take().or(note.paging.clone());
         let page = self.page(pass, body)?;
@@ -209,25 +218,38 @@ impl Pages<'_> {
         }
     }
 
-    fn page<'b>(&self, pass: &Pass<'_>, body: &'b str) -> Result<Page<'b>, Failure> {
+    fn page<'b>(&self, pass: &Pass, body: &'b str) -> Result<Page<'b>, Failure> {
         let reader = Reader::new(self.http, pass.walk.paging.as_ref());
         reader.read(body, None).map_err(|misshapen| self.misshapen(pass, misshapen.message, body))
     }
 
     /// Of a page that had landed before.
-    fn hashes(&self, pass: &mut Pass<'_>, note: &Note, body: &str) -> Result<Vec<u128>, Failure> {
+    fn hashes(&self, pass: &mut Pass, note: &Note, body: &str) -> Result<Vec<u128>, Failure> {
         pass.walk.paging = pass.walk.paging.take().or(note.paging.clone());
         Ok(hashes(&self.page(pass, body)?))
     }
 
     /// The page to come, if it has landed, as the answer to what we would ask.
-    fn landed(&self, pass: &Pass<'_>) -> Result<Option<(Note, String)>, Failure> {
+    fn landed(&self, pass: &Pass) -> Result<Option<(Note, String)>, Failure> {
         let Some(bytes) = pass.landing.page(self.ports.lake, pass.page)? else { return Ok(None) };
         Ok(unpacked(&bytes).filter(|(note, _)| note.asked == pass.next))
     }
 
+    /// Where a window is gone on with, and pages are told apart by their place: the page before, which an earlier commit has brought.
+    fn look_back(&self, pass: &mut Pass) -> Result<(), Failure> {
+        if pass.before.is_some() || pass.page == 1 || !pass.walk.paging.as_ref().is_some_and(is_by_place) {
+            return Ok(());
+        }
+        let landed = pass.landing.page(self.ports.lake, pass.page - 1)?;
+        if let Some((note, body)) = landed.and_then(|bytes| unpacked(&bytes)) {
+            let hashes = self.hashes(pass, &note, &body)?;
+            pass.before = Some((note.asked, note.fetched_at, hashes));
+        }
+        Ok(())
+    }
+
     /// Whether the last page that had landed is another one now.
-    fn has_moved(&self, pass: &Pass<'_>) -> Result<bool, Failure> {
+    fn has_moved(&self, pass: &Pass) -> Result<bool, Failure> {
         let (Some(paging), Some((asked, fetched_at, hashes))) = (&pass.walk.paging, &pass.before) else {
             return Ok(false);
         };
@@ -248,7 +270,7 @@ impl Pages<'_> {
     }
 
     /// Asks for the page to come.
-    fn get(&self, pass: &mut Pass<'_>) -> Result<Got, Failure> {
+    fn get(&self, pass: &mut Pass) -> Result<Got, Failure> {
         if pass.page > self.http.max_pages {
             let message = format!("{} has more than max_pages = {} pages", self.http.url, self.http.max_pages);
             let hint = "raise max_pages in [source], or fetch less at a time: incremental = { every = \"1d\", … }";
@@ -278,7 +300,7 @@ impl Pages<'_> {
     }
 
     /// What an answer says of itself and of the page behind it.
-    fn read_answer(&self, pass: &mut Pass<'_>, answer: &Answer) -> Result<Result<(Note, Vec<u128>), Wrong>, Failure> {
+    fn read_answer(&self, pass: &mut Pass, answer: &Answer) -> Result<Result<(Note, Vec<u128>), Wrong>, Failure> {
         let kind = answer.content_type.as_deref();
         if pass.walk.paging.is_none() {
             let page = match Reader::new(self.http, None).read(&answer.body, kind) {
@@ -326,7 +348,7 @@ impl Pages<'_> {
     }
 
     /// The answer to what comes next, which may be here already; those behind it are asked for with it where they are known to be there.
-    fn answer(&self, pass: &mut Pass<'_>) -> Result<Result<Answer, NoAnswer>, Failure> {
+    fn answer(&self, pass: &mut Pass) -> Result<Result<Answer, NoAnswer>, Failure> {
         match pass.queue.pop_front() {
             Some((next, answer)) if next == pass.next => return Ok(answer),
             _ => pass.queue.clear(),
@@ -344,7 +366,7 @@ impl Pages<'_> {
     }
 
     /// Lands a page. If another has landed it first, theirs is the page.
-    fn put_down(&self, pass: &mut Pass<'_>, came: Came) -> Result<Came, Failure> {
+    fn put_down(&self, pass: &mut Pass, came: Came) -> Result<Came, Failure> {
         let Came { note, body, .. } = &came;
         if note.next.is_none() {
             pass.last = Some((pass.page, note.clone(), body.clone()));
@@ -363,7 +385,7 @@ impl Pages<'_> {
     }
 
     /// An answer that is no page stays to be looked at.
-    fn misshapen(&self, pass: &Pass<'_>, message: String, body: &str) -> Failure {
+    fn misshapen(&self, pass: &Pass, message: String, body: &str) -> Failure {
         let failure = Failure::new(Kind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
         let kept = zstd::encode_all(body.as_bytes(), 1).map_err(|error| error.to_string()).and_then(|body| {
             pass.landing.refuse(self.ports.lake, pass.page, body.into()).map_err(|error| error.to_string())

@@ -180,6 +180,18 @@ fn parameter(fields: &Fields<'_, '_>, key: &str, default: Option<&str>, method: 
 
 /// `{ secret = "name" }`
 fn secret(fields: &Fields<'_, '_>, key: &str, label: &str) -> Option<SecretName> {
+    if is_plain_secret(fields, key) {
+        return None;
+    }
+    if fields.value(key).is_none() {
+        fields.missing(key, &format!("`{key} = {{ secret = \"name\" }}`"));
+        return None;
+    }
+    named_secret(&fields.open(key, label, &["secret"])?)
+}
+
+/// Notes a text where the name of a secret should be, without saying what it is.
+fn is_plain_secret(fields: &Fields<'_, '_>, key: &str) -> bool {
     if let Some(value) = fields.value(key)
         && value.get_ref().is_str()
     {
@@ -192,13 +204,9 @@ fn secret(fields: &Fields<'_, '_>, key: &str, label: &str) -> Option<SecretName>
             "the name of a secret",
             Some(hint),
         );
-        return None;
+        return true;
     }
-    if fields.value(key).is_none() {
-        fields.missing(key, &format!("`{key} = {{ secret = \"name\" }}`"));
-        return None;
-    }
-    named_secret(&fields.open(key, label, &["secret"])?)
+    false
 }
 
 fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
@@ -218,6 +226,10 @@ fn auth(top: &Fields<'_, '_>) -> Option<Auth> {
         fields.reader.wrong(fields.at, found, "one of `bearer`, `basic`, `api_key`, `oauth2`");
         return None;
     };
+    // a text here may be the secret itself: it is not repeated
+    if is_plain_secret(&fields, kind) {
+        return None;
+    }
     match *kind {
         "bearer" => Some(Auth::Bearer(named_secret(&fields.open("bearer", "[source.auth.bearer]", &["secret"])?)?)),
         "basic" => {

@@ -18,6 +18,7 @@ use super::body::{self, BodyError};
 use super::page::start;
 use super::paging::Headers;
 use super::request::{Request, home, set};
+use super::token::encoded;
 use super::{origin, retry, wire};
 
 const REDIRECTS: usize = 5;
@@ -247,7 +248,7 @@ impl<'a> Client<'a> {
             return self.redirected(request, to, matches!(status, 307 | 308));
         }
         if !(200..300).contains(&status) {
-            let says = self.redacted(&text.map(|text| start(&text)).unwrap_or_default());
+            let says = start(&self.redacted(&text.unwrap_or_default()));
             let what = if says.is_empty() { status.to_string() } else { format!("{status}: {says}") };
             if retry::is_transient(status) {
                 return Tried::Again(what, retry::asked(&headers, now));
@@ -357,9 +358,13 @@ impl<'a> Client<'a> {
     pub(super) fn redacted(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in self.secret.iter().chain(&*self.token.borrow()) {
-            // a short one would be found in anything
-            if secret.expose().len() >= 6 && text.contains(secret.expose()) {
-                text = text.replace(secret.expose(), "[secret]");
+            let plain = secret.expose();
+            // as it is, as it is in a URL, and as some write it in JSON; a short one would be found in anything
+            let forms = [plain.to_owned(), encoded(plain), plain.replace('/', "\\/")];
+            for form in forms.iter().filter(|form| form.len() >= 6) {
+                if text.contains(form.as_str()) {
+                    text = text.replace(form.as_str(), "[secret]");
+                }
             }
         }
         text

@@ -48,7 +48,7 @@ impl Client<'_> {
                     (format!("{status} for a token"), retry::asked(&headers, (self.ports.clock)()))
                 }
                 Ok((Head { status, .. }, body)) => {
-                    let says = self.redacted(&start(&String::from_utf8_lossy(&body)));
+                    let says = start(&self.redacted(&String::from_utf8_lossy(&body)));
                     let message = format!("{place} answers {status} where a token was asked for: {says}");
                     return Err(NoAnswer::Refused(status, self.unauthorized(message)));
                 }
@@ -62,6 +62,6 @@ impl Client<'_> {
     }
 }
 
-fn encoded(text: &str) -> String {
+pub(super) fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

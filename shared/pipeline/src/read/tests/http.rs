@@ -144,6 +144,12 @@ fn credentials_stay_out_of_the_file() {
         ]
     );
     assert_eq!(
+        http_errors("auth = { bearer = 'the-token' }"),
+        [
+            "4:19: a text for `bearer` in [source.auth]; expected the name of a secret; write `bearer = { secret = \"name\" }`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+        ]
+    );
+    assert_eq!(
         http_errors("auth = { basic = { user = 'me', password = 'pw' } }"),
         [
             "4:44: a text for `password` in [source.auth.basic]; expected the name of a secret; write `password = { secret = \"name\" }`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
