@@ -93,12 +93,13 @@ fn what_is_new_is_committed_as_it_comes() {
         }
     }
     assert!(invocations > 2, "{invocations}");
-    assert_eq!(house.raw(), (143, invocations - 1));
+    // the last one only looks what has come meanwhile, and meets the newest order again
+    assert_eq!(house.raw(), (144, invocations - 1));
     let asked: Vec<String> = house.api.asked().iter().map(|asked| asked.target()).collect();
     let mut once = asked.clone();
     once.sort();
     once.dedup();
-    assert_eq!((asked.len(), once.len()), (15, 15), "{asked:#?}");
+    assert_eq!((asked.len(), once.len()), (16, 16), "{asked:#?}");
 }
 
 #[test]
