@@ -2,11 +2,13 @@
 
     cargo build --release && python tests/bench/bench.py daily --sales online_retail.csv.gz --peers PEERS
     python tests/bench/bench.py events --ndjson events.ndjson --peers PEERS
+    python tests/bench/bench.py api --ndjson events.ndjson --peers PEERS
     python tests/bench/bench.py limit --mib 512 -- TIDEMARK run …      # one command under a hard memory limit (root, Linux)
 
 `daily`: the sales file from ingest to report, against pandas and polars scripts that write the same workbook. `events`: NDJSON to raw to
-clean, types checked and quarantine on, against converters that check nothing. Contenders take turns; the medians are printed, one JSON line
-each. PEERS is a folder with the scripts `daily_sales.py` and `convert.py`; without it only tidemark is measured. `peak_mib` is the largest
+clean, types checked and quarantine on, against converters that check nothing. `api`: the same events from an API on this machine, in pages
+of 1,000 by cursor, landed, raw and clean by key, against dlt into Parquet; needs PEERS, whose `api.py` serves them. Contenders take turns; the medians are printed, one JSON line
+each. PEERS is a folder with the scripts `daily_sales.py`, `convert.py` and `api.py`; without it only tidemark is measured. `peak_mib` is the largest
 resident size of the process, mapped files included.
 """
 
@@ -23,12 +25,27 @@ from pathlib import Path
 from statistics import median
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-EVENTS = """
+FILES = """
 [source]
 kind = "files"
 path = "${EVENTS}"
 [contract]
 dataset = "events"
+"""
+API = """
+[source]
+kind = "http"
+url = "${EVENTS}/events"
+records = "/data"
+pagination = { kind = "cursor", next = "/meta/next" }
+incremental = { column = "ts", parameter = "updated_since", lookback = "1h" }
+[contract]
+dataset = "events"
+key = ["id"]
+latest_by = "ts"
+partition_by = { column = "ts", every = "day", as = "day" }
+"""
+COLUMNS = """
 [contract.columns]
 id = { type = "int64", required = true }
 ts = "datetime"
@@ -77,6 +94,17 @@ def compare(contenders: dict[str, str], repeat: int) -> None:
         print(json.dumps({"name": name, **middle, "exit": max(cost["exit"] for cost in costs), "runs": len(costs)}))
 
 
+def over_api(args: argparse.Namespace, tidemark: str, peer: str) -> None:
+    serve = [*shlex.split(f"{peer}/api.py serve"), args.ndjson, "--page", "1000", "--since-field", "ts"]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE) as server, tempfile.TemporaryDirectory() as folder:
+        url = json.loads(server.stdout.readline())["url"]
+        (Path(folder) / "events.toml").write_text(API + COLUMNS)
+        ours = f"{tidemark} run --pipelines {folder} --set EVENTS={url} --lake {{out}}"
+        dlt = f"{peer}/api.py dlt {url} {{out}}"
+        compare({"tidemark": ours, "dlt": dlt, "dlt-arrow": f"{dlt} --arrow"}, args.repeat)
+        server.terminate()
+
+
 def limit(mib: int, command: list[str]) -> None:
     """Runs a command in a memory control group of its own; swap does not help it."""
     group = Path("/sys/fs/cgroup/memory/tidemark-bench")
@@ -103,7 +131,7 @@ def limit(mib: int, command: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("daily", "events", "limit"))
+    parser.add_argument("what", choices=("daily", "events", "api", "limit"))
     parser.add_argument("--sales", help="the sales CSV")
     parser.add_argument("--ndjson", help="the events")
     parser.add_argument("--peers", type=Path, help="folder of the peers' scripts")
@@ -126,8 +154,10 @@ def main() -> None:
             for tool in ("pandas", "polars"):
                 contenders[tool] = f"{peer}/daily_sales.py {tool} {args.sales} 2011-12-08 {{out}}"
         return compare(contenders, args.repeat)
+    if args.what == "api":
+        return over_api(args, f"{tidemark}", peer)
     with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "events.toml").write_text(EVENTS)
+        (Path(folder) / "events.toml").write_text(FILES + COLUMNS)
         ours = f"{tidemark} run --pipelines {folder} --set EVENTS={args.ndjson} --lake {{out}}"
         contenders = {"tidemark": ours}
         if args.peers:

@@ -325,13 +325,18 @@ impl<'a> Client<'a> {
                 Failure::new(Kind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
             );
         }
+        let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
+        let deepest = deepest.map(ToString::to_string).unwrap_or_default();
+        if deepest.starts_with("invalid peer certificate") {
+            let message = format!("{} is not who it says, or not known: {deepest}", self.place());
+            let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
+            return Tried::Failed(Failure::new(Kind::Refused, message).hint(hint));
+        }
         let what = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time",
             (true, _) => "no connection",
             _ => "the connection broke",
         };
-        let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
-        let deepest = deepest.map(ToString::to_string).unwrap_or_default();
         Tried::Again(format!("{what}: {deepest}"), None)
     }
 
