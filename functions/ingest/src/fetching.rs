@@ -23,7 +23,7 @@ use self::reading::{Pages, Pass, Read};
 use crate::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::source::http::client::Client;
 use crate::source::http::request::definition;
-use crate::{partition_by, raw_schema, watermark};
+use crate::{partition_by, raw_schema, standing, watermark};
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
 const ANEW: u32 = 5;
@@ -164,6 +164,7 @@ impl<'a> Fetch<'a> {
         let before = plan.task.within.as_ref();
         let is_taken_up = pass.adopted > 0 && !plan.is_continued;
         let greatest = gathered.greatest.max(before.and_then(|within| within.greatest));
+        let greatest = greatest.map(|time| time.min(gathered.begun_at));
         // what others have asked for is complete up to when they asked, which the look after this one will say
         let complete = match before {
             Some(within) => within.complete,
@@ -190,7 +191,7 @@ impl<'a> Fetch<'a> {
             pass.forget(ports);
             return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: is_taken_up });
         }
-        gathered.flush()?;
+        gathered.write()?;
         if let (Some(since), Some(reached)) = (&self.http.incremental, plan.bookmark.reached) {
             notes.extend(gathered.late.note(reached, since.lookback_s));
         }
@@ -354,11 +355,7 @@ impl Step for Fetch<'_> {
     }
 
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let base = ports.lake.table(&self.raw)?;
-        let (live, meta) = match &base {
-            Some(table) => (table.files(ports.lake)?, table.meta(ports.lake)?),
-            None => (Vec::new(), Meta::default()),
-        };
+        let (base, live, meta) = standing(ports, &self.raw)?;
         // read another way, what has been read is not known; its rows stay all the same
         let kept = meta.bookmark.clone().filter(|_| meta.fingerprint == self.fingerprint);
         let mut bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();

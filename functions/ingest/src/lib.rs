@@ -62,6 +62,14 @@ pub(crate) fn watermark(pipeline: &Pipeline, trigger: &Trigger) -> Option<Timest
     }
 }
 
+/// The raw dataset as it stands: its files, and what is kept in its log beside them.
+pub(crate) fn standing(ports: &Ports<'_>, raw: &DatasetName) -> Result<(Option<Table>, Vec<DataFile>, Meta), Failure> {
+    Ok(match ports.lake.table(raw)? {
+        Some(table) => (Some(table.clone()), table.files(ports.lake)?, table.meta(ports.lake)?),
+        None => (None, Vec::new(), Meta::default()),
+    })
+}
+
 /// Step `ingest` of one pipeline.
 pub struct Ingest<'a> {
     pipeline: &'a Pipeline,
@@ -173,11 +181,7 @@ impl Step for Ingest<'_> {
 
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         let mut listing = list(ports, self.files)?;
-        let base = ports.lake.table(&self.raw)?;
-        let (live, meta) = match &base {
-            Some(table) => (table.files(ports.lake)?, table.meta(ports.lake)?),
-            None => (Vec::new(), Meta::default()),
-        };
+        let (base, live, meta) = standing(ports, &self.raw)?;
         let anew = trigger.full || (base.is_some() && meta.fingerprint != self.fingerprint);
         let objects = std::mem::take(&mut listing.objects);
         let news = news(objects, &live, anew);

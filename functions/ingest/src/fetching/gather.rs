@@ -168,7 +168,8 @@ impl<'a> Gathered<'a> {
         (self.missing == 0).then_some(tail)
     }
 
-    fn write(&mut self) -> Result<(), Failure> {
+    /// Writes what waits.
+    pub(crate) fn write(&mut self) -> Result<(), Failure> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -225,12 +226,7 @@ impl<'a> Gathered<'a> {
         Ok(news)
     }
 
-    /// Writes what waits still.
-    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.write()
-    }
-
-    /// The files, all on the store.
+    /// The files, all on the store, once everything has been written.
     pub(crate) fn finish(self) -> Result<Vec<DataFile>, Failure> {
         Ok(self.writer.finish(false)?)
     }

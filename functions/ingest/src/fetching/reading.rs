@@ -147,12 +147,9 @@ impl Pages<'_> {
             if note.definition != self.definition || note.range.since != pass.window.range.since {
                 return self.void(pass);
             }
-            if pass.adopted == 0 && pass.page == 1 {
+            if note.range != pass.window.range {
                 // it is the window of whoever began it
-                gathered.begun_at = gathered.begun_at.min(note.fetched_at);
-                if note.range != pass.window.range {
-                    (pass.window.range, pass.window.is_last) = (note.range, true);
-                }
+                (pass.window.range, pass.window.is_last) = (note.range, true);
             }
             let hashes = self.hashes(pass, &note, &body)?;
             if !self.take(pass, gathered, &Came { note, body, hashes })? {
@@ -203,6 +200,8 @@ impl Pages<'_> {
         let Came { note, body, hashes } = came;
         pass.walk.paging = pass.walk.paging.take().or(note.paging.clone());
         let page = self.page(pass, body)?;
+        // a page of somebody else's may have been asked for before we began
+        gathered.begun_at = gathered.begun_at.min(note.fetched_at);
         gathered.page(pass.page, &page.records, hashes)?;
         pass.walk.pass(&note.asked, content(hashes), note.received);
         if pass.asked == 0 {
@@ -232,7 +231,9 @@ impl Pages<'_> {
     /// The page to come, if it has landed, as the answer to what we would ask.
     fn landed(&self, pass: &Pass) -> Result<Option<(Note, String)>, Failure> {
         let Some(bytes) = pass.landing.page(self.ports.lake, pass.page)? else { return Ok(None) };
-        Ok(unpacked(&bytes).filter(|(note, _)| note.asked == pass.next))
+        // the first says what window it is; those behind it may be of another run, for another time
+        let is_ours = |note: &Note| pass.page == 1 || note.range == pass.window.range;
+        Ok(unpacked(&bytes).filter(|(note, _)| note.asked == pass.next && is_ours(note)))
     }
 
     /// Where a window is gone on with, and pages are told apart by their place: the page before, which an earlier commit has brought.
@@ -373,7 +374,9 @@ impl Pages<'_> {
             return Ok(came);
         }
         let theirs = pass.landing.land(self.ports.lake, pass.page, pack(note, body)?)?;
-        let is_answer = |their: &Note| their.asked == note.asked && their.definition == note.definition;
+        let is_answer = |their: &Note| {
+            their.asked == note.asked && their.range == note.range && their.definition == note.definition
+        };
         match theirs.and_then(|bytes| unpacked(&bytes)).filter(|(their, _)| is_answer(their)) {
             Some((note, body)) => {
                 pass.queue.clear();
