@@ -379,7 +379,7 @@ impl Step for Fetch<'_> {
 
     fn size(&self, _: &Plan) -> Size {
         // only asking would tell
-        Size { partitions: 1, rows: None, bytes: 0 }
+        Size { partitions: 1, rows: None, bytes: 0, how: None }
     }
 
     fn work(&self, plan: &Plan) -> Option<Work> {

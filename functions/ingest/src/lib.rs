@@ -203,7 +203,7 @@ impl Step for Ingest<'_> {
 
     fn size(&self, plan: &Plan) -> Size {
         let bytes = plan.news.iter().map(|(object, _)| object.bytes).sum();
-        Size { partitions: plan.news.len() as u64, rows: None, bytes }
+        Size { partitions: plan.news.len() as u64, rows: None, bytes, how: None }
     }
 
     fn work(&self, plan: &Plan) -> Option<Work> {

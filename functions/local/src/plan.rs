@@ -32,7 +32,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
             }
             let (name, step_name) = (pipeline.name.to_string(), step.to_string());
             match steps::due(ports, &trigger, pipeline, step)? {
-                Some(Size { partitions, rows, bytes }) => {
+                Some(Size { partitions, rows, bytes, how }) => {
                     let rate = rates
                         .iter()
                         .find(|(of, _)| *of == format!("{name} {step_name}"))
@@ -47,10 +47,11 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                         print::size(bytes),
                         format!("{seconds:.1} s"),
                         format!("${usd:.5}"),
+                        how.unwrap_or_default().to_owned(),
                     ]);
                     steps.push(json!({
                         "pipeline": name, "step": step_name, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
-                        "seconds": seconds, "cost_usd": usd,
+                        "seconds": seconds, "cost_usd": usd, "how": how,
                     }));
                 }
                 None => {
@@ -71,7 +72,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
         }
         print::json(&document)?;
     } else {
-        print::table(&["STEP", "PARTITIONS", "ROWS", "BYTES", "TIME", "COST ON AWS"], &[2, 3, 4, 5], lines);
+        print::table(&["STEP", "PARTITIONS", "ROWS", "BYTES", "TIME", "COST ON AWS", "HOW"], &[2, 3, 4, 5], lines);
         left_out.iter().for_each(print::left_out);
     }
     Ok(Exit::Done)

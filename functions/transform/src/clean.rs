@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polars::prelude::AnyValue;
 use tidemark_flow::{Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
-use tidemark_pipeline::{Budget, ColumnName, Contract, DatasetName, Pipeline};
+use tidemark_pipeline::{ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::Cleaner;
 
 use crate::contract_failure;
@@ -130,12 +130,8 @@ impl<'a> Clean<'a> {
     /// Over the budget, nothing is published.
     fn within_budget(&self, sorted: &Receipts) -> Result<(), Failure> {
         let (quarantined, rows_in) = (sorted.balance.quarantined, sorted.balance.rows_in);
-        let (over, budget) = match self.contract.max_quarantined {
-            None => return Ok(()),
-            Some(Budget::Count(most)) => (quarantined > most, most.to_string()),
-            Some(Budget::Share(share)) => (quarantined as f64 > share * rows_in as f64, format!("{}%", share * 100.0)),
-        };
-        if !over {
+        let Some(budget) = self.contract.max_quarantined else { return Ok(()) };
+        if quarantined <= budget.most(rows_in) {
             return Ok(());
         }
         let message = format!(
@@ -200,8 +196,7 @@ impl Step for Clean<'_> {
         Size {
             partitions: all().count() as u64,
             rows: Some(all().map(|file| file.rows).sum()),
-            bytes: all().map(|file| file.bytes).sum(),
-        }
+            bytes: all().map(|file| file.bytes).sum(), how: None }
     }
 
     fn work(&self, plan: &Plan) -> Option<Work> {

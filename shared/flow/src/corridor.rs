@@ -67,6 +67,8 @@ pub struct Size {
     /// `None` where only reading would tell.
     pub rows: Option<u64>,
     pub bytes: u64,
+    /// By which way, where there are several.
+    pub how: Option<&'static str>,
 }
 
 /// What a draft says of itself.

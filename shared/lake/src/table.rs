@@ -57,6 +57,16 @@ impl Diff {
         all.into_iter().collect()
     }
 
+    /// What came and went between the files of two versions.
+    pub fn between(before: Vec<DataFile>, now: &[DataFile]) -> Diff {
+        let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<HashSet<_>>();
+        let (now_paths, before_paths) = (paths(now), paths(&before));
+        Diff {
+            added: now.iter().filter(|file| !before_paths.contains(&file.path)).cloned().collect(),
+            removed: before.into_iter().filter(|file| !now_paths.contains(&file.path)).collect(),
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.added.is_empty() && self.removed.is_empty()
     }
@@ -197,12 +207,7 @@ impl Table {
             Some(version) if version == self.version() => return Ok(Diff::default()),
             Some(version) => lake.table_at(&self.dataset, version)?.files(lake)?,
         };
-        let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<HashSet<_>>();
-        let (now_paths, before_paths) = (paths(&now), paths(&before));
-        Ok(Diff {
-            added: now.into_iter().filter(|file| !before_paths.contains(&file.path)).collect(),
-            removed: before.into_iter().filter(|file| !now_paths.contains(&file.path)).collect(),
-        })
+        Ok(Diff::between(before, &now))
     }
 
     /// Live rows.

@@ -10,6 +10,8 @@
 mod model;
 mod target;
 
+use std::fmt;
+
 use serde::Serialize;
 
 pub use model::{Children, Explode, Incremental, Made, Model, POSITION, Sql, When};
@@ -170,6 +172,26 @@ pub enum Budget {
     Share(f64),
     /// Number of rows of one run.
     Count(u64),
+}
+
+impl Budget {
+    /// How many of so many rows it lets pass.
+    pub fn most(self, rows: u64) -> u64 {
+        match self {
+            Budget::Share(share) => (share * rows as f64) as u64,
+            Budget::Count(most) => most,
+        }
+    }
+}
+
+/// `1%`, or the number.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Budget::Share(share) => write!(f, "{}%", share * 100.0),
+            Budget::Count(most) => most.fmt(f),
+        }
+    }
 }
 
 /// `amount = { type = "decimal(12,2)", min = 0 }`, or short `amount = "int64"`.

@@ -76,6 +76,33 @@ pub fn subtract(from: &DataFrame, rows: &DataFrame) -> Result<(DataFrame, u64), 
     Ok((from.filter(&BooleanChunked::from_slice("keep".into(), &keep))?, removed))
 }
 
+/// What is in one bag and not in the other, both ways, each row as often as it is there more often. The rows keep their order.
+///
+/// # Errors
+/// Frames of different columns.
+pub fn difference(one: &DataFrame, other: &DataFrame) -> Result<(DataFrame, DataFrame), FrameError> {
+    same_schema(one, other)?;
+    if one.height() == 0 || other.height() == 0 {
+        return Ok((one.clone(), other.clone()));
+    }
+    let (ones, others) = (encode_rows_unordered(one.columns())?, encode_rows_unordered(other.columns())?);
+    let mut counts: PlHashMap<&[u8], u64> = PlHashMap::new();
+    for row in others.iter().flatten() {
+        *counts.entry(row).or_default() += 1;
+    }
+    let mut left = |row: Option<&[u8]>| match row.and_then(|row| counts.get_mut(row)) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        _ => false,
+    };
+    let only_one: Vec<bool> = ones.iter().map(|row| !left(row)).collect();
+    let only_other: Vec<bool> = others.iter().map(&mut left).collect();
+    let keep = |rows: &DataFrame, keep: &[bool]| rows.filter(&BooleanChunked::from_slice("keep".into(), keep));
+    Ok((keep(one, &only_one)?, keep(other, &only_other)?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +141,19 @@ mod tests {
             let (rest, removed) = subtract(&both, &right).unwrap();
             assert_eq!(removed, right.height() as u64);
             assert!(rest.equals_missing(&left), "round {round}");
+        }
+    }
+
+    #[test]
+    fn a_difference_goes_both_ways() {
+        let mut state = 5;
+        for round in 0..60 {
+            let (left, right) = (bag(round % 23, &mut state), bag(round % 17, &mut state));
+            let (only_left, only_right) = difference(&left, &right).unwrap();
+            assert!(only_left.equals_missing(&difference(&right, &left).unwrap().1), "round {round}");
+            let same = sort(&subtract(&left, &only_left).unwrap().0).unwrap();
+            assert!(same.equals_missing(&sort(&subtract(&right, &only_right).unwrap().0).unwrap()), "round {round}");
+            assert_eq!(subtract(&only_left, &only_right).unwrap().1, 0, "round {round}");
         }
     }
 

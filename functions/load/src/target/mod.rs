@@ -1,6 +1,7 @@
 //! Where datasets go once they are done: frames come in, rows of a database or files go out. Nothing here reads the lake.
 
 mod cell;
+pub(crate) mod postgres;
 pub mod report;
 pub mod sqlite;
 

@@ -12,7 +12,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use tidemark_flow::Secret;
-use tidemark_pipeline::postgres::{Address, SslMode};
+use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
@@ -69,7 +69,8 @@ impl Session {
         match answered {
             Ok(answer) => answer.map_err(E::into),
             Err(_) => {
-                let cancel = self.client.cancel_token().cancel_query(self.tls.clone());
+                let token = self.client.cancel_token();
+                let cancel = token.cancel_query(self.tls.clone());
                 let _ = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), cancel).await });
                 Err(Fault::Silent(self.timeout))
             }
@@ -108,8 +109,8 @@ fn cause(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {
 
 fn config(address: &Address) -> Config {
     let mut config = Config::new();
-    for (host, port) in &address.hosts {
-        config.host(host).port(*port);
+    for host in &address.hosts {
+        config.host(&host.name).port(host.port);
     }
     config.dbname(&address.database).application_name(address.application_name.as_deref().unwrap_or("tidemark"));
     if let Some(user) = &address.user {
@@ -118,11 +119,11 @@ fn config(address: &Address) -> Config {
     if let Some(options) = &address.options {
         config.options(options);
     }
-    if address.needs_writer {
+    if address.read_write {
         config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
     }
     config
-        .connect_timeout(address.connect_timeout.unwrap_or(Duration::from_secs(10)))
+        .connect_timeout(Duration::from_secs(address.connect_timeout_s.unwrap_or(10).into()))
         .keepalives_idle(Duration::from_secs(30))
         .keepalives_interval(Duration::from_secs(10))
         .keepalives_retries(3);
@@ -139,15 +140,14 @@ fn tls_of(address: &Address) -> Result<(tokio_postgres::config::SslMode, ClientC
     let (mode, is_name_checked) = match address.sslmode() {
         SslMode::Disable => (Disable, None),
         SslMode::Prefer => (Prefer, None),
-        // with an authority named, libpq checks it
-        SslMode::Require => (Require, address.sslrootcert.as_ref().map(|_| false)),
+        SslMode::Require => (Require, None),
         SslMode::VerifyCa => (Require, Some(false)),
         SslMode::VerifyFull => (Require, Some(true)),
     };
     let verifier: Arc<dyn ServerCertVerifier> = match is_name_checked {
         None => Arc::new(Anybody(provider)),
         Some(is_name_checked) => {
-            let roots = Arc::new(roots(address.sslrootcert.as_deref())?);
+            let roots = Arc::new(roots(address.authorities.as_ref())?);
             let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
                 .build()
                 .map_err(|error| Fault::Tls(error.into()))?;
@@ -158,11 +158,11 @@ fn tls_of(address: &Address) -> Result<(tokio_postgres::config::SslMode, ClientC
 }
 
 /// The authorities in a file, or (`system`, or none named) those of this machine.
-fn roots(file: Option<&str>) -> Result<RootCertStore, Fault> {
+fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
-    match file.filter(|file| *file != "system") {
-        Some(file) => {
-            let unread = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.to_owned(), source };
+    match authorities {
+        Some(Authorities::File(file)) => {
+            let unread = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.clone(), source };
             let found = CertificateDer::pem_file_iter(file).map_err(|error| unread(error.into()))?;
             for certificate in found {
                 let certificate = certificate.map_err(|error| unread(error.into()))?;
@@ -172,7 +172,7 @@ fn roots(file: Option<&str>) -> Result<RootCertStore, Fault> {
                 return Err(unread("it has no certificate".into()));
             }
         }
-        None => {
+        Some(Authorities::System) | None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 return Err(Fault::Tls("this machine has no certificates of authorities".into()));

@@ -45,7 +45,7 @@ pub(super) struct Sent {
 
 impl Copy<'_> {
     /// Sends all rows; again without those that the server finds wrong by themselves, where some may be put aside.
-    pub(super) fn all(&self, change: &dyn Fn() -> Deltas<'_>, aside: &mut Aside) -> Result<Sent, Fault> {
+    pub(super) fn all<'f>(&self, change: &dyn Fn() -> Deltas<'f>, aside: &mut Aside) -> Result<Sent, Fault> {
         let mut left_out = BTreeMap::new();
         loop {
             self.session.run("SAVEPOINT copying")?;

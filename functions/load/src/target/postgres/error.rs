@@ -51,8 +51,8 @@ pub(crate) enum Fault {
     Row { row: u64, key: Option<String>, by: Box<DbError> },
     #[error("two rows of the dataset have the key {key}, by which table {table} is loaded")]
     Twice { table: String, key: String },
-    #[error("{refused} of {rows} rows are refused, and max_refused allows {allowed}; the first: {first}")]
-    TooMany { refused: u64, rows: u64, allowed: u64, first: String },
+    #[error("{refused} of {rows} rows are refused, and max_refused allows {allowed}: the first, {first}")]
+    TooMany { refused: u64, rows: u64, allowed: String, first: String },
 
     #[error("{rows} rows do not go into the database in the time this run has")]
     Late { rows: u64 },
@@ -101,7 +101,7 @@ pub(super) fn is_of_a_row(error: &DbError) -> bool {
 
 impl Fault {
     /// Whether the same load may succeed in a moment, with nobody doing anything.
-    pub(super) fn is_transient(&self) -> bool {
+    pub(crate) fn is_transient(&self) -> bool {
         match self {
             Fault::Unreachable(_) | Fault::Lost(_) => true,
             Fault::Server(error) => is_transient(error.code()),

@@ -3,10 +3,11 @@
 use std::fmt;
 
 use polars::prelude::DataType;
+use tidemark_pipeline::PostgresType;
 
 /// A type of the server, as far as a load tells types apart: by what goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum SqlType {
+pub(crate) enum SqlType {
     Bool,
     Int2,
     Int4,
@@ -47,6 +48,36 @@ impl SqlType {
             DataType::Datetime(_, Some(_)) => SqlType::Timestamptz,
             _ => return None,
         })
+    }
+
+    /// What a target's `types` asks for.
+    pub(super) fn declared(ty: &PostgresType) -> SqlType {
+        match *ty {
+            PostgresType::Json => SqlType::Json,
+            PostgresType::Jsonb => SqlType::Jsonb,
+            PostgresType::Uuid => SqlType::Uuid,
+            PostgresType::Varchar(_) => SqlType::Text,
+            PostgresType::Smallint => SqlType::Int2,
+            PostgresType::Integer => SqlType::Int4,
+            PostgresType::Bigint => SqlType::Int8,
+            PostgresType::Real => SqlType::Float4,
+            PostgresType::Numeric { precision, scale } => SqlType::Numeric(Some((precision.into(), scale.into()))),
+        }
+    }
+
+    /// Whether a column that was asked to be of this type may be given the values: what it does not hold of them is refused row by row.
+    pub(super) fn takes(self, dtype: &DataType) -> bool {
+        self.holds(dtype)
+            || match self {
+                SqlType::Int2 | SqlType::Int4 => dtype.is_integer() && *dtype != DataType::UInt64,
+                SqlType::Float4 => *dtype == DataType::Float64,
+                // the server rounds to the scale without a word, and refuses what has too many digits before the point
+                SqlType::Numeric(Some((_, most))) => match dtype {
+                    DataType::Decimal(_, scale) => *scale as u32 <= most,
+                    dtype => dtype.is_integer(),
+                },
+                _ => false,
+            }
     }
 
     /// A column of the server's catalogue; `None` for a type no dataset's column goes into. `modifier` is its `atttypmod`.

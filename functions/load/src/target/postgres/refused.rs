@@ -38,7 +38,7 @@ struct Line {
 impl Aside {
     pub(super) fn new(table: &Table<'_>, known: HashSet<String>) -> Aside {
         let key = table.key().map(|column| column.name.clone()).collect();
-        let allows_any = table.target.max_refused.allows_any();
+        let allows_any = table.target.max_refused.most(u64::MAX) > 0;
         Aside { key, allows_any, lines: Vec::new(), known, met: BTreeSet::new(), shifts: Vec::new() }
     }
 
@@ -113,7 +113,7 @@ impl Aside {
     pub(super) fn check(&self, table: &Table<'_>, rows: u64) -> Result<(), Fault> {
         let allowed = table.target.max_refused;
         match self.lines.first() {
-            Some(first) if allowed.is_exceeded(self.len(), rows) => Err(Fault::TooMany {
+            Some(first) if self.len() > allowed.most(rows) => Err(Fault::TooMany {
                 refused: self.len(),
                 rows,
                 allowed: allowed.to_string(),
@@ -187,14 +187,17 @@ pub(super) fn known(session: &Session, table: &Table<'_>, dataset: &DatasetName)
 }
 
 /// Merges what is staged; where the database refuses a row, by halves, until those are left that it refuses.
-pub(super) fn merge(
+pub(super) fn merge<'f>(
     session: &Session,
     staged: &Staged<'_>,
     table: &Table<'_>,
-    change: &dyn Fn() -> Deltas<'_>,
+    change: &dyn Fn() -> Deltas<'f>,
+    rows: u64,
     aside: &mut Aside,
 ) -> Result<Merged, Fault> {
-    let mut halving = Halving { session, staged, most: table.target.max_refused, refused: Vec::new(), allows: aside.allows_any };
+    // beyond this there is no hope; none may be: one is enough to name it
+    let most = table.target.max_refused.most(rows).max(1);
+    let mut halving = Halving { session, staged, most, refused: Vec::new() };
     let mut merged = Merged::default();
     session.run("SAVEPOINT merging")?;
     match staged.merge(&Part::All) {
@@ -236,9 +239,8 @@ fn is_twice(error: &tokio_postgres::error::DbError) -> bool {
 struct Halving<'a> {
     session: &'a Session,
     staged: &'a Staged<'a>,
-    most: tidemark_pipeline::Share,
+    most: u64,
     refused: Vec<(u64, Box<tokio_postgres::error::DbError>)>,
-    allows: bool,
 }
 
 impl Halving<'_> {
@@ -258,9 +260,7 @@ impl Halving<'_> {
         };
         self.session.run("ROLLBACK TO SAVEPOINT half; RELEASE SAVEPOINT half")?;
         for half in self.halves(part, by)? {
-            // one is enough to name, and more than may be are too many
-            let is_enough = !self.refused.is_empty() && (!self.allows || self.most.is_hopeless(self.refused.len() as u64));
-            if !is_enough {
+            if self.refused.len() as u64 <= self.most {
                 self.settle(&half, merged)?;
             }
         }

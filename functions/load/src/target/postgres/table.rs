@@ -48,13 +48,20 @@ struct Found {
     generated: Option<&'static str>,
 }
 
-impl Table<'_> {
+impl<'a> Table<'a> {
     pub(super) fn slots(&self) -> Vec<Slot<'_>> {
         self.columns.iter().map(Column::slot).collect()
     }
 
     pub(super) fn key(&self) -> impl Iterator<Item = &Column> + Clone {
         self.columns.iter().filter(|column| column.is_key)
+    }
+
+    /// The table as if this column were all it has, and no key.
+    pub(super) fn only(&self, column: &str) -> Table<'a> {
+        let found = self.columns.iter().filter(|found| found.name == column);
+        let columns = found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false }).collect();
+        Table { schema: self.schema.clone(), name: self.name.clone(), columns, ..*self }
     }
 
     /// A table of ours in the same schema.
@@ -141,7 +148,7 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
         let by_default = SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
         let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
         let sql = declared.map_or(by_default, SqlType::declared);
-        if !sql.holds(dtype) {
+        if !sql.takes(dtype) {
             let declared = declared.map(ToString::to_string).unwrap_or_default();
             let (table, column) = (target.to.table.clone(), name.to_owned());
             return Err(Fault::Declared { table, column, declared, wanted: by_default, dtype: dtype.clone() });
@@ -197,8 +204,10 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
                 return Err(Fault::Generated { table: table.name.clone(), column: column.name, how });
             }
             Some(Found { sql, declared, .. }) => {
-                let dtype = dataset.get(&column.name).cloned().unwrap_or_default();
-                match sql.filter(|sql| sql.holds(&dtype)) {
+                let dtype = dataset.get(&column.name).cloned().unwrap_or(DataType::Null);
+                // what was asked for may hold less than all there could be, and then refuses rows
+                let is_asked = table.target.types.keys().any(|name| name.as_str() == column.name);
+                match sql.filter(|sql| sql.holds(&dtype) || (is_asked && sql.takes(&dtype))) {
                     Some(sql) => column.sql = sql,
                     None => {
                         let (table, declared) = (table.name.clone(), declared.clone());

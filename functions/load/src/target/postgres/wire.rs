@@ -2,7 +2,7 @@
 //! Column by column the values are made ready for the wire, then written row by row.
 
 use bytes::{BufMut as _, BytesMut};
-use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, Float32Chunked, Float64Chunked, Int16Chunked, Int32Chunked,
+use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, Float32Chunked, Float64Chunked, Int32Chunked,
     Int64Chunked, Int128Chunked, PolarsError, StringChunked, TimeUnit};
 use serde::de::IgnoredAny;
 
@@ -25,6 +25,8 @@ const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331
 pub(super) enum Unheld {
     #[error("a NUL character, which PostgreSQL has in no text")]
     Nul,
+    #[error("a number that is too large for its type")]
+    Range,
     #[error("a text that is no JSON")]
     Json,
     #[error("a text that is no UUID")]
@@ -50,9 +52,7 @@ enum Values {
     /// NULL throughout.
     Null,
     Bool(BooleanChunked),
-    Int2(Int16Chunked),
-    Int4(Int32Chunked),
-    Int8(Int64Chunked),
+    Integer(Int64Chunked),
     Float4(Float32Chunked),
     Float8(Float64Chunked),
     /// Unscaled, with the scale.
@@ -136,10 +136,10 @@ impl Values {
         let series = series.rechunk();
         Ok(match sql {
             SqlType::Bool => Values::Bool(series.bool()?.clone()),
-            SqlType::Int2 => Values::Int2(series.strict_cast(&DataType::Int16)?.i16()?.clone()),
-            SqlType::Int4 => Values::Int4(series.strict_cast(&DataType::Int32)?.i32()?.clone()),
-            SqlType::Int8 => Values::Int8(series.strict_cast(&DataType::Int64)?.i64()?.clone()),
-            SqlType::Float4 => Values::Float4(series.f32()?.clone()),
+            SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => {
+                Values::Integer(series.strict_cast(&DataType::Int64)?.i64()?.clone())
+            }
+            SqlType::Float4 => Values::Float4(series.cast(&DataType::Float32)?.f32()?.clone()),
             SqlType::Float8 => Values::Float8(series.cast(&DataType::Float64)?.f64()?.clone()),
             SqlType::Numeric(_) => match series.dtype() {
                 DataType::Decimal(_, scale) => Values::Decimal(series.decimal()?.physical().clone(), *scale),
@@ -166,9 +166,7 @@ impl Field {
         let is_written = match &self.values {
             Values::Null => false,
             Values::Bool(values) => fixed(values.get(row), out, |value, out| out.put_u8(value.into())),
-            Values::Int2(values) => fixed(values.get(row), out, |value, out| out.put_i16(value)),
-            Values::Int4(values) => fixed(values.get(row), out, |value, out| out.put_i32(value)),
-            Values::Int8(values) => fixed(values.get(row), out, |value, out| out.put_i64(value)),
+            Values::Integer(values) => self.integer(values.get(row), out)?,
             Values::Float4(values) => fixed(values.get(row), out, |value, out| out.put_f32(value)),
             Values::Float8(values) => fixed(values.get(row), out, |value, out| out.put_f64(value)),
             Values::Decimal(values, scale) => sized(values.get(row), out, |value, out| {
@@ -196,6 +194,21 @@ impl Field {
             }
             true => Ok(()),
         }
+    }
+
+    fn integer(&self, value: Option<i64>, out: &mut BytesMut) -> Result<bool, Unheld> {
+        Ok(match (self.sql, value) {
+            (SqlType::Int8, value) => fixed(value, out, |value, out| out.put_i64(value)),
+            (_, None) => false,
+            (SqlType::Int4, Some(value)) => {
+                let value = i32::try_from(value).map_err(|_| Unheld::Range)?;
+                fixed(Some(value), out, |value, out| out.put_i32(value))
+            }
+            (_, Some(value)) => {
+                let value = i16::try_from(value).map_err(|_| Unheld::Range)?;
+                fixed(Some(value), out, |value, out| out.put_i16(value))
+            }
+        })
     }
 
     fn text(&self, text: &str, out: &mut BytesMut) -> Result<(), Unheld> {

@@ -1,0 +1,271 @@
+//! What has changed in a dataset since the version a table has, frame by frame: what targets are given to load.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+
+use polars::prelude::{Column, DataFrame, DataType, NamedFrom as _, Series, col};
+use tidemark_flow::{Failure, Input, Kind, Size};
+use tidemark_lake::{DataFile, Diff, Lake, Table};
+use tidemark_pipeline::{ColumnName, Destination};
+use tidemark_transform::bag;
+use tidemark_transform::merge::bucket;
+
+pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'f>;
+
+/// A part of a change: rows that are new in the dataset or differ, and rows that are there no more as they were.
+pub(crate) struct Delta {
+    pub(crate) came: DataFrame,
+    /// At least the key's columns.
+    pub(crate) went: Option<DataFrame>,
+}
+
+pub(crate) type Deltas<'f> = Box<dyn Iterator<Item = Result<Delta, Failure>> + 'f>;
+
+/// A dataset as it is, and as the table has it.
+pub(crate) struct Changed {
+    pub(crate) table: Table,
+    /// The version the table has.
+    pub(crate) loaded: Option<i64>,
+    pub(crate) before: Option<Table>,
+    pub(crate) diff: Diff,
+    /// All live files, by which a swap fills its partitions.
+    pub(crate) files: Vec<DataFile>,
+}
+
+/// In-memory bytes of a byte of Parquet.
+const INFLATION: u64 = 8;
+/// How often rows are in memory while two versions are compared: read, encoded, taken.
+const COPIES: u64 = 4;
+
+impl Changed {
+    /// `None`: the table has what there is. `anew`: as if the table had nothing yet.
+    ///
+    /// # Errors
+    /// Kind `refused` if the table has a version that this lake has not had yet; `place` says which table it is.
+    pub(crate) fn since(
+        lake: &Lake,
+        table: Table,
+        loaded: Option<i64>,
+        anew: bool,
+        place: &str,
+    ) -> Result<Option<Changed>, Failure> {
+        let (dataset, latest) = (table.dataset(), table.version());
+        if let Some(loaded) = loaded.filter(|loaded| *loaded > latest) {
+            let message = format!("{place} has version {loaded} of dataset {dataset}, and this lake has only {latest}");
+            let hint = "it was loaded from another lake: load into another table or database";
+            return Err(Failure::new(Kind::Refused, message).hint(hint));
+        }
+        let (files, before) = match loaded {
+            _ if anew => (table.files(lake)?, None),
+            Some(version) if version == latest => return Ok(None),
+            Some(version) => (table.files(lake)?, Some(lake.table_at(dataset, version)?)),
+            None => (table.files(lake)?, None),
+        };
+        let diff = match &before {
+            Some(before) => Diff::between(before.files(lake)?, &files),
+            None => Diff { added: files.clone(), removed: Vec::new() },
+        };
+        if loaded.is_some() && diff.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Changed { table, loaded, before, diff, files }))
+    }
+
+    pub(crate) fn size(&self) -> Size {
+        let added = &self.diff.added;
+        let (rows, bytes) = (added.iter().map(|file| file.rows).sum(), added.iter().map(|file| file.bytes).sum());
+        Size { partitions: self.diff.partitions().len() as u64, rows: Some(rows), bytes, how: None }
+    }
+
+    pub(crate) fn input(&self) -> Input {
+        Input { dataset: self.table.dataset().to_string(), from_version: self.loaded, to_version: self.table.version() }
+    }
+
+    /// Rows of files that are new, batch by batch.
+    pub(crate) fn added<'f>(&'f self, lake: &'f Lake) -> Frames<'f> {
+        rows(lake, &self.table, self.diff.added.clone())
+    }
+
+    /// What a swap puts in place of what the table has: the partitions' values, and their rows. No values: all of the table.
+    pub(crate) fn swapped<'f>(&'f self, lake: &'f Lake) -> Result<(Frames<'f>, Option<Series>), Failure> {
+        if self.is_partitioned_anew() {
+            return Ok((rows(lake, &self.table, self.files.clone()), None));
+        }
+        let touched = self.diff.partitions();
+        let within = self.files.iter().filter(|file| touched.contains(&file.partition)).cloned().collect();
+        Ok((rows(lake, &self.table, within), self.partition_values(lake)?))
+    }
+
+    /// Whether the partitions of one version are no partitions of the other.
+    fn is_partitioned_anew(&self) -> bool {
+        let Some(before) = &self.before else { return false };
+        let type_of = |table: &Table, column: &ColumnName| table.schema().get(column.as_str()).cloned();
+        let by = self.table.partition_by();
+        before.partition_by() != by || by.iter().any(|column| type_of(before, column) != type_of(&self.table, column))
+    }
+
+    /// The values of the partitions that changed, as a column of the dataset; `None` where it is one partition.
+    fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Failure> {
+        let Some(column) = self.table.partition_by().into_iter().next() else { return Ok(None) };
+        let failed = |error| Failure::new(Kind::Bug, "the partitions of a load cannot be told").because(error);
+        // one row of each partition is enough; a partition that has no rows any more has them in the version before
+        let mut values: Option<Series> = None;
+        let mut seen = BTreeSet::new();
+        let mut take = |table: &Table, files: &[DataFile]| -> Result<(), Failure> {
+            for file in files {
+                if seen.insert(file.partition.clone()) {
+                    let one = match table.schema().get(column.as_str()) {
+                        // an empty text lies where NULL does
+                        Some(DataType::String) if file.partition.get(column.as_str()).is_none() => {
+                            Series::new(column.as_str().into(), [None, Some("")])
+                        }
+                        _ => {
+                            let row = table.scan(lake, std::slice::from_ref(file))?;
+                            let row = row.select([col(column.as_str())]).limit(1).collect().map_err(failed)?;
+                            row.column(column.as_str()).map_err(failed)?.as_materialized_series().clone()
+                        }
+                    };
+                    match &mut values {
+                        None => values = Some(one),
+                        Some(values) => {
+                            values.append(&one).map_err(failed)?;
+                        }
+                    }
+                }
+            }
+            Ok(())
+        };
+        take(&self.table, &self.diff.added)?;
+        if let Some(before) = &self.before {
+            take(before, &self.diff.removed)?;
+        }
+        let empty = || Series::new_empty(column.as_str().into(), &self.table.schema().get(column.as_str()).cloned().unwrap_or(DataType::Null));
+        Ok(Some(values.unwrap_or_else(empty)))
+    }
+
+    /// Why rows of the two versions cannot be compared: columns or partitions have changed.
+    fn misfit(&self) -> Result<Option<String>, Failure> {
+        let Some(before) = &self.before else { return Ok(None) };
+        let now = &self.table;
+        Ok(match before.misfit(now.schema(), &now.partition_by())? {
+            Some(misfit) => Some(misfit.to_string()),
+            None => {
+                let new = now.schema().iter_names().find(|name| !before.schema().contains(name));
+                new.map(|name| format!("column {name} new"))
+            }
+        })
+    }
+
+    /// Rows that are in the dataset now and were not before.
+    ///
+    /// # Errors
+    /// Kind `definition` if the shape of the dataset has changed since: nobody can tell then which rows the table has.
+    pub(crate) fn came<'f>(
+        &'f self,
+        lake: &'f Lake,
+        memory: u64,
+        place: &str,
+        to: &'f Destination,
+    ) -> Result<Frames<'f>, Failure> {
+        let (Some(before), Some(change)) = (&self.before, self.misfit()?) else {
+            return Ok(Box::new(self.deltas(lake, memory, to)?.map(|delta| Ok(delta?.came))));
+        };
+        let (name, dataset) = (&to.table, self.table.dataset());
+        let message = format!(
+            "{place}: table {name} has version {} of dataset {dataset}, whose shape has changed since ({change}), so nobody can tell \
+             which rows it has already",
+            before.version(),
+        );
+        let hint = format!("drop table {name} to have it loaded anew, or load into another one");
+        Err(Failure::new(Kind::Definition, message).hint(hint))
+    }
+
+    /// What came and what went, partition by partition; of a partition that was there before only what differs, in as many passes
+    /// over it as it takes for its rows to fit in `memory` bytes.
+    pub(crate) fn deltas<'f>(&'f self, lake: &'f Lake, memory: u64, to: &'f Destination) -> Result<Deltas<'f>, Failure> {
+        let Some(before) = &self.before else {
+            return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }))));
+        };
+        if self.misfit()?.is_some() {
+            let came = self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }));
+            let went = rows(lake, before, self.diff.removed.clone());
+            let none = DataFrame::empty_with_schema(self.table.schema());
+            let went = went.map(move |rows| Ok(Delta { came: none.clone(), went: Some(self.keys(&rows?, to)?) }));
+            return Ok(Box::new(came.chain(went)));
+        }
+        Ok(Box::new(self.diff.partitions().into_iter().flat_map(move |partition| -> Deltas<'f> {
+            let within = |files: &[DataFile]| -> Vec<DataFile> {
+                files.iter().filter(|file| file.partition == partition).cloned().collect()
+            };
+            let (added, removed) = (within(&self.diff.added), within(&self.diff.removed));
+            if removed.is_empty() {
+                return Box::new(rows(lake, &self.table, added).map(|rows| Ok(Delta { came: rows?, went: None })));
+            }
+            let bytes: u64 = added.iter().chain(&removed).map(|file| file.bytes).sum();
+            let passes = (bytes * INFLATION * COPIES).div_ceil(memory.max(1)).max(1) as usize;
+            Box::new((0..passes).map(move |pass| self.compare(lake, before, (&added, &removed), (pass, passes), to)))
+        })))
+    }
+
+    /// What differs between the files of one partition in two versions, of the rows of one pass: those whose hash falls to it.
+    fn compare(
+        &self,
+        lake: &Lake,
+        before: &Table,
+        (added, removed): (&[DataFile], &[DataFile]),
+        (pass, passes): (usize, usize),
+        to: &Destination,
+    ) -> Result<Delta, Failure> {
+        let failed = |error: Box<dyn Error + Send + Sync>| {
+            Failure::new(Kind::Bug, "the rows of a load cannot be compared").because(error)
+        };
+        let columns: Vec<ColumnName> = self.table.schema().iter_names().filter_map(|name| name.parse().ok()).collect();
+        let share = |table: &Table, files: &[DataFile]| -> Result<DataFrame, Failure> {
+            let mut all = DataFrame::empty_with_schema(self.table.schema());
+            for rows in rows(lake, table, files.to_vec()) {
+                let rows = rows?.select(all.get_column_names_owned()).map_err(|error| failed(error.into()))?;
+                let rows = match passes {
+                    1 => rows,
+                    _ => bucket(&rows, &columns, passes).map_err(|error| failed(error.into()))?.swap_remove(pass),
+                };
+                all.vstack_mut(&rows).map_err(|error| failed(error.into()))?;
+            }
+            Ok(all)
+        };
+        let (now, then) = (share(&self.table, added)?, share(before, removed)?);
+        let (came, went) = bag::difference(&now, &then).map_err(|error| failed(error.into()))?;
+        Ok(Delta { came, went: Some(self.keys(&went, to)?) })
+    }
+
+    /// The key of rows of an earlier version, in the types it has now; a value that is none of them is NULL.
+    fn keys(&self, rows: &DataFrame, to: &Destination) -> Result<DataFrame, Failure> {
+        let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be read").because(error);
+        let key = |name: &ColumnName| -> Result<Column, Failure> {
+            let column = rows.column(name.as_str()).map_err(|_| {
+                let message = format!(
+                    "table {} is loaded by {name}, and dataset {} had no such column at the version it has",
+                    to.table,
+                    self.table.dataset()
+                );
+                let hint = format!("name a column it has as key; if that is new, drop table {} to have it loaded anew", to.table);
+                Failure::new(Kind::Definition, message).hint(hint)
+            })?;
+            match self.table.schema().get(name.as_str()) {
+                Some(dtype) if dtype != column.dtype() => column.cast(dtype).map_err(failed),
+                _ => Ok(column.clone()),
+            }
+        };
+        let columns = to.key.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+        DataFrame::new(rows.height(), columns).map_err(failed)
+    }
+}
+
+/// The rows of some files, batch by batch.
+pub(crate) fn rows<'f>(lake: &'f Lake, table: &'f Table, files: Vec<DataFile>) -> Frames<'f> {
+    Box::new(files.into_iter().flat_map(move |file| -> Frames<'f> {
+        match table.batches(lake, &file) {
+            Ok(batches) => Box::new(batches.map(|batch| batch.map_err(Failure::from))),
+            Err(error) => Box::new(std::iter::once(Err(error.into()))),
+        }
+    }))
+}

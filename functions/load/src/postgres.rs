@@ -1,0 +1,203 @@
+//! A dataset into a table of a PostgreSQL database: what changed since the version the table has.
+
+use std::time::Duration;
+
+use polars::prelude::Series;
+use tidemark_flow::{Balance, Drafted, Drafting, Failure, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_lake::Outcome;
+use tidemark_pipeline::postgres::Address;
+use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
+
+use crate::change::{Changed, Delta, Deltas};
+use crate::target::postgres::{Database, Fault, Load, Outcome as Loading};
+
+/// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
+const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
+
+/// Step `load <target>` into PostgreSQL.
+pub struct LoadPostgres<'a> {
+    pipeline: &'a Pipeline,
+    target: &'a Postgres,
+}
+
+pub struct Plan {
+    changed: Changed,
+    is_anew: bool,
+    how: &'static str,
+}
+
+impl<'a> LoadPostgres<'a> {
+    pub fn new(pipeline: &'a Pipeline, target: &'a Postgres) -> LoadPostgres<'a> {
+        LoadPostgres { pipeline, target }
+    }
+
+    /// Asks nobody yet, but for the secrets.
+    fn database(&self, ports: &Ports<'_>) -> Result<Database<'a>, Failure> {
+        let secret = |name| (ports.secret)(name);
+        let (text, is_secret) = match &self.target.url {
+            PostgresUrl::Text(text) => (text.clone(), false),
+            PostgresUrl::Secret(name) => (secret(name)?.expose().to_owned(), true),
+        };
+        let (address, in_url) = Address::parse(&text).map_err(|fault| {
+            let message = format!("target {}: the url{} is wrong", self.target.name, if is_secret { " in its secret" } else { "" });
+            Failure::new(Kind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
+        })?;
+        let password = match &self.target.password {
+            Some(name) => Some(secret(name)?),
+            None => in_url.map(tidemark_flow::Secret::new),
+        };
+        Ok(Database { target: self.target, address, password })
+    }
+
+    /// Tries it, and what may pass again, as long as there is time.
+    fn patiently<T>(
+        &self,
+        ports: &Ports<'_>,
+        database: &Database<'_>,
+        mut attempt: impl FnMut() -> Result<T, Fault>,
+    ) -> Result<T, Failure> {
+        let mut pauses = PAUSES_MS.iter();
+        loop {
+            match attempt() {
+                Ok(done) => return Ok(done),
+                Err(fault) if fault.is_transient() && !ports.is_late() => match pauses.next() {
+                    Some(pause) => {
+                        tracing::info!(target = self.target.name, fault = fault.to_string(), "trying again");
+                        std::thread::sleep(Duration::from_millis(*pause));
+                    }
+                    None => return Err(fault.failure(&self.place(database))),
+                },
+                Err(fault) => return Err(fault.failure(&self.place(database))),
+            }
+        }
+    }
+
+    fn change<'f>(&'f self, ports: &'f Ports<'_>, changed: &'f Changed) -> Result<Deltas<'f>, Failure> {
+        let (lake, to) = (ports.lake, &self.target.to);
+        let frames = match to.mode {
+            Mode::Upsert => return changed.deltas(lake, ports.memory, to),
+            Mode::Swap => changed.swapped(lake)?.0,
+            Mode::Append => changed.came(lake, ports.memory, &format!("target {}", self.target.name), to)?,
+        };
+        Ok(Box::new(frames.map(|came| Ok(Delta { came: came?, went: None }))))
+    }
+
+    fn partitions(&self, ports: &Ports<'_>, changed: &Changed) -> Result<Option<Series>, Failure> {
+        match self.target.to.mode {
+            Mode::Swap => Ok(changed.swapped(ports.lake)?.1),
+            Mode::Upsert | Mode::Append => Ok(None),
+        }
+    }
+
+    /// Which database, for people.
+    fn place(&self, database: &Database<'_>) -> String {
+        format!("target {} at {}", self.target.name, database.address)
+    }
+}
+
+impl Step for LoadPostgres<'_> {
+    type Plan = Plan;
+    type Draft = (Plan, String);
+
+    fn pipeline(&self) -> &str {
+        self.pipeline.name.as_str()
+    }
+
+    fn name(&self) -> String {
+        format!("load {}", self.target.name)
+    }
+
+    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let to = &self.target.to;
+        let Some(table) = ports.lake.table(&to.dataset)? else { return Ok(None) };
+        let database = self.database(ports)?;
+        let (loaded, how) = self.patiently(ports, &database, || {
+            let session = database.connect()?;
+            let standing = database.standing(&session, &to.dataset)?;
+            let is_due = standing.as_ref().is_none_or(|standing| standing.version != table.version() || trigger.full);
+            let how = if is_due { database.path(&session)? } else { "" };
+            Ok((standing.map(|standing| standing.version), how))
+        })?;
+        // rows that are appended again would be there twice
+        let is_anew = trigger.full && to.mode != Mode::Append;
+        let place = format!("{}: table {}", self.place(&database), to.table);
+        let changed = Changed::since(ports.lake, table, loaded, is_anew, &place)?;
+        Ok(changed.map(|changed| Plan { changed, is_anew, how }))
+    }
+
+    fn size(&self, plan: &Plan) -> Size {
+        Size { how: Some(plan.how), ..plan.changed.size() }
+    }
+
+    fn draft(
+        &self,
+        ports: &Ports<'_>,
+        plan: Plan,
+        run_id: &str,
+        _: Option<bytes::Bytes>,
+    ) -> Result<Drafting<Self::Draft>, Failure> {
+        let Size { partitions, bytes, .. } = plan.changed.size();
+        let schema = self.target.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
+        let name = format!("{}:{schema}{}", self.database(ports)?.address, self.target.to.table);
+        let drafted = Drafted {
+            inputs: vec![plan.changed.input()],
+            outputs: vec![Output::of(name, partitions)],
+            bytes: tidemark_flow::Bytes { read: bytes, written: 0 },
+            ..Drafted::default()
+        };
+        Ok(Drafting::Whole(drafted, (plan, run_id.to_owned())))
+    }
+
+    fn commit(
+        &self,
+        ports: &Ports<'_>,
+        (plan, run_id): Self::Draft,
+        drafted: &mut Drafted,
+    ) -> Result<Outcome, Failure> {
+        let database = self.database(ports)?;
+        let changed = &plan.changed;
+        let version = changed.table.version();
+        let partitions = self.partitions(ports, changed)?;
+        let change = || self.change(ports, changed).unwrap_or_else(|failure| Box::new(std::iter::once(Err(failure))));
+        let load = Load {
+            rows: plan.changed.size().rows.unwrap_or_default(),
+            dataset: &self.target.to.dataset,
+            version,
+            previous: changed.loaded,
+            is_anew: plan.is_anew,
+            run_id: &run_id,
+            schema: changed.table.schema(),
+            change: &change,
+            partitions: partitions.as_ref(),
+            is_late: &|| ports.is_late(),
+        };
+        let mut is_first = true;
+        let loading = self.patiently(ports, &database, || {
+            let session = database.connect()?;
+            // the reply to an earlier attempt's commit may have been lost
+            if !std::mem::take(&mut is_first)
+                && let Some(standing) = database.standing(&session, &self.target.to.dataset)?
+                && standing.run_id == run_id
+            {
+                return Ok(Loading::Loaded(standing.loaded));
+            }
+            database.load(&session, &load)
+        })?;
+        match loading {
+            Loading::Loaded(loaded) => {
+                drafted.rows = Balance {
+                    rows_in: loaded.inserted + loaded.updated + loaded.unchanged + loaded.refused,
+                    written: loaded.inserted,
+                    updated: loaded.updated,
+                    unchanged: loaded.unchanged,
+                    quarantined: loaded.refused,
+                    deleted: loaded.deleted,
+                    ..Balance::default()
+                };
+                Ok(Outcome::Committed(version))
+            }
+            Loading::AlreadyLoaded => Ok(Outcome::Committed(version)),
+            Loading::Stale => Ok(Outcome::Lost(version)),
+        }
+    }
+}
