@@ -10,7 +10,7 @@ pub use report::LoadReport;
 pub use sqlite::LoadSqlite;
 
 use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, Step as _, Trigger};
-use tidemark_pipeline::{Graph, Pipeline, Step, Target};
+use tidemark_pipeline::{Graph, Pipeline, Postgres, Step, Target};
 
 /// Handles one event: a dataset that has a new version.
 pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
@@ -20,6 +20,7 @@ pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, ch
 /// Walks step `load <target>`.
 pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<RunRecord, Failure> {
     Ok(match target(pipeline, step)? {
+        Target::Postgres(target) => return Err(no_postgres(target)),
         Target::Sqlite(target) => tidemark_flow::walk(ports, trigger, &LoadSqlite::new(pipeline, target)),
         Target::Report(report) => tidemark_flow::walk(ports, trigger, &LoadReport::new(pipeline, report)),
     })
@@ -28,6 +29,7 @@ pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &St
 /// What the step would do now; `None` if nothing.
 pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<Option<Size>, Failure> {
     Ok(match target(pipeline, step)? {
+        Target::Postgres(target) => return Err(no_postgres(target)),
         Target::Sqlite(target) => {
             let step = LoadSqlite::new(pipeline, target);
             step.plan(ports, trigger)?.map(|plan| step.size(&plan))
@@ -37,6 +39,11 @@ pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Ste
             step.plan(ports, trigger)?.map(|plan| step.size(&plan))
         }
     })
+}
+
+fn no_postgres(target: &Postgres) -> Failure {
+    let message = format!("target {}: this build has no PostgreSQL target", target.name);
+    Failure::new(Kind::Definition, message).hint("load into a target of kind `sqlite`")
 }
 
 fn target<'a>(pipeline: &'a Pipeline, step: &Step) -> Result<&'a Target, Failure> {

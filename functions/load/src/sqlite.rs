@@ -40,7 +40,7 @@ impl<'a> LoadSqlite<'a> {
         plan: &'f Plan,
         before: Option<&'f Table>,
     ) -> Result<Change<Frames<'f>>, Failure> {
-        Ok(match self.target.mode {
+        Ok(match self.target.to.mode {
             Mode::Upsert => Change::Upsert {
                 gone: self.gone(lake, plan, before)?,
                 rows: rows(lake, &plan.table, plan.diff.added.iter().collect()),
@@ -63,7 +63,7 @@ impl<'a> LoadSqlite<'a> {
     /// Keys that the table has and the dataset has no more. Keys of another type may be other values in the table, so then all that
     /// were loaded go, and come again.
     fn gone(&self, lake: &Lake, plan: &Plan, before: Option<&Table>) -> Result<DataFrame, Failure> {
-        let keys: Vec<_> = self.target.key.iter().map(|key| col(key.as_str())).collect();
+        let keys: Vec<_> = self.target.to.key.iter().map(|key| col(key.as_str())).collect();
         let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be compared").because(error);
         let types = self.key_types(&plan.table)?;
         let added = plan.table.scan(lake, &plan.diff.added)?.select(&keys);
@@ -86,7 +86,7 @@ impl<'a> LoadSqlite<'a> {
     fn key_types<'t>(&self, table: &'t Table) -> Result<Vec<&'t DataType>, Failure> {
         let ty = |key: &ColumnName| {
             table.schema().get(key.as_str()).ok_or_else(|| {
-                let (path, name) = (&self.target.path, &self.target.table);
+                let (path, name) = (&self.target.path, &self.target.to.table);
                 let message = format!(
                     "{path}: table {name} is loaded by {key}, and dataset {} has no such column at version {}",
                     table.dataset(),
@@ -97,7 +97,7 @@ impl<'a> LoadSqlite<'a> {
                 Failure::new(Kind::Definition, message).hint(hint)
             })
         };
-        self.target.key.iter().map(ty).collect()
+        self.target.to.key.iter().map(ty).collect()
     }
 
     /// Rows that are in the dataset now and were not before, partition by partition.
@@ -112,7 +112,7 @@ impl<'a> LoadSqlite<'a> {
             }
         };
         if let Some(change) = change {
-            let (path, name) = (&self.target.path, &self.target.table);
+            let (path, name) = (&self.target.path, &self.target.to.table);
             let message = format!(
                 "{path}: table {name} has version {} of dataset {}, whose shape has changed since ({change}), so nobody can tell \
                  which rows it has already",
@@ -209,10 +209,10 @@ impl Step for LoadSqlite<'_> {
 
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         let lake = ports.lake;
-        let Some(table) = lake.table(&self.target.dataset)? else { return Ok(None) };
+        let Some(table) = lake.table(&self.target.to.dataset)? else { return Ok(None) };
         let database = Database::open(ports, &self.target.path)?;
         let loaded = match Store::open_existing(database.path())? {
-            Some(store) => store.loaded(&self.target.dataset, &self.target.table)?,
+            Some(store) => store.loaded(&self.target.to.dataset, &self.target.to.table)?,
             None => None,
         };
         let diff = match loaded {
@@ -242,12 +242,12 @@ impl Step for LoadSqlite<'_> {
     ) -> Result<Drafting<Self::Draft>, Failure> {
         let drafted = Drafted {
             inputs: vec![Input {
-                dataset: self.target.dataset.to_string(),
+                dataset: self.target.to.dataset.to_string(),
                 from_version: plan.loaded,
                 to_version: plan.table.version(),
             }],
             outputs: vec![Output::of(
-                format!("{}:{}", self.target.path, self.target.table),
+                format!("{}:{}", self.target.path, self.target.to.table),
                 plan.diff.partitions().len() as u64,
             )],
             bytes: tidemark_flow::Bytes { read: plan.diff.added.iter().map(|file| file.bytes).sum(), written: 0 },
@@ -262,9 +262,9 @@ impl Step for LoadSqlite<'_> {
         (plan, run_id): Self::Draft,
         drafted: &mut Drafted,
     ) -> Result<Outcome, Failure> {
-        let before = plan.loaded.map(|version| ports.lake.table_at(&self.target.dataset, version)).transpose()?;
+        let before = plan.loaded.map(|version| ports.lake.table_at(&self.target.to.dataset, version)).transpose()?;
         let load = Load {
-            dataset: &self.target.dataset,
+            dataset: &self.target.to.dataset,
             version: plan.table.version(),
             previous: plan.loaded,
             run_id: &run_id,
@@ -299,7 +299,7 @@ impl LoadSqlite<'_> {
     fn other_lake(&self, loaded: i64, latest: i64) -> Failure {
         let message = format!(
             "{}: table {} has version {loaded} of dataset {}, and this lake has only {latest}",
-            self.target.path, self.target.table, self.target.dataset
+            self.target.path, self.target.to.table, self.target.to.dataset
         );
         Failure::new(Kind::Refused, message).hint("it was loaded from another lake: load into another file or table")
     }

@@ -8,10 +8,12 @@
 //! need not check it again.
 
 mod model;
+mod target;
 
 use serde::Serialize;
 
 pub use model::{Children, Explode, Incremental, Made, Model, POSITION, Sql, When};
+pub use target::{Destination, Mode, Postgres, PostgresType, PostgresUrl, Sqlite, Target};
 
 use crate::http::Http;
 use crate::name::{ColumnName, DatasetName, PipelineName};
@@ -240,50 +242,6 @@ pub enum Every {
     Day,
     /// The first day of the month.
     Month,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
-pub enum Target {
-    Sqlite(Sqlite),
-    Report(Report),
-}
-
-impl Target {
-    /// Unique within the pipeline; `name` in the file, else `sqlite-<table>` or `report`.
-    pub fn name(&self) -> &str {
-        match self {
-            Target::Sqlite(target) => &target.name,
-            Target::Report(target) => &target.name,
-        }
-    }
-
-    pub fn inputs(&self) -> Vec<DatasetName> {
-        match self {
-            Target::Sqlite(target) => vec![target.dataset.clone()],
-            Target::Report(target) => target.inputs.clone(),
-        }
-    }
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Sqlite {
-    pub name: String,
-    pub dataset: DatasetName,
-    /// The database file; created if absent.
-    pub path: String,
-    pub table: String,
-    pub mode: Mode,
-    /// Of an upsert; the contract's key by default.
-    pub key: Vec<ColumnName>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    Upsert,
-    Swap,
-    Append,
 }
 
 /// A dated workbook and one CSV per sheet for the day before the scheduled time: `<folder>/<file>-<day>.xlsx`,

@@ -8,6 +8,7 @@ pub mod graph;
 pub mod http;
 pub mod name;
 mod params;
+pub mod postgres;
 pub mod read;
 pub mod schedule;
 mod sql;

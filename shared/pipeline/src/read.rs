@@ -10,6 +10,7 @@ mod parameters;
 mod report;
 mod source;
 mod target;
+mod values;
 
 use toml::de::DeTable;
 

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::{Graph, Step, inputs, outputs};
-use crate::definition::{Pipeline, Source, Target};
+use crate::definition::{Pipeline, Postgres, PostgresUrl, Source, Target};
 use crate::name::DatasetName;
+use crate::postgres::Address;
 
 pub(super) fn draw(graph: &Graph) -> String {
     graph.pipelines().iter().map(|pipeline| Drawing::new(graph, pipeline).text()).collect::<Vec<_>>().join("\n")
@@ -80,12 +81,23 @@ impl<'g> Drawing<'g> {
                 made.join(" + ")
             }
             Step::Load(name) => match self.pipeline.targets.iter().find(|target| target.name() == name) {
-                Some(Target::Sqlite(target)) => format!("▸ {name}: table {} in {}", target.table, target.path),
+                Some(Target::Postgres(target)) => {
+                    format!("▸ {name}: table {} in {}", target.to.table, database(target))
+                }
+                Some(Target::Sqlite(target)) => format!("▸ {name}: table {} in {}", target.to.table, target.path),
                 Some(Target::Report(target)) => format!("▸ {name}: {}-<day>.xlsx in {}", target.file, target.folder),
                 None => format!("▸ {name}"),
             },
         };
         let others: Vec<String> = inputs(self.pipeline, step).iter().skip(1).map(ToString::to_string).collect();
         if others.is_empty() { label } else { format!("{label}  (and {})", others.join(", ")) }
+    }
+}
+
+/// Host and database; the URL as written where a parameter of it has no value yet.
+fn database(target: &Postgres) -> String {
+    match &target.url {
+        PostgresUrl::Text(url) => Address::parse(url).map_or_else(|_| url.clone(), |(address, _)| address.to_string()),
+        PostgresUrl::Secret(name) => format!("the database of secret {name}"),
     }
 }

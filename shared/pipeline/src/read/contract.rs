@@ -6,8 +6,9 @@ mod explode;
 use toml::de::DeValue;
 
 use super::fields::{Fields, Text, described};
+use super::values::budget;
 use super::{Mentions, is_new};
-use crate::definition::{Budget, Contract, Csv, Every, Files, Header, PartitionBy, Rule, Source, Type, Unknown};
+use crate::definition::{Contract, Csv, Every, Files, Header, PartitionBy, Rule, Source, Type, Unknown};
 use crate::diagnostic::{one_of, quoted};
 use crate::http::{Http, TimeFormat};
 use crate::name::{ColumnName, DatasetName, PipelineName};
@@ -66,7 +67,7 @@ pub(super) fn contract(
         partition_by,
         filters: rules(&fields, "filter", &columns.names),
         checks: rules(&fields, "check", &columns.names),
-        max_quarantined: budget(&fields),
+        max_quarantined: budget(&fields, "max_quarantined"),
         deletes_absent,
         unknown: fields.choice("unknown", &UNKNOWN).unwrap_or_default(),
         columns: columns.columns,
@@ -231,27 +232,4 @@ fn rules(fields: &Fields<'_, '_>, key: &str, columns: &[ColumnName]) -> Vec<Rule
         Some(Rule { name: name.get_ref().to_string(), sql: text.text })
     };
     table.iter().filter_map(rule).collect()
-}
-
-/// `"1%"` or `100`.
-fn budget(fields: &Fields<'_, '_>) -> Option<Budget> {
-    let value = fields.value("max_quarantined")?;
-    let budget = match value.get_ref() {
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok().map(Budget::Count),
-        DeValue::String(_) => share(&fields.text("max_quarantined")?.text).map(Budget::Share),
-        _ => None,
-    };
-    if budget.is_none() {
-        let found = format!("{} for `max_quarantined` in [contract]", described(value.get_ref()));
-        let expected = "a share from `\"0%\"` to `\"100%\"` or a number of rows";
-        fields.reader.wrong(value.span().start, found, expected);
-    }
-    budget
-}
-
-fn share(text: &str) -> Option<f64> {
-    let number = text.strip_suffix('%')?.trim();
-    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
-    let percent: f64 = plain.then(|| number.parse().ok()).flatten()?;
-    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }

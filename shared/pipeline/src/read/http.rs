@@ -7,9 +7,9 @@ use toml::de::DeValue;
 use url::Url;
 
 use super::fields::{Fields, Text, described};
+use super::values::{count, duration, is_plain_secret, named_secret, secret};
 use crate::diagnostic::quoted;
 use crate::http::{Auth, Body, Http, Limits, Method, Parameter};
-use crate::name::SecretName;
 
 pub(super) const FIELDS: [&str; 13] = [
     "kind",
@@ -142,21 +142,6 @@ fn needed_pointer(fields: &Fields<'_, '_>, key: &str, example: &str) -> Option<S
     pointer(fields, key)
 }
 
-/// A whole number between two others.
-fn count(fields: &Fields<'_, '_>, key: &str, least: u64, most: u64) -> Option<u64> {
-    let value = fields.value(key)?;
-    let number = match value.get_ref() {
-        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse::<u64>().ok(),
-        _ => None,
-    };
-    let number = number.filter(|number| (least..=most).contains(number));
-    if number.is_none() {
-        let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.wrong(value.span().start, found, format!("a whole number from {least} to {most}"));
-    }
-    number
-}
-
 /// Where a parameter goes: `in = "body"` only where there is one.
 fn parameter(fields: &Fields<'_, '_>, key: &str, default: Option<&str>, method: Method) -> Option<Parameter> {
     let in_body = fields.choice("in", &[("query", false), ("body", true)]).unwrap_or(false);
@@ -176,42 +161,6 @@ fn parameter(fields: &Fields<'_, '_>, key: &str, default: Option<&str>, method: 
         true if name.starts_with('/') => Parameter::Body(name),
         true => Parameter::Body(format!("/{}", name.replace('~', "~0").replace('/', "~1"))),
     })
-}
-
-/// `{ secret = "name" }`
-fn secret(fields: &Fields<'_, '_>, key: &str, label: &str) -> Option<SecretName> {
-    if is_plain_secret(fields, key) {
-        return None;
-    }
-    if fields.value(key).is_none() {
-        fields.missing(key, &format!("`{key} = {{ secret = \"name\" }}`"));
-        return None;
-    }
-    named_secret(&fields.open(key, label, &["secret"])?)
-}
-
-/// Notes a text where the name of a secret should be, without saying what it is.
-fn is_plain_secret(fields: &Fields<'_, '_>, key: &str) -> bool {
-    if let Some(value) = fields.value(key)
-        && value.get_ref().is_str()
-    {
-        let hint = format!(
-            "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
-        );
-        fields.reader.wrong_but(
-            value.span().start,
-            format!("a text for `{key}` in {}", fields.label),
-            "the name of a secret",
-            Some(hint),
-        );
-        return true;
-    }
-    false
-}
-
-fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
-    let name = fields.needed("secret", "the name of a secret")?;
-    fields.reader.name(&name)
 }
 
 fn auth(top: &Fields<'_, '_>) -> Option<Auth> {
@@ -287,7 +236,7 @@ fn limits(top: &Fields<'_, '_>) -> Limits {
         requests_per_second,
         concurrency: small("concurrency", 64).unwrap_or(standard.concurrency),
         attempts: small("attempts", 100).unwrap_or(standard.attempts),
-        timeout_s: since::duration(&fields, "timeout").unwrap_or(standard.timeout_s),
+        timeout_s: duration(&fields, "timeout").unwrap_or(standard.timeout_s),
         body_bytes: size(&fields).unwrap_or(standard.body_bytes),
     }
 }

@@ -1,17 +1,21 @@
 //! `[[target]]`: where datasets go.
 
+mod postgres;
+
 use super::contract::{keys, known};
 use super::fields::{Fields, Text};
 use super::{Mentions, is_new, report};
-use crate::definition::{Contract, Mode, Schedule, Sqlite, Target};
-use crate::diagnostic::quoted;
+use crate::definition::{Contract, Destination, Mode, Schedule, Sqlite, Target};
+use crate::diagnostic::{one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 
+const KINDS: [(&str, Kind); 3] = [("postgres", Kind::Postgres), ("sqlite", Kind::Sqlite), ("report", Kind::Report)];
 const SQLITE_FIELDS: [&str; 7] = ["kind", "name", "dataset", "path", "table", "mode", "key"];
 
 #[derive(Clone, Copy)]
 enum Kind {
+    Postgres,
     Sqlite,
     Report,
 }
@@ -24,15 +28,19 @@ pub(super) fn targets(
     mentions: &mut Mentions,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
-    let only_report = report::FIELDS.into_iter().filter(|field| !SQLITE_FIELDS.contains(field));
-    let all: Vec<&str> = SQLITE_FIELDS.into_iter().chain(only_report).collect();
+    let mut all: Vec<&str> = Vec::new();
+    for field in SQLITE_FIELDS.iter().chain(&postgres::FIELDS).chain(&report::FIELDS) {
+        if !all.contains(field) {
+            all.push(field);
+        }
+    }
     let items = top.items("target", |_| false, "an array of tables, each written under [[target]]").unwrap_or_default();
     for item in items {
         // which fields are known hangs on the kind, so look at that first
-        let kinds = [("sqlite", Kind::Sqlite), ("report", Kind::Report)];
         let named = item.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str());
-        let kind = kinds.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
+        let kind = KINDS.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
         let known = match kind {
+            Some(Kind::Postgres) => postgres::FIELDS.as_slice(),
             Some(Kind::Sqlite) => SQLITE_FIELDS.as_slice(),
             Some(Kind::Report) => report::FIELDS.as_slice(),
             None => all.as_slice(),
@@ -41,13 +49,14 @@ pub(super) fn targets(
             continue;
         };
         let target = match kind {
+            Some(Kind::Postgres) => postgres::postgres(&fields, contract, mentions).map(Target::Postgres),
             Some(Kind::Sqlite) => sqlite(&fields, contract, mentions).map(Target::Sqlite),
             Some(Kind::Report) => report::report(&fields, pipeline, schedule, mentions).map(Target::Report),
             None => {
                 if fields.value("kind").is_none() {
-                    fields.missing("kind", "one of `sqlite`, `report`");
+                    fields.missing("kind", &one_of(KINDS.map(|(name, _)| name)));
                 }
-                fields.choice("kind", &kinds);
+                fields.choice("kind", &KINDS);
                 None
             }
         };
@@ -76,12 +85,24 @@ pub(super) fn name(fields: &Fields<'_, '_>, default: impl FnOnce() -> String) ->
 }
 
 fn sqlite(fields: &Fields<'_, '_>, contract: Option<&Contract>, mentions: &mut Mentions) -> Option<Sqlite> {
+    let path = fields.needed("path", "the database file");
+    let to = destination(fields, contract, mentions, table)?;
+    let name = name(fields, || format!("sqlite-{}", to.table))?;
+    Some(Sqlite { name, path: path?.text, to })
+}
+
+/// What both databases have; `table` knows which names are good for a table.
+fn destination(
+    fields: &Fields<'_, '_>,
+    contract: Option<&Contract>,
+    mentions: &mut Mentions,
+    table: fn(&Fields<'_, '_>, Text) -> Option<String>,
+) -> Option<Destination> {
     let dataset_text = fields.needed("dataset", "the dataset to load");
     let dataset: Option<DatasetName> = dataset_text.as_ref().and_then(|text| fields.reader.name(text));
     if let (Some(text), Some(dataset)) = (&dataset_text, &dataset) {
         mentions.read(dataset, fields.reader.file.place(text.at));
     }
-    let path = fields.needed("path", "the database file");
     let table = fields.needed("table", "a table's name").and_then(|text| table(fields, text));
     if fields.value("mode").is_none() {
         fields.missing("mode", "one of `upsert`, `swap`, `append`");
@@ -95,9 +116,7 @@ fn sqlite(fields: &Fields<'_, '_>, contract: Option<&Contract>, mentions: &mut M
             Vec::new()
         }
     };
-    let table = table?;
-    let name = name(fields, || format!("sqlite-{table}"))?;
-    Some(Sqlite { name, dataset: dataset?, path: path?.text, table, mode: mode?, key })
+    Some(Destination { dataset: dataset?, table: table?, mode: mode?, key })
 }
 
 fn table(fields: &Fields<'_, '_>, text: Text) -> Option<String> {

@@ -2,6 +2,7 @@ mod contract;
 mod explode;
 mod file;
 mod http;
+mod postgres;
 mod targets;
 
 use super::*;

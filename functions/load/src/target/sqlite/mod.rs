@@ -145,7 +145,7 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(error.into()))?;
-        let version = standing(&transaction, load.dataset, &target.table).map_err(failed)?;
+        let version = standing(&transaction, load.dataset, &target.to.table).map_err(failed)?;
         if version == Some(load.version) {
             return Ok(Outcome::AlreadyLoaded);
         }
@@ -176,7 +176,7 @@ impl Store {
             }
         }
         let loaded = writer.loaded();
-        note(&transaction, load.dataset, &target.table, load.version, load.run_id, loaded).map_err(failed)?;
+        note(&transaction, load.dataset, &target.to.table, load.version, load.run_id, loaded).map_err(failed)?;
         transaction.commit().map_err(|error| failed(error.into()))?;
         Ok(Outcome::Loaded(loaded))
     }
@@ -185,11 +185,11 @@ impl Store {
 impl<'a> Table<'a> {
     fn of<R>(target: &'a Sqlite, schema: &'a Schema, change: &Change<R>) -> Self {
         let (key, partition) = match change {
-            Change::Upsert { .. } => (Some(target.key.as_slice()), None),
+            Change::Upsert { .. } => (Some(target.to.key.as_slice()), None),
             Change::Swap { partitions, .. } => (None, partitions.as_ref().map(|values| values.name().clone())),
             Change::Append { .. } => (None, None),
         };
-        Table { name: &target.table, schema, key, partition }
+        Table { name: &target.to.table, schema, key, partition }
     }
 }
 

@@ -4,7 +4,9 @@ use toml::de::DeValue;
 
 use super::base_name;
 use super::column::{self, Columns, Of};
-use crate::definition::{Children, Contract, Explode, Incremental, Made, Model, POSITION, PartitionBy, Type, When};
+use crate::definition::{
+    Children, Column, Contract, Explode, Incremental, Made, Model, POSITION, PartitionBy, Type, When,
+};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
 use crate::read::Mentions;
@@ -108,13 +110,19 @@ pub(in crate::read) fn children(contract: &Contract) -> Vec<Model> {
 
 /// The columns of a dataset that a contract makes, and its key.
 pub(in crate::read) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<ColumnName>, Vec<ColumnName>)> {
-    let partition = contract.partition_by.iter().map(|by| by.name.clone());
-    if contract.dataset == *dataset {
-        let columns = contract.columns.iter().map(|column| column.name.clone());
-        return Some((columns.chain(partition).collect(), contract.key.clone()));
+    let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    let (mut columns, key) = if contract.dataset == *dataset {
+        (names(&contract.columns), contract.key.clone())
+    } else {
+        let explode = contract.explodes.iter().find(|explode| explode.name == *dataset)?;
+        let key: Vec<ColumnName> = contract.key.iter().cloned().chain(POSITION.parse()).collect();
+        ([key.clone(), names(&explode.columns)].concat(), key)
+    };
+    // without `every` it may be a column that is there already
+    if let Some(by) = &contract.partition_by
+        && !columns.contains(&by.name)
+    {
+        columns.push(by.name.clone());
     }
-    let explode = contract.explodes.iter().find(|explode| explode.name == *dataset)?;
-    let key: Vec<ColumnName> = contract.key.iter().cloned().chain(POSITION.parse()).collect();
-    let columns = explode.columns.iter().map(|column| column.name.clone());
-    Some((key.iter().cloned().chain(columns).chain(partition).collect(), key))
+    Some((columns, key))
 }

@@ -1,8 +1,9 @@
-//! `incremental = { … }`, and durations.
+//! `incremental = { … }`.
 
 use jiff::Timestamp;
 
 use super::super::fields::{Fields, Text};
+use super::super::values::duration;
 use super::parameter;
 use crate::diagnostic::quoted;
 use crate::http::{Method, Missing, Parameter, Since, TimeFormat};
@@ -84,20 +85,4 @@ fn plain(text: &str) -> Option<TimeFormat> {
         }
         _ => None,
     }
-}
-
-/// Seconds: `"90s"`, `"15m"`, `"2h"`, `"1d"`, `"1w"`.
-pub(super) fn duration(fields: &Fields<'_, '_>, key: &str) -> Option<u64> {
-    let text = fields.text(key)?;
-    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
-    let seconds = units.into_iter().find_map(|(unit, seconds)| {
-        let number = text.text.strip_suffix(unit).filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
-        number.parse::<u64>().ok()?.checked_mul(seconds)
-    });
-    let seconds = seconds.filter(|seconds| (1..=3_660 * 86_400).contains(seconds));
-    if seconds.is_none() {
-        let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
-        fields.reader.wrong(text.at, found, "a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`");
-    }
-    seconds
 }

@@ -27,7 +27,7 @@ fn an_array_is_a_model() {
     let tags = &pipeline.contract.as_ref().unwrap().explodes[1];
     assert_eq!(tags.columns[0].from.as_deref(), Some(""));
     let Target::Sqlite(sqlite) = &pipeline.targets[0] else { panic!() };
-    let key: Vec<&str> = sqlite.key.iter().map(ColumnName::as_str).collect();
+    let key: Vec<&str> = sqlite.to.key.iter().map(ColumnName::as_str).collect();
     assert_eq!(key, ["id", "position"]);
 }
 

@@ -30,7 +30,7 @@ fn a_whole_file() {
     assert_eq!((sql.file.as_str(), sql.line, model.when), ("p/x.toml", 33, When::Complete));
     assert_eq!(model.incremental, Some(Incremental { lookback_days: 7 }));
     let Target::Sqlite(sqlite) = &pipeline.targets[0] else { panic!() };
-    assert_eq!((sqlite.name.as_str(), sqlite.key[0].as_str()), ("sqlite-sales", "invoice"));
+    assert_eq!((sqlite.name.as_str(), sqlite.to.key[0].as_str()), ("sqlite-sales", "invoice"));
     let Target::Report(report) = &pipeline.targets[1] else { panic!() };
     assert_eq!((report.folder.as_str(), report.file.as_str(), report.timezone.as_str()), ("out", "x", "Europe/London"));
     let summary = &report.sheets[0];

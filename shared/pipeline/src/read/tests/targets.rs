@@ -4,13 +4,16 @@ const SHEET: &str = "[[target.sheet]]\ntitle = 'S'\nsql = 'SELECT * FROM y'\n";
 
 #[test]
 fn kinds() {
-    assert_eq!(target_errors("[[target]]"), ["4:1: [[target]] has no `kind`; expected one of `sqlite`, `report`"]);
+    assert_eq!(
+        target_errors("[[target]]"),
+        ["4:1: [[target]] has no `kind`; expected one of `postgres`, `sqlite`, `report`"]
+    );
     assert_eq!(
         target_errors("[[target]]\nkind = 'sqllite'\nfoo = 1"),
         [
-            "5:8: `sqllite` for `kind` in [[target]]; expected one of `sqlite`, `report`; did you mean `sqlite`?",
+            "5:8: `sqllite` for `kind` in [[target]]; expected one of `postgres`, `sqlite`, `report`; did you mean `sqlite`?",
             "6:1: unknown field `foo` in [[target]]; expected one of `kind`, `name`, `dataset`, `path`, `table`, `mode`, \
-             `key`, `folder`, `file`, `title`, `timezone`, `sheet`",
+             `key`, `url`, `password`, `schema`, `types`, `max_refused`, `connections`, `timeout`, `folder`, `file` and 3 more",
         ]
     );
 }
@@ -59,7 +62,7 @@ fn an_upsert_takes_the_contract_s_key() {
     };
     let pipeline = read_text(&file("key = 'id'", "")).unwrap();
     let crate::Target::Sqlite(target) = &pipeline.targets[0] else { panic!() };
-    assert_eq!(target.key, ["id".parse().unwrap()]);
+    assert_eq!(target.to.key, ["id".parse().unwrap()]);
     assert_eq!(errors(&file("", "")).len(), 1);
     assert_eq!(
         errors(&file("", "key = ['idd']")),

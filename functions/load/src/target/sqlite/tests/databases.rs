@@ -62,7 +62,8 @@ fn a_table_of_the_users_own_is_used_where_it_suits() {
     assert!(
         said(result).contains("row 1 of the change breaks a constraint of table \"orders\" <- CHECK constraint failed")
     );
-    let reserved = Sqlite { table: "Tidemark_Loads".into(), ..target(&["id"]) };
+    let mut reserved = target(&["id"]);
+    reserved.to.table = "Tidemark_Loads".into();
     let change = Change::Append { rows: vec![Ok(rows.clone())] };
     assert!(said(step(&mut store, &reserved, None, 0, change, &rows)).contains("where loads are noted"));
 }

@@ -7,7 +7,7 @@ use std::error::Error;
 
 use polars::prelude::*;
 use rusqlite::types::Value;
-use tidemark_pipeline::{ColumnName, Mode};
+use tidemark_pipeline::{ColumnName, Destination, Mode};
 
 use super::*;
 use crate::target::folder::Folder;
@@ -50,11 +50,13 @@ fn dataset() -> DatasetName {
 fn target(key: &[&str]) -> Sqlite {
     Sqlite {
         name: "sqlite-orders".into(),
-        dataset: dataset(),
         path: String::new(),
-        table: "orders".into(),
-        mode: Mode::Upsert,
-        key: key.iter().map(|name| name.parse::<ColumnName>().unwrap()).collect(),
+        to: Destination {
+            dataset: dataset(),
+            table: "orders".into(),
+            mode: Mode::Upsert,
+            key: key.iter().map(|name| name.parse::<ColumnName>().unwrap()).collect(),
+        },
     }
 }
 

@@ -1,0 +1,267 @@
+//! A connection to a server: where it is, how far it is trusted, and waiting for it no longer than agreed.
+
+use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tidemark_flow::Secret;
+use tidemark_pipeline::postgres::{Address, SslMode};
+use tokio::runtime::{Builder, Runtime};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Config, Row};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::error::Fault;
+
+/// One connection. The runtime has a thread of its own, so that what is written goes out while more is made ready.
+pub(crate) struct Session {
+    client: Client,
+    runtime: Runtime,
+    tls: MakeRustlsConnect,
+    timeout: Duration,
+    /// Of the server: 16 for 16.2.
+    pub(super) version: u32,
+}
+
+impl Session {
+    /// Connects; says nothing to the server yet.
+    ///
+    /// # Errors
+    /// [`Fault::Unreachable`], [`Fault::Tls`], [`Fault::Certificates`], or what the server says.
+    pub(super) fn open(address: &Address, password: Option<&Secret>, timeout: Duration) -> Result<Session, Fault> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(|error| Fault::Unreachable(error.into()))?;
+        let (mode, trust) = tls_of(address)?;
+        let tls = MakeRustlsConnect::new(trust);
+        let mut config = config(address);
+        config.ssl_mode(mode);
+        if let Some(password) = password {
+            config.password(password.expose());
+        }
+        let connected = runtime.block_on(async { tokio::time::timeout(timeout, config.connect(tls.clone())).await });
+        let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
+        let version = connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
+        runtime.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(error = error.to_string(), "the connection to a database ended");
+            }
+        });
+        Ok(Session { client, runtime, tls, timeout, version: version.unwrap_or(0) })
+    }
+
+    pub(super) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Waits for an answer. One that does not come in time is cancelled, so that the server lets go of what it holds.
+    pub(super) fn wait<T, E: Into<Fault>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Fault> {
+        let answered = self.runtime.block_on(async { tokio::time::timeout(self.timeout, answer).await });
+        match answered {
+            Ok(answer) => answer.map_err(E::into),
+            Err(_) => {
+                let cancel = self.client.cancel_token().cancel_query(self.tls.clone());
+                let _ = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), cancel).await });
+                Err(Fault::Silent(self.timeout))
+            }
+        }
+    }
+
+    /// One round trip.
+    pub(super) fn rows(&self, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Fault> {
+        self.wait(self.client.query_typed(sql, values))
+    }
+
+    /// Statements without values, in one round trip.
+    pub(super) fn run(&self, sql: &str) -> Result<(), Fault> {
+        self.wait(self.client.batch_execute(sql))
+    }
+
+    /// One statement, and how many rows it has changed.
+    pub(super) fn change(&self, sql: &str) -> Result<u64, Fault> {
+        self.wait(self.client.execute_typed(sql, &[]))
+    }
+}
+
+fn unreachable(error: tokio_postgres::Error) -> Fault {
+    match error.as_db_error() {
+        Some(_) => error.into(),
+        // its kinds are not public, and there is no other way to tell
+        None if error.to_string().starts_with("error performing TLS handshake") => Fault::Tls(cause(error)),
+        None if error.to_string().starts_with("error connecting") => Fault::Unreachable(cause(error)),
+        None => error.into(),
+    }
+}
+
+fn cause(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {
+    error.into_source().unwrap_or_else(|| "no reason given".into())
+}
+
+fn config(address: &Address) -> Config {
+    let mut config = Config::new();
+    for (host, port) in &address.hosts {
+        config.host(host).port(*port);
+    }
+    config.dbname(&address.database).application_name(address.application_name.as_deref().unwrap_or("tidemark"));
+    if let Some(user) = &address.user {
+        config.user(user);
+    }
+    if let Some(options) = &address.options {
+        config.options(options);
+    }
+    if address.needs_writer {
+        config.target_session_attrs(tokio_postgres::config::TargetSessionAttrs::ReadWrite);
+    }
+    config
+        .connect_timeout(address.connect_timeout.unwrap_or(Duration::from_secs(10)))
+        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_interval(Duration::from_secs(10))
+        .keepalives_retries(3);
+    config
+}
+
+/// Who is trusted, as libpq's `sslmode` has it.
+fn tls_of(address: &Address) -> Result<(tokio_postgres::config::SslMode, ClientConfig), Fault> {
+    use tokio_postgres::config::SslMode::{Disable, Prefer, Require};
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::Tls(error.into()))?;
+    let (mode, is_name_checked) = match address.sslmode() {
+        SslMode::Disable => (Disable, None),
+        SslMode::Prefer => (Prefer, None),
+        // with an authority named, libpq checks it
+        SslMode::Require => (Require, address.sslrootcert.as_ref().map(|_| false)),
+        SslMode::VerifyCa => (Require, Some(false)),
+        SslMode::VerifyFull => (Require, Some(true)),
+    };
+    let verifier: Arc<dyn ServerCertVerifier> = match is_name_checked {
+        None => Arc::new(Anybody(provider)),
+        Some(is_name_checked) => {
+            let roots = Arc::new(roots(address.sslrootcert.as_deref())?);
+            let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|error| Fault::Tls(error.into()))?;
+            if is_name_checked { inner } else { Arc::new(AnyName(inner)) }
+        }
+    };
+    Ok((mode, builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+/// The authorities in a file, or (`system`, or none named) those of this machine.
+fn roots(file: Option<&str>) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    match file.filter(|file| *file != "system") {
+        Some(file) => {
+            let unread = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.to_owned(), source };
+            let found = CertificateDer::pem_file_iter(file).map_err(|error| unread(error.into()))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| unread(error.into()))?;
+                roots.add(certificate).map_err(|error| unread(error.into()))?;
+            }
+            if roots.is_empty() {
+                return Err(unread("it has no certificate".into()));
+            }
+        }
+        None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(Fault::Tls("this machine has no certificates of authorities".into()));
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// Encrypts, and trusts whoever answers: `prefer` and `require`.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+/// Trusts whom an authority has signed, whatever the name: `verify-ca`.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+            // the chain is checked before the name is
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

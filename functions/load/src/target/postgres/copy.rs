@@ -1,0 +1,165 @@
+//! Rows on their way into a table: frame by frame onto the wire, those that cannot go put aside.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use futures::SinkExt as _;
+use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
+use tidemark_transform::bag;
+
+use super::connect::Session;
+use super::error::{Fault, is_of_a_row};
+use super::refused::{Aside, key_of};
+use super::table::{Column, Table};
+use super::wire::{HEADER, Rows, TRAILER};
+use super::{Delta, Deltas};
+
+/// Bytes of one message to the server.
+const MESSAGE: usize = 256 * 1024;
+/// So often rows that only the server can tell to be wrong are left out, and all is sent again, before a load gives up.
+const RESTARTS: usize = 100;
+
+/// Where a COPY goes, and what it does with the rows.
+pub(super) struct Copy<'a> {
+    pub(super) session: &'a Session,
+    pub(super) table: &'a Table<'a>,
+    pub(super) statement: String,
+    /// Whether rows have their number in front, and those that went are sent too.
+    pub(super) is_staged: bool,
+    /// Name of the table that the server gives when it says at which line an error is.
+    pub(super) relation: &'a str,
+    pub(super) is_late: &'a dyn Fn() -> bool,
+}
+
+/// What was sent.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Sent {
+    /// Rows of the change, those put aside included.
+    pub(super) rows: u64,
+    /// Keys of rows that went.
+    pub(super) gone: u64,
+    /// Rows the server has taken.
+    pub(super) taken: u64,
+}
+
+impl Copy<'_> {
+    /// Sends all rows; again without those that the server finds wrong by themselves, where some may be put aside.
+    pub(super) fn all(&self, change: &dyn Fn() -> Deltas<'_>, aside: &mut Aside) -> Result<Sent, Fault> {
+        let mut left_out = BTreeMap::new();
+        loop {
+            self.session.run("SAVEPOINT copying")?;
+            let failed = match self.once(change(), aside, &left_out) {
+                Ok(sent) => {
+                    self.session.run("RELEASE SAVEPOINT copying")?;
+                    return Ok(sent);
+                }
+                Err(failed) => failed,
+            };
+            let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
+            let row = line_of(by.where_().unwrap_or_default(), self.relation).map(|line| aside.number(line));
+            match row {
+                Some(row) if aside.allows_any() && left_out.len() < RESTARTS => {
+                    self.session.run("ROLLBACK TO SAVEPOINT copying")?;
+                    left_out.insert(row, super::error::said(&by));
+                }
+                _ => {
+                    let key = row.and_then(|row| key_of(change(), self.table, row).transpose()).transpose()?;
+                    return Err(Fault::Row { row: row.unwrap_or(0), key, by: Box::new(by) });
+                }
+            }
+        }
+    }
+
+    fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, Fault> {
+        aside.begin();
+        let client = self.session.client();
+        let sink = self.session.wait(client.copy_in::<_, Bytes>(self.statement.as_str()))?;
+        let mut sink = pin!(sink);
+        let mut out = BytesMut::with_capacity(2 * MESSAGE);
+        out.put_slice(HEADER);
+        let mut sent = Sent::default();
+        let mut line = 0;
+        for delta in change {
+            let Delta { came, went } = delta?;
+            if (self.is_late)() {
+                return Err(Fault::Late { rows: sent.rows });
+            }
+            let came = sorted(came, self.table)?;
+            let rows = Rows::of(&came, &self.table.slots())?;
+            for row in 0..came.height() {
+                sent.rows += 1;
+                aside.meet(&came, row)?;
+                let number = self.is_staged.then_some(sent.rows.cast_signed());
+                let refused = match left_out.get(&sent.rows) {
+                    Some(why) => Some((None, why.clone())),
+                    None => rows.write(row, number, &mut out).err().map(|(column, why)| (Some(column), why.to_string())),
+                };
+                match refused {
+                    None => line += 1,
+                    Some((column, why)) => {
+                        let column = column.and_then(|at| Some(self.table.columns.get(at)?.name.as_str()));
+                        aside.put(&came, row, sent.rows, column, why)?;
+                        aside.shift(line, sent.rows);
+                    }
+                }
+                if out.len() >= MESSAGE {
+                    self.session.wait(sink.send(out.split().freeze()))?;
+                    out.reserve(2 * MESSAGE);
+                }
+            }
+            if let Some(went) = went.filter(|_| self.is_staged) {
+                let gone = self.put_gone(&went, &mut out, aside)?;
+                sent.gone += gone;
+                line += gone;
+                aside.shift(line, sent.rows);
+            }
+        }
+        out.put_slice(&TRAILER);
+        self.session.wait(sink.send(out.freeze()))?;
+        sent.taken = self.session.wait(sink.finish())?;
+        Ok(sent)
+    }
+
+    /// Only the key of what went, and a number below 0.
+    fn put_gone(&self, went: &DataFrame, out: &mut BytesMut, aside: &mut Aside) -> Result<u64, Fault> {
+        let key: Vec<_> = self.table.key().map(Column::slot).collect();
+        let columns: Vec<bool> = self.table.columns.iter().map(|column| column.is_key).collect();
+        let rows = Rows::of(went, &key)?;
+        let mut gone = 0;
+        for row in 0..went.height() {
+            aside.meet(went, row)?;
+            // a key that cannot be held was never loaded
+            gone += u64::from(rows.write_key(row, -1, &columns, out).is_ok());
+        }
+        Ok(gone)
+    }
+}
+
+/// The rows in the order of the key, in which an index takes them up best.
+pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, PolarsError> {
+    let key: Vec<&str> = table.key().map(|column| column.name.as_str()).collect();
+    match key.first() {
+        Some(first) if !bag::is_strictly_ascending(rows.column(first)?)? => rows.sort(key, SortMultipleOptions::default()),
+        _ => Ok(rows),
+    }
+}
+
+/// `COPY orders, line 17, column id`: 17, whatever language the server speaks.
+fn line_of(place: &str, relation: &str) -> Option<u64> {
+    let rest = place.lines().find_map(|line| line.strip_prefix(&format!("COPY {relation}, ")))?;
+    let digits: String = rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_line_of_an_error_is_read_in_any_language() {
+        assert_eq!(line_of("COPY orders, line 17, column id: \"x 3\"", "orders"), Some(17));
+        assert_eq!(line_of("COPY my, table 5, Zeile 1234", "my, table 5"), Some(1234));
+        assert_eq!(line_of("SQL statement", "orders"), None);
+    }
+}

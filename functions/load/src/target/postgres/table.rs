@@ -1,0 +1,276 @@
+//! The table a dataset is loaded into: made where it is missing, widened by the dataset's new columns, refused where it would not
+//! hold what the dataset has. What else the user has in it, or hung on it, is never touched.
+
+use std::collections::BTreeSet;
+
+use polars::prelude::{DataType, Schema};
+use tidemark_pipeline::{ColumnName, Mode, Postgres};
+use tokio_postgres::types::Type;
+
+use super::connect::Session;
+use super::error::Fault;
+use super::kind::SqlType;
+use super::wire::Slot;
+
+/// One line per dataset and table: the version the table is at, and what the load that brought it there did.
+pub(super) const LOADS: &str = "tidemark_loads";
+/// The rows that the database would not take.
+pub(super) const REFUSED: &str = "tidemark_refused";
+
+/// Where rows go, with its names as SQL has them.
+pub(super) struct Table<'a> {
+    pub(super) target: &'a Postgres,
+    pub(super) schema: String,
+    /// `"schema"."table"`
+    pub(super) name: String,
+    pub(super) oid: u32,
+    pub(super) columns: Vec<Column>,
+    /// Whether this transaction has made it; it has no key yet then.
+    pub(super) is_new: bool,
+    /// Whether it has no rows.
+    pub(super) is_empty: bool,
+    /// As many rows as the server thinks it has; none where it has never counted.
+    pub(super) rows: Option<u64>,
+}
+
+/// A column of the dataset, and the type it has in the table.
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) sql: SqlType,
+    pub(super) is_key: bool,
+}
+
+/// A column as the server has it.
+struct Found {
+    name: String,
+    sql: Option<SqlType>,
+    declared: String,
+    generated: Option<&'static str>,
+}
+
+impl Table<'_> {
+    pub(super) fn slots(&self) -> Vec<Slot<'_>> {
+        self.columns.iter().map(Column::slot).collect()
+    }
+
+    pub(super) fn key(&self) -> impl Iterator<Item = &Column> + Clone {
+        self.columns.iter().filter(|column| column.is_key)
+    }
+
+    /// A table of ours in the same schema.
+    pub(super) fn beside(&self, name: &str) -> String {
+        format!("{}.{}", quoted(&self.schema), quoted(name))
+    }
+}
+
+impl Column {
+    pub(super) fn slot(&self) -> Slot<'_> {
+        Slot { name: &self.name, sql: self.sql, is_key: self.is_key }
+    }
+}
+
+/// Afterwards the table is there, with every column of the dataset and, for an upsert, a unique key (or none yet, if it is new).
+pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, Fault> {
+    let wanted = wanted(target, dataset)?;
+    let schema = match &target.schema {
+        Some(schema) => {
+            if session.rows("SELECT FROM pg_namespace WHERE nspname = $1", &[(schema, Type::NAME)])?.is_empty() {
+                session.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
+            }
+            schema.clone()
+        }
+        None => current_schema(session)?,
+    };
+    let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
+    let look = "SELECT c.oid, c.relkind::text, c.reltuples::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+                WHERE n.nspname = $1 AND c.relname = $2";
+    let found = session.rows(look, &[(&schema, Type::NAME), (&target.to.table, Type::NAME)])?;
+    let mut table =
+        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_empty: true, rows: None };
+    match found.first() {
+        None => create(session, &mut table, dataset, wanted)?,
+        Some(row) => {
+            let kind: String = row.try_get(1)?;
+            let what = match kind.as_str() {
+                "r" | "p" => None,
+                "v" => Some("view"),
+                "m" => Some("materialized view"),
+                "f" => Some("foreign table"),
+                "i" | "I" => Some("index"),
+                "S" => Some("sequence"),
+                _ => Some("thing of another kind"),
+            };
+            if let Some(kind) = what {
+                return Err(Fault::NotATable { table: table.name, kind });
+            }
+            (table.oid, table.rows) = (row.try_get(0)?, Some(row.try_get::<_, f64>(2)?).filter(|rows| *rows >= 0.0).map(|rows| rows as u64));
+            widen(session, &mut table, dataset, wanted)?;
+            let any = session.rows(&format!("SELECT FROM {} LIMIT 1", table.name), &[])?;
+            table.is_empty = any.is_empty();
+        }
+    }
+    Ok(table)
+}
+
+/// The schema that unqualified names are in.
+pub(super) fn current_schema(session: &Session) -> Result<String, Fault> {
+    let rows = session.rows("SELECT coalesce(current_schema(), 'public')::text", &[])?;
+    match rows.first() {
+        Some(row) => Ok(row.try_get(0)?),
+        None => Ok("public".to_owned()),
+    }
+}
+
+/// The dataset's columns with the types they are declared with; what can be refused without a look at the database is.
+fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
+    let key: &[ColumnName] = match target.to.mode {
+        Mode::Upsert => &target.to.key,
+        Mode::Swap | Mode::Append => &[],
+    };
+    let lacks = |column: &ColumnName| !dataset.contains(column.as_str());
+    if let Some(column) = key.iter().find(|column| lacks(column)) {
+        return Err(Fault::NoColumn { table: target.to.table.clone(), column: column.to_string() });
+    }
+    if let Some(column) = target.types.keys().find(|column| lacks(column)) {
+        return Err(Fault::NoTyped { column: column.to_string() });
+    }
+    let column = |name: &str, dtype: &DataType| {
+        if name.len() > 63 {
+            return Err(Fault::LongName { what: "column", name: name.to_owned() });
+        }
+        let by_default = SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
+        let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
+        let sql = declared.map_or(by_default, SqlType::declared);
+        if !sql.holds(dtype) {
+            let declared = declared.map(ToString::to_string).unwrap_or_default();
+            let (table, column) = (target.to.table.clone(), name.to_owned());
+            return Err(Fault::Declared { table, column, declared, wanted: by_default, dtype: dtype.clone() });
+        }
+        Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name) })
+    };
+    dataset.iter().map(|(name, dtype)| column(name, dtype)).collect()
+}
+
+fn create(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
+    let lines: Vec<String> = wanted
+        .iter()
+        .map(|column| {
+            let required = if column.is_key { " NOT NULL" } else { "" };
+            format!("{} {}{required}", quoted(&column.name), declaration(table.target, column))
+        })
+        .collect();
+    session.run(&format!("CREATE TABLE {} (\n  {}\n)", table.name, lines.join(",\n  ")))?;
+    let rows = session.rows("SELECT $1::text::regclass::oid", &[(&table.name, Type::TEXT)])?;
+    if let Some(row) = rows.first() {
+        table.oid = row.try_get(0)?;
+    }
+    debug_assert_eq!(dataset.len(), wanted.len());
+    (table.columns, table.is_new) = (wanted, true);
+    Ok(())
+}
+
+/// The key of a new table, and the index by which a swap finds its partitions; made once the rows are there, which is quicker.
+pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
+    let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
+    if !key.is_empty() {
+        session.run(&format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")))?;
+    }
+    if let Some(partition) = partition {
+        // else every swap of a day would read the table
+        session.run(&format!("CREATE INDEX ON {} ({})", table.name, quoted(partition)))?;
+    }
+    Ok(())
+}
+
+fn declaration(target: &Postgres, column: &Column) -> String {
+    let declared = target.types.iter().find(|(name, _)| name.as_str() == column.name);
+    declared.map_or_else(|| column.sql.to_string(), |(_, declared)| declared.to_string())
+}
+
+fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
+    let found = columns_of(session, table.oid)?;
+    let mut new = Vec::new();
+    for mut column in wanted {
+        match found.iter().find(|found| found.name == column.name) {
+            None => new.push(format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, &column))),
+            Some(Found { generated: Some(how), .. }) => {
+                return Err(Fault::Generated { table: table.name.clone(), column: column.name, how });
+            }
+            Some(Found { sql, declared, .. }) => {
+                let dtype = dataset.get(&column.name).cloned().unwrap_or_default();
+                match sql.filter(|sql| sql.holds(&dtype)) {
+                    Some(sql) => column.sql = sql,
+                    None => {
+                        let (table, declared) = (table.name.clone(), declared.clone());
+                        return Err(Fault::Declared { table, column: column.name, declared, wanted: column.sql, dtype });
+                    }
+                }
+            }
+        }
+        table.columns.push(column);
+    }
+    if !new.is_empty() {
+        session.run(&format!("ALTER TABLE {} {}", table.name, new.join(", ")))?;
+    }
+    let key: BTreeSet<&str> = table.key().map(|column| column.name.as_str()).collect();
+    if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {
+        let listed: Vec<String> = table.target.to.key.iter().map(|column| quoted(column.as_str())).collect();
+        let sql = format!("CREATE UNIQUE INDEX ON {} ({})", table.name, listed.join(", "));
+        return Err(Fault::NoUniqueIndex { table: table.name.clone(), sql });
+    }
+    Ok(())
+}
+
+fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
+    // of a domain, what it is over
+    let sql = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, \
+               CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, format_type(a.atttypid, a.atttypmod), \
+               a.attgenerated <> '', a.attidentity = 'a' \
+               FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype \
+               WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped";
+    let found = |row: tokio_postgres::Row| {
+        let (name, kind): (String, String) = (row.try_get(1)?, row.try_get(2)?);
+        let generated = match (row.try_get(5)?, row.try_get(6)?) {
+            (true, _) => Some("GENERATED ALWAYS AS"),
+            (_, true) => Some("GENERATED ALWAYS AS IDENTITY"),
+            _ => None,
+        };
+        Ok(Found {
+            name: row.try_get(0)?,
+            sql: SqlType::read(&name, &kind, row.try_get(3)?),
+            declared: row.try_get(4)?,
+            generated,
+        })
+    };
+    session.rows(sql, &[(&oid, Type::OID)])?.into_iter().map(found).collect()
+}
+
+/// A whole, valid, unique index over just the key's columns, in any order.
+fn has_unique_key(session: &Session, oid: u32, key: &BTreeSet<&str>) -> Result<bool, Fault> {
+    let sql = "SELECT array_agg(a.attname::text) FROM pg_index i \
+               JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) \
+               WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
+               GROUP BY i.indexrelid";
+    for row in session.rows(sql, &[(&oid, Type::OID)])? {
+        let columns: Vec<String> = row.try_get(0)?;
+        if columns.iter().map(String::as_str).collect::<BTreeSet<_>>() == *key {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// An identifier, whatever is in it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_cannot_leave_their_quotes() {
+        assert_eq!(quoted(r#"a"; DROP TABLE b; --"#), r#""a""; DROP TABLE b; --""#);
+    }
+}

@@ -1,0 +1,272 @@
+//! Where a PostgreSQL database is: its URL, taken apart as libpq does it. A URL may have a password in it, so no message
+//! repeats more of it than the name of a parameter.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::diagnostic::{did_you_mean, one_of, quoted};
+
+/// What a URL says, without its password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// At least one, tried in turn.
+    pub hosts: Vec<Host>,
+    /// `None`: the user the process runs as.
+    pub user: Option<String>,
+    pub database: String,
+    /// As written; [`Address::sslmode`] is what holds.
+    pub given_sslmode: Option<SslMode>,
+    /// `sslrootcert`
+    pub authorities: Option<Authorities>,
+    pub application_name: Option<String>,
+    /// Seconds, for each host.
+    pub connect_timeout_s: Option<u32>,
+    /// `target_session_attrs=read-write`: a host that only reads is passed over.
+    pub read_write: bool,
+    /// As on the server's command line: `-c search_path=shop`.
+    pub options: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Host {
+    /// A name, an address, or, where it starts with `/`, the folder of a socket.
+    pub name: String,
+    /// 5432 by default.
+    pub port: u16,
+}
+
+/// How a connection is kept from others, in libpq's words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SslMode {
+    Disable,
+    /// Encrypted where the server can; nothing is verified.
+    Prefer,
+    /// Encrypted; nothing is verified.
+    Require,
+    /// Encrypted, with a certificate of an authority that is trusted.
+    VerifyCa,
+    /// And the certificate is of the host.
+    VerifyFull,
+}
+
+/// Who may have signed the server's certificate, in place of what this machine trusts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Authorities {
+    /// `sslrootcert=system`
+    System,
+    /// A file of certificates (PEM).
+    File(String),
+}
+
+const PORT: u16 = 5432;
+const MODES: [(&str, SslMode); 5] = [
+    ("disable", SslMode::Disable),
+    ("prefer", SslMode::Prefer),
+    ("require", SslMode::Require),
+    ("verify-ca", SslMode::VerifyCa),
+    ("verify-full", SslMode::VerifyFull),
+];
+const PARAMETERS: [&str; 6] =
+    ["sslmode", "sslrootcert", "application_name", "connect_timeout", "target_session_attrs", "options"];
+
+/// What is wrong with a URL. `Display` gives `found; expected …`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct UrlFault {
+    pub found: String,
+    /// Reads on after "expected ".
+    pub expected: String,
+    pub hint: Option<String>,
+}
+
+impl UrlFault {
+    fn new(found: impl Into<String>, expected: impl Into<String>) -> UrlFault {
+        UrlFault { found: found.into(), expected: expected.into(), hint: None }
+    }
+}
+
+impl fmt::Display for UrlFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; expected {}", self.found, self.expected)
+    }
+}
+
+impl std::error::Error for UrlFault {}
+
+impl Address {
+    /// Takes a URL apart. The password comes apart from the rest, so that the rest can be shown.
+    ///
+    /// # Errors
+    /// The first mistake. Neither it nor its message has anything of the URL but the name of a parameter.
+    pub fn parse(url: &str) -> Result<(Address, Option<String>), UrlFault> {
+        let rest = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
+        let example = "`postgres://user@host:5432/database`";
+        let rest = rest.ok_or_else(|| UrlFault::new("a URL that is none of PostgreSQL's", example))?;
+        let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+        if path.contains('@') {
+            // one behind a `/` or `?` of a password, from which on nothing may be shown
+            let expected = "`/`, `?` and `@` of a user, a password or a value written `%2F`, `%3F` and `%40`";
+            return Err(UrlFault::new("a URL with `@` behind its host", expected));
+        }
+        let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
+        let hosts = hosts.split(',').map(host).collect::<Result<_, _>>()?;
+        let (database, query) = path.split_once('?').unwrap_or((path, ""));
+        let database = decoded(database.strip_prefix('/').unwrap_or_default())?;
+        if database.is_empty() {
+            return Err(UrlFault::new("a URL without a database", format!("its name after the host, as in {example}")));
+        }
+        let user = decoded(user)?;
+        let mut address = Address {
+            hosts,
+            user: (!user.is_empty()).then_some(user),
+            database,
+            given_sslmode: None,
+            authorities: None,
+            application_name: None,
+            connect_timeout_s: None,
+            read_write: false,
+            options: None,
+        };
+        address.take(query)?;
+        Ok((address, password.map(decoded).transpose()?))
+    }
+
+    /// Whether something is where the password of a URL is, be it one or not.
+    pub(crate) fn has_password(url: &str) -> bool {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        rest.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
+    }
+
+    fn take(&mut self, query: &str) -> Result<(), UrlFault> {
+        let mut seen: Vec<String> = Vec::new();
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decoded(name)?, decoded(value)?);
+            let wrong = |expected: String| {
+                Err(UrlFault::new(format!("another value for parameter `{name}` of the URL"), expected))
+            };
+            if seen.contains(&name) {
+                return Err(UrlFault::new(format!("a second parameter {} of the URL", quoted(&name)), "each once"));
+            }
+            match name.as_str() {
+                "sslmode" => match MODES.iter().find(|(mode, _)| *mode == value) {
+                    Some((_, mode)) => self.given_sslmode = Some(*mode),
+                    None => return wrong(one_of(MODES.map(|(mode, _)| mode))),
+                },
+                "target_session_attrs" => match value.as_str() {
+                    "any" => self.read_write = false,
+                    "read-write" => self.read_write = true,
+                    _ => return wrong("`any` or `read-write`".to_owned()),
+                },
+                "connect_timeout" => match value.parse().ok().filter(|seconds| (1..=3_600).contains(seconds)) {
+                    Some(seconds) => self.connect_timeout_s = Some(seconds),
+                    None => return wrong("seconds from 1 to 3600".to_owned()),
+                },
+                "sslrootcert" if value.is_empty() => return wrong("a file of certificates, or `system`".to_owned()),
+                "sslrootcert" if value == "system" => self.authorities = Some(Authorities::System),
+                "sslrootcert" => self.authorities = Some(Authorities::File(value)),
+                "application_name" => self.application_name = Some(value),
+                "options" => self.options = Some(value),
+                _ => {
+                    let found = format!("unknown parameter {} of the URL", quoted(&name));
+                    let hint = did_you_mean(&name, PARAMETERS);
+                    return Err(UrlFault { hint, ..UrlFault::new(found, one_of(PARAMETERS)) });
+                }
+            }
+            seen.push(name);
+        }
+        // as libpq has it: whoever anybody may be certified by must at least be who was meant
+        if self.authorities == Some(Authorities::System) && self.sslmode() != SslMode::VerifyFull {
+            let found = "parameter `sslrootcert=system` of the URL with a weaker `sslmode`";
+            return Err(UrlFault::new(found, "`sslmode=verify-full` beside it"));
+        }
+        Ok(())
+    }
+
+    /// The mode that holds: `verify-full` where none is given, `prefer` on this machine. `require` with a file of
+    /// authorities is `verify-ca`, as libpq has it.
+    pub fn sslmode(&self) -> SslMode {
+        match (self.given_sslmode, &self.authorities) {
+            (Some(SslMode::Require), Some(Authorities::File(_))) => SslMode::VerifyCa,
+            (Some(mode), _) => mode,
+            (None, None) if self.hosts.iter().all(Host::is_here) => SslMode::Prefer,
+            (None, _) => SslMode::VerifyFull,
+        }
+    }
+}
+
+impl Host {
+    /// On this machine.
+    fn is_here(&self) -> bool {
+        let address = self.name.parse::<IpAddr>();
+        self.name.starts_with('/') || self.name == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+}
+
+/// Hosts and database: what tells one database from another for people.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, Host { name, port }) in self.hosts.iter().enumerate() {
+            let comma = if i > 0 { "," } else { "" };
+            let (open, close) = if name.contains(':') { ("[", "]") } else { ("", "") };
+            write!(f, "{comma}{open}{name}{close}")?;
+            if *port != PORT {
+                write!(f, ":{port}")?;
+            }
+        }
+        write!(f, "/{}", self.database)
+    }
+}
+
+fn host(text: &str) -> Result<Host, UrlFault> {
+    let fault =
+        || UrlFault::new("a URL without a host", "a host's name or address, as in `postgres://user@host/database`");
+    let (name, port) = match text.strip_prefix('[') {
+        Some(inside) => {
+            let (name, port) = inside.split_once(']').ok_or_else(fault)?;
+            name.parse::<Ipv6Addr>().map_err(|_| fault())?;
+            (name.to_owned(), port)
+        }
+        None => {
+            let (name, port) = text.split_at(text.find(':').unwrap_or(text.len()));
+            (decoded(name)?, port)
+        }
+    };
+    if name.is_empty() || name.contains(char::is_whitespace) {
+        return Err(fault());
+    }
+    let digits =
+        |port: &str| port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?.parse().ok();
+    let port = if port.is_empty() { Some(PORT) } else { digits(port).filter(|port| *port > 0) };
+    let port = port.ok_or_else(|| UrlFault::new("a URL with no number for a port", "a port from 1 to 65535"))?;
+    Ok(Host { name, port })
+}
+
+/// `%2F` → `/`; a `+` is a `+`.
+fn decoded(text: &str) -> Result<String, UrlFault> {
+    let fault = |found: &str| UrlFault::new(found, "bytes of UTF-8 as `%2F`, and `%25` for a `%`");
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let (byte, tail) = match (first, tail) {
+            (b'%', [high, low, tail @ ..]) => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+                let (high, low) =
+                    digit(high).zip(digit(low)).ok_or_else(|| fault("a URL with a `%` that encodes nothing"))?;
+                (high << 4 | low, tail)
+            }
+            (b'%', _) => return Err(fault("a URL with a `%` that encodes nothing")),
+            (byte, tail) => (*byte, tail),
+        };
+        bytes.push(byte);
+        rest = tail;
+    }
+    let text = String::from_utf8(bytes).map_err(|_| fault("a URL with encoded bytes that are no UTF-8"))?;
+    if text.contains('\0') {
+        return Err(fault("a URL with an encoded NUL"));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

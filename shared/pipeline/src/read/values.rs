@@ -1,0 +1,98 @@
+//! Values that fields of several tables have: numbers, durations, budgets, secrets.
+
+use toml::de::DeValue;
+
+use super::fields::{Fields, described};
+use crate::definition::Budget;
+use crate::diagnostic::quoted;
+use crate::name::SecretName;
+
+/// A whole number between two others.
+pub(super) fn count(fields: &Fields<'_, '_>, key: &str, least: u64, most: u64) -> Option<u64> {
+    let value = fields.value(key)?;
+    let number = match value.get_ref() {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse::<u64>().ok(),
+        _ => None,
+    };
+    let number = number.filter(|number| (least..=most).contains(number));
+    if number.is_none() {
+        let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
+        fields.reader.wrong(value.span().start, found, format!("a whole number from {least} to {most}"));
+    }
+    number
+}
+
+/// Seconds: `"90s"`, `"15m"`, `"2h"`, `"1d"`, `"1w"`.
+pub(super) fn duration(fields: &Fields<'_, '_>, key: &str) -> Option<u64> {
+    let text = fields.text(key)?;
+    let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
+    let seconds = units.into_iter().find_map(|(unit, seconds)| {
+        let number = text.text.strip_suffix(unit).filter(|number| number.bytes().all(|b| b.is_ascii_digit()))?;
+        number.parse::<u64>().ok()?.checked_mul(seconds)
+    });
+    let seconds = seconds.filter(|seconds| (1..=3_660 * 86_400).contains(seconds));
+    if seconds.is_none() {
+        let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
+        fields.reader.wrong(text.at, found, "a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`");
+    }
+    seconds
+}
+
+/// `"1%"` or `100`.
+pub(super) fn budget(fields: &Fields<'_, '_>, key: &str) -> Option<Budget> {
+    let value = fields.value(key)?;
+    let budget = match value.get_ref() {
+        DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok().map(Budget::Count),
+        DeValue::String(_) => share(&fields.text(key)?.text).map(Budget::Share),
+        _ => None,
+    };
+    if budget.is_none() {
+        let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
+        let expected = "a share from `\"0%\"` to `\"100%\"` or a number of rows";
+        fields.reader.wrong(value.span().start, found, expected);
+    }
+    budget
+}
+
+fn share(text: &str) -> Option<f64> {
+    let number = text.strip_suffix('%')?.trim();
+    let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
+    let percent: f64 = plain.then(|| number.parse().ok()).flatten()?;
+    (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+/// `{ secret = "name" }`
+pub(super) fn secret(fields: &Fields<'_, '_>, key: &str, label: &str) -> Option<SecretName> {
+    if is_plain_secret(fields, key) {
+        return None;
+    }
+    if fields.value(key).is_none() {
+        fields.missing(key, &format!("`{key} = {{ secret = \"name\" }}`"));
+        return None;
+    }
+    named_secret(&fields.open(key, label, &["secret"])?)
+}
+
+/// Notes a text where the name of a secret should be, without saying what it is.
+pub(super) fn is_plain_secret(fields: &Fields<'_, '_>, key: &str) -> bool {
+    if let Some(value) = fields.value(key)
+        && value.get_ref().is_str()
+    {
+        let hint = format!(
+            "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+        );
+        fields.reader.wrong_but(
+            value.span().start,
+            format!("a text for `{key}` in {}", fields.label),
+            "the name of a secret",
+            Some(hint),
+        );
+        return true;
+    }
+    false
+}
+
+pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
+    let name = fields.needed("secret", "the name of a secret")?;
+    fields.reader.name(&name)
+}
