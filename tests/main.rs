@@ -16,6 +16,7 @@ mod lake;
 mod lambda;
 mod parts;
 mod parts_of_transform;
+mod postgres;
 mod python;
 mod readers;
 mod retail;

