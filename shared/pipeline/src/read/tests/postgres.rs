@@ -131,6 +131,15 @@ fn a_password_is_the_name_of_a_secret() {
 }
 
 #[test]
+fn a_statement_ends_some_time() {
+    assert_eq!(of_contract("timeout = '7d'"), Vec::<String>::new());
+    assert_eq!(
+        of_contract("timeout = '8d'"),
+        ["21:11: more than a week for `timeout` in [[target]]; expected at most `\"7d\"`"]
+    );
+}
+
+#[test]
 fn names_of_tables_and_schemas() {
     let names = |table: &str, schema: &str| {
         let target = "[[target]]\nkind = 'postgres'\ndataset = 'y'\nmode = 'swap'\n";
