@@ -103,7 +103,7 @@ impl Site {
         let mut command = Command::new(program);
         command.current_dir(self.folder.path());
         for (name, _) in std::env::vars_os() {
-            let ours = ["SALES", "REPORTS", "ORDERS_API"];
+            let ours = ["SALES", "REPORTS", "ORDERS_API", "WAREHOUSE"];
             if name.to_string_lossy().starts_with("TIDEMARK_") || ours.iter().any(|known| name == *known) {
                 command.env_remove(name);
             }

@@ -1,6 +1,6 @@
 //! Mistakes in pipeline files, and in the names of pipelines.
 
-use crate::site::{MORNING, Site};
+use crate::site::{MORNING, Site, root};
 
 #[test]
 fn every_mistake_is_told_at_once_with_its_place() {
@@ -81,4 +81,48 @@ fn a_missing_sql_file_and_a_column_that_is_not_there_have_their_place() {
     site.write("in/a.csv", "id\n1\n");
     site.ask(&["run", "--at", MORNING]).fails(2, "definition", &["model m", "orders.toml:", "nope"]);
     assert_eq!(site.sql("SELECT id FROM orders"), [[1]]);
+}
+
+/// Pipeline `orders` of the repository, which has its targets in a warehouse if there is one.
+fn with_orders_of_the_repository() -> Site {
+    let site = Site::new();
+    for name in ["orders.toml", "orders/orders_by_day.sql"] {
+        let text = std::fs::read(root().join("infra/pipelines").join(name)).unwrap();
+        site.write(&format!("infra/pipelines/{name}"), text);
+    }
+    site
+}
+
+#[test]
+fn targets_are_there_as_a_parameter_says() {
+    let site = with_orders_of_the_repository();
+    let check = |arguments: &[&str]| site.call(&[&["check"], arguments].concat()).expect(0).out;
+    let (file, warehouse) =
+        ("▸ sqlite-orders: table orders in ", "▸ postgres-orders: table orders in db.example.com/shop\n");
+    for none in [&[][..], &["--set", "WAREHOUSE="]] {
+        let out = check(none);
+        assert!(out.contains(file) && !out.contains("postgres-") && out.contains("WAREHOUSE (no value)"), "{out}");
+    }
+    let given = ["--set", "WAREHOUSE=postgres://loader@db.example.com/shop"];
+    let out = check(&given);
+    assert!(out.contains(warehouse) && out.contains("▸ postgres-orders_by_day") && !out.contains("sqlite-"), "{out}");
+    let steps = |arguments: &[&str]| {
+        let plan = [&["plan", "orders", "--set", "ORDERS_API=http://127.0.0.1:9"], arguments].concat();
+        let document = site.ask(&plan).expect(0).json();
+        let steps = document["steps"].as_array().unwrap().iter().map(|step| step["step"].as_str().unwrap().to_owned());
+        steps.filter(|step| step.starts_with("load")).collect::<Vec<_>>()
+    };
+    assert_eq!(steps(&[]), ["load sqlite-orders", "load sqlite-orders_by_day"]);
+}
+
+#[test]
+fn a_password_in_a_url_is_refused_and_told_to_nobody() {
+    let site = with_orders_of_the_repository();
+    let url = "WAREHOUSE=postgres://loader:hunter2@db.example.com/shop";
+    for verb in ["check", "run", "plan"] {
+        let told = site.call(&[verb, "--set", "ORDERS_API=http://127.0.0.1:9", "--set", url]).expect(2);
+        assert!(told.err.contains("orders.toml:") && told.err.contains("a password in `url`"), "{}", told.err);
+        assert!(!format!("{}{}", told.out, told.err).contains("hunter2"), "{}", told.err);
+    }
+    assert!(!site.path("lake").exists());
 }

@@ -39,7 +39,8 @@ pub(crate) fn meant(common: &Common, names: &[String]) -> (Vec<String>, Vec<Left
     let (mut ready, mut left_out) = (Vec::new(), Vec::new());
     for path in paths {
         let Some(pipeline) = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()) else { continue };
-        let lacks = |parameter: &Parameter| value(common, &parameter.name).or(parameter.default.clone()).is_none();
+        let has_value = |parameter: &Parameter| value(common, &parameter.name).or(parameter.default.clone()).is_some();
+        let lacks = |parameter: &Parameter| parameter.needed && !has_value(parameter);
         let missing: Vec<_> =
             read_parameters(&path).into_iter().filter(lacks).map(|parameter| parameter.name).collect();
         match missing.is_empty() {
@@ -64,7 +65,11 @@ pub(crate) fn parameters_of(common: &Common, name: &str) -> Vec<String> {
         .into_iter()
         .map(|parameter| {
             let given = value(common, &parameter.name).or(parameter.default);
-            let shown = given.map_or("(no value: --set it)".to_owned(), |value| format!("= {value}"));
+            let shown = match given {
+                None if parameter.needed => "(no value: --set it)".to_owned(),
+                Some(value) if !value.is_empty() => format!("= {value}"),
+                None | Some(_) => "(no value)".to_owned(),
+            };
             let about = parameter.about.map(|about| format!("   {about}")).unwrap_or_default();
             format!("{} {shown}{about}", parameter.name)
         })

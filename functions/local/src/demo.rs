@@ -67,6 +67,8 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
             ("SALES".into(), at("sales")),
             ("REPORTS".into(), at("reports")),
             ("ORDERS_API".into(), api.origin()),
+            // whatever the environment says: made-up orders have no business in a warehouse
+            ("WAREHOUSE".into(), String::new()),
         ],
         json: common.json,
     };

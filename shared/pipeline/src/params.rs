@@ -11,6 +11,8 @@ pub struct Parameter {
     pub default: Option<String>,
     /// Of `[parameters]`: what it is for.
     pub about: Option<String>,
+    /// Without a value the file cannot be read; not so one that only says whether a target is there.
+    pub needed: bool,
     /// Where the file uses it first, else where it declares it; from 1.
     pub line: usize,
     pub column: usize,

@@ -80,7 +80,7 @@ pub struct Postgres {
     pub max_refused: Budget,
     /// 1 to 8; 1 by default.
     pub connections: u8,
-    /// Seconds of one statement at most; 600 by default.
+    /// Seconds of one statement at most, up to a week; 600 by default.
     pub timeout_s: u64,
 }
 

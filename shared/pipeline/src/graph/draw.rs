@@ -82,7 +82,7 @@ impl<'g> Drawing<'g> {
             }
             Step::Load(name) => match self.pipeline.targets.iter().find(|target| target.name() == name) {
                 Some(Target::Postgres(target)) => {
-                    format!("▸ {name}: table {} in {}", target.to.table, database(target))
+                    format!("▸ {name}: table {}", place(target))
                 }
                 Some(Target::Sqlite(target)) => format!("▸ {name}: table {} in {}", target.to.table, target.path),
                 Some(Target::Report(target)) => format!("▸ {name}: {}-<day>.xlsx in {}", target.file, target.folder),
@@ -94,10 +94,13 @@ impl<'g> Drawing<'g> {
     }
 }
 
-/// Host and database; the URL as written where a parameter of it has no value yet.
-fn database(target: &Postgres) -> String {
-    match &target.url {
+/// `shop.orders in db.example.com/shop`. Any text is a name, so what would break the line is taken out.
+fn place(target: &Postgres) -> String {
+    let database = match &target.url {
+        // as written where a parameter of it has no value yet
         PostgresUrl::Text(url) => Address::parse(url).map_or_else(|_| url.clone(), |(address, _)| address.to_string()),
         PostgresUrl::Secret(name) => format!("the database of secret {name}"),
-    }
+    };
+    let schema = target.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
+    format!("{schema}{} in {database}", target.to.table).replace(char::is_control, "?")
 }

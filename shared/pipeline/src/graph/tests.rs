@@ -101,6 +101,19 @@ sales  (0 8 * * ? * Europe/London)
 }
 
 #[test]
+fn a_table_is_drawn_with_where_it_is() {
+    let drawn = |url: &str| {
+        let target =
+            "[[target]]\nkind = 'postgres'\ndataset = 'm'\ntable = \"a\\nb\"\nmode = 'swap'\nschema = 'My Shop'\n";
+        let text = format!("[[model]]\nname = 'm'\nsql = 'SELECT 1 AS one'\n{target}url = {url}\n");
+        let graph = graph(&[("x.toml", &text)]).unwrap();
+        graph.draw().lines().last().unwrap().trim().to_owned()
+    };
+    assert_eq!(drawn("'postgres://u@h:1,%2Frun/d%0A'"), "└─ ▸ postgres-a-b: table My Shop.a?b in h:1,/run/d?");
+    assert_eq!(drawn("{ secret = 'where' }"), "└─ ▸ postgres-a-b: table My Shop.a?b in the database of secret where");
+}
+
+#[test]
 fn one_maker_for_each_dataset() {
     let model = "[[model]]\nname = \"sales\"\nsql = \"SELECT 1 AS one\"";
     assert_eq!(

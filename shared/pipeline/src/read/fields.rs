@@ -66,6 +66,24 @@ impl<'r> Reader<'r> {
         self.diagnostics.borrow().is_empty()
     }
 
+    /// How many mistakes so far, for [`Reader::forgive`].
+    pub fn noted(&self) -> usize {
+        self.diagnostics.borrow().len()
+    }
+
+    /// Takes back the mistakes within these bytes of the file that were noted since.
+    pub fn forgive(&self, since: usize, spans: &[Range<usize>]) {
+        let place = |at: usize| self.file.line_and_column(at);
+        let is_within = |mistake: &Diagnostic, span: &Range<usize>| {
+            let at = (mistake.line, mistake.column);
+            mistake.file == self.file.path() && (place(span.start)..place(span.end)).contains(&at)
+        };
+        let mut diagnostics = self.diagnostics.borrow_mut();
+        let since = since.min(diagnostics.len());
+        let recent = diagnostics.split_off(since);
+        diagnostics.extend(recent.into_iter().filter(|one| !spans.iter().any(|span| is_within(one, span))));
+    }
+
     /// All mistakes in the order of the file, each once.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.diagnostics.into_inner();

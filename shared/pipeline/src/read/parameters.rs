@@ -1,6 +1,6 @@
 //! `[parameters]`, and every `${NAME}` a file uses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -18,11 +18,22 @@ use crate::params::{Parameter, Piece, is_name, pieces};
 pub fn parameters(file: &SourceFile<'_>) -> Result<Vec<Parameter>, Vec<Diagnostic>> {
     let document = parse(file)?;
     let mut found = BTreeMap::new();
+    let mut conditions = BTreeSet::new();
     for (key, value) in document.get_ref() {
-        if key.get_ref() != "parameters" {
-            collect(file, value, &mut found);
+        match (key.get_ref().as_ref(), value.get_ref()) {
+            ("parameters", _) => {}
+            ("target", DeValue::Array(targets)) => {
+                for target in targets {
+                    let condition = |key: &str| target.get_ref().get(key)?.get_ref().as_str().map(str::to_owned);
+                    let only_with = condition("only_with");
+                    collect(file, target, only_with.as_deref(), &mut found);
+                    conditions.extend(only_with.into_iter().chain(condition("only_without")));
+                }
+            }
+            _ => collect(file, value, None, &mut found),
         }
     }
+    let used: BTreeSet<String> = found.keys().cloned().collect();
     for (key, value) in declared(document.get_ref()) {
         let name = key.get_ref().to_string();
         let parameter = found.entry(name).or_insert_with_key(|name| new(file, name, key.span().start));
@@ -30,28 +41,45 @@ pub fn parameters(file: &SourceFile<'_>) -> Result<Vec<Parameter>, Vec<Diagnosti
             |field: &str| value.get_ref().get(field).and_then(|value| value.get_ref().as_str()).map(str::to_owned);
         parameter.default = field("default");
         parameter.about = field("about");
+        // a target that hangs on it is not there without it
+        parameter.needed = used.contains(&parameter.name) || !conditions.contains(&parameter.name);
     }
     Ok(found.into_values().collect())
 }
 
 fn new(file: &SourceFile<'_>, name: &str, at: usize) -> Parameter {
     let (line, column) = file.line_and_column(at);
-    Parameter { name: name.to_owned(), default: None, about: None, line, column }
+    Parameter { name: name.to_owned(), default: None, about: None, needed: true, line, column }
 }
 
-fn collect(file: &SourceFile<'_>, value: &Spanned<DeValue<'_>>, found: &mut BTreeMap<String, Parameter>) {
+/// Those used in a value, but for one that decides whether the value is there at all.
+fn collect(
+    file: &SourceFile<'_>,
+    value: &Spanned<DeValue<'_>>,
+    but: Option<&str>,
+    found: &mut BTreeMap<String, Parameter>,
+) {
     match value.get_ref() {
         DeValue::String(text) => {
             for piece in pieces(text) {
-                if let Piece::Parameter { name, .. } = piece {
+                if let Piece::Parameter { name, .. } = piece
+                    && Some(name) != but
+                {
                     found.entry(name.to_owned()).or_insert_with(|| new(file, name, value.span().start));
                 }
             }
         }
-        DeValue::Array(items) => items.iter().for_each(|item| collect(file, item, found)),
-        DeValue::Table(table) => table.iter().for_each(|(_, value)| collect(file, value, found)),
+        DeValue::Array(items) => items.iter().for_each(|item| collect(file, item, but, found)),
+        DeValue::Table(table) => table.iter().for_each(|(_, value)| collect(file, value, but, found)),
         DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {}
     }
+}
+
+/// Those a file declares.
+pub(super) fn declared_in<'r>(
+    top: &Fields<'_, 'r>,
+) -> impl Iterator<Item = (&'r Spanned<toml::de::DeString<'r>>, &'r Spanned<DeValue<'r>>)> + use<'r> {
+    declared(top.table)
 }
 
 fn declared<'d, 't>(

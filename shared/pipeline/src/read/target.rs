@@ -1,5 +1,6 @@
 //! `[[target]]`: where datasets go.
 
+mod condition;
 mod postgres;
 
 use super::contract::{keys, known};
@@ -9,6 +10,7 @@ use crate::definition::{Contract, Destination, Mode, Schedule, Sqlite, Target};
 use crate::diagnostic::{one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
+use condition::Condition;
 
 const KINDS: [(&str, Kind); 3] = [("postgres", Kind::Postgres), ("sqlite", Kind::Sqlite), ("report", Kind::Report)];
 const SQLITE_FIELDS: [&str; 7] = ["kind", "name", "dataset", "path", "table", "mode", "key"];
@@ -28,6 +30,7 @@ pub(super) fn targets(
     mentions: &mut Mentions,
 ) -> Vec<Target> {
     let mut targets: Vec<Target> = Vec::new();
+    let mut names: Vec<(String, Condition)> = Vec::new();
     let mut all: Vec<&str> = Vec::new();
     for field in SQLITE_FIELDS.iter().chain(&postgres::FIELDS).chain(&report::FIELDS) {
         if !all.contains(field) {
@@ -45,9 +48,12 @@ pub(super) fn targets(
             Some(Kind::Report) => report::FIELDS.as_slice(),
             None => all.as_slice(),
         };
-        let Some(fields) = top.reader.open(item, "[[target]]".to_owned(), known) else {
+        let known = [known, &condition::FIELDS].concat();
+        let Some(fields) = top.reader.open(item, "[[target]]".to_owned(), &known) else {
             continue;
         };
+        let condition = Condition::of(top, &fields);
+        let noted = top.reader.noted();
         let target = match kind {
             Some(Kind::Postgres) => postgres::postgres(&fields, contract, mentions).map(Target::Postgres),
             Some(Kind::Sqlite) => sqlite(&fields, contract, mentions).map(Target::Sqlite),
@@ -60,10 +66,17 @@ pub(super) fn targets(
                 None
             }
         };
-        if let Some(target) = target
-            && is_new(&fields, fields.at("name"), "target", target.name(), targets.iter().map(Target::name))
-        {
-            targets.push(target);
+        let is_there = condition.holds(top);
+        if !is_there {
+            top.reader.forgive(noted, &condition.wants(item));
+        }
+        let Some(target) = target else { continue };
+        let before = names.iter().filter(|(_, other)| !condition.excludes(other)).map(|(name, _)| name.as_str());
+        if is_new(&fields, fields.at("name"), "target", target.name(), before) {
+            names.push((target.name().to_owned(), condition));
+            if is_there {
+                targets.push(target);
+            }
         }
     }
     targets
@@ -110,6 +123,8 @@ fn destination(
     let mode = fields.choice("mode", &[("upsert", Mode::Upsert), ("swap", Mode::Swap), ("append", Mode::Append)]);
     let own = contract.zip(dataset.as_ref()).and_then(|(contract, dataset)| known(contract, dataset));
     let key = match mode? {
+        // without a dataset nobody knows its key
+        Mode::Upsert if dataset.is_none() && fields.value("key").is_none() => return None,
         Mode::Upsert => key(fields, own)?,
         Mode::Swap | Mode::Append => {
             fields.refuse("key", "it only with `mode = \"upsert\"`");

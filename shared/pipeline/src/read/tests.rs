@@ -1,3 +1,4 @@
+mod conditions;
 mod contract;
 mod explode;
 mod file;

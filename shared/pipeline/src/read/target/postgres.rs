@@ -36,29 +36,30 @@ pub(super) fn postgres(
     mentions: &mut Mentions,
 ) -> Option<Postgres> {
     let url = url(fields);
-    let password = fields.value("password").map(|_| secret(fields, "password", "[target.password]"));
-    let schema = fields.value("schema").map(|_| schema(fields, fields.needed("schema", "a schema's name")?));
+    let password = fields.value("password").and_then(|_| secret(fields, "password", "[target.password]"));
+    let schema = fields.filled("schema", "a schema's name").and_then(|text| schema(fields, text));
     let to = destination(fields, contract, mentions, table);
     let types = types(fields, contract, to.as_ref());
     let max_refused = budget(fields, "max_refused").unwrap_or(Budget::Count(0));
     let connections = count(fields, "connections", 1, 8).and_then(|number| u8::try_from(number).ok()).unwrap_or(1);
-    let timeout_s = duration(fields, "timeout").unwrap_or(600);
+    let timeout_s = timeout(fields).unwrap_or(600);
     let to = to?;
     let name = name(fields, || {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
         format!("postgres-{}", to.table.chars().map(plain).collect::<String>())
     })?;
-    let (password, schema) = (within(password)?, within(schema)?);
     Some(Postgres { name, url: url?, password, schema, to, types, max_refused, connections, timeout_s })
 }
 
-/// `None` for what is there and wrong.
-fn within<T>(value: Option<Option<T>>) -> Option<Option<T>> {
-    match value {
-        Some(Some(value)) => Some(Some(value)),
-        Some(None) => None,
-        None => Some(None),
+/// Seconds. The server counts milliseconds in 31 bits, so there is an end to it.
+fn timeout(fields: &Fields<'_, '_>) -> Option<u64> {
+    const LONGEST_S: u64 = 7 * 86_400;
+    let seconds = duration(fields, "timeout")?;
+    if seconds > LONGEST_S {
+        let found = format!("more than a week for `timeout` in {}", fields.label);
+        fields.reader.wrong(fields.at("timeout"), found, "at most `\"7d\"`");
     }
+    Some(seconds)
 }
 
 /// A text, or `{ secret = "name" }`.

@@ -67,7 +67,7 @@ fn what_is_missing_or_wrong_is_told_in_one_go() {
             "4:1: [[target]] has no `table`; expected a table's name",
             "4:1: [[target]] has no `url`; expected a URL, as in `postgres://user@host:5432/database`, or `{ secret = \"name\" }`",
             "6:1: unknown field `path` in [[target]]; expected one of `kind`, `name`, `dataset`, `url`, `password`, `schema`, \
-             `table`, `mode`, `key`, `types`, `max_refused`, `connections`, `timeout`",
+             `table`, `mode`, `key`, `types`, `max_refused`, `connections`, `timeout`, `only_with`, `only_without`",
             "7:15: the string `x` for `max_refused` in [[target]]; expected a share from `\"0%\"` to `\"100%\"` or a number of rows",
             "8:15: the number `9` for `connections` in [[target]]; expected a whole number from 1 to 8",
             "9:11: the number `5` for `timeout` in [[target]]; expected a string",
@@ -127,6 +127,15 @@ fn a_password_is_the_name_of_a_secret() {
             "21:12: a text for `password` in [[target]]; expected the name of a secret; write `password = { secret = \"name\" }`; the \
              value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
         ]
+    );
+}
+
+#[test]
+fn a_statement_ends_some_time() {
+    assert_eq!(of_contract("timeout = '7d'"), Vec::<String>::new());
+    assert_eq!(
+        of_contract("timeout = '8d'"),
+        ["21:11: more than a week for `timeout` in [[target]]; expected at most `\"7d\"`"]
     );
 }
 

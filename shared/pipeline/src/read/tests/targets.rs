@@ -13,7 +13,7 @@ fn kinds() {
         [
             "5:8: `sqllite` for `kind` in [[target]]; expected one of `postgres`, `sqlite`, `report`; did you mean `sqlite`?",
             "6:1: unknown field `foo` in [[target]]; expected one of `kind`, `name`, `dataset`, `path`, `table`, `mode`, \
-             `key`, `url`, `password`, `schema`, `types`, `max_refused`, `connections`, `timeout`, `folder`, `file` and 3 more",
+             `key`, `url`, `password`, `schema`, `types`, `max_refused`, `connections`, `timeout`, `folder`, `file` and 5 more",
         ]
     );
 }
@@ -30,7 +30,7 @@ fn sqlite() {
              `tidemark_loads`",
             "8:8: `merge` for `mode` in [[target]]; expected one of `upsert`, `swap`, `append`",
             "9:1: unknown field `folder` in [[target]]; expected one of `kind`, `name`, `dataset`, `path`, `table`, `mode`, \
-             `key`",
+             `key`, `only_with`, `only_without`",
         ]
     );
     let one = |rest: &str| format!("[[target]]\nkind = 'sqlite'\ndataset = 'y'\npath = 'x'\ntable = 't'\n{rest}\n");
