@@ -24,7 +24,7 @@ use copy::Copy;
 pub(crate) use error::Fault;
 use refused::Aside;
 use staged::{STAGED, Staged};
-use table::{LOADS, Table, quoted};
+use table::{LOADS, Table, is_there, quoted};
 
 use crate::change::{Delta, Deltas};
 
@@ -96,10 +96,7 @@ impl Database<'_> {
     /// statement.
     pub(crate) fn standing(&self, session: &Session, dataset: &DatasetName) -> Result<Option<Standing>, Fault> {
         let to = self.target.to.table.as_str();
-        let (loads, table) = match &self.target.schema {
-            Some(schema) => (format!("{}.{LOADS}", quoted(schema)), format!("{}.{}", quoted(schema), quoted(to))),
-            None => (LOADS.to_owned(), quoted(to)),
-        };
+        let (loads, table) = (self.named(LOADS), self.named(to));
         let sql = format!(
             "SELECT version, run_id, inserted, updated, unchanged, deleted, refused FROM {loads} \
              WHERE dataset = $1 AND \"table\" = $2 AND to_regclass($3) IS NOT NULL"
@@ -118,12 +115,18 @@ impl Database<'_> {
         Ok(Some(Standing { version: row.try_get(0)?, run_id: row.try_get(1)?, loaded }))
     }
 
+    /// A table of the target's schema, as SQL has its name.
+    fn named(&self, table: &str) -> String {
+        match &self.target.schema {
+            Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
+            None => quoted(table),
+        }
+    }
+
     /// By which way rows would come into the table as it is.
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, Fault> {
-        let to = quoted(&self.target.to.table);
-        let table = self.target.schema.as_ref().map_or(to.clone(), |schema| format!("{}.{to}", quoted(schema)));
-        let rows = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&table, Type::TEXT)])?;
-        let is_there = rows.first().map_or(Ok(false), |row| row.try_get(0))?;
+        let table = self.named(&self.target.to.table);
+        let is_there = is_there(session, &table)?;
         let is_empty = is_there && session.rows(&format!("SELECT FROM {table} LIMIT 1"), &[])?.is_empty();
         Ok(staged::path(self.target, is_there, is_empty))
     }
@@ -142,7 +145,11 @@ impl Database<'_> {
         let schema = self.target.schema.as_deref();
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || coalesce($1, current_schema(), '') || '.' || $2, 0))";
         session.rows(lock, &[(&schema, Type::TEXT), (&self.target.to.table, Type::TEXT)])?;
-        let standing = self.standing(session, load.dataset)?;
+        // a statement that fails would be the end of the transaction
+        let standing = match is_there(session, &self.named(LOADS))? {
+            true => self.standing(session, load.dataset)?,
+            false => None,
+        };
         let version = standing.map(|standing| standing.version);
         if version == Some(load.version) && !load.is_anew {
             session.run("ROLLBACK")?;
@@ -285,8 +292,7 @@ fn copy<'a>(session: &'a Session, table: &'a Table<'a>, load: &'a Load<'_>, stag
 /// Writes down where the table stands: in place of what was written there before, since run records keep the history.
 fn note(session: &Session, table: &Table<'_>, load: &Load<'_>, loaded: Loaded) -> Result<(), Fault> {
     let loads = table.beside(LOADS);
-    let is_there = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&loads, Type::TEXT)])?;
-    if !is_there.first().map_or(Ok(false), |row| row.try_get(0))? {
+    if !is_there(session, &loads)? {
         // two that make it at once would stumble over each other, `IF NOT EXISTS` or not
         session.run(&format!(
             "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); \

@@ -12,7 +12,7 @@ use super::connect::Session;
 use super::copy::sorted;
 use super::error::{Fault, is_of_a_row, said};
 use super::staged::{Merged, Part, Staged};
-use super::table::{REFUSED, Table};
+use super::table::{REFUSED, Table, is_there};
 use super::{Delta, Deltas};
 use crate::target::cell::Cell;
 
@@ -176,8 +176,7 @@ impl Aside {
 /// Keys of rows of this table that an earlier load has put aside.
 pub(super) fn known(session: &Session, table: &Table<'_>, dataset: &DatasetName) -> Result<HashSet<String>, Fault> {
     let kept = table.beside(REFUSED);
-    let is_there = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&kept, Type::TEXT)])?;
-    if !is_there.first().map_or(Ok(false), |row| row.try_get(0))? {
+    if !is_there(session, &kept)? {
         return Ok(HashSet::new());
     }
     let sql = format!("SELECT key FROM {kept} WHERE dataset = $1 AND \"table\" = $2");

@@ -119,6 +119,12 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
     Ok(table)
 }
 
+/// Whether there is a table (or anything else) of this name, which is as SQL has it.
+pub(super) fn is_there(session: &Session, name: &str) -> Result<bool, Fault> {
+    let rows = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)])?;
+    Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
+}
+
 /// The schema that unqualified names are in.
 pub(super) fn current_schema(session: &Session) -> Result<String, Fault> {
     let rows = session.rows("SELECT coalesce(current_schema(), 'public')::text", &[])?;
