@@ -171,18 +171,7 @@ impl Step for LoadPostgres<'_> {
             partitions: partitions.as_ref(),
             is_late: &|| ports.is_late(),
         };
-        let mut is_first = true;
-        let loading = self.patiently(ports, &database, || {
-            let session = database.connect()?;
-            // the reply to an earlier attempt's commit may have been lost
-            if !std::mem::take(&mut is_first)
-                && let Some(standing) = database.standing(&session, &self.target.to.dataset)?
-                && standing.run_id == run_id
-            {
-                return Ok(Loading::Loaded(standing.loaded));
-            }
-            database.load(&session, &load)
-        })?;
+        let loading = self.patiently(ports, &database, || database.load(&database.connect()?, &load))?;
         match loading {
             Loading::Loaded(loaded) => {
                 drafted.rows = Balance {

@@ -23,6 +23,8 @@ pub(crate) enum Fault {
     Lost(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server said nothing for {} s", .0.as_secs())]
     Silent(Duration),
+    #[error("the server has not said for {} s whether the load is committed", .0.as_secs())]
+    Unsure(Duration),
     #[error("{}", said(.0))]
     Server(Box<DbError>),
     #[error("the server answers with what is no answer")]
@@ -103,7 +105,7 @@ impl Fault {
     /// Whether the same load may succeed in a moment, with nobody doing anything.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Fault::Unreachable(_) | Fault::Lost(_) => true,
+            Fault::Unreachable(_) | Fault::Lost(_) | Fault::Unsure(_) => true,
             Fault::Server(error) => is_transient(error.code()),
             _ => false,
         }
@@ -147,6 +149,7 @@ impl Fault {
             ),
             Fault::Certificates { .. } => said(Kind::Definition, "name a file of PEM certificates in sslrootcert"),
             Fault::Lost(_) => said(Kind::Retry, "run again"),
+            Fault::Unsure(_) => said(Kind::Retry, "run again: a load that is committed is found there, and not done twice"),
             Fault::Silent(_) => said(Kind::Retry, "run again; if a statement needs so long, give the target a longer timeout"),
             Fault::Server(error) => remedy(error),
             Fault::Protocol(_) => said(Kind::Definition, "check that a PostgreSQL server listens there"),

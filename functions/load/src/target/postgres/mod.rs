@@ -150,6 +150,11 @@ impl Database<'_> {
             true => self.standing(session, load.dataset)?,
             false => None,
         };
+        // of an earlier attempt, the reply to whose commit was lost
+        if let Some(own) = standing.as_ref().filter(|standing| standing.run_id == load.run_id) {
+            session.run("ROLLBACK")?;
+            return Ok(Outcome::Loaded(own.loaded));
+        }
         let version = standing.map(|standing| standing.version);
         if version == Some(load.version) && !load.is_anew {
             session.run("ROLLBACK")?;
@@ -165,7 +170,10 @@ impl Database<'_> {
             Mode::Swap | Mode::Append => copied(session, &table, load)?,
         };
         note(session, &table, load, loaded)?;
-        session.run("COMMIT")?;
+        session.run("COMMIT").map_err(|fault| match fault {
+            Fault::Silent(time) => Fault::Unsure(time),
+            fault => fault,
+        })?;
         Ok(Outcome::Loaded(loaded))
     }
 }
