@@ -1,0 +1,205 @@
+//! The connection breaks at each message in turn, in each way.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tidemark_flow::Status;
+
+use super::house::{Loader, Mode, Objects, Standing, came, counts, judge, lake_at, orders, texts};
+use crate::postgres::{Database, Direction, Fault, Proxy, database};
+
+/// Longer than the target waits.
+const STALL: Fault = Fault::Stall(Duration::from_millis(1300));
+const FAULTS: [Fault; 5] = [Fault::Cut, Fault::CutAfter, Fault::Reset, Fault::Half, STALL];
+/// So many messages of each load are broken, in one way each, where not all are.
+const SAMPLED: usize = 20;
+
+/// A load to be broken.
+struct Bench {
+    name: &'static str,
+    mode: Mode,
+    rest: &'static str,
+    objects: Objects,
+    /// As it stands before.
+    before: Database,
+    /// As it stands after a load without fault.
+    clean: Standing,
+    messages: Vec<(Direction, u8)>,
+}
+
+struct Case<'a> {
+    bench: &'a Bench,
+    number: usize,
+    fault: Fault,
+}
+
+impl Bench {
+    /// `prepare` makes of a database what it is before the load.
+    fn new(
+        name: &'static str,
+        (mode, rest): (Mode, &'static str),
+        version: i64,
+        prepare: impl Fn(&Database),
+    ) -> Option<Bench> {
+        let (before, objects) = (database()?, lake_at(version));
+        prepare(&before);
+        // whoever was connected is gone before it is copied
+        let _ = Standing::of(&before);
+        let after = before.fork();
+        let proxy = Proxy::before(after.port());
+        let record = Loader::new(&proxy.url(after.name()), mode, rest).load(&objects);
+        assert_eq!(record.status, Status::Done, "{name}: {:?}", record.error);
+        proxy.settle();
+        let clean = Standing::of(&after);
+        judge(&[record], &clean).unwrap();
+        Some(Bench { name, mode, rest, objects, before, clean, messages: proxy.messages() })
+    }
+
+    fn loader(&self, url: &str) -> Loader {
+        Loader::new(url, self.mode, self.rest)
+    }
+
+    /// The messages that matter most: the last query, which is COMMIT, and the two in answer to it.
+    fn commit(&self) -> std::ops::RangeInclusive<usize> {
+        let last = self.messages.iter().rposition(|message| *message == (Direction::ToServer, b'Q')).unwrap();
+        last..=last + 2
+    }
+
+    fn cases(&self, is_all: bool) -> Vec<Case<'_>> {
+        let (mut cases, every) = (Vec::new(), self.messages.len() / SAMPLED);
+        for number in 0..self.messages.len() {
+            for (at, fault) in FAULTS.into_iter().enumerate() {
+                let is_next = number % every == 0 && at == number / every % FAULTS.len();
+                let is_of_commit = self.commit().contains(&number) && (self.mode == Mode::Append || at == number % FAULTS.len());
+                if is_all || is_next || is_of_commit {
+                    cases.push(Case { bench: self, number, fault });
+                }
+            }
+        }
+        cases
+    }
+}
+
+impl Case<'_> {
+    /// Whether the fault befell.
+    fn suffer(&self) -> Result<bool, String> {
+        let Case { bench, number, fault } = *self;
+        let database = bench.before.fork();
+        let proxy = Proxy::before(database.port());
+        let rest = format!("timeout = \"1s\"\n{}", bench.rest);
+        proxy.arm(number, fault);
+        let first = Loader::new(&proxy.url(database.name()), bench.mode, &rest).load(&bench.objects);
+        let befell = !proxy.is_armed();
+        proxy.settle();
+        let again = bench.loader(&database.url()).load(&bench.objects);
+        let standing = Standing::of(&database);
+        standing.equals(&bench.clean)?;
+        if fault != STALL && first.status != Status::Done {
+            return Err(format!("it did not try again: {:?}", first.error));
+        }
+        if bench.commit().contains(&number) && first.status != Status::Done {
+            return Err(format!("it does not know of its commit: {:?}", first.error));
+        }
+        match (first.status, again.status) {
+            (Status::Done, Status::NothingToDo) | (Status::Failed, Status::Done | Status::NothingToDo) => {}
+            other => return Err(format!("the runs were {other:?}")),
+        }
+        judge(&[first, again], &standing)?;
+        Ok(befell)
+    }
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "says how long it took")]
+fn after_a_fault_at_any_message_the_next_load_ends_as_a_clean_one() {
+    let began = Instant::now();
+    let Some(benches) = benches() else { return };
+    let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let cases: Vec<Case<'_>> = benches.iter().flat_map(|bench| bench.cases(is_all)).collect();
+    let (next, hits, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        // most of the time somebody waits
+        for _ in 0..6 {
+            scope.spawn(|| {
+                while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    match case.suffer() {
+                        Ok(hit) => drop(hits.fetch_add(usize::from(hit), Ordering::Relaxed)),
+                        Err(difference) => {
+                            let (name, number, fault) = (case.bench.name, case.number, case.fault);
+                            let of = case.bench.messages[number];
+                            wrong.lock().unwrap().push(format!("{name}, {fault:?} at {number} {of:?}: {difference}"));
+                        }
+                    }
+                }
+            });
+        }
+    });
+    let messages: Vec<_> = benches.iter().map(|bench| (bench.name, bench.messages.len())).collect();
+    let (cases, hits, seconds) = (cases.len(), hits.into_inner(), began.elapsed().as_secs());
+    println!("messages {messages:?}, cases {cases}, of which befell {hits}, {seconds} s");
+    let wrong = wrong.into_inner().unwrap();
+    assert!(wrong.is_empty(), "{} of {cases} cases:\n{}", wrong.len(), wrong.join("\n"));
+    // the last message of a session may come too late to be told
+    assert!(hits * 100 >= cases * 90, "{hits} of {cases} faults befell");
+}
+
+fn benches() -> Option<[Bench; 5]> {
+    let earlier = lake_at(0);
+    let loaded = |mode| {
+        let earlier = earlier.clone();
+        move |database: &Database| {
+            let record = Loader::new(&database.url(), mode, "").load(&earlier);
+            assert_eq!((record.status, record.rows.written), (Status::Done, 300), "{:?}", record.error);
+        }
+    };
+    let strict = |database: &Database| {
+        loaded(Mode::Upsert)(database);
+        // one of the new rows, and one of those that changed
+        let check = "ALTER TABLE orders ADD CHECK (id <> 305 AND (id <> 121 OR amount < 121.20))";
+        database.query(check);
+    };
+    let benches = [
+        Bench::new("a new table", (Mode::Upsert, ""), 0, |_| {})?,
+        Bench::new("an upsert", (Mode::Upsert, ""), 1, loaded(Mode::Upsert))?,
+        Bench::new("a swap", (Mode::Swap, ""), 1, loaded(Mode::Swap))?,
+        Bench::new("an append", (Mode::Append, ""), 1, loaded(Mode::Append))?,
+        Bench::new("refused rows", (Mode::Upsert, "max_refused = 5"), 1, strict)?,
+    ];
+    let (then, now) = (orders(0), orders(1));
+    let mut appended = [texts(&then), came(&then, &now)].concat();
+    appended.sort();
+    assert_eq!(benches[0].clean.rows, texts(&then));
+    assert_eq!(benches[1].clean.rows, texts(&now));
+    assert_eq!(benches[2].clean.rows, texts(&now));
+    assert_eq!(benches[3].clean.rows, appended);
+    assert_eq!(benches[4].clean.refused.len(), 2, "{:?}", benches[4].clean.refused);
+    Some(benches)
+}
+
+/// All rows again is no other load than the first of them, whose commit was heard of late.
+#[test]
+fn a_load_of_everything_anew_whose_reply_is_lost_is_done_once() {
+    let Some(database) = database() else { return };
+    let objects = lake_at(1);
+    Loader::new(&database.url(), Mode::Upsert, "").load(&objects);
+    database.query("DELETE FROM orders WHERE id < 7");
+    let _ = Standing::of(&database);
+    let counted = database.fork();
+    let proxy = Proxy::before(counted.port());
+    let clean = Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load_anew(&objects);
+    assert_eq!((clean.status, clean.rows.written), (Status::Done, 7), "{:?}", clean.error);
+    proxy.settle();
+    let commit = proxy.messages().iter().rposition(|message| *message == (Direction::ToServer, b'Q')).unwrap();
+    for (number, fault) in [(commit, Fault::CutAfter), (commit + 1, Fault::Cut), (commit + 2, Fault::Half)] {
+        let broken = database.fork();
+        let proxy = Proxy::before(broken.port());
+        proxy.arm(number, fault);
+        let record = Loader::new(&proxy.url(broken.name()), Mode::Upsert, "").load_anew(&objects);
+        assert!(!proxy.is_armed());
+        assert_eq!((record.status, counts(&record)), (Status::Done, counts(&clean)), "{fault:?}");
+        let standing = Standing::of(&broken);
+        standing.equals(&Standing::of(&counted)).unwrap();
+        judge(&[record], &standing).unwrap();
+    }
+}
