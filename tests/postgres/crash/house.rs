@@ -1,5 +1,6 @@
 //! A dataset of some versions in a lake, the pipeline that loads it, and all there is to see of it in a database.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -67,8 +68,16 @@ pub fn orders(version: i64) -> Vec<Order> {
     orders
 }
 
+/// So many times the rows of a version, each time with other ids.
+pub fn many(version: i64, times: i64) -> Vec<Order> {
+    let orders = orders(version);
+    let again = |nth| orders.iter().map(move |order| Order { id: order.id + 1000 * nth, ..order.clone() });
+    (0..times).flat_map(again).collect()
+}
+
 /// Rows of `after` that are not in `before`, as texts.
 pub fn came(before: &[Order], after: &[Order]) -> Vec<String> {
+    let before: BTreeSet<&Order> = before.iter().collect();
     after.iter().filter(|order| !before.contains(order)).map(Order::text).collect()
 }
 
