@@ -3,10 +3,12 @@
 
 mod client;
 mod frame;
+mod lab;
 mod own;
 mod proxy;
 mod release;
 mod server;
+mod tables;
 mod tls;
 
 use std::sync::OnceLock;
