@@ -28,10 +28,12 @@ pub(crate) enum Fault {
     #[error("the server answers with what is no answer")]
     Protocol(#[source] Box<dyn Error + Send + Sync>),
 
-    #[error("{table} is a {kind}, not a table")]
+    #[error("{table} is {kind}, not a table")]
     NotATable { table: String, kind: &'static str },
-    #[error("{what} {name:?} has {} bytes, and PostgreSQL keeps 63 of a name", name.len())]
-    LongName { what: &'static str, name: String },
+    #[error("column {column:?} has {} bytes, and PostgreSQL keeps 63 of a name", column.len())]
+    LongName { column: String },
+    #[error("column {column:?} is {whose} own")]
+    Reserved { column: String, whose: &'static str },
     #[error("PostgreSQL has no type for column {column:?} ({dtype})")]
     Type { column: String, dtype: DataType },
     #[error("`types` names column {column:?}, which the dataset does not have")]
@@ -151,7 +153,9 @@ impl Fault {
             Fault::Server(error) => remedy(error),
             Fault::Protocol(_) => said(Kind::Definition, "check that a PostgreSQL server listens there"),
             Fault::NotATable { .. } => said(Kind::Definition, "name a table"),
-            Fault::LongName { .. } => said(Kind::Definition, "give it a shorter name, or rename it in the SQL of a model"),
+            Fault::LongName { .. } | Fault::Reserved { .. } => {
+                said(Kind::Definition, "rename it in the SQL of a model")
+            }
             Fault::Type { .. } => said(Kind::Definition, "leave it out or cast it in the SQL of a model"),
             Fault::NoTyped { .. } => said(Kind::Definition, "take it out of `types`, or name a column the dataset has"),
             Fault::Declared { .. } => said(

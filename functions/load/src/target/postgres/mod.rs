@@ -24,7 +24,7 @@ use copy::Copy;
 pub(crate) use error::Fault;
 use refused::Aside;
 use staged::{STAGED, Staged};
-use table::{LOADS, Table, is_there, quoted};
+use table::{LOADS, Table, has_rows, is_there, quoted};
 
 use crate::change::{Delta, Deltas};
 
@@ -127,7 +127,7 @@ impl Database<'_> {
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, Fault> {
         let table = self.named(&self.target.to.table);
         let is_there = is_there(session, &table)?;
-        let is_empty = is_there && session.rows(&format!("SELECT FROM {table} LIMIT 1"), &[])?.is_empty();
+        let is_empty = is_there && !has_rows(session, &table)?;
         Ok(staged::path(self.target, is_there, is_empty))
     }
 

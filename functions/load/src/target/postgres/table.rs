@@ -10,12 +10,16 @@ use tokio_postgres::types::Type;
 use super::connect::Session;
 use super::error::Fault;
 use super::kind::SqlType;
+use super::staged::ROW;
 use super::wire::Slot;
 
 /// One line per dataset and table: the version the table is at, and what the load that brought it there did.
 pub(super) const LOADS: &str = "tidemark_loads";
 /// The rows that the database would not take.
 pub(super) const REFUSED: &str = "tidemark_refused";
+
+/// Columns that every table has already.
+const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Where rows go, with its names as SQL has them.
 pub(super) struct Table<'a> {
@@ -100,12 +104,13 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
             let kind: String = row.try_get(1)?;
             let what = match kind.as_str() {
                 "r" | "p" => None,
-                "v" => Some("view"),
-                "m" => Some("materialized view"),
-                "f" => Some("foreign table"),
-                "i" | "I" => Some("index"),
-                "S" => Some("sequence"),
-                _ => Some("thing of another kind"),
+                "v" => Some("a view"),
+                "m" => Some("a materialized view"),
+                "f" => Some("a foreign table"),
+                "i" | "I" => Some("an index"),
+                "S" => Some("a sequence"),
+                "c" => Some("a type"),
+                _ => Some("something else"),
             };
             if let Some(kind) = what {
                 return Err(Fault::NotATable { table: table.name, kind });
@@ -123,6 +128,13 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
 pub(super) fn is_there(session: &Session, name: &str) -> Result<bool, Fault> {
     let rows = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)])?;
     Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
+}
+
+/// Whether there is a table of this name, and it has rows.
+pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
+    let sql = "SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p')";
+    Ok(!session.rows(sql, &[(&name, Type::TEXT)])?.is_empty()
+        && !session.rows(&format!("SELECT FROM {name} LIMIT 1"), &[])?.is_empty())
 }
 
 /// The schema that unqualified names are in.
@@ -149,7 +161,13 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
     }
     let column = |name: &str, dtype: &DataType| {
         if name.len() > 63 {
-            return Err(Fault::LongName { what: "column", name: name.to_owned() });
+            return Err(Fault::LongName { column: name.to_owned() });
+        }
+        let reserved = |whose| Err(Fault::Reserved { column: name.to_owned(), whose });
+        match name {
+            _ if SYSTEM.contains(&name) => return reserved("PostgreSQL's"),
+            ROW => return reserved("Tidemark's"),
+            _ => {}
         }
         let by_default = SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
         let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
