@@ -6,6 +6,7 @@ mod frame;
 mod lab;
 mod own;
 mod proxy;
+mod refused;
 mod release;
 mod server;
 mod tables;

@@ -242,12 +242,7 @@ fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Resu
     if !table.is_new {
         return Ok(());
     }
-    match table::finish(session, table, partition) {
-        Err(Fault::Server(error)) if error.code().code() == "23505" => {
-            Err(Fault::Twice { table: table.name.clone(), key: "of the one or the other".to_owned() })
-        }
-        finished => finished,
-    }
+    table::finish(session, table, partition)
 }
 
 /// Takes out the rows of these partitions, or all rows.
@@ -292,16 +287,13 @@ fn copy<'a>(session: &'a Session, table: &'a Table<'a>, load: &'a Load<'_>, stag
 /// Writes down where the table stands: in place of what was written there before, since run records keep the history.
 fn note(session: &Session, table: &Table<'_>, load: &Load<'_>, loaded: Loaded) -> Result<(), Fault> {
     let loads = table.beside(LOADS);
-    if !is_there(session, &loads)? {
-        // two that make it at once would stumble over each other, `IF NOT EXISTS` or not
-        session.run(&format!(
-            "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); \
-             CREATE TABLE IF NOT EXISTS {loads} (dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, \
-             run_id text NOT NULL, inserted bigint NOT NULL, updated bigint NOT NULL, unchanged bigint NOT NULL, \
-             deleted bigint NOT NULL, refused bigint NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now(), \
-             PRIMARY KEY (dataset, \"table\"))"
-        ))?;
-    }
+    table::make_own(
+        session,
+        &loads,
+        "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, inserted bigint NOT NULL, \
+         updated bigint NOT NULL, unchanged bigint NOT NULL, deleted bigint NOT NULL, refused bigint NOT NULL, \
+         loaded_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (dataset, \"table\")",
+    )?;
     let Loaded { inserted, updated, unchanged, deleted, refused } = loaded;
     let counts = [inserted, updated, unchanged, deleted, refused].map(u64::cast_signed);
     let (dataset, of) = (load.dataset.as_str(), table.target.to.table.as_str());

@@ -33,7 +33,7 @@ impl Part {
         match self {
             Part::All => String::new(),
             Part::Pages(from, to) => format!(" AND ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"),
-            Part::Rows(rows) => format!(" AND ctid = ANY ('{{{}}}'::tid[])", rows.join(",")),
+            Part::Rows(rows) => format!(" AND ctid = ANY ('{{\"{}\"}}'::tid[])", rows.join("\",\"")),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connect::Session;
@@ -204,13 +205,46 @@ fn create(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Ve
 pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
-        session.run(&format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")))?;
+        let made = session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
+        match made {
+            Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
+                session.run("ROLLBACK TO SAVEPOINT keying")?;
+                return Err(Fault::Twice { table: table.name.clone(), key: twins(session, table)? });
+            }
+            made => made?,
+        }
     }
     if let Some(partition) = partition {
         // else every swap of a day would read the table
         session.run(&format!("CREATE INDEX ON {} ({})", table.name, quoted(partition)))?;
     }
     Ok(())
+}
+
+/// A key that two rows of the table have: `order_id 17, position 2`.
+fn twins(session: &Session, table: &Table<'_>) -> Result<String, Fault> {
+    let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
+    let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
+    let (key, texts) = (key.join(", "), texts.join(", "));
+    let rows = session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
+    let Some(row) = rows.first() else { return Ok(String::new()) };
+    let part = |(at, column): (usize, &Column)| Ok(format!("{} {}", column.name, shown(row.try_get(at)?)));
+    Ok(table.key().enumerate().map(part).collect::<Result<Vec<_>, Fault>>()?.join(", "))
+}
+
+/// A text of a key, as short and plain as a message needs it.
+pub(super) fn shown(text: &str) -> String {
+    text.escape_debug().take(40).collect()
+}
+
+/// Makes a table of ours, if it is not there. Two that do so at once would stumble over each other, `IF NOT EXISTS` or not.
+pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
+    if is_there(session, name)? {
+        return Ok(());
+    }
+    session.run(&format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); CREATE TABLE IF NOT EXISTS {name} ({columns})"
+    ))
 }
 
 fn declaration(target: &Postgres, column: &Column) -> String {
