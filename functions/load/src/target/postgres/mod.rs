@@ -17,6 +17,7 @@ use polars::prelude::{Schema, Series};
 use tidemark_flow::Secret;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use connect::Session;
@@ -194,7 +195,7 @@ fn upsert(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loade
     Ok(loaded)
 }
 
-/// `None` where the database refuses rows that may be put aside: then they have to be found.
+/// `None` where the database refuses a row that is not the one to name, or may be put aside: then it has to be found.
 fn straight(
     session: &Session,
     table: &Table<'_>,
@@ -204,7 +205,9 @@ fn straight(
     session.run("SAVEPOINT straight")?;
     let sent = copy(session, table, load, None).all(load.change, aside);
     let sent = match sent {
-        Err(Fault::Row { .. }) if aside.allows_any() => {
+        Err(Fault::Row { row, by, .. })
+            if aside.allows_any() || row == 0 || *by.code() == SqlState::UNIQUE_VIOLATION =>
+        {
             session.run("ROLLBACK TO SAVEPOINT straight")?;
             return Ok(None);
         }
