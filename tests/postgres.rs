@@ -4,10 +4,13 @@
 mod client;
 mod crash;
 mod frame;
+mod lab;
 mod own;
 mod proxy;
+mod refused;
 mod release;
 mod server;
+mod tables;
 mod tls;
 
 use std::sync::OnceLock;

@@ -101,6 +101,15 @@ impl<'a> LoadPostgres<'a> {
     }
 }
 
+/// What a run says of rows that the database would not take.
+fn refused(rows: u64) -> Option<String> {
+    match rows {
+        0 => None,
+        1 => Some("1 row was refused by the database: see tidemark_refused".to_owned()),
+        rows => Some(format!("{rows} rows were refused by the database: see tidemark_refused")),
+    }
+}
+
 impl Step for LoadPostgres<'_> {
     type Plan = Plan;
     type Draft = (Plan, String);
@@ -178,6 +187,7 @@ impl Step for LoadPostgres<'_> {
         let loading = self.patiently(ports, &database, || database.load(&database.connect()?, &load))?;
         match loading {
             Loading::Loaded(loaded) => {
+                drafted.notes.extend(refused(loaded.refused));
                 drafted.rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged + loaded.refused,
                     written: loaded.inserted,

@@ -44,7 +44,7 @@ pub(super) struct Sent {
 }
 
 impl Copy<'_> {
-    /// Sends all rows; again without those that the server finds wrong by themselves, where some may be put aside.
+    /// Sends all rows; into a temporary table again without those that the server finds wrong by themselves, where some may be put aside.
     pub(super) fn all<'f>(&self, change: &dyn Fn() -> Deltas<'f>, aside: &mut Aside) -> Result<Sent, Fault> {
         let mut left_out = BTreeMap::new();
         loop {
@@ -59,7 +59,7 @@ impl Copy<'_> {
             let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
             let row = line_of(by.where_().unwrap_or_default(), self.relation).map(|line| aside.number(line));
             match row {
-                Some(row) if aside.allows_any() && left_out.len() < RESTARTS => {
+                Some(row) if self.is_staged && aside.allows_any() && left_out.len() < RESTARTS => {
                     self.session.run("ROLLBACK TO SAVEPOINT copying")?;
                     left_out.insert(row, super::error::said(&by));
                 }

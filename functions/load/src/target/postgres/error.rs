@@ -30,10 +30,12 @@ pub(crate) enum Fault {
     #[error("the server answers with what is no answer")]
     Protocol(#[source] Box<dyn Error + Send + Sync>),
 
-    #[error("{table} is a {kind}, not a table")]
+    #[error("{table} is {kind}, not a table")]
     NotATable { table: String, kind: &'static str },
-    #[error("{what} {name:?} has {} bytes, and PostgreSQL keeps 63 of a name", name.len())]
-    LongName { what: &'static str, name: String },
+    #[error("column {column:?} has {} bytes, and PostgreSQL keeps 63 of a name", column.len())]
+    LongName { column: String },
+    #[error("column {column:?} is {whose} own")]
+    Reserved { column: String, whose: &'static str },
     #[error("PostgreSQL has no type for column {column:?} ({dtype})")]
     Type { column: String, dtype: DataType },
     #[error("`types` names column {column:?}, which the dataset does not have")]
@@ -86,13 +88,24 @@ pub(super) fn said(error: &DbError) -> String {
         SqlState::DATETIME_FIELD_OVERFLOW,
         SqlState::INVALID_BINARY_REPRESENTATION,
     ];
-    let mut text = match error.column().filter(|_| quotes.contains(code)) {
+    let column = || error.column().or_else(|| error.where_().and_then(column_of_copy));
+    let mut text = match quotes.contains(code).then(column).flatten() {
         Some(column) => format!("a value of column {column:?} is not of its type"),
         None if quotes.contains(code) => "a value is not of its column's type".to_owned(),
         None => error.message().chars().take(300).collect(),
     };
     text.push_str(&format!(" (SQLSTATE {})", code.code()));
     text
+}
+
+/// `COPY orders, line 17, column id`: `id`, whatever language the server speaks.
+fn column_of_copy(place: &str) -> Option<&str> {
+    let place = place.lines().find(|line| line.starts_with("COPY "))?;
+    place.match_indices(", ").find_map(|(at, comma)| {
+        let (line, column) = place[at + comma.len()..].split_once(", ")?;
+        let number = line.rsplit_once(' ')?.1;
+        number.bytes().all(|byte| byte.is_ascii_digit()).then(|| column.split_once(' '))?.map(|(_, name)| name)
+    })
 }
 
 /// Whether a row is at fault: its data, or a constraint or trigger it does not pass.
@@ -156,7 +169,9 @@ impl Fault {
             Fault::Server(error) => remedy(error),
             Fault::Protocol(_) => said(Kind::Definition, "check that a PostgreSQL server listens there"),
             Fault::NotATable { .. } => said(Kind::Definition, "name a table"),
-            Fault::LongName { .. } => said(Kind::Definition, "give it a shorter name, or rename it in the SQL of a model"),
+            Fault::LongName { .. } | Fault::Reserved { .. } => {
+                said(Kind::Definition, "rename it in the SQL of a model")
+            }
             Fault::Type { .. } => said(Kind::Definition, "leave it out or cast it in the SQL of a model"),
             Fault::NoTyped { .. } => said(Kind::Definition, "take it out of `types`, or name a column the dataset has"),
             Fault::Declared { .. } => said(
@@ -257,5 +272,18 @@ impl From<tokio_postgres::Error> for Fault {
             true => Fault::Lost(error.into()),
             false => Fault::Protocol(error.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_column_of_an_error_is_read_in_any_language() {
+        assert_eq!(column_of_copy("COPY orders, line 17, column my id"), Some("my id"));
+        assert_eq!(column_of_copy("COPY my, table 5, Zeile 1234, Spalte a, b"), Some("a, b"));
+        assert_eq!(column_of_copy("COPY orders, line 17"), None);
+        assert_eq!(column_of_copy("PL/pgSQL function x, line 1, column y"), None);
     }
 }

@@ -18,6 +18,7 @@ use polars::prelude::{Schema, Series};
 use tidemark_flow::Secret;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
 use connect::Session;
@@ -25,7 +26,7 @@ use copy::Copy;
 pub(crate) use error::Fault;
 use refused::Aside;
 use staged::{STAGED, Staged};
-use table::{LOADS, Table, is_there, quoted};
+use table::{LOADS, Table, has_rows, is_there, quoted};
 
 use crate::change::{Delta, Deltas};
 
@@ -128,7 +129,7 @@ impl Database<'_> {
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, Fault> {
         let table = self.named(&self.target.to.table);
         let is_there = is_there(session, &table)?;
-        let is_empty = is_there && session.rows(&format!("SELECT FROM {table} LIMIT 1"), &[])?.is_empty();
+        let is_empty = is_there && !has_rows(session, &table)?;
         Ok(staged::path(self.target, is_there, is_empty))
     }
 
@@ -203,7 +204,7 @@ fn upsert(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loade
     Ok(loaded)
 }
 
-/// `None` where the database refuses rows that may be put aside: then they have to be found.
+/// `None` where the database refuses a row that is not the one to name, or may be put aside: then it has to be found.
 fn straight(
     session: &Session,
     table: &Table<'_>,
@@ -213,7 +214,9 @@ fn straight(
     session.run("SAVEPOINT straight")?;
     let sent = copy(session, table, load, None).all(load.change, aside);
     let sent = match sent {
-        Err(Fault::Row { .. }) if aside.allows_any() => {
+        Err(Fault::Row { row, by, .. })
+            if aside.allows_any() || row == 0 || *by.code() == SqlState::UNIQUE_VIOLATION =>
+        {
             session.run("ROLLBACK TO SAVEPOINT straight")?;
             return Ok(None);
         }
@@ -251,12 +254,7 @@ fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Resu
     if !table.is_new {
         return Ok(());
     }
-    match table::finish(session, table, partition) {
-        Err(Fault::Server(error)) if error.code().code() == "23505" => {
-            Err(Fault::Twice { table: table.name.clone(), key: "of the one or the other".to_owned() })
-        }
-        finished => finished,
-    }
+    table::finish(session, table, partition)
 }
 
 /// Takes out the rows of these partitions, or all rows.
@@ -301,16 +299,13 @@ fn copy<'a>(session: &'a Session, table: &'a Table<'a>, load: &'a Load<'_>, stag
 /// Writes down where the table stands: in place of what was written there before, since run records keep the history.
 fn note(session: &Session, table: &Table<'_>, load: &Load<'_>, loaded: Loaded) -> Result<(), Fault> {
     let loads = table.beside(LOADS);
-    if !is_there(session, &loads)? {
-        // two that make it at once would stumble over each other, `IF NOT EXISTS` or not
-        session.run(&format!(
-            "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); \
-             CREATE TABLE IF NOT EXISTS {loads} (dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, \
-             run_id text NOT NULL, inserted bigint NOT NULL, updated bigint NOT NULL, unchanged bigint NOT NULL, \
-             deleted bigint NOT NULL, refused bigint NOT NULL, loaded_at timestamptz NOT NULL DEFAULT now(), \
-             PRIMARY KEY (dataset, \"table\"))"
-        ))?;
-    }
+    table::make_own(
+        session,
+        &loads,
+        "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, inserted bigint NOT NULL, \
+         updated bigint NOT NULL, unchanged bigint NOT NULL, deleted bigint NOT NULL, refused bigint NOT NULL, \
+         loaded_at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (dataset, \"table\")",
+    )?;
     let Loaded { inserted, updated, unchanged, deleted, refused } = loaded;
     let counts = [inserted, updated, unchanged, deleted, refused].map(u64::cast_signed);
     let (dataset, of) = (load.dataset.as_str(), table.target.to.table.as_str());

@@ -12,7 +12,7 @@ use super::connect::Session;
 use super::copy::sorted;
 use super::error::{Fault, is_of_a_row, said};
 use super::staged::{Merged, Part, Staged};
-use super::table::{REFUSED, Table, is_there};
+use super::table::{REFUSED, Table, is_there, make_own, shown};
 use super::{Delta, Deltas};
 use crate::target::cell::Cell;
 
@@ -146,11 +146,12 @@ impl Aside {
         if lines.is_empty() {
             return Ok(());
         }
-        session.run(&format!(
-            "CREATE TABLE IF NOT EXISTS {kept} (dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, \
-             run_id text NOT NULL, key text NOT NULL, \"row\" text NOT NULL, reason text NOT NULL, \
-             refused_at timestamptz NOT NULL DEFAULT now())"
-        ))?;
+        make_own(
+            session,
+            &kept,
+            "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, key text NOT NULL, \
+             \"row\" text NOT NULL, reason text NOT NULL, refused_at timestamptz NOT NULL DEFAULT now()",
+        )?;
         let keys: Vec<&str> = lines.iter().map(|line| line.key.as_str()).collect();
         let rows: Vec<&str> = lines.iter().map(|line| line.row.as_str()).collect();
         let reasons: Vec<&str> = lines.iter().map(|line| line.reason.as_str()).collect();
@@ -319,7 +320,7 @@ pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Resu
 fn named(frame: &DataFrame, row: usize, key: &[String]) -> Result<Option<String>, PolarsError> {
     let part = |name: &String| -> Result<String, PolarsError> {
         let text = match json_value(frame, name, row)? {
-            Value::String(text) => text.escape_debug().take(40).collect(),
+            Value::String(text) => shown(&text),
             value => value.to_string(),
         };
         Ok(format!("{name} {text}"))

@@ -5,17 +5,22 @@ use std::collections::BTreeSet;
 
 use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::connect::Session;
 use super::error::Fault;
 use super::kind::SqlType;
+use super::staged::ROW;
 use super::wire::Slot;
 
 /// One line per dataset and table: the version the table is at, and what the load that brought it there did.
 pub(super) const LOADS: &str = "tidemark_loads";
 /// The rows that the database would not take.
 pub(super) const REFUSED: &str = "tidemark_refused";
+
+/// Columns that every table has already.
+const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
 /// Where rows go, with its names as SQL has them.
 pub(super) struct Table<'a> {
@@ -74,12 +79,13 @@ impl<'a> Table<'a> {
         let kind: String = row.try_get(1)?;
         let what = match kind.as_str() {
             "r" | "p" => None,
-            "v" => Some("view"),
-            "m" => Some("materialized view"),
-            "f" => Some("foreign table"),
-            "i" | "I" => Some("index"),
-            "S" => Some("sequence"),
-            _ => Some("thing of another kind"),
+            "v" => Some("a view"),
+            "m" => Some("a materialized view"),
+            "f" => Some("a foreign table"),
+            "i" | "I" => Some("an index"),
+            "S" => Some("a sequence"),
+            "c" => Some("a type"),
+            _ => Some("something else"),
         };
         if let Some(kind) = what {
             return Err(Fault::NotATable { table: self.name.clone(), kind });
@@ -149,6 +155,13 @@ pub(super) fn is_there(session: &Session, name: &str) -> Result<bool, Fault> {
     Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
 }
 
+/// Whether there is a table of this name, and it has rows.
+pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
+    let sql = "SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p')";
+    Ok(!session.rows(sql, &[(&name, Type::TEXT)])?.is_empty()
+        && !session.rows(&format!("SELECT FROM {name} LIMIT 1"), &[])?.is_empty())
+}
+
 /// The schema that unqualified names are in.
 pub(super) fn current_schema(session: &Session) -> Result<String, Fault> {
     let rows = session.rows("SELECT coalesce(current_schema(), 'public')::text", &[])?;
@@ -173,7 +186,13 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
     }
     let column = |name: &str, dtype: &DataType| {
         if name.len() > 63 {
-            return Err(Fault::LongName { what: "column", name: name.to_owned() });
+            return Err(Fault::LongName { column: name.to_owned() });
+        }
+        let reserved = |whose| Err(Fault::Reserved { column: name.to_owned(), whose });
+        match name {
+            _ if SYSTEM.contains(&name) => return reserved("PostgreSQL's"),
+            ROW => return reserved("Tidemark's"),
+            _ => {}
         }
         let by_default = SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
         let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
@@ -209,13 +228,46 @@ fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Resu
 pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
-        session.run(&format!("ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")))?;
+        let made = session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
+        match made {
+            Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
+                session.run("ROLLBACK TO SAVEPOINT keying")?;
+                return Err(Fault::Twice { table: table.name.clone(), key: twins(session, table)? });
+            }
+            made => made?,
+        }
     }
     if let Some(partition) = partition {
         // else every swap of a day would read the table
         session.run(&format!("CREATE INDEX ON {} ({})", table.name, quoted(partition)))?;
     }
     Ok(())
+}
+
+/// A key that two rows of the table have: `order_id 17, position 2`.
+fn twins(session: &Session, table: &Table<'_>) -> Result<String, Fault> {
+    let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
+    let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
+    let (key, texts) = (key.join(", "), texts.join(", "));
+    let rows = session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
+    let Some(row) = rows.first() else { return Ok(String::new()) };
+    let part = |(at, column): (usize, &Column)| Ok(format!("{} {}", column.name, shown(row.try_get(at)?)));
+    Ok(table.key().enumerate().map(part).collect::<Result<Vec<_>, Fault>>()?.join(", "))
+}
+
+/// A text of a key, as short and plain as a message needs it.
+pub(super) fn shown(text: &str) -> String {
+    text.escape_debug().take(40).collect()
+}
+
+/// Makes a table of ours, if it is not there. Two that do so at once would stumble over each other, `IF NOT EXISTS` or not.
+pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
+    if is_there(session, name)? {
+        return Ok(());
+    }
+    session.run(&format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); CREATE TABLE IF NOT EXISTS {name} ({columns})"
+    ))
 }
 
 fn declaration(target: &Postgres, column: &Column) -> String {

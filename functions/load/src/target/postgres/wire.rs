@@ -219,6 +219,7 @@ impl Field {
             SqlType::Json | SqlType::Jsonb => {
                 serde_json::from_str::<IgnoredAny>(text).map_err(|_| Unheld::Json)?;
                 if self.sql == SqlType::Jsonb {
+                    escapes(text)?;
                     // the version of its form on the wire
                     out.put_u8(1);
                 }
@@ -324,6 +325,26 @@ fn numeric(unscaled: i128, scale: usize, out: &mut BytesMut) {
 pub(super) fn date(days: i32) -> Option<String> {
     let day = EPOCH.checked_add(SignedDuration::from_hours(24 * (i64::from(days) + DAYS))).ok()?;
     Some(day.to_string())
+}
+
+/// Whether every escaped character of a JSON text is one that `jsonb` holds: it keeps characters, and no escapes.
+fn escapes(json: &str) -> Result<(), Unheld> {
+    let unit = |text: &str| u16::from_str_radix(text.strip_prefix('u')?.get(..4)?, 16).ok();
+    let mut rest = json;
+    while let Some((_, escape)) = rest.split_once('\\') {
+        rest = escape.get(1..).unwrap_or_default();
+        match unit(escape) {
+            Some(0) => return Err(Unheld::Nul),
+            Some(0xd800..0xdc00) => {
+                let second = escape.get(5..).and_then(|behind| unit(behind.strip_prefix('\\')?));
+                second.filter(|second| (0xdc00..0xe000).contains(second)).ok_or(Unheld::Json)?;
+                rest = escape.get(11..).unwrap_or_default();
+            }
+            Some(0xdc00..0xe000) => return Err(Unheld::Json),
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// 32 hexadecimal digits, with or without dashes and braces, as the server reads them.

@@ -9,7 +9,7 @@ use super::super::contract::known;
 use super::super::fields::{Fields, Text, described};
 use super::super::values::{budget, count, duration, named_secret, secret};
 use super::{destination, name};
-use crate::definition::{Budget, Column, Contract, Destination, Postgres, PostgresType, PostgresUrl, Type};
+use crate::definition::{Budget, Column, Contract, Destination, Mode, Postgres, PostgresType, PostgresUrl, Type};
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 use crate::name::{ColumnName, DatasetName};
 use crate::postgres::Address;
@@ -40,7 +40,7 @@ pub(super) fn postgres(
     let schema = fields.filled("schema", "a schema's name").and_then(|text| schema(fields, text));
     let to = destination(fields, contract, mentions, table);
     let types = types(fields, contract, to.as_ref());
-    let max_refused = budget(fields, "max_refused").unwrap_or(Budget::Count(0));
+    let max_refused = max_refused(fields, to.as_ref()).unwrap_or(Budget::Count(0));
     let connections = count(fields, "connections", 1, 8).and_then(|number| u8::try_from(number).ok()).unwrap_or(1);
     let timeout_s = timeout(fields).unwrap_or(600);
     let to = to?;
@@ -49,6 +49,19 @@ pub(super) fn postgres(
         format!("postgres-{}", to.table.chars().map(plain).collect::<String>())
     })?;
     Some(Postgres { name, url: url?, password, schema, to, types, max_refused, connections, timeout_s })
+}
+
+/// Rows are put aside, and found again when they are well, by their key, which only those of an upsert have.
+fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budget> {
+    let budget = budget(fields, "max_refused")?;
+    let mode = match to?.mode {
+        Mode::Upsert => return Some(budget),
+        Mode::Swap => "swap",
+        Mode::Append => "append",
+    };
+    let found = format!("`max_refused` beside `mode = \"{mode}\"` in {}", fields.label);
+    fields.reader.wrong(fields.at("max_refused"), found, "it beside `mode = \"upsert\"`, whose rows have a key to be put aside by");
+    None
 }
 
 /// Seconds. The server counts milliseconds in 31 bits, so there is an end to it.

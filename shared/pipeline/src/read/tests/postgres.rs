@@ -76,6 +76,20 @@ fn what_is_missing_or_wrong_is_told_in_one_go() {
 }
 
 #[test]
+fn rows_are_put_aside_by_their_key() {
+    for mode in ["swap", "append"] {
+        let text = format!("[[target]]\nkind = 'postgres'\ndataset = 'y'\ntable = 't'\n{URL}mode = '{mode}'\nmax_refused = 1");
+        assert_eq!(
+            target_errors(&text),
+            [format!(
+                "10:15: `max_refused` beside `mode = \"{mode}\"` in [[target]]; expected it beside `mode = \"upsert\"`, whose rows \
+                 have a key to be put aside by"
+            )]
+        );
+    }
+}
+
+#[test]
 fn a_url_has_no_password_and_is_not_repeated() {
     let password = "8:7: a password in `url` in [[target]]; expected a URL without one; write `password = { secret = \"name\" }` \
                     beside it, or all of it as `url = { secret = \"name\" }`";
