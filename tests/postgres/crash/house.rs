@@ -1,7 +1,7 @@
 //! A dataset of some versions in a lake, the pipeline that loads it, and all there is to see of it in a database.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
@@ -14,8 +14,9 @@ use tidemark_pipeline::{DatasetName, Graph, Step};
 
 use crate::crash::house::{run_id, runtime};
 use crate::postgres::Database;
+use crate::site::{Site, tidemark};
 
-pub const AT: &str = "2026-03-02T08:00:00Z";
+const AT: &str = "2026-03-02T08:00:00Z";
 
 /// Texts that are not the same in every format.
 const NOTES: [&str; 5] = ["plain", "a\ttab", "a \\N backslash", "two\nlines", "a \u{1f30a}"];
@@ -167,7 +168,7 @@ impl Mode {
     pub const ALL: [Mode; 3] = [Mode::Upsert, Mode::Swap, Mode::Append];
 }
 
-/// A pipeline over the empty folder `in` that loads dataset `orders`; `rest` is more of its target.
+/// A pipeline over the folder `in` that loads dataset `orders`; `rest` is more of its target.
 pub fn define(mode: Mode, table: &str, rest: &str) -> String {
     let mode = match mode {
         Mode::Upsert => "mode = \"upsert\"\nkey = [\"id\"]",
@@ -352,9 +353,41 @@ pub fn judge(records: &[RunRecord], standing: &Standing) -> Result<(), String> {
     }
 }
 
-/// In the folder of a site, with the pipeline and an empty source.
-pub fn prepare(folder: &Path, mode: Mode, rest: &str) {
-    std::fs::create_dir_all(folder.join("infra/pipelines")).unwrap();
-    std::fs::create_dir_all(folder.join("in")).unwrap();
-    std::fs::write(folder.join("infra/pipelines/orders.toml"), define(mode, "orders", rest)).unwrap();
+/// A folder in which the real command has the pipeline, and these orders as its source: a file a day.
+pub struct Desk {
+    site: Site,
+    url: String,
+}
+
+impl Desk {
+    pub fn new(database: &Database, mode: Mode) -> Desk {
+        let site = Site::new();
+        site.write("infra/pipelines/orders.toml", define(mode, "orders", ""));
+        Desk { site, url: database.url() }
+    }
+
+    /// The source is what these are; a day without any has a file all the same.
+    pub fn put(&self, orders: &[Order]) {
+        let mut files = BTreeMap::new();
+        for day in 1..=4 {
+            files.insert(day, "id,amount,note,sold_on\n".to_owned());
+        }
+        for Order { id, cents, note, day } in orders {
+            let note = note.as_ref().map(|note| format!("\"{note}\"")).unwrap_or_default();
+            *files.get_mut(day).unwrap() += &format!("{id},{}.{:02},{note},2026-01-{day:02}\n", cents / 100, cents % 100);
+        }
+        for (day, text) in files {
+            let name = format!("in/day-{day}.csv");
+            if std::fs::read(self.site.path(&name)).ok().as_deref() != Some(text.as_bytes()) {
+                self.site.write(&name, text);
+            }
+        }
+    }
+
+    /// `tidemark run`
+    pub fn command(&self) -> Command {
+        let mut command = self.site.command(tidemark());
+        command.args(["run", "--json", "--at", AT, "--set"]).arg(format!("WAREHOUSE={}", self.url));
+        command
+    }
 }

@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use tidemark_flow::{ErrorRecord, Kind, RunRecord, Status};
 
 use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
+use crate::postgres::frame::UNTYPED;
 use crate::postgres::own::soon;
+use crate::postgres::release::private;
 use crate::postgres::{Database, Direction, Proxy, Server, Session, database};
 
 /// With version 0 in its table.
@@ -154,10 +156,11 @@ fn a_load_may_be_idle_for_longer_than_the_role() {
     for number in [commit / 2, commit * 3 / 4, commit] {
         proxy.on_message(number, || std::thread::sleep(Duration::from_millis(400)));
     }
-    // nothing is tried again: each message comes once
     done(&Loader::new(&proxy.url(database.name()), Mode::Upsert, "").load(&lake_at(1)));
     proxy.settle();
-    assert_eq!(proxy.messages().len(), messages.len());
+    // nothing was tried again
+    let sessions = |messages: Vec<(Direction, u8)>| messages.iter().filter(|message| message.1 == UNTYPED).count();
+    assert_eq!(sessions(proxy.messages()), sessions(messages));
 }
 
 /// A disk of half a megabyte, gone with the test.
@@ -196,7 +199,9 @@ fn a_disk_that_is_full_is_told_and_nothing_has_changed() {
     let Some(disk) = SmallDisk::new() else { return };
     // its own, so that nobody else has anything there
     let Some(server) = Server::start(&[]) else { return };
-    server.query(&format!("CREATE TABLESPACE small LOCATION '{}'", disk.path().display()));
+    let space = disk.path().join("space");
+    private(&space);
+    server.query(&format!("CREATE TABLESPACE small LOCATION '{}'", space.display()));
     // the table itself, which is new; then what is beside it
     for (setting, is_new) in [("default_tablespace", true), ("temp_tablespaces", false)] {
         server.query(&format!("CREATE DATABASE with_{setting}"));

@@ -263,7 +263,7 @@ pub(super) fn shown(text: &str) -> String {
     text.escape_debug().take(40).collect()
 }
 
-/// Makes a table of ours, if it is not there. Two that do so at once would stumble over each other, `IF NOT EXISTS` or not.
+/// Makes a table of ours, if it is not there.
 pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
     if is_there(session, name)? {
         return Ok(());
