@@ -1,8 +1,8 @@
 //! A client for what a test itself wants to know: one connection, one request, from threads and from runtimes alike.
 
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Runtime;
 use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};

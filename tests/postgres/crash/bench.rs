@@ -30,7 +30,7 @@ impl Bench {
     pub fn new(
         name: &'static str,
         (mode, rest): (Mode, &'static str),
-        version: i64,
+        version: usize,
         before: Database,
         prepare: impl Fn(&Database),
     ) -> Bench {

@@ -43,7 +43,9 @@ fn eight_loads_of_a_version_at_once_are_one() {
             let alone = Loader::new(&clean.url(), mode, "").load(&objects);
             let records = crowd(&crowded, mode, |loader| vec![loader.load(&objects)]);
             let standing = Standing::of(&crowded);
-            standing.equals(&Standing::of(&clean)).unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
+            standing
+                .equals(&Standing::of(&clean))
+                .unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
             judge(&records, &standing).unwrap();
             let did: Vec<_> = records.iter().map(counts).filter(|counts| *counts == self::counts(&alone)).collect();
             assert_eq!(did.len(), 1, "{mode:?}");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use object_store::memory::InMemory;
 use polars::prelude::*;
@@ -150,11 +150,16 @@ pub fn open(objects: &Objects) -> Lake {
 }
 
 /// A lake with the versions 0 to `last` of [`orders`].
-pub fn lake_at(last: i64) -> Objects {
-    let objects = Arc::new(InMemory::new());
-    let lake = open(&objects);
-    (0..=last).for_each(|version| commit(&lake, &orders(version)));
-    objects
+pub fn lake_at(last: usize) -> Objects {
+    static LAKES: OnceLock<[Objects; 3]> = OnceLock::new();
+    let lakes = LAKES.get_or_init(|| {
+        let objects = Objects::default();
+        [0, 1, 2].map(|version| {
+            commit(&open(&objects), &orders(version));
+            Arc::new(objects.fork())
+        })
+    });
+    Arc::new(lakes[last].fork())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +247,8 @@ impl Loader {
     fn walk(&self, objects: &Objects, full: bool) -> RunRecord {
         let lake = open(objects);
         let meter = Meter::default();
-        let nobody = |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
+        let nobody =
+            |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
         let ports = Ports {
             lake: &lake,
             locate: &|path| Err::<Place, _>(nobody(path)),
@@ -314,7 +320,8 @@ impl Standing {
         let differs = |what: &str, found: &[String], wanted: &[String]| {
             let more: Vec<_> = found.iter().filter(|text| !wanted.contains(text)).take(5).collect();
             let less: Vec<_> = wanted.iter().filter(|text| !found.contains(text)).take(5).collect();
-            let message = format!("{what}: {} and not {}; too many {more:?}; missing {less:?}", found.len(), wanted.len());
+            let message =
+                format!("{what}: {} and not {}; too many {more:?}; missing {less:?}", found.len(), wanted.len());
             if found == wanted { Ok(()) } else { Err(message) }
         };
         differs("rows", &self.rows, &clean.rows)?;
@@ -328,7 +335,9 @@ impl Standing {
 pub fn counts(record: &RunRecord) -> String {
     let rows = &record.rows;
     rows.check().unwrap();
-    [rows.written, rows.updated, rows.unchanged, rows.deleted, rows.quarantined].map(|count| count.to_string()).join(" ")
+    [rows.written, rows.updated, rows.unchanged, rows.deleted, rows.quarantined]
+        .map(|count| count.to_string())
+        .join(" ")
 }
 
 /// That of the runs those which failed may be run again, and that one of them, and one only, says of itself what `tidemark_loads` says;
@@ -374,7 +383,8 @@ impl Desk {
         }
         for Order { id, cents, note, day } in orders {
             let note = note.as_ref().map(|note| format!("\"{note}\"")).unwrap_or_default();
-            *files.get_mut(day).unwrap() += &format!("{id},{}.{:02},{note},2026-01-{day:02}\n", cents / 100, cents % 100);
+            *files.get_mut(day).unwrap() +=
+                &format!("{id},{}.{:02},{note},2026-01-{day:02}\n", cents / 100, cents % 100);
         }
         for (day, text) in files {
             let name = format!("in/day-{day}.csv");

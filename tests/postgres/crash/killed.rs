@@ -86,7 +86,12 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
             wanted.sort();
             before = rows;
             let standing = Standing::of(&database);
-            assert!(standing.rows == wanted, "{mode:?}, version {version}: {} and not {}", standing.rows.len(), wanted.len());
+            assert!(
+                standing.rows == wanted,
+                "{mode:?}, version {version}: {} and not {}",
+                standing.rows.len(),
+                wanted.len()
+            );
             let [line] = standing.loads.as_slice() else { panic!("{:?}", standing.loads) };
             let counts: Vec<&str> = line.split(' ').collect();
             assert_eq!(counts[..2], ["orders", "orders"], "{line}");

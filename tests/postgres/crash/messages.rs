@@ -14,7 +14,7 @@ use crate::postgres::{Database, Direction, Fault, Proxy, database};
 const STALL: Fault = Fault::Stall(Duration::from_millis(1300));
 const FAULTS: [Fault; 5] = [Fault::Cut, Fault::CutAfter, Fault::Reset, Fault::Half, STALL];
 /// So many messages of each load are broken, in one way each, where not all are.
-const SAMPLED: usize = 20;
+const SAMPLED: usize = 14;
 
 struct Case<'a> {
     bench: &'a Bench,
@@ -22,13 +22,20 @@ struct Case<'a> {
     fault: Fault,
 }
 
-fn cases(bench: &Bench, is_all: bool) -> Vec<Case<'_>> {
+/// All that can happen with `all`, and with the name of a fault that fault at all messages.
+fn cases<'a>(bench: &'a Bench, wanted: &str) -> Vec<Case<'a>> {
     let (mut cases, every) = (Vec::new(), bench.messages.len() / SAMPLED);
     for number in 0..bench.messages.len() {
         for (at, fault) in FAULTS.into_iter().enumerate() {
             let is_next = number % every == 0 && at == number / every % FAULTS.len();
-            let is_of_commit = bench.commit().contains(&number) && (bench.mode == Mode::Append || at == number % FAULTS.len());
-            if is_all || is_next || is_of_commit {
+            let is_of_commit =
+                bench.commit().contains(&number) && (bench.mode == Mode::Append || at == number % FAULTS.len());
+            let is_wanted = match wanted {
+                "all" => true,
+                "" => is_next || is_of_commit,
+                name => format!("{fault:?}") == name,
+            };
+            if is_wanted {
                 cases.push(Case { bench, number, fault });
             }
         }
@@ -56,8 +63,8 @@ impl Case<'_> {
 fn after_a_fault_at_any_message_the_next_load_ends_as_a_clean_one() {
     let began = Instant::now();
     let Some(benches) = benches() else { return };
-    let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
-    let cases: Vec<Case<'_>> = benches.iter().flat_map(|bench| cases(bench, is_all)).collect();
+    let wanted = std::env::var("TIDEMARK_CRASH").unwrap_or_default();
+    let cases: Vec<Case<'_>> = benches.iter().flat_map(|bench| cases(bench, &wanted)).collect();
     let (next, hits, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         // most of the time somebody waits

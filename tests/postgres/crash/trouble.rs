@@ -22,7 +22,7 @@ fn loaded() -> Option<Database> {
     Some(database)
 }
 
-fn load(database: &Database, version: i64) -> RunRecord {
+fn load(database: &Database, version: usize) -> RunRecord {
     Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(version))
 }
 
