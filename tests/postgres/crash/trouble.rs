@@ -8,6 +8,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tidemark_flow::{ErrorRecord, Kind, RunRecord, Status};
 
+use super::bench::commit_of;
 use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
 use crate::postgres::frame::UNTYPED;
 use crate::postgres::own::soon;
@@ -150,7 +151,7 @@ fn a_load_may_be_idle_for_longer_than_the_role() {
     done(&Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load(&lake_at(1)));
     proxy.settle();
     let messages = proxy.messages();
-    let commit = messages.iter().rposition(|message| *message == (Direction::ToServer, b'Q')).unwrap();
+    let commit = commit_of(&messages);
     database.set("idle_in_transaction_session_timeout", "100ms");
     let proxy = Proxy::before(database.port());
     for number in [commit / 2, commit * 3 / 4, commit] {
