@@ -12,7 +12,7 @@ use crate::postgres::{Database, Direction, Server, database};
 use crate::site::Answer;
 
 /// So many statements of each load are the server's last, where not all are.
-const SAMPLED: usize = 4;
+const SAMPLED: usize = 3;
 
 /// One that may be killed: nobody else is on it.
 fn mortal() -> Option<&'static Server> {

@@ -14,7 +14,7 @@ use crate::postgres::{Database, Fault, Proxy, database};
 const STALL: Fault = Fault::Stall(Duration::from_millis(1300));
 const FAULTS: [Fault; 5] = [Fault::Cut, Fault::CutAfter, Fault::Reset, Fault::Half, STALL];
 /// So many messages of each load are broken, in one way each, where not all are.
-const SAMPLED: usize = 14;
+const SAMPLED: usize = 10;
 
 struct Case<'a> {
     bench: &'a Bench,
