@@ -7,10 +7,12 @@ mod postgres;
 mod report;
 mod sqlite;
 pub mod target;
+mod verify;
 
 pub use postgres::LoadPostgres;
 pub use report::LoadReport;
 pub use sqlite::LoadSqlite;
+pub use verify::{Compared, Verified, verify};
 
 use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, Step as _, Trigger};
 use tidemark_pipeline::{Graph, Pipeline, Step, Target};

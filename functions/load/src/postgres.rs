@@ -32,7 +32,7 @@ impl<'a> LoadPostgres<'a> {
     }
 
     /// Asks nobody yet, but for the secrets.
-    fn database(&self, ports: &Ports<'_>) -> Result<Database<'a>, Failure> {
+    pub(crate) fn database(&self, ports: &Ports<'_>) -> Result<Database<'a>, Failure> {
         let secret = |name| (ports.secret)(name);
         let (text, is_secret) = match &self.target.url {
             PostgresUrl::Text(text) => (text.clone(), false),
@@ -47,6 +47,12 @@ impl<'a> LoadPostgres<'a> {
             None => in_url.map(tidemark_flow::Secret::new),
         };
         Ok(Database { target: self.target, address, password })
+    }
+
+    /// Database and table, for people: `db.example.com/shop:orders`.
+    pub(crate) fn table(&self, ports: &Ports<'_>) -> Result<String, Failure> {
+        let schema = self.target.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
+        Ok(format!("{}:{schema}{}", self.database(ports)?.address, self.target.to.table))
     }
 
     /// Tries it, and what may pass again, as long as there is time.
@@ -90,7 +96,7 @@ impl<'a> LoadPostgres<'a> {
     }
 
     /// Which database, for people.
-    fn place(&self, database: &Database<'_>) -> String {
+    pub(crate) fn place(&self, database: &Database<'_>) -> String {
         format!("target {} at {}", self.target.name, database.address)
     }
 }
@@ -146,11 +152,9 @@ impl Step for LoadPostgres<'_> {
         _: Option<bytes::Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
         let Size { partitions, bytes, .. } = plan.changed.size();
-        let schema = self.target.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
-        let name = format!("{}:{schema}{}", self.database(ports)?.address, self.target.to.table);
         let drafted = Drafted {
             inputs: vec![plan.changed.input()],
-            outputs: vec![Output::of(name, partitions)],
+            outputs: vec![Output::of(self.table(ports)?, partitions)],
             bytes: tidemark_flow::Bytes { read: bytes, written: 0 },
             ..Drafted::default()
         };

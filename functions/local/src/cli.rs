@@ -9,7 +9,7 @@ use tidemark_flow::settings;
 
 use crate::exit::Exit;
 use crate::quarantine::{self, Asked};
-use crate::{demo, look, new, plan, run};
+use crate::{demo, look, new, plan, run, verify};
 
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
@@ -88,6 +88,12 @@ enum Verb {
         #[arg(long)]
         history: bool,
     },
+    /// Compare the tables of PostgreSQL targets with their datasets, partition by partition; change nothing
+    Verify {
+        /// If none is named: all whose parameters have values
+        #[arg(value_name = "PIPELINE")]
+        names: Vec<String>,
+    },
     /// What broke its contract: show it, or send it through again
     Quarantine {
         #[command(subcommand)]
@@ -154,6 +160,7 @@ impl Cli {
             Verb::Quarantine { verb: QuarantineVerb::Replay { dataset, at } } => {
                 quarantine::replay(common, dataset.as_deref(), at)
             }
+            Verb::Verify { names } => verify::verify(common, &names),
             Verb::Sql { query } => look::sql(common, &query),
             Verb::Demo { folder } => demo::demo(common, &folder),
         }

@@ -13,6 +13,7 @@ mod progress;
 mod quarantine;
 pub mod run;
 mod steps;
+mod verify;
 pub mod world;
 
 pub use definitions::load;

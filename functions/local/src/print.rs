@@ -60,13 +60,23 @@ fn colour(code: &str, text: &str) -> String {
     if plain { text.to_owned() } else { format!("\u{1b}[{code}m{text}\u{1b}[0m") }
 }
 
+/// In front of what is as it should be.
+pub(crate) fn tick() -> String {
+    colour("32", "✓")
+}
+
+/// In front of what is not.
+pub(crate) fn cross() -> String {
+    colour("31", "✗")
+}
+
 /// One line per step: rows, bytes, seconds, cost.
 pub(crate) fn record(record: &RunRecord) {
     let (mark, what) = match record.status {
-        Status::Done => (colour("32", "✓"), rows(record)),
+        Status::Done => (tick(), rows(record)),
         Status::NothingToDo => (colour("90", "·"), "nothing to do".to_owned()),
         Status::Continues => (colour("33", "…"), "to be continued".to_owned()),
-        Status::Failed => (colour("31", "✗"), "failed".to_owned()),
+        Status::Failed => (cross(), "failed".to_owned()),
     };
     let name = format!("{}  {}", record.pipeline, record.step);
     let bytes = match (record.bytes.read, record.bytes.written) {

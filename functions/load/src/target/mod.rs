@@ -4,6 +4,7 @@ mod cell;
 pub(crate) mod postgres;
 pub mod report;
 pub mod sqlite;
+pub(crate) mod sums;
 
 #[cfg(test)]
 mod folder {

@@ -44,6 +44,8 @@ pub(crate) enum Fault {
     Generated { table: String, column: String, how: &'static str },
     #[error("the dataset has no column {column:?}, which table {table} is to be loaded by")]
     NoColumn { table: String, column: String },
+    #[error("table {table} has no column {column:?} any more")]
+    Lacks { table: String, column: String },
     #[error("table {table} has no unique index on its key")]
     NoUniqueIndex { table: String, sql: String },
 
@@ -177,6 +179,7 @@ impl Fault {
                 said(Kind::Definition, "name another table, or leave the column out in the SQL of a model")
             }
             Fault::NoColumn { .. } => said(Kind::Definition, "name columns the dataset has"),
+            Fault::Lacks { .. } => said(Kind::Definition, "drop the table to have it loaded anew"),
             Fault::NoUniqueIndex { sql, .. } => (Kind::Definition, Some(format!("make one: {sql}"))),
             Fault::Unheld { .. } | Fault::Row { .. } => said(
                 Kind::Data,

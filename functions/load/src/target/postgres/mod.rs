@@ -8,6 +8,7 @@ mod kind;
 mod refused;
 mod staged;
 mod table;
+mod verify;
 mod wire;
 
 use std::collections::HashSet;

@@ -62,6 +62,39 @@ impl<'a> Table<'a> {
         self.columns.iter().filter(|column| column.is_key)
     }
 
+    fn named(target: &'a Postgres, schema: String) -> Table<'a> {
+        let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
+        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_empty: true, rows: None }
+    }
+
+    /// Finds it; `false` if it is not there.
+    ///
+    /// # Errors
+    /// Something of its name is no table.
+    fn look(&mut self, session: &Session) -> Result<bool, Fault> {
+        let look = "SELECT c.oid, c.relkind::text, c.reltuples::float8 FROM pg_class c \
+                    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
+        let found = session.rows(look, &[(&self.schema, Type::NAME), (&self.target.to.table, Type::NAME)])?;
+        let Some(row) = found.first() else { return Ok(false) };
+        let kind: String = row.try_get(1)?;
+        let what = match kind.as_str() {
+            "r" | "p" => None,
+            "v" => Some("a view"),
+            "m" => Some("a materialized view"),
+            "f" => Some("a foreign table"),
+            "i" | "I" => Some("an index"),
+            "S" => Some("a sequence"),
+            "c" => Some("a type"),
+            _ => Some("something else"),
+        };
+        if let Some(kind) = what {
+            return Err(Fault::NotATable { table: self.name.clone(), kind });
+        }
+        self.oid = row.try_get(0)?;
+        self.rows = Some(row.try_get::<_, f64>(2)?).filter(|rows| *rows >= 0.0).map(|rows| rows as u64);
+        Ok(true)
+    }
+
     /// The table as if this column were all it has, and no key.
     pub(super) fn only(&self, column: &str) -> Table<'a> {
         let found = self.columns.iter().filter(|found| found.name == column);
@@ -93,36 +126,27 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
         }
         None => current_schema(session)?,
     };
-    let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
-    let look = "SELECT c.oid, c.relkind::text, c.reltuples::float8 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-                WHERE n.nspname = $1 AND c.relname = $2";
-    let found = session.rows(look, &[(&schema, Type::NAME), (&target.to.table, Type::NAME)])?;
-    let mut table =
-        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_empty: true, rows: None };
-    match found.first() {
-        None => create(session, &mut table, dataset, wanted)?,
-        Some(row) => {
-            let kind: String = row.try_get(1)?;
-            let what = match kind.as_str() {
-                "r" | "p" => None,
-                "v" => Some("a view"),
-                "m" => Some("a materialized view"),
-                "f" => Some("a foreign table"),
-                "i" | "I" => Some("an index"),
-                "S" => Some("a sequence"),
-                "c" => Some("a type"),
-                _ => Some("something else"),
-            };
-            if let Some(kind) = what {
-                return Err(Fault::NotATable { table: table.name, kind });
-            }
-            (table.oid, table.rows) = (row.try_get(0)?, Some(row.try_get::<_, f64>(2)?).filter(|rows| *rows >= 0.0).map(|rows| rows as u64));
-            widen(session, &mut table, dataset, wanted)?;
-            let any = session.rows(&format!("SELECT FROM {} LIMIT 1", table.name), &[])?;
-            table.is_empty = any.is_empty();
-        }
+    let mut table = Table::named(target, schema);
+    if !table.look(session)? {
+        create(session, &mut table, wanted)?;
+        return Ok(table);
     }
+    widen(session, &mut table, dataset, wanted)?;
+    let any = session.rows(&format!("SELECT FROM {} LIMIT 1", table.name), &[])?;
+    table.is_empty = any.is_empty();
     Ok(table)
+}
+
+/// The table as it is, which has to be there and to have every column.
+pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, Fault> {
+    let wanted = wanted(target, dataset)?;
+    let schema = target.schema.clone().map_or_else(|| current_schema(session), Ok)?;
+    let mut table = Table::named(target, schema);
+    table.look(session)?;
+    match fit(session, &mut table, dataset, wanted)?.into_iter().next() {
+        Some(column) => Err(Fault::Lacks { table: table.name, column: column.name }),
+        None => Ok(table),
+    }
 }
 
 /// Whether there is a table (or anything else) of this name, which is as SQL has it.
@@ -183,7 +207,7 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
     dataset.iter().map(|(name, dtype)| column(name, dtype)).collect()
 }
 
-fn create(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
+fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Result<(), Fault> {
     let lines: Vec<String> = wanted
         .iter()
         .map(|column| {
@@ -196,7 +220,6 @@ fn create(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Ve
     if let Some(row) = rows.first() {
         table.oid = row.try_get(0)?;
     }
-    debug_assert_eq!(dataset.len(), wanted.len());
     (table.columns, table.is_new) = (wanted, true);
     Ok(())
 }
@@ -253,11 +276,32 @@ fn declaration(target: &Postgres, column: &Column) -> String {
 }
 
 fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
+    let new = fit(session, table, dataset, wanted)?;
+    if !new.is_empty() {
+        let add = |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
+        let added: Vec<String> = new.iter().map(add).collect();
+        session.run(&format!("ALTER TABLE {} {}", table.name, added.join(", ")))?;
+        table.columns.extend(new);
+    }
+    let key: BTreeSet<&str> = table.key().map(|column| column.name.as_str()).collect();
+    if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {
+        let listed: Vec<String> = table.target.to.key.iter().map(|column| quoted(column.as_str())).collect();
+        let sql = format!("CREATE UNIQUE INDEX ON {} ({})", table.name, listed.join(", "));
+        return Err(Fault::NoUniqueIndex { table: table.name.clone(), sql });
+    }
+    Ok(())
+}
+
+/// Gives the table the columns it has of those wanted, with the types they have there; returns those it does not have.
+fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<Vec<Column>, Fault> {
     let found = columns_of(session, table.oid)?;
     let mut new = Vec::new();
     for mut column in wanted {
         match found.iter().find(|found| found.name == column.name) {
-            None => new.push(format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, &column))),
+            None => {
+                new.push(column);
+                continue;
+            }
             Some(Found { generated: Some(how), .. }) => {
                 return Err(Fault::Generated { table: table.name.clone(), column: column.name, how });
             }
@@ -276,16 +320,7 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
         }
         table.columns.push(column);
     }
-    if !new.is_empty() {
-        session.run(&format!("ALTER TABLE {} {}", table.name, new.join(", ")))?;
-    }
-    let key: BTreeSet<&str> = table.key().map(|column| column.name.as_str()).collect();
-    if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {
-        let listed: Vec<String> = table.target.to.key.iter().map(|column| quoted(column.as_str())).collect();
-        let sql = format!("CREATE UNIQUE INDEX ON {} ({})", table.name, listed.join(", "));
-        return Err(Fault::NoUniqueIndex { table: table.name.clone(), sql });
-    }
-    Ok(())
+    Ok(new)
 }
 
 fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {

@@ -2,11 +2,13 @@
 //! Column by column the values are made ready for the wire, then written row by row.
 
 use bytes::{BufMut as _, BytesMut};
+use jiff::SignedDuration;
 use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, Float32Chunked, Float64Chunked, Int32Chunked,
     Int64Chunked, Int128Chunked, PolarsError, StringChunked, TimeUnit};
 use serde::de::IgnoredAny;
 
 use super::kind::SqlType;
+use crate::target::cell::EPOCH;
 
 /// In front of the rows.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -337,6 +339,12 @@ fn escapes(json: &str) -> Result<(), Unheld> {
         }
     }
     Ok(())
+}
+
+/// A day as the wire has it, since 2000, for people.
+pub(super) fn date(days: i32) -> Option<String> {
+    let day = EPOCH.checked_add(SignedDuration::from_hours(24 * (i64::from(days) + DAYS))).ok()?;
+    Some(day.to_string())
 }
 
 /// 32 hexadecimal digits, with or without dashes and braces, as the server reads them.

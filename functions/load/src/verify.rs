@@ -1,0 +1,105 @@
+//! Whether a table has what its dataset has: both are read, and counts and sums of hashes compared, partition by partition.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tidemark_flow::{Failure, Ports};
+use tidemark_pipeline::{Pipeline, Postgres};
+
+use crate::change::rows;
+use crate::postgres::LoadPostgres;
+use crate::target::postgres::Fault;
+use crate::target::sums::{Sum, Sums};
+
+/// A table beside its dataset, at the version the table has.
+#[derive(Debug, Serialize)]
+pub struct Verified {
+    pub pipeline: String,
+    pub target: String,
+    /// Database and table.
+    pub table: String,
+    pub dataset: String,
+    /// The version that was compared; `None`: nothing was loaded yet.
+    pub version: Option<i64>,
+    /// The version the dataset is at.
+    pub latest_version: Option<i64>,
+    pub partitions: Vec<Compared>,
+    /// Columns of which only NULLs were compared, since the server writes their values in its own way.
+    pub loosely: Vec<String>,
+}
+
+/// One partition on both sides.
+#[derive(Debug, Serialize)]
+pub struct Compared {
+    /// Its value; empty if the dataset has no partitions.
+    pub partition: String,
+    /// Rows the database has not refused.
+    pub lake_rows: u64,
+    pub table_rows: u64,
+    pub refused: u64,
+    pub same: bool,
+}
+
+impl Verified {
+    pub fn is_same(&self) -> bool {
+        self.version.is_some() && self.partitions.iter().all(|partition| partition.same)
+    }
+}
+
+/// Compares the table of a target with its dataset.
+///
+/// # Errors
+/// The database's, and the lake's. A difference is none.
+pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Result<Verified, Failure> {
+    let step = LoadPostgres::new(pipeline, target);
+    let dataset = &target.to.dataset;
+    let latest = ports.lake.table(dataset)?;
+    let mut verified = Verified {
+        pipeline: pipeline.name.to_string(),
+        target: target.name.clone(),
+        table: step.table(ports)?,
+        dataset: dataset.to_string(),
+        version: None,
+        latest_version: latest.as_ref().map(tidemark_lake::Table::version),
+        partitions: Vec::new(),
+        loosely: Vec::new(),
+    };
+    let Some(latest) = latest else { return Ok(verified) };
+    let by = latest.partition_by().into_iter().next();
+    let database = step.database(ports)?;
+    let place = step.place(&database);
+    let schema = |version| Ok(ports.lake.table_at(dataset, version).map_err(Failure::from)?.schema().clone());
+    let failed = |fault: Fault| fault.failure(&place);
+    let session = database.connect().map_err(failed)?;
+    let by = by.as_ref().map(tidemark_pipeline::ColumnName::as_str);
+    let Some(snapshot) = database.snapshot(session, dataset, &schema, by).map_err(failed)? else {
+        return Ok(verified);
+    };
+    let version = snapshot.standing.version;
+    (verified.version, verified.loosely) = (Some(version), snapshot.loosely());
+    let table = ports.lake.table_at(dataset, version)?;
+    let mut sides: BTreeMap<Vec<u8>, (String, Sum, u64)> = BTreeMap::new();
+    for (partition, files) in table.partitions(ports.lake)? {
+        let mut sums = Sums::new();
+        let mut refused = 0;
+        for frame in rows(ports.lake, &table, files) {
+            refused += snapshot.add(&frame?, &mut sums).map_err(failed)?;
+        }
+        let text = by.map_or(String::new(), |column| partition.get(column).unwrap_or("NULL").to_owned());
+        for (value, sum) in sums {
+            sides.insert(value, (text.clone(), sum, std::mem::take(&mut refused)));
+        }
+    }
+    let mut theirs = Sums::new();
+    snapshot.add_table(&mut theirs).map_err(failed)?;
+    for value in theirs.keys() {
+        sides.entry(value.clone()).or_insert_with(|| (snapshot.partition_text(value), Sum::default(), 0));
+    }
+    for (value, (partition, ours, refused)) in sides {
+        let theirs = theirs.get(&value).copied().unwrap_or_default();
+        let (lake_rows, table_rows) = (ours.rows, theirs.rows);
+        verified.partitions.push(Compared { partition, lake_rows, table_rows, refused, same: ours == theirs });
+    }
+    verified.partitions.sort_by(|one, other| one.partition.cmp(&other.partition));
+    Ok(verified)
+}
