@@ -4,6 +4,7 @@
 mod client;
 mod frame;
 mod lab;
+mod modes;
 mod own;
 mod proxy;
 mod refused;
@@ -11,6 +12,8 @@ mod release;
 mod server;
 mod tables;
 mod tls;
+mod trouble;
+mod values;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
