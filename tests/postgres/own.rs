@@ -14,7 +14,7 @@ fn value(rows: &super::Rows) -> &str {
 
 /// Waits for what comes by itself.
 #[track_caller]
-fn soon(what: &str, is_so: impl Fn() -> bool) {
+pub fn soon(what: &str, is_so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     while !is_so() {
         assert!(Instant::now() < deadline, "not after 20 s: {what}");

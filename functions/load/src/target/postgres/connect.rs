@@ -98,6 +98,7 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
         Some(_) => error.into(),
         // its kinds are not public, and there is no other way to tell
         None if error.to_string().starts_with("error performing TLS handshake") => Fault::Tls(cause(error)),
+        None if error.to_string().starts_with("invalid configuration") => Fault::Password,
         None if error.to_string().starts_with("error connecting") => Fault::Unreachable(cause(error)),
         None => error.into(),
     }

@@ -19,6 +19,8 @@ pub(crate) enum Fault {
     Tls(#[source] Box<dyn Error + Send + Sync>),
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
+    #[error("the server asks for a password")]
+    Password,
     #[error("the connection broke")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server said nothing for {} s", .0.as_secs())]
@@ -161,6 +163,7 @@ impl Fault {
                  has it; or choose another sslmode",
             ),
             Fault::Certificates { .. } => said(Kind::Definition, "name a file of PEM certificates in sslrootcert"),
+            Fault::Password => said(Kind::Definition, "name the secret that has it: password = { secret = \"name\" }"),
             Fault::Lost(_) => said(Kind::Retry, "run again"),
             Fault::Silent(_) => said(Kind::Retry, "run again; if a statement needs so long, give the target a longer timeout"),
             Fault::Server(error) => remedy(error),
@@ -229,7 +232,8 @@ fn remedy(error: &DbError) -> (Kind, Option<String>) {
             Kind::Refused,
             "grant the role what it lacks: CREATE and USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on the table",
         ),
-        "28P01" | "28000" => (Kind::Refused, "check the user and the secret of its password"),
+        "28P01" => (Kind::Refused, "check the user and the secret of its password"),
+        "28000" => (Kind::Refused, "check the user, and the sslmode: a server may let in who encrypts, and nobody else"),
         "3D000" => (Kind::Definition, "name a database that is there"),
         "3F000" => (Kind::Definition, "name a schema, or give the role a search_path with one that is there"),
         "23503" | "23001" => (Kind::Data, "nothing was loaded; other rows of the database hang on it, or it on rows that are not there"),
