@@ -232,8 +232,8 @@ fn days_and_instants_to_the_end_of_time() {
     let mut days = vec![0, -1, 1, first, first + 1, last, last - 1, -719_529, -719_528, -719_163, -719_162, 2_932_896, 2_932_897, 11_016];
     days.extend((0..200).map(|_| i32::try_from(i64::from(first) + dice.below(2_147_000_000) as i64 % 4_000_000).unwrap()));
     let day: i64 = 86_400_000_000;
-    // 4714-11-24 BC and 294276-12-31T23:59:59.999999
-    let (earliest, latest) = (i64::from(first) * day, 9_224_318_015_999_999_999);
+    // 4714-11-24 BC, and as far as the lake counts
+    let (earliest, latest) = (i64::from(first) * day, i64::MAX);
     let mut instants = vec![0, 1, -1, day - 1, day, earliest, earliest + 1, latest, latest - 1, -62_135_596_800_000_000, 253_402_300_800_000_000];
     instants.extend((0..203).map(|_| dice.integer()).filter(|at| (earliest..=latest).contains(at)));
     instants.resize(days.len(), 1_234_567_890_123_456);
@@ -246,7 +246,7 @@ fn days_and_instants_to_the_end_of_time() {
 /// Everything at once, as it falls.
 fn random(seed: u64, rows: usize) -> DataFrame {
     let mut dice = Dice(seed);
-    let mut some = |dice: &mut Dice| dice.below(5) > 0;
+    let some = |dice: &mut Dice| dice.below(5) > 0;
     let mut columns = Vec::new();
     let ints: Vec<Option<i64>> = (0..rows).map(|_| some(&mut dice).then(|| dice.integer())).collect();
     columns.push(Column::new("int".into(), ints));
