@@ -30,16 +30,19 @@ fn a_swap_puts_partitions_in_place_of_what_they_were() {
         let [written, _, _, deleted, _] = counts(&lab.load(SWAP));
         let expected: Vec<String> = all
             .iter()
-            .map(|(id, part, note)| format!("{id},{},{note}", part.map_or("NULL".to_owned(), |part| format!("'{part}'"))))
+            .map(|(id, part, note)| {
+                format!("{id},{},{note}", part.map_or("NULL".to_owned(), |part| format!("'{part}'")))
+            })
             .collect();
         assert_eq!(table(&lab), expected);
         (written, deleted)
     };
     let (a, b, none, empty) = (Some("a"), Some("b"), None, Some(""));
     assert_eq!(load(&[(1, a, "x"), (2, a, "x"), (2, a, "x"), (3, b, "x"), (4, none, "x"), (5, empty, "x")]), (6, 0));
-    assert_eq!(lab.lines("SELECT indexdef FROM pg_indexes WHERE tablename = 't'"), [
-        "CREATE INDEX t_part_idx ON public.t USING btree (part)"
-    ]);
+    assert_eq!(
+        lab.lines("SELECT indexdef FROM pg_indexes WHERE tablename = 't'"),
+        ["CREATE INDEX t_part_idx ON public.t USING btree (part)"]
+    );
     // only the partition that changed
     assert_eq!(load(&[(1, a, "y"), (2, a, "x"), (2, a, "x"), (3, b, "x"), (4, none, "x"), (5, empty, "x")]), (3, 3));
     // NULL and the empty text lie in one partition
@@ -69,7 +72,9 @@ fn a_swap_by_days_keeps_the_other_days() {
     let Some(lab) = Lab::new() else { return };
     let days = |ids: std::ops::Range<i64>| {
         let rows = numbered(ids, |id| id.to_string()).lazy();
-        rows.with_column((col("id") % lit(5)).cast(DataType::Int32).cast(DataType::Date).alias("day")).collect().unwrap()
+        rows.with_column((col("id") % lit(5)).cast(DataType::Int32).cast(DataType::Date).alias("day"))
+            .collect()
+            .unwrap()
     };
     lab.commit_by("d", &days(0..50), Some("day"));
     assert_eq!(counts(&lab.load(SWAP)), [50, 0, 0, 0, 0]);
@@ -107,7 +112,9 @@ fn an_upsert_follows_rows_wherever_they_go() {
         let found = counts(&lab.load(UPSERT));
         let texts: Vec<String> = all
             .iter()
-            .map(|(id, part, note)| format!("{id},{},{note}", part.map_or("NULL".to_owned(), |part| format!("'{part}'"))))
+            .map(|(id, part, note)| {
+                format!("{id},{},{note}", part.map_or("NULL".to_owned(), |part| format!("'{part}'")))
+            })
             .collect();
         assert_eq!(table(&lab), texts);
         found
@@ -158,7 +165,11 @@ fn two_datasets_in_one_table_keep_their_own_rows() {
 fn many_passes_come_to_the_same_as_one() {
     const ROWS: i64 = 5_000;
     let before = numbered(0..ROWS, |id| format!("note {}", id * 7919 % 1000));
-    let after = numbered(100..ROWS + 100, |id| if id % 3 == 0 { "new".to_owned() } else { format!("note {}", id * 7919 % 1000) });
+    let after =
+        numbered(
+            100..ROWS + 100,
+            |id| if id % 3 == 0 { "new".to_owned() } else { format!("note {}", id * 7919 % 1000) },
+        );
     let mut found = Vec::new();
     for memory in [1 << 30, 100_000] {
         let Some(lab) = Lab::new() else { return };

@@ -28,7 +28,8 @@ fn instant(micros: i64) -> String {
     let (date, suffix) = day(micros.div_euclid(86_400_000_000));
     let of_day = micros.rem_euclid(86_400_000_000);
     let (seconds, fraction) = (of_day / 1_000_000, of_day % 1_000_000);
-    let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}").trim_end_matches('0').to_owned() };
+    let fraction =
+        if fraction == 0 { String::new() } else { format!(".{fraction:06}").trim_end_matches('0').to_owned() };
     format!("{date} {:02}:{:02}:{:02}{fraction}+00{suffix}", seconds / 3600, seconds / 60 % 60, seconds % 60)
 }
 
@@ -124,8 +125,31 @@ fn texts_of_every_kind() {
     let ascii: String = (1..128_u8).map(char::from).collect();
     let mut all: Vec<Option<String>> = column((1..128_u8).map(|byte| char::from(byte).to_string()));
     let words = [
-        "", " ", "\\", "\\N", "\\.", "\t", "\n", "\r\n", "\"", "'", "''; DROP TABLE t; --", "é", "e\u{301}", "🛒👩‍👩‍👧", "\u{feff}", "\u{ffff}",
-        "\u{10ffff}", "NULL", "null", "{}", "$1", "a,b", "\u{7f}", "\u{2028}", &ascii,
+        "",
+        " ",
+        "\\",
+        "\\N",
+        "\\.",
+        "\t",
+        "\n",
+        "\r\n",
+        "\"",
+        "'",
+        "''; DROP TABLE t; --",
+        "é",
+        "e\u{301}",
+        "🛒👩‍👩‍👧",
+        "\u{feff}",
+        "\u{ffff}",
+        "\u{10ffff}",
+        "NULL",
+        "null",
+        "{}",
+        "$1",
+        "a,b",
+        "\u{7f}",
+        "\u{2028}",
+        &ascii,
     ];
     all.extend(words.map(|word| Some(word.to_owned())));
     all.push(Some("🛒".repeat(100_000)));
@@ -145,9 +169,8 @@ fn texts_of_every_kind() {
 #[test]
 fn numbers_to_their_ends() {
     let Some(lab) = Lab::new() else { return };
-    let integers = |values: [i64; 9], dtype: DataType| {
-        Column::new("n".into(), column::<_, Vec<_>>(values)).cast(&dtype).unwrap()
-    };
+    let integers =
+        |values: [i64; 9], dtype: DataType| Column::new("n".into(), column::<_, Vec<_>>(values)).cast(&dtype).unwrap();
     let ends = |least: i64, most: i64| [least, least + 1, -1, 0, 1, 100, -100, most - 1, most];
     for (dtype, least, most) in [
         (DataType::Int8, i64::from(i8::MIN), i64::from(i8::MAX)),
@@ -158,8 +181,24 @@ fn numbers_to_their_ends() {
         round_trip(&lab, &with_ids(vec![integers(ends(least, most), dtype.clone())]), &dtype.to_string());
     }
     let doubles = [
-        0.0, -0.0, 1.0, -1.0, 0.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MIN, f64::MAX, f64::MIN_POSITIVE, f64::EPSILON,
-        5e-324, -5e-324, 1e22, 1e23, 123_456_789.123_456_78, 2_f64.powi(53) + 1.0,
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.1,
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MIN,
+        f64::MAX,
+        f64::MIN_POSITIVE,
+        f64::EPSILON,
+        5e-324,
+        -5e-324,
+        1e22,
+        1e23,
+        123_456_789.123_456_78,
+        2_f64.powi(53) + 1.0,
     ];
     let singles: Vec<Option<f32>> = column(doubles.map(|value| value as f32));
     let doubles: Vec<Option<f64>> = column(doubles);
@@ -215,12 +254,16 @@ fn decimals_of_every_scale() {
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let most = 10_i128.pow(38) - 1;
     let columns = (0..=38).map(|scale| {
-        let ends = [0, 1, -1, 9, 10, 9_999, 10_000, -10_000, 99_999_999, 100_000_000, most, -most, most - 1, 10_i128.pow(37)];
+        let ends =
+            [0, 1, -1, 9, 10, 9_999, 10_000, -10_000, 99_999_999, 100_000_000, most, -most, most - 1, 10_i128.pow(37)];
         let random = (0..200).map(|_| dice.decimal(38));
         decimals(&format!("s{scale}"), column(ends.into_iter().chain(random.collect::<Vec<_>>())), 38, scale)
     });
     round_trip(&lab, &with_ids(columns.collect()), "decimals");
-    assert_eq!(lab.one("SELECT s38::text, s0::text FROM t WHERE s38 = 1e-38 AND s0 = 1"), format!("0.{}1,1", "0".repeat(37)));
+    assert_eq!(
+        lab.one("SELECT s38::text, s0::text FROM t WHERE s38 = 1e-38 AND s0 = 1"),
+        format!("0.{}1,1", "0".repeat(37))
+    );
 }
 
 #[test]
@@ -229,12 +272,41 @@ fn days_and_instants_to_the_end_of_time() {
     let mut dice = Dice(7);
     // 4714-11-24 BC and 5874897-12-31
     let (first, last) = (-2_440_588_i32, 2_145_042_541_i32);
-    let mut days = vec![0, -1, 1, first, first + 1, last, last - 1, -719_529, -719_528, -719_163, -719_162, 2_932_896, 2_932_897, 11_016];
-    days.extend((0..200).map(|_| i32::try_from(i64::from(first) + dice.below(2_147_000_000) as i64 % 4_000_000).unwrap()));
+    let mut days = vec![
+        0,
+        -1,
+        1,
+        first,
+        first + 1,
+        last,
+        last - 1,
+        -719_529,
+        -719_528,
+        -719_163,
+        -719_162,
+        2_932_896,
+        2_932_897,
+        11_016,
+    ];
+    days.extend(
+        (0..200).map(|_| i32::try_from(i64::from(first) + dice.below(2_147_000_000) as i64 % 4_000_000).unwrap()),
+    );
     let day: i64 = 86_400_000_000;
     // 4714-11-24 BC, and as far as the lake counts
     let (earliest, latest) = (i64::from(first) * day, i64::MAX);
-    let mut instants = vec![0, 1, -1, day - 1, day, earliest, earliest + 1, latest, latest - 1, -62_135_596_800_000_000, 253_402_300_800_000_000];
+    let mut instants = vec![
+        0,
+        1,
+        -1,
+        day - 1,
+        day,
+        earliest,
+        earliest + 1,
+        latest,
+        latest - 1,
+        -62_135_596_800_000_000,
+        253_402_300_800_000_000,
+    ];
     instants.extend((0..203).map(|_| dice.integer()).filter(|at| (earliest..=latest).contains(at)));
     instants.resize(days.len(), 1_234_567_890_123_456);
     let days = Column::new("day".into(), column::<_, Vec<_>>(days)).cast(&DataType::Date).unwrap();
@@ -254,7 +326,8 @@ fn random(seed: u64, rows: usize) -> DataFrame {
     columns.push(Column::new("text".into(), texts));
     let floats: Vec<Option<f64>> = (0..rows).map(|_| some(&mut dice).then(|| f64::from_bits(dice.next()))).collect();
     columns.push(Column::new("float".into(), floats));
-    let days: Vec<Option<i32>> = (0..rows).map(|_| some(&mut dice).then(|| dice.below(4_000_000) as i32 - 2_000_000)).collect();
+    let days: Vec<Option<i32>> =
+        (0..rows).map(|_| some(&mut dice).then(|| dice.below(4_000_000) as i32 - 2_000_000)).collect();
     columns.push(Column::new("day".into(), days).cast(&DataType::Date).unwrap());
     let zone = DataType::Datetime(TimeUnit::Microseconds, Some(TimeZone::UTC));
     let ats: Vec<Option<i64>> = (0..rows).map(|_| some(&mut dice).then(|| dice.integer() / 50)).collect();
@@ -273,8 +346,12 @@ fn random_rows_on_every_release() {
     for release in releases() {
         let server = Server::of(release, &[]);
         let lab = Lab::at(server.url("postgres"), server);
-        for seed in 1..=5 {
-            round_trip(&lab, &random(seed * 0x5851_f42d_4c95_7f2d, 300), &format!("{} seed {seed}", release.version));
+        for seed in 1..=4 {
+            round_trip(
+                &lab,
+                &random(0x5851_f42d_4c95_7f2d_u64.wrapping_mul(seed), 300),
+                &format!("{} seed {seed}", release.version),
+            );
         }
     }
 }
@@ -287,7 +364,11 @@ fn a_text_of_100_mb() {
     assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0]);
     let digest = "SELECT length(note), md5(note) = md5(repeat('0123456789', 10485760)) FROM t WHERE id = 1";
     assert_eq!(lab.one(digest), "104857600,t");
-    frame = frame.lazy().with_column(when(col("id").eq(lit(2))).then(lit("x")).otherwise(col("note")).alias("note")).collect().unwrap();
+    frame = frame
+        .lazy()
+        .with_column(when(col("id").eq(lit(2))).then(lit("x")).otherwise(col("note")).alias("note"))
+        .collect()
+        .unwrap();
     lab.commit("d", &frame);
     assert_eq!(counts(&lab.load(UPSERT)), [0, 1, 2, 0, 0]);
     assert_eq!(lab.one(digest), "104857600,t");
