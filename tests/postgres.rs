@@ -3,6 +3,7 @@
 
 mod client;
 mod frame;
+mod function;
 mod lab;
 mod modes;
 mod own;

@@ -256,6 +256,27 @@ fn tables_of_many_kinds_are_loaded() {
 }
 
 #[test]
+fn what_looks_equal_to_the_server_is_told_apart() {
+    let Some(lab) = Lab::new() else { return };
+    let mut types = vec!["json", "varchar(20)"];
+    if lab.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'") == "1" {
+        lab.query("CREATE EXTENSION citext");
+        types.push("citext");
+    }
+    for ty in types {
+        lab.query(&format!(
+            "DROP TABLE IF EXISTS t, tidemark_loads; CREATE TABLE t (id bigint PRIMARY KEY, note {ty})"
+        ));
+        lab.commit("d", &numbered(0..3, |_| "{\"a\": 1}".to_owned()));
+        assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0], "{ty}");
+        lab.commit("d", &numbered(0..3, |id| if id == 1 { "{\"A\": 1}".to_owned() } else { "{\"a\": 1}".to_owned() }));
+        assert_eq!(counts(&lab.load(UPSERT)), [0, 1, 2, 0, 0], "{ty}");
+        assert_eq!(lab.one("SELECT note FROM t WHERE id = 1"), "{\"A\": 1}", "{ty}");
+        assert_eq!(counts(&lab.load_full(UPSERT)), [0, 0, 3, 0, 0], "{ty}");
+    }
+}
+
+#[test]
 fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
     let Some(lab) = Lab::new() else { return };
     lab.commit("d", &numbered(0..3, |id| id.to_string()));
