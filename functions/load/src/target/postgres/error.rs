@@ -8,6 +8,7 @@ use polars::prelude::{DataType, PolarsError};
 use tidemark_flow::{Failure, Kind};
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::Unknown;
 use super::kind::SqlType;
 
 /// A load that did not happen: the database is as it was before.
@@ -19,6 +20,8 @@ pub(crate) enum Fault {
     Tls(#[source] Box<dyn Error + Send + Sync>),
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
+    #[error("the server asks for a password: {}", .0.why)]
+    NoPassword(Unknown),
     #[error("the connection broke")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server said nothing for {} s", .0.as_secs())]
@@ -162,6 +165,7 @@ impl Fault {
                 "name the file of the authority that signed the server's certificate in sslrootcert, and the host as the certificate \
                  has it; or choose another sslmode",
             ),
+            Fault::NoPassword(unknown) => said(unknown.kind, "give the target `password = { secret = \"…\" }`, and the secret a value"),
             Fault::Certificates { .. } => said(Kind::Definition, "name a file of PEM certificates in sslrootcert"),
             Fault::Lost(_) => said(Kind::Retry, "run again"),
             Fault::Unsure(_) => said(Kind::Retry, "run again: a load that is committed is found there, and not done twice"),

@@ -32,6 +32,8 @@ pub(super) struct Table<'a> {
     pub(super) columns: Vec<Column>,
     /// Whether this transaction has made it; it has no key yet then.
     pub(super) is_new: bool,
+    /// Whether this transaction has given it columns.
+    pub(super) is_wider: bool,
     /// Whether it has no rows.
     pub(super) is_empty: bool,
     /// As many rows as the server thinks it has; none where it has never counted.
@@ -64,7 +66,7 @@ impl<'a> Table<'a> {
 
     fn named(target: &'a Postgres, schema: String) -> Table<'a> {
         let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
-        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_empty: true, rows: None }
+        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_wider: false, is_empty: true, rows: None }
     }
 
     /// Finds it; `false` if it is not there.
@@ -282,6 +284,7 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
         let added: Vec<String> = new.iter().map(add).collect();
         session.run(&format!("ALTER TABLE {} {}", table.name, added.join(", ")))?;
         table.columns.extend(new);
+        table.is_wider = true;
     }
     let key: BTreeSet<&str> = table.key().map(|column| column.name.as_str()).collect();
     if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {
