@@ -16,7 +16,7 @@ mod tls;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use client::{Rows, ask};
+pub use client::{Rows, Session, ask};
 pub use proxy::{Direction, Fault, Proxy};
 pub use release::releases;
 pub use server::Server;

@@ -6,12 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tidemark_flow::{RunRecord, Status};
-use tidemark_lake::{Lake, Meter};
 
-use super::house::{AT, Loader, Mode, Objects, Order, Standing, commit, counts, judge, lake_at, open, orders, prepare, texts};
-use crate::crash::house::runtime;
+use super::house::{Desk, Loader, Mode, Objects, Order, Standing, commit, counts, judge, lake_at, open, orders, texts};
 use crate::postgres::{Database, database};
-use crate::site::{Answer, Site, tidemark};
+use crate::site::Answer;
 
 const CROWD: usize = 8;
 
@@ -45,7 +43,9 @@ fn eight_loads_of_a_version_at_once_are_one() {
             let alone = Loader::new(&clean.url(), mode, "").load(&objects);
             let records = crowd(&crowded, mode, |loader| vec![loader.load(&objects)]);
             let standing = Standing::of(&crowded);
-            standing.equals(&Standing::of(&clean)).unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
+            standing
+                .equals(&Standing::of(&clean))
+                .unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
             judge(&records, &standing).unwrap();
             let did: Vec<_> = records.iter().map(counts).filter(|counts| *counts == self::counts(&alone)).collect();
             assert_eq!(did.len(), 1, "{mode:?}");
@@ -129,15 +129,11 @@ fn eight_loads_of_as_many_tables_make_their_schema_once() {
 fn eight_processes_at_once_are_one() {
     for mode in [Mode::Upsert, Mode::Append] {
         let Some(database) = database() else { return };
-        let site = Site::new();
-        prepare(&site.path("."), mode, "");
-        std::fs::create_dir(site.path("lake")).unwrap();
-        let lake = Lake::open_folder(&site.path("lake"), true, runtime(), &Meter::default()).unwrap();
+        let desk = Desk::new(&database, mode);
         for version in 0..3 {
             let rows = if mode == Mode::Append { grown(version) } else { orders(version) };
-            commit(&lake, &rows);
-            let mut command = site.command(tidemark());
-            command.args(["run", "--json", "--at", AT, "--set"]).arg(format!("WAREHOUSE={}", database.url()));
+            desk.put(&rows);
+            let mut command = desk.command();
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
             let crowd: Vec<_> = (0..CROWD).map(|_| command.spawn().unwrap()).collect();
             let ends = crowd.into_iter().map(|process| process.wait_with_output().unwrap());

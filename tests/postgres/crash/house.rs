@@ -1,7 +1,8 @@
 //! A dataset of some versions in a lake, the pipeline that loads it, and all there is to see of it in a database.
 
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
+use std::sync::{Arc, OnceLock};
 
 use object_store::memory::InMemory;
 use polars::prelude::*;
@@ -13,8 +14,9 @@ use tidemark_pipeline::{DatasetName, Graph, Step};
 
 use crate::crash::house::{run_id, runtime};
 use crate::postgres::Database;
+use crate::site::{Site, tidemark};
 
-pub const AT: &str = "2026-03-02T08:00:00Z";
+const AT: &str = "2026-03-02T08:00:00Z";
 
 /// Texts that are not the same in every format.
 const NOTES: [&str; 5] = ["plain", "a\ttab", "a \\N backslash", "two\nlines", "a \u{1f30a}"];
@@ -67,8 +69,16 @@ pub fn orders(version: i64) -> Vec<Order> {
     orders
 }
 
+/// So many times the rows of a version, each time with other ids.
+pub fn many(version: i64, times: i64) -> Vec<Order> {
+    let orders = orders(version);
+    let again = |nth| orders.iter().map(move |order| Order { id: order.id + 1000 * nth, ..order.clone() });
+    (0..times).flat_map(again).collect()
+}
+
 /// Rows of `after` that are not in `before`, as texts.
 pub fn came(before: &[Order], after: &[Order]) -> Vec<String> {
+    let before: BTreeSet<&Order> = before.iter().collect();
     after.iter().filter(|order| !before.contains(order)).map(Order::text).collect()
 }
 
@@ -140,11 +150,16 @@ pub fn open(objects: &Objects) -> Lake {
 }
 
 /// A lake with the versions 0 to `last` of [`orders`].
-pub fn lake_at(last: i64) -> Objects {
-    let objects = Arc::new(InMemory::new());
-    let lake = open(&objects);
-    (0..=last).for_each(|version| commit(&lake, &orders(version)));
-    objects
+pub fn lake_at(last: usize) -> Objects {
+    static LAKES: OnceLock<[Objects; 3]> = OnceLock::new();
+    let lakes = LAKES.get_or_init(|| {
+        let objects = Objects::default();
+        [0, 1, 2].map(|version| {
+            commit(&open(&objects), &orders(version));
+            Arc::new(objects.fork())
+        })
+    });
+    Arc::new(lakes[last].fork())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +173,7 @@ impl Mode {
     pub const ALL: [Mode; 3] = [Mode::Upsert, Mode::Swap, Mode::Append];
 }
 
-/// A pipeline over the empty folder `in` that loads dataset `orders`; `rest` is more of its target.
+/// A pipeline over the folder `in` that loads dataset `orders`; `rest` is more of its target.
 pub fn define(mode: Mode, table: &str, rest: &str) -> String {
     let mode = match mode {
         Mode::Upsert => "mode = \"upsert\"\nkey = [\"id\"]",
@@ -232,7 +247,8 @@ impl Loader {
     fn walk(&self, objects: &Objects, full: bool) -> RunRecord {
         let lake = open(objects);
         let meter = Meter::default();
-        let nobody = |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
+        let nobody =
+            |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
         let ports = Ports {
             lake: &lake,
             locate: &|path| Err::<Place, _>(nobody(path)),
@@ -304,7 +320,8 @@ impl Standing {
         let differs = |what: &str, found: &[String], wanted: &[String]| {
             let more: Vec<_> = found.iter().filter(|text| !wanted.contains(text)).take(5).collect();
             let less: Vec<_> = wanted.iter().filter(|text| !found.contains(text)).take(5).collect();
-            let message = format!("{what}: {} and not {}; too many {more:?}; missing {less:?}", found.len(), wanted.len());
+            let message =
+                format!("{what}: {} and not {}; too many {more:?}; missing {less:?}", found.len(), wanted.len());
             if found == wanted { Ok(()) } else { Err(message) }
         };
         differs("rows", &self.rows, &clean.rows)?;
@@ -318,7 +335,9 @@ impl Standing {
 pub fn counts(record: &RunRecord) -> String {
     let rows = &record.rows;
     rows.check().unwrap();
-    [rows.written, rows.updated, rows.unchanged, rows.deleted, rows.quarantined].map(|count| count.to_string()).join(" ")
+    [rows.written, rows.updated, rows.unchanged, rows.deleted, rows.quarantined]
+        .map(|count| count.to_string())
+        .join(" ")
 }
 
 /// That of the runs those which failed may be run again, and that one of them, and one only, says of itself what `tidemark_loads` says;
@@ -343,9 +362,42 @@ pub fn judge(records: &[RunRecord], standing: &Standing) -> Result<(), String> {
     }
 }
 
-/// In the folder of a site, with the pipeline and an empty source.
-pub fn prepare(folder: &Path, mode: Mode, rest: &str) {
-    std::fs::create_dir_all(folder.join("infra/pipelines")).unwrap();
-    std::fs::create_dir_all(folder.join("in")).unwrap();
-    std::fs::write(folder.join("infra/pipelines/orders.toml"), define(mode, "orders", rest)).unwrap();
+/// A folder in which the real command has the pipeline, and these orders as its source: a file a day.
+pub struct Desk {
+    site: Site,
+    url: String,
+}
+
+impl Desk {
+    pub fn new(database: &Database, mode: Mode) -> Desk {
+        let site = Site::new();
+        site.write("infra/pipelines/orders.toml", define(mode, "orders", ""));
+        Desk { site, url: database.url() }
+    }
+
+    /// The source is what these are; a day without any has a file all the same.
+    pub fn put(&self, orders: &[Order]) {
+        let mut files = BTreeMap::new();
+        for day in 1..=4 {
+            files.insert(day, "id,amount,note,sold_on\n".to_owned());
+        }
+        for Order { id, cents, note, day } in orders {
+            let note = note.as_ref().map(|note| format!("\"{note}\"")).unwrap_or_default();
+            *files.get_mut(day).unwrap() +=
+                &format!("{id},{}.{:02},{note},2026-01-{day:02}\n", cents / 100, cents % 100);
+        }
+        for (day, text) in files {
+            let name = format!("in/day-{day}.csv");
+            if std::fs::read(self.site.path(&name)).ok().as_deref() != Some(text.as_bytes()) {
+                self.site.write(&name, text);
+            }
+        }
+    }
+
+    /// `tidemark run`
+    pub fn command(&self) -> Command {
+        let mut command = self.site.command(tidemark());
+        command.args(["run", "--json", "--at", AT, "--set"]).arg(format!("WAREHOUSE={}", self.url));
+        command
+    }
 }

@@ -22,6 +22,9 @@ pub(super) const REFUSED: &str = "tidemark_refused";
 /// Columns that every table has already.
 const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
+/// Before what several loads make. Two at once would stumble over each other, `IF NOT EXISTS` or not.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0))";
+
 /// Where rows go, with its names as SQL has them.
 pub(super) struct Table<'a> {
     pub(super) target: &'a Postgres,
@@ -122,7 +125,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
     let schema = match &target.schema {
         Some(schema) => {
             if session.rows("SELECT FROM pg_namespace WHERE nspname = $1", &[(schema, Type::NAME)])?.is_empty() {
-                session.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
+                session.run(&format!("{ALONE}; CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
             }
             schema.clone()
         }
@@ -262,14 +265,12 @@ pub(super) fn shown(text: &str) -> String {
     text.escape_debug().take(40).collect()
 }
 
-/// Makes a table of ours, if it is not there. Two that do so at once would stumble over each other, `IF NOT EXISTS` or not.
+/// Makes a table of ours, if it is not there.
 pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
     if is_there(session, name)? {
         return Ok(());
     }
-    session.run(&format!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); CREATE TABLE IF NOT EXISTS {name} ({columns})"
-    ))
+    session.run(&format!("{ALONE}; CREATE TABLE IF NOT EXISTS {name} ({columns})"))
 }
 
 fn declaration(target: &Postgres, column: &Column) -> String {
