@@ -5,6 +5,8 @@ mod client;
 mod crash;
 mod frame;
 mod lab;
+mod lanes;
+mod modes;
 mod own;
 mod proxy;
 mod refused;
@@ -12,6 +14,9 @@ mod release;
 mod server;
 mod tables;
 mod tls;
+mod trouble;
+mod values;
+mod verify;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

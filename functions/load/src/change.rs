@@ -144,7 +144,12 @@ impl Changed {
         if let Some(before) = &self.before {
             take(before, &self.diff.removed)?;
         }
-        let empty = || Series::new_empty(column.as_str().into(), &self.table.schema().get(column.as_str()).cloned().unwrap_or(DataType::Null));
+        let empty = || {
+            Series::new_empty(
+                column.as_str().into(),
+                &self.table.schema().get(column.as_str()).cloned().unwrap_or(DataType::Null),
+            )
+        };
         Ok(Some(values.unwrap_or_else(empty)))
     }
 
@@ -187,7 +192,12 @@ impl Changed {
 
     /// What came and what went, partition by partition; of a partition that was there before only what differs, in as many passes
     /// over it as it takes for its rows to fit in `memory` bytes.
-    pub(crate) fn deltas<'f>(&'f self, lake: &'f Lake, memory: u64, to: &'f Destination) -> Result<Deltas<'f>, Failure> {
+    pub(crate) fn deltas<'f>(
+        &'f self,
+        lake: &'f Lake,
+        memory: u64,
+        to: &'f Destination,
+    ) -> Result<Deltas<'f>, Failure> {
         let Some(before) = &self.before else {
             return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }))));
         };
@@ -252,7 +262,10 @@ impl Changed {
                     to.table,
                     self.table.dataset()
                 );
-                let hint = format!("name a column it has as key; if that is new, drop table {} to have it loaded anew", to.table);
+                let hint = format!(
+                    "name a column it has as key; if that is new, drop table {} to have it loaded anew",
+                    to.table
+                );
                 Failure::new(Kind::Definition, message).hint(hint)
             })?;
             match self.table.schema().get(name.as_str()) {

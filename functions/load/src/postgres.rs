@@ -39,7 +39,11 @@ impl<'a> LoadPostgres<'a> {
             PostgresUrl::Secret(name) => (secret(name)?.expose().to_owned(), true),
         };
         let (address, in_url) = Address::parse(&text).map_err(|fault| {
-            let message = format!("target {}: the url{} is wrong", self.target.name, if is_secret { " in its secret" } else { "" });
+            let message = format!(
+                "target {}: the url{} is wrong",
+                self.target.name,
+                if is_secret { " in its secret" } else { "" }
+            );
             Failure::new(Kind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
         })?;
         // a server that trusts this machine wants none, so that there is none is told only by one that does

@@ -51,7 +51,8 @@ impl Session {
         }
         let connected = runtime.block_on(async { tokio::time::timeout(timeout, config.connect(tls.clone())).await });
         let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
-        let version = connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
+        let version =
+            connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
         runtime.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = error.to_string(), "the connection to a database ended");

@@ -106,7 +106,9 @@ impl Copy<'_> {
                 let number = self.is_staged.then_some(sent.rows.cast_signed());
                 let refused = match left_out.get(&sent.rows) {
                     Some(why) => Some((None, why.clone())),
-                    None => rows.write(row, number, &mut out).err().map(|(column, why)| (Some(column), why.to_string())),
+                    None => {
+                        rows.write(row, number, &mut out).err().map(|(column, why)| (Some(column), why.to_string()))
+                    }
                 };
                 match refused {
                     None => line += 1,
@@ -181,7 +183,9 @@ impl<'a> Line<'a> {
 pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, PolarsError> {
     let key: Vec<&str> = table.key().map(|column| column.name.as_str()).collect();
     match key.first() {
-        Some(first) if !bag::is_strictly_ascending(rows.column(first)?)? => rows.sort(key, SortMultipleOptions::default()),
+        Some(first) if !bag::is_strictly_ascending(rows.column(first)?)? => {
+            rows.sort(key, SortMultipleOptions::default())
+        }
         _ => Ok(rows),
     }
 }

@@ -122,7 +122,8 @@ impl Database<'_> {
              WHERE dataset = $1 AND \"table\" = $2 AND to_regclass($3) IS NOT NULL"
         );
         let dataset = dataset.as_str();
-        let values: [(&(dyn ToSql + Sync), Type); 3] = [(&dataset, Type::TEXT), (&to, Type::TEXT), (&table, Type::TEXT)];
+        let values: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&dataset, Type::TEXT), (&to, Type::TEXT), (&table, Type::TEXT)];
         let rows = match session.rows(&sql, &values) {
             // nothing was ever loaded into this schema, or there is none yet
             Err(Fault::Server(error)) if ["42P01", "3F000"].contains(&error.code().code()) => return Ok(None),
@@ -130,8 +131,13 @@ impl Database<'_> {
         };
         let Some(row) = rows.first() else { return Ok(None) };
         let count = |at| Ok::<_, Fault>(row.try_get::<_, i64>(at)?.cast_unsigned());
-        let loaded =
-            Loaded { inserted: count(2)?, updated: count(3)?, unchanged: count(4)?, deleted: count(5)?, refused: count(6)? };
+        let loaded = Loaded {
+            inserted: count(2)?,
+            updated: count(3)?,
+            unchanged: count(4)?,
+            deleted: count(5)?,
+            refused: count(6)?,
+        };
         Ok(Some(Standing { version: row.try_get(0)?, run_id: row.try_get(1)?, loaded }))
     }
 
@@ -232,8 +238,8 @@ impl Database<'_> {
         };
         aside.check(table, rows)?;
         loaded.refused = aside.len();
-        // rows that were not even sent among them
-        loaded.unchanged = load.rows.saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
+        // rows that were not even sent among them; a file may not know how many it has
+        loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
         aside.keep(session, table, load.dataset, load.version, load.run_id, is_whole)?;
         Ok(loaded)
     }
@@ -310,7 +316,8 @@ fn clear(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<u64, F
     let copy = Copy { session, table: &only, statement, is_staged: false, relation: STAGED, is_late: load.is_late };
     copy.all(&change, &mut Aside::new(&only, HashSet::new()))?;
     let (name, column) = (&table.name, quoted(column));
-    let named = session.change(&format!("DELETE FROM {name} AS t USING pg_temp.{STAGED} AS s WHERE t.{column} = s.{column}"))?;
+    let named = session
+        .change(&format!("DELETE FROM {name} AS t USING pg_temp.{STAGED} AS s WHERE t.{column} = s.{column}"))?;
     let nameless = match has_null {
         true => session.change(&format!("DELETE FROM {name} WHERE {column} IS NULL"))?,
         false => 0,

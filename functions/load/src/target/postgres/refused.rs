@@ -341,7 +341,9 @@ fn json_value(frame: &DataFrame, name: &str, row: usize) -> Result<Value, Polars
         Some(Cell::Null) => Value::Null,
         Some(Cell::Bool(value)) => Value::Bool(value),
         Some(Cell::Integer(value)) => value.into(),
-        Some(Cell::Float(value)) => serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number),
+        Some(Cell::Float(value)) => {
+            serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+        }
         Some(Cell::Decimal(value)) => value.to_string().into(),
         Some(Cell::Text(value)) => value.into(),
         Some(Cell::Date(value)) => value.to_string().into(),

@@ -143,7 +143,10 @@ impl<'a> Staged<'a> {
     fn differs(&self) -> Option<String> {
         let side = |of: &str| {
             let values = self.table.columns.iter().filter(|column| !column.is_key);
-            values.map(|column| column.sql.compared(&format!("{of}.{}", quoted(&column.name)))).collect::<Vec<_>>().join(", ")
+            values
+                .map(|column| column.sql.compared(&format!("{of}.{}", quoted(&column.name))))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let (old, new) = (side("t"), side("s"));
         (!old.is_empty()).then(|| format!("ROW({old}) IS DISTINCT FROM ROW({new})"))
@@ -166,7 +169,8 @@ impl<'a> Staged<'a> {
 
     fn merge_statement(&self, part: &Part) -> String {
         let (names, values) = self.columns();
-        let update = self.differs().map(|differs| format!("WHEN MATCHED AND {differs} THEN UPDATE SET {} ", self.set()));
+        let update =
+            self.differs().map(|differs| format!("WHEN MATCHED AND {differs} THEN UPDATE SET {} ", self.set()));
         format!(
             "MERGE INTO {} AS t USING {} ON {} {}WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})",
             self.table.name,
@@ -199,7 +203,8 @@ impl<'a> Staged<'a> {
 
     /// Pages of the temporary table.
     pub(super) fn pages(&self) -> Result<u32, Fault> {
-        let sql = format!("SELECT (pg_relation_size('pg_temp.{STAGED}') / current_setting('block_size')::bigint)::bigint");
+        let sql =
+            format!("SELECT (pg_relation_size('pg_temp.{STAGED}') / current_setting('block_size')::bigint)::bigint");
         let rows = self.session.rows(&sql, &[])?;
         let pages: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
         Ok(u32::try_from(pages).unwrap_or(u32::MAX))

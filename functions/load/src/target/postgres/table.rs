@@ -199,7 +199,8 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
             ROW => return reserved("Tidemark's"),
             _ => {}
         }
-        let by_default = SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
+        let by_default =
+            SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
         let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
         let sql = declared.map_or(by_default, SqlType::declared);
         if !sql.takes(dtype) {
@@ -233,7 +234,8 @@ fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Resu
 pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
-        let made = session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
+        let made =
+            session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
         match made {
             Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
                 session.run("ROLLBACK TO SAVEPOINT keying")?;
@@ -254,7 +256,8 @@ fn twins(session: &Session, table: &Table<'_>) -> Result<String, Fault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
     let (key, texts) = (key.join(", "), texts.join(", "));
-    let rows = session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
+    let rows =
+        session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
     let Some(row) = rows.first() else { return Ok(String::new()) };
     let part = |(at, column): (usize, &Column)| Ok(format!("{} {}", column.name, shown(row.try_get(at)?)));
     Ok(table.key().enumerate().map(part).collect::<Result<Vec<_>, Fault>>()?.join(", "))
@@ -281,7 +284,8 @@ fn declaration(target: &Postgres, column: &Column) -> String {
 fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
     let new = fit(session, table, dataset, wanted)?;
     if !new.is_empty() {
-        let add = |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
+        let add =
+            |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
         let added: Vec<String> = new.iter().map(add).collect();
         session.run(&format!("ALTER TABLE {} {}", table.name, added.join(", ")))?;
         table.columns.extend(new);
@@ -317,7 +321,13 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
                     Some(sql) => column.sql = sql,
                     None => {
                         let (table, declared) = (table.name.clone(), declared.clone());
-                        return Err(Fault::Declared { table, column: column.name, declared, wanted: column.sql, dtype });
+                        return Err(Fault::Declared {
+                            table,
+                            column: column.name,
+                            declared,
+                            wanted: column.sql,
+                            dtype,
+                        });
                     }
                 }
             }

@@ -3,8 +3,10 @@
 
 use bytes::{BufMut as _, BytesMut};
 use jiff::SignedDuration;
-use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, Float32Chunked, Float64Chunked, Int32Chunked,
-    Int64Chunked, Int128Chunked, PolarsError, StringChunked, TimeUnit};
+use polars::prelude::{
+    BooleanChunked, Column, DataFrame, DataType, Float32Chunked, Float64Chunked, Int32Chunked, Int64Chunked,
+    Int128Chunked, PolarsError, StringChunked, TimeUnit,
+};
 use serde::de::IgnoredAny;
 
 use super::kind::SqlType;
@@ -109,7 +111,13 @@ impl Rows {
 
     /// Appends a row of which only the key is known; `true` in `columns` stands for a column of the key. Nothing, where that cannot be
     /// held.
-    pub(super) fn write_key(&self, row: usize, number: i64, columns: &[bool], out: &mut BytesMut) -> Result<(), Unheld> {
+    pub(super) fn write_key(
+        &self,
+        row: usize,
+        number: i64,
+        columns: &[bool],
+        out: &mut BytesMut,
+    ) -> Result<(), Unheld> {
         let start = out.len();
         out.put_i16(columns.len() as i16 + 1);
         out.put_i32(8);
@@ -145,10 +153,7 @@ impl Values {
             SqlType::Float8 => Values::Float8(series.cast(&DataType::Float64)?.f64()?.clone()),
             SqlType::Numeric(_) => match series.dtype() {
                 DataType::Decimal(_, scale) => Values::Decimal(series.decimal()?.physical().clone(), *scale),
-                _ => Values::Decimal(
-                    series.strict_cast(&DataType::Decimal(38, 0))?.decimal()?.physical().clone(),
-                    0,
-                ),
+                _ => Values::Decimal(series.strict_cast(&DataType::Decimal(38, 0))?.decimal()?.physical().clone(), 0),
             },
             SqlType::Text | SqlType::TextLike | SqlType::Json | SqlType::Jsonb | SqlType::Uuid => {
                 Values::Text(series.str()?.clone())
