@@ -2,9 +2,11 @@
 //! connections at a message, and a front that speaks TLS.
 
 mod client;
+mod crash;
 mod frame;
 mod function;
 mod lab;
+mod lanes;
 mod modes;
 mod own;
 mod proxy;
@@ -15,11 +17,12 @@ mod tables;
 mod tls;
 mod trouble;
 mod values;
+mod verify;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-pub use client::{Rows, ask};
+pub use client::{Rows, Session, ask};
 pub use proxy::{Direction, Fault, Proxy};
 pub use release::releases;
 pub use server::Server;
@@ -34,14 +37,23 @@ pub struct Database {
 /// `None`, with a word, where there is no PostgreSQL.
 pub fn database() -> Option<Database> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
-    static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let server = SHARED.get_or_init(|| Server::start(&[])).as_ref()?;
-    let name = format!("database_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    server.query(&format!("CREATE DATABASE {name}"));
-    Some(Database { server, name })
+    Some(Database::made(server, ""))
 }
 
 impl Database {
+    /// Another one in which everything stands as it does here, where nobody may be connected meanwhile.
+    pub fn fork(&self) -> Database {
+        Database::made(self.server, &format!(" TEMPLATE {}", self.name))
+    }
+
+    fn made(server: &'static Server, how: &str) -> Database {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let name = format!("database_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        server.query(&format!("CREATE DATABASE {name}{how}"));
+        Database { server, name }
+    }
+
     pub fn url(&self) -> String {
         self.server.url(&self.name)
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -175,12 +175,17 @@ pub fn walk(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-impl Answer {
-    pub fn of(command: &mut Command) -> Answer {
-        let output = command.output().unwrap();
+impl From<Output> for Answer {
+    fn from(output: Output) -> Answer {
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         // a signal has no code
         Answer { code: output.status.code().unwrap_or(-1), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Answer {
+    pub fn of(command: &mut Command) -> Answer {
+        command.output().unwrap().into()
     }
 
     #[track_caller]

@@ -1,11 +1,11 @@
 //! A client for what a test itself wants to know: one connection, one request, from threads and from runtimes alike.
 
 use std::future::Future;
-use std::sync::OnceLock;
 use std::sync::mpsc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::runtime::Runtime;
-use tokio_postgres::{Error, NoTls, SimpleQueryMessage};
+use tokio_postgres::{Client, Error, NoTls, SimpleQueryMessage};
 
 /// Values as the server writes them.
 pub type Rows = Vec<Vec<Option<String>>>;
@@ -39,4 +39,25 @@ pub fn ask(url: &str, sql: &str) -> Result<Rows, Error> {
 fn row(message: SimpleQueryMessage) -> Option<Vec<Option<String>>> {
     let SimpleQueryMessage::Row(row) = message else { return None };
     Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect())
+}
+
+/// A connection that stays, for what it holds.
+pub struct Session(Arc<Client>);
+
+impl Session {
+    pub fn open(url: &str) -> Session {
+        let url = url.to_owned();
+        Session(wait(async move {
+            let (client, connection) = tokio_postgres::connect(&url, NoTls).await.unwrap();
+            tokio::spawn(connection);
+            Arc::new(client)
+        }))
+    }
+
+    /// Until it is answered.
+    #[track_caller]
+    pub fn run(&self, sql: &str) {
+        let (client, text) = (self.0.clone(), sql.to_owned());
+        wait(async move { client.batch_execute(&text).await }).unwrap_or_else(|error| panic!("{error:?}: {sql}"));
+    }
 }

@@ -49,6 +49,11 @@ impl Changed {
         anew: bool,
         place: &str,
     ) -> Result<Option<Changed>, Failure> {
+        // whoever loaded meanwhile may have seen a later version
+        let table = match loaded {
+            Some(loaded) if loaded > table.version() => lake.existing(table.dataset())?,
+            _ => table,
+        };
         let (dataset, latest) = (table.dataset(), table.version());
         if let Some(loaded) = loaded.filter(|loaded| *loaded > latest) {
             let message = format!("{place} has version {loaded} of dataset {dataset}, and this lake has only {latest}");

@@ -9,7 +9,7 @@ use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
 
 use crate::change::{Changed, Delta, Deltas};
-use crate::target::postgres::{Database, Fault, Load, Outcome as Loading};
+use crate::target::postgres::{Database, Fault, Load, Outcome as Loading, Unknown};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -46,9 +46,13 @@ impl<'a> LoadPostgres<'a> {
             );
             Failure::new(Kind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
         })?;
+        // a server that trusts this machine wants none, so that there is none is told only by one that does
         let password = match &self.target.password {
-            Some(name) => Some(secret(name)?),
-            None => in_url.map(tidemark_flow::Secret::new),
+            Some(name) => secret(name).map(Some).map_err(|failure| Unknown {
+                why: failure.chain() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
+                kind: failure.kind,
+            }),
+            None => Ok(in_url.map(tidemark_flow::Secret::new)),
         };
         Ok(Database { target: self.target, address, password })
     }
@@ -188,18 +192,7 @@ impl Step for LoadPostgres<'_> {
             partitions: partitions.as_ref(),
             is_late: &|| ports.is_late(),
         };
-        let mut is_first = true;
-        let loading = self.patiently(ports, &database, || {
-            let session = database.connect()?;
-            // the reply to an earlier attempt's commit may have been lost
-            if !std::mem::take(&mut is_first)
-                && let Some(standing) = database.standing(&session, &self.target.to.dataset)?
-                && standing.run_id == run_id
-            {
-                return Ok(Loading::Loaded(standing.loaded));
-            }
-            database.load(&session, &load)
-        })?;
+        let loading = self.patiently(ports, &database, || database.load(&database.connect()?, &load))?;
         match loading {
             Loading::Loaded(loaded) => {
                 drafted.notes.extend(refused(loaded.refused));

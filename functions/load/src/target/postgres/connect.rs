@@ -11,13 +11,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tidemark_flow::Secret;
+use tidemark_flow::{Kind, Secret};
 use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Unknown;
 use super::error::Fault;
 
 /// One connection. The runtime has a thread of its own, so that what is written goes out while more is made ready.
@@ -99,7 +100,9 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
         Some(_) => error.into(),
         // its kinds are not public, and there is no other way to tell
         None if error.to_string().starts_with("error performing TLS handshake") => Fault::Tls(cause(error)),
-        None if error.to_string().starts_with("invalid configuration") => Fault::Password,
+        None if error.source().is_some_and(|cause| cause.to_string() == "password missing") => {
+            Fault::NoPassword(Unknown { why: "none is given".to_owned(), kind: Kind::Definition })
+        }
         None if error.to_string().starts_with("error connecting") => Fault::Unreachable(cause(error)),
         None => error.into(),
     }

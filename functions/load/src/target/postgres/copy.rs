@@ -1,12 +1,13 @@
 //! Rows on their way into a table: frame by frame onto the wire, those that cannot go put aside.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::pin::Pin;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
 use tidemark_transform::bag;
+use tokio_postgres::CopyInSink;
 
 use super::connect::Session;
 use super::error::{Fault, is_of_a_row};
@@ -72,12 +73,24 @@ impl Copy<'_> {
     }
 
     fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, Fault> {
+        self.onto(&mut [Line::open(self.session, &self.statement)?], change, aside, left_out)
+    }
+
+    /// Sends all rows once, message by message onto one line after the other.
+    pub(super) fn onto(
+        &self,
+        lines: &mut [Line<'_>],
+        change: Deltas<'_>,
+        aside: &mut Aside,
+        left_out: &BTreeMap<u64, String>,
+    ) -> Result<Sent, Fault> {
         aside.begin();
-        let client = self.session.client();
-        let sink = self.session.wait(client.copy_in::<_, Bytes>(self.statement.as_str()))?;
-        let mut sink = pin!(sink);
+        let mut turn = (0..lines.len()).cycle();
+        let mut next = |lines: &mut [Line<'_>], out: &mut BytesMut| match turn.next().and_then(|at| lines.get_mut(at)) {
+            Some(line) => line.send(out),
+            None => Ok(()),
+        };
         let mut out = BytesMut::with_capacity(2 * MESSAGE);
-        out.put_slice(HEADER);
         let mut sent = Sent::default();
         let mut line = 0;
         for delta in change {
@@ -106,8 +119,7 @@ impl Copy<'_> {
                     }
                 }
                 if out.len() >= MESSAGE {
-                    self.session.wait(sink.send(out.split().freeze()))?;
-                    out.reserve(2 * MESSAGE);
+                    next(lines, &mut out)?;
                 }
             }
             if let Some(went) = went.filter(|_| self.is_staged) {
@@ -117,9 +129,10 @@ impl Copy<'_> {
                 aside.shift(line, sent.rows);
             }
         }
-        out.put_slice(&TRAILER);
-        self.session.wait(sink.send(out.freeze()))?;
-        sent.taken = self.session.wait(sink.finish())?;
+        next(lines, &mut out)?;
+        for line in lines {
+            sent.taken += line.finish()?;
+        }
         Ok(sent)
     }
 
@@ -135,6 +148,34 @@ impl Copy<'_> {
             gone += u64::from(rows.write_key(row, -1, &columns, out).is_ok());
         }
         Ok(gone)
+    }
+}
+
+/// A COPY that is under way.
+pub(super) struct Line<'a> {
+    session: &'a Session,
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn open(session: &'a Session, statement: &str) -> Result<Line<'a>, Fault> {
+        let sink = session.wait(session.client().copy_in::<_, Bytes>(statement))?;
+        let mut line = Line { session, sink: Box::pin(sink) };
+        line.send(&mut BytesMut::from(HEADER))?;
+        Ok(line)
+    }
+
+    /// Sends what there is, and leaves room for more.
+    fn send(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
+        self.session.wait(self.sink.send(out.split().freeze()))?;
+        out.reserve(2 * MESSAGE);
+        Ok(())
+    }
+
+    /// The rows the server has taken.
+    fn finish(&mut self) -> Result<u64, Fault> {
+        self.send(&mut BytesMut::from(TRAILER.as_slice()))?;
+        self.session.wait(self.sink.as_mut().finish())
     }
 }
 

@@ -8,6 +8,7 @@ use polars::prelude::{DataType, PolarsError};
 use tidemark_flow::{Failure, Kind};
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::Unknown;
 use super::kind::SqlType;
 
 /// A load that did not happen: the database is as it was before.
@@ -19,12 +20,14 @@ pub(crate) enum Fault {
     Tls(#[source] Box<dyn Error + Send + Sync>),
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
-    #[error("the server asks for a password")]
-    Password,
+    #[error("the server asks for a password: {}", .0.why)]
+    NoPassword(Unknown),
     #[error("the connection broke")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server said nothing for {} s", .0.as_secs())]
     Silent(Duration),
+    #[error("the server has not said for {} s whether the load is committed", .0.as_secs())]
+    Unsure(Duration),
     #[error("{}", said(.0))]
     Server(Box<DbError>),
     #[error("the server answers with what is no answer")]
@@ -122,7 +125,7 @@ impl Fault {
     /// Whether the same load may succeed in a moment, with nobody doing anything.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
-            Fault::Unreachable(_) | Fault::Lost(_) => true,
+            Fault::Unreachable(_) | Fault::Lost(_) | Fault::Unsure(_) => true,
             Fault::Server(error) => is_transient(error.code()),
             _ => false,
         }
@@ -164,9 +167,10 @@ impl Fault {
                 "name the file of the authority that signed the server's certificate in sslrootcert, and the host as the certificate \
                  has it; or choose another sslmode",
             ),
+            Fault::NoPassword(unknown) => said(unknown.kind, "give the target `password = { secret = \"…\" }`, and the secret a value"),
             Fault::Certificates { .. } => said(Kind::Definition, "name a file of PEM certificates in sslrootcert"),
-            Fault::Password => said(Kind::Definition, "name the secret that has it: password = { secret = \"name\" }"),
             Fault::Lost(_) => said(Kind::Retry, "run again"),
+            Fault::Unsure(_) => said(Kind::Retry, "run again: a load that is committed is found there, and not done twice"),
             Fault::Silent(_) => {
                 said(Kind::Retry, "run again; if a statement needs so long, give the target a longer timeout")
             }

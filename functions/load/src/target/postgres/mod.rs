@@ -5,6 +5,7 @@ mod connect;
 mod copy;
 mod error;
 mod kind;
+mod lanes;
 mod refused;
 mod staged;
 mod table;
@@ -15,7 +16,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use polars::prelude::{Schema, Series};
-use tidemark_flow::Secret;
+use tidemark_flow::{Kind, Secret};
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
 use tokio_postgres::error::SqlState;
@@ -24,6 +25,7 @@ use tokio_postgres::types::{ToSql, Type};
 use connect::Session;
 use copy::Copy;
 pub(crate) use error::Fault;
+use lanes::Lanes;
 use refused::Aside;
 use staged::{STAGED, Staged};
 use table::{LOADS, Table, has_rows, is_there, quoted};
@@ -86,12 +88,28 @@ pub(crate) struct Standing {
 pub(crate) struct Database<'a> {
     pub(crate) target: &'a Postgres,
     pub(crate) address: Address,
-    pub(crate) password: Option<Secret>,
+    /// Or why it is not known.
+    pub(crate) password: Result<Option<Secret>, Unknown>,
+}
+
+/// A secret that is not known.
+#[derive(Debug, Clone)]
+pub(crate) struct Unknown {
+    pub(crate) why: String,
+    pub(crate) kind: Kind,
 }
 
 impl Database<'_> {
     pub(crate) fn connect(&self) -> Result<Session, Fault> {
-        Session::open(&self.address, self.password.as_ref(), Duration::from_secs(self.target.timeout_s))
+        let (password, unknown) = match &self.password {
+            Ok(password) => (password.as_ref(), None),
+            Err(unknown) => (None, Some(unknown)),
+        };
+        let session = Session::open(&self.address, password, Duration::from_secs(self.target.timeout_s));
+        session.map_err(|fault| match (fault, unknown) {
+            (Fault::NoPassword(_), Some(unknown)) => Fault::NoPassword(unknown.clone()),
+            (fault, _) => fault,
+        })
     }
 
     /// The version the table is at; `None` if it was never loaded, or is no longer there, so that dropping it has it loaded anew. One
@@ -158,6 +176,11 @@ impl Database<'_> {
             true => self.standing(session, load.dataset)?,
             false => None,
         };
+        // of an earlier attempt, the reply to whose commit was lost
+        if let Some(own) = standing.as_ref().filter(|standing| standing.run_id == load.run_id) {
+            session.run("ROLLBACK")?;
+            return Ok(Outcome::Loaded(own.loaded));
+        }
         let version = standing.map(|standing| standing.version);
         if version == Some(load.version) && !load.is_anew {
             session.run("ROLLBACK")?;
@@ -168,38 +191,58 @@ impl Database<'_> {
             return Ok(Outcome::Stale);
         }
         let table = table::prepared(session, self.target, load.schema)?;
+        let mut lanes = Lanes::default();
         let loaded = match self.target.to.mode {
-            Mode::Upsert => upsert(session, &table, load)?,
-            Mode::Swap | Mode::Append => copied(session, &table, load)?,
+            Mode::Upsert => self.upsert(session, &table, load, &mut lanes),
+            Mode::Swap | Mode::Append => copied(session, &table, load),
         };
+        let loaded = loaded.inspect_err(|_| {
+            if !lanes.is_empty() {
+                // lets go of their tables; that it fails is no news then
+                let _ = session.run("ROLLBACK");
+            }
+        })?;
         note(session, &table, load, loaded)?;
-        session.run("COMMIT")?;
+        session.run("COMMIT").map_err(|fault| match fault {
+            Fault::Silent(time) => Fault::Unsure(time),
+            fault => fault,
+        })?;
         Ok(Outcome::Loaded(loaded))
     }
-}
 
-/// Straight into the table where it is empty; else beside it first.
-fn upsert(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, Fault> {
-    let known = match table.is_new && load.previous.is_none() {
-        true => HashSet::new(),
-        false => refused::known(session, table, load.dataset)?,
-    };
-    let mut aside = Aside::new(table, known);
-    let is_whole = load.previous.is_none() || load.is_anew;
-    let straight = match table.is_empty && is_whole {
-        true => straight(session, table, load, &mut aside)?,
-        false => None,
-    };
-    let (mut loaded, rows) = match straight {
-        Some(loaded) => loaded,
-        None => beside(session, table, load, &mut aside)?,
-    };
-    aside.check(table, rows)?;
-    loaded.refused = aside.len();
-    // rows that were not even sent among them; a file may not know how many it has
-    loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
-    aside.keep(session, table, load.dataset, load.version, load.run_id, is_whole)?;
-    Ok(loaded)
+    /// Straight into the table where it is empty; else beside it first.
+    fn upsert(
+        &self,
+        session: &Session,
+        table: &Table<'_>,
+        load: &Load<'_>,
+        lanes: &mut Lanes,
+    ) -> Result<Loaded, Fault> {
+        let known = match table.is_new && load.previous.is_none() {
+            true => HashSet::new(),
+            false => refused::known(session, table, load.dataset)?,
+        };
+        let mut aside = Aside::new(table, known);
+        let is_whole = load.previous.is_none() || load.is_anew;
+        let mut done = match table.is_empty && is_whole {
+            true => straight(session, table, load, &mut aside)?,
+            false => None,
+        };
+        if done.is_none() {
+            *lanes = Lanes::open(self, table, load.rows)?;
+            done = if lanes.is_empty() { None } else { lanes.load(session, table, load, &mut aside)? };
+        }
+        let (mut loaded, rows) = match done {
+            Some(done) => done,
+            None => beside(session, table, load, &mut aside)?,
+        };
+        aside.check(table, rows)?;
+        loaded.refused = aside.len();
+        // rows that were not even sent among them; a file may not know how many it has
+        loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
+        aside.keep(session, table, load.dataset, load.version, load.run_id, is_whole)?;
+        Ok(loaded)
+    }
 }
 
 /// `None` where the database refuses a row that is not the one to name, or may be put aside: then it has to be found.

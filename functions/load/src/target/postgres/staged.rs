@@ -33,6 +33,7 @@ impl Part {
         match self {
             Part::All => String::new(),
             Part::Pages(from, to) => format!(" AND ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"),
+            // quoted: a place has a comma in it
             Part::Rows(rows) => format!(" AND ctid = ANY ('{{\"{}\"}}'::tid[])", rows.join("\",\"")),
         }
     }
@@ -41,6 +42,10 @@ impl Part {
 pub(super) struct Staged<'a> {
     session: &'a Session,
     table: &'a Table<'a>,
+    /// Where the rows are.
+    from: String,
+    /// Where these and those of other connections are.
+    all: String,
     /// Whether one MERGE does it, and what it did can be counted.
     merges: bool,
 }
@@ -55,21 +60,32 @@ impl<'a> Staged<'a> {
             columns.join(", "),
             table.name
         ))?;
+        let from = format!("pg_temp.{STAGED}");
+        Staged::of(session, table, from.clone(), from)
+    }
+
+    /// A table that has the rows, or some: `from` of `all`.
+    pub(super) fn of(session: &'a Session, table: &'a Table<'a>, from: String, all: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
-        Ok(Staged { session, table, merges: session.version >= 15 && counts })
+        Ok(Staged { session, table, from, all, merges: session.version >= 15 && counts })
     }
 
     pub(super) fn copy_statement(&self) -> String {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
-        format!("COPY pg_temp.{STAGED} ({ROW}, {}) FROM STDIN (FORMAT binary)", columns.join(", "))
+        format!("COPY {} ({ROW}, {}) FROM STDIN (FORMAT binary)", self.from, columns.join(", "))
     }
 
     /// Tells the planner what there is: it has never seen this table.
     pub(super) fn analyze(&self, rows: u64) -> Result<(), Fault> {
-        self.session.run(&format!("ANALYZE pg_temp.{STAGED}"))?;
-        if takes_much(rows, self.table.rows) {
-            // both in the order of the key, so that pages of table and index are gone through once; a hash join would touch them at random
+        self.session.run(&format!("ANALYZE {}", self.from))?;
+        self.go_in_order(rows)
+    }
+
+    /// Where the change is a good part of the table, both are gone through in the order of the key, so that pages of table and index are
+    /// met once; a hash join would touch them at random.
+    pub(super) fn go_in_order(&self, rows: u64) -> Result<(), Fault> {
+        if self.table.rows.is_none_or(|table| rows.saturating_mul(4) >= table) {
             self.session.run("SET LOCAL enable_hashjoin = off")?;
         }
         Ok(())
@@ -80,10 +96,11 @@ impl<'a> Staged<'a> {
         let (gone, come) = (self.same_key("t", "g"), self.same_key("s", "g"));
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         self.session.change(&format!(
-            "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM pg_temp.{STAGED} WHERE {ROW} < 0) AS g \
-             WHERE {gone} AND NOT EXISTS (SELECT FROM pg_temp.{STAGED} AS s WHERE s.{ROW} > 0 AND {come})",
+            "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM {from} WHERE {ROW} < 0) AS g \
+             WHERE {gone} AND NOT EXISTS (SELECT FROM {from} AS s WHERE s.{ROW} > 0 AND {come})",
             self.table.name,
-            keys.join(", ")
+            keys.join(", "),
+            from = self.all
         ))
     }
 
@@ -147,7 +164,7 @@ impl<'a> Staged<'a> {
     }
 
     fn source(&self, part: &Part) -> String {
-        format!("(SELECT * FROM pg_temp.{STAGED} WHERE {ROW} > 0{}) AS s", part.condition())
+        format!("(SELECT * FROM {} WHERE {ROW} > 0{}) AS s", self.from, part.condition())
     }
 
     fn merge_statement(&self, part: &Part) -> String {
@@ -210,11 +227,6 @@ impl<'a> Staged<'a> {
         let rows = self.session.rows(&sql, &[])?;
         Ok(rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?.map(i64::cast_unsigned))
     }
-}
-
-/// Whether a change is a good part of the table: everything is gone through then.
-fn takes_much(rows: u64, table: Option<u64>) -> bool {
-    table.is_none_or(|table| rows.saturating_mul(4) >= table)
 }
 
 /// How rows would come into a table, in words.

@@ -22,6 +22,9 @@ pub(super) const REFUSED: &str = "tidemark_refused";
 /// Columns that every table has already.
 const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
+/// Before what several loads make. Two at once would stumble over each other, `IF NOT EXISTS` or not.
+const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0))";
+
 /// Where rows go, with its names as SQL has them.
 pub(super) struct Table<'a> {
     pub(super) target: &'a Postgres,
@@ -32,6 +35,8 @@ pub(super) struct Table<'a> {
     pub(super) columns: Vec<Column>,
     /// Whether this transaction has made it; it has no key yet then.
     pub(super) is_new: bool,
+    /// Whether this transaction has given it columns.
+    pub(super) is_wider: bool,
     /// Whether it has no rows.
     pub(super) is_empty: bool,
     /// As many rows as the server thinks it has; none where it has never counted.
@@ -64,7 +69,7 @@ impl<'a> Table<'a> {
 
     fn named(target: &'a Postgres, schema: String) -> Table<'a> {
         let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
-        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_empty: true, rows: None }
+        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_wider: false, is_empty: true, rows: None }
     }
 
     /// Finds it; `false` if it is not there.
@@ -120,7 +125,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
     let schema = match &target.schema {
         Some(schema) => {
             if session.rows("SELECT FROM pg_namespace WHERE nspname = $1", &[(schema, Type::NAME)])?.is_empty() {
-                session.run(&format!("CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
+                session.run(&format!("{ALONE}; CREATE SCHEMA IF NOT EXISTS {}", quoted(schema)))?;
             }
             schema.clone()
         }
@@ -263,14 +268,12 @@ pub(super) fn shown(text: &str) -> String {
     text.escape_debug().take(40).collect()
 }
 
-/// Makes a table of ours, if it is not there. Two that do so at once would stumble over each other, `IF NOT EXISTS` or not.
+/// Makes a table of ours, if it is not there.
 pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
     if is_there(session, name)? {
         return Ok(());
     }
-    session.run(&format!(
-        "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0)); CREATE TABLE IF NOT EXISTS {name} ({columns})"
-    ))
+    session.run(&format!("{ALONE}; CREATE TABLE IF NOT EXISTS {name} ({columns})"))
 }
 
 fn declaration(target: &Postgres, column: &Column) -> String {
@@ -286,6 +289,7 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
         let added: Vec<String> = new.iter().map(add).collect();
         session.run(&format!("ALTER TABLE {} {}", table.name, added.join(", ")))?;
         table.columns.extend(new);
+        table.is_wider = true;
     }
     let key: BTreeSet<&str> = table.key().map(|column| column.name.as_str()).collect();
     if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {

@@ -326,6 +326,12 @@ fn numeric(unscaled: i128, scale: usize, out: &mut BytesMut) {
     }
 }
 
+/// A day as the wire has it, since 2000, for people.
+pub(super) fn date(days: i32) -> Option<String> {
+    let day = EPOCH.checked_add(SignedDuration::from_hours(24 * (i64::from(days) + DAYS))).ok()?;
+    Some(day.to_string())
+}
+
 /// Whether every escaped character of a JSON text is one that `jsonb` holds: it keeps characters, and no escapes.
 fn escapes(json: &str) -> Result<(), Unheld> {
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix('u')?.get(..4)?, 16).ok();
@@ -344,12 +350,6 @@ fn escapes(json: &str) -> Result<(), Unheld> {
         }
     }
     Ok(())
-}
-
-/// A day as the wire has it, since 2000, for people.
-pub(super) fn date(days: i32) -> Option<String> {
-    let day = EPOCH.checked_add(SignedDuration::from_hours(24 * (i64::from(days) + DAYS))).ok()?;
-    Some(day.to_string())
 }
 
 /// 32 hexadecimal digits, with or without dashes and braces, as the server reads them.

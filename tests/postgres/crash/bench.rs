@@ -1,0 +1,76 @@
+//! A load, what it finds and what it leaves; and the same load when something breaks.
+
+use tidemark_flow::{RunRecord, Status};
+
+use super::house::{Loader, Mode, Objects, Standing, judge, lake_at};
+use crate::postgres::{Database, Direction, Proxy};
+
+/// A load to be broken.
+pub struct Bench {
+    pub name: &'static str,
+    pub mode: Mode,
+    pub rest: &'static str,
+    objects: Objects,
+    /// As it stands before.
+    before: Database,
+    /// As it stands after a load without fault.
+    pub clean: Standing,
+    pub messages: Vec<(Direction, u8)>,
+}
+
+/// Two loads, of which the first had trouble.
+pub struct Ended {
+    pub first: RunRecord,
+    /// Whether it came to that.
+    pub befell: bool,
+}
+
+impl Bench {
+    /// Loads the dataset's version into a database that `prepare` makes what it is.
+    pub fn new(
+        name: &'static str,
+        (mode, rest): (Mode, &'static str),
+        version: usize,
+        before: Database,
+        prepare: impl Fn(&Database),
+    ) -> Bench {
+        let objects = lake_at(version);
+        prepare(&before);
+        // whoever was connected is gone before it is copied
+        let _ = Standing::of(&before);
+        let after = before.fork();
+        let proxy = Proxy::before(after.port());
+        let record = Loader::new(&proxy.url(after.name()), mode, rest).load(&objects);
+        assert_eq!(record.status, Status::Done, "{name}: {:?}", record.error);
+        proxy.settle();
+        let clean = Standing::of(&after);
+        judge(&[record], &clean).unwrap();
+        Bench { name, mode, rest, objects, before, clean, messages: proxy.messages() }
+    }
+
+    /// The messages that matter most: the last query, which is COMMIT, and the two in answer to it.
+    pub fn commit(&self) -> std::ops::RangeInclusive<usize> {
+        let last = self.messages.iter().rposition(|message| *message == (Direction::ToServer, b'Q')).unwrap();
+        last..=last + 2
+    }
+
+    /// The load with `trouble`, then without; an error says how the end differs from a clean one.
+    pub fn suffer(&self, trouble: impl FnOnce(&Proxy)) -> Result<Ended, String> {
+        let database = self.before.fork();
+        let proxy = Proxy::before(database.port());
+        let rest = format!("timeout = \"1s\"\n{}", self.rest);
+        trouble(&proxy);
+        let first = Loader::new(&proxy.url(database.name()), self.mode, &rest).load(&self.objects);
+        let befell = !proxy.is_armed();
+        proxy.settle();
+        let again = Loader::new(&database.url(), self.mode, self.rest).load(&self.objects);
+        let standing = Standing::of(&database);
+        standing.equals(&self.clean)?;
+        match (first.status, again.status) {
+            (Status::Done, Status::NothingToDo) | (Status::Failed, Status::Done | Status::NothingToDo) => {}
+            other => return Err(format!("the runs were {other:?}")),
+        }
+        judge(&[first.clone(), again], &standing)?;
+        Ok(Ended { first, befell })
+    }
+}

@@ -1,0 +1,228 @@
+//! Trouble that a server has with others, and with itself.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tidemark_flow::{ErrorRecord, Kind, RunRecord, Status};
+
+use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
+use crate::postgres::frame::UNTYPED;
+use crate::postgres::own::soon;
+use crate::postgres::release::private;
+use crate::postgres::{Database, Direction, Proxy, Server, Session, database};
+
+/// With version 0 in its table.
+fn loaded() -> Option<Database> {
+    let database = database()?;
+    let record = Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(0));
+    assert_eq!(record.status, Status::Done, "{:?}", record.error);
+    Some(database)
+}
+
+fn load(database: &Database, version: usize) -> RunRecord {
+    Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(version))
+}
+
+impl Database {
+    /// A setting of all who connect from now on.
+    fn set(&self, setting: &str, value: &str) {
+        self.query(&format!("ALTER DATABASE {} SET {setting} = '{value}'", self.name()));
+    }
+
+    fn await_waiting(&self) {
+        let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        soon("a load that waits for a lock", || !self.query(waiting).is_empty());
+    }
+}
+
+#[track_caller]
+fn done(record: &RunRecord) {
+    assert_eq!(record.status, Status::Done, "{:?}", record.error);
+}
+
+/// That it failed, that it may be run again, and what the hint is about.
+#[track_caller]
+fn failed(record: RunRecord, kind: Kind, word: &str) {
+    let ErrorRecord { kind: found, message, hint } = record.error.unwrap_or_else(|| panic!("{:?}", record.status));
+    assert_eq!(found, kind, "{message}");
+    assert!(hint.as_ref().is_some_and(|hint| hint.contains(word)), "no {word:?} in: {message} → {hint:?}");
+}
+
+#[test]
+fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
+    let Some(database) = loaded() else { return };
+    database.set("deadlock_timeout", "1s");
+    let other = Session::open(&database.url());
+    other.run("SET deadlock_timeout = '1min'; BEGIN; SELECT FROM orders WHERE id = 101 FOR UPDATE");
+    let record = std::thread::scope(|scope| {
+        let load = scope.spawn(|| load(&database, 1));
+        // it has taken out row 100 by then, and waits for 101
+        database.await_waiting();
+        other.run("SELECT FROM orders WHERE id = 100 FOR UPDATE; COMMIT");
+        load.join().unwrap()
+    });
+    done(&record);
+    drop(other);
+    assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
+    let deadlocks = "SELECT FROM pg_stat_database WHERE datname = current_database() AND deadlocks = 1";
+    soon("a deadlock", || !database.query(deadlocks).is_empty());
+}
+
+/// A trigger of the user's that has it so, twice.
+#[test]
+fn what_the_server_says_may_pass_is_tried_again() {
+    for code in ["40001", "40P01"] {
+        for mode in Mode::ALL {
+            let Some(database) = database() else { return };
+            done(&Loader::new(&database.url(), mode, "").load(&lake_at(0)));
+            let clean = database.fork();
+            done(&Loader::new(&clean.url(), mode, "").load(&lake_at(1)));
+            database.query(&format!(
+                "CREATE SEQUENCE tries; CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                 IF nextval('tries') <= 2 THEN RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END IF; RETURN NULL; END $$; \
+                 CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION fail()"
+            ));
+            done(&Loader::new(&database.url(), mode, "").load(&lake_at(1)));
+            let (standing, clean) = (Standing::of(&database), Standing::of(&clean));
+            assert_eq!((standing.rows, standing.loads), (clean.rows, clean.loads), "{code}, {mode:?}");
+        }
+    }
+}
+
+/// Whatever isolation the role has, a load sees what the one before has left.
+#[test]
+fn isolation_of_the_role_is_no_matter() {
+    let Some(database) = loaded() else { return };
+    database.set("default_transaction_isolation", "serializable");
+    done(&load(&database, 1));
+    assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
+}
+
+#[test]
+fn whoever_waits_too_long_is_told_for_what() {
+    let lock = "BEGIN; LOCK TABLE orders IN";
+    let cases = [
+        ("lock_timeout", format!("{lock} SHARE ROW EXCLUSIVE MODE")),
+        ("lock_timeout", format!("{lock} ACCESS EXCLUSIVE MODE")),
+        ("lock_timeout", "SELECT pg_advisory_lock(hashtextextended('tidemark: public.orders', 0))".to_owned()),
+        ("statement_timeout", format!("{lock} SHARE ROW EXCLUSIVE MODE")),
+    ];
+    for (setting, held) in cases {
+        let Some(database) = loaded() else { return };
+        let before = Standing::of(&database);
+        let other = Session::open(&database.url());
+        other.run(&held);
+        database.set(setting, "300ms");
+        failed(load(&database, 1), Kind::Retry, setting);
+        drop(other);
+        Standing::of(&database).equals(&before).unwrap();
+        done(&load(&database, 1));
+        assert_eq!(Standing::of(&database).rows, texts(&orders(1)), "{held}");
+    }
+}
+
+/// The target's own, where the role has none.
+#[test]
+fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
+    let Some(database) = loaded() else { return };
+    let before = Standing::of(&database);
+    let other = Session::open(&database.url());
+    other.run("BEGIN; LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE");
+    let record = Loader::new(&database.url(), Mode::Upsert, "timeout = \"1s\"").load(&lake_at(1));
+    failed(record, Kind::Retry, "timeout");
+    let advisory = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
+    soon("no lock of the load", || database.query(advisory).is_empty());
+    drop(other);
+    Standing::of(&database).equals(&before).unwrap();
+    done(&load(&database, 1));
+    assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
+}
+
+/// Rows that take their time to be read are no reason to throw a load out.
+#[test]
+fn a_load_may_be_idle_for_longer_than_the_role() {
+    let Some(database) = loaded() else { return };
+    let counted = database.fork();
+    let proxy = Proxy::before(counted.port());
+    done(&Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load(&lake_at(1)));
+    proxy.settle();
+    let messages = proxy.messages();
+    let commit = messages.iter().rposition(|message| *message == (Direction::ToServer, b'Q')).unwrap();
+    database.set("idle_in_transaction_session_timeout", "100ms");
+    let proxy = Proxy::before(database.port());
+    for number in [commit / 2, commit * 3 / 4, commit] {
+        proxy.on_message(number, || std::thread::sleep(Duration::from_millis(400)));
+    }
+    done(&Loader::new(&proxy.url(database.name()), Mode::Upsert, "").load(&lake_at(1)));
+    proxy.settle();
+    // nothing was tried again
+    let sessions = |messages: Vec<(Direction, u8)>| messages.iter().filter(|message| message.1 == UNTYPED).count();
+    assert_eq!(sessions(proxy.messages()), sessions(messages));
+}
+
+/// A disk of half a megabyte, gone with the test.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    /// `None`, with a word, where nobody may make one.
+    fn new() -> Option<SmallDisk> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=512k,mode=777", "tmpfs"]).arg(folder.path());
+        match mount.output() {
+            Ok(output) if output.status.success() => Some(SmallDisk(folder)),
+            output => {
+                eprintln!("skipped: no small disk can be made here: {output:?}");
+                None
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let gone = Command::new("umount").arg("--lazy").arg(self.path()).status();
+        assert!(gone.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[test]
+fn a_disk_that_is_full_is_told_and_nothing_has_changed() {
+    let Some(disk) = SmallDisk::new() else { return };
+    // its own, so that nobody else has anything there
+    let Some(server) = Server::start(&[]) else { return };
+    let space = disk.path().join("space");
+    private(&space);
+    server.query(&format!("CREATE TABLESPACE small LOCATION '{}'", space.display()));
+    // the table itself, which is new; then what is beside it
+    for (setting, is_new) in [("default_tablespace", true), ("temp_tablespaces", false)] {
+        server.query(&format!("CREATE DATABASE with_{setting}"));
+        let url = server.url(&format!("with_{setting}"));
+        let ask = |sql: &str| crate::postgres::ask(&url, sql).unwrap();
+        let small = Loader::new(&url, Mode::Upsert, "");
+        if !is_new {
+            done(&small.load(&lake_at(0)));
+        }
+        let all = "SELECT relname::text FROM pg_class WHERE relnamespace = 'public'::regnamespace ORDER BY 1";
+        let before = ask(all);
+        ask(&format!("ALTER DATABASE with_{setting} SET {setting} = 'small'"));
+        let objects = Objects::default();
+        let lake = open(&objects);
+        commit(&lake, &orders(0));
+        commit(&lake, &many(1, 40));
+        failed(small.load(&objects), Kind::Refused, "disk is full");
+        assert_eq!(ask(all), before);
+        ask(&format!("ALTER DATABASE with_{setting} RESET {setting}"));
+        done(&small.load(&objects));
+        let rows = ask("SELECT count(*) FROM orders");
+        assert_eq!(rows[0][0].as_deref(), Some(many(1, 40).len().to_string().as_str()));
+    }
+}
