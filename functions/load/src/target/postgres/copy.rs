@@ -58,9 +58,9 @@ impl Copy<'_> {
                 Err(failed) => failed,
             };
             let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
-            let row = line_of(by.where_().unwrap_or_default(), self.relation).map(|line| aside.number(line));
+            let row = line_of(by.where_().unwrap_or_default(), self.relation).and_then(|line| aside.number(line));
             match row {
-                Some(row) if self.is_staged && aside.allows_any() && left_out.len() < RESTARTS => {
+                Some(row) if self.may_leave_out(row, &left_out, aside) => {
                     self.session.run("ROLLBACK TO SAVEPOINT copying")?;
                     left_out.insert(row, super::error::said(&by));
                 }
@@ -70,6 +70,10 @@ impl Copy<'_> {
                 }
             }
         }
+    }
+
+    fn may_leave_out(&self, row: u64, left_out: &BTreeMap<u64, String>, aside: &Aside) -> bool {
+        self.is_staged && aside.allows_any() && left_out.len() < RESTARTS && !left_out.contains_key(&row)
     }
 
     fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, Fault> {
@@ -100,6 +104,7 @@ impl Copy<'_> {
             }
             let came = sorted(came, self.table)?;
             let rows = Rows::of(&came, &self.table.slots())?;
+            let keys = if self.is_staged { Some(Keys::of(&came, self.table)?) } else { None };
             for row in 0..came.height() {
                 sent.rows += 1;
                 aside.meet(&came, row)?;
@@ -115,7 +120,9 @@ impl Copy<'_> {
                     Some((column, why)) => {
                         let column = column.and_then(|at| Some(self.table.columns.get(at)?.name.as_str()));
                         aside.put(&came, row, sent.rows, column, why)?;
-                        aside.shift(line, sent.rows);
+                        // so that what the table has under its key stays
+                        line += keys.as_ref().map_or(0, |keys| keys.write(row, 0, &mut out));
+                        aside.shift(line, Some(sent.rows));
                     }
                 }
                 if out.len() >= MESSAGE {
@@ -123,10 +130,15 @@ impl Copy<'_> {
                 }
             }
             if let Some(went) = went.filter(|_| self.is_staged) {
-                let gone = self.put_gone(&went, &mut out, aside)?;
-                sent.gone += gone;
-                line += gone;
-                aside.shift(line, sent.rows);
+                aside.shift(line, None);
+                let keys = Keys::of(&went, self.table)?;
+                for row in 0..went.height() {
+                    aside.meet(&went, row)?;
+                    let lines = keys.write(row, -1, &mut out);
+                    sent.gone += lines;
+                    line += lines;
+                }
+                aside.shift(line, Some(sent.rows));
             }
         }
         next(lines, &mut out)?;
@@ -135,19 +147,24 @@ impl Copy<'_> {
         }
         Ok(sent)
     }
+}
 
-    /// Only the key of what went, and a number below 0.
-    fn put_gone(&self, went: &DataFrame, out: &mut BytesMut, aside: &mut Aside) -> Result<u64, Fault> {
-        let key: Vec<_> = self.table.key().map(Column::slot).collect();
-        let columns: Vec<bool> = self.table.columns.iter().map(|column| column.is_key).collect();
-        let rows = Rows::of(went, &key)?;
-        let mut gone = 0;
-        for row in 0..went.height() {
-            aside.meet(went, row)?;
-            // a key that cannot be held was never loaded
-            gone += u64::from(rows.write_key(row, -1, &columns, out).is_ok());
-        }
-        Ok(gone)
+/// Rows of which only the key is sent: those that went, and those that are put aside.
+struct Keys {
+    rows: Rows,
+    /// Of the table's columns, which are its.
+    columns: Vec<bool>,
+}
+
+impl Keys {
+    fn of(frame: &DataFrame, table: &Table<'_>) -> Result<Keys, PolarsError> {
+        let key: Vec<_> = table.key().map(Column::slot).collect();
+        Ok(Keys { rows: Rows::of(frame, &key)?, columns: table.columns.iter().map(|column| column.is_key).collect() })
+    }
+
+    /// How many lines that were: a key that cannot be held was never loaded.
+    fn write(&self, row: usize, number: i64, out: &mut BytesMut) -> u64 {
+        u64::from(self.rows.write_key(row, number, &self.columns, out).is_ok())
     }
 }
 

@@ -7,7 +7,7 @@ use super::copy::{Copy, Line};
 use super::error::{Fault, is_of_a_row};
 use super::refused::Aside;
 use super::staged::{Part, ROW, STAGED, Staged};
-use super::table::{Table, quoted};
+use super::table::{Column, Table};
 use super::{Database, Load, Loaded, Session};
 
 /// With fewer rows, more connections only take longer.
@@ -37,7 +37,7 @@ impl Lanes {
         if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
             return Ok(lanes);
         }
-        let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+        let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         let stem = table.target.to.table.as_bytes().iter().fold(0_u64, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
         });
@@ -70,7 +70,11 @@ impl Lanes {
     ) -> Result<Option<(Loaded, u64)>, Fault> {
         session.run("SAVEPOINT lanes")?;
         match self.attempt(session, table, load, aside) {
-            Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || error.code().code() == "21000") => {
+            Err(fault) => {
+                let is_of_a_row = fault.server().is_some_and(|error| is_of_a_row(error) || error.code().code() == "21000");
+                if !is_of_a_row && !matches!(fault, Fault::Twice { .. }) {
+                    return Err(fault);
+                }
                 session.run("ROLLBACK TO SAVEPOINT lanes")?;
                 Ok(None)
             }
@@ -102,6 +106,12 @@ impl Lanes {
             if at == 0 && sent.gone > 0 {
                 loaded.deleted = one.delete()?;
             }
+        }
+        if let Some(first) = staged.first()
+            && first.twins()?.is_some()
+        {
+            // the tables are merged one after the other, so none of the statements would meet both
+            return Err(Fault::Twice { table: table.name.clone(), key: String::new() });
         }
         for one in &staged {
             let merged = one.merge(&Part::All)?;

@@ -116,7 +116,7 @@ impl Database<'_> {
     /// statement.
     pub(crate) fn standing(&self, session: &Session, dataset: &DatasetName) -> Result<Option<Standing>, Fault> {
         let to = self.target.to.table.as_str();
-        let (loads, table) = (self.named(LOADS), self.named(to));
+        let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
         let sql = format!(
             "SELECT version, run_id, inserted, updated, unchanged, deleted, refused FROM {loads} \
              WHERE dataset = $1 AND \"table\" = $2 AND to_regclass($3) IS NOT NULL"
@@ -142,16 +142,14 @@ impl Database<'_> {
     }
 
     /// A table of the target's schema, as SQL has its name.
-    fn named(&self, table: &str) -> String {
-        match &self.target.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
-            None => quoted(table),
-        }
+    fn named(&self, session: &Session, table: &str) -> Result<String, Fault> {
+        let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
+        Ok(format!("{}.{}", quoted(schema), quoted(table)))
     }
 
     /// By which way rows would come into the table as it is.
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, Fault> {
-        let table = self.named(&self.target.to.table);
+        let table = self.named(session, &self.target.to.table)?;
         let is_there = is_there(session, &table)?;
         let is_empty = is_there && !has_rows(session, &table)?;
         Ok(staged::path(self.target, is_there, is_empty))
@@ -163,16 +161,15 @@ impl Database<'_> {
         // read committed, whatever the role's default: what is read after the lock is what the last load has left
         session.run(
             "BEGIN ISOLATION LEVEL READ COMMITTED; \
-             SET LOCAL idle_in_transaction_session_timeout = '5min'; \
+             SET LOCAL idle_in_transaction_session_timeout = '30min'; \
              SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; \
              SET LOCAL client_min_messages = error; SET LOCAL work_mem = '64MB'; SET LOCAL temp_buffers = '64MB'; \
              SET CONSTRAINTS ALL IMMEDIATE",
         )?;
-        let schema = self.target.schema.as_deref();
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || coalesce($1, current_schema(), '') || '.' || $2, 0))";
-        session.rows(lock, &[(&schema, Type::TEXT), (&self.target.to.table, Type::TEXT)])?;
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || $1, 0))";
+        session.rows(lock, &[(&self.named(session, &self.target.to.table)?, Type::TEXT)])?;
         // a statement that fails would be the end of the transaction
-        let standing = match is_there(session, &self.named(LOADS))? {
+        let standing = match is_there(session, &self.named(session, LOADS)?)? {
             true => self.standing(session, load.dataset)?,
             false => None,
         };
@@ -196,13 +193,12 @@ impl Database<'_> {
             Mode::Upsert => self.upsert(session, &table, load, &mut lanes),
             Mode::Swap | Mode::Append => copied(session, &table, load),
         };
-        let loaded = loaded.inspect_err(|_| {
+        let loaded = loaded.and_then(|loaded| note(session, &table, load, loaded).map(|()| loaded)).inspect_err(|_| {
             if !lanes.is_empty() {
                 // lets go of their tables; that it fails is no news then
                 let _ = session.run("ROLLBACK");
             }
         })?;
-        note(session, &table, load, loaded)?;
         session.run("COMMIT").map_err(|fault| match fault {
             Fault::Silent(time) => Fault::Unsure(time),
             fault => fault,
@@ -218,11 +214,7 @@ impl Database<'_> {
         load: &Load<'_>,
         lanes: &mut Lanes,
     ) -> Result<Loaded, Fault> {
-        let known = match table.is_new && load.previous.is_none() {
-            true => HashSet::new(),
-            false => refused::known(session, table, load.dataset)?,
-        };
-        let mut aside = Aside::new(table, known);
+        let mut aside = Aside::new(table, refused::known(session, table, load.dataset)?, load.rows);
         let is_whole = load.previous.is_none() || load.is_anew;
         let mut done = match table.is_empty && is_whole {
             true => straight(session, table, load, &mut aside)?,
@@ -236,7 +228,7 @@ impl Database<'_> {
             Some(done) => done,
             None => beside(session, table, load, &mut aside)?,
         };
-        aside.check(table, rows)?;
+        aside.check(rows)?;
         loaded.refused = aside.len();
         // rows that were not even sent among them; a file may not know how many it has
         loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
@@ -283,7 +275,7 @@ fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Asi
 fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, Fault> {
     let is_swap = table.target.to.mode == Mode::Swap;
     let deleted = if is_swap && !table.is_new { clear(session, table, load)? } else { 0 };
-    let mut aside = Aside::new(table, HashSet::new());
+    let mut aside = Aside::new(table, HashSet::new(), 0);
     let sent = copy(session, table, load, None).all(load.change, &mut aside)?;
     let partition = load.partitions.filter(|_| is_swap).map(|values| values.name().as_str());
     finish(session, table, partition)?;
@@ -314,7 +306,7 @@ fn clear(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<u64, F
     let change = || -> Deltas<'_> { Box::new(std::iter::once(Ok(Delta { came: values.clone(), went: None }))) };
     let statement = format!("COPY pg_temp.{STAGED} FROM STDIN (FORMAT binary)");
     let copy = Copy { session, table: &only, statement, is_staged: false, relation: STAGED, is_late: load.is_late };
-    copy.all(&change, &mut Aside::new(&only, HashSet::new()))?;
+    copy.all(&change, &mut Aside::new(&only, HashSet::new(), 0))?;
     let (name, column) = (&table.name, quoted(column));
     let named = session
         .change(&format!("DELETE FROM {name} AS t USING pg_temp.{STAGED} AS s WHERE t.{column} = s.{column}"))?;

@@ -5,9 +5,10 @@ use tidemark_pipeline::Postgres;
 
 use super::connect::Session;
 use super::error::Fault;
-use super::table::{Table, quoted};
+use super::table::{Column, Table, quoted};
 
-/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1; what is below 0 is the key of a row that went.
+/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
+/// 0 that of a row that is put aside, whose older self stays.
 pub(super) const STAGED: &str = "tidemark_staged";
 pub(super) const ROW: &str = "tidemark_row";
 
@@ -53,7 +54,7 @@ pub(super) struct Staged<'a> {
 impl<'a> Staged<'a> {
     /// Makes the temporary table, with the types that the table itself has.
     pub(super) fn make(session: &'a Session, table: &'a Table<'a>) -> Result<Staged<'a>, Fault> {
-        let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+        let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         session.run(&format!(
             "DROP TABLE IF EXISTS pg_temp.{STAGED}; CREATE TEMPORARY TABLE {STAGED} ON COMMIT DROP AS \
              SELECT 0::bigint AS {ROW}, {} FROM {} WITH NO DATA",
@@ -97,7 +98,7 @@ impl<'a> Staged<'a> {
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         self.session.change(&format!(
             "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM {from} WHERE {ROW} < 0) AS g \
-             WHERE {gone} AND NOT EXISTS (SELECT FROM {from} AS s WHERE s.{ROW} > 0 AND {come})",
+             WHERE {gone} AND NOT EXISTS (SELECT FROM {from} AS s WHERE s.{ROW} >= 0 AND {come})",
             self.table.name,
             keys.join(", "),
             from = self.all
@@ -221,7 +222,8 @@ impl<'a> Staged<'a> {
     pub(super) fn twins(&self) -> Result<Option<u64>, Fault> {
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         let sql = format!(
-            "SELECT max({ROW}) FROM pg_temp.{STAGED} WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            "SELECT max({ROW}) FROM {} AS s WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            self.all,
             keys.join(", ")
         );
         let rows = self.session.rows(&sql, &[])?;

@@ -48,6 +48,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) sql: SqlType,
     pub(super) is_key: bool,
+    /// Of a domain, the type it is over: a row of which only the key is known has NULL where the domain may forbid it.
+    pub(super) over: Option<String>,
 }
 
 /// A column as the server has it.
@@ -55,6 +57,7 @@ struct Found {
     name: String,
     sql: Option<SqlType>,
     declared: String,
+    over: Option<String>,
     generated: Option<&'static str>,
 }
 
@@ -103,7 +106,7 @@ impl<'a> Table<'a> {
     /// The table as if this column were all it has, and no key.
     pub(super) fn only(&self, column: &str) -> Table<'a> {
         let found = self.columns.iter().filter(|found| found.name == column);
-        let columns = found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false }).collect();
+        let columns = found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false, over: None }).collect();
         Table { schema: self.schema.clone(), name: self.name.clone(), columns, ..*self }
     }
 
@@ -114,6 +117,12 @@ impl<'a> Table<'a> {
 }
 
 impl Column {
+    /// As a table beside the target's takes it over.
+    pub(super) fn staged(&self) -> String {
+        let name = quoted(&self.name);
+        self.over.as_ref().map_or(name.clone(), |over| format!("{name}::{over} AS {name}"))
+    }
+
     pub(super) fn slot(&self) -> Slot<'_> {
         Slot { name: &self.name, sql: self.sql, is_key: self.is_key }
     }
@@ -129,7 +138,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
             }
             schema.clone()
         }
-        None => current_schema(session)?,
+        None => session.schema()?.to_owned(),
     };
     let mut table = Table::named(target, schema);
     if !table.look(session)? {
@@ -145,7 +154,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
 /// The table as it is, which has to be there and to have every column.
 pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, Fault> {
     let wanted = wanted(target, dataset)?;
-    let schema = target.schema.clone().map_or_else(|| current_schema(session), Ok)?;
+    let schema = target.schema.as_deref().map_or_else(|| session.schema(), Ok)?.to_owned();
     let mut table = Table::named(target, schema);
     table.look(session)?;
     match fit(session, &mut table, dataset, wanted)?.into_iter().next() {
@@ -165,15 +174,6 @@ pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
     let sql = "SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p')";
     Ok(!session.rows(sql, &[(&name, Type::TEXT)])?.is_empty()
         && !session.rows(&format!("SELECT FROM {name} LIMIT 1"), &[])?.is_empty())
-}
-
-/// The schema that unqualified names are in.
-pub(super) fn current_schema(session: &Session) -> Result<String, Fault> {
-    let rows = session.rows("SELECT coalesce(current_schema(), 'public')::text", &[])?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok("public".to_owned()),
-    }
 }
 
 /// The dataset's columns with the types they are declared with; what can be refused without a look at the database is.
@@ -208,7 +208,7 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
             let (table, column) = (target.to.table.clone(), name.to_owned());
             return Err(Fault::Declared { table, column, declared, wanted: by_default, dtype: dtype.clone() });
         }
-        Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name) })
+        Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name), over: None })
     };
     dataset.iter().map(|(name, dtype)| column(name, dtype)).collect()
 }
@@ -313,12 +313,12 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
             Some(Found { generated: Some(how), .. }) => {
                 return Err(Fault::Generated { table: table.name.clone(), column: column.name, how });
             }
-            Some(Found { sql, declared, .. }) => {
+            Some(Found { sql, declared, over, .. }) => {
                 let dtype = dataset.get(&column.name).cloned().unwrap_or(DataType::Null);
                 // what was asked for may hold less than all there could be, and then refuses rows
                 let is_asked = table.target.types.keys().any(|name| name.as_str() == column.name);
                 match sql.filter(|sql| sql.holds(&dtype) || (is_asked && sql.takes(&dtype))) {
-                    Some(sql) => column.sql = sql,
+                    Some(sql) => (column.sql, column.over) = (sql, over.clone()),
                     None => {
                         let (table, declared) = (table.name.clone(), declared.clone());
                         return Err(Fault::Declared {
@@ -341,7 +341,7 @@ fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
     // of a domain, what it is over
     let sql = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, \
                CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, format_type(a.atttypid, a.atttypmod), \
-               a.attgenerated <> '', a.attidentity = 'a' \
+               a.attgenerated <> '', a.attidentity = 'a', CASE WHEN b.oid IS NOT NULL THEN format_type(b.oid, t.typtypmod) END \
                FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype \
                WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped";
     let found = |row: tokio_postgres::Row| {
@@ -355,6 +355,7 @@ fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
             name: row.try_get(0)?,
             sql: SqlType::read(&name, &kind, row.try_get(3)?),
             declared: row.try_get(4)?,
+            over: row.try_get(7)?,
             generated,
         })
     };
