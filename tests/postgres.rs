@@ -4,7 +4,10 @@
 mod client;
 mod crash;
 mod frame;
+mod function;
 mod lab;
+mod lanes;
+mod modes;
 mod own;
 mod proxy;
 mod refused;
@@ -12,6 +15,9 @@ mod release;
 mod server;
 mod tables;
 mod tls;
+mod trouble;
+mod values;
+mod verify;
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -3,11 +3,14 @@
     cargo build --release && python tests/bench/bench.py daily --sales online_retail.csv.gz --peers PEERS
     python tests/bench/bench.py events --ndjson events.ndjson --peers PEERS
     python tests/bench/bench.py api --ndjson events.ndjson --peers PEERS
+    python tests/bench/bench.py postgres --peers PEERS --paths psql,dlt-parquet
     python tests/bench/bench.py limit --mib 512 -- TIDEMARK run …      # one command under a hard memory limit (root, Linux)
 
 `daily`: the sales file from ingest to report, against pandas and polars scripts that write the same workbook. `events`: NDJSON to raw to
 clean, types checked and quarantine on, against converters that check nothing. `api`: the same events from an API on this machine, in pages
-of 1,000 by cursor, landed, raw and clean by key, against dlt into Parquet; needs PEERS, whose `api.py` serves them. Contenders take turns; the medians are printed, one JSON line
+of 1,000 by cursor, landed, raw and clean by key, against dlt into Parquet; needs PEERS, whose `api.py` serves them. `postgres`: a million rows that
+are new, half of which differ, and none of which differs, from a dataset into a table that exists, over one, two and four connections, against the
+paths of PEERS' `postgres.py`, whose server and figures these are. Contenders take turns; the medians are printed, one JSON line
 each. PEERS is a folder with the scripts `daily_sales.py`, `convert.py` and `api.py`; without it only tidemark is measured. `peak_mib` is the largest
 resident size of the process, mapped files included.
 """
@@ -44,6 +47,16 @@ dataset = "events"
 key = ["id"]
 latest_by = "ts"
 partition_by = { column = "ts", every = "day", as = "day" }
+"""
+LOAD = """
+[[target]]
+kind = "postgres"
+dataset = "events"
+url = "${URI}"
+table = "events"
+mode = "upsert"
+key = ["id"]
+connections = %d
 """
 COLUMNS = """
 [contract.columns]
@@ -105,6 +118,35 @@ def over_api(args: argparse.Namespace, tidemark: str, peer: str) -> None:
         server.terminate()
 
 
+def over_postgres(args: argparse.Namespace, tidemark: str, peer: str) -> None:
+    """The datasets are made beforehand; what is measured is `tidemark run load --full`: every row is sent."""
+    with tempfile.TemporaryDirectory() as folder:
+        events = COLUMNS.replace("int32", "int64")
+        made = Path(folder) / "made"
+        made.mkdir()
+        (made / "events.toml").write_text(FILES + 'key = ["id"]\n' + events)
+        files = [*shlex.split(f"{peer}/postgres_paths.py files"), folder, "--rows", str(args.rows), "--base", str(args.rows)]
+        subprocess.run(files, check=True, stdout=subprocess.DEVNULL)
+        for load in ("new", "half"):
+            ours = f"{tidemark} run --pipelines {made} --set EVENTS={folder}/{load}.parquet --lake {folder}/{load}"
+            subprocess.run(shlex.split(ours), check=True, stdout=subprocess.DEVNULL)
+        command = [*shlex.split(f"{peer}/postgres.py {args.paths} --rows {args.rows} --base {args.rows}")]
+        for connections in (1, 2, 4):
+            pipelines = Path(folder) / f"load-{connections}"
+            pipelines.mkdir()
+            (pipelines / "events.toml").write_text((made / "events.toml").read_text())
+            (pipelines / "load.toml").write_text(LOAD % connections)
+            # the server wants no password, and tidemark has none in a URL
+            script = pipelines / "load.sh"
+            script.write_text(
+                f"exec {tidemark} run load --full --pipelines {pipelines} --set EVENTS=none "
+                f'--set URI="$(echo "$1" | sed s/:unused//)" --lake "{folder}/$(basename "$2" .parquet)"\n'
+            )
+            name = "tidemark" if connections == 1 else f"tidemark-{connections}"
+            command += ["--also", f"{name}=sh {script} {{uri}} {{parquet}}"]
+        subprocess.run([*command, "--repeat", str(args.repeat)], check=True)
+
+
 def limit(mib: int, command: list[str]) -> None:
     """Runs a command in a memory control group of its own; swap does not help it."""
     group = Path("/sys/fs/cgroup/memory/tidemark-bench")
@@ -131,13 +173,15 @@ def limit(mib: int, command: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("daily", "events", "api", "limit"))
+    parser.add_argument("what", choices=("daily", "events", "api", "postgres", "limit"))
     parser.add_argument("--sales", help="the sales CSV")
     parser.add_argument("--ndjson", help="the events")
     parser.add_argument("--peers", type=Path, help="folder of the peers' scripts")
     parser.add_argument("--python", default=sys.executable, help="the Python that runs them")
     parser.add_argument("--tidemark", type=Path)
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--paths", default="psql,dlt-parquet,dlt-default", help="those of the peers' postgres.py")
+    parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--mib", type=int, default=1024)
     given = sys.argv[1:]
     cut = given.index("--") if "--" in given else len(given)
@@ -156,6 +200,8 @@ def main() -> None:
         return compare(contenders, args.repeat)
     if args.what == "api":
         return over_api(args, f"{tidemark}", peer)
+    if args.what == "postgres":
+        return over_postgres(args, f"{tidemark}", peer)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "events.toml").write_text(FILES + COLUMNS)
         ours = f"{tidemark} run --pipelines {folder} --set EVENTS={args.ndjson} --lake {{out}}"

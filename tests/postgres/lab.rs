@@ -6,7 +6,7 @@ use polars::prelude::*;
 use tidemark::world::World;
 use tidemark_flow::{ErrorRecord, Ports, Quiet, RunRecord, Secret, Status, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Writer};
-use tidemark_pipeline::{ColumnName, DatasetName, SourceFile, Step, read};
+use tidemark_pipeline::{ColumnName, DatasetName, Pipeline, SourceFile, Step, Target, read};
 
 use super::{Rows, ask, database};
 
@@ -92,15 +92,19 @@ impl Lab {
     }
 
     pub fn walk_to(&self, url: &str, target: &str, full: bool) -> RunRecord {
-        let url = if url.starts_with('{') { url.to_owned() } else { format!("'{url}'") };
-        let text = format!("[[target]]\nkind = 'postgres'\nname = 'here'\nurl = {url}\n{target}\n");
-        let file = SourceFile::new("lab.toml", text.as_bytes()).unwrap();
-        let pipeline = read(&file, &|_| None, &|_| Err(String::new())).unwrap_or_else(|all| panic!("{all:#?}\n{text}"));
+        let pipeline = pipeline(url, target);
         let trigger = Trigger { full, ..Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "lab") };
         self.world.with_ports(&self.lake, &Quiet, |ports| {
             let ports = Ports { memory: self.memory.unwrap_or(ports.memory), scratch: ports.scratch.clone(), ..*ports };
-            load::walk(&ports, &trigger, &pipeline.pipeline, &Step::Load("here".to_owned())).unwrap()
+            load::walk(&ports, &trigger, &pipeline, &Step::Load("here".to_owned())).unwrap()
         })
+    }
+
+    /// What the table has beside what the dataset has.
+    pub fn verify(&self, target: &str) -> load::Verified {
+        let pipeline = pipeline(&self.url, target);
+        let Target::Postgres(target) = &pipeline.targets[0] else { panic!() };
+        self.world.with_ports(&self.lake, &Quiet, |ports| load::verify(ports, &pipeline, target)).unwrap()
     }
 
     /// Walks it to its end.
@@ -145,6 +149,13 @@ impl Lab {
         assert_eq!(lines.len(), 1, "{lines:?}");
         lines[0].clone()
     }
+}
+
+fn pipeline(url: &str, target: &str) -> Pipeline {
+    let url = if url.starts_with('{') { url.to_owned() } else { format!("'{url}'") };
+    let text = format!("[[target]]\nkind = 'postgres'\nname = 'here'\nurl = {url}\n{target}\n");
+    let file = SourceFile::new("lab.toml", text.as_bytes()).unwrap();
+    read(&file, &|_| None, &|_| Err(String::new())).unwrap_or_else(|all| panic!("{all:#?}\n{text}")).pipeline
 }
 
 #[track_caller]

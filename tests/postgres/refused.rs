@@ -18,7 +18,11 @@ fn with_budget(budget: &str) -> String {
 
 /// A table of the user's, what goes wrong with row 7, and how its server says so.
 const RULES: [(&str, &str, &str); 8] = [
-    ("CHECK", "CREATE TABLE t (id bigint PRIMARY KEY, note text CHECK (note <> 'bad'))", "violates check constraint \"t_note_check\""),
+    (
+        "CHECK",
+        "CREATE TABLE t (id bigint PRIMARY KEY, note text CHECK (note <> 'bad'))",
+        "violates check constraint \"t_note_check\"",
+    ),
     ("NOT NULL", "CREATE TABLE t (id bigint PRIMARY KEY, note text NOT NULL)", "null value in column \"note\""),
     (
         "foreign key",
@@ -62,7 +66,10 @@ fn broken(rule: &str, ids: std::ops::Range<i64>) -> DataFrame {
         "unique" | "exclusion" => lit("6"),
         _ => lit("bad"),
     };
-    rows.lazy().with_column(when(col("id").eq(lit(7))).then(bad).otherwise(col("note")).alias("note")).collect().unwrap()
+    rows.lazy()
+        .with_column(when(col("id").eq(lit(7))).then(bad).otherwise(col("note")).alias("note"))
+        .collect()
+        .unwrap()
 }
 
 #[test]
@@ -82,7 +89,10 @@ fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
             assert_eq!(error.kind, Kind::Data, "{rule}: {error:?}");
             // of the two that exclude each other, either may be the one too many
             let either = ["id 7)", "id 6)"];
-            assert!(either.iter().any(|key| error.message.contains(key)) && error.message.contains(says), "{rule}: {error:?}");
+            assert!(
+                either.iter().any(|key| error.message.contains(key)) && error.message.contains(says),
+                "{rule}: {error:?}"
+            );
             assert!(!error.message.contains("bad") || rule == "trigger", "{rule}: {error:?}");
             assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("max_refused")), "{rule}: {error:?}");
             assert_eq!(digest(&lab), before, "{rule}");
@@ -91,22 +101,39 @@ fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
             assert_eq!(counts(&record), [99 - first as u64, 0, first as u64, 0, 1], "{rule}");
             assert_eq!(record.notes, ["1 row was refused by the database: see tidemark_refused"]);
             assert_eq!(lab.one("SELECT count(*) FROM t"), "99");
-            assert_eq!(lab.one("SELECT inserted, unchanged, refused FROM tidemark_loads"), format!("{},{first},1", 99 - first));
+            assert_eq!(
+                lab.one("SELECT inserted, unchanged, refused FROM tidemark_loads"),
+                format!("{},{first},1", 99 - first)
+            );
             let kept = lab.lines(KEPT);
             let number = lab.one("SELECT version FROM tidemark_loads");
             assert!(kept.len() == 1 && kept[0].contains(says), "{rule}: {kept:?}");
-            assert!(either.iter().any(|key| kept[0].starts_with(&format!("[{}],{number},", &key[3..4]))), "{rule}: {kept:?}");
-            assert_eq!(lab.one("SELECT row::jsonb ->> 'id' = key::jsonb ->> 0, run_id FROM tidemark_refused"), format!("t,{}", record.run_id));
+            assert!(
+                either.iter().any(|key| kept[0].starts_with(&format!("[{}],{number},", &key[3..4]))),
+                "{rule}: {kept:?}"
+            );
+            assert_eq!(
+                lab.one("SELECT row::jsonb ->> 'id' = key::jsonb ->> 0, run_id FROM tidemark_refused"),
+                format!("t,{}", record.run_id)
+            );
 
             // refused again: its line is a new one; then well, and its line is gone
             lab.commit("d", &broken(rule, 0..101));
             assert_eq!(counts(&lab.load(&with_budget("1")))[..2], [1, 0], "{rule}");
             lab.commit("d", &broken(rule, 0..101).lazy().with_column(lit(1).alias("wide")).collect().unwrap());
             assert_eq!(counts(&lab.load(&with_budget("1"))), [0, 100, 0, 0, 1], "{rule}");
-            assert_eq!(lab.lines("SELECT version - (SELECT version FROM tidemark_loads) FROM tidemark_refused"), ["0"], "{rule}");
+            assert_eq!(
+                lab.lines("SELECT version - (SELECT version FROM tidemark_loads) FROM tidemark_refused"),
+                ["0"],
+                "{rule}"
+            );
             lab.commit("d", &numbered(0..101, |id| id.to_string()));
             let [written, ..] = counts(&lab.load(&with_budget("1")));
-            assert_eq!((written, lab.lines(KEPT).len(), lab.one("SELECT count(*) FROM t")), (1, 0, "101".to_owned()), "{rule}");
+            assert_eq!(
+                (written, lab.lines(KEPT).len(), lab.one("SELECT count(*) FROM t")),
+                (1, 0, "101".to_owned()),
+                "{rule}"
+            );
             lab.query("DROP TABLE t, tidemark_loads; DROP TABLE IF EXISTS said; DROP FUNCTION IF EXISTS guard; DROP DOMAIN IF EXISTS short");
         }
     }
@@ -116,35 +143,42 @@ fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
 fn one_of_many_fifty_of_many_and_all_are_found() {
     let Some(lab) = Lab::new() else { return };
     const ROWS: i64 = 20_000;
-    let with_bad = |every: i64| numbered(0..ROWS, |id| if id % every == every - 1 { "bad".to_owned() } else { format!("note {id}") });
+    let with_bad = |every: i64| {
+        numbered(0..ROWS, |id| if id % every == every - 1 { "bad".to_owned() } else { format!("note {id}") })
+    };
     let make = "DROP TABLE IF EXISTS t, tidemark_loads, tidemark_refused; CREATE TABLE t (id bigint PRIMARY KEY, note text CHECK (note <> 'bad'))";
-    for (every, refused, within, below) in [(ROWS, 1, "'1%'", "0"), (400, 50, "'1%'", "49")] {
-        for filled in [false, true] {
-            lab.query(make);
-            if filled {
-                lab.commit("d", &numbered(0..ROWS / 2, |id| format!("before {id}")));
-                lab.load(UPSERT);
-            }
-            let before = digest(&lab);
-            lab.commit("d", &with_bad(every));
-            let error = lab.fail(&with_budget(below));
-            assert_eq!(error.kind, Kind::Data, "{error:?}");
-            match below {
-                "0" => assert!(error.message.contains(&format!("(id {}) of the change is refused", every - 1)), "{error:?}"),
-                _ => assert!(error.message.contains("50 of 20000 rows are refused, and max_refused allows 49"), "{error:?}"),
-            }
-            assert_eq!(digest(&lab), before);
-            let record = lab.load(&with_budget(within));
-            let (written, updated) = if filled { (ROWS / 2, ROWS / 2) } else { (ROWS, 0) };
-            let found = counts(&record);
-            assert_eq!(found[4], refused);
-            assert_eq!(found[0] + found[1] + refused, (written + updated) as u64, "{found:?}");
-            assert_eq!(lab.one("SELECT count(*) FROM tidemark_refused WHERE key::jsonb ->> 0 = row::jsonb ->> 'id'"), refused.to_string());
-            let standing = ROWS as u64 - refused;
-            let kept_old = lab.one("SELECT count(*) FROM t WHERE note LIKE 'before %'").parse::<u64>().unwrap();
-            assert_eq!(lab.one("SELECT count(*) FROM t"), (standing + kept_old).to_string());
-            assert!(kept_old <= refused);
+    for (every, refused, below, filled) in [(ROWS, 1, "0", false), (ROWS, 1, "0", true), (400, 50, "49", true)] {
+        lab.query(make);
+        if filled {
+            lab.commit("d", &numbered(0..ROWS / 2, |id| format!("before {id}")));
+            lab.load(UPSERT);
         }
+        let before = digest(&lab);
+        lab.commit("d", &with_bad(every));
+        let error = lab.fail(&with_budget(below));
+        assert_eq!(error.kind, Kind::Data, "{error:?}");
+        match below {
+            "0" => {
+                assert!(error.message.contains(&format!("(id {}) of the change is refused", every - 1)), "{error:?}")
+            }
+            _ => {
+                assert!(error.message.contains("50 of 20000 rows are refused, and max_refused allows 49"), "{error:?}")
+            }
+        }
+        assert_eq!(digest(&lab), before);
+        let record = lab.load(&with_budget("'1%'"));
+        let (written, updated) = if filled { (ROWS / 2, ROWS / 2) } else { (ROWS, 0) };
+        let found = counts(&record);
+        assert_eq!(found[4], refused);
+        assert_eq!(found[0] + found[1] + refused, (written + updated) as u64, "{found:?}");
+        assert_eq!(
+            lab.one("SELECT count(*) FROM tidemark_refused WHERE key::jsonb ->> 0 = row::jsonb ->> 'id'"),
+            refused.to_string()
+        );
+        let standing = ROWS as u64 - refused;
+        let kept_old = lab.one("SELECT count(*) FROM t WHERE note LIKE 'before %'").parse::<u64>().unwrap();
+        assert_eq!(lab.one("SELECT count(*) FROM t"), (standing + kept_old).to_string());
+        assert!(kept_old <= refused);
     }
 
     lab.query(make);
@@ -205,8 +239,10 @@ fn what_the_database_cannot_hold_is_put_aside_with_its_reason() {
         assert_eq!(lab.one("SELECT string_agg(id::text, ',' ORDER BY id) FROM t"), "1,10,11");
         // spaces behind the end are no characters too many
         assert_eq!(lab.one("SELECT '<' || code || '>' FROM t WHERE id = 11"), "<abc>");
-        assert_eq!(lab.one("SELECT row::jsonb - 'doc' FROM tidemark_refused WHERE key = '[8]'").replace(' ', ""),
-            "{\"n\":8,\"id\":8,\"day\":\"1970-01-01\",\"who\":\"0e4ab0e5-0b4c-4d8a-9d55-7a1f5a4a0e4a\",\"code\":\"abcd\",\"note\":\"good\"}");
+        assert_eq!(
+            lab.one("SELECT row::jsonb - 'doc' FROM tidemark_refused WHERE key = '[8]'").replace(' ', ""),
+            "{\"n\":8,\"id\":8,\"day\":\"1970-01-01\",\"who\":\"0e4ab0e5-0b4c-4d8a-9d55-7a1f5a4a0e4a\",\"code\":\"abcd\",\"note\":\"good\"}"
+        );
     }
 }
 
@@ -233,7 +269,10 @@ fn keys_that_are_not_unique_are_named() {
             lab.commit("d", &twice(&[0, 1, 3, 3]));
             let error = lab.fail(&format!("{target}{budget}"));
             assert_eq!(error.kind, Kind::Data, "{error:?}");
-            assert!(error.message.contains("two rows of the dataset have the key id 3, part row 3"), "{made} {budget}: {error:?}");
+            assert!(
+                error.message.contains("two rows of the dataset have the key id 3, part row 3"),
+                "{made} {budget}: {error:?}"
+            );
             assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("unique")), "{error:?}");
             assert_eq!(lab.one("SELECT count(*) FROM t"), "2");
         }

@@ -58,9 +58,10 @@ fn a_table_is_made_with_schema_types_and_key() {
             "nothing,text,",
         ]
     );
-    assert_eq!(lab.lines("SELECT indexdef FROM pg_indexes WHERE tablename = 't'"), [
-        "CREATE UNIQUE INDEX t_pkey ON \"Shop\".t USING btree (id)"
-    ]);
+    assert_eq!(
+        lab.lines("SELECT indexdef FROM pg_indexes WHERE tablename = 't'"),
+        ["CREATE UNIQUE INDEX t_pkey ON \"Shop\".t USING btree (id)"]
+    );
 
     // another dataset into the same schema, which has notes of both
     lab.commit("e", &numbered(0..3, |id| id.to_string()));
@@ -68,10 +69,13 @@ fn a_table_is_made_with_schema_types_and_key() {
     let loads = "SELECT dataset, \"table\", version, inserted FROM \"Shop\".tidemark_loads ORDER BY 1";
     assert_eq!(lab.lines(loads), ["d,t,0,1", "e,u,0,3"]);
 
-    let typed = "types = { text = 'varchar(40)', id = 'integer', double = 'real', money = 'numeric(20,4)', nothing = 'jsonb' }";
+    let typed =
+        "types = { text = 'varchar(40)', id = 'integer', double = 'real', money = 'numeric(20,4)', nothing = 'jsonb' }";
     lab.load(&format!("{}\n{typed}", UPSERT.replace("'t'", "'typed'")));
     let found = columns(&lab, "typed");
-    for column in ["text,character varying(40),", "id,integer,not null", "double,real,", "money,numeric(20,4),", "nothing,jsonb,"] {
+    for column in
+        ["text,character varying(40),", "id,integer,not null", "double,real,", "money,numeric(20,4),", "nothing,jsonb,"]
+    {
         assert!(found.iter().any(|found| found == column), "{column}: {found:?}");
     }
 }
@@ -181,7 +185,8 @@ fn what_is_the_users_in_a_table_of_his_stays() {
     let mine = lab.lines("SELECT id, mine, number, touched FROM t ORDER BY id");
 
     let changed = orders(0..6, "calm").vstack(&orders(6..8, "loud")).unwrap();
-    let changed = changed.lazy().with_column(when(col("id").eq(lit(2))).then(lit("loud")).otherwise(col("mood")).alias("mood"));
+    let changed =
+        changed.lazy().with_column(when(col("id").eq(lit(2))).then(lit("loud")).otherwise(col("mood")).alias("mood"));
     let changed = changed.filter(col("id").neq(lit(0))).collect().unwrap();
     lab.commit("d", &changed);
     let record = lab.load(UPSERT);
@@ -211,19 +216,31 @@ fn what_is_the_users_in_a_table_of_his_stays() {
 fn tables_of_many_kinds_are_loaded() {
     let Some(lab) = Lab::new() else { return };
     for (name, make) in [
-        ("ranged", "CREATE TABLE ranged (id bigint PRIMARY KEY, note text) PARTITION BY RANGE (id); \
+        (
+            "ranged",
+            "CREATE TABLE ranged (id bigint PRIMARY KEY, note text) PARTITION BY RANGE (id); \
             CREATE TABLE low PARTITION OF ranged FOR VALUES FROM (MINVALUE) TO (50); \
-            CREATE TABLE high PARTITION OF ranged FOR VALUES FROM (50) TO (MAXVALUE)"),
-        ("listed", "CREATE TABLE listed (note text, id bigint, UNIQUE (id)) PARTITION BY HASH (id); \
+            CREATE TABLE high PARTITION OF ranged FOR VALUES FROM (50) TO (MAXVALUE)",
+        ),
+        (
+            "listed",
+            "CREATE TABLE listed (note text, id bigint, UNIQUE (id)) PARTITION BY HASH (id); \
             CREATE TABLE even PARTITION OF listed FOR VALUES WITH (MODULUS 2, REMAINDER 0); \
             CREATE TABLE odd (id bigint UNIQUE, note text); \
-            ALTER TABLE listed ATTACH PARTITION odd FOR VALUES WITH (MODULUS 2, REMAINDER 1)"),
+            ALTER TABLE listed ATTACH PARTITION odd FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        ),
         ("unlogged", "CREATE UNLOGGED TABLE unlogged (note text, id bigint PRIMARY KEY)"),
         ("small", "CREATE TABLE small (id numeric PRIMARY KEY, note varchar(9) NOT NULL)"),
         ("deferred", "CREATE TABLE deferred (id bigint UNIQUE DEFERRABLE INITIALLY DEFERRED, note text)"),
-        ("included", "CREATE TABLE included (id bigint, note text); CREATE UNIQUE INDEX ON included (id) INCLUDE (note)"),
-        ("dropped", "CREATE TABLE dropped (a int, id bigint PRIMARY KEY, b int, note text); \
-            ALTER TABLE dropped DROP COLUMN a, DROP COLUMN b"),
+        (
+            "included",
+            "CREATE TABLE included (id bigint, note text); CREATE UNIQUE INDEX ON included (id) INCLUDE (note)",
+        ),
+        (
+            "dropped",
+            "CREATE TABLE dropped (a int, id bigint PRIMARY KEY, b int, note text); \
+            ALTER TABLE dropped DROP COLUMN a, DROP COLUMN b",
+        ),
     ] {
         lab.query(make);
         lab.commit("d", &numbered(0..100, |id| id.to_string()));
@@ -235,6 +252,27 @@ fn tables_of_many_kinds_are_loaded() {
         let digest = format!("SELECT count(*), sum(id), sum(note::int) FROM {name}");
         assert_eq!(lab.one(&digest), "100,5950,4500", "{name}");
         assert_eq!(counts(&lab.load_full(&target)), [0, 0, 100, 0, 0], "{name}");
+    }
+}
+
+#[test]
+fn what_looks_equal_to_the_server_is_told_apart() {
+    let Some(lab) = Lab::new() else { return };
+    let mut types = vec!["json", "varchar(20)"];
+    if lab.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'") == "1" {
+        lab.query("CREATE EXTENSION citext");
+        types.push("citext");
+    }
+    for ty in types {
+        lab.query(&format!(
+            "DROP TABLE IF EXISTS t, tidemark_loads; CREATE TABLE t (id bigint PRIMARY KEY, note {ty})"
+        ));
+        lab.commit("d", &numbered(0..3, |_| "{\"a\": 1}".to_owned()));
+        assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0], "{ty}");
+        lab.commit("d", &numbered(0..3, |id| if id == 1 { "{\"A\": 1}".to_owned() } else { "{\"a\": 1}".to_owned() }));
+        assert_eq!(counts(&lab.load(UPSERT)), [0, 1, 2, 0, 0], "{ty}");
+        assert_eq!(lab.one("SELECT note FROM t WHERE id = 1"), "{\"A\": 1}", "{ty}");
+        assert_eq!(counts(&lab.load_full(UPSERT)), [0, 0, 3, 0, 0], "{ty}");
     }
 }
 
@@ -265,8 +303,16 @@ fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
         ("partly", "has no unique index on its key", make),
         ("wider", "has no unique index on its key", "CREATE UNIQUE INDEX ON \"public\".\"wider\" (\"id\")"),
         ("computed", "has no unique index on its key", make),
-        ("generated", "column \"note\" of table \"public\".\"generated\" is made by the database itself", "another table"),
-        ("narrow", "column \"id\" of table \"public\".\"narrow\" is integer, which does not hold the dataset's bigint", "drop"),
+        (
+            "generated",
+            "column \"note\" of table \"public\".\"generated\" is made by the database itself",
+            "another table",
+        ),
+        (
+            "narrow",
+            "column \"id\" of table \"public\".\"narrow\" is integer, which does not hold the dataset's bigint",
+            "drop",
+        ),
         ("coarse", "is character(3), which does not hold the dataset's text", "drop"),
     ] {
         let error = lab.fail(&UPSERT.replace("'t'", &format!("'{table}'")));
@@ -292,7 +338,9 @@ fn names_are_what_they_are() {
     for name in columns {
         frame.with_column(Column::new(name.into(), &ids)).unwrap();
     }
-    for (schema, table) in [("public", "table"), ("My \"own\" schéma", "t'; DROP TABLE x; --"), ("🛒", "🛒"), (&longest, &longest)] {
+    for (schema, table) in
+        [("public", "table"), ("My \"own\" schéma", "t'; DROP TABLE x; --"), ("🛒", "🛒"), (&longest, &longest)]
+    {
         let target = format!(
             "dataset = 'd'\nschema = '''{schema}'''\ntable = '''{table}'''\nmode = 'upsert'\nkey = ['select', '''a\"b''']"
         );
@@ -303,7 +351,10 @@ fn names_are_what_they_are() {
         assert_eq!(counts(&lab.load(&target)), [0, 4, 0, 1, 0], "{table}");
         let named = format!("\"{}\".\"{}\"", schema.replace('"', "\"\""), table.replace('"', "\"\""));
         assert_eq!(lab.one(&format!("SELECT sum(\"order\" + \"a\"\"b\" + \"🛒\" + \"{longest}\") FROM {named}")), "44");
-        lab.query(&format!("DROP SCHEMA \"{}\" CASCADE; CREATE SCHEMA IF NOT EXISTS public", schema.replace('"', "\"\"")));
+        lab.query(&format!(
+            "DROP SCHEMA \"{}\" CASCADE; CREATE SCHEMA IF NOT EXISTS public",
+            schema.replace('"', "\"\"")
+        ));
     }
     for (name, word) in [
         ("y".repeat(64).as_str(), "has 64 bytes, and PostgreSQL keeps 63 of a name"),

@@ -30,6 +30,8 @@ pub(crate) struct Changed {
     pub(crate) diff: Diff,
     /// All live files, by which a swap fills its partitions.
     pub(crate) files: Vec<DataFile>,
+    /// Whether all rows come, whatever the table has.
+    is_anew: bool,
 }
 
 /// In-memory bytes of a byte of Parquet.
@@ -38,7 +40,7 @@ const INFLATION: u64 = 8;
 const COPIES: u64 = 4;
 
 impl Changed {
-    /// `None`: the table has what there is. `anew`: as if the table had nothing yet.
+    /// `None`: the table has what there is. `is_anew`: all rows come again, and what went since goes.
     ///
     /// # Errors
     /// Kind `refused` if the table has a version that this lake has not had yet; `place` says which table it is.
@@ -46,7 +48,7 @@ impl Changed {
         lake: &Lake,
         table: Table,
         loaded: Option<i64>,
-        anew: bool,
+        is_anew: bool,
         place: &str,
     ) -> Result<Option<Changed>, Failure> {
         // whoever loaded meanwhile may have seen a later version
@@ -60,20 +62,22 @@ impl Changed {
             let hint = "it was loaded from another lake: load into another table or database";
             return Err(Failure::new(Kind::Refused, message).hint(hint));
         }
-        let (files, before) = match loaded {
-            _ if anew => (table.files(lake)?, None),
-            Some(version) if version == latest => return Ok(None),
-            Some(version) => (table.files(lake)?, Some(lake.table_at(dataset, version)?)),
-            None => (table.files(lake)?, None),
-        };
-        let diff = match &before {
+        if loaded == Some(latest) && !is_anew {
+            return Ok(None);
+        }
+        let files = table.files(lake)?;
+        let before = loaded.map(|version| lake.table_at(dataset, version)).transpose()?;
+        let mut diff = match &before {
             Some(before) => Diff::between(before.files(lake)?, &files),
             None => Diff { added: files.clone(), removed: Vec::new() },
         };
+        if is_anew {
+            diff.added.clone_from(&files);
+        }
         if loaded.is_some() && diff.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Changed { table, loaded, before, diff, files }))
+        Ok(Some(Changed { table, loaded, before, diff, files, is_anew }))
     }
 
     pub(crate) fn size(&self) -> Size {
@@ -144,7 +148,12 @@ impl Changed {
         if let Some(before) = &self.before {
             take(before, &self.diff.removed)?;
         }
-        let empty = || Series::new_empty(column.as_str().into(), &self.table.schema().get(column.as_str()).cloned().unwrap_or(DataType::Null));
+        let empty = || {
+            Series::new_empty(
+                column.as_str().into(),
+                &self.table.schema().get(column.as_str()).cloned().unwrap_or(DataType::Null),
+            )
+        };
         Ok(Some(values.unwrap_or_else(empty)))
     }
 
@@ -187,11 +196,16 @@ impl Changed {
 
     /// What came and what went, partition by partition; of a partition that was there before only what differs, in as many passes
     /// over it as it takes for its rows to fit in `memory` bytes.
-    pub(crate) fn deltas<'f>(&'f self, lake: &'f Lake, memory: u64, to: &'f Destination) -> Result<Deltas<'f>, Failure> {
+    pub(crate) fn deltas<'f>(
+        &'f self,
+        lake: &'f Lake,
+        memory: u64,
+        to: &'f Destination,
+    ) -> Result<Deltas<'f>, Failure> {
         let Some(before) = &self.before else {
             return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }))));
         };
-        if self.misfit()?.is_some() {
+        if self.is_anew || self.misfit()?.is_some() {
             let came = self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }));
             let went = rows(lake, before, self.diff.removed.clone());
             let none = DataFrame::empty_with_schema(self.table.schema());
@@ -224,7 +238,11 @@ impl Changed {
         let failed = |error: Box<dyn Error + Send + Sync>| {
             Failure::new(Kind::Bug, "the rows of a load cannot be compared").because(error)
         };
-        let columns: Vec<ColumnName> = self.table.schema().iter_names().filter_map(|name| name.parse().ok()).collect();
+        // rows of one key meet in one pass
+        let columns: Vec<ColumnName> = match to.key.as_slice() {
+            [] => self.table.schema().iter_names().filter_map(|name| name.parse().ok()).collect(),
+            key => key.to_vec(),
+        };
         let share = |table: &Table, files: &[DataFile]| -> Result<DataFrame, Failure> {
             let mut all = DataFrame::empty_with_schema(self.table.schema());
             for rows in rows(lake, table, files.to_vec()) {
@@ -238,8 +256,27 @@ impl Changed {
             Ok(all)
         };
         let (now, then) = (share(&self.table, added)?, share(before, removed)?);
+        self.is_unique(&now, to)?;
         let (came, went) = bag::difference(&now, &then).map_err(|error| failed(error.into()))?;
         Ok(Delta { came, went: Some(self.keys(&went, to)?) })
+    }
+
+    /// What is sent is only what differs, so nobody behind this would see that two rows have one key.
+    fn is_unique(&self, rows: &DataFrame, to: &Destination) -> Result<(), Failure> {
+        if to.key.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be compared").because(error);
+        let key = rows.select(to.key.iter().map(ColumnName::as_str)).map_err(failed)?;
+        let twice = key.is_duplicated().map_err(failed)?;
+        if !twice.any() {
+            return Ok(());
+        }
+        let message = format!("two rows of dataset {} have one key, by which table {} is loaded", self.table.dataset(), to.table);
+        let key: Vec<&str> = to.key.iter().map(ColumnName::as_str).collect();
+        let (key, hint) = (key.join(", "), "nothing was loaded; name a key that is unique in the dataset, or make it so in a model");
+        let find = format!("SELECT {key} FROM {} GROUP BY {key} HAVING COUNT(*) > 1", self.table.dataset());
+        Err(Failure::new(Kind::Data, message).hint(format!("{hint}; find them: tidemark sql \"{find}\"")))
     }
 
     /// The key of rows of an earlier version, in the types it has now; a value that is none of them is NULL.
@@ -252,7 +289,10 @@ impl Changed {
                     to.table,
                     self.table.dataset()
                 );
-                let hint = format!("name a column it has as key; if that is new, drop table {} to have it loaded anew", to.table);
+                let hint = format!(
+                    "name a column it has as key; if that is new, drop table {} to have it loaded anew",
+                    to.table
+                );
                 Failure::new(Kind::Definition, message).hint(hint)
             })?;
             match self.table.schema().get(name.as_str()) {

@@ -9,7 +9,7 @@ use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
 
 use crate::change::{Changed, Delta, Deltas};
-use crate::target::postgres::{Database, Fault, Load, Outcome as Loading};
+use crate::target::postgres::{Database, Fault, Load, Outcome as Loading, Unknown};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -39,12 +39,20 @@ impl<'a> LoadPostgres<'a> {
             PostgresUrl::Secret(name) => (secret(name)?.expose().to_owned(), true),
         };
         let (address, in_url) = Address::parse(&text).map_err(|fault| {
-            let message = format!("target {}: the url{} is wrong", self.target.name, if is_secret { " in its secret" } else { "" });
+            let message = format!(
+                "target {}: the url{} is wrong",
+                self.target.name,
+                if is_secret { " in its secret" } else { "" }
+            );
             Failure::new(Kind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
         })?;
+        // a server that trusts this machine wants none, so that there is none is told only by one that does
         let password = match &self.target.password {
-            Some(name) => Some(secret(name)?),
-            None => in_url.map(tidemark_flow::Secret::new),
+            Some(name) => secret(name).map(Some).map_err(|failure| Unknown {
+                why: failure.chain() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
+                kind: failure.kind,
+            }),
+            None => Ok(in_url.map(tidemark_flow::Secret::new)),
         };
         Ok(Database { target: self.target, address, password })
     }

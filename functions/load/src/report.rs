@@ -119,7 +119,12 @@ impl Step for LoadReport<'_> {
     }
 
     fn size(&self, plan: &Plan) -> Size {
-        Size { partitions: (self.report.sheets.len() as u64 + 1) * plan.days.len() as u64, rows: None, bytes: 0, how: None }
+        Size {
+            partitions: (self.report.sheets.len() as u64 + 1) * plan.days.len() as u64,
+            rows: None,
+            bytes: 0,
+            how: None,
+        }
     }
 
     fn draft(

@@ -64,30 +64,42 @@ pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Resu
         partitions: Vec::new(),
         loosely: Vec::new(),
     };
-    let Some(latest) = latest else { return Ok(verified) };
-    let by = latest.partition_by().into_iter().next();
+    if latest.is_none() {
+        return Ok(verified);
+    }
     let database = step.database(ports)?;
     let place = step.place(&database);
-    let schema = |version| Ok(ports.lake.table_at(dataset, version).map_err(Failure::from)?.schema().clone());
+    // as the version that the table has is
+    let shape = |version| {
+        let table = ports.lake.table_at(dataset, version).map_err(Failure::from)?;
+        let by = table.partition_by().into_iter().next().map(|column| column.to_string());
+        Ok((table.schema().clone(), by))
+    };
     let failed = |fault: Fault| fault.failure(&place);
     let session = database.connect().map_err(failed)?;
-    let by = by.as_ref().map(tidemark_pipeline::ColumnName::as_str);
-    let Some(snapshot) = database.snapshot(session, dataset, &schema, by).map_err(failed)? else {
+    let Some(snapshot) = database.snapshot(session, dataset, &shape).map_err(failed)? else {
         return Ok(verified);
     };
     let version = snapshot.standing.version;
     (verified.version, verified.loosely) = (Some(version), snapshot.loosely());
     let table = ports.lake.table_at(dataset, version)?;
+    let by = table.partition_by().into_iter().next();
     let mut sides: BTreeMap<Vec<u8>, (String, Sum, u64)> = BTreeMap::new();
     for (partition, files) in table.partitions(ports.lake)? {
-        let mut sums = Sums::new();
-        let mut refused = 0;
+        let (mut sums, mut refused) = (Sums::new(), 0);
         for frame in rows(ports.lake, &table, files) {
             refused += snapshot.add(&frame?, &mut sums).map_err(failed)?;
         }
-        let text = by.map_or(String::new(), |column| partition.get(column).unwrap_or("NULL").to_owned());
+        let text = by.as_ref().map_or(String::new(), |column| partition.get(column.as_str()).unwrap_or("NULL").to_owned());
+        if sums.is_empty() && refused > 0 {
+            let same = Compared { partition: text, lake_rows: 0, table_rows: 0, refused, same: true };
+            verified.partitions.push(same);
+            continue;
+        }
         for (value, sum) in sums {
-            sides.insert(value, (text.clone(), sum, std::mem::take(&mut refused)));
+            let side = sides.entry(value).or_insert_with(|| (text.clone(), Sum::default(), 0));
+            side.1.join(sum);
+            side.2 += std::mem::take(&mut refused);
         }
     }
     let mut theirs = Sums::new();

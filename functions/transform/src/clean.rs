@@ -196,7 +196,9 @@ impl Step for Clean<'_> {
         Size {
             partitions: all().count() as u64,
             rows: Some(all().map(|file| file.rows).sum()),
-            bytes: all().map(|file| file.bytes).sum(), how: None }
+            bytes: all().map(|file| file.bytes).sum(),
+            how: None,
+        }
     }
 
     fn work(&self, plan: &Plan) -> Option<Work> {

@@ -259,7 +259,9 @@ impl Step for Model<'_> {
         Size {
             partitions,
             rows: Some(added().map(|file| file.rows).sum()),
-            bytes: added().map(|file| file.bytes).sum(), how: None }
+            bytes: added().map(|file| file.bytes).sum(),
+            how: None,
+        }
     }
 
     fn work(&self, plan: &Plan) -> Option<Work> {

@@ -21,6 +21,13 @@ impl Sum {
     }
 }
 
+impl Sum {
+    pub(crate) fn join(&mut self, more: Sum) {
+        self.rows += more.rows;
+        self.hashes = self.hashes.wrapping_add(more.hashes);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

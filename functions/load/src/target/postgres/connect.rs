@@ -1,5 +1,6 @@
 //! A connection to a server: where it is, how far it is trusted, and waiting for it no longer than agreed.
 
+use std::cell::OnceCell;
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
@@ -11,13 +12,14 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tidemark_flow::Secret;
+use tidemark_flow::{Kind, Secret};
 use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
 use tokio::runtime::{Builder, Runtime};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::Unknown;
 use super::error::Fault;
 
 /// One connection. The runtime has a thread of its own, so that what is written goes out while more is made ready.
@@ -26,6 +28,7 @@ pub(crate) struct Session {
     runtime: Runtime,
     tls: MakeRustlsConnect,
     timeout: Duration,
+    schema: OnceCell<String>,
     /// Of the server: 16 for 16.2.
     pub(super) version: u32,
 }
@@ -50,13 +53,14 @@ impl Session {
         }
         let connected = runtime.block_on(async { tokio::time::timeout(timeout, config.connect(tls.clone())).await });
         let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
-        let version = connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
+        let version =
+            connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
         runtime.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = error.to_string(), "the connection to a database ended");
             }
         });
-        Ok(Session { client, runtime, tls, timeout, version: version.unwrap_or(0) })
+        Ok(Session { client, runtime, tls, timeout, schema: OnceCell::new(), version: version.unwrap_or(0) })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -75,6 +79,16 @@ impl Session {
                 Err(Fault::Silent(self.timeout))
             }
         }
+    }
+
+    /// The schema in which a table is made that is named without one. Asked for once; such a table is looked for nowhere else.
+    pub(super) fn schema(&self) -> Result<&str, Fault> {
+        if let Some(schema) = self.schema.get() {
+            return Ok(schema);
+        }
+        let rows = self.rows("SELECT coalesce(current_schema(), 'public')::text", &[])?;
+        let schema = rows.first().map_or(Ok("public".to_owned()), |row| row.try_get(0))?;
+        Ok(self.schema.get_or_init(|| schema))
     }
 
     /// One round trip.
@@ -97,10 +111,23 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
     match error.as_db_error() {
         Some(_) => error.into(),
         // its kinds are not public, and there is no other way to tell
-        None if error.to_string().starts_with("error performing TLS handshake") => Fault::Tls(cause(error)),
+        None if error.to_string().starts_with("error performing TLS handshake") => match cause(error) {
+            broken if is_broken(broken.as_ref()) => Fault::Lost(broken),
+            cause => Fault::Tls(cause),
+        },
+        None if error.source().is_some_and(|cause| cause.to_string() == "password missing") => {
+            Fault::NoPassword(Unknown { why: "none is given".to_owned(), kind: Kind::Definition })
+        }
         None if error.to_string().starts_with("error connecting") => Fault::Unreachable(cause(error)),
         None => error.into(),
     }
+}
+
+/// Whether the other end went away, rather than was not trusted.
+fn is_broken(error: &(dyn Error + 'static)) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
+    let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    kind.is_some_and(|kind| [BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof].contains(&kind))
 }
 
 fn cause(error: tokio_postgres::Error) -> Box<dyn Error + Send + Sync> {

@@ -1,12 +1,13 @@
 //! Rows on their way into a table: frame by frame onto the wire, those that cannot go put aside.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
+use std::pin::Pin;
 
-use bytes::{BufMut as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
 use tidemark_transform::bag;
+use tokio_postgres::CopyInSink;
 
 use super::connect::Session;
 use super::error::{Fault, is_of_a_row};
@@ -57,9 +58,9 @@ impl Copy<'_> {
                 Err(failed) => failed,
             };
             let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
-            let row = line_of(by.where_().unwrap_or_default(), self.relation).map(|line| aside.number(line));
+            let row = line_of(by.where_().unwrap_or_default(), self.relation).and_then(|line| aside.number(line));
             match row {
-                Some(row) if self.is_staged && aside.allows_any() && left_out.len() < RESTARTS => {
+                Some(row) if self.may_leave_out(row, &left_out, aside) => {
                     self.session.run("ROLLBACK TO SAVEPOINT copying")?;
                     left_out.insert(row, super::error::said(&by));
                 }
@@ -71,13 +72,29 @@ impl Copy<'_> {
         }
     }
 
+    fn may_leave_out(&self, row: u64, left_out: &BTreeMap<u64, String>, aside: &Aside) -> bool {
+        self.is_staged && aside.allows_any() && left_out.len() < RESTARTS && !left_out.contains_key(&row)
+    }
+
     fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, Fault> {
+        self.onto(&mut [Line::open(self.session, &self.statement)?], change, aside, left_out)
+    }
+
+    /// Sends all rows once, message by message onto one line after the other.
+    pub(super) fn onto(
+        &self,
+        lines: &mut [Line<'_>],
+        change: Deltas<'_>,
+        aside: &mut Aside,
+        left_out: &BTreeMap<u64, String>,
+    ) -> Result<Sent, Fault> {
         aside.begin();
-        let client = self.session.client();
-        let sink = self.session.wait(client.copy_in::<_, Bytes>(self.statement.as_str()))?;
-        let mut sink = pin!(sink);
+        let mut turn = (0..lines.len()).cycle();
+        let mut next = |lines: &mut [Line<'_>], out: &mut BytesMut| match turn.next().and_then(|at| lines.get_mut(at)) {
+            Some(line) => line.send(out),
+            None => Ok(()),
+        };
         let mut out = BytesMut::with_capacity(2 * MESSAGE);
-        out.put_slice(HEADER);
         let mut sent = Sent::default();
         let mut line = 0;
         for delta in change {
@@ -87,52 +104,95 @@ impl Copy<'_> {
             }
             let came = sorted(came, self.table)?;
             let rows = Rows::of(&came, &self.table.slots())?;
+            let keys = if self.is_staged { Some(Keys::of(&came, self.table)?) } else { None };
             for row in 0..came.height() {
                 sent.rows += 1;
                 aside.meet(&came, row)?;
                 let number = self.is_staged.then_some(sent.rows.cast_signed());
                 let refused = match left_out.get(&sent.rows) {
                     Some(why) => Some((None, why.clone())),
-                    None => rows.write(row, number, &mut out).err().map(|(column, why)| (Some(column), why.to_string())),
+                    None => {
+                        rows.write(row, number, &mut out).err().map(|(column, why)| (Some(column), why.to_string()))
+                    }
                 };
                 match refused {
                     None => line += 1,
                     Some((column, why)) => {
                         let column = column.and_then(|at| Some(self.table.columns.get(at)?.name.as_str()));
                         aside.put(&came, row, sent.rows, column, why)?;
-                        aside.shift(line, sent.rows);
+                        // so that what the table has under its key stays
+                        line += keys.as_ref().map_or(0, |keys| keys.write(row, 0, &mut out));
+                        aside.shift(line, Some(sent.rows));
                     }
                 }
                 if out.len() >= MESSAGE {
-                    self.session.wait(sink.send(out.split().freeze()))?;
-                    out.reserve(2 * MESSAGE);
+                    next(lines, &mut out)?;
                 }
             }
             if let Some(went) = went.filter(|_| self.is_staged) {
-                let gone = self.put_gone(&went, &mut out, aside)?;
-                sent.gone += gone;
-                line += gone;
-                aside.shift(line, sent.rows);
+                aside.shift(line, None);
+                let keys = Keys::of(&went, self.table)?;
+                for row in 0..went.height() {
+                    aside.meet(&went, row)?;
+                    let lines = keys.write(row, -1, &mut out);
+                    sent.gone += lines;
+                    line += lines;
+                }
+                aside.shift(line, Some(sent.rows));
             }
         }
-        out.put_slice(&TRAILER);
-        self.session.wait(sink.send(out.freeze()))?;
-        sent.taken = self.session.wait(sink.finish())?;
+        next(lines, &mut out)?;
+        for line in lines {
+            sent.taken += line.finish()?;
+        }
         Ok(sent)
     }
+}
 
-    /// Only the key of what went, and a number below 0.
-    fn put_gone(&self, went: &DataFrame, out: &mut BytesMut, aside: &mut Aside) -> Result<u64, Fault> {
-        let key: Vec<_> = self.table.key().map(Column::slot).collect();
-        let columns: Vec<bool> = self.table.columns.iter().map(|column| column.is_key).collect();
-        let rows = Rows::of(went, &key)?;
-        let mut gone = 0;
-        for row in 0..went.height() {
-            aside.meet(went, row)?;
-            // a key that cannot be held was never loaded
-            gone += u64::from(rows.write_key(row, -1, &columns, out).is_ok());
-        }
-        Ok(gone)
+/// Rows of which only the key is sent: those that went, and those that are put aside.
+struct Keys {
+    rows: Rows,
+    /// Of the table's columns, which are its.
+    columns: Vec<bool>,
+}
+
+impl Keys {
+    fn of(frame: &DataFrame, table: &Table<'_>) -> Result<Keys, PolarsError> {
+        let key: Vec<_> = table.key().map(Column::slot).collect();
+        Ok(Keys { rows: Rows::of(frame, &key)?, columns: table.columns.iter().map(|column| column.is_key).collect() })
+    }
+
+    /// How many lines that were: a key that cannot be held was never loaded.
+    fn write(&self, row: usize, number: i64, out: &mut BytesMut) -> u64 {
+        u64::from(self.rows.write_key(row, number, &self.columns, out).is_ok())
+    }
+}
+
+/// A COPY that is under way.
+pub(super) struct Line<'a> {
+    session: &'a Session,
+    sink: Pin<Box<CopyInSink<Bytes>>>,
+}
+
+impl<'a> Line<'a> {
+    pub(super) fn open(session: &'a Session, statement: &str) -> Result<Line<'a>, Fault> {
+        let sink = session.wait(session.client().copy_in::<_, Bytes>(statement))?;
+        let mut line = Line { session, sink: Box::pin(sink) };
+        line.send(&mut BytesMut::from(HEADER))?;
+        Ok(line)
+    }
+
+    /// Sends what there is, and leaves room for more.
+    fn send(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
+        self.session.wait(self.sink.send(out.split().freeze()))?;
+        out.reserve(2 * MESSAGE);
+        Ok(())
+    }
+
+    /// The rows the server has taken.
+    fn finish(&mut self) -> Result<u64, Fault> {
+        self.send(&mut BytesMut::from(TRAILER.as_slice()))?;
+        self.session.wait(self.sink.as_mut().finish())
     }
 }
 
@@ -140,7 +200,9 @@ impl Copy<'_> {
 pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, PolarsError> {
     let key: Vec<&str> = table.key().map(|column| column.name.as_str()).collect();
     match key.first() {
-        Some(first) if !bag::is_strictly_ascending(rows.column(first)?)? => rows.sort(key, SortMultipleOptions::default()),
+        Some(first) if !bag::is_strictly_ascending(rows.column(first)?)? => {
+            rows.sort(key, SortMultipleOptions::default())
+        }
         _ => Ok(rows),
     }
 }

@@ -8,6 +8,7 @@ use polars::prelude::{DataType, PolarsError};
 use tidemark_flow::{Failure, Kind};
 use tokio_postgres::error::{DbError, SqlState};
 
+use super::Unknown;
 use super::kind::SqlType;
 
 /// A load that did not happen: the database is as it was before.
@@ -19,6 +20,8 @@ pub(crate) enum Fault {
     Tls(#[source] Box<dyn Error + Send + Sync>),
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
+    #[error("the server asks for a password: {}", .0.why)]
+    NoPassword(Unknown),
     #[error("the connection broke")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server said nothing for {} s", .0.as_secs())]
@@ -40,7 +43,9 @@ pub(crate) enum Fault {
     Type { column: String, dtype: DataType },
     #[error("`types` names column {column:?}, which the dataset does not have")]
     NoTyped { column: String },
-    #[error("column {column:?} of table {table} is {declared}, which does not hold the dataset's {wanted} ({dtype}) as it is")]
+    #[error(
+        "column {column:?} of table {table} is {declared}, which does not hold the dataset's {wanted} ({dtype}) as it is"
+    )]
     Declared { table: String, column: String, declared: String, wanted: SqlType, dtype: DataType },
     #[error("column {column:?} of table {table} is made by the database itself ({how})")]
     Generated { table: String, column: String, how: &'static str },
@@ -162,10 +167,13 @@ impl Fault {
                 "name the file of the authority that signed the server's certificate in sslrootcert, and the host as the certificate \
                  has it; or choose another sslmode",
             ),
+            Fault::NoPassword(unknown) => said(unknown.kind, "give the target `password = { secret = \"…\" }`, and the secret a value"),
             Fault::Certificates { .. } => said(Kind::Definition, "name a file of PEM certificates in sslrootcert"),
             Fault::Lost(_) => said(Kind::Retry, "run again"),
             Fault::Unsure(_) => said(Kind::Retry, "run again: a load that is committed is found there, and not done twice"),
-            Fault::Silent(_) => said(Kind::Retry, "run again; if a statement needs so long, give the target a longer timeout"),
+            Fault::Silent(_) => {
+                said(Kind::Retry, "run again; if a statement needs so long, give the target a longer timeout")
+            }
             Fault::Server(error) => remedy(error),
             Fault::Protocol(_) => said(Kind::Definition, "check that a PostgreSQL server listens there"),
             Fault::NotATable { .. } => said(Kind::Definition, "name a table"),
@@ -189,13 +197,15 @@ impl Fault {
                 "nothing was loaded; mend the row, drop it with a check or filter of the contract, or let the target put such rows \
                  aside (max_refused)",
             ),
-            Fault::Twice { .. } => {
-                said(Kind::Data, "nothing was loaded; name a key that is unique in the dataset, or make it so in a model")
-            }
+            Fault::Twice { .. } => said(
+                Kind::Data,
+                "nothing was loaded; name a key that is unique in the dataset, or make it so in a model",
+            ),
             Fault::TooMany { .. } => said(Kind::Data, "nothing was loaded; mend the rows, or allow more"),
-            Fault::Late { .. } => {
-                said(Kind::Refused, "nothing was loaded; give the function a longer timeout, or run this load elsewhere")
-            }
+            Fault::Late { .. } => said(
+                Kind::Refused,
+                "nothing was loaded; give the function a longer timeout, or run this load elsewhere",
+            ),
             Fault::Frame(_) => (Kind::Bug, None),
             Fault::Lake(failure) => (failure.kind, failure.hint.clone()),
         }
@@ -224,18 +234,28 @@ fn remedy(error: &DbError) -> (Kind, Option<String>) {
             Kind::Retry,
             "somebody cancelled it, or it took longer than the role's statement_timeout: raise that for this role, or run again",
         ),
-        "55P03" => (Kind::Retry, "another session holds the table for longer than lock_timeout; run again when it is done"),
+        "55P03" => {
+            (Kind::Retry, "another session holds the table for longer than lock_timeout; run again when it is done")
+        }
         "53100" => (Kind::Refused, "the server's disk is full: free some space there and run again"),
         "53200" => (Kind::Retry, "the server is short of memory; run again when it is less busy"),
-        "25006" => (Kind::Definition, "this server only reads: name the primary, or give target_session_attrs=read-write with both hosts"),
+        "25006" => (
+            Kind::Definition,
+            "this server only reads: name the primary, or give target_session_attrs=read-write with both hosts",
+        ),
         "42501" => (
             Kind::Refused,
             "grant the role what it lacks: CREATE and USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on the table",
         ),
-        "28P01" | "28000" => (Kind::Refused, "check the user and the secret of its password"),
+        "28P01" => (Kind::Refused, "check the user and the secret of its password"),
+        "28000" => {
+            (Kind::Refused, "check the user, and the sslmode: a server may let in who encrypts, and nobody else")
+        }
         "3D000" => (Kind::Definition, "name a database that is there"),
         "3F000" => (Kind::Definition, "name a schema, or give the role a search_path with one that is there"),
-        "23503" | "23001" => (Kind::Data, "nothing was loaded; other rows of the database hang on it, or it on rows that are not there"),
+        "23503" | "23001" => {
+            (Kind::Data, "nothing was loaded; other rows of the database hang on it, or it on rows that are not there")
+        }
         _ if is_of_a_row(error) => (Kind::Data, "nothing was loaded"),
         _ => return (Kind::Definition, error.hint().map(str::to_owned)),
     };

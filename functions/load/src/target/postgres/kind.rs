@@ -17,6 +17,8 @@ pub(crate) enum SqlType {
     /// Precision and scale, where it is declared with them.
     Numeric(Option<(u32, u32)>),
     Text,
+    /// So many characters; the server would cut blanks beyond them without a word.
+    Varchar(u32),
     /// Goes as text, and is compared as text: `citext`, an enum, a `varchar` of a domain.
     TextLike,
     Json,
@@ -56,7 +58,7 @@ impl SqlType {
             PostgresType::Json => SqlType::Json,
             PostgresType::Jsonb => SqlType::Jsonb,
             PostgresType::Uuid => SqlType::Uuid,
-            PostgresType::Varchar(_) => SqlType::Text,
+            PostgresType::Varchar(most) => SqlType::Varchar(most),
             PostgresType::Smallint => SqlType::Int2,
             PostgresType::Integer => SqlType::Int4,
             PostgresType::Bigint => SqlType::Int8,
@@ -72,7 +74,7 @@ impl SqlType {
                 SqlType::Int2 | SqlType::Int4 => dtype.is_integer() && *dtype != DataType::UInt64,
                 SqlType::Float4 => *dtype == DataType::Float64,
                 // the server rounds to the scale without a word, and refuses what has too many digits before the point
-                SqlType::Numeric(Some((_, most))) => match dtype {
+                SqlType::Numeric(Some((1.., most))) => match dtype {
                     DataType::Decimal(_, scale) => *scale as u32 <= most,
                     dtype => dtype.is_integer(),
                 },
@@ -93,7 +95,9 @@ impl SqlType {
             "float4" => SqlType::Float4,
             "float8" => SqlType::Float8,
             "numeric" => SqlType::Numeric(declared_digits(modifier)),
-            "text" | "varchar" => SqlType::Text,
+            "text" => SqlType::Text,
+            // the modifier counts its own four bytes
+            "varchar" => u32::try_from(modifier - 4).map_or(SqlType::Text, SqlType::Varchar),
             "citext" => SqlType::TextLike,
             "json" => SqlType::Json,
             "jsonb" => SqlType::Jsonb,
@@ -125,7 +129,7 @@ impl SqlType {
             DataType::Float32 => matches!(self, Float4 | Float8),
             DataType::Float64 => self == Float8,
             DataType::Decimal(precision, scale) => digits(*precision as u32, *scale as u32),
-            DataType::String => matches!(self, Text | TextLike | Json | Jsonb | Uuid),
+            DataType::String => matches!(self, Text | Varchar(_) | TextLike | Json | Jsonb | Uuid),
             DataType::Date => self == Date,
             DataType::Time => self == Time,
             DataType::Datetime(_, None) => self == Timestamp,
@@ -137,7 +141,9 @@ impl SqlType {
     /// How a column of this type is compared in SQL, to the letter.
     pub(super) fn compared(self, column: &str) -> String {
         match self {
-            SqlType::TextLike | SqlType::Json => format!("{column}::text"),
+            // whatever the column's collation takes for equal
+            SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),
+            SqlType::TextLike | SqlType::Json => format!("{column}::text COLLATE \"C\""),
             _ => column.to_owned(),
         }
     }
@@ -146,9 +152,10 @@ impl SqlType {
 /// What `numeric(p, s)` says in its modifier: `((p << 16) | s) + 4`, the scale with a sign of 11 bits since version 15.
 fn declared_digits(modifier: i32) -> Option<(u32, u32)> {
     let packed = modifier.checked_sub(4).filter(|_| modifier >= 4)?;
-    let (precision, scale) = ((packed >> 16) & 0xffff, (((packed & 0x7ff) ^ 1024) - 1024).max(0));
-    // a scale beyond the precision, or below zero, leaves no digit before the point, or rounds: nothing fits
-    Some((precision as u32, scale.min(precision) as u32))
+    let (precision, scale) = ((packed >> 16) & 0xffff, ((packed & 0x7ff) ^ 1024) - 1024);
+    // a scale below zero rounds whole numbers: nothing fits
+    let precision = if scale < 0 { 0 } else { precision };
+    Some((precision as u32, scale.clamp(0, precision) as u32))
 }
 
 impl fmt::Display for SqlType {
@@ -164,6 +171,7 @@ impl fmt::Display for SqlType {
             SqlType::Numeric(None) => "numeric",
             SqlType::Numeric(Some((precision, scale))) => return write!(f, "numeric({precision},{scale})"),
             SqlType::Text | SqlType::TextLike => "text",
+            SqlType::Varchar(most) => return write!(f, "varchar({most})"),
             SqlType::Json => "json",
             SqlType::Jsonb => "jsonb",
             SqlType::Uuid => "uuid",
@@ -186,7 +194,7 @@ mod tests {
             ("numeric", -1, None),
             ("numeric(12,2)", 786_438, Some((12, 2))),
             ("numeric(38,38)", 2_490_410, Some((38, 38))),
-            ("numeric(5,-2)", 329_730, Some((5, 0))),
+            ("numeric(5,-2)", 329_730, Some((0, 0))),
         ] {
             assert_eq!(declared_digits(modifier), digits, "{declared}");
         }

@@ -5,6 +5,7 @@ mod connect;
 mod copy;
 mod error;
 mod kind;
+mod lanes;
 mod refused;
 mod staged;
 mod table;
@@ -15,7 +16,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use polars::prelude::{Schema, Series};
-use tidemark_flow::Secret;
+use tidemark_flow::{Kind, Secret};
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
 use tokio_postgres::error::SqlState;
@@ -24,6 +25,7 @@ use tokio_postgres::types::{ToSql, Type};
 use connect::Session;
 use copy::Copy;
 pub(crate) use error::Fault;
+use lanes::Lanes;
 use refused::Aside;
 use staged::{STAGED, Staged};
 use table::{LOADS, Table, has_rows, is_there, quoted};
@@ -86,25 +88,42 @@ pub(crate) struct Standing {
 pub(crate) struct Database<'a> {
     pub(crate) target: &'a Postgres,
     pub(crate) address: Address,
-    pub(crate) password: Option<Secret>,
+    /// Or why it is not known.
+    pub(crate) password: Result<Option<Secret>, Unknown>,
+}
+
+/// A secret that is not known.
+#[derive(Debug, Clone)]
+pub(crate) struct Unknown {
+    pub(crate) why: String,
+    pub(crate) kind: Kind,
 }
 
 impl Database<'_> {
     pub(crate) fn connect(&self) -> Result<Session, Fault> {
-        Session::open(&self.address, self.password.as_ref(), Duration::from_secs(self.target.timeout_s))
+        let (password, unknown) = match &self.password {
+            Ok(password) => (password.as_ref(), None),
+            Err(unknown) => (None, Some(unknown)),
+        };
+        let session = Session::open(&self.address, password, Duration::from_secs(self.target.timeout_s));
+        session.map_err(|fault| match (fault, unknown) {
+            (Fault::NoPassword(_), Some(unknown)) => Fault::NoPassword(unknown.clone()),
+            (fault, _) => fault,
+        })
     }
 
     /// The version the table is at; `None` if it was never loaded, or is no longer there, so that dropping it has it loaded anew. One
     /// statement.
     pub(crate) fn standing(&self, session: &Session, dataset: &DatasetName) -> Result<Option<Standing>, Fault> {
         let to = self.target.to.table.as_str();
-        let (loads, table) = (self.named(LOADS), self.named(to));
+        let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
         let sql = format!(
             "SELECT version, run_id, inserted, updated, unchanged, deleted, refused FROM {loads} \
              WHERE dataset = $1 AND \"table\" = $2 AND to_regclass($3) IS NOT NULL"
         );
         let dataset = dataset.as_str();
-        let values: [(&(dyn ToSql + Sync), Type); 3] = [(&dataset, Type::TEXT), (&to, Type::TEXT), (&table, Type::TEXT)];
+        let values: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&dataset, Type::TEXT), (&to, Type::TEXT), (&table, Type::TEXT)];
         let rows = match session.rows(&sql, &values) {
             // nothing was ever loaded into this schema, or there is none yet
             Err(Fault::Server(error)) if ["42P01", "3F000"].contains(&error.code().code()) => return Ok(None),
@@ -112,22 +131,25 @@ impl Database<'_> {
         };
         let Some(row) = rows.first() else { return Ok(None) };
         let count = |at| Ok::<_, Fault>(row.try_get::<_, i64>(at)?.cast_unsigned());
-        let loaded =
-            Loaded { inserted: count(2)?, updated: count(3)?, unchanged: count(4)?, deleted: count(5)?, refused: count(6)? };
+        let loaded = Loaded {
+            inserted: count(2)?,
+            updated: count(3)?,
+            unchanged: count(4)?,
+            deleted: count(5)?,
+            refused: count(6)?,
+        };
         Ok(Some(Standing { version: row.try_get(0)?, run_id: row.try_get(1)?, loaded }))
     }
 
     /// A table of the target's schema, as SQL has its name.
-    fn named(&self, table: &str) -> String {
-        match &self.target.schema {
-            Some(schema) => format!("{}.{}", quoted(schema), quoted(table)),
-            None => quoted(table),
-        }
+    fn named(&self, session: &Session, table: &str) -> Result<String, Fault> {
+        let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
+        Ok(format!("{}.{}", quoted(schema), quoted(table)))
     }
 
     /// By which way rows would come into the table as it is.
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, Fault> {
-        let table = self.named(&self.target.to.table);
+        let table = self.named(session, &self.target.to.table)?;
         let is_there = is_there(session, &table)?;
         let is_empty = is_there && !has_rows(session, &table)?;
         Ok(staged::path(self.target, is_there, is_empty))
@@ -139,16 +161,15 @@ impl Database<'_> {
         // read committed, whatever the role's default: what is read after the lock is what the last load has left
         session.run(
             "BEGIN ISOLATION LEVEL READ COMMITTED; \
-             SET LOCAL idle_in_transaction_session_timeout = '5min'; \
+             SET LOCAL idle_in_transaction_session_timeout = '30min'; \
              SET LOCAL tcp_keepalives_idle = 30; SET LOCAL tcp_keepalives_interval = 10; SET LOCAL tcp_keepalives_count = 3; \
              SET LOCAL client_min_messages = error; SET LOCAL work_mem = '64MB'; SET LOCAL temp_buffers = '64MB'; \
              SET CONSTRAINTS ALL IMMEDIATE",
         )?;
-        let schema = self.target.schema.as_deref();
-        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || coalesce($1, current_schema(), '') || '.' || $2, 0))";
-        session.rows(lock, &[(&schema, Type::TEXT), (&self.target.to.table, Type::TEXT)])?;
+        let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || $1, 0))";
+        session.rows(lock, &[(&self.named(session, &self.target.to.table)?, Type::TEXT)])?;
         // a statement that fails would be the end of the transaction
-        let standing = match is_there(session, &self.named(LOADS))? {
+        let standing = match is_there(session, &self.named(session, LOADS)?)? {
             true => self.standing(session, load.dataset)?,
             false => None,
         };
@@ -167,41 +188,53 @@ impl Database<'_> {
             return Ok(Outcome::Stale);
         }
         let table = table::prepared(session, self.target, load.schema)?;
+        let mut lanes = Lanes::default();
         let loaded = match self.target.to.mode {
-            Mode::Upsert => upsert(session, &table, load)?,
-            Mode::Swap | Mode::Append => copied(session, &table, load)?,
+            Mode::Upsert => self.upsert(session, &table, load, &mut lanes),
+            Mode::Swap | Mode::Append => copied(session, &table, load),
         };
-        note(session, &table, load, loaded)?;
+        let loaded = loaded.and_then(|loaded| note(session, &table, load, loaded).map(|()| loaded)).inspect_err(|_| {
+            if !lanes.is_empty() {
+                // lets go of their tables; that it fails is no news then
+                let _ = session.run("ROLLBACK");
+            }
+        })?;
         session.run("COMMIT").map_err(|fault| match fault {
             Fault::Silent(time) => Fault::Unsure(time),
             fault => fault,
         })?;
         Ok(Outcome::Loaded(loaded))
     }
-}
 
-/// Straight into the table where it is empty; else beside it first.
-fn upsert(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, Fault> {
-    let known = match table.is_new && load.previous.is_none() {
-        true => HashSet::new(),
-        false => refused::known(session, table, load.dataset)?,
-    };
-    let mut aside = Aside::new(table, known);
-    let is_whole = load.previous.is_none() || load.is_anew;
-    let straight = match table.is_empty && is_whole {
-        true => straight(session, table, load, &mut aside)?,
-        false => None,
-    };
-    let (mut loaded, rows) = match straight {
-        Some(loaded) => loaded,
-        None => beside(session, table, load, &mut aside)?,
-    };
-    aside.check(table, rows)?;
-    loaded.refused = aside.len();
-    // rows that were not even sent among them
-    loaded.unchanged = load.rows.saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
-    aside.keep(session, table, load.dataset, load.version, load.run_id, is_whole)?;
-    Ok(loaded)
+    /// Straight into the table where it is empty; else beside it first.
+    fn upsert(
+        &self,
+        session: &Session,
+        table: &Table<'_>,
+        load: &Load<'_>,
+        lanes: &mut Lanes,
+    ) -> Result<Loaded, Fault> {
+        let mut aside = Aside::new(table, refused::known(session, table, load.dataset)?, load.rows);
+        let is_whole = load.previous.is_none() || load.is_anew;
+        let mut done = match table.is_empty && is_whole {
+            true => straight(session, table, load, &mut aside)?,
+            false => None,
+        };
+        if done.is_none() {
+            *lanes = Lanes::open(self, table, load.rows)?;
+            done = if lanes.is_empty() { None } else { lanes.load(session, table, load, &mut aside)? };
+        }
+        let (mut loaded, rows) = match done {
+            Some(done) => done,
+            None => beside(session, table, load, &mut aside)?,
+        };
+        aside.check(rows)?;
+        loaded.refused = aside.len();
+        // rows that were not even sent among them; a file may not know how many it has
+        loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
+        aside.keep(session, table, load.dataset, load.version, load.run_id, is_whole)?;
+        Ok(loaded)
+    }
 }
 
 /// `None` where the database refuses a row that is not the one to name, or may be put aside: then it has to be found.
@@ -242,7 +275,7 @@ fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Asi
 fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, Fault> {
     let is_swap = table.target.to.mode == Mode::Swap;
     let deleted = if is_swap && !table.is_new { clear(session, table, load)? } else { 0 };
-    let mut aside = Aside::new(table, HashSet::new());
+    let mut aside = Aside::new(table, HashSet::new(), 0);
     let sent = copy(session, table, load, None).all(load.change, &mut aside)?;
     let partition = load.partitions.filter(|_| is_swap).map(|values| values.name().as_str());
     finish(session, table, partition)?;
@@ -273,9 +306,10 @@ fn clear(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<u64, F
     let change = || -> Deltas<'_> { Box::new(std::iter::once(Ok(Delta { came: values.clone(), went: None }))) };
     let statement = format!("COPY pg_temp.{STAGED} FROM STDIN (FORMAT binary)");
     let copy = Copy { session, table: &only, statement, is_staged: false, relation: STAGED, is_late: load.is_late };
-    copy.all(&change, &mut Aside::new(&only, HashSet::new()))?;
+    copy.all(&change, &mut Aside::new(&only, HashSet::new(), 0))?;
     let (name, column) = (&table.name, quoted(column));
-    let named = session.change(&format!("DELETE FROM {name} AS t USING pg_temp.{STAGED} AS s WHERE t.{column} = s.{column}"))?;
+    let named = session
+        .change(&format!("DELETE FROM {name} AS t USING pg_temp.{STAGED} AS s WHERE t.{column} = s.{column}"))?;
     let nameless = match has_null {
         true => session.change(&format!("DELETE FROM {name} WHERE {column} IS NULL"))?,
         false => 0,

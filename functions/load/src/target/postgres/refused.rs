@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use polars::prelude::{DataFrame, PolarsError};
 use serde_json::{Map, Value};
-use tidemark_pipeline::DatasetName;
+use tidemark_pipeline::{Budget, DatasetName};
 use tokio_postgres::types::Type;
 
 use super::connect::Session;
@@ -20,12 +20,14 @@ use crate::target::cell::Cell;
 pub(super) struct Aside {
     key: Vec<String>,
     allows_any: bool,
+    max_refused: Budget,
+    rows: u64,
     lines: Vec<Line>,
     /// Keys that have a line from an earlier load.
     known: HashSet<String>,
     met: BTreeSet<String>,
-    /// From which line of a COPY on its lines are rows of another number: (line, number), rising.
-    shifts: Vec<(u64, u64)>,
+    /// From which line of a COPY on its lines are rows of another number, or no rows of the change: (line, number), rising.
+    shifts: Vec<(u64, Option<u64>)>,
 }
 
 struct Line {
@@ -36,10 +38,12 @@ struct Line {
 }
 
 impl Aside {
-    pub(super) fn new(table: &Table<'_>, known: HashSet<String>) -> Aside {
+    /// `rows`: at most so many come.
+    pub(super) fn new(table: &Table<'_>, known: HashSet<String>, rows: u64) -> Aside {
         let key = table.key().map(|column| column.name.clone()).collect();
-        let allows_any = table.target.max_refused.most(u64::MAX) > 0;
-        Aside { key, allows_any, lines: Vec::new(), known, met: BTreeSet::new(), shifts: Vec::new() }
+        let max_refused = table.target.max_refused;
+        let allows_any = max_refused.most(u64::MAX) > 0;
+        Aside { key, allows_any, max_refused, rows, lines: Vec::new(), known, met: BTreeSet::new(), shifts: Vec::new() }
     }
 
     pub(super) fn allows_any(&self) -> bool {
@@ -89,18 +93,21 @@ impl Aside {
         };
         let (key, row) = (self.key_text(frame, row)?, Value::Object(json(frame, row)?).to_string());
         self.lines.push(Line { number, key, row, reason });
-        Ok(())
+        // no more are kept than there may be in the end
+        self.check(self.rows.max(number))
     }
 
-    /// After `line` lines of a COPY the next is row `number` + 1.
-    pub(super) fn shift(&mut self, line: u64, number: u64) {
+    /// After `line` lines of a COPY the next is row `number` + 1, or no row of the change.
+    pub(super) fn shift(&mut self, line: u64, number: Option<u64>) {
         self.shifts.push((line, number));
     }
 
-    /// The number of the row that is the n-th line of a COPY.
-    pub(super) fn number(&self, line: u64) -> u64 {
-        let shift = self.shifts.iter().rev().find(|(before, _)| *before < line);
-        shift.map_or(line, |(before, number)| number + line - before)
+    /// The number of the row that is the n-th line of a COPY, if it is one.
+    pub(super) fn number(&self, line: u64) -> Option<u64> {
+        match self.shifts.iter().rev().find(|(before, _)| *before < line) {
+            None => Some(line),
+            Some((before, number)) => number.map(|number| number + line - before),
+        }
     }
 
     /// `[700017]`
@@ -110,8 +117,8 @@ impl Aside {
     }
 
     /// Whether no more are put aside than may be.
-    pub(super) fn check(&self, table: &Table<'_>, rows: u64) -> Result<(), Fault> {
-        let allowed = table.target.max_refused;
+    pub(super) fn check(&self, rows: u64) -> Result<(), Fault> {
+        let allowed = self.max_refused;
         match self.lines.first() {
             Some(first) if self.len() > allowed.most(rows) => Err(Fault::TooMany {
                 refused: self.len(),
@@ -276,6 +283,10 @@ impl Halving<'_> {
             }
             part => self.staged.places(part)?,
         };
+        if rows.is_empty() {
+            // whatever the rows are: a trigger of the statement
+            return Err(Fault::Server(Box::new(by)));
+        }
         if let [(_, number)] = rows.as_slice() {
             self.refused.push((*number, Box::new(by)));
             return Ok(Vec::new());
@@ -341,7 +352,9 @@ fn json_value(frame: &DataFrame, name: &str, row: usize) -> Result<Value, Polars
         Some(Cell::Null) => Value::Null,
         Some(Cell::Bool(value)) => Value::Bool(value),
         Some(Cell::Integer(value)) => value.into(),
-        Some(Cell::Float(value)) => serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number),
+        Some(Cell::Float(value)) => {
+            serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
+        }
         Some(Cell::Decimal(value)) => value.to_string().into(),
         Some(Cell::Text(value)) => value.into(),
         Some(Cell::Date(value)) => value.to_string().into(),

@@ -5,9 +5,10 @@ use tidemark_pipeline::Postgres;
 
 use super::connect::Session;
 use super::error::Fault;
-use super::table::{Table, quoted};
+use super::table::{Column, Table, quoted};
 
-/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1; what is below 0 is the key of a row that went.
+/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
+/// 0 that of a row that is put aside, whose older self stays.
 pub(super) const STAGED: &str = "tidemark_staged";
 pub(super) const ROW: &str = "tidemark_row";
 
@@ -42,6 +43,10 @@ impl Part {
 pub(super) struct Staged<'a> {
     session: &'a Session,
     table: &'a Table<'a>,
+    /// Where the rows are.
+    from: String,
+    /// Where these and those of other connections are.
+    all: String,
     /// Whether one MERGE does it, and what it did can be counted.
     merges: bool,
 }
@@ -49,28 +54,39 @@ pub(super) struct Staged<'a> {
 impl<'a> Staged<'a> {
     /// Makes the temporary table, with the types that the table itself has.
     pub(super) fn make(session: &'a Session, table: &'a Table<'a>) -> Result<Staged<'a>, Fault> {
-        let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
+        let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         session.run(&format!(
             "DROP TABLE IF EXISTS pg_temp.{STAGED}; CREATE TEMPORARY TABLE {STAGED} ON COMMIT DROP AS \
              SELECT 0::bigint AS {ROW}, {} FROM {} WITH NO DATA",
             columns.join(", "),
             table.name
         ))?;
+        let from = format!("pg_temp.{STAGED}");
+        Staged::of(session, table, from.clone(), from)
+    }
+
+    /// A table that has the rows, or some: `from` of `all`.
+    pub(super) fn of(session: &'a Session, table: &'a Table<'a>, from: String, all: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
-        Ok(Staged { session, table, merges: session.version >= 15 && counts })
+        Ok(Staged { session, table, from, all, merges: session.version >= 15 && counts })
     }
 
     pub(super) fn copy_statement(&self) -> String {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
-        format!("COPY pg_temp.{STAGED} ({ROW}, {}) FROM STDIN (FORMAT binary)", columns.join(", "))
+        format!("COPY {} ({ROW}, {}) FROM STDIN (FORMAT binary)", self.from, columns.join(", "))
     }
 
     /// Tells the planner what there is: it has never seen this table.
     pub(super) fn analyze(&self, rows: u64) -> Result<(), Fault> {
-        self.session.run(&format!("ANALYZE pg_temp.{STAGED}"))?;
-        if takes_much(rows, self.table.rows) {
-            // both in the order of the key, so that pages of table and index are gone through once; a hash join would touch them at random
+        self.session.run(&format!("ANALYZE {}", self.from))?;
+        self.go_in_order(rows)
+    }
+
+    /// Where the change is a good part of the table, both are gone through in the order of the key, so that pages of table and index are
+    /// met once; a hash join would touch them at random.
+    pub(super) fn go_in_order(&self, rows: u64) -> Result<(), Fault> {
+        if self.table.rows.is_none_or(|table| rows.saturating_mul(4) >= table) {
             self.session.run("SET LOCAL enable_hashjoin = off")?;
         }
         Ok(())
@@ -81,10 +97,11 @@ impl<'a> Staged<'a> {
         let (gone, come) = (self.same_key("t", "g"), self.same_key("s", "g"));
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         self.session.change(&format!(
-            "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM pg_temp.{STAGED} WHERE {ROW} < 0) AS g \
-             WHERE {gone} AND NOT EXISTS (SELECT FROM pg_temp.{STAGED} AS s WHERE s.{ROW} > 0 AND {come})",
+            "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM {from} WHERE {ROW} < 0) AS g \
+             WHERE {gone} AND NOT EXISTS (SELECT FROM {from} AS s WHERE s.{ROW} >= 0 AND {come})",
             self.table.name,
-            keys.join(", ")
+            keys.join(", "),
+            from = self.all
         ))
     }
 
@@ -127,7 +144,10 @@ impl<'a> Staged<'a> {
     fn differs(&self) -> Option<String> {
         let side = |of: &str| {
             let values = self.table.columns.iter().filter(|column| !column.is_key);
-            values.map(|column| column.sql.compared(&format!("{of}.{}", quoted(&column.name)))).collect::<Vec<_>>().join(", ")
+            values
+                .map(|column| column.sql.compared(&format!("{of}.{}", quoted(&column.name))))
+                .collect::<Vec<_>>()
+                .join(", ")
         };
         let (old, new) = (side("t"), side("s"));
         (!old.is_empty()).then(|| format!("ROW({old}) IS DISTINCT FROM ROW({new})"))
@@ -145,12 +165,13 @@ impl<'a> Staged<'a> {
     }
 
     fn source(&self, part: &Part) -> String {
-        format!("(SELECT * FROM pg_temp.{STAGED} WHERE {ROW} > 0{}) AS s", part.condition())
+        format!("(SELECT * FROM {} WHERE {ROW} > 0{}) AS s", self.from, part.condition())
     }
 
     fn merge_statement(&self, part: &Part) -> String {
         let (names, values) = self.columns();
-        let update = self.differs().map(|differs| format!("WHEN MATCHED AND {differs} THEN UPDATE SET {} ", self.set()));
+        let update =
+            self.differs().map(|differs| format!("WHEN MATCHED AND {differs} THEN UPDATE SET {} ", self.set()));
         format!(
             "MERGE INTO {} AS t USING {} ON {} {}WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})",
             self.table.name,
@@ -183,7 +204,8 @@ impl<'a> Staged<'a> {
 
     /// Pages of the temporary table.
     pub(super) fn pages(&self) -> Result<u32, Fault> {
-        let sql = format!("SELECT (pg_relation_size('pg_temp.{STAGED}') / current_setting('block_size')::bigint)::bigint");
+        let sql =
+            format!("SELECT (pg_relation_size('pg_temp.{STAGED}') / current_setting('block_size')::bigint)::bigint");
         let rows = self.session.rows(&sql, &[])?;
         let pages: i64 = rows.first().map_or(Ok(0), |row| row.try_get(0))?;
         Ok(u32::try_from(pages).unwrap_or(u32::MAX))
@@ -200,17 +222,13 @@ impl<'a> Staged<'a> {
     pub(super) fn twins(&self) -> Result<Option<u64>, Fault> {
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         let sql = format!(
-            "SELECT max({ROW}) FROM pg_temp.{STAGED} WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            "SELECT max({ROW}) FROM {} AS s WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
+            self.all,
             keys.join(", ")
         );
         let rows = self.session.rows(&sql, &[])?;
         Ok(rows.first().map(|row| row.try_get::<_, i64>(0)).transpose()?.map(i64::cast_unsigned))
     }
-}
-
-/// Whether a change is a good part of the table: everything is gone through then.
-fn takes_much(rows: u64, table: Option<u64>) -> bool {
-    table.is_none_or(|table| rows.saturating_mul(4) >= table)
 }
 
 /// How rows would come into a table, in words.

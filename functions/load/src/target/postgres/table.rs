@@ -35,6 +35,8 @@ pub(super) struct Table<'a> {
     pub(super) columns: Vec<Column>,
     /// Whether this transaction has made it; it has no key yet then.
     pub(super) is_new: bool,
+    /// Whether this transaction has given it columns.
+    pub(super) is_wider: bool,
     /// Whether it has no rows.
     pub(super) is_empty: bool,
     /// As many rows as the server thinks it has; none where it has never counted.
@@ -46,6 +48,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) sql: SqlType,
     pub(super) is_key: bool,
+    /// Of a domain, the type it is over: a row of which only the key is known has NULL where the domain may forbid it.
+    pub(super) over: Option<String>,
 }
 
 /// A column as the server has it.
@@ -53,6 +57,7 @@ struct Found {
     name: String,
     sql: Option<SqlType>,
     declared: String,
+    over: Option<String>,
     generated: Option<&'static str>,
 }
 
@@ -67,7 +72,7 @@ impl<'a> Table<'a> {
 
     fn named(target: &'a Postgres, schema: String) -> Table<'a> {
         let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
-        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_empty: true, rows: None }
+        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_wider: false, is_empty: true, rows: None }
     }
 
     /// Finds it; `false` if it is not there.
@@ -101,7 +106,7 @@ impl<'a> Table<'a> {
     /// The table as if this column were all it has, and no key.
     pub(super) fn only(&self, column: &str) -> Table<'a> {
         let found = self.columns.iter().filter(|found| found.name == column);
-        let columns = found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false }).collect();
+        let columns = found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false, over: None }).collect();
         Table { schema: self.schema.clone(), name: self.name.clone(), columns, ..*self }
     }
 
@@ -112,6 +117,12 @@ impl<'a> Table<'a> {
 }
 
 impl Column {
+    /// As a table beside the target's takes it over.
+    pub(super) fn staged(&self) -> String {
+        let name = quoted(&self.name);
+        self.over.as_ref().map_or(name.clone(), |over| format!("{name}::{over} AS {name}"))
+    }
+
     pub(super) fn slot(&self) -> Slot<'_> {
         Slot { name: &self.name, sql: self.sql, is_key: self.is_key }
     }
@@ -127,7 +138,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
             }
             schema.clone()
         }
-        None => current_schema(session)?,
+        None => session.schema()?.to_owned(),
     };
     let mut table = Table::named(target, schema);
     if !table.look(session)? {
@@ -143,7 +154,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
 /// The table as it is, which has to be there and to have every column.
 pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, Fault> {
     let wanted = wanted(target, dataset)?;
-    let schema = target.schema.clone().map_or_else(|| current_schema(session), Ok)?;
+    let schema = target.schema.as_deref().map_or_else(|| session.schema(), Ok)?.to_owned();
     let mut table = Table::named(target, schema);
     table.look(session)?;
     match fit(session, &mut table, dataset, wanted)?.into_iter().next() {
@@ -163,15 +174,6 @@ pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
     let sql = "SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p')";
     Ok(!session.rows(sql, &[(&name, Type::TEXT)])?.is_empty()
         && !session.rows(&format!("SELECT FROM {name} LIMIT 1"), &[])?.is_empty())
-}
-
-/// The schema that unqualified names are in.
-pub(super) fn current_schema(session: &Session) -> Result<String, Fault> {
-    let rows = session.rows("SELECT coalesce(current_schema(), 'public')::text", &[])?;
-    match rows.first() {
-        Some(row) => Ok(row.try_get(0)?),
-        None => Ok("public".to_owned()),
-    }
 }
 
 /// The dataset's columns with the types they are declared with; what can be refused without a look at the database is.
@@ -197,7 +199,8 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
             ROW => return reserved("Tidemark's"),
             _ => {}
         }
-        let by_default = SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
+        let by_default =
+            SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
         let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
         let sql = declared.map_or(by_default, SqlType::declared);
         if !sql.takes(dtype) {
@@ -205,7 +208,7 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
             let (table, column) = (target.to.table.clone(), name.to_owned());
             return Err(Fault::Declared { table, column, declared, wanted: by_default, dtype: dtype.clone() });
         }
-        Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name) })
+        Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name), over: None })
     };
     dataset.iter().map(|(name, dtype)| column(name, dtype)).collect()
 }
@@ -231,7 +234,8 @@ fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Resu
 pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
-        let made = session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
+        let made =
+            session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
         match made {
             Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
                 session.run("ROLLBACK TO SAVEPOINT keying")?;
@@ -252,7 +256,8 @@ fn twins(session: &Session, table: &Table<'_>) -> Result<String, Fault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
     let (key, texts) = (key.join(", "), texts.join(", "));
-    let rows = session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
+    let rows =
+        session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
     let Some(row) = rows.first() else { return Ok(String::new()) };
     let part = |(at, column): (usize, &Column)| Ok(format!("{} {}", column.name, shown(row.try_get(at)?)));
     Ok(table.key().enumerate().map(part).collect::<Result<Vec<_>, Fault>>()?.join(", "))
@@ -279,10 +284,12 @@ fn declaration(target: &Postgres, column: &Column) -> String {
 fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
     let new = fit(session, table, dataset, wanted)?;
     if !new.is_empty() {
-        let add = |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
+        let add =
+            |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
         let added: Vec<String> = new.iter().map(add).collect();
         session.run(&format!("ALTER TABLE {} {}", table.name, added.join(", ")))?;
         table.columns.extend(new);
+        table.is_wider = true;
     }
     let key: BTreeSet<&str> = table.key().map(|column| column.name.as_str()).collect();
     if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {
@@ -306,15 +313,21 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
             Some(Found { generated: Some(how), .. }) => {
                 return Err(Fault::Generated { table: table.name.clone(), column: column.name, how });
             }
-            Some(Found { sql, declared, .. }) => {
+            Some(Found { sql, declared, over, .. }) => {
                 let dtype = dataset.get(&column.name).cloned().unwrap_or(DataType::Null);
                 // what was asked for may hold less than all there could be, and then refuses rows
                 let is_asked = table.target.types.keys().any(|name| name.as_str() == column.name);
                 match sql.filter(|sql| sql.holds(&dtype) || (is_asked && sql.takes(&dtype))) {
-                    Some(sql) => column.sql = sql,
+                    Some(sql) => (column.sql, column.over) = (sql, over.clone()),
                     None => {
                         let (table, declared) = (table.name.clone(), declared.clone());
-                        return Err(Fault::Declared { table, column: column.name, declared, wanted: column.sql, dtype });
+                        return Err(Fault::Declared {
+                            table,
+                            column: column.name,
+                            declared,
+                            wanted: column.sql,
+                            dtype,
+                        });
                     }
                 }
             }
@@ -328,7 +341,7 @@ fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
     // of a domain, what it is over
     let sql = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, \
                CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, format_type(a.atttypid, a.atttypmod), \
-               a.attgenerated <> '', a.attidentity = 'a' \
+               a.attgenerated <> '', a.attidentity = 'a', CASE WHEN b.oid IS NOT NULL THEN format_type(b.oid, t.typtypmod) END \
                FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype \
                WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped";
     let found = |row: tokio_postgres::Row| {
@@ -342,6 +355,7 @@ fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
             name: row.try_get(0)?,
             sql: SqlType::read(&name, &kind, row.try_get(3)?),
             declared: row.try_get(4)?,
+            over: row.try_get(7)?,
             generated,
         })
     };

@@ -1,5 +1,6 @@
 //! What a table has, row by row over the wire, in the form in which rows are sent there.
 
+use std::cell::RefCell;
 use std::collections::HashSet;
 use std::pin::pin;
 
@@ -12,7 +13,7 @@ use super::connect::Session;
 use super::error::Fault;
 use super::kind::SqlType;
 use super::refused::{self, Aside};
-use super::table::{Table, is_there, quoted};
+use super::table::{Column, Table, is_there, quoted};
 use super::wire::{HEADER, Rows};
 use super::{Database, LOADS, Standing, table};
 use crate::target::sums::Sums;
@@ -26,6 +27,8 @@ pub(crate) struct Snapshot<'a> {
     refused: HashSet<String>,
     /// Where in a row the partition's value is.
     partition: Option<usize>,
+    /// The keys of those rows as the table may have them of an earlier version, once the dataset's rows have been added.
+    stale: RefCell<HashSet<Vec<u8>>>,
 }
 
 impl<'a> Database<'a> {
@@ -34,18 +37,18 @@ impl<'a> Database<'a> {
         &self,
         session: Session,
         dataset: &DatasetName,
-        schema: &dyn Fn(i64) -> Result<Schema, Fault>,
-        partition: Option<&str>,
+        shape: &dyn Fn(i64) -> Result<(Schema, Option<String>), Fault>,
     ) -> Result<Option<Snapshot<'a>>, Fault> {
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        if !is_there(&session, &self.named(LOADS))? {
+        if !is_there(&session, &self.named(&session, LOADS)?)? {
             return Ok(None);
         }
         let Some(standing) = self.standing(&session, dataset)? else { return Ok(None) };
-        let table = table::found(&session, self.target, &schema(standing.version)?)?;
+        let (schema, partition) = shape(standing.version)?;
+        let table = table::found(&session, self.target, &schema)?;
         let refused = refused::known(&session, &table, dataset)?;
-        let partition = table.columns.iter().position(|column| Some(column.name.as_str()) == partition);
-        Ok(Some(Snapshot { session, table, standing, refused, partition }))
+        let partition = table.columns.iter().position(|column| Some(&column.name) == partition.as_ref());
+        Ok(Some(Snapshot { session, table, standing, refused, partition, stale: RefCell::default() }))
     }
 }
 
@@ -59,14 +62,21 @@ impl Snapshot<'_> {
     /// Adds the rows of a frame of the dataset; gives how many of them the database has refused.
     pub(crate) fn add(&self, frame: &DataFrame, sums: &mut Sums) -> Result<u64, Fault> {
         let rows = Rows::of(frame, &self.table.slots())?;
-        let aside = Aside::new(&self.table, HashSet::new());
+        let aside = Aside::new(&self.table, HashSet::new(), 0);
         let (mut out, mut level, mut refused) = (BytesMut::new(), Vec::new(), 0);
         for row in 0..frame.height() {
             out.clear();
             let is_refused = !self.refused.is_empty() && self.refused.contains(&aside.key_text(frame, row)?);
             match rows.write(row, None, &mut out) {
                 Ok(()) if !is_refused => self.sum(&out, &mut level, sums),
-                _ => refused += 1,
+                written => {
+                    refused += 1;
+                    if written.is_ok() {
+                        self.stale.borrow_mut().insert(self.key_of(&out));
+                    } else if let Some(key) = self.key_alone(frame, row)? {
+                        self.stale.borrow_mut().insert(key);
+                    }
+                }
             }
         }
         Ok(refused)
@@ -93,7 +103,11 @@ impl Snapshot<'_> {
                 is_begun = true;
             }
             while let Some(size) = row_size(&left) {
-                self.sum(&left.split_to(size), &mut level, sums);
+                let row = left.split_to(size);
+                // of a row that was refused the table may have an earlier version, which stays
+                if self.stale.borrow().is_empty() || !self.stale.borrow().contains(&self.key_of(&row)) {
+                    self.sum(&row, &mut level, sums);
+                }
             }
         }
     }
@@ -101,32 +115,61 @@ impl Snapshot<'_> {
     /// Adds a row as it is on the wire; `level` is room to work in.
     fn sum(&self, row: &[u8], level: &mut Vec<u8>, sums: &mut Sums) {
         level.clear();
-        let mut partition: &[u8] = &[];
-        let mut rest = row.get(2..).unwrap_or_default();
-        for (n, column) in self.table.columns.iter().enumerate() {
-            let Some((size, after)) = rest.split_first_chunk::<4>() else { break };
-            let value = usize::try_from(i32::from_be_bytes(*size)).ok().and_then(|size| after.split_at_checked(size));
-            rest = value.map_or(after, |(_, rest)| rest);
+        let mut partition = 0..0;
+        for (n, (column, value)) in self.table.columns.iter().zip(values(row)).enumerate() {
             level.push(u8::from(value.is_some()));
-            let Some((value, _)) = value else { continue };
-            if Some(n) == self.partition {
-                partition = value;
+            let start = level.len();
+            if let Some(value) = value {
+                put(column.sql, value, level);
+                if Some(n) == self.partition {
+                    partition = start..level.len();
+                }
             }
-            put(column.sql, value, level);
         }
+        let partition = level.get(partition).unwrap_or_default();
         match sums.get_mut(partition) {
             Some(sum) => sum.add(level),
             None => sums.entry(partition.to_vec()).or_default().add(level),
         }
     }
 
+    /// The key of a row as it is on the wire.
+    fn key_of(&self, row: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        for (column, value) in self.table.columns.iter().zip(values(row)) {
+            if let Some(value) = value.filter(|_| column.is_key) {
+                put(column.sql, value, &mut key);
+            }
+        }
+        key
+    }
+
+    /// The same of a row that cannot be written; `None` if its key cannot be either.
+    fn key_alone(&self, frame: &DataFrame, row: usize) -> Result<Option<Vec<u8>>, Fault> {
+        let slots: Vec<_> = self.table.key().map(Column::slot).collect();
+        let mut out = BytesMut::new();
+        if Rows::of(frame, &slots)?.write(row, None, &mut out).is_err() {
+            return Ok(None);
+        }
+        let mut key = Vec::new();
+        for (slot, value) in slots.iter().zip(values(&out)) {
+            if let Some(value) = value {
+                put(slot.sql, value, &mut key);
+            }
+        }
+        Ok(Some(key))
+    }
+
     /// The value of a partition that only the table has.
     pub(crate) fn partition_text(&self, value: &[u8]) -> String {
         let column = self.partition.and_then(|at| self.table.columns.get(at));
+        let is_null = value.is_empty();
+        // what is behind says how long it is
+        let value = value.split_last_chunk::<4>().map_or(value, |(value, _)| value);
         let text = || Some(String::from_utf8(value.to_vec()).ok()?.escape_debug().to_string());
         let told = match column.map(|column| column.sql) {
             None => Some(String::new()),
-            Some(_) if value.is_empty() => Some("NULL".to_owned()),
+            Some(_) if is_null => Some("NULL".to_owned()),
             Some(SqlType::Date) => value.try_into().ok().and_then(|days| super::wire::date(i32::from_be_bytes(days))),
             Some(SqlType::Int8) => value.try_into().ok().map(|value| i64::from_be_bytes(value).to_string()),
             Some(SqlType::Int4) => value.try_into().ok().map(|value| i32::from_be_bytes(value).to_string()),
@@ -134,6 +177,17 @@ impl Snapshot<'_> {
         };
         told.unwrap_or_else(|| "another value".to_owned())
     }
+}
+
+/// The values of a row as it is on the wire.
+fn values(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = row.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (size, after) = rest.split_first_chunk::<4>()?;
+        let value = usize::try_from(i32::from_be_bytes(*size)).ok().and_then(|size| after.split_at_checked(size));
+        rest = value.map_or(after, |(_, rest)| rest);
+        Some(value.map(|(value, _)| value))
+    })
 }
 
 /// Bytes of the first row, if all of it is there; none of the trailer.

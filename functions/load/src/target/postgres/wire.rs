@@ -3,8 +3,10 @@
 
 use bytes::{BufMut as _, BytesMut};
 use jiff::SignedDuration;
-use polars::prelude::{BooleanChunked, Column, DataFrame, DataType, Float32Chunked, Float64Chunked, Int32Chunked,
-    Int64Chunked, Int128Chunked, PolarsError, StringChunked, TimeUnit};
+use polars::prelude::{
+    BooleanChunked, Column, DataFrame, DataType, Float64Chunked, Int32Chunked, Int64Chunked,
+    Int128Chunked, PolarsError, StringChunked, TimeUnit,
+};
 use serde::de::IgnoredAny;
 
 use super::kind::SqlType;
@@ -27,8 +29,10 @@ const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331
 pub(super) enum Unheld {
     #[error("a NUL character, which PostgreSQL has in no text")]
     Nul,
-    #[error("a number that is too large for its type")]
+    #[error("a number that is too large, or too small, for its type")]
     Range,
+    #[error("a text that is longer than its type")]
+    Length,
     #[error("a text that is no JSON")]
     Json,
     #[error("a text that is no UUID")]
@@ -55,8 +59,7 @@ enum Values {
     Null,
     Bool(BooleanChunked),
     Integer(Int64Chunked),
-    Float4(Float32Chunked),
-    Float8(Float64Chunked),
+    Float(Float64Chunked),
     /// Unscaled, with the scale.
     Decimal(Int128Chunked, usize),
     Text(StringChunked),
@@ -109,7 +112,13 @@ impl Rows {
 
     /// Appends a row of which only the key is known; `true` in `columns` stands for a column of the key. Nothing, where that cannot be
     /// held.
-    pub(super) fn write_key(&self, row: usize, number: i64, columns: &[bool], out: &mut BytesMut) -> Result<(), Unheld> {
+    pub(super) fn write_key(
+        &self,
+        row: usize,
+        number: i64,
+        columns: &[bool],
+        out: &mut BytesMut,
+    ) -> Result<(), Unheld> {
         let start = out.len();
         out.put_i16(columns.len() as i16 + 1);
         out.put_i32(8);
@@ -141,16 +150,12 @@ impl Values {
             SqlType::Int2 | SqlType::Int4 | SqlType::Int8 => {
                 Values::Integer(series.strict_cast(&DataType::Int64)?.i64()?.clone())
             }
-            SqlType::Float4 => Values::Float4(series.cast(&DataType::Float32)?.f32()?.clone()),
-            SqlType::Float8 => Values::Float8(series.cast(&DataType::Float64)?.f64()?.clone()),
+            SqlType::Float4 | SqlType::Float8 => Values::Float(series.cast(&DataType::Float64)?.f64()?.clone()),
             SqlType::Numeric(_) => match series.dtype() {
                 DataType::Decimal(_, scale) => Values::Decimal(series.decimal()?.physical().clone(), *scale),
-                _ => Values::Decimal(
-                    series.strict_cast(&DataType::Decimal(38, 0))?.decimal()?.physical().clone(),
-                    0,
-                ),
+                _ => Values::Decimal(series.strict_cast(&DataType::Decimal(38, 0))?.decimal()?.physical().clone(), 0),
             },
-            SqlType::Text | SqlType::TextLike | SqlType::Json | SqlType::Jsonb | SqlType::Uuid => {
+            SqlType::Text | SqlType::Varchar(_) | SqlType::TextLike | SqlType::Json | SqlType::Jsonb | SqlType::Uuid => {
                 Values::Text(series.str()?.clone())
             }
             SqlType::Date => Values::Date(series.date()?.physical().clone()),
@@ -169,8 +174,7 @@ impl Field {
             Values::Null => false,
             Values::Bool(values) => fixed(values.get(row), out, |value, out| out.put_u8(value.into())),
             Values::Integer(values) => self.integer(values.get(row), out)?,
-            Values::Float4(values) => fixed(values.get(row), out, |value, out| out.put_f32(value)),
-            Values::Float8(values) => fixed(values.get(row), out, |value, out| out.put_f64(value)),
+            Values::Float(values) => self.float(values.get(row), out)?,
             Values::Decimal(values, scale) => sized(values.get(row), out, |value, out| {
                 numeric(value, *scale, out);
                 Ok(())
@@ -213,6 +217,18 @@ impl Field {
         })
     }
 
+    fn float(&self, value: Option<f64>, out: &mut BytesMut) -> Result<bool, Unheld> {
+        let (SqlType::Float4, Some(wide)) = (self.sql, value) else {
+            return Ok(fixed(value, out, |value, out| out.put_f64(value)));
+        };
+        // rounded, as was asked for; but not to infinity, or to nothing
+        let value = wide as f32;
+        if (wide.is_finite() && value.is_infinite()) || (value == 0.0 && wide != 0.0) {
+            return Err(Unheld::Range);
+        }
+        Ok(fixed(Some(value), out, |value, out| out.put_f32(value)))
+    }
+
     fn text(&self, text: &str, out: &mut BytesMut) -> Result<(), Unheld> {
         match self.sql {
             SqlType::Uuid => out.put_slice(&uuid(text).ok_or(Unheld::Uuid)?),
@@ -226,6 +242,9 @@ impl Field {
                 out.put_slice(text.as_bytes());
             }
             _ if text.as_bytes().contains(&0) => return Err(Unheld::Nul),
+            SqlType::Varchar(most) if text.len() > most as usize && text.chars().count() > most as usize => {
+                return Err(Unheld::Length);
+            }
             _ => out.put_slice(text.as_bytes()),
         }
         Ok(())

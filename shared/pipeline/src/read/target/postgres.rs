@@ -60,7 +60,11 @@ fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budg
         Mode::Append => "append",
     };
     let found = format!("`max_refused` beside `mode = \"{mode}\"` in {}", fields.label);
-    fields.reader.wrong(fields.at("max_refused"), found, "it beside `mode = \"upsert\"`, whose rows have a key to be put aside by");
+    fields.reader.wrong(
+        fields.at("max_refused"),
+        found,
+        "it beside `mode = \"upsert\"`, whose rows have a key to be put aside by",
+    );
     None
 }
 

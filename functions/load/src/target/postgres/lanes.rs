@@ -1,0 +1,123 @@
+//! Several connections that send the rows of one load at once, each into a table of its own beside the target's. What they have
+//! sent is nothing until the one transaction of the load takes it from there.
+
+use std::collections::BTreeMap;
+
+use super::copy::{Copy, Line};
+use super::error::{Fault, is_of_a_row};
+use super::refused::Aside;
+use super::staged::{Part, ROW, STAGED, Staged};
+use super::table::{Column, Table};
+use super::{Database, Load, Loaded, Session};
+
+/// With fewer rows, more connections only take longer.
+const WORTH: u64 = 50_000;
+
+/// The other connections of a load and their tables, which go when this is dropped: after the load's own transaction, which reads them.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: Vec<(Session, String)>,
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        for (session, name) in &self.lanes {
+            if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {name}")) {
+                tracing::warn!(table = name, error = fault.to_string(), "a table of a load stays until the next one");
+            }
+        }
+    }
+}
+
+impl Lanes {
+    /// Opens them where the target asks for more than one connection, and the table has been left as it was by this transaction.
+    pub(super) fn open(database: &Database<'_>, table: &Table<'_>, rows: u64) -> Result<Lanes, Fault> {
+        let mut lanes = Lanes::default();
+        let connections = database.target.connections;
+        if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
+            return Ok(lanes);
+        }
+        let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
+        let stem = table.target.to.table.as_bytes().iter().fold(0_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        for lane in 0..connections {
+            let name = table.beside(&format!("{STAGED}_{stem:016x}_{lane}"));
+            let session = database.connect()?;
+            // what a killed load has left is nobody's: the lock of the table is ours
+            session.run(&format!(
+                "SET lock_timeout = '10s'; SET client_min_messages = error; DROP TABLE IF EXISTS {name}; \
+                 CREATE UNLOGGED TABLE {name} AS SELECT 0::bigint AS {ROW}, {} FROM {} WITH NO DATA",
+                columns.join(", "),
+                table.name
+            ))?;
+            lanes.lanes.push((session, name));
+        }
+        Ok(lanes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Sends and merges. `None` where the database refuses a row, which one connection alone can find.
+    pub(super) fn load(
+        &self,
+        session: &Session,
+        table: &Table<'_>,
+        load: &Load<'_>,
+        aside: &mut Aside,
+    ) -> Result<Option<(Loaded, u64)>, Fault> {
+        session.run("SAVEPOINT lanes")?;
+        match self.attempt(session, table, load, aside) {
+            Err(fault) => {
+                let is_of_a_row = fault.server().is_some_and(|error| is_of_a_row(error) || error.code().code() == "21000");
+                if !is_of_a_row && !matches!(fault, Fault::Twice { .. }) {
+                    return Err(fault);
+                }
+                session.run("ROLLBACK TO SAVEPOINT lanes")?;
+                Ok(None)
+            }
+            done => done.map(Some),
+        }
+    }
+
+    fn attempt(
+        &self,
+        session: &Session,
+        table: &Table<'_>,
+        load: &Load<'_>,
+        aside: &mut Aside,
+    ) -> Result<(Loaded, u64), Fault> {
+        let tables: Vec<String> = self.lanes.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
+        let all = format!("({})", tables.join(" UNION ALL "));
+        let staged = |name: &String| Staged::of(session, table, name.clone(), all.clone());
+        let staged = self.lanes.iter().map(|(_, name)| staged(name)).collect::<Result<Vec<_>, _>>()?;
+        let mut lines = Vec::new();
+        for ((session, _), staged) in self.lanes.iter().zip(&staged) {
+            lines.push(Line::open(session, &staged.copy_statement())?);
+        }
+        let copy =
+            Copy { session, table, statement: String::new(), is_staged: true, relation: STAGED, is_late: load.is_late };
+        let sent = copy.onto(&mut lines, (load.change)(), aside, &BTreeMap::new())?;
+        let mut loaded = Loaded::default();
+        for (at, one) in staged.iter().enumerate() {
+            one.analyze(sent.taken)?;
+            if at == 0 && sent.gone > 0 {
+                loaded.deleted = one.delete()?;
+            }
+        }
+        if let Some(first) = staged.first()
+            && first.twins()?.is_some()
+        {
+            // the tables are merged one after the other, so none of the statements would meet both
+            return Err(Fault::Twice { table: table.name.clone(), key: String::new() });
+        }
+        for one in &staged {
+            let merged = one.merge(&Part::All)?;
+            loaded.inserted += merged.inserted;
+            loaded.updated += merged.updated;
+        }
+        Ok((loaded, sent.rows))
+    }
+}
