@@ -294,6 +294,12 @@ const BUSY: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = curre
      UNION SELECT l.pid::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
      WHERE d.datname = current_database() AND l.pid <> pg_backend_pid()";
 
+/// Whether somebody waits for what another holds.
+pub fn is_waiting(database: &Database) -> bool {
+    let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    !database.query(waiting).is_empty()
+}
+
 impl Standing {
     /// Once all who are connected have gone, which they must.
     pub fn of(database: &Database) -> Standing {

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-use std::time::Duration;
 
 use tidemark_flow::Status;
 
 use super::bench::commit_of;
-use super::house::{Loader, Mode, Objects, Standing, commit, counts, lake_at, open, orders};
+use super::house::{Loader, Mode, Objects, Standing, commit, counts, is_waiting, lake_at, open, orders};
+use crate::postgres::own::soon;
 use crate::postgres::{Database, Direction, Proxy, database};
 
 /// Where it is not held at each message, it is at each so many-th of the first, in which it plans and takes its lock, and at one behind.
@@ -66,17 +66,14 @@ fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize)
     let objects: Objects = lake_at(1);
     let (sender, receiver) = channel();
     proxy.on_message(number, {
-        let (url, objects) = (database.url(), objects.clone());
+        let (database, held, objects) = (database.clone(), database.clone(), objects.clone());
         move || {
-            let (done, is_done) = channel();
-            std::thread::spawn(move || {
+            let other = std::thread::spawn(move || {
                 commit(&open(&objects), &orders(2));
-                let record = Loader::new(&url, mode, "").load(&objects);
+                let record = Loader::new(&database.url(), mode, "").load(&objects);
                 sender.send(record).unwrap();
-                let _ = done.send(());
             });
-            // it may need what the other has locked; then that goes on
-            let _ = is_done.recv_timeout(Duration::from_millis(500));
+            soon("the other load is done, or waits for this one", || other.is_finished() || is_waiting(&held));
         }
     });
     let late = Loader::new(&proxy.url(database.name()), mode, "").load(&objects);

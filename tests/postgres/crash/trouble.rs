@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tidemark_flow::{ErrorRecord, Kind, RunRecord, Status};
 
 use super::bench::commit_of;
-use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
+use super::house::{Loader, Mode, Objects, Standing, commit, is_waiting, lake_at, many, open, orders, texts};
 use crate::postgres::frame::UNTYPED;
 use crate::postgres::own::soon;
 use crate::postgres::release::private;
@@ -31,11 +31,6 @@ impl Database {
     /// A setting of all who connect from now on.
     fn set(&self, setting: &str, value: &str) {
         self.query(&format!("ALTER DATABASE {} SET {setting} = '{value}'", self.name()));
-    }
-
-    fn await_waiting(&self) {
-        let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-        soon("a load that waits for a lock", || !self.query(waiting).is_empty());
     }
 }
 
@@ -61,7 +56,7 @@ fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
     let record = std::thread::scope(|scope| {
         let load = scope.spawn(|| load(&database, 1));
         // it has taken out row 100 by then, and waits for 101
-        database.await_waiting();
+        soon("a load that waits for a lock", || is_waiting(&database));
         other.run("SELECT FROM orders WHERE id = 100 FOR UPDATE; COMMIT");
         load.join().unwrap()
     });
@@ -108,7 +103,7 @@ fn whoever_waits_too_long_is_told_for_what() {
     let cases = [
         ("lock_timeout", format!("{lock} SHARE ROW EXCLUSIVE MODE")),
         ("lock_timeout", format!("{lock} ACCESS EXCLUSIVE MODE")),
-        ("lock_timeout", "SELECT pg_advisory_lock(hashtextextended('tidemark: public.orders', 0))".to_owned()),
+        ("lock_timeout", "SELECT pg_advisory_lock(hashtextextended('tidemark: \"public\".\"orders\"', 0))".to_owned()),
         ("statement_timeout", format!("{lock} SHARE ROW EXCLUSIVE MODE")),
     ];
     for (setting, held) in cases {
