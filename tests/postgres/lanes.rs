@@ -24,7 +24,11 @@ fn several_connections_load_what_one_does() {
     lab.query(&format!("CREATE TABLE {name}_0123456789abcdef_0 (x int)"));
     lab.commit("d", &numbered(100..MANY + 50, |id| if id % 2 == 0 { format!("n{id}") } else { format!("m{id}") }));
     let changed = (MANY as u64 - 100) / 2;
-    assert_eq!(counts(&lab.load_full(&lanes())), [50, changed, MANY as u64 - 100 - changed, 0, 0], "whole: nothing goes");
+    assert_eq!(
+        counts(&lab.load_full(&lanes())),
+        [50, changed, MANY as u64 - 100 - changed, 0, 0],
+        "whole: nothing goes"
+    );
     assert_eq!(left(&lab), [format!("{name}_0123456789abcdef_0")], "not ours");
     assert_eq!(lab.one("SELECT count(*), count(*) FILTER (WHERE note LIKE 'm%') FROM t"), "60050,29975");
 

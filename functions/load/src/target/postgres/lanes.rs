@@ -38,9 +38,13 @@ impl Lanes {
             return Ok(lanes);
         }
         let columns: Vec<String> = table.columns.iter().map(|column| quoted(&column.name)).collect();
-        let stem = table.target.to.table.as_bytes().iter().fold(0_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let stem = table
+            .target
+            .to
+            .table
+            .as_bytes()
+            .iter()
+            .fold(0_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
         for lane in 0..connections {
             let name = table.beside(&format!("{STAGED}_{stem:016x}_{lane}"));
             let session = database.connect()?;

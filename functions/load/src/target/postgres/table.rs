@@ -69,7 +69,17 @@ impl<'a> Table<'a> {
 
     fn named(target: &'a Postgres, schema: String) -> Table<'a> {
         let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
-        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_wider: false, is_empty: true, rows: None }
+        Table {
+            target,
+            schema,
+            name,
+            oid: 0,
+            columns: Vec::new(),
+            is_new: false,
+            is_wider: false,
+            is_empty: true,
+            rows: None,
+        }
     }
 
     /// Finds it; `false` if it is not there.
