@@ -48,7 +48,7 @@ pub(crate) enum Fault {
     #[error(
         "column {column:?} of table {table} is {declared}, which does not hold the dataset's {wanted} ({dtype}) as it is"
     )]
-    Declared { table: String, column: String, declared: String, wanted: SqlType, dtype: DataType },
+    Declared { table: String, column: String, declared: String, wanted: SqlType, dtype: Box<DataType> },
     #[error("column {column:?} of table {table} is made by the database itself ({how})")]
     Generated { table: String, column: String, how: &'static str },
     #[error("the dataset has no column {column:?}, which table {table} is to be loaded by")]

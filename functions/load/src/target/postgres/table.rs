@@ -216,7 +216,13 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
         if !sql.takes(dtype) {
             let declared = declared.map(ToString::to_string).unwrap_or_default();
             let (table, column) = (target.to.table.clone(), name.to_owned());
-            return Err(Fault::Declared { table, column, declared, wanted: by_default, dtype: dtype.clone() });
+            return Err(Fault::Declared {
+                table,
+                column,
+                declared,
+                wanted: by_default,
+                dtype: Box::new(dtype.clone()),
+            });
         }
         Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name) })
     };
@@ -336,7 +342,7 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
                             column: column.name,
                             declared,
                             wanted: column.sql,
-                            dtype,
+                            dtype: Box::new(dtype),
                         });
                     }
                 }
