@@ -46,7 +46,7 @@ fn is_never_set_back(mode: Mode) {
     let to_server = (0..messages.len()).filter(|number| messages[*number].0 == Direction::ToServer);
     let held: Vec<usize> = match is_all {
         true => to_server.collect(),
-        false => to_server.clone().take(FIRST).step_by(SAMPLED).chain(to_server.last()).collect(),
+        false => to_server.clone().take(FIRST).step_by(SAMPLED).chain(to_server.clone().next_back()).collect(),
     };
     let mut overtaken = 0;
     for number in held {
