@@ -113,11 +113,13 @@ pub(super) fn said(error: &DbError) -> String {
 /// `COPY orders, line 17, column id`: `id`, whatever language the server speaks.
 fn column_of_copy(place: &str) -> Option<&str> {
     let place = place.lines().find(|line| line.starts_with("COPY "))?;
-    place.match_indices(", ").find_map(|(at, comma)| {
+    let columns = place.match_indices(", ").filter_map(|(at, comma)| {
         let (line, column) = place[at + comma.len()..].split_once(", ")?;
         let number = line.rsplit_once(' ')?.1;
         number.bytes().all(|byte| byte.is_ascii_digit()).then(|| column.split_once(' '))?.map(|(_, name)| name)
-    })
+    });
+    // the table may be named like that too
+    columns.last()
 }
 
 /// Whether a row is at fault: its data, or a constraint or trigger it does not pass.
