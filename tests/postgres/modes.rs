@@ -105,6 +105,30 @@ fn an_append_takes_what_came_and_nothing_twice() {
 }
 
 #[test]
+fn a_row_without_a_key_is_named_by_its_place() {
+    let Some(lab) = Lab::new() else { return };
+    for target in [SWAP, APPEND] {
+        lab.query(
+            "DROP TABLE IF EXISTS t, tidemark_loads; CREATE TABLE t (id bigint, note text CHECK (note <> 'bad')); \
+             INSERT INTO t VALUES (100, 'before')",
+        );
+        for (bad, message) in [
+            (
+                "bad",
+                "row 4 of the change is refused: new row for relation \"t\" violates check constraint \"t_note_check\"",
+            ),
+            ("a\0b", "row 4 of the change: column \"note\" has a NUL character"),
+        ] {
+            lab.commit("d", &numbered(0..6, |id| if id == 3 { bad.to_owned() } else { id.to_string() }));
+            let error = lab.fail(target);
+            assert!(error.kind == Kind::Data && error.message.contains(message), "{error:?}");
+            assert!(error.hint.is_some_and(|hint| hint.contains("mend the row") && !hint.contains("max_refused")));
+            assert_eq!(lab.lines("SELECT id FROM t"), ["100"]);
+        }
+    }
+}
+
+#[test]
 fn an_upsert_follows_rows_wherever_they_go() {
     let Some(lab) = Lab::new() else { return };
     let load = |all: &[(i64, Option<&str>, &str)]| {

@@ -247,6 +247,32 @@ fn what_the_database_cannot_hold_is_put_aside_with_its_reason() {
 }
 
 #[test]
+fn what_the_server_says_of_a_value_is_not_repeated() {
+    let Some(lab) = Lab::new() else { return };
+    lab.query(
+        "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE t (id bigint PRIMARY KEY, note text, mood mood); \
+         CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+         PERFORM NEW.note::int; RETURN NEW; END $$; \
+         CREATE TRIGGER counted BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION counted()",
+    );
+    for (note, mood, message) in [
+        ("987654321987", "calm", "a number is out of range (SQLSTATE 22003)"),
+        ("hush", "calm", "a value is not of its column's type (SQLSTATE 22P02)"),
+        ("1", "hush", "a value of column \"mood\" is not of its type (SQLSTATE 22P02)"),
+    ] {
+        lab.commit("d", &df!("id" => [1_i64, 2], "note" => ["7", note], "mood" => ["calm", mood]).unwrap());
+        let error = lab.fail(UPSERT);
+        assert!(error.message.contains("(id 2)") && error.message.contains(message), "{error:?}");
+        assert!(!format!("{error:?}").contains("hush") && !format!("{error:?}").contains("987654"), "{error:?}");
+        lab.query("DROP TABLE IF EXISTS tidemark_loads, tidemark_refused; DELETE FROM t");
+        assert_eq!(counts(&lab.load(&with_budget("1"))), [1, 0, 0, 0, 1]);
+        let reason = lab.one("SELECT reason FROM tidemark_refused");
+        assert!(reason.contains(message), "{reason}");
+        lab.query("DROP TABLE tidemark_loads, tidemark_refused; DELETE FROM t");
+    }
+}
+
+#[test]
 fn keys_that_are_not_unique_are_named() {
     let Some(lab) = Lab::new() else { return };
     let twice = |ids: &[i64]| {

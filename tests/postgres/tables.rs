@@ -4,6 +4,8 @@ use polars::prelude::*;
 use tidemark_flow::{Kind, Status};
 
 use super::lab::{Lab, UPSERT, counts, numbered};
+use super::release::releases;
+use super::server::Server;
 
 /// Every type a dataset can have.
 fn every_type() -> DataFrame {
@@ -213,8 +215,14 @@ fn what_is_the_users_in_a_table_of_his_stays() {
 }
 
 #[test]
-fn tables_of_many_kinds_are_loaded() {
-    let Some(lab) = Lab::new() else { return };
+fn tables_of_many_kinds_are_loaded_on_every_release() {
+    for release in releases() {
+        let server = Server::of(release, &[]);
+        tables_of_many_kinds(&Lab::at(server.url("postgres"), server));
+    }
+}
+
+fn tables_of_many_kinds(lab: &Lab) {
     for (name, make) in [
         (
             "ranged",

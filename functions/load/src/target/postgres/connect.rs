@@ -118,7 +118,14 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
         None if error.source().is_some_and(|cause| cause.to_string() == "password missing") => {
             Fault::NoPassword(Unknown { why: "none is given".to_owned(), kind: Kind::Definition })
         }
-        None if error.to_string().starts_with("error connecting") => Fault::Unreachable(cause(error)),
+        None if error.to_string().starts_with("error connecting") => {
+            let cause = cause(error);
+            match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+                // said where `target_session_attrs` asks for more than there is
+                Some(std::io::ErrorKind::PermissionDenied) => Fault::OnlyReads(cause),
+                _ => Fault::Unreachable(cause),
+            }
+        }
         None => error.into(),
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Fault {
     Tls(#[source] Box<dyn Error + Send + Sync>),
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
+    #[error("no host takes writes")]
+    OnlyReads(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server asks for a password: {}", .0.why)]
     NoPassword(Unknown),
     #[error("the connection broke")]
@@ -46,7 +48,7 @@ pub(crate) enum Fault {
     #[error(
         "column {column:?} of table {table} is {declared}, which does not hold the dataset's {wanted} ({dtype}) as it is"
     )]
-    Declared { table: String, column: String, declared: String, wanted: SqlType, dtype: DataType },
+    Declared { table: String, column: String, declared: String, wanted: SqlType, dtype: Box<DataType> },
     #[error("column {column:?} of table {table} is made by the database itself ({how})")]
     Generated { table: String, column: String, how: &'static str },
     #[error("the dataset has no column {column:?}, which table {table} is to be loaded by")]
@@ -97,6 +99,11 @@ pub(super) fn said(error: &DbError) -> String {
     let mut text = match quotes.contains(code).then(column).flatten() {
         Some(column) => format!("a value of column {column:?} is not of its type"),
         None if quotes.contains(code) => "a value is not of its column's type".to_owned(),
+        None if *code == SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+            && error.message().contains(|c: char| c.is_ascii_digit()) =>
+        {
+            "a number is out of range".to_owned()
+        }
         None => error.message().chars().take(300).collect(),
     };
     text.push_str(&format!(" (SQLSTATE {})", code.code()));
@@ -106,11 +113,13 @@ pub(super) fn said(error: &DbError) -> String {
 /// `COPY orders, line 17, column id`: `id`, whatever language the server speaks.
 fn column_of_copy(place: &str) -> Option<&str> {
     let place = place.lines().find(|line| line.starts_with("COPY "))?;
-    place.match_indices(", ").find_map(|(at, comma)| {
+    let columns = place.match_indices(", ").filter_map(|(at, comma)| {
         let (line, column) = place[at + comma.len()..].split_once(", ")?;
         let number = line.rsplit_once(' ')?.1;
         number.bytes().all(|byte| byte.is_ascii_digit()).then(|| column.split_once(' '))?.map(|(_, name)| name)
-    })
+    });
+    // the table may be named like that too
+    columns.last()
 }
 
 /// Whether a row is at fault: its data, or a constraint or trigger it does not pass.
@@ -167,10 +176,17 @@ impl Fault {
                 "name the file of the authority that signed the server's certificate in sslrootcert, and the host as the certificate \
                  has it; or choose another sslmode",
             ),
-            Fault::NoPassword(unknown) => said(unknown.kind, "give the target `password = { secret = \"…\" }`, and the secret a value"),
+            Fault::OnlyReads(_) => {
+                said(Kind::Retry, "name the primary too, or run again when one of the hosts takes writes")
+            }
+            Fault::NoPassword(unknown) => {
+                said(unknown.kind, "give the target `password = { secret = \"…\" }`, and the secret a value")
+            }
             Fault::Certificates { .. } => said(Kind::Definition, "name a file of PEM certificates in sslrootcert"),
             Fault::Lost(_) => said(Kind::Retry, "run again"),
-            Fault::Unsure(_) => said(Kind::Retry, "run again: a load that is committed is found there, and not done twice"),
+            Fault::Unsure(_) => {
+                said(Kind::Retry, "run again: a load that is committed is found there, and not done twice")
+            }
             Fault::Silent(_) => {
                 said(Kind::Retry, "run again; if a statement needs so long, give the target a longer timeout")
             }
@@ -192,11 +208,14 @@ impl Fault {
             Fault::NoColumn { .. } => said(Kind::Definition, "name columns the dataset has"),
             Fault::Lacks { .. } => said(Kind::Definition, "drop the table to have it loaded anew"),
             Fault::NoUniqueIndex { sql, .. } => (Kind::Definition, Some(format!("make one: {sql}"))),
-            Fault::Unheld { .. } | Fault::Row { .. } => said(
+            Fault::Unheld { key: Some(_), .. } | Fault::Row { key: Some(_), .. } => said(
                 Kind::Data,
                 "nothing was loaded; mend the row, drop it with a check or filter of the contract, or let the target put such rows \
                  aside (max_refused)",
             ),
+            Fault::Unheld { .. } | Fault::Row { .. } => {
+                said(Kind::Data, "nothing was loaded; mend the row, or drop it with a check or filter of the contract")
+            }
             Fault::Twice { .. } => said(
                 Kind::Data,
                 "nothing was loaded; name a key that is unique in the dataset, or make it so in a model",

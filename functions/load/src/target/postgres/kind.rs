@@ -104,9 +104,9 @@ impl SqlType {
             "uuid" => SqlType::Uuid,
             "date" => SqlType::Date,
             // fewer digits after the second than six would be rounded to
-            "time" if modifier < 0 || modifier >= 6 => SqlType::Time,
-            "timestamp" if modifier < 0 || modifier >= 6 => SqlType::Timestamp,
-            "timestamptz" if modifier < 0 || modifier >= 6 => SqlType::Timestamptz,
+            "time" if !(0..6).contains(&modifier) => SqlType::Time,
+            "timestamp" if !(0..6).contains(&modifier) => SqlType::Timestamp,
+            "timestamptz" if !(0..6).contains(&modifier) => SqlType::Timestamptz,
             _ => return None,
         })
     }

@@ -112,7 +112,7 @@ impl Aside {
 
     /// `[700017]`
     pub(super) fn key_text(&self, frame: &DataFrame, row: usize) -> Result<String, PolarsError> {
-        let values = self.key.iter().map(|name| Ok(json_value(frame, name, row)?));
+        let values = self.key.iter().map(|name| json_value(frame, name, row));
         Ok(Value::Array(values.collect::<Result<_, PolarsError>>()?).to_string())
     }
 

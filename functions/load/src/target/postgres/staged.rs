@@ -66,7 +66,12 @@ impl<'a> Staged<'a> {
     }
 
     /// A table that has the rows, or some: `from` of `all`.
-    pub(super) fn of(session: &'a Session, table: &'a Table<'a>, from: String, all: String) -> Result<Staged<'a>, Fault> {
+    pub(super) fn of(
+        session: &'a Session,
+        table: &'a Table<'a>,
+        from: String,
+        all: String,
+    ) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
         Ok(Staged { session, table, from, all, merges: session.version >= 15 && counts })

@@ -72,7 +72,17 @@ impl<'a> Table<'a> {
 
     fn named(target: &'a Postgres, schema: String) -> Table<'a> {
         let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
-        Table { target, schema, name, oid: 0, columns: Vec::new(), is_new: false, is_wider: false, is_empty: true, rows: None }
+        Table {
+            target,
+            schema,
+            name,
+            oid: 0,
+            columns: Vec::new(),
+            is_new: false,
+            is_wider: false,
+            is_empty: true,
+            rows: None,
+        }
     }
 
     /// Finds it; `false` if it is not there.
@@ -206,7 +216,13 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
         if !sql.takes(dtype) {
             let declared = declared.map(ToString::to_string).unwrap_or_default();
             let (table, column) = (target.to.table.clone(), name.to_owned());
-            return Err(Fault::Declared { table, column, declared, wanted: by_default, dtype: dtype.clone() });
+            return Err(Fault::Declared {
+                table,
+                column,
+                declared,
+                wanted: by_default,
+                dtype: Box::new(dtype.clone()),
+            });
         }
         Ok(Column { name: name.to_owned(), sql, is_key: key.iter().any(|column| column.as_str() == name), over: None })
     };
@@ -326,7 +342,7 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
                             column: column.name,
                             declared,
                             wanted: column.sql,
-                            dtype,
+                            dtype: Box::new(dtype),
                         });
                     }
                 }

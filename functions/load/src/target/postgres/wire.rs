@@ -377,3 +377,27 @@ fn uuid(text: &str) -> Option<[u8; 16]> {
     }
     digits.next().is_none().then_some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn escaped_characters_that_are_none_are_found() {
+        let (nul, none) = (Err(Unheld::Nul), Err(Unheld::Json));
+        for (json, found) in [
+            (r#""\\u0000 \n \" \/ \u00e9 \uD83D\uDED2""#, Ok(())),
+            (r#"{"\u0000": 1}"#, nul),
+            (r#""\\\u0000""#, nul),
+            (r#""\ud83d""#, none),
+            (r#""\ud83d ""#, none),
+            (r#""\ud83d\n""#, none),
+            (r#""\ud83d\u0041""#, none),
+            (r#""\ud83d\ud83d\uded2""#, none),
+            (r#""\uded2\ud83d""#, none),
+            ("\"🛒\"", Ok(())),
+        ] {
+            assert_eq!(escapes(json), found, "{json}");
+        }
+    }
+}
