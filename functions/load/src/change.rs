@@ -10,6 +10,8 @@ use tidemark_pipeline::{ColumnName, Destination};
 use tidemark_transform::bag;
 use tidemark_transform::merge::bucket;
 
+use crate::target::postgres::named;
+
 pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'f>;
 
 /// A part of a change: rows that are new in the dataset or differ, and rows that are there no more as they were.
@@ -268,15 +270,15 @@ impl Changed {
         }
         let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be compared").because(error);
         let key = rows.select(to.key.iter().map(ColumnName::as_str)).map_err(failed)?;
-        let twice = key.is_duplicated().map_err(failed)?;
-        if !twice.any() {
+        let twice = key.filter(&key.is_duplicated().map_err(failed)?).map_err(failed)?;
+        if twice.height() == 0 {
             return Ok(());
         }
-        let message = format!("two rows of dataset {} have one key, by which table {} is loaded", self.table.dataset(), to.table);
-        let key: Vec<&str> = to.key.iter().map(ColumnName::as_str).collect();
-        let (key, hint) = (key.join(", "), "nothing was loaded; name a key that is unique in the dataset, or make it so in a model");
-        let find = format!("SELECT {key} FROM {} GROUP BY {key} HAVING COUNT(*) > 1", self.table.dataset());
-        Err(Failure::new(Kind::Data, message).hint(format!("{hint}; find them: tidemark sql \"{find}\"")))
+        let columns: Vec<String> = to.key.iter().map(ToString::to_string).collect();
+        let key = named(&twice, 0, &columns).map_err(failed)?.unwrap_or_default();
+        let message = format!("two rows of the dataset have the key {key}, by which table {} is loaded", to.table);
+        Err(Failure::new(Kind::Data, message)
+            .hint("nothing was loaded; name a key that is unique in the dataset, or make it so in a model"))
     }
 
     /// The key of rows of an earlier version, in the types it has now; a value that is none of them is NULL.

@@ -90,7 +90,8 @@ pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Resu
         for frame in rows(ports.lake, &table, files) {
             refused += snapshot.add(&frame?, &mut sums).map_err(failed)?;
         }
-        let text = by.as_ref().map_or(String::new(), |column| partition.get(column.as_str()).unwrap_or("NULL").to_owned());
+        let text =
+            by.as_ref().map_or(String::new(), |column| partition.get(column.as_str()).unwrap_or("NULL").to_owned());
         if sums.is_empty() && refused > 0 {
             let same = Compared { partition: text, lake_rows: 0, table_rows: 0, refused, same: true };
             verified.partitions.push(same);

@@ -9,6 +9,7 @@ use super::refused::Aside;
 use super::staged::{Part, ROW, STAGED, Staged};
 use super::table::{Column, Table};
 use super::{Database, Load, Loaded, Session};
+use tokio_postgres::types::Type;
 
 /// With fewer rows, more connections only take longer.
 const WORTH: u64 = 50_000;
@@ -31,23 +32,26 @@ impl Drop for Lanes {
 
 impl Lanes {
     /// Opens them where the target asks for more than one connection, and the table has been left as it was by this transaction.
-    pub(super) fn open(database: &Database<'_>, table: &Table<'_>, rows: u64) -> Result<Lanes, Fault> {
+    pub(super) fn open(database: &Database<'_>, table: &Table<'_>, rows: u64, run_id: &str) -> Result<Lanes, Fault> {
         let mut lanes = Lanes::default();
         let connections = database.target.connections;
         if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
             return Ok(lanes);
         }
         let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
-        let stem = table.target.to.table.as_bytes().iter().fold(0_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash =
+            |text: &str| text.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        // named by the run: a lane that has not noticed yet that its load is over takes nothing from the next one
+        let stem = format!("{STAGED}_{:08x}_", hash(&table.name));
         for lane in 0..connections {
-            let name = table.beside(&format!("{STAGED}_{stem:016x}_{lane}"));
+            let name = table.beside(&format!("{stem}{:08x}_{lane}", hash(run_id)));
             let session = database.connect()?;
-            // what a killed load has left is nobody's: the lock of the table is ours
+            session.run("SET lock_timeout = '10s'; SET client_min_messages = error")?;
+            if lane == 0 {
+                clean(&session, table, &stem)?;
+            }
             session.run(&format!(
-                "SET lock_timeout = '10s'; SET client_min_messages = error; DROP TABLE IF EXISTS {name}; \
-                 CREATE UNLOGGED TABLE {name} AS SELECT 0::bigint AS {ROW}, {} FROM {} WITH NO DATA",
+                "CREATE UNLOGGED TABLE {name} AS SELECT 0::bigint AS {ROW}, {} FROM {} WITH NO DATA",
                 columns.join(", "),
                 table.name
             ))?;
@@ -71,7 +75,8 @@ impl Lanes {
         session.run("SAVEPOINT lanes")?;
         match self.attempt(session, table, load, aside) {
             Err(fault) => {
-                let is_of_a_row = fault.server().is_some_and(|error| is_of_a_row(error) || error.code().code() == "21000");
+                let is_of_a_row =
+                    fault.server().is_some_and(|error| is_of_a_row(error) || error.code().code() == "21000");
                 if !is_of_a_row && !matches!(fault, Fault::Twice { .. }) {
                     return Err(fault);
                 }
@@ -120,4 +125,17 @@ impl Lanes {
         }
         Ok((loaded, sent.rows))
     }
+}
+
+/// Drops what killed loads of this table have left; what cannot be dropped now, the next load will.
+fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), Fault> {
+    let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind = 'r'";
+    for row in session.rows(sql, &[(&table.schema, Type::NAME), (&stem, Type::TEXT)])? {
+        let name: String = row.try_get(0)?;
+        if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.beside(&name))) {
+            tracing::debug!(table = name, error = fault.to_string(), "a table of an earlier load stays");
+        }
+    }
+    Ok(())
 }

@@ -27,6 +27,7 @@ use copy::Copy;
 pub(crate) use error::Fault;
 use lanes::Lanes;
 use refused::Aside;
+pub(crate) use refused::named;
 use staged::{STAGED, Staged};
 use table::{LOADS, Table, has_rows, is_there, quoted};
 
@@ -193,12 +194,13 @@ impl Database<'_> {
             Mode::Upsert => self.upsert(session, &table, load, &mut lanes),
             Mode::Swap | Mode::Append => copied(session, &table, load),
         };
-        let loaded = loaded.and_then(|loaded| note(session, &table, load, loaded).map(|()| loaded)).inspect_err(|_| {
-            if !lanes.is_empty() {
-                // lets go of their tables; that it fails is no news then
-                let _ = session.run("ROLLBACK");
-            }
-        })?;
+        let loaded =
+            loaded.and_then(|loaded| note(session, &table, load, loaded).map(|()| loaded)).inspect_err(|_| {
+                if !lanes.is_empty() {
+                    // lets go of their tables; that it fails is no news then
+                    let _ = session.run("ROLLBACK");
+                }
+            })?;
         session.run("COMMIT").map_err(|fault| match fault {
             Fault::Silent(time) => Fault::Unsure(time),
             fault => fault,
@@ -221,7 +223,7 @@ impl Database<'_> {
             false => None,
         };
         if done.is_none() {
-            *lanes = Lanes::open(self, table, load.rows)?;
+            *lanes = Lanes::open(self, table, load.rows, load.run_id)?;
             done = if lanes.is_empty() { None } else { lanes.load(session, table, load, &mut aside)? };
         }
         let (mut loaded, rows) = match done {

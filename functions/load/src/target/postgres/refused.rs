@@ -30,6 +30,9 @@ pub(super) struct Aside {
     shifts: Vec<(u64, Option<u64>)>,
 }
 
+/// So many may be kept before they are looked at.
+const KEPT: u64 = 10_000;
+
 struct Line {
     number: u64,
     key: String,
@@ -93,8 +96,8 @@ impl Aside {
         };
         let (key, row) = (self.key_text(frame, row)?, Value::Object(json(frame, row)?).to_string());
         self.lines.push(Line { number, key, row, reason });
-        // no more are kept than there may be in the end
-        self.check(self.rows.max(number))
+        // so that not all of a large change is kept, only to be too many in the end; how many come is a guess of files without statistics
+        if self.len() > KEPT { self.check(self.rows.max(number)) } else { Ok(()) }
     }
 
     /// After `line` lines of a COPY the next is row `number` + 1, or no row of the change.
@@ -328,7 +331,7 @@ pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Resu
 }
 
 /// `order_id 700017, position 2`; `None` without a key.
-fn named(frame: &DataFrame, row: usize, key: &[String]) -> Result<Option<String>, PolarsError> {
+pub(crate) fn named(frame: &DataFrame, row: usize, key: &[String]) -> Result<Option<String>, PolarsError> {
     let part = |name: &String| -> Result<String, PolarsError> {
         let text = match json_value(frame, name, row)? {
             Value::String(text) => shown(&text),

@@ -116,7 +116,8 @@ impl<'a> Table<'a> {
     /// The table as if this column were all it has, and no key.
     pub(super) fn only(&self, column: &str) -> Table<'a> {
         let found = self.columns.iter().filter(|found| found.name == column);
-        let columns = found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false, over: None }).collect();
+        let columns =
+            found.map(|found| Column { name: found.name.clone(), sql: found.sql, is_key: false, over: None }).collect();
         Table { schema: self.schema.clone(), name: self.name.clone(), columns, ..*self }
     }
 

@@ -4,8 +4,8 @@
 use bytes::{BufMut as _, BytesMut};
 use jiff::SignedDuration;
 use polars::prelude::{
-    BooleanChunked, Column, DataFrame, DataType, Float64Chunked, Int32Chunked, Int64Chunked,
-    Int128Chunked, PolarsError, StringChunked, TimeUnit,
+    BooleanChunked, Column, DataFrame, DataType, Float64Chunked, Int32Chunked, Int64Chunked, Int128Chunked,
+    PolarsError, StringChunked, TimeUnit,
 };
 use serde::de::IgnoredAny;
 
@@ -155,9 +155,12 @@ impl Values {
                 DataType::Decimal(_, scale) => Values::Decimal(series.decimal()?.physical().clone(), *scale),
                 _ => Values::Decimal(series.strict_cast(&DataType::Decimal(38, 0))?.decimal()?.physical().clone(), 0),
             },
-            SqlType::Text | SqlType::Varchar(_) | SqlType::TextLike | SqlType::Json | SqlType::Jsonb | SqlType::Uuid => {
-                Values::Text(series.str()?.clone())
-            }
+            SqlType::Text
+            | SqlType::Varchar(_)
+            | SqlType::TextLike
+            | SqlType::Json
+            | SqlType::Jsonb
+            | SqlType::Uuid => Values::Text(series.str()?.clone()),
             SqlType::Date => Values::Date(series.date()?.physical().clone()),
             SqlType::Time => Values::Clock(series.time()?.physical().clone(), TimeUnit::Nanoseconds),
             SqlType::Timestamp | SqlType::Timestamptz => {
