@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use tokio_postgres::types::Type;
+
 use super::copy::{Copy, Line};
 use super::error::{Fault, is_of_a_row};
-use super::refused::Aside;
+use super::refused::{Aside, is_twice};
 use super::staged::{Part, ROW, STAGED, Staged};
 use super::table::{Column, Table};
 use super::{Database, Load, Loaded, Session};
-use tokio_postgres::types::Type;
 
 /// With fewer rows, more connections only take longer.
 const WORTH: u64 = 50_000;
@@ -73,18 +74,14 @@ impl Lanes {
         aside: &mut Aside,
     ) -> Result<Option<(Loaded, u64)>, Fault> {
         session.run("SAVEPOINT lanes")?;
-        match self.attempt(session, table, load, aside) {
-            Err(fault) => {
-                let is_of_a_row =
-                    fault.server().is_some_and(|error| is_of_a_row(error) || error.code().code() == "21000");
-                if !is_of_a_row && !matches!(fault, Fault::Twice { .. }) {
-                    return Err(fault);
-                }
-                session.run("ROLLBACK TO SAVEPOINT lanes")?;
-                Ok(None)
-            }
-            done => done.map(Some),
+        let done = match self.attempt(session, table, load, aside) {
+            Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
+            done => done?,
+        };
+        if done.is_none() {
+            session.run("ROLLBACK TO SAVEPOINT lanes")?;
         }
+        Ok(done)
     }
 
     fn attempt(
@@ -93,7 +90,7 @@ impl Lanes {
         table: &Table<'_>,
         load: &Load<'_>,
         aside: &mut Aside,
-    ) -> Result<(Loaded, u64), Fault> {
+    ) -> Result<Option<(Loaded, u64)>, Fault> {
         let tables: Vec<String> = self.lanes.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
         let all = format!("({})", tables.join(" UNION ALL "));
         let staged = |name: &String| Staged::of(session, table, name.clone(), all.clone());
@@ -116,14 +113,14 @@ impl Lanes {
             && first.twins()?.is_some()
         {
             // the tables are merged one after the other, so none of the statements would meet both
-            return Err(Fault::Twice { table: table.name.clone(), key: String::new() });
+            return Ok(None);
         }
         for one in &staged {
             let merged = one.merge(&Part::All)?;
             loaded.inserted += merged.inserted;
             loaded.updated += merged.updated;
         }
-        Ok((loaded, sent.rows))
+        Ok(Some((loaded, sent.rows)))
     }
 }
 

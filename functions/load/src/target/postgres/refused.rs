@@ -242,7 +242,7 @@ pub(super) fn merge<'f>(
 }
 
 /// A MERGE that meets a row of the table twice.
-fn is_twice(error: &tokio_postgres::error::DbError) -> bool {
+pub(super) fn is_twice(error: &tokio_postgres::error::DbError) -> bool {
     error.code().code() == "21000"
 }
 

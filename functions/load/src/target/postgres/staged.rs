@@ -102,7 +102,7 @@ impl<'a> Staged<'a> {
         let (gone, come) = (self.same_key("t", "g"), self.same_key("s", "g"));
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         self.session.change(&format!(
-            "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM {from} WHERE {ROW} < 0) AS g \
+            "DELETE FROM {} AS t USING (SELECT DISTINCT {} FROM {from} AS w WHERE {ROW} < 0) AS g \
              WHERE {gone} AND NOT EXISTS (SELECT FROM {from} AS s WHERE s.{ROW} >= 0 AND {come})",
             self.table.name,
             keys.join(", "),
