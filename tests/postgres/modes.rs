@@ -215,3 +215,26 @@ fn many_passes_come_to_the_same_as_one() {
     assert_eq!(one, many);
     assert_eq!(one[0].0, [100, 1633, 3267, 100, 0]);
 }
+
+/// As before PostgreSQL 15, and where a server does not count, so that what a MERGE has done could not be told.
+#[test]
+fn without_merge_two_statements_do_the_same() {
+    let Some(lab) = Lab::new() else { return };
+    lab.query("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET track_counts = off', current_database()); END $$");
+    lab.query("CREATE TABLE t (id bigint PRIMARY KEY, note text)");
+    lab.commit("d", &numbered(0..1_000, |id| id.to_string()));
+    lab.load(UPSERT);
+    lab.query("ALTER TABLE t ADD CHECK (note <> 'bad')");
+    let next = |id| match id {
+        700 => "bad".to_owned(),
+        id if id % 10 == 0 => format!("{id}!"),
+        id => id.to_string(),
+    };
+    lab.commit("d", &numbered(100..1_050, next));
+    let record = lab.load(&format!("{UPSERT}max_refused = 1"));
+    assert_eq!(counts(&record), [50, 89, 810, 100, 1]);
+    assert_eq!(
+        lab.one("SELECT count(*), count(*) FILTER (WHERE note LIKE '%!'), max(note) FILTER (WHERE id = 700) FROM t"),
+        "950,94,700"
+    );
+}

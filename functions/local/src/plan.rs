@@ -47,12 +47,16 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                         print::size(bytes),
                         format!("{seconds:.1} s"),
                         format!("${usd:.5}"),
-                        how.unwrap_or_default().to_owned(),
+                        how.map_or(String::new(), |how| format!("by {how}")),
                     ]);
-                    steps.push(json!({
+                    let mut step = json!({
                         "pipeline": name, "step": step_name, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
-                        "seconds": seconds, "cost_usd": usd, "how": how,
-                    }));
+                        "seconds": seconds, "cost_usd": usd,
+                    });
+                    if let Some(how) = how {
+                        step["how"] = json!(how);
+                    }
+                    steps.push(step);
                 }
                 None => {
                     lines.push(vec![
@@ -72,7 +76,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
         }
         print::json(&document)?;
     } else {
-        print::table(&["STEP", "PARTITIONS", "ROWS", "BYTES", "TIME", "COST ON AWS", "HOW"], &[2, 3, 4, 5], lines);
+        print::table(&["STEP", "PARTITIONS", "ROWS", "BYTES", "TIME", "COST ON AWS", ""], &[2, 3, 4, 5], lines);
         left_out.iter().for_each(print::left_out);
     }
     Ok(Exit::Done)

@@ -82,19 +82,12 @@ impl<'a> Staged<'a> {
         format!("COPY {} ({ROW}, {}) FROM STDIN (FORMAT binary)", self.from, columns.join(", "))
     }
 
-    /// Tells the planner what there is: it has never seen this table.
+    /// Tells the planner what there is: it has never seen this table. Where the change is a good part of the target's, both are gone
+    /// through in the order of the key, so that pages of table and index are met once; a hash join would touch them at random.
     pub(super) fn analyze(&self, rows: u64) -> Result<(), Fault> {
-        self.session.run(&format!("ANALYZE {}", self.from))?;
-        self.go_in_order(rows)
-    }
-
-    /// Where the change is a good part of the table, both are gone through in the order of the key, so that pages of table and index are
-    /// met once; a hash join would touch them at random.
-    pub(super) fn go_in_order(&self, rows: u64) -> Result<(), Fault> {
-        if self.table.rows.is_none_or(|table| rows.saturating_mul(4) >= table) {
-            self.session.run("SET LOCAL enable_hashjoin = off")?;
-        }
-        Ok(())
+        let takes_much = self.table.rows.is_none_or(|table| rows.saturating_mul(4) >= table);
+        let hash_join = if takes_much { "off" } else { "DEFAULT" };
+        self.session.run(&format!("ANALYZE {}; SET LOCAL enable_hashjoin = {hash_join}", self.from))
     }
 
     /// Takes out the rows that went and have not come again.
