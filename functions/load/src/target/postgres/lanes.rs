@@ -8,7 +8,7 @@ use tokio_postgres::types::Type;
 use super::copy::{Copy, Line};
 use super::error::{Fault, is_of_a_row};
 use super::refused::{Aside, is_twice};
-use super::staged::{Part, ROW, STAGED, Staged};
+use super::staged::{Merged, Part, ROW, STAGED, Staged};
 use super::table::{Column, Table};
 use super::{Database, Load, Loaded, Session};
 
@@ -76,7 +76,7 @@ impl Lanes {
         session.run("SAVEPOINT lanes")?;
         let done = match self.attempt(session, table, load, aside) {
             Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
-            done => done?,
+            done => Some(done?),
         };
         if done.is_none() {
             session.run("ROLLBACK TO SAVEPOINT lanes")?;
@@ -90,37 +90,21 @@ impl Lanes {
         table: &Table<'_>,
         load: &Load<'_>,
         aside: &mut Aside,
-    ) -> Result<Option<(Loaded, u64)>, Fault> {
+    ) -> Result<(Loaded, u64), Fault> {
         let tables: Vec<String> = self.lanes.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
-        let all = format!("({})", tables.join(" UNION ALL "));
-        let staged = |name: &String| Staged::of(session, table, name.clone(), all.clone());
-        let staged = self.lanes.iter().map(|(_, name)| staged(name)).collect::<Result<Vec<_>, _>>()?;
+        let staged = Staged::of(session, table, format!("({})", tables.join(" UNION ALL ")))?;
         let mut lines = Vec::new();
-        for ((session, _), staged) in self.lanes.iter().zip(&staged) {
-            lines.push(Line::open(session, &staged.copy_statement())?);
+        for (session, name) in &self.lanes {
+            lines.push(Line::open(session, &staged.copy_statement(name))?);
         }
         let copy =
             Copy { session, table, statement: String::new(), is_staged: true, relation: STAGED, is_late: load.is_late };
         let sent = copy.onto(&mut lines, (load.change)(), aside, &BTreeMap::new())?;
-        let mut loaded = Loaded::default();
-        for (at, one) in staged.iter().enumerate() {
-            one.analyze(sent.taken)?;
-            if at == 0 && sent.gone > 0 {
-                loaded.deleted = one.delete()?;
-            }
-        }
-        if let Some(first) = staged.first()
-            && first.twins()?.is_some()
-        {
-            // the tables are merged one after the other, so none of the statements would meet both
-            return Ok(None);
-        }
-        for one in &staged {
-            let merged = one.merge(&Part::All)?;
-            loaded.inserted += merged.inserted;
-            loaded.updated += merged.updated;
-        }
-        Ok(Some((loaded, sent.rows)))
+        let names: Vec<&str> = self.lanes.iter().map(|(_, name)| name.as_str()).collect();
+        staged.analyze(&names.join(", "), sent.taken)?;
+        let deleted = if sent.gone > 0 { staged.delete()? } else { 0 };
+        let Merged { inserted, updated } = staged.merge(&Part::All)?;
+        Ok((Loaded { inserted, updated, deleted, ..Loaded::default() }, sent.rows))
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) use error::Fault;
 use lanes::Lanes;
 use refused::Aside;
 pub(crate) use refused::named;
-use staged::{STAGED, Staged};
+use staged::{STAGED, Staged, TEMPORARY};
 use table::{LOADS, Table, has_rows, is_there, quoted};
 
 use crate::change::{Delta, Deltas};
@@ -266,7 +266,7 @@ fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Asi
     finish(session, table, None)?;
     let staged = Staged::make(session, table)?;
     let sent = copy(session, table, load, Some(&staged)).all(load.change, aside)?;
-    staged.analyze(sent.taken)?;
+    staged.analyze(TEMPORARY, sent.taken)?;
     let deleted = if sent.gone > 0 { staged.delete()? } else { 0 };
     let merged = refused::merge(session, &staged, table, load.change, sent.rows, aside)?;
     let loaded = Loaded { inserted: merged.inserted, updated: merged.updated, deleted, ..Loaded::default() };
@@ -326,7 +326,7 @@ fn copy<'a>(session: &'a Session, table: &'a Table<'a>, load: &'a Load<'_>, stag
         format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name, columns.join(", "))
     };
     let (statement, relation) = match staged {
-        Some(staged) => (staged.copy_statement(), STAGED),
+        Some(staged) => (staged.copy_statement(TEMPORARY), STAGED),
         None => (straight(), table.target.to.table.as_str()),
     };
     Copy { session, table, statement, is_staged: staged.is_some(), relation, is_late: load.is_late }

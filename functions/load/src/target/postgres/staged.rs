@@ -10,6 +10,8 @@ use super::table::{Column, Table, quoted};
 /// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
 /// 0 that of a row that is put aside, whose older self stays.
 pub(super) const STAGED: &str = "tidemark_staged";
+/// As SQL finds it.
+pub(super) const TEMPORARY: &str = "pg_temp.tidemark_staged";
 pub(super) const ROW: &str = "tidemark_row";
 
 /// What a merge did to the table, in rows.
@@ -43,10 +45,8 @@ impl Part {
 pub(super) struct Staged<'a> {
     session: &'a Session,
     table: &'a Table<'a>,
-    /// Where the rows are.
+    /// Where the rows are: a table, or a query over several.
     from: String,
-    /// Where these and those of other connections are.
-    all: String,
     /// Whether one MERGE does it, and what it did can be counted.
     merges: bool,
 }
@@ -61,33 +61,28 @@ impl<'a> Staged<'a> {
             columns.join(", "),
             table.name
         ))?;
-        let from = format!("pg_temp.{STAGED}");
-        Staged::of(session, table, from.clone(), from)
+        Staged::of(session, table, TEMPORARY.to_owned())
     }
 
-    /// A table that has the rows, or some: `from` of `all`.
-    pub(super) fn of(
-        session: &'a Session,
-        table: &'a Table<'a>,
-        from: String,
-        all: String,
-    ) -> Result<Staged<'a>, Fault> {
+    /// What has the rows.
+    pub(super) fn of(session: &'a Session, table: &'a Table<'a>, from: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
-        Ok(Staged { session, table, from, all, merges: session.version >= 15 && counts })
+        Ok(Staged { session, table, from, merges: session.version >= 15 && counts })
     }
 
-    pub(super) fn copy_statement(&self) -> String {
+    /// What sends rows into one of its tables.
+    pub(super) fn copy_statement(&self, name: &str) -> String {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
-        format!("COPY {} ({ROW}, {}) FROM STDIN (FORMAT binary)", self.from, columns.join(", "))
+        format!("COPY {name} ({ROW}, {}) FROM STDIN (FORMAT binary)", columns.join(", "))
     }
 
     /// Tells the planner what there is: it has never seen this table. Where the change is a good part of the target's, both are gone
     /// through in the order of the key, so that pages of table and index are met once; a hash join would touch them at random.
-    pub(super) fn analyze(&self, rows: u64) -> Result<(), Fault> {
+    pub(super) fn analyze(&self, names: &str, rows: u64) -> Result<(), Fault> {
         let takes_much = self.table.rows.is_none_or(|table| rows.saturating_mul(4) >= table);
         let hash_join = if takes_much { "off" } else { "DEFAULT" };
-        self.session.run(&format!("ANALYZE {}; SET LOCAL enable_hashjoin = {hash_join}", self.from))
+        self.session.run(&format!("ANALYZE {names}; SET LOCAL enable_hashjoin = {hash_join}"))
     }
 
     /// Takes out the rows that went and have not come again.
@@ -99,7 +94,7 @@ impl<'a> Staged<'a> {
              WHERE {gone} AND NOT EXISTS (SELECT FROM {from} AS s WHERE s.{ROW} >= 0 AND {come})",
             self.table.name,
             keys.join(", "),
-            from = self.all
+            from = self.from
         ))
     }
 
@@ -163,7 +158,7 @@ impl<'a> Staged<'a> {
     }
 
     fn source(&self, part: &Part) -> String {
-        format!("(SELECT * FROM {} WHERE {ROW} > 0{}) AS s", self.from, part.condition())
+        format!("(SELECT * FROM {} AS r WHERE {ROW} > 0{}) AS s", self.from, part.condition())
     }
 
     fn merge_statement(&self, part: &Part) -> String {
@@ -221,7 +216,7 @@ impl<'a> Staged<'a> {
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         let sql = format!(
             "SELECT max({ROW}) FROM {} AS s WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
-            self.all,
+            self.from,
             keys.join(", ")
         );
         let rows = self.session.rows(&sql, &[])?;
