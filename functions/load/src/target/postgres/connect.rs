@@ -15,6 +15,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 use tidemark_flow::{Kind, Secret};
 use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
 use tokio::runtime::{Builder, Runtime};
+use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -26,11 +27,24 @@ use super::error::Fault;
 pub(crate) struct Session {
     client: Client,
     runtime: Runtime,
+    connection: JoinHandle<()>,
     tls: MakeRustlsConnect,
     timeout: Duration,
     schema: OnceCell<String>,
     /// Of the server: 16 for 16.2.
     pub(super) version: u32,
+}
+
+/// How long a server may take to hear that we are gone.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+impl Drop for Session {
+    /// Says goodbye, which else is lost with the runtime, and stands in the server's log as a client that broke off.
+    fn drop(&mut self) {
+        self.client.__private_api_close();
+        let ended = &mut self.connection;
+        let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, ended).await });
+    }
 }
 
 impl Session {
@@ -55,12 +69,20 @@ impl Session {
         let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
         let version =
             connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
-        runtime.spawn(async move {
+        let connection = runtime.spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(error = error.to_string(), "the connection to a database ended");
             }
         });
-        Ok(Session { client, runtime, tls, timeout, schema: OnceCell::new(), version: version.unwrap_or(0) })
+        Ok(Session {
+            client,
+            runtime,
+            connection,
+            tls,
+            timeout,
+            schema: OnceCell::new(),
+            version: version.unwrap_or(0),
+        })
     }
 
     pub(super) fn client(&self) -> &Client {
