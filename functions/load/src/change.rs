@@ -97,14 +97,12 @@ impl Changed {
         rows(lake, &self.table, self.diff.added.clone())
     }
 
-    /// What a swap puts in place of what the table has: the partitions' values, and their rows. No values: all of the table.
-    pub(crate) fn swapped<'f>(&'f self, lake: &'f Lake) -> Result<(Frames<'f>, Option<Series>), Failure> {
-        if self.is_partitioned_anew() {
-            return Ok((rows(lake, &self.table, self.files.clone()), None));
-        }
+    /// The rows a swap puts in place of what the table has in [`Changed::partition_values`].
+    pub(crate) fn swapped<'f>(&'f self, lake: &'f Lake) -> Frames<'f> {
         let touched = self.diff.partitions();
-        let within = self.files.iter().filter(|file| touched.contains(&file.partition)).cloned().collect();
-        Ok((rows(lake, &self.table, within), self.partition_values(lake)?))
+        let is_anew = self.is_partitioned_anew();
+        let within = self.files.iter().filter(|file| is_anew || touched.contains(&file.partition)).cloned().collect();
+        rows(lake, &self.table, within)
     }
 
     /// Whether the partitions of one version are no partitions of the other.
@@ -115,9 +113,10 @@ impl Changed {
         before.partition_by() != by || by.iter().any(|column| type_of(before, column) != type_of(&self.table, column))
     }
 
-    /// The values of the partitions that changed, as a column of the dataset; `None` where it is one partition.
-    fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Failure> {
-        let Some(column) = self.table.partition_by().into_iter().next() else { return Ok(None) };
+    /// The values of the partitions that changed, as a column of the dataset; `None`: all of the table changes.
+    pub(crate) fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Failure> {
+        let by = self.table.partition_by().into_iter().next();
+        let Some(column) = by.filter(|_| !self.is_partitioned_anew()) else { return Ok(None) };
         let failed = |error| Failure::new(Kind::Bug, "the partitions of a load cannot be told").because(error);
         // one row of each partition is enough; a partition that has no rows any more has them in the version before
         let mut values: Option<Series> = None;

@@ -20,7 +20,9 @@ pub struct LoadPostgres<'a> {
     target: &'a Postgres,
 }
 
-pub struct Plan {
+pub struct Plan<'a> {
+    /// With its secrets, which are asked for once.
+    database: Database<'a>,
     changed: Changed,
     is_anew: bool,
     how: &'static str,
@@ -58,9 +60,9 @@ impl<'a> LoadPostgres<'a> {
     }
 
     /// Database and table, for people: `db.example.com/shop:orders`.
-    pub(crate) fn table(&self, ports: &Ports<'_>) -> Result<String, Failure> {
+    pub(crate) fn table(&self, database: &Database<'_>) -> String {
         let schema = self.target.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
-        Ok(format!("{}:{schema}{}", self.database(ports)?.address, self.target.to.table))
+        format!("{}:{schema}{}", database.address, self.target.to.table)
     }
 
     /// Tries it, and what may pass again, as long as there is time.
@@ -90,7 +92,7 @@ impl<'a> LoadPostgres<'a> {
         let (lake, to) = (ports.lake, &self.target.to);
         let frames = match to.mode {
             Mode::Upsert => return changed.deltas(lake, ports.memory, to),
-            Mode::Swap => changed.swapped(lake)?.0,
+            Mode::Swap => changed.swapped(lake),
             Mode::Append => changed.came(lake, ports.memory, &format!("target {}", self.target.name), to)?,
         };
         Ok(Box::new(frames.map(|came| Ok(Delta { came: came?, went: None }))))
@@ -98,7 +100,7 @@ impl<'a> LoadPostgres<'a> {
 
     fn partitions(&self, ports: &Ports<'_>, changed: &Changed) -> Result<Option<Series>, Failure> {
         match self.target.to.mode {
-            Mode::Swap => Ok(changed.swapped(ports.lake)?.1),
+            Mode::Swap => changed.partition_values(ports.lake),
             Mode::Upsert | Mode::Append => Ok(None),
         }
     }
@@ -118,9 +120,9 @@ fn refused(rows: u64) -> Option<String> {
     }
 }
 
-impl Step for LoadPostgres<'_> {
-    type Plan = Plan;
-    type Draft = (Plan, String);
+impl<'a> Step for LoadPostgres<'a> {
+    type Plan = Plan<'a>;
+    type Draft = (Plan<'a>, String);
 
     fn pipeline(&self) -> &str {
         self.pipeline.name.as_str()
@@ -130,7 +132,7 @@ impl Step for LoadPostgres<'_> {
         format!("load {}", self.target.name)
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan<'a>>, Failure> {
         let to = &self.target.to;
         let Some(table) = ports.lake.table(&to.dataset)? else { return Ok(None) };
         let database = self.database(ports)?;
@@ -145,24 +147,24 @@ impl Step for LoadPostgres<'_> {
         let is_anew = trigger.full && to.mode != Mode::Append;
         let place = format!("{}: table {}", self.place(&database), to.table);
         let changed = Changed::since(ports.lake, table, loaded, is_anew, &place)?;
-        Ok(changed.map(|changed| Plan { changed, is_anew, how }))
+        Ok(changed.map(|changed| Plan { database, changed, is_anew, how }))
     }
 
-    fn size(&self, plan: &Plan) -> Size {
+    fn size(&self, plan: &Plan<'a>) -> Size {
         Size { how: Some(plan.how), ..plan.changed.size() }
     }
 
     fn draft(
         &self,
-        ports: &Ports<'_>,
-        plan: Plan,
+        _: &Ports<'_>,
+        plan: Plan<'a>,
         run_id: &str,
         _: Option<bytes::Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
         let Size { partitions, bytes, .. } = plan.changed.size();
         let drafted = Drafted {
             inputs: vec![plan.changed.input()],
-            outputs: vec![Output::of(self.table(ports)?, partitions)],
+            outputs: vec![Output::of(self.table(&plan.database), partitions)],
             bytes: tidemark_flow::Bytes { read: bytes, written: 0 },
             ..Drafted::default()
         };
@@ -175,13 +177,12 @@ impl Step for LoadPostgres<'_> {
         (plan, run_id): Self::Draft,
         drafted: &mut Drafted,
     ) -> Result<Outcome, Failure> {
-        let database = self.database(ports)?;
-        let changed = &plan.changed;
+        let Plan { database, changed, .. } = &plan;
         let version = changed.table.version();
         let partitions = self.partitions(ports, changed)?;
         let change = || self.change(ports, changed).unwrap_or_else(|failure| Box::new(std::iter::once(Err(failure))));
         let load = Load {
-            rows: plan.changed.size().rows.unwrap_or_default(),
+            rows: changed.size().rows.unwrap_or_default(),
             dataset: &self.target.to.dataset,
             version,
             previous: changed.loaded,
@@ -192,7 +193,7 @@ impl Step for LoadPostgres<'_> {
             partitions: partitions.as_ref(),
             is_late: &|| ports.is_late(),
         };
-        let loading = self.patiently(ports, &database, || database.load(&database.connect()?, &load))?;
+        let loading = self.patiently(ports, database, || database.load(&database.connect()?, &load))?;
         match loading {
             Loading::Loaded(loaded) => {
                 drafted.notes.extend(refused(loaded.refused));

@@ -32,10 +32,7 @@ impl<'a> LoadSqlite<'a> {
         let (lake, to) = (ports.lake, &self.target.to);
         Ok(match to.mode {
             Mode::Upsert => Change::Upsert { gone: self.gone(lake, changed)?, rows: changed.added(lake) },
-            Mode::Swap => {
-                let (rows, partitions) = changed.swapped(lake)?;
-                Change::Swap { rows, partitions }
-            }
+            Mode::Swap => Change::Swap { rows: changed.swapped(lake), partitions: changed.partition_values(lake)? },
             Mode::Append => Change::Append { rows: changed.came(lake, ports.memory, &self.target.path, to)? },
         })
     }

@@ -54,10 +54,11 @@ pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Resu
     let step = LoadPostgres::new(pipeline, target);
     let dataset = &target.to.dataset;
     let latest = ports.lake.table(dataset)?;
+    let database = step.database(ports)?;
     let mut verified = Verified {
         pipeline: pipeline.name.to_string(),
         target: target.name.clone(),
-        table: step.table(ports)?,
+        table: step.table(&database),
         dataset: dataset.to_string(),
         version: None,
         latest_version: latest.as_ref().map(tidemark_lake::Table::version),
@@ -67,7 +68,6 @@ pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Resu
     if latest.is_none() {
         return Ok(verified);
     }
-    let database = step.database(ports)?;
     let place = step.place(&database);
     // as the version that the table has is
     let shape = |version| {

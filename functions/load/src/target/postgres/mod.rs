@@ -114,7 +114,7 @@ impl Database<'_> {
     }
 
     /// The version the table is at; `None` if it was never loaded, or is no longer there, so that dropping it has it loaded anew. One
-    /// statement.
+    /// statement, and the one that asks for the schema where the target names none.
     pub(crate) fn standing(&self, session: &Session, dataset: &DatasetName) -> Result<Option<Standing>, Fault> {
         let to = self.target.to.table.as_str();
         let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
@@ -258,12 +258,12 @@ fn straight(
         sent => sent?,
     };
     session.run("RELEASE SAVEPOINT straight")?;
-    finish(session, table, None)?;
+    table::finish(session, table, None)?;
     Ok(Some((Loaded { inserted: sent.taken, ..Loaded::default() }, sent.rows)))
 }
 
 fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Aside) -> Result<(Loaded, u64), Fault> {
-    finish(session, table, None)?;
+    table::finish(session, table, None)?;
     let staged = Staged::make(session, table)?;
     let sent = copy(session, table, load, Some(&staged)).all(load.change, aside)?;
     staged.analyze(TEMPORARY, sent.taken)?;
@@ -280,16 +280,8 @@ fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loade
     let mut aside = Aside::new(table, HashSet::new(), 0);
     let sent = copy(session, table, load, None).all(load.change, &mut aside)?;
     let partition = load.partitions.filter(|_| is_swap).map(|values| values.name().as_str());
-    finish(session, table, partition)?;
+    table::finish(session, table, partition)?;
     Ok(Loaded { inserted: sent.taken, unchanged: sent.rows - sent.taken, deleted, ..Loaded::default() })
-}
-
-/// What a table that this transaction has made still lacks.
-fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
-    if !table.is_new {
-        return Ok(());
-    }
-    table::finish(session, table, partition)
 }
 
 /// Takes out the rows of these partitions, or all rows.

@@ -247,8 +247,12 @@ fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Resu
     Ok(())
 }
 
-/// The key of a new table, and the index by which a swap finds its partitions; made once the rows are there, which is quicker.
+/// What a table that this transaction has made still lacks: its key, and the index by which a swap finds its partitions. Made once the
+/// rows are there, which is quicker.
 pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
+    if !table.is_new {
+        return Ok(());
+    }
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
         let made =
