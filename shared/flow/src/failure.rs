@@ -95,8 +95,8 @@ pub(crate) fn panicked(what: &str, panic: Box<dyn std::any::Any + Send>) -> Fail
     failure.hint("nothing was committed; please report this").because(text.to_owned())
 }
 
-/// A text and the causes below it.
-fn joined(mut text: String, mut cause: Option<&(dyn std::error::Error + 'static)>) -> String {
+/// A text and the causes below it, joined by colons; a cause that only repeats the one above is left out.
+pub fn joined(mut text: String, mut cause: Option<&(dyn std::error::Error + 'static)>) -> String {
     while let Some(error) = cause {
         let more = error.to_string();
         if !text.contains(&more) {

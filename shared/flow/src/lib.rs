@@ -24,7 +24,7 @@ pub use corridor::{Drafted, Drafting, Size, Step, walk};
 pub use definitions::{Mistakes, Wanted, load as load_definitions};
 pub use drift::{Drift, thousands};
 pub use event::{Event, StepDue};
-pub use failure::{Failure, Kind};
+pub use failure::{Failure, Kind, joined};
 pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};

@@ -5,7 +5,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use polars::prelude::{DataType, PolarsError};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Failure, Kind, joined};
 use tokio_postgres::error::{DbError, SqlState};
 
 use super::Unknown;
@@ -153,7 +153,7 @@ impl Fault {
             return failure;
         }
         let (kind, hint) = self.remedy();
-        let cause = Error::source(&self).map(chain);
+        let cause = Error::source(&self).map(|cause| joined(cause.to_string(), cause.source()));
         let failure = Failure::new(kind, format!("{place}: {self}"));
         let failure = match hint {
             Some(hint) => failure.hint(hint),
@@ -279,20 +279,6 @@ fn remedy(error: &DbError) -> (Kind, Option<String>) {
         _ => return (Kind::Definition, error.hint().map(str::to_owned)),
     };
     (kind, Some(hint.to_owned()))
-}
-
-/// An error and its causes, without those that only repeat the one above.
-fn chain(error: &(dyn Error + 'static)) -> String {
-    let (mut text, mut cause) = (error.to_string(), error.source());
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        cause = error.source();
-    }
-    text
 }
 
 impl From<tokio_postgres::Error> for Fault {
