@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Every package of the workspace, the packages of the workspace it may import, and who of the frames' engine and of the tables'.
 /// A package that is not here has no place in the house yet.
-const MAY: [(&str, &[&str]); 10] = [
+const MAY: [(&str, &[&str]); 11] = [
     ("tidemark-pipeline", &[]),
     ("tidemark-transform", &["tidemark-pipeline", "polars"]),
     // `reqwest` only for one build
@@ -45,6 +45,7 @@ const MAY: [(&str, &[&str]); 10] = [
             "object_store",
         ],
     ),
+    ("watch", &["tidemark-aws", "tidemark-flow", "tidemark-lake", "tidemark-pipeline", "reqwest"]),
     ("tidemark-aws", &["tidemark-flow", "tidemark-lake", "tidemark-pipeline", "object_store"]),
     (
         "tidemark",
@@ -53,6 +54,7 @@ const MAY: [(&str, &[&str]); 10] = [
             "ingest",
             "transform",
             "load",
+            "watch",
             "tidemark-flow",
             "tidemark-transform",
             "tidemark-lake",
@@ -175,7 +177,7 @@ fn tree(arguments: &[&str]) -> BTreeSet<String> {
 /// The libraries of the functions, and the command without buckets.
 #[test]
 fn nothing_names_aws() {
-    for package in ["tidemark", "ingest", "transform", "load"] {
+    for package in ["tidemark", "ingest", "transform", "load", "watch"] {
         let lines = tree(&["-p", package, "--no-default-features", "-e", "normal", "--format", "{p}"]);
         let names: BTreeSet<&str> = lines.iter().filter_map(|line| line.split(' ').next()).collect();
         assert!(names.contains("tidemark-lake"), "{names:?}");
@@ -197,7 +199,7 @@ fn one_build_serves_all() {
     let all = tree(&[&["--workspace", "-e", "normal,build,dev"][..], &features].concat());
     let of = |line: &str| line.rsplit_once(" [").map(|(package, _)| package.to_owned());
     let known: BTreeSet<String> = all.iter().filter_map(|line| of(line)).collect();
-    for package in ["tidemark", "ingest", "transform", "load"] {
+    for package in ["tidemark", "ingest", "transform", "load", "watch"] {
         for line in tree(&[&["-p", package, "-e", "normal,build"][..], &features].concat()) {
             let ours = line.contains("(/");
             let is_other = of(&line).is_some_and(|package| known.contains(&package)) && !all.contains(&line);

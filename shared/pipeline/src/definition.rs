@@ -8,6 +8,7 @@
 //! Everything here is plain data. The parser (`read`) is the only place that makes it; whoever holds a [`Pipeline`]
 //! need not check it again.
 
+mod alerts;
 mod model;
 mod target;
 
@@ -15,6 +16,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+pub use alerts::{Alerts, Email, Quiet, Severity, Slack, Wrong};
 pub use model::{Children, Explode, Incremental, Made, Model, POSITION, Sql, When};
 pub use target::{Destination, Mode, Postgres, PostgresType, PostgresUrl, Sqlite, Target};
 
@@ -36,6 +38,7 @@ pub struct Pipeline {
     pub models: Vec<Model>,
     /// `[[target]]`, in the order of the file.
     pub targets: Vec<Target>,
+    pub alerts: Alerts,
 }
 
 /// When a pipeline runs: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }`. The only place a schedule is

@@ -136,6 +136,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         contract,
         models,
         targets,
+        alerts: crate::definition::Alerts::default(),
     };
     Some(Definition { pipeline, file: reader.file.path().to_owned(), makes: mentions.makes, reads: mentions.reads })
 }
