@@ -40,7 +40,7 @@ fn every_sample_is_understood() {
         (
             "given-up",
             Event::GivenUp(vec![GivenUp {
-                event: Some(Box::new(due("step-due-clean"))),
+                event: Some(Box::new(due("clean", "transform"))),
                 by: "transform".into(),
                 attempts: Some(3),
                 why: "retry: lake s3://example-lake/main: the store does not answer".into(),
