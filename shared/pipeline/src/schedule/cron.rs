@@ -7,7 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use jiff::civil::{Date, Weekday};
+use jiff::civil::{Date, DateTime, Weekday};
 use serde::{Serialize, Serializer};
 
 /// AWS cron fields, checked; made by parsing.
@@ -207,31 +207,50 @@ impl Cron {
         &self.text
     }
 
-    /// The days it fires on, from `first` on, in the calendar of whatever time zone it is meant in.
-    pub(super) fn days_from(&self, first: Date) -> impl Iterator<Item = Date> {
-        let last = self.years.last().copied().unwrap_or(YEAR.low);
-        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok());
-        days.take_while(move |day| day.year() <= last).filter(|day| self.has_day(*day))
+    /// The local times it fires at, after `local`. Years and months that it does not name cost nothing: a watcher asks often.
+    pub(super) fn after(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
+        let (today, now) = (local.date(), (local.hour(), local.minute()));
+        self.days_from(today).flat_map(move |day| {
+            let times = self.times().filter(move |time| day > today || *time > now);
+            times.map(move |(hour, minute)| day.at(hour, minute, 0, 0))
+        })
     }
 
-    /// The same, backwards from `last`.
-    pub(super) fn days_until(&self, last: Date) -> impl Iterator<Item = Date> {
-        let first = self.years.first().copied().unwrap_or(YEAR.high);
-        let days = std::iter::successors(Some(last), |day| day.yesterday().ok());
-        days.take_while(move |day| day.year() >= first).filter(|day| self.has_day(*day))
+    /// The same, backwards from `local`, which is one of them if it fires then.
+    pub(super) fn until(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
+        let (today, now) = (local.date(), (local.hour(), local.minute()));
+        self.days_until(today).flat_map(move |day| {
+            let times = self.times().rev().filter(move |time| day < today || *time <= now);
+            times.map(move |(hour, minute)| day.at(hour, minute, 0, 0))
+        })
+    }
+
+    fn days_from(&self, first: Date) -> impl Iterator<Item = Date> {
+        let months = self.months().skip_while(move |month| *month < (first.year(), first.month()));
+        months.flat_map(|month| self.days_of(month)).skip_while(move |day| *day < first)
+    }
+
+    fn days_until(&self, last: Date) -> impl Iterator<Item = Date> {
+        let months = self.months().rev().skip_while(move |month| *month > (last.year(), last.month()));
+        months.flat_map(|month| self.days_of(month).rev()).skip_while(move |day| *day > last)
+    }
+
+    /// Years and months, in order.
+    fn months(&self) -> impl DoubleEndedIterator<Item = (i16, i8)> {
+        self.years.iter().flat_map(|year| self.months.iter().map(|month| (*year, small(*month))))
     }
 
     /// Hours and minutes of a day it fires on, in order.
-    pub(super) fn times(&self) -> impl DoubleEndedIterator<Item = (i8, i8)> {
-        // both fields are below 60
-        let small = |number: &i16| i8::try_from(*number).unwrap_or_default();
-        self.hours.iter().flat_map(move |hour| self.minutes.iter().map(move |minute| (small(hour), small(minute))))
+    fn times(&self) -> impl DoubleEndedIterator<Item = (i8, i8)> {
+        self.hours.iter().flat_map(|hour| self.minutes.iter().map(|minute| (small(*hour), small(*minute))))
     }
 
+    fn days_of(&self, (year, month): (i16, i8)) -> impl DoubleEndedIterator<Item = Date> {
+        (1..=31).filter_map(move |day| Date::new(year, month, day).ok()).filter(|day| self.has_day(*day))
+    }
+
+    /// Of a month it fires in.
     fn has_day(&self, day: Date) -> bool {
-        if self.years.binary_search(&day.year()).is_err() || self.months.binary_search(&day.month().into()).is_err() {
-            return false;
-        }
         match &self.days {
             Days::OfMonth(days) => days.binary_search(&day.day().into()).is_ok(),
             Days::LastOfMonth => day.day() == day.days_in_month(),
@@ -241,6 +260,11 @@ impl Cron {
             Days::NthWeekday { weekday: wanted, nth } => weekday(day) == *wanted && (day.day() - 1) / 7 + 1 == *nth,
         }
     }
+}
+
+/// All fields but the year are below 60.
+fn small(number: i16) -> i8 {
+    i8::try_from(number).unwrap_or_default()
 }
 
 /// 1 = Sunday.
