@@ -185,6 +185,11 @@ impl Incident {
         }
     }
 
+    /// Whether an address knows nothing of this opening.
+    pub fn is_unheard_of(&self, address: &str) -> bool {
+        self.told.get(address).is_none_or(|told| told.said == Said::Nothing)
+    }
+
     /// Whether this watcher may send: nobody else is about to.
     pub fn is_free(&self, address: &str, now: Timestamp) -> bool {
         let since = self.told.get(address).and_then(|told| told.sending_since);

@@ -38,13 +38,13 @@ pub struct Known {
     /// Scheduled times up to this one have been started, or need not be.
     pub started: Option<Timestamp>,
     /// The scheduled time for which the watcher has started it, and when.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helped: Option<(Timestamp, Timestamp)>,
     /// When its datasets were last looked at.
     #[serde(default)]
     pub looked_at: Timestamp,
     /// Shares of records that the latest runs put into quarantine, the latest last.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
 }
 
@@ -54,27 +54,27 @@ pub struct Last {
     /// The greatest id of a run of it.
     pub run_id: String,
     /// When it last ended well, by the beginning of that run.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub well_at: Option<Timestamp>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
     /// A run that is to be gone on with.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continues: Option<UnderWay>,
     /// A run that took long and says nothing any more.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<UnderWay>,
     /// More went into quarantine than usual.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spilled: Option<Spilled>,
     /// Since when its input is known to be ahead of it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind_since: Option<Timestamp>,
     /// When the watcher has last announced it.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
     /// Versions of its inputs that it has consumed; of a load only.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub consumed: BTreeMap<String, i64>,
 }
 

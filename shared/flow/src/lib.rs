@@ -11,6 +11,7 @@ mod drift;
 pub mod event;
 mod failure;
 pub mod machine;
+mod mail;
 mod mark;
 mod ports;
 mod price;
@@ -26,6 +27,7 @@ pub use definitions::{Broken, Mistakes, Wanted, load as load_definitions, load_w
 pub use drift::{Drift, thousands};
 pub use event::{Event, GivenUp, StepDue};
 pub use failure::{Failure, Kind, joined};
+pub use mail::{Mail, Mailer};
 pub use mark::{MARK_AFTER, Mark, SIGN_OF_LIFE};
 pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};

@@ -100,6 +100,11 @@ impl Key<'_> {
     }
 }
 
+/// The name under which an incident is kept: its key, if that is harmless.
+pub fn incident_name(key: &str) -> String {
+    plain(key)
+}
+
 /// Longest part of a key in bytes; file systems end at 255.
 const MAX_PART: usize = 120;
 

@@ -26,7 +26,7 @@ mod work;
 pub use commit::{CommitInfo, Draft, Outcome};
 pub use datafile::{DataFile, FileSize, Partition, Writer};
 pub use error::LakeError;
-pub use key::Key;
+pub use key::{Key, incident_name};
 pub use lake::Lake;
 pub use landing::Landing;
 pub use log::Entry;

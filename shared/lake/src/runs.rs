@@ -13,14 +13,16 @@ impl Lake {
         self.store().create(&key, record).map(drop).map_err(|source| LakeError::store(key.to_string(), source))
     }
 
-    /// A run record; `None` if there is none.
-    pub fn run(&self, day: Date, run_id: &str) -> Result<Option<bytes::Bytes>, LakeError> {
-        let key = Key::Run(day, run_id).path();
-        match self.store().get(&key) {
+    /// Several run records, in their order, each for itself; `None` for one that is not there.
+    pub fn runs_by_id(&self, ids: &[(Date, String)]) -> Vec<Result<Option<bytes::Bytes>, LakeError>> {
+        let keys: Vec<_> = ids.iter().map(|(day, run_id)| Key::Run(*day, run_id).path()).collect();
+        let found = self.store().get_all(keys.clone()).into_iter().zip(keys);
+        let read = found.map(|(found, key)| match found {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(source) => Err(LakeError::store(key.to_string(), source)),
-        }
+        });
+        read.collect()
     }
 
     /// The ids of the runs of a day (UTC, of their beginning) that sort after `after`, in order.

@@ -118,6 +118,13 @@ impl Store {
         self.handle.block_on(async { self.inner.get(path).await?.bytes().await })
     }
 
+    /// Several objects, some at a time, in their order; each for itself.
+    pub fn get_all(&self, paths: Vec<Path>) -> Vec<Result<Bytes>> {
+        const AT_ONCE: usize = 16;
+        let get = |path: Path| async move { self.inner.get(&path).await?.bytes().await };
+        self.handle.block_on(futures::stream::iter(paths).map(get).buffered(AT_ONCE).collect())
+    }
+
     pub fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
         self.handle.block_on(self.inner.get_range(path, range))
     }

@@ -178,9 +178,5 @@ fn is_new<'n>(
     new
 }
 
-pub fn alerts_of(_: &SourceFile<'_>, _: &dyn Fn(&str) -> Option<String>) -> Option<crate::definition::Alerts> {
-    None
-}
-
 #[cfg(test)]
 mod tests;
