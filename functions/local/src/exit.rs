@@ -8,7 +8,7 @@ use tidemark_flow::{ErrorRecord, Failure, Kind, Mistakes};
 
 use crate::print;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     Done = 0,
     /// A step failed.

@@ -10,6 +10,7 @@ mod keep;
 mod look;
 mod memory;
 pub mod message;
+mod missed;
 mod silence;
 mod tell;
 mod tick;
@@ -24,9 +25,10 @@ pub use incident::{Finding, Incident, Said, Told};
 pub use judge::View;
 pub use keep::named;
 pub use memory::{Known, Memory};
+pub use missed::{Missed, missed};
 pub use silence::{Silence, Silences, silence};
-pub use tick::{Ticked, tick};
-pub use wording::{lasted, sample};
+pub use tick::{Ticked, Turn, tick};
+pub use wording::{lasted, sample, title};
 
 /// Handles one event: the watcher's own schedule, or events that the platform has given up.
 ///

@@ -11,12 +11,13 @@ use tidemark_pipeline::Graph;
 
 use crate::channel::Channels;
 use crate::help::help;
-use crate::incident::Finding;
+use crate::incident::{Finding, Incident};
 use crate::judge::{View, findings};
 use crate::keep::{Kept, Register, is_of_the_step, step_of};
 use crate::memory::{Memory, Stray};
 use crate::silence::Silences;
 use crate::tell::{Letters, tell};
+use crate::wording::title;
 use crate::{given_up, look};
 
 /// What a tick has seen and done.
@@ -25,8 +26,8 @@ pub struct Ticked {
     pub pipelines: usize,
     /// Run records that were new.
     pub records: usize,
-    pub opened: Vec<String>,
-    pub resolved: Vec<String>,
+    pub opened: Vec<Turn>,
+    pub resolved: Vec<Turn>,
     /// Incidents that are open.
     pub open: usize,
     /// Messages that were taken by a channel; a digest counts what is in it.
@@ -35,6 +36,20 @@ pub struct Ticked {
     pub untold: usize,
     /// Steps that were announced again.
     pub announced: usize,
+}
+
+/// An incident that has opened, or is over.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Turn {
+    pub incident: String,
+    /// What is or was wrong, in one line.
+    pub title: String,
+}
+
+impl Turn {
+    fn of(incident: &Incident) -> Turn {
+        Turn { incident: incident.id(), title: title(&incident.finding) }
+    }
 }
 
 /// How often a state that another watcher has changed meanwhile is looked at again.
@@ -115,8 +130,8 @@ fn settle(
         memory.at_rest.remove(&name);
         let Some(kept) = register.keep(&name, finding, memory)? else { continue };
         match &kept {
-            Kept { incident, was_open: false, .. } if incident.is_open() => ticked.opened.push(incident.id()),
-            Kept { incident, was_open: true, .. } if !incident.is_open() => ticked.resolved.push(incident.id()),
+            Kept { incident, was_open: false, .. } if incident.is_open() => ticked.opened.push(Turn::of(incident)),
+            Kept { incident, was_open: true, .. } if !incident.is_open() => ticked.resolved.push(Turn::of(incident)),
             _ => {}
         }
         ticked.open += usize::from(kept.incident.is_open());
@@ -130,7 +145,7 @@ fn settle(
 }
 
 /// From when on a pipeline is watched: what was before its schedule was known is not missed.
-fn knows(memory: &mut Memory, graph: &Graph, now: Timestamp) {
+pub(crate) fn knows(memory: &mut Memory, graph: &Graph, now: Timestamp) {
     for pipeline in graph.pipelines() {
         let schedule = pipeline.schedule.as_ref().map(ToString::to_string).unwrap_or_default();
         let known = memory.pipelines.entry(pipeline.name.to_string()).or_default();
@@ -160,7 +175,7 @@ pub fn note(ports: &Ports<'_>, given_up: &[GivenUp]) -> Result<(), Failure> {
     Err(Failure::new(Kind::Retry, "the state of the watcher is changed by others all the time").hint("send it again"))
 }
 
-fn written(memory: &Memory) -> Result<Vec<u8>, Failure> {
+pub(crate) fn written(memory: &Memory) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(memory)
         .map_err(|error| Failure::new(Kind::Bug, "the state of the watcher cannot be written").because(error))
 }

@@ -12,13 +12,13 @@ use crate::message::{Message, State};
 /// The message on an incident.
 pub fn message(incident: &Incident, state: State, register: &Register<'_>) -> Message {
     let finding = &incident.finding;
-    let pipeline = finding.pipeline.clone().unwrap_or_else(|| "tidemark".to_owned());
+    let pipeline = finding.pipeline.clone().unwrap_or_else(|| NOBODY.to_owned());
     let is_over = state == State::Resolved;
     Message {
         state,
         severity: incident.severity,
         incident: incident.id(),
-        title: format!("{pipeline}: {}", title(finding)),
+        title: title(finding),
         what: if is_over { over(incident) } else { wrong(incident, state) },
         facts: facts(incident, is_over),
         next: if is_over { String::new() } else { next(finding, register) },
@@ -31,7 +31,15 @@ pub fn message(incident: &Incident, state: State, register: &Register<'_>) -> Me
     }
 }
 
-fn title(finding: &Finding) -> String {
+/// In place of a pipeline, where it is none's.
+const NOBODY: &str = "tidemark";
+
+/// What is wrong, in one line, the same for as long as it is.
+pub fn title(finding: &Finding) -> String {
+    format!("{}: {}", finding.pipeline.as_deref().unwrap_or(NOBODY), trouble(finding))
+}
+
+fn trouble(finding: &Finding) -> String {
     let step = finding.step.as_deref().unwrap_or_default();
     match finding.wrong {
         Wrong::Failed => format!("{step} failed"),
