@@ -43,7 +43,7 @@ impl Exit {
         let record = match error.downcast_ref::<Failure>() {
             Some(failure) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..failure.into() },
             Some(failure) => ErrorRecord::from(failure),
-            None => ErrorRecord { kind: Kind::Refused, message: format!("{error:#}"), hint: None },
+            None => ErrorRecord { kind: Kind::Refused, message: format!("{error:#}"), hint: None, over_budget: false },
         };
         if json {
             let _ = print::json(&json!({"error": record}));

@@ -196,6 +196,7 @@ impl Function {
             scratch: std::env::temp_dir(),
             deadline,
             machine: *size,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: Some(billed_from),
         };
         (self.act)(&ports, graph, bus.as_ref(), &event, chain)
