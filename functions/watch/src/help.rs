@@ -20,7 +20,8 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
         let steps: Vec<&Step> = view.graph.steps_of(&pipeline.name).collect();
         if let Some(expected) = missed(memory, pipeline, now) {
             let known = memory.pipelines.entry(pipeline.name.to_string()).or_default();
-            let has_helped = known.helped.is_some_and(|(at, when)| at == expected && now.duration_since(when) < AGAIN_AFTER);
+            let has_helped =
+                known.helped.is_some_and(|(at, when)| at == expected && now.duration_since(when) < AGAIN_AFTER);
             if !has_helped {
                 known.helped = Some((expected, now));
                 let first = steps.iter().filter(|step| pipeline.source.is_none() || ***step == Step::Ingest);
@@ -29,7 +30,9 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
             continue;
         }
         for step in steps {
-            let Some(last) = memory.steps.get_mut(&name_of(pipeline.name.as_str(), &step.to_string())) else { continue };
+            let Some(last) = memory.steps.get_mut(&name_of(pipeline.name.as_str(), &step.to_string())) else {
+                continue;
+            };
             if let Some(scheduled_time) = wants_help(last, pipeline, now) {
                 last.announced_at = Some(now);
                 announced.push(announcement(pipeline, step, scheduled_time, chain));
@@ -51,7 +54,8 @@ fn wants_help(last: &Last, pipeline: &Pipeline, now: Timestamp) -> Option<Timest
     let is_due = |since: Timestamp, after| now.duration_since(last.announced_at.unwrap_or(since)) >= after;
     if let Some(failing) = &last.failing {
         // what only a person can mend is not tried again
-        return (failing.error.kind == Kind::Retry && is_due(failing.since, AGAIN_AFTER)).then_some(failing.scheduled_time);
+        return (failing.error.kind == Kind::Retry && is_due(failing.since, AGAIN_AFTER))
+            .then_some(failing.scheduled_time);
     }
     if let Some(lost) = died(last, now) {
         return (last.announced_at.is_none() || is_due(lost.alive_at, AGAIN_AFTER)).then_some(lost.scheduled_time);

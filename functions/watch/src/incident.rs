@@ -48,7 +48,12 @@ pub struct Finding {
 impl Finding {
     /// The dedup key, stable for as long as pipeline and step have their names: `orders.load_postgres-orders.failed`.
     pub fn key(&self) -> String {
-        let parts = [self.pipeline.as_deref().or(Some("watch")), self.step.as_deref(), Some(self.wrong.name()), self.of.as_deref()];
+        let parts = [
+            self.pipeline.as_deref().or(Some("watch")),
+            self.step.as_deref(),
+            Some(self.wrong.name()),
+            self.of.as_deref(),
+        ];
         parts.into_iter().flatten().map(|part| part.replace(' ', "_")).collect::<Vec<_>>().join(".")
     }
 }
@@ -142,7 +147,8 @@ impl Incident {
 
     /// Whether it opens and resolves again and again.
     pub fn is_flapping(&self, now: Timestamp) -> bool {
-        let recent = self.openings.iter().filter(|opened| self.opened_at.duration_since(**opened) < FLAP_WINDOW).count();
+        let recent =
+            self.openings.iter().filter(|opened| self.opened_at.duration_since(**opened) < FLAP_WINDOW).count();
         let turned = self.resolved_at.unwrap_or(self.opened_at);
         recent >= FLAPS && now.duration_since(turned) < STEADY_AFTER
     }

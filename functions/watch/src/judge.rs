@@ -53,7 +53,9 @@ pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding
     for pipeline in view.graph.pipelines() {
         found.extend(not_started(memory, pipeline, now));
     }
-    found.extend(view.broken.iter().filter(|broken| !broken.is_consequence).map(|broken| broken_definition(broken, now)));
+    found.extend(
+        view.broken.iter().filter(|broken| !broken.is_consequence).map(|broken| broken_definition(broken, now)),
+    );
     found.extend(memory.unreadable.iter().map(|(run_id, unreadable)| Finding {
         of: Some(run_id.clone()),
         since: unreadable.since,
@@ -113,7 +115,8 @@ fn of_last(last: &Last, of: &Finding, alerts: Option<&Alerts>, now: Timestamp) -
             found.push(Finding {
                 wrong: Wrong::Behind,
                 since,
-                what: "its input has a newer version, which it has not taken in; announcing it again did not help".into(),
+                what: "its input has a newer version, which it has not taken in; announcing it again did not help"
+                    .into(),
                 is_tried_again: true,
                 ..of.clone()
             });
@@ -183,7 +186,9 @@ fn quarantine(spilled: &Spilled, of: &Finding, alerts: Option<&Alerts>) -> Findi
     Finding {
         wrong: Wrong::Quarantine,
         since: spilled.at,
-        what: format!("{quarantined} of {rows_in} records ({share}) went into quarantine; {against}. The others were published."),
+        what: format!(
+            "{quarantined} of {rows_in} records ({share}) went into quarantine; {against}. The others were published."
+        ),
         scheduled_time: Some(spilled.scheduled_time),
         run_id: Some(spilled.run_id.clone()),
         facts: vec![("Rows".to_owned(), format!("{rows_in} in, {quarantined} quarantined"))],

@@ -163,7 +163,10 @@ impl Register<'_> {
             Some(alerts) => named(alerts),
             None => {
                 let graph = self.view.graph.pipelines().iter().map(|pipeline| &pipeline.alerts);
-                graph.chain(self.view.broken.iter().filter_map(|broken| broken.alerts.as_ref())).flat_map(named).collect()
+                graph
+                    .chain(self.view.broken.iter().filter_map(|broken| broken.alerts.as_ref()))
+                    .flat_map(named)
+                    .collect()
             }
         };
         all.sort();

@@ -57,7 +57,11 @@ pub fn tell(register: &Register<'_>, channels: &Channels<'_>, letters: Letters) 
             }
             for letter in batch {
                 let sent = trouble.clone().map_or(Ok(letter.state), Err);
-                if sent.is_ok() { told += 1 } else { untold += 1 }
+                if sent.is_ok() {
+                    told += 1
+                } else {
+                    untold += 1
+                }
                 register.told(&letter.name, &address, &sent)?;
             }
         }

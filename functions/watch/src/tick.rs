@@ -121,7 +121,8 @@ fn settle(
     let is_known = |key: &String| watched.incidents.iter().any(|(name, _)| *name == tidemark_lake::incident_name(key));
     keys.extend(found.keys().filter(|key| !is_known(key)).map(|key| (tidemark_lake::incident_name(key), None)));
     for (name, tag) in keys {
-        let finding = found.iter().find(|(key, _)| tidemark_lake::incident_name(key) == name).map(|(key, _)| key.clone());
+        let finding =
+            found.iter().find(|(key, _)| tidemark_lake::incident_name(key) == name).map(|(key, _)| key.clone());
         let finding = finding.and_then(|key| found.remove(&key));
         let is_at_rest = tag.is_some() && memory.at_rest.get(&name) == tag.as_ref();
         if is_at_rest && finding.is_none() {

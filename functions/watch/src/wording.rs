@@ -126,9 +126,13 @@ fn next(finding: &Finding, register: &Register<'_>) -> String {
         Wrong::Blind if finding.pipeline.is_some() => "Nothing, until it is mended.".to_owned(),
         Wrong::Blind => "The rest is watched all the same.".to_owned(),
         _ if finding.is_tried_again && at.is_empty() => "It is tried again every half hour.".to_owned(),
-        _ if finding.is_tried_again => format!("It is tried again every half hour, and with the next scheduled run{at}."),
+        _ if finding.is_tried_again => {
+            format!("It is tried again every half hour, and with the next scheduled run{at}.")
+        }
         _ if at.is_empty() => "Nothing, until it is run again.".to_owned(),
-        _ => format!("It runs again{at}, and will fail the same way if nothing has been mended. What was published before stands."),
+        _ => format!(
+            "It runs again{at}, and will fail the same way if nothing has been mended. What was published before stands."
+        ),
     }
 }
 
@@ -184,7 +188,8 @@ pub fn sample(pipeline: &str, now: Timestamp, place: &str) -> Message {
         pipeline: pipeline.to_owned(),
         step: Some("clean".to_owned()),
         title: format!("{pipeline}: this is what an alert looks like"),
-        what: "Nothing is wrong: somebody ran `tidemark alerts test`. Here a message says what failed, and why.".to_owned(),
+        what: "Nothing is wrong: somebody ran `tidemark alerts test`. Here a message says what failed, and why."
+            .to_owned(),
         facts: vec![("Scheduled".to_owned(), shown(now)), ("Rows".to_owned(), "1,204 in, 17 quarantined".to_owned())],
         next: "Nothing. Here it says what happens next by itself.".to_owned(),
         command: Some(format!("tidemark run {pipeline}")),

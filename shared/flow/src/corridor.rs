@@ -114,7 +114,8 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     let walked = mark.while_under_way(ports, || {
         catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id, &mut about)))
     });
-    let walked = walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
+    let walked =
+        walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
     let finished_at = (ports.clock)();
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
     let billed_ms = u64::try_from(finished_at.duration_since(ports.billed_from.unwrap_or(started_at)).as_millis());

@@ -99,7 +99,12 @@ pub fn load_what_can_be(
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                broken.push(Broken { pipeline: stem, failure: unread(&path, error), alerts: None, is_consequence: false });
+                broken.push(Broken {
+                    pipeline: stem,
+                    failure: unread(&path, error),
+                    alerts: None,
+                    is_consequence: false,
+                });
                 continue;
             }
         };
@@ -109,7 +114,12 @@ pub fn load_what_can_be(
                 let shown = path.display().to_string();
                 let file = SourceFile::new(&shown, &bytes).ok();
                 let alerts = file.and_then(|file| alerts_of(&file, parameter));
-                broken.push(Broken { pipeline: stem, failure: Mistakes(mistakes).into(), alerts, is_consequence: false });
+                broken.push(Broken {
+                    pipeline: stem,
+                    failure: Mistakes(mistakes).into(),
+                    alerts,
+                    is_consequence: false,
+                });
             }
         }
     }

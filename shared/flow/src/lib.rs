@@ -23,7 +23,9 @@ mod trigger;
 pub use balance::Balance;
 pub use chain::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind};
 pub use corridor::{Drafted, Drafting, Size, Step, walk};
-pub use definitions::{Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be};
+pub use definitions::{
+    Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
+};
 pub use drift::{Drift, thousands};
 pub use event::{Event, GivenUp, StepDue};
 pub use failure::{Failure, Kind, joined};

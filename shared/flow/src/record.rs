@@ -188,6 +188,11 @@ pub struct ErrorRecord {
 
 impl From<&Failure> for ErrorRecord {
     fn from(failure: &Failure) -> ErrorRecord {
-        ErrorRecord { kind: failure.kind, message: failure.chain(), hint: failure.hint.clone(), over_budget: failure.over_budget }
+        ErrorRecord {
+            kind: failure.kind,
+            message: failure.chain(),
+            hint: failure.hint.clone(),
+            over_budget: failure.over_budget,
+        }
     }
 }

@@ -45,7 +45,15 @@ pub struct Days {
 impl Trigger {
     /// What a schedule sets off.
     pub fn at(scheduled_time: Timestamp, chain: impl Into<String>) -> Trigger {
-        Trigger { scheduled_time, full: false, days: None, part: 0, chain: chain.into(), cause: Cause::Schedule, looked_for: false }
+        Trigger {
+            scheduled_time,
+            full: false,
+            days: None,
+            part: 0,
+            chain: chain.into(),
+            cause: Cause::Schedule,
+            looked_for: false,
+        }
     }
 }
 

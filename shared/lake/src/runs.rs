@@ -29,7 +29,8 @@ impl Lake {
     pub fn runs_of(&self, day: Date, after: &str) -> Result<Vec<String>, LakeError> {
         let found = self.store().list_after(&Key::RunDay(day).path(), &Key::Run(day, after).path());
         let found = found.map_err(|source| LakeError::store("run records", source))?;
-        let id = |object: &object_store::ObjectMeta| Some(object.location.filename()?.strip_suffix(".json")?.to_owned());
+        let id =
+            |object: &object_store::ObjectMeta| Some(object.location.filename()?.strip_suffix(".json")?.to_owned());
         Ok(found.iter().filter_map(id).filter(|id| id.as_str() > after).collect())
     }
 

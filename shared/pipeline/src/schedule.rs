@@ -92,6 +92,9 @@ pub fn day_before(at: Timestamp, timezone: &str) -> Result<Date, jiff::Error> {
 }
 
 #[cfg(test)]
+mod transitions;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::definition::CatchUp;

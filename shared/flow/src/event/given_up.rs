@@ -40,7 +40,8 @@ pub(super) fn from_queue(value: &Value) -> Result<Vec<GivenUp>, Failure> {
 }
 
 fn from_message(record: &Value) -> GivenUp {
-    let attribute = |name: &str| record.pointer(&format!("/messageAttributes/{name}/stringValue")).and_then(Value::as_str);
+    let attribute =
+        |name: &str| record.pointer(&format!("/messageAttributes/{name}/stringValue")).and_then(Value::as_str);
     let sent = record.pointer("/attributes/SentTimestamp").and_then(Value::as_str);
     let at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
     let body = record.get("body").and_then(Value::as_str).unwrap_or_default();
@@ -51,7 +52,13 @@ fn from_message(record: &Value) -> GivenUp {
         if let (1, Some(inner)) = (inner.len(), inner.pop()) {
             return GivenUp { at: inner.at.or(at), ..inner };
         }
-        return GivenUp { event: None, by: "a queue".into(), attempts: None, why: "a message within a message".into(), at };
+        return GivenUp {
+            event: None,
+            by: "a queue".into(),
+            attempts: None,
+            why: "a message within a message".into(),
+            at,
+        };
     }
     let why: Vec<&str> = [attribute("ERROR_CODE"), attribute("ERROR_MESSAGE")].into_iter().flatten().collect();
     GivenUp {

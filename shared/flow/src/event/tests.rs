@@ -19,7 +19,17 @@ fn every_sample_is_understood() {
     let due = |step: &str, function: &str| {
         let chain = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
         let (pipeline, step, function) = (daily(), step.parse().unwrap(), function.to_owned());
-        Event::StepDue(StepDue { pipeline, step, function, scheduled_time, chain, full: false, days: None, part: 0, looked_for: false })
+        Event::StepDue(StepDue {
+            pipeline,
+            step,
+            function,
+            scheduled_time,
+            chain,
+            full: false,
+            days: None,
+            part: 0,
+            looked_for: false,
+        })
     };
     let object = Event::Object {
         bucket: "example-sales".into(),

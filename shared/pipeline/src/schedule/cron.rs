@@ -5,6 +5,7 @@
 //! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based>
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use jiff::civil::{Date, DateTime, Weekday};
@@ -207,11 +208,13 @@ impl Cron {
         &self.text
     }
 
-    /// The local times it fires at, after `local`. Years and months that it does not name cost nothing: a watcher asks often.
+    /// The local times it fires at, after `local`. Years, months and hours that are not meant are passed over at once: a watcher
+    /// asks often, and a cron may name one day of a far year.
     pub(super) fn after(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
         let (today, now) = (local.date(), (local.hour(), local.minute()));
         self.days_from(today).flat_map(move |day| {
-            let times = self.times().filter(move |time| day > today || *time > now);
+            let hours = if day == today { now.0..=23 } else { 0..=23 };
+            let times = self.times(hours).filter(move |time| day > today || *time > now);
             times.map(move |(hour, minute)| day.at(hour, minute, 0, 0))
         })
     }
@@ -220,33 +223,38 @@ impl Cron {
     pub(super) fn until(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
         let (today, now) = (local.date(), (local.hour(), local.minute()));
         self.days_until(today).flat_map(move |day| {
-            let times = self.times().rev().filter(move |time| day < today || *time <= now);
+            let hours = if day == today { 0..=now.0 } else { 0..=23 };
+            let times = self.times(hours).rev().filter(move |time| day < today || *time <= now);
             times.map(move |(hour, minute)| day.at(hour, minute, 0, 0))
         })
     }
 
     fn days_from(&self, first: Date) -> impl Iterator<Item = Date> {
-        let months = self.months().skip_while(move |month| *month < (first.year(), first.month()));
-        months.flat_map(|month| self.days_of(month)).skip_while(move |day| *day < first)
+        let from = (first.year(), first.month());
+        let years = self.years.iter().skip(self.years.partition_point(|year| *year < from.0));
+        let months = years.flat_map(|year| self.months_of(*year)).skip_while(move |month| *month < from);
+        months.flat_map(move |month| self.days_of(month, if month == from { first.day()..=31 } else { 1..=31 }))
     }
 
     fn days_until(&self, last: Date) -> impl Iterator<Item = Date> {
-        let months = self.months().rev().skip_while(move |month| *month > (last.year(), last.month()));
-        months.flat_map(|month| self.days_of(month).rev()).skip_while(move |day| *day > last)
+        let until = (last.year(), last.month());
+        let years = self.years.iter().take(self.years.partition_point(|year| *year <= until.0)).rev();
+        let months = years.flat_map(|year| self.months_of(*year).rev()).skip_while(move |month| *month > until);
+        months.flat_map(move |month| self.days_of(month, if month == until { 1..=last.day() } else { 1..=31 }).rev())
     }
 
-    /// Years and months, in order.
-    fn months(&self) -> impl DoubleEndedIterator<Item = (i16, i8)> {
-        self.years.iter().flat_map(|year| self.months.iter().map(|month| (*year, small(*month))))
+    fn months_of(&self, year: i16) -> impl DoubleEndedIterator<Item = (i16, i8)> {
+        self.months.iter().map(move |month| (year, small(*month)))
     }
 
-    /// Hours and minutes of a day it fires on, in order.
-    fn times(&self) -> impl DoubleEndedIterator<Item = (i8, i8)> {
-        self.hours.iter().flat_map(|hour| self.minutes.iter().map(|minute| (small(*hour), small(*minute))))
+    fn days_of(&self, (year, month): (i16, i8), days: RangeInclusive<i8>) -> impl DoubleEndedIterator<Item = Date> {
+        days.filter_map(move |day| Date::new(year, month, day).ok()).filter(|day| self.has_day(*day))
     }
 
-    fn days_of(&self, (year, month): (i16, i8)) -> impl DoubleEndedIterator<Item = Date> {
-        (1..=31).filter_map(move |day| Date::new(year, month, day).ok()).filter(|day| self.has_day(*day))
+    /// Hours, of these, and minutes of a day it fires on, in order.
+    fn times(&self, hours: RangeInclusive<i8>) -> impl DoubleEndedIterator<Item = (i8, i8)> {
+        let hours = self.hours.iter().map(|hour| small(*hour)).filter(move |hour| hours.contains(hour));
+        hours.flat_map(|hour| self.minutes.iter().map(move |minute| (hour, small(*minute))))
     }
 
     /// Of a month it fires in.
