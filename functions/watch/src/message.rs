@@ -23,15 +23,16 @@ pub struct Message {
     pub incident: String,
     pub pipeline: String,
     pub step: Option<String>,
-    /// One line: `orders: load postgres-orders failed`.
+    /// One line on what is or was wrong, the same for the life of the incident: `orders: load postgres-orders failed`. What has become
+    /// of it (critical, flapping, over) is put before it by the channels.
     pub title: String,
-    /// What is wrong and why, in a few lines.
+    /// What is wrong and why, in a few lines; of one that is over, what ended it.
     pub what: String,
     /// Names and values: `Scheduled` → `2026-11-26 08:00 UTC`, `Rows` → `1,204 in, 17 quarantined`.
     pub facts: Vec<(String, String)>,
-    /// What happens next by itself.
+    /// What happens next by itself; empty if nothing does.
     pub next: String,
-    /// The exact command for a terminal, if that is not enough.
+    /// The exact command for a terminal, on one line, if that is not enough.
     pub command: Option<String>,
     /// Link to the run record, or its path.
     pub record: Option<String>,

@@ -12,3 +12,9 @@ pub const MEMORY_MB: &str = "TIDEMARK_MEMORY_MB";
 pub const SECRET: &str = "TIDEMARK_SECRET_";
 /// The event bus that a function announces to; `none`: it only logs what it would announce.
 pub const BUS: &str = "TIDEMARK_BUS";
+/// The mail server, where mail is not sent by AWS: `smtps://host`, or `smtp://user@host:587`. Its password is the secret `smtp-password`.
+pub const SMTP: &str = "TIDEMARK_SMTP";
+/// Whom mail is from: `tidemark@example.com`, or `Tidemark <tidemark@example.com>`.
+pub const MAIL_FROM: &str = "TIDEMARK_MAIL_FROM";
+/// The ARN of the topic of SNS by which a function sends mail.
+pub const ALERT_TOPIC: &str = "TIDEMARK_ALERT_TOPIC";

@@ -1,0 +1,260 @@
+//! An incoming webhook of Slack (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>): one request, one answer. Its
+//! URL is the secret, so it is in no error and no log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
+use serde_json::Value;
+use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_pipeline::SecretName;
+use url::Url;
+
+use super::is_loopback;
+use super::words::time;
+
+const CONNECT: Duration = Duration::from_secs(3);
+/// For the whole of an attempt.
+const WHOLE: Duration = Duration::from_secs(10);
+/// Longer than this nobody waits: the next tick comes soon.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// More of an answer than its reason is not read.
+const REASON: usize = 1_024;
+
+/// One webhook, by the name of the secret that its URL is.
+pub(super) struct Webhook<'a> {
+    name: &'a SecretName,
+    url: Url,
+}
+
+/// What became of an attempt.
+pub(super) enum Posted {
+    Taken,
+    /// Slack does not understand it, and says why.
+    Malformed(Failure),
+    /// It may be sent again after that.
+    Later(Duration),
+}
+
+impl<'a> Webhook<'a> {
+    /// # Errors
+    /// [`Kind::Definition`] if the secret is not the URL of one.
+    pub fn new(name: &'a SecretName, secret: &Secret) -> Result<Webhook<'a>, Failure> {
+        let wrong = |what: &str| {
+            Failure::new(Kind::Definition, format!("secret {name} is {what}"))
+                .hint("store the URL of an incoming webhook in it: https://hooks.slack.com/services/…")
+        };
+        let url = Url::parse(secret.expose().trim()).map_err(|_| wrong("not a URL"))?;
+        let host = url.host_str().unwrap_or_default();
+        match url.scheme() {
+            "https" => {}
+            "http" if is_loopback(host) => {}
+            "http" => return Err(wrong("a URL with http, which would give it away on its way")),
+            _ => return Err(wrong("not the URL of a webhook")),
+        }
+        Ok(Webhook { name, url })
+    }
+
+    /// Whether certificates are needed.
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// # Errors
+    /// Whatever sending the same again at once would not change.
+    pub async fn post(&self, client: &reqwest::Client, body: &Value, now: Timestamp) -> Result<Posted, Failure> {
+        let request = client.post(self.url.clone()).header(CONTENT_TYPE, "application/json; charset=utf-8");
+        let exchange = async {
+            let mut answer = request.body(body.to_string()).send().await?;
+            let mut said = Vec::new();
+            while said.len() < REASON
+                && let Some(chunk) = answer.chunk().await?
+            {
+                said.extend_from_slice(&chunk);
+            }
+            Ok((answer.status().as_u16(), answer.headers().clone(), said))
+        };
+        match exchange.await {
+            Ok((status, headers, said)) => self.judged(status, &headers, &reason(&said), now),
+            Err(error) => Err(self.broken(error)),
+        }
+    }
+
+    /// Slack has asked to wait for longer than anybody does.
+    pub fn asks_to_wait(&self, wait: Duration, now: Timestamp) -> Failure {
+        let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok()).map(time);
+        let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
+        let message = format!("Slack takes nothing through the webhook of secret {}{until}", self.name);
+        Failure::new(Kind::Retry, message).hint("it is sent again after that")
+    }
+
+    fn judged(&self, status: u16, headers: &HeaderMap, reason: &str, now: Timestamp) -> Result<Posted, Failure> {
+        let name = self.name;
+        let said = if reason.is_empty() { status.to_string() } else { format!("{status} {reason}") };
+        let definition = |message: String, hint: &str| Err(Failure::new(Kind::Definition, message).hint(hint));
+        match (status, reason) {
+            (200..300, _) => Ok(Posted::Taken),
+            (429, _) => Ok(Posted::Later(asked(headers, now))),
+            (410, "channel_is_archived") => definition(
+                format!("the channel of the webhook of secret {name} is archived"),
+                "make a webhook for another channel and put its URL into the secret, or bring the channel back",
+            ),
+            (403, "action_prohibited" | "posting_to_general_channel_denied" | "team_access_not_granted") => definition(
+                format!("the workspace does not let the webhook of secret {name} write to its channel ({reason})"),
+                "ask who administers the workspace, or make a webhook for another channel",
+            ),
+            (401 | 403 | 404 | 410, _) => definition(
+                format!("the webhook of secret {name} is gone ({said})"),
+                "make a new one in the app's settings in Slack (Incoming Webhooks), and put its URL into the secret",
+            ),
+            (408 | 425 | 500.., _) => {
+                let message = format!("Slack cannot take a message through the webhook of secret {name} ({said})");
+                Err(Failure::new(Kind::Retry, message).hint("it is sent again"))
+            }
+            (300..=399, _) => definition(
+                format!("the webhook of secret {name} leads elsewhere ({said})"),
+                "store the URL it leads to, if that is meant",
+            ),
+            _ => Ok(Posted::Malformed(
+                Failure::new(Kind::Bug, format!("Slack does not understand a message of ours ({said})"))
+                    .hint("please report this"),
+            )),
+        }
+    }
+
+    fn broken(&self, error: reqwest::Error) -> Failure {
+        let error = error.without_url();
+        let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
+        let deepest = deepest.map(ToString::to_string).unwrap_or_default();
+        let name = self.name;
+        if deepest.starts_with("invalid peer certificate") {
+            let message =
+                format!("the host of the webhook of secret {name} is not who it says, or not known: {deepest}");
+            let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
+            return Failure::new(Kind::Refused, message).hint(hint);
+        }
+        let what = match (error.is_connect(), error.is_timeout()) {
+            (_, true) => "no answer in time".to_owned(),
+            (true, _) => format!("no connection: {deepest}"),
+            _ => format!("the connection broke: {deepest}"),
+        };
+        let message = format!("the webhook of secret {name} cannot be reached ({what})");
+        Failure::new(Kind::Retry, message).hint("it is sent again")
+    }
+}
+
+/// How long is to be waited; half a minute where Slack does not say.
+fn asked(headers: &HeaderMap, now: Timestamp) -> Duration {
+    let text = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
+    let seconds = text.and_then(|text| text.parse::<u32>().ok()).map(|seconds| Duration::from_secs(seconds.into()));
+    let date = || {
+        let date = jiff::fmt::rfc2822::parse(text?).ok()?.timestamp();
+        Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+    };
+    seconds.or_else(date).unwrap_or(Duration::from_secs(30))
+}
+
+pub(super) fn is_worth_waiting(wait: Duration) -> bool {
+    wait <= PATIENCE
+}
+
+/// Slack's word for it: `no_service`. Another text may be anything, even our own URL, and is not repeated.
+fn reason(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let text = text.trim();
+    let is_word = text.len() <= 60 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    if is_word { text.to_owned() } else { String::new() }
+}
+
+/// Follows nothing: a webhook answers, or it is none.
+pub(super) fn client(is_https: bool) -> Result<reqwest::Client, Failure> {
+    let agent = (USER_AGENT, HeaderValue::from_static(concat!("tidemark/", env!("CARGO_PKG_VERSION"))));
+    let builder = reqwest::Client::builder();
+    // what is on this machine is not asked for by way of another
+    let builder = if is_https { builder } else { builder.no_proxy() };
+    builder
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT)
+        .timeout(WHOLE)
+        .default_headers(HeaderMap::from_iter([agent]))
+        .tls_backend_preconfigured(tls(is_https)?)
+        .build()
+        .map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))
+}
+
+fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
+    let mut roots = rustls::RootCertStore::empty();
+    if is_needed {
+        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        if roots.is_empty() {
+            return Err(Failure::new(Kind::Definition, "this machine has no certificates by which to trust Slack")
+                .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
+        }
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Failure::new(Kind::Bug, "no TLS").because(error))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn webhook(url: &str) -> Result<(), Failure> {
+        let name = "slack-webhook".parse().unwrap();
+        Webhook::new(&name, &Secret::new(url)).map(|_| ())
+    }
+
+    #[test]
+    fn a_webhook_is_asked_by_https_only_unless_it_is_here() {
+        for url in [
+            "https://hooks.slack.com/services/T0/B0/hidden",
+            "https://hooks.slack.com/services/T0/B0/hidden\n",
+            "http://127.0.0.1:8080/hidden",
+            "http://[::1]/hidden",
+            "http://localhost/hidden",
+        ] {
+            webhook(url).unwrap();
+        }
+        for (url, what) in [
+            ("hidden", "secret slack-webhook is not a URL"),
+            ("", "secret slack-webhook is not a URL"),
+            ("ftp://hidden", "secret slack-webhook is not the URL of a webhook"),
+            (
+                "http://hooks.slack.com/hidden",
+                "secret slack-webhook is a URL with http, which would give it away on its way",
+            ),
+            (
+                "http://localhost.example.com/hidden",
+                "secret slack-webhook is a URL with http, which would give it away on its way",
+            ),
+        ] {
+            let failure = webhook(url).unwrap_err();
+            assert_eq!((failure.kind, failure.chain().as_str()), (Kind::Definition, what));
+            assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_word_of_an_answer_is_repeated() {
+        assert_eq!(reason(b"no_service\n"), "no_service");
+        for other in ["https://hooks.slack.com/services/hidden", "<html>", "No", "two words"] {
+            assert_eq!(reason(other.as_bytes()), "");
+        }
+    }
+
+    #[test]
+    fn slack_says_how_long_to_wait() {
+        let now = "2026-11-26T08:00:00Z".parse().unwrap();
+        let of =
+            |text: &'static str| asked(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]), now);
+        assert_eq!(of("2"), Duration::from_secs(2));
+        assert_eq!(of("Thu, 26 Nov 2026 08:01:00 GMT"), Duration::from_secs(60));
+        assert_eq!(of("Thu, 26 Nov 2026 07:01:00 GMT"), Duration::ZERO);
+        assert_eq!(of("soon"), Duration::from_secs(30));
+        assert!(is_worth_waiting(of("3")) && !is_worth_waiting(of("4")));
+    }
+}

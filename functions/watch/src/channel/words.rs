@@ -1,0 +1,248 @@
+//! What every channel says the same way: the state in a word and a colour, times, what is left of a text that is too long, and of one
+//! that would do more than be read.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tidemark_pipeline::Severity;
+
+use crate::message::{Message, State};
+
+/// How a message is to be taken, the worst first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Tone {
+    Critical,
+    Warning,
+    Flapping,
+    Over,
+    Sample,
+}
+
+impl Tone {
+    pub const ALL: [Tone; 5] = [Tone::Critical, Tone::Warning, Tone::Flapping, Tone::Over, Tone::Sample];
+
+    pub fn of(message: &Message) -> Tone {
+        match (message.state, message.severity) {
+            (State::Opened, Severity::Critical) => Tone::Critical,
+            (State::Opened, Severity::Warning) => Tone::Warning,
+            (State::Flapping, _) => Tone::Flapping,
+            (State::Resolved, _) => Tone::Over,
+            (State::Sample, _) => Tone::Sample,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Tone::Critical => "critical",
+            Tone::Warning => "warning",
+            Tone::Flapping => "flapping",
+            Tone::Over => "over",
+            Tone::Sample => "sample",
+        }
+    }
+
+    /// For where colour is had from a character only.
+    pub fn mark(self) -> &'static str {
+        match self {
+            Tone::Critical => "🔴",
+            Tone::Warning | Tone::Flapping => "🟠",
+            Tone::Over => "✅",
+            Tone::Sample => "🔵",
+        }
+    }
+
+    /// White text on it can be read (WCAG AA), by day and by night.
+    pub fn colour(self) -> &'static str {
+        match self {
+            Tone::Critical => "#c5221f",
+            Tone::Warning | Tone::Flapping => "#b45309",
+            Tone::Over => "#1e7b34",
+            Tone::Sample => "#2a5d9f",
+        }
+    }
+}
+
+/// The title with what has become of it, for where the colour says how bad it is: `Over: orders: load postgres-orders failed`.
+pub(super) fn headline(message: &Message) -> String {
+    let word = match message.state {
+        State::Opened => "",
+        State::Flapping => "Flapping: ",
+        State::Resolved => "Over: ",
+        State::Sample => "Sample: ",
+    };
+    format!("{} {word}{}", Tone::of(message).mark(), message.title)
+}
+
+/// Several messages in a few words: `5 incidents: 2 critical, 3 over`.
+pub(super) fn counted(messages: &[Message]) -> String {
+    let times = |tone: Tone| messages.iter().filter(|message| Tone::of(message) == tone).count();
+    let each = Tone::ALL.map(|tone| (times(tone), tone.word()));
+    let each: Vec<_> = each.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
+    format!("{} incidents: {}", messages.len(), each.join(", "))
+}
+
+/// The worst first, and else in their order.
+pub(super) fn sorted(messages: &[Message]) -> Vec<&Message> {
+    let mut sorted: Vec<&Message> = messages.iter().collect();
+    sorted.sort_by_key(|message| Tone::of(message));
+    sorted
+}
+
+/// `2026-11-26 08:03 UTC`
+pub(super) fn time(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
+
+/// `45 s`, `12 min`, `2 h 10 min`, `3 d 4 h`
+pub(super) fn lasted(from: Timestamp, to: Timestamp) -> String {
+    let seconds = to.duration_since(from).as_secs().max(0);
+    let two = |(great, unit): (i64, &str), (small, part): (i64, &str)| match small {
+        0 => format!("{great} {unit}"),
+        _ => format!("{great} {unit} {small} {part}"),
+    };
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min", seconds / 60),
+        3_600..86_400 => two((seconds / 3_600, "h"), (seconds % 3_600 / 60, "min")),
+        _ => two((seconds / 86_400, "d"), (seconds % 86_400 / 3_600, "h")),
+    }
+}
+
+/// When it began, and when it was over.
+pub(super) fn times(message: &Message) -> Vec<(&'static str, String)> {
+    match (message.state, message.resolved_at) {
+        (State::Sample, _) => vec![("Sent", time(message.opened_at))],
+        (_, Some(over)) => {
+            let lasted = lasted(message.opened_at, over);
+            vec![("Opened", time(message.opened_at)), ("Over", format!("{}, after {lasted}", time(over)))]
+        }
+        (_, None) => vec![("Opened", time(message.opened_at))],
+    }
+}
+
+/// What stands above the command.
+pub(super) fn before_command(message: &Message) -> &'static str {
+    if message.next.is_empty() { "To be run" } else { "If that does not help, run" }
+}
+
+pub(super) const BEFORE_NEXT: &str = "What happens next";
+
+/// A message whose texts only say something: no control characters, no marks that turn the order of what stands around them, no line
+/// ends where there is one line. What a pipeline's error holds was written by others.
+pub(super) fn plain(message: &Message) -> Message {
+    let facts = message.facts.iter().map(|(name, value)| (line(name), line(value)));
+    let facts = facts.filter(|(name, value)| !name.is_empty() && !value.is_empty()).collect();
+    let incident = line(&message.incident);
+    let title = line(&message.title);
+    Message {
+        title: if title.is_empty() { incident.clone() } else { title },
+        incident,
+        pipeline: line(&message.pipeline),
+        step: message.step.as_deref().map(line),
+        what: lines(&message.what),
+        facts,
+        next: lines(&message.next),
+        command: message.command.as_deref().map(verbatim).filter(|text| !text.is_empty()),
+        record: message.record.as_deref().map(line).filter(|text| !text.is_empty()),
+        ..message.clone()
+    }
+}
+
+/// One line, of words with one blank between them.
+pub(super) fn line(text: &str) -> String {
+    let text: String = text.chars().filter(|&c| !is_turning(c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Lines as they are, without blanks at their ends, and none of them empty at the beginning and the end.
+fn lines(text: &str) -> String {
+    let line = |line: &str| {
+        let kept = line.chars().filter(|&c| !is_turning(c));
+        let kept: String = kept.map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
+        kept.trim_end().to_owned()
+    };
+    let lines: Vec<String> = text.lines().map(line).collect();
+    lines.join("\n").trim_matches('\n').to_owned()
+}
+
+/// As it is, but for what could not be typed.
+fn verbatim(text: &str) -> String {
+    let kept = text.chars().filter(|&c| !is_turning(c)).map(|c| if c.is_control() { ' ' } else { c });
+    kept.collect::<String>().trim().to_owned()
+}
+
+/// Marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9), and line ends beside the usual ones.
+fn is_turning(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+pub(super) fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// At most so many characters, with `…` at the end of what was longer.
+pub(super) fn cut(text: &str, most: usize) -> String {
+    cut_by(text, most, |_| 1)
+}
+
+/// The same, where a character counts for more than one.
+pub(super) fn cut_by(text: &str, most: usize, weight: impl Fn(char) -> usize) -> String {
+    let (mut sum, mut kept) = (0, 0);
+    for (at, c) in text.char_indices() {
+        sum += weight(c);
+        if sum < most {
+            kept = at + c.len_utf8();
+        }
+    }
+    if sum <= most {
+        return text.to_owned();
+    }
+    // what would join the next character to those before it has nothing to join
+    let whole = text[..kept].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200d}' | '\u{fe0f}'));
+    format!("{whole}…")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_long_ends_in_an_ellipsis() {
+        for (text, most, kept) in [
+            ("twelve", 6, "twelve"),
+            ("twelve", 5, "twel…"),
+            ("two words", 5, "two…"),
+            ("ééé", 2, "é…"),
+            ("", 0, ""),
+            ("a👩\u{200d}🚀 b", 5, "a👩\u{200d}🚀…"),
+            ("a👩\u{200d}🚀 b", 4, "a👩…"),
+        ] {
+            assert_eq!(cut(text, most), kept, "{text} {most}");
+        }
+        assert_eq!(cut_by("a&b", 6, |c| if c == '&' { 5 } else { 1 }), "a…");
+        assert_eq!(cut_by("a&b", 7, |c| if c == '&' { 5 } else { 1 }), "a&b");
+    }
+
+    #[test]
+    fn how_long_it_lasted_in_two_units() {
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        let from = at("2026-11-26T08:00:00Z");
+        for (to, text) in [
+            ("2026-11-26T07:00:00Z", "0 s"),
+            ("2026-11-26T08:00:59Z", "59 s"),
+            ("2026-11-26T08:59:59Z", "59 min"),
+            ("2026-11-26T09:00:00Z", "1 h"),
+            ("2026-11-26T10:10:00Z", "2 h 10 min"),
+            ("2026-11-27T08:59:00Z", "1 d"),
+            ("2026-11-29T12:30:00Z", "3 d 4 h"),
+        ] {
+            assert_eq!(lasted(from, at(to)), text);
+        }
+    }
+
+    #[test]
+    fn a_text_only_says_something() {
+        assert_eq!(line("a\r\nBcc: b@c.d\t\u{202e}e\u{2028}f \u{0}"), "a Bcc: b@c.d ef");
+        assert_eq!(lines("\n\n  a\u{7}\u{200f}b \r\n\tc\n\n"), "  a b\n c");
+        assert_eq!(verbatim(" run 'a  b'\n"), "run 'a  b'");
+    }
+}
