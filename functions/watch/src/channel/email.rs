@@ -4,7 +4,7 @@ use tidemark_flow::Mail;
 use tidemark_pipeline::Severity;
 
 use super::html;
-use super::words::{BEFORE_NEXT, Tone, before_command, counted, cut, first_line, plain, sorted, times};
+use super::words::{BEFORE_NEXT, Tone, before_command, counted, cut, first_line, plain, shouted, sorted, times};
 use crate::message::{Message, State};
 
 const SUBJECT: usize = 78;
@@ -69,7 +69,7 @@ fn digest_subject(messages: &[Message]) -> String {
 
 fn whole(message: &Message) -> String {
     let mut text = Text::default();
-    text.heading(&format!("{}: {}", Tone::of(message).word().to_uppercase(), message.title));
+    text.heading(&shouted(message));
     text.paragraph(&message.what, "");
     text.table(message.facts.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if !message.next.is_empty() {
@@ -98,7 +98,7 @@ fn digest(messages: &[Message]) -> String {
     text.heading(&counted(messages));
     let mut commands = 0;
     for message in sorted(messages).into_iter().take(ENTRIES) {
-        text.paragraph(&format!("{}: {}", Tone::of(message).word().to_uppercase(), message.title), "");
+        text.paragraph(&shouted(message), "");
         // below its title
         text.0.pop();
         text.paragraph(&cut(first_line(&message.what), LINE), "  ");

@@ -2,7 +2,7 @@
 //! reader has them.
 
 use super::email::{COMMANDS, ENTRIES, origin};
-use super::words::{BEFORE_NEXT, Tone, before_command, counted, cut, first_line, sorted};
+use super::words::{BEFORE_NEXT, Tone, after, before_command, counted, cut, first_line, sorted};
 use crate::message::Message;
 
 const FONT: &str = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif";
@@ -33,13 +33,21 @@ pub(super) fn whole(message: &Message) -> String {
         "<tr><td class=\"line\" style=\"border-top:1px solid #e3e7eb;padding:14px 24px 18px\">{}</td></tr>\n",
         table(origin, "12px")
     ));
-    page(&message.title, &cut(first_line(&message.what), 120), tone, &[tone.word(), &message.pipeline], &rows)
+    let band = format!(
+        "<strong>{}</strong>{}&ensp;·&ensp;{}",
+        tone.word().to_uppercase(),
+        escaped(&after(message)),
+        escaped(&message.pipeline)
+    );
+    page(&message.title, &cut(first_line(&message.what), 120), tone, &band, &rows)
 }
 
 pub(super) fn digest(messages: &[Message]) -> String {
     let sorted = sorted(messages);
     let counted = counted(messages);
-    let mut rows = title(&counted);
+    // a number stays with what it counts
+    let kept: Vec<String> = counted.split(", ").map(|part| part.replace(' ', "\u{a0}")).collect();
+    let mut rows = title(&kept.join(", "));
     let mut commands = 0;
     for message in sorted.iter().take(ENTRIES) {
         let tone = Tone::of(message);
@@ -47,7 +55,7 @@ pub(super) fn digest(messages: &[Message]) -> String {
             "<div class=\"ink\" style=\"{FONT};font-size:15px;line-height:21px;font-weight:600;color:#1c1f23\"><span style=\"display:inline-block;\
              background-color:{};color:#ffffff;font-size:11px;line-height:18px;font-weight:600;padding:0 7px;border-radius:3px\">{}</span>&ensp;{}</div>",
             tone.colour(),
-            tone.word().to_uppercase(),
+            escaped(&format!("{}{}", tone.word().to_uppercase(), after(message))),
             escaped(&cut(&message.title, TITLE)),
         );
         let what = first_line(&message.what);
@@ -66,18 +74,11 @@ pub(super) fn digest(messages: &[Message]) -> String {
     }
     let worst = sorted.first().map_or(Tone::Sample, |message| Tone::of(message));
     let preview = sorted.first().map_or("", |message| &message.title);
-    page(&counted, &cut(preview, 120), worst, &["tidemark"], &rows)
+    page(&counted, &cut(preview, 120), worst, "<strong>TIDEMARK</strong>", &rows)
 }
 
-/// A card under a band of its colour. `preview` is what a list of mails shows beside the subject.
-fn page(title: &str, preview: &str, tone: Tone, band: &[&str], rows: &str) -> String {
-    let band: Vec<String> = band.iter().map(|text| escaped(text)).collect();
-    let (first, rest) = band.split_first().map_or(("", ""), |(first, rest)| (first, rest.first().map_or("", |s| s)));
-    let band = if rest.is_empty() {
-        first.to_owned()
-    } else {
-        format!("<strong>{}</strong>&ensp;·&ensp;{rest}", first.to_uppercase())
-    };
+/// A card under a band of its colour. `band` and `rows` are HTML; `preview` is what a list of mails shows beside the subject.
+fn page(title: &str, preview: &str, tone: Tone, band: &str, rows: &str) -> String {
     format!(
         "<!DOCTYPE html>
 <html lang=\"en\">

@@ -102,7 +102,7 @@ fn hostile() -> Message {
             "<!channel> @here <https://evil.example|click> <script>alert('1')</script> ```\n\
              \u{200f}\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{2067}x\u{2069} \u{0}\u{1b}[31m 👩\u{200d}🚀 &amp; \"quoted\"\n  indented\n\n{long}"
         ),
-        facts: (0..45).map(|n| (format!("<b>{n}</b>"), "&".repeat(300 * n + 1))).collect(),
+        facts: (0..45).map(|n| (format!("<b>{n}</b>"), "& ".repeat(150 * n + 1))).collect(),
         next: "<!everyone> ".repeat(1_000),
         command: Some("tidemark run orders --set 'A=<b>&```'".to_owned()),
         record: Some("https://example.com/<!here>|x?a=1&b=\"2\"".to_owned()),
@@ -162,7 +162,7 @@ fn assert_forms(name: &str, messages: &[Message]) {
     }
     let own = |line: &&str| line.chars().count() > 78 && !line.trim_start().contains(' ');
     let wide = mail.text.lines().filter(|line| line.chars().count() > 78 && !own(line)).collect::<Vec<_>>();
-    assert!(wide.iter().all(|line| line.starts_with("  tidemark ") || line.contains("://")), "{wide:?}");
+    assert!(wide.iter().all(|line| line.starts_with("  tidemark ") || line.contains("://")), "{:?}", wide.first());
     for text in texts(&slack) {
         // the only thing in angle brackets is the link to the record
         let is_link =

@@ -61,15 +61,26 @@ impl Tone {
     }
 }
 
-/// The title with what has become of it, for where the colour says how bad it is: `Over: orders: load postgres-orders failed`.
+/// The title with what has become of it, for where the colour says how bad it is: `Over after 2 h 10 min: orders: clean failed`.
 pub(super) fn headline(message: &Message) -> String {
-    let word = match message.state {
-        State::Opened => "",
-        State::Flapping => "Flapping: ",
-        State::Resolved => "Over: ",
-        State::Sample => "Sample: ",
+    let became = match message.state {
+        State::Opened => String::new(),
+        State::Flapping => "Flapping: ".to_owned(),
+        State::Resolved => format!("Over{}: ", after(message)),
+        State::Sample => "Sample: ".to_owned(),
     };
-    format!("{} {word}{}", Tone::of(message).mark(), message.title)
+    format!("{} {became}{}", Tone::of(message).mark(), message.title)
+}
+
+/// The same for where there is no colour: `CRITICAL: orders: clean failed`.
+pub(super) fn shouted(message: &Message) -> String {
+    format!("{}{}: {}", Tone::of(message).word().to_uppercase(), after(message), message.title)
+}
+
+/// How long it has lasted, once it is over: ` after 2 h 10 min`.
+pub(super) fn after(message: &Message) -> String {
+    let over = message.resolved_at.filter(|_| message.state == State::Resolved);
+    over.map(|over| format!(" after {}", lasted(message.opened_at, over))).unwrap_or_default()
 }
 
 /// Several messages in a few words: `5 incidents: 2 critical, 3 over`.
@@ -111,11 +122,8 @@ pub(super) fn lasted(from: Timestamp, to: Timestamp) -> String {
 pub(super) fn times(message: &Message) -> Vec<(&'static str, String)> {
     match (message.state, message.resolved_at) {
         (State::Sample, _) => vec![("Sent", time(message.opened_at))],
-        (_, Some(over)) => {
-            let lasted = lasted(message.opened_at, over);
-            vec![("Opened", time(message.opened_at)), ("Over", format!("{}, after {lasted}", time(over)))]
-        }
-        (_, None) => vec![("Opened", time(message.opened_at))],
+        (State::Resolved, Some(over)) => vec![("Opened", time(message.opened_at)), ("Over", time(over))],
+        _ => vec![("Opened", time(message.opened_at))],
     }
 }
 
