@@ -2,6 +2,13 @@
 //! incident, opened once and resolved once, and told to those whom its pipeline names.
 
 pub mod channel;
+mod given_up;
+mod help;
+mod incident;
+mod judge;
+mod keep;
+mod look;
+mod memory;
 pub mod message;
 mod missed;
 mod silence;
