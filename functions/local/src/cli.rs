@@ -11,6 +11,9 @@ use crate::exit::Exit;
 use crate::quarantine::{self, Asked};
 use crate::{alerts, demo, dev, look, new, plan, run, verify};
 
+/// Where the pipeline files are, unless somebody says otherwise.
+pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
+
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
 #[command(version, max_term_width = 100)]
@@ -27,7 +30,7 @@ pub struct Common {
     #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "PLACE")]
     pub lake: String,
     /// The folder of the pipeline files
-    #[arg(long, global = true, env = settings::PIPELINES, default_value = "infra/pipelines", value_name = "FOLDER")]
+    #[arg(long, global = true, env = settings::PIPELINES, default_value = DEFAULT_PIPELINES, value_name = "FOLDER")]
     pub pipelines: PathBuf,
     /// Value of a parameter `${NAME}` of the pipeline files (else: the environment variable NAME)
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", value_parser = parameter)]

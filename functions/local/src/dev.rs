@@ -18,7 +18,7 @@ use tidemark_lake::Lake;
 use tidemark_pipeline::Graph;
 use watch::{Channels, Missed, Ticked, View};
 
-use crate::cli::Common;
+use crate::cli::{Common, DEFAULT_PIPELINES};
 use crate::definitions::{LeftOut, meant, value};
 use crate::exit::Exit;
 use crate::progress::Bar;
@@ -206,7 +206,7 @@ impl Dev<'_> {
 
     /// What was missed while nobody was there.
     fn catches_up(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Result<(), Failure> {
-        let missed = self.with_ports(time, &Quiet, |ports| watch::missed(ports, &definitions.view()))?;
+        let missed = self.with_ports(time, &Quiet, |ports| watch::missed(ports, &definitions.view(self.common)))?;
         for Missed { pipeline, times, passed_over } in missed {
             let over = if passed_over > 0 { format!(", {passed_over} passed over") } else { String::new() };
             self.tells(&format!("· {pipeline}  {} missed starts are made up for{over}", times.len()));
@@ -288,7 +288,7 @@ impl Dev<'_> {
         let ticked = self.with_ports(time, &Quiet, |ports| {
             let mailer = watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
             let channels = Channels::new(ports.secret, &mailer, ports.clock, self.world.handle());
-            watch::tick(ports, &definitions.view(), &announced, &channels, &machine::run_id_at(time.now()))
+            watch::tick(ports, &definitions.view(self.common), &announced, &channels, &machine::run_id_at(time.now()))
         });
         for due in announced.take() {
             queue.announce(due);
@@ -333,7 +333,15 @@ impl Dev<'_> {
 }
 
 impl Definitions {
-    fn view(&self) -> View<'_> {
-        View { graph: &self.graph, broken: &self.broken }
+    fn view(&self, common: &Common) -> View<'_> {
+        View { graph: &self.graph, broken: &self.broken, arguments: arguments(common) }
     }
+}
+
+/// What has to be said to another command for it to mean the same pipelines.
+fn arguments(common: &Common) -> String {
+    let pipelines = common.pipelines.display().to_string();
+    let folder = (pipelines != DEFAULT_PIPELINES).then(|| format!(" --pipelines {}", watch::quoted(&pipelines)));
+    let set = common.parameters.iter().map(|(name, value)| format!(" --set {}", watch::quoted(&format!("{name}={value}"))));
+    folder.into_iter().chain(set).collect()
 }

@@ -11,6 +11,8 @@ use crate::memory::{Failing, Last, Memory, Spilled, UnderWay};
 pub struct View<'a> {
     pub graph: &'a Graph,
     pub broken: &'a [Broken],
+    /// What the command `tidemark` has to be told to mean the same, as ` --pipelines shop --set SALES=in`; the lake not among it.
+    pub arguments: String,
 }
 
 /// Attempts that the platform makes of an event before it gives it up.

@@ -28,9 +28,10 @@ pub use memory::{Known, Memory};
 pub use missed::{Missed, missed};
 pub use silence::{Silence, Silences, silence};
 pub use tick::{Ticked, Turn, tick};
-pub use wording::{lasted, sample, title};
+pub use wording::{lasted, quoted, sample, title};
 
-/// Handles one event: the watcher's own schedule, or events that the platform has given up.
+/// Handles one event: the watcher's own schedule, or events that the platform has given up. Without a mailer mail goes by SMTP, as the
+/// settings have it.
 ///
 /// # Errors
 /// An event that is none of the watcher's; a lake that cannot be read or written.
@@ -38,7 +39,7 @@ pub fn handle(
     ports: &Ports<'_>,
     view: &View<'_>,
     bus: &dyn Bus,
-    mailer: &dyn Mailer,
+    mailer: Option<&dyn Mailer>,
     handle: Handle,
     event: &Event,
     chain: &str,
@@ -51,7 +52,8 @@ pub fn handle(
                 .hint("mend the rule that carried the event here"));
         }
     }
-    let channels = Channels::new(ports.secret, mailer, ports.clock, handle);
+    let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
+    let channels = Channels::new(ports.secret, mailer.unwrap_or(&smtp), ports.clock, handle);
     tick(ports, view, bus, &channels, chain)
 }
 

@@ -52,6 +52,13 @@ impl Turn {
     }
 }
 
+impl Ticked {
+    /// As the function answers.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!(self)
+    }
+}
+
 /// How often a state that another watcher has changed meanwhile is looked at again.
 const ATTEMPTS: usize = 10;
 

@@ -140,6 +140,7 @@ fn next(finding: &Finding, register: &Register<'_>) -> String {
 fn command(finding: &Finding, register: &Register<'_>) -> Option<String> {
     let place = register.ports.lake.store().place();
     let lake = if place == "lake" { String::new() } else { format!(" --lake {}", quoted(place)) };
+    let arguments = &register.view.arguments;
     let pipeline = finding.pipeline.as_deref();
     match finding.wrong {
         Wrong::Quarantine => {
@@ -147,17 +148,17 @@ fn command(finding: &Finding, register: &Register<'_>) -> Option<String> {
             let dataset = &pipeline.contract.as_ref()?.dataset;
             Some(format!("tidemark quarantine list {dataset}{lake}"))
         }
-        Wrong::Blind if finding.of.as_deref() == Some("definition") => Some("tidemark check".to_owned()),
+        Wrong::Blind if finding.of.as_deref() == Some("definition") => Some(format!("tidemark check{arguments}")),
         Wrong::Blind => None,
         _ => {
             let at = finding.scheduled_time.map(|at| format!(" --at {at}")).unwrap_or_default();
-            Some(format!("tidemark run {}{at}{lake}", pipeline?))
+            Some(format!("tidemark run {}{at}{lake}{arguments}", pipeline?))
         }
     }
 }
 
 /// As a shell takes it for one word.
-fn quoted(text: &str) -> String {
+pub fn quoted(text: &str) -> String {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-:=@%+,".contains(&byte));
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
