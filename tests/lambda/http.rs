@@ -1,5 +1,6 @@
 //! A few lines around hyper: one port, one closure that answers.
 
+use std::io::Error;
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
@@ -11,6 +12,7 @@ use hyper::{HeaderMap, Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
+use tokio::task::AbortHandle;
 
 /// What was asked, with its whole body.
 pub struct Asked {
@@ -27,15 +29,34 @@ pub fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
 }
 
+/// Instead of an answer: the connection is closed, as by a server that dies.
+pub fn cut() -> Reply {
+    let mut reply = reply(500, "");
+    reply.extensions_mut().insert(Cut);
+    reply
+}
+
+#[derive(Clone)]
+struct Cut;
+
 /// Listens on a port of this machine until the test process ends.
 pub fn serve<A, F>(answer: A) -> SocketAddr
 where
     A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
+    listen(answer).0
+}
+
+/// The same, until it is aborted.
+pub fn listen<A, F>(answer: A) -> (SocketAddr, AbortHandle)
+where
+    A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
     let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
-    runtime().spawn(async move {
+    let listening = runtime().spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let answer = answer.clone();
             let service = service_fn(move |request: Request<Incoming>| {
@@ -43,15 +64,16 @@ where
                 async move {
                     let (head, body) = request.into_parts();
                     let target = format!("{} {}", head.method, head.uri.path());
-                    let body = body.collect().await?.to_bytes();
-                    Ok::<_, hyper::Error>(answer(Asked { target, headers: head.headers, body }).await)
+                    let body = body.collect().await.map_err(Error::other)?.to_bytes();
+                    let reply = answer(Asked { target, headers: head.headers, body }).await;
+                    if reply.extensions().get::<Cut>().is_some() { Err(Error::other("cut")) } else { Ok(reply) }
                 }
             });
             // whoever asked may be killed at any time
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });
-    address
+    (address, listening.abort_handle())
 }
 
 pub fn reply(status: u16, body: impl Into<Bytes>) -> Reply {

@@ -38,10 +38,21 @@ impl Authority {
         self.certificate.der()
     }
 
-    /// A server that proves to be `host`, and nobody else.
-    fn server(&self, host: &str) -> ServerConfig {
+    /// Certificate and key of one that proves to be `host`, as files have them.
+    pub fn signed(&self, host: &str) -> (String, String) {
+        let (certificate, key) = self.certified(host);
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn certified(&self, host: &str) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
         let certificate = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &self.issuer).unwrap();
+        (certificate, key)
+    }
+
+    /// A server that proves to be `host`, and nobody else.
+    fn server(&self, host: &str) -> ServerConfig {
+        let (certificate, key) = self.certified(host);
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();

@@ -114,6 +114,7 @@ impl Account {
             s3: set("AWS_ENDPOINT_URL_S3"),
             eventbridge: set("AWS_ENDPOINT_URL_EVENTBRIDGE"),
             secrets_manager: set("AWS_ENDPOINT_URL_SECRETS_MANAGER"),
+            sns: set("AWS_ENDPOINT_URL_SNS"),
         };
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -186,6 +187,7 @@ struct Endpoints {
     s3: Option<String>,
     eventbridge: Option<String>,
     secrets_manager: Option<String>,
+    sns: Option<String>,
 }
 
 impl LoadServiceConfig for Endpoints {
@@ -194,6 +196,7 @@ impl LoadServiceConfig for Endpoints {
             ("AWS_ENDPOINT_URL", "S3") => self.s3.clone(),
             ("AWS_ENDPOINT_URL", "EventBridge") => self.eventbridge.clone(),
             ("AWS_ENDPOINT_URL", "Secrets Manager") => self.secrets_manager.clone(),
+            ("AWS_ENDPOINT_URL", "SNS") => self.sns.clone(),
             _ => None,
         }
     }

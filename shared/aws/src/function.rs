@@ -144,7 +144,7 @@ impl Setup {
         };
         let topic = std::env::var(settings::ALERT_TOPIC).ok().filter(|topic| !topic.is_empty());
         let mailer: Option<Box<dyn Mailer + Send + Sync>> = match (does, topic) {
-            (Does::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, arn, handle.clone()))),
+            (Does::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, &arn, handle.clone())?)),
             _ => None,
         };
         let memory_mb = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|text| text.parse().ok());

@@ -12,6 +12,8 @@ mod fault;
 mod function;
 mod listing;
 mod location;
+#[cfg(feature = "lambda")]
+mod mail;
 mod meter;
 #[cfg(feature = "lambda")]
 mod metrics;
@@ -24,3 +26,5 @@ pub use client::{Account, Patience};
 pub use fault::S3Fault;
 #[cfg(feature = "lambda")]
 pub use function::{Act, Error, Watch, Watched, serve, serve_watch};
+#[cfg(feature = "lambda")]
+pub use mail::Topic;

@@ -9,9 +9,9 @@ use crate::message::{Message, State};
 
 const SUBJECT: usize = 78;
 const COLUMNS: usize = 78;
-const WHAT: usize = 4_000;
+const WHAT: usize = 2_500;
 const NEXT: usize = 1_000;
-pub(super) const FACTS: usize = 40;
+pub(super) const FACTS: usize = 20;
 const FACT: usize = 400;
 /// Of a digest.
 pub(super) const ENTRIES: usize = 50;

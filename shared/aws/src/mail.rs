@@ -1,0 +1,167 @@
+//! Mail by a topic of AWS SNS, to whoever has subscribed to it: <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>. SNS mails
+//! plain text only.
+
+use std::time::Duration;
+
+use aws_sdk_sns::Client;
+use aws_sdk_sns::config::timeout::TimeoutConfig;
+use aws_sdk_sns::config::{Builder, Region};
+use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata as _};
+use aws_sdk_sns::types::MessageAttributeValue;
+use serde_json::json;
+use tidemark_flow::settings::ALERT_TOPIC;
+use tidemark_flow::{Failure, Kind, Mail, Mailer};
+use tidemark_pipeline::Severity;
+use tokio::runtime::Handle;
+
+use crate::Account;
+
+/// SNS takes fewer than 100 characters.
+const SUBJECT: usize = 99;
+/// Of text and attributes together; some is left for their names.
+const BYTES: usize = 256 * 1024 - 1024;
+/// For all attempts together.
+const WHOLE: Duration = Duration::from_secs(10);
+
+/// A topic. Whom a mail is for is its attribute `to`, so that a subscription with the filter policy `{"to": ["data@example.com"]}` gets
+/// what is for that address; so are its `pipeline`s and its `severity`.
+#[derive(Debug)]
+pub struct Topic {
+    client: Client,
+    arn: String,
+    handle: Handle,
+}
+
+impl Topic {
+    /// By its ARN, in whose region it is asked for. Asks nobody yet.
+    ///
+    /// # Errors
+    /// [`Kind::Definition`] if that is not the ARN of a topic.
+    pub fn new(account: &Account, arn: &str, handle: Handle) -> Result<Topic, Failure> {
+        let region = match arn.split(':').collect::<Vec<_>>().as_slice() {
+            ["arn", _, "sns", region, _, name] if !region.is_empty() && !name.is_empty() => (*region).to_owned(),
+            _ => {
+                return Err(Failure::new(
+                    Kind::Definition,
+                    format!("{ALERT_TOPIC} is not the ARN of a topic: {arn:?}"),
+                )
+                .hint("it looks like this: arn:aws:sns:eu-west-1:123456789012:tidemark-alerts"));
+            }
+        };
+        let config = Builder::from(account.config())
+            .region(Region::new(region))
+            .timeout_config(TimeoutConfig::builder().operation_timeout(WHOLE).build());
+        Ok(Topic { client: Client::from_conf(config.build()), arn: arn.to_owned(), handle })
+    }
+
+    fn failed(&self, code: Option<&str>, why: String) -> Failure {
+        let arn = &self.arn;
+        let of = |kind: Kind, message: String, hint: &str| Failure::new(kind, message).hint(hint).because(why);
+        let untaken = format!("topic {arn} does not take a mail");
+        match code {
+            Some("NotFound") => of(
+                Kind::Definition,
+                format!("there is no topic {arn}"),
+                "make it, or name another in TIDEMARK_ALERT_TOPIC: aws sns create-topic --name …",
+            ),
+            Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => of(
+                Kind::Refused,
+                format!("topic {arn} may not be published to"),
+                "let the function's role do sns:Publish on it",
+            ),
+            Some(code) if code.starts_with("KMS") && code != "KMSThrottling" => of(
+                Kind::Refused,
+                untaken,
+                "let the function's role do kms:GenerateDataKey and kms:Decrypt on the key of the topic",
+            ),
+            Some("InvalidParameter" | "ParameterValueInvalid" | "ValidationException") => {
+                of(Kind::Definition, untaken, "check that it is a standard topic, and TIDEMARK_ALERT_TOPIC")
+            }
+            _ => of(Kind::Retry, untaken, "it is sent again"),
+        }
+    }
+}
+
+impl Mailer for Topic {
+    fn send(&self, mail: &Mail) -> Result<(), Failure> {
+        let severity = match mail.severity {
+            Severity::Warning => "warning",
+            Severity::Critical => "critical",
+        };
+        let attributes = [
+            ("to", "String.Array", json!(mail.to).to_string()),
+            ("pipeline", "String.Array", json!(mail.pipelines).to_string()),
+            ("severity", "String", severity.to_owned()),
+        ];
+        let taken: usize = attributes.iter().map(|(_, _, value)| value.len()).sum();
+        let mut publish = self.client.publish().topic_arn(&self.arn).subject(subject(&mail.subject));
+        for (name, kind, value) in attributes {
+            let value = MessageAttributeValue::builder().data_type(kind).string_value(value).build();
+            let value = value.map_err(|error| Failure::new(Kind::Bug, "a mail cannot be written").because(error))?;
+            publish = publish.message_attributes(name, value);
+        }
+        let sent = publish.message(within(&mail.text, BYTES.saturating_sub(taken))).send();
+        match self.handle.block_on(sent) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.failed(error.code(), DisplayErrorContext(&error).to_string())),
+        }
+    }
+}
+
+/// As SNS takes it: ASCII, no control characters, beginning with a letter, a digit or punctuation, cut to its length.
+fn subject(text: &str) -> String {
+    let mut ascii = String::new();
+    for c in text.chars() {
+        match c {
+            '…' => ascii.push_str("..."),
+            '→' => ascii.push_str("->"),
+            '–' | '—' => ascii.push('-'),
+            ' '..='~' => ascii.push(c),
+            _ => ascii.push('?'),
+        }
+    }
+    let ascii = ascii.trim();
+    if ascii.is_empty() {
+        return "tidemark".to_owned();
+    }
+    match ascii.len() > SUBJECT {
+        true => format!("{}...", ascii[..SUBJECT - 3].trim_end()),
+        false => ascii.to_owned(),
+    }
+}
+
+/// So much of a text as has at most so many bytes.
+fn within(text: &str, most: usize) -> String {
+    if text.len() <= most {
+        return text.to_owned();
+    }
+    const END: &str = "\n…\n";
+    format!("{}{END}", &text[..text.floor_char_boundary(most.saturating_sub(END.len()))])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_subject_is_as_sns_takes_it() {
+        for (text, taken) in [
+            ("[critical] orders: clean failed", "[critical] orders: clean failed"),
+            ("  é\r\nBcc: a@b.c …", "???Bcc: a@b.c ..."),
+            ("🔴 →", "? ->"),
+            ("\u{a0} ", "?"),
+            ("", "tidemark"),
+        ] {
+            assert_eq!(subject(text), taken);
+        }
+        let long = subject(&"é…".repeat(100));
+        assert!(long.len() == 99 && long.ends_with("..."), "{long}");
+    }
+
+    #[test]
+    fn a_text_is_cut_between_characters() {
+        assert_eq!(within("ééé", 6), "ééé");
+        assert_eq!(within("éééé", 7), "é\n…\n");
+        assert_eq!(within("éééé", 0), "\n…\n");
+    }
+}

@@ -1,0 +1,218 @@
+//! Mail as a server gets it, and what is said when it gets none.
+
+use std::process::Command;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_pipeline::SecretName;
+use tokio::runtime::Runtime;
+use watch::channel::{Address, Channels};
+use watch::message::Message;
+
+use super::channels::{hostile, message, now, resolved};
+use super::{Smtp, Way};
+use crate::postgres::Authority;
+
+const PASSWORD: &str = "hidden-password";
+
+fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Message]) -> Result<(), Failure> {
+    let secret = |name: &SecretName| {
+        assert_eq!(name.as_str(), "smtp-password");
+        Ok(Secret::new(password))
+    };
+    let clock = || now();
+    let set = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    let mailer = watch::channel::Smtp::from_variables(set, &secret, &clock);
+    let runtime = Runtime::new().unwrap();
+    let channels = Channels::new(&secret, &mailer, &clock, runtime.handle().clone());
+    channels.send(&Address::Email(to.to_owned()), messages)
+}
+
+fn tell(url: &str, messages: &[Message]) -> Result<(), Failure> {
+    let settings = [("TIDEMARK_SMTP", url), ("TIDEMARK_MAIL_FROM", "tidemark@example.org")];
+    tell_with(&settings, PASSWORD, "data@example.com", messages)
+}
+
+#[track_caller]
+fn fails(told: Result<(), Failure>, kind: Kind, words: &str) {
+    let failure = told.unwrap_err();
+    let hint = failure.hint.clone().unwrap_or_default();
+    assert_eq!(failure.kind, kind, "{}", failure.chain());
+    assert!(failure.chain().contains(words), "{} does not say {words}", failure.chain());
+    assert!(!hint.is_empty());
+    for text in [failure.chain(), hint, format!("{failure:?}")] {
+        assert!(!text.contains("hidden"), "{text}");
+    }
+}
+
+#[test]
+fn a_mail_arrives_as_it_was_meant() {
+    let Some(smtp) = Smtp::start() else { return };
+    tell(&smtp.url(), &[message(1)]).unwrap();
+    tell(&smtp.url(), &[resolved(1)]).unwrap();
+    tell(&smtp.url(), &[hostile()]).unwrap();
+    let many: Vec<Message> = (0..70).map(message).collect();
+    tell(&smtp.url(), &many).unwrap();
+    let taken = smtp.taken();
+    assert_eq!(taken.len(), 4);
+    let header = |n: usize, name: &str| taken[n]["headers"][name].as_str().unwrap_or_default().to_owned();
+    let first = &taken[0];
+    assert_eq!((&first["from"], &first["to"]), (&json!("tidemark@example.org"), &json!(["data@example.com"])));
+    assert_eq!((&first["hello"], &first["is_encrypted"]), (&json!("example.org"), &json!(false)));
+    assert_eq!(first["type"], "multipart/alternative");
+    assert_eq!(header(0, "from"), "Tidemark <tidemark@example.org>");
+    assert_eq!(header(0, "to"), "data@example.com");
+    assert_eq!(header(0, "subject"), "[critical] orders: load postgres-orders failed (1)");
+    assert_eq!(header(0, "date"), "Thu, 26 Nov 2026 08:05:00 +0000");
+    assert_eq!(header(0, "auto-submitted"), "auto-generated");
+    let text = first["text"].as_str().unwrap();
+    assert!(text.starts_with("CRITICAL: orders: load postgres-orders failed (1)\n====="), "{text}");
+    assert!(text.contains("\n  tidemark run orders --at 2026-11-26T08:00:00Z\n"), "{text}");
+    assert!(first["html"].as_str().unwrap().starts_with("<!DOCTYPE html>\n"));
+    // one thread
+    assert!(header(0, "message-id").ends_with("@example.org>") && header(0, "in-reply-to").is_empty());
+    assert_eq!(header(1, "in-reply-to"), header(0, "message-id"));
+    assert_eq!(header(1, "references"), header(0, "message-id"));
+    assert_ne!(header(1, "message-id"), header(0, "message-id"));
+    // nothing of an error is a header, a second recipient or a tag
+    let hostile = &taken[2];
+    assert_eq!(hostile["to"], json!(["data@example.com"]));
+    assert_eq!(header(2, "bcc"), "");
+    assert!(
+        header(2, "subject").starts_with("[critical] <!channel> Bcc: everybody@example.com🚀"),
+        "{}",
+        header(2, "subject")
+    );
+    assert!(!hostile["html"].as_str().unwrap().contains("<script>"));
+    assert_eq!(header(3, "subject"), "[tidemark] 70 incidents: 70 critical (orders)");
+    assert!(taken[3]["text"].as_str().unwrap().contains("\nand 20 more\n"));
+    for mail in &taken {
+        assert!(mail["longest_line"].as_u64().unwrap() <= 998, "{}", mail["longest_line"]);
+    }
+}
+
+#[test]
+fn what_a_mail_server_refuses_is_said() {
+    use Kind::{Definition, Retry};
+    let Some(mut smtp) = Smtp::start() else { return };
+    for (answer, kind, words) in [
+        (
+            json!({"rcpt": "550 5.1.1 no such user"}),
+            Definition,
+            "refuses a mail to data@example.com (550 5.1.1 no such user)",
+        ),
+        (json!({"mail": "553 5.7.1 not yours"}), Definition, "(553 5.7.1 not yours)"),
+        (json!({"data": "554 5.7.1 looks like spam"}), Definition, "(554 5.7.1 looks like spam)"),
+        (json!({"mail": "530 5.7.0 who are you"}), Definition, "wants to know who sends (530 5.7.0 who are you)"),
+        (json!({"rcpt": "450 4.2.1 try later"}), Retry, "takes no mail for now (450 4.2.1 try later)"),
+        (json!({"data": "452 4.3.1 full"}), Retry, "(452 4.3.1 full)"),
+    ] {
+        smtp.answer(answer);
+        fails(tell(&smtp.url(), &[message(1)]), kind, words);
+    }
+    assert_eq!(smtp.taken().len(), 0);
+    // it is not known whether it was taken
+    smtp.answer(json!({"cut_after": true}));
+    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached");
+    assert_eq!(smtp.taken().len(), 1);
+    smtp.answer(json!({"silent": true}));
+    let began = Instant::now();
+    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached");
+    assert!((9..25).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    smtp.answer(json!({}));
+    tell(&smtp.url(), &[message(1)]).unwrap();
+    // one that has no STARTTLS, and is not this machine by its name
+    let elsewhere = smtp.url().replace("127.0.0.1", "0.0.0.0");
+    fails(tell(&elsewhere, &[message(1)]), Definition, "STARTTLS is not supported");
+    assert_eq!(smtp.taken().len(), 2);
+    smtp.stop();
+    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached (Connection refused");
+}
+
+#[test]
+fn settings_that_are_missing_or_wrong_are_said() {
+    let told = |settings: &[(&str, &str)], to: &str| tell_with(settings, PASSWORD, to, &[message(1)]);
+    let (smtp, from) = (("TIDEMARK_SMTP", "smtp://127.0.0.1:1"), ("TIDEMARK_MAIL_FROM", "tidemark@example.org"));
+    fails(told(&[from], "a@example.com"), Kind::Definition, "there is no mail server");
+    fails(told(&[smtp], "a@example.com"), Kind::Definition, "nobody is named whom mail is from");
+    let nobody = ("TIDEMARK_MAIL_FROM", "nobody");
+    fails(told(&[smtp, nobody], "a@example.com"), Kind::Definition, "TIDEMARK_MAIL_FROM is not an address");
+    let with_password = ("TIDEMARK_SMTP", "smtp://tidemark:hidden@mail.example.com");
+    fails(told(&[with_password, from], "a@example.com"), Kind::Definition, "TIDEMARK_SMTP has a password in it");
+    fails(told(&[smtp, from], "nobody\r\nBcc: b@c.d"), Kind::Definition, "\"nobody Bcc: b@c.d\" is not an address");
+}
+
+/// A process of its own, since whom it trusts is in its environment.
+fn tell_trusting(authority: Option<&Authority>, url: &str, password: &str) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let trusted = folder.path().join("authorities.pem");
+    if let Some(authority) = authority {
+        std::fs::write(&trusted, authority.pem()).unwrap();
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "alerts::mail::tells_as_it_was_told", "--nocapture"]);
+    command.env("ALERTS_TEST_SMTP", url).env("ALERTS_TEST_PASSWORD", password);
+    if authority.is_some() {
+        command.env("SSL_CERT_FILE", &trusted).env_remove("SSL_CERT_DIR");
+    }
+    let output = command.output().unwrap();
+    let out = String::from_utf8(output.stdout).unwrap();
+    let line = out.lines().find_map(|line| line.split_once("ALERTS_TEST ")).unwrap_or_else(|| panic!("{out}"));
+    serde_json::from_str(line.1).unwrap()
+}
+
+/// What such a process does; nothing, where there is nothing to tell.
+#[test]
+fn tells_as_it_was_told() {
+    let (Ok(url), Ok(password)) = (std::env::var("ALERTS_TEST_SMTP"), std::env::var("ALERTS_TEST_PASSWORD")) else {
+        return;
+    };
+    let settings = [("TIDEMARK_SMTP", url.as_str()), ("TIDEMARK_MAIL_FROM", "Data <tidemark@example.org>")];
+    let told = match tell_with(&settings, &password, "data@example.com", &[message(1)]) {
+        Ok(()) => json!({"kind": "sent", "says": ""}),
+        Err(failure) => json!({"kind": failure.kind, "says": failure.chain()}),
+    };
+    println!("ALERTS_TEST {told}");
+}
+
+#[test]
+fn mail_is_encrypted_on_its_way_to_a_server_that_is_who_it_says() {
+    let (house, stranger) = (Authority::new("the house"), Authority::new("a stranger"));
+    for way in [Way::StartTls, Way::Tls] {
+        let Some(smtp) = Smtp::with(way, Some(("tidemark", PASSWORD)), Some(&house)) else { return };
+        let told = |authority, url: &str, password| {
+            let told = tell_trusting(authority, url, password);
+            let says = told["says"].as_str().unwrap().to_owned();
+            assert!(!says.contains("hidden"), "{says}");
+            (told["kind"].as_str().unwrap().to_owned(), says)
+        };
+        let url = smtp.url();
+        assert_eq!(told(Some(&house), &url, PASSWORD).0, "sent", "{way:?}");
+        let taken = smtp.taken();
+        assert_eq!(taken.len(), 1);
+        assert_eq!((&taken[0]["is_encrypted"], &taken[0]["user"]), (&json!(true), &json!("tidemark")));
+        assert_eq!(taken[0]["headers"]["from"], "Data <tidemark@example.org>");
+
+        let (kind, says) = told(Some(&house), &url, "hidden-and-wrong");
+        assert!(kind == "definition" && says.contains("does not let tidemark in (535"), "{says}");
+        let (kind, says) = told(Some(&house), &url.replace("tidemark@", ""), PASSWORD);
+        assert!(kind == "definition" && says.contains("wants to know who sends (530"), "{says}");
+        for authority in [Some(&stranger), None] {
+            let (kind, says) = told(authority, &url, PASSWORD);
+            assert!(kind == "refused" && says.contains("is not who it says, or not known"), "{says}");
+        }
+        if way == Way::Tls {
+            let (kind, says) = told(Some(&house), &url.replace("127.0.0.1", "localhost"), PASSWORD);
+            assert!(kind == "refused" && says.contains("not valid for"), "{says}");
+        }
+        assert_eq!(smtp.taken().len(), 1, "{way:?}");
+    }
+}
+
+#[test]
+fn a_login_on_this_machine_needs_no_certificate() {
+    let Some(smtp) = Smtp::with(Way::Plain, Some(("tidemark", PASSWORD)), None) else { return };
+    tell(&smtp.url(), &[message(1)]).unwrap();
+    assert_eq!(smtp.taken()[0]["user"], "tidemark");
+}

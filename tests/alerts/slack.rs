@@ -1,0 +1,217 @@
+//! An incoming webhook as Slack has them: it holds a message to the limits of Block Kit
+//! (<https://docs.slack.dev/reference/block-kit/blocks>), answers in Slack's words, keeps what came, and has its troubles.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::task::AbortHandle;
+
+use crate::lambda::{Asked, Reply, cut, listen, reply};
+
+/// What is as secret as a webhook's URL.
+pub const HIDDEN: &str = "/services/T024BE7LD/B024BE7LE/hidden-in-the-path";
+
+/// On its own port, for as long as it is kept.
+pub struct Sink {
+    address: SocketAddr,
+    listening: AbortHandle,
+    state: Arc<Mutex<State>>,
+}
+
+/// What one request meets.
+#[derive(Debug, Clone, Copy)]
+pub enum Trouble {
+    /// An answer of Slack's: a status and a word. The message is not taken.
+    Says(u16, &'static str),
+    /// 429, with these seconds in `Retry-After`.
+    Limited(u64),
+    /// It is taken, and the answer comes late.
+    Slow(Duration),
+    /// The connection breaks, and the message is not taken.
+    CutBefore,
+    /// The message is taken, and the connection breaks.
+    CutAfter,
+    /// Blocks are not understood; a text is.
+    NoBlocks,
+}
+
+#[derive(Default)]
+struct State {
+    taken: Vec<Value>,
+    requests: usize,
+    troubles: VecDeque<Trouble>,
+    always: Option<Trouble>,
+}
+
+impl Sink {
+    pub fn start() -> Sink {
+        let state = Arc::new(Mutex::new(State::default()));
+        let of_server = state.clone();
+        let (address, listening) = listen(move |asked| {
+            let state = of_server.clone();
+            async move { take(&state, &asked).await }
+        });
+        Sink { address, listening, state }
+    }
+
+    /// The secret.
+    pub fn url(&self) -> String {
+        format!("http://{}{HIDDEN}", self.address)
+    }
+
+    /// Every message that was taken, in order.
+    pub fn taken(&self) -> Vec<Value> {
+        self.state.lock().unwrap().taken.clone()
+    }
+
+    /// How often it was asked.
+    pub fn requests(&self) -> usize {
+        self.state.lock().unwrap().requests
+    }
+
+    /// The next requests meet one each.
+    pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
+        self.state.lock().unwrap().troubles.extend(troubles);
+    }
+
+    /// From now on every request meets this, or none.
+    pub fn always(&self, trouble: Option<Trouble>) {
+        self.state.lock().unwrap().always = trouble;
+    }
+
+    /// Nobody listens any more.
+    pub fn stop(&self) {
+        self.listening.abort();
+    }
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+async fn take(state: &Mutex<State>, asked: &Asked) -> Reply {
+    let trouble = {
+        let mut state = state.lock().unwrap();
+        state.requests += 1;
+        state.troubles.pop_front().or(state.always)
+    };
+    match trouble {
+        Some(Trouble::Says(status, word)) => return reply(status, word),
+        Some(Trouble::Limited(seconds)) => {
+            let mut reply = reply(429, "rate_limited");
+            reply.headers_mut().insert("retry-after", seconds.into());
+            return reply;
+        }
+        Some(Trouble::CutBefore) => return cut(),
+        _ => {}
+    }
+    if asked.target != format!("POST {HIDDEN}") {
+        return reply(404, "no_service");
+    }
+    let message = match judged(asked) {
+        Ok(message) => message,
+        Err((status, word)) => return reply(status, word),
+    };
+    if matches!(trouble, Some(Trouble::NoBlocks)) && message.get("blocks").is_some() {
+        return reply(400, "invalid_blocks");
+    }
+    state.lock().unwrap().taken.push(message);
+    match trouble {
+        Some(Trouble::CutAfter) => return cut(),
+        Some(Trouble::Slow(wait)) => tokio::time::sleep(wait).await,
+        _ => {}
+    }
+    reply(200, "ok")
+}
+
+type Refused = (u16, &'static str);
+
+fn judged(asked: &Asked) -> Result<Value, Refused> {
+    let kind = asked.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let message: Value = serde_json::from_slice(&asked.body).map_err(|_| (400, "invalid_payload"))?;
+    if !kind.starts_with("application/json") || !message.is_object() {
+        return Err((400, "invalid_payload"));
+    }
+    let list = |member: &str| message[member].as_array().map(Vec::as_slice).unwrap_or_default();
+    let (blocks, attachments) = (list("blocks"), list("attachments"));
+    let text = message["text"].as_str().unwrap_or_default();
+    if text.is_empty() && blocks.is_empty() && attachments.is_empty() {
+        return Err((400, "no_text"));
+    }
+    if units(text) > 40_000 {
+        return Err((400, "msg_too_long"));
+    }
+    if attachments.len() > 100 {
+        return Err((400, "too_many_attachments"));
+    }
+    if blocks.len() > 50 || !blocks.iter().all(is_block) {
+        return Err((400, "invalid_blocks"));
+    }
+    if !attachments.iter().all(is_attachment) {
+        return Err((400, "invalid_attachments"));
+    }
+    // what Slack does not say, and others have found out
+    if units(&message["blocks"].to_string()) + units(&message["attachments"].to_string()) > 13_000 {
+        return Err((400, "msg_blocks_too_long"));
+    }
+    Ok(message)
+}
+
+fn is_attachment(attachment: &Value) -> bool {
+    let colour = attachment["color"].as_str().unwrap_or("#000000");
+    let is_colour = colour.len() == 7 && colour[1..].bytes().all(|b| b.is_ascii_hexdigit());
+    let blocks = attachment["blocks"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // beside blocks there is nothing else
+    has_only(attachment, &["color", "blocks"])
+        && is_colour
+        && (1..=50).contains(&blocks.len())
+        && blocks.iter().all(is_block)
+}
+
+fn is_block(block: &Value) -> bool {
+    let all = |member: &str, most: usize, is: &dyn Fn(&Value) -> bool| {
+        block[member].as_array().is_none_or(|values| (1..=most).contains(&values.len()) && values.iter().all(is))
+    };
+    match block["type"].as_str() {
+        Some("header") => {
+            has_only(block, &["type", "text"]) && block["text"]["type"] == "plain_text" && is_text(&block["text"], 150)
+        }
+        Some("section") => {
+            has_only(block, &["type", "text", "fields"])
+                && (block.get("text").is_some() || block.get("fields").is_some())
+                && block.get("text").is_none_or(|text| is_text(text, 3_000))
+                && all("fields", 10, &|text| is_text(text, 2_000))
+        }
+        Some("context") => {
+            has_only(block, &["type", "elements"])
+                && block.get("elements").is_some()
+                && all("elements", 10, &|text| is_text(text, 2_000))
+        }
+        _ => false,
+    }
+}
+
+fn is_text(object: &Value, most: usize) -> bool {
+    let text = object["text"].as_str().unwrap_or_default();
+    let own = match object["type"].as_str() {
+        Some("plain_text") => "emoji",
+        Some("mrkdwn") => "verbatim",
+        _ => return false,
+    };
+    has_only(object, &["type", "text", own])
+        && object.get(own).is_none_or(Value::is_boolean)
+        && (1..=most).contains(&units(text))
+}
+
+fn has_only(object: &Value, members: &[&str]) -> bool {
+    object.as_object().is_some_and(|object| object.keys().all(|member| members.contains(&member.as_str())))
+}
+
+fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
