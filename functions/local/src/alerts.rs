@@ -29,7 +29,8 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let (mut sent, mut exit) = (Vec::new(), Exit::Done);
     for (address, least) in addresses {
         let result = world.with_ports(&lake, &Quiet, |ports| {
-            let mailer = watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
+            let mailer =
+                watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
             let channels = Channels::new(ports.secret, &mailer, ports.clock, world.handle());
             channels.send(&address, std::slice::from_ref(&message))
         });
@@ -74,7 +75,8 @@ pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<S
 }
 
 pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
-    let pipeline: PipelineName = name.parse().map_err(|error| Failure::new(Kind::Definition, "no pipeline").because(error))?;
+    let pipeline: PipelineName =
+        name.parse().map_err(|error| Failure::new(Kind::Definition, "no pipeline").because(error))?;
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
     lake.delete_silence(&pipeline).map_err(Failure::from)?;
@@ -124,7 +126,8 @@ fn known(common: &Common, name: &str) -> Result<PipelineName, Failure> {
 
 /// `2h`, `90m`, `1d 12h`
 fn end(now: Timestamp, lasts: &str) -> anyhow::Result<Timestamp> {
-    let wrong = || Failure::new(Kind::Definition, format!("{lasts:?} is no duration")).hint("write --for 2h, 90m or 1d");
+    let wrong =
+        || Failure::new(Kind::Definition, format!("{lasts:?} is no duration")).hint("write --for 2h, 90m or 1d");
     let span: jiff::Span = lasts.parse().map_err(|error: jiff::Error| wrong().because(error))?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| wrong().because(error))?;
     if duration <= jiff::SignedDuration::ZERO {

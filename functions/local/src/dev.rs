@@ -11,8 +11,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::SignedDuration;
 use serde::Serialize;
 use tidemark_flow::{
-    Broken, Bus, Event, Failure, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle, is_bucket,
-    load_definitions_that_can_be, machine,
+    Broken, Bus, Event, Failure, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle,
+    is_bucket, load_definitions_that_can_be, machine,
 };
 use tidemark_lake::Lake;
 use tidemark_pipeline::Graph;
@@ -49,7 +49,8 @@ pub(crate) fn dev(common: &Common) -> anyhow::Result<Exit> {
     stop_on_signal(&world, to_dev.clone());
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let done = Dev { common, world: &world, lake: &lake, progress, is_quiet: common.json }.run(&Clock, to_dev, &signals)?;
+    let done =
+        Dev { common, world: &world, lake: &lake, progress, is_quiet: common.json }.run(&Clock, to_dev, &signals)?;
     if common.json {
         print::json(&done)?;
     } else {
@@ -141,12 +142,7 @@ impl Dev<'_> {
     ///
     /// # Errors
     /// There are no pipelines, or the lake cannot be read or written at the beginning; later that is told, and tried again.
-    pub fn run(
-        &self,
-        time: &dyn Time,
-        to_dev: Sender<Signal>,
-        signals: &Receiver<Signal>,
-    ) -> Result<Done, Failure> {
+    pub fn run(&self, time: &dyn Time, to_dev: Sender<Signal>, signals: &Receiver<Signal>) -> Result<Done, Failure> {
         let mut definitions = Arc::new(self.definitions()?);
         let mut done = Done::default();
         let mut queue = Queue::default();
@@ -183,7 +179,8 @@ impl Dev<'_> {
                     continue;
                 }
                 let fires = queue.next_start(&definitions.graph, now);
-                let until = [fires, queue.next_ready(now).filter(|_| !is_busy)].into_iter().flatten().fold(next_tick, Ord::min);
+                let until =
+                    [fires, queue.next_ready(now).filter(|_| !is_busy)].into_iter().flatten().fold(next_tick, Ord::min);
                 match time.wait(until, signals, is_busy) {
                     None => {}
                     Some(Signal::Stop) => break,
@@ -222,7 +219,11 @@ impl Dev<'_> {
         for pipeline in definitions.graph.pipelines() {
             let next = pipeline.schedule.as_ref().and_then(|schedule| schedule.next(now));
             let next = next.map_or("no schedule".to_owned(), |next| {
-                format!("next at {}, in {}", next.strftime("%Y-%m-%d %H:%M UTC"), watch::lasted(next.duration_since(now)))
+                format!(
+                    "next at {}, in {}",
+                    next.strftime("%Y-%m-%d %H:%M UTC"),
+                    watch::lasted(next.duration_since(now))
+                )
             });
             self.tells(&format!("· {}  {next}", pipeline.name));
         }
@@ -286,7 +287,8 @@ impl Dev<'_> {
     fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> usize {
         let announced = Announced::default();
         let ticked = self.with_ports(time, &Quiet, |ports| {
-            let mailer = watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
+            let mailer =
+                watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
             let channels = Channels::new(ports.secret, &mailer, ports.clock, self.world.handle());
             watch::tick(ports, &definitions.view(self.common), &announced, &channels, &machine::run_id_at(time.now()))
         });
@@ -313,7 +315,11 @@ impl Dev<'_> {
             self.tells(&format!("{} over: {}  incident {}", print::tick(), turn.title, turn.incident));
         }
         if ticked.told + ticked.untold > 0 {
-            let untold = if ticked.untold > 0 { format!(", {} could not be, and will be", ticked.untold) } else { String::new() };
+            let untold = if ticked.untold > 0 {
+                format!(", {} could not be, and will be", ticked.untold)
+            } else {
+                String::new()
+            };
             self.tells(&format!("  {} messages sent{untold}", ticked.told));
         }
     }
@@ -342,6 +348,7 @@ impl Definitions {
 fn arguments(common: &Common) -> String {
     let pipelines = common.pipelines.display().to_string();
     let folder = (pipelines != DEFAULT_PIPELINES).then(|| format!(" --pipelines {}", watch::quoted(&pipelines)));
-    let set = common.parameters.iter().map(|(name, value)| format!(" --set {}", watch::quoted(&format!("{name}={value}"))));
+    let set =
+        common.parameters.iter().map(|(name, value)| format!(" --set {}", watch::quoted(&format!("{name}={value}"))));
     folder.into_iter().chain(set).collect()
 }

@@ -48,11 +48,12 @@ fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed
     let schedule = pipeline.schedule.as_ref()?;
     let known = memory.pipelines.get_mut(pipeline.name.as_str())?;
     let since = known.started.unwrap_or(known.since).max(known.since);
-    let mut times: Vec<Timestamp> =
-        std::iter::successors(schedule.previous(now), |time| schedule.previous(*time - jiff::SignedDuration::from_nanos(1)))
-            .take_while(|time| *time > since)
-            .take(MOST)
-            .collect();
+    let mut times: Vec<Timestamp> = std::iter::successors(schedule.previous(now), |time| {
+        schedule.previous(*time - jiff::SignedDuration::from_nanos(1))
+    })
+    .take_while(|time| *time > since)
+    .take(MOST)
+    .collect();
     times.reverse();
     let latest = *times.last()?;
     let all = times.len();

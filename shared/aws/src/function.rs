@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, Wanted, is_bucket,
-    load_definitions, load_definitions_that_can_be, machine, settings,
+    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, Wanted,
+    is_bucket, load_definitions, load_definitions_that_can_be, machine, settings,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
