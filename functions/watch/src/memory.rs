@@ -24,6 +24,9 @@ pub struct Memory {
     pub datasets: BTreeMap<String, Head>,
     /// Records that cannot be read, by run id, with their day.
     pub unreadable: BTreeMap<String, Unreadable>,
+    /// Runs that have said that they are under way and whose records are still to come, each with when it was last heard of.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub under_way: BTreeMap<String, Timestamp>,
     /// Given-up events that nobody can make sense of.
     pub strays: Vec<Stray>,
     /// Incidents at rest, by key, as they were when they were looked at.
@@ -145,7 +148,7 @@ impl Memory {
 
     /// Takes in one run record; in the order of their ids, each once.
     pub fn take_in(&mut self, record: &RunRecord, allowed: Option<tidemark_pipeline::Budget>) {
-        self.starts(record);
+        self.starts(&record.pipeline, &record.step, record.scheduled_time);
         for output in &record.outputs {
             if let Some(version) = output.version
                 && output.partitions > 0
@@ -187,13 +190,24 @@ impl Memory {
         }
     }
 
-    /// A record of a pipeline's first step says that it has been started.
-    fn starts(&mut self, record: &RunRecord) {
-        if record.step != "ingest" && record.step != STARTED {
+    /// A record or mark of a pipeline's first step says that it has been started.
+    fn starts(&mut self, pipeline: &str, step: &str, scheduled_time: Timestamp) {
+        if step != "ingest" && step != STARTED {
             return;
         }
-        let known = self.pipelines.entry(record.pipeline.clone()).or_default();
-        known.started = known.started.max(Some(record.scheduled_time));
+        let known = self.pipelines.entry(pipeline.to_owned()).or_default();
+        known.started = known.started.max(Some(scheduled_time));
+    }
+
+    /// Takes note of the runs that are under way. A run takes its mark away before its record is there, so its record is looked for longer.
+    pub fn sees(&mut self, marks: &[Mark], now: Timestamp) {
+        for mark in marks.iter().filter(|mark| !self.read.contains(&mark.run_id)) {
+            self.under_way.insert(mark.run_id.clone(), now);
+        }
+        self.under_way.retain(|_, seen| now.duration_since(*seen) < RECORD_WITHIN);
+        for mark in marks {
+            self.starts(&mark.pipeline, &mark.step, mark.scheduled_time);
+        }
     }
 
     /// What is usual is the median of the latest runs.
@@ -248,6 +262,9 @@ impl Memory {
         true
     }
 }
+
+/// After its mark is gone, the record of a run comes within this, or never.
+const RECORD_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 
 /// After which a run that says nothing is taken for dead; it would have said something each minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);
