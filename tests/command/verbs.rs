@@ -45,6 +45,7 @@ fn run_answers_with_a_record_per_step() {
         "pipeline",
         "step",
         "trigger",
+        "scheduled_time",
         "chain",
         "status",
         "started_at",
