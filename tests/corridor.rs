@@ -60,6 +60,7 @@ fn a_panic_is_an_error_with_its_place() {
         scratch: std::env::temp_dir(),
         deadline: None,
         machine: Machine::DEPLOYED,
+        mark_after: tidemark_flow::MARK_AFTER,
         billed_from: None,
     };
     let record = walk(&ports, &Trigger::at(machine::now(), "chain"), &Panics);

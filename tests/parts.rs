@@ -88,6 +88,7 @@ impl World {
             },
             deadline: late_at.map(|looks| noon + SignedDuration::from_secs(looks)),
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         ingest::walk(&ports, trigger, &orders(), &Step::Ingest).unwrap()

@@ -130,6 +130,7 @@ impl<'s> Reader<'s> {
             scratch: self.shop.folder.path().to_owned(),
             deadline: looks.filter(|_| !is_ingest).map(|looks| start + SignedDuration::from_secs(looks)),
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         let trigger = Trigger { part, ..Trigger::at(start, "parts") };

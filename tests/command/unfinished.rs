@@ -117,6 +117,7 @@ fn grows(is_conditional: bool) {
             },
             deadline: None,
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         let trigger = Trigger::at("2024-01-02T08:00:00Z".parse().unwrap(), "unfinished");

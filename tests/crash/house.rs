@@ -184,6 +184,7 @@ impl House {
             scratch: self.folder.path().to_owned(),
             deadline: None,
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         let trigger = Trigger::at(MORNINGS[morning].parse().unwrap(), "crash");

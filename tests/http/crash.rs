@@ -79,6 +79,7 @@ impl House {
             scratch: self.folder.path().to_owned(),
             deadline: None,
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         walk_all(&ports, &self.graph, &[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))

@@ -71,6 +71,7 @@ impl House {
             scratch: self.folder.path().to_owned(),
             deadline: time.map(|time| begin + SignedDuration::from_secs(time)),
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         let trigger = Trigger { part, ..Trigger::at(begin, "deadline") };

@@ -201,6 +201,10 @@ impl Step for Ingest<'_> {
         Ok(Some(Plan { base, listing, news, anew, gone, watermark }))
     }
 
+    fn partitions(&self, plan: &Plan) -> Vec<String> {
+        plan.news.iter().map(|(object, _)| object.name.clone()).collect()
+    }
+
     fn size(&self, plan: &Plan) -> Size {
         let bytes = plan.news.iter().map(|(object, _)| object.bytes).sum();
         Size { partitions: plan.news.len() as u64, rows: None, bytes, how: None }

@@ -82,6 +82,12 @@ impl Changed {
         Ok(Some(Changed { table, loaded, before, diff, files, is_anew }))
     }
 
+    /// The partitions that differ, by name.
+    pub(crate) fn partitions(&self) -> Vec<String> {
+        let partitions = self.diff.partitions();
+        partitions.iter().filter(|partition| !partition.values().is_empty()).map(ToString::to_string).collect()
+    }
+
     pub(crate) fn size(&self) -> Size {
         let added = &self.diff.added;
         let (rows, bytes) = (added.iter().map(|file| file.rows).sum(), added.iter().map(|file| file.bytes).sum());

@@ -150,6 +150,10 @@ impl<'a> Step for LoadPostgres<'a> {
         Ok(changed.map(|changed| Plan { database, changed, is_anew, how }))
     }
 
+    fn partitions(&self, plan: &Plan<'a>) -> Vec<String> {
+        plan.changed.partitions()
+    }
+
     fn size(&self, plan: &Plan<'a>) -> Size {
         Size { how: Some(plan.how), ..plan.changed.size() }
     }

@@ -118,6 +118,10 @@ impl Step for LoadReport<'_> {
         Ok(Some(Plan { days, inputs }))
     }
 
+    fn partitions(&self, plan: &Plan) -> Vec<String> {
+        plan.days.iter().map(Date::to_string).collect()
+    }
+
     fn size(&self, plan: &Plan) -> Size {
         Size {
             partitions: (self.report.sheets.len() as u64 + 1) * plan.days.len() as u64,

@@ -103,6 +103,10 @@ impl Step for LoadSqlite<'_> {
         Ok(changed.map(|changed| Plan { database, changed }))
     }
 
+    fn partitions(&self, plan: &Plan) -> Vec<String> {
+        plan.changed.partitions()
+    }
+
     fn size(&self, plan: &Plan) -> Size {
         plan.changed.size()
     }

@@ -5,11 +5,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tidemark_flow::settings;
+use tidemark_flow::{Failure, Kind, settings};
 
 use crate::exit::Exit;
 use crate::quarantine::{self, Asked};
-use crate::{demo, look, new, plan, run, verify};
+use crate::{alerts, demo, dev, look, new, plan, run, verify};
+
+/// Where the pipeline files are, unless somebody says otherwise.
+pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
 
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
@@ -27,7 +30,7 @@ pub struct Common {
     #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "PLACE")]
     pub lake: String,
     /// The folder of the pipeline files
-    #[arg(long, global = true, env = settings::PIPELINES, default_value = "infra/pipelines", value_name = "FOLDER")]
+    #[arg(long, global = true, env = settings::PIPELINES, default_value = DEFAULT_PIPELINES, value_name = "FOLDER")]
     pub pipelines: PathBuf,
     /// Value of a parameter `${NAME}` of the pipeline files (else: the environment variable NAME)
     #[arg(long = "set", global = true, value_name = "NAME=VALUE", value_parser = parameter)]
@@ -99,6 +102,27 @@ enum Verb {
         #[command(subcommand)]
         verb: QuarantineVerb,
     },
+    /// Run the schedules on this machine's clock, and watch: catch up what was missed, tell of what fails, until Ctrl-C
+    Dev,
+    /// Try out who is told
+    Alerts {
+        #[command(subcommand)]
+        verb: AlertsVerb,
+    },
+    /// Tell nobody of a pipeline for a while; without a pipeline: show what is silenced
+    Silence {
+        #[arg(value_name = "PIPELINE")]
+        pipeline: Option<String>,
+        /// How long, as 2h, 90m or 1d
+        #[arg(long = "for", value_name = "DURATION", requires = "pipeline", conflicts_with = "end")]
+        lasts: Option<String>,
+        /// Why, for those who see it in the list
+        #[arg(long, value_name = "TEXT", requires = "lasts")]
+        reason: Option<String>,
+        /// End it now
+        #[arg(long, requires = "pipeline")]
+        end: bool,
+    },
     /// Query the datasets of the lake with SQL
     Sql { query: String },
     /// Make dirty sales files and a small, troubled API, run both pipelines over two days, and show what came out
@@ -107,6 +131,12 @@ enum Verb {
         #[arg(default_value = "tidemark-demo")]
         folder: PathBuf,
     },
+}
+
+#[derive(Subcommand)]
+enum AlertsVerb {
+    /// Send a sample to every channel of a pipeline
+    Test { pipeline: String },
 }
 
 #[derive(Subcommand)]
@@ -161,6 +191,16 @@ impl Cli {
                 quarantine::replay(common, dataset.as_deref(), at)
             }
             Verb::Verify { names } => verify::verify(common, &names),
+            Verb::Dev => dev::dev(common),
+            Verb::Alerts { verb: AlertsVerb::Test { pipeline } } => alerts::test(common, &pipeline),
+            Verb::Silence { pipeline: Some(pipeline), end: true, .. } => alerts::end_silence(common, &pipeline),
+            Verb::Silence { pipeline: Some(pipeline), lasts: Some(lasts), reason, .. } => {
+                alerts::silence(common, &pipeline, &lasts, reason)
+            }
+            Verb::Silence { pipeline: Some(_), .. } => {
+                Err(Failure::new(Kind::Definition, "how long?").hint("write --for 2h, or --end").into())
+            }
+            Verb::Silence { pipeline: None, .. } => alerts::silences(common),
             Verb::Sql { query } => look::sql(common, &query),
             Verb::Demo { folder } => demo::demo(common, &folder),
         }

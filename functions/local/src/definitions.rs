@@ -13,7 +13,7 @@ pub fn load(common: &Common, wanted: Wanted<'_>) -> Result<Graph, Failure> {
     load_definitions(&common.pipelines, &|name| value(common, name), wanted)
 }
 
-fn value(common: &Common, name: &str) -> Option<String> {
+pub(crate) fn value(common: &Common, name: &str) -> Option<String> {
     let given = common.parameters.iter().rev().find(|(set, _)| set == name).map(|(_, value)| value.clone());
     given.or_else(|| std::env::var(name).ok())
 }

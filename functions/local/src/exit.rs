@@ -8,7 +8,7 @@ use tidemark_flow::{ErrorRecord, Failure, Kind, Mistakes};
 
 use crate::print;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Exit {
     Done = 0,
     /// A step failed.
@@ -43,7 +43,7 @@ impl Exit {
         let record = match error.downcast_ref::<Failure>() {
             Some(failure) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..failure.into() },
             Some(failure) => ErrorRecord::from(failure),
-            None => ErrorRecord { kind: Kind::Refused, message: format!("{error:#}"), hint: None },
+            None => ErrorRecord { kind: Kind::Refused, message: format!("{error:#}"), hint: None, over_budget: false },
         };
         if json {
             let _ = print::json(&json!({"error": record}));

@@ -1,8 +1,10 @@
 //! Every step in one process, on your machine: the verbs of the command `tidemark`, and what they are made of.
 
+mod alerts;
 pub mod cli;
 mod definitions;
 mod demo;
+pub mod dev;
 pub mod exit;
 mod frames;
 mod look;

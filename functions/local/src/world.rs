@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Failure, Kind, Machine, Place, Ports, Progress, Secret, is_bucket, machine};
+use tidemark_flow::{Failure, Kind, MARK_AFTER, Machine, Place, Ports, Progress, Secret, is_bucket, machine};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -123,6 +123,7 @@ impl World {
             scratch: std::env::temp_dir(),
             deadline: None,
             machine: Machine::DEPLOYED,
+            mark_after: MARK_AFTER,
             billed_from: None,
         })
     }

@@ -16,6 +16,16 @@ pub(crate) enum Day {
     Value(String),
 }
 
+impl std::fmt::Display for Day {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Day::None => f.write_str("without a date"),
+            Day::First(day) => day.fmt(f),
+            Day::Value(value) => f.write_str(value),
+        }
+    }
+}
+
 /// Whose days the partitions of a pipeline are, and how long one is.
 pub(crate) struct Calendar {
     timezone: TimeZone,

@@ -141,7 +141,7 @@ impl<'a> Clean<'a> {
         );
         let hint =
             format!("nothing was published; look at them with: tidemark quarantine list {}", self.contract.dataset);
-        Err(Failure::new(Kind::Data, message).hint(hint))
+        Err(Failure::new(Kind::Data, message).hint(hint).over_budget())
     }
 
     fn quarantine_of<'p>(&'p self, ports: &'p Ports<'p>, run_id: &'p str) -> Quarantine<'p> {
@@ -189,6 +189,12 @@ impl Step for Clean<'_> {
         });
         let Diff { added, removed } = diff;
         Ok(Some(Plan { raw, clean, quarantine, from, added, removed, anew, full: trigger.full, watermark }))
+    }
+
+    fn partitions(&self, plan: &Plan) -> Vec<String> {
+        let touched = plan.added.iter().chain(&plan.removed);
+        let objects: BTreeSet<_> = touched.filter_map(|file| file.partition.get(OBJECT)).collect();
+        objects.into_iter().map(str::to_owned).collect()
     }
 
     fn size(&self, plan: &Plan) -> Size {

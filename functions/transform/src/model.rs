@@ -253,6 +253,10 @@ impl Step for Model<'_> {
         Ok(Some(Plan { base, meta, inputs, days, anew, idle, watermark, is_up_to_date }))
     }
 
+    fn partitions(&self, plan: &Plan) -> Vec<String> {
+        plan.days.iter().flatten().map(Day::to_string).collect()
+    }
+
     fn size(&self, plan: &Plan) -> Size {
         let added = || plan.inputs.iter().flat_map(|input| &input.diff.added);
         let partitions = plan.days.as_ref().map_or_else(|| added().count(), BTreeSet::len) as u64;

@@ -2,4 +2,87 @@
 //! incident, opened once and resolved once, and told to those whom its pipeline names.
 
 pub mod channel;
+mod given_up;
+mod help;
+mod incident;
+mod judge;
+mod keep;
+mod look;
+mod memory;
 pub mod message;
+mod missed;
+mod silence;
+mod tell;
+mod tick;
+mod wording;
+
+use tidemark_flow::{Bus, Event, Failure, Kind, Mailer, Ports};
+use tidemark_lake::Lake;
+use tokio::runtime::Handle;
+
+pub use channel::{Address, Channels};
+pub use incident::{Finding, Incident, Said, Told};
+pub use judge::View;
+pub use keep::named;
+pub use memory::{Known, Memory};
+pub use missed::{Missed, missed};
+pub use silence::{Silence, Silences, silence};
+pub use tick::{Ticked, Turn, tick};
+pub use wording::{lasted, quoted, sample, title};
+
+/// Handles one event: the watcher's own schedule, or events that the platform has given up. Without a mailer mail goes by SMTP, as the
+/// settings have it.
+///
+/// # Errors
+/// An event that is none of the watcher's; a lake that cannot be read or written.
+pub fn handle(
+    ports: &Ports<'_>,
+    view: &View<'_>,
+    bus: &dyn Bus,
+    mailer: Option<&dyn Mailer>,
+    handle: Handle,
+    event: &Event,
+    chain: &str,
+) -> Result<Ticked, Failure> {
+    match event {
+        Event::Rule { .. } => {}
+        Event::GivenUp(given_up) => tick::note(ports, given_up)?,
+        _ => {
+            return Err(Failure::new(Kind::Refused, "this event is none of the watcher's")
+                .hint("mend the rule that carried the event here"));
+        }
+    }
+    let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
+    let channels = Channels::new(ports.secret, mailer.unwrap_or(&smtp), ports.clock, handle);
+    tick(ports, view, bus, &channels, chain)
+}
+
+/// Every incident that is open, the oldest first.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn open_incidents(lake: &Lake) -> Result<Vec<Incident>, Failure> {
+    let memory = look::memory(lake)?.0;
+    let mut open = Vec::new();
+    for (name, tag) in lake.watched()?.incidents {
+        if memory.at_rest.get(&name) == Some(&tag) {
+            continue;
+        }
+        if let Some((bytes, _)) = lake.incident(&name)?
+            && let Ok(incident) = serde_json::from_slice::<Incident>(&bytes)
+            && incident.is_open()
+        {
+            open.push(incident);
+        }
+    }
+    open.sort_by_key(|incident| incident.opened_at);
+    Ok(open)
+}
+
+/// What the watcher remembers.
+///
+/// # Errors
+/// The lake cannot be read.
+pub fn memory_of(lake: &Lake) -> Result<Memory, Failure> {
+    Ok(look::memory(lake)?.0)
+}

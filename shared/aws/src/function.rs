@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Bus, ErrorRecord, Event, Failure, Handled, Kind, Machine, Ports, Quiet, Wanted, is_bucket, load_definitions,
-    machine, settings,
+    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, Wanted,
+    is_bucket, load_definitions, load_definitions_that_can_be, machine, settings,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -17,10 +17,31 @@ use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
 use crate::bus::{EventBus, NoBus};
+use crate::mail::Topic;
 use crate::{Buckets, metrics, secrets};
 
-/// What a function does with one event.
+/// What a function that walks steps does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
+
+/// What the watcher does with one: it has the pipelines that can be had, what is wrong with the others, and somebody who takes mail. It
+/// answers with what it has seen and done.
+pub type Watch = fn(&Ports<'_>, &Watched<'_>, &Event, &str) -> Result<Value, Failure>;
+
+/// What only the watcher needs.
+pub struct Watched<'a> {
+    pub graph: &'a Graph,
+    pub broken: &'a [Broken],
+    pub bus: &'a dyn Bus,
+    /// `None`: there is no topic, so mail goes another way.
+    pub mailer: Option<&'a dyn Mailer>,
+    pub handle: Handle,
+}
+
+/// What a function is.
+enum Does {
+    Act(Act),
+    Watch(Watch),
+}
 
 /// Of the time an invocation has, what is kept for finishing a unit of work and putting down what there is: a third of it, within
 /// these bounds. The longest unit is a partition that is merged.
@@ -36,13 +57,25 @@ pub type Error = lambda_runtime::Error;
 /// # Errors
 /// This is not Lambda, or its Runtime API cannot be reached.
 pub fn serve(act: Act) -> Result<(), Error> {
+    run(Does::Act(act))
+}
+
+/// The same of the watcher.
+///
+/// # Errors
+/// As [`serve`].
+pub fn serve_watch(watch: Watch) -> Result<(), Error> {
+    run(Does::Watch(watch))
+}
+
+fn run(does: Does) -> Result<(), Error> {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         return Err("this is a function for AWS Lambda: deploy it, run it with `cargo lambda watch`, or use the command tidemark".into());
     }
     let began = machine::now();
     log();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let function = Arc::new(Function::new(act, runtime.handle().clone(), began));
+    let function = Arc::new(Function::new(does, runtime.handle().clone(), began));
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let function = function.clone();
         async move {
@@ -67,7 +100,7 @@ fn log() {
 }
 
 struct Function {
-    act: Act,
+    does: Does,
     handle: Handle,
     setup: Result<Setup, Failure>,
     lake: OnceLock<Lake>,
@@ -77,6 +110,9 @@ struct Function {
 
 struct Setup {
     graph: Graph,
+    /// Files that are no pipelines; only the watcher can live with them.
+    broken: Vec<Broken>,
+    mailer: Option<Box<dyn Mailer + Send + Sync>>,
     place: String,
     buckets: Buckets,
     bus: Box<dyn Bus + Send + Sync>,
@@ -86,10 +122,14 @@ struct Setup {
 
 impl Setup {
     /// Everything that can be had without asking anybody.
-    fn from_environment(handle: &Handle) -> Result<Setup, Failure> {
+    fn from_environment(does: &Does, handle: &Handle) -> Result<Setup, Failure> {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
-        let graph = load_definitions(&PathBuf::from(pipelines), &|name| std::env::var(name).ok(), Wanted::Named(&[]))?;
+        let (pipelines, parameter) = (PathBuf::from(pipelines), |name: &str| std::env::var(name).ok());
+        let (graph, broken) = match does {
+            Does::Act(_) => (load_definitions(&pipelines, &parameter, Wanted::Named(&[]))?, Vec::new()),
+            Does::Watch(_) => load_definitions_that_can_be(&pipelines, &parameter, &|_| true)?,
+        };
         let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
         let buckets = Buckets::of_variables(handle.clone(), &meter);
         if is_bucket(&place) {
@@ -102,9 +142,16 @@ impl Setup {
                 Box::new(EventBus { client, name, handle: handle.clone(), meter: meter.clone() })
             }
         };
+        let topic = std::env::var(settings::ALERT_TOPIC).ok().filter(|topic| !topic.is_empty());
+        let mailer: Option<Box<dyn Mailer + Send + Sync>> = match (does, topic) {
+            (Does::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, &arn, handle.clone())?)),
+            _ => None,
+        };
         let memory_mb = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|text| text.parse().ok());
         Ok(Setup {
             graph,
+            broken,
+            mailer,
             place,
             buckets,
             bus,
@@ -125,9 +172,9 @@ fn required(name: &str, what: &str) -> Result<String, Failure> {
 }
 
 impl Function {
-    fn new(act: Act, handle: Handle, began: Timestamp) -> Function {
-        let setup = Setup::from_environment(&handle);
-        Function { act, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
+    fn new(does: Does, handle: Handle, began: Timestamp) -> Function {
+        let setup = Setup::from_environment(&does, &handle);
+        Function { does, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
     }
 
     /// Answers one event with the run record of the step it meant.
@@ -137,30 +184,17 @@ impl Function {
         let billed_from = if self.is_warm.set(()).is_ok() { self.began } else { received };
         let chain = event.pointer("/detail/chain").and_then(Value::as_str).unwrap_or(&context.request_id);
         let _span = tracing::info_span!("invocation", chain, request_id = context.request_id).entered();
-        let handled = self.handle(event, chain, deadline(context, received), billed_from).map_err(|failure| {
+        let answered = self.handle(event, chain, deadline(context, received), billed_from).map_err(|failure| {
             tracing::error!(kind = %failure.kind, error = failure.chain(), hint = failure.hint, "not handled");
             diagnostic(&failure)
         })?;
-        let record = handled.record;
-        metrics::emit(&record, machine::now());
-        if let Some(error) = &record.error {
-            let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
-            tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
-            return Err(explained(error));
+        match answered {
+            Answered::Walked(handled) => told(&handled),
+            Answered::Watched(seen) => {
+                metrics::emit_watch(&seen, received, machine::now());
+                Ok(seen)
+            }
         }
-        tracing::info!(
-            pipeline = record.pipeline,
-            step = record.step,
-            run_id = record.run_id,
-            status = %record.status,
-            rows_in = record.rows.rows_in,
-            duration_ms = record.duration_ms,
-            cost_usd = record.cost_usd,
-            announced = handled.due.len(),
-            "step walked"
-        );
-        serde_json::to_value(&record)
-            .map_err(|error| diagnostic(&Failure::new(Kind::Bug, "the run record cannot be written").because(error)))
     }
 
     fn handle(
@@ -169,7 +203,7 @@ impl Function {
         chain: &str,
         deadline: Option<Timestamp>,
         billed_from: Timestamp,
-    ) -> Result<Handled, Failure> {
+    ) -> Result<Answered, Failure> {
         let setup = self.setup.as_ref().map_err(repeated)?;
         let event = Event::read(event)?;
         let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
@@ -196,9 +230,18 @@ impl Function {
             scratch: std::env::temp_dir(),
             deadline,
             machine: *size,
+            mark_after: MARK_AFTER,
             billed_from: Some(billed_from),
         };
-        (self.act)(&ports, graph, bus.as_ref(), &event, chain)
+        let bus = bus.as_ref();
+        match self.does {
+            Does::Act(act) => act(&ports, graph, bus, &event, chain).map(Box::new).map(Answered::Walked),
+            Does::Watch(watch) => {
+                let mailer = setup.mailer.as_deref().map(|mailer| mailer as &dyn Mailer);
+                let watched = Watched { graph, broken: &setup.broken, bus, mailer, handle: self.handle.clone() };
+                watch(&ports, &watched, &event, chain).map(Answered::Watched)
+            }
+        }
     }
 
     /// The lake, opened by the first invocation and kept for those after it.
@@ -213,6 +256,36 @@ impl Function {
         };
         Ok(self.lake.get_or_init(|| lake))
     }
+}
+
+/// What came of an event.
+enum Answered {
+    Walked(Box<Handled>),
+    Watched(Value),
+}
+
+/// Says what came of a step, in the log, as metrics and as the answer.
+fn told(handled: &Handled) -> Result<Value, Diagnostic> {
+    let record = &handled.record;
+    metrics::emit(record, machine::now());
+    if let Some(error) = &record.error {
+        let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
+        tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
+        return Err(explained(error));
+    }
+    tracing::info!(
+        pipeline = record.pipeline,
+        step = record.step,
+        run_id = record.run_id,
+        status = %record.status,
+        rows_in = record.rows.rows_in,
+        duration_ms = record.duration_ms,
+        cost_usd = record.cost_usd,
+        announced = handled.due.len(),
+        "step walked"
+    );
+    serde_json::to_value(record)
+        .map_err(|error| diagnostic(&Failure::new(Kind::Bug, "the run record cannot be written").because(error)))
 }
 
 /// When to put down what there is. A deadline that is over before anything has begun is none: stand-ins for Lambda send such.

@@ -25,6 +25,6 @@ pub use buckets::Buckets;
 pub use client::{Account, Patience};
 pub use fault::S3Fault;
 #[cfg(feature = "lambda")]
-pub use function::{Act, Error, serve};
+pub use function::{Act, Error, Watch, Watched, serve, serve_watch};
 #[cfg(feature = "lambda")]
 pub use mail::Topic;

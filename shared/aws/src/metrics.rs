@@ -16,6 +16,38 @@ pub(crate) fn emit(record: &RunRecord, now: Timestamp) {
     let _ = writeln!(std::io::stdout(), "{}", line(record, now));
 }
 
+/// Writes that the watcher has looked, and what it saw. An alarm on the heartbeat that is missing watches the watcher.
+pub(crate) fn emit_watch(seen: &Value, began: Timestamp, now: Timestamp) {
+    // who does not listen to stdout wants no metrics
+    let _ = writeln!(std::io::stdout(), "{}", watch_line(seen, began, now));
+}
+
+/// The line of one look: numbers of what it saw, lists by their length.
+fn watch_line(seen: &Value, began: Timestamp, now: Timestamp) -> Value {
+    let count = |name: &str| match &seen[name] {
+        Value::Array(items) => json!(items.len()),
+        number => json!(number.as_u64().unwrap_or_default()),
+    };
+    let names = [
+        ("records", "records_read"),
+        ("opened", "incidents_opened"),
+        ("resolved", "incidents_resolved"),
+        ("open", "incidents_open"),
+        ("told", "messages_sent"),
+        ("untold", "messages_waiting"),
+        ("announced", "steps_announced_again"),
+    ];
+    let mut line: Map<String, Value> = names.iter().map(|(name, metric)| ((*metric).into(), count(name))).collect();
+    line.insert("heartbeat".into(), json!(1));
+    line.insert("watch_ms".into(), json!(now.duration_since(began).as_millis()));
+    let unit = |name: &str| if name == "watch_ms" { "Milliseconds" } else { "Count" };
+    let named: Vec<_> = line.keys().map(|name| json!({"Name": name, "Unit": unit(name)})).collect();
+    line.insert("function".into(), json!("watch"));
+    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": named});
+    line.insert("_aws".into(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
+    Value::Object(line)
+}
+
 /// The line: metrics by `pipeline` and `step`, and beside them what finds the run again.
 pub(crate) fn line(record: &RunRecord, now: Timestamp) -> Value {
     let rows = &record.rows;
@@ -88,6 +120,20 @@ mod tests {
         assert_eq!((&line["rows_filtered"], &line["rows_quarantined"]), (&json!(2.0), &json!(1.0)));
         assert_eq!((&line["lag_seconds"], &line["runs_done"]), (&json!(60.0), &json!(1.0)));
         assert_eq!(line["_aws"]["Timestamp"], 1_772_524_860_000_i64);
+    }
+
+    #[test]
+    fn the_watcher_has_a_heart() {
+        let seen = json!({"pipelines": 2, "records": 7, "opened": [{"incident": "a#1"}], "resolved": [], "open": 1, "told": 1, "untold": 0, "announced": 0});
+        let at = |text: &str| text.parse().unwrap();
+        let line = watch_line(&seen, at("2026-03-03T08:05:00Z"), at("2026-03-03T08:05:00.250Z"));
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!(directive["Dimensions"], json!([["function"]]));
+        for metric in directive["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}");
+        }
+        assert_eq!((&line["heartbeat"], &line["watch_ms"]), (&json!(1), &json!(250)));
+        assert_eq!((&line["incidents_opened"], &line["records_read"]), (&json!(1), &json!(7)));
     }
 
     #[test]

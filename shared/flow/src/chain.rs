@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tidemark_lake::Lake;
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, Step, graph};
 
+use crate::corridor::remember;
 use crate::event::{Event, StepDue, decoded};
 use crate::failure::{Failure, Kind};
 use crate::ports::Ports;
@@ -53,9 +54,20 @@ pub fn handle(
     event: &Event,
     chain: &str,
 ) -> Result<Handled, Failure> {
-    let Some((pipeline, step, trigger)) = meant(ports, graph, bus, event, chain)? else {
-        let record = RunRecord::nothing(ports, function, event_name(event), chain);
-        return Ok(Handled { record, due: Vec::new() });
+    let (pipeline, step, trigger) = match meant(ports, graph, bus, event, chain)? {
+        Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
+        Meant::Announced(pipeline, trigger) => {
+            let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), STARTED, &trigger);
+            if trigger.looked_for {
+                remember(ports, &mut record);
+            }
+            return Ok(Handled { record, due: Vec::new() });
+        }
+        Meant::Nothing => {
+            let trigger = Trigger::at((ports.clock)(), chain);
+            let record = RunRecord::nothing(ports, function, event_name(event), &trigger);
+            return Ok(Handled { record, due: Vec::new() });
+        }
     };
     if function_of(&step) != function {
         let message =
@@ -63,7 +75,7 @@ pub fn handle(
         return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
     }
     if let Some(before) = waits_for(ports.lake, pipeline, &step)? {
-        let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), &step.to_string(), chain);
+        let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), &step.to_string(), &trigger);
         record.notes.push(format!("waits for {before}, which wakes it"));
         return Ok(Handled { record, due: Vec::new() });
     }
@@ -79,6 +91,18 @@ pub fn handle(
     Ok(Handled { record, due })
 }
 
+/// What an event turned out to mean.
+enum Meant<'g> {
+    Step(&'g Pipeline, Step, Trigger),
+    /// A pipeline without a source: each of its steps looks for itself.
+    Announced(&'g Pipeline, Trigger),
+    /// No step, and that is all right.
+    Nothing,
+}
+
+/// The step in the record of a pipeline without a source that was started.
+pub const STARTED: &str = "start";
+
 fn event_name(event: &Event) -> &'static str {
     match event {
         Event::Test => "test event",
@@ -87,30 +111,30 @@ fn event_name(event: &Event) -> &'static str {
     }
 }
 
-/// The step an event means; `None` if it means none and that is all right. An object that several pipelines read is announced to the
-/// others.
+/// The step an event means. An object that several pipelines read is announced to the others.
 fn meant<'g>(
     ports: &Ports<'_>,
     graph: &'g Graph,
     bus: &dyn Bus,
     event: &Event,
     chain: &str,
-) -> Result<Option<(&'g Pipeline, Step, Trigger)>, Failure> {
+) -> Result<Meant<'g>, Failure> {
     let known = |name: &PipelineName| {
         graph.pipeline(name.as_str()).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))
     };
-    let first = |pipeline: &'g Pipeline, trigger: Trigger| {
+    let first = |pipeline: &'g Pipeline, trigger: Trigger| -> Result<Meant<'g>, Failure> {
         if pipeline.source.is_some() {
-            return Ok(Some((pipeline, Step::Ingest, trigger)));
+            return Ok(Meant::Step(pipeline, Step::Ingest, trigger));
         }
-        // only models and targets: each looks for itself
         let all: Vec<_> = graph.steps_of(&pipeline.name).map(|step| due(pipeline, step, &trigger)).collect();
-        bus.announce(&all).map(|()| None)
+        bus.announce(&all)?;
+        Ok(Meant::Announced(pipeline, trigger))
     };
+    let start = |at: Timestamp| Trigger { looked_for: true, ..Trigger::at(at, chain) };
     Ok(match event {
-        Event::Test => None,
-        Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, Trigger::at(*scheduled_time, chain))?,
-        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, Trigger::at(*scheduled_time, chain))?,
+        Event::Test => Meant::Nothing,
+        Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, start(*scheduled_time))?,
+        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, start(*scheduled_time))?,
         Event::Range { pipeline, days } => {
             let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((ports.clock)(), chain) };
             first(known(pipeline)?, trigger)?
@@ -122,9 +146,14 @@ fn meant<'g>(
                 return Err(Failure::new(Kind::Definition, message)
                     .hint("its definition has changed since the event was sent: nothing is lost, drop the event"));
             }
-            let StepDue { scheduled_time, full, days, part, .. } = due.clone();
-            let chain = due.chain.clone();
-            Some((pipeline, due.step.clone(), Trigger { scheduled_time, full, days, part, chain, cause: Cause::Due }))
+            let StepDue { scheduled_time, full, days, part, looked_for, .. } = due.clone();
+            let (chain, cause) = (due.chain.clone(), Cause::Due);
+            let trigger = Trigger { scheduled_time, full, days, part, chain, cause, looked_for };
+            Meant::Step(pipeline, due.step.clone(), trigger)
+        }
+        Event::GivenUp(_) => {
+            return Err(Failure::new(Kind::Refused, "events that were given up are the watcher's")
+                .hint("let the destination of what fails be the function watch"));
         }
         Event::Object { bucket, key, at } => of_object(graph, bus, bucket, key, *at, chain)?,
     })
@@ -149,7 +178,7 @@ fn of_object<'g>(
     key: &str,
     at: Timestamp,
     chain: &str,
-) -> Result<Option<(&'g Pipeline, Step, Trigger)>, Failure> {
+) -> Result<Meant<'g>, Failure> {
     let keys: Vec<String> = std::iter::once(key.to_owned()).chain(decoded(key).filter(|other| other != key)).collect();
     let (mut readers, mut is_ours) = (Vec::new(), false);
     for pipeline in graph.pipelines() {
@@ -175,13 +204,14 @@ fn of_object<'g>(
     let object = format!("s3://{bucket}/{}", keys.last().map_or(key, String::as_str));
     let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
     let mut readers = readers.into_iter();
-    let Some(first) = readers.next() else { return Ok(None) };
+    let Some(first) = readers.next() else { return Ok(Meant::Nothing) };
     let others: Vec<_> = readers.map(|pipeline| due(pipeline, &Step::Ingest, &trigger)).collect();
     bus.announce(&others)?;
-    Ok(Some((first, Step::Ingest, trigger)))
+    Ok(Meant::Step(first, Step::Ingest, trigger))
 }
 
-fn due(pipeline: &Pipeline, step: &Step, trigger: &Trigger) -> StepDue {
+/// The announcement of a step, as a trigger sets it off.
+pub fn due(pipeline: &Pipeline, step: &Step, trigger: &Trigger) -> StepDue {
     StepDue {
         pipeline: pipeline.name.clone(),
         step: step.clone(),
@@ -191,6 +221,7 @@ fn due(pipeline: &Pipeline, step: &Step, trigger: &Trigger) -> StepDue {
         full: trigger.full,
         days: trigger.days,
         part: 0,
+        looked_for: false,
     }
 }
 
@@ -206,7 +237,8 @@ fn due_after(
 ) -> Result<Vec<StepDue>, Failure> {
     let status = record.status;
     if status == Status::Continues {
-        return Ok(vec![StepDue { part: trigger.part + 1, ..due(pipeline, step, trigger) }]);
+        let part = trigger.part + 1;
+        return Ok(vec![StepDue { part, looked_for: trigger.looked_for, ..due(pipeline, step, trigger) }]);
     }
     let mut found: Vec<StepDue> = Vec::new();
     let has_waited = trigger.part > 0 && matches!(pipeline.source, Some(Source::Files(_)));
@@ -229,7 +261,7 @@ fn due_after(
 }
 
 /// Whether a step has not consumed what its inputs are now. Of a target only the load itself can say.
-fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<bool, Failure> {
+pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<bool, Failure> {
     let Some(output) = output(pipeline, step) else { return Ok(true) };
     let table = lake.table(&output)?;
     for input in graph::inputs(pipeline, step) {

@@ -8,9 +8,10 @@ use tidemark_lake::{Outcome, Work};
 use crate::balance::Balance;
 use crate::drift::Drift;
 use crate::failure::{Failure, Kind, panicked};
+use crate::mark::Mark;
 use crate::ports::Ports;
 use crate::price::cost;
-use crate::record::{ErrorRecord, Input, Output, RunRecord, Status};
+use crate::record::{About, ErrorRecord, Input, Output, RunRecord, Status};
 use crate::trigger::Trigger;
 
 /// One step of a pipeline.
@@ -27,6 +28,11 @@ pub trait Step {
 
     /// Looks at the logs. `None`: nothing is to be done.
     fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
+
+    /// What of a plan a person would want to hear named: its partitions, the objects of a source.
+    fn partitions(&self, _: &Self::Plan) -> Vec<String> {
+        Vec::new()
+    }
 
     /// How much a plan is.
     fn size(&self, plan: &Self::Plan) -> Size;
@@ -94,7 +100,7 @@ enum Walked {
     Continues,
 }
 
-/// Walks one step through the corridor and writes its run record, unless there was nothing to do.
+/// Walks one step through the corridor and writes its run record, unless there was nothing to do and nobody looks for it.
 ///
 /// The outcome is always a record; what failed is in its `error`.
 pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecord {
@@ -103,14 +109,20 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     ports.progress.begin(step.pipeline(), &step.name());
     let before = ports.meter.requests();
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
-    let walked = catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id)))
-        .unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
+    let mut about = None;
+    let mark = Mark::of(step, trigger, &run_id, started_at);
+    let walked = mark.while_under_way(ports, || {
+        catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id, &mut about)))
+    });
+    let walked =
+        walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
     let finished_at = (ports.clock)();
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
     let billed_ms = u64::try_from(finished_at.duration_since(ports.billed_from.unwrap_or(started_at)).as_millis());
     let billed_ms = billed_ms.unwrap_or(duration_ms);
     let mut requests = ports.meter.requests() - before;
-    if !matches!(walked, Ok(Walked::Nothing)) {
+    let is_kept = trigger.looked_for || !matches!(walked, Ok(Walked::Nothing));
+    if is_kept {
         // the record, which cannot count its own writing
         requests.put += 1;
     }
@@ -119,6 +131,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         pipeline: step.pipeline().to_owned(),
         step: step.name(),
         trigger: trigger.to_string(),
+        scheduled_time: trigger.scheduled_time,
         chain: trigger.chain.clone(),
         status: Status::NothingToDo,
         started_at,
@@ -135,6 +148,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         goes_on: false,
         drift: Vec::new(),
         error: None,
+        about: None,
     };
     match walked {
         Ok(Walked::Nothing) => {}
@@ -151,10 +165,11 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         }
         Err(failure) => {
             record.status = Status::Failed;
+            record.about = about;
             record.error = Some(ErrorRecord::from(&failure));
         }
     }
-    if record.status != Status::NothingToDo {
+    if is_kept {
         remember(ports, &mut record);
     }
     ports.progress.end(&record);
@@ -162,7 +177,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
 }
 
 /// The run record is the last thing written. The commit stands without it, so a failure here is told and not counted.
-fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
+pub(crate) fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
     let day = record.started_at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let written = serde_json::to_vec(record)
         .map_err(|error| Failure::new(Kind::Bug, "the run record cannot be written").because(error))
@@ -173,9 +188,16 @@ fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
     }
 }
 
-fn attempt<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S, run_id: &str) -> Result<Walked, Failure> {
+fn attempt<S: Step>(
+    ports: &Ports<'_>,
+    trigger: &Trigger,
+    step: &S,
+    run_id: &str,
+    about: &mut Option<About>,
+) -> Result<Walked, Failure> {
     for _ in 0..ATTEMPTS {
         let Some(plan) = step.plan(ports, trigger)? else { return Ok(Walked::Nothing) };
+        *about = Some(About::of(step.partitions(&plan), step.size(&plan)));
         let work = step.work(&plan);
         let kept = match (&work, trigger.part) {
             (Some(work), part @ 1..) => ports.lake.part(work, part)?,

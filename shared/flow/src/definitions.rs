@@ -1,8 +1,9 @@
 //! Pipeline files from a folder.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use tidemark_pipeline::{Definition, Diagnostic, Graph, SourceFile, read};
+use tidemark_pipeline::read::alerts_of;
+use tidemark_pipeline::{Alerts, Definition, Diagnostic, Graph, SourceFile, read};
 
 use crate::failure::{Failure, Kind};
 
@@ -46,24 +47,7 @@ impl From<Mistakes> for Failure {
 /// # Errors
 /// Kind `definition`: all [`Mistakes`], as the source; a folder that is not there or holds no pipeline; a name nobody has.
 pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: Wanted<'_>) -> Result<Graph, Failure> {
-    let absent = || {
-        let message = format!("no pipelines at {}", folder.display());
-        Failure::new(Kind::Definition, message).hint("name their folder with --pipelines, or try: tidemark demo")
-    };
-    let unread = |path: &Path, error: std::io::Error| {
-        Failure::new(Kind::Definition, format!("{} cannot be read", path.display())).because(error)
-    };
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(|error| absent().because(error))? {
-        let path = entry.map_err(|error| unread(folder, error))?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    if paths.is_empty() {
-        return Err(absent());
-    }
-    paths.sort();
+    let paths = files_of(folder)?;
     let (mut definitions, mut mistakes) = (Vec::new(), Vec::new());
     for path in paths {
         let bytes = std::fs::read(&path).map_err(|error| unread(&path, error))?;
@@ -82,6 +66,108 @@ pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: W
         }
     }
     Ok(graph)
+}
+
+/// A pipeline that cannot be had, and who is to know.
+#[derive(Debug)]
+pub struct Broken {
+    /// The stem of its file.
+    pub pipeline: String,
+    pub failure: Failure,
+    /// What its own `[alerts]` say, where that table itself can be read.
+    pub alerts: Option<Alerts>,
+    /// Nothing is wrong with it but that it reads what another broken one would make.
+    pub is_consequence: bool,
+}
+
+/// Reads the pipeline files of a folder as far as they can be read: one that is broken hides no other. `is_meant` leaves out pipelines by
+/// the stem of their file.
+///
+/// # Errors
+/// Kind `definition`: a folder that is not there or holds no pipeline.
+pub fn load_what_can_be(
+    folder: &Path,
+    parameter: &dyn Fn(&str) -> Option<String>,
+    is_meant: &dyn Fn(&str) -> bool,
+) -> Result<(Graph, Vec<Broken>), Failure> {
+    let (mut definitions, mut broken) = (Vec::new(), Vec::new());
+    for path in files_of(folder)? {
+        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+        if !is_meant(&stem) {
+            continue;
+        }
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                broken.push(Broken {
+                    pipeline: stem,
+                    failure: unread(&path, error),
+                    alerts: None,
+                    is_consequence: false,
+                });
+                continue;
+            }
+        };
+        match definition(&path, &bytes, parameter, Wanted::Named(&[])) {
+            Ok(definition) => definitions.push(definition),
+            Err(mistakes) => {
+                let shown = path.display().to_string();
+                let file = SourceFile::new(&shown, &bytes).ok();
+                let alerts = file.and_then(|file| alerts_of(&file, parameter));
+                broken.push(Broken {
+                    pipeline: stem,
+                    failure: Mistakes(mistakes).into(),
+                    alerts,
+                    is_consequence: false,
+                });
+            }
+        }
+    }
+    // those that do not fit together, until what is left does
+    loop {
+        let mistakes = match Graph::new(definitions.clone()) {
+            Ok(graph) => return Ok((graph, broken)),
+            Err(mistakes) => mistakes,
+        };
+        let is_named = |definition: &Definition| mistakes.iter().any(|mistake| mistake.file == definition.file);
+        let (out, fit): (Vec<_>, Vec<_>) = definitions.into_iter().partition(is_named);
+        let is_consequence = !broken.is_empty();
+        for definition in &out {
+            let own = mistakes.iter().filter(|mistake| mistake.file == definition.file).cloned().collect();
+            broken.push(Broken {
+                pipeline: definition.pipeline.name.to_string(),
+                failure: Mistakes(own).into(),
+                alerts: Some(definition.pipeline.alerts.clone()),
+                is_consequence,
+            });
+        }
+        // a mistake of no file would never go
+        definitions = if out.is_empty() { Vec::new() } else { fit };
+    }
+}
+
+fn unread(path: &Path, error: std::io::Error) -> Failure {
+    Failure::new(Kind::Definition, format!("{} cannot be read", path.display())).because(error)
+}
+
+/// The pipeline files of a folder, by name.
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let absent = || {
+        let message = format!("no pipelines at {}", folder.display());
+        Failure::new(Kind::Definition, message).hint("name their folder with --pipelines, or try: tidemark demo")
+    };
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(|error| absent().because(error))? {
+        let path = entry.map_err(|error| unread(folder, error))?.path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            paths.push(path);
+        }
+    }
+    if paths.is_empty() {
+        return Err(absent());
+    }
+    paths.sort();
+    Ok(paths)
 }
 
 fn definition(

@@ -10,6 +10,8 @@ use tidemark_pipeline::{PipelineName, Step};
 use crate::failure::{Failure, Kind};
 use crate::trigger::Days;
 
+mod given_up;
+
 /// `source` of the events that are ours.
 pub const SOURCE: &str = "tidemark";
 /// `detail-type` of an event that says that a step may have something to do.
@@ -42,6 +44,22 @@ pub enum Event {
     },
     /// What S3 sends to try a notification out.
     Test,
+    /// Events that nobody could handle, as the platform gives them to whoever is to know.
+    GivenUp(Vec<GivenUp>),
+}
+
+/// An event that was tried as often as the platform tries, and given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GivenUp {
+    /// What it was; `None` if it cannot be read.
+    pub event: Option<Box<Event>>,
+    /// The function or rule that gave up, by its name.
+    pub by: String,
+    pub attempts: Option<u64>,
+    /// Why, in the words of the function or of the platform.
+    pub why: String,
+    /// When it was given up, where that is said.
+    pub at: Option<Timestamp>,
 }
 
 /// The detail of an event "step due".
@@ -61,6 +79,9 @@ pub struct StepDue {
     pub days: Option<Days>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub part: u32,
+    /// As [`crate::Trigger::looked_for`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub looked_for: bool,
 }
 
 fn is_zero(part: &u32) -> bool {
@@ -135,6 +156,12 @@ impl Event {
         if value.get("Event").and_then(Value::as_str) == Some("s3:TestEvent") {
             return Ok(Event::Test);
         }
+        if has("requestPayload") {
+            return Ok(Event::GivenUp(vec![given_up::by_function(value)]));
+        }
+        if has("Records") {
+            return given_up::from_queue(value).map(Event::GivenUp);
+        }
         if has("scheduled_time") {
             let Scheduled { pipeline, scheduled_time } = of(value, "a schedule's input", value)?;
             return Ok(Event::Schedule { pipeline, scheduled_time });
@@ -156,6 +183,9 @@ impl Event {
             ("aws.s3", "Object Created") => {
                 let Created { bucket, object } = of(&detail, "an event \"Object Created\"", value)?;
                 Ok(Event::Object { bucket: bucket.name, key: object.key, at: time })
+            }
+            ("lambda", "Lambda Function Invocation Result - Failure") => {
+                Ok(Event::GivenUp(vec![given_up::by_function(&detail)]))
             }
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
                 // arn:aws:events:eu-west-1:123456789012:rule/tidemark-daily-sales

@@ -40,11 +40,19 @@ pub struct Failure {
     pub hint: Option<String>,
     #[source]
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    /// More records broke the contract than the pipeline allows.
+    pub over_budget: bool,
 }
 
 impl Failure {
     pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), hint: None, source: None }
+        Failure { kind, message: message.into(), hint: None, source: None, over_budget: false }
+    }
+
+    /// More records broke the contract than the pipeline allows.
+    pub fn over_budget(mut self) -> Failure {
+        self.over_budget = true;
+        self
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> Failure {
@@ -129,12 +137,11 @@ impl From<LakeError> for Failure {
         let (message, hint) = split(&error.to_string());
         let cause = std::error::Error::source(&error);
         match Explained::among(&error) {
-            Some(explained) => Failure { kind, message, hint, source: None }.explained(explained),
+            Some(explained) => Failure { hint, ..Failure::new(kind, message) }.explained(explained),
             None => Failure {
-                kind,
-                message,
                 hint,
                 source: cause.map(|cause| joined(cause.to_string(), cause.source()).into()),
+                ..Failure::new(kind, message)
             },
         }
     }

@@ -12,6 +12,7 @@ pub mod event;
 mod failure;
 pub mod machine;
 mod mail;
+mod mark;
 mod ports;
 mod price;
 mod record;
@@ -20,15 +21,18 @@ pub mod settings;
 mod trigger;
 
 pub use balance::Balance;
-pub use chain::{Bus, Handled, Walk, function_of, handle};
+pub use chain::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind};
 pub use corridor::{Drafted, Drafting, Size, Step, walk};
-pub use definitions::{Mistakes, Wanted, load as load_definitions};
+pub use definitions::{
+    Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
+};
 pub use drift::{Drift, thousands};
-pub use event::{Event, StepDue};
+pub use event::{Event, GivenUp, StepDue};
 pub use failure::{Failure, Kind, joined};
 pub use mail::{Mail, Mailer};
+pub use mark::{MARK_AFTER, Mark, SIGN_OF_LIFE};
 pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};
-pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
+pub use record::{About, Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use secret::Secret;
 pub use trigger::{Cause, Days, Trigger};

@@ -23,9 +23,14 @@ pub fn now() -> Timestamp {
 
 /// `20111209T080000123-1f2e3d4c`: sorts by time, and no two processes make the same.
 pub fn run_id() -> String {
+    run_id_at(now())
+}
+
+/// The same of another moment.
+pub fn run_id_at(at: Timestamp) -> String {
     // a new hasher has keys of its own, from the system's randomness
     let random = RandomState::new().hash_one(std::process::id());
-    format!("{}-{:08x}", now().to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
+    format!("{}-{:08x}", at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
 }
 
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);

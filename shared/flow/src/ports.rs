@@ -1,6 +1,7 @@
 //! What a step may touch of the world. Built once, at the door.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tidemark_lake::{Lake, Meter, Store};
@@ -35,6 +36,8 @@ pub struct Ports<'a> {
     /// When a step has to put down what it has, for another invocation to go on with; `None` where time is no matter.
     pub deadline: Option<Timestamp>,
     pub machine: Machine,
+    /// How long a run is under way before the lake is told of it.
+    pub mark_after: Duration,
     /// Since when this run has to be paid for, where that is before it begins: a function's start is.
     pub billed_from: Option<Timestamp>,
 }

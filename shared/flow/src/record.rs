@@ -5,9 +5,11 @@ use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
 
 use crate::balance::Balance;
-use crate::drift::Drift;
+use crate::corridor::Size;
+use crate::drift::{Drift, thousands};
 use crate::failure::{Failure, Kind};
 use crate::ports::Ports;
+use crate::trigger::Trigger;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -39,6 +41,9 @@ pub struct RunRecord {
     /// `ingest`, `clean`, `model <name>`, `load <target>`
     pub step: String,
     pub trigger: String,
+    /// The moment of the schedule that is meant.
+    #[serde(default)]
+    pub scheduled_time: Timestamp,
     /// The same for everything that one event has set off.
     #[serde(default)]
     pub chain: String,
@@ -68,18 +73,53 @@ pub struct RunRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
     pub error: Option<ErrorRecord>,
+    /// What a run that failed was about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub about: Option<About>,
+}
+
+/// What a run would have taken in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// The first of them, by name: partitions, objects of a source, files of a report.
+    pub partitions: Vec<String>,
+    /// How many there are.
+    pub of: u64,
+    pub rows: Option<u64>,
+    pub bytes: u64,
+}
+
+impl About {
+    const SHOWN: usize = 10;
+
+    pub(crate) fn of(mut partitions: Vec<String>, size: Size) -> About {
+        let of = size.partitions.max(partitions.len() as u64);
+        partitions.truncate(About::SHOWN);
+        About { partitions, of, rows: size.rows, bytes: size.bytes }
+    }
+}
+
+impl std::fmt::Display for About {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.partitions.join(", "))?;
+        match self.of.saturating_sub(self.partitions.len() as u64) {
+            0 => Ok(()),
+            more => write!(f, " and {} more", thousands(more)),
+        }
+    }
 }
 
 impl RunRecord {
     /// Of a run that was none.
-    pub(crate) fn nothing(ports: &Ports<'_>, pipeline: &str, step: &str, chain: &str) -> RunRecord {
+    pub(crate) fn nothing(ports: &Ports<'_>, pipeline: &str, step: &str, trigger: &Trigger) -> RunRecord {
         let now = (ports.clock)();
         RunRecord {
             run_id: (ports.run_id)(),
             pipeline: pipeline.to_owned(),
             step: step.to_owned(),
-            trigger: step.to_owned(),
-            chain: chain.to_owned(),
+            trigger: trigger.to_string(),
+            scheduled_time: trigger.scheduled_time,
+            chain: trigger.chain.clone(),
             status: Status::NothingToDo,
             started_at: now,
             finished_at: now,
@@ -95,6 +135,7 @@ impl RunRecord {
             goes_on: false,
             drift: Vec::new(),
             error: None,
+            about: None,
         }
     }
 }
@@ -140,10 +181,18 @@ pub struct ErrorRecord {
     pub kind: Kind,
     pub message: String,
     pub hint: Option<String>,
+    /// As [`Failure::over_budget`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub over_budget: bool,
 }
 
 impl From<&Failure> for ErrorRecord {
     fn from(failure: &Failure) -> ErrorRecord {
-        ErrorRecord { kind: failure.kind, message: failure.chain(), hint: failure.hint.clone() }
+        ErrorRecord {
+            kind: failure.kind,
+            message: failure.chain(),
+            hint: failure.hint.clone(),
+            over_budget: failure.over_budget,
+        }
     }
 }

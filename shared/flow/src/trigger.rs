@@ -18,6 +18,8 @@ pub struct Trigger {
     /// The same for everything that one event has set off, so that its lines are found together.
     pub chain: String,
     pub cause: Cause,
+    /// Somebody looks for the record of it: it is kept even if nothing is to be done.
+    pub looked_for: bool,
 }
 
 /// Where a trigger came from; for people.
@@ -43,7 +45,15 @@ pub struct Days {
 impl Trigger {
     /// What a schedule sets off.
     pub fn at(scheduled_time: Timestamp, chain: impl Into<String>) -> Trigger {
-        Trigger { scheduled_time, full: false, days: None, part: 0, chain: chain.into(), cause: Cause::Schedule }
+        Trigger {
+            scheduled_time,
+            full: false,
+            days: None,
+            part: 0,
+            chain: chain.into(),
+            cause: Cause::Schedule,
+            looked_for: false,
+        }
     }
 }
 

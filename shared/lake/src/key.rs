@@ -46,6 +46,16 @@ pub enum Key<'a> {
     RunDay(jiff::civil::Date),
     /// `runs/2011-12-09/<run_id>.json`
     Run(jiff::civil::Date, &'a str),
+    /// `watch`: all that the watcher keeps.
+    Watch,
+    /// `watch/state.json`: how far the watcher has read, and what follows from it. Without it, it reads the last days again.
+    Watcher,
+    /// `watch/incidents/orders.clean.failed.json`: one thing that can be wrong, by its name.
+    Incident(&'a str),
+    /// `watch/silences/orders.json`: nobody is told of this pipeline for a while.
+    Silence(&'a PipelineName),
+    /// `watch/running/<run_id>.json`: a run that takes long is under way.
+    Running(&'a str),
 }
 
 pub(crate) const MARKER: &str = "tidemark.json";
@@ -81,8 +91,18 @@ impl Key<'_> {
             Key::Runs => Path::from("runs"),
             Key::RunDay(day) => Path::from(format!("runs/{day}")),
             Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", plain(run_id))),
+            Key::Watch => Path::from("watch"),
+            Key::Watcher => Path::from("watch/state.json"),
+            Key::Incident(name) => Path::from(format!("watch/incidents/{}.json", plain(name))),
+            Key::Silence(pipeline) => Path::from(format!("watch/silences/{pipeline}.json")),
+            Key::Running(run_id) => Path::from(format!("watch/running/{}.json", plain(run_id))),
         }
     }
+}
+
+/// The name under which an incident is kept: its key, if that is harmless.
+pub fn incident_name(key: &str) -> String {
+    plain(key)
 }
 
 /// Longest part of a key in bytes; file systems end at 255.

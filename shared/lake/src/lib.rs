@@ -20,12 +20,13 @@ mod shape;
 mod store;
 mod table;
 mod vacuum;
+mod watching;
 mod work;
 
 pub use commit::{CommitInfo, Draft, Outcome};
 pub use datafile::{DataFile, FileSize, Partition, Writer};
 pub use error::LakeError;
-pub use key::Key;
+pub use key::{Key, incident_name};
 pub use lake::Lake;
 pub use landing::Landing;
 pub use log::Entry;
@@ -37,6 +38,7 @@ pub use shape::Misfit;
 pub use store::{Links, Opened, Store};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
+pub use watching::{Seen, Watched};
 pub use work::Work;
 
 /// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.

@@ -13,6 +13,27 @@ impl Lake {
         self.store().create(&key, record).map(drop).map_err(|source| LakeError::store(key.to_string(), source))
     }
 
+    /// Several run records, in their order, each for itself; `None` for one that is not there.
+    pub fn runs_by_id(&self, ids: &[(Date, String)]) -> Vec<Result<Option<bytes::Bytes>, LakeError>> {
+        let keys: Vec<_> = ids.iter().map(|(day, run_id)| Key::Run(*day, run_id).path()).collect();
+        let found = self.store().get_all(keys.clone()).into_iter().zip(keys);
+        let read = found.map(|(found, key)| match found {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(source) => Err(LakeError::store(key.to_string(), source)),
+        });
+        read.collect()
+    }
+
+    /// The ids of the runs of a day (UTC, of their beginning) that sort after `after`, in order.
+    pub fn runs_of(&self, day: Date, after: &str) -> Result<Vec<String>, LakeError> {
+        let found = self.store().list_after(&Key::RunDay(day).path(), &Key::Run(day, after).path());
+        let found = found.map_err(|source| LakeError::store("run records", source))?;
+        let id =
+            |object: &object_store::ObjectMeta| Some(object.location.filename()?.strip_suffix(".json")?.to_owned());
+        Ok(found.iter().filter_map(id).filter(|id| id.as_str() > after).collect())
+    }
+
     /// The newest run records, newest first, at most `limit`; run ids sort by time.
     pub fn runs(&self, limit: usize) -> Result<Vec<bytes::Bytes>, LakeError> {
         let failed = |source| LakeError::store("run records", source);

@@ -32,6 +32,8 @@ pub struct Store {
     /// As the user names it, for messages.
     place: Arc<str>,
     links: Option<Arc<dyn Links>>,
+    /// Where it is a folder of this machine.
+    folder: Option<Arc<FilePath>>,
 }
 
 /// A store whose objects can be fetched by a link that needs no further credentials.
@@ -51,13 +53,13 @@ impl Store {
     /// `place` is the name shown to the user. Calls block on `handle`, so they must not be made from async code.
     pub fn new(inner: Arc<dyn ObjectStore>, place: &str, handle: Handle) -> Store {
         let inner = Counted { inner, meter: Meter::default(), counts_itself: false };
-        Store { inner: Arc::new(inner), handle, place: place.into(), links: None }
+        Store { inner: Arc::new(inner), handle, place: place.into(), links: None, folder: None }
     }
 
     /// A store on another machine, which counts its own requests in `meter` and can give links to its objects.
     pub fn remote<S: ObjectStore + Links>(store: Arc<S>, place: &str, handle: Handle, meter: &Meter) -> Store {
         let inner = Counted { inner: store.clone(), meter: meter.clone(), counts_itself: true };
-        Store { inner: Arc::new(inner), handle, place: place.into(), links: Some(store) }
+        Store { inner: Arc::new(inner), handle, place: place.into(), links: Some(store), folder: None }
     }
 
     /// The same store, whose requests are counted together with those of others.
@@ -69,7 +71,8 @@ impl Store {
     /// A folder of this machine, which must exist.
     pub fn folder(folder: &FilePath, handle: Handle) -> Result<Store> {
         let inner = LocalFileSystem::new_with_prefix(folder)?;
-        Ok(Store::new(Arc::new(inner), &folder.display().to_string(), handle))
+        let store = Store::new(Arc::new(inner), &folder.display().to_string(), handle);
+        Ok(Store { folder: Some(folder.into()), ..store })
     }
 
     /// A folder of this machine, made if it is not there.
@@ -113,6 +116,13 @@ impl Store {
 
     pub fn get(&self, path: &Path) -> Result<Bytes> {
         self.handle.block_on(async { self.inner.get(path).await?.bytes().await })
+    }
+
+    /// Several objects, some at a time, in their order; each for itself.
+    pub fn get_all(&self, paths: Vec<Path>) -> Vec<Result<Bytes>> {
+        const AT_ONCE: usize = 16;
+        let get = |path: Path| async move { self.inner.get(&path).await?.bytes().await };
+        self.handle.block_on(futures::stream::iter(paths).map(get).buffered(AT_ONCE).collect())
     }
 
     pub fn get_range(&self, path: &Path, range: Range<u64>) -> Result<Bytes> {
@@ -196,26 +206,50 @@ impl Store {
         })
     }
 
-    /// Writes the object if it stands as it was seen (`None`: is not there); `false` if it does not. A folder of this machine cannot tell,
-    /// and takes the last one.
+    /// Writes the object if it stands as it was seen (`None`: is not there); `false` if it does not.
     pub fn replace(&self, path: &Path, content: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<bool> {
         let content = content.into();
         let Some(seen) = seen else { return self.create(path, content) };
+        let version = seen.clone();
         let mode = PutMode::Update(seen);
         match self.handle.block_on(self.inner.put_opts(path, content.clone().into(), mode.into())) {
             Ok(_) => Ok(true),
             Err(object_store::Error::Precondition { .. } | object_store::Error::AlreadyExists { .. }) => Ok(false),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
             Err(object_store::Error::NotImplemented { .. } | object_store::Error::NotSupported { .. }) => {
-                self.put(path, content).map(|()| true)
+                self.replace_alone(path, content, &version)
             }
             Err(error) => Err(error),
         }
     }
 
+    /// A folder has no such condition: whoever changes an object of it holds the folder meanwhile.
+    fn replace_alone(&self, path: &Path, content: Bytes, seen: &UpdateVersion) -> Result<bool> {
+        let folder = self.folder.as_ref().map(|folder| File::open(folder)).transpose().map_err(generic)?;
+        if let Some(folder) = &folder {
+            // let go when it is closed, by the system if not by us
+            folder.lock().map_err(generic)?;
+        }
+        let stands = match self.head(path) {
+            Err(object_store::Error::NotFound { .. }) => return Ok(false),
+            found => found?,
+        };
+        if stands.e_tag != seen.e_tag {
+            return Ok(false);
+        }
+        self.put(path, content).map(|()| true)
+    }
+
     /// Everything below a prefix, sorted by name.
     pub fn list(&self, prefix: Option<&Path>) -> Result<Vec<ObjectMeta>> {
         let mut found: Vec<_> = self.handle.block_on(self.inner.list(prefix).try_collect())?;
+        found.sort_unstable_by(|a: &ObjectMeta, b| a.location.cmp(&b.location));
+        Ok(found)
+    }
+
+    /// Everything below a prefix whose name sorts after another, sorted by name.
+    pub fn list_after(&self, prefix: &Path, after: &Path) -> Result<Vec<ObjectMeta>> {
+        let mut found: Vec<_> = self.handle.block_on(self.inner.list_with_offset(Some(prefix), after).try_collect())?;
         found.sort_unstable_by(|a: &ObjectMeta, b| a.location.cmp(&b.location));
         Ok(found)
     }

@@ -22,7 +22,7 @@ pub use target::{Destination, Mode, Postgres, PostgresType, PostgresUrl, Sqlite,
 
 use crate::http::Http;
 use crate::name::{ColumnName, DatasetName, PipelineName};
-use crate::schedule::Cron;
+use crate::schedule::{Cron, Rate};
 
 /// One pipeline file with its parameters filled in.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -41,15 +41,39 @@ pub struct Pipeline {
     pub alerts: Alerts,
 }
 
-/// When a pipeline runs: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }`. The only place a schedule is
-/// written.
+/// When a pipeline runs: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }` or `{ rate = "4 hours" }`. The only
+/// place a schedule is written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Schedule {
-    /// Six AWS cron fields (minute hour day-of-month month day-of-week year), checked.
-    /// Six AWS cron fields: minute hour day-of-month month day-of-week year.
-    pub cron: Cron,
-    /// IANA time zone, `UTC` by default.
+    #[serde(flatten)]
+    pub fires: Fires,
+    /// IANA time zone a cron is meant in, `UTC` by default; a rate has none, and `UTC` here.
     pub timezone: String,
+    pub catch_up: CatchUp,
+}
+
+/// Exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fires {
+    /// Six AWS cron fields: minute hour day-of-month month day-of-week year.
+    Cron(Cron),
+    /// `4 hours`: at whole multiples of it since 1970-01-01T00:00:00Z.
+    Rate(Rate),
+}
+
+/// `catch_up = "last"`: which of the times that were missed while `tidemark dev` was off it makes up for at its start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatchUp {
+    /// One run, for the last of them.
+    #[default]
+    Last,
+    /// A run for each, in their order.
+    All,
+    /// None: the next time is waited for. Written `"none"`.
+    #[serde(rename = "none")]
+    Nothing,
 }
 
 /// `[source]`, by its `kind`.

@@ -1,6 +1,7 @@
 //! From the text of a pipeline file to a [`Pipeline`], or to every mistake in it. The caller does the I/O: it hands in the
 //! text, the values of parameters and the texts of SQL files.
 
+mod alerts;
 mod contract;
 mod fields;
 mod http;
@@ -8,21 +9,23 @@ mod literal;
 mod model;
 mod parameters;
 mod report;
+mod schedule;
 mod source;
 mod target;
 mod values;
 
 use toml::de::DeTable;
 
-use crate::definition::{Pipeline, Schedule};
+use crate::definition::Pipeline;
 use crate::diagnostic::{Diagnostic, Place, quoted};
 use crate::file::SourceFile;
 use crate::name::{DatasetName, PipelineName};
 
+pub use alerts::alerts_of;
 use fields::{Fields, Reader, Text};
 pub use parameters::parameters;
 
-const FIELDS: [&str; 7] = ["description", "schedule", "parameters", "source", "contract", "model", "target"];
+const FIELDS: [&str; 8] = ["description", "schedule", "parameters", "source", "contract", "model", "target", "alerts"];
 
 /// A checked pipeline, with the places in its files where it names datasets, for what only shows over all pipelines.
 #[derive(Debug, Clone, PartialEq)]
@@ -101,7 +104,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let stem = Text { text: reader.file.stem().to_owned(), at: 0, verbatim: None };
     let name: Option<PipelineName> = reader.name(&stem);
     let mut mentions = Mentions::default();
-    let schedule = schedule(top);
+    let schedule = schedule::schedule(top);
     let source = source::source(top);
     let contract = contract::contract(top, name.as_ref(), source.as_ref(), &mut mentions);
     match (top.value("source"), top.value("contract")) {
@@ -124,6 +127,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let children = contract.iter().flat_map(contract::children);
     let models = children.chain(model::models(top, &mut mentions)).collect();
     let targets = target::targets(top, name.as_ref(), schedule.as_ref(), contract.as_ref(), &mut mentions);
+    let alerts = alerts::alerts(top, schedule.as_ref());
     // behind a typo this would be noise
     if reader.is_clean() && ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
         reader.wrong(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
@@ -136,7 +140,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         contract,
         models,
         targets,
-        alerts: crate::definition::Alerts::default(),
+        alerts,
     };
     Some(Definition { pipeline, file: reader.file.path().to_owned(), makes: mentions.makes, reads: mentions.reads })
 }
@@ -156,21 +160,6 @@ impl Mentions {
 
     fn read(&mut self, dataset: &DatasetName, at: Place) {
         self.reads.push(Mention { dataset: dataset.clone(), at });
-    }
-}
-
-fn schedule(top: &Fields<'_, '_>) -> Option<Schedule> {
-    let fields = top.open("schedule", "[schedule]", &["cron", "timezone"])?;
-    let cron = fields.needed("cron", "AWS cron fields, as in `0 8 * * ? *`");
-    let timezone = fields.text("timezone").map(|text| top.reader.timezone(text));
-    let text = cron?;
-    match text.text.parse() {
-        Ok(cron) => Some(Schedule { cron, timezone: timezone.unwrap_or_else(|| Some("UTC".to_owned()))? }),
-        Err(error) => {
-            let error: crate::schedule::CronError = error;
-            top.reader.wrong(text.offset(error.at), error.found, error.expected);
-            None
-        }
     }
 }
 

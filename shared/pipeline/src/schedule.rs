@@ -1,39 +1,67 @@
-//! When a pipeline is due: the instants of its cron in its time zone. Time is passed in; nothing here reads a clock.
+//! When a pipeline is due: the instants of its cron in its time zone, or of its rate. Time is passed in; nothing here reads a clock.
 
 mod cron;
+mod quiet;
+mod rate;
+
+use std::fmt;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 pub use cron::{Cron, CronError};
+pub use rate::{Rate, RateError};
 
-use crate::definition::Schedule;
+use crate::definition::{Fires, Schedule};
 
 /// Around a change of the clocks: a local time that does not exist fires at the first instant after the gap, one that
-/// comes twice fires once, the first time. So a daily schedule fires exactly once on every day it names.
+/// comes twice fires once, the first time. So a daily schedule fires exactly once on every day it names. A rate knows no
+/// clocks: it fires at whole multiples of itself since 1970-01-01T00:00:00Z.
 impl Schedule {
     /// The first instant it fires at after `after`; `None` once the years of the cron are over.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
+        let cron = match &self.fires {
+            Fires::Cron(cron) => cron,
+            Fires::Rate(rate) => return rate.next(after),
+        };
         let zone = TimeZone::get(&self.timezone).ok()?;
-        let first = zone.to_datetime(after).date();
-        let times = self.cron.days_from(first).flat_map(|day| self.cron.times().map(move |time| at(day, time)));
+        let times = cron.after(zone.to_datetime(after));
+        // what a clock shows for the second time has fired
         times.filter_map(|local| instant(&zone, local)).find(|time| *time > after)
     }
 
     /// The last instant it fired at, `until` included; `None` before the years of the cron.
     pub fn previous(&self, until: Timestamp) -> Option<Timestamp> {
+        let cron = match &self.fires {
+            Fires::Cron(cron) => cron,
+            Fires::Rate(rate) => return rate.previous(until),
+        };
         let zone = TimeZone::get(&self.timezone).ok()?;
-        let last = zone.to_datetime(until).date();
-        let times = self.cron.days_until(last).flat_map(|day| self.cron.times().rev().map(move |time| at(day, time)));
+        let times = cron.until(latest_shown(&zone, until)?);
         times.filter_map(|local| instant(&zone, local)).find(|time| *time <= until)
+    }
+
+    /// Seconds of a rate; `None` for a cron.
+    pub fn period_s(&self) -> Option<i64> {
+        match &self.fires {
+            Fires::Cron(_) => None,
+            Fires::Rate(rate) => Some(rate.period_s()),
+        }
     }
 }
 
-fn at(day: Date, (hour, minute): (i8, i8)) -> DateTime {
-    day.at(hour, minute, 0, 0)
+/// `cron 0 8 * * ? * (Europe/London)`, `rate 4 hours`.
+impl fmt::Display for Schedule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fires {
+            Fires::Cron(cron) => write!(f, "cron {cron} ({})", self.timezone),
+            Fires::Rate(rate) => write!(f, "rate {rate}"),
+        }
+    }
 }
 
+/// The instant at which a clock shows this for the first time, or passes over it.
 fn instant(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     match ambiguous.offset() {
@@ -42,6 +70,16 @@ fn instant(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
             zone.following(before).next().map(|transition| transition.timestamp())
         }
         AmbiguousOffset::Fold { .. } | AmbiguousOffset::Unambiguous { .. } => ambiguous.earlier().ok(),
+    }
+}
+
+/// No clock of the zone has shown a later time up to then: while an hour comes again, that is the end of the hour, which may
+/// lie on the next day.
+fn latest_shown(zone: &TimeZone, at: Timestamp) -> Option<DateTime> {
+    let local = zone.to_datetime(at);
+    match zone.to_ambiguous_timestamp(local).offset() {
+        AmbiguousOffset::Fold { before, after } => local.checked_add(before.duration_since(after)).ok(),
+        AmbiguousOffset::Gap { .. } | AmbiguousOffset::Unambiguous { .. } => Some(local),
     }
 }
 
@@ -54,11 +92,20 @@ pub fn day_before(at: Timestamp, timezone: &str) -> Result<Date, jiff::Error> {
 }
 
 #[cfg(test)]
+mod transitions;
+
+#[cfg(test)]
 mod tests {
     use super::*;
+    use crate::definition::CatchUp;
 
     fn schedule(cron: &str, timezone: &str) -> Schedule {
-        Schedule { cron: cron.parse().unwrap(), timezone: timezone.to_owned() }
+        let fires = Fires::Cron(cron.parse().unwrap());
+        Schedule { fires, timezone: timezone.to_owned(), catch_up: CatchUp::Last }
+    }
+
+    fn rate(text: &str) -> Schedule {
+        Schedule { fires: Fires::Rate(text.parse().unwrap()), timezone: "UTC".to_owned(), catch_up: CatchUp::Last }
     }
 
     fn next(schedule: &Schedule, after: &str, count: usize) -> Vec<String> {
@@ -139,6 +186,53 @@ mod tests {
         assert_eq!(once.next("2024-01-01T08:00:00Z".parse().unwrap()), None);
         assert_eq!(once.previous("2023-01-01T08:00:00Z".parse().unwrap()), None);
         assert_eq!(previous(&once, "2099-01-01T00:00:00Z"), "2024-01-01T08:00:00Z");
+    }
+
+    #[test]
+    fn midnight_that_comes_twice() {
+        // on 7 November 2010 Goose Bay went from 00:01 back to 23:01 of the day before
+        let midnight = schedule("0 0 * * ? *", "America/Goose_Bay");
+        let first = "2010-11-07T03:00:00Z";
+        assert_eq!(next(&midnight, "2010-11-06T12:00:00Z", 2), [first, "2010-11-08T04:00:00Z"]);
+        for until in ["2010-11-07T03:00:00Z", "2010-11-07T03:00:59Z", "2010-11-07T03:30:00Z", "2010-11-07T04:30:00Z"] {
+            assert_eq!(previous(&midnight, until), first, "{until}");
+        }
+    }
+
+    #[test]
+    fn sparse_years_are_found_from_afar() {
+        let far = schedule("0 8 29 FEB ? 2196", "Europe/London");
+        assert_eq!(next(&far, "1970-01-01T00:00:00Z", 2), ["2196-02-29T08:00:00Z"]);
+        assert_eq!(previous(&far, "9999-01-01T00:00:00Z"), "2196-02-29T08:00:00Z");
+        let fifth = schedule("0 8 ? FEB MON#5 *", "UTC");
+        assert_eq!(next(&fifth, "2026-01-01T00:00:00Z", 2), ["2044-02-29T08:00:00Z", "2072-02-29T08:00:00Z"]);
+        assert_eq!(previous(&fifth, "2026-01-01T00:00:00Z"), "2016-02-29T08:00:00Z");
+    }
+
+    #[test]
+    fn a_rate_fires_at_its_multiples() {
+        let four = rate("4 hours");
+        assert_eq!(next(&four, "2026-03-29T00:59:59Z", 2), ["2026-03-29T04:00:00Z", "2026-03-29T08:00:00Z"]);
+        assert_eq!(next(&four, "2026-03-29T04:00:00Z", 1), ["2026-03-29T08:00:00Z"]);
+        assert_eq!(previous(&four, "2026-03-29T04:00:00Z"), "2026-03-29T04:00:00Z");
+        assert_eq!(previous(&four, "2026-03-29T03:59:59.999999999Z"), "2026-03-29T00:00:00Z");
+        assert_eq!(next(&rate("1 minute"), "2026-03-29T00:59:59.5Z", 1), ["2026-03-29T01:00:00Z"]);
+        // 7 days since a Thursday are Thursdays
+        assert_eq!(next(&rate("7 days"), "2026-03-29T00:00:00Z", 1), ["2026-04-02T00:00:00Z"]);
+        // before 1970 too
+        assert_eq!(next(&four, "1969-12-31T23:59:59.5Z", 1), ["1970-01-01T00:00:00Z"]);
+        assert_eq!(previous(&four, "1969-12-31T23:59:59.5Z"), "1969-12-31T20:00:00Z");
+        assert_eq!(rate("3660 days").next(Timestamp::MAX), None);
+        assert_eq!(rate("3660 days").previous(Timestamp::MIN), None);
+    }
+
+    #[test]
+    fn a_schedule_in_words() {
+        assert_eq!(schedule(" 0  8 * * ? *", "Europe/London").to_string(), "cron 0 8 * * ? * (Europe/London)");
+        assert_eq!(rate("4 hours").to_string(), "rate 4 hours");
+        assert_eq!(rate("1 day").to_string(), "rate 1 day");
+        assert_eq!((rate("1 day").period_s(), rate("15 minutes").period_s()), (Some(86_400), Some(900)));
+        assert_eq!(schedule("0 8 * * ? *", "UTC").period_s(), None);
     }
 
     #[test]

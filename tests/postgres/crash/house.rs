@@ -263,6 +263,7 @@ impl Loader {
             scratch: self.folder.path().to_owned(),
             deadline: None,
             machine: Machine::DEPLOYED,
+            mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
         let steps = self.graph.steps();

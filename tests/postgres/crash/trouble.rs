@@ -42,7 +42,7 @@ fn done(record: &RunRecord) {
 /// That it failed, that it may be run again, and what the hint is about.
 #[track_caller]
 fn failed(record: RunRecord, kind: Kind, word: &str) {
-    let ErrorRecord { kind: found, message, hint } = record.error.unwrap_or_else(|| panic!("{:?}", record.status));
+    let ErrorRecord { kind: found, message, hint, .. } = record.error.unwrap_or_else(|| panic!("{:?}", record.status));
     assert_eq!(found, kind, "{message}");
     assert!(hint.as_ref().is_some_and(|hint| hint.contains(word)), "no {word:?} in: {message} → {hint:?}");
 }

@@ -107,7 +107,7 @@ impl Text<'_> {
         let which = if sample.is_whole { format!("all {rows}") } else { format!("the first {rows}") };
         let mut text = format!(
             "# Made from {which} records of {}. What was guessed has a comment; mend what was guessed wrong.\n\
-             description = {}\n# schedule = {{ cron = \"0 8 * * ? *\", timezone = \"UTC\" }}   # for functions; `tidemark run` runs at once\n\n",
+             description = {}\n# schedule = {{ cron = \"0 8 * * ? *\", timezone = \"UTC\" }}   # for `tidemark dev` and functions; `tidemark run` runs at once\n\n",
             one_line(&sample.title),
             quote(&format!("{} from {}", self.name, one_line(&sample.title))),
         );

@@ -19,7 +19,17 @@ fn every_sample_is_understood() {
     let due = |step: &str, function: &str| {
         let chain = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
         let (pipeline, step, function) = (daily(), step.parse().unwrap(), function.to_owned());
-        Event::StepDue(StepDue { pipeline, step, function, scheduled_time, chain, full: false, days: None, part: 0 })
+        Event::StepDue(StepDue {
+            pipeline,
+            step,
+            function,
+            scheduled_time,
+            chain,
+            full: false,
+            days: None,
+            part: 0,
+            looked_for: false,
+        })
     };
     let object = Event::Object {
         bucket: "example-sales".into(),
@@ -36,6 +46,27 @@ fn every_sample_is_understood() {
         ("object-created", object),
         ("range", Event::Range { pipeline: daily(), days }),
         ("s3-test", Event::Test),
+        ("tick", Event::Rule { rules: vec!["tidemark-watch".into()], scheduled_time: at("2026-03-03T08:05:00Z") }),
+        (
+            "given-up",
+            Event::GivenUp(vec![GivenUp {
+                event: Some(Box::new(due("clean", "transform"))),
+                by: "transform".into(),
+                attempts: Some(3),
+                why: "retry: lake s3://example-lake/main: the store does not answer".into(),
+                at: Some(at("2026-03-03T08:04:12.123Z")),
+            }]),
+        ),
+        (
+            "given-up-rule",
+            Event::GivenUp(vec![GivenUp {
+                event: Some(Box::new(Event::Schedule { pipeline: daily(), scheduled_time })),
+                by: "tidemark-daily-sales".into(),
+                attempts: Some(185),
+                why: "NO_PERMISSIONS: no permission to invoke function ingest".into(),
+                at: Some(at("2026-03-03T08:04:12.123Z")),
+            }]),
+        ),
     ];
     for (name, event) in &expected {
         assert_eq!(Event::read(&sample(name)).unwrap(), *event, "{name}");
@@ -55,6 +86,7 @@ fn what_is_announced_is_read_back() {
         full: true,
         days: Some(Days { from: "2026-03-01".parse().unwrap(), to: "2026-03-02".parse().unwrap() }),
         part: 3,
+        looked_for: true,
     };
     let envelope = serde_json::json!({
         "source": SOURCE, "detail-type": STEP_DUE, "time": "2026-03-03T08:00:01Z", "detail": serde_json::to_value(&due).unwrap(),

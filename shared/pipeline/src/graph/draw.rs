@@ -28,7 +28,7 @@ impl<'g> Drawing<'g> {
 
     fn text(mut self) -> String {
         let schedule = self.pipeline.schedule.as_ref();
-        let when = schedule.map(|schedule| format!("  ({} {})", schedule.cron, schedule.timezone)).unwrap_or_default();
+        let when = schedule.map(|schedule| format!("  {schedule}")).unwrap_or_default();
         self.lines.push(format!("{}{when}", self.pipeline.name));
         if let Some(source) = &self.pipeline.source {
             self.lines.push(match source {

@@ -88,7 +88,7 @@ annual
   top  (from sales)
   └─ year  (and sales)
 
-sales  (0 8 * * ? * Europe/London)
+sales  cron 0 8 * * ? * (Europe/London)
   ${SALES}
   └─ sales.raw
      └─ sales + sales.quarantine

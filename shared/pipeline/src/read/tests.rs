@@ -1,9 +1,11 @@
+mod alerts;
 mod conditions;
 mod contract;
 mod explode;
 mod file;
 mod http;
 mod postgres;
+mod schedule;
 mod targets;
 
 use super::*;

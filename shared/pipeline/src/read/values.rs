@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::fields::{Fields, described};
+use super::fields::{Fields, Value, described};
 use crate::definition::Budget;
 use crate::diagnostic::quoted;
 use crate::name::SecretName;
@@ -75,24 +75,28 @@ pub(super) fn secret(fields: &Fields<'_, '_>, key: &str, label: &str) -> Option<
 
 /// Notes a text where the name of a secret should be, without saying what it is.
 pub(super) fn is_plain_secret(fields: &Fields<'_, '_>, key: &str) -> bool {
-    if let Some(value) = fields.value(key)
-        && value.get_ref().is_str()
-    {
-        let hint = format!(
-            "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
-        );
-        fields.reader.wrong_but(
-            value.span().start,
-            format!("a text for `{key}` in {}", fields.label),
-            "the name of a secret",
-            Some(hint),
-        );
-        return true;
-    }
-    false
+    let plain = fields.value(key).filter(|value| value.get_ref().is_str());
+    plain.into_iter().for_each(|value| no_plain_secret(fields, key, value));
+    plain.is_some()
+}
+
+/// The same of a text that is known to be one.
+pub(super) fn no_plain_secret(fields: &Fields<'_, '_>, key: &str, value: Value<'_>) {
+    let hint = format!(
+        "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+    );
+    let found = format!("a text for `{key}` in {}", fields.label);
+    fields.reader.wrong_but(value.span().start, found, "the name of a secret", Some(hint));
 }
 
 pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
     let name = fields.needed("secret", "the name of a secret")?;
+    if name.text.contains("://") {
+        // a webhook's URL, or a database's, is the secret itself: it is not repeated
+        let hint = "give it a name; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager".to_owned();
+        let found = format!("a URL for `secret` in {}", fields.label);
+        fields.reader.wrong_but(name.at, found, "the name of a secret", Some(hint));
+        return None;
+    }
     fields.reader.name(&name)
 }

@@ -5,9 +5,10 @@
 //! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based>
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
-use jiff::civil::{Date, Weekday};
+use jiff::civil::{Date, DateTime, Weekday};
 use serde::{Serialize, Serializer};
 
 /// AWS cron fields, checked; made by parsing.
@@ -207,31 +208,57 @@ impl Cron {
         &self.text
     }
 
-    /// The days it fires on, from `first` on, in the calendar of whatever time zone it is meant in.
-    pub(super) fn days_from(&self, first: Date) -> impl Iterator<Item = Date> {
-        let last = self.years.last().copied().unwrap_or(YEAR.low);
-        let days = std::iter::successors(Some(first), |day| day.tomorrow().ok());
-        days.take_while(move |day| day.year() <= last).filter(|day| self.has_day(*day))
+    /// The local times it fires at, after `local`. Years, months and hours that are not meant are passed over at once: a watcher
+    /// asks often, and a cron may name one day of a far year.
+    pub(super) fn after(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
+        let (today, now) = (local.date(), (local.hour(), local.minute()));
+        self.days_from(today).flat_map(move |day| {
+            let hours = if day == today { now.0..=23 } else { 0..=23 };
+            let times = self.times(hours).filter(move |time| day > today || *time > now);
+            times.map(move |(hour, minute)| day.at(hour, minute, 0, 0))
+        })
     }
 
-    /// The same, backwards from `last`.
-    pub(super) fn days_until(&self, last: Date) -> impl Iterator<Item = Date> {
-        let first = self.years.first().copied().unwrap_or(YEAR.high);
-        let days = std::iter::successors(Some(last), |day| day.yesterday().ok());
-        days.take_while(move |day| day.year() >= first).filter(|day| self.has_day(*day))
+    /// The same, backwards from `local`, which is one of them if it fires then.
+    pub(super) fn until(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
+        let (today, now) = (local.date(), (local.hour(), local.minute()));
+        self.days_until(today).flat_map(move |day| {
+            let hours = if day == today { 0..=now.0 } else { 0..=23 };
+            let times = self.times(hours).rev().filter(move |time| day < today || *time <= now);
+            times.map(move |(hour, minute)| day.at(hour, minute, 0, 0))
+        })
     }
 
-    /// Hours and minutes of a day it fires on, in order.
-    pub(super) fn times(&self) -> impl DoubleEndedIterator<Item = (i8, i8)> {
-        // both fields are below 60
-        let small = |number: &i16| i8::try_from(*number).unwrap_or_default();
-        self.hours.iter().flat_map(move |hour| self.minutes.iter().map(move |minute| (small(hour), small(minute))))
+    fn days_from(&self, first: Date) -> impl Iterator<Item = Date> {
+        let from = (first.year(), first.month());
+        let years = self.years.iter().skip(self.years.partition_point(|year| *year < from.0));
+        let months = years.flat_map(|year| self.months_of(*year)).skip_while(move |month| *month < from);
+        months.flat_map(move |month| self.days_of(month, if month == from { first.day()..=31 } else { 1..=31 }))
     }
 
+    fn days_until(&self, last: Date) -> impl Iterator<Item = Date> {
+        let until = (last.year(), last.month());
+        let years = self.years.iter().take(self.years.partition_point(|year| *year <= until.0)).rev();
+        let months = years.flat_map(|year| self.months_of(*year).rev()).skip_while(move |month| *month > until);
+        months.flat_map(move |month| self.days_of(month, if month == until { 1..=last.day() } else { 1..=31 }).rev())
+    }
+
+    fn months_of(&self, year: i16) -> impl DoubleEndedIterator<Item = (i16, i8)> {
+        self.months.iter().map(move |month| (year, small(*month)))
+    }
+
+    fn days_of(&self, (year, month): (i16, i8), days: RangeInclusive<i8>) -> impl DoubleEndedIterator<Item = Date> {
+        days.filter_map(move |day| Date::new(year, month, day).ok()).filter(|day| self.has_day(*day))
+    }
+
+    /// Hours, of these, and minutes of a day it fires on, in order.
+    fn times(&self, hours: RangeInclusive<i8>) -> impl DoubleEndedIterator<Item = (i8, i8)> {
+        let hours = self.hours.iter().map(|hour| small(*hour)).filter(move |hour| hours.contains(hour));
+        hours.flat_map(|hour| self.minutes.iter().map(move |minute| (hour, small(*minute))))
+    }
+
+    /// Of a month it fires in.
     fn has_day(&self, day: Date) -> bool {
-        if self.years.binary_search(&day.year()).is_err() || self.months.binary_search(&day.month().into()).is_err() {
-            return false;
-        }
         match &self.days {
             Days::OfMonth(days) => days.binary_search(&day.day().into()).is_ok(),
             Days::LastOfMonth => day.day() == day.days_in_month(),
@@ -241,6 +268,11 @@ impl Cron {
             Days::NthWeekday { weekday: wanted, nth } => weekday(day) == *wanted && (day.day() - 1) / 7 + 1 == *nth,
         }
     }
+}
+
+/// All fields but the year are below 60.
+fn small(number: i16) -> i8 {
+    i8::try_from(number).unwrap_or_default()
 }
 
 /// 1 = Sunday.

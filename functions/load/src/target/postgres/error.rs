@@ -154,7 +154,8 @@ impl Fault {
         }
         let (kind, hint) = self.remedy();
         let cause = Error::source(&self).map(|cause| joined(cause.to_string(), cause.source()));
-        let failure = Failure::new(kind, format!("{place}: {self}"));
+        let mut failure = Failure::new(kind, format!("{place}: {self}"));
+        failure.over_budget = matches!(self, Fault::TooMany { .. });
         let failure = match hint {
             Some(hint) => failure.hint(hint),
             None => failure,

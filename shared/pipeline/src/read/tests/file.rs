@@ -6,7 +6,8 @@ fn a_whole_file() {
     let pipeline = read_text(include_str!("whole.toml")).unwrap_or_else(|all| panic!("{all:#?}"));
     assert_eq!(pipeline.name.as_str(), "x");
     let schedule = pipeline.schedule.unwrap();
-    assert_eq!((schedule.cron.as_str(), schedule.timezone.as_str()), ("0 8 * * ? *", "Europe/London"));
+    assert_eq!(schedule.to_string(), "cron 0 8 * * ? * (Europe/London)");
+    assert_eq!(schedule.catch_up, CatchUp::All);
     let Some(Source::Files(files)) = pipeline.source else { panic!("no files") };
     // a value is not expanded again
     assert_eq!(files.path, "in/${OUT}");
@@ -85,11 +86,11 @@ fn all_mistakes_in_one_go() {
         ),
         [
             "1:1: unknown field `descripton` in the file; expected one of `description`, `schedule`, `parameters`, \
-             `source`, `contract`, `model`, `target`; did you mean `description`?",
+             `source`, `contract`, `model`, `target`, `alerts`; did you mean `description`?",
             "2:22: 4 fields; expected six fields: minute hour day-of-month month day-of-week year, as in `0 8 * * ? *`",
             "2:43: unknown time zone `Europe/Lundon`; expected an IANA name such as `UTC` or `Europe/London`",
             "3:2: unknown field `sourcee` in the file; expected one of `description`, `schedule`, `parameters`, `source`, \
-             `contract`, `model`, `target`; did you mean `source`?",
+             `contract`, `model`, `target`, `alerts`; did you mean `source`?",
             "4:1: [[model]] has no `name`; expected the name of the dataset it makes",
             "5:7: the number `1` for `sql` in [[model]]; expected a string",
         ]
@@ -111,7 +112,7 @@ fn positions_count_characters() {
         errors("description = 'ä'\n\"日本\" = { 'ü' = 1 }\n[[model]]\nname = 'm'\nsql = 'SELECT \"ö\" FRM x'"),
         [
             "2:1: unknown field `日本` in the file; expected one of `description`, `schedule`, `parameters`, `source`, \
-             `contract`, `model`, `target`",
+             `contract`, `model`, `target`, `alerts`",
             "5:23: `x` after the query; expected its end",
         ]
     );

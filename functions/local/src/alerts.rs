@@ -1,0 +1,137 @@
+//! `tidemark alerts test` and `tidemark silence`: whether anybody would hear, and that nobody shall for a while.
+
+use anyhow::Context as _;
+use jiff::{SpanRelativeTo, Timestamp};
+use serde_json::json;
+use tidemark_flow::{Failure, Kind, Quiet, Wanted, machine};
+use tidemark_pipeline::PipelineName;
+use watch::{Channels, Silence, Silences};
+
+use crate::cli::Common;
+use crate::definitions::load;
+use crate::exit::Exit;
+use crate::print;
+use crate::world::World;
+
+/// Sends a sample to every channel of a pipeline.
+pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
+    let graph = load(common, Wanted::Nobody)?;
+    let pipeline = graph.pipeline(name).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))?;
+    let addresses = watch::named(&pipeline.alerts);
+    if addresses.is_empty() {
+        return Err(Failure::new(Kind::Definition, format!("{name} names nobody in [alerts]"))
+            .hint("write [alerts] with slack = { secret = \"slack-webhook\" } or email = \"you@example.com\" into its file")
+            .into());
+    }
+    let world = World::new()?;
+    let lake = world.empty_lake()?;
+    let message = watch::sample(name, machine::now(), &common.lake);
+    let (mut sent, mut exit) = (Vec::new(), Exit::Done);
+    for (address, least) in addresses {
+        let result = world.with_ports(&lake, &Quiet, |ports| {
+            let mailer =
+                watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
+            let channels = Channels::new(ports.secret, &mailer, ports.clock, world.handle());
+            channels.send(&address, std::slice::from_ref(&message))
+        });
+        let of = if least == tidemark_pipeline::Severity::Critical { "what is critical" } else { "everything" };
+        match &result {
+            Ok(()) if !common.json => print::line(&format!("{} {address}  sent; it is told of {of}", print::tick())),
+            Err(failure) if !common.json => {
+                let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
+                print::line(&format!("{} {address}  {}{hint}", print::cross(), failure.chain()));
+            }
+            _ => {}
+        }
+        if let Err(failure) = &result {
+            exit = exit.max(Exit::from(failure.kind));
+        }
+        let error = result.err().map(|failure| tidemark_flow::ErrorRecord::from(&failure));
+        sent.push(json!({"address": address.to_string(), "severity": least, "sent": error.is_none(), "error": error}));
+    }
+    if common.json {
+        print::json(&json!({"pipeline": name, "channels": sent}))?;
+    }
+    Ok(exit)
+}
+
+/// Nobody is told of a pipeline until a while is over.
+pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<String>) -> anyhow::Result<Exit> {
+    let pipeline = known(common, name)?;
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let now = machine::now();
+    let until = end(now, lasts)?;
+    watch::silence(&lake, &pipeline, &Silence { until, since: now, reason: reason.clone() })?;
+    if common.json {
+        print::json(&json!({"pipeline": name, "since": now, "until": until, "reason": reason}))?;
+    } else {
+        print::line(&format!(
+            "{name}: nobody is told anything until {}; incidents are kept all the same\nend it with: tidemark silence {name} --end",
+            until.strftime("%Y-%m-%d %H:%M UTC")
+        ));
+    }
+    Ok(Exit::Done)
+}
+
+pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
+    let pipeline: PipelineName =
+        name.parse().map_err(|error| Failure::new(Kind::Definition, "no pipeline").because(error))?;
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    lake.delete_silence(&pipeline).map_err(Failure::from)?;
+    if common.json {
+        print::json(&json!({"pipeline": name, "until": null}))?;
+    } else {
+        print::line(&format!("{name}: the silence is over"));
+    }
+    Ok(Exit::Done)
+}
+
+/// The silences that last.
+pub(crate) fn silences(common: &Common) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let now = machine::now();
+    let names = lake.watched().map_err(Failure::from)?.silences;
+    let silences = Silences::read(&lake, &names, now)?;
+    if common.json {
+        let all: Vec<_> = silences
+            .iter()
+            .map(|(name, silence)| json!({"pipeline": name, "since": silence.since, "until": silence.until, "reason": silence.reason}))
+            .collect();
+        print::json(&json!({"silences": all}))?;
+        return Ok(Exit::Done);
+    }
+    let lines: Vec<_> = silences
+        .iter()
+        .map(|(name, silence)| {
+            let left = watch::lasted(silence.until.duration_since(now));
+            let until = silence.until.strftime("%Y-%m-%d %H:%M UTC").to_string();
+            vec![name.to_owned(), until, left, silence.reason.clone().unwrap_or_default()]
+        })
+        .collect();
+    match lines.is_empty() {
+        true => print::line("no pipeline is silenced"),
+        false => print::table(&["PIPELINE", "UNTIL", "LEFT", "REASON"], &[], lines),
+    }
+    Ok(Exit::Done)
+}
+
+fn known(common: &Common, name: &str) -> Result<PipelineName, Failure> {
+    let graph = load(common, Wanted::Nobody)?;
+    let pipeline = graph.pipeline(name).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))?;
+    Ok(pipeline.name.clone())
+}
+
+/// `2h`, `90m`, `1d 12h`
+fn end(now: Timestamp, lasts: &str) -> anyhow::Result<Timestamp> {
+    let wrong =
+        || Failure::new(Kind::Definition, format!("{lasts:?} is no duration")).hint("write --for 2h, 90m or 1d");
+    let span: jiff::Span = lasts.parse().map_err(|error: jiff::Error| wrong().because(error))?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| wrong().because(error))?;
+    if duration <= jiff::SignedDuration::ZERO {
+        return Err(wrong().into());
+    }
+    now.checked_add(duration).context("the end of the silence")
+}

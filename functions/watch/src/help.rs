@@ -1,0 +1,71 @@
+//! What the watcher does about what it finds, before and beside telling of it: it announces again what was lost, and tries again what may
+//! work by now. A duplicate finds nothing to do, so it can do no harm.
+
+use jiff::{SignedDuration, Timestamp};
+use tidemark_flow::{Cause, Kind, StepDue, Trigger, due};
+use tidemark_pipeline::{Pipeline, Step};
+
+use crate::judge::{View, died, missed};
+use crate::memory::{Last, Memory, name_of};
+
+/// A step is given so long to be woken by the event that is meant for it.
+const FIRST_AFTER: SignedDuration = SignedDuration::from_mins(4);
+/// Between two attempts to help.
+pub const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
+
+/// What is to be announced; the memory notes it.
+pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -> Vec<StepDue> {
+    let mut announced = Vec::new();
+    for pipeline in view.graph.pipelines() {
+        let steps: Vec<&Step> = view.graph.steps_of(&pipeline.name).collect();
+        if let Some(expected) = missed(memory, pipeline, now) {
+            let known = memory.pipelines.entry(pipeline.name.to_string()).or_default();
+            let has_helped =
+                known.helped.is_some_and(|(at, when)| at == expected && now.duration_since(when) < AGAIN_AFTER);
+            if !has_helped {
+                known.helped = Some((expected, now));
+                let first = steps.iter().filter(|step| pipeline.source.is_none() || ***step == Step::Ingest);
+                announced.extend(first.map(|step| announcement(pipeline, step, expected, chain)));
+            }
+            continue;
+        }
+        for step in steps {
+            let Some(last) = memory.steps.get_mut(&name_of(pipeline.name.as_str(), &step.to_string())) else {
+                continue;
+            };
+            if let Some(scheduled_time) = wants_help(last, pipeline, now) {
+                last.announced_at = Some(now);
+                announced.push(announcement(pipeline, step, scheduled_time, chain));
+                // what hangs on it is woken by it
+                break;
+            }
+        }
+    }
+    announced
+}
+
+fn announcement(pipeline: &Pipeline, step: &Step, scheduled_time: Timestamp, chain: &str) -> StepDue {
+    let trigger = Trigger { cause: Cause::Due, ..Trigger::at(scheduled_time, chain) };
+    StepDue { looked_for: true, ..due(pipeline, step, &trigger) }
+}
+
+/// The scheduled time with which a step is to be announced again, if it is.
+fn wants_help(last: &Last, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
+    let is_due = |since: Timestamp, after| now.duration_since(last.announced_at.unwrap_or(since)) >= after;
+    if let Some(failing) = &last.failing {
+        // what only a person can mend is not tried again
+        return (failing.error.kind == Kind::Retry && is_due(failing.since, AGAIN_AFTER))
+            .then_some(failing.scheduled_time);
+    }
+    if let Some(lost) = died(last, now) {
+        return (last.announced_at.is_none() || is_due(lost.alive_at, AGAIN_AFTER)).then_some(lost.scheduled_time);
+    }
+    if last.continues.is_some() {
+        return None;
+    }
+    let since = last.behind_since?;
+    let after = if last.announced_at.is_some_and(|at| at >= since) { AGAIN_AFTER } else { FIRST_AFTER };
+    let since = last.announced_at.filter(|at| *at >= since).unwrap_or(since);
+    let meant = || pipeline.schedule.as_ref().and_then(|schedule| schedule.previous(now)).unwrap_or(now);
+    (now.duration_since(since) >= after).then(meant)
+}

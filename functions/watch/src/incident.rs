@@ -1,0 +1,239 @@
+//! One thing that is wrong: opened once, resolved once, however many symptoms it has. Everything here is decided from what is passed in.
+
+use std::collections::BTreeMap;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+use tidemark_flow::Kind;
+use tidemark_pipeline::{Severity, Wrong};
+
+use crate::message::State;
+
+/// So many openings within [`FLAP_WINDOW`] are a flapping.
+const FLAPS: usize = 3;
+const FLAP_WINDOW: SignedDuration = SignedDuration::from_hours(24);
+/// It is over when nothing has turned for so long.
+const STEADY_AFTER: SignedDuration = SignedDuration::from_hours(6);
+/// Whoever has begun to send has so long for it; then another may.
+const SENDING_FOR: SignedDuration = SignedDuration::from_mins(2);
+
+/// What is wrong now, as it was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The pipeline, or the stem of a file that should be one; `None` where it is the watcher's own.
+    pub pipeline: Option<String>,
+    pub step: Option<String>,
+    pub wrong: Wrong,
+    /// What tells it from others of the same kind; a part of its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<String>,
+    /// Since when.
+    pub since: Timestamp,
+    /// How often so far.
+    pub count: u64,
+    /// What is wrong and why.
+    pub what: String,
+    pub kind: Option<Kind>,
+    pub hint: Option<String>,
+    /// The moment of the schedule that is meant.
+    pub scheduled_time: Option<Timestamp>,
+    /// The latest run in which it was seen.
+    pub run_id: Option<String>,
+    /// Names and values of interest: rows, partitions.
+    pub facts: Vec<(String, String)>,
+    /// The watcher tries it again by itself.
+    pub is_tried_again: bool,
+}
+
+impl Finding {
+    /// The dedup key, stable for as long as pipeline and step have their names: `orders.load_postgres-orders.failed`.
+    pub fn key(&self) -> String {
+        let parts = [
+            self.pipeline.as_deref().or(Some("watch")),
+            self.step.as_deref(),
+            Some(self.wrong.name()),
+            self.of.as_deref(),
+        ];
+        parts.into_iter().flatten().map(|part| part.replace(' ', "_")).collect::<Vec<_>>().join(".")
+    }
+}
+
+/// What an address has been told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Said {
+    /// It is to be told, and has not been yet.
+    Nothing,
+    Opened,
+    Flapping,
+    Resolved,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The opening that `said` is about.
+    pub opening: u64,
+    pub said: Said,
+    /// Somebody has begun to send; if nothing comes of it, it is sent again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sending_since: Option<Timestamp>,
+    /// Why it could not be sent, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<String>,
+}
+
+/// As it is kept in the lake, one object for each key, from the first opening on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Incident {
+    pub key: String,
+    /// How often it has been opened; with the key it is the incident's id.
+    pub opening: u64,
+    pub severity: Severity,
+    /// As it was last found.
+    pub finding: Finding,
+    pub opened_at: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_at: Option<Timestamp>,
+    /// When it opened, the latest last; those that matter to whether it flaps.
+    pub openings: Vec<Timestamp>,
+    /// By address.
+    #[serde(default)]
+    pub told: BTreeMap<String, Told>,
+}
+
+impl Incident {
+    /// Opened for the first time.
+    pub fn open(finding: Finding, severity: Severity, now: Timestamp) -> Incident {
+        Incident {
+            key: finding.key(),
+            opening: 1,
+            severity,
+            finding,
+            opened_at: now,
+            resolved_at: None,
+            openings: vec![now],
+            told: BTreeMap::new(),
+        }
+    }
+
+    /// Stable over the life of the incident.
+    pub fn id(&self) -> String {
+        format!("{}#{}", self.key, self.opening)
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.resolved_at.is_none()
+    }
+
+    /// It is still wrong, or again.
+    pub fn found(&mut self, finding: Finding, severity: Severity, now: Timestamp) {
+        if !self.is_open() {
+            self.opening += 1;
+            self.opened_at = now;
+            self.resolved_at = None;
+            self.openings.retain(|opened| now.duration_since(*opened) < FLAP_WINDOW);
+            self.openings.push(now);
+        }
+        self.severity = severity;
+        self.finding = finding;
+    }
+
+    /// It is wrong no more.
+    pub fn resolve(&mut self, now: Timestamp) {
+        if self.is_open() {
+            self.resolved_at = Some(now);
+        }
+    }
+
+    /// Whether it opens and resolves again and again.
+    pub fn is_flapping(&self, now: Timestamp) -> bool {
+        let recent =
+            self.openings.iter().filter(|opened| self.opened_at.duration_since(**opened) < FLAP_WINDOW).count();
+        let turned = self.resolved_at.unwrap_or(self.opened_at);
+        recent >= FLAPS && now.duration_since(turned) < STEADY_AFTER
+    }
+
+    /// How often it has opened lately.
+    pub fn flaps(&self) -> usize {
+        self.openings.len()
+    }
+
+    /// From now on these addresses are to be told of this opening.
+    pub fn is_for(&mut self, addresses: &[String]) {
+        if !self.is_open() {
+            return;
+        }
+        for address in addresses {
+            let told = self.told.entry(address.clone()).or_insert(Told {
+                opening: self.opening,
+                said: Said::Nothing,
+                sending_since: None,
+                trouble: None,
+            });
+            // who has been told that it is over hears of it anew
+            if told.said == Said::Resolved && told.opening < self.opening {
+                *told = Told { opening: self.opening, said: Said::Nothing, sending_since: None, trouble: None };
+            }
+            told.opening = self.opening;
+        }
+    }
+
+    /// What an address is to be told now; `None` if it knows.
+    pub fn untold(&self, address: &str, now: Timestamp) -> Option<State> {
+        let told = self.told.get(address)?;
+        match (self.is_open(), self.is_flapping(now), told.said) {
+            // of what it was told before; it is not to be told of this opening
+            (_, _, Said::Resolved) => None,
+            (_, true, Said::Flapping) | (true, false, Said::Opened) => None,
+            (true, true, _) => Some(State::Flapping),
+            (true, false, _) => Some(State::Opened),
+            (false, _, _) => Some(State::Resolved),
+        }
+    }
+
+    /// Whether an address knows nothing of this opening.
+    pub fn is_unheard_of(&self, address: &str) -> bool {
+        self.told.get(address).is_none_or(|told| told.said == Said::Nothing)
+    }
+
+    /// Whether this watcher may send: nobody else is about to.
+    pub fn is_free(&self, address: &str, now: Timestamp) -> bool {
+        let since = self.told.get(address).and_then(|told| told.sending_since);
+        since.is_none_or(|since| now.duration_since(since) >= SENDING_FOR)
+    }
+
+    pub fn begin(&mut self, address: &str, now: Timestamp) {
+        if let Some(told) = self.told.get_mut(address) {
+            told.sending_since = Some(now);
+        }
+    }
+
+    /// What came of sending.
+    pub fn end(&mut self, address: &str, sent: &Result<State, String>) {
+        let Some(told) = self.told.get_mut(address) else { return };
+        told.sending_since = None;
+        match sent {
+            Ok(state) => {
+                told.trouble = None;
+                told.said = match state {
+                    State::Flapping => Said::Flapping,
+                    State::Resolved => Said::Resolved,
+                    State::Opened | State::Sample => Said::Opened,
+                };
+            }
+            Err(trouble) => told.trouble = Some(trouble.clone()),
+        }
+    }
+
+    /// It is over before anybody was told, and nobody wanted to be.
+    pub fn pass_over(&mut self, address: &str) {
+        if let Some(told) = self.told.get_mut(address) {
+            told.said = Said::Resolved;
+        }
+    }
+
+    /// Whether nothing will come of it by itself: over, everybody told, and no flapping to be ended.
+    pub fn is_at_rest(&self, now: Timestamp) -> bool {
+        !self.is_open() && !self.is_flapping(now) && self.told.values().all(|told| told.said == Said::Resolved)
+    }
+}

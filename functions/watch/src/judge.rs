@@ -1,0 +1,243 @@
+//! What is wrong now, from what is remembered and what the pipelines say. Pure: the same memory at the same time gives the same findings.
+
+use jiff::{SignedDuration, Timestamp};
+use tidemark_flow::{Broken, Kind, thousands};
+use tidemark_pipeline::{Alerts, Graph, Pipeline, Wrong};
+
+use crate::incident::Finding;
+use crate::memory::{Failing, Last, Memory, Spilled, UnderWay};
+
+/// What the watcher knows of the pipelines.
+pub struct View<'a> {
+    pub graph: &'a Graph,
+    pub broken: &'a [Broken],
+    /// What the command `tidemark` has to be told to mean the same, as ` --pipelines shop --set SALES=in`; the lake not among it.
+    pub arguments: String,
+}
+
+/// Attempts that the platform makes of an event before it gives it up.
+const ATTEMPTS: u64 = 3;
+/// A transient error that has not gone by then is not one.
+const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
+/// Longer than an invocation may take; a run that was to be gone on with has not been.
+const PART_WITHIN: SignedDuration = SignedDuration::from_mins(20);
+/// For so long an event that nobody understood is told of.
+const STRAY_FOR: SignedDuration = SignedDuration::from_hours(24);
+
+impl View<'_> {
+    pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
+        self.graph.pipelines().iter().find(|pipeline| pipeline.name.as_str() == name)
+    }
+
+    /// What a pipeline says of alerts, as far as that can be read.
+    pub fn alerts(&self, name: &str) -> Option<&Alerts> {
+        let broken = || self.broken.iter().find(|broken| broken.pipeline == name)?.alerts.as_ref();
+        self.pipeline(name).map(|pipeline| &pipeline.alerts).or_else(broken)
+    }
+
+    /// Whether this is a step of a pipeline that there is; of one that is broken nobody knows.
+    fn has(&self, pipeline: &str, step: &str) -> bool {
+        let is_step = |known: &Pipeline| self.graph.steps_of(&known.name).any(|of| of.to_string() == step);
+        self.pipeline(pipeline).map_or_else(|| self.broken.iter().any(|broken| broken.pipeline == pipeline), is_step)
+    }
+}
+
+/// Everything that is wrong.
+pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (name, last) in &memory.steps {
+        let Some((pipeline, step)) = name.split_once('/') else { continue };
+        if view.has(pipeline, step) {
+            let of_step = Finding { step: Some(step.to_owned()), ..of_pipeline(pipeline) };
+            found.extend(of_last(last, &of_step, view.alerts(pipeline), now));
+        }
+    }
+    for pipeline in view.graph.pipelines() {
+        found.extend(not_started(memory, pipeline, now));
+    }
+    found.extend(
+        view.broken.iter().filter(|broken| !broken.is_consequence).map(|broken| broken_definition(broken, now)),
+    );
+    found.extend(memory.unreadable.iter().map(|(run_id, unreadable)| Finding {
+        of: Some(run_id.clone()),
+        since: unreadable.since,
+        what: format!("run record runs/{}/{run_id}.json cannot be read: {}", unreadable.day, unreadable.why),
+        hint: Some("delete it: a run record is for people only, nothing hangs on it".into()),
+        ..of_watcher()
+    }));
+    found.extend(memory.strays.iter().filter(|stray| now.duration_since(stray.at) < STRAY_FOR).map(|stray| Finding {
+        of: Some(stray.by.clone()),
+        since: stray.at,
+        what: format!("{} gave up an event that is none of Tidemark's: {}", stray.by, stray.why),
+        hint: Some("mend the rule that carried it there".into()),
+        ..of_watcher()
+    }));
+    // several strays of one origin are one
+    found.sort_by_key(Finding::key);
+    found.dedup_by_key(|finding| finding.key());
+    found
+}
+
+fn blank(wrong: Wrong) -> Finding {
+    Finding {
+        pipeline: None,
+        step: None,
+        wrong,
+        of: None,
+        since: Timestamp::UNIX_EPOCH,
+        count: 1,
+        what: String::new(),
+        kind: None,
+        hint: None,
+        scheduled_time: None,
+        run_id: None,
+        facts: Vec::new(),
+        is_tried_again: false,
+    }
+}
+
+pub(crate) fn of_watcher() -> Finding {
+    blank(Wrong::Blind)
+}
+
+fn of_pipeline(name: &str) -> Finding {
+    Finding { pipeline: Some(name.to_owned()), ..blank(Wrong::Failed) }
+}
+
+/// Of one step: it failed, or it died, or it is behind, of which the first says all; and besides, what it put aside.
+fn of_last(last: &Last, of: &Finding, alerts: Option<&Alerts>, now: Timestamp) -> Vec<Finding> {
+    let mut found = Vec::new();
+    if let Some(failing) = &last.failing {
+        found.extend(failed(failing, of, now));
+    } else if let Some(lost) = died(last, now) {
+        found.push(never_ended(lost, of));
+    } else if let Some(since) = last.behind_since {
+        let within = alerts.map_or(Alerts::default().caught_up_within_s, |alerts| alerts.caught_up_within_s);
+        if now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
+            found.push(Finding {
+                wrong: Wrong::Behind,
+                since,
+                what: "its input has a newer version, which it has not taken in; announcing it again did not help"
+                    .into(),
+                is_tried_again: true,
+                ..of.clone()
+            });
+        }
+    }
+    found.extend(last.spilled.as_ref().map(|spilled| quarantine(spilled, of, alerts)));
+    found
+}
+
+fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
+    let error = &failing.error;
+    let is_transient = error.kind == Kind::Retry;
+    let is_over = failing.is_given_up || failing.attempts >= ATTEMPTS || now.duration_since(failing.since) >= PATIENCE;
+    if is_transient && !is_over {
+        return None;
+    }
+    let mut facts = failing.facts.clone();
+    facts.push(("Failed runs".to_owned(), thousands(failing.count)));
+    Some(Finding {
+        wrong: if error.over_budget { Wrong::OverBudget } else { Wrong::Failed },
+        since: failing.since,
+        count: failing.count,
+        what: error.message.clone(),
+        kind: Some(error.kind),
+        hint: error.hint.clone(),
+        scheduled_time: Some(failing.scheduled_time),
+        run_id: Some(failing.run_id.clone()).filter(|run_id| !run_id.is_empty()),
+        facts,
+        is_tried_again: is_transient,
+        ..of.clone()
+    })
+}
+
+/// A run that will say nothing any more.
+pub(crate) fn died(last: &Last, now: Timestamp) -> Option<&UnderWay> {
+    let unfinished = || last.continues.as_ref().filter(|run| now.duration_since(run.alive_at) >= PART_WITHIN);
+    last.lost.as_ref().or_else(unfinished)
+}
+
+fn never_ended(run: &UnderWay, of: &Finding) -> Finding {
+    Finding {
+        wrong: Wrong::NeverEnded,
+        since: run.started_at,
+        what: format!(
+            "run {} began at {} and said its last at {}; it was killed, or its machine went away. Nothing is half done.",
+            run.run_id,
+            run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+            run.alive_at.strftime("%H:%M:%S UTC"),
+        ),
+        scheduled_time: Some(run.scheduled_time),
+        run_id: Some(run.run_id.clone()),
+        is_tried_again: true,
+        ..of.clone()
+    }
+}
+
+fn quarantine(spilled: &Spilled, of: &Finding, alerts: Option<&Alerts>) -> Finding {
+    let Spilled { quarantined, rows_in, .. } = *spilled;
+    let percent = |share: f64| format!("{:.1} %", share * 100.0);
+    let share = percent(quarantined as f64 / rows_in.max(1) as f64);
+    let against = match (alerts.and_then(|alerts| alerts.max_quarantined), spilled.usual) {
+        (Some(budget), _) => format!("more than max_quarantined = {budget} of [alerts]"),
+        (None, Some(usual)) => format!("usual are {}", percent(usual)),
+        (None, None) => "more than usual".to_owned(),
+    };
+    let (quarantined, rows_in) = (thousands(quarantined), thousands(rows_in));
+    Finding {
+        wrong: Wrong::Quarantine,
+        since: spilled.at,
+        what: format!(
+            "{quarantined} of {rows_in} records ({share}) went into quarantine; {against}. The others were published."
+        ),
+        scheduled_time: Some(spilled.scheduled_time),
+        run_id: Some(spilled.run_id.clone()),
+        facts: vec![("Rows".to_owned(), format!("{rows_in} in, {quarantined} quarantined"))],
+        ..of.clone()
+    }
+}
+
+/// The scheduled time at which a pipeline should have been started by now, and was not.
+pub(crate) fn missed(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
+    let schedule = pipeline.schedule.as_ref()?;
+    let known = memory.pipelines.get(pipeline.name.as_str())?;
+    // the platform counts a rate from when it was told of it, so its times are off ours by less than one of it
+    let within = pipeline.alerts.start_within_s as i64 + schedule.period_s().unwrap_or_default();
+    let latest = now.checked_sub(SignedDuration::from_secs(within)).ok()?;
+    let expected = schedule.previous(latest)?;
+    (expected > known.since && known.started.is_none_or(|started| started < expected)).then_some(expected)
+}
+
+fn not_started(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Finding> {
+    let expected = missed(memory, pipeline, now)?;
+    let schedule = pipeline.schedule.as_ref()?;
+    let known = memory.pipelines.get(pipeline.name.as_str())?;
+    let last = known.started.map(|started| format!("; the last start was for {}", shown(started))).unwrap_or_default();
+    Some(Finding {
+        wrong: Wrong::NotStarted,
+        since: expected,
+        what: format!("its schedule ({schedule}) meant {}, and it was not started{last}", shown(expected)),
+        hint: Some("look whether its schedule is there and switched on, and may invoke function ingest".into()),
+        scheduled_time: Some(expected),
+        is_tried_again: true,
+        ..of_pipeline(pipeline.name.as_str())
+    })
+}
+
+fn broken_definition(broken: &Broken, now: Timestamp) -> Finding {
+    Finding {
+        pipeline: Some(broken.pipeline.clone()),
+        of: Some("definition".to_owned()),
+        since: now,
+        what: broken.failure.chain(),
+        kind: Some(broken.failure.kind),
+        hint: broken.failure.hint.clone(),
+        ..of_watcher()
+    }
+}
+
+/// `2026-11-26 08:00 UTC`
+pub(crate) fn shown(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}

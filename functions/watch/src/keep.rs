@@ -1,0 +1,203 @@
+//! Incidents in the lake: opened, brought up to date, resolved, each change only if the incident is as it was seen. Two watchers at once
+//! come to one result, and only one of them sends.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_pipeline::{Alerts, Severity, Wrong};
+
+use crate::channel::Address;
+use crate::incident::{Finding, Incident};
+use crate::judge::View;
+use crate::memory::{Memory, name_of};
+use crate::message::State;
+use crate::silence::Silences;
+
+/// How often an incident that another watcher has changed meanwhile is looked at again.
+const ATTEMPTS: usize = 10;
+
+/// The incidents, and what they are judged by.
+pub struct Register<'a> {
+    pub ports: &'a Ports<'a>,
+    pub view: &'a View<'a>,
+    pub silences: &'a Silences,
+    /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
+    pub stuck: BTreeSet<String>,
+    pub now: Timestamp,
+}
+
+/// An incident as it is kept now.
+pub struct Kept {
+    pub incident: Incident,
+    pub was_open: bool,
+    pub is_changed: bool,
+    /// Whom this watcher is to tell, and of what; it has said that it will.
+    pub claimed: Vec<(Address, State)>,
+}
+
+impl Register<'_> {
+    /// Brings one incident up to date; `None` where nothing is wrong, and nothing was.
+    pub fn keep(&self, name: &str, finding: Option<Finding>, memory: &Memory) -> Result<Option<Kept>, Failure> {
+        self.change(name, |incident| self.judged(incident, finding.as_ref(), memory))
+    }
+
+    /// What came of telling.
+    pub fn told(&self, name: &str, address: &Address, sent: &Result<State, String>) -> Result<(), Failure> {
+        let to = address.to_string();
+        let end = |incident: Option<Incident>| {
+            incident.map(|mut incident| {
+                incident.end(&to, sent);
+                (incident, Vec::new())
+            })
+        };
+        self.change(name, end).map(drop)
+    }
+
+    /// Changes an incident as it stands, again and again until nobody is in between.
+    fn change(
+        &self,
+        name: &str,
+        decide: impl Fn(Option<Incident>) -> Option<(Incident, Vec<(Address, State)>)>,
+    ) -> Result<Option<Kept>, Failure> {
+        let lake = self.ports.lake;
+        for _ in 0..ATTEMPTS {
+            let found = lake.incident(name)?;
+            // one that is damaged is opened anew, if it is wrong still
+            let before: Option<Incident> = found.as_ref().and_then(|(bytes, _)| {
+                serde_json::from_slice(bytes)
+                    .map_err(|error| tracing::warn!(%error, incident = name, "an incident cannot be read"))
+                    .ok()
+            });
+            let Some((incident, claimed)) = decide(before.clone()) else { return Ok(None) };
+            let was_open = before.as_ref().is_some_and(Incident::is_open);
+            if before.as_ref() == Some(&incident) {
+                return Ok(Some(Kept { incident, was_open, is_changed: false, claimed }));
+            }
+            let json = serde_json::to_vec(&incident)
+                .map_err(|error| Failure::new(Kind::Bug, "an incident cannot be written").because(error))?;
+            if lake.put_incident(name, json, found.as_ref().map(|(_, seen)| seen))? {
+                return Ok(Some(Kept { incident, was_open, is_changed: true, claimed }));
+            }
+        }
+        Err(Failure::new(Kind::Retry, format!("incident {name} is changed by others all the time")).hint("run again"))
+    }
+
+    fn judged(
+        &self,
+        before: Option<Incident>,
+        finding: Option<&Finding>,
+        memory: &Memory,
+    ) -> Option<(Incident, Vec<(Address, State)>)> {
+        let now = self.now;
+        let mut incident = match (before, finding) {
+            (None, None) => return None,
+            (None, Some(finding)) => Incident::open(finding.clone(), self.severity(finding), now),
+            (Some(mut incident), Some(finding)) => {
+                let mut finding = finding.clone();
+                // what is found anew at each look has been so since the first
+                if incident.is_open() && matches!(finding.wrong, Wrong::Blind) {
+                    finding.since = incident.finding.since;
+                }
+                let severity = self.severity(&finding);
+                incident.found(finding, severity, now);
+                incident
+            }
+            // one that was opened after we looked is not ours to resolve
+            (Some(mut incident), None) if incident.opened_at <= now && !self.is_stuck(&incident.finding) => {
+                incident.resolve(self.ended(&incident, memory));
+                incident
+            }
+            (Some(incident), None) => incident,
+        };
+        let addresses = self.addresses(&incident);
+        let wanted: Vec<String> =
+            addresses.iter().filter(|(_, least)| incident.severity >= *least).map(|(to, _)| to.to_string()).collect();
+        incident.is_for(&wanted);
+        let mut claimed = Vec::new();
+        let told: Vec<String> = incident.told.keys().cloned().collect();
+        for to in told {
+            let Some((address, _)) = addresses.iter().find(|(address, _)| address.to_string() == to) else {
+                // nobody is named so any more
+                incident.pass_over(&to);
+                continue;
+            };
+            let Some(state) = incident.untold(&to, now) else { continue };
+            if self.is_silenced(&incident) {
+                if incident.is_unheard_of(&to) && !incident.is_open() {
+                    incident.pass_over(&to);
+                }
+                continue;
+            }
+            if self.is_quiet(&incident) || !incident.is_free(&to, now) {
+                continue;
+            }
+            incident.begin(&to, now);
+            claimed.push((address.clone(), state));
+        }
+        Some((incident, claimed))
+    }
+
+    fn is_stuck(&self, finding: &Finding) -> bool {
+        is_of_the_step(finding) && self.stuck.contains(&step_of(finding))
+    }
+
+    fn severity(&self, finding: &Finding) -> Severity {
+        let alerts = finding.pipeline.as_deref().and_then(|pipeline| self.view.alerts(pipeline));
+        alerts.map_or(finding.wrong.severity(), |alerts| alerts.severity_of(finding.wrong))
+    }
+
+    /// When it was over: with the run that went well, where there was one.
+    fn ended(&self, incident: &Incident, memory: &Memory) -> Timestamp {
+        let finding = &incident.finding;
+        let last = finding.pipeline.as_deref().zip(finding.step.as_deref());
+        let last = last.and_then(|(pipeline, step)| memory.steps.get(&name_of(pipeline, step)));
+        let well_at = last.and_then(|last| last.well_at).filter(|at| *at > finding.since && *at <= self.now);
+        well_at.unwrap_or(self.now)
+    }
+
+    /// Whom an incident is for, each with the least severity that is for it: those its pipeline names; everybody, where nobody knows.
+    fn addresses(&self, incident: &Incident) -> Vec<(Address, Severity)> {
+        let own = incident.finding.pipeline.as_deref().and_then(|pipeline| self.view.alerts(pipeline));
+        let mut all = match own {
+            Some(alerts) => named(alerts),
+            None => {
+                let graph = self.view.graph.pipelines().iter().map(|pipeline| &pipeline.alerts);
+                graph
+                    .chain(self.view.broken.iter().filter_map(|broken| broken.alerts.as_ref()))
+                    .flat_map(named)
+                    .collect()
+            }
+        };
+        all.sort();
+        all.dedup_by(|b, a| a.0 == b.0);
+        all
+    }
+
+    fn is_silenced(&self, incident: &Incident) -> bool {
+        incident.finding.pipeline.as_deref().is_some_and(|pipeline| self.silences.of(pipeline).is_some())
+    }
+
+    fn is_quiet(&self, incident: &Incident) -> bool {
+        let alerts = incident.finding.pipeline.as_deref().and_then(|pipeline| self.view.alerts(pipeline));
+        let Some(quiet) = alerts.and_then(|alerts| alerts.quiet.as_ref()) else { return false };
+        let is_excepted = quiet.except.is_some_and(|least| incident.severity >= least);
+        !is_excepted && quiet.is_quiet(self.now)
+    }
+}
+
+/// Whether it is wrong that a step does not come to a good end, which its next success mends.
+pub fn is_of_the_step(finding: &Finding) -> bool {
+    matches!(finding.wrong, Wrong::Failed | Wrong::OverBudget | Wrong::NeverEnded | Wrong::Behind)
+}
+
+pub fn step_of(finding: &Finding) -> String {
+    name_of(finding.pipeline.as_deref().unwrap_or_default(), finding.step.as_deref().unwrap_or_default())
+}
+
+/// Everybody a pipeline names.
+pub fn named(alerts: &Alerts) -> Vec<(Address, Severity)> {
+    let slack = alerts.slack.iter().map(|slack| (Address::Slack(slack.secret.clone()), slack.severity));
+    let email = alerts.email.iter().map(|email| (Address::Email(email.to.clone()), email.severity));
+    slack.chain(email).collect()
+}

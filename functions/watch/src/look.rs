@@ -1,0 +1,230 @@
+//! Looks at the lake: at the run records that are new, at the runs that are under way, and at the logs of the datasets of pipelines in which
+//! something has moved. What cannot be read hides nothing else.
+
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use tidemark_flow::{Failure, Kind, Mark, Ports, RunRecord, is_behind};
+use tidemark_lake::{Lake, LakeError, Seen};
+use tidemark_pipeline::{Pipeline, Step, graph};
+
+use crate::incident::Finding;
+use crate::judge::{View, of_watcher};
+use crate::memory::{Memory, Unreadable, name_of};
+
+/// The record of a run is written at its end, its id is of its beginning: for so long a record may come later than one with a later id. What
+/// lasts longer says so by a mark.
+const LATE_BY: SignedDuration = SignedDuration::from_mins(20);
+/// How far back a watcher looks that remembers nothing, and one that has been away.
+const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(48);
+const LONGEST_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// Another machine's clock may be ahead of ours by so much.
+const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+/// Pipelines whose logs are looked at although nothing is known to have moved, each tick.
+const IN_TURN: usize = 2;
+
+/// Reads what is new and takes it in. Gives the names of the pipelines that it is about, and how many records it was.
+pub fn news(
+    ports: &Ports<'_>,
+    memory: &mut Memory,
+    view: &View<'_>,
+    marks: &[Mark],
+    now: Timestamp,
+) -> Result<(BTreeSet<String>, usize), Failure> {
+    let first = if memory.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOK } else { memory.read_until };
+    let from = (first - LATE_BY).max(now - LONGEST_LOOK);
+    let mut ids = Vec::new();
+    for day in days(day_of(from), day_of(now + AHEAD)) {
+        ids.extend(ports.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
+    }
+    // what lasts longer than records may be late, and what could not be read
+    let long = marks.iter().map(|mark| (day_of(mark.started_at), mark.run_id.clone()));
+    let again = memory.unreadable.iter().map(|(run_id, unreadable)| (unreadable.day, run_id.clone()));
+    ids.extend(long.chain(again));
+    ids.sort_by(|a, b| a.1.cmp(&b.1));
+    ids.dedup();
+    ids.retain(|(_, run_id)| !memory.read.contains(run_id));
+    let mut about = BTreeSet::new();
+    let mut taken = 0;
+    for ((day, run_id), found) in ids.iter().zip(ports.lake.runs_by_id(&ids)) {
+        let record = match found? {
+            // not there yet, or no more
+            None => {
+                memory.unreadable.remove(run_id);
+                continue;
+            }
+            Some(bytes) => serde_json::from_slice::<RunRecord>(&bytes),
+        };
+        match record {
+            Ok(record) => {
+                let allowed = view.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
+                memory.take_in(&record, allowed);
+                memory.unreadable.remove(run_id);
+                about.insert(record.pipeline);
+                memory.read.insert(run_id.clone());
+                taken += 1;
+            }
+            Err(error) => {
+                let why = error.to_string();
+                memory.unreadable.entry(run_id.clone()).or_insert(Unreadable { day: *day, since: now, why });
+            }
+        }
+        memory.read_until = memory.read_until.max(time_of(run_id).unwrap_or_default().min(now));
+    }
+    if memory.read_until == Timestamp::UNIX_EPOCH {
+        memory.read_until = first;
+    }
+    let oldest = moment(memory.read_until - LATE_BY - LATE_BY);
+    let under_way: BTreeSet<&str> = marks.iter().map(|mark| mark.run_id.as_str()).collect();
+    memory.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
+    Ok((about, taken))
+}
+
+/// The runs that have said that they are under way.
+pub fn marks(lake: &Lake, running: &[String]) -> Result<Vec<Mark>, Failure> {
+    let mut marks = Vec::new();
+    for run_id in running {
+        // gone meanwhile, or half written by a dying machine
+        if let Some(bytes) = lake.running(run_id)?
+            && let Ok(mark) = serde_json::from_slice(&bytes)
+        {
+            marks.push(mark);
+        }
+    }
+    Ok(marks)
+}
+
+/// Takes note of runs that say nothing any more. Gives the marks that nobody needs any longer.
+pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String> {
+    let mut done = Vec::new();
+    for mark in marks {
+        let is_over = memory.read.contains(&mark.run_id);
+        if is_over || memory.hears_of(mark, now) {
+            done.push(mark.run_id.clone());
+        }
+    }
+    done
+}
+
+/// Whether the inputs of steps are ahead of them: in pipelines in which something has moved, and in some others in turn. Gives what could
+/// not be looked at.
+pub fn heads(
+    ports: &Ports<'_>,
+    memory: &mut Memory,
+    view: &View<'_>,
+    moved: &BTreeSet<String>,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut troubles = Vec::new();
+    for pipeline in chosen(memory, view, moved) {
+        let name = pipeline.name.to_string();
+        // once one is behind, those after it in the same pipeline wait for it
+        let mut is_waiting = false;
+        for step in view.graph.steps_of(&pipeline.name) {
+            let step_name = step.to_string();
+            let behind = match step {
+                Step::Ingest => continue,
+                _ if is_waiting => Ok(false),
+                Step::Load(_) => Ok(load_is_behind(memory, pipeline, step)),
+                Step::Clean | Step::Model(_) => is_behind(ports.lake, pipeline, step),
+            };
+            match behind {
+                Ok(is_behind) => {
+                    is_waiting |= is_behind;
+                    if is_behind {
+                        memory.last(&name, &step_name).behind_since.get_or_insert(now);
+                    } else if let Some(last) = memory.steps.get_mut(&name_of(&name, &step_name)) {
+                        last.behind_since = None;
+                    }
+                }
+                Err(failure) if failure.kind == Kind::Retry => {
+                    tracing::warn!(pipeline = name, step = step_name, error = failure.chain(), "not looked at");
+                }
+                Err(failure) => troubles.push(unseen(&name, &step_name, &failure, now)),
+            }
+        }
+        memory.pipelines.entry(name).or_default().looked_at = now;
+    }
+    troubles
+}
+
+/// The pipelines to look at.
+fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>) -> Vec<&'v Pipeline> {
+    let is_behind = |pipeline: &Pipeline| {
+        let mut steps = view.graph.steps_of(&pipeline.name);
+        steps.any(|step| {
+            let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+            last.is_some_and(|last| last.behind_since.is_some())
+        })
+    };
+    // what moves in one is seen by those that read it
+    let reads_moved = |pipeline: &Pipeline| {
+        let inputs = view.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
+        inputs.filter_map(|input| view.graph.maker(&input)).any(|(maker, _)| moved.contains(maker.name.as_str()))
+    };
+    let all = view.graph.pipelines();
+    let mut chosen: Vec<&Pipeline> = all
+        .iter()
+        .filter(|pipeline| moved.contains(pipeline.name.as_str()) || is_behind(pipeline) || reads_moved(pipeline))
+        .collect();
+    let looked_at = |pipeline: &Pipeline| memory.pipelines.get(pipeline.name.as_str()).map(|known| known.looked_at);
+    let mut others: Vec<&Pipeline> =
+        all.iter().filter(|pipeline| !chosen.iter().any(|other| other.name == pipeline.name)).collect();
+    others.sort_by_key(|pipeline| looked_at(pipeline));
+    chosen.extend(others.into_iter().take(IN_TURN));
+    chosen
+}
+
+/// By what the run records say: of a target only the load itself knows more.
+fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
+    let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+    graph::inputs(pipeline, step).iter().any(|input| {
+        let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
+        memory.datasets.get(input.as_str()).is_some_and(|head| has.is_none_or(|has| has < head.version))
+    })
+}
+
+fn unseen(pipeline: &str, step: &str, failure: &Failure, now: Timestamp) -> Finding {
+    Finding {
+        pipeline: Some(pipeline.to_owned()),
+        step: Some(step.to_owned()),
+        of: Some("log".into()),
+        since: now,
+        what: failure.chain(),
+        kind: Some(failure.kind),
+        hint: failure.hint.clone(),
+        ..of_watcher()
+    }
+}
+
+/// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.
+pub fn memory(lake: &Lake) -> Result<(Memory, Option<Seen>), LakeError> {
+    let Some((bytes, seen)) = lake.watcher()? else { return Ok((Memory::default(), None)) };
+    let memory = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+        tracing::warn!(%error, "the state of the watcher cannot be read; it begins anew");
+        Memory::default()
+    });
+    Ok((memory, Some(seen)))
+}
+
+fn day_of(at: Timestamp) -> Date {
+    at.to_zoned(TimeZone::UTC).date()
+}
+
+fn days(from: Date, to: Date) -> impl Iterator<Item = Date> {
+    std::iter::successors(Some(from), |day| day.tomorrow().ok()).take_while(move |day| *day <= to)
+}
+
+/// What ids of runs of a moment begin with.
+fn moment(at: Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S").to_string()
+}
+
+/// When a run began, by its id.
+fn time_of(run_id: &str) -> Option<Timestamp> {
+    let text = run_id.get(..15)?;
+    let local = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", text).ok()?;
+    local.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}

@@ -1,0 +1,13 @@
+//! Function `watch` on Lambda: a look at everything every few minutes, and at what was given up. This file is the door; `lib.rs` is the
+//! house.
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> Result<(), tidemark_aws::Error> {
+    tidemark_aws::serve_watch(|ports, watched, event, chain| {
+        let view = watch::View { graph: watched.graph, broken: watched.broken, arguments: String::new() };
+        let seen = watch::handle(ports, &view, watched.bus, watched.mailer, watched.handle.clone(), event, chain)?;
+        Ok(seen.to_json())
+    })
+}

@@ -1,0 +1,70 @@
+//! Sends what was claimed, each address its own, and keeps what came of it. What does not get through is sent at the next tick; a watcher
+//! that is killed between sending and keeping makes one message come twice, and none be lost.
+
+use std::collections::BTreeMap;
+
+use tidemark_flow::Failure;
+
+use crate::channel::{Address, Channels};
+use crate::keep::{Kept, Register};
+use crate::message::{Message, State};
+use crate::wording::message;
+
+/// More at once come as one digest: nobody reads twenty messages, and Slack takes one a second.
+const SINGLY: usize = 4;
+
+/// What is to be sent, by address.
+#[derive(Default)]
+pub struct Letters(BTreeMap<Address, Vec<Letter>>);
+
+struct Letter {
+    /// Of the incident.
+    name: String,
+    state: State,
+    message: Message,
+}
+
+impl Letters {
+    pub fn add(&mut self, register: &Register<'_>, name: String, kept: Kept) {
+        for (address, state) in kept.claimed {
+            let message = message(&kept.incident, state, register);
+            self.0.entry(address).or_default().push(Letter { name: name.clone(), state, message });
+        }
+    }
+}
+
+/// Sends everything. Gives how many messages were taken, and how many were not.
+///
+/// # Errors
+/// The lake cannot be written: what has been sent may be sent once more.
+pub fn tell(register: &Register<'_>, channels: &Channels<'_>, letters: Letters) -> Result<(usize, usize), Failure> {
+    let (mut told, mut untold) = (0, 0);
+    for (address, mut letters) in letters.0 {
+        // the worst first
+        letters.sort_by_key(|letter| std::cmp::Reverse(letter.message.severity));
+        let size = if letters.len() > SINGLY { letters.len() } else { 1 };
+        let mut trouble: Option<String> = None;
+        for batch in letters.chunks(size) {
+            // where one does not get through, the next would not either
+            if trouble.is_none() && !register.ports.is_late() {
+                let messages: Vec<Message> = batch.iter().map(|letter| letter.message.clone()).collect();
+                if let Err(failure) = channels.send(&address, &messages) {
+                    tracing::error!(%address, error = failure.chain(), hint = failure.hint, "not told");
+                    trouble = Some(failure.chain());
+                }
+            } else if trouble.is_none() {
+                trouble = Some("there was no time left".to_owned());
+            }
+            for letter in batch {
+                let sent = trouble.clone().map_or(Ok(letter.state), Err);
+                if sent.is_ok() {
+                    told += 1
+                } else {
+                    untold += 1
+                }
+                register.told(&letter.name, &address, &sent)?;
+            }
+        }
+    }
+    Ok((told, untold))
+}

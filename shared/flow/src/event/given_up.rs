@@ -1,0 +1,83 @@
+//! Events that nobody could handle. A function's on-failure destination gives them whole
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>), straight or through a bus; a rule's dead-letter
+//! queue gives the event as it was, with the reason in attributes
+//! (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html>). None of it is refused: what cannot be read is told of as it is.
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::{Event, GivenUp, refused};
+use crate::failure::Failure;
+
+/// Characters of a reason that are kept.
+const LONGEST: usize = 2_000;
+
+/// What a function's on-failure destination is given.
+pub(super) fn by_function(value: &Value) -> GivenUp {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
+    let function = text("/requestContext/functionArn").map(name_of);
+    let error = [text("/responsePayload/errorType"), text("/responsePayload/errorMessage")];
+    let error: Vec<&str> = error.into_iter().flatten().collect();
+    let condition = text("/requestContext/condition").unwrap_or("given up");
+    let why = if error.is_empty() { condition.to_owned() } else { error.join(": ") };
+    GivenUp {
+        event: value.get("requestPayload").and_then(|event| Event::read(event).ok()).map(Box::new),
+        by: function.unwrap_or("a function").to_owned(),
+        attempts: value.pointer("/requestContext/approximateInvokeCount").and_then(Value::as_u64),
+        why: short(&why),
+        at: text("/timestamp").and_then(|at| at.parse().ok()),
+    }
+}
+
+/// The messages of a dead-letter queue.
+pub(super) fn from_queue(value: &Value) -> Result<Vec<GivenUp>, Failure> {
+    let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
+    if records.is_empty() || !records.iter().all(|record| is_queue(&record)) {
+        return Err(refused("no list of messages of a queue", value));
+    }
+    Ok(records.iter().map(from_message).collect())
+}
+
+fn from_message(record: &Value) -> GivenUp {
+    let attribute =
+        |name: &str| record.pointer(&format!("/messageAttributes/{name}/stringValue")).and_then(Value::as_str);
+    let sent = record.pointer("/attributes/SentTimestamp").and_then(Value::as_str);
+    let at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
+    let body = record.get("body").and_then(Value::as_str).unwrap_or_default();
+    let body: Option<Value> = serde_json::from_str(body).ok();
+    let event = body.as_ref().and_then(|body| Event::read(body).ok());
+    // a function's destination may be a queue too
+    if let Some(Event::GivenUp(mut inner)) = event {
+        if let (1, Some(inner)) = (inner.len(), inner.pop()) {
+            return GivenUp { at: inner.at.or(at), ..inner };
+        }
+        return GivenUp {
+            event: None,
+            by: "a queue".into(),
+            attempts: None,
+            why: "a message within a message".into(),
+            at,
+        };
+    }
+    let why: Vec<&str> = [attribute("ERROR_CODE"), attribute("ERROR_MESSAGE")].into_iter().flatten().collect();
+    GivenUp {
+        event: event.map(Box::new),
+        by: attribute("RULE_ARN").map_or("a rule", name_of).to_owned(),
+        attempts: attribute("RETRY_ATTEMPTS").and_then(|count| count.parse().ok()),
+        why: if why.is_empty() { "given up".into() } else { short(&why.join(": ")) },
+        at,
+    }
+}
+
+/// `ingest` of `arn:aws:lambda:eu-west-1:123456789012:function:ingest:$LATEST`, `daily` of `…:rule/daily`.
+fn name_of(arn: &str) -> &str {
+    match arn.split_once(":function:") {
+        Some((_, name)) => name.split(':').next().unwrap_or(name),
+        None => arn.rsplit('/').next().unwrap_or(arn),
+    }
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(LONGEST).collect()
+}

@@ -1,0 +1,82 @@
+//! A run that takes long says in the lake that it is under way, and says it again while it lasts. Whoever finds the mark of a run that says
+//! nothing any more, and no record of it, knows that it never ended. A short run leaves no mark: that it died is seen by what is missing.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tidemark_lake::Lake;
+
+use crate::corridor::Step;
+use crate::ports::Ports;
+use crate::trigger::Trigger;
+
+/// After which a mark is written, where nothing else is wanted.
+pub const MARK_AFTER: Duration = Duration::from_secs(20);
+/// Between two signs of life.
+pub const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+
+/// A run that is under way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    pub run_id: String,
+    pub pipeline: String,
+    pub step: String,
+    pub chain: String,
+    pub scheduled_time: Timestamp,
+    pub started_at: Timestamp,
+    /// Its last sign of life.
+    pub alive_at: Timestamp,
+}
+
+impl Mark {
+    pub(crate) fn of<S: Step>(step: &S, trigger: &Trigger, run_id: &str, started_at: Timestamp) -> Mark {
+        Mark {
+            run_id: run_id.to_owned(),
+            pipeline: step.pipeline().to_owned(),
+            step: step.name(),
+            chain: trigger.chain.clone(),
+            scheduled_time: trigger.scheduled_time,
+            started_at,
+            alive_at: started_at,
+        }
+    }
+
+    /// Does what is to be done, and keeps the mark while it takes long.
+    pub(crate) fn while_under_way<T>(mut self, ports: &Ports<'_>, act: impl FnOnce() -> T) -> T {
+        let (lake, mark_after, run_id) = (ports.lake.clone(), ports.mark_after, self.run_id.clone());
+        std::thread::scope(|scope| {
+            let (ended, until_ended) = channel::<()>();
+            let keeper = std::thread::Builder::new().name("mark".into()).spawn_scoped(scope, move || {
+                let mut pause = mark_after;
+                let mut is_kept = false;
+                while until_ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                    self.alive_at += pause;
+                    is_kept |= self.keep(&lake);
+                    pause = SIGN_OF_LIFE;
+                }
+                is_kept
+            });
+            let done = act();
+            drop(ended);
+            // without a thread the run goes on unmarked
+            if let Ok(keeper) = keeper
+                && keeper.join().unwrap_or(true)
+                && let Err(error) = ports.lake.delete_running(&run_id)
+            {
+                tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
+            }
+            done
+        })
+    }
+
+    fn keep(&self, lake: &Lake) -> bool {
+        let json = serde_json::to_vec(self).unwrap_or_default();
+        let kept = lake.put_running(&self.run_id, json);
+        if let Err(error) = &kept {
+            tracing::warn!(%error, run_id = self.run_id, "the mark of a run that takes long was not kept");
+        }
+        kept.is_ok()
+    }
+}

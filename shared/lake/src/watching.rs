@@ -1,0 +1,111 @@
+//! What the watcher keeps in the lake: small objects, changed only as they were seen, so that two watchers at once come to one result.
+
+use object_store::{Error, UpdateVersion};
+use tidemark_pipeline::PipelineName;
+
+use crate::error::LakeError;
+use crate::key::Key;
+use crate::lake::Lake;
+
+/// A version of an object that somebody has looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen(UpdateVersion);
+
+/// What there is, by name; each incident with what tells this version of it from others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Watched {
+    pub incidents: Vec<(String, String)>,
+    pub silences: Vec<String>,
+    /// Ids of runs.
+    pub running: Vec<String>,
+}
+
+impl Lake {
+    /// Everything the watcher keeps, by one listing.
+    pub fn watched(&self) -> Result<Watched, LakeError> {
+        let folder = Key::Watch.path();
+        let found = self.store().list(Some(&folder)).map_err(|source| LakeError::store(folder.to_string(), source))?;
+        let mut watched = Watched::default();
+        for object in found {
+            let parts: Vec<_> = object.location.parts().map(|part| part.as_ref().to_owned()).collect();
+            let [_, kind, name] = parts.as_slice() else { continue };
+            let Some(name) = name.strip_suffix(".json").map(str::to_owned) else { continue };
+            match kind.as_str() {
+                "incidents" => watched.incidents.push((name, object.e_tag.unwrap_or_default())),
+                "silences" => watched.silences.push(name),
+                "running" => watched.running.push(name),
+                _ => {}
+            }
+        }
+        Ok(watched)
+    }
+
+    pub fn watcher(&self) -> Result<Option<(bytes::Bytes, Seen)>, LakeError> {
+        self.seen(&Key::Watcher)
+    }
+
+    /// Keeps the watcher's state, if it is as it was seen; `false` if another watcher was faster.
+    pub fn put_watcher(&self, state: Vec<u8>, seen: Option<&Seen>) -> Result<bool, LakeError> {
+        self.replace(&Key::Watcher, state, seen)
+    }
+
+    pub fn incident(&self, name: &str) -> Result<Option<(bytes::Bytes, Seen)>, LakeError> {
+        self.seen(&Key::Incident(name))
+    }
+
+    /// Keeps an incident, if it is as it was seen; `false` if another watcher was faster.
+    pub fn put_incident(&self, name: &str, incident: Vec<u8>, seen: Option<&Seen>) -> Result<bool, LakeError> {
+        self.replace(&Key::Incident(name), incident, seen)
+    }
+
+    pub fn silence(&self, pipeline: &PipelineName) -> Result<Option<bytes::Bytes>, LakeError> {
+        Ok(self.seen(&Key::Silence(pipeline))?.map(|(bytes, _)| bytes))
+    }
+
+    /// The last one who silences a pipeline counts.
+    pub fn put_silence(&self, pipeline: &PipelineName, silence: Vec<u8>) -> Result<(), LakeError> {
+        self.put(&Key::Silence(pipeline), silence)
+    }
+
+    pub fn delete_silence(&self, pipeline: &PipelineName) -> Result<(), LakeError> {
+        self.delete(&Key::Silence(pipeline))
+    }
+
+    pub fn running(&self, run_id: &str) -> Result<Option<bytes::Bytes>, LakeError> {
+        Ok(self.seen(&Key::Running(run_id))?.map(|(bytes, _)| bytes))
+    }
+
+    pub fn put_running(&self, run_id: &str, mark: Vec<u8>) -> Result<(), LakeError> {
+        self.put(&Key::Running(run_id), mark)
+    }
+
+    pub fn delete_running(&self, run_id: &str) -> Result<(), LakeError> {
+        self.delete(&Key::Running(run_id))
+    }
+
+    fn seen(&self, key: &Key<'_>) -> Result<Option<(bytes::Bytes, Seen)>, LakeError> {
+        let key = key.path();
+        let found = self.store().get_version(&key).map_err(|source| LakeError::store(key.to_string(), source))?;
+        Ok(found.map(|(bytes, version)| (bytes, Seen(version))))
+    }
+
+    fn replace(&self, key: &Key<'_>, content: Vec<u8>, seen: Option<&Seen>) -> Result<bool, LakeError> {
+        let key = key.path();
+        let seen = seen.map(|Seen(version)| version.clone());
+        self.store().replace(&key, content, seen).map_err(|source| LakeError::store(key.to_string(), source))
+    }
+
+    fn put(&self, key: &Key<'_>, content: Vec<u8>) -> Result<(), LakeError> {
+        let key = key.path();
+        self.store().put(&key, content).map_err(|source| LakeError::store(key.to_string(), source))
+    }
+
+    /// What is not there is as good as deleted.
+    fn delete(&self, key: &Key<'_>) -> Result<(), LakeError> {
+        let key = key.path();
+        match self.store().delete(&key) {
+            Ok(()) | Err(Error::NotFound { .. }) => Ok(()),
+            Err(source) => Err(LakeError::store(key.to_string(), source)),
+        }
+    }
+}

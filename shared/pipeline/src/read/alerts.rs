@@ -1,0 +1,190 @@
+//! `[alerts]`.
+
+use std::collections::BTreeMap;
+
+use jiff::civil::Time;
+use toml::de::DeTable;
+
+use super::fields::{Fields, Reader, Text, Value, described};
+use super::schedule;
+use super::values::{budget, duration, is_plain_secret, named_secret, no_plain_secret};
+use crate::definition::{Alerts, Email, Quiet, Schedule, Severity, Slack, Wrong};
+use crate::diagnostic::quoted;
+use crate::file::SourceFile;
+
+const FIELDS: [&str; 7] =
+    ["slack", "email", "start_within", "caught_up_within", "max_quarantined", "severity", "quiet"];
+const SEVERITIES: [(&str, Severity); 2] = [("warning", Severity::Warning), ("critical", Severity::Critical)];
+const WHO: &str = "an address, `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these";
+
+/// `[alerts]` of a file that has mistakes elsewhere, so that somebody can be told of them; `None` if there is no such table, or it
+/// has mistakes itself. `parameter` as of [`super::read`].
+pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<String>) -> Option<Alerts> {
+    let (document, errors) = DeTable::parse_recoverable(file.text());
+    let document = document.get_ref();
+    let (key, table) = document.get_key_value("alerts")?;
+    // what a mistake of syntax has left of the table may be half of it
+    let end = table.get_ref().as_table()?.iter().map(|(_, value)| value.span().end).max()?;
+    let inside = key.span().start..end;
+    if errors.iter().any(|error| error.span().is_none_or(|span| inside.contains(&span.start))) {
+        return None;
+    }
+    let defaults = super::parameters::defaults(document);
+    let parameter = |name: &str| parameter(name).or_else(|| defaults.get(name).cloned());
+    let no_files = |_: &str| Err(String::new());
+    // the mistakes of the schedule are not those of the table
+    let (reader, others) = (Reader::new(file, &parameter, &no_files), Reader::new(file, &parameter, &no_files));
+    let schedule = schedule::schedule(&Fields { reader: &others, table: document, at: 0, label: String::new() });
+    let alerts = alerts(&Fields { reader: &reader, table: document, at: 0, label: String::new() }, schedule.as_ref());
+    reader.is_clean().then_some(alerts)
+}
+
+/// What is wrong is noted and left at its default.
+pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alerts {
+    let standard = Alerts::default();
+    let Some(fields) = top.open("alerts", "[alerts]", &FIELDS) else { return standard };
+    // one that is there and wrong is no reason for another mistake
+    if top.value("schedule").is_none() {
+        fields.refuse("start_within", "it only with a `schedule`, which says when the pipeline should start");
+    }
+    Alerts {
+        slack: slack(&fields),
+        email: email(&fields),
+        start_within_s: duration(&fields, "start_within").unwrap_or(standard.start_within_s),
+        caught_up_within_s: duration(&fields, "caught_up_within").unwrap_or(standard.caught_up_within_s),
+        max_quarantined: budget(&fields, "max_quarantined"),
+        severity: severities(&fields),
+        quiet: quiet(&fields, schedule),
+    }
+}
+
+/// It is told of this and what is worse.
+fn least(fields: &Fields<'_, '_>) -> Severity {
+    fields.choice("severity", &SEVERITIES).unwrap_or(Severity::Warning)
+}
+
+/// The values of a field that must name somebody if it is there.
+fn somebody<'r>(fields: &Fields<'_, 'r>, key: &str, expected: &str) -> Vec<Value<'r>> {
+    let items = fields.items(key, |value| value.is_str() || value.is_table(), expected).unwrap_or_default();
+    if fields.value(key).is_some_and(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty())) {
+        fields.reader.wrong(fields.at(key), format!("nobody in `{key}` of {}", fields.label), expected);
+    }
+    items
+}
+
+fn slack(fields: &Fields<'_, '_>) -> Vec<Slack> {
+    let mut channels: Vec<Slack> = Vec::new();
+    // a text here may be the webhook itself: it is not repeated
+    if is_plain_secret(fields, "slack") {
+        return channels;
+    }
+    for item in somebody(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of such") {
+        if item.get_ref().is_str() {
+            no_plain_secret(fields, "slack", item);
+            continue;
+        }
+        let Some(inner) = fields.reader.open(item, "[alerts.slack]".to_owned(), &["secret", "severity"]) else {
+            continue;
+        };
+        let severity = least(&inner);
+        let Some(secret) = named_secret(&inner) else { continue };
+        if channels.iter().any(|channel| channel.secret == secret) {
+            let found = format!("secret {} for a second time in [alerts.slack]", quoted(secret.as_str()));
+            fields.reader.wrong(inner.at("secret"), found, "each channel once");
+            continue;
+        }
+        channels.push(Slack { secret, severity });
+    }
+    channels
+}
+
+fn email(fields: &Fields<'_, '_>) -> Vec<Email> {
+    let mut people: Vec<Email> = Vec::new();
+    for item in somebody(fields, "email", WHO) {
+        match item.get_ref() {
+            value if value.is_table() => {
+                let Some(inner) = fields.reader.open(item, "[alerts.email]".to_owned(), &["to", "severity"]) else {
+                    continue;
+                };
+                let severity = least(&inner);
+                if inner.value("to").is_none() {
+                    inner.missing("to", "an address or an array of them");
+                }
+                for value in somebody(&inner, "to", "an address or an array of them") {
+                    let text = fields.reader.text(value, "`to` in [alerts.email]");
+                    text.into_iter().for_each(|text| add(fields, &mut people, text, severity));
+                }
+            }
+            value if value.is_str() => {
+                let text = fields.reader.text(item, "`email` in [alerts]");
+                text.into_iter().for_each(|text| add(fields, &mut people, text, Severity::Warning));
+            }
+            other => {
+                fields.reader.wrong(item.span().start, format!("{} for `email` in [alerts]", described(other)), WHO);
+            }
+        }
+    }
+    people
+}
+
+fn add(fields: &Fields<'_, '_>, people: &mut Vec<Email>, address: Text, severity: Severity) {
+    let Text { text, at, .. } = address;
+    if !is_address(&text) {
+        let expected = "an address as `data@example.com`, without a name: ASCII, at most 254 bytes, no spaces";
+        fields.reader.wrong(at, format!("{} for an e-mail address", quoted(&text)), expected);
+    } else if people.iter().any(|other| other.to.eq_ignore_ascii_case(&text)) {
+        let found = format!("{} for a second time in `email` of [alerts]", quoted(&text));
+        fields.reader.wrong(at, found, "each address once");
+    } else {
+        people.push(Email { to: text, severity });
+    }
+}
+
+/// What can go into a header of a mail as it is.
+fn is_address(text: &str) -> bool {
+    let plain = text.len() <= 254 && text.bytes().all(|b| b.is_ascii_graphic() && !b"<>,;\"".contains(&b));
+    let two =
+        text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
+    // the parameter may become anything yet
+    plain && (two || text.contains("${"))
+}
+
+fn severities(top: &Fields<'_, '_>) -> BTreeMap<Wrong, Severity> {
+    let known = Wrong::ALL.map(Wrong::name);
+    let Some(fields) = top.open("severity", "[alerts.severity]", &known) else { return BTreeMap::new() };
+    Wrong::ALL.into_iter().filter_map(|wrong| Some((wrong, fields.choice(wrong.name(), &SEVERITIES)?))).collect()
+}
+
+fn quiet(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Option<Quiet> {
+    let fields = top.open("quiet", "[alerts.quiet]", &["from", "to", "timezone", "except"])?;
+    let (from, to) = (time(&fields, "from"), time(&fields, "to"));
+    let timezone = match fields.text("timezone") {
+        Some(text) => top.reader.timezone(text),
+        None => Some(schedule.map_or_else(|| "UTC".to_owned(), |schedule| schedule.timezone.clone())),
+    };
+    // except = "warning" would leave nothing quiet
+    let except = fields.choice("except", &[("critical", Severity::Critical)]);
+    let (from, to) = (from?, to?);
+    if from == to {
+        let found = format!("{} for both ends of [alerts.quiet]", quoted(&from.strftime("%H:%M").to_string()));
+        top.reader.wrong(fields.at("to"), found, "two times that differ");
+        return None;
+    }
+    Some(Quiet { from, to, timezone: timezone?, except })
+}
+
+/// `HH:MM`
+fn time(fields: &Fields<'_, '_>, key: &str) -> Option<Time> {
+    let text = fields.needed(key, "a time, as in `22:00`")?;
+    let two = |digits: &str| -> Option<i8> {
+        let is_two = digits.len() == 2 && digits.bytes().all(|b| b.is_ascii_digit());
+        is_two.then(|| digits.parse().ok()).flatten()
+    };
+    let parts = text.text.split_once(':').and_then(|(hour, minute)| Some((two(hour)?, two(minute)?)));
+    let time = parts.and_then(|(hour, minute)| Time::new(hour, minute, 0, 0).ok());
+    if time.is_none() {
+        let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
+        fields.reader.wrong(text.at, found, "a time from `00:00` to `23:59`");
+    }
+    time
+}
