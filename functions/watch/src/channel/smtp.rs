@@ -145,7 +145,9 @@ impl Mailer for Smtp<'_> {
             let _ = sender.send(transport.send(&message));
         };
         let started = thread::Builder::new().name("mail".to_owned()).spawn(sending);
-        started.map_err(|error| Failure::new(Kind::Retry, "no thread for a mail").hint("it is sent again").because(error))?;
+        started.map_err(|error| {
+            Failure::new(Kind::Retry, "no thread for a mail").hint("it is sent again").because(error)
+        })?;
         match receiver.recv_timeout(WHOLE) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(server.failed(&error, mail)),
