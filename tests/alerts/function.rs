@@ -6,13 +6,15 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Sink, Topic};
+use super::Sink;
+use super::sns::Sns;
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::{root, sales, walk};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const AT: &str = "2011-12-08T08:00:00Z";
 const DAY: &str = "2011-12-07";
+const ARN: &str = "arn:aws:sns:us-east-1:123456789012:tidemark-alerts";
 
 fn sample(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(root().join(format!("events/{name}.json"))).unwrap()).unwrap()
@@ -80,9 +82,9 @@ fn it_tells_of_a_failure_and_of_its_end() {
 
 #[test]
 fn what_was_given_up_is_told_at_once() {
-    let (folder, topic) = (TempDir::new().unwrap(), Topic::start());
+    let (folder, topic) = (TempDir::new().unwrap(), Sns::start());
     let pipelines = pipelines(&folder, "email = \"data@example.com\"");
-    let more = [("TIDEMARK_ALERT_TOPIC", topic.arn()), ("AWS_ENDPOINT_URL_SNS", topic.endpoint())];
+    let more = [("TIDEMARK_ALERT_TOPIC", ARN.to_owned()), ("AWS_ENDPOINT_URL_SNS", topic.endpoint())];
     let stack = Stack::told(1, &pipelines, &more);
     let watch = |event: &Value| stack.named("watch", 0).invoke(event, MINUTE);
     let mut stray = sample("given-up");
@@ -93,7 +95,7 @@ fn what_was_given_up_is_told_at_once() {
     assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
     assert_eq!(seen["opened"][0]["incident"], "daily-sales.clean.failed#1");
     let mail = &topic.taken()[0];
-    assert!(mail.to_string().contains("the store does not answer"), "{mail:?}");
+    assert!(mail.message.contains("the store does not answer"), "{}", mail.message);
     // the same again, and through a bus
     let bridged = json!({"source": "lambda", "detail-type": "Lambda Function Invocation Result - Failure", "time": "2026-03-03T08:05:00Z",
         "detail": given_up});

@@ -179,7 +179,10 @@ fn status_names_every_dataset() {
             "sales_by_product"
         ]
     );
-    assert_eq!(keys(&datasets[0]), ["name", "version", "watermark", "rows", "lag_seconds", "sla"]);
+    assert_eq!(
+        keys(&datasets[0]),
+        ["name", "version", "watermark", "rows", "lag_seconds", "behind_schedule_seconds", "sla"]
+    );
     assert_eq!(
         (&datasets[0]["watermark"], &datasets[0]["rows"], &datasets[1]["rows"]),
         (&json!(MORNING), &json!(32), &json!(1))
