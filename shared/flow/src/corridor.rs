@@ -132,6 +132,8 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         step: step.name(),
         trigger: trigger.to_string(),
         scheduled_time: trigger.scheduled_time,
+        days: trigger.days,
+        full: trigger.full,
         chain: trigger.chain.clone(),
         status: Status::NothingToDo,
         started_at,

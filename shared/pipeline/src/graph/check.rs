@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Definition, Diagnostic, did_you_mean, one_of, quoted};
+use crate::diagnostic::UNKNOWN_DATASET;
 use crate::name::DatasetName;
 use crate::read::Mention;
 
