@@ -11,7 +11,8 @@ use watch::channel::{Address, Channels, Smtp};
 use watch::message::{Message, State};
 
 use super::slack::HIDDEN;
-use super::{Sink, Trouble};
+use super::{Sink, TOLD, Trouble, told_by_another};
+use crate::postgres::Authority;
 
 pub fn now() -> Timestamp {
     "2026-11-26T08:05:00Z".parse().unwrap()
@@ -198,6 +199,38 @@ fn who_is_cut_off_does_not_know() {
     fails(tell(&sink.url(), &[message(2)]), Kind::Retry, "no answer in time");
     assert!(began.elapsed() < Duration::from_secs(12));
     assert_eq!(sink.taken().len(), 2);
+}
+
+/// What a process of its own does; nothing, where there is nothing to tell.
+#[test]
+fn tells_as_it_was_told() {
+    let Ok(url) = std::env::var("ALERTS_SLACK") else { return };
+    let told = match tell(&url, &[message(1)]) {
+        Ok(()) => serde_json::json!({"kind": "sent", "says": ""}),
+        Err(failure) => serde_json::json!({"kind": failure.kind, "says": failure.chain()}),
+    };
+    println!("{TOLD}{told}");
+}
+
+#[test]
+fn slack_is_told_if_it_is_who_it_says() {
+    let (house, stranger) = (Authority::new("the house"), Authority::new("a stranger"));
+    let sink = Sink::start();
+    let url = sink.encrypted(&house);
+    let told = |url: &str, authority| {
+        let told = told_by_another("alerts::channels::tells_as_it_was_told", &[("ALERTS_SLACK", url)], authority);
+        let says = told["says"].as_str().unwrap().to_owned();
+        assert!(!says.contains("hidden"), "{says}");
+        (told["kind"].as_str().unwrap().to_owned(), says)
+    };
+    assert_eq!(told(&url, Some(&house)).0, "sent");
+    for (url, authority) in
+        [(&url, Some(&stranger)), (&url, None), (&url.replace("localhost", "127.0.0.1"), Some(&house))]
+    {
+        let (kind, says) = told(url, authority);
+        assert!(kind == "refused" && says.contains("is not who it says, or not known"), "{says}");
+    }
+    assert_eq!(sink.taken().len(), 1);
 }
 
 /// The sink would not notice anything if it took everything.

@@ -1,9 +1,8 @@
 //! Mail as a server gets it, and what is said when it gets none.
 
-use std::process::Command;
 use std::time::Instant;
 
-use serde_json::{Value, json};
+use serde_json::json;
 use tidemark_flow::{Failure, Kind, Secret};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Runtime;
@@ -11,7 +10,7 @@ use watch::channel::{Address, Channels};
 use watch::message::Message;
 
 use super::channels::{hostile, message, now, resolved};
-use super::{Smtp, Way};
+use super::{Smtp, TOLD, Way, told_by_another};
 use crate::postgres::Authority;
 
 const PASSWORD: &str = "hidden-password";
@@ -118,7 +117,7 @@ fn what_a_mail_server_refuses_is_said() {
     assert_eq!(smtp.taken().len(), 1);
     smtp.answer(json!({"silent": true}));
     let began = Instant::now();
-    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached");
+    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached (no answer in time)");
     assert!((9..25).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
     smtp.answer(json!({}));
     tell(&smtp.url(), &[message(1)]).unwrap();
@@ -143,29 +142,10 @@ fn settings_that_are_missing_or_wrong_are_said() {
     fails(told(&[smtp, from], "nobody\r\nBcc: b@c.d"), Kind::Definition, "\"nobody Bcc: b@c.d\" is not an address");
 }
 
-/// A process of its own, since whom it trusts is in its environment.
-fn tell_trusting(authority: Option<&Authority>, url: &str, password: &str) -> Value {
-    let folder = tempfile::tempdir().unwrap();
-    let trusted = folder.path().join("authorities.pem");
-    if let Some(authority) = authority {
-        std::fs::write(&trusted, authority.pem()).unwrap();
-    }
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "alerts::mail::tells_as_it_was_told", "--nocapture"]);
-    command.env("ALERTS_TEST_SMTP", url).env("ALERTS_TEST_PASSWORD", password);
-    if authority.is_some() {
-        command.env("SSL_CERT_FILE", &trusted).env_remove("SSL_CERT_DIR");
-    }
-    let output = command.output().unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    let line = out.lines().find_map(|line| line.split_once("ALERTS_TEST ")).unwrap_or_else(|| panic!("{out}"));
-    serde_json::from_str(line.1).unwrap()
-}
-
 /// What such a process does; nothing, where there is nothing to tell.
 #[test]
 fn tells_as_it_was_told() {
-    let (Ok(url), Ok(password)) = (std::env::var("ALERTS_TEST_SMTP"), std::env::var("ALERTS_TEST_PASSWORD")) else {
+    let (Ok(url), Ok(password)) = (std::env::var("ALERTS_SMTP"), std::env::var("ALERTS_PASSWORD")) else {
         return;
     };
     let settings = [("TIDEMARK_SMTP", url.as_str()), ("TIDEMARK_MAIL_FROM", "Data <tidemark@example.org>")];
@@ -173,7 +153,7 @@ fn tells_as_it_was_told() {
         Ok(()) => json!({"kind": "sent", "says": ""}),
         Err(failure) => json!({"kind": failure.kind, "says": failure.chain()}),
     };
-    println!("ALERTS_TEST {told}");
+    println!("{TOLD}{told}");
 }
 
 #[test]
@@ -182,7 +162,8 @@ fn mail_is_encrypted_on_its_way_to_a_server_that_is_who_it_says() {
     for way in [Way::StartTls, Way::Tls] {
         let Some(smtp) = Smtp::with(way, Some(("tidemark", PASSWORD)), Some(&house)) else { return };
         let told = |authority, url: &str, password| {
-            let told = tell_trusting(authority, url, password);
+            let environment = [("ALERTS_SMTP", url), ("ALERTS_PASSWORD", password)];
+            let told = told_by_another("alerts::mail::tells_as_it_was_told", &environment, authority);
             let says = told["says"].as_str().unwrap().to_owned();
             assert!(!says.contains("hidden"), "{says}");
             (told["kind"].as_str().unwrap().to_owned(), says)

@@ -7,9 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::task::AbortHandle;
+use tokio_rustls::TlsAcceptor;
 
-use crate::lambda::{Asked, Reply, cut, listen, reply};
+use crate::lambda::{Asked, Reply, cut, listen, reply, runtime};
+use crate::postgres::Authority;
 
 /// What is as secret as a webhook's URL.
 pub const HIDDEN: &str = "/services/T024BE7LD/B024BE7LE/hidden-in-the-path";
@@ -60,6 +64,24 @@ impl Sink {
     /// The secret.
     pub fn url(&self) -> String {
         format!("http://{}{HIDDEN}", self.address)
+    }
+
+    /// The secret of one that speaks TLS, and proves to be `localhost`.
+    pub fn encrypted(&self, authority: &Authority) -> String {
+        let acceptor = TlsAcceptor::from(Arc::new(authority.server("localhost")));
+        let (listener, sink) = (runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap(), self.address);
+        let port = listener.local_addr().unwrap().port();
+        runtime().spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                // a client that does not like what it is shown goes away
+                tokio::spawn(async move {
+                    let mut client = acceptor.accept(client).await?;
+                    copy_bidirectional(&mut client, &mut TcpStream::connect(sink).await?).await
+                });
+            }
+        });
+        format!("https://localhost:{port}{HIDDEN}")
     }
 
     /// Every message that was taken, in order.

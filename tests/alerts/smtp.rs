@@ -1,8 +1,9 @@
 //! A real mail server in a process of its own (`smtp.py`, aiosmtpd): STARTTLS, TLS from the first byte, logins, and refusals.
 
-use std::io::{BufRead as _, BufReader, Lines, Write as _};
-use std::process::{Child, ChildStdin, ChildStdout, Stdio};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::Mutex;
+use std::sync::mpsc::{Receiver, channel};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -33,7 +34,7 @@ pub struct Smtp {
 
 struct Pipes {
     stdin: ChildStdin,
-    stdout: Lines<BufReader<ChildStdout>>,
+    lines: Receiver<Value>,
     taken: Vec<Value>,
 }
 
@@ -69,15 +70,21 @@ impl Smtp {
         command.arg(crate::site::root().join("tests/alerts/smtp.py")).arg(told.to_string());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (stdin, stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        let mut stdout = BufReader::new(stdout).lines();
-        let first: Value = serde_json::from_str(&stdout.next().unwrap().unwrap()).unwrap();
+        // read at once: who writes into a pipe that is full waits
+        let (sender, lines) = channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _ = sender.send(serde_json::from_str::<Value>(&line).unwrap());
+            }
+        });
+        let first = lines.recv().unwrap();
         Some(Smtp {
             process,
             port: u16::try_from(first["port"].as_u64().unwrap()).unwrap(),
             way,
             host,
             user: login.map(|(user, _)| user.to_owned()),
-            pipes: Mutex::new(Pipes { stdin, stdout, taken: Vec::new() }),
+            pipes: Mutex::new(Pipes { stdin, lines, taken: Vec::new() }),
             _folder: folder,
         })
     }
@@ -92,10 +99,10 @@ impl Smtp {
     /// Every mail that was taken, in order.
     pub fn taken(&self) -> Vec<Value> {
         let mut pipes = self.pipes.lock().unwrap();
-        let Pipes { stdin, stdout, taken } = &mut *pipes;
+        let Pipes { stdin, lines, taken } = &mut *pipes;
         writeln!(stdin, "{}", json!({"sync": true})).unwrap();
         loop {
-            let line: Value = serde_json::from_str(&stdout.next().unwrap().unwrap()).unwrap();
+            let line = lines.recv().unwrap();
             match line.get("sync") {
                 Some(_) => return taken.clone(),
                 None => taken.push(line),

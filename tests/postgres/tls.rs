@@ -51,7 +51,7 @@ impl Authority {
     }
 
     /// A server that proves to be `host`, and nobody else.
-    fn server(&self, host: &str) -> ServerConfig {
+    pub fn server(&self, host: &str) -> ServerConfig {
         let (certificate, key) = self.certified(host);
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());

@@ -124,6 +124,7 @@ impl Dev<'_> {
                 }
             });
             let mut next_tick = seen;
+            let mut open = 0;
             loop {
                 let now = time.now();
                 self.starts(seen, now, &definitions, &mut queue, &mut done);
@@ -145,7 +146,10 @@ impl Dev<'_> {
                         Err(failure) => self.tells(&format!("{} pipelines: {}", print::cross(), failure.chain())),
                     }
                     done.ticks += 1;
-                    done.told += self.watches(time, &definitions, &mut queue);
+                    if let Some(ticked) = self.watches(time, &definitions, &mut queue) {
+                        done.told += ticked.told;
+                        open = ticked.open;
+                    }
                     continue;
                 }
                 let ready = queue.next_ready(now).filter(|_| !queue.is_busy());
@@ -155,8 +159,9 @@ impl Dev<'_> {
                     None => {}
                     Some(Signal::Stop) => break,
                     Some(Signal::Walked(walked)) => {
-                        if self.settles(time, &mut queue, *walked, &mut done) {
-                            // somebody is told at once
+                        let has_failed = self.settles(time, &mut queue, *walked, &mut done);
+                        // that it failed is told at once, and that it is over as soon as nothing more is to be done
+                        if has_failed || (open > 0 && queue.is_empty()) {
                             next_tick = time.now();
                         }
                     }
@@ -291,8 +296,8 @@ impl Dev<'_> {
         is_given_up
     }
 
-    /// One look of the watcher. Gives how many messages it sent.
-    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> usize {
+    /// One look of the watcher.
+    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<Ticked> {
         let announced = Announced::default();
         let ticked = self.with_ports(time, &Quiet, |ports| {
             let mailer =
@@ -306,11 +311,11 @@ impl Dev<'_> {
         match ticked {
             Ok(ticked) => {
                 self.reports(&ticked);
-                ticked.told
+                Some(ticked)
             }
             Err(failure) => {
                 self.tells(&format!("{} the watcher could not look: {}", print::cross(), failure.chain()));
-                0
+                None
             }
         }
     }

@@ -199,7 +199,7 @@ impl Memory {
         known.started = known.started.max(Some(scheduled_time));
     }
 
-    /// Takes note of the runs that are under way. A run takes its mark away before its record is there, so its record is looked for longer.
+    /// Takes note of the runs that are under way. Where the mark of one is gone its record is there, however long ago it began.
     pub fn sees(&mut self, marks: &[Mark], now: Timestamp) {
         for mark in marks.iter().filter(|mark| !self.read.contains(&mark.run_id)) {
             self.under_way.insert(mark.run_id.clone(), now);

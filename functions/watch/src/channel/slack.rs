@@ -11,8 +11,8 @@ use crate::message::Message;
 const HEADER: usize = 150;
 /// What Slack shows of a message where it has no room for blocks, as in a notification.
 const FALLBACK: usize = 300;
-/// Of the 3,000 that a section holds.
-const WHAT: usize = 2_900;
+/// Half of what a section holds: Slack folds long attachments, and what happens next should be seen.
+const WHAT: usize = 1_500;
 const NEXT: usize = 800;
 /// A command that is cut is another one, so a longer one is left out.
 const COMMAND: usize = 1_500;

@@ -1,6 +1,8 @@
 //! Mail by SMTP, where there is no AWS to send it: encrypted, unless the server is this machine.
 
 use std::error::Error as _;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
 use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
@@ -18,8 +20,9 @@ use url::Url;
 use super::is_loopback;
 use super::words::{cut, line};
 
-/// For each step of the conversation.
+/// For each step of the conversation, and for all of it.
 const TIMEOUT: Duration = Duration::from_secs(10);
+const WHOLE: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "smtp-password";
 const FORMS: &str = "write smtps://host, or smtp://user@host:587";
 /// RFC 3834: nobody who is away answers this.
@@ -136,9 +139,22 @@ impl Mailer for Smtp<'_> {
         let (server, from) = (self.server()?, self.from()?);
         let message = self.message(mail, &from)?;
         let transport = self.transport(&server, &from)?;
-        match transport.send(&message) {
-            Ok(_) => Ok(()),
-            Err(error) => Err(server.failed(&error, mail)),
+        // a server that is slow at every step would keep the watcher for minutes
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let sending = move || {
+            let _ = sender.send(transport.send(&message));
+        };
+        let started = thread::Builder::new().name("mail".to_owned()).spawn(sending);
+        started.map_err(|error| {
+            Failure::new(Kind::Retry, "no thread for a mail").hint("it is sent again").because(error)
+        })?;
+        match receiver.recv_timeout(WHOLE) {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(server.failed(&error, mail)),
+            Err(RecvTimeoutError::Timeout) => Err(server.unreachable("no answer in time")),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err(Failure::new(Kind::Bug, "a mail cannot be sent: it panicked").hint("please report this"))
+            }
         }
     }
 }
@@ -213,8 +229,20 @@ impl Server {
             };
             return of(Kind::Definition, format!("{host} cannot be used: {said}"), hint.to_owned());
         }
-        of(Kind::Retry, format!("{host} cannot be reached ({said})"), "it is sent again".to_owned())
+        self.unreachable(if is_late(error) { "no answer in time" } else { &said })
     }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        let message = format!("mail server {}:{} cannot be reached ({why})", self.host, self.port);
+        Failure::new(Kind::Retry, message).hint("it is sent again")
+    }
+}
+
+/// A socket whose time is up says that it would block.
+fn is_late(error: &lettre::transport::smtp::Error) -> bool {
+    use std::io::ErrorKind::{TimedOut, WouldBlock};
+    let kind = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
+    kind.is_some_and(|kind| [TimedOut, WouldBlock].contains(&kind))
 }
 
 /// What is percent-encoded in a URL.
