@@ -247,8 +247,12 @@ fn is_few(few: &[Requests], many: &[Requests]) {
         let (few, many) = (few[in_turn], many[in_turn]);
         assert!(many.get <= few.get && many.get <= 40 && many.put <= 1, "{few:?} {many:?}");
     }
-    // of one that has run: its records, and its logs
-    assert!(many[5].get <= 40 && many[5].put <= 1, "{:?}", many[5]);
+    // of what has run its records, some at a time; their logs only where these do not say that all is well
+    for (ran, records, many) in
+        [("one", 4, many[5]), ("all", 4 * 199, many[6]), ("all, and the first look", 800, many[0])]
+    {
+        assert!(many.get <= records + 80 && many.put <= 1 && many.list <= 20, "{ran}: {many:?}");
+    }
 }
 
 #[test]

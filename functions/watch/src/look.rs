@@ -26,7 +26,7 @@ const IDLE: SignedDuration = SignedDuration::from_hours(1);
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// Pipelines whose logs are looked at although nothing is known to have moved, each tick, and those of them that never were.
 const IN_TURN: usize = 2;
-const NEVER_YET: usize = 20;
+const NEVER_YET: usize = 5;
 /// After which such a look is worth another: it is for what was committed by somebody who died before he could say so.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
@@ -117,8 +117,8 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
     done
 }
 
-/// Whether the inputs of steps are ahead of them: in pipelines in which something has moved, and in some others in turn. Gives what could
-/// not be looked at.
+/// Whether the inputs of steps are ahead of them: by the records, in pipelines in which something has moved; by the logs, where the records
+/// do not say that all is well, and of some others in turn. Gives what could not be looked at.
 pub fn heads(
     ports: &Ports<'_>,
     memory: &mut Memory,
@@ -127,8 +127,13 @@ pub fn heads(
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut troubles = Vec::new();
-    for pipeline in chosen(memory, view, moved, now) {
+    let in_turn = in_turn(memory, view, now);
+    for pipeline in view.graph.pipelines() {
         let name = pipeline.name.to_string();
+        let trusts_records = !in_turn.contains(&name) && !is_known_behind(memory, view, pipeline);
+        if trusts_records && !moved.contains(&name) && !reads_moved(view, pipeline, moved) {
+            continue;
+        }
         // once one is behind, those after it in the same pipeline wait for it
         let mut is_waiting = false;
         for step in view.graph.steps_of(&pipeline.name) {
@@ -137,6 +142,7 @@ pub fn heads(
                 Step::Ingest => continue,
                 _ if is_waiting => Ok(false),
                 Step::Load(_) => Ok(load_is_behind(memory, pipeline, step)),
+                Step::Clean | Step::Model(_) if trusts_records && has_caught_up(memory, pipeline, step) => Ok(false),
                 Step::Clean | Step::Model(_) => is_behind(ports.lake, pipeline, step),
             };
             match behind {
@@ -159,37 +165,42 @@ pub fn heads(
     troubles
 }
 
-/// The pipelines to look at.
-fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>, now: Timestamp) -> Vec<&'v Pipeline> {
-    let is_behind = |pipeline: &Pipeline| {
-        let mut steps = view.graph.steps_of(&pipeline.name);
-        steps.any(|step| {
-            let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
-            last.is_some_and(|last| last.behind_since.is_some())
-        })
-    };
-    // what moves in one is seen by those that read it
-    let reads_moved = |pipeline: &Pipeline| {
-        let inputs = view.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
-        inputs.filter_map(|input| view.graph.maker(&input)).any(|(maker, _)| moved.contains(maker.name.as_str()))
-    };
-    let all = view.graph.pipelines();
-    let mut chosen: Vec<&Pipeline> = all
-        .iter()
-        .filter(|pipeline| moved.contains(pipeline.name.as_str()) || is_behind(pipeline) || reads_moved(pipeline))
-        .collect();
+fn is_known_behind(memory: &Memory, view: &View<'_>, pipeline: &Pipeline) -> bool {
+    let mut steps = view.graph.steps_of(&pipeline.name);
+    steps.any(|step| {
+        let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+        last.is_some_and(|last| last.behind_since.is_some())
+    })
+}
+
+/// What moves in one pipeline is seen by those that read it.
+fn reads_moved(view: &View<'_>, pipeline: &Pipeline, moved: &BTreeSet<String>) -> bool {
+    if moved.is_empty() {
+        return false;
+    }
+    let inputs = view.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
+    inputs.filter_map(|input| view.graph.maker(&input)).any(|(maker, _)| moved.contains(maker.name.as_str()))
+}
+
+/// The pipelines whose turn it is.
+fn in_turn(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeSet<String> {
     let looked_at = |pipeline: &Pipeline| {
         memory.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
     };
-    let is_due = |pipeline: &&Pipeline| {
-        now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER
-            && !chosen.iter().any(|other| other.name == pipeline.name)
-    };
-    let mut others: Vec<&Pipeline> = all.iter().filter(is_due).collect();
-    others.sort_by_key(|pipeline| looked_at(pipeline));
-    let never = others.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
-    chosen.extend(others.into_iter().take(never.clamp(IN_TURN, NEVER_YET)));
-    chosen
+    let due = |pipeline: &&Pipeline| now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER;
+    let mut due: Vec<&Pipeline> = view.graph.pipelines().iter().filter(due).collect();
+    due.sort_by_key(|pipeline| looked_at(pipeline));
+    let never = due.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
+    due.iter().take(never.clamp(IN_TURN, NEVER_YET)).map(|pipeline| pipeline.name.to_string()).collect()
+}
+
+/// Whether the records say that a step has consumed what its inputs are now.
+fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
+    let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+    graph::inputs(pipeline, step).iter().all(|input| {
+        let has = last.and_then(|last| last.consumed.get(input.as_str()));
+        has.zip(memory.datasets.get(input.as_str())).is_some_and(|(has, head)| *has == head.latest)
+    })
 }
 
 /// By what the run records say: of a target only the load itself knows more.
@@ -197,7 +208,8 @@ fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
     let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
     graph::inputs(pipeline, step).iter().any(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
-        memory.datasets.get(input.as_str()).is_some_and(|head| has.is_none_or(|has| has < head.version))
+        let head = memory.datasets.get(input.as_str()).filter(|head| head.version >= 0);
+        head.is_some_and(|head| has.is_none_or(|has| has < head.version))
     })
 }
 

@@ -76,7 +76,7 @@ pub struct Last {
     /// When the watcher has last announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
-    /// Versions of its inputs that it has consumed; of a load only.
+    /// Versions of its inputs that it has consumed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub consumed: BTreeMap<String, i64>,
 }
@@ -118,8 +118,32 @@ pub struct Spilled {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
+    /// The latest version in which rows changed.
     pub version: i64,
+    /// When that was committed.
     pub at: Timestamp,
+    /// The latest version at all.
+    #[serde(default)]
+    pub latest: i64,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head { version: -1, at: Timestamp::UNIX_EPOCH, latest: -1 }
+    }
+}
+
+impl Head {
+    fn moves(&mut self, version: i64, has_rows: bool, record: &RunRecord) {
+        // a table that has been deleted begins anew
+        if version < self.latest && record.started_at > self.at {
+            *self = Head::default();
+        }
+        self.latest = self.latest.max(version);
+        if has_rows && version > self.version {
+            (self.version, self.at) = (version, record.finished_at);
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -151,15 +175,11 @@ impl Memory {
         self.starts(&record.pipeline, &record.step, record.scheduled_time);
         for output in &record.outputs {
             if let Some(version) = output.version
-                && output.partitions > 0
                 && record.error.is_none()
                 && !record.step.starts_with("load ")
             {
-                let head = self.datasets.entry(output.dataset.clone());
-                let head = head.or_insert(Head { version, at: record.finished_at });
-                if version > head.version {
-                    *head = Head { version, at: record.finished_at };
-                }
+                let head = self.datasets.entry(output.dataset.clone()).or_default();
+                head.moves(version, output.partitions > 0, record);
             }
         }
         if record.step == "clean" && record.status == Status::Done {
