@@ -43,6 +43,9 @@ pub struct Known {
     /// The scheduled time for which the watcher has started it, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helped: Option<(Timestamp, Timestamp)>,
+    /// When somebody has set about making up for what was missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_up_at: Option<Timestamp>,
     /// When its datasets were last looked at.
     #[serde(default)]
     pub looked_at: Timestamp,

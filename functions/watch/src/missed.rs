@@ -65,5 +65,8 @@ fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed
             known.started = Some(latest);
         }
     }
+    if !times.is_empty() {
+        known.made_up_at = Some(now);
+    }
     Some(Missed { pipeline: pipeline.name.clone(), passed_over: all - times.len(), times })
 }
