@@ -141,8 +141,11 @@ impl Shop {
             }
         });
         let site = Site::new();
-        let source = format!("[source]\nkind = \"http\"\nurl = \"http://{address}/orders\"\npagination = \"single\"\n");
-        site.write("infra/pipelines/orders.toml", format!("schedule = {{ rate = \"1 day\" }}\n{source}{CONTRACT}"));
+        let source = format!(
+            "[source]\nkind = \"http\"\nurl = \"http://{address}/orders\"\npagination = {{ kind = \"single\" }}\n"
+        );
+        let contract = CONTRACT.replace("\"orders\"", "\"orders\"\nkey = [\"id\"]");
+        site.write("infra/pipelines/orders.toml", format!("schedule = {{ rate = \"1 day\" }}\n{source}{contract}"));
         was_here(&site);
         Shop { site, asked }
     }

@@ -1,13 +1,14 @@
 //! A machine on which `tidemark dev` runs: the pipeline `orders` of the repository, its API, a lake, a webhook.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
+use jiff::Timestamp;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -19,8 +20,9 @@ use tempfile::TempDir;
 use tidemark::cli::Common;
 use tidemark::dev::{Dev, Done, Time};
 use tidemark::world::World;
-use tidemark_flow::{Quiet, RunRecord, Secret};
+use tidemark_flow::{Bus, Failure, Ports, Quiet, RunRecord, Secret, StepDue, Wanted};
 use tidemark_lake::{Lake, Store};
+use watch::{Channels, Ticked, View};
 
 use crate::alerts::Sink;
 use crate::api::{Api, Bound, Fields, Filter, Paging, Style, Time as Form};
@@ -109,6 +111,28 @@ impl Office {
         let (to_dev, signals) = channel();
         let dev = Dev { common: &common, world: &self.world, lake: &lake, progress: &Quiet, is_quiet: true };
         dev.run(time, to_dev, &signals).unwrap()
+    }
+
+    /// One look of the watcher, and what it announced.
+    pub fn looks(&self, now: Timestamp) -> (Ticked, Vec<StepDue>) {
+        struct Keeps(Mutex<Vec<StepDue>>);
+        impl Bus for Keeps {
+            fn announce(&self, due: &[StepDue]) -> std::result::Result<(), Failure> {
+                self.0.lock().unwrap().extend_from_slice(due);
+                Ok(())
+            }
+        }
+        let graph = tidemark::load(&self.common(), Wanted::Named(&[])).unwrap();
+        let (lake, bus) = (self.lake(), Keeps(Mutex::default()));
+        let clock = || now;
+        let ticked = self.world.with_ports(&lake, &Quiet, |ports| {
+            let ports = Ports { clock: &clock, scratch: ports.scratch.clone(), ..*ports };
+            let mailer = watch::channel::Smtp::from_variables(|_| None, ports.secret, ports.clock);
+            let channels = Channels::new(ports.secret, &mailer, ports.clock, self.world.handle());
+            let view = View { graph: &graph, broken: &[], arguments: String::new() };
+            watch::tick(&ports, &view, &bus, &channels, "look").unwrap()
+        });
+        (ticked, bus.0.into_inner().unwrap())
     }
 
     /// Every run record, the oldest first.
