@@ -45,6 +45,7 @@ fn run_answers_with_a_record_per_step() {
         "pipeline",
         "step",
         "trigger",
+        "scheduled_time",
         "chain",
         "status",
         "started_at",
@@ -178,7 +179,10 @@ fn status_names_every_dataset() {
             "sales_by_product"
         ]
     );
-    assert_eq!(keys(&datasets[0]), ["name", "version", "watermark", "rows", "lag_seconds", "sla"]);
+    assert_eq!(
+        keys(&datasets[0]),
+        ["name", "version", "watermark", "rows", "lag_seconds", "behind_schedule_seconds", "sla"]
+    );
     assert_eq!(
         (&datasets[0]["watermark"], &datasets[0]["rows"], &datasets[1]["rows"]),
         (&json!(MORNING), &json!(32), &json!(1))

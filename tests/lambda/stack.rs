@@ -11,7 +11,7 @@ use super::{Answer, Bus, Function};
 use crate::s3::Server;
 use crate::site::root;
 
-pub const NAMES: [&str; 3] = ["ingest", "transform", "load"];
+const NAMES: [&str; 4] = ["ingest", "transform", "load", "watch"];
 
 pub struct Stack {
     /// Of its lake `s3://lake/<name>` and its reports `s3://reports/<name>`.

@@ -9,7 +9,7 @@ use tidemark_flow::{Failure, Kind, settings};
 
 use crate::exit::Exit;
 use crate::quarantine::{self, Asked};
-use crate::{alerts, demo, dev, look, new, plan, run, verify};
+use crate::{alerts, demo, dev, look, new, plan, run, status, verify};
 
 /// Where the pipeline files are, unless somebody says otherwise.
 pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
@@ -73,10 +73,16 @@ enum Verb {
     },
     /// Check every pipeline file; draw what depends on what
     Check,
-    /// Show the datasets: version, watermark, rows, lag
+    /// Show the datasets (version, watermark, rows, lag against clock and schedule) and what is wrong
     Status,
-    /// Show the latest runs
+    /// Show the latest runs: rows, time, cost, error
     Runs {
+        /// Only of this pipeline
+        #[arg(value_name = "PIPELINE")]
+        pipeline: Option<String>,
+        /// Only those that failed
+        #[arg(long)]
+        failed: bool,
         /// How many
         #[arg(long, default_value_t = 20)]
         limit: usize,
@@ -180,8 +186,8 @@ impl Cli {
             Verb::Plan { names, at } => plan::plan(common, &names, at),
             Verb::New { name, from } => new::new(common, &name, &from),
             Verb::Check => look::check(common),
-            Verb::Status => look::status(common),
-            Verb::Runs { limit } => look::runs(common, limit),
+            Verb::Status => status::status(common),
+            Verb::Runs { pipeline, failed, limit } => look::runs(common, pipeline.as_deref(), failed, limit),
             Verb::Show { dataset, limit, history: false } => look::show(common, &dataset, limit),
             Verb::Show { dataset, limit, history: true } => look::history(common, &dataset, limit),
             Verb::Quarantine { verb: QuarantineVerb::List { dataset, reason, since, healed, limit } } => {

@@ -161,6 +161,7 @@ impl Dev<'_> {
             let mut began = time.now();
             let mut next_tick = began;
             let mut is_busy = false;
+            let mut open = 0;
             loop {
                 let now = time.now();
                 done.started += queue.starts(&definitions.graph, began, now);
@@ -175,7 +176,10 @@ impl Dev<'_> {
                         Err(failure) => self.tells(&format!("{} pipelines: {}", print::cross(), failure.chain())),
                     }
                     done.ticks += 1;
-                    done.told += self.watches(time, &definitions, &mut queue);
+                    if let Some(ticked) = self.watches(time, &definitions, &mut queue) {
+                        done.told += ticked.told;
+                        open = ticked.open;
+                    }
                     continue;
                 }
                 let fires = queue.next_start(&definitions.graph, now);
@@ -188,9 +192,10 @@ impl Dev<'_> {
                         is_busy = false;
                         let (job, handled) = *walked;
                         done.steps += 1;
-                        if self.settles(time, &mut queue, job, handled) {
-                            done.failed += 1;
-                            // somebody is told at once
+                        let has_failed = self.settles(time, &mut queue, job, handled);
+                        done.failed += usize::from(has_failed);
+                        // that it failed is told at once, and that it is over as soon as nothing more is to be done
+                        if has_failed || (open > 0 && queue.next_ready(time.now()).is_none()) {
                             next_tick = time.now();
                         }
                     }
@@ -283,8 +288,8 @@ impl Dev<'_> {
         is_given_up
     }
 
-    /// One look of the watcher. Gives how many messages it sent.
-    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> usize {
+    /// One look of the watcher.
+    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<Ticked> {
         let announced = Announced::default();
         let ticked = self.with_ports(time, &Quiet, |ports| {
             let mailer =
@@ -298,11 +303,11 @@ impl Dev<'_> {
         match ticked {
             Ok(ticked) => {
                 self.reports(&ticked);
-                ticked.told
+                Some(ticked)
             }
             Err(failure) => {
                 self.tells(&format!("{} the watcher could not look: {}", print::cross(), failure.chain()));
-                0
+                None
             }
         }
     }

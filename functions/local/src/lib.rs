@@ -14,6 +14,7 @@ mod print;
 mod progress;
 mod quarantine;
 pub mod run;
+mod status;
 mod steps;
 mod verify;
 pub mod world;

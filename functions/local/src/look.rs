@@ -1,15 +1,14 @@
-//! The verbs that only look: `check`, `status`, `runs`, `show`, `sql`.
+//! The verbs that only look: `check`, `runs`, `show`, `sql`; `status` has a file of its own.
 
 use polars::prelude::IntoLazy as _;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Kind, Mistakes, RunRecord, Wanted, machine};
+use tidemark_flow::{Failure, Kind, Mistakes, RunRecord, Status, Wanted};
 use tidemark_lake::{Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
 use crate::cli::Common;
 use crate::definitions::{load, parameters_of};
 use crate::exit::{Exit, mistakes};
-use crate::quarantine::Counts;
 use crate::world::World;
 use crate::{frames, print};
 
@@ -43,60 +42,17 @@ pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
     }
 }
 
-pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
-    let world = World::new()?;
-    let lake = world.existing_lake(&common.lake)?;
-    let now = machine::now();
-    let (mut datasets, mut lines) = (Vec::new(), Vec::new());
-    for name in lake.datasets().map_err(Failure::from)? {
-        let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };
-        let meta = table.meta(&lake).map_err(Failure::from)?;
-        let mut rows = table.rows(&lake).map_err(Failure::from)?;
-        let mut healed = None;
-        if name.is_quarantine() {
-            let counts = Counts::of(&lake, &table)?;
-            (rows, healed) = (counts.broken, Some(counts.healed));
+pub(crate) fn runs(common: &Common, pipeline: Option<&str>, failed: bool, limit: usize) -> anyhow::Result<Exit> {
+    let is_wanted = |bytes: &bytes::Bytes| match serde_json::from_slice::<RunRecord>(bytes) {
+        Ok(record) => {
+            pipeline.is_none_or(|name| record.pipeline == name) && (!failed || record.status == Status::Failed)
         }
-        let remembered =
-            healed.filter(|healed| *healed > 0).map(|healed| format!(" (+ {} healed)", print::count(healed)));
-        let lag = meta.watermark.map(|mark| now.duration_since(mark).as_secs().max(0));
-        lines.push(vec![
-            name.to_string(),
-            table.version().to_string(),
-            meta.watermark.map(|mark| mark.to_string()).unwrap_or_default(),
-            print::count(rows) + &remembered.unwrap_or_default(),
-            lag.map(age).unwrap_or_default(),
-        ]);
-        let mut dataset = json!({
-            "name": name, "version": table.version(), "watermark": meta.watermark, "rows": rows, "lag_seconds": lag, "sla": null,
-        });
-        if let Some(healed) = healed {
-            dataset["healed"] = json!(healed);
-        }
-        datasets.push(dataset);
-    }
-    if common.json {
-        print::json(&json!({"datasets": datasets, "incidents": []}))?;
-    } else {
-        print::table(&["DATASET", "VERSION", "COMPLETE UP TO", "ROWS", "LAG"], &[1, 3, 4], lines);
-    }
-    Ok(Exit::Done)
-}
-
-fn age(seconds: i64) -> String {
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3600 => format!("{} min", seconds / 60),
-        3600..172_800 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
-    }
-}
-
-pub(crate) fn runs(common: &Common, limit: usize) -> anyhow::Result<Exit> {
+        Err(_) => pipeline.is_none() && !failed,
+    };
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let (mut records, mut lines) = (Vec::<Value>::new(), Vec::new());
-    for bytes in lake.runs(limit).map_err(Failure::from)? {
+    for bytes in lake.runs_such(limit, is_wanted).map_err(Failure::from)? {
         // a record cut short by a crash of the machine hides no other
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else {
             lines.push(vec!["(unreadable)".to_owned()]);

@@ -18,6 +18,6 @@ pub(crate) fn note(memory: &mut Memory, given_up: &GivenUp, now: Timestamp) {
             memory.last(pipeline.as_str(), "ingest").is_given_up(&why, *scheduled_time, "", at);
         }
         Some(Event::Range { pipeline, .. }) => memory.last(pipeline.as_str(), STARTED).is_given_up(&why, at, "", at),
-        _ => Stray::add(memory, Stray { at, by: given_up.by.clone(), why: given_up.why.clone() }),
+        _ => Stray::add(memory, Stray { at: now, by: given_up.by.clone(), why: given_up.why.clone() }),
     }
 }

@@ -36,6 +36,15 @@ impl Lake {
 
     /// The newest run records, newest first, at most `limit`; run ids sort by time.
     pub fn runs(&self, limit: usize) -> Result<Vec<bytes::Bytes>, LakeError> {
+        self.runs_such(limit, |_| true)
+    }
+
+    /// The same of those that are wanted.
+    pub fn runs_such(
+        &self,
+        limit: usize,
+        is_wanted: impl Fn(&bytes::Bytes) -> bool,
+    ) -> Result<Vec<bytes::Bytes>, LakeError> {
         let failed = |source| LakeError::store("run records", source);
         let mut found = Vec::new();
         let mut days = self.store().folders(&Key::Runs.path()).map_err(failed)?;
@@ -43,8 +52,11 @@ impl Lake {
             && let Some(day) = days.pop()
         {
             let records = self.store().list(Some(&day)).map_err(failed)?;
-            for record in records.iter().rev().take(limit - found.len()) {
-                found.push(self.store().get(&record.location).map_err(failed)?);
+            for record in records.iter().rev() {
+                if found.len() == limit {
+                    break;
+                }
+                found.extend(Some(self.store().get(&record.location).map_err(failed)?).filter(&is_wanted));
             }
         }
         Ok(found)

@@ -225,7 +225,7 @@ impl Store {
 
     /// A folder has no such condition: whoever changes an object of it holds the folder meanwhile.
     fn replace_alone(&self, path: &Path, content: Bytes, seen: &UpdateVersion) -> Result<bool> {
-        let folder = self.folder.as_ref().map(|folder| File::open(folder)).transpose().map_err(generic)?;
+        let folder = self.folder.as_ref().map(File::open).transpose().map_err(generic)?;
         if let Some(folder) = &folder {
             // let go when it is closed, by the system if not by us
             folder.lock().map_err(generic)?;

@@ -34,7 +34,7 @@ pub(super) fn from_queue(value: &Value) -> Result<Vec<GivenUp>, Failure> {
     let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(|record| is_queue(&record)) {
-        return Err(refused("no list of messages of a queue", value));
+        return Err(refused("no event of Tidemark", value));
     }
     Ok(records.iter().map(from_message).collect())
 }

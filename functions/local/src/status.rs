@@ -1,0 +1,155 @@
+//! `tidemark status`: how far each dataset is, against the clock and against its schedule, and what is wrong.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tidemark_flow::{Failure, Wanted, machine};
+use tidemark_lake::{Lake, Table};
+use tidemark_pipeline::{DatasetName, Graph};
+use watch::{Incident, Silences};
+
+use crate::cli::Common;
+use crate::definitions::load;
+use crate::exit::Exit;
+use crate::print;
+use crate::quarantine::Counts;
+use crate::world::World;
+
+pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
+    let world = World::new()?;
+    let lake = world.existing_lake(&common.lake)?;
+    let now = machine::now();
+    // a lake can be looked at from anywhere; what was to be when, the pipelines say
+    let graph = load(common, Wanted::Nobody).ok();
+    let mut states = Vec::new();
+    for name in lake.datasets().map_err(Failure::from)? {
+        if let Some(table) = lake.table(&name).map_err(Failure::from)? {
+            states.push(State::of(&lake, name, &table, graph.as_ref(), now)?);
+        }
+    }
+    let incidents = watch::open_incidents(&lake)?;
+    let names = lake.watched().map_err(Failure::from)?.silences;
+    let silences = Silences::read(&lake, &names, now)?;
+    if common.json {
+        let datasets: Vec<_> = states.iter().map(State::to_json).collect();
+        let incidents: Vec<_> = incidents.iter().map(|incident| incident_json(incident, &silences)).collect();
+        print::json(&json!({"datasets": datasets, "incidents": incidents}))?;
+        return Ok(Exit::Done);
+    }
+    let lines = states.iter().map(State::line).collect();
+    print::table(&["DATASET", "VERSION", "COMPLETE UP TO", "ROWS", "LAG", "SCHEDULE"], &[1, 3, 4], lines);
+    print::line("");
+    if incidents.is_empty() {
+        print::line("no open incidents");
+    }
+    for incident in &incidents {
+        tell(incident, &silences, now);
+    }
+    Ok(Exit::Done)
+}
+
+/// One dataset.
+struct State {
+    name: DatasetName,
+    version: i64,
+    watermark: Option<Timestamp>,
+    rows: u64,
+    /// Of a quarantine: rows that are remembered, and broken no more.
+    healed: Option<u64>,
+    lag_seconds: Option<i64>,
+    /// By how much it is behind the last time its schedule has meant.
+    late_seconds: Option<i64>,
+}
+
+impl State {
+    fn of(
+        lake: &Lake,
+        name: DatasetName,
+        table: &Table,
+        graph: Option<&Graph>,
+        now: Timestamp,
+    ) -> Result<State, Failure> {
+        let watermark = table.meta(lake)?.watermark;
+        let (mut rows, mut healed) = (table.rows(lake)?, None);
+        if name.is_quarantine() {
+            let counts = Counts::of(lake, table)?;
+            (rows, healed) = (counts.broken, Some(counts.healed));
+        }
+        let seconds = |until: Timestamp| watermark.map(|mark| until.duration_since(mark).as_secs().max(0));
+        let maker = graph.and_then(|graph| graph.maker(&name)).map(|(pipeline, _)| pipeline);
+        let meant = maker.and_then(|pipeline| pipeline.schedule.as_ref()?.previous(now));
+        let (lag_seconds, late_seconds) = (seconds(now), meant.and_then(seconds));
+        Ok(State { version: table.version(), name, watermark, rows, healed, lag_seconds, late_seconds })
+    }
+
+    fn line(&self) -> Vec<String> {
+        let healed = self.healed.filter(|healed| *healed > 0);
+        let healed = healed.map(|healed| format!(" (+ {} healed)", print::count(healed))).unwrap_or_default();
+        let schedule = self.late_seconds.map(|late| match late {
+            0 => "on time".to_owned(),
+            late => format!("{} behind", age(late)),
+        });
+        vec![
+            self.name.to_string(),
+            self.version.to_string(),
+            self.watermark.map(|mark| mark.to_string()).unwrap_or_default(),
+            print::count(self.rows) + &healed,
+            self.lag_seconds.map(age).unwrap_or_default(),
+            schedule.unwrap_or_default(),
+        ]
+    }
+
+    fn to_json(&self) -> Value {
+        let State { name, version, watermark, rows, lag_seconds, late_seconds, .. } = self;
+        let mut dataset = json!({
+            "name": name, "version": version, "watermark": watermark, "rows": rows, "lag_seconds": lag_seconds,
+            "behind_schedule_seconds": late_seconds, "sla": null,
+        });
+        if let Some(healed) = self.healed {
+            dataset["healed"] = json!(healed);
+        }
+        dataset
+    }
+}
+
+fn age(seconds: i64) -> String {
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+fn tell(incident: &Incident, silences: &Silences, now: Timestamp) {
+    let finding = &incident.finding;
+    let severity = if incident.severity == tidemark_pipeline::Severity::Critical { "critical" } else { "warning" };
+    let since = age(now.duration_since(finding.since).as_secs().max(0));
+    print::line(&format!("{} {severity}  {}  for {since}  {}", print::cross(), watch::title(finding), incident.id()));
+    for line in finding.what.lines() {
+        print::line(&format!("    {line}"));
+    }
+    if let Some(hint) = &finding.hint {
+        print::line(&format!("    → {hint}"));
+    }
+    let silence = finding.pipeline.as_deref().and_then(|pipeline| silences.of(pipeline));
+    if let Some(silence) = silence {
+        print::line(&format!("    silenced until {}", silence.until.strftime("%Y-%m-%d %H:%M UTC")));
+    }
+    for (address, told) in &incident.told {
+        if let Some(trouble) = &told.trouble {
+            print::line(&format!("    not told yet: {address}: {trouble}"));
+        }
+    }
+}
+
+fn incident_json(incident: &Incident, silences: &Silences) -> Value {
+    let finding = &incident.finding;
+    let silence = finding.pipeline.as_deref().and_then(|pipeline| silences.of(pipeline));
+    json!({
+        "id": incident.id(), "key": incident.key, "severity": incident.severity, "wrong": finding.wrong,
+        "title": watch::title(finding), "pipeline": finding.pipeline, "step": finding.step, "since": finding.since,
+        "opened_at": incident.opened_at, "count": finding.count, "what": finding.what, "kind": finding.kind, "hint": finding.hint,
+        "scheduled_time": finding.scheduled_time, "run_id": finding.run_id, "told": incident.told,
+        "silenced_until": silence.map(|silence| silence.until),
+    })
+}

@@ -1,0 +1,109 @@
+//! Function `watch` as Lambda runs it: its tick, events that were given up, its heartbeat.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::Sink;
+use super::sns::Sns;
+use crate::lambda::{Answer, Stack, morning};
+use crate::site::{root, sales, walk};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const AT: &str = "2011-12-08T08:00:00Z";
+const DAY: &str = "2011-12-07";
+const ARN: &str = "arn:aws:sns:us-east-1:123456789012:tidemark-alerts";
+
+fn sample(name: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(root().join(format!("events/{name}.json"))).unwrap()).unwrap()
+}
+
+/// The pipelines of the repository, of which `daily-sales` tells somebody.
+fn pipelines(folder: &TempDir, alerts: &str) -> PathBuf {
+    let (from, to) = (root().join("infra/pipelines"), folder.path().join("pipelines"));
+    for path in walk(&from) {
+        let copy = to.join(path.strip_prefix(&from).unwrap());
+        std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+        let mut text = std::fs::read_to_string(&path).unwrap();
+        if path.ends_with("daily-sales.toml") {
+            text += &format!("\n[alerts]\n{alerts}\n");
+        }
+        std::fs::write(copy, text).unwrap();
+    }
+    to
+}
+
+fn counts(seen: &Value) -> [u64; 4] {
+    let length = |name: &str| seen[name].as_array().unwrap().len() as u64;
+    [length("opened"), length("resolved"), seen["told"].as_u64().unwrap(), seen["untold"].as_u64().unwrap()]
+}
+
+fn text(message: &Value) -> &str {
+    message["text"].as_str().unwrap()
+}
+
+#[test]
+fn it_tells_of_a_failure_and_of_its_end() {
+    let (folder, sink) = (TempDir::new().unwrap(), Sink::start());
+    let pipelines = pipelines(&folder, "slack = { secret = \"slack-webhook\" }");
+    let stack = Stack::told(1, &pipelines, &[("TIDEMARK_SECRET_SLACK_WEBHOOK", sink.url())]);
+    let watch = |event: &Value| stack.named("watch", 0).invoke(event, MINUTE).record();
+    assert_eq!(counts(&watch(&sample("tick"))), [0, 0, 0, 0]);
+
+    // half of the records break the contract
+    let price = |n: usize| if n.is_multiple_of(2) { "n/a" } else { "2.95" };
+    let rows: Vec<_> = (0..20).map(|n| ("500001", "A", 1, price(n))).collect();
+    stack.put_sales("day.csv", sales(DAY, &rows));
+    let answers = stack.carry(morning(AT), MINUTE);
+    assert!(matches!(answers.last(), Some(Answer::Failed(kind, _)) if kind == "data"), "{answers:?}");
+    let seen = watch(&sample("tick"));
+    assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
+    assert_eq!(seen["opened"][0]["incident"], "daily-sales.clean.over_budget#1");
+    // it lasts; the platform gives up as well, which is no other incident
+    assert_eq!(counts(&watch(&sample("tick"))), [0, 0, 0, 0]);
+    assert_eq!(counts(&watch(&sample("given-up"))), [0, 0, 0, 0]);
+
+    stack.put_sales("day.csv", sales(DAY, &[("500001", "A", 1, "2.95")]));
+    stack.carry(morning("2011-12-09T08:00:00Z"), MINUTE);
+    let seen = watch(&sample("tick"));
+    assert_eq!(counts(&seen), [0, 1, 1, 0], "{seen}");
+    let taken = sink.taken();
+    assert_eq!(taken.len(), 2, "{taken:#?}");
+    assert!(text(&taken[0]).contains("daily-sales: clean published nothing"), "{}", taken[0]);
+    assert!(taken.iter().all(|message| !message.to_string().contains("n/a")), "{taken:#?}");
+
+    let lines = stack.named("watch", 0).stdout();
+    assert_eq!(lines.len(), 5);
+    assert!(lines.iter().all(|line| line["heartbeat"] == 1 && line["function"] == "watch"), "{lines:#?}");
+    assert_eq!(lines[1]["incidents_opened"], 1);
+}
+
+#[test]
+fn what_was_given_up_is_told_at_once() {
+    let (folder, topic) = (TempDir::new().unwrap(), Sns::start());
+    let pipelines = pipelines(&folder, "email = \"data@example.com\"");
+    let more = [("TIDEMARK_ALERT_TOPIC", ARN.to_owned()), ("AWS_ENDPOINT_URL_SNS", topic.endpoint())];
+    let stack = Stack::told(1, &pipelines, &more);
+    let watch = |event: &Value| stack.named("watch", 0).invoke(event, MINUTE);
+    let mut stray = sample("given-up");
+    stray["requestPayload"] = json!({"hello": "world"});
+    let mut given_up = sample("given-up");
+    given_up["timestamp"] = json!("2036-03-03T08:04:12.123Z");
+    let seen = watch(&given_up).record();
+    assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
+    assert_eq!(seen["opened"][0]["incident"], "daily-sales.clean.failed#1");
+    let mail = &topic.taken()[0];
+    assert!(mail.message.contains("the store does not answer"), "{}", mail.message);
+    // the same again, and through a bus
+    let bridged = json!({"source": "lambda", "detail-type": "Lambda Function Invocation Result - Failure", "time": "2026-03-03T08:05:00Z",
+        "detail": given_up});
+    assert_eq!(counts(&watch(&given_up).record()), [0, 0, 0, 0]);
+    assert_eq!(counts(&watch(&bridged).record()), [0, 0, 0, 0]);
+    // what is no event of ours is somebody's all the same
+    let seen = watch(&stray).record();
+    assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
+    // and what is none of the watcher's is refused
+    assert!(matches!(watch(&sample("object-created")), Answer::Failed(kind, _) if kind == "refused"));
+}
