@@ -1,12 +1,15 @@
 //! Where alerts arrive: a webhook shaped like Slack's, a real mail server, a topic of SNS; and what the channels make of them.
 
+mod causes;
 mod channels;
 mod function;
 mod mail;
+mod said;
 mod slack;
 mod smtp;
 mod sns;
 mod topic;
+mod tower;
 
 use std::process::Command;
 

@@ -5,7 +5,7 @@ use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Cause, Kind, StepDue, Trigger, due};
 use tidemark_pipeline::{Pipeline, Step};
 
-use crate::judge::{View, died, missed};
+use crate::judge::{PART_WITHIN, View, died, missed};
 use crate::memory::{Last, Memory, name_of};
 
 /// A step is given so long to be woken by the event that is meant for it.
@@ -30,9 +30,12 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
             continue;
         }
         for step in steps {
-            let Some(last) = memory.steps.get_mut(&name_of(pipeline.name.as_str(), &step.to_string())) else {
+            let (name, step_name) = (pipeline.name.as_str(), step.to_string());
+            // it is being done
+            if memory.under_way(name, &step_name, now).is_some() {
                 continue;
-            };
+            }
+            let Some(last) = memory.steps.get_mut(&name_of(name, &step_name)) else { continue };
             if let Some(scheduled_time) = wants_help(last, pipeline, now) {
                 last.announced_at = Some(now);
                 announced.push(announcement(pipeline, step, scheduled_time, chain));
@@ -57,11 +60,12 @@ fn wants_help(last: &Last, pipeline: &Pipeline, now: Timestamp) -> Option<Timest
         return (failing.error.kind == Kind::Retry && is_due(failing.since, AGAIN_AFTER))
             .then_some(failing.scheduled_time);
     }
-    if let Some(lost) = died(last, now) {
-        return (last.announced_at.is_none() || is_due(lost.alive_at, AGAIN_AFTER)).then_some(lost.scheduled_time);
-    }
-    if last.continues.is_some() {
+    let is_going_on = last.continues.as_ref().is_some_and(|run| now.duration_since(run.alive_at) < PART_WITHIN);
+    if is_going_on {
         return None;
+    }
+    if let Some(lost) = died(last, None, now) {
+        return (last.announced_at.is_none() || is_due(lost.alive_at, AGAIN_AFTER)).then_some(lost.scheduled_time);
     }
     let since = last.behind_since?;
     let after = if last.announced_at.is_some_and(|at| at >= since) { AGAIN_AFTER } else { FIRST_AFTER };

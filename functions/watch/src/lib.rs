@@ -46,7 +46,7 @@ pub fn handle(
 ) -> Result<Ticked, Failure> {
     match event {
         Event::Rule { .. } => {}
-        Event::GivenUp(given_up) => tick::note(ports, given_up)?,
+        Event::GivenUp(given_up) => tick::note(ports, view, given_up)?,
         _ => {
             return Err(Failure::new(Kind::Refused, "this event is none of the watcher's")
                 .hint("mend the rule that carried the event here"));

@@ -8,11 +8,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Kind, Mark, Ports, RunRecord, is_behind};
 use tidemark_lake::{Lake, LakeError, Seen};
-use tidemark_pipeline::{Pipeline, Step, graph};
+use tidemark_pipeline::{DatasetName, Pipeline, Step, graph};
 
-use crate::incident::Finding;
-use crate::judge::{View, of_watcher};
-use crate::memory::{Memory, Unreadable, name_of};
+use crate::judge::View;
+use crate::memory::{Memory, SILENT_FOR, Unreadable, name_of};
 
 /// The record of a run is written at its end, its id is of its beginning: for so long a record may come later than one with a later id. What
 /// lasts longer says so by a mark.
@@ -39,8 +38,9 @@ pub fn news(
     for day in days(day_of(from), day_of(now + AHEAD)) {
         ids.extend(ports.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
     }
-    // what lasts longer than records may be late, and what could not be read
-    let long = marks.iter().map(|mark| (day_of(mark.started_at), mark.run_id.clone()));
+    // what lasts longer than records may be late, also if its mark has gone by now, and what could not be read
+    marks.iter().for_each(|mark| memory.sees(mark, now));
+    let long = memory.marked.iter().map(|(run_id, marked)| (day_of(marked.mark.started_at), run_id.clone()));
     let again = memory.unreadable.iter().map(|(run_id, unreadable)| (unreadable.day, run_id.clone()));
     ids.extend(long.chain(again));
     ids.sort_by(|a, b| a.1.cmp(&b.1));
@@ -60,7 +60,7 @@ pub fn news(
         match record {
             Ok(record) => {
                 let allowed = view.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
-                memory.take_in(&record, allowed);
+                memory.take_in(&record, allowed, &inputs(view, &record));
                 memory.unreadable.remove(run_id);
                 about.insert(record.pipeline);
                 memory.read.insert(run_id.clone());
@@ -76,24 +76,31 @@ pub fn news(
     if memory.read_until == Timestamp::UNIX_EPOCH {
         memory.read_until = first;
     }
+    memory.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
     let oldest = moment(memory.read_until - LATE_BY - LATE_BY);
     let under_way: BTreeSet<&str> = marks.iter().map(|mark| mark.run_id.as_str()).collect();
     memory.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
     Ok((about, taken))
 }
 
-/// The runs that have said that they are under way.
-pub fn marks(lake: &Lake, running: &[String]) -> Result<Vec<Mark>, Failure> {
-    let mut marks = Vec::new();
+/// What the step of a record reads.
+fn inputs(view: &View<'_>, record: &RunRecord) -> Vec<DatasetName> {
+    let step = record.step.parse::<Step>().ok().zip(view.pipeline(&record.pipeline));
+    step.map(|(step, pipeline)| graph::inputs(pipeline, &step)).unwrap_or_default()
+}
+
+/// The runs that have said that they are under way, and the names of what cannot be read: a run that lives says so again.
+pub fn marks(lake: &Lake, running: &[String]) -> Result<(Vec<Mark>, Vec<String>), Failure> {
+    let (mut marks, mut damaged) = (Vec::new(), Vec::new());
     for run_id in running {
-        // gone meanwhile, or half written by a dying machine
-        if let Some(bytes) = lake.running(run_id)?
-            && let Ok(mark) = serde_json::from_slice(&bytes)
-        {
-            marks.push(mark);
+        // gone meanwhile
+        let Some(bytes) = lake.running(run_id)? else { continue };
+        match serde_json::from_slice::<Mark>(&bytes) {
+            Ok(mark) if mark.run_id == *run_id => marks.push(mark),
+            _ => damaged.push(run_id.clone()),
         }
     }
-    Ok(marks)
+    Ok((marks, damaged))
 }
 
 /// Takes note of runs that say nothing any more. Gives the marks that nobody needs any longer.
@@ -101,27 +108,24 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
     let mut done = Vec::new();
     for mark in marks {
         let is_over = memory.read.contains(&mark.run_id);
-        if is_over || memory.hears_of(mark, now) {
+        let is_silent = now.duration_since(mark.alive_at) >= SILENT_FOR;
+        if is_silent && !is_over {
+            memory.loses(mark);
+        }
+        if is_silent || is_over {
             done.push(mark.run_id.clone());
         }
     }
     done
 }
 
-/// Whether the inputs of steps are ahead of them: in pipelines in which something has moved, and in some others in turn. Gives what could
-/// not be looked at.
-pub fn heads(
-    ports: &Ports<'_>,
-    memory: &mut Memory,
-    view: &View<'_>,
-    moved: &BTreeSet<String>,
-    now: Timestamp,
-) -> Vec<Finding> {
-    let mut troubles = Vec::new();
+/// Whether the inputs of steps are ahead of them: in pipelines in which something has moved, and in some others in turn.
+pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
     for pipeline in chosen(memory, view, moved) {
         let name = pipeline.name.to_string();
-        // once one is behind, those after it in the same pipeline wait for it
+        // once one is behind, or cannot be seen, those after it in the same pipeline wait for it
         let mut is_waiting = false;
+        let mut looked_at = now;
         for step in view.graph.steps_of(&pipeline.name) {
             let step_name = step.to_string();
             let behind = match step {
@@ -133,30 +137,33 @@ pub fn heads(
             match behind {
                 Ok(is_behind) => {
                     is_waiting |= is_behind;
-                    if is_behind {
-                        memory.last(&name, &step_name).behind_since.get_or_insert(now);
-                    } else if let Some(last) = memory.steps.get_mut(&name_of(&name, &step_name)) {
-                        last.behind_since = None;
+                    if is_behind || memory.steps.contains_key(&name_of(&name, &step_name)) {
+                        memory.last(&name, &step_name).shows(is_behind, now);
                     }
                 }
                 Err(failure) if failure.kind == Kind::Retry => {
                     tracing::warn!(pipeline = name, step = step_name, error = failure.chain(), "not looked at");
+                    // it is its turn at the next tick
+                    looked_at = Timestamp::UNIX_EPOCH;
+                    break;
                 }
-                Err(failure) => troubles.push(unseen(&name, &step_name, &failure, now)),
+                Err(failure) => {
+                    is_waiting = true;
+                    memory.last(&name, &step_name).hides(&failure, now);
+                }
             }
         }
-        memory.pipelines.entry(name).or_default().looked_at = now;
+        memory.pipelines.entry(name).or_default().looked_at = looked_at;
     }
-    troubles
 }
 
 /// The pipelines to look at.
 fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>) -> Vec<&'v Pipeline> {
-    let is_behind = |pipeline: &Pipeline| {
+    let is_behind_or_unseen = |pipeline: &Pipeline| {
         let mut steps = view.graph.steps_of(&pipeline.name);
         steps.any(|step| {
             let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
-            last.is_some_and(|last| last.behind_since.is_some())
+            last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
         })
     };
     // what moves in one is seen by those that read it
@@ -167,7 +174,7 @@ fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>) -> Vec
     let all = view.graph.pipelines();
     let mut chosen: Vec<&Pipeline> = all
         .iter()
-        .filter(|pipeline| moved.contains(pipeline.name.as_str()) || is_behind(pipeline) || reads_moved(pipeline))
+        .filter(|pipeline| moved.contains(pipeline.name.as_str()) || is_behind_or_unseen(pipeline) || reads_moved(pipeline))
         .collect();
     let looked_at = |pipeline: &Pipeline| memory.pipelines.get(pipeline.name.as_str()).map(|known| known.looked_at);
     let mut others: Vec<&Pipeline> =
@@ -184,19 +191,6 @@ fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
         memory.datasets.get(input.as_str()).is_some_and(|head| has.is_none_or(|has| has < head.version))
     })
-}
-
-fn unseen(pipeline: &str, step: &str, failure: &Failure, now: Timestamp) -> Finding {
-    Finding {
-        pipeline: Some(pipeline.to_owned()),
-        step: Some(step.to_owned()),
-        of: Some("log".into()),
-        since: now,
-        what: failure.chain(),
-        kind: Some(failure.kind),
-        hint: failure.hint.clone(),
-        ..of_watcher()
-    }
 }
 
 /// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.

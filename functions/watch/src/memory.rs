@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{ErrorRecord, Kind, Mark, RunRecord, STARTED, Status};
+use tidemark_flow::{ErrorRecord, Failure, Kind, Mark, RunRecord, STARTED, Status};
+use tidemark_pipeline::{Budget, DatasetName};
 
 /// Runs of a pipeline that say what is usual.
 const USUAL: usize = 10;
@@ -13,6 +14,9 @@ const USUAL: usize = 10;
 /// The watcher's state as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
+    /// Since when it has been gathered: of what was before, only the records of some days are known.
+    #[serde(default)]
+    pub began: Timestamp,
     /// Run records have been read up to this moment of their ids.
     pub read_until: Timestamp,
     /// Ids of records after a while before it, which have been read: such as are written late are not missed.
@@ -26,6 +30,9 @@ pub struct Memory {
     pub unreadable: BTreeMap<String, Unreadable>,
     /// Given-up events that nobody can make sense of.
     pub strays: Vec<Stray>,
+    /// Runs that have said that they are under way, by id, until their record has been read.
+    #[serde(default)]
+    pub marked: BTreeMap<String, Marked>,
     /// Incidents at rest, by key, as they were when they were looked at.
     pub at_rest: BTreeMap<String, String>,
 }
@@ -70,6 +77,9 @@ pub struct Last {
     /// Since when its input is known to be ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind_since: Option<Timestamp>,
+    /// Why its datasets cannot be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
     /// When the watcher has last announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
@@ -91,6 +101,9 @@ pub struct Failing {
     /// The platform will not try it again.
     #[serde(default)]
     pub is_given_up: bool,
+    /// It will not go by itself; that stays so until the step ends well.
+    #[serde(default)]
+    pub is_final: bool,
     pub facts: Vec<(String, String)>,
 }
 
@@ -126,6 +139,19 @@ pub struct Unreadable {
     pub why: String,
 }
 
+/// A mark as it was last seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Marked {
+    pub mark: Mark,
+    pub seen_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub since: Timestamp,
+    pub error: ErrorRecord,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stray {
     pub at: Timestamp,
@@ -143,9 +169,13 @@ impl Memory {
         self.steps.entry(name_of(pipeline, step)).or_default()
     }
 
-    /// Takes in one run record; in the order of their ids, each once.
-    pub fn take_in(&mut self, record: &RunRecord, allowed: Option<tidemark_pipeline::Budget>) {
-        self.starts(record);
+    /// Takes in one run record; in the order of their ids, each once. `allowed` and `inputs` are what its pipeline says of quarantine, and
+    /// of what the step reads.
+    pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
+        if record.step == "ingest" || record.step == STARTED {
+            self.starts(&record.pipeline, record.scheduled_time);
+        }
+        self.marked.remove(&record.run_id);
         for output in &record.outputs {
             if let Some(version) = output.version
                 && output.partitions > 0
@@ -159,10 +189,18 @@ impl Memory {
                 }
             }
         }
-        if record.step == "clean" && record.status == Status::Done {
-            self.spills(record, allowed);
-        }
-        let heads = self.datasets.clone();
+        let looked_at: Vec<(String, i64)> = match (&record.status, record.step.starts_with("load ")) {
+            (Status::Done, true) => {
+                record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect()
+            }
+            // it has looked at what there was when it began
+            (Status::NothingToDo, true) => {
+                let known = inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
+                let known = known.filter(|(_, head)| head.at <= record.started_at);
+                known.map(|(input, head)| (input, head.version)).collect()
+            }
+            _ => Vec::new(),
+        };
         let last = self.last(&record.pipeline, &record.step);
         // a record that comes late changes nothing that a later one has said
         let is_latest = record.run_id >= last.run_id;
@@ -173,31 +211,42 @@ impl Memory {
             Status::Done | Status::NothingToDo => {
                 last.well_at = Some(record.started_at);
                 (last.failing, last.continues, last.lost) = (None, None, None);
-                if record.status == Status::Done {
-                    last.consumed.extend(record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)));
-                } else {
-                    // it has looked at what there was when it began
-                    let known = heads.iter().filter(|(_, head)| head.at <= record.started_at);
-                    last.consumed.extend(known.map(|(dataset, head)| (dataset.clone(), head.version)));
-                }
+                last.consumed.extend(looked_at);
             }
         }
         if is_latest {
             last.run_id.clone_from(&record.run_id);
+            if record.step == "clean" && record.status == Status::Done {
+                self.spills(record, allowed);
+            }
         }
     }
 
-    /// A record of a pipeline's first step says that it has been started.
-    fn starts(&mut self, record: &RunRecord) {
-        if record.step != "ingest" && record.step != STARTED {
-            return;
+    /// The first step of a pipeline says that it has been started.
+    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp) {
+        let known = self.pipelines.entry(pipeline.to_owned()).or_default();
+        known.started = known.started.max(Some(scheduled_time));
+    }
+
+    /// A run says that it is under way.
+    pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
+        if mark.step == "ingest" {
+            self.starts(&mark.pipeline, mark.scheduled_time);
         }
-        let known = self.pipelines.entry(record.pipeline.clone()).or_default();
-        known.started = known.started.max(Some(record.scheduled_time));
+        if !self.read.contains(&mark.run_id) {
+            self.marked.insert(mark.run_id.clone(), Marked { mark: mark.clone(), seen_at: now });
+        }
+    }
+
+    /// Since when a step is being walked, as far as its runs say so.
+    pub fn under_way(&self, pipeline: &str, step: &str, now: Timestamp) -> Option<Timestamp> {
+        let marks = self.marked.values().map(|marked| &marked.mark);
+        let alive = marks.filter(|mark| now.duration_since(mark.alive_at) < SILENT_FOR);
+        alive.filter(|mark| mark.pipeline == pipeline && mark.step == step).map(|mark| mark.started_at).min()
     }
 
     /// What is usual is the median of the latest runs.
-    fn spills(&mut self, record: &RunRecord, allowed: Option<tidemark_pipeline::Budget>) {
+    fn spills(&mut self, record: &RunRecord, allowed: Option<Budget>) {
         /// Of fewer records nobody is told unasked.
         const FEW: u64 = 10;
         /// Times the usual share.
@@ -233,24 +282,24 @@ impl Memory {
         });
     }
 
-    /// A mark of a run that may be under way; `true` if nothing has been heard of it for too long.
-    pub fn hears_of(&mut self, mark: &Mark, now: Timestamp) -> bool {
+    /// A run says nothing any more, and there is no record of it.
+    pub fn loses(&mut self, mark: &Mark) {
         let last = self.last(&mark.pipeline, &mark.step);
-        if now.duration_since(mark.alive_at) < SILENT_FOR || mark.run_id <= last.run_id {
-            return false;
+        if mark.run_id > last.run_id {
+            last.lost = Some(UnderWay {
+                run_id: mark.run_id.clone(),
+                started_at: mark.started_at,
+                alive_at: mark.alive_at,
+                scheduled_time: mark.scheduled_time,
+            });
         }
-        last.lost = Some(UnderWay {
-            run_id: mark.run_id.clone(),
-            started_at: mark.started_at,
-            alive_at: mark.alive_at,
-            scheduled_time: mark.scheduled_time,
-        });
-        true
     }
 }
 
 /// After which a run that says nothing is taken for dead; it would have said something each minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);
+/// Attempts that the platform makes of an event before it gives it up.
+const ATTEMPTS: u64 = 3;
 
 impl UnderWay {
     fn of(record: &RunRecord) -> UnderWay {
@@ -263,6 +312,24 @@ impl UnderWay {
     }
 }
 
+impl Failing {
+    /// For the first time.
+    fn of(record: &RunRecord, error: ErrorRecord) -> Failing {
+        Failing {
+            since: record.started_at,
+            count: 1,
+            attempts: 1,
+            chain: record.chain.clone(),
+            run_id: record.run_id.clone(),
+            scheduled_time: record.scheduled_time,
+            is_given_up: false,
+            is_final: error.kind != Kind::Retry,
+            error,
+            facts: facts_of(record),
+        }
+    }
+}
+
 impl Last {
     fn fails(&mut self, record: &RunRecord) {
         let Some(error) = record.error.clone() else { return };
@@ -270,22 +337,48 @@ impl Last {
         if self.well_at.is_some_and(|well_at| well_at > record.started_at) {
             return;
         }
-        let before = self.failing.take();
-        let same_chain = before.as_ref().is_some_and(|before| before.chain == record.chain);
-        let attempts = before.as_ref().filter(|_| same_chain).map_or(0, |before| before.attempts) + 1;
-        // the latest error is the one that counts, but a cause that will not go by itself is not hidden by one that may
-        self.failing = Some(Failing {
-            since: before.as_ref().map_or(record.started_at, |before| before.since),
-            count: before.as_ref().map_or(0, |before| before.count) + 1,
+        (self.continues, self.lost) = (None, None);
+        let Some(before) = self.failing.take() else {
+            self.failing = Some(Failing::of(record, error));
+            return;
+        };
+        let same_chain = before.chain == record.chain;
+        let attempts = if same_chain { before.attempts + 1 } else { 1 };
+        let is_given_up = before.is_given_up && same_chain;
+        let may_go = error.kind == Kind::Retry && attempts < ATTEMPTS && !is_given_up;
+        let counted = Failing {
+            count: before.count + 1,
             attempts,
             chain: record.chain.clone(),
-            run_id: record.run_id.clone(),
-            scheduled_time: record.scheduled_time,
-            error,
-            is_given_up: before.is_some_and(|before| before.is_given_up && same_chain),
-            facts: facts_of(record),
+            is_given_up,
+            is_final: before.is_final || !may_go,
+            ..before
+        };
+        // the latest error is the one that counts, but a cause that will not go by itself is not hidden by one that may
+        let is_hidden = record.run_id < counted.run_id || (may_go && counted.error.kind != Kind::Retry);
+        self.failing = Some(if is_hidden {
+            counted
+        } else {
+            Failing {
+                run_id: record.run_id.clone(),
+                scheduled_time: record.scheduled_time,
+                error,
+                facts: facts_of(record),
+                ..counted
+            }
         });
-        (self.continues, self.lost) = (None, None);
+    }
+
+    /// Its datasets cannot be looked at.
+    pub fn hides(&mut self, failure: &Failure, now: Timestamp) {
+        let since = self.unseen.as_ref().map_or(now, |unseen| unseen.since);
+        (self.unseen, self.behind_since) = (Some(Unseen { since, error: failure.into() }), None);
+    }
+
+    /// Whether its inputs are ahead of it.
+    pub fn shows(&mut self, is_behind: bool, now: Timestamp) {
+        self.unseen = None;
+        self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
     }
 
     /// The platform has given up an event that was to wake this step.
@@ -294,7 +387,7 @@ impl Last {
             return;
         }
         match &mut self.failing {
-            Some(failing) => failing.is_given_up = true,
+            Some(failing) => (failing.is_given_up, failing.is_final) = (true, true),
             None => {
                 self.failing = Some(Failing {
                     since: at,
@@ -310,6 +403,7 @@ impl Last {
                         over_budget: false,
                     },
                     is_given_up: true,
+                    is_final: true,
                     facts: Vec::new(),
                 });
             }

@@ -32,8 +32,8 @@ pub fn missed(ports: &Ports<'_>, view: &View<'_>) -> Result<Vec<Missed>, Failure
     for _ in 0..ATTEMPTS {
         let watched = ports.lake.watched()?;
         let (mut memory, seen) = look::memory(ports.lake)?;
-        knows(&mut memory, view.graph, now);
-        let marks = look::marks(ports.lake, &watched.running)?;
+        knows(&mut memory, view, now);
+        let (marks, _) = look::marks(ports.lake, &watched.running)?;
         look::news(ports, &mut memory, view, &marks, now)?;
         let missed: Vec<Missed> =
             view.graph.pipelines().iter().filter_map(|pipeline| of(&mut memory, pipeline, now)).collect();
