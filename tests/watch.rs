@@ -67,5 +67,8 @@ fn the_samples_can_be_invoked_on_this_machine() {
     let waits = invoke("load", "step-due-load");
     assert_eq!(step(&waits), "load report nothing_to_do");
     assert!(waits["notes"][0].as_str().unwrap().starts_with("waits for model"), "{waits}");
+    // nothing is wrong, and the three steps that were walked have their records
+    let seen = invoke("watch", "tick");
+    assert_eq!((&seen["pipelines"], &seen["records"], &seen["open"]), (&2.into(), &3.into(), &0.into()), "{seen}");
     assert_eq!(site.sql("SELECT orders FROM sales_by_day"), [[2]]);
 }

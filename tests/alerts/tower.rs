@@ -443,6 +443,8 @@ pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
         step: step.into(),
         trigger: "test".into(),
         scheduled_time: started_at,
+        days: None,
+        full: false,
         chain: format!("chain of {began}"),
         status: Status::Done,
         started_at,

@@ -17,6 +17,10 @@ const STEADY_AFTER: SignedDuration = SignedDuration::from_hours(6);
 /// Whoever has begun to send has so long for it; then another may. It is less than from one tick to the next.
 const SENDING_FOR: SignedDuration = SignedDuration::from_mins(4);
 
+/// A channel that has not taken a message so often, an hour of looks, is asked less often from then on.
+const OFTEN: u32 = 12;
+const SELDOM: SignedDuration = SignedDuration::from_mins(25);
+
 /// What is wrong now, as it was found.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
@@ -80,6 +84,16 @@ pub struct Told {
     /// Why it could not be sent, the last time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub trouble: Option<String>,
+    /// How often it could not be sent, and when that was last tried.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tried: Option<(u32, Timestamp)>,
+}
+
+impl Told {
+    /// Of an opening nobody has been told of.
+    fn nothing(opening: u64) -> Told {
+        Told { opening, said: Said::Nothing, sending_since: None, trouble: None, tried: None }
+    }
 }
 
 /// As it is kept in the lake, one object for each key, from the first opening on.
@@ -164,15 +178,11 @@ impl Incident {
             return;
         }
         for address in addresses {
-            let told = self.told.entry(address.clone()).or_insert(Told {
-                opening: self.opening,
-                said: Said::Nothing,
-                sending_since: None,
-                trouble: None,
-            });
-            // who has been told that it is over hears of it anew
-            if told.said == Said::Resolved && told.opening < self.opening {
-                *told = Told { opening: self.opening, said: Said::Nothing, sending_since: None, trouble: None };
+            let told = self.told.entry(address.clone()).or_insert(Told::nothing(self.opening));
+            // who has been told that it is over hears of it anew; so does who may have been
+            let may_know = told.said == Said::Resolved || told.sending_since.is_some() || told.trouble.is_some();
+            if may_know && told.opening < self.opening {
+                *told = Told::nothing(self.opening);
             }
             told.opening = self.opening;
         }
@@ -198,8 +208,9 @@ impl Incident {
 
     /// Whether this watcher may send: nobody else is about to.
     pub fn is_free(&self, address: &str, now: Timestamp) -> bool {
-        let since = self.told.get(address).and_then(|told| told.sending_since);
-        since.is_none_or(|since| now.duration_since(since) >= SENDING_FOR)
+        let Some(told) = self.told.get(address) else { return true };
+        let is_resting = told.tried.is_some_and(|(times, at)| times >= OFTEN && now.duration_since(at) < SELDOM);
+        !is_resting && told.sending_since.is_none_or(|since| now.duration_since(since) >= SENDING_FOR)
     }
 
     pub fn begin(&mut self, address: &str, now: Timestamp) {
@@ -209,19 +220,22 @@ impl Incident {
     }
 
     /// What came of sending.
-    pub fn end(&mut self, address: &str, sent: &Result<State, String>) {
+    pub fn end(&mut self, address: &str, sent: &Result<State, String>, now: Timestamp) {
         let Some(told) = self.told.get_mut(address) else { return };
         told.sending_since = None;
         match sent {
             Ok(state) => {
-                told.trouble = None;
+                (told.trouble, told.tried) = (None, None);
                 told.said = match state {
                     State::Flapping => Said::Flapping,
                     State::Resolved => Said::Resolved,
                     State::Opened | State::Sample => Said::Opened,
                 };
             }
-            Err(trouble) => told.trouble = Some(trouble.clone()),
+            Err(trouble) => {
+                told.trouble = Some(trouble.clone());
+                told.tried = Some((told.tried.map_or(0, |(times, _)| times) + 1, now));
+            }
         }
     }
 

@@ -47,7 +47,7 @@ impl Register<'_> {
         let to = address.to_string();
         let end = |incident: Option<Incident>| {
             incident.map(|mut incident| {
-                incident.end(&to, sent);
+                incident.end(&to, sent, self.now);
                 (incident, Vec::new())
             })
         };

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_flow::Failure;
+use tidemark_flow::{Failure, Kind};
 
 use crate::channel::{Address, Channels};
 use crate::keep::{Kept, Register};
@@ -43,18 +43,21 @@ pub fn tell(register: &Register<'_>, channels: &Channels<'_>, letters: Letters) 
         // the worst first
         letters.sort_by_key(|letter| std::cmp::Reverse(letter.message.severity));
         let size = if letters.len() > SINGLY { letters.len() } else { 1 };
-        let mut trouble: Option<String> = None;
+        // where one does not get through for now, the next would not either
+        let mut is_down: Option<String> = None;
         for batch in letters.chunks(size) {
-            // where one does not get through, the next would not either
-            if trouble.is_none() && !register.ports.is_late() {
-                let messages: Vec<Message> = batch.iter().map(|letter| letter.message.clone()).collect();
-                if let Err(failure) = channels.send(&address, &messages) {
-                    tracing::error!(%address, error = failure.chain(), hint = failure.hint, "not told");
-                    trouble = Some(failure.chain());
+            let trouble = match &is_down {
+                Some(trouble) => Some(trouble.clone()),
+                None if register.ports.is_late() => Some("there was no time left".to_owned()),
+                None => {
+                    let messages: Vec<Message> = batch.iter().map(|letter| letter.message.clone()).collect();
+                    channels.send(&address, &messages).err().map(|failure| {
+                        tracing::error!(%address, error = failure.chain(), hint = failure.hint, "not told");
+                        is_down = (failure.kind == Kind::Retry).then(|| failure.chain());
+                        failure.chain()
+                    })
                 }
-            } else if trouble.is_none() {
-                trouble = Some("there was no time left".to_owned());
-            }
+            };
             for letter in batch {
                 let sent = trouble.clone().map_or(Ok(letter.state), Err);
                 if sent.is_ok() {

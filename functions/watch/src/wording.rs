@@ -20,7 +20,7 @@ pub fn message(incident: &Incident, state: State, register: &Register<'_>) -> Me
         incident: incident.id(),
         title: title(finding),
         what: if is_over { over(incident, register) } else { wrong(incident, state) },
-        facts: facts(incident, is_over),
+        facts: facts(finding),
         next: if is_over { String::new() } else { next(finding, register) },
         command: if is_over { None } else { command(finding, register) },
         record: finding.run_id.as_deref().and_then(|run_id| record(run_id, register)),
@@ -90,16 +90,12 @@ fn over(incident: &Incident, register: &Register<'_>) -> String {
     format!("{by}; it lasted {lasted}. What was wrong: {}", finding.what)
 }
 
-fn facts(incident: &Incident, is_over: bool) -> Vec<(String, String)> {
-    let finding = &incident.finding;
+/// Beside since when, which every message says.
+fn facts(finding: &Finding) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     if let Some(at) = finding.scheduled_time {
         fact("Scheduled", shown(at));
-    }
-    fact("Since", shown(finding.since));
-    if let (true, Some(at)) = (is_over, incident.resolved_at) {
-        fact("Over", shown(at));
     }
     if let Some(kind) = finding.kind {
         fact("Kind", format!("{kind} ({})", meaning(kind)));

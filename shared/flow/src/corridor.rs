@@ -111,7 +111,7 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
     let mut about = None;
     let mark = Mark::of(step, trigger, &run_id, started_at);
-    let walked = mark.while_under_way(ports, || {
+    let (walked, has_mark) = mark.while_under_way(ports, || {
         catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id, &mut about)))
     });
     let walked =
@@ -132,6 +132,8 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         step: step.name(),
         trigger: trigger.to_string(),
         scheduled_time: trigger.scheduled_time,
+        days: trigger.days,
+        full: trigger.full,
         chain: trigger.chain.clone(),
         status: Status::NothingToDo,
         started_at,
@@ -171,6 +173,9 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     }
     if is_kept {
         remember(ports, &mut record);
+    }
+    if has_mark {
+        Mark::take_away(ports, &record.run_id);
     }
     ports.progress.end(&record);
     record

@@ -131,14 +131,14 @@ pub fn load_what_can_be(
         };
         let is_named = |definition: &Definition| mistakes.iter().any(|mistake| mistake.file == definition.file);
         let (out, fit): (Vec<_>, Vec<_>) = definitions.into_iter().partition(is_named);
-        let is_consequence = !broken.is_empty();
+        let has_others = !broken.is_empty();
         for definition in &out {
-            let own = mistakes.iter().filter(|mistake| mistake.file == definition.file).cloned().collect();
+            let own: Vec<_> = mistakes.iter().filter(|mistake| mistake.file == definition.file).cloned().collect();
             broken.push(Broken {
                 pipeline: definition.pipeline.name.to_string(),
-                failure: Mistakes(own).into(),
+                failure: Mistakes(own.clone()).into(),
                 alerts: Some(definition.pipeline.alerts.clone()),
-                is_consequence,
+                is_consequence: has_others && own.iter().all(Diagnostic::is_of_unknown_dataset),
             });
         }
         // a mistake of no file would never go

@@ -44,9 +44,10 @@ impl Mark {
         }
     }
 
-    /// Does what is to be done, and keeps the mark while it takes long.
-    pub(crate) fn while_under_way<T>(mut self, ports: &Ports<'_>, act: impl FnOnce() -> T) -> T {
-        let (lake, mark_after, run_id) = (ports.lake.clone(), ports.mark_after, self.run_id.clone());
+    /// Does what is to be done, and keeps the mark while it takes long. Says whether there is a mark, which is to be taken away when the
+    /// record of the run is there.
+    pub(crate) fn while_under_way<T>(mut self, ports: &Ports<'_>, act: impl FnOnce() -> T) -> (T, bool) {
+        let (lake, mark_after) = (ports.lake.clone(), ports.mark_after);
         // a machine that has slept has not been under way for less
         let began = machine::now();
         std::thread::scope(|scope| {
@@ -64,14 +65,16 @@ impl Mark {
             let done = act();
             drop(ended);
             // without a thread the run goes on unmarked
-            if let Ok(keeper) = keeper
-                && keeper.join().unwrap_or(true)
-                && let Err(error) = ports.lake.delete_running(&run_id)
-            {
-                tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
-            }
-            done
+            let is_kept = keeper.is_ok_and(|keeper| keeper.join().unwrap_or(true));
+            (done, is_kept)
         })
+    }
+
+    /// Takes the mark of a run away; one that stays is taken away by the watcher.
+    pub(crate) fn take_away(ports: &Ports<'_>, run_id: &str) {
+        if let Err(error) = ports.lake.delete_running(run_id) {
+            tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
+        }
     }
 
     fn keep(&self, lake: &Lake) -> bool {

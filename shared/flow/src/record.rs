@@ -9,7 +9,7 @@ use crate::corridor::Size;
 use crate::drift::{Drift, thousands};
 use crate::failure::{Failure, Kind};
 use crate::ports::Ports;
-use crate::trigger::Trigger;
+use crate::trigger::{Days, Trigger};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -44,6 +44,12 @@ pub struct RunRecord {
     /// The moment of the schedule that is meant.
     #[serde(default)]
     pub scheduled_time: Timestamp,
+    /// The days whose reports were meant, where not the day before the scheduled time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// Everything was to be made anew.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub full: bool,
     /// The same for everything that one event has set off.
     #[serde(default)]
     pub chain: String,
@@ -119,6 +125,8 @@ impl RunRecord {
             step: step.to_owned(),
             trigger: trigger.to_string(),
             scheduled_time: trigger.scheduled_time,
+            days: trigger.days,
+            full: trigger.full,
             chain: trigger.chain.clone(),
             status: Status::NothingToDo,
             started_at: now,

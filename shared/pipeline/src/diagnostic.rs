@@ -22,6 +22,16 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
+/// How a mistake begins that is about a dataset which no pipeline makes.
+pub(crate) const UNKNOWN_DATASET: &str = "unknown dataset";
+
+impl Diagnostic {
+    /// Whether it is about a dataset which no pipeline makes; another one that is broken may be meant to.
+    pub fn is_of_unknown_dataset(&self) -> bool {
+        self.found.starts_with(UNKNOWN_DATASET)
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}:{}: {}; expected {}", self.file, self.line, self.column, self.found, self.expected)?;

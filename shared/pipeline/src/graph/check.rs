@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::{Definition, Diagnostic, did_you_mean, one_of, quoted};
+use crate::diagnostic::UNKNOWN_DATASET;
 use crate::name::DatasetName;
 use crate::read::Mention;
 
@@ -55,7 +56,7 @@ fn unknown_inputs(definitions: &[Definition]) -> Vec<Diagnostic> {
     let unknown = reads.filter(|mention| !known.contains(&mention.dataset));
     let diagnostic = |mention: &Mention| {
         let name = mention.dataset.as_str();
-        let found = format!("unknown dataset {}", quoted(name));
+        let found = format!("{UNKNOWN_DATASET} {}", quoted(name));
         mention.at.diagnostic(found, one_of(names()), did_you_mean(name, names()))
     };
     unknown.map(diagnostic).collect()
