@@ -50,6 +50,12 @@ impl Said {
         self.facts.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
+    /// `opened` or `over`.
+    pub fn time(&self, name: &str) -> &str {
+        let parts = self.origin.split("  ·  ").filter_map(|part| part.split_once(' '));
+        parts.filter(|(part, _)| *part == name).map(|(_, time)| time).next().unwrap_or_default()
+    }
+
     /// `orders.clean.failed#1`
     pub fn incident(&self) -> &str {
         self.origin.split("  ·  ").nth(1).unwrap_or_default()

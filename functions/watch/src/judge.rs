@@ -212,9 +212,10 @@ fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
 }
 
 /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
-pub(crate) fn stuck(memory: &Memory, found: &[Finding], now: Timestamp) -> BTreeSet<String> {
-    let is_stuck = |last: &Last| last.failing.is_some() || died(last, None, now).is_some();
-    let known = memory.steps.iter().filter(|(_, last)| is_stuck(last)).map(|(name, _)| name.clone());
+pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<String> {
+    let is_stuck = |last: &Last| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
+    let is_there = |name: &str| name.split_once('/').is_some_and(|(pipeline, step)| view.has(pipeline, step));
+    let known = memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
     known.chain(found.iter().filter(|finding| is_of_the_step(finding)).map(step_of)).collect()
 }
 

@@ -115,7 +115,7 @@ fn settle(
     ticked: &mut Ticked,
 ) -> Result<(), Failure> {
     let silences = Silences::read(ports.lake, &watched.silences, now)?;
-    let register = Register { ports, view, silences: &silences, stuck: stuck(memory, &found, now), now };
+    let register = Register { ports, view, silences: &silences, stuck: stuck(memory, view, &found), now };
     let mut found: BTreeMap<String, Finding> =
         found.into_iter().map(|finding| (tidemark_lake::incident_name(&finding.key()), finding)).collect();
     let mut letters = Letters::default();

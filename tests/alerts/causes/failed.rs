@@ -28,7 +28,7 @@ fn what_a_person_has_to_mend_is_told_at_once() {
     assert_eq!(said.head, "🔴 orders: clean failed");
     assert_eq!(said.what, "there is no column total\n→ mend it");
     assert_eq!(said.fact("Scheduled"), "2026-03-03 08:00 UTC");
-    assert_eq!(said.fact("Since"), "2026-03-03 08:01 UTC");
+    assert_eq!(said.time("opened"), "2026-03-03 08:01 UTC");
     assert_eq!(said.fact("Kind"), "definition (the pipeline file, or what it names, has to be mended)");
     assert_eq!(said.fact("Failed runs"), "1");
     assert_eq!(
@@ -57,7 +57,7 @@ fn what_a_person_has_to_mend_is_told_at_once() {
     assert_eq!(said.head, "✅ Over after 2 h: orders: clean failed");
     assert_eq!(said.what, "The step has succeeded again; it lasted 2 h 00 min. What was wrong: there is no column sum");
     assert_eq!((said.next.as_str(), said.command.as_str()), ("", ""));
-    assert_eq!(said.fact("Over"), "2026-03-03 10:01 UTC");
+    assert_eq!(said.time("over"), "2026-03-03 10:01 UTC");
     lasts(&tower);
     assert!(!tower.incident("orders.clean.failed").is_open());
 

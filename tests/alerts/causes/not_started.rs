@@ -18,7 +18,7 @@ fn it_is_told_of_and_started() {
         "its schedule (cron 0 8 * * ? * (UTC)) meant 2026-03-03 08:00 UTC, and it was not started\n\
          → look whether its schedule is there and switched on, and may invoke function ingest"
     );
-    assert_eq!((said.fact("Scheduled"), said.fact("Since")), ("2026-03-03 08:00 UTC", "2026-03-03 08:00 UTC"));
+    assert_eq!((said.fact("Scheduled"), said.time("opened")), ("2026-03-03 08:00 UTC", "2026-03-03 08:00 UTC"));
     assert_eq!(
         said.next,
         "The watcher has started it now for this time, and does so again every half hour until it has. \
@@ -96,11 +96,11 @@ fn a_rate_is_given_one_of_its_periods() {
     tower.at("2026-03-03T07:59:00Z").tick();
     // the platform counts from another moment
     tower.ran(run("orders", "ingest", "2026-03-03T10:13:00Z"));
-    assert_eq!(tower.at("2026-03-03T18:14:00Z").tick().open, 0);
-    // 16:00, a period and a quarter of an hour
-    assert_eq!(tower.at("2026-03-03T20:14:00Z").tick().open, 1);
+    assert_eq!(tower.at("2026-03-03T16:14:59Z").tick().open, 0);
+    // noon, a period and a quarter of an hour
+    assert_eq!(tower.at("2026-03-03T16:15:00Z").tick().open, 1);
     let said = one(&tower);
-    assert!(said.what.contains("its schedule (rate 4 hours) meant 2026-03-03 16:00 UTC"), "{}", said.what);
+    assert!(said.what.contains("its schedule (rate 4 hours) meant 2026-03-03 12:00 UTC"), "{}", said.what);
     assert!(said.what.contains("the last start was for 2026-03-03 10:13 UTC"), "{}", said.what);
 }
 
