@@ -215,7 +215,8 @@ fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
 pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<String> {
     let is_stuck = |last: &Last| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
     let is_there = |name: &str| name.split_once('/').is_some_and(|(pipeline, step)| view.has(pipeline, step));
-    let known = memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
+    let known =
+        memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
     known.chain(found.iter().filter(|finding| is_of_the_step(finding)).map(step_of)).collect()
 }
 

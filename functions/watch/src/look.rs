@@ -174,7 +174,9 @@ fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>) -> Vec
     let all = view.graph.pipelines();
     let mut chosen: Vec<&Pipeline> = all
         .iter()
-        .filter(|pipeline| moved.contains(pipeline.name.as_str()) || is_behind_or_unseen(pipeline) || reads_moved(pipeline))
+        .filter(|pipeline| {
+            moved.contains(pipeline.name.as_str()) || is_behind_or_unseen(pipeline) || reads_moved(pipeline)
+        })
         .collect();
     let looked_at = |pipeline: &Pipeline| memory.pipelines.get(pipeline.name.as_str()).map(|known| known.looked_at);
     let mut others: Vec<&Pipeline> =

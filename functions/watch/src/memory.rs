@@ -195,7 +195,8 @@ impl Memory {
             }
             // it has looked at what there was when it began
             (Status::NothingToDo, true) => {
-                let known = inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
+                let known =
+                    inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
                 let known = known.filter(|(_, head)| head.at <= record.started_at);
                 known.map(|(input, head)| (input, head.version)).collect()
             }
