@@ -8,6 +8,7 @@ mod chain;
 mod command;
 mod corridor;
 mod crash;
+mod dev;
 mod evolve;
 mod fault;
 mod http;

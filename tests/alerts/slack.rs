@@ -89,6 +89,11 @@ impl Sink {
         self.state.lock().unwrap().taken.clone()
     }
 
+    /// How many messages were taken.
+    pub fn count(&self) -> usize {
+        self.state.lock().unwrap().taken.len()
+    }
+
     /// How often it was asked.
     pub fn requests(&self) -> usize {
         self.state.lock().unwrap().requests

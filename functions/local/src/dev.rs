@@ -1,18 +1,18 @@
 //! `tidemark dev`: the schedules on this machine's clock, what they set off, and the watcher, until somebody stops it. What EventBridge and
 //! Lambda are on AWS is here one queue and one worker, so no step is ever walked twice at once.
 
+mod process;
 mod queue;
 mod time;
 
-use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
     Broken, Bus, Event, Failure, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle,
-    is_bucket, load_definitions_that_can_be, machine,
+    load_definitions_that_can_be, machine,
 };
 use tidemark_lake::Lake;
 use tidemark_pipeline::Graph;
@@ -24,17 +24,22 @@ use crate::exit::Exit;
 use crate::progress::Bar;
 use crate::world::World;
 use crate::{print, steps};
-use queue::{Job, Queue};
+use process::{alone, stop_on_signal};
+use queue::{Job, Queue, next_start, starts};
 use time::Clock;
 pub use time::{Signal, Time, Virtual};
 
 /// Between two looks of the watcher.
 const TICK: SignedDuration = SignedDuration::from_mins(5);
+/// A clock that has gone further than this between two looks belongs to a machine that slept.
+const ASLEEP: SignedDuration = SignedDuration::from_mins(10);
 
 /// What has been done until it was stopped.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Done {
     pub started: usize,
+    /// Scheduled times for which a later one has been started.
+    pub passed_over: usize,
     pub steps: usize,
     pub failed: usize,
     pub ticks: usize,
@@ -46,7 +51,7 @@ pub(crate) fn dev(common: &Common) -> anyhow::Result<Exit> {
     let lake = world.lake(&common.lake)?;
     let _alone = alone(&common.lake)?;
     let (to_dev, signals) = channel();
-    stop_on_signal(&world, to_dev.clone());
+    stop_on_signal(&world, to_dev.clone())?;
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
     let done =
@@ -60,48 +65,6 @@ pub(crate) fn dev(common: &Common) -> anyhow::Result<Exit> {
         ));
     }
     Ok(Exit::Done)
-}
-
-/// A lake in a folder has one `tidemark dev`; the lock goes with the process.
-fn alone(place: &str) -> Result<Option<std::fs::File>, Failure> {
-    if is_bucket(place) {
-        return Ok(None);
-    }
-    let path = Path::new(place).join("watch").join("dev.lock");
-    let failed = |error| Failure::new(Kind::Refused, format!("{} cannot be locked", path.display())).because(error);
-    std::fs::create_dir_all(path.with_file_name("")).map_err(failed)?;
-    let file = std::fs::File::create(&path).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Failure::new(Kind::Refused, format!("another tidemark dev is at work on {place}"))
-                .hint("stop it first, or name another lake with --lake"))
-        }
-        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
-/// The first signal lets the step that is being walked end; the second does not, which leaves nothing half done either.
-fn stop_on_signal(world: &World, to: Sender<Signal>) {
-    let waits = async move {
-        for nth in 0.. {
-            let asked = async {
-                let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-                tokio::select! {
-                    asked = tokio::signal::ctrl_c() => asked,
-                    _ = terminated.recv() => Ok(()),
-                }
-            };
-            // without signals it can only be killed
-            if asked.await.is_err() {
-                return;
-            }
-            if nth > 0 || to.send(Signal::Stop).is_err() {
-                std::process::exit(130);
-            }
-        }
-    };
-    world.handle().spawn(waits);
 }
 
 /// Schedules, worker and watcher over one lake.
@@ -146,8 +109,10 @@ impl Dev<'_> {
         let mut definitions = Arc::new(self.definitions()?);
         let mut done = Done::default();
         let mut queue = Queue::default();
-        self.catches_up(time, &definitions, &mut queue)?;
-        self.introduces(time, &definitions, &queue);
+        // up to when the schedules have been looked at
+        let mut seen = time.now();
+        self.catches_up(seen, &definitions, &mut queue, &mut done)?;
+        self.introduces(seen, &definitions, &queue);
         std::thread::scope(|scope| {
             let (to_worker, jobs) = channel::<(Job, Arc<Definitions>)>();
             scope.spawn(move || {
@@ -158,18 +123,23 @@ impl Dev<'_> {
                     }
                 }
             });
-            let mut began = time.now();
-            let mut next_tick = began;
-            let mut is_busy = false;
+            let mut next_tick = seen;
             let mut open = 0;
             loop {
                 let now = time.now();
-                done.started += queue.starts(&definitions.graph, began, now);
-                began = now;
-                if !is_busy && let Some(job) = queue.next(now) {
-                    is_busy = to_worker.send((job, definitions.clone())).is_ok();
+                self.starts(seen, now, &definitions, &mut queue, &mut done);
+                // a clock that is set back shows again what has been
+                seen = seen.max(now);
+                if !queue.is_busy()
+                    && let Some(mut job) = queue.next(now)
+                {
+                    // of all attempts
+                    job.chain.get_or_insert_with(|| machine::run_id_at(now));
+                    if to_worker.send((job, definitions.clone())).is_err() {
+                        break;
+                    }
                 }
-                if now >= next_tick {
+                if now >= next_tick || next_tick.duration_since(now) > TICK {
                     next_tick = now + TICK;
                     match self.definitions() {
                         Ok(fresh) => definitions = Arc::new(fresh),
@@ -182,53 +152,87 @@ impl Dev<'_> {
                     }
                     continue;
                 }
-                let fires = queue.next_start(&definitions.graph, now);
+                let ready = queue.next_ready(now).filter(|_| !queue.is_busy());
                 let until =
-                    [fires, queue.next_ready(now).filter(|_| !is_busy)].into_iter().flatten().fold(next_tick, Ord::min);
-                match time.wait(until, signals, is_busy) {
+                    [next_start(&definitions.graph, seen), ready].into_iter().flatten().fold(next_tick, Ord::min);
+                match time.wait(until, signals, queue.is_busy()) {
                     None => {}
                     Some(Signal::Stop) => break,
                     Some(Signal::Walked(walked)) => {
-                        is_busy = false;
-                        let (job, handled) = *walked;
-                        done.steps += 1;
-                        let has_failed = self.settles(time, &mut queue, job, handled);
-                        done.failed += usize::from(has_failed);
+                        let has_failed = self.settles(time, &mut queue, *walked, &mut done);
                         // that it failed is told at once, and that it is over as soon as nothing more is to be done
-                        if has_failed || (open > 0 && queue.next_ready(time.now()).is_none()) {
+                        if has_failed || (open > 0 && queue.is_empty()) {
                             next_tick = time.now();
                         }
                     }
                 }
             }
             drop(to_worker);
+            // the step that is being walked
+            while queue.is_busy()
+                && let Ok(signal) = signals.recv()
+            {
+                if let Signal::Walked(walked) = signal {
+                    self.settles(time, &mut queue, *walked, &mut done);
+                }
+            }
         });
         Ok(done)
     }
 
+    /// What the schedules mean since they were last looked at. A machine that slept makes up for it as one that was off.
+    fn starts(&self, seen: Timestamp, now: Timestamp, definitions: &Definitions, queue: &mut Queue, done: &mut Done) {
+        if now.duration_since(seen) > ASLEEP {
+            match self.catches_up(now, definitions, queue, done) {
+                Ok(()) => return,
+                Err(failure) => self.tells(&format!("{} what was missed: {}", print::cross(), failure.chain())),
+            }
+        }
+        for (at, pipeline) in starts(&definitions.graph, seen, now) {
+            if let Some(passed_over) = queue.start(pipeline, at) {
+                done.passed_over += 1;
+                self.tells(&format!(
+                    "· {}  the start for {} has not begun; the one for {} takes its place",
+                    pipeline.name,
+                    shown(passed_over),
+                    shown(at)
+                ));
+            }
+        }
+    }
+
     /// What was missed while nobody was there.
-    fn catches_up(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Result<(), Failure> {
-        let missed = self.with_ports(time, &Quiet, |ports| watch::missed(ports, &definitions.view(self.common)))?;
+    fn catches_up(
+        &self,
+        now: Timestamp,
+        definitions: &Definitions,
+        queue: &mut Queue,
+        done: &mut Done,
+    ) -> Result<(), Failure> {
+        let missed = self.world.with_ports(self.lake, &Quiet, |ports| {
+            let clock = || now;
+            watch::missed(
+                &Ports { clock: &clock, scratch: ports.scratch.clone(), ..*ports },
+                &definitions.view(self.common),
+            )
+        })?;
         for Missed { pipeline, times, passed_over } in missed {
+            done.passed_over += passed_over;
             let over = if passed_over > 0 { format!(", {passed_over} passed over") } else { String::new() };
             self.tells(&format!("· {pipeline}  {} missed starts are made up for{over}", times.len()));
+            let Ok(pipeline) = definitions.graph.pipeline(pipeline.as_str()) else { continue };
             for at in times {
-                queue.push(Event::Schedule { pipeline: pipeline.clone(), scheduled_time: at }, at);
+                queue.start(pipeline, at);
             }
         }
         Ok(())
     }
 
-    fn introduces(&self, time: &dyn Time, definitions: &Definitions, queue: &Queue) {
-        let now = time.now();
+    fn introduces(&self, now: Timestamp, definitions: &Definitions, queue: &Queue) {
         for pipeline in definitions.graph.pipelines() {
             let next = pipeline.schedule.as_ref().and_then(|schedule| schedule.next(now));
             let next = next.map_or("no schedule".to_owned(), |next| {
-                format!(
-                    "next at {}, in {}",
-                    next.strftime("%Y-%m-%d %H:%M UTC"),
-                    watch::lasted(next.duration_since(now))
-                )
+                format!("next at {}, in {}", shown(next), watch::lasted(next.duration_since(now)))
             });
             self.tells(&format!("· {}  {next}", pipeline.name));
         }
@@ -257,9 +261,9 @@ impl Dev<'_> {
             Event::StepDue(due) => function_of(&due.step),
             _ => "ingest",
         };
-        let chain = job.chain.clone().unwrap_or_else(|| machine::run_id_at(time.now()));
+        let chain = job.chain.as_deref().unwrap_or_default();
         let handled = self.with_ports(time, self.progress, |ports| {
-            handle(ports, &definitions.graph, &announced, steps::walk, function, &job.event, &chain)
+            handle(ports, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
         });
         (handled, announced.take())
     }
@@ -269,9 +273,12 @@ impl Dev<'_> {
         &self,
         time: &dyn Time,
         queue: &mut Queue,
-        job: Job,
-        (handled, due): (Result<Handled, Failure>, Vec<StepDue>),
+        (job, (handled, due)): (Job, (Result<Handled, Failure>, Vec<StepDue>)),
+        done: &mut Done,
     ) -> bool {
+        queue.rests();
+        done.steps += 1;
+        done.started += usize::from(job.is_first_attempt() && matches!(job.event, Event::Schedule { .. }));
         for due in due {
             queue.announce(due);
         }
@@ -285,6 +292,7 @@ impl Dev<'_> {
             }
         };
         let is_given_up = kind != Some(Kind::Retry) || !queue.again(job, time.now());
+        done.failed += usize::from(is_given_up);
         is_given_up
     }
 
@@ -341,6 +349,11 @@ impl Dev<'_> {
             act(&Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports })
         })
     }
+}
+
+/// `2026-11-26 08:00 UTC`
+fn shown(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
 impl Definitions {

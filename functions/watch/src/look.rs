@@ -19,10 +19,15 @@ const LATE_BY: SignedDuration = SignedDuration::from_mins(20);
 /// How far back a watcher looks that remembers nothing, and one that has been away.
 const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(48);
 const LONGEST_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// Another machine's clock may be ahead of ours by so much.
+/// For so long what is listed may become more without anything new in it.
+const IDLE: SignedDuration = SignedDuration::from_hours(1);
+/// Another machine's clock may be ahead of ours by so much, or behind.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
-/// Pipelines whose logs are looked at although nothing is known to have moved, each tick.
+/// Pipelines whose logs are looked at although nothing is known to have moved, each tick, and those of them that never were.
 const IN_TURN: usize = 2;
+const NEVER_YET: usize = 20;
+/// After which such a look is worth another: it is for what was committed by somebody who died before he could say so.
+const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
 /// Reads what is new and takes it in. Gives the names of the pipelines that it is about, and how many records it was.
 pub fn news(
@@ -73,8 +78,10 @@ pub fn news(
         }
         memory.read_until = memory.read_until.max(time_of(run_id).unwrap_or_default().min(now));
     }
-    if memory.read_until == Timestamp::UNIX_EPOCH {
-        memory.read_until = first;
+    memory.read_until = memory.read_until.max(first);
+    // where nothing runs, nothing of long ago is listed again and again
+    if now.duration_since(memory.read_until) > IDLE {
+        memory.read_until = now - AHEAD;
     }
     memory.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
     let oldest = moment(memory.read_until - LATE_BY - LATE_BY);
@@ -121,7 +128,7 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
 
 /// Whether the inputs of steps are ahead of them: in pipelines in which something has moved, and in some others in turn.
 pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
-    for pipeline in chosen(memory, view, moved) {
+    for pipeline in chosen(memory, view, moved, now) {
         let name = pipeline.name.to_string();
         // once one is behind, or cannot be seen, those after it in the same pipeline wait for it
         let mut is_waiting = false;
@@ -158,7 +165,7 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
 }
 
 /// The pipelines to look at.
-fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>) -> Vec<&'v Pipeline> {
+fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>, now: Timestamp) -> Vec<&'v Pipeline> {
     let is_behind_or_unseen = |pipeline: &Pipeline| {
         let mut steps = view.graph.steps_of(&pipeline.name);
         steps.any(|step| {
@@ -178,11 +185,17 @@ fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>) -> Vec
             moved.contains(pipeline.name.as_str()) || is_behind_or_unseen(pipeline) || reads_moved(pipeline)
         })
         .collect();
-    let looked_at = |pipeline: &Pipeline| memory.pipelines.get(pipeline.name.as_str()).map(|known| known.looked_at);
-    let mut others: Vec<&Pipeline> =
-        all.iter().filter(|pipeline| !chosen.iter().any(|other| other.name == pipeline.name)).collect();
+    let looked_at = |pipeline: &Pipeline| {
+        memory.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
+    };
+    let is_due = |pipeline: &&Pipeline| {
+        now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER
+            && !chosen.iter().any(|other| other.name == pipeline.name)
+    };
+    let mut others: Vec<&Pipeline> = all.iter().filter(is_due).collect();
     others.sort_by_key(|pipeline| looked_at(pipeline));
-    chosen.extend(others.into_iter().take(IN_TURN));
+    let never = others.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
+    chosen.extend(others.into_iter().take(never.clamp(IN_TURN, NEVER_YET)));
     chosen
 }
 

@@ -297,6 +297,7 @@ impl Memory {
     }
 }
 
+
 /// After which a run that says nothing is taken for dead; it would have said something each minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// Attempts that the platform makes of an event before it gives it up.

@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Event, StepDue};
-use tidemark_pipeline::Graph;
+use tidemark_pipeline::{CatchUp, Graph, Pipeline, PipelineName, Step};
 
 /// An event is tried three times, with a minute and then two between.
 const PAUSES: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(2)];
+/// Starts of a pipeline that wait, where each is to have its run; with more the earliest is passed over.
+const MOST_WAITING: usize = 400;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
@@ -19,24 +21,74 @@ pub struct Job {
     not_before: Timestamp,
 }
 
+impl Job {
+    pub(super) fn is_first_attempt(&self) -> bool {
+        self.attempts == 0
+    }
+
+    fn pipeline(&self) -> Option<&PipelineName> {
+        match &self.event {
+            Event::Schedule { pipeline, .. } => Some(pipeline),
+            Event::StepDue(due) => Some(&due.pipeline),
+            _ => None,
+        }
+    }
+
+    /// The scheduled time, where this is a start of the pipeline.
+    fn start_of(&self, pipeline: &PipelineName) -> Option<Timestamp> {
+        match &self.event {
+            Event::Schedule { pipeline: of, scheduled_time } if of == pipeline => Some(*scheduled_time),
+            _ => None,
+        }
+    }
+}
+
 #[derive(Debug, Default)]
-pub(super) struct Queue(VecDeque<Job>);
+pub(super) struct Queue {
+    waiting: VecDeque<Job>,
+    /// What is being walked.
+    under_way: Option<Event>,
+}
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 
-    pub(super) fn push(&mut self, event: Event, not_before: Timestamp) {
-        self.0.push_back(Job { event, chain: None, attempts: 0, not_before });
+    pub(super) fn is_busy(&self) -> bool {
+        self.under_way.is_some()
     }
 
-    /// Once is enough: a step that is walked takes in all there is.
+    /// Starts a pipeline for a scheduled time, once. Where each time is to have its run it waits its turn; else it takes the place of one
+    /// that has not begun, since one run takes in all there is. Gives the time that is passed over for it.
+    pub(super) fn start(&mut self, pipeline: &Pipeline, at: Timestamp) -> Option<Timestamp> {
+        let event = Event::Schedule { pipeline: pipeline.name.clone(), scheduled_time: at };
+        if self.under_way.as_ref() == Some(&event) || self.waiting.iter().any(|job| job.event == event) {
+            return None;
+        }
+        let has_each = pipeline.schedule.as_ref().is_some_and(|schedule| schedule.catch_up == CatchUp::All);
+        let is_waiting = |job: &Job| job.is_first_attempt() && job.start_of(&pipeline.name).is_some();
+        let waiting = self.waiting.iter().filter(|job| is_waiting(job)).count();
+        let is_too_many = waiting >= if has_each { MOST_WAITING } else { 1 };
+        let first = self.waiting.iter().position(is_waiting).filter(|_| is_too_many);
+        let passed_over = first.and_then(|first| self.waiting.remove(first));
+        let place = first.filter(|_| !has_each).unwrap_or(self.waiting.len());
+        self.waiting.insert(place, Job { event, chain: None, attempts: 0, not_before: at });
+        passed_over.and_then(|job| job.start_of(&pipeline.name))
+    }
+
+    /// Once is enough: a step that is walked takes in all there is. A load may be the report of its scheduled time.
     pub(super) fn announce(&mut self, due: StepDue) {
-        for job in &mut self.0 {
+        let starts = self.waiting.iter().any(|job| job.start_of(&due.pipeline).is_some());
+        if due.step == Step::Ingest && starts {
+            return;
+        }
+        // what failed has attempts of its own
+        for job in self.waiting.iter_mut().filter(|job| job.is_first_attempt()) {
             if let Event::StepDue(known) = &mut job.event
                 && (&known.pipeline, &known.step, known.part, known.days, known.full)
                     == (&due.pipeline, &due.step, due.part, due.days, due.full)
+                && (known.scheduled_time == due.scheduled_time || !matches!(due.step, Step::Load(_)))
             {
                 known.looked_for |= due.looked_for;
                 known.scheduled_time = known.scheduled_time.max(due.scheduled_time);
@@ -44,51 +96,61 @@ impl Queue {
             }
         }
         let (chain, not_before) = (Some(due.chain.clone()), Timestamp::UNIX_EPOCH);
-        self.0.push_back(Job { event: Event::StepDue(due), chain, attempts: 0, not_before });
+        self.waiting.push_back(Job { event: Event::StepDue(due), chain, attempts: 0, not_before });
     }
 
-    /// What the schedules mean after `from`, `until` included. Gives how many that are.
-    pub(super) fn starts(&mut self, graph: &Graph, from: Timestamp, until: Timestamp) -> usize {
-        let mut times = Vec::new();
-        for pipeline in graph.pipelines() {
-            let Some(schedule) = &pipeline.schedule else { continue };
-            let mut at = from;
-            while let Some(next) = schedule.next(at).filter(|next| *next <= until) {
-                times.push((next, pipeline.name.clone()));
-                at = next;
-            }
-        }
-        times.sort();
-        for (at, pipeline) in &times {
-            self.push(Event::Schedule { pipeline: pipeline.clone(), scheduled_time: *at }, *at);
-        }
-        times.len()
-    }
-
-    /// The next time a schedule means.
-    pub(super) fn next_start(&self, graph: &Graph, after: Timestamp) -> Option<Timestamp> {
-        let schedules = graph.pipelines().iter().filter_map(|pipeline| pipeline.schedule.as_ref());
-        schedules.filter_map(|schedule| schedule.next(after)).min()
-    }
-
-    /// The first that may be walked now. What steps have announced comes before what schedules start, so one morning ends before the next
-    /// begins.
+    /// The first that may be walked now; [`Queue::rests`] says that it has been.
     pub(super) fn next(&mut self, now: Timestamp) -> Option<Job> {
-        let is_ready = |job: &Job| job.not_before <= now;
-        let announced = self.0.iter().position(|job| is_ready(job) && matches!(job.event, Event::StepDue(_)));
-        let at = announced.or_else(|| self.0.iter().position(is_ready))?;
-        self.0.remove(at)
+        let first = self.waiting.iter().position(|job| job.not_before <= now && self.is_in_turn(job))?;
+        let job = self.waiting.remove(first)?;
+        self.under_way = Some(job.event.clone());
+        Some(job)
+    }
+
+    pub(super) fn rests(&mut self) {
+        self.under_way = None;
+    }
+
+    /// One morning of a pipeline ends before its next begins: what comes late has nothing to do, and the report of its day is not made.
+    fn is_in_turn(&self, job: &Job) -> bool {
+        let Some((pipeline, at)) = job.pipeline().and_then(|name| Some((name, job.start_of(name)?))) else {
+            return true;
+        };
+        let is_before = |other: &Job| match &other.event {
+            Event::StepDue(due) => due.pipeline == *pipeline,
+            _ => other.start_of(pipeline).is_some_and(|earlier| earlier < at),
+        };
+        !self.waiting.iter().any(is_before)
     }
 
     /// When one may be walked that may not be now.
     pub(super) fn next_ready(&self, now: Timestamp) -> Option<Timestamp> {
-        self.0.iter().map(|job| job.not_before.max(now)).min()
+        let in_turn = self.waiting.iter().filter(|job| self.is_in_turn(job));
+        in_turn.map(|job| job.not_before.max(now)).min()
     }
 
     /// Another attempt after a while; `false` if there have been enough.
     pub(super) fn again(&mut self, job: Job, now: Timestamp) -> bool {
         let Some(pause) = PAUSES.get(job.attempts) else { return false };
-        self.0.push_back(Job { attempts: job.attempts + 1, not_before: now + *pause, ..job });
+        self.waiting.push_back(Job { attempts: job.attempts + 1, not_before: now + *pause, ..job });
         true
     }
+}
+
+/// What the schedules mean after `from`, `until` included, in their order.
+pub(super) fn starts(graph: &Graph, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, &Pipeline)> {
+    let mut times = Vec::new();
+    for pipeline in graph.pipelines() {
+        let Some(schedule) = &pipeline.schedule else { continue };
+        let following = |at: &Timestamp| schedule.next(*at).filter(|next| *next <= until);
+        times.extend(std::iter::successors(following(&from), following).map(|at| (at, pipeline)));
+    }
+    times.sort_by(|(a, of_a), (b, of_b)| (a, &of_a.name).cmp(&(b, &of_b.name)));
+    times
+}
+
+/// The next time a schedule means.
+pub(super) fn next_start(graph: &Graph, after: Timestamp) -> Option<Timestamp> {
+    let schedules = graph.pipelines().iter().filter_map(|pipeline| pipeline.schedule.as_ref());
+    schedules.filter_map(|schedule| schedule.next(after)).min()
 }

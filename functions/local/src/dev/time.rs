@@ -5,7 +5,7 @@ use std::sync::PoisonError;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Handled, StepDue, machine};
 
 use super::queue::Job;
@@ -52,8 +52,11 @@ impl Virtual {
 }
 
 impl Time for Virtual {
+    /// A look takes a millisecond, so that of two things one is first.
     fn now(&self) -> Timestamp {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now += SignedDuration::from_millis(1);
+        *now
     }
 
     fn wait(&self, until: Timestamp, signals: &Receiver<Signal>, is_busy: bool) -> Option<Signal> {
@@ -63,7 +66,8 @@ impl Time for Virtual {
         if until > self.end {
             return Some(Signal::Stop);
         }
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = until;
+        let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
+        *now = until.max(*now);
         None
     }
 }

@@ -1,0 +1,51 @@
+//! What makes a process of it: that it is alone, and how it is stopped.
+
+use std::path::Path;
+use std::sync::mpsc::Sender;
+
+use tidemark_flow::{Failure, Kind, is_bucket};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::time::Signal;
+use crate::world::World;
+
+/// A lake in a folder has one `tidemark dev`; the lock goes with the process.
+pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Failure> {
+    if is_bucket(place) {
+        return Ok(None);
+    }
+    let path = Path::new(place).join("watch").join("dev.lock");
+    let failed = |error| Failure::new(Kind::Refused, format!("{} cannot be locked", path.display())).because(error);
+    std::fs::create_dir_all(path.with_file_name("")).map_err(failed)?;
+    let file = std::fs::File::create(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(std::fs::TryLockError::WouldBlock) => {
+            Err(Failure::new(Kind::Refused, format!("another tidemark dev is at work on {place}"))
+                .hint("stop it first, or name another lake with --lake"))
+        }
+        Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+/// The first signal lets the step that is being walked end; the second does not, which leaves nothing half done either.
+pub(super) fn stop_on_signal(world: &World, to: Sender<Signal>) -> Result<(), Failure> {
+    let handle = world.handle();
+    let _within = handle.enter();
+    // heard from now on, and none is missed between two looks
+    let hear =
+        |kind| signal(kind).map_err(|error| Failure::new(Kind::Refused, "no signal can be heard").because(error));
+    let (mut interrupted, mut terminated) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
+    handle.spawn(async move {
+        for nth in 0.. {
+            tokio::select! {
+                _ = interrupted.recv() => {}
+                _ = terminated.recv() => {}
+            }
+            if nth > 0 || to.send(Signal::Stop).is_err() {
+                std::process::exit(130);
+            }
+        }
+    });
+    Ok(())
+}
