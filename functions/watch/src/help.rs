@@ -73,3 +73,6 @@ fn wants_help(last: &Last, pipeline: &Pipeline, now: Timestamp) -> Option<Timest
     let meant = || pipeline.schedule.as_ref().and_then(|schedule| schedule.previous(now)).unwrap_or(now);
     (now.duration_since(since) >= after).then(meant)
 }
+
+#[cfg(test)]
+mod tests;
