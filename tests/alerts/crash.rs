@@ -12,7 +12,8 @@ use std::time::Instant;
 use tidemark_flow::Kind;
 use watch::Incident;
 
-use super::tower::{DAILY, Tower, pipeline, run};
+use super::record::run;
+use super::tower::{DAILY, Tower, pipeline};
 use crate::crash::house::Backend;
 use crate::fault::{Aim, Call, Fault, Plan};
 

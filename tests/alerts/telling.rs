@@ -8,7 +8,8 @@ mod waiting;
 use jiff::SignedDuration;
 use tidemark_flow::Kind;
 
-use super::tower::{Tower, run};
+use super::record::run;
+use super::tower::Tower;
 
 /// A run of a minute ago that failed for good.
 fn fails(tower: &Tower, pipeline: &str) {

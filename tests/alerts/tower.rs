@@ -13,14 +13,16 @@ use object_store::memory::InMemory;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_flow::{
-    Broken, Bus, Event, Failure, Handled, Kind, Machine, Mail, Mailer, Mark, Ports, Quiet, RunRecord, Secret, StepDue,
-    Trigger, load_definitions_that_can_be, machine,
+    Broken, Bus, Event, Failure, Handled, Kind, Machine, Mark, Ports, Quiet, RunRecord, Secret, StepDue, Trigger,
+    load_definitions_that_can_be, machine,
 };
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::{Graph, Pipeline, SecretName, Step};
 use watch::{Channels, Incident, Ticked, View, handle, tick};
 
 use super::Sink;
+use super::kept::{Announced, Mailbox};
+use super::record::Run;
 use super::said::Said;
 use crate::crash::house::{Backend, in_bucket, new_bucket, runtime};
 use crate::crash::sales::local;
@@ -55,46 +57,6 @@ pub struct Tower {
     pub mailbox: Mailbox,
     announced: Announced,
     runs: AtomicU64,
-}
-
-/// Keeps what is announced.
-#[derive(Default)]
-pub struct Announced(Mutex<Vec<StepDue>>);
-
-impl Bus for Announced {
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
-        self.0.lock().unwrap().extend_from_slice(due);
-        Ok(())
-    }
-}
-
-/// Keeps mails, or does not.
-#[derive(Default)]
-pub struct Mailbox {
-    mails: Mutex<Vec<Mail>>,
-    pub is_down: Mutex<bool>,
-    /// The calls of a plan so far at each mail, if there is one.
-    pub plan: Mutex<Option<Arc<Plan>>>,
-    pub sent_at: Mutex<Vec<usize>>,
-}
-
-impl Mailer for Mailbox {
-    fn send(&self, mail: &Mail) -> Result<(), Failure> {
-        if *self.is_down.lock().unwrap() {
-            return Err(Failure::new(Kind::Retry, "the post is on strike"));
-        }
-        self.mails.lock().unwrap().push(mail.clone());
-        if let Some(plan) = &*self.plan.lock().unwrap() {
-            self.sent_at.lock().unwrap().push(plan.calls().len());
-        }
-        Ok(())
-    }
-}
-
-impl Mailbox {
-    pub fn mails(&self) -> Vec<Mail> {
-        self.mails.lock().unwrap().clone()
-    }
 }
 
 impl Tower {
@@ -412,103 +374,6 @@ pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &St
         Step::Ingest => ingest::walk(ports, trigger, pipeline, step),
         Step::Clean | Step::Model(_) => transform::walk(ports, trigger, pipeline, step),
         Step::Load(_) => load::walk(ports, trigger, pipeline, step),
-    }
-}
-
-/// The record of a run, to be told more about.
-pub struct Run(pub RunRecord);
-
-/// A run of half a minute that ended well, of the scheduled time at which it began.
-pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
-    use tidemark_flow::{Balance, Bytes, Status};
-    let started_at: Timestamp = began.parse().unwrap();
-    Run(RunRecord {
-        run_id: String::new(),
-        pipeline: pipeline.into(),
-        step: step.into(),
-        trigger: "test".into(),
-        scheduled_time: started_at,
-        days: None,
-        full: false,
-        chain: format!("chain of {began}"),
-        status: Status::Done,
-        started_at,
-        finished_at: started_at + SignedDuration::from_secs(30),
-        duration_ms: 30_000,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        rows: Balance::default(),
-        bytes: Bytes::default(),
-        peak_memory_bytes: 0,
-        requests: tidemark_lake::Requests::default(),
-        cost_usd: 0.0,
-        notes: Vec::new(),
-        goes_on: false,
-        drift: Vec::new(),
-        error: None,
-        about: None,
-    })
-}
-
-impl Run {
-    pub fn failed(mut self, kind: Kind, message: &str) -> Run {
-        let failure = Failure::new(kind, message).hint("mend it");
-        self.0.status = tidemark_flow::Status::Failed;
-        self.0.error = Some((&failure).into());
-        self
-    }
-
-    pub fn over_budget(mut self, message: &str) -> Run {
-        self.0.status = tidemark_flow::Status::Failed;
-        self.0.error = Some((&Failure::new(Kind::Data, message).hint("mend it").over_budget()).into());
-        self
-    }
-
-    pub fn continues(mut self) -> Run {
-        self.0.status = tidemark_flow::Status::Continues;
-        self
-    }
-
-    pub fn nothing(mut self) -> Run {
-        self.0.status = tidemark_flow::Status::NothingToDo;
-        self
-    }
-
-    /// The moment of the schedule that it meant.
-    pub fn of(mut self, scheduled_time: &str) -> Run {
-        self.0.scheduled_time = scheduled_time.parse().unwrap();
-        self
-    }
-
-    pub fn chain(mut self, chain: &str) -> Run {
-        self.0.chain = chain.into();
-        self
-    }
-
-    pub fn until(mut self, finished: &str) -> Run {
-        self.0.finished_at = finished.parse().unwrap();
-        self
-    }
-
-    pub fn rows(mut self, rows_in: u64, quarantined: u64) -> Run {
-        (self.0.rows.rows_in, self.0.rows.quarantined) = (rows_in, quarantined);
-        self
-    }
-
-    pub fn made(mut self, dataset: &str, version: i64) -> Run {
-        let output = tidemark_flow::Output { version: Some(version), ..tidemark_flow::Output::of(dataset, 1) };
-        self.0.outputs.push(output);
-        self
-    }
-
-    pub fn took(mut self, dataset: &str, version: i64) -> Run {
-        self.0.inputs.push(tidemark_flow::Input { dataset: dataset.into(), from_version: None, to_version: version });
-        self
-    }
-
-    pub fn id(mut self, run_id: &str) -> Run {
-        self.0.run_id = run_id.into();
-        self
     }
 }
 

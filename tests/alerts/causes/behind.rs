@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tidemark_flow::{Event, Status, StepDue};
 
-use super::super::tower::{ALL, DAILY, Tower, orders, run};
+use super::super::record::run;
+use super::super::tower::{ALL, DAILY, Tower, orders};
 use super::{lasts, one};
 use crate::crash::house::Backend;
 

@@ -3,7 +3,8 @@
 use tidemark_flow::Kind;
 use tidemark_pipeline::Severity;
 
-use super::super::tower::{ALL, DAILY, Tower, orders, run};
+use super::super::record::run;
+use super::super::tower::{ALL, DAILY, Tower, orders};
 use super::{lasts, one};
 use crate::crash::house::Backend;
 

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::tower::{ALL, DAILY, Tower, pipeline, run};
+use super::super::record::run;
+use super::super::tower::{ALL, DAILY, Tower, pipeline};
 use super::one;
 use crate::crash::house::Backend;
 use crate::site::root;

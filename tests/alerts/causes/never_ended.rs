@@ -6,7 +6,8 @@ use bytes::Bytes;
 use tidemark_flow::{Drafted, Drafting, Failure, Ports, Size, Status, Step, Trigger, walk};
 use tidemark_lake::Outcome;
 
-use super::super::tower::{ALL, DAILY, Tower, orders, run};
+use super::super::record::run;
+use super::super::tower::{ALL, DAILY, Tower, orders};
 use super::{lasts, one};
 use crate::crash::house::Backend;
 

@@ -1,6 +1,7 @@
 //! A pipeline that did not start when its schedule said so.
 
-use super::super::tower::{ALL, DAILY, Tower, orders, pipeline, run};
+use super::super::record::run;
+use super::super::tower::{ALL, DAILY, Tower, orders, pipeline};
 use super::{lasts, one};
 use crate::crash::house::Backend;
 

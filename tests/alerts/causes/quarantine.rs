@@ -1,6 +1,7 @@
 //! More in quarantine than usual, or than `[alerts]` allows.
 
-use super::super::tower::{ALL, DAILY, Tower, orders, run};
+use super::super::record::run;
+use super::super::tower::{ALL, DAILY, Tower, orders};
 use super::{lasts, one};
 use crate::crash::house::Backend;
 

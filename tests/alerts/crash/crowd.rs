@@ -5,7 +5,8 @@ use std::sync::Barrier;
 
 use tidemark_flow::Kind;
 
-use super::super::tower::{Tower, pipeline, run};
+use super::super::record::run;
+use super::super::tower::{Tower, pipeline};
 use crate::crash::house::Backend;
 
 const NAMES: [&str; 3] = ["orders", "shop", "till"];

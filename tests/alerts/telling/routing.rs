@@ -2,7 +2,8 @@
 
 use tidemark_pipeline::Severity;
 
-use super::super::tower::{ALL, Tower, orders, pipeline, run};
+use super::super::record::run;
+use super::super::tower::{ALL, Tower, orders, pipeline};
 use super::{ends_well, fails};
 use crate::crash::house::Backend;
 

@@ -28,12 +28,13 @@ fn every_half_hour(from: i64, step: &str) -> Vec<(i64, String)> {
 #[test]
 fn it_helps_every_half_hour() {
     let graph = graph("");
-    let cases: [(&dyn Fn(&mut Memory), i64); 4] = [
+    type Change = fn(&mut Memory);
+    let cases: [(Change, i64); 4] = [
         // it was behind when somebody looked at five minutes past
-        (&|memory| memory.last("orders", "clean").shows(true, at(5)), 10),
-        (&|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]), 35),
-        (&|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]), 25),
-        (&|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(2)), 35),
+        (|memory| memory.last("orders", "clean").shows(true, at(5)), 10),
+        (|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]), 35),
+        (|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]), 25),
+        (|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(2)), 35),
     ];
     for (change, first) in cases {
         let mut memory = Memory::default();

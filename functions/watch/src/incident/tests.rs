@@ -81,6 +81,7 @@ fn the_last_that_is_heard_is_true() {
         let (mut dice, mut story) = (Dice(seed), Story::new());
         let (turns_in, down_in) = (1 + dice.below(30), 1 + dice.below(4));
         let mut is_wrong = true;
+        story.look(is_wrong, false);
         for _ in 0..60 {
             story.now += SignedDuration::from_mins(5 + 5 * dice.below(12) as i64);
             if dice.below(turns_in) == 0 {
