@@ -23,7 +23,11 @@ fn one(tower: &Tower) -> Said {
 #[track_caller]
 fn lasts(tower: &Tower) {
     for ticked in tower.ticks(20, 5) {
-        assert_eq!((ticked.opened.len(), ticked.resolved.len(), ticked.told, ticked.untold), (0, 0, 0, 0), "{ticked:#?}");
+        assert_eq!(
+            (ticked.opened.len(), ticked.resolved.len(), ticked.told, ticked.untold),
+            (0, 0, 0, 0),
+            "{ticked:#?}"
+        );
     }
     assert_eq!(tower.messages(), []);
 }

@@ -324,12 +324,7 @@ impl Tower {
         self.walks_within(event, tidemark_flow::MARK_AFTER, walk)
     }
 
-    pub fn walks_within(
-        &self,
-        event: &Event,
-        mark_after: std::time::Duration,
-        walk: tidemark_flow::Walk,
-    ) -> Handled {
+    pub fn walks_within(&self, event: &Event, mark_after: std::time::Duration, walk: tidemark_flow::Walk) -> Handled {
         let function = match event {
             Event::StepDue(due) => due.function.clone(),
             _ => "ingest".into(),
@@ -377,7 +372,9 @@ impl Tower {
     pub fn incidents(&self) -> BTreeMap<String, Incident> {
         let lake = self.lake();
         let names = lake.watched().unwrap().incidents.into_iter().map(|(name, _)| name);
-        names.map(|name| (name.clone(), serde_json::from_slice(&lake.incident(&name).unwrap().unwrap().0).unwrap())).collect()
+        names
+            .map(|name| (name.clone(), serde_json::from_slice(&lake.incident(&name).unwrap().unwrap().0).unwrap()))
+            .collect()
     }
 
     pub fn open(&self) -> Vec<String> {

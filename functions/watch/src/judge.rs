@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Broken, Kind, thousands};
+use tidemark_flow::{Broken, thousands};
 use tidemark_pipeline::{Alerts, Graph, Pipeline, Wrong};
 
 use crate::incident::Finding;
@@ -34,6 +34,11 @@ impl View<'_> {
     pub fn alerts(&self, name: &str) -> Option<&Alerts> {
         let broken = || self.broken.iter().find(|broken| broken.pipeline == name)?.alerts.as_ref();
         self.pipeline(name).map(|pipeline| &pipeline.alerts).or_else(broken)
+    }
+
+    /// Whether it is among the pipelines, broken or not.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.pipeline(name).is_some() || self.is_broken(name)
     }
 
     pub(crate) fn is_broken(&self, name: &str) -> bool {
@@ -135,7 +140,8 @@ fn of_last(
         });
     } else if let Some(since) = last.behind_since {
         let within = alerts.map_or(Alerts::default().caught_up_within_s, |alerts| alerts.caught_up_within_s);
-        if now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
+        let has_been_helped = under_way.is_some() || last.announced_at.is_some_and(|at| at >= since);
+        if has_been_helped && now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
             found.push(behind(since, under_way, of));
         }
     }
@@ -159,7 +165,6 @@ fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Findi
 
 fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
     let error = &failing.error;
-    let is_transient = error.kind == Kind::Retry;
     if !failing.is_final && now.duration_since(failing.since) < PATIENCE {
         return None;
     }
@@ -175,7 +180,7 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
         scheduled_time: Some(failing.scheduled_time),
         run_id: Some(failing.run_id.clone()).filter(|run_id| !run_id.is_empty()),
         facts,
-        is_tried_again: is_transient,
+        is_tried_again: failing.is_tried_again(),
         ..of.clone()
     })
 }
@@ -215,7 +220,8 @@ fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
 pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<String> {
     let is_stuck = |last: &Last| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
     let is_there = |name: &str| name.split_once('/').is_some_and(|(pipeline, step)| view.has(pipeline, step));
-    let known = memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
+    let known =
+        memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
     known.chain(found.iter().filter(|finding| is_of_the_step(finding)).map(step_of)).collect()
 }
 

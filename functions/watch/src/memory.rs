@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{ErrorRecord, Failure, Kind, Mark, RunRecord, STARTED, Status};
+use tidemark_flow::{Days, ErrorRecord, Failure, Kind, Mark, RunRecord, STARTED, Status};
 use tidemark_pipeline::{Budget, DatasetName};
 
 /// Runs of a pipeline that say what is usual.
@@ -50,6 +50,9 @@ pub struct Known {
     /// When its datasets were last looked at.
     #[serde(default)]
     pub looked_at: Timestamp,
+    /// When a watcher last had it among its pipelines, about.
+    #[serde(default)]
+    pub seen_at: Timestamp,
     /// Shares of records that the latest runs put into quarantine, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
@@ -96,7 +99,14 @@ pub struct Failing {
     pub attempts: u64,
     pub chain: String,
     pub run_id: String,
+    /// When the latest began.
+    pub latest: Timestamp,
     pub scheduled_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
+    #[serde(default)]
+    pub full: bool,
     pub error: ErrorRecord,
     /// The platform will not try it again.
     #[serde(default)]
@@ -128,8 +138,13 @@ pub struct Spilled {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
+    /// The latest that brought or took files.
     pub version: i64,
+    /// The latest of all.
+    pub latest: i64,
     pub at: Timestamp,
+    /// The moment of the schedule by which it came, where that is known.
+    pub scheduled_time: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,20 +188,15 @@ impl Memory {
     /// of what the step reads.
     pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
         if record.step == "ingest" || record.step == STARTED {
-            self.starts(&record.pipeline, record.scheduled_time);
+            self.starts(&record.pipeline, record.scheduled_time, record.started_at);
         }
         self.marked.remove(&record.run_id);
         for output in &record.outputs {
             if let Some(version) = output.version
-                && output.partitions > 0
                 && record.error.is_none()
                 && !record.step.starts_with("load ")
             {
-                let head = self.datasets.entry(output.dataset.clone());
-                let head = head.or_insert(Head { version, at: record.finished_at });
-                if version > head.version {
-                    *head = Head { version, at: record.finished_at };
-                }
+                self.commits(&output.dataset, version, output.partitions > 0, record);
             }
         }
         let looked_at: Vec<(String, i64)> = match (&record.status, record.step.starts_with("load ")) {
@@ -195,7 +205,8 @@ impl Memory {
             }
             // it has looked at what there was when it began
             (Status::NothingToDo, true) => {
-                let known = inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
+                let known =
+                    inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
                 let known = known.filter(|(_, head)| head.at <= record.started_at);
                 known.map(|(input, head)| (input, head.version)).collect()
             }
@@ -222,16 +233,40 @@ impl Memory {
         }
     }
 
-    /// The first step of a pipeline says that it has been started.
-    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp) {
+    fn commits(&mut self, dataset: &str, version: i64, has_files: bool, record: &RunRecord) {
+        let (at, scheduled_time) = (record.finished_at, Some(record.scheduled_time));
+        let new = Head { version, latest: version, at, scheduled_time };
+        match self.datasets.get_mut(dataset) {
+            Some(head) if has_files && version > head.version => {
+                *head = Head { latest: head.latest.max(version), ..new };
+            }
+            Some(head) => head.latest = head.latest.max(version),
+            None if has_files => drop(self.datasets.insert(dataset.to_owned(), new)),
+            None => {}
+        }
+    }
+
+    /// A dataset has a version of which no record says anything: whoever committed it died before he could.
+    pub fn finds(&mut self, dataset: &str, version: i64, now: Timestamp) {
+        if let Some(head) = self.datasets.get_mut(dataset)
+            && version > head.latest
+        {
+            *head = Head { version, latest: version, at: now, scheduled_time: None };
+        }
+    }
+
+    /// The first step of a pipeline says that it has been started, at a moment. A time that was still to come then is not dealt with.
+    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp, at: Timestamp) {
+        const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+        let meant = if scheduled_time.duration_since(at) > AHEAD { at } else { scheduled_time };
         let known = self.pipelines.entry(pipeline.to_owned()).or_default();
-        known.started = known.started.max(Some(scheduled_time));
+        known.started = known.started.max(Some(meant));
     }
 
     /// A run says that it is under way.
     pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
         if mark.step == "ingest" {
-            self.starts(&mark.pipeline, mark.scheduled_time);
+            self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
         }
         if !self.read.contains(&mark.run_id) {
             self.marked.insert(mark.run_id.clone(), Marked { mark: mark.clone(), seen_at: now });
@@ -296,7 +331,6 @@ impl Memory {
     }
 }
 
-
 /// After which a run that says nothing is taken for dead; it would have said something each minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);
 /// Attempts that the platform makes of an event before it gives it up.
@@ -314,6 +348,11 @@ impl UnderWay {
 }
 
 impl Failing {
+    /// Whether the watcher tries it again by itself.
+    pub fn is_tried_again(&self) -> bool {
+        self.error.kind == Kind::Retry && !self.full
+    }
+
     /// For the first time.
     fn of(record: &RunRecord, error: ErrorRecord) -> Failing {
         Failing {
@@ -322,7 +361,10 @@ impl Failing {
             attempts: 1,
             chain: record.chain.clone(),
             run_id: record.run_id.clone(),
+            latest: record.started_at,
             scheduled_time: record.scheduled_time,
+            days: record.days,
+            full: record.full,
             is_given_up: false,
             is_final: error.kind != Kind::Retry,
             error,
@@ -349,6 +391,7 @@ impl Last {
         let may_go = error.kind == Kind::Retry && attempts < ATTEMPTS && !is_given_up;
         let counted = Failing {
             count: before.count + 1,
+            latest: before.latest.max(record.started_at),
             attempts,
             chain: record.chain.clone(),
             is_given_up,
@@ -363,6 +406,8 @@ impl Last {
             Failing {
                 run_id: record.run_id.clone(),
                 scheduled_time: record.scheduled_time,
+                days: record.days,
+                full: record.full,
                 error,
                 facts: facts_of(record),
                 ..counted
@@ -379,7 +424,9 @@ impl Last {
     /// Whether its inputs are ahead of it.
     pub fn shows(&mut self, is_behind: bool, now: Timestamp) {
         self.unseen = None;
-        self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
+        // one that has ended well since is behind something newer
+        let since = self.behind_since.filter(|since| self.well_at.is_none_or(|well_at| well_at <= *since));
+        self.behind_since = is_behind.then(|| since.unwrap_or(now));
     }
 
     /// The platform has given up an event that was to wake this step.
@@ -396,7 +443,10 @@ impl Last {
                     attempts: 1,
                     chain: chain.to_owned(),
                     run_id: String::new(),
+                    latest: at,
                     scheduled_time,
+                    days: None,
+                    full: false,
                     error: ErrorRecord {
                         kind: Kind::Retry,
                         message: format!("an event was given up: {why}"),

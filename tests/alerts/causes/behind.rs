@@ -62,7 +62,10 @@ fn if_that_does_not_help_somebody_is_told() {
     let said = one(&tower);
     assert_eq!(said.head, "🟠 orders: clean is behind its input");
     assert_eq!(said.what, "its input has a newer version, which it has not taken in; announcing it again did not help");
-    assert_eq!(said.next, "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC.");
+    assert_eq!(
+        said.next,
+        "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC."
+    );
     assert_eq!((said.command.as_str(), said.record()), ("tidemark run orders", ""));
     assert_eq!(said.time("opened"), "2026-03-03 08:01 UTC");
     lasts(&tower);

@@ -14,7 +14,8 @@ fn started(tower: &Tower, name: &str) {
 #[test]
 fn a_broken_pipeline_file_beside_a_good_one() {
     let other = "slack = { secret = 'others' }";
-    let mut tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL)), ("shop", &pipeline("shop", DAILY, other))]);
+    let mut tower =
+        Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL)), ("shop", &pipeline("shop", DAILY, other))]);
     tower.listens("others");
     tower.is_sound();
     tower.tick();
@@ -39,7 +40,10 @@ fn a_broken_pipeline_file_beside_a_good_one() {
     let said = tower.messages_of("others");
     assert_eq!(said[0].head, "✅ Over after 1 h 45 min: shop: its pipeline file is broken, nothing of it runs");
     // and what was meant meanwhile was not started, now that it can be
-    assert_eq!(said[1..].iter().map(|said| said.head.as_str()).collect::<Vec<_>>(), ["🔴 shop: did not start on schedule"]);
+    assert_eq!(
+        said[1..].iter().map(|said| said.head.as_str()).collect::<Vec<_>>(),
+        ["🔴 shop: did not start on schedule"]
+    );
 }
 
 #[test]
@@ -111,7 +115,11 @@ fn a_run_record_that_cannot_be_read() {
     let blind = said.iter().find(|said| said.incident().starts_with("watch.")).unwrap();
     assert_eq!(blind.head, "🔴 tidemark: something cannot be watched");
     assert!(blind.what.starts_with(&format!("run record {key} cannot be read: ")), "{}", blind.what);
-    assert!(blind.what.ends_with("→ delete it: a run record is for people only, nothing hangs on it"), "{}", blind.what);
+    assert!(
+        blind.what.ends_with("→ delete it: a run record is for people only, nothing hangs on it"),
+        "{}",
+        blind.what
+    );
     assert_eq!((blind.next.as_str(), blind.command.as_str()), ("The rest is watched all the same.", ""));
     assert_eq!(blind.incident(), "watch.blind.20260303T080100000-0000ffff#1");
     lasts(&tower);
@@ -169,7 +177,8 @@ fn a_log_that_is_damaged_is_one_incident_of_its_pipeline() {
 #[test]
 fn a_state_that_is_damaged_or_lost_is_gathered_again() {
     for is_lost in [false, true] {
-        let tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL)), ("shop", &pipeline("shop", DAILY, ALL))]);
+        let tower =
+            Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL)), ("shop", &pipeline("shop", DAILY, ALL))]);
         tower.tick();
         started(&tower, "orders");
         tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Data, "damaged"));

@@ -19,7 +19,8 @@ fn started() -> Tower {
 #[test]
 fn what_a_person_has_to_mend_is_told_at_once() {
     let tower = started();
-    let failed = |began: &str, why: &str| run("orders", "clean", began).of("2026-03-03T08:00:00Z").failed(Kind::Definition, why);
+    let failed =
+        |began: &str, why: &str| run("orders", "clean", began).of("2026-03-03T08:00:00Z").failed(Kind::Definition, why);
     let first = tower.ran(failed("2026-03-03T08:01:00Z", "there is no column total"));
     let ticked = tower.at("2026-03-03T08:05:00Z").tick();
     assert_eq!((ticked.opened.len(), ticked.open, ticked.told, ticked.records), (1, 1, 1, 2));
@@ -71,7 +72,8 @@ fn what_a_person_has_to_mend_is_told_at_once() {
 #[test]
 fn what_may_go_by_itself_is_given_three_attempts() {
     let tower = started();
-    let failed = |began: &str| run("orders", "clean", began).chain("c").failed(Kind::Retry, "the store does not answer");
+    let failed =
+        |began: &str| run("orders", "clean", began).chain("c").failed(Kind::Retry, "the store does not answer");
     tower.ran(failed("2026-03-03T08:01:00Z"));
     tower.ran(failed("2026-03-03T08:02:00Z"));
     assert_eq!(tower.at("2026-03-03T08:05:00Z").tick().open, 0);
@@ -79,10 +81,19 @@ fn what_may_go_by_itself_is_given_three_attempts() {
     assert_eq!(tower.at("2026-03-03T08:07:00Z").tick().opened.len(), 1);
     let said = one(&tower);
     assert_eq!((said.fact("Failed runs"), said.fact("Kind")), ("3", "retry (may go by itself)"));
-    assert_eq!(said.next, "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC.");
+    assert_eq!(
+        said.next,
+        "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC."
+    );
     lasts(&tower);
     // and so it is: from half an hour after the first failure on
-    assert_eq!(tower.heard_on_bus(), ["orders/clean at 2026-03-03T08:01:00Z"; 0].into_iter().chain(["orders/clean at 2026-03-03T08:06:00Z"; 3]).collect::<Vec<_>>());
+    assert_eq!(
+        tower.heard_on_bus(),
+        ["orders/clean at 2026-03-03T08:01:00Z"; 0]
+            .into_iter()
+            .chain(["orders/clean at 2026-03-03T08:06:00Z"; 3])
+            .collect::<Vec<_>>()
+    );
     tower.ran(run("orders", "clean", "2026-03-03T09:50:00Z").nothing());
     assert_eq!(tower.at("2026-03-03T09:55:00Z").tick().resolved.len(), 1);
     assert!(one(&tower).is_over());
@@ -180,7 +191,8 @@ fn of_each_step_one_and_all_of_them_end() {
 #[test]
 fn a_record_that_comes_late_says_nothing_new() {
     let tower = started();
-    let failed = tower.ran(run("orders", "clean", "2026-03-03T08:03:00Z").failed(Kind::Definition, "there is no column total"));
+    let failed =
+        tower.ran(run("orders", "clean", "2026-03-03T08:03:00Z").failed(Kind::Definition, "there is no column total"));
     tower.at("2026-03-03T08:05:00Z").tick();
     // two that began before
     tower.ran(run("orders", "clean", "2026-03-03T08:02:00Z").failed(Kind::Definition, "there was none before"));

@@ -56,7 +56,10 @@ fn a_step_that_was_due_and_is_no_more() {
         let tower = tower();
         tower.receives(&event).unwrap();
         let said = one(&tower);
-        assert_eq!((said.head.as_str(), said.incident()), ("🔴 daily-sales: clean failed", "daily-sales.clean.failed#1"));
+        assert_eq!(
+            (said.head.as_str(), said.incident()),
+            ("🔴 daily-sales: clean failed", "daily-sales.clean.failed#1")
+        );
         assert!(
             said.what.starts_with(
                 "an event was given up: transform after 3 attempts: retry: lake s3://example-lake/main: the store does not answer"
@@ -66,7 +69,10 @@ fn a_step_that_was_due_and_is_no_more() {
         );
         assert_eq!(said.fact("Scheduled"), "2026-03-03 08:00 UTC");
         assert_eq!((said.command.as_str(), said.record()), ("tidemark run daily-sales --at 2026-03-03T08:00:00Z", ""));
-        assert_eq!(said.next, "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC.");
+        assert_eq!(
+            said.next,
+            "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC."
+        );
         // at least once is how events come
         tower.after(1).receives(&event).unwrap();
         assert_eq!(tower.messages(), []);
@@ -122,8 +128,14 @@ fn every_sample_may_be_given_up() {
         (of("range"), "daily-sales.ingest.failed#1"),
         (of("object-created"), "daily-sales.ingest.failed#1"),
         (of("step-due-clean"), "daily-sales.clean.failed#1"),
-        (by_function(json!({"pipeline": "totals", "scheduled_time": "2026-03-03T08:00:00Z"})), "totals.model_totals.failed#1"),
-        (by_function(json!({"pipeline": "totals", "from": "2026-03-01", "to": "2026-03-02"})), "totals.model_totals.failed#1"),
+        (
+            by_function(json!({"pipeline": "totals", "scheduled_time": "2026-03-03T08:00:00Z"})),
+            "totals.model_totals.failed#1",
+        ),
+        (
+            by_function(json!({"pipeline": "totals", "from": "2026-03-01", "to": "2026-03-02"})),
+            "totals.model_totals.failed#1",
+        ),
     ];
     for (event, expected) in cases {
         let tower = tower();
@@ -163,7 +175,11 @@ fn what_nobody_can_make_sense_of_is_told_as_it_is() {
             let said = said.iter().find(|said| said.incident().starts_with("watch.")).unwrap();
             assert_eq!(said.incident(), "watch.blind.transform#1", "{event}");
             assert_eq!(said.head, "🔴 tidemark: something cannot be watched");
-            assert!(said.what.starts_with("transform gave up an event that names no step there is: retry: lake"), "{}", said.what);
+            assert!(
+                said.what.starts_with("transform gave up an event that names no step there is: retry: lake"),
+                "{}",
+                said.what
+            );
             // for a day
             tower.ticks(4, 60);
             assert!(tower.open().iter().any(|id| id.starts_with("watch.")));
@@ -187,7 +203,10 @@ fn of_a_broken_pipeline() {
     tower.receives(&sample("given-up")).unwrap();
     let mut heads = tower.heads();
     heads.sort();
-    assert_eq!(heads, ["🔴 daily-sales: clean failed", "🔴 daily-sales: its pipeline file is broken, nothing of it runs"]);
+    assert_eq!(
+        heads,
+        ["🔴 daily-sales: clean failed", "🔴 daily-sales: its pipeline file is broken, nothing of it runs"]
+    );
 }
 
 #[test]

@@ -33,7 +33,10 @@ fn a_mark_that_falls_silent() {
              it was killed, or its machine went away. Nothing is half done."
         )
     );
-    assert_eq!(said.next, "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC.");
+    assert_eq!(
+        said.next,
+        "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC."
+    );
     assert_eq!(said.command, "tidemark run orders --at 2026-03-03T08:01:00Z");
     assert_eq!(said.record(), "", "it has left none");
     assert_eq!(tower.lake().watched().unwrap().running, [""; 0], "its mark is of no more use");
@@ -61,7 +64,12 @@ fn a_run_that_lives_is_left_alone_however_long_it_takes() {
     tower.ran(run("orders", "model orders_by_id", "2026-03-03T08:58:00Z"));
     tower.tick();
     tower.lake().delete_running(&run_id).unwrap();
-    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").until("2026-03-03T08:59:30Z").id(&run_id).failed(tidemark_flow::Kind::Data, "damaged"));
+    tower.ran(
+        run("orders", "clean", "2026-03-03T08:01:00Z")
+            .until("2026-03-03T08:59:30Z")
+            .id(&run_id)
+            .failed(tidemark_flow::Kind::Data, "damaged"),
+    );
     assert_eq!(tower.at("2026-03-03T09:00:00Z").tick().records, 1);
     assert_eq!(tower.heads(), ["🔴 orders: clean failed"]);
     lasts(&tower);
@@ -89,7 +97,11 @@ fn what_was_to_be_gone_on_with_and_was_not() {
     assert_eq!(tower.at("2026-03-03T08:33:59Z").tick().open, 0);
     assert_eq!(tower.at("2026-03-03T08:34:00Z").tick().opened[0].incident, "orders.clean.never_ended#1");
     let said = one(&tower);
-    assert!(said.what.contains("put down what it had at 08:14:00 UTC, to be gone on with; nobody has."), "{}", said.what);
+    assert!(
+        said.what.contains("put down what it had at 08:14:00 UTC, to be gone on with; nobody has."),
+        "{}",
+        said.what
+    );
     assert_eq!(said.record(), format!("lake/runs/2026-03-03/{part}.json"));
     assert_eq!(tower.heard_on_bus(), ["orders/clean at 2026-03-03T08:01:00Z"]);
     // it goes on: that is not the end yet, and nobody wakes it once more
@@ -124,8 +136,7 @@ impl Step for Slow<'_> {
         loop {
             let running = ports.lake.watched()?.running;
             if let [run_id] = running.as_slice() {
-                let mark: tidemark_flow::Mark =
-                    serde_json::from_slice(&ports.lake.running(run_id)?.unwrap()).unwrap();
+                let mark: tidemark_flow::Mark = serde_json::from_slice(&ports.lake.running(run_id)?.unwrap()).unwrap();
                 assert_eq!((mark.pipeline.as_str(), mark.step.as_str(), mark.chain.as_str()), ("orders", "clean", "c"));
                 assert!(mark.alive_at > mark.started_at && mark.started_at == self.tower.now(), "{mark:?}");
                 assert_eq!(self.tower.tick().open, 0);

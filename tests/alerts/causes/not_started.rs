@@ -44,7 +44,11 @@ fn it_is_told_of_and_started() {
     assert_eq!(tower.at("2026-03-04T08:20:00Z").tick().resolved.len(), 1);
     let said = one(&tower);
     assert_eq!(said.head, "✅ Over after 1 d: orders: did not start on schedule");
-    assert!(said.what.starts_with("The pipeline has been started, or its schedule has changed; it lasted 1 d 0 h."), "{}", said.what);
+    assert!(
+        said.what.starts_with("The pipeline has been started, or its schedule has changed; it lasted 1 d 0 h."),
+        "{}",
+        said.what
+    );
     lasts(&tower);
 }
 
@@ -107,7 +111,9 @@ fn a_rate_is_given_one_of_its_periods() {
 /// A month of mornings around each change of the clocks: each is missed once and at its time, though it may not exist, or come twice.
 #[test]
 fn the_clocks_change() {
-    for (from, to) in [("2026-03-20T00:00:00Z", "2026-04-05T00:00:00Z"), ("2026-10-20T00:00:00Z", "2026-11-01T00:00:00Z")] {
+    for (from, to) in
+        [("2026-03-20T00:00:00Z", "2026-04-05T00:00:00Z"), ("2026-10-20T00:00:00Z", "2026-11-01T00:00:00Z")]
+    {
         let top = "schedule = { cron = '30 1 * * ? *', timezone = 'Europe/London' }";
         let tower = Tower::new(Backend::Memory, &[("orders", &orders(top, ALL))]);
         tower.at(from).tick();
