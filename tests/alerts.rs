@@ -2,12 +2,14 @@
 
 mod causes;
 mod channels;
+mod crash;
 mod function;
 mod mail;
 mod said;
 mod slack;
 mod smtp;
 mod sns;
+mod telling;
 mod topic;
 mod tower;
 

@@ -68,23 +68,11 @@ impl Bus for Announced {
     }
 }
 
-/// What a mailbox does with the next mails.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Post {
-    Takes,
-    Refuses,
-    /// It takes it, and says that it did not.
-    TakesSilently,
-}
-
 /// Keeps mails, or does not.
 #[derive(Default)]
 pub struct Mailbox {
     mails: Mutex<Vec<Mail>>,
-    /// By the number of the mail that is handed over.
-    pub troubles: Mutex<BTreeMap<usize, Post>>,
     pub is_down: Mutex<bool>,
-    handed: AtomicU64,
     /// The calls of a plan so far at each mail, if there is one.
     pub plan: Mutex<Option<Arc<Plan>>>,
     pub sent_at: Mutex<Vec<usize>>,
@@ -92,30 +80,20 @@ pub struct Mailbox {
 
 impl Mailer for Mailbox {
     fn send(&self, mail: &Mail) -> Result<(), Failure> {
-        let nth = self.handed.fetch_add(1, Ordering::SeqCst) as usize;
-        let post = self.troubles.lock().unwrap().get(&nth).copied().unwrap_or(Post::Takes);
-        if post == Post::Refuses || *self.is_down.lock().unwrap() {
+        if *self.is_down.lock().unwrap() {
             return Err(Failure::new(Kind::Retry, "the post is on strike"));
         }
         self.mails.lock().unwrap().push(mail.clone());
         if let Some(plan) = &*self.plan.lock().unwrap() {
             self.sent_at.lock().unwrap().push(plan.calls().len());
         }
-        match post {
-            Post::TakesSilently => Err(Failure::new(Kind::Retry, "the connection broke")),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 }
 
 impl Mailbox {
     pub fn mails(&self) -> Vec<Mail> {
         self.mails.lock().unwrap().clone()
-    }
-
-    /// How many mails it was handed.
-    pub fn handed(&self) -> usize {
-        self.handed.load(Ordering::SeqCst) as usize
     }
 }
 
@@ -156,12 +134,13 @@ impl Tower {
         tower
     }
 
-    /// Another one over what this one has in memory, with nothing told yet.
+    /// Another one over what this one has in memory and in its mailbox.
     pub fn fork(&self, pipelines: &[(&str, &str)]) -> Tower {
         let Room::Memory(store) = &self.room else { panic!("only memory is forked") };
         let other = Tower::over(Room::Memory(Arc::new(store.fork())), pipelines);
         *other.now.lock().unwrap() = self.now();
         other.runs.store(self.runs.load(Ordering::SeqCst), Ordering::SeqCst);
+        *other.mailbox.mails.lock().unwrap() = self.mailbox.mails();
         other
     }
 
@@ -308,6 +287,15 @@ impl Tower {
         self.with_ports(lake, |ports| {
             let channels = Channels::new(ports.secret, &self.mailbox, ports.clock, runtime());
             tick(ports, &self.view(), bus, &channels, "watch")
+        })
+    }
+
+    /// One whose time is over when it has looked.
+    pub fn tick_late(&self) -> Ticked {
+        self.with_ports(&self.lake(), |ports| {
+            let ports = Ports { deadline: Some(self.now()), scratch: ports.scratch.clone(), ..*ports };
+            let channels = Channels::new(ports.secret, &self.mailbox, ports.clock, runtime());
+            tick(&ports, &self.view(), &self.announced, &channels, "watch").unwrap()
         })
     }
 

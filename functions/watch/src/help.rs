@@ -87,3 +87,6 @@ fn wants_help(last: &Last, meant: Timestamp, now: Timestamp) -> Option<(Timestam
     }
     is_due(last.behind_since?, FIRST_AFTER).then_some((meant, None))
 }
+
+#[cfg(test)]
+mod tests;

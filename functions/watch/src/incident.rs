@@ -251,3 +251,6 @@ impl Incident {
         !self.is_open() && !self.is_flapping(now) && self.told.values().all(|told| told.said == Said::Resolved)
     }
 }
+
+#[cfg(test)]
+mod tests;

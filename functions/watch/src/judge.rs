@@ -1,8 +1,13 @@
 //! What is wrong now, from what is remembered and what the pipelines say. Pure: the same memory at the same time gives the same findings.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
+#[cfg(test)]
+pub(crate) use tests::graph;
 use tidemark_flow::{Broken, thousands};
 use tidemark_pipeline::{Alerts, Graph, Pipeline, Wrong};
 

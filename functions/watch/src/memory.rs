@@ -1,11 +1,17 @@
 //! What follows from the run records that have been read: what became of each step, and how far each dataset is. It hangs on nothing but
 //! the records and the marks, so a watcher that finds it gone reads the last days again.
 
+mod last;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Days, ErrorRecord, Failure, Kind, Mark, RunRecord, STARTED, Status};
+#[cfg(test)]
+pub(crate) use tests::run;
+use tidemark_flow::{Days, ErrorRecord, Mark, RunRecord, STARTED, Status};
 use tidemark_pipeline::{Budget, DatasetName};
 
 /// Runs of a pipeline that say what is usual.
@@ -63,9 +69,11 @@ pub struct Known {
 pub struct Last {
     /// The greatest id of a run of it.
     pub run_id: String,
-    /// When it last ended well, by the beginning of that run.
+    /// When it last ended well, by the beginning of that run, and by its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub well_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
     /// A run that is to be gone on with.
@@ -94,13 +102,14 @@ pub struct Last {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failing {
     pub since: Timestamp,
+    /// When it last did.
+    #[serde(default)]
+    pub latest: Timestamp,
     pub count: u64,
     /// Attempts of the latest chain.
     pub attempts: u64,
     pub chain: String,
     pub run_id: String,
-    /// When the latest began.
-    pub latest: Timestamp,
     pub scheduled_time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<Days>,
@@ -217,16 +226,13 @@ impl Memory {
         let is_latest = record.run_id >= last.run_id;
         match record.status {
             Status::Failed => last.fails(record),
-            _ if !is_latest => {}
-            Status::Continues => last.continues = Some(UnderWay::of(record)),
-            Status::Done | Status::NothingToDo => {
-                last.well_at = Some(record.started_at);
-                (last.failing, last.continues, last.lost) = (None, None, None);
-                last.consumed.extend(looked_at);
-            }
+            Status::Done | Status::NothingToDo => last.ends_well(record),
+            Status::Continues if is_latest => last.continues = Some(UnderWay::of(record)),
+            Status::Continues => {}
         }
         if is_latest {
             last.run_id.clone_from(&record.run_id);
+            last.consumed.extend(looked_at);
             if record.step == "clean" && record.status == Status::Done {
                 self.spills(record, allowed);
             }
@@ -237,10 +243,10 @@ impl Memory {
         let (at, scheduled_time) = (record.finished_at, Some(record.scheduled_time));
         let new = Head { version, latest: version, at, scheduled_time };
         match self.datasets.get_mut(dataset) {
-            Some(head) if has_files && version > head.version => {
-                *head = Head { latest: head.latest.max(version), ..new };
-            }
-            Some(head) => head.latest = head.latest.max(version),
+            // one that was made anew counts from the beginning
+            Some(head) if at < head.at => {}
+            Some(head) if has_files => *head = new,
+            Some(head) => head.latest = version,
             None if has_files => drop(self.datasets.insert(dataset.to_owned(), new)),
             None => {}
         }
@@ -333,145 +339,3 @@ impl Memory {
 
 /// After which a run that says nothing is taken for dead; it would have said something each minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);
-/// Attempts that the platform makes of an event before it gives it up.
-const ATTEMPTS: u64 = 3;
-
-impl UnderWay {
-    fn of(record: &RunRecord) -> UnderWay {
-        UnderWay {
-            run_id: record.run_id.clone(),
-            started_at: record.started_at,
-            alive_at: record.finished_at,
-            scheduled_time: record.scheduled_time,
-        }
-    }
-}
-
-impl Failing {
-    /// Whether the watcher tries it again by itself.
-    pub fn is_tried_again(&self) -> bool {
-        self.error.kind == Kind::Retry && !self.full
-    }
-
-    /// For the first time.
-    fn of(record: &RunRecord, error: ErrorRecord) -> Failing {
-        Failing {
-            since: record.started_at,
-            count: 1,
-            attempts: 1,
-            chain: record.chain.clone(),
-            run_id: record.run_id.clone(),
-            latest: record.started_at,
-            scheduled_time: record.scheduled_time,
-            days: record.days,
-            full: record.full,
-            is_given_up: false,
-            is_final: error.kind != Kind::Retry,
-            error,
-            facts: facts_of(record),
-        }
-    }
-}
-
-impl Last {
-    fn fails(&mut self, record: &RunRecord) {
-        let Some(error) = record.error.clone() else { return };
-        // it has ended well since
-        if self.well_at.is_some_and(|well_at| well_at > record.started_at) {
-            return;
-        }
-        (self.continues, self.lost) = (None, None);
-        let Some(before) = self.failing.take() else {
-            self.failing = Some(Failing::of(record, error));
-            return;
-        };
-        let same_chain = before.chain == record.chain;
-        let attempts = if same_chain { before.attempts + 1 } else { 1 };
-        let is_given_up = before.is_given_up && same_chain;
-        let may_go = error.kind == Kind::Retry && attempts < ATTEMPTS && !is_given_up;
-        let counted = Failing {
-            count: before.count + 1,
-            latest: before.latest.max(record.started_at),
-            attempts,
-            chain: record.chain.clone(),
-            is_given_up,
-            is_final: before.is_final || !may_go,
-            ..before
-        };
-        // the latest error is the one that counts, but a cause that will not go by itself is not hidden by one that may
-        let is_hidden = record.run_id < counted.run_id || (may_go && counted.error.kind != Kind::Retry);
-        self.failing = Some(if is_hidden {
-            counted
-        } else {
-            Failing {
-                run_id: record.run_id.clone(),
-                scheduled_time: record.scheduled_time,
-                days: record.days,
-                full: record.full,
-                error,
-                facts: facts_of(record),
-                ..counted
-            }
-        });
-    }
-
-    /// Its datasets cannot be looked at.
-    pub fn hides(&mut self, failure: &Failure, now: Timestamp) {
-        let since = self.unseen.as_ref().map_or(now, |unseen| unseen.since);
-        (self.unseen, self.behind_since) = (Some(Unseen { since, error: failure.into() }), None);
-    }
-
-    /// Whether its inputs are ahead of it.
-    pub fn shows(&mut self, is_behind: bool, now: Timestamp) {
-        self.unseen = None;
-        // one that has ended well since is behind something newer
-        let since = self.behind_since.filter(|since| self.well_at.is_none_or(|well_at| well_at <= *since));
-        self.behind_since = is_behind.then(|| since.unwrap_or(now));
-    }
-
-    /// The platform has given up an event that was to wake this step.
-    pub fn is_given_up(&mut self, why: &str, scheduled_time: Timestamp, chain: &str, at: Timestamp) {
-        if self.well_at.is_some_and(|well_at| well_at > at) {
-            return;
-        }
-        match &mut self.failing {
-            Some(failing) => (failing.is_given_up, failing.is_final) = (true, true),
-            None => {
-                self.failing = Some(Failing {
-                    since: at,
-                    count: 1,
-                    attempts: 1,
-                    chain: chain.to_owned(),
-                    run_id: String::new(),
-                    latest: at,
-                    scheduled_time,
-                    days: None,
-                    full: false,
-                    error: ErrorRecord {
-                        kind: Kind::Retry,
-                        message: format!("an event was given up: {why}"),
-                        hint: None,
-                        over_budget: false,
-                    },
-                    is_given_up: true,
-                    is_final: true,
-                    facts: Vec::new(),
-                });
-            }
-        }
-    }
-}
-
-/// What a record has to say of what it was about.
-fn facts_of(record: &RunRecord) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    if let Some(about) = &record.about {
-        if !about.partitions.is_empty() {
-            facts.push(("Partitions".to_owned(), about.to_string()));
-        }
-        if let Some(rows) = about.rows {
-            facts.push(("Rows".to_owned(), tidemark_flow::thousands(rows)));
-        }
-    }
-    facts
-}
