@@ -27,7 +27,7 @@ pub use keep::named;
 pub use memory::{Known, Memory};
 pub use missed::{Missed, missed};
 pub use silence::{Silence, Silences, silence};
-pub use tick::{Ticked, Turn, tick};
+pub use tick::{Ticked, Turn, note, tick};
 pub use wording::{lasted, quoted, sample, title};
 
 /// What the name of the rule ends with that wakes the watcher.
@@ -49,7 +49,7 @@ pub fn handle(
 ) -> Result<Ticked, Failure> {
     match event {
         Event::Rule { rules, .. } if rules.iter().any(|rule| rule.ends_with(OWN_RULE)) => {}
-        Event::GivenUp(given_up) => tick::note(ports, view, given_up)?,
+        Event::GivenUp(given_up) => note(ports, view, given_up)?,
         _ => {
             return Err(Failure::new(Kind::Refused, "this event is none of the watcher's")
                 .hint("mend the rule that carried the event here"));
