@@ -13,8 +13,10 @@ pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now
     let why = format!("{}{attempts}: {}", given_up.by, given_up.why);
     let named = given_up.event.as_deref().map(|event| named(view, event)).unwrap_or_default();
     if named.is_empty() {
+        // without the message, in which the event itself may be
+        let why = given_up.why.split(": ").next().unwrap_or_default().to_owned();
         // it may have waited for long where it comes from
-        return Stray::add(memory, Stray { at: now, by: given_up.by.clone(), why: given_up.why.clone() });
+        return Stray::add(memory, Stray { at: now, by: given_up.by.clone(), why });
     }
     let (scheduled_time, chain) = match given_up.event.as_deref() {
         Some(Event::StepDue(due)) => (due.scheduled_time, due.chain.as_str()),

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 #[cfg(test)]
 pub(crate) use tests::graph;
-use tidemark_flow::{Broken, Kind, thousands};
+use tidemark_flow::{Broken, thousands};
 use tidemark_pipeline::{Alerts, Graph, Pipeline, Wrong};
 
 use crate::incident::Finding;
@@ -39,6 +39,11 @@ impl View<'_> {
     pub fn alerts(&self, name: &str) -> Option<&Alerts> {
         let broken = || self.broken.iter().find(|broken| broken.pipeline == name)?.alerts.as_ref();
         self.pipeline(name).map(|pipeline| &pipeline.alerts).or_else(broken)
+    }
+
+    /// Whether it is among the pipelines, broken or not.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.pipeline(name).is_some() || self.is_broken(name)
     }
 
     pub(crate) fn is_broken(&self, name: &str) -> bool {
@@ -140,7 +145,8 @@ fn of_last(
         });
     } else if let Some(since) = last.behind_since {
         let within = alerts.map_or(Alerts::default().caught_up_within_s, |alerts| alerts.caught_up_within_s);
-        if now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
+        let has_been_helped = under_way.is_some() || last.announced_at.is_some_and(|at| at >= since);
+        if has_been_helped && now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
             found.push(behind(since, under_way, of));
         }
     }
@@ -164,7 +170,6 @@ fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Findi
 
 fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
     let error = &failing.error;
-    let is_transient = error.kind == Kind::Retry;
     if !failing.is_final && now.duration_since(failing.since) < PATIENCE {
         return None;
     }
@@ -180,7 +185,7 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
         scheduled_time: Some(failing.scheduled_time),
         run_id: Some(failing.run_id.clone()).filter(|run_id| !run_id.is_empty()),
         facts,
-        is_tried_again: is_transient,
+        is_tried_again: failing.is_tried_again(),
         ..of.clone()
     })
 }
@@ -256,6 +261,9 @@ pub(crate) fn missed(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Op
     let within = pipeline.alerts.start_within_s as i64 + schedule.period_s().unwrap_or_default();
     let latest = now.checked_sub(SignedDuration::from_secs(within)).ok()?;
     let expected = schedule.previous(latest)?;
+    if known.made_up_for.is_some_and(|(latest, until)| expected <= latest && now < until) {
+        return None;
+    }
     (expected > known.since && known.started.is_none_or(|started| started < expected)).then_some(expected)
 }
 

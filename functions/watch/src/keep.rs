@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_pipeline::{Alerts, Severity, Wrong};
 
@@ -16,6 +16,9 @@ use crate::silence::Silences;
 
 /// How often an incident that another watcher has changed meanwhile is looked at again.
 const ATTEMPTS: usize = 10;
+
+/// So long a pipeline is taken to be there still that this watcher does not know.
+const ELSEWHERE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The incidents, and what they are judged by.
 pub struct Register<'a> {
@@ -119,7 +122,7 @@ impl Register<'_> {
         for to in told {
             let Some((address, _)) = addresses.iter().find(|(address, _)| address.to_string() == to) else {
                 // nobody is named so any more; while it is open, or the file cannot be read, somebody may be again
-                if !incident.is_open() && self.knows_whom(&incident) {
+                if !incident.is_open() && self.knows_whom(&incident, memory) {
                     incident.pass_over(&to);
                 }
                 continue;
@@ -147,8 +150,15 @@ impl Register<'_> {
         let is_stuck = is_of_the_step(finding) && self.stuck.contains(&step_of(finding));
         // whether one that is broken has been started nobody asks
         let is_unasked = finding.wrong == Wrong::NotStarted && self.view.is_broken(pipeline);
+        let is_elsewhere = self.is_elsewhere(pipeline, memory);
         let is_forgotten = incident.opened_at < memory.began && !self.is_known_to_be_over(finding, memory);
-        is_stuck || is_unasked || is_forgotten
+        is_stuck || is_unasked || is_elsewhere || is_forgotten
+    }
+
+    /// Whether another watcher has it among its pipelines, or it may come back.
+    fn is_elsewhere(&self, pipeline: &str, memory: &Memory) -> bool {
+        let seen_at = memory.pipelines.get(pipeline).map(|known| known.seen_at);
+        !self.view.knows(pipeline) && seen_at.is_some_and(|at| self.now.duration_since(at) < ELSEWHERE)
     }
 
     /// Of what was opened before the watcher's state was lost, so that not to find it means nothing.
@@ -173,8 +183,11 @@ impl Register<'_> {
     }
 
     /// Whether it is known whom an incident is for: the file of a pipeline that says so may be broken.
-    fn knows_whom(&self, incident: &Incident) -> bool {
+    fn knows_whom(&self, incident: &Incident, memory: &Memory) -> bool {
         let pipeline = incident.finding.pipeline.as_deref();
+        if pipeline.is_some_and(|name| self.is_elsewhere(name, memory)) {
+            return false;
+        }
         !pipeline.is_some_and(|name| self.view.is_broken(name) && self.view.alerts(name).is_none())
     }
 

@@ -21,6 +21,8 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(48);
 const LONGEST_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// For so long what is listed may become more without anything new in it.
 const IDLE: SignedDuration = SignedDuration::from_hours(1);
+/// Records that are read in one look.
+const AT_ONCE: usize = 5_000;
 /// Another machine's clock may be ahead of ours by so much, or behind.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// Pipelines whose logs are looked at although nothing is known to have moved, each tick, and those of them that never were.
@@ -29,14 +31,24 @@ const NEVER_YET: usize = 20;
 /// After which such a look is worth another: it is for what was committed by somebody who died before he could say so.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
-/// Reads what is new and takes it in. Gives the names of the pipelines that it is about, and how many records it was.
+/// What was new.
+pub struct News {
+    /// The pipelines that it is about.
+    pub moved: BTreeSet<String>,
+    /// How many records were taken in.
+    pub records: usize,
+    /// There is more, for the next look: what is known now is of long ago.
+    pub is_part: bool,
+}
+
+/// Reads what is new and takes it in.
 pub fn news(
     ports: &Ports<'_>,
     memory: &mut Memory,
     view: &View<'_>,
     marks: &[Mark],
     now: Timestamp,
-) -> Result<(BTreeSet<String>, usize), Failure> {
+) -> Result<News, Failure> {
     let first = if memory.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOK } else { memory.read_until };
     let from = (first - LATE_BY).max(now - LONGEST_LOOK);
     let mut ids = Vec::new();
@@ -51,6 +63,8 @@ pub fn news(
     ids.sort_by(|a, b| a.1.cmp(&b.1));
     ids.dedup();
     ids.retain(|(_, run_id)| !memory.read.contains(run_id));
+    let is_part = ids.len() > AT_ONCE;
+    ids.truncate(AT_ONCE);
     let mut about = BTreeSet::new();
     let mut taken = 0;
     for ((day, run_id), found) in ids.iter().zip(ports.lake.runs_by_id(&ids)) {
@@ -63,7 +77,11 @@ pub fn news(
             Some(bytes) => serde_json::from_slice::<RunRecord>(&bytes),
         };
         match record {
-            Ok(record) => {
+            Ok(mut record) => {
+                // of a version of this program that did not say it
+                if record.scheduled_time == Timestamp::UNIX_EPOCH {
+                    record.scheduled_time = record.started_at;
+                }
                 let allowed = view.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
                 memory.take_in(&record, allowed, &inputs(view, &record));
                 memory.unreadable.remove(run_id);
@@ -80,14 +98,14 @@ pub fn news(
     }
     memory.read_until = memory.read_until.max(first);
     // where nothing runs, nothing of long ago is listed again and again
-    if now.duration_since(memory.read_until) > IDLE {
+    if !is_part && now.duration_since(memory.read_until) > IDLE {
         memory.read_until = now - AHEAD;
     }
     memory.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
     let oldest = moment(memory.read_until - LATE_BY - LATE_BY);
     let under_way: BTreeSet<&str> = marks.iter().map(|mark| mark.run_id.as_str()).collect();
     memory.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
-    Ok((about, taken))
+    Ok(News { moved: about, records: taken, is_part })
 }
 
 /// What the step of a record reads.
@@ -130,20 +148,25 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
 pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
     for pipeline in chosen(memory, view, moved, now) {
         let name = pipeline.name.to_string();
-        // once one is behind, or cannot be seen, those after it in the same pipeline wait for it
-        let mut is_waiting = false;
+        // what those make that are behind, or cannot be seen: who reads it waits, and is judged when it is there
+        let mut late: Vec<DatasetName> = Vec::new();
         let mut looked_at = now;
         for step in view.graph.steps_of(&pipeline.name) {
             let step_name = step.to_string();
+            if graph::inputs(pipeline, step).iter().any(|input| late.contains(input)) {
+                late.extend(graph::outputs(pipeline, step));
+                continue;
+            }
             let behind = match step {
                 Step::Ingest => continue,
-                _ if is_waiting => Ok(false),
-                Step::Load(_) => Ok(load_is_behind(memory, pipeline, step)),
+                Step::Load(_) => load_is_behind(ports.lake, memory, pipeline, step, now),
                 Step::Clean | Step::Model(_) => is_behind(ports.lake, pipeline, step),
             };
             match behind {
                 Ok(is_behind) => {
-                    is_waiting |= is_behind;
+                    if is_behind {
+                        late.extend(graph::outputs(pipeline, step));
+                    }
                     if is_behind || memory.steps.contains_key(&name_of(&name, &step_name)) {
                         memory.last(&name, &step_name).shows(is_behind, now);
                     }
@@ -155,7 +178,7 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
                     break;
                 }
                 Err(failure) => {
-                    is_waiting = true;
+                    late.extend(graph::outputs(pipeline, step));
                     memory.last(&name, &step_name).hides(&failure, now);
                 }
             }
@@ -199,13 +222,25 @@ fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>, now: T
     chosen
 }
 
-/// By what the run records say: of a target only the load itself knows more.
-fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
+/// By what the run records say it has taken in: of a target only the load itself knows more.
+fn load_is_behind(
+    lake: &Lake,
+    memory: &mut Memory,
+    pipeline: &Pipeline,
+    step: &Step,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let inputs = graph::inputs(pipeline, step);
+    for input in &inputs {
+        if let Some(table) = lake.table(input)? {
+            memory.finds(input.as_str(), table.version(), now);
+        }
+    }
     let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
-    graph::inputs(pipeline, step).iter().any(|input| {
+    Ok(inputs.iter().any(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
         memory.datasets.get(input.as_str()).is_some_and(|head| has.is_none_or(|has| has < head.version))
-    })
+    }))
 }
 
 /// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.

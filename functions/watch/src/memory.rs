@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use tests::run;
-use tidemark_flow::{ErrorRecord, Mark, RunRecord, STARTED, Status};
+use tidemark_flow::{Days, ErrorRecord, Mark, RunRecord, STARTED, Status};
 use tidemark_pipeline::{Budget, DatasetName};
 
 /// Runs of a pipeline that say what is usual.
@@ -50,12 +50,18 @@ pub struct Known {
     pub schedule: String,
     /// Scheduled times up to this one have been started, or need not be.
     pub started: Option<Timestamp>,
+    /// The scheduled time up to which it is being made up for what was missed, and until when that is waited for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_up_for: Option<(Timestamp, Timestamp)>,
     /// The scheduled time for which the watcher has started it, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helped: Option<(Timestamp, Timestamp)>,
     /// When its datasets were last looked at.
     #[serde(default)]
     pub looked_at: Timestamp,
+    /// When a watcher last had it among its pipelines, about.
+    #[serde(default)]
+    pub seen_at: Timestamp,
     /// Shares of records that the latest runs put into quarantine, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
@@ -108,6 +114,11 @@ pub struct Failing {
     pub chain: String,
     pub run_id: String,
     pub scheduled_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
+    #[serde(default)]
+    pub full: bool,
     pub error: ErrorRecord,
     /// The platform will not try it again.
     #[serde(default)]
@@ -139,8 +150,13 @@ pub struct Spilled {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
+    /// The latest that brought or took files.
     pub version: i64,
+    /// The latest of all.
+    pub latest: i64,
     pub at: Timestamp,
+    /// The moment of the schedule by which it came, where that is known.
+    pub scheduled_time: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -184,21 +200,15 @@ impl Memory {
     /// of what the step reads.
     pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
         if record.step == "ingest" || record.step == STARTED {
-            self.starts(&record.pipeline, record.scheduled_time);
+            self.starts(&record.pipeline, record.scheduled_time, record.started_at);
         }
         self.marked.remove(&record.run_id);
         for output in &record.outputs {
             if let Some(version) = output.version
-                && output.partitions > 0
                 && record.error.is_none()
                 && !record.step.starts_with("load ")
             {
-                let head = self.datasets.entry(output.dataset.clone());
-                let head = head.or_insert(Head { version, at: record.finished_at });
-                // one that was made anew counts from the beginning
-                if record.finished_at > head.at {
-                    *head = Head { version, at: record.finished_at };
-                }
+                self.commits(&output.dataset, version, output.partitions > 0, record);
             }
         }
         let looked_at: Vec<(String, i64)> = match (&record.status, record.step.starts_with("load ")) {
@@ -232,16 +242,40 @@ impl Memory {
         }
     }
 
-    /// The first step of a pipeline says that it has been started.
-    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp) {
+    fn commits(&mut self, dataset: &str, version: i64, has_files: bool, record: &RunRecord) {
+        let (at, scheduled_time) = (record.finished_at, Some(record.scheduled_time));
+        let new = Head { version, latest: version, at, scheduled_time };
+        match self.datasets.get_mut(dataset) {
+            // one that was made anew counts from the beginning
+            Some(head) if at < head.at => {}
+            Some(head) if has_files => *head = new,
+            Some(head) => head.latest = version,
+            None if has_files => drop(self.datasets.insert(dataset.to_owned(), new)),
+            None => {}
+        }
+    }
+
+    /// A dataset has a version of which no record says anything: whoever committed it died before he could.
+    pub fn finds(&mut self, dataset: &str, version: i64, now: Timestamp) {
+        if let Some(head) = self.datasets.get_mut(dataset)
+            && version > head.latest
+        {
+            *head = Head { version, latest: version, at: now, scheduled_time: None };
+        }
+    }
+
+    /// The first step of a pipeline says that it has been started, at a moment. A time that was still to come then is not dealt with.
+    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp, at: Timestamp) {
+        const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+        let meant = if scheduled_time.duration_since(at) > AHEAD { at } else { scheduled_time };
         let known = self.pipelines.entry(pipeline.to_owned()).or_default();
-        known.started = known.started.max(Some(scheduled_time));
+        known.started = known.started.max(Some(meant));
     }
 
     /// A run says that it is under way.
     pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
         if mark.step == "ingest" {
-            self.starts(&mark.pipeline, mark.scheduled_time);
+            self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
         }
         if !self.read.contains(&mark.run_id) {
             self.marked.insert(mark.run_id.clone(), Marked { mark: mark.clone(), seen_at: now });

@@ -1,6 +1,6 @@
 //! Scheduled times that nobody was there for: what a machine that was off makes up for when it is on again.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_pipeline::{CatchUp, Pipeline, PipelineName};
 
@@ -48,12 +48,11 @@ fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed
     let schedule = pipeline.schedule.as_ref()?;
     let known = memory.pipelines.get_mut(pipeline.name.as_str())?;
     let since = known.started.unwrap_or(known.since).max(known.since);
-    let mut times: Vec<Timestamp> = std::iter::successors(schedule.previous(now), |time| {
-        schedule.previous(*time - jiff::SignedDuration::from_nanos(1))
-    })
-    .take_while(|time| *time > since)
-    .take(MOST)
-    .collect();
+    let mut times: Vec<Timestamp> =
+        std::iter::successors(schedule.previous(now), |time| schedule.previous(*time - SignedDuration::from_nanos(1)))
+            .take_while(|time| *time > since)
+            .take(MOST)
+            .collect();
     times.reverse();
     let latest = *times.last()?;
     let all = times.len();
@@ -64,6 +63,10 @@ fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed
             times = Vec::new();
             known.started = Some(latest);
         }
+    }
+    if !times.is_empty() {
+        let within = SignedDuration::from_secs(i64::try_from(pipeline.alerts.start_within_s).unwrap_or(i64::MAX / 2));
+        known.made_up_for = now.checked_add(within).ok().map(|until| (latest, until));
     }
     Some(Missed { pipeline: pipeline.name.clone(), passed_over: all - times.len(), times })
 }

@@ -13,6 +13,7 @@ use crate::help::help;
 use crate::incident::{Finding, Incident};
 use crate::judge::{View, findings, stuck};
 use crate::keep::{Kept, Register};
+use crate::look::News;
 use crate::memory::{Memory, Stray};
 use crate::silence::Silences;
 use crate::tell::{Letters, tell};
@@ -79,15 +80,25 @@ pub fn tick(
     let before = memory.clone();
     knows(&mut memory, view, now);
     let (marks, mut forgotten) = look::marks(lake, &watched.running)?;
-    let (moved, records) = look::news(ports, &mut memory, view, &marks, now)?;
+    let News { moved, records, is_part } = look::news(ports, &mut memory, view, &marks, now)?;
+    let mut ticked = Ticked { pipelines: view.graph.pipelines().len(), records, ..Ticked::default() };
+    if is_part {
+        // by what is of long ago nothing is judged
+        lake.put_watcher(written(&memory)?, seen.as_ref())?;
+        return Ok(ticked);
+    }
     forgotten.extend(look::silent(&mut memory, &marks, now));
     look::heads(ports, &mut memory, view, &moved, now);
     let found = findings(&memory, view, now);
+    let unhelped = memory.clone();
     let due = help(&mut memory, view, now, chain);
-    let mut ticked =
-        Ticked { pipelines: view.graph.pipelines().len(), records, announced: due.len(), ..Ticked::default() };
+    let announced = bus.announce(&due);
+    match &announced {
+        Ok(()) => ticked.announced = due.len(),
+        // all the rest is seen and told all the same
+        Err(_) => memory = unhelped,
+    }
     settle(ports, view, channels, &watched, &mut memory, found, now, &mut ticked)?;
-    bus.announce(&due)?;
     if memory != before {
         let state = written(&memory)?;
         // another watcher was faster: what it has not seen of ours, the next tick sees again
@@ -99,7 +110,7 @@ pub fn tick(
     for run_id in forgotten {
         lake.delete_running(&run_id)?;
     }
-    Ok(ticked)
+    announced.map(|()| ticked)
 }
 
 /// Keeps what was found as incidents, and tells of them.
@@ -146,6 +157,7 @@ fn settle(
         letters.add(&register, name, kept);
     }
     (ticked.told, ticked.untold) = tell(&register, channels, letters)?;
+    silences.clear(ports.lake)?;
     Ok(())
 }
 
@@ -153,6 +165,7 @@ fn settle(
 pub(crate) fn knows(memory: &mut Memory, view: &View<'_>, now: Timestamp) {
     /// A pipeline that is not there may come back.
     const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+    const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(30);
     if memory.began == Timestamp::UNIX_EPOCH {
         memory.began = now;
     }
@@ -162,11 +175,13 @@ pub(crate) fn knows(memory: &mut Memory, view: &View<'_>, now: Timestamp) {
         if known.since == Timestamp::UNIX_EPOCH || known.schedule != schedule {
             (known.since, known.schedule) = (now, schedule);
         }
+        // not at each look: nothing would have to be kept but that
+        if now.duration_since(known.seen_at) >= SEEN_EVERY {
+            known.seen_at = now;
+        }
     }
     let is_there = |name: &str| view.pipeline(name).is_some() || view.is_broken(name);
-    memory
-        .pipelines
-        .retain(|name, known| is_there(name) || now.duration_since(known.since.max(known.looked_at)) < KEPT);
+    memory.pipelines.retain(|name, known| is_there(name) || now.duration_since(known.since.max(known.seen_at)) < KEPT);
 }
 
 /// Takes note of events that the platform has given up, before anything else is done about them.

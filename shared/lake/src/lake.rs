@@ -1,7 +1,8 @@
 //! One lake: a store, the Delta engine over it, and the marker that says it is a lake.
 
+use std::collections::HashMap;
 use std::path::Path as FilePath;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use delta_kernel::Engine;
 use delta_kernel_default_engine::DefaultEngineBuilder;
@@ -31,6 +32,9 @@ struct Marker {
 pub struct Lake {
     store: Store,
     engine: Arc<dyn Engine>,
+    logs: Logs,
+    /// Tables as they were last looked at.
+    tables: Arc<Mutex<HashMap<DatasetName, Table>>>,
     file_size: FileSize,
 }
 
@@ -60,9 +64,10 @@ impl Lake {
     /// Opens the lake in a store. An empty store becomes a lake if `create`, once it has shown that it keeps conditions.
     pub fn open(store: Store, create: bool) -> Result<Lake, LakeError> {
         let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
-        let engine =
-            DefaultEngineBuilder::new(Arc::new(Logs::new(store.object_store()))).with_task_executor(executor).build();
-        let lake = Lake { store, engine: Arc::new(engine), file_size: FileSize::default() };
+        let logs = Logs::new(store.object_store());
+        let engine = DefaultEngineBuilder::new(Arc::new(logs.clone())).with_task_executor(executor).build();
+        let (engine, tables) = (Arc::new(engine), Arc::default());
+        let lake = Lake { store, engine, logs, tables, file_size: FileSize::default() };
         if !lake.is_marked()? {
             lake.found(create)?;
         }
@@ -127,6 +132,30 @@ impl Lake {
 
     pub(crate) fn engine(&self) -> &dyn Engine {
         self.engine.as_ref()
+    }
+
+    /// A table as it was last looked at, if its log has not moved since: to read a log takes longer than to ask whether it has.
+    pub(crate) fn kept_table(&self, dataset: &DatasetName) -> Result<Option<Table>, LakeError> {
+        let kept = self.tables().get(dataset).cloned();
+        let Some(table) = kept else { return Ok(None) };
+        let log = Key::Log(dataset).path();
+        let is_latest = self.store.handle().block_on(self.logs.ends_with(&log, table.version()));
+        match is_latest {
+            Ok(true) => Ok(Some(table)),
+            Ok(false) => {
+                self.tables().remove(dataset);
+                Ok(None)
+            }
+            Err(source) => Err(LakeError::store(format!("the log of dataset {dataset}"), source)),
+        }
+    }
+
+    pub(crate) fn keep_table(&self, table: &Table) {
+        self.tables().insert(table.dataset().clone(), table.clone());
+    }
+
+    fn tables(&self) -> MutexGuard<'_, HashMap<DatasetName, Table>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The URL under which the Delta kernel knows a table. Its scheme is ours, so that the kernel takes nothing for a path

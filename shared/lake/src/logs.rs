@@ -64,17 +64,29 @@ impl Logs {
         Ok(kept)
     }
 
-    /// The listing, if its last commit is still there; somebody may have deleted the table to have it made anew.
-    async fn still(&self, log: &Path, listing: Vec<ObjectMeta>) -> Result<Option<Vec<ObjectMeta>>> {
-        let Some(last) = listing.iter().rfind(|meta| version_of(&meta.location).is_some()) else { return Ok(None) };
-        match self.inner.head(&last.location).await {
-            Ok(_) => Ok(Some(listing)),
-            Err(Error::NotFound { .. }) => {
-                let mut known = self.known();
-                known.listings.retain(|(folder, _), _| folder != log);
-                known.commits.retain(|path, _| log_of(path).as_ref() != Some(log));
-                Ok(None)
-            }
+    /// Whether a commit is there as it was; somebody may have deleted the table to have it made anew. Then nothing is known of its log.
+    async fn is_still(&self, log: &Path, commit: &Path) -> Result<bool> {
+        let before = self.known().commits.get(commit).map(|(meta, _)| meta.e_tag.clone());
+        match self.inner.head(commit).await {
+            Ok(now) if before.is_none_or(|before| before == now.e_tag) => return Ok(true),
+            Ok(_) | Err(Error::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let mut known = self.known();
+        known.listings.retain(|(folder, _), _| folder != log);
+        known.commits.retain(|path, _| log_of(path).as_ref() != Some(log));
+        Ok(false)
+    }
+
+    /// Whether a log still ends with this version.
+    pub(crate) async fn ends_with(&self, log: &Path, version: i64) -> Result<bool> {
+        let commit = |version| log.clone().join(commit_name(version));
+        if !self.is_still(log, &commit(version)).await? {
+            return Ok(false);
+        }
+        match self.commit(&commit(version + 1)).await {
+            Ok(_) => Ok(false),
+            Err(Error::NotFound { .. }) => Ok(true),
             Err(error) => Err(error),
         }
     }
@@ -83,9 +95,12 @@ impl Logs {
     async fn listing(&self, log: Path, offset: Path) -> Result<Vec<ObjectMeta>> {
         let place = (log.clone(), offset.clone());
         let known = self.known().listings.get(&place).cloned();
-        let known = match known {
-            Some(listing) => self.still(&log, listing).await?,
-            None => None,
+        let last = |listing: &[ObjectMeta]| {
+            listing.iter().map(|meta| meta.location.clone()).rfind(|path| version_of(path).is_some())
+        };
+        let known = match known.as_deref().and_then(last) {
+            Some(last) if self.is_still(&log, &last).await? => known,
+            _ => None,
         };
         let mut listing = match known {
             None => self.inner.list_with_offset(Some(&log), &offset).try_collect().await?,

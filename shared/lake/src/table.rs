@@ -74,6 +74,11 @@ impl Diff {
 
 impl Table {
     pub(crate) fn load(lake: &Lake, dataset: &DatasetName, version: Option<i64>) -> Result<Option<Table>, LakeError> {
+        if version.is_none()
+            && let Some(kept) = lake.kept_table(dataset)?
+        {
+            return Ok(Some(kept));
+        }
         let what = || format!("the log of dataset {dataset}");
         let snapshot = || {
             let mut builder = Snapshot::builder_for(lake.url(dataset));
@@ -83,7 +88,13 @@ impl Table {
             builder.build(lake.engine())
         };
         let error = match snapshot() {
-            Ok(snapshot) => return Table::new(dataset, snapshot).map(Some),
+            Ok(snapshot) => {
+                let table = Table::new(dataset, snapshot)?;
+                if version.is_none() {
+                    lake.keep_table(&table);
+                }
+                return Ok(Some(table));
+            }
             Err(error) if is_absent(&error) => error,
             Err(error) => return Err(LakeError::kernel(what(), error)),
         };

@@ -129,7 +129,7 @@ fn the_pipeline_may_say_how_long() {
     tower.at("2026-03-03T10:01:00Z").tick();
     tower.announced();
     tower.at("2026-03-03T10:06:00Z").tick();
-    assert_eq!(tower.heard_on_bus(), ["orders/load sqlite-orders at 2026-03-03T08:00:00Z"]);
+    assert_eq!(tower.heard_on_bus(), ["orders/load sqlite-orders at 2026-03-03T10:00:00Z"]);
     tower.ran(run("orders", "load sqlite-orders", "2026-03-03T10:07:00Z").took("orders", 2));
     tower.at("2026-03-03T10:10:00Z").tick();
     tower.messages();

@@ -1,4 +1,4 @@
-use tidemark_flow::{Failure, Mark, RunRecord, Status};
+use tidemark_flow::{Failure, Kind, Mark, RunRecord, Status};
 use tidemark_pipeline::Graph;
 
 use super::*;
@@ -32,9 +32,9 @@ fn it_helps_every_half_hour() {
     let cases: [(Change, i64); 4] = [
         // it was behind when somebody looked at five minutes past
         (|memory| memory.last("orders", "clean").shows(true, at(5)), 10),
-        (|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]), 35),
+        (|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]), 10),
         (|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]), 25),
-        (|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(2)), 35),
+        (|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(2)), 10),
     ];
     for (change, first) in cases {
         let mut memory = Memory::default();

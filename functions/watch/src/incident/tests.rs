@@ -42,12 +42,9 @@ struct Story {
 impl Story {
     fn new() -> Story {
         let now: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
-        Story {
-            incident: Incident::open(finding(now), Severity::Critical, now),
-            now,
-            heard: Vec::new(),
-            steady_for: Vec::new(),
-        }
+        let mut incident = Incident::open(finding(now), Severity::Critical, now);
+        incident.is_for(&[TO.to_owned()]);
+        Story { incident, now, heard: Vec::new(), steady_for: Vec::new() }
     }
 
     fn look(&mut self, is_wrong: bool, is_up: bool) {

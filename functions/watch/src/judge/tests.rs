@@ -1,4 +1,4 @@
-use tidemark_flow::{Failure, Mark, Status};
+use tidemark_flow::{Failure, Kind, Mark, Status};
 use tidemark_pipeline::{SourceFile, read};
 
 use super::*;
@@ -53,7 +53,14 @@ fn memories() -> Vec<(&'static str, Memory)> {
         ("failed", of(&|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(1)))),
         ("never_ended", of(&|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]))),
         ("never_ended", of(&|memory| memory.loses(&mark))),
-        ("behind", of(&|memory| memory.last("orders", "clean").shows(true, at(1)))),
+        (
+            "behind",
+            of(&|memory| {
+                memory.last("orders", "clean").shows(true, at(1));
+                // it has been announced again, which did not help
+                memory.last("orders", "clean").announced_at = Some(at(6));
+            }),
+        ),
         ("blind.log", of(&|memory| memory.last("orders", "clean").hides(&Failure::new(Kind::Data, "damaged"), at(1)))),
     ]
 }

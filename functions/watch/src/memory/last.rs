@@ -20,6 +20,11 @@ impl UnderWay {
 }
 
 impl Failing {
+    /// Whether the watcher tries it again by itself.
+    pub fn is_tried_again(&self) -> bool {
+        self.error.kind == Kind::Retry && !self.full
+    }
+
     /// For the first time.
     fn of(record: &RunRecord, error: ErrorRecord) -> Failing {
         Failing {
@@ -30,6 +35,8 @@ impl Failing {
             chain: record.chain.clone(),
             run_id: record.run_id.clone(),
             scheduled_time: record.scheduled_time,
+            days: record.days,
+            full: record.full,
             is_given_up: false,
             is_final: error.kind != Kind::Retry,
             error,
@@ -71,6 +78,8 @@ impl Last {
             Failing {
                 run_id: record.run_id.clone(),
                 scheduled_time: record.scheduled_time,
+                days: record.days,
+                full: record.full,
                 error,
                 facts: facts_of(record),
                 ..counted
@@ -104,7 +113,9 @@ impl Last {
     /// Whether its inputs are ahead of it.
     pub fn shows(&mut self, is_behind: bool, now: Timestamp) {
         self.unseen = None;
-        self.behind_since = is_behind.then(|| self.behind_since.unwrap_or(now));
+        // one that has ended well since is behind something newer
+        let since = self.behind_since.filter(|since| self.well_at.is_none_or(|well_at| well_at <= *since));
+        self.behind_since = is_behind.then(|| since.unwrap_or(now));
     }
 
     /// The platform has given up an event that was to wake this step.
@@ -126,6 +137,8 @@ impl Last {
                     chain: chain.to_owned(),
                     run_id: String::new(),
                     scheduled_time,
+                    days: None,
+                    full: false,
                     error: ErrorRecord {
                         kind: Kind::Retry,
                         message: format!("an event was given up: {why}"),
