@@ -167,12 +167,12 @@ fn a_log_that_is_damaged_is_one_incident_of_its_pipeline() {
     assert_eq!((said.incident(), said.next.as_str()), ("orders.clean.blind.log#1", "Nothing, until it is mended."));
     // it does not come and go with the turns
     lasts(&tower);
-    tower.ran(run("c", "clean", "2026-03-03T09:22:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("c", "clean", "2026-03-03T09:27:00Z").failed(Kind::Data, "damaged"));
     tower.after(5).tick();
     assert_eq!(tower.heads(), ["🔴 c: clean failed"]);
     tower.store().delete(&"datasets/orders.raw/_delta_log/00000000000000000000.json".into()).unwrap();
     tower.after(5).tick();
-    assert_eq!(tower.heads(), ["✅ Over after 1 h 50 min: orders: clean cannot be watched"]);
+    assert_eq!(tower.heads(), ["✅ Over after 1 h 55 min: orders: clean cannot be watched"]);
 }
 
 #[test]
