@@ -28,7 +28,7 @@ use crate::{print, steps};
 use process::{alone, stop_on_signal};
 use queue::{Job, Queue, next_start, starts};
 use time::Clock;
-pub use time::{Signal, Time, Virtual};
+pub use time::{Signal, Time, Virtual, Walked};
 
 /// Between two looks of the watcher.
 const TICK: SignedDuration = SignedDuration::from_mins(5);
@@ -256,7 +256,7 @@ impl Dev<'_> {
         Ok(Definitions { graph, broken, left_out })
     }
 
-    fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> (Result<Handled, Failure>, Vec<StepDue>) {
+    fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> Walked {
         let announced = Announced::default();
         let function = match &job.event {
             Event::StepDue(due) => function_of(&due.step),
@@ -292,7 +292,7 @@ impl Dev<'_> {
         time: &dyn Time,
         definitions: &Definitions,
         queue: &mut Queue,
-        (job, (handled, due)): (Job, (Result<Handled, Failure>, Vec<StepDue>)),
+        (job, (handled, due)): (Job, Walked),
         done: &mut Done,
     ) -> bool {
         queue.rests();
