@@ -27,7 +27,7 @@ const AT_ONCE: usize = 5_000;
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// Pipelines whose logs are looked at although nothing is known to have moved, each tick, and those of them that never were.
 const IN_TURN: usize = 2;
-const NEVER_YET: usize = 20;
+const NEVER_YET: usize = 5;
 /// After which such a look is worth another: it is for what was committed by somebody who died before he could say so.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
@@ -144,13 +144,19 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
     done
 }
 
-/// Whether the inputs of steps are ahead of them: in pipelines in which something has moved, and in some others in turn.
+/// Whether the inputs of steps are ahead of them: by the records, in pipelines in which something has moved; by the logs, where the records
+/// do not say that all is well, and of some others in turn.
 pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
-    for pipeline in chosen(memory, view, moved, now) {
+    let in_turn = in_turn(memory, view, now);
+    for pipeline in view.graph.pipelines() {
         let name = pipeline.name.to_string();
+        let trusts_records = !in_turn.contains(&name) && !is_known_behind(memory, view, pipeline);
+        if trusts_records && !moved.contains(&name) && !reads_moved(view, pipeline, moved) {
+            continue;
+        }
         // what those make that are behind, or cannot be seen: who reads it waits, and is judged when it is there
         let mut late: Vec<DatasetName> = Vec::new();
-        let mut looked_at = now;
+        let mut is_seen = true;
         for step in view.graph.steps_of(&pipeline.name) {
             let step_name = step.to_string();
             if graph::inputs(pipeline, step).iter().any(|input| late.contains(input)) {
@@ -159,7 +165,10 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
             }
             let behind = match step {
                 Step::Ingest => continue,
-                Step::Load(_) => load_is_behind(ports.lake, memory, pipeline, step, now),
+                Step::Load(_) if trusts_records => Ok(load_is_behind(memory, pipeline, step)),
+                Step::Load(_) => finds_inputs(ports.lake, memory, pipeline, step, now)
+                    .map(|()| load_is_behind(memory, pipeline, step)),
+                Step::Clean | Step::Model(_) if trusts_records && has_caught_up(memory, pipeline, step) => Ok(false),
                 Step::Clean | Step::Model(_) => is_behind(ports.lake, pipeline, step),
             };
             match behind {
@@ -174,7 +183,7 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
                 Err(failure) if failure.kind == Kind::Retry => {
                     tracing::warn!(pipeline = name, step = step_name, error = failure.chain(), "not looked at");
                     // it is its turn at the next tick
-                    looked_at = Timestamp::UNIX_EPOCH;
+                    is_seen = false;
                     break;
                 }
                 Err(failure) => {
@@ -183,64 +192,76 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
                 }
             }
         }
-        memory.pipelines.entry(name).or_default().looked_at = looked_at;
+        if !trusts_records || !is_seen {
+            let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
+            memory.pipelines.entry(name).or_default().looked_at = looked_at;
+        }
     }
 }
 
-/// The pipelines to look at.
-fn chosen<'v>(memory: &Memory, view: &View<'v>, moved: &BTreeSet<String>, now: Timestamp) -> Vec<&'v Pipeline> {
-    let is_behind_or_unseen = |pipeline: &Pipeline| {
-        let mut steps = view.graph.steps_of(&pipeline.name);
-        steps.any(|step| {
-            let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
-            last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
-        })
-    };
-    // what moves in one is seen by those that read it
-    let reads_moved = |pipeline: &Pipeline| {
-        let inputs = view.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
-        inputs.filter_map(|input| view.graph.maker(&input)).any(|(maker, _)| moved.contains(maker.name.as_str()))
-    };
-    let all = view.graph.pipelines();
-    let mut chosen: Vec<&Pipeline> = all
-        .iter()
-        .filter(|pipeline| {
-            moved.contains(pipeline.name.as_str()) || is_behind_or_unseen(pipeline) || reads_moved(pipeline)
-        })
-        .collect();
+/// Whether a step of it is known to be behind, or was not to be seen.
+fn is_known_behind(memory: &Memory, view: &View<'_>, pipeline: &Pipeline) -> bool {
+    let mut steps = view.graph.steps_of(&pipeline.name);
+    steps.any(|step| {
+        let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+        last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
+    })
+}
+
+/// What moves in one pipeline is seen by those that read it.
+fn reads_moved(view: &View<'_>, pipeline: &Pipeline, moved: &BTreeSet<String>) -> bool {
+    if moved.is_empty() {
+        return false;
+    }
+    let inputs = view.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
+    inputs.filter_map(|input| view.graph.maker(&input)).any(|(maker, _)| moved.contains(maker.name.as_str()))
+}
+
+/// The pipelines whose turn it is.
+fn in_turn(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeSet<String> {
     let looked_at = |pipeline: &Pipeline| {
         memory.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
     };
-    let is_due = |pipeline: &&Pipeline| {
-        now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER
-            && !chosen.iter().any(|other| other.name == pipeline.name)
-    };
-    let mut others: Vec<&Pipeline> = all.iter().filter(is_due).collect();
-    others.sort_by_key(|pipeline| looked_at(pipeline));
-    let never = others.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
-    chosen.extend(others.into_iter().take(never.clamp(IN_TURN, NEVER_YET)));
-    chosen
+    let due = |pipeline: &&Pipeline| now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER;
+    let mut due: Vec<&Pipeline> = view.graph.pipelines().iter().filter(due).collect();
+    due.sort_by_key(|pipeline| looked_at(pipeline));
+    let never = due.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
+    due.iter().take(never.clamp(IN_TURN, NEVER_YET)).map(|pipeline| pipeline.name.to_string()).collect()
 }
 
-/// By what the run records say it has taken in: of a target only the load itself knows more.
-fn load_is_behind(
+/// Whether the records say that a step has consumed what its inputs are now.
+fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
+    let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+    graph::inputs(pipeline, step).iter().all(|input| {
+        let has = last.and_then(|last| last.consumed.get(input.as_str()));
+        has.zip(memory.datasets.get(input.as_str())).is_some_and(|(has, head)| *has == head.latest)
+    })
+}
+
+/// What its inputs are now, also where whoever committed it died before he could say so.
+fn finds_inputs(
     lake: &Lake,
     memory: &mut Memory,
     pipeline: &Pipeline,
     step: &Step,
     now: Timestamp,
-) -> Result<bool, Failure> {
-    let inputs = graph::inputs(pipeline, step);
-    for input in &inputs {
-        if let Some(table) = lake.table(input)? {
+) -> Result<(), Failure> {
+    for input in graph::inputs(pipeline, step) {
+        if let Some(table) = lake.table(&input)? {
             memory.finds(input.as_str(), table.version(), now);
         }
     }
+    Ok(())
+}
+
+/// By what the run records say it has taken in: of a target only the load itself knows more.
+fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
     let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
-    Ok(inputs.iter().any(|input| {
+    graph::inputs(pipeline, step).iter().any(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
-        memory.datasets.get(input.as_str()).is_some_and(|head| has.is_none_or(|has| has < head.version))
-    }))
+        let head = memory.datasets.get(input.as_str()).filter(|head| head.version >= 0);
+        head.is_some_and(|head| has.is_none_or(|has| has < head.version))
+    })
 }
 
 /// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.

@@ -97,7 +97,7 @@ pub struct Last {
     /// When the watcher has last announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
-    /// Versions of its inputs that it has consumed; of a load only.
+    /// Versions of its inputs that it has consumed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub consumed: BTreeMap<String, i64>,
 }
@@ -150,13 +150,33 @@ pub struct Spilled {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
-    /// The latest that brought or took files.
+    /// The latest version that brought or took files; none yet is -1.
     pub version: i64,
     /// The latest of all.
     pub latest: i64,
+    /// When the one that brought or took files was committed.
     pub at: Timestamp,
     /// The moment of the schedule by which it came, where that is known.
     pub scheduled_time: Option<Timestamp>,
+}
+
+impl Default for Head {
+    fn default() -> Head {
+        Head { version: -1, latest: -1, at: Timestamp::UNIX_EPOCH, scheduled_time: None }
+    }
+}
+
+impl Head {
+    fn moves(&mut self, version: i64, has_files: bool, record: &RunRecord) {
+        // one that was made anew counts from the beginning
+        if version < self.latest && record.finished_at > self.at {
+            *self = Head::default();
+        }
+        self.latest = self.latest.max(version);
+        if has_files && version > self.version {
+            (self.version, self.at, self.scheduled_time) = (version, record.finished_at, Some(record.scheduled_time));
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -208,21 +228,21 @@ impl Memory {
                 && record.error.is_none()
                 && !record.step.starts_with("load ")
             {
-                self.commits(&output.dataset, version, output.partitions > 0, record);
+                let head = self.datasets.entry(output.dataset.clone()).or_default();
+                head.moves(version, output.partitions > 0, record);
             }
         }
-        let looked_at: Vec<(String, i64)> = match (&record.status, record.step.starts_with("load ")) {
-            (Status::Done, true) => {
-                record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect()
-            }
+        let is_load = record.step.starts_with("load ");
+        let looked_at: Vec<(String, i64)> = match record.status {
+            Status::Done => record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect(),
             // it has looked at what there was when it began
-            (Status::NothingToDo, true) => {
+            Status::NothingToDo => {
                 let known =
                     inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
                 let known = known.filter(|(_, head)| head.at <= record.started_at);
-                known.map(|(input, head)| (input, head.version)).collect()
+                known.map(|(input, head)| (input, if is_load { head.version } else { head.latest })).collect()
             }
-            _ => Vec::new(),
+            Status::Continues | Status::Failed => Vec::new(),
         };
         let last = self.last(&record.pipeline, &record.step);
         // a record that comes late changes nothing that a later one has said
@@ -239,19 +259,6 @@ impl Memory {
             if record.step == "clean" && record.status == Status::Done {
                 self.spills(record, allowed);
             }
-        }
-    }
-
-    fn commits(&mut self, dataset: &str, version: i64, has_files: bool, record: &RunRecord) {
-        let (at, scheduled_time) = (record.finished_at, Some(record.scheduled_time));
-        let new = Head { version, latest: version, at, scheduled_time };
-        match self.datasets.get_mut(dataset) {
-            // one that was made anew counts from the beginning
-            Some(head) if at < head.at => {}
-            Some(head) if has_files => *head = new,
-            Some(head) => head.latest = version,
-            None if has_files => drop(self.datasets.insert(dataset.to_owned(), new)),
-            None => {}
         }
     }
 
