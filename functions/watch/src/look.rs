@@ -182,7 +182,6 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
                 }
                 Err(failure) if failure.kind == Kind::Retry => {
                     tracing::warn!(pipeline = name, step = step_name, error = failure.chain(), "not looked at");
-                    // it is its turn at the next tick
                     is_seen = false;
                     break;
                 }
@@ -192,10 +191,9 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
                 }
             }
         }
-        if !trusts_records || !is_seen {
-            let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
-            memory.pipelines.entry(name).or_default().looked_at = looked_at;
-        }
+        // what could not be seen has its turn at the next tick
+        let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
+        memory.pipelines.entry(name).or_default().looked_at = looked_at;
     }
 }
 

@@ -168,8 +168,12 @@ impl Default for Head {
 
 impl Head {
     fn moves(&mut self, version: i64, has_files: bool, record: &RunRecord) {
+        // what was said before is no news
+        if record.finished_at < self.at {
+            return;
+        }
         // one that was made anew counts from the beginning
-        if version < self.latest && record.finished_at > self.at {
+        if version < self.latest {
             *self = Head::default();
         }
         self.latest = self.latest.max(version);
