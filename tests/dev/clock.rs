@@ -13,6 +13,8 @@ type Act<'a> = Box<dyn FnOnce() + Send + 'a>;
 pub struct Script<'a> {
     clock: Virtual,
     acts: Mutex<BTreeMap<(Timestamp, usize), Act<'a>>>,
+    /// The machine sleeps from one moment to another.
+    sleeps: Mutex<Vec<(Timestamp, Timestamp)>>,
     /// Sees every moment.
     sees: Option<Box<dyn Fn(Timestamp) + Sync + 'a>>,
 }
@@ -23,7 +25,7 @@ pub fn at(text: &str) -> Timestamp {
 
 impl<'a> Script<'a> {
     pub fn new(begin: Timestamp, end: Timestamp) -> Script<'a> {
-        Script { clock: Virtual::new(begin, end), acts: Mutex::default(), sees: None }
+        Script { clock: Virtual::new(begin, end), acts: Mutex::default(), sleeps: Mutex::default(), sees: None }
     }
 
     pub fn seen_by(self, sees: impl Fn(Timestamp) + Sync + 'a) -> Script<'a> {
@@ -35,6 +37,11 @@ impl<'a> Script<'a> {
         // in the order in which they were put on it
         let nth = acts.range((at, 0)..=(at, usize::MAX)).count();
         acts.insert((at, nth), Box::new(act));
+    }
+
+    /// Whoever waits over `from` wakes at `to`.
+    pub fn leap(&self, from: Timestamp, to: Timestamp) {
+        self.sleeps.lock().unwrap().push((from, to));
     }
 
     /// Everything on the script, one after the other, with nobody there.
@@ -53,6 +60,12 @@ impl Time for Script<'_> {
         if let Some(sees) = &self.sees {
             sees(self.now());
         }
+        let mut sleeps = self.sleeps.lock().unwrap();
+        if let Some(at) = sleeps.iter().position(|(from, _)| !is_busy && *from < until) {
+            let (_, to) = sleeps.remove(at);
+            return self.clock.wait(to, signals, is_busy);
+        }
+        drop(sleeps);
         let next = || {
             let mut acts = self.acts.lock().unwrap();
             let first = acts.first_entry().filter(|first| !is_busy && first.key().0 <= until)?;

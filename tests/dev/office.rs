@@ -124,6 +124,12 @@ impl Office {
         records.iter().filter(of_schedule).map(|record| record.scheduled_time.to_string()).collect()
     }
 
+    /// Rows of a table of the database.
+    pub fn count(&self, table: &str) -> i64 {
+        let database = rusqlite::Connection::open(self.path("out/orders.db")).unwrap();
+        database.query_row(&format!("SELECT COUNT(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+    }
+
     /// What the webhook took, in order.
     pub fn told(&self) -> Vec<Told> {
         self.sink.taken().iter().map(Told::of).collect()

@@ -143,7 +143,13 @@ impl Dev<'_> {
                 if now >= next_tick || next_tick.duration_since(now) > TICK {
                     next_tick = now + TICK;
                     match self.definitions() {
-                        Ok(fresh) => definitions = Arc::new(fresh),
+                        Ok(fresh) => {
+                            let is_new = fresh.has_more_than(&definitions);
+                            definitions = Arc::new(fresh);
+                            if is_new {
+                                self.mends(now, &definitions, &mut queue, &mut done);
+                            }
+                        }
                         Err(failure) => self.tells(&format!("{} pipelines: {}", print::cross(), failure.chain())),
                     }
                     done.ticks += 1;
@@ -183,11 +189,8 @@ impl Dev<'_> {
 
     /// What the schedules mean since they were last looked at. A machine that slept makes up for it as one that was off.
     fn starts(&self, seen: Timestamp, now: Timestamp, definitions: &Definitions, queue: &mut Queue, done: &mut Done) {
-        if now.duration_since(seen) > ASLEEP {
-            match self.catches_up(now, definitions, queue, done) {
-                Ok(()) => return,
-                Err(failure) => self.tells(&format!("{} what was missed: {}", print::cross(), failure.chain())),
-            }
+        if now.duration_since(seen) > ASLEEP && self.mends(now, definitions, queue, done) {
+            return;
         }
         for (at, pipeline) in starts(&definitions.graph, seen, now) {
             if let Some(passed_over) = queue.start(pipeline, at) {
@@ -200,6 +203,15 @@ impl Dev<'_> {
                 ));
             }
         }
+    }
+
+    /// What was missed meanwhile; `false` where nobody can say what that is.
+    fn mends(&self, now: Timestamp, definitions: &Definitions, queue: &mut Queue, done: &mut Done) -> bool {
+        let made_up = self.catches_up(now, definitions, queue, done);
+        if let Err(failure) = &made_up {
+            self.tells(&format!("{} what was missed: {}", print::cross(), failure.chain()));
+        }
+        made_up.is_ok()
     }
 
     /// What was missed while nobody was there.
@@ -381,6 +393,11 @@ fn shown(at: Timestamp) -> String {
 }
 
 impl Definitions {
+    /// Whether a pipeline is there that was not, or was broken.
+    fn has_more_than(&self, before: &Definitions) -> bool {
+        self.graph.pipelines().iter().any(|pipeline| before.graph.pipeline(pipeline.name.as_str()).is_err())
+    }
+
     fn view(&self, common: &Common) -> View<'_> {
         View { graph: &self.graph, broken: &self.broken, arguments: arguments(common) }
     }

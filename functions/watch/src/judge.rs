@@ -261,7 +261,8 @@ pub(crate) fn missed(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Op
     let within = pipeline.alerts.start_within_s as i64 + schedule.period_s().unwrap_or_default();
     let latest = now.checked_sub(SignedDuration::from_secs(within)).ok()?;
     let expected = schedule.previous(latest)?;
-    if known.made_up_for.is_some_and(|(latest, until)| expected <= latest && now < until) {
+    // those that are made up for are to be started as if they had been meant then
+    if known.made_up_at.is_some_and(|at| at > latest) {
         return None;
     }
     (expected > known.since && known.started.is_none_or(|started| started < expected)).then_some(expected)

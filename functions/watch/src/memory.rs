@@ -50,12 +50,12 @@ pub struct Known {
     pub schedule: String,
     /// Scheduled times up to this one have been started, or need not be.
     pub started: Option<Timestamp>,
-    /// The scheduled time up to which it is being made up for what was missed, and until when that is waited for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_up_for: Option<(Timestamp, Timestamp)>,
     /// The scheduled time for which the watcher has started it, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub helped: Option<(Timestamp, Timestamp)>,
+    /// When somebody has set about making up for what was missed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_up_at: Option<Timestamp>,
     /// When its datasets were last looked at.
     #[serde(default)]
     pub looked_at: Timestamp,

@@ -65,8 +65,7 @@ fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed
         }
     }
     if !times.is_empty() {
-        let within = SignedDuration::from_secs(i64::try_from(pipeline.alerts.start_within_s).unwrap_or(i64::MAX / 2));
-        known.made_up_for = now.checked_add(within).ok().map(|until| (latest, until));
+        known.made_up_at = Some(now);
     }
     Some(Missed { pipeline: pipeline.name.clone(), passed_over: all - times.len(), times })
 }
