@@ -1,12 +1,19 @@
 //! Where alerts arrive: a webhook shaped like Slack's, a real mail server, a topic of SNS; and what the channels make of them.
 
+mod causes;
 mod channels;
+mod crash;
 mod function;
+mod kept;
 mod mail;
+mod record;
+mod said;
 mod slack;
 mod smtp;
 mod sns;
+mod telling;
 mod topic;
+mod tower;
 
 use std::process::Command;
 

@@ -68,6 +68,8 @@ pub struct Plan {
     /// Calls so far that the fault can befall.
     eligible: AtomicUsize,
     hits: AtomicU64,
+    /// The call that it befell first, by its number among all.
+    hit: Mutex<Option<usize>>,
     gone: AtomicBool,
     meanwhile: Mutex<Meanwhile>,
 }
@@ -151,6 +153,12 @@ impl Plan {
         self.hits.load(Ordering::SeqCst) > 0
     }
 
+    /// The call that the fault has befallen: its number among all, and the object it was about.
+    pub fn hit(&self) -> Option<(usize, String)> {
+        let nth = (*self.hit.lock().unwrap())?;
+        Some((nth, self.calls.lock().unwrap()[nth].1.clone()))
+    }
+
     fn order(&self, call: Call, object: &str) -> Order {
         let nth = {
             let mut calls = self.calls.lock().unwrap();
@@ -173,6 +181,7 @@ impl Plan {
             return Order::Go;
         }
         self.hits.fetch_add(1, Ordering::SeqCst);
+        self.hit.lock().unwrap().get_or_insert(nth);
         self.gone.store(matches!(fault, Fault::GoneBefore | Fault::GoneAfter), Ordering::SeqCst);
         match fault {
             Fault::ErrorBefore => Order::FailBefore(timed_out(nth)),

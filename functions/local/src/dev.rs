@@ -5,13 +5,14 @@ mod process;
 mod queue;
 mod time;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
-    Broken, Bus, Event, Failure, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle,
+    Broken, Bus, Event, Failure, GivenUp, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle,
     load_definitions_that_can_be, machine,
 };
 use tidemark_lake::Lake;
@@ -27,7 +28,7 @@ use crate::{print, steps};
 use process::{alone, stop_on_signal};
 use queue::{Job, Queue, next_start, starts};
 use time::Clock;
-pub use time::{Signal, Time, Virtual};
+pub use time::{Signal, Time, Virtual, Walked};
 
 /// Between two looks of the watcher.
 const TICK: SignedDuration = SignedDuration::from_mins(5);
@@ -165,7 +166,7 @@ impl Dev<'_> {
                     None => {}
                     Some(Signal::Stop) => break,
                     Some(Signal::Walked(walked)) => {
-                        let has_failed = self.settles(time, &mut queue, *walked, &mut done);
+                        let has_failed = self.settles(time, &definitions, &mut queue, *walked, &mut done);
                         // that it failed is told at once, and that it is over as soon as nothing more is to be done
                         if has_failed || (open > 0 && queue.is_empty()) {
                             next_tick = time.now();
@@ -179,7 +180,7 @@ impl Dev<'_> {
                 && let Ok(signal) = signals.recv()
             {
                 if let Signal::Walked(walked) = signal {
-                    self.settles(time, &mut queue, *walked, &mut done);
+                    self.settles(time, &definitions, &mut queue, *walked, &mut done);
                 }
             }
         });
@@ -267,25 +268,43 @@ impl Dev<'_> {
         Ok(Definitions { graph, broken, left_out })
     }
 
-    fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> (Result<Handled, Failure>, Vec<StepDue>) {
+    fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> Walked {
         let announced = Announced::default();
         let function = match &job.event {
             Event::StepDue(due) => function_of(&due.step),
             _ => "ingest",
         };
         let chain = job.chain.as_deref().unwrap_or_default();
-        let handled = self.with_ports(time, self.progress, |ports| {
-            handle(ports, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
-        });
+        let walk = || {
+            self.with_ports(time, self.progress, |ports| {
+                handle(ports, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
+            })
+        };
+        // a step's own panic is its failure; no other stops the worker
+        let handled = catch_unwind(AssertUnwindSafe(walk))
+            .unwrap_or_else(|_| Err(Failure::new(Kind::Bug, "the worker panicked").hint("please report this")));
         (handled, announced.take())
+    }
+
+    /// An event that came to no record is what Lambda would give to whoever is to know.
+    fn gives_up(&self, time: &dyn Time, definitions: &Definitions, event: Event, why: String) {
+        let by = "tidemark dev".to_owned();
+        let given_up = GivenUp { event: Some(Box::new(event)), by, attempts: None, why, at: Some(time.now()) };
+        let noted = self.with_ports(time, &Quiet, |ports| {
+            watch::note(ports, &definitions.view(self.common), std::slice::from_ref(&given_up))
+        });
+        if let Err(failure) = noted {
+            self.tells(&format!("{} {}", print::cross(), failure.chain()));
+        }
     }
 
     /// What follows from a step that was walked; `true` if it failed for good.
     fn settles(
         &self,
         time: &dyn Time,
+        definitions: &Definitions,
         queue: &mut Queue,
-        (job, (handled, due)): (Job, (Result<Handled, Failure>, Vec<StepDue>)),
+        (job, (handled, due)): (Job, Walked),
         done: &mut Done,
     ) -> bool {
         queue.rests();
@@ -294,16 +313,21 @@ impl Dev<'_> {
         for due in due {
             queue.announce(due);
         }
+        let mut no_record = None;
         let kind = match handled {
             Ok(Handled { record, .. }) if record.status == Status::Failed => record.error.map(|error| error.kind),
             Ok(_) => return false,
             Err(failure) => {
                 let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
                 self.tells(&format!("{} {}{hint}", print::cross(), failure.chain()));
+                no_record = Some(failure.chain());
                 Some(failure.kind)
             }
         };
-        let is_given_up = kind != Some(Kind::Retry) || !queue.again(job, time.now());
+        let is_given_up = kind != Some(Kind::Retry) || !queue.again(job.clone(), time.now());
+        if let (true, Some(why)) = (is_given_up, no_record) {
+            self.gives_up(time, definitions, job.event, why);
+        }
         done.failed += usize::from(is_given_up);
         is_given_up
     }

@@ -2,10 +2,10 @@
 //! work by now. A duplicate finds nothing to do, so it can do no harm.
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Cause, Kind, StepDue, Trigger, due};
-use tidemark_pipeline::{Pipeline, Step};
+use tidemark_flow::{Cause, Days, StepDue, Trigger, due};
+use tidemark_pipeline::{Pipeline, Step, graph};
 
-use crate::judge::{View, died, missed};
+use crate::judge::{PART_WITHIN, View, died, missed};
 use crate::memory::{Last, Memory, name_of};
 
 /// A step is given so long to be woken by the event that is meant for it.
@@ -24,18 +24,26 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
                 known.helped.is_some_and(|(at, when)| at == expected && now.duration_since(when) < AGAIN_AFTER);
             if !has_helped {
                 known.helped = Some((expected, now));
+                // of one without a source nothing says more
+                if pipeline.source.is_none() {
+                    known.started = known.started.max(Some(expected));
+                }
                 let first = steps.iter().filter(|step| pipeline.source.is_none() || ***step == Step::Ingest);
                 announced.extend(first.map(|step| announcement(pipeline, step, expected, chain)));
             }
             continue;
         }
         for step in steps {
-            let Some(last) = memory.steps.get_mut(&name_of(pipeline.name.as_str(), &step.to_string())) else {
+            let (name, step_name) = (pipeline.name.as_str(), step.to_string());
+            // it is being done
+            if memory.under_way(name, &step_name, now).is_some() {
                 continue;
-            };
-            if let Some(scheduled_time) = wants_help(last, pipeline, now) {
+            }
+            let meant = meant(memory, pipeline, step, now);
+            let Some(last) = memory.steps.get_mut(&name_of(name, &step_name)) else { continue };
+            if let Some((scheduled_time, days)) = wants_help(last, meant, now) {
                 last.announced_at = Some(now);
-                announced.push(announcement(pipeline, step, scheduled_time, chain));
+                announced.push(StepDue { days, ..announcement(pipeline, step, scheduled_time, chain) });
                 // what hangs on it is woken by it
                 break;
             }
@@ -49,23 +57,36 @@ fn announcement(pipeline: &Pipeline, step: &Step, scheduled_time: Timestamp, cha
     StepDue { looked_for: true, ..due(pipeline, step, &trigger) }
 }
 
-/// The scheduled time with which a step is to be announced again, if it is.
-fn wants_help(last: &Last, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
-    let is_due = |since: Timestamp, after| now.duration_since(last.announced_at.unwrap_or(since)) >= after;
+/// The moment of the schedule by which a step's inputs came; where nobody knows, the last that the schedule meant.
+fn meant(memory: &Memory, pipeline: &Pipeline, step: &Step, now: Timestamp) -> Timestamp {
+    let inputs = graph::inputs(pipeline, step);
+    let heads = inputs.iter().filter_map(|input| memory.datasets.get(input.as_str())?.scheduled_time);
+    let last = || pipeline.schedule.as_ref().and_then(|schedule| schedule.previous(now));
+    heads.max().or_else(last).unwrap_or(now)
+}
+
+/// The scheduled time, and the days, with which a step is to be announced again, if it is.
+fn wants_help(last: &Last, meant: Timestamp, now: Timestamp) -> Option<(Timestamp, Option<Days>)> {
+    // of this trouble, not of one before it
+    let announced_since = |since: Timestamp| last.announced_at.filter(|at| *at >= since);
+    let is_due = |since: Timestamp, after| match announced_since(since) {
+        Some(at) => now.duration_since(at) >= AGAIN_AFTER,
+        None => now.duration_since(since) >= after,
+    };
     if let Some(failing) = &last.failing {
-        // what only a person can mend is not tried again
-        return (failing.error.kind == Kind::Retry && is_due(failing.since, AGAIN_AFTER))
-            .then_some(failing.scheduled_time);
+        // what only a person can mend is not tried again; the platform's own attempts come first
+        let is_tried = failing.is_tried_again() && now.duration_since(failing.latest) >= FIRST_AFTER;
+        return (is_tried && is_due(failing.since, FIRST_AFTER)).then_some((failing.scheduled_time, failing.days));
     }
-    if let Some(lost) = died(last, now) {
-        return (last.announced_at.is_none() || is_due(lost.alive_at, AGAIN_AFTER)).then_some(lost.scheduled_time);
-    }
-    if last.continues.is_some() {
+    let is_going_on = last.continues.as_ref().is_some_and(|run| now.duration_since(run.alive_at) < PART_WITHIN);
+    if is_going_on {
         return None;
     }
-    let since = last.behind_since?;
-    let after = if last.announced_at.is_some_and(|at| at >= since) { AGAIN_AFTER } else { FIRST_AFTER };
-    let since = last.announced_at.filter(|at| *at >= since).unwrap_or(since);
-    let meant = || pipeline.schedule.as_ref().and_then(|schedule| schedule.previous(now)).unwrap_or(now);
-    (now.duration_since(since) >= after).then(meant)
+    if let Some(lost) = died(last, None, now) {
+        return is_due(lost.alive_at, FIRST_AFTER).then_some((lost.scheduled_time, None));
+    }
+    is_due(last.behind_since?, FIRST_AFTER).then_some((meant, None))
 }
+
+#[cfg(test)]
+mod tests;

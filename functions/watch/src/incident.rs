@@ -14,8 +14,8 @@ const FLAPS: usize = 3;
 const FLAP_WINDOW: SignedDuration = SignedDuration::from_hours(24);
 /// It is over when nothing has turned for so long.
 const STEADY_AFTER: SignedDuration = SignedDuration::from_hours(6);
-/// Whoever has begun to send has so long for it; then another may.
-const SENDING_FOR: SignedDuration = SignedDuration::from_mins(2);
+/// Whoever has begun to send has so long for it; then another may. It is less than from one tick to the next.
+const SENDING_FOR: SignedDuration = SignedDuration::from_mins(4);
 
 /// A channel that has not taken a message so often, an hour of looks, is asked less often from then on.
 const OFTEN: u32 = 12;
@@ -251,3 +251,6 @@ impl Incident {
         !self.is_open() && !self.is_flapping(now) && self.told.values().all(|told| told.said == Said::Resolved)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,19 @@
 //! What is wrong now, from what is remembered and what the pipelines say. Pure: the same memory at the same time gives the same findings.
 
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Broken, Kind, thousands};
+#[cfg(test)]
+pub(crate) use tests::graph;
+use tidemark_flow::{Broken, thousands};
 use tidemark_pipeline::{Alerts, Graph, Pipeline, Wrong};
 
 use crate::incident::Finding;
-use crate::memory::{Failing, Last, Memory, Spilled, UnderWay};
+use crate::keep::{is_of_the_step, step_of};
+use crate::memory::{Failing, Last, Memory, Spilled, UnderWay, Unseen};
 
 /// What the watcher knows of the pipelines.
 pub struct View<'a> {
@@ -15,12 +23,10 @@ pub struct View<'a> {
     pub arguments: String,
 }
 
-/// Attempts that the platform makes of an event before it gives it up.
-const ATTEMPTS: u64 = 3;
 /// A transient error that has not gone by then is not one.
 const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
 /// Longer than an invocation may take; a run that was to be gone on with has not been.
-const PART_WITHIN: SignedDuration = SignedDuration::from_mins(20);
+pub(crate) const PART_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 /// For so long an event that nobody understood is told of.
 const STRAY_FOR: SignedDuration = SignedDuration::from_hours(24);
 
@@ -35,8 +41,17 @@ impl View<'_> {
         self.pipeline(name).map(|pipeline| &pipeline.alerts).or_else(broken)
     }
 
+    /// Whether it is among the pipelines, broken or not.
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.pipeline(name).is_some() || self.is_broken(name)
+    }
+
+    pub(crate) fn is_broken(&self, name: &str) -> bool {
+        self.pipeline(name).is_none() && self.broken.iter().any(|broken| broken.pipeline == name)
+    }
+
     /// Whether this is a step of a pipeline that there is; of one that is broken nobody knows.
-    fn has(&self, pipeline: &str, step: &str) -> bool {
+    pub(crate) fn has(&self, pipeline: &str, step: &str) -> bool {
         let is_step = |known: &Pipeline| self.graph.steps_of(&known.name).any(|of| of.to_string() == step);
         self.pipeline(pipeline).map_or_else(|| self.broken.iter().any(|broken| broken.pipeline == pipeline), is_step)
     }
@@ -49,7 +64,8 @@ pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding
         let Some((pipeline, step)) = name.split_once('/') else { continue };
         if view.has(pipeline, step) {
             let of_step = Finding { step: Some(step.to_owned()), ..of_pipeline(pipeline) };
-            found.extend(of_last(last, &of_step, view.alerts(pipeline), now));
+            let under_way = memory.under_way(pipeline, step, now);
+            found.extend(of_last(last, &of_step, view.alerts(pipeline), under_way, now));
         }
     }
     for pipeline in view.graph.pipelines() {
@@ -68,8 +84,8 @@ pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding
     found.extend(memory.strays.iter().filter(|stray| now.duration_since(stray.at) < STRAY_FOR).map(|stray| Finding {
         of: Some(stray.by.clone()),
         since: stray.at,
-        what: format!("{} gave up an event that is none of Tidemark's: {}", stray.by, stray.why),
-        hint: Some("mend the rule that carried it there".into()),
+        what: format!("{} gave up an event that names no step there is: {}", stray.by, stray.why),
+        hint: Some("look at what it says, and mend the rule that carried it there".into()),
         ..of_watcher()
     }));
     // several strays of one origin are one
@@ -96,7 +112,7 @@ fn blank(wrong: Wrong) -> Finding {
     }
 }
 
-pub(crate) fn of_watcher() -> Finding {
+fn of_watcher() -> Finding {
     blank(Wrong::Blind)
 }
 
@@ -104,35 +120,57 @@ fn of_pipeline(name: &str) -> Finding {
     Finding { pipeline: Some(name.to_owned()), ..blank(Wrong::Failed) }
 }
 
-/// Of one step: it failed, or it died, or it is behind, of which the first says all; and besides, what it put aside.
-fn of_last(last: &Last, of: &Finding, alerts: Option<&Alerts>, now: Timestamp) -> Vec<Finding> {
+/// Of one step: it failed, or it died, or it cannot be seen, or it is behind, of which the first says all; and besides, what it put aside.
+fn of_last(
+    last: &Last,
+    of: &Finding,
+    alerts: Option<&Alerts>,
+    under_way: Option<Timestamp>,
+    now: Timestamp,
+) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(failing) = &last.failing {
         found.extend(failed(failing, of, now));
-    } else if let Some(lost) = died(last, now) {
-        found.push(never_ended(lost, of));
+    } else if let Some(lost) = died(last, under_way, now) {
+        found.push(never_ended(last, lost, of));
+    } else if let Some(Unseen { since, error }) = &last.unseen {
+        found.push(Finding {
+            wrong: Wrong::Blind,
+            of: Some("log".into()),
+            since: *since,
+            what: error.message.clone(),
+            kind: Some(error.kind),
+            hint: error.hint.clone(),
+            ..of.clone()
+        });
     } else if let Some(since) = last.behind_since {
         let within = alerts.map_or(Alerts::default().caught_up_within_s, |alerts| alerts.caught_up_within_s);
-        if now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
-            found.push(Finding {
-                wrong: Wrong::Behind,
-                since,
-                what: "its input has a newer version, which it has not taken in; announcing it again did not help"
-                    .into(),
-                is_tried_again: true,
-                ..of.clone()
-            });
+        let has_been_helped = under_way.is_some() || last.announced_at.is_some_and(|at| at >= since);
+        if has_been_helped && now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
+            found.push(behind(since, under_way, of));
         }
     }
     found.extend(last.spilled.as_ref().map(|spilled| quarantine(spilled, of, alerts)));
     found
 }
 
+fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Finding {
+    let why = match under_way {
+        Some(started) => format!("a run of it has been under way since {}", shown(started)),
+        None => "announcing it again did not help".to_owned(),
+    };
+    Finding {
+        wrong: Wrong::Behind,
+        since,
+        what: format!("its input has a newer version, which it has not taken in; {why}"),
+        is_tried_again: under_way.is_none(),
+        ..of.clone()
+    }
+}
+
 fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
     let error = &failing.error;
-    let is_transient = error.kind == Kind::Retry;
-    let is_over = failing.is_given_up || failing.attempts >= ATTEMPTS || now.duration_since(failing.since) >= PATIENCE;
-    if is_transient && !is_over {
+    if !failing.is_final && now.duration_since(failing.since) < PATIENCE {
         return None;
     }
     let mut facts = failing.facts.clone();
@@ -147,32 +185,49 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
         scheduled_time: Some(failing.scheduled_time),
         run_id: Some(failing.run_id.clone()).filter(|run_id| !run_id.is_empty()),
         facts,
-        is_tried_again: is_transient,
+        is_tried_again: failing.is_tried_again(),
         ..of.clone()
     })
 }
 
 /// A run that will say nothing any more.
-pub(crate) fn died(last: &Last, now: Timestamp) -> Option<&UnderWay> {
-    let unfinished = || last.continues.as_ref().filter(|run| now.duration_since(run.alive_at) >= PART_WITHIN);
-    last.lost.as_ref().or_else(unfinished)
+pub(crate) fn died(last: &Last, under_way: Option<Timestamp>, now: Timestamp) -> Option<&UnderWay> {
+    let is_over = |run: &&UnderWay| under_way.is_none() && now.duration_since(run.alive_at) >= PART_WITHIN;
+    last.lost.as_ref().or_else(|| last.continues.as_ref().filter(is_over))
 }
 
-fn never_ended(run: &UnderWay, of: &Finding) -> Finding {
+fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
+    let (began, ended) = (run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), run.alive_at.strftime("%H:%M:%S UTC"));
+    let is_lost = last.lost.is_some();
     Finding {
         wrong: Wrong::NeverEnded,
         since: run.started_at,
-        what: format!(
-            "run {} began at {} and said its last at {}; it was killed, or its machine went away. Nothing is half done.",
-            run.run_id,
-            run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
-            run.alive_at.strftime("%H:%M:%S UTC"),
-        ),
+        what: if is_lost {
+            format!(
+                "run {} began at {began} and said its last at {ended}; it was killed, or its machine went away. Nothing is half done.",
+                run.run_id
+            )
+        } else {
+            format!(
+                "run {} began at {began} and put down what it had at {ended}, to be gone on with; nobody has. Nothing is half done.",
+                run.run_id
+            )
+        },
         scheduled_time: Some(run.scheduled_time),
-        run_id: Some(run.run_id.clone()),
+        // a run that has been killed has left no record
+        run_id: (!is_lost).then(|| run.run_id.clone()),
         is_tried_again: true,
         ..of.clone()
     }
+}
+
+/// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
+pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<String> {
+    let is_stuck = |last: &Last| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
+    let is_there = |name: &str| name.split_once('/').is_some_and(|(pipeline, step)| view.has(pipeline, step));
+    let known =
+        memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
+    known.chain(found.iter().filter(|finding| is_of_the_step(finding)).map(step_of)).collect()
 }
 
 fn quarantine(spilled: &Spilled, of: &Finding, alerts: Option<&Alerts>) -> Finding {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_pipeline::{Alerts, Severity, Wrong};
 
@@ -16,6 +16,9 @@ use crate::silence::Silences;
 
 /// How often an incident that another watcher has changed meanwhile is looked at again.
 const ATTEMPTS: usize = 10;
+
+/// So long a pipeline is taken to be there still that this watcher does not know.
+const ELSEWHERE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The incidents, and what they are judged by.
 pub struct Register<'a> {
@@ -95,16 +98,16 @@ impl Register<'_> {
             (None, Some(finding)) => Incident::open(finding.clone(), self.severity(finding), now),
             (Some(mut incident), Some(finding)) => {
                 let mut finding = finding.clone();
-                // what is found anew at each look has been so since the first
-                if incident.is_open() && matches!(finding.wrong, Wrong::Blind) {
-                    finding.since = incident.finding.since;
+                // what is found anew at each look, or at each scheduled time, has been so since the first
+                if incident.is_open() {
+                    finding.since = finding.since.min(incident.finding.since);
                 }
                 let severity = self.severity(&finding);
                 incident.found(finding, severity, now);
                 incident
             }
             // one that was opened after we looked is not ours to resolve
-            (Some(mut incident), None) if incident.opened_at <= now && !self.is_stuck(&incident.finding) => {
+            (Some(mut incident), None) if incident.opened_at < now && !self.may_last(&incident, memory) => {
                 incident.resolve(self.ended(&incident, memory));
                 incident
             }
@@ -118,8 +121,10 @@ impl Register<'_> {
         let told: Vec<String> = incident.told.keys().cloned().collect();
         for to in told {
             let Some((address, _)) = addresses.iter().find(|(address, _)| address.to_string() == to) else {
-                // nobody is named so any more
-                incident.pass_over(&to);
+                // nobody is named so any more; while it is open, or the file cannot be read, somebody may be again
+                if !incident.is_open() && self.knows_whom(&incident, memory) {
+                    incident.pass_over(&to);
+                }
                 continue;
             };
             let Some(state) = incident.untold(&to, now) else { continue };
@@ -138,8 +143,52 @@ impl Register<'_> {
         Some((incident, claimed))
     }
 
-    fn is_stuck(&self, finding: &Finding) -> bool {
-        is_of_the_step(finding) && self.stuck.contains(&step_of(finding))
+    /// Whether an open incident that was not found this time may not be over.
+    fn may_last(&self, incident: &Incident, memory: &Memory) -> bool {
+        let finding = &incident.finding;
+        let Some(pipeline) = finding.pipeline.as_deref() else { return false };
+        let is_stuck = is_of_the_step(finding) && self.stuck.contains(&step_of(finding));
+        // whether one that is broken has been started nobody asks
+        let is_unasked = finding.wrong == Wrong::NotStarted && self.view.is_broken(pipeline);
+        let is_elsewhere = self.is_elsewhere(pipeline, memory);
+        let is_forgotten = incident.opened_at < memory.began && !self.is_known_to_be_over(finding, memory);
+        is_stuck || is_unasked || is_elsewhere || is_forgotten
+    }
+
+    /// Whether another watcher has it among its pipelines, or it may come back.
+    fn is_elsewhere(&self, pipeline: &str, memory: &Memory) -> bool {
+        let seen_at = memory.pipelines.get(pipeline).map(|known| known.seen_at);
+        !self.view.knows(pipeline) && seen_at.is_some_and(|at| self.now.duration_since(at) < ELSEWHERE)
+    }
+
+    /// Of what was opened before the watcher's state was lost, so that not to find it means nothing.
+    fn is_known_to_be_over(&self, finding: &Finding, memory: &Memory) -> bool {
+        let Some(pipeline) = finding.pipeline.as_deref() else { return true };
+        let known = memory.pipelines.get(pipeline);
+        let Some(step) = finding.step.as_deref() else {
+            let is_scheduled = self.view.pipeline(pipeline).is_some_and(|pipeline| pipeline.schedule.is_some());
+            return match finding.wrong {
+                Wrong::NotStarted => !is_scheduled || known.and_then(|known| known.started) >= finding.scheduled_time,
+                _ => true,
+            };
+        };
+        let has_been_looked_at = || known.is_some_and(|known| known.looked_at >= memory.began);
+        let is_seen = match finding.wrong {
+            Wrong::Behind => !step.starts_with("load ") && has_been_looked_at(),
+            Wrong::Blind => has_been_looked_at(),
+            _ => false,
+        };
+        let well_at = memory.steps.get(&step_of(finding)).and_then(|last| last.well_at);
+        is_seen || !self.view.has(pipeline, step) || well_at.is_some_and(|at| at > finding.since)
+    }
+
+    /// Whether it is known whom an incident is for: the file of a pipeline that says so may be broken.
+    fn knows_whom(&self, incident: &Incident, memory: &Memory) -> bool {
+        let pipeline = incident.finding.pipeline.as_deref();
+        if pipeline.is_some_and(|name| self.is_elsewhere(name, memory)) {
+            return false;
+        }
+        !pipeline.is_some_and(|name| self.view.is_broken(name) && self.view.alerts(name).is_none())
     }
 
     fn severity(&self, finding: &Finding) -> Severity {
@@ -188,7 +237,7 @@ impl Register<'_> {
 
 /// Whether it is wrong that a step does not come to a good end, which its next success mends.
 pub fn is_of_the_step(finding: &Finding) -> bool {
-    matches!(finding.wrong, Wrong::Failed | Wrong::OverBudget | Wrong::NeverEnded | Wrong::Behind)
+    finding.step.is_some() && finding.wrong != Wrong::Quarantine
 }
 
 pub fn step_of(finding: &Finding) -> String {

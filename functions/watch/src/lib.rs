@@ -27,8 +27,11 @@ pub use keep::named;
 pub use memory::{Known, Memory};
 pub use missed::{Missed, missed};
 pub use silence::{Silence, Silences, silence};
-pub use tick::{Ticked, Turn, tick};
+pub use tick::{Ticked, Turn, note, tick};
 pub use wording::{lasted, quoted, sample, title};
+
+/// What the name of the rule ends with that wakes the watcher.
+const OWN_RULE: &str = "watch";
 
 /// Handles one event: the watcher's own schedule, or events that the platform has given up. Without a mailer mail goes by SMTP, as the
 /// settings have it.
@@ -45,8 +48,8 @@ pub fn handle(
     chain: &str,
 ) -> Result<Ticked, Failure> {
     match event {
-        Event::Rule { .. } => {}
-        Event::GivenUp(given_up) => tick::note(ports, given_up)?,
+        Event::Rule { rules, .. } if rules.iter().any(|rule| rule.ends_with(OWN_RULE)) => {}
+        Event::GivenUp(given_up) => note(ports, view, given_up)?,
         _ => {
             return Err(Failure::new(Kind::Refused, "this event is none of the watcher's")
                 .hint("mend the rule that carried the event here"));

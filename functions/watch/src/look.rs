@@ -8,11 +8,10 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Kind, Mark, Ports, RunRecord, is_behind};
 use tidemark_lake::{Lake, LakeError, Seen};
-use tidemark_pipeline::{Pipeline, Step, graph};
+use tidemark_pipeline::{DatasetName, Pipeline, Step, graph};
 
-use crate::incident::Finding;
-use crate::judge::{View, of_watcher};
-use crate::memory::{Memory, Unreadable, name_of};
+use crate::judge::View;
+use crate::memory::{Memory, SILENT_FOR, Unreadable, name_of};
 
 /// The record of a run is written at its end, its id is of its beginning: for so long a record may come later than one with a later id. What
 /// lasts longer says so by a mark.
@@ -22,6 +21,8 @@ const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(48);
 const LONGEST_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// For so long what is listed may become more without anything new in it.
 const IDLE: SignedDuration = SignedDuration::from_hours(1);
+/// Records that are read in one look.
+const AT_ONCE: usize = 5_000;
 /// Another machine's clock may be ahead of ours by so much, or behind.
 const AHEAD: SignedDuration = SignedDuration::from_mins(10);
 /// Pipelines whose logs are looked at although nothing is known to have moved, each tick, and those of them that never were.
@@ -30,28 +31,40 @@ const NEVER_YET: usize = 5;
 /// After which such a look is worth another: it is for what was committed by somebody who died before he could say so.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
-/// Reads what is new and takes it in. Gives the names of the pipelines that it is about, and how many records it was.
+/// What was new.
+pub struct News {
+    /// The pipelines that it is about.
+    pub moved: BTreeSet<String>,
+    /// How many records were taken in.
+    pub records: usize,
+    /// There is more, for the next look: what is known now is of long ago.
+    pub is_part: bool,
+}
+
+/// Reads what is new and takes it in.
 pub fn news(
     ports: &Ports<'_>,
     memory: &mut Memory,
     view: &View<'_>,
     marks: &[Mark],
     now: Timestamp,
-) -> Result<(BTreeSet<String>, usize), Failure> {
+) -> Result<News, Failure> {
     let first = if memory.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOK } else { memory.read_until };
     let from = (first - LATE_BY).max(now - LONGEST_LOOK);
     let mut ids = Vec::new();
     for day in days(day_of(from), day_of(now + AHEAD)) {
         ids.extend(ports.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
     }
-    // what lasts longer than records may be late, and what could not be read
-    memory.sees(marks, now);
-    let long = memory.under_way.keys().filter_map(|run_id| Some((day_of(time_of(run_id)?), run_id.clone())));
+    // what lasts longer than records may be late, also if its mark has gone by now, and what could not be read
+    marks.iter().for_each(|mark| memory.sees(mark, now));
+    let long = memory.marked.iter().map(|(run_id, marked)| (day_of(marked.mark.started_at), run_id.clone()));
     let again = memory.unreadable.iter().map(|(run_id, unreadable)| (unreadable.day, run_id.clone()));
     ids.extend(long.chain(again));
     ids.sort_by(|a, b| a.1.cmp(&b.1));
     ids.dedup();
     ids.retain(|(_, run_id)| !memory.read.contains(run_id));
+    let is_part = ids.len() > AT_ONCE;
+    ids.truncate(AT_ONCE);
     let mut about = BTreeSet::new();
     let mut taken = 0;
     for ((day, run_id), found) in ids.iter().zip(ports.lake.runs_by_id(&ids)) {
@@ -63,11 +76,14 @@ pub fn news(
             }
             Some(bytes) => serde_json::from_slice::<RunRecord>(&bytes),
         };
-        memory.under_way.remove(run_id);
         match record {
-            Ok(record) => {
+            Ok(mut record) => {
+                // of a version of this program that did not say it
+                if record.scheduled_time == Timestamp::UNIX_EPOCH {
+                    record.scheduled_time = record.started_at;
+                }
                 let allowed = view.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
-                memory.take_in(&record, allowed);
+                memory.take_in(&record, allowed, &inputs(view, &record));
                 memory.unreadable.remove(run_id);
                 about.insert(record.pipeline);
                 memory.read.insert(run_id.clone());
@@ -82,27 +98,34 @@ pub fn news(
     }
     memory.read_until = memory.read_until.max(first);
     // where nothing runs, nothing of long ago is listed again and again
-    if now.duration_since(memory.read_until) > IDLE {
+    if !is_part && now.duration_since(memory.read_until) > IDLE {
         memory.read_until = now - AHEAD;
     }
+    memory.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
     let oldest = moment(memory.read_until - LATE_BY - LATE_BY);
     let under_way: BTreeSet<&str> = marks.iter().map(|mark| mark.run_id.as_str()).collect();
     memory.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
-    Ok((about, taken))
+    Ok(News { moved: about, records: taken, is_part })
 }
 
-/// The runs that have said that they are under way.
-pub fn marks(lake: &Lake, running: &[String]) -> Result<Vec<Mark>, Failure> {
-    let mut marks = Vec::new();
+/// What the step of a record reads.
+fn inputs(view: &View<'_>, record: &RunRecord) -> Vec<DatasetName> {
+    let step = record.step.parse::<Step>().ok().zip(view.pipeline(&record.pipeline));
+    step.map(|(step, pipeline)| graph::inputs(pipeline, &step)).unwrap_or_default()
+}
+
+/// The runs that have said that they are under way, and the names of what cannot be read: a run that lives says so again.
+pub fn marks(lake: &Lake, running: &[String]) -> Result<(Vec<Mark>, Vec<String>), Failure> {
+    let (mut marks, mut damaged) = (Vec::new(), Vec::new());
     for run_id in running {
-        // gone meanwhile, or half written by a dying machine
-        if let Some(bytes) = lake.running(run_id)?
-            && let Ok(mark) = serde_json::from_slice(&bytes)
-        {
-            marks.push(mark);
+        // gone meanwhile
+        let Some(bytes) = lake.running(run_id)? else { continue };
+        match serde_json::from_slice::<Mark>(&bytes) {
+            Ok(mark) if mark.run_id == *run_id => marks.push(mark),
+            _ => damaged.push(run_id.clone()),
         }
     }
-    Ok(marks)
+    Ok((marks, damaged))
 }
 
 /// Takes note of runs that say nothing any more. Gives the marks that nobody needs any longer.
@@ -110,7 +133,11 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
     let mut done = Vec::new();
     for mark in marks {
         let is_over = memory.read.contains(&mark.run_id);
-        if is_over || memory.hears_of(mark, now) {
+        let is_silent = now.duration_since(mark.alive_at) >= SILENT_FOR;
+        if is_silent && !is_over {
+            memory.loses(mark);
+        }
+        if is_silent || is_over {
             done.push(mark.run_id.clone());
         }
     }
@@ -118,15 +145,8 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
 }
 
 /// Whether the inputs of steps are ahead of them: by the records, in pipelines in which something has moved; by the logs, where the records
-/// do not say that all is well, and of some others in turn. Gives what could not be looked at.
-pub fn heads(
-    ports: &Ports<'_>,
-    memory: &mut Memory,
-    view: &View<'_>,
-    moved: &BTreeSet<String>,
-    now: Timestamp,
-) -> Vec<Finding> {
-    let mut troubles = Vec::new();
+/// do not say that all is well, and of some others in turn.
+pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
     let in_turn = in_turn(memory, view, now);
     for pipeline in view.graph.pipelines() {
         let name = pipeline.name.to_string();
@@ -134,42 +154,55 @@ pub fn heads(
         if trusts_records && !moved.contains(&name) && !reads_moved(view, pipeline, moved) {
             continue;
         }
-        // once one is behind, those after it in the same pipeline wait for it
-        let mut is_waiting = false;
+        // what those make that are behind, or cannot be seen: who reads it waits, and is judged when it is there
+        let mut late: Vec<DatasetName> = Vec::new();
+        let mut is_seen = true;
         for step in view.graph.steps_of(&pipeline.name) {
             let step_name = step.to_string();
+            if graph::inputs(pipeline, step).iter().any(|input| late.contains(input)) {
+                late.extend(graph::outputs(pipeline, step));
+                continue;
+            }
             let behind = match step {
                 Step::Ingest => continue,
-                _ if is_waiting => Ok(false),
-                Step::Load(_) => Ok(load_is_behind(memory, pipeline, step)),
+                Step::Load(_) if trusts_records => Ok(load_is_behind(memory, pipeline, step)),
+                Step::Load(_) => finds_inputs(ports.lake, memory, pipeline, step, now)
+                    .map(|()| load_is_behind(memory, pipeline, step)),
                 Step::Clean | Step::Model(_) if trusts_records && has_caught_up(memory, pipeline, step) => Ok(false),
                 Step::Clean | Step::Model(_) => is_behind(ports.lake, pipeline, step),
             };
             match behind {
                 Ok(is_behind) => {
-                    is_waiting |= is_behind;
                     if is_behind {
-                        memory.last(&name, &step_name).behind_since.get_or_insert(now);
-                    } else if let Some(last) = memory.steps.get_mut(&name_of(&name, &step_name)) {
-                        last.behind_since = None;
+                        late.extend(graph::outputs(pipeline, step));
+                    }
+                    if is_behind || memory.steps.contains_key(&name_of(&name, &step_name)) {
+                        memory.last(&name, &step_name).shows(is_behind, now);
                     }
                 }
                 Err(failure) if failure.kind == Kind::Retry => {
                     tracing::warn!(pipeline = name, step = step_name, error = failure.chain(), "not looked at");
+                    is_seen = false;
+                    break;
                 }
-                Err(failure) => troubles.push(unseen(&name, &step_name, &failure, now)),
+                Err(failure) => {
+                    late.extend(graph::outputs(pipeline, step));
+                    memory.last(&name, &step_name).hides(&failure, now);
+                }
             }
         }
-        memory.pipelines.entry(name).or_default().looked_at = now;
+        // what could not be seen has its turn at the next tick
+        let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
+        memory.pipelines.entry(name).or_default().looked_at = looked_at;
     }
-    troubles
 }
 
+/// Whether a step of it is known to be behind, or was not to be seen.
 fn is_known_behind(memory: &Memory, view: &View<'_>, pipeline: &Pipeline) -> bool {
     let mut steps = view.graph.steps_of(&pipeline.name);
     steps.any(|step| {
         let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
-        last.is_some_and(|last| last.behind_since.is_some())
+        last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
     })
 }
 
@@ -203,7 +236,23 @@ fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
     })
 }
 
-/// By what the run records say: of a target only the load itself knows more.
+/// What its inputs are now, also where whoever committed it died before he could say so.
+fn finds_inputs(
+    lake: &Lake,
+    memory: &mut Memory,
+    pipeline: &Pipeline,
+    step: &Step,
+    now: Timestamp,
+) -> Result<(), Failure> {
+    for input in graph::inputs(pipeline, step) {
+        if let Some(table) = lake.table(&input)? {
+            memory.finds(input.as_str(), table.version(), now);
+        }
+    }
+    Ok(())
+}
+
+/// By what the run records say it has taken in: of a target only the load itself knows more.
 fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
     let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
     graph::inputs(pipeline, step).iter().any(|input| {
@@ -211,19 +260,6 @@ fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
         let head = memory.datasets.get(input.as_str()).filter(|head| head.version >= 0);
         head.is_some_and(|head| has.is_none_or(|has| has < head.version))
     })
-}
-
-fn unseen(pipeline: &str, step: &str, failure: &Failure, now: Timestamp) -> Finding {
-    Finding {
-        pipeline: Some(pipeline.to_owned()),
-        step: Some(step.to_owned()),
-        of: Some("log".into()),
-        since: now,
-        what: failure.chain(),
-        kind: Some(failure.kind),
-        hint: failure.hint.clone(),
-        ..of_watcher()
-    }
 }
 
 /// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.

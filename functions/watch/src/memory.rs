@@ -1,11 +1,18 @@
 //! What follows from the run records that have been read: what became of each step, and how far each dataset is. It hangs on nothing but
 //! the records and the marks, so a watcher that finds it gone reads the last days again.
 
+mod last;
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{ErrorRecord, Kind, Mark, RunRecord, STARTED, Status};
+#[cfg(test)]
+pub(crate) use tests::run;
+use tidemark_flow::{Days, ErrorRecord, Mark, RunRecord, STARTED, Status};
+use tidemark_pipeline::{Budget, DatasetName};
 
 /// Runs of a pipeline that say what is usual.
 const USUAL: usize = 10;
@@ -13,6 +20,9 @@ const USUAL: usize = 10;
 /// The watcher's state as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Memory {
+    /// Since when it has been gathered: of what was before, only the records of some days are known.
+    #[serde(default)]
+    pub began: Timestamp,
     /// Run records have been read up to this moment of their ids.
     pub read_until: Timestamp,
     /// Ids of records after a while before it, which have been read: such as are written late are not missed.
@@ -24,11 +34,11 @@ pub struct Memory {
     pub datasets: BTreeMap<String, Head>,
     /// Records that cannot be read, by run id, with their day.
     pub unreadable: BTreeMap<String, Unreadable>,
-    /// Runs that have said that they are under way and whose records are still to come, each with when it was last heard of.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub under_way: BTreeMap<String, Timestamp>,
     /// Given-up events that nobody can make sense of.
     pub strays: Vec<Stray>,
+    /// Runs that have said that they are under way, by id, until their record has been read.
+    #[serde(default)]
+    pub marked: BTreeMap<String, Marked>,
     /// Incidents at rest, by key, as they were when they were looked at.
     pub at_rest: BTreeMap<String, String>,
 }
@@ -49,6 +59,9 @@ pub struct Known {
     /// When its datasets were last looked at.
     #[serde(default)]
     pub looked_at: Timestamp,
+    /// When a watcher last had it among its pipelines, about.
+    #[serde(default)]
+    pub seen_at: Timestamp,
     /// Shares of records that the latest runs put into quarantine, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
@@ -59,9 +72,11 @@ pub struct Known {
 pub struct Last {
     /// The greatest id of a run of it.
     pub run_id: String,
-    /// When it last ended well, by the beginning of that run.
+    /// When it last ended well, by the beginning of that run, and by its end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub well_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well_until: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
     /// A run that is to be gone on with.
@@ -76,6 +91,9 @@ pub struct Last {
     /// Since when its input is known to be ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind_since: Option<Timestamp>,
+    /// Why its datasets cannot be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
     /// When the watcher has last announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
@@ -87,16 +105,27 @@ pub struct Last {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failing {
     pub since: Timestamp,
+    /// When it last did.
+    #[serde(default)]
+    pub latest: Timestamp,
     pub count: u64,
     /// Attempts of the latest chain.
     pub attempts: u64,
     pub chain: String,
     pub run_id: String,
     pub scheduled_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
+    #[serde(default)]
+    pub full: bool,
     pub error: ErrorRecord,
     /// The platform will not try it again.
     #[serde(default)]
     pub is_given_up: bool,
+    /// It will not go by itself; that stays so until the step ends well.
+    #[serde(default)]
+    pub is_final: bool,
     pub facts: Vec<(String, String)>,
 }
 
@@ -121,30 +150,35 @@ pub struct Spilled {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Head {
-    /// The latest version in which rows changed.
+    /// The latest version that brought or took files; none yet is -1.
     pub version: i64,
-    /// When that was committed.
-    pub at: Timestamp,
-    /// The latest version at all.
-    #[serde(default)]
+    /// The latest of all.
     pub latest: i64,
+    /// When the one that brought or took files was committed.
+    pub at: Timestamp,
+    /// The moment of the schedule by which it came, where that is known.
+    pub scheduled_time: Option<Timestamp>,
 }
 
 impl Default for Head {
     fn default() -> Head {
-        Head { version: -1, at: Timestamp::UNIX_EPOCH, latest: -1 }
+        Head { version: -1, latest: -1, at: Timestamp::UNIX_EPOCH, scheduled_time: None }
     }
 }
 
 impl Head {
-    fn moves(&mut self, version: i64, has_rows: bool, record: &RunRecord) {
-        // a table that has been deleted begins anew
-        if version < self.latest && record.started_at > self.at {
+    fn moves(&mut self, version: i64, has_files: bool, record: &RunRecord) {
+        // what was said before is no news
+        if record.finished_at < self.at {
+            return;
+        }
+        // one that was made anew counts from the beginning
+        if version < self.latest {
             *self = Head::default();
         }
         self.latest = self.latest.max(version);
-        if has_rows && version > self.version {
-            (self.version, self.at) = (version, record.finished_at);
+        if has_files && version > self.version {
+            (self.version, self.at, self.scheduled_time) = (version, record.finished_at, Some(record.scheduled_time));
         }
     }
 }
@@ -154,6 +188,19 @@ pub struct Unreadable {
     pub day: jiff::civil::Date,
     pub since: Timestamp,
     pub why: String,
+}
+
+/// A mark as it was last seen.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Marked {
+    pub mark: Mark,
+    pub seen_at: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub since: Timestamp,
+    pub error: ErrorRecord,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -173,9 +220,13 @@ impl Memory {
         self.steps.entry(name_of(pipeline, step)).or_default()
     }
 
-    /// Takes in one run record; in the order of their ids, each once.
-    pub fn take_in(&mut self, record: &RunRecord, allowed: Option<tidemark_pipeline::Budget>) {
-        self.starts(&record.pipeline, &record.step, record.scheduled_time);
+    /// Takes in one run record; in the order of their ids, each once. `allowed` and `inputs` are what its pipeline says of quarantine, and
+    /// of what the step reads.
+    pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
+        if record.step == "ingest" || record.step == STARTED {
+            self.starts(&record.pipeline, record.scheduled_time, record.started_at);
+        }
+        self.marked.remove(&record.run_id);
         for output in &record.outputs {
             if let Some(version) = output.version
                 && record.error.is_none()
@@ -185,56 +236,72 @@ impl Memory {
                 head.moves(version, output.partitions > 0, record);
             }
         }
-        if record.step == "clean" && record.status == Status::Done {
-            self.spills(record, allowed);
-        }
-        let heads = self.datasets.clone();
+        let is_load = record.step.starts_with("load ");
+        let looked_at: Vec<(String, i64)> = match record.status {
+            Status::Done => record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect(),
+            // it has looked at what there was when it began
+            Status::NothingToDo => {
+                let known =
+                    inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
+                let known = known.filter(|(_, head)| head.at <= record.started_at);
+                known.map(|(input, head)| (input, if is_load { head.version } else { head.latest })).collect()
+            }
+            Status::Continues | Status::Failed => Vec::new(),
+        };
         let last = self.last(&record.pipeline, &record.step);
         // a record that comes late changes nothing that a later one has said
         let is_latest = record.run_id >= last.run_id;
         match record.status {
             Status::Failed => last.fails(record),
-            _ if !is_latest => {}
-            Status::Continues => last.continues = Some(UnderWay::of(record)),
-            Status::Done | Status::NothingToDo => {
-                last.well_at = Some(record.started_at);
-                (last.failing, last.continues, last.lost) = (None, None, None);
-                if record.status == Status::Done {
-                    last.consumed.extend(record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)));
-                } else {
-                    // it has looked at what there was when it began
-                    let known = heads.iter().filter(|(_, head)| head.at <= record.started_at);
-                    last.consumed.extend(known.map(|(dataset, head)| (dataset.clone(), head.version)));
-                }
-            }
+            Status::Done | Status::NothingToDo => last.ends_well(record),
+            Status::Continues if is_latest => last.continues = Some(UnderWay::of(record)),
+            Status::Continues => {}
         }
         if is_latest {
             last.run_id.clone_from(&record.run_id);
+            last.consumed.extend(looked_at);
+            if record.step == "clean" && record.status == Status::Done {
+                self.spills(record, allowed);
+            }
         }
     }
 
-    /// A record or mark of a pipeline's first step says that it has been started.
-    fn starts(&mut self, pipeline: &str, step: &str, scheduled_time: Timestamp) {
-        if step != "ingest" && step != STARTED {
-            return;
+    /// A dataset has a version of which no record says anything: whoever committed it died before he could.
+    pub fn finds(&mut self, dataset: &str, version: i64, now: Timestamp) {
+        if let Some(head) = self.datasets.get_mut(dataset)
+            && version > head.latest
+        {
+            *head = Head { version, latest: version, at: now, scheduled_time: None };
         }
+    }
+
+    /// The first step of a pipeline says that it has been started, at a moment. A time that was still to come then is not dealt with.
+    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp, at: Timestamp) {
+        const AHEAD: SignedDuration = SignedDuration::from_mins(10);
+        let meant = if scheduled_time.duration_since(at) > AHEAD { at } else { scheduled_time };
         let known = self.pipelines.entry(pipeline.to_owned()).or_default();
-        known.started = known.started.max(Some(scheduled_time));
+        known.started = known.started.max(Some(meant));
     }
 
-    /// Takes note of the runs that are under way. Where the mark of one is gone its record is there, however long ago it began.
-    pub fn sees(&mut self, marks: &[Mark], now: Timestamp) {
-        for mark in marks.iter().filter(|mark| !self.read.contains(&mark.run_id)) {
-            self.under_way.insert(mark.run_id.clone(), now);
+    /// A run says that it is under way.
+    pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
+        if mark.step == "ingest" {
+            self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
         }
-        self.under_way.retain(|_, seen| now.duration_since(*seen) < RECORD_WITHIN);
-        for mark in marks {
-            self.starts(&mark.pipeline, &mark.step, mark.scheduled_time);
+        if !self.read.contains(&mark.run_id) {
+            self.marked.insert(mark.run_id.clone(), Marked { mark: mark.clone(), seen_at: now });
         }
+    }
+
+    /// Since when a step is being walked, as far as its runs say so.
+    pub fn under_way(&self, pipeline: &str, step: &str, now: Timestamp) -> Option<Timestamp> {
+        let marks = self.marked.values().map(|marked| &marked.mark);
+        let alive = marks.filter(|mark| now.duration_since(mark.alive_at) < SILENT_FOR);
+        alive.filter(|mark| mark.pipeline == pipeline && mark.step == step).map(|mark| mark.started_at).min()
     }
 
     /// What is usual is the median of the latest runs.
-    fn spills(&mut self, record: &RunRecord, allowed: Option<tidemark_pipeline::Budget>) {
+    fn spills(&mut self, record: &RunRecord, allowed: Option<Budget>) {
         /// Of fewer records nobody is told unasked.
         const FEW: u64 = 10;
         /// Times the usual share.
@@ -270,103 +337,19 @@ impl Memory {
         });
     }
 
-    /// A mark of a run that may be under way; `true` if nothing has been heard of it for too long.
-    pub fn hears_of(&mut self, mark: &Mark, now: Timestamp) -> bool {
+    /// A run says nothing any more, and there is no record of it.
+    pub fn loses(&mut self, mark: &Mark) {
         let last = self.last(&mark.pipeline, &mark.step);
-        if now.duration_since(mark.alive_at) < SILENT_FOR || mark.run_id <= last.run_id {
-            return false;
+        if mark.run_id > last.run_id {
+            last.lost = Some(UnderWay {
+                run_id: mark.run_id.clone(),
+                started_at: mark.started_at,
+                alive_at: mark.alive_at,
+                scheduled_time: mark.scheduled_time,
+            });
         }
-        last.lost = Some(UnderWay {
-            run_id: mark.run_id.clone(),
-            started_at: mark.started_at,
-            alive_at: mark.alive_at,
-            scheduled_time: mark.scheduled_time,
-        });
-        true
     }
 }
-
-/// After its mark is gone, the record of a run comes within this, or never.
-const RECORD_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 
 /// After which a run that says nothing is taken for dead; it would have said something each minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);
-
-impl UnderWay {
-    fn of(record: &RunRecord) -> UnderWay {
-        UnderWay {
-            run_id: record.run_id.clone(),
-            started_at: record.started_at,
-            alive_at: record.finished_at,
-            scheduled_time: record.scheduled_time,
-        }
-    }
-}
-
-impl Last {
-    fn fails(&mut self, record: &RunRecord) {
-        let Some(error) = record.error.clone() else { return };
-        // it has ended well since
-        if self.well_at.is_some_and(|well_at| well_at > record.started_at) {
-            return;
-        }
-        let before = self.failing.take();
-        let same_chain = before.as_ref().is_some_and(|before| before.chain == record.chain);
-        let attempts = before.as_ref().filter(|_| same_chain).map_or(0, |before| before.attempts) + 1;
-        // the latest error is the one that counts, but a cause that will not go by itself is not hidden by one that may
-        self.failing = Some(Failing {
-            since: before.as_ref().map_or(record.started_at, |before| before.since),
-            count: before.as_ref().map_or(0, |before| before.count) + 1,
-            attempts,
-            chain: record.chain.clone(),
-            run_id: record.run_id.clone(),
-            scheduled_time: record.scheduled_time,
-            error,
-            is_given_up: before.is_some_and(|before| before.is_given_up && same_chain),
-            facts: facts_of(record),
-        });
-        (self.continues, self.lost) = (None, None);
-    }
-
-    /// The platform has given up an event that was to wake this step.
-    pub fn is_given_up(&mut self, why: &str, scheduled_time: Timestamp, chain: &str, at: Timestamp) {
-        if self.well_at.is_some_and(|well_at| well_at > at) {
-            return;
-        }
-        match &mut self.failing {
-            Some(failing) => failing.is_given_up = true,
-            None => {
-                self.failing = Some(Failing {
-                    since: at,
-                    count: 1,
-                    attempts: 1,
-                    chain: chain.to_owned(),
-                    run_id: String::new(),
-                    scheduled_time,
-                    error: ErrorRecord {
-                        kind: Kind::Retry,
-                        message: format!("an event was given up: {why}"),
-                        hint: None,
-                        over_budget: false,
-                    },
-                    is_given_up: true,
-                    facts: Vec::new(),
-                });
-            }
-        }
-    }
-}
-
-/// What a record has to say of what it was about.
-fn facts_of(record: &RunRecord) -> Vec<(String, String)> {
-    let mut facts = Vec::new();
-    if let Some(about) = &record.about {
-        if !about.partitions.is_empty() {
-            facts.push(("Partitions".to_owned(), about.to_string()));
-        }
-        if let Some(rows) = about.rows {
-            facts.push(("Rows".to_owned(), tidemark_flow::thousands(rows)));
-        }
-    }
-    facts
-}

@@ -1,6 +1,6 @@
 //! Scheduled times that nobody was there for: what a machine that was off makes up for when it is on again.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_pipeline::{CatchUp, Pipeline, PipelineName};
 
@@ -32,8 +32,8 @@ pub fn missed(ports: &Ports<'_>, view: &View<'_>) -> Result<Vec<Missed>, Failure
     for _ in 0..ATTEMPTS {
         let watched = ports.lake.watched()?;
         let (mut memory, seen) = look::memory(ports.lake)?;
-        knows(&mut memory, view.graph, now);
-        let marks = look::marks(ports.lake, &watched.running)?;
+        knows(&mut memory, view, now);
+        let (marks, _) = look::marks(ports.lake, &watched.running)?;
         look::news(ports, &mut memory, view, &marks, now)?;
         let missed: Vec<Missed> =
             view.graph.pipelines().iter().filter_map(|pipeline| of(&mut memory, pipeline, now)).collect();
@@ -48,12 +48,11 @@ fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed
     let schedule = pipeline.schedule.as_ref()?;
     let known = memory.pipelines.get_mut(pipeline.name.as_str())?;
     let since = known.started.unwrap_or(known.since).max(known.since);
-    let mut times: Vec<Timestamp> = std::iter::successors(schedule.previous(now), |time| {
-        schedule.previous(*time - jiff::SignedDuration::from_nanos(1))
-    })
-    .take_while(|time| *time > since)
-    .take(MOST)
-    .collect();
+    let mut times: Vec<Timestamp> =
+        std::iter::successors(schedule.previous(now), |time| schedule.previous(*time - SignedDuration::from_nanos(1)))
+            .take_while(|time| *time > since)
+            .take(MOST)
+            .collect();
     times.reverse();
     let latest = *times.last()?;
     let all = times.len();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tidemark_flow::{Failure, Kind};
 use tidemark_lake::Lake;
@@ -20,7 +20,11 @@ pub struct Silence {
 
 /// Those that last.
 #[derive(Debug, Default)]
-pub struct Silences(BTreeMap<String, Silence>);
+pub struct Silences {
+    last: BTreeMap<String, Silence>,
+    /// Those that are over for long.
+    over: Vec<PipelineName>,
+}
 
 impl Silences {
     /// Reads those of these pipelines; one that cannot be read silences nobody.
@@ -28,27 +32,38 @@ impl Silences {
     /// # Errors
     /// The lake cannot be read.
     pub fn read(lake: &Lake, names: &[String], now: Timestamp) -> Result<Silences, Failure> {
-        let mut all = BTreeMap::new();
+        /// Nobody gives a new end to a silence that is over for so long.
+        const OVER: SignedDuration = SignedDuration::from_hours(24);
+        let (mut last, mut over) = (BTreeMap::new(), Vec::new());
         for name in names {
             let Ok(pipeline) = name.parse::<PipelineName>() else { continue };
             let Some(bytes) = lake.silence(&pipeline)? else { continue };
             match serde_json::from_slice::<Silence>(&bytes) {
                 Ok(silence) if silence.until > now => {
-                    all.insert(name.clone(), silence);
+                    last.insert(name.clone(), silence);
                 }
+                Ok(silence) if now.duration_since(silence.until) >= OVER => over.push(pipeline),
                 Ok(_) => {}
                 Err(error) => tracing::warn!(%error, pipeline = name, "a silence cannot be read"),
             }
         }
-        Ok(Silences(all))
+        Ok(Silences { last, over })
     }
 
     pub fn of(&self, pipeline: &str) -> Option<&Silence> {
-        self.0.get(pipeline)
+        self.last.get(pipeline)
+    }
+
+    /// Takes away those that are over for long.
+    ///
+    /// # Errors
+    /// The lake cannot be written.
+    pub(crate) fn clear(&self, lake: &Lake) -> Result<(), Failure> {
+        Ok(self.over.iter().try_for_each(|pipeline| lake.delete_silence(pipeline))?)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Silence)> {
-        self.0.iter().map(|(name, silence)| (name.as_str(), silence))
+        self.last.iter().map(|(name, silence)| (name.as_str(), silence))
     }
 }
 

@@ -3,17 +3,17 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{Bus, Failure, GivenUp, Kind, Ports};
 use tidemark_lake::Watched;
-use tidemark_pipeline::Graph;
 
 use crate::channel::Channels;
 use crate::help::help;
 use crate::incident::{Finding, Incident};
-use crate::judge::{View, findings};
-use crate::keep::{Kept, Register, is_of_the_step, step_of};
+use crate::judge::{View, findings, stuck};
+use crate::keep::{Kept, Register};
+use crate::look::News;
 use crate::memory::{Memory, Stray};
 use crate::silence::Silences;
 use crate::tell::{Letters, tell};
@@ -78,18 +78,27 @@ pub fn tick(
     let watched = lake.watched()?;
     let (mut memory, seen) = look::memory(lake)?;
     let before = memory.clone();
-    knows(&mut memory, view.graph, now);
-    let marks = look::marks(lake, &watched.running)?;
-    let (moved, records) = look::news(ports, &mut memory, view, &marks, now)?;
-    let forgotten = look::silent(&mut memory, &marks, now);
-    let troubles = look::heads(ports, &mut memory, view, &moved, now);
-    let mut found = findings(&memory, view, now);
-    found.extend(troubles);
+    knows(&mut memory, view, now);
+    let (marks, mut forgotten) = look::marks(lake, &watched.running)?;
+    let News { moved, records, is_part } = look::news(ports, &mut memory, view, &marks, now)?;
+    let mut ticked = Ticked { pipelines: view.graph.pipelines().len(), records, ..Ticked::default() };
+    if is_part {
+        // by what is of long ago nothing is judged
+        lake.put_watcher(written(&memory)?, seen.as_ref())?;
+        return Ok(ticked);
+    }
+    forgotten.extend(look::silent(&mut memory, &marks, now));
+    look::heads(ports, &mut memory, view, &moved, now);
+    let found = findings(&memory, view, now);
+    let unhelped = memory.clone();
     let due = help(&mut memory, view, now, chain);
-    let mut ticked =
-        Ticked { pipelines: view.graph.pipelines().len(), records, announced: due.len(), ..Ticked::default() };
+    let announced = bus.announce(&due);
+    match &announced {
+        Ok(()) => ticked.announced = due.len(),
+        // all the rest is seen and told all the same
+        Err(_) => memory = unhelped,
+    }
     settle(ports, view, channels, &watched, &mut memory, found, now, &mut ticked)?;
-    bus.announce(&due)?;
     if memory != before {
         let state = written(&memory)?;
         // another watcher was faster: what it has not seen of ours, the next tick sees again
@@ -101,7 +110,7 @@ pub fn tick(
     for run_id in forgotten {
         lake.delete_running(&run_id)?;
     }
-    Ok(ticked)
+    announced.map(|()| ticked)
 }
 
 /// Keeps what was found as incidents, and tells of them.
@@ -117,26 +126,25 @@ fn settle(
     ticked: &mut Ticked,
 ) -> Result<(), Failure> {
     let silences = Silences::read(ports.lake, &watched.silences, now)?;
-    let stuck = found.iter().filter(|finding| is_of_the_step(finding)).map(step_of).collect();
-    let register = Register { ports, view, silences: &silences, stuck, now };
-    let mut found: BTreeMap<String, Finding> = found.into_iter().map(|finding| (finding.key(), finding)).collect();
+    let register = Register { ports, view, silences: &silences, stuck: stuck(memory, view, &found), now };
+    let mut found: BTreeMap<String, Finding> =
+        found.into_iter().map(|finding| (tidemark_lake::incident_name(&finding.key()), finding)).collect();
     let mut letters = Letters::default();
-    let mut keys: Vec<(String, Option<String>)> = Vec::new();
-    for (name, tag) in &watched.incidents {
-        keys.push((name.clone(), Some(tag.clone())));
-    }
-    let is_known = |key: &String| watched.incidents.iter().any(|(name, _)| *name == tidemark_lake::incident_name(key));
-    keys.extend(found.keys().filter(|key| !is_known(key)).map(|key| (tidemark_lake::incident_name(key), None)));
-    for (name, tag) in keys {
-        let finding =
-            found.iter().find(|(key, _)| tidemark_lake::incident_name(key) == name).map(|(key, _)| key.clone());
-        let finding = finding.and_then(|key| found.remove(&key));
+    let mut names: BTreeMap<String, Option<String>> = found.keys().map(|name| (name.clone(), None)).collect();
+    names.extend(watched.incidents.iter().map(|(name, tag)| (name.clone(), Some(tag.clone()))));
+    memory.at_rest.retain(|name, _| names.contains_key(name));
+    for (name, tag) in names {
+        let finding = found.remove(&name);
         let is_at_rest = tag.is_some() && memory.at_rest.get(&name) == tag.as_ref();
         if is_at_rest && finding.is_none() {
             continue;
         }
         memory.at_rest.remove(&name);
-        let Some(kept) = register.keep(&name, finding, memory)? else { continue };
+        let Some(kept) = register.keep(&name, finding, memory)? else {
+            // damaged, and nothing is wrong: it is opened anew when something is
+            memory.at_rest.extend(tag.map(|tag| (name, tag)));
+            continue;
+        };
         match &kept {
             Kept { incident, was_open: false, .. } if incident.is_open() => ticked.opened.push(Turn::of(incident)),
             Kept { incident, was_open: true, .. } if !incident.is_open() => ticked.resolved.push(Turn::of(incident)),
@@ -149,32 +157,43 @@ fn settle(
         letters.add(&register, name, kept);
     }
     (ticked.told, ticked.untold) = tell(&register, channels, letters)?;
+    silences.clear(ports.lake)?;
     Ok(())
 }
 
 /// From when on a pipeline is watched: what was before its schedule was known is not missed.
-pub(crate) fn knows(memory: &mut Memory, graph: &Graph, now: Timestamp) {
-    for pipeline in graph.pipelines() {
+pub(crate) fn knows(memory: &mut Memory, view: &View<'_>, now: Timestamp) {
+    /// A pipeline that is not there may come back.
+    const KEPT: SignedDuration = SignedDuration::from_hours(24 * 30);
+    const SEEN_EVERY: SignedDuration = SignedDuration::from_mins(30);
+    if memory.began == Timestamp::UNIX_EPOCH {
+        memory.began = now;
+    }
+    for pipeline in view.graph.pipelines() {
         let schedule = pipeline.schedule.as_ref().map(ToString::to_string).unwrap_or_default();
         let known = memory.pipelines.entry(pipeline.name.to_string()).or_default();
         if known.since == Timestamp::UNIX_EPOCH || known.schedule != schedule {
             (known.since, known.schedule) = (now, schedule);
         }
+        // not at each look: nothing would have to be kept but that
+        if now.duration_since(known.seen_at) >= SEEN_EVERY {
+            known.seen_at = now;
+        }
     }
-    let is_there = |name: &str| graph.pipelines().iter().any(|pipeline| pipeline.name.as_str() == name);
-    memory.pipelines.retain(|name, known| is_there(name) || now.duration_since(known.since).as_hours() < 24 * 30);
+    let is_there = |name: &str| view.pipeline(name).is_some() || view.is_broken(name);
+    memory.pipelines.retain(|name, known| is_there(name) || now.duration_since(known.since.max(known.seen_at)) < KEPT);
 }
 
 /// Takes note of events that the platform has given up, before anything else is done about them.
 ///
 /// # Errors
 /// As [`tick`]; the same events again are harmless.
-pub fn note(ports: &Ports<'_>, given_up: &[GivenUp]) -> Result<(), Failure> {
+pub fn note(ports: &Ports<'_>, view: &View<'_>, given_up: &[GivenUp]) -> Result<(), Failure> {
     let now = (ports.clock)();
     for _ in 0..ATTEMPTS {
         let (mut memory, seen) = look::memory(ports.lake)?;
         for event in given_up {
-            given_up::note(&mut memory, event, now);
+            given_up::note(&mut memory, view, event, now);
         }
         if ports.lake.put_watcher(written(&memory)?, seen.as_ref())? {
             return Ok(());

@@ -19,7 +19,7 @@ pub fn message(incident: &Incident, state: State, register: &Register<'_>) -> Me
         severity: incident.severity,
         incident: incident.id(),
         title: title(finding),
-        what: if is_over { over(incident) } else { wrong(incident, state) },
+        what: if is_over { over(incident, register) } else { wrong(incident, state) },
         facts: facts(finding),
         next: if is_over { String::new() } else { next(finding, register) },
         command: if is_over { None } else { command(finding, register) },
@@ -71,14 +71,19 @@ fn wrong(incident: &Incident, state: State) -> String {
     }
 }
 
-fn over(incident: &Incident) -> String {
+fn over(incident: &Incident, register: &Register<'_>) -> String {
     let finding = &incident.finding;
     let resolved_at = incident.resolved_at.unwrap_or(incident.opened_at);
     let lasted = lasted(resolved_at.duration_since(finding.since));
+    let is_gone = |pipeline: &String| match finding.step.as_deref() {
+        Some(step) => !register.view.has(pipeline, step),
+        None => register.view.pipeline(pipeline).is_none() && !register.view.is_broken(pipeline),
+    };
     let by = match finding.wrong {
+        _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",
         Wrong::Failed | Wrong::OverBudget | Wrong::NeverEnded => "The step has succeeded again",
         Wrong::Quarantine => "The next run put no more aside than usual",
-        Wrong::NotStarted => "The pipeline has been started",
+        Wrong::NotStarted => "The pipeline has been started, or its schedule has changed",
         Wrong::Behind => "The step has caught up with its input",
         Wrong::Blind => "It can be seen again",
     };

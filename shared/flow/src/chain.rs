@@ -179,6 +179,22 @@ fn of_object<'g>(
     at: Timestamp,
     chain: &str,
 ) -> Result<Meant<'g>, Failure> {
+    let (readers, is_ours) = readers(graph, bucket, key);
+    if !is_ours {
+        return Err(Failure::new(Kind::Refused, format!("no pipeline reads bucket {bucket}"))
+            .hint("take the bucket out of the rule, or give it a pipeline"));
+    }
+    let object = format!("s3://{bucket}/{}", decoded(key).as_deref().unwrap_or(key));
+    let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
+    let mut readers = readers.into_iter();
+    let Some(first) = readers.next() else { return Ok(Meant::Nothing) };
+    let others: Vec<_> = readers.map(|pipeline| due(pipeline, &Step::Ingest, &trigger)).collect();
+    bus.announce(&others)?;
+    Ok(Meant::Step(first, Step::Ingest, trigger))
+}
+
+/// The pipelines whose source an object may be part of, and whether any has a source in its bucket.
+fn readers<'g>(graph: &'g Graph, bucket: &str, key: &str) -> (Vec<&'g Pipeline>, bool) {
     let keys: Vec<String> = std::iter::once(key.to_owned()).chain(decoded(key).filter(|other| other != key)).collect();
     let (mut readers, mut is_ours) = (Vec::new(), false);
     for pipeline in graph.pipelines() {
@@ -197,17 +213,23 @@ fn of_object<'g>(
             }
         }
     }
-    if !is_ours {
-        return Err(Failure::new(Kind::Refused, format!("no pipeline reads bucket {bucket}"))
-            .hint("take the bucket out of the rule, or give it a pipeline"));
+    (readers, is_ours)
+}
+
+/// The steps that an event wakes before any other; none if it names none that there is.
+pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g Step)> {
+    let first = |pipeline: &'g Pipeline| Some((pipeline, graph.steps_of(&pipeline.name).next()?));
+    match event {
+        Event::StepDue(due) => {
+            graph.steps().filter(|(pipeline, step)| (&pipeline.name, *step) == (&due.pipeline, &due.step)).collect()
+        }
+        Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
+            graph.pipeline(pipeline.as_str()).ok().and_then(first).into_iter().collect()
+        }
+        Event::Rule { rules, .. } => of_rule(graph, rules).ok().and_then(first).into_iter().collect(),
+        Event::Object { bucket, key, .. } => readers(graph, bucket, key).0.into_iter().filter_map(first).collect(),
+        Event::Test | Event::GivenUp(_) => Vec::new(),
     }
-    let object = format!("s3://{bucket}/{}", keys.last().map_or(key, String::as_str));
-    let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
-    let mut readers = readers.into_iter();
-    let Some(first) = readers.next() else { return Ok(Meant::Nothing) };
-    let others: Vec<_> = readers.map(|pipeline| due(pipeline, &Step::Ingest, &trigger)).collect();
-    bus.announce(&others)?;
-    Ok(Meant::Step(first, Step::Ingest, trigger))
 }
 
 /// The announcement of a step, as a trigger sets it off.

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_lake::Lake;
 
 use crate::corridor::Step;
+use crate::machine;
 use crate::ports::Ports;
 use crate::trigger::Trigger;
 
@@ -47,13 +48,15 @@ impl Mark {
     /// record of the run is there.
     pub(crate) fn while_under_way<T>(mut self, ports: &Ports<'_>, act: impl FnOnce() -> T) -> (T, bool) {
         let (lake, mark_after) = (ports.lake.clone(), ports.mark_after);
+        // a machine that has slept has not been under way for less
+        let began = machine::now();
         std::thread::scope(|scope| {
             let (ended, until_ended) = channel::<()>();
             let keeper = std::thread::Builder::new().name("mark".into()).spawn_scoped(scope, move || {
                 let mut pause = mark_after;
                 let mut is_kept = false;
                 while until_ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                    self.alive_at += pause;
+                    self.alive_at = self.started_at + machine::now().duration_since(began);
                     is_kept |= self.keep(&lake);
                     pause = SIGN_OF_LIFE;
                 }

@@ -50,6 +50,8 @@ pub enum Key<'a> {
     Watch,
     /// `watch/state.json`: how far the watcher has read, and what follows from it. Without it, it reads the last days again.
     Watcher,
+    /// `watch/dev.lock`: held by the one `tidemark dev` that is at work on a lake in a folder.
+    DevLock,
     /// `watch/incidents/orders.clean.failed.json`: one thing that can be wrong, by its name.
     Incident(&'a str),
     /// `watch/silences/orders.json`: nobody is told of this pipeline for a while.
@@ -93,6 +95,7 @@ impl Key<'_> {
             Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", plain(run_id))),
             Key::Watch => Path::from("watch"),
             Key::Watcher => Path::from("watch/state.json"),
+            Key::DevLock => Path::from("watch/dev.lock"),
             Key::Incident(name) => Path::from(format!("watch/incidents/{}.json", plain(name))),
             Key::Silence(pipeline) => Path::from(format!("watch/silences/{pipeline}.json")),
             Key::Running(run_id) => Path::from(format!("watch/running/{}.json", plain(run_id))),

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::mpsc::Sender;
 
 use tidemark_flow::{Failure, Kind, is_bucket};
+use tidemark_lake::Key;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::time::Signal;
@@ -14,7 +15,7 @@ pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Failure> {
     if is_bucket(place) {
         return Ok(None);
     }
-    let path = Path::new(place).join("watch").join("dev.lock");
+    let path = Path::new(place).join(Key::DevLock.path().as_ref());
     let failed = |error| Failure::new(Kind::Refused, format!("{} cannot be locked", path.display())).because(error);
     std::fs::create_dir_all(path.with_file_name("")).map_err(failed)?;
     let file = std::fs::File::create(&path).map_err(failed)?;

@@ -130,8 +130,12 @@ impl Queue {
     }
 
     /// Another attempt after a while; `false` if there have been enough.
-    pub(super) fn again(&mut self, job: Job, now: Timestamp) -> bool {
+    pub(super) fn again(&mut self, mut job: Job, now: Timestamp) -> bool {
         let Some(pause) = PAUSES.get(job.attempts) else { return false };
+        // that it finds nothing to do any more is worth a record: it says that what failed is over
+        if let Event::StepDue(due) = &mut job.event {
+            due.looked_for = true;
+        }
         self.waiting.push_back(Job { attempts: job.attempts + 1, not_before: now + *pause, ..job });
         true
     }

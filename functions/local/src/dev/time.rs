@@ -10,9 +10,12 @@ use tidemark_flow::{Failure, Handled, StepDue, machine};
 
 use super::queue::Job;
 
+/// What came of walking a step, and what it announced.
+pub type Walked = (Result<Handled, Failure>, Vec<StepDue>);
+
 /// What ends a wait.
 pub enum Signal {
-    Walked(Box<(Job, (Result<Handled, Failure>, Vec<StepDue>))>),
+    Walked(Box<(Job, Walked)>),
     Stop,
 }
 

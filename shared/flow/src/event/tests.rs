@@ -111,7 +111,7 @@ fn what_is_not_ours_is_refused_and_shown() {
         serde_json::json!({"pipeline": "daily-sales", "scheduled_time": "2026-03-03T08:00:00Z", "fulll": true}),
         serde_json::json!({"pipeline": "daily-sales", "from": "2026-03-03", "to": "2026-03-02"}),
         serde_json::json!({"pipeline": "daily-sales", "from": "2026-03-03"}),
-        serde_json::json!({"Records": [{"eventSource": "aws:sqs", "body": "hello"}]}),
+        serde_json::json!({"Records": [{"eventSource": "aws:s3", "body": "hello"}]}),
         change("step-due-clean", "/source", "somebody.else".into()),
         change("step-due-clean", "/detail-type", "step done".into()),
         change("step-due-clean", "/detail/step", "polish".into()),

@@ -1,0 +1,151 @@
+use super::*;
+
+const TO: &str = "email:data@example.com";
+
+/// Numbers that look as if by chance, the same for the same seed.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % most
+    }
+}
+
+fn finding(since: Timestamp) -> Finding {
+    Finding {
+        pipeline: Some("orders".into()),
+        step: Some("load postgres-orders".into()),
+        wrong: Wrong::Failed,
+        of: None,
+        since,
+        count: 1,
+        what: "the server is gone".into(),
+        kind: Some(Kind::Retry),
+        hint: None,
+        scheduled_time: None,
+        run_id: None,
+        facts: Vec::new(),
+        is_tried_again: true,
+    }
+}
+
+/// An incident, whom it is for, and what has got through to them.
+struct Story {
+    incident: Incident,
+    now: Timestamp,
+    heard: Vec<(u64, State)>,
+    /// For how long nothing had turned then.
+    steady_for: Vec<SignedDuration>,
+}
+
+impl Story {
+    fn new() -> Story {
+        let now: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
+        let mut incident = Incident::open(finding(now), Severity::Critical, now);
+        incident.is_for(&[TO.to_owned()]);
+        Story { incident, now, heard: Vec::new(), steady_for: Vec::new() }
+    }
+
+    fn look(&mut self, is_wrong: bool, is_up: bool) {
+        match is_wrong {
+            true => self.incident.found(finding(self.now), Severity::Critical, self.now),
+            false => self.incident.resolve(self.now),
+        }
+        self.incident.is_for(&[TO.to_owned()]);
+        let Some(state) = self.incident.untold(TO, self.now) else { return };
+        if !self.incident.is_free(TO, self.now) {
+            return;
+        }
+        self.incident.begin(TO, self.now);
+        assert!(!self.incident.is_free(TO, self.now), "two would send");
+        let sent = if is_up { Ok(state) } else { Err("down".to_owned()) };
+        self.incident.end(TO, &sent, self.now);
+        if is_up {
+            self.heard.push((self.incident.opening, state));
+            let turned = self.incident.resolved_at.unwrap_or(self.incident.opened_at);
+            self.steady_for.push(self.now.duration_since(turned));
+        }
+    }
+}
+
+/// Whatever comes and goes, and whenever a channel is down: nothing is told twice, that it flaps is said once, and in the end the truth is
+/// known.
+#[test]
+fn the_last_that_is_heard_is_true() {
+    let mut flappings = 0;
+    for seed in 0..2_000 {
+        let (mut dice, mut story) = (Dice(seed), Story::new());
+        let (turns_in, down_in) = (1 + dice.below(30), 1 + dice.below(4));
+        let mut is_wrong = true;
+        story.look(is_wrong, false);
+        for _ in 0..60 {
+            story.now += SignedDuration::from_mins(5 + 5 * dice.below(12) as i64);
+            if dice.below(turns_in) == 0 {
+                is_wrong = !is_wrong;
+            }
+            let is_up = down_in == 1 || dice.below(down_in) > 0;
+            story.look(is_wrong, is_up);
+        }
+        for _ in 0..100 {
+            story.now += SignedDuration::from_mins(5);
+            story.look(is_wrong, true);
+        }
+        let incident = &story.incident;
+        assert_eq!(incident.untold(TO, story.now), None, "seed {seed}: {incident:#?}");
+        assert_eq!(incident.is_at_rest(story.now), !is_wrong, "seed {seed}");
+        let expected = if is_wrong { Said::Opened } else { Said::Resolved };
+        assert_eq!(incident.told[TO].said, expected, "seed {seed}");
+        for (nth, one) in story.heard.iter().enumerate() {
+            assert!(!story.heard[nth + 1..].contains(one), "seed {seed}: twice {one:?} in {:?}", story.heard);
+        }
+        for (two, steady_for) in story.heard.windows(2).zip(&story.steady_for[1..]) {
+            let (before, after) = (two[0], two[1]);
+            assert!(before.1 != State::Resolved || before.0 < after.0, "seed {seed}: {:?}", story.heard);
+            // it promises to be still until then; what opens later, when it flaps no more, is told
+            let is_steady = *steady_for >= STEADY_AFTER || before.0 < after.0;
+            assert!(before.1 != State::Flapping || is_steady, "seed {seed}: {:?}", story.heard);
+        }
+        flappings += usize::from(story.heard.iter().any(|(_, state)| *state == State::Flapping));
+    }
+    assert!(flappings > 100, "{flappings}");
+}
+
+#[test]
+fn whoever_has_begun_and_never_ended_leaves_it_to_the_next() {
+    let mut story = Story::new();
+    story.incident.is_for(&[TO.to_owned()]);
+    story.incident.begin(TO, story.now);
+    story.look(true, true);
+    assert_eq!(story.heard, []);
+    story.now += SignedDuration::from_mins(5);
+    story.look(true, true);
+    assert_eq!(story.heard, [(1, State::Opened)]);
+}
+
+#[test]
+fn a_key_is_one_for_each_cause() {
+    let base = finding(Timestamp::UNIX_EPOCH);
+    assert_eq!(base.key(), "orders.load_postgres-orders.failed");
+    let others = [
+        base.clone(),
+        Finding { step: Some("clean".into()), ..base.clone() },
+        Finding { step: None, ..base.clone() },
+        Finding { wrong: Wrong::Behind, ..base.clone() },
+        Finding { pipeline: None, ..base.clone() },
+        Finding { of: Some("log".into()), ..base.clone() },
+    ];
+    let keys: std::collections::BTreeSet<String> = others.iter().map(Finding::key).collect();
+    assert_eq!(keys.len(), others.len());
+    // what it is about now is not in it
+    let later = Finding { count: 9, what: "other".into(), run_id: Some("1".into()), kind: None, ..base.clone() };
+    assert_eq!(later.key(), base.key());
+}
+
+#[test]
+fn what_is_kept_is_read_back() {
+    let mut story = Story::new();
+    story.look(true, false);
+    let json = serde_json::to_vec(&story.incident).unwrap();
+    assert_eq!(serde_json::from_slice::<Incident>(&json).unwrap(), story.incident);
+}

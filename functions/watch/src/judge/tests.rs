@@ -1,0 +1,135 @@
+use tidemark_flow::{Failure, Kind, Mark, Status};
+use tidemark_pipeline::{SourceFile, read};
+
+use super::*;
+use crate::memory::run;
+
+/// A pipeline `orders` with whatever else at its beginning.
+pub(crate) fn graph(top: &str) -> Graph {
+    let text = format!(
+        "{top}\n[source]\nkind = 'files'\npath = 'in'\nformat = 'csv'\n\n[contract]\ndataset = 'orders'\n\n\
+         [contract.columns]\nid = 'int64'\n\n[[model]]\nname = 'totals'\nsql = 'SELECT COUNT(*) AS n FROM orders'\n"
+    );
+    let file = SourceFile::new("pipelines/orders.toml", text.as_bytes()).unwrap();
+    Graph::new(vec![read(&file, &|_| None, &|_| Err(String::new())).unwrap()]).unwrap()
+}
+
+fn at(minute: i64) -> Timestamp {
+    "2026-03-03T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute)
+}
+
+fn keys(memory: &Memory, graph: &Graph, now: Timestamp) -> Vec<String> {
+    let view = View { graph, broken: &[], arguments: String::new() };
+    let found = findings(memory, &view, now);
+    assert_eq!(found, findings(memory, &view, now));
+    let keys: Vec<String> = found.iter().map(Finding::key).collect();
+    let mut once = keys.clone();
+    once.dedup();
+    assert_eq!(keys, once, "one thing is found twice");
+    keys
+}
+
+/// Memories in which one thing is wrong, or will be.
+fn memories() -> Vec<(&'static str, Memory)> {
+    let of = |change: &dyn Fn(&mut Memory)| {
+        let mut memory = Memory::default();
+        memory.pipelines.entry("orders".into()).or_default().since = at(-60);
+        memory.take_in(&run("ingest", 0, Status::Done), None, &[]);
+        change(&mut memory);
+        memory
+    };
+    let mark = Mark {
+        run_id: "20260303T080100-1".into(),
+        pipeline: "orders".into(),
+        step: "clean".into(),
+        chain: "c".into(),
+        scheduled_time: at(0),
+        started_at: at(1),
+        alive_at: at(1),
+    };
+    vec![
+        ("nothing", of(&|_| ())),
+        ("failed", of(&|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]))),
+        ("failed", of(&|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(1)))),
+        ("never_ended", of(&|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]))),
+        ("never_ended", of(&|memory| memory.loses(&mark))),
+        (
+            "behind",
+            of(&|memory| {
+                memory.last("orders", "clean").shows(true, at(1));
+                // it has been announced again, which did not help
+                memory.last("orders", "clean").announced_at = Some(at(6));
+            }),
+        ),
+        ("blind.log", of(&|memory| memory.last("orders", "clean").hides(&Failure::new(Kind::Data, "damaged"), at(1)))),
+    ]
+}
+
+/// What is wrong does not go by waiting.
+#[test]
+fn with_time_more_is_wrong_and_never_less() {
+    let graph = graph("");
+    for (wrong, memory) in memories() {
+        let mut before: Vec<String> = Vec::new();
+        for minute in 1..600 {
+            let found = keys(&memory, &graph, at(minute));
+            assert!(before.iter().all(|key| found.contains(key)), "{before:?}, then {found:?} at {minute}");
+            before = found;
+        }
+        let expected: Vec<String> = (wrong != "nothing").then(|| format!("orders.clean.{wrong}")).into_iter().collect();
+        assert_eq!(before, expected);
+    }
+}
+
+#[test]
+fn of_a_step_the_first_that_is_wrong_says_all() {
+    let graph = graph("");
+    for (first, mut memory) in memories().into_iter().skip(1) {
+        memory.last("orders", "clean").behind_since.get_or_insert(at(1));
+        assert_eq!(keys(&memory, &graph, at(600)), [format!("orders.clean.{first}")]);
+    }
+}
+
+#[test]
+fn what_is_of_no_pipeline_is_nobodys() {
+    let graph = graph("");
+    for (_, mut memory) in memories() {
+        let steps = std::mem::take(&mut memory.steps);
+        memory.steps = steps.into_iter().map(|(name, last)| (name.replace("orders", "others"), last)).collect();
+        assert_eq!(keys(&memory, &graph, at(600)), [""; 0]);
+    }
+}
+
+/// Whatever the schedule: a time is missed a quarter of an hour after it, until it is started.
+#[test]
+fn a_time_is_missed_until_it_is_started() {
+    let tops = [
+        ("schedule = { cron = '*/20 * * * ? *', timezone = 'UTC' }", 15),
+        ("schedule = { cron = '0 8-10 * * ? *', timezone = 'Europe/London' }", 15),
+        ("schedule = { rate = '30 minutes' }", 45),
+    ];
+    for (top, within) in tops {
+        let graph = graph(top);
+        let pipeline = &graph.pipelines()[0];
+        let schedule = pipeline.schedule.as_ref().unwrap();
+        let mut memory = Memory::default();
+        memory.pipelines.entry("orders".into()).or_default().since = at(-1);
+        let mut count = 0;
+        for minute in 0..1_440 {
+            let now = at(minute);
+            let expected = schedule.previous(now - SignedDuration::from_mins(within)).filter(|time| *time > at(-1));
+            assert_eq!(missed(&memory, pipeline, now), expected, "{top} at {now}");
+            if let Some(expected) = expected {
+                count += 1;
+                let started_for = |time: Timestamp| {
+                    let mut memory = memory.clone();
+                    memory.pipelines.entry("orders".into()).or_default().started = Some(time);
+                    missed(&memory, pipeline, now)
+                };
+                assert_eq!(started_for(expected), None);
+                assert_eq!(started_for(expected - SignedDuration::from_secs(1)), Some(expected));
+            }
+        }
+        assert!(count > 300, "{count}");
+    }
+}

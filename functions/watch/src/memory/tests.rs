@@ -1,0 +1,169 @@
+use tidemark_flow::{Balance, Bytes, Failure, Input, Kind, Output};
+use tidemark_lake::Requests;
+
+use super::*;
+
+/// A run of half a minute, so many minutes after eight.
+pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
+    let eight: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
+    let started_at = eight + SignedDuration::from_mins(minute);
+    let failure = Failure::new(Kind::Retry, format!("failed at {minute}"));
+    RunRecord {
+        run_id: started_at.strftime("%Y%m%dT%H%M%S").to_string(),
+        pipeline: "orders".into(),
+        step: step.into(),
+        trigger: "test".into(),
+        scheduled_time: started_at,
+        days: None,
+        full: false,
+        chain: format!("chain {minute}"),
+        status,
+        started_at,
+        finished_at: started_at + SignedDuration::from_secs(30),
+        duration_ms: 30_000,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        rows: Balance::default(),
+        bytes: Bytes::default(),
+        peak_memory_bytes: 0,
+        requests: Requests::default(),
+        cost_usd: 0.0,
+        notes: Vec::new(),
+        goes_on: false,
+        drift: Vec::new(),
+        error: (status == Status::Failed).then(|| (&failure).into()),
+        about: None,
+    }
+}
+
+fn failed(minute: i64, kind: Kind) -> RunRecord {
+    let failure = Failure::new(kind, format!("{kind} at {minute}"));
+    RunRecord { error: Some((&failure).into()), ..run("clean", minute, Status::Failed) }
+}
+
+fn last(records: &[&RunRecord]) -> Last {
+    let mut memory = Memory::default();
+    records.iter().for_each(|record| memory.take_in(record, None, &[]));
+    memory.steps["orders/clean"].clone()
+}
+
+/// Every order of so many.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    if count == 0 {
+        return vec![Vec::new()];
+    }
+    let shorter = orders(count - 1);
+    let insert = |order: &Vec<usize>, at: usize| {
+        let mut order = order.clone();
+        order.insert(at, count - 1);
+        order
+    };
+    (0..count).flat_map(|at| shorter.iter().map(move |order| insert(order, at))).collect()
+}
+
+#[test]
+fn in_whatever_order_records_come_the_latest_counts() {
+    const WAYS: [Status; 4] = [Status::Done, Status::NothingToDo, Status::Continues, Status::Failed];
+    for ways in 0..4_usize.pow(4) {
+        let records: Vec<_> = (0..4).map(|nth| run("clean", nth as i64, WAYS[ways / 4_usize.pow(nth) % 4])).collect();
+        let seen = |order: &[usize]| {
+            let last = last(&order.iter().map(|nth| &records[*nth]).collect::<Vec<_>>());
+            let failing = last.failing.map(|failing| (failing.run_id, failing.error.message));
+            (last.run_id, last.well_at, failing, last.continues)
+        };
+        for order in orders(4) {
+            assert_eq!(seen(&order), seen(&[0, 1, 2, 3]), "{order:?} of {records:#?}");
+        }
+    }
+}
+
+#[test]
+fn of_two_at_once_the_last_to_end_counts() {
+    let eight = run("clean", 0, Status::Done).started_at;
+    let until =
+        |minute, record: RunRecord| RunRecord { finished_at: eight + SignedDuration::from_mins(minute), ..record };
+    let well = until(10, run("clean", 0, Status::Done));
+    let (early, late) = (until(5, failed(1, Kind::Data)), until(15, failed(1, Kind::Data)));
+    for records in [[&well, &early], [&early, &well]] {
+        assert_eq!(last(&records).failing, None);
+    }
+    for records in [[&well, &late], [&late, &well]] {
+        assert!(last(&records).failing.is_some());
+    }
+}
+
+#[test]
+fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
+    let kinds = [Kind::Retry, Kind::Definition, Kind::Data, Kind::Refused, Kind::Bug];
+    for ways in 0..5_usize.pow(4) {
+        let records: Vec<_> = (0..4).map(|nth| failed(nth as i64, kinds[ways / 5_usize.pow(nth) % 5])).collect();
+        let is_for_good = |record: &&RunRecord| record.error.as_ref().unwrap().kind != Kind::Retry;
+        for until in 1..=4 {
+            let failing = last(&records[..until].iter().collect::<Vec<_>>()).failing.unwrap();
+            assert_eq!(failing.is_final, records[..until].iter().any(|record| is_for_good(&record)));
+            // each is a chain of its own, so none was tried often enough to hide what a person has to mend
+            let latest = records[..until].iter().rev().find(is_for_good).unwrap_or(&records[until - 1]);
+            assert_eq!(Some(&failing.error), latest.error.as_ref());
+            assert_eq!((failing.count, failing.since), (until as u64, records[0].started_at));
+        }
+    }
+}
+
+#[test]
+fn three_attempts_of_one_chain_are_enough() {
+    let is_final = |records: &[RunRecord]| last(&records.iter().collect::<Vec<_>>()).failing.unwrap().is_final;
+    let mut records: Vec<_> = (0..3).map(|nth| failed(nth, Kind::Retry)).collect();
+    assert!(!is_final(&records));
+    records.iter_mut().for_each(|record| record.chain = "one".into());
+    assert!(!is_final(&records[..2]) && is_final(&records));
+    // and the next chain begins with that
+    records.push(failed(3, Kind::Retry));
+    assert!(is_final(&records));
+}
+
+#[test]
+fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
+    let made = |minute, dataset: &str, version| {
+        let output = Output { version: Some(version), ..Output::of(dataset, 1) };
+        RunRecord { outputs: vec![output], ..run("clean", minute, Status::Done) }
+    };
+    let inputs: Vec<DatasetName> = ["orders", "shops"].map(|name| name.parse().unwrap()).to_vec();
+    let consumed = |memory: &Memory| memory.steps["orders/load table"].consumed.clone();
+    let of = |orders, shops: Option<i64>| {
+        let shops = shops.map(|version| ("shops".to_owned(), version));
+        BTreeMap::from_iter([("orders".to_owned(), orders)].into_iter().chain(shops))
+    };
+    let mut memory = Memory::default();
+    for (minute, (dataset, version)) in [("orders", 3), ("shops", 7), ("others", 9)].into_iter().enumerate() {
+        memory.take_in(&made(minute as i64, dataset, version), None, &[]);
+    }
+    let input = Input { dataset: "orders".into(), from_version: None, to_version: 3 };
+    memory.take_in(&RunRecord { inputs: vec![input], ..run("load table", 3, Status::Done) }, None, &inputs);
+    assert_eq!(consumed(&memory), of(3, None));
+    memory.take_in(&made(4, "orders", 4), None, &[]);
+    // it began when that was not there yet
+    let started_at = memory.datasets["orders"].at - SignedDuration::from_secs(1);
+    memory.take_in(&RunRecord { started_at, ..run("load table", 5, Status::NothingToDo) }, None, &inputs);
+    assert_eq!(consumed(&memory), of(3, Some(7)));
+    memory.take_in(&run("load table", 6, Status::NothingToDo), None, &inputs);
+    assert_eq!(consumed(&memory), of(4, Some(7)));
+    // what was said before is no news; a table that was made anew is, whatever its version
+    memory.take_in(&made(0, "orders", 9), None, &[]);
+    assert_eq!(memory.datasets["orders"].version, 4);
+    memory.take_in(&made(7, "orders", 0), None, &[]);
+    assert_eq!(memory.datasets["orders"].version, 0);
+    // a step of the lake has its own log for that
+    assert!(memory.steps["orders/clean"].consumed.is_empty());
+}
+
+#[test]
+fn what_is_kept_is_read_back() {
+    let mut memory = Memory::default();
+    for (minute, status) in [Status::Done, Status::Failed, Status::Continues].into_iter().enumerate() {
+        memory.take_in(&run("clean", minute as i64, status), None, &[]);
+        memory.take_in(&run("ingest", minute as i64, status), None, &[]);
+    }
+    memory.last("orders", "clean").hides(&Failure::new(Kind::Data, "damaged"), Timestamp::UNIX_EPOCH);
+    let json = serde_json::to_vec(&memory).unwrap();
+    assert_eq!(serde_json::from_slice::<Memory>(&json).unwrap(), memory);
+}

@@ -1,0 +1,101 @@
+//! Records of runs as the corridor writes them.
+
+use jiff::{SignedDuration, Timestamp};
+use tidemark_flow::{Balance, Bytes, Failure, Input, Kind, Output, RunRecord, Status};
+use tidemark_lake::Requests;
+
+/// The record of a run, to be told more about.
+pub struct Run(pub RunRecord);
+
+/// A run of half a minute that ended well, of the scheduled time at which it began.
+pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
+    let started_at: Timestamp = began.parse().unwrap();
+    Run(RunRecord {
+        run_id: String::new(),
+        pipeline: pipeline.into(),
+        step: step.into(),
+        trigger: "test".into(),
+        scheduled_time: started_at,
+        days: None,
+        full: false,
+        chain: format!("chain of {began}"),
+        status: Status::Done,
+        started_at,
+        finished_at: started_at + SignedDuration::from_secs(30),
+        duration_ms: 30_000,
+        inputs: Vec::new(),
+        outputs: Vec::new(),
+        rows: Balance::default(),
+        bytes: Bytes::default(),
+        peak_memory_bytes: 0,
+        requests: Requests::default(),
+        cost_usd: 0.0,
+        notes: Vec::new(),
+        goes_on: false,
+        drift: Vec::new(),
+        error: None,
+        about: None,
+    })
+}
+
+impl Run {
+    pub fn failed(mut self, kind: Kind, message: &str) -> Run {
+        let failure = Failure::new(kind, message).hint("mend it");
+        self.0.status = Status::Failed;
+        self.0.error = Some((&failure).into());
+        self
+    }
+
+    pub fn over_budget(mut self, message: &str) -> Run {
+        self.0.status = Status::Failed;
+        self.0.error = Some((&Failure::new(Kind::Data, message).hint("mend it").over_budget()).into());
+        self
+    }
+
+    pub fn continues(mut self) -> Run {
+        self.0.status = Status::Continues;
+        self
+    }
+
+    pub fn nothing(mut self) -> Run {
+        self.0.status = Status::NothingToDo;
+        self
+    }
+
+    /// The moment of the schedule that it meant.
+    pub fn of(mut self, scheduled_time: &str) -> Run {
+        self.0.scheduled_time = scheduled_time.parse().unwrap();
+        self
+    }
+
+    pub fn chain(mut self, chain: &str) -> Run {
+        self.0.chain = chain.into();
+        self
+    }
+
+    pub fn until(mut self, finished: &str) -> Run {
+        self.0.finished_at = finished.parse().unwrap();
+        self
+    }
+
+    pub fn rows(mut self, rows_in: u64, quarantined: u64) -> Run {
+        (self.0.rows.rows_in, self.0.rows.quarantined) = (rows_in, quarantined);
+        self
+    }
+
+    pub fn made(mut self, dataset: &str, version: i64) -> Run {
+        let output = Output { version: Some(version), ..Output::of(dataset, 1) };
+        self.0.outputs.push(output);
+        self
+    }
+
+    pub fn took(mut self, dataset: &str, version: i64) -> Run {
+        self.0.inputs.push(Input { dataset: dataset.into(), from_version: None, to_version: version });
+        self
+    }
+
+    pub fn id(mut self, run_id: &str) -> Run {
+        self.0.run_id = run_id.into();
+        self
+    }
+}
