@@ -1,6 +1,7 @@
 //! `tidemark dev`: the schedules on this machine's clock, what they set off, and the watcher, until somebody stops it. What EventBridge and
 //! Lambda are on AWS is here one queue and one worker, so no step is ever walked twice at once.
 
+mod definitions;
 mod process;
 mod queue;
 mod time;
@@ -12,19 +13,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
-    Broken, Bus, Event, Failure, GivenUp, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle,
-    load_definitions_that_can_be, machine,
+    Bus, Event, Failure, GivenUp, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle, machine,
 };
 use tidemark_lake::Lake;
-use tidemark_pipeline::Graph;
-use watch::{Channels, Missed, Ticked, View};
+use watch::{Channels, Missed, Ticked};
 
-use crate::cli::{Common, DEFAULT_PIPELINES};
-use crate::definitions::{LeftOut, meant, value};
+use crate::cli::Common;
 use crate::exit::Exit;
 use crate::progress::Bar;
 use crate::world::World;
 use crate::{print, steps};
+use definitions::Definitions;
 use process::{alone, stop_on_signal};
 use queue::{Job, Queue, next_start, starts};
 use time::Clock;
@@ -77,13 +76,6 @@ pub struct Dev<'a> {
     pub is_quiet: bool,
 }
 
-/// The pipelines as they are now.
-struct Definitions {
-    graph: Graph,
-    broken: Vec<Broken>,
-    left_out: Vec<LeftOut>,
-}
-
 /// Keeps what is announced, for the queue.
 #[derive(Default)]
 struct Announced(Mutex<Vec<StepDue>>);
@@ -107,7 +99,7 @@ impl Dev<'_> {
     /// # Errors
     /// There are no pipelines, or the lake cannot be read or written at the beginning; later that is told, and tried again.
     pub fn run(&self, time: &dyn Time, to_dev: Sender<Signal>, signals: &Receiver<Signal>) -> Result<Done, Failure> {
-        let mut definitions = Arc::new(self.definitions()?);
+        let mut definitions = Arc::new(Definitions::read(self.common)?);
         let mut done = Done::default();
         let mut queue = Queue::default();
         // up to when the schedules have been looked at
@@ -142,7 +134,7 @@ impl Dev<'_> {
                 }
                 if now >= next_tick || next_tick.duration_since(now) > TICK {
                     next_tick = now + TICK;
-                    match self.definitions() {
+                    match Definitions::read(self.common) {
                         Ok(fresh) => {
                             let is_new = fresh.has_more_than(&definitions);
                             definitions = Arc::new(fresh);
@@ -257,15 +249,6 @@ impl Dev<'_> {
         }
         let waiting = if queue.is_empty() { "" } else { "; starting with what was missed" };
         self.tells(&format!("watching every 5 minutes; Ctrl-C stops{waiting}\n"));
-    }
-
-    /// The pipelines whose parameters have values, read anew: a file that was changed counts from now on.
-    fn definitions(&self) -> Result<Definitions, Failure> {
-        let (names, left_out) = meant(self.common, &[]);
-        let is_meant = |name: &str| names.is_empty() || !left_out.iter().any(|left| left.pipeline == name);
-        let (graph, broken) =
-            load_definitions_that_can_be(&self.common.pipelines, &|name| value(self.common, name), &is_meant)?;
-        Ok(Definitions { graph, broken, left_out })
     }
 
     fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> Walked {
@@ -390,24 +373,4 @@ impl Dev<'_> {
 /// `2026-11-26 08:00 UTC`
 fn shown(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
-}
-
-impl Definitions {
-    /// Whether a pipeline is there that was not, or was broken.
-    fn has_more_than(&self, before: &Definitions) -> bool {
-        self.graph.pipelines().iter().any(|pipeline| before.graph.pipeline(pipeline.name.as_str()).is_err())
-    }
-
-    fn view(&self, common: &Common) -> View<'_> {
-        View { graph: &self.graph, broken: &self.broken, arguments: arguments(common) }
-    }
-}
-
-/// What has to be said to another command for it to mean the same pipelines.
-fn arguments(common: &Common) -> String {
-    let pipelines = common.pipelines.display().to_string();
-    let folder = (pipelines != DEFAULT_PIPELINES).then(|| format!(" --pipelines {}", watch::quoted(&pipelines)));
-    let set =
-        common.parameters.iter().map(|(name, value)| format!(" --set {}", watch::quoted(&format!("{name}={value}"))));
-    folder.into_iter().chain(set).collect()
 }

@@ -158,3 +158,126 @@ pub(super) fn next_start(graph: &Graph, after: Timestamp) -> Option<Timestamp> {
     let schedules = graph.pipelines().iter().filter_map(|pipeline| pipeline.schedule.as_ref());
     schedules.filter_map(|schedule| schedule.next(after)).min()
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemark_pipeline::{SourceFile, read};
+
+    use super::*;
+
+    fn pipeline(catch_up: &str) -> Pipeline {
+        let text = format!(
+            "schedule = {{ rate = \"1 hour\", catch_up = \"{catch_up}\" }}\n[source]\nkind = \"files\"\npath = \"in\"\n\
+             [contract]\ndataset = \"orders\"\n[contract.columns]\nid = {{ type = \"int64\" }}\n"
+        );
+        let file = SourceFile::new("orders.toml", text.as_bytes()).unwrap();
+        read(&file, &|_| None, &|_| Err(String::new())).unwrap().pipeline
+    }
+
+    fn hour(nth: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_hours(nth)
+    }
+
+    fn due(step: &str, at: Timestamp) -> StepDue {
+        let step: Step = step.parse().unwrap();
+        let function = tidemark_flow::function_of(&step).to_owned();
+        let (pipeline, chain) = ("orders".parse().unwrap(), "chain".to_owned());
+        StepDue {
+            pipeline,
+            step,
+            function,
+            scheduled_time: at,
+            chain,
+            full: false,
+            days: None,
+            part: 0,
+            looked_for: false,
+        }
+    }
+
+    /// What is walked, in its order, with all the time there is.
+    fn walked(queue: &mut Queue) -> Vec<String> {
+        let next = || {
+            let job = queue.next(Timestamp::MAX)?;
+            queue.rests();
+            Some(match job.event {
+                Event::StepDue(due) => format!("{} {}", due.step, due.scheduled_time.as_second() / 3_600),
+                Event::Schedule { scheduled_time, .. } => format!("start {}", scheduled_time.as_second() / 3_600),
+                other => format!("{other:?}"),
+            })
+        };
+        std::iter::from_fn(next).collect()
+    }
+
+    #[test]
+    fn of_starts_that_wait_the_last_is_enough_unless_each_is_wanted() {
+        for (catch_up, passed_over, expected) in [
+            ("last", vec![None, Some(hour(1)), Some(hour(2))], vec!["start 3"]),
+            ("none", vec![None, Some(hour(1)), Some(hour(2))], vec!["start 3"]),
+            ("all", vec![None, None, None], vec!["start 1", "start 2", "start 3"]),
+        ] {
+            let (mut queue, pipeline) = (Queue::default(), pipeline(catch_up));
+            let passed: Vec<_> = (1..=3).map(|nth| queue.start(&pipeline, hour(nth))).collect();
+            assert_eq!((passed, queue.start(&pipeline, hour(3))), (passed_over, None), "{catch_up}");
+            assert_eq!(walked(&mut queue), expected, "{catch_up}");
+        }
+    }
+
+    #[test]
+    fn it_does_not_grow_without_bound() {
+        let (mut queue, pipeline) = (Queue::default(), pipeline("all"));
+        let most = MOST_WAITING as i64;
+        assert!((0..most).all(|nth| queue.start(&pipeline, hour(nth)).is_none()));
+        assert_eq!(queue.start(&pipeline, hour(most)), Some(hour(0)));
+        assert_eq!(walked(&mut queue).len(), MOST_WAITING);
+    }
+
+    #[test]
+    fn one_morning_ends_before_the_next_begins() {
+        let (mut queue, pipeline) = (Queue::default(), pipeline("all"));
+        for nth in 1..=3 {
+            assert_eq!(queue.start(&pipeline, hour(nth)), None);
+        }
+        let first = queue.next(hour(9)).unwrap();
+        queue.rests();
+        // the start is tried again later, and those behind it wait for it
+        assert!(queue.again(first, hour(9)));
+        assert_eq!(queue.next(hour(9)), None);
+        assert_eq!(queue.next_ready(hour(9)), Some(hour(9) + PAUSES[0]));
+        let again = queue.next(hour(10)).unwrap();
+        assert_eq!((again.start_of(&pipeline.name), again.is_first_attempt()), (Some(hour(1)), false));
+        queue.rests();
+        queue.announce(due("clean", hour(1)));
+        assert_eq!(walked(&mut queue), ["clean 1", "start 2", "start 3"]);
+    }
+
+    #[test]
+    fn what_is_announced_twice_is_walked_once_but_each_report_is_made() {
+        let (mut queue, pipeline) = (Queue::default(), pipeline("last"));
+        for at in [hour(1), hour(2)] {
+            for step in ["clean", "model orders_by_day", "load report"] {
+                queue.announce(due(step, at));
+            }
+        }
+        assert_eq!(queue.start(&pipeline, hour(3)), None);
+        // the start does it
+        queue.announce(due("ingest", hour(2)));
+        let expected = ["clean 2", "model orders_by_day 2", "load report 1", "load report 2", "start 3"];
+        assert_eq!(walked(&mut queue), expected);
+    }
+
+    #[test]
+    fn three_attempts() {
+        let (mut queue, mut now) = (Queue::default(), hour(1));
+        queue.announce(due("clean", now));
+        for pause in PAUSES {
+            let job = queue.next(now).unwrap();
+            queue.rests();
+            assert!(queue.again(job, now));
+            assert_eq!((queue.next(now), queue.next_ready(now)), (None, Some(now + pause)));
+            now += pause;
+        }
+        let job = queue.next(now).unwrap();
+        assert!(!queue.again(job, now));
+    }
+}

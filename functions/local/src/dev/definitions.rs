@@ -1,0 +1,42 @@
+//! The pipelines as they are now, those that are broken among them.
+
+use tidemark_flow::{Broken, Failure, load_definitions_that_can_be};
+use tidemark_pipeline::Graph;
+use watch::View;
+
+use crate::cli::{Common, DEFAULT_PIPELINES};
+use crate::definitions::{LeftOut, meant, value};
+
+pub(super) struct Definitions {
+    pub graph: Graph,
+    pub broken: Vec<Broken>,
+    pub left_out: Vec<LeftOut>,
+}
+
+impl Definitions {
+    /// The pipelines whose parameters have values, read anew: a file that was changed counts from now on.
+    pub(super) fn read(common: &Common) -> Result<Definitions, Failure> {
+        let (names, left_out) = meant(common, &[]);
+        let is_meant = |name: &str| names.is_empty() || !left_out.iter().any(|left| left.pipeline == name);
+        let (graph, broken) = load_definitions_that_can_be(&common.pipelines, &|name| value(common, name), &is_meant)?;
+        Ok(Definitions { graph, broken, left_out })
+    }
+
+    /// Whether a pipeline is there that was not, or was broken.
+    pub(super) fn has_more_than(&self, before: &Definitions) -> bool {
+        self.graph.pipelines().iter().any(|pipeline| before.graph.pipeline(pipeline.name.as_str()).is_err())
+    }
+
+    pub(super) fn view(&self, common: &Common) -> View<'_> {
+        View { graph: &self.graph, broken: &self.broken, arguments: arguments(common) }
+    }
+}
+
+/// What has to be said to another command for it to mean the same pipelines.
+fn arguments(common: &Common) -> String {
+    let pipelines = common.pipelines.display().to_string();
+    let folder = (pipelines != DEFAULT_PIPELINES).then(|| format!(" --pipelines {}", watch::quoted(&pipelines)));
+    let set =
+        common.parameters.iter().map(|(name, value)| format!(" --set {}", watch::quoted(&format!("{name}={value}"))));
+    folder.into_iter().chain(set).collect()
+}
