@@ -202,7 +202,6 @@ fn a_long_first_step_has_started() {
     lake.delete_running(&run_id).unwrap();
     let (ticked, announced) = office.looks(four + SignedDuration::from_mins(120));
     assert_eq!((ticked.open, ticked.records, announced.len()), (0, 1, 0));
-    assert!(watch::memory_of(&lake).unwrap().marked.is_empty());
 }
 
 #[test]
@@ -213,9 +212,11 @@ fn what_is_transient_is_tried_three_times_and_what_is_not_once() {
     let done = office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T04:20:00Z")));
     let records = office.records();
     let minutes: Vec<i64> = records.iter().map(|record| record.started_at.as_second() / 60 % 60).collect();
-    assert_eq!(minutes, [0, 1, 3]);
-    assert!(records.iter().all(|record| record.chain == records[0].chain), "{records:#?}");
-    assert_eq!((done.started, done.steps, done.failed, done.told), (1, 3, 1, 1));
+    // and once more, as often, when the watcher has had it tried again
+    assert_eq!(minutes, [0, 1, 3, 8, 9, 11]);
+    let of = |chain: &str| records.iter().filter(|record| record.chain == chain).count();
+    assert!(records.iter().all(|record| of(&record.chain) == 3), "{records:#?}");
+    assert_eq!((done.started, done.steps, done.failed, done.told), (1, 6, 2, 1));
 
     let office = Office::with_orders(four_hours);
     let file = office.path("pipelines/orders.toml");

@@ -34,6 +34,11 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
             let channels = Channels::new(ports.secret, &mailer, ports.clock, world.handle());
             channels.send(&address, std::slice::from_ref(&message))
         });
+        // nobody sends a sample again
+        let result = result.map_err(|failure| match failure.kind {
+            Kind::Retry => failure.hint("look whether it is there, and try again"),
+            _ => failure,
+        });
         let of = if least == tidemark_pipeline::Severity::Critical { "what is critical" } else { "everything" };
         match &result {
             Ok(()) if !common.json => print::line(&format!("{} {address}  sent; it is told of {of}", print::tick())),
@@ -58,6 +63,8 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
 /// Nobody is told of a pipeline until a while is over.
 pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<String>) -> anyhow::Result<Exit> {
     let pipeline = known(common, name)?;
+    // it is shown in a line of a table
+    let reason = reason.map(|reason| reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let now = machine::now();
@@ -79,6 +86,10 @@ pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
         name.parse().map_err(|error| Failure::new(Kind::Definition, "no pipeline").because(error))?;
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
+    if lake.silence(&pipeline).map_err(Failure::from)?.is_none() {
+        // a name that was mistyped is told
+        known(common, name)?;
+    }
     lake.delete_silence(&pipeline).map_err(Failure::from)?;
     if common.json {
         print::json(&json!({"pipeline": name, "until": null}))?;
@@ -124,13 +135,18 @@ fn known(common: &Common, name: &str) -> Result<PipelineName, Failure> {
     Ok(pipeline.name.clone())
 }
 
+/// A pipeline of which nobody wants to hear for longer is better changed.
+const LONGEST: jiff::SignedDuration = jiff::SignedDuration::from_hours(366 * 24);
+
 /// `2h`, `90m`, `1d 12h`
 fn end(now: Timestamp, lasts: &str) -> anyhow::Result<Timestamp> {
-    let wrong =
-        || Failure::new(Kind::Definition, format!("{lasts:?} is no duration")).hint("write --for 2h, 90m or 1d");
-    let span: jiff::Span = lasts.parse().map_err(|error: jiff::Error| wrong().because(error))?;
+    let wrong = || {
+        Failure::new(Kind::Definition, format!("{lasts:?} is no duration of a silence"))
+            .hint("write --for 2h, 90m or 1d; a year at most")
+    };
+    let span: jiff::Span = lasts.parse().map_err(|_: jiff::Error| wrong())?;
     let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| wrong().because(error))?;
-    if duration <= jiff::SignedDuration::ZERO {
+    if duration <= jiff::SignedDuration::ZERO || duration > LONGEST {
         return Err(wrong().into());
     }
     now.checked_add(duration).context("the end of the silence")

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
-    Bus, Event, Failure, GivenUp, Handled, Kind, Ports, Progress, Quiet, Status, StepDue, function_of, handle, machine,
+    Bus, Event, Failure, GivenUp, Handled, Kind, NOT_KEPT, Ports, Progress, Quiet, Status, StepDue, function_of,
+    handle, machine,
 };
 use tidemark_lake::Lake;
 use watch::{Channels, Missed, Ticked};
@@ -120,6 +121,11 @@ impl Dev<'_> {
             let mut open = 0;
             loop {
                 let now = time.now();
+                // a file counts as it is when its pipeline is due; that it is broken is told at once
+                let is_due = next_start(&definitions.graph, seen).is_some_and(|at| at <= now);
+                if is_due && self.reads_anew(now, &mut definitions, &mut queue, &mut done) {
+                    next_tick = now;
+                }
                 self.starts(seen, now, &definitions, &mut queue, &mut done);
                 // a clock that is set back shows again what has been
                 seen = seen.max(now);
@@ -128,22 +134,16 @@ impl Dev<'_> {
                 {
                     // of all attempts
                     job.chain.get_or_insert_with(|| machine::run_id_at(now));
+                    if let (Event::Schedule { pipeline, scheduled_time }, true) = (&job.event, job.is_first_attempt()) {
+                        self.tells(&format!("{}  {pipeline}", shown(*scheduled_time)));
+                    }
                     if to_worker.send((job, definitions.clone())).is_err() {
                         break;
                     }
                 }
                 if now >= next_tick || next_tick.duration_since(now) > TICK {
                     next_tick = now + TICK;
-                    match Definitions::read(self.common) {
-                        Ok(fresh) => {
-                            let is_new = fresh.has_more_than(&definitions);
-                            definitions = Arc::new(fresh);
-                            if is_new {
-                                self.mends(now, &definitions, &mut queue, &mut done);
-                            }
-                        }
-                        Err(failure) => self.tells(&format!("{} pipelines: {}", print::cross(), failure.chain())),
-                    }
+                    self.reads_anew(now, &mut definitions, &mut queue, &mut done);
                     done.ticks += 1;
                     if let Some(ticked) = self.watches(time, &definitions, &mut queue) {
                         done.told += ticked.told;
@@ -177,6 +177,29 @@ impl Dev<'_> {
             }
         });
         Ok(done)
+    }
+
+    /// Reads the pipeline files anew; `true` if there are more that are broken than before.
+    fn reads_anew(
+        &self,
+        now: Timestamp,
+        definitions: &mut Arc<Definitions>,
+        queue: &mut Queue,
+        done: &mut Done,
+    ) -> bool {
+        let fresh = match Definitions::read(self.common) {
+            Ok(fresh) => fresh.remembering(definitions),
+            Err(failure) => {
+                self.tells(&format!("{} pipelines: {}", print::cross(), failure.chain()));
+                return false;
+            }
+        };
+        let (has_more, is_worse) = (fresh.has_more_than(definitions), fresh.broken.len() > definitions.broken.len());
+        *definitions = Arc::new(fresh);
+        if has_more {
+            self.mends(now, definitions, queue, done);
+        }
+        is_worse
     }
 
     /// What the schedules mean since they were last looked at. A machine that slept makes up for it as one that was off.
@@ -224,7 +247,7 @@ impl Dev<'_> {
         for Missed { pipeline, times, passed_over } in missed {
             done.passed_over += passed_over;
             let over = if passed_over > 0 { format!(", {passed_over} passed over") } else { String::new() };
-            self.tells(&format!("· {pipeline}  {} missed starts are made up for{over}", times.len()));
+            self.tells(&format!("· {pipeline}  {} made up for{over}", counted(times.len(), "missed start")));
             let Ok(pipeline) = definitions.graph.pipeline(pipeline.as_str()) else { continue };
             for at in times {
                 queue.start(pipeline, at);
@@ -296,9 +319,15 @@ impl Dev<'_> {
         for due in due {
             queue.announce(due);
         }
-        let mut no_record = None;
+        let no_record;
         let kind = match handled {
-            Ok(Handled { record, .. }) if record.status == Status::Failed => record.error.map(|error| error.kind),
+            Ok(Handled { record, .. }) if record.status == Status::Failed => {
+                // a lake that takes nothing has no record of it either
+                let is_kept = !record.notes.iter().any(|note| note.starts_with(NOT_KEPT));
+                let error = record.error;
+                no_record = error.as_ref().filter(|_| !is_kept).map(|error| error.message.clone());
+                error.map(|error| error.kind)
+            }
             Ok(_) => return false,
             Err(failure) => {
                 let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
@@ -352,7 +381,7 @@ impl Dev<'_> {
             } else {
                 String::new()
             };
-            self.tells(&format!("  {} messages sent{untold}", ticked.told));
+            self.tells(&format!("  {} sent{untold}", counted(ticked.told, "message")));
         }
     }
 
@@ -368,6 +397,11 @@ impl Dev<'_> {
             act(&Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports })
         })
     }
+}
+
+/// `1 message`, `2 messages`
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// `2026-11-26 08:00 UTC`

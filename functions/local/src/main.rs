@@ -1,5 +1,6 @@
 //! The command `tidemark`. This file is the door: arguments in, exit code out.
 
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -15,8 +16,13 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // the kernel logs as an error what is an answer to us: a table that is not there yet
     let filter = std::env::var(settings::LOG)
-        .unwrap_or_else(|_| "error,delta_kernel=off,delta_kernel_default_engine=off".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).without_time().init();
+        .unwrap_or_else(|_| "error,watch=off,delta_kernel=off,delta_kernel_default_engine=off".into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .without_time()
+        .init();
     let json = cli.wants_json();
     cli.act().unwrap_or_else(|error| Exit::report(&error, json)).into()
 }

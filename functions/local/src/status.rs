@@ -76,6 +76,8 @@ impl State {
         }
         let seconds = |until: Timestamp| watermark.map(|mark| until.duration_since(mark).as_secs().max(0));
         let maker = graph.and_then(|graph| graph.maker(&name)).map(|(pipeline, _)| pipeline);
+        // what is put aside comes and goes
+        let maker = maker.filter(|_| !name.is_quarantine());
         let meant = maker.and_then(|pipeline| pipeline.schedule.as_ref()?.previous(now));
         let (lag_seconds, late_seconds) = (seconds(now), meant.and_then(seconds));
         Ok(State { version: table.version(), name, watermark, rows, healed, lag_seconds, late_seconds })

@@ -210,12 +210,15 @@ impl Register<'_> {
         let own = incident.finding.pipeline.as_deref().and_then(|pipeline| self.view.alerts(pipeline));
         let mut all = match own {
             Some(alerts) => named(alerts),
-            None => {
+            // a file that nobody can read is everybody's; what is open of a pipeline that is not there is for those who know of it
+            None if incident.finding.pipeline.is_none() || incident.finding.wrong == Wrong::Blind => {
                 let graph = self.view.graph.pipelines().iter().map(|pipeline| &pipeline.alerts);
-                graph
-                    .chain(self.view.broken.iter().filter_map(|broken| broken.alerts.as_ref()))
-                    .flat_map(named)
-                    .collect()
+                let broken = self.view.broken.iter().filter_map(|broken| broken.alerts.as_ref());
+                graph.chain(broken).flat_map(named).collect()
+            }
+            None => {
+                let told = incident.told.keys().filter_map(|text| Address::of(text));
+                told.map(|address| (address, Severity::Warning)).collect()
             }
         };
         all.sort();

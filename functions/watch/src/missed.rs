@@ -5,7 +5,7 @@ use tidemark_flow::{Failure, Kind, Ports};
 use tidemark_pipeline::{CatchUp, Pipeline, PipelineName};
 
 use crate::judge::View;
-use crate::look;
+use crate::look::{self, News};
 use crate::memory::Memory;
 use crate::tick::{knows, written};
 
@@ -34,7 +34,9 @@ pub fn missed(ports: &Ports<'_>, view: &View<'_>) -> Result<Vec<Missed>, Failure
         let (mut memory, seen) = look::memory(ports.lake)?;
         knows(&mut memory, view, now);
         let (marks, _) = look::marks(ports.lake, &watched.running)?;
-        look::news(ports, &mut memory, view, &marks, now)?;
+        let News { moved, .. } = look::news(ports, &mut memory, view, &marks, now)?;
+        // what was begun and not gone on with is seen now, since nothing moves by itself
+        look::heads(ports, &mut memory, view, &moved, now);
         let missed: Vec<Missed> =
             view.graph.pipelines().iter().filter_map(|pipeline| of(&mut memory, pipeline, now)).collect();
         if ports.lake.put_watcher(written(&memory)?, seen.as_ref())? {

@@ -43,8 +43,8 @@ fn trouble(finding: &Finding) -> String {
     let step = finding.step.as_deref().unwrap_or_default();
     match finding.wrong {
         Wrong::Failed => format!("{step} failed"),
-        Wrong::OverBudget => format!("{step} published nothing, too many records broke the contract"),
-        Wrong::Quarantine => format!("{step} put more records into quarantine than usual"),
+        Wrong::OverBudget => format!("{step} is over its error budget, nothing published"),
+        Wrong::Quarantine => format!("{step} put many records into quarantine"),
         Wrong::NotStarted => "did not start on schedule".to_owned(),
         Wrong::Behind => format!("{step} is behind its input"),
         Wrong::NeverEnded => format!("{step} started and never ended"),
@@ -82,7 +82,7 @@ fn over(incident: &Incident, register: &Register<'_>) -> String {
     let by = match finding.wrong {
         _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",
         Wrong::Failed | Wrong::OverBudget | Wrong::NeverEnded => "The step has succeeded again",
-        Wrong::Quarantine => "The next run put no more aside than usual",
+        Wrong::Quarantine => "The next run put few aside",
         Wrong::NotStarted => "The pipeline has been started, or its schedule has changed",
         Wrong::Behind => "The step has caught up with its input",
         Wrong::Blind => "It can be seen again",

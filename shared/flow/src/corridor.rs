@@ -181,6 +181,9 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
     record
 }
 
+/// How the note begins that says so of a run record.
+pub const NOT_KEPT: &str = "the run record was not kept";
+
 /// The run record is the last thing written. The commit stands without it, so a failure here is told and not counted.
 pub(crate) fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
     let day = record.started_at.to_zoned(jiff::tz::TimeZone::UTC).date();
@@ -189,7 +192,7 @@ pub(crate) fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
         .and_then(|json| Ok(ports.lake.put_run(day, &record.run_id, json)?));
     if let Err(failure) = written {
         tracing::warn!(run_id = record.run_id, error = failure.chain(), "the run record was not kept");
-        record.notes.push(format!("the run record was not kept: {}", failure.chain()));
+        record.notes.push(format!("{NOT_KEPT}: {}", failure.chain()));
     }
 }
 

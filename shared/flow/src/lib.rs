@@ -22,7 +22,7 @@ mod trigger;
 
 pub use balance::Balance;
 pub use chain::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind, wakes};
-pub use corridor::{Drafted, Drafting, Size, Step, walk};
+pub use corridor::{Drafted, Drafting, NOT_KEPT, Size, Step, walk};
 pub use definitions::{
     Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
 };

@@ -161,7 +161,7 @@ fn a_broken_budget_is_a_cause_of_its_own() {
     let ticked = tower.at("2026-03-03T08:05:00Z").tick();
     assert_eq!(ticked.opened[0].incident, "orders.clean.over_budget#1");
     let said = one(&tower);
-    assert_eq!(said.head, "🔴 orders: clean published nothing, too many records broke the contract");
+    assert_eq!(said.head, "🔴 orders: clean is over its error budget, nothing published");
     assert!(said.what.starts_with("12 of 100 records broke the contract, 5 % may"), "{}", said.what);
     assert_eq!(said.fact("Kind"), "data (the data has to be mended)");
     assert_eq!(said.command, format!("tidemark run orders --at {began}"));

@@ -22,6 +22,16 @@ impl Definitions {
         Ok(Definitions { graph, broken, left_out })
     }
 
+    /// With what was known before of who is to know, where a file cannot be read now.
+    pub(super) fn remembering(mut self, before: &Definitions) -> Definitions {
+        for broken in self.broken.iter_mut().filter(|broken| broken.alerts.is_none()) {
+            let was_whole = before.graph.pipeline(&broken.pipeline).ok().map(|pipeline| &pipeline.alerts);
+            let was_broken = before.broken.iter().find(|before| before.pipeline == broken.pipeline);
+            broken.alerts = was_whole.or(was_broken.and_then(|before| before.alerts.as_ref())).cloned();
+        }
+        self
+    }
+
     /// Whether a pipeline is there that was not, or was broken.
     pub(super) fn has_more_than(&self, before: &Definitions) -> bool {
         self.graph.pipelines().iter().any(|pipeline| before.graph.pipeline(pipeline.name.as_str()).is_err())

@@ -31,6 +31,17 @@ pub enum Address {
     Email(String),
 }
 
+impl Address {
+    /// What its text stands for; `None` if that is none.
+    pub fn of(text: &str) -> Option<Address> {
+        match text.split_once(':')? {
+            ("slack", secret) => secret.parse().ok().map(Address::Slack),
+            ("email", to) => Some(Address::Email(to.to_owned())),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

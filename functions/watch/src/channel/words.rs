@@ -129,7 +129,7 @@ pub(super) fn times(message: &Message) -> Vec<(&'static str, String)> {
 
 /// What stands above the command.
 pub(super) fn before_command(message: &Message) -> &'static str {
-    if message.next.is_empty() { "To be run" } else { "If that does not help, run" }
+    if message.next.is_empty() { "To be run" } else { "If that is not enough, run" }
 }
 
 pub(super) const BEFORE_NEXT: &str = "What happens next";
