@@ -71,7 +71,7 @@ fn it_tells_of_a_failure_and_of_its_end() {
     assert_eq!(counts(&seen), [0, 1, 1, 0], "{seen}");
     let taken = sink.taken();
     assert_eq!(taken.len(), 2, "{taken:#?}");
-    assert!(text(&taken[0]).contains("daily-sales: clean published nothing"), "{}", taken[0]);
+    assert!(text(&taken[0]).contains("daily-sales: clean is over its error budget"), "{}", taken[0]);
     assert!(taken.iter().all(|message| !message.to_string().contains("n/a")), "{taken:#?}");
 
     let lines = stack.named("watch", 0).stdout();

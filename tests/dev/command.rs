@@ -189,7 +189,7 @@ fn killed_in_a_step_it_goes_on_when_it_is_there_again() {
     assert_eq!(killed.ends(SOON), None);
     drop(request);
     let mut again = Dev::start(&mut dev(&shop.site, &[]));
-    again.says("· orders  1 missed starts are made up for", SOON);
+    again.says("· orders  1 missed start to make up for", SOON);
     drop(shop.asked());
     again.says("✓ orders  ingest", SOON);
     again.says("✓ orders  clean", SOON);

@@ -247,7 +247,7 @@ impl Dev<'_> {
         for Missed { pipeline, times, passed_over } in missed {
             done.passed_over += passed_over;
             let over = if passed_over > 0 { format!(", {passed_over} passed over") } else { String::new() };
-            self.tells(&format!("· {pipeline}  {} made up for{over}", counted(times.len(), "missed start")));
+            self.tells(&format!("· {pipeline}  {} to make up for{over}", counted(times.len(), "missed start")));
             let Ok(pipeline) = definitions.graph.pipeline(pipeline.as_str()) else { continue };
             for at in times {
                 queue.start(pipeline, at);

@@ -24,7 +24,7 @@ fn much_is_three_times_the_median() {
     assert_eq!(tower.messages(), []);
     days(&tower, 8, &[61]);
     let said = one(&tower);
-    assert_eq!(said.head, "🟠 orders: clean put more records into quarantine than usual");
+    assert_eq!(said.head, "🟠 orders: clean put many records into quarantine");
     assert_eq!(
         said.what,
         "61 of 1,000 records (6.1 %) went into quarantine; usual are 2.0 %. The others were published."
@@ -42,8 +42,8 @@ fn much_is_three_times_the_median() {
     assert_eq!(finding.since.to_string(), "2026-03-08T08:01:30Z");
     days(&tower, 10, &[20]);
     let said = one(&tower);
-    assert_eq!(said.head, "✅ Over after 1 d 23 h: orders: clean put more records into quarantine than usual");
-    assert!(said.what.starts_with("The next run put no more aside than usual; it lasted 1 d 23 h."), "{}", said.what);
+    assert_eq!(said.head, "✅ Over after 1 d 23 h: orders: clean put many records into quarantine");
+    assert!(said.what.starts_with("The next run put few aside; it lasted 1 d 23 h."), "{}", said.what);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn what_alerts_allow_counts_from_the_first_run_on() {
     assert_eq!(tower.messages(), []);
     days(&tower, 4, &[21]);
     let said = one(&tower);
-    assert_eq!(said.head, "🔴 orders: clean put more records into quarantine than usual");
+    assert_eq!(said.head, "🔴 orders: clean put many records into quarantine");
     assert_eq!(
         said.what,
         "21 of 1,000 records (2.1 %) went into quarantine; more than max_quarantined = 2% of [alerts]. The others were published."

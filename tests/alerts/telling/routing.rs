@@ -30,7 +30,7 @@ fn each_is_told_of_what_is_bad_enough() {
         to
     };
     assert_eq!((tower.messages().len(), tower.messages_of("others").len()), (0, 1));
-    assert_eq!(mails(&tower), ["all@example.com: [warning] orders: clean put more records into quarantine than usual"]);
+    assert_eq!(mails(&tower), ["all@example.com: [warning] orders: clean put many records into quarantine"]);
     tower.after(5);
     fails(&tower, "orders");
     tower.tick();
@@ -39,7 +39,7 @@ fn each_is_told_of_what_is_bad_enough() {
         mails(&tower)[..2],
         [
             "all@example.com: [critical] orders: clean failed",
-            "all@example.com: [warning] orders: clean put more records into quarantine than usual"
+            "all@example.com: [warning] orders: clean put many records into quarantine"
         ]
     );
     assert_eq!(mails(&tower)[2..], ["worst@example.com: [critical] orders: clean failed"]);
