@@ -62,7 +62,7 @@ pub enum Fires {
     Rate(Rate),
 }
 
-/// `catch_up = "last"`: which of the times that were missed while `tidemark dev` was off it makes up for at its start.
+/// `catch_up = "last"`: which of the times that `tidemark dev` missed it makes up for: it was off, the machine slept, or the run before took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatchUp {
