@@ -209,7 +209,7 @@ fn what_is_transient_is_tried_three_times_and_what_is_not_once() {
     let four_hours = r#"{ cron = "0 */4 * * ? *", timezone = "UTC" }"#;
     let office = Office::with_orders(four_hours);
     office.api.fail(Rule::new(When::Always, Fault::Answer(503, Vec::new(), "{}")));
-    let done = office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T04:07:00Z")));
+    let done = office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T04:20:00Z")));
     let records = office.records();
     let minutes: Vec<i64> = records.iter().map(|record| record.started_at.as_second() / 60 % 60).collect();
     // and once more, as often, when the watcher has had it tried again
