@@ -5,7 +5,7 @@ use jiff::{SpanRelativeTo, Timestamp};
 use serde_json::json;
 use tidemark_flow::{Failure, Kind, Quiet, Wanted, machine};
 use tidemark_pipeline::PipelineName;
-use watch::{Channels, Silence, Silences};
+use watch::{Silence, Silences};
 
 use crate::cli::Common;
 use crate::definitions::load;
@@ -29,10 +29,8 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let (mut sent, mut exit) = (Vec::new(), Exit::Done);
     for (address, least) in addresses {
         let result = world.with_ports(&lake, &Quiet, |ports| {
-            let mailer =
-                watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
-            let channels = Channels::new(ports.secret, &mailer, ports.clock, world.handle());
-            channels.send(&address, std::slice::from_ref(&message))
+            let message = std::slice::from_ref(&message);
+            watch::with_channels(ports, None, world.handle(), |channels| channels.send(&address, message))
         });
         // nobody sends a sample again
         let result = result.map_err(|failure| match failure.kind {

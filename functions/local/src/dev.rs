@@ -17,7 +17,7 @@ use tidemark_flow::{
     handle, machine,
 };
 use tidemark_lake::Lake;
-use watch::{Channels, Missed, Ticked};
+use watch::{Missed, Ticked};
 
 use crate::cli::Common;
 use crate::exit::Exit;
@@ -348,10 +348,10 @@ impl Dev<'_> {
     fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<Ticked> {
         let announced = Announced::default();
         let ticked = self.with_ports(time, &Quiet, |ports| {
-            let mailer =
-                watch::channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
-            let channels = Channels::new(ports.secret, &mailer, ports.clock, self.world.handle());
-            watch::tick(ports, &definitions.view(self.common), &announced, &channels, &machine::run_id_at(time.now()))
+            let (view, chain) = (definitions.view(self.common), machine::run_id_at(time.now()));
+            watch::with_channels(ports, None, self.world.handle(), |channels| {
+                watch::tick(ports, &view, &announced, channels, &chain)
+            })
         });
         for due in announced.take() {
             queue.announce(due);

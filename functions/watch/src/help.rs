@@ -11,7 +11,7 @@ use crate::memory::{Last, Memory, name_of};
 /// A step is given so long to be woken by the event that is meant for it.
 const FIRST_AFTER: SignedDuration = SignedDuration::from_mins(4);
 /// Between two attempts to help.
-pub const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
+const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
 /// What is to be announced; the memory notes it.
 pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -> Vec<StepDue> {

@@ -33,8 +33,7 @@ pub use wording::{lasted, quoted, sample, title};
 /// What the name of the rule ends with that wakes the watcher.
 const OWN_RULE: &str = "watch";
 
-/// Handles one event: the watcher's own schedule, or events that the platform has given up. Without a mailer mail goes by SMTP, as the
-/// settings have it.
+/// Handles one event: the watcher's own schedule, or events that the platform has given up.
 ///
 /// # Errors
 /// An event that is none of the watcher's; a lake that cannot be read or written.
@@ -55,9 +54,18 @@ pub fn handle(
                 .hint("mend the rule that carried the event here"));
         }
     }
+    with_channels(ports, mailer, handle, |channels| tick(ports, view, bus, channels, chain))
+}
+
+/// Builds the channels, which ask nobody before there is something to send. Without a mailer mail goes by SMTP, as the settings have it.
+pub fn with_channels<T>(
+    ports: &Ports<'_>,
+    mailer: Option<&dyn Mailer>,
+    handle: Handle,
+    act: impl FnOnce(&Channels<'_>) -> T,
+) -> T {
     let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
-    let channels = Channels::new(ports.secret, mailer.unwrap_or(&smtp), ports.clock, handle);
-    tick(ports, view, bus, &channels, chain)
+    act(&Channels::new(ports.secret, mailer.unwrap_or(&smtp), ports.clock, handle))
 }
 
 /// Every incident that is open, the oldest first.
@@ -80,12 +88,4 @@ pub fn open_incidents(lake: &Lake) -> Result<Vec<Incident>, Failure> {
     }
     open.sort_by_key(|incident| incident.opened_at);
     Ok(open)
-}
-
-/// What the watcher remembers.
-///
-/// # Errors
-/// The lake cannot be read.
-pub fn memory_of(lake: &Lake) -> Result<Memory, Failure> {
-    Ok(look::memory(lake)?.0)
 }

@@ -68,13 +68,16 @@ pub fn news(
     let mut about = BTreeSet::new();
     let mut taken = 0;
     for ((day, run_id), found) in ids.iter().zip(ports.lake.runs_by_id(&ids)) {
-        let record = match found? {
+        let record = match found.map_err(Failure::from) {
             // not there yet, or no more
-            None => {
+            Ok(None) => {
                 memory.unreadable.remove(run_id);
                 continue;
             }
-            Some(bytes) => serde_json::from_slice::<RunRecord>(&bytes),
+            Ok(Some(bytes)) => serde_json::from_slice::<RunRecord>(&bytes).map_err(|error| error.to_string()),
+            // the store is down, and all the rest of it
+            Err(failure) if failure.kind == Kind::Retry => return Err(failure),
+            Err(failure) => Err(failure.chain()),
         };
         match record {
             Ok(mut record) => {
@@ -89,8 +92,7 @@ pub fn news(
                 memory.read.insert(run_id.clone());
                 taken += 1;
             }
-            Err(error) => {
-                let why = error.to_string();
+            Err(why) => {
                 memory.unreadable.entry(run_id.clone()).or_insert(Unreadable { day: *day, since: now, why });
             }
         }

@@ -180,8 +180,9 @@ pub(crate) fn knows(memory: &mut Memory, view: &View<'_>, now: Timestamp) {
             known.seen_at = now;
         }
     }
-    let is_there = |name: &str| view.pipeline(name).is_some() || view.is_broken(name);
-    memory.pipelines.retain(|name, known| is_there(name) || now.duration_since(known.since.max(known.seen_at)) < KEPT);
+    memory
+        .pipelines
+        .retain(|name, known| view.knows(name) || now.duration_since(known.since.max(known.seen_at)) < KEPT);
 }
 
 /// Takes note of events that the platform has given up, before anything else is done about them.

@@ -77,7 +77,7 @@ fn over(incident: &Incident, register: &Register<'_>) -> String {
     let lasted = lasted(resolved_at.duration_since(finding.since));
     let is_gone = |pipeline: &String| match finding.step.as_deref() {
         Some(step) => !register.view.has(pipeline, step),
-        None => register.view.pipeline(pipeline).is_none() && !register.view.is_broken(pipeline),
+        None => !register.view.knows(pipeline),
     };
     let by = match finding.wrong {
         _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",

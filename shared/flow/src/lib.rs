@@ -30,7 +30,7 @@ pub use drift::{Drift, thousands};
 pub use event::{Event, GivenUp, StepDue};
 pub use failure::{Failure, Kind, joined};
 pub use mail::{Mail, Mailer};
-pub use mark::{MARK_AFTER, Mark, SIGN_OF_LIFE};
+pub use mark::{MARK_AFTER, Mark};
 pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};
 pub use record::{About, Bytes, ErrorRecord, Input, Output, RunRecord, Status};

@@ -16,7 +16,7 @@ use crate::trigger::Trigger;
 /// After which a mark is written, where nothing else is wanted.
 pub const MARK_AFTER: Duration = Duration::from_secs(20);
 /// Between two signs of life.
-pub const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 
 /// A run that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
