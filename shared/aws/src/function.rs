@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, Wanted,
-    is_bucket, load_definitions, load_definitions_that_can_be, machine, settings,
+    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, is_bucket,
+    load_definitions_that_can_be, machine, settings,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -110,7 +110,7 @@ struct Function {
 
 struct Setup {
     graph: Graph,
-    /// Files that are no pipelines; only the watcher can live with them.
+    /// Files that are no pipelines, or want a parameter: an event for one of them fails, and only that.
     broken: Vec<Broken>,
     mailer: Option<Box<dyn Mailer + Send + Sync>>,
     place: String,
@@ -125,11 +125,9 @@ impl Setup {
     fn from_environment(does: &Does, handle: &Handle) -> Result<Setup, Failure> {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
-        let (pipelines, parameter) = (PathBuf::from(pipelines), |name: &str| std::env::var(name).ok());
-        let (graph, broken) = match does {
-            Does::Act(_) => (load_definitions(&pipelines, &parameter, Wanted::Named(&[]))?, Vec::new()),
-            Does::Watch(_) => load_definitions_that_can_be(&pipelines, &parameter, &|_| true)?,
-        };
+        // a template gives every parameter, and those without a value as nothing
+        let parameter = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let (graph, broken) = load_definitions_that_can_be(&PathBuf::from(pipelines), &parameter, &|_| true)?;
         let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
         let buckets = Buckets::of_variables(handle.clone(), &meter);
         if is_bucket(&place) {
@@ -206,6 +204,10 @@ impl Function {
     ) -> Result<Answered, Failure> {
         let setup = self.setup.as_ref().map_err(repeated)?;
         let event = Event::read(event)?;
+        if let (Does::Act(_), Some(meant)) = (&self.does, event.pipeline()) {
+            let is_meant = |broken: &&Broken| broken.pipeline == meant.as_str();
+            setup.broken.iter().find(is_meant).map_or(Ok(()), |broken| Err(repeated(&broken.failure)))?;
+        }
         let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
         let ports = Ports {
             lake: self.lake(setup)?,

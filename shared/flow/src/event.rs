@@ -146,6 +146,15 @@ struct Object {
 }
 
 impl Event {
+    /// The pipeline it names.
+    pub fn pipeline(&self) -> Option<&PipelineName> {
+        match self {
+            Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => Some(pipeline),
+            Event::StepDue(due) => Some(&due.pipeline),
+            Event::Rule { .. } | Event::Object { .. } | Event::Test | Event::GivenUp(_) => None,
+        }
+    }
+
     /// # Errors
     /// Kind `refused` for what is no event of ours: it must not be taken for done.
     pub fn read(value: &Value) -> Result<Event, Failure> {
