@@ -8,7 +8,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::Emulator;
-use crate::site::{root, tidemark, walk};
+use crate::site::{Answer, root, tidemark, walk};
 
 /// How long something that follows by itself is waited for: a rule fires once a minute, and the machine may be busy.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -69,7 +69,8 @@ impl<'e> Bundle<'e> {
     /// `sam build`, of the functions as of the layer; what it says if it fails.
     pub fn build(&self) -> Result<Duration, String> {
         let began = Instant::now();
-        self.emulator.sam(&["build"], &self.infra()).map(|_| began.elapsed())
+        let answer = self.sam(&["build"]);
+        if answer.code == 0 { Ok(began.elapsed()) } else { Err(format!("{}{}", answer.out, answer.err)) }
     }
 
     /// `sam deploy` with an environment of samconfig.toml, and more parameters than are there.
@@ -80,8 +81,23 @@ impl<'e> Bundle<'e> {
             arguments.push("--parameter-overrides");
             arguments.extend(more);
         }
-        self.emulator.sam(&arguments, &self.infra()).unwrap();
+        self.sam(&arguments).expect(0);
         began.elapsed()
+    }
+
+    pub fn sam(&self, arguments: &[&str]) -> Answer {
+        self.emulator.sam(arguments, &self.infra()).unwrap()
+    }
+
+    /// The text of an object, if it is there.
+    pub fn object(&self, place: &str) -> Option<String> {
+        let (bucket, key) = place.strip_prefix("s3://").unwrap().split_once('/').unwrap();
+        if !self.keys(place).iter().any(|found| found == key) {
+            return None;
+        }
+        let file = self.folder.path().join("object");
+        self.emulator.aws(&["s3api", "get-object", "--bucket", bucket, "--key", key, file.to_str().unwrap()]);
+        Some(std::fs::read_to_string(file).unwrap())
     }
 
     pub fn output(&self, stack: &str, name: &str) -> String {
