@@ -12,6 +12,8 @@ pub const MEMORY_MB: &str = "TIDEMARK_MEMORY_MB";
 pub const SECRET: &str = "TIDEMARK_SECRET_";
 /// The event bus that a function announces to; `none`: it only logs what it would announce.
 pub const BUS: &str = "TIDEMARK_BUS";
+/// The namespace of a function's metrics, `Tidemark` by default: so that two stacks in one account do not mix.
+pub const NAMESPACE: &str = "TIDEMARK_NAMESPACE";
 /// The mail server, where mail is not sent by AWS: `smtps://host`, or `smtp://user@host:587`. Its password is the secret `smtp-password`.
 pub const SMTP: &str = "TIDEMARK_SMTP";
 /// Whom mail is from: `tidemark@example.com`, or `Tidemark <tidemark@example.com>`.
