@@ -48,11 +48,12 @@ fn definition(folder: &Path, dataset: &str) {
 }
 
 fn deploy(emulator: &Emulator, folder: &Path, every: &str) -> Option<()> {
-    let every = format!("Every={every}");
+    let every = format!("Every=\"{every}\"");
     let what = ["deploy", "--template-file", "template.yaml", "--stack-name", STACK, "--s3-bucket", ARTIFACTS];
     let how = ["--capabilities", "CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND", "--no-confirm-changeset"];
     let arguments = [&what[..], &how[..], &["--parameter-overrides", &every]].concat();
     emulator.sam(&arguments, folder)?.expect(0);
+    emulator.stack(STACK);
     Some(())
 }
 

@@ -112,6 +112,15 @@ impl Emulator {
         Some(Answer::of(command.args(arguments).current_dir(folder)))
     }
 
+    /// A stack that is deployed; `sam deploy` says so of one that has failed, too.
+    #[track_caller]
+    pub fn stack(&self, name: &str) -> Value {
+        let stack = self.aws(&["cloudformation", "describe-stacks", "--stack-name", name])["Stacks"][0].take();
+        let status = stack["StackStatus"].as_str().unwrap();
+        assert!(["CREATE_COMPLETE", "UPDATE_COMPLETE"].contains(&status), "{stack:#}\n{}", self.log());
+        stack
+    }
+
     /// As a client of this AWS has it, and of no other.
     fn client(&self, mut command: Command) -> Command {
         forget_cargo(&mut command);
