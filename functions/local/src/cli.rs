@@ -9,7 +9,7 @@ use tidemark_flow::{Failure, Kind, settings};
 
 use crate::exit::Exit;
 use crate::quarantine::{self, Asked};
-use crate::{alerts, demo, dev, look, new, plan, run, status, verify};
+use crate::{alerts, demo, dev, look, new, plan, run, schedules, status, verify};
 
 /// Where the pipeline files are, unless somebody says otherwise.
 pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
@@ -73,6 +73,12 @@ enum Verb {
     },
     /// Check every pipeline file; draw what depends on what
     Check,
+    /// Write schedules.yaml beside the folder of the pipeline files: their schedules, secrets and tables on AWS
+    Schedules {
+        /// Write nothing; say whether it is what the pipeline files say, and how it differs
+        #[arg(long)]
+        check: bool,
+    },
     /// Show the datasets (version, watermark, rows, lag against clock and schedule) and what is wrong
     Status,
     /// Show the latest runs: rows, time, cost, error
@@ -186,6 +192,7 @@ impl Cli {
             Verb::Plan { names, at } => plan::plan(common, &names, at),
             Verb::New { name, from } => new::new(common, &name, &from),
             Verb::Check => look::check(common),
+            Verb::Schedules { check } => schedules::schedules(common, check),
             Verb::Status => status::status(common),
             Verb::Runs { pipeline, failed, limit } => look::runs(common, pipeline.as_deref(), failed, limit),
             Verb::Show { dataset, limit, history: false } => look::show(common, &dataset, limit),

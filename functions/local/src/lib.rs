@@ -14,6 +14,7 @@ mod print;
 mod progress;
 mod quarantine;
 pub mod run;
+mod schedules;
 mod status;
 mod steps;
 mod verify;

@@ -29,16 +29,19 @@ pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        Err(failure) => {
-            let error = anyhow::Error::from(failure);
-            match mistakes(&error) {
-                Some(Mistakes(mistakes)) if common.json => {
-                    print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
-                    Ok(Exit::Wrong)
-                }
-                _ => Err(error),
-            }
+        Err(failure) => told_as_check(common, failure),
+    }
+}
+
+/// Mistakes in pipeline files, as `check` tells them.
+pub(crate) fn told_as_check(common: &Common, failure: Failure) -> anyhow::Result<Exit> {
+    let error = anyhow::Error::from(failure);
+    match mistakes(&error) {
+        Some(Mistakes(mistakes)) if common.json => {
+            print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
+            Ok(Exit::Wrong)
         }
+        _ => Err(error),
     }
 }
 

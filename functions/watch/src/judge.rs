@@ -257,8 +257,9 @@ fn quarantine(spilled: &Spilled, of: &Finding, alerts: Option<&Alerts>) -> Findi
 pub(crate) fn missed(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
     let schedule = pipeline.schedule.as_ref()?;
     let known = memory.pipelines.get(pipeline.name.as_str())?;
-    // the platform counts a rate from when it was told of it, so its times are off ours by less than one of it
-    let within = pipeline.alerts.start_within_s as i64 + schedule.period_s().unwrap_or_default();
+    // the platform counts some rates from when it was told of them, so their times are off ours by less than a period
+    let adrift = schedule.period_s().filter(|_| schedule.expression().is_adrift).unwrap_or_default();
+    let within = pipeline.alerts.start_within_s as i64 + adrift;
     let latest = now.checked_sub(SignedDuration::from_secs(within)).ok()?;
     let expected = schedule.previous(latest)?;
     // those that are made up for are to be started as if they had been meant then

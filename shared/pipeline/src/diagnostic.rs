@@ -53,7 +53,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub(crate) fn diagnostic(&self, found: String, expected: String, hint: Option<String>) -> Diagnostic {
+    pub fn diagnostic(&self, found: String, expected: String, hint: Option<String>) -> Diagnostic {
         Diagnostic { file: self.file.clone(), line: self.line, column: self.column, found, expected, hint }
     }
 }

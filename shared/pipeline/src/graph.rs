@@ -8,9 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 
 use crate::definition::{Model, Pipeline, Target};
-use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
+use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of, quoted};
 use crate::name::{DatasetName, PipelineName};
-use crate::read::Definition;
+use crate::read::{Definition, Secrets};
 
 /// The unit of work of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -74,6 +74,10 @@ pub struct Graph {
     pipelines: Vec<Pipeline>,
     /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
     steps: Vec<(usize, Step)>,
+    /// Of each pipeline its file, and the secrets it names.
+    written: Vec<(String, Secrets)>,
+    /// Where each clean dataset, model and child is named by its maker.
+    made_at: BTreeMap<DatasetName, Place>,
 }
 
 impl Graph {
@@ -85,14 +89,28 @@ impl Graph {
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
-        let pipelines: Vec<Pipeline> = definitions.into_iter().map(|definition| definition.pipeline).collect();
+        let makes = definitions.iter().flat_map(|definition| &definition.makes);
+        let made_at = makes.map(|mention| (mention.dataset.clone(), mention.at.clone())).collect();
+        let taken_apart = |of: Definition| (of.pipeline, (of.file, of.secrets));
+        let (pipelines, written): (Vec<Pipeline>, _) = definitions.into_iter().map(taken_apart).unzip();
         let steps = order(&pipelines);
-        Ok(Graph { pipelines, steps })
+        Ok(Graph { pipelines, steps, written, made_at })
     }
 
     /// Sorted by name.
     pub fn pipelines(&self) -> &[Pipeline] {
         &self.pipelines
+    }
+
+    /// Each pipeline with its file and the secrets that it names, sorted by name.
+    pub fn written(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
+        let written = self.written.iter().map(|(file, secrets)| (file.as_str(), secrets));
+        self.pipelines.iter().zip(written).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
+    }
+
+    /// Where a dataset is named by its maker; of raw datasets and quarantines, their clean one is.
+    pub fn place_of(&self, dataset: &DatasetName) -> Option<&Place> {
+        self.made_at.get(dataset).or_else(|| self.made_at.get(&dataset.base().parse().ok()?))
     }
 
     /// # Errors

@@ -20,5 +20,5 @@ pub use graph::{Graph, NoStep, Step, UnknownPipeline};
 pub use http::Http;
 pub use name::{ColumnName, DatasetName, NameError, PipelineName, SecretName};
 pub use params::Parameter;
-pub use read::{Definition, alerts_of, parameters, read};
-pub use schedule::{Cron, CronError, Rate, RateError, day_before};
+pub use read::{Definition, Secrets, alerts_of, parameters, read};
+pub use schedule::{Cron, CronError, Expression, Rate, RateError, day_before};

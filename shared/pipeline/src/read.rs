@@ -14,12 +14,14 @@ mod source;
 mod target;
 mod values;
 
+use std::collections::BTreeSet;
+
 use toml::de::DeTable;
 
 use crate::definition::Pipeline;
 use crate::diagnostic::{Diagnostic, Place, quoted};
 use crate::file::SourceFile;
-use crate::name::{DatasetName, PipelineName};
+use crate::name::{DatasetName, PipelineName, SecretName};
 
 pub use alerts::alerts_of;
 use fields::{Fields, Reader, Text};
@@ -33,8 +35,17 @@ pub struct Definition {
     pub pipeline: Pipeline,
     /// The pipeline's file.
     pub file: String,
+    pub secrets: Secrets,
     pub(crate) makes: Vec<Mention>,
     pub(crate) reads: Vec<Mention>,
+}
+
+/// The secrets that a pipeline file names, by who asks for them; also those of targets that are not there for want of a parameter.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Secrets {
+    pub source: BTreeSet<SecretName>,
+    pub targets: BTreeSet<SecretName>,
+    pub alerts: BTreeSet<SecretName>,
 }
 
 /// A dataset named at a place.
@@ -106,6 +117,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let mut mentions = Mentions::default();
     let schedule = schedule::schedule(top);
     let source = source::source(top);
+    let of_source = reader.take_secrets();
     let contract = contract::contract(top, name.as_ref(), source.as_ref(), &mut mentions);
     match (top.value("source"), top.value("contract")) {
         (Some(source), None) => {
@@ -127,7 +139,9 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let children = contract.iter().flat_map(contract::children);
     let models = children.chain(model::models(top, &mut mentions)).collect();
     let targets = target::targets(top, name.as_ref(), schedule.as_ref(), contract.as_ref(), &mut mentions);
+    let of_targets = reader.take_secrets();
     let alerts = alerts::alerts(top, schedule.as_ref());
+    let secrets = Secrets { source: of_source, targets: of_targets, alerts: reader.take_secrets() };
     // behind a typo this would be noise
     if reader.is_clean() && ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
         reader.wrong(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
@@ -142,7 +156,8 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         targets,
         alerts,
     };
-    Some(Definition { pipeline, file: reader.file.path().to_owned(), makes: mentions.makes, reads: mentions.reads })
+    let file = reader.file.path().to_owned();
+    Some(Definition { pipeline, file, secrets, makes: mentions.makes, reads: mentions.reads })
 }
 
 /// Where datasets are named, gathered on the way.

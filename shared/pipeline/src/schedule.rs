@@ -1,6 +1,7 @@
 //! When a pipeline is due: the instants of its cron in its time zone, or of its rate. Time is passed in; nothing here reads a clock.
 
 mod cron;
+mod expression;
 mod quiet;
 mod rate;
 
@@ -11,6 +12,7 @@ use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
 
 pub use cron::{Cron, CronError};
+pub use expression::Expression;
 pub use rate::{Rate, RateError};
 
 use crate::definition::{Fires, Schedule};

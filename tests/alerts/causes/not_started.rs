@@ -95,18 +95,18 @@ fn what_was_before_it_was_known_is_not_missed() {
 }
 
 #[test]
-fn a_rate_is_given_one_of_its_periods() {
-    let tower = Tower::new(Backend::Memory, &[("orders", &orders("schedule = { rate = '4 hours' }", ALL))]);
+fn a_rate_that_no_cron_says_is_given_one_of_its_periods() {
+    let tower = Tower::new(Backend::Memory, &[("orders", &orders("schedule = { rate = '5 hours' }", ALL))]);
     tower.is_sound();
     tower.at("2026-03-03T07:59:00Z").tick();
     // the platform counts from another moment
-    tower.ran(run("orders", "ingest", "2026-03-03T10:13:00Z"));
-    assert_eq!(tower.at("2026-03-03T16:14:59Z").tick().open, 0);
-    // noon, a period and a quarter of an hour
-    assert_eq!(tower.at("2026-03-03T16:15:00Z").tick().open, 1);
+    tower.ran(run("orders", "ingest", "2026-03-03T08:13:00Z"));
+    assert_eq!(tower.at("2026-03-03T15:14:59Z").tick().open, 0);
+    // ten, a period and a quarter of an hour
+    assert_eq!(tower.at("2026-03-03T15:15:00Z").tick().open, 1);
     let said = one(&tower);
-    assert!(said.what.contains("its schedule (rate 4 hours) meant 2026-03-03 12:00 UTC"), "{}", said.what);
-    assert!(said.what.contains("the last start was for 2026-03-03 10:13 UTC"), "{}", said.what);
+    assert!(said.what.contains("its schedule (rate 5 hours) meant 2026-03-03 10:00 UTC"), "{}", said.what);
+    assert!(said.what.contains("the last start was for 2026-03-03 08:13 UTC"), "{}", said.what);
 }
 
 /// A month of mornings around each change of the clocks: each is missed once and at its time, though it may not exist, or come twice.

@@ -2,6 +2,7 @@
 //! going on, so that all mistakes of a file come out in one go.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::str::FromStr;
 
@@ -10,17 +11,18 @@ use toml::de::{DeTable, DeValue};
 
 use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
 use crate::file::SourceFile;
-use crate::name::{ColumnName, NameError};
+use crate::name::{ColumnName, NameError, SecretName};
 use crate::params::{Piece, pieces};
 
 pub(super) type Value<'r> = &'r Spanned<DeValue<'r>>;
 
-/// What reading one file needs, and the mistakes found so far.
+/// What reading one file needs, and the mistakes and secrets found so far.
 pub(super) struct Reader<'r> {
     pub file: &'r SourceFile<'r>,
     pub parameter: &'r dyn Fn(&str) -> Option<String>,
     pub sql_file: &'r dyn Fn(&str) -> Result<String, String>,
     diagnostics: RefCell<Vec<Diagnostic>>,
+    secrets: RefCell<BTreeSet<SecretName>>,
 }
 
 /// A string of the file with its parameters filled in.
@@ -46,11 +48,20 @@ impl<'r> Reader<'r> {
         parameter: &'r dyn Fn(&str) -> Option<String>,
         sql_file: &'r dyn Fn(&str) -> Result<String, String>,
     ) -> Self {
-        Reader { file, parameter, sql_file, diagnostics: RefCell::default() }
+        Reader { file, parameter, sql_file, diagnostics: RefCell::default(), secrets: RefCell::default() }
     }
 
     pub fn note(&self, diagnostic: Diagnostic) {
         self.diagnostics.borrow_mut().push(diagnostic);
+    }
+
+    pub fn names_secret(&self, secret: &SecretName) {
+        self.secrets.borrow_mut().insert(secret.clone());
+    }
+
+    /// The secrets that were named since this was last asked.
+    pub fn take_secrets(&self) -> BTreeSet<SecretName> {
+        self.secrets.take()
     }
 
     pub fn wrong(&self, at: usize, found: impl Into<String>, expected: impl Into<String>) {

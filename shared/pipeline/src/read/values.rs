@@ -98,5 +98,7 @@ pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
         fields.reader.wrong_but(name.at, found, "the name of a secret", Some(hint));
         return None;
     }
-    fields.reader.name(&name)
+    let secret = fields.reader.name(&name)?;
+    fields.reader.names_secret(&secret);
+    Some(secret)
 }

@@ -1,0 +1,298 @@
+//! The text of the file, from the pipelines alone: the same pipelines give the same bytes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidemark_flow::{Failure, Kind, Mistakes};
+use tidemark_lake::Key;
+use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, Made, Pipeline, SecretName, Step, graph};
+
+use super::names::{schedule_id, table_id, table_name};
+use super::text::{description, line, quoted};
+
+/// Characters of the name of a rule or schedule of EventBridge.
+const LONGEST_NAME: usize = 64;
+/// Of these, what parameter `Name` may take, and the dash behind it.
+const LONGEST_PREFIX: usize = 24;
+/// Resources that CloudFormation takes in one stack.
+const MOST_RESOURCES: usize = 500;
+
+const HEAD: &str = "\
+# Made by `tidemark schedules` from the pipeline files, and not to be edited: change those, and run it again.
+# What hangs on the pipelines and nothing else: their schedules, the secrets they name, and a table for each of their datasets. A stack
+# within that of template.yaml.
+AWSTemplateFormatVersion: '2010-09-09'
+Description: 'Tidemark: schedules, secrets and tables of the pipelines'
+Metadata:
+  cfn-lint:
+    config:
+      ignore_checks:
+        # which parameters are used hangs on the pipelines
+        - W2001
+Parameters:
+  Name:
+    Type: String
+    Description: What the names of rules and schedules begin with, as tidemark-dev
+    MaxLength: 24
+    AllowedPattern: '[0-9A-Za-z_.-]+'
+  Ingest:
+    Type: String
+    Description: The ARN of function ingest
+  DeadLetters:
+    Type: String
+    Description: The ARN of the queue for what could not be delivered
+  SchedulerRole:
+    Type: String
+    Description: The ARN of the role by which EventBridge Scheduler invokes ingest and sends to the queue
+  State:
+    Type: String
+    Description: Whether schedules start anything
+    Default: ENABLED
+    AllowedValues:
+      - ENABLED
+      - DISABLED
+  Lake:
+    Type: String
+    Description: Where the lake is, as s3://bucket/prefix
+    AllowedPattern: 's3://.*[^/]'
+  Database:
+    Type: String
+    Description: The database of Glue that has the tables
+  IngestRole:
+    Type: String
+    Description: The name of the role of function ingest
+  LoadRole:
+    Type: String
+    Description: The name of the role of function load
+  WatchRole:
+    Type: String
+    Description: The name of the role of function watch
+Resources:
+";
+
+/// # Errors
+/// Kind `definition`: pipelines that are good anywhere else, and cannot be had on AWS as they are.
+pub(super) fn template(graph: &Graph) -> Result<String, Failure> {
+    let written = graph.written();
+    let mut mistakes: Vec<Diagnostic> = written.flat_map(|(pipeline, file, _)| undeployable(pipeline, file)).collect();
+    let datasets = datasets(graph);
+    mistakes.extend(same_tables(graph, datasets.keys()));
+    if !mistakes.is_empty() {
+        mistakes.sort();
+        return Err(Mistakes(mistakes).into());
+    }
+    let mut resources: Vec<String> = graph.pipelines().iter().filter_map(schedule).collect();
+    resources.extend(secrets(graph));
+    resources.extend(datasets.iter().map(|(dataset, about)| table(dataset, about)));
+    if resources.len() > MOST_RESOURCES {
+        let message =
+            format!("{} schedules, policies and tables; CloudFormation takes {MOST_RESOURCES}", resources.len());
+        return Err(Failure::new(Kind::Definition, message)
+            .hint("put some of the pipelines into a folder and a stack of their own"));
+    }
+    Ok(format!("{HEAD}{}", resources.concat()))
+}
+
+/// What is in the way of a pipeline.
+fn undeployable(pipeline: &Pipeline, file: &str) -> Vec<Diagnostic> {
+    let mut mistakes = Vec::new();
+    let mut wrong = |found: String, expected: String, hint: &str| {
+        let hint = Some(hint.to_owned());
+        mistakes.push(Diagnostic { file: file.to_owned(), line: 1, column: 1, found, expected, hint });
+    };
+    let (name, most) = (pipeline.name.as_str(), LONGEST_NAME - LONGEST_PREFIX - 1);
+    if pipeline.schedule.is_some() && name.len() > most {
+        wrong(
+            format!("pipeline `{name}` with a schedule and a name of {} characters", name.len()),
+            format!("at most {most} where there is a schedule"),
+            "EventBridge takes 64, with the stack's name in front; rename the file",
+        );
+    }
+    // nothing escapes it, and what it stands for is not meant to be read
+    if pipeline.description.as_ref().is_some_and(|text| text.contains("{{resolve:")) {
+        wrong(
+            format!("`{{{{resolve:` in the description of pipeline `{name}`"),
+            "a text that CloudFormation leaves as it is".to_owned(),
+            "write it without one of the braces",
+        );
+    }
+    mistakes
+}
+
+/// Datasets whose tables would have one name.
+fn same_tables<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> Vec<Diagnostic> {
+    let mut taken: BTreeMap<String, &DatasetName> = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for dataset in datasets {
+        let name = table_name(dataset);
+        let Some(other) = taken.insert(name.clone(), dataset) else { continue };
+        // the one that was given this name is the one that can have another
+        let (given, of) = if dataset.as_str() == name { (dataset, other) } else { (other, dataset) };
+        let Some(place) = graph.place_of(given) else { continue };
+        let at = graph.place_of(of).map(|place| format!(", of {place}")).unwrap_or_default();
+        mistakes.push(place.diagnostic(
+            format!("dataset `{given}`, whose table in Glue is called `{name}`"),
+            "a name of its own".to_owned(),
+            Some(format!("so is the table of `{of}`{at}")),
+        ));
+    }
+    mistakes
+}
+
+/// Every dataset that the lake will hold, and what it is.
+fn datasets(graph: &Graph) -> BTreeMap<DatasetName, String> {
+    let made = graph.steps().flat_map(|(pipeline, step)| {
+        let outputs = graph::outputs(pipeline, step).into_iter();
+        outputs.map(move |dataset| (about(pipeline, step, &dataset), dataset))
+    });
+    made.map(|(about, dataset)| (dataset, about)).collect()
+}
+
+fn about(pipeline: &Pipeline, step: &Step, dataset: &DatasetName) -> String {
+    let name = &pipeline.name;
+    let made = match step {
+        Step::Model(of) => pipeline.models.iter().find(|model| model.name == *of).map(|model| &model.made),
+        _ => None,
+    };
+    match made {
+        Some(Made::Explode(children)) => format!("Elements of column {} of pipeline {name}", children.column),
+        Some(Made::Sql(_)) => format!("A model of pipeline {name}"),
+        None if dataset.is_raw() => format!("What the source of pipeline {name} said, as it said it"),
+        None if dataset.is_quarantine() => format!("What broke the contract of pipeline {name}"),
+        None => {
+            let more = pipeline.description.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+            format!("Clean rows of pipeline {name}{more}")
+        }
+    }
+}
+
+/// A rule, which costs nothing; in a time zone a schedule of EventBridge Scheduler.
+fn schedule(pipeline: &Pipeline) -> Option<String> {
+    let Expression { text, timezone, is_adrift } = pipeline.schedule.as_ref()?.expression();
+    let (id, name) = (schedule_id(&pipeline.name), &pipeline.name);
+    let kind = if timezone.is_some() { "AWS::Scheduler::Schedule" } else { "AWS::Events::Rule" };
+    let about = pipeline.description.as_deref().and_then(description);
+    let about = about.map(|text| format!("      Description: {}\n", quoted(&text))).unwrap_or_default();
+    let adrift = "      # no cron says its multiples since 1970: it counts from its deployment\n";
+    let adrift = if is_adrift { adrift } else { "" };
+    let head = format!(
+        "  {id}:
+    Type: {kind}
+    Properties:
+      Name: !Sub '${{Name}}-{name}'
+{about}      State: !Ref State
+{adrift}      ScheduleExpression: '{text}'
+"
+    );
+    let Some(timezone) = timezone else {
+        return Some(format!(
+            "{head}      Targets:
+        - Id: ingest
+          Arn: !Ref Ingest
+          InputTransformer:
+            InputPathsMap:
+              time: $.time
+            # EventBridge puts the quotes around the time
+            InputTemplate: '{{\"pipeline\": \"{name}\", \"scheduled_time\": <time>}}'
+{}",
+            patience("          ")
+        ));
+    };
+    Some(format!(
+        "{head}      ScheduleExpressionTimezone: '{timezone}'
+      FlexibleTimeWindow:
+        Mode: 'OFF'
+      Target:
+        Arn: !Ref Ingest
+        RoleArn: !Ref SchedulerRole
+        Input: '{{\"pipeline\": \"{name}\", \"scheduled_time\": \"<aws.scheduler.scheduled-time>\"}}'
+{}",
+        patience("        ")
+    ))
+}
+
+/// For how long a start is tried, and where it goes then.
+fn patience(indent: &str) -> String {
+    let lines = [
+        "RetryPolicy:",
+        "  MaximumEventAgeInSeconds: 3600",
+        "  MaximumRetryAttempts: 24",
+        "DeadLetterConfig:",
+        "  Arn: !Ref DeadLetters",
+    ];
+    lines.map(|line| format!("{indent}{line}\n")).concat()
+}
+
+/// One policy for each function that is to know a secret.
+fn secrets(graph: &Graph) -> Vec<String> {
+    let (mut source, mut targets, mut alerts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+    for (_, _, secrets) in graph.written() {
+        source.extend(&secrets.source);
+        targets.extend(&secrets.targets);
+        alerts.extend(&secrets.alerts);
+    }
+    [("Ingest", "ingest", source), ("Load", "load", targets), ("Watch", "watch", alerts)]
+        .into_iter()
+        .filter(|(_, _, secrets)| !secrets.is_empty())
+        .map(|(function, name, secrets)| policy(function, name, &secrets))
+        .collect()
+}
+
+fn policy(function: &str, name: &str, secrets: &BTreeSet<&SecretName>) -> String {
+    let arn = |secret: &&SecretName| {
+        format!(
+            "              - !Sub 'arn:${{AWS::Partition}}:secretsmanager:${{AWS::Region}}:${{AWS::AccountId}}:secret:tidemark/{secret}-??????'\n"
+        )
+    };
+    let arns: String = secrets.iter().map(arn).collect();
+    format!(
+        "  {function}Secrets:
+    Type: AWS::IAM::Policy
+    Properties:
+      PolicyName: !Sub '${{Name}}-{name}-secrets'
+      Roles:
+        - !Ref {function}Role
+      PolicyDocument:
+        Version: '2012-10-17'
+        Statement:
+          - Effect: Allow
+            Action: secretsmanager:GetSecretValue
+            Resource:
+              # Secrets Manager adds a dash and six characters to a secret's name
+{arns}"
+    )
+}
+
+/// A Delta table whose columns are those of its log, whatever becomes of them: what is said of columns here is not looked at. Form:
+/// <https://docs.aws.amazon.com/athena/latest/ug/delta-lake-tables-syncing-metadata.html>
+fn table(dataset: &DatasetName, about: &str) -> String {
+    let (id, name, folder) = (table_id(dataset), table_name(dataset), Key::Table(dataset).path());
+    let about = line(about).map(|text| format!("        Description: {}\n", quoted(&text))).unwrap_or_default();
+    format!(
+        "  {id}:
+    Type: AWS::Glue::Table
+    Properties:
+      CatalogId: !Ref AWS::AccountId
+      DatabaseName: !Ref Database
+      TableInput:
+        Name: {name}
+{about}        TableType: EXTERNAL_TABLE
+        Parameters:
+          EXTERNAL: 'TRUE'
+          spark.sql.sources.provider: delta
+        PartitionKeys: []
+        StorageDescriptor:
+          # the columns are those of the table's log
+          Columns:
+            - Name: col
+              Type: array<string>
+          Location: !Sub '${{Lake}}/{folder}/'
+          SerdeInfo:
+            Parameters:
+              path: !Sub '${{Lake}}/{folder}/'
+              serialization.format: '1'
+"
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,196 @@
+use tidemark_pipeline::{SourceFile, read};
+
+use super::*;
+
+const CONTRACT: &str = "[contract.columns]\nid = 'int64'\n";
+const SOURCE: &str = "[source]\nkind = 'files'\npath = 'in'\nformat = 'csv'\n";
+
+/// Pipelines by name and text, in which parameters stand for themselves.
+fn graph_of(files: &[(&str, &str)]) -> Graph {
+    let definition = |(name, text): &(&str, &str)| {
+        let path = format!("pipelines/{name}.toml");
+        let file = SourceFile::new(&path, text.as_bytes()).unwrap();
+        let parameter = |name: &str| Some(format!("${{{name}}}"));
+        read(&file, &parameter, &|_| Err("no such file".into())).unwrap()
+    };
+    Graph::new(files.iter().map(definition).collect()).unwrap()
+}
+
+fn of(files: &[(&str, &str)]) -> String {
+    template(&graph_of(files)).unwrap()
+}
+
+fn with_schedule(schedule: &str) -> String {
+    of(&[("shop", &format!("schedule = {schedule}\n{SOURCE}{CONTRACT}"))])
+}
+
+/// A resource, without its name.
+fn resource(text: &str, id: &str) -> String {
+    let lines = text.lines().skip_while(|line| *line != format!("  {id}:")).skip(1);
+    lines.take_while(|line| line.starts_with("    ")).map(|line| format!("{line}\n")).collect()
+}
+
+fn mistakes(files: &[(&str, &str)]) -> Vec<String> {
+    let failure = template(&graph_of(files)).unwrap_err();
+    let mistakes = failure.source.as_ref().unwrap().downcast_ref::<Mistakes>().unwrap();
+    mistakes.0.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn a_cron_in_utc_is_a_rule() {
+    let text = with_schedule("{ cron = '0 8 * * ? *', timezone = 'Etc/UTC' }");
+    let expected = "    Type: AWS::Events::Rule
+    Properties:
+      Name: !Sub '${Name}-shop'
+      State: !Ref State
+      ScheduleExpression: 'cron(0 8 * * ? *)'
+      Targets:
+        - Id: ingest
+          Arn: !Ref Ingest
+          InputTransformer:
+            InputPathsMap:
+              time: $.time
+            # EventBridge puts the quotes around the time
+            InputTemplate: '{\"pipeline\": \"shop\", \"scheduled_time\": <time>}'
+          RetryPolicy:
+            MaximumEventAgeInSeconds: 3600
+            MaximumRetryAttempts: 24
+          DeadLetterConfig:
+            Arn: !Ref DeadLetters
+";
+    assert_eq!(resource(&text, "ShopSchedule"), expected);
+}
+
+#[test]
+fn a_cron_in_a_time_zone_is_a_schedule() {
+    let text = with_schedule("{ cron = '0 8 * * ? *', timezone = 'Europe/London' }");
+    let schedule = resource(&text, "ShopSchedule");
+    for line in [
+        "    Type: AWS::Scheduler::Schedule",
+        "      ScheduleExpressionTimezone: 'Europe/London'",
+        "        Mode: 'OFF'",
+        "        RoleArn: !Ref SchedulerRole",
+        "        Input: '{\"pipeline\": \"shop\", \"scheduled_time\": \"<aws.scheduler.scheduled-time>\"}'",
+        "          MaximumRetryAttempts: 24",
+        "          Arn: !Ref DeadLetters",
+    ] {
+        assert!(schedule.lines().any(|found| found == line), "no {line} in {schedule}");
+    }
+}
+
+#[test]
+fn a_rate_is_a_rule_and_one_that_drifts_says_so() {
+    let comment = "# no cron says its multiples";
+    let text = with_schedule("{ rate = '4 hours' }");
+    assert!(text.contains("      ScheduleExpression: 'cron(0 0/4 * * ? *)'\n") && !text.contains(comment), "{text}");
+    let text = with_schedule("{ rate = '90 minutes' }");
+    assert!(text.contains("      ScheduleExpression: 'rate(90 minutes)'\n") && text.contains(comment), "{text}");
+    let without = of(&[("shop", &format!("{SOURCE}{CONTRACT}"))]);
+    assert!(!without.contains("Schedule:\n    Type") && without.contains("  ShopTable:\n"), "{without}");
+}
+
+/// Each function may ask for its own secrets, also for those of a target that is not there for want of a parameter.
+#[test]
+fn a_function_is_let_have_its_secrets_only() {
+    let source = "[source]\nkind = 'http'\nurl = '${API}/orders'\nauth = { bearer = { secret = 'token' } }\n";
+    let target = "[[target]]\nkind = 'postgres'\nonly_with = 'W'\ndataset = 'shop'\nurl = '${W}'\npassword = { secret = 'pass' }\n\
+        table = 't'\nmode = 'append'\n[[target]]\nkind = 'postgres'\nonly_without = 'W'\ndataset = 'shop'\n\
+        url = { secret = 'all-of-it' }\ntable = 't'\nmode = 'append'\n";
+    let top =
+        "[parameters]\nW = { default = '' }\nAPI = {}\n[alerts]\nslack = [{ secret = 'hook' }, { secret = 'token' }]\n";
+    let contract = format!("[contract]\nkey = ['id']\n{CONTRACT}");
+    let shop = format!("{top}{source}{contract}{target}");
+    let again = format!("{}{contract}", source.replace("token", "a-token"));
+    let text = of(&[("shop", &shop), ("again", &again)]);
+    let named = |id: &str| {
+        let policy = resource(&text, id);
+        let arns =
+            policy.lines().filter_map(|line| line.split_once(":secret:tidemark/")).map(|(_, name)| name.to_owned());
+        (policy.contains(&format!("!Ref {}\n", id.replace("Secrets", "Role"))), arns.collect::<Vec<_>>().join(" "))
+    };
+    assert_eq!(named("IngestSecrets"), (true, "a-token-??????' token-??????'".into()));
+    assert_eq!(named("LoadSecrets"), (true, "all-of-it-??????' pass-??????'".into()));
+    assert_eq!(named("WatchSecrets"), (true, "hook-??????' token-??????'".into()));
+    assert!(!of(&[("shop", &format!("{SOURCE}{CONTRACT}"))]).contains("AWS::IAM::Policy"));
+}
+
+#[test]
+fn every_dataset_has_a_table() {
+    let rest = "[contract]\nkey = ['id']\n[contract.columns]\nid = 'int64'\nlines = 'string'\n[contract.explode.shop_lines]\n\
+        column = 'lines'\n[contract.explode.shop_lines.columns]\nsku = 'string'\n\
+        [[model]]\nname = 'by_sku'\nsql = 'SELECT sku, COUNT(*) AS n FROM shop_lines GROUP BY sku'\n";
+    let text = of(&[("shop", &format!("description = 'Shop'\n{SOURCE}{rest}"))]);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("        Name: ")).collect();
+    assert_eq!(names, ["by_sku", "shop", "shop_quarantine", "shop_raw", "shop_lines"]);
+    let expected = "    Type: AWS::Glue::Table
+    Properties:
+      CatalogId: !Ref AWS::AccountId
+      DatabaseName: !Ref Database
+      TableInput:
+        Name: shop_raw
+        Description: \"What the source of pipeline shop said, as it said it\"
+        TableType: EXTERNAL_TABLE
+        Parameters:
+          EXTERNAL: 'TRUE'
+          spark.sql.sources.provider: delta
+        PartitionKeys: []
+        StorageDescriptor:
+          # the columns are those of the table's log
+          Columns:
+            - Name: col
+              Type: array<string>
+          Location: !Sub '${Lake}/datasets/shop.raw/'
+          SerdeInfo:
+            Parameters:
+              path: !Sub '${Lake}/datasets/shop.raw/'
+              serialization.format: '1'
+";
+    assert_eq!(resource(&text, "ShopRawTable"), expected);
+}
+
+#[test]
+fn the_order_of_the_files_is_no_matter() {
+    let text =
+        |name: &str| format!("schedule = {{ rate = '1 day' }}\n{SOURCE}[contract]\ndataset = '{name}'\n{CONTRACT}");
+    let (a, b) = (text("a"), text("b"));
+    assert_eq!(of(&[("x", &a), ("y", &b)]), of(&[("y", &b), ("x", &a)]));
+}
+
+#[test]
+fn what_cannot_be_deployed_is_a_mistake_with_its_place() {
+    let schedule = "schedule = { rate = '1 day' }\n";
+    let shop = format!("{schedule}{SOURCE}{CONTRACT}");
+    let (fits, too_long) = ("x".repeat(39), "x".repeat(40));
+    of(&[(&fits, &shop), (&"y".repeat(100), &format!("{SOURCE}{CONTRACT}"))]);
+    assert_eq!(
+        mistakes(&[(&too_long, &shop)]),
+        [format!(
+            "pipelines/{too_long}.toml:1:1: pipeline `{too_long}` with a schedule and a name of 40 characters; expected at most 39 where \
+             there is a schedule; EventBridge takes 64, with the stack's name in front; rename the file"
+        )]
+    );
+    let model = format!("{SOURCE}{CONTRACT}[[model]]\nname = 'shop_raw'\nsql = 'SELECT * FROM shop'\n");
+    assert_eq!(
+        mistakes(&[("shop", &model)]),
+        [
+            "pipelines/shop.toml:8:8: dataset `shop_raw`, whose table in Glue is called `shop_raw`; expected a name of its own; so is the \
+          table of `shop.raw`, of pipelines/shop.toml:5:2"
+        ]
+    );
+    let resolve = format!("description = 'a {{{{resolve:ssm:b}}}}'\n{SOURCE}{CONTRACT}");
+    let told = mistakes(&[("shop", &resolve)]);
+    assert!(
+        told.len() == 1 && told[0].starts_with("pipelines/shop.toml:1:1: `{{resolve:` in the description"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn more_than_a_stack_holds_is_said() {
+    let texts: Vec<(String, String)> =
+        (0..126).map(|n| (format!("p{n}"), format!("schedule = {{ rate = '1 day' }}\n{SOURCE}{CONTRACT}"))).collect();
+    let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    of(&files[..125]);
+    let failure = template(&graph_of(&files)).unwrap_err();
+    assert!(failure.message.starts_with("504 schedules") && failure.kind == Kind::Definition, "{failure:?}");
+}

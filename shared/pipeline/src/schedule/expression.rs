@@ -1,0 +1,140 @@
+//! How EventBridge is told of a schedule, so that it means there what it means here. Rules:
+//! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html>
+
+use jiff::tz::TimeZone;
+
+use super::Rate;
+use crate::definition::{Fires, Schedule};
+
+/// A schedule in the words of EventBridge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Expression {
+    /// `cron(0 8 * * ? *)` or `rate(90 minutes)`.
+    pub text: String,
+    /// The IANA time zone of a cron; `None` is UTC, which is all that a rule of EventBridge knows.
+    pub timezone: Option<String>,
+    /// A rate whose multiples no cron says: it counts from when it is deployed, so its times are off ours by less than its period.
+    pub is_adrift: bool,
+}
+
+impl Schedule {
+    pub fn expression(&self) -> Expression {
+        let (text, timezone) = match &self.fires {
+            // names of months and days are written in capitals there
+            Fires::Cron(cron) => (format!("cron({})", cron.to_string().to_ascii_uppercase()), self.zone()),
+            Fires::Rate(rate) => (of_rate(*rate), None),
+        };
+        Expression { is_adrift: text.starts_with("rate("), text, timezone }
+    }
+
+    /// As the time zone database spells it; none for UTC.
+    fn zone(&self) -> Option<String> {
+        let is_utc = |name: &str| name.eq_ignore_ascii_case("UTC") || name.eq_ignore_ascii_case("Etc/UTC");
+        let spelled = || TimeZone::get(&self.timezone).ok()?.iana_name().map(str::to_owned);
+        (!is_utc(&self.timezone)).then(|| spelled().unwrap_or_else(|| self.timezone.clone()))
+    }
+}
+
+/// The cron that fires at the multiples of a rate since 1970, which was a Thursday; else the rate itself.
+fn of_rate(rate: Rate) -> String {
+    const HOUR: i64 = 60;
+    const DAY: i64 = 24 * HOUR;
+    let minutes = rate.period_s() / 60;
+    match minutes {
+        _ if minutes == DAY => "cron(0 0 * * ? *)".to_owned(),
+        _ if minutes == 7 * DAY => "cron(0 0 ? * THU *)".to_owned(),
+        _ if minutes < HOUR && HOUR % minutes == 0 => format!("cron(0/{minutes} * * * ? *)"),
+        _ if minutes % HOUR == 0 && DAY % minutes == 0 => format!("cron(0 0/{} * * ? *)", minutes / HOUR),
+        _ => format!("rate({rate})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::*;
+    use crate::definition::CatchUp;
+    use crate::schedule::Cron;
+
+    fn cron(text: &str, timezone: &str) -> Schedule {
+        let fires = Fires::Cron(text.parse().unwrap());
+        Schedule { fires, timezone: timezone.to_owned(), catch_up: CatchUp::Last }
+    }
+
+    fn rate(text: &str) -> Schedule {
+        Schedule { fires: Fires::Rate(text.parse().unwrap()), timezone: "UTC".to_owned(), catch_up: CatchUp::Last }
+    }
+
+    #[test]
+    fn a_cron_is_told_as_it_is_with_its_time_zone() {
+        let told = |text: &str, zone: &str| {
+            let Expression { text, timezone, is_adrift } = cron(text, zone).expression();
+            assert!(!is_adrift);
+            (text, timezone)
+        };
+        let daily = "cron(0 8 * * ? *)".to_owned();
+        for utc in ["UTC", "Etc/UTC", "utc"] {
+            assert_eq!(told("0 8 * * ? *", utc), (daily.clone(), None), "{utc}");
+        }
+        assert_eq!(told(" 0  8 * * ? *", "Europe/London"), (daily.clone(), Some("Europe/London".into())));
+        assert_eq!(told("0 8 * * ? *", "europe/london"), (daily, Some("Europe/London".into())));
+        assert_eq!(told("0 8 ? jan mon#1 *", "UTC").0, "cron(0 8 ? JAN MON#1 *)");
+    }
+
+    /// Every rate that is told as a cron fires when the cron does, for four weeks and some, from wherever one looks.
+    #[test]
+    fn the_times_of_a_rate_are_those_of_its_cron() {
+        let mut told = Vec::new();
+        let minutes = (1..=1_440).map(|n| (n, "minute"));
+        let rates = minutes.chain((1..=200).map(|n| (n, "hour"))).chain((1..=60).map(|n| (n, "day")));
+        for (n, unit) in rates {
+            let text = format!("{n} {unit}{}", if n == 1 { "" } else { "s" });
+            let schedule = rate(&text);
+            let Expression { text: expression, timezone: None, is_adrift } = schedule.expression() else {
+                panic!("{text} has a time zone");
+            };
+            let Some(fields) = expression.strip_prefix("cron(").and_then(|rest| rest.strip_suffix(')')) else {
+                assert_eq!((expression, is_adrift), (format!("rate({text})"), true));
+                continue;
+            };
+            assert!(!is_adrift && fields.parse::<Cron>().is_ok());
+            let same = cron(fields, "UTC");
+            let mut time: Timestamp = "2026-02-27T23:59:59Z".parse().unwrap();
+            let end = time + SignedDuration::from_hours(24 * 30);
+            let mut count = 0;
+            while time < end && count < 3_000 {
+                let next = schedule.next(time);
+                assert_eq!(same.next(time), next, "{text} after {time}");
+                assert_eq!(same.previous(time), schedule.previous(time), "{text} until {time}");
+                (time, count) = (next.unwrap(), count + 1);
+            }
+            told.push(expression);
+        }
+        told.sort();
+        told.dedup();
+        // 11 parts of an hour, 7 of a day, a day, a week
+        assert_eq!(told.len(), 20, "{told:?}");
+        for (text, expression) in [
+            ("15 minutes", "cron(0/15 * * * ? *)"),
+            ("60 minutes", "cron(0 0/1 * * ? *)"),
+            ("4 hours", "cron(0 0/4 * * ? *)"),
+            ("24 hours", "cron(0 0 * * ? *)"),
+            ("7 days", "cron(0 0 ? * THU *)"),
+            ("90 minutes", "rate(90 minutes)"),
+            ("2 days", "rate(2 days)"),
+        ] {
+            assert_eq!(rate(text).expression().text, expression);
+        }
+    }
+
+    /// What EventBridge calls the time may be some seconds after it; the time that is meant is the same.
+    #[test]
+    fn some_seconds_later_the_same_time_is_meant() {
+        let daily = cron("0 8 * * ? *", "Europe/London");
+        let times = ["2026-03-29T07:00:00Z", "2026-03-29T07:00:06Z", "2026-03-29T07:00:59.9Z"];
+        for time in times {
+            assert_eq!(daily.previous(time.parse().unwrap()).unwrap().to_string(), times[0]);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The bundle as a team deploys it: a copy of `infra/` that it may change, built and deployed by the commands of the README.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::Emulator;
+use crate::site::{Answer, root, tidemark, walk};
+
+/// How long something that follows by itself is waited for: a rule fires once a minute, and the machine may be busy.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+pub struct Bundle<'e> {
+    pub emulator: &'e Emulator,
+    folder: TempDir,
+}
+
+impl<'e> Bundle<'e> {
+    /// With the templates of the repository, whose functions lie where they are.
+    pub fn new(emulator: &'e Emulator) -> Bundle<'e> {
+        let folder = TempDir::new().unwrap();
+        let (from, functions) = (root().join("infra"), root().join("functions"));
+        for path in walk(&from) {
+            let name = path.strip_prefix(&from).unwrap();
+            if name.components().any(|part| part.as_os_str() == ".aws-sam") {
+                continue;
+            }
+            let copy = folder.path().join("infra").join(name);
+            std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
+            let mut content = std::fs::read(&path).unwrap();
+            if name == "template.yaml" {
+                let text = String::from_utf8(content).unwrap();
+                let moved = text.replace("CodeUri: ../functions", &format!("CodeUri: {}", functions.display()));
+                assert_eq!(moved.matches(functions.to_str().unwrap()).count(), 4, "every function has its CodeUri");
+                content = moved.into_bytes();
+            }
+            std::fs::write(copy, content).unwrap();
+        }
+        Bundle { emulator, folder }
+    }
+
+    pub fn infra(&self) -> PathBuf {
+        self.folder.path().join("infra")
+    }
+
+    /// Puts a pipeline file beside the others, or in place of one.
+    pub fn define(&self, name: &str, text: &str) {
+        std::fs::write(self.infra().join("pipelines").join(name), text).unwrap();
+    }
+
+    /// Changes a pipeline file; what is to be replaced must be there.
+    pub fn change(&self, name: &str, from: &str, to: &str) {
+        let path = self.infra().join("pipelines").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.contains(from), "{name} has no {from:?}");
+        std::fs::write(path, text.replace(from, to)).unwrap();
+    }
+
+    /// `tidemark schedules`.
+    pub fn schedule(&self) {
+        let mut command = Command::new(tidemark());
+        let output = command.args(["schedules", "--pipelines"]).arg(self.infra().join("pipelines")).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// `sam build`, of the functions as of the layer; what it says if it fails.
+    pub fn build(&self) -> Result<Duration, String> {
+        let began = Instant::now();
+        let answer = self.sam(&["build"]);
+        if answer.code == 0 { Ok(began.elapsed()) } else { Err(format!("{}{}", answer.out, answer.err)) }
+    }
+
+    /// `sam deploy` with an environment of samconfig.toml, and more parameters than are there.
+    pub fn deploy(&self, environment: &str, more: &[&str]) -> Duration {
+        let began = Instant::now();
+        let mut arguments = vec!["deploy", "--config-env", environment];
+        if !more.is_empty() {
+            arguments.push("--parameter-overrides");
+            arguments.extend(more);
+        }
+        self.sam(&arguments).expect(0);
+        began.elapsed()
+    }
+
+    pub fn sam(&self, arguments: &[&str]) -> Answer {
+        self.emulator.sam(arguments, &self.infra()).unwrap()
+    }
+
+    /// The text of an object, if it is there.
+    pub fn object(&self, place: &str) -> Option<String> {
+        let (bucket, key) = place.strip_prefix("s3://").unwrap().split_once('/').unwrap();
+        if !self.keys(place).iter().any(|found| found == key) {
+            return None;
+        }
+        let file = self.folder.path().join("object");
+        self.emulator.aws(&["s3api", "get-object", "--bucket", bucket, "--key", key, file.to_str().unwrap()]);
+        Some(std::fs::read_to_string(file).unwrap())
+    }
+
+    pub fn output(&self, stack: &str, name: &str) -> String {
+        let described = self.emulator.aws(&["cloudformation", "describe-stacks", "--stack-name", stack]);
+        let outputs = described["Stacks"][0]["Outputs"].as_array().unwrap();
+        let output = outputs.iter().find(|output| output["OutputKey"] == name);
+        output.unwrap()["OutputValue"].as_str().unwrap().to_owned()
+    }
+
+    pub fn secret(&self, name: &str, value: &str) {
+        let name = format!("tidemark/{name}");
+        self.emulator.aws(&["secretsmanager", "create-secret", "--name", &name, "--secret-string", value]);
+    }
+
+    /// Puts an object where a bucket is, `s3://bucket/key`.
+    pub fn put(&self, place: &str, content: &str) {
+        let file = self.folder.path().join("object");
+        std::fs::write(&file, content).unwrap();
+        let (bucket, key) = place.strip_prefix("s3://").unwrap().split_once('/').unwrap();
+        let body = file.to_str().unwrap();
+        self.emulator.aws(&["s3api", "put-object", "--bucket", bucket, "--key", key, "--body", body]);
+    }
+
+    /// The keys of a bucket, `s3://bucket/prefix`.
+    pub fn keys(&self, place: &str) -> Vec<String> {
+        let place = place.strip_prefix("s3://").unwrap();
+        let (bucket, prefix) = place.split_once('/').unwrap_or((place, ""));
+        let listed = self.emulator.aws(&["s3api", "list-objects-v2", "--bucket", bucket, "--prefix", prefix]);
+        let objects = listed["Contents"].as_array().map(Vec::as_slice).unwrap_or_default();
+        objects.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Hands an event to a function and does not wait for it, as a rule does.
+    pub fn send(&self, function: &str, event: &Value) {
+        let (event, answer) = (event.to_string(), self.folder.path().join("answer"));
+        let arguments = ["lambda", "invoke", "--invocation-type", "Event", "--function-name", function, "--payload"];
+        self.emulator.aws(&[&arguments[..], &[&event, answer.to_str().unwrap()]].concat());
+    }
+
+    /// Waits until it is so, and says how long that took.
+    #[track_caller]
+    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+        let began = Instant::now();
+        while !is_so() {
+            let log = || self.emulator.log();
+            assert!(began.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}\n{}", log());
+            std::thread::sleep(Duration::from_millis(250));
+        }
+        began.elapsed()
+    }
+}

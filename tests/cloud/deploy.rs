@@ -1,0 +1,170 @@
+//! The whole of it, with nothing carried by hand: built, deployed, fired by its rules, woken by its events, told of in Slack, changed, and
+//! taken down, with a real PostgreSQL at its end.
+
+use std::time::Instant;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::bundle::Bundle;
+use super::roles::assert_roles_fit;
+use crate::alerts::Sink;
+use crate::api::{Api, Auth, Bound, Fields, Filter, Paging, Style, Time};
+use crate::postgres::{Database, database};
+use crate::site::sales;
+
+const TOKEN: &str = "hush-and-more";
+const ALERTS: &str = "\n[alerts]\nslack = { secret = \"slack-webhook\" }\n";
+
+/// An API of which nothing can be read until it is there.
+const REFUNDS: &str = "description = 'Refunds'\nschedule = { rate = '1 minute' }\n[parameters]\nORDERS_API = { about = 'the API' }\n\
+    [source]\nkind = 'http'\nurl = '${ORDERS_API}/v1/refunds'\nrecords = '/refunds'\npagination = { kind = 'single' }\n\
+    [contract]\ndataset = 'refunds'\nkey = ['id']\n[contract.columns]\nid = { type = 'int64', from = '/id' }\n";
+
+fn order(id: usize, minute: usize) -> String {
+    let time = format!("2026-03-02T10:{minute:02}:00Z");
+    json!({"id": id, "created_at": time, "updated_at": time, "customer": {"id": 7, "country": "FR"}, "amount": "12.50",
+        "currency": "EUR", "status": "paid", "channel": "web"})
+    .to_string()
+}
+
+/// The shop of `infra/pipelines/orders.toml`.
+fn shop(orders: usize) -> Api {
+    let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
+    let style = Style { filter: Some(filter), size: 10, ..Style::of(Paging::Cursor) };
+    let records: Vec<_> = (1..=orders).map(|id| order(id, id)).collect();
+    let api = Api::new(style, Fields { id: "/id", time: "/updated_at" }, &records);
+    api.guard(Auth::Header("authorization", "Bearer hush-and-more"));
+    api
+}
+
+fn count(database: &Database, sql: &str) -> Option<String> {
+    crate::postgres::ask(&database.url(), sql).ok()?.first()?[0].clone()
+}
+
+#[test]
+fn one_deploy_puts_every_pipeline_on_its_schedule() {
+    let (Some(emulator), Some(database)) = (Emulator::start("deploy"), database()) else { return };
+    let (shop, sink) = (shop(25), Sink::start());
+    let bundle = Bundle::new(&emulator);
+
+    // a definition that is wrong is not built, and says why
+    bundle.define("refunds.toml", &REFUNDS.replace("int64", "int46"));
+    let why = bundle.build().unwrap_err();
+    assert!(why.contains("unknown type `int46`") && why.contains("refunds.toml"), "{why}");
+    // nor is one whose schedule nobody has written down
+    bundle.define("refunds.toml", &format!("{REFUNDS}{ALERTS}"));
+    let why = bundle.build().unwrap_err();
+    assert!(why.contains("tidemark schedules"), "{why}");
+
+    for name in ["daily-sales.toml", "orders.toml"] {
+        bundle.change(name, "\n# [alerts]\n", ALERTS);
+    }
+    bundle.change("orders.toml", "cron = \"0 */4 * * ? *\", timezone = \"UTC\"", "rate = \"1 minute\"");
+    bundle.schedule();
+    let built = bundle.build().unwrap();
+
+    let stored = bundle.deploy("dev-storage", &[]);
+    let lake = bundle.output("tidemark-dev-storage", "Lake");
+    let [incoming, reports] = ["Incoming", "Reports"].map(|name| bundle.output("tidemark-dev-storage", name));
+    let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
+    let yesterday = Timestamp::now().to_zoned(zone).date().yesterday().unwrap();
+    let day = yesterday.to_string();
+    bundle.put(&format!("{incoming}sales/{day}.csv"), &sales(&day, &[("500001", "A", 2, "2.50"), ("500002", "B", 1, "4.00")]));
+    // of the warehouse nobody has told the secret yet
+    bundle.secret("orders-api-token", TOKEN);
+    bundle.secret("slack-webhook", &sink.url());
+    let parameters = [
+        "Stage=dev".to_owned(),
+        "LoadConcurrency=0".into(),
+        "WatchEvery=rate(1 minute)".into(),
+        format!("OrdersApi={}", shop.origin()),
+        format!("Warehouse={}", database.url()),
+    ];
+    let parameters: Vec<&str> = parameters.iter().map(String::as_str).collect();
+    let deployed = bundle.deploy("dev", &parameters);
+    let began = Instant::now();
+
+    // a rule fires ingest, whose events wake transform and load; load lacks its secret, and Slack is told
+    let says = |words: &[&str]| {
+        let of = |message: Value| message["text"].as_str().unwrap_or_default().to_owned();
+        sink.taken().into_iter().map(of).find(|text| words.iter().all(|word| text.contains(word)))
+    };
+    let told = bundle.until("Slack is told of the missing secret", || says(&["orders", "warehouse-password"]).is_some());
+    bundle.until("Slack is told of the refunds", || says(&["refunds", "ingest"]).is_some());
+    bundle.secret("warehouse-password", "any");
+    let loaded = bundle.until("the orders are in PostgreSQL", || {
+        count(&database, "SELECT count(*) FROM orders").as_deref() == Some("25")
+            && count(&database, "SELECT sum(orders) FROM orders_by_day").as_deref() == Some("25")
+    });
+    bundle.until("Slack is told that it is over", || says(&["over", "orders", "load"]).is_some());
+
+    // what the emulator does not fire: the input is that of the deployed schedule
+    let schedule = emulator.aws(&["scheduler", "get-schedule", "--name", "tidemark-dev-daily-sales"]);
+    let zone = (&schedule["ScheduleExpression"], &schedule["ScheduleExpressionTimezone"]);
+    assert_eq!(zone, (&json!("cron(0 8 * * ? *)"), &json!("Europe/London")));
+    let input = schedule["Target"]["Input"].as_str().unwrap();
+    assert_eq!(input.matches("<aws.scheduler.scheduled-time>").count(), 1, "{input}");
+    let now = Timestamp::now().round(jiff::Unit::Second).unwrap();
+    let morning: Value = serde_json::from_str(&input.replace("<aws.scheduler.scheduled-time>", &now.to_string())).unwrap();
+    let arn = schedule["Target"]["Arn"].as_str().unwrap();
+    let report = format!("daily-sales-{day}.xlsx");
+    let has_report = || bundle.keys(&reports).contains(&report);
+    let cold = Instant::now();
+    bundle.send(arn.rsplit(':').next().unwrap(), &morning);
+    bundle.until("the report is in its bucket", has_report);
+    let cold = cold.elapsed();
+
+    // a file wakes the pipeline that reads it
+    let summary = || bundle.object(&format!("{reports}daily-sales-{day}-summary.csv")).unwrap_or_default();
+    assert!(summary().contains("Revenue,9.0,"), "{}", summary());
+    let warm = Instant::now();
+    bundle.put(&format!("{incoming}sales/more.csv"), &sales(&day, &[("500003", "A", 1, "1.00")]));
+    bundle.until("the report has the other file", || summary().contains("Revenue,10.0,"));
+    let warm = warm.elapsed();
+
+    // what a rule could not deliver reaches the watcher too
+    let event = json!({"pipeline": "daily-sales", "scheduled_time": now}).to_string();
+    let queue = emulator.aws(&["sqs", "get-queue-url", "--queue-name", "tidemark-dev-dead-letters"]);
+    let attributes = json!({
+        "RULE_ARN": {"DataType": "String", "StringValue": "arn:aws:events:eu-west-1:000000000000:rule/tidemark-dev-daily-sales"},
+        "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
+        "ERROR_MESSAGE": {"DataType": "String", "StringValue": "no permission to invoke"},
+    });
+    let url = queue["QueueUrl"].as_str().unwrap();
+    let attributes = attributes.to_string();
+    emulator.aws(&["sqs", "send-message", "--queue-url", url, "--message-body", &event, "--message-attributes", &attributes]);
+    bundle.until("Slack is told of the dead letter", || says(&["daily-sales", "NO_PERMISSIONS"]).is_some());
+
+    assert_roles_fit(&bundle);
+
+    // another deploy changes one definition, and builds no function for it
+    bundle.change("orders.toml", "\n[[model]]", "channel = \"string\"\n\n[[model]]");
+    bundle.schedule();
+    bundle.build().unwrap();
+    let changed = bundle.deploy("dev", &parameters);
+    bundle.until("the new column is in PostgreSQL", || {
+        count(&database, "SELECT count(*) FROM orders WHERE channel = 'web'").as_deref() == Some("25")
+    });
+
+    // nothing was told twice
+    let texts: Vec<String> = sink.taken().iter().map(|message| message["text"].to_string()).collect();
+    let about = |word: &str| texts.iter().filter(|text| text.contains(word)).count();
+    assert_eq!(about("refunds"), 1, "{texts:#?}");
+    assert_eq!(about("warehouse-password"), 2 * 2, "the loads of two datasets, and their end: {texts:#?}");
+
+    // the functions go, the data stays
+    let before = bundle.keys(&lake);
+    bundle.sam(&["delete", "--config-env", "dev"]).expect(0);
+    let functions = emulator.aws(&["lambda", "list-functions"]);
+    assert_eq!(functions["Functions"], json!([]));
+    let after = bundle.keys(&lake);
+    assert!(before.iter().all(|key| after.contains(key)) && has_report());
+    eprintln!(
+        "built {built:.1?}; deployed the buckets in {stored:.1?}, the functions in {deployed:.1?}, a changed definition in {changed:.1?}; \
+         told {told:.1?} after the deploy; loaded {loaded:.1?} after the secret; schedule to report {cold:.1?}, file to report {warm:.1?}; \
+         {:.0?} in all",
+        began.elapsed()
+    );
+}

@@ -1,0 +1,18 @@
+"""Reads a template on stdin and prints it as JSON; of a tag of CloudFormation what it says: {"Ref": "State"}."""
+
+import json
+import sys
+
+import yaml
+
+
+class Loader(yaml.SafeLoader):
+    pass
+
+
+def tagged(loader, name, node):
+    return {name: loader.construct_scalar(node)}
+
+
+Loader.add_multi_constructor("!", tagged)
+json.dump(yaml.load(sys.stdin.buffer.read(), Loader), sys.stdout)
