@@ -9,4 +9,4 @@ mod stack;
 pub use bus::Bus;
 pub use http::{Asked, Reply, cut, listen, reply, runtime, serve};
 pub use process::{Answer, Function};
-pub use stack::{Stack, morning};
+pub use stack::{Stack, bootstrap, morning};

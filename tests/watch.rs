@@ -1,28 +1,14 @@
 //! The functions as a developer has them: `cargo lambda watch` and `cargo lambda invoke`, as the README shows, over a lake in a folder.
 
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::group::Group;
 use crate::python::cargo_lambda;
-use crate::site::{Answer, Site, root, sales};
-
-/// Ends with the test.
-struct Watch(Child);
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        // with the functions it has started, which are of its group
-        // SAFETY: a system call on the group of a child that is still ours
-        #[expect(unsafe_code, reason = "there is no other way to end a group")]
-        unsafe {
-            libc::kill(-self.0.id().cast_signed(), libc::SIGKILL);
-        }
-        let _ = self.0.wait();
-    }
-}
+use crate::site::{Answer, Site, forget_cargo, root, sales};
 
 #[test]
 fn the_samples_can_be_invoked_on_this_machine() {
@@ -37,18 +23,9 @@ fn the_samples_can_be_invoked_on_this_machine() {
         .env("TIDEMARK_PIPELINES", "infra/pipelines")
         .env("TIDEMARK_BUS", "none");
     watch.env("SALES", site.path("sales")).env("REPORTS", site.path("out")).env("ORDERS_API", "https://orders.example");
-    // what cargo tells a test of itself would have another cargo build everything anew
-    let of_cargo = ["CARGO_MANIFEST", "CARGO_PKG", "CARGO_BIN", "CARGO_CRATE", "CARGO_PRIMARY"];
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        let is_exact =
-            ["CARGO", "LD_LIBRARY_PATH", "RUST_RECURSION_COUNT", "RUSTUP_TOOLCHAIN"].contains(&text.as_ref());
-        if is_exact || of_cargo.iter().any(|start| text.starts_with(start)) {
-            watch.env_remove(&name);
-        }
-    }
+    forget_cargo(&mut watch);
     watch.stdout(Stdio::null()).stderr(Stdio::null());
-    let _watch = Watch(std::os::unix::process::CommandExt::process_group(&mut watch, 0).spawn().unwrap());
+    let _watch = Group::spawn(&mut watch);
     let began = Instant::now();
     while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
         assert!(began.elapsed() < Duration::from_secs(60), "nobody listens");

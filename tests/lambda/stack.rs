@@ -23,7 +23,7 @@ pub struct Stack {
 }
 
 /// A bootstrap: beside this test, or in the folder `TIDEMARK_BOOTSTRAPS` says, where `cargo lambda build` has put it.
-fn bootstrap(name: &str) -> PathBuf {
+pub fn bootstrap(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("TIDEMARK_BOOTSTRAPS") {
         let folder = PathBuf::from(folder);
         let built = [folder.join(name).join("bootstrap"), folder.join(name)];
