@@ -1,6 +1,12 @@
 //! The deployment, as far as it can be proven without an account: the templates read by AWS's own tools, and deployed to an emulator.
 
+mod bundle;
 mod call;
+mod deploy;
 mod deployed;
 mod emulator;
+mod roles;
 mod tools;
+mod trouble;
+
+pub use emulator::{ACCOUNT, Emulator, REGION};
