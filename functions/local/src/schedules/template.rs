@@ -28,6 +28,8 @@ Metadata:
       ignore_checks:
         # which parameters are used hangs on the pipelines
         - W2001
+        # `${…}` in a description is text
+        - E1029
 Parameters:
   Name:
     Type: String
