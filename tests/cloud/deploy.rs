@@ -71,7 +71,10 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
     let yesterday = Timestamp::now().to_zoned(zone).date().yesterday().unwrap();
     let day = yesterday.to_string();
-    bundle.put(&format!("{incoming}sales/{day}.csv"), &sales(&day, &[("500001", "A", 2, "2.50"), ("500002", "B", 1, "4.00")]));
+    bundle.put(
+        &format!("{incoming}sales/{day}.csv"),
+        &sales(&day, &[("500001", "A", 2, "2.50"), ("500002", "B", 1, "4.00")]),
+    );
     // of the warehouse nobody has told the secret yet
     bundle.secret("orders-api-token", TOKEN);
     bundle.secret("slack-webhook", &sink.url());
@@ -91,7 +94,8 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
         let of = |message: Value| message["text"].as_str().unwrap_or_default().to_owned();
         sink.taken().into_iter().map(of).find(|text| words.iter().all(|word| text.contains(word)))
     };
-    let told = bundle.until("Slack is told of the missing secret", || says(&["orders", "warehouse-password"]).is_some());
+    let told =
+        bundle.until("Slack is told of the missing secret", || says(&["orders", "warehouse-password"]).is_some());
     bundle.until("Slack is told of the refunds", || says(&["refunds", "ingest"]).is_some());
     bundle.secret("warehouse-password", "any");
     let loaded = bundle.until("the orders are in PostgreSQL", || {
@@ -107,7 +111,8 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let input = schedule["Target"]["Input"].as_str().unwrap();
     assert_eq!(input.matches("<aws.scheduler.scheduled-time>").count(), 1, "{input}");
     let now = Timestamp::now().round(jiff::Unit::Second).unwrap();
-    let morning: Value = serde_json::from_str(&input.replace("<aws.scheduler.scheduled-time>", &now.to_string())).unwrap();
+    let morning: Value =
+        serde_json::from_str(&input.replace("<aws.scheduler.scheduled-time>", &now.to_string())).unwrap();
     let arn = schedule["Target"]["Arn"].as_str().unwrap();
     let report = format!("daily-sales-{day}.xlsx");
     let has_report = || bundle.keys(&reports).contains(&report);
@@ -134,7 +139,16 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     });
     let url = queue["QueueUrl"].as_str().unwrap();
     let attributes = attributes.to_string();
-    emulator.aws(&["sqs", "send-message", "--queue-url", url, "--message-body", &event, "--message-attributes", &attributes]);
+    emulator.aws(&[
+        "sqs",
+        "send-message",
+        "--queue-url",
+        url,
+        "--message-body",
+        &event,
+        "--message-attributes",
+        &attributes,
+    ]);
     bundle.until("Slack is told of the dead letter", || says(&["daily-sales", "NO_PERMISSIONS"]).is_some());
 
     assert_roles_fit(&bundle);

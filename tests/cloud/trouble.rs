@@ -103,13 +103,15 @@ impl Account {
         assert_eq!(failed.kind, kind, "{}", failed.message);
         assert!(failed.message.contains(words) && failed.message.contains('→'), "{}", failed.message);
         let function = self.stack.named(failed.function, 0);
-        let logged: Vec<Value> =
-            function.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let is_it = |line: &&Value| line["level"] == "ERROR" && line["error"].as_str().is_some_and(|error| error.contains(words));
+        let logged: Vec<Value> = function.log().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let is_it = |line: &&Value| {
+            line["level"] == "ERROR" && line["error"].as_str().is_some_and(|error| error.contains(words))
+        };
         let line = logged.iter().rev().find(is_it).unwrap_or_else(|| panic!("{logged:#?}"));
         assert_eq!((&line["kind"], line["hint"].is_string()), (&json!(kind), true), "{line}");
         let metrics = function.stdout();
-        let counted = |name: &str| metrics.iter().filter(|line| line[name] == json!(1.0) || line[name] == json!(1)).count();
+        let counted =
+            |name: &str| metrics.iter().filter(|line| line[name] == json!(1.0) || line[name] == json!(1)).count();
         assert!(counted("runs_failed") + counted("not_handled") >= 3, "{metrics:#?}");
         self.look();
         let told = self.told();

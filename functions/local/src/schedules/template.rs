@@ -29,6 +29,8 @@ Metadata:
         # which parameters and conditions are used hangs on the pipelines
         - W2001
         - W8001
+        # `${…}` in a description is text
+        - E1029
 Parameters:
   Name:
     Type: String
