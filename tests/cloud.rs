@@ -9,4 +9,4 @@ mod roles;
 mod tools;
 mod trouble;
 
-pub use emulator::{Emulator, REGION};
+pub use emulator::{ACCOUNT, Emulator, REGION};

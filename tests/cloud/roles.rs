@@ -7,8 +7,8 @@ use serde_json::Value;
 
 use super::bundle::Bundle;
 use super::call::Call;
+use super::{ACCOUNT, REGION};
 
-const ACCOUNT: &str = "000000000000";
 const FUNCTIONS: [&str; 4] = ["ingest", "transform", "load", "watch"];
 
 /// What is allowed and was not seen: a statement, its action, a part of its resource, and why it has to be there all the same. One that is
@@ -113,7 +113,7 @@ fn texts(value: &Value, member: &str) -> Vec<String> {
 
 /// What a call is about, as a policy names it.
 fn arn(call: &Call) -> String {
-    let of = |service: &str, rest: String| format!("arn:aws:{service}:{}:{ACCOUNT}:{rest}", super::REGION);
+    let of = |service: &str, rest: String| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}");
     match call.service.as_str() {
         "s3" if call.action() == "s3:ListBucket" => {
             format!("arn:aws:s3:::{}", call.resource.split('/').next().unwrap_or_default())

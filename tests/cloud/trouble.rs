@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use hyper::Method;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -75,7 +76,7 @@ impl Account {
         }
         let (kind, message) = last.unwrap();
         let given_up = json!({
-            "version": "1.0", "timestamp": format!("2026-01-02T{:02}:04:12.123Z", self.hour),
+            "version": "1.0", "timestamp": Timestamp::now().to_string(),
             "requestContext": {"functionArn": format!("arn:aws:lambda:eu-west-1:123456789012:function:tidemark-dev-{name}:$LATEST"),
                 "condition": "RetriesExhausted", "approximateInvokeCount": 3},
             "requestPayload": event,
@@ -92,7 +93,7 @@ impl Account {
     }
 
     fn told(&self) -> Vec<String> {
-        self.sink.taken().iter().map(|message| message["text"].as_str().unwrap().to_owned()).collect()
+        self.sink.taken().iter().map(Value::to_string).collect()
     }
 
     /// What is wrong is said by the function, in its log, on its metric, and once in Slack; then, the cause gone, it is over by itself.
@@ -116,13 +117,14 @@ impl Account {
         self.look();
         let told = self.told();
         assert_eq!(told.len(), before + 1, "{told:#?}");
+        assert!(told[before].contains(words), "{told:#?}");
 
         heal(self);
         assert!(self.fire(pipeline).is_ok());
         self.look();
         let told = self.told();
         assert_eq!(told.len(), before + 2, "{told:#?}");
-        assert!(told[before + 1].contains("over"), "{told:#?}");
+        assert!(told[before + 1].contains("Over after"), "{told:#?}");
     }
 }
 
