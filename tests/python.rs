@@ -38,7 +38,7 @@ pub fn smtp() -> Option<Command> {
 
 /// Python 3 with a reader of YAML; `None`, with a word, where there is no Python 3.
 pub fn yaml() -> Option<Command> {
-    Some(with(&installed(&["--no-deps"], YAML)?))
+    Some(with(&installed(ANY_PYTHON, &["--no-deps"], YAML)?))
 }
 
 /// The command `cargo lambda`, in the folder of the workspace; `None`, with a word, where there is no Python 3.

@@ -19,6 +19,7 @@ use crate::group::Group;
 use crate::site::{Answer, forget_cargo, root};
 
 pub const REGION: &str = "eu-west-1";
+pub const ACCOUNT: &str = "000000000000";
 /// Where `sam deploy` puts what it deploys.
 pub const ARTIFACTS: &str = "artifacts";
 
