@@ -1,13 +1,17 @@
 //! The deployment, as far as it can be proven without an account: the templates read by AWS's own tools, and deployed to an emulator.
 
+mod bundle;
 mod call;
 mod checks;
+mod deploy;
 mod deployed;
 mod emulator;
 mod events;
 mod explained;
 mod pattern;
+mod roles;
 mod template;
 mod tools;
+mod trouble;
 
 pub use emulator::{ACCOUNT, Emulator, REGION};

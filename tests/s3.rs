@@ -16,6 +16,7 @@ use tidemark_lake::{Meter, Store};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 pub use server::Server;
+pub use trouble::{Rule, Trouble};
 
 /// What the stores of these tests block on.
 fn runtime() -> Handle {

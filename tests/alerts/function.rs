@@ -74,10 +74,16 @@ fn it_tells_of_a_failure_and_of_its_end() {
     assert!(text(&taken[0]).contains("daily-sales: clean is over its error budget"), "{}", taken[0]);
     assert!(taken.iter().all(|message| !message.to_string().contains("n/a")), "{taken:#?}");
 
-    let lines = stack.named("watch", 0).stdout();
-    assert_eq!(lines.len(), 5);
-    assert!(lines.iter().all(|line| line["heartbeat"] == 1 && line["function"] == "watch"), "{lines:#?}");
-    assert_eq!(lines[1]["incidents_opened"], 1);
+    let (lags, looks): (Vec<_>, Vec<_>) =
+        stack.named("watch", 0).stdout().into_iter().partition(|line| line["dataset"].is_string());
+    assert_eq!(looks.len(), 5);
+    assert!(looks.iter().all(|line| line["heartbeat"] == 1 && line["function"] == "watch"), "{looks:#?}");
+    assert_eq!(looks[1]["incidents_opened"], 1);
+    // at the last look all are there, and years behind the clock
+    let names: Vec<_> = lags.iter().map(|line| line["dataset"].as_str().unwrap()).collect();
+    assert_eq!(names, ["sales", "sales_by_country", "sales_by_day", "sales_by_hour", "sales_by_product"]);
+    assert!(lags.iter().all(|line| line["lag_seconds"].as_u64() > Some(300_000_000)), "{lags:#?}");
+    assert_eq!(json!(names), json!(seen["lag_seconds"].as_object().unwrap().keys().collect::<Vec<_>>()));
 }
 
 #[test]

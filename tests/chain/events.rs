@@ -98,8 +98,25 @@ fn what_is_not_ours_fails_and_the_next_event_works() {
             other => panic!("{event}: {other:?}"),
         }
     }
+    not_handled(&stack, "Tidemark", &["refused", "definition", "refused", "definition"]);
     assert_eq!(stack.named("ingest", 0).invoke(&morning(DAYS[0].1), MINUTE).record()["status"], "done");
     assert_eq!(stack.bus.take().len(), 1);
+    let lines = stack.named("ingest", 0).stdout();
+    assert!(lines.len() == 5 && lines[4]["runs_done"] == 1, "{lines:#?}");
+}
+
+/// Every line of metrics of `ingest` is of an event that came to nothing, of these kinds.
+fn not_handled(stack: &Stack, namespace: &str, kinds: &[&str]) {
+    let lines = stack.named("ingest", 0).stdout();
+    let found: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
+    assert_eq!(found, kinds);
+    for line in lines {
+        let directive = &line["_aws"]["CloudWatchMetrics"][0];
+        assert_eq!((&directive["Namespace"], &directive["Dimensions"]), (&json!(namespace), &json!([["function"]])));
+        assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("ingest")));
+        let message = line["message"].as_str().unwrap();
+        assert!(!message.is_empty() && !message.contains("Records"), "{line}");
+    }
 }
 
 /// More consumers than a batch holds, and a bus that does not take all of them at once.
@@ -148,7 +165,7 @@ fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
 #[test]
 fn wrong_settings_are_explained_by_every_answer() {
     let empty = tempfile::tempdir().unwrap();
-    let stack = Stack::with(1, empty.path());
+    let stack = Stack::told(1, empty.path(), &[("TIDEMARK_NAMESPACE", "Tidemark/dev".into())]);
     for _ in 0..2 {
         match stack.named("ingest", 0).invoke(&morning(DAYS[0].1), Duration::from_secs(20)) {
             Answer::Failed(kind, message) => {
@@ -157,4 +174,5 @@ fn wrong_settings_are_explained_by_every_answer() {
             other => panic!("{other:?}"),
         }
     }
+    not_handled(&stack, "Tidemark/dev", &["definition", "definition"]);
 }

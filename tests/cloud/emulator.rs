@@ -105,11 +105,17 @@ impl Emulator {
 
     /// `sam`, which finds cargo and cargo-lambda; `None`, with a word, where there is no Python for it.
     pub fn sam(&self, arguments: &[&str], folder: &Path) -> Option<Answer> {
+        self.sam_told(&[], arguments, folder)
+    }
+
+    /// The same, with more environment variables.
+    pub fn sam_told(&self, told: &[(&str, String)], arguments: &[&str], folder: &Path) -> Option<Answer> {
         let tools = tools::sam()?;
         let mut command = self.client(tools.module("samcli"));
         let path = std::env::var_os("PATH").unwrap_or_default();
         let path = [tools.folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).unwrap());
+        command.envs(told.iter().map(|(name, value)| (name, value)));
         Some(Answer::of(command.args(arguments).current_dir(folder)))
     }
 

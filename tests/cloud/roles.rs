@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::bundle::Bundle;
 use super::call::Call;
+use super::{ACCOUNT, REGION};
 
 const FUNCTIONS: [&str; 4] = ["ingest", "transform", "load", "watch"];
 
@@ -78,7 +79,9 @@ fn grants(bundle: &Bundle<'_>, name: &str) -> (String, Vec<Grant>) {
         let found = aws(&["iam", "get-role-policy", "--role-name", role, "--policy-name", &policy]);
         documents.push(found["PolicyDocument"].clone());
     }
-    for policy in texts(&aws(&["iam", "list-attached-role-policies", "--role-name", role])["AttachedPolicies"], "PolicyArn") {
+    for policy in
+        texts(&aws(&["iam", "list-attached-role-policies", "--role-name", role])["AttachedPolicies"], "PolicyArn")
+    {
         let version = aws(&["iam", "get-policy", "--policy-arn", &policy])["Policy"]["DefaultVersionId"].clone();
         let version = version.as_str().unwrap();
         let found = aws(&["iam", "get-policy-version", "--policy-arn", &policy, "--version-id", version]);
@@ -110,7 +113,7 @@ fn texts(value: &Value, member: &str) -> Vec<String> {
 
 /// What a call is about, as a policy names it.
 fn arn(call: &Call) -> String {
-    let of = |service: &str, rest: String| format!("arn:aws:{service}:{}:{}:{rest}", super::REGION, super::ACCOUNT);
+    let of = |service: &str, rest: String| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}");
     match call.service.as_str() {
         "s3" if call.action() == "s3:ListBucket" => {
             format!("arn:aws:s3:::{}", call.resource.split('/').next().unwrap_or_default())
@@ -143,7 +146,10 @@ fn matches(pattern: &str, text: &str) -> bool {
 
 #[test]
 fn a_pattern_of_a_policy() {
-    assert!(matches("arn:aws:s3:::b/lake/datasets/*.raw/*", "arn:aws:s3:::b/lake/datasets/sales.raw/_delta_log/0.json"));
+    assert!(matches(
+        "arn:aws:s3:::b/lake/datasets/*.raw/*",
+        "arn:aws:s3:::b/lake/datasets/sales.raw/_delta_log/0.json"
+    ));
     assert!(!matches("arn:aws:s3:::b/lake/datasets/*.raw/*", "arn:aws:s3:::b/lake/datasets/sales/_delta_log/0.json"));
     assert!(matches("a-??????", "a-abcdef") && !matches("a-??????", "a-abcde"));
     assert!(matches("*", "") && !matches("", "a"));

@@ -219,6 +219,10 @@ fn looks(pipelines: usize, place: &Place, name: &str) -> Vec<Requests> {
         let looked = town.tick(lake, now);
         println!("{name:<6} {pipelines:>3} pipelines  {}", line(what, &looked));
         assert_eq!((looked.0.pipelines, looked.0.open, looked.0.announced), (pipelines, 0, 0), "{:?}", looked.0);
+        // each clean dataset and model is complete up to the midnight before
+        let lags = &looked.0.lag_seconds;
+        let since = now.duration_since(at("2026-03-02T00:00:00Z")).as_secs().cast_unsigned();
+        assert!(lags.len() == 2 * pipelines && lags.values().all(|lag| *lag == since), "{lags:?}");
         all.push((looked.0.records, looked.1));
     };
     look("the first", &lake, minute(5));

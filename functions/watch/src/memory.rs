@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 #[cfg(test)]
 pub(crate) use tests::run;
-use tidemark_flow::{Days, ErrorRecord, Mark, RunRecord, STARTED, Status};
+use tidemark_flow::{Days, ErrorRecord, Mark, Output, RunRecord, STARTED, Status};
 use tidemark_pipeline::{Budget, DatasetName};
 
 /// Runs of a pipeline that say what is usual.
@@ -158,16 +158,19 @@ pub struct Head {
     pub at: Timestamp,
     /// The moment of the schedule by which it came, where that is known.
     pub scheduled_time: Option<Timestamp>,
+    /// Up to when it is complete, as far as a run has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<Timestamp>,
 }
 
 impl Default for Head {
     fn default() -> Head {
-        Head { version: -1, latest: -1, at: Timestamp::UNIX_EPOCH, scheduled_time: None }
+        Head { version: -1, latest: -1, at: Timestamp::UNIX_EPOCH, scheduled_time: None, watermark: None }
     }
 }
 
 impl Head {
-    fn moves(&mut self, version: i64, has_files: bool, record: &RunRecord) {
+    fn moves(&mut self, version: i64, output: &Output, record: &RunRecord) {
         // what was said before is no news
         if record.finished_at < self.at {
             return;
@@ -177,7 +180,8 @@ impl Head {
             *self = Head::default();
         }
         self.latest = self.latest.max(version);
-        if has_files && version > self.version {
+        self.watermark = self.watermark.max(output.watermark);
+        if output.partitions > 0 && version > self.version {
             (self.version, self.at, self.scheduled_time) = (version, record.finished_at, Some(record.scheduled_time));
         }
     }
@@ -233,7 +237,7 @@ impl Memory {
                 && !record.step.starts_with("load ")
             {
                 let head = self.datasets.entry(output.dataset.clone()).or_default();
-                head.moves(version, output.partitions > 0, record);
+                head.moves(version, output, record);
             }
         }
         let is_load = record.step.starts_with("load ");
@@ -271,7 +275,7 @@ impl Memory {
         if let Some(head) = self.datasets.get_mut(dataset)
             && version > head.latest
         {
-            *head = Head { version, latest: version, at: now, scheduled_time: None };
+            *head = Head { version, latest: version, at: now, scheduled_time: None, watermark: head.watermark };
         }
     }
 

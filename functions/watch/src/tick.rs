@@ -1,12 +1,13 @@
 //! One look at everything: read what is new, judge, keep incidents, help, tell, remember. Whatever fails on the way, or kills the watcher,
 //! the next tick comes to the same: what has been read is remembered last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{Bus, Failure, GivenUp, Kind, Ports};
 use tidemark_lake::Watched;
+use tidemark_pipeline::{DatasetName, graph};
 
 use crate::channel::Channels;
 use crate::help::help;
@@ -36,6 +37,8 @@ pub struct Ticked {
     pub untold: usize,
     /// Steps that were announced again.
     pub announced: usize,
+    /// By how many seconds each clean dataset and model is behind the clock, as far as a run has said up to when it is complete.
+    pub lag_seconds: BTreeMap<String, u64>,
 }
 
 /// An incident that has opened, or is over.
@@ -89,6 +92,7 @@ pub fn tick(
     }
     forgotten.extend(look::silent(&mut memory, &marks, now));
     look::heads(ports, &mut memory, view, &moved, now);
+    ticked.lag_seconds = lags(&memory, view, now);
     let found = findings(&memory, view, now);
     let unhelped = memory.clone();
     let due = help(&mut memory, view, now, chain);
@@ -161,6 +165,20 @@ fn settle(
     Ok(())
 }
 
+/// How far datasets are behind the clock; not those of pipelines that are gone. Of one whose file is broken nobody knows which are its own.
+fn lags(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeMap<String, u64> {
+    let made: BTreeSet<DatasetName> =
+        view.graph.steps().flat_map(|(pipeline, step)| graph::outputs(pipeline, step)).collect();
+    let is_meant = |name: &str| match name.parse::<DatasetName>() {
+        Ok(dataset) if dataset.is_raw() || dataset.is_quarantine() => false,
+        Ok(dataset) => made.contains(&dataset) || !view.broken.is_empty(),
+        Err(_) => false,
+    };
+    let known = memory.datasets.iter().filter_map(|(name, head)| Some((name, head.watermark?)));
+    let behind = |at: Timestamp| u64::try_from(now.duration_since(at).as_secs()).unwrap_or_default();
+    known.filter(|(name, _)| is_meant(name)).map(|(name, at)| (name.clone(), behind(at))).collect()
+}
+
 /// From when on a pipeline is watched: what was before its schedule was known is not missed.
 pub(crate) fn knows(memory: &mut Memory, view: &View<'_>, now: Timestamp) {
     /// A pipeline that is not there may come back.
@@ -216,5 +234,72 @@ impl Stray {
         if memory.strays.len() > KEPT {
             memory.strays.remove(0);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_flow::{Broken, Output, Status};
+
+    use super::*;
+    use crate::judge::graph;
+    use crate::memory::run;
+
+    /// A commit of each dataset, complete up to a moment.
+    fn commits(memory: &mut Memory, minute: i64, version: i64, watermark: Option<&str>) {
+        let output = |dataset: &str, partitions: u64| Output {
+            version: Some(version),
+            watermark: watermark.map(|at| at.parse().unwrap()),
+            ..Output::of(dataset, partitions)
+        };
+        for (step, outputs) in [
+            ("ingest", vec![output("orders.raw", 1)]),
+            ("clean", vec![Output { watermark: None, ..output("orders.quarantine", 1) }, output("orders", 1)]),
+            // which only has moved on
+            ("model totals", vec![output("totals", 0)]),
+        ] {
+            memory.take_in(&tidemark_flow::RunRecord { outputs, ..run(step, minute, Status::Done) }, None, &[]);
+        }
+    }
+
+    fn told(memory: &Memory, graph: &tidemark_pipeline::Graph, broken: &[Broken]) -> Vec<(String, u64)> {
+        let now = "2026-03-03T09:00:00Z".parse().unwrap();
+        lags(memory, &View { graph, broken, arguments: String::new() }, now).into_iter().collect()
+    }
+
+    #[test]
+    fn a_dataset_is_behind_the_clock_by_what_its_runs_have_said() {
+        let (graph, mut memory) = (graph(""), Memory::default());
+        let both = |seconds: u64| vec![("orders".to_owned(), seconds), ("totals".to_owned(), seconds)];
+        assert_eq!(told(&memory, &graph, &[]), []);
+        commits(&mut memory, 0, 0, None);
+        assert_eq!(told(&memory, &graph, &[]), []);
+        commits(&mut memory, 1, 1, Some("2026-03-03T08:00:00Z"));
+        assert_eq!(told(&memory, &graph, &[]), both(3_600));
+        commits(&mut memory, 2, 2, Some("2026-03-03T08:59:59Z"));
+        assert_eq!(told(&memory, &graph, &[]), both(1));
+        // somebody who died before he could say so has committed
+        memory.finds("orders", 3, "2026-03-03T08:02:45Z".parse().unwrap());
+        assert_eq!(told(&memory, &graph, &[]), both(1));
+        // what is kept of it is the same after it has been written and read
+        let again: Memory = serde_json::from_slice(&written(&memory).unwrap()).unwrap();
+        assert_eq!(told(&again, &graph, &[]), both(1));
+        // a watermark that is still to come
+        commits(&mut memory, 3, 4, Some("2026-03-03T10:00:00Z"));
+        assert_eq!(told(&memory, &graph, &[]), both(0));
+        // made anew, it begins anew
+        commits(&mut memory, 4, 0, Some("2026-03-03T07:00:00Z"));
+        assert_eq!(told(&memory, &graph, &[]), both(7_200));
+    }
+
+    #[test]
+    fn what_is_behind_goes_on_being_so_while_its_file_is_broken() {
+        let mut memory = Memory::default();
+        commits(&mut memory, 1, 1, Some("2026-03-03T08:00:00Z"));
+        let none = tidemark_pipeline::Graph::new(Vec::new()).unwrap();
+        assert_eq!(told(&memory, &none, &[]), [], "it is gone");
+        let failure = Failure::new(Kind::Definition, "a mistake");
+        let broken = Broken { pipeline: "orders".into(), failure, alerts: None, is_consequence: false };
+        assert_eq!(told(&memory, &none, &[broken]).len(), 2);
     }
 }

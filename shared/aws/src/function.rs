@@ -9,7 +9,7 @@ use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
     Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, is_bucket,
-    load_definitions_that_can_be, machine, settings,
+    joined, load_definitions_that_can_be, machine, settings,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -18,7 +18,8 @@ use tracing_subscriber::EnvFilter;
 
 use crate::bus::{EventBus, NoBus};
 use crate::mail::Topic;
-use crate::{Buckets, metrics, secrets};
+use crate::metrics::Metrics;
+use crate::{Buckets, secrets};
 
 /// What a function that walks steps does with one event.
 pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
@@ -51,13 +52,13 @@ const MOST_RESERVE: Duration = Duration::from_secs(60);
 /// What a panic at the start, or of the runtime itself, comes out as.
 pub type Error = lambda_runtime::Error;
 
-/// Answers events until Lambda ends the process. What is wrong with the settings is the answer to every event, so that it is seen where
+/// Answers events, as the function of this name, until Lambda ends the process. What is wrong with the settings is the answer to every event, so that it is seen where
 /// the platform shows errors.
 ///
 /// # Errors
 /// This is not Lambda, or its Runtime API cannot be reached.
-pub fn serve(act: Act) -> Result<(), Error> {
-    run(Does::Act(act))
+pub fn serve(name: &'static str, act: Act) -> Result<(), Error> {
+    run(name, Does::Act(act))
 }
 
 /// The same of the watcher.
@@ -65,24 +66,25 @@ pub fn serve(act: Act) -> Result<(), Error> {
 /// # Errors
 /// As [`serve`].
 pub fn serve_watch(watch: Watch) -> Result<(), Error> {
-    run(Does::Watch(watch))
+    run("watch", Does::Watch(watch))
 }
 
-fn run(does: Does) -> Result<(), Error> {
+fn run(name: &'static str, does: Does) -> Result<(), Error> {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         return Err("this is a function for AWS Lambda: deploy it, run it with `cargo lambda watch`, or use the command tidemark".into());
     }
     let began = machine::now();
     log();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let function = Arc::new(Function::new(does, runtime.handle().clone(), began));
+    let function = Arc::new(Function::new(name, does, runtime.handle().clone(), began));
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let function = function.clone();
         async move {
             // the corridor blocks
-            let answer = tokio::task::spawn_blocking(move || function.answer(&event.payload, &event.context)).await;
+            let of_event = function.clone();
+            let answer = tokio::task::spawn_blocking(move || of_event.answer(&event.payload, &event.context)).await;
             answer.unwrap_or_else(|panic| {
-                Err(diagnostic(&Failure::new(Kind::Bug, "the function panicked").because(panic)))
+                Err(function.not_handled(&Failure::new(Kind::Bug, "the function panicked").because(panic)))
             })
         }
     })))
@@ -101,6 +103,7 @@ fn log() {
 
 struct Function {
     does: Does,
+    metrics: Metrics,
     handle: Handle,
     setup: Result<Setup, Failure>,
     lake: OnceLock<Lake>,
@@ -170,9 +173,10 @@ fn required(name: &str, what: &str) -> Result<String, Failure> {
 }
 
 impl Function {
-    fn new(does: Does, handle: Handle, began: Timestamp) -> Function {
+    fn new(name: &str, does: Does, handle: Handle, began: Timestamp) -> Function {
         let setup = Setup::from_environment(&does, &handle);
-        Function { does, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
+        let metrics = Metrics::of_variables(name);
+        Function { does, metrics, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
     }
 
     /// Answers one event with the run record of the step it meant.
@@ -182,17 +186,24 @@ impl Function {
         let billed_from = if self.is_warm.set(()).is_ok() { self.began } else { received };
         let chain = event.pointer("/detail/chain").and_then(Value::as_str).unwrap_or(&context.request_id);
         let _span = tracing::info_span!("invocation", chain, request_id = context.request_id).entered();
-        let answered = self.handle(event, chain, deadline(context, received), billed_from).map_err(|failure| {
-            tracing::error!(kind = %failure.kind, error = failure.chain(), hint = failure.hint, "not handled");
-            diagnostic(&failure)
-        })?;
-        match answered {
-            Answered::Walked(handled) => told(&handled),
+        let answered = self.handle(event, chain, deadline(context, received), billed_from);
+        match answered.map_err(|failure| self.not_handled(&failure))? {
+            Answered::Walked(handled) => {
+                self.metrics.of_run(&handled.record, machine::now());
+                told(&handled)
+            }
             Answered::Watched(seen) => {
-                metrics::emit_watch(&seen, received, machine::now());
+                self.metrics.of_watch(&seen, received, machine::now());
                 Ok(seen)
             }
         }
+    }
+
+    /// What went wrong where no run record tells of it, in the log, as a metric and as the answer.
+    fn not_handled(&self, failure: &Failure) -> Diagnostic {
+        tracing::error!(kind = %failure.kind, error = failure.chain(), hint = failure.hint, "not handled");
+        self.metrics.of_not_handled(failure, machine::now());
+        diagnostic(failure)
     }
 
     fn handle(
@@ -266,10 +277,9 @@ enum Answered {
     Watched(Value),
 }
 
-/// Says what came of a step, in the log, as metrics and as the answer.
+/// Says what came of a step, in the log and as the answer.
 fn told(handled: &Handled) -> Result<Value, Diagnostic> {
     let record = &handled.record;
-    metrics::emit(record, machine::now());
     if let Some(error) = &record.error {
         let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
         tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
@@ -300,9 +310,10 @@ fn deadline(context: &Context, received: Timestamp) -> Option<Timestamp> {
 
 /// What was wrong at the start is wrong for every event.
 fn repeated(failure: &Failure) -> Failure {
-    let again = Failure::new(failure.kind, failure.chain());
-    match &failure.hint {
-        Some(hint) => again.hint(hint.clone()),
+    let mut again = Failure::new(failure.kind, failure.message.clone());
+    again.hint.clone_from(&failure.hint);
+    match &failure.source {
+        Some(source) => again.because(joined(source.to_string(), source.source())),
         None => again,
     }
 }

@@ -1,32 +1,117 @@
-//! Metrics: one line per run in CloudWatch's Embedded Metric Format, which needs no request. Format:
+//! Metrics: lines in CloudWatch's Embedded Metric Format, which needs no request. Each metric of each value of its dimensions is paid for in
+//! every hour in which it is sent, so what is nothing is not sent. Format:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::io::Write as _;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tidemark_flow::{RunRecord, Status};
+use tidemark_flow::{Failure, RunRecord, Status, settings};
 
-/// Where the metrics of every function are found.
+/// Where the metrics of every function are found, unless somebody says otherwise.
 const NAMESPACE: &str = "Tidemark";
 
-/// Writes the metrics of a run to stdout, where Lambda finds them.
-pub(crate) fn emit(record: &RunRecord, now: Timestamp) {
-    // who does not listen to stdout wants no metrics
-    let _ = writeln!(std::io::stdout(), "{}", line(record, now));
+/// Writes metrics to stdout, where Lambda finds them.
+pub(crate) struct Metrics {
+    namespace: String,
+    /// The function, by its name.
+    function: String,
 }
 
-/// Writes that the watcher has looked, and what it saw. An alarm on the heartbeat that is missing watches the watcher.
-pub(crate) fn emit_watch(seen: &Value, began: Timestamp, now: Timestamp) {
-    // who does not listen to stdout wants no metrics
-    let _ = writeln!(std::io::stdout(), "{}", watch_line(seen, began, now));
+/// What a line tells: metrics by name and unit, dimensions, and fields beside them that help to find what it is about.
+struct Line<'a> {
+    metrics: Vec<(&'a str, &'a str, Value)>,
+    dimensions: Vec<(&'a str, Value)>,
+    beside: Vec<(&'a str, Value)>,
 }
 
-/// The line of one look: numbers of what it saw, lists by their length.
-fn watch_line(seen: &Value, began: Timestamp, now: Timestamp) -> Value {
+impl Metrics {
+    /// Of a function whose name is `function` where Lambda does not say it.
+    pub(crate) fn of_variables(function: &str) -> Metrics {
+        let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
+        Metrics {
+            namespace: variable(settings::NAMESPACE).unwrap_or_else(|| NAMESPACE.to_owned()),
+            function: variable("AWS_LAMBDA_FUNCTION_NAME").unwrap_or_else(|| function.to_owned()),
+        }
+    }
+
+    /// What came of a run.
+    pub(crate) fn of_run(&self, record: &RunRecord, now: Timestamp) {
+        self.emit(run(record), now);
+    }
+
+    /// That the watcher has looked, what it saw, and how far each dataset is behind the clock. An alarm on the heartbeat that is missing
+    /// watches the watcher.
+    pub(crate) fn of_watch(&self, seen: &Value, began: Timestamp, now: Timestamp) {
+        self.emit(watch(seen, began, now), now);
+        lags(seen).into_iter().for_each(|lag| self.emit(lag, now));
+    }
+
+    /// An event that came to nothing, of which there is no run record.
+    pub(crate) fn of_not_handled(&self, failure: &Failure, now: Timestamp) {
+        self.emit(not_handled(failure, &self.function), now);
+    }
+
+    fn emit(&self, line: Line<'_>, now: Timestamp) {
+        // who does not listen to stdout wants no metrics
+        let _ = writeln!(std::io::stdout(), "{}", self.line(line, now));
+    }
+
+    fn line(&self, line: Line<'_>, now: Timestamp) -> Value {
+        let Line { metrics, dimensions, beside } = line;
+        let named: Vec<_> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
+        let by: Vec<_> = dimensions.iter().map(|(name, _)| json!(name)).collect();
+        let values = metrics.into_iter().map(|(name, _, value)| (name, value));
+        let mut all: Map<String, Value> =
+            values.chain(dimensions).chain(beside).map(|(name, value)| (name.to_owned(), value)).collect();
+        let directive = json!({"Namespace": self.namespace, "Dimensions": [by], "Metrics": named});
+        all.insert("_aws".into(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
+        Value::Object(all)
+    }
+}
+
+/// Metrics by `pipeline` and `step`, and beside them what finds the run again.
+fn run(record: &RunRecord) -> Line<'static> {
+    let rows = &record.rows;
+    let counts = [
+        ("rows_in", "Count", rows.rows_in),
+        ("rows_written", "Count", rows.written),
+        ("rows_updated", "Count", rows.updated),
+        ("rows_unchanged", "Count", rows.unchanged),
+        ("rows_deduplicated", "Count", rows.deduplicated),
+        ("rows_filtered", "Count", rows.filtered.values().sum()),
+        ("rows_quarantined", "Count", rows.quarantined),
+        ("rows_deleted", "Count", rows.deleted),
+        ("bytes_read", "Bytes", record.bytes.read),
+        ("bytes_written", "Bytes", record.bytes.written),
+    ];
+    let counts = counts.into_iter().filter(|(_, _, count)| *count > 0);
+    let mut metrics: Vec<_> = counts.map(|(name, unit, count)| (name, unit, json!(count))).collect();
+    let is = |status| json!(u8::from(record.status == status));
+    metrics.extend([
+        ("duration_ms", "Milliseconds", json!(record.duration_ms)),
+        ("peak_memory_bytes", "Bytes", json!(record.peak_memory_bytes)),
+        ("cost_usd", "None", json!(record.cost_usd)),
+        // an alarm and a graph hang on these
+        ("runs_done", "Count", is(Status::Done)),
+        ("runs_failed", "Count", is(Status::Failed)),
+    ]);
+    Line {
+        metrics,
+        dimensions: vec![("pipeline", json!(record.pipeline)), ("step", json!(record.step))],
+        beside: vec![
+            ("run_id", json!(record.run_id)),
+            ("chain", json!(record.chain)),
+            ("status", json!(record.status)),
+        ],
+    }
+}
+
+/// One look of the watcher: numbers of what it saw, lists by their length.
+fn watch(seen: &Value, began: Timestamp, now: Timestamp) -> Line<'static> {
     let count = |name: &str| match &seen[name] {
-        Value::Array(items) => json!(items.len()),
-        number => json!(number.as_u64().unwrap_or_default()),
+        Value::Array(items) => items.len() as u64,
+        number => number.as_u64().unwrap_or_default(),
     };
     let names = [
         ("records", "records_read"),
@@ -37,64 +122,40 @@ fn watch_line(seen: &Value, began: Timestamp, now: Timestamp) -> Value {
         ("untold", "messages_waiting"),
         ("announced", "steps_announced_again"),
     ];
-    let mut line: Map<String, Value> = names.iter().map(|(name, metric)| ((*metric).into(), count(name))).collect();
-    line.insert("heartbeat".into(), json!(1));
-    line.insert("watch_ms".into(), json!(now.duration_since(began).as_millis()));
-    let unit = |name: &str| if name == "watch_ms" { "Milliseconds" } else { "Count" };
-    let named: Vec<_> = line.keys().map(|name| json!({"Name": name, "Unit": unit(name)})).collect();
-    line.insert("function".into(), json!("watch"));
-    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["function"]], "Metrics": named});
-    line.insert("_aws".into(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
-    Value::Object(line)
+    // an alarm and a graph hang on these
+    let is_sent = |metric: &str, count: u64| count > 0 || matches!(metric, "incidents_open" | "messages_waiting");
+    let counts = names.into_iter().map(|(name, metric)| (metric, count(name)));
+    let counts = counts.filter(|(metric, count)| is_sent(metric, *count));
+    let mut metrics: Vec<_> = counts.map(|(metric, count)| (metric, "Count", json!(count))).collect();
+    metrics.push(("heartbeat", "Count", json!(1)));
+    metrics.push(("watch_ms", "Milliseconds", json!(now.duration_since(began).as_millis())));
+    Line { metrics, dimensions: vec![("function", json!("watch"))], beside: Vec::new() }
 }
 
-/// The line: metrics by `pipeline` and `step`, and beside them what finds the run again.
-pub(crate) fn line(record: &RunRecord, now: Timestamp) -> Value {
-    let rows = &record.rows;
-    let is = |status| f64::from(u8::from(record.status == status));
-    let lag = record.outputs.iter().filter_map(|output| output.watermark).min();
-    let lag = lag.map(|watermark| now.duration_since(watermark).as_secs().max(0) as f64);
-    let count = |n: u64| Some(n as f64);
-    let metrics = [
-        ("rows_in", "Count", count(rows.rows_in)),
-        ("rows_written", "Count", count(rows.written)),
-        ("rows_updated", "Count", count(rows.updated)),
-        ("rows_unchanged", "Count", count(rows.unchanged)),
-        ("rows_deduplicated", "Count", count(rows.deduplicated)),
-        ("rows_filtered", "Count", count(rows.filtered.values().sum())),
-        ("rows_quarantined", "Count", count(rows.quarantined)),
-        ("rows_deleted", "Count", count(rows.deleted)),
-        ("bytes_read", "Bytes", count(record.bytes.read)),
-        ("bytes_written", "Bytes", count(record.bytes.written)),
-        ("duration_ms", "Milliseconds", count(record.duration_ms)),
-        ("peak_memory_bytes", "Bytes", count(record.peak_memory_bytes)),
-        ("lag_seconds", "Seconds", lag),
-        ("cost_usd", "None", Some(record.cost_usd)),
-        ("runs_done", "Count", Some(is(Status::Done))),
-        ("runs_failed", "Count", Some(is(Status::Failed))),
-    ];
-    let mut line = Map::new();
-    let mut named = Vec::new();
-    for (name, unit, value) in metrics {
-        // a step that has made no dataset has no lag
-        if let Some(value) = value {
-            named.push(json!({"Name": name, "Unit": unit}));
-            line.insert(name.into(), json!(value));
-        }
+/// How far each dataset is behind the clock, as the watcher knows it: it rises when nothing runs.
+fn lags(seen: &Value) -> Vec<Line<'static>> {
+    let lags = seen["lag_seconds"].as_object().into_iter().flatten();
+    let line = |(dataset, seconds): (&String, &Value)| Line {
+        metrics: vec![("lag_seconds", "Seconds", seconds.clone())],
+        dimensions: vec![("dataset", json!(dataset))],
+        beside: Vec::new(),
+    };
+    lags.map(line).collect()
+}
+
+/// The message alone: of what is below it, as the event that was refused, the log has enough.
+fn not_handled(failure: &Failure, function: &str) -> Line<'static> {
+    Line {
+        metrics: vec![("not_handled", "Count", json!(1))],
+        dimensions: vec![("function", json!(function))],
+        beside: vec![("kind", json!(failure.kind)), ("message", json!(failure.message))],
     }
-    line.insert("pipeline".into(), json!(record.pipeline));
-    line.insert("step".into(), json!(record.step));
-    line.insert("run_id".into(), json!(record.run_id));
-    line.insert("chain".into(), json!(record.chain));
-    line.insert("status".into(), json!(record.status));
-    let directive = json!({"Namespace": NAMESPACE, "Dimensions": [["pipeline", "step"]], "Metrics": named});
-    line.insert("_aws".into(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
-    Value::Object(line)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tidemark_flow::{Event, Kind};
 
     fn record() -> RunRecord {
         let text = r#"{"run_id": "r1", "pipeline": "daily-sales", "step": "clean", "trigger": "schedule", "chain": "c1", "status": "done",
@@ -105,42 +166,76 @@ mod tests {
         serde_json::from_str(text).unwrap()
     }
 
-    #[test]
-    fn every_metric_that_is_named_is_there_and_a_number() {
-        let line = line(&record(), "2026-03-03T08:01:00Z".parse().unwrap());
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// A line as it is written; each metric that is named is there and a number, each dimension a text.
+    fn written(line: Line<'_>) -> Value {
+        let metrics = Metrics { namespace: "Tidemark-dev".into(), function: "tidemark-dev-load".into() };
+        let line = metrics.line(line, at("2026-03-03T08:01:00Z"));
+        assert_eq!(line["_aws"]["Timestamp"], 1_772_524_860_000_i64);
         let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        let named = directive["Metrics"].as_array().unwrap();
-        assert_eq!(named.len(), 16);
-        for metric in named {
-            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}");
+        assert_eq!(directive["Namespace"], "Tidemark-dev");
+        for metric in directive["Metrics"].as_array().unwrap() {
+            assert!(line[metric["Name"].as_str().unwrap()].is_number() && metric["Unit"].is_string(), "{metric}");
         }
         for dimension in directive["Dimensions"][0].as_array().unwrap() {
             assert!(line[dimension.as_str().unwrap()].is_string(), "{dimension}");
         }
-        assert_eq!((&line["rows_filtered"], &line["rows_quarantined"]), (&json!(2.0), &json!(1.0)));
-        assert_eq!((&line["lag_seconds"], &line["runs_done"]), (&json!(60.0), &json!(1.0)));
-        assert_eq!(line["_aws"]["Timestamp"], 1_772_524_860_000_i64);
+        line
+    }
+
+    fn names(line: &Value) -> Vec<&str> {
+        let metrics = line["_aws"]["CloudWatchMetrics"][0]["Metrics"].as_array().unwrap();
+        metrics.iter().map(|metric| metric["Name"].as_str().unwrap()).collect()
+    }
+
+    #[test]
+    fn of_a_run_what_is_nothing_is_not_sent() {
+        let line = written(run(&record()));
+        let rows = ["rows_in", "rows_written", "rows_filtered", "rows_quarantined", "bytes_read", "bytes_written"];
+        let always = ["duration_ms", "peak_memory_bytes", "cost_usd", "runs_done", "runs_failed"];
+        assert_eq!(names(&line), [&rows[..], &always].concat());
+        assert_eq!((&line["rows_filtered"], &line["rows_quarantined"]), (&json!(2), &json!(1)));
+        assert_eq!((&line["runs_done"], &line["runs_failed"]), (&json!(1), &json!(0)));
+        assert_eq!((&line["run_id"], &line["status"]), (&json!("r1"), &json!("done")));
+        assert_eq!(line.get("rows_updated"), None);
     }
 
     #[test]
     fn the_watcher_has_a_heart() {
         let seen = json!({"pipelines": 2, "records": 7, "opened": [{"incident": "a#1"}], "resolved": [], "open": 1, "told": 1, "untold": 0, "announced": 0});
-        let at = |text: &str| text.parse().unwrap();
-        let line = watch_line(&seen, at("2026-03-03T08:05:00Z"), at("2026-03-03T08:05:00.250Z"));
-        let directive = &line["_aws"]["CloudWatchMetrics"][0];
-        assert_eq!(directive["Dimensions"], json!([["function"]]));
-        for metric in directive["Metrics"].as_array().unwrap() {
-            assert!(line[metric["Name"].as_str().unwrap()].is_number(), "{metric}");
-        }
+        let look = |seen: &Value| written(watch(seen, at("2026-03-03T08:00:59.750Z"), at("2026-03-03T08:01:00Z")));
+        let line = look(&seen);
+        let some = ["records_read", "incidents_opened", "incidents_open", "messages_sent", "messages_waiting"];
+        assert_eq!(names(&line), [&some[..], &["heartbeat", "watch_ms"]].concat());
         assert_eq!((&line["heartbeat"], &line["watch_ms"]), (&json!(1), &json!(250)));
         assert_eq!((&line["incidents_opened"], &line["records_read"]), (&json!(1), &json!(7)));
+        let quiet = look(
+            &json!({"records": 0, "opened": [], "resolved": [], "open": 0, "told": 0, "untold": 0, "announced": 0}),
+        );
+        assert_eq!(names(&quiet), ["incidents_open", "messages_waiting", "heartbeat", "watch_ms"]);
     }
 
     #[test]
-    fn what_made_no_dataset_has_no_lag() {
-        let record = RunRecord { outputs: Vec::new(), ..record() };
-        let line = line(&record, "2026-03-03T08:01:00Z".parse().unwrap());
-        assert!(line.get("lag_seconds").is_none());
-        assert!(!line["_aws"].to_string().contains("lag_seconds"));
+    fn each_dataset_has_its_lag() {
+        let seen = json!({"lag_seconds": {"sales": 60, "sales_by_day": 86_400}});
+        let lines: Vec<Value> = lags(&seen).into_iter().map(written).collect();
+        let told: Vec<_> = lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
+        assert_eq!(told, [(Some("sales"), Some(60)), (Some("sales_by_day"), Some(86_400))]);
+        assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["dataset"]]));
+        assert!(lags(&json!({})).is_empty());
+    }
+
+    #[test]
+    fn what_is_not_handled_is_counted_and_says_nothing_of_what_was_in_it() {
+        let failure = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
+        let line = written(not_handled(&failure, "tidemark-dev-load"));
+        assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("tidemark-dev-load")));
+        assert_eq!((&line["kind"], &line["message"]), (&json!("refused"), &json!("this is no event of Tidemark")));
+        assert!(failure.chain().contains("hunter2"), "the log has it");
+        let denied = Failure::new(Kind::Refused, "bucket lake may not be read").because("hunter2");
+        assert!(!written(not_handled(&denied, "load")).to_string().contains("hunter2"));
     }
 }

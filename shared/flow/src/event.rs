@@ -207,14 +207,20 @@ impl Event {
 }
 
 fn of<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value) -> Result<T, Failure> {
-    T::deserialize(part).map_err(|error| refused(&format!("{what} that is broken"), whole).because(error))
+    T::deserialize(part).map_err(|error| refused_for(&format!("{what} that is broken"), whole, &format!(": {error}")))
 }
 
 /// Refused, never acknowledged: it goes where the platform keeps what could not be handled.
 fn refused(what: &str, value: &Value) -> Failure {
+    refused_for(what, value, "")
+}
+
+/// Of what it was, the beginning is below the message, which goes where no content of anything should.
+fn refused_for(what: &str, value: &Value, why: &str) -> Failure {
     const SHOWN: usize = 200;
     let text: String = value.to_string().chars().take(SHOWN).collect();
-    Failure::new(Kind::Refused, format!("this is {what}: {text}")).hint(
+    let failure = Failure::new(Kind::Refused, format!("this is {what}")).because(format!("{text}{why}"));
+    failure.hint(
         "send {\"pipeline\", \"scheduled_time\"}, {\"pipeline\", \"from\", \"to\"}, \"step due\" or S3 \"Object Created\"; folder events has \
          one of each",
     )

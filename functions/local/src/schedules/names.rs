@@ -43,6 +43,19 @@ fn verbatim(name: &str, joiner: char) -> String {
     name.replace(joiner, "Z")
 }
 
+/// `MailDatax40examplex2ecom`: what is neither letter nor digit by its number, and `x`, which begins a number.
+pub(super) fn mail_id(address: &str) -> String {
+    let mut id = "Mail".to_owned();
+    for byte in address.bytes() {
+        match byte {
+            b'x' => id.push_str("x78"),
+            letter if letter.is_ascii_alphanumeric() => id.push(char::from(letter)),
+            other => id.push_str(&format!("x{other:02x}")),
+        }
+    }
+    id
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Kind, Mistakes};
 use tidemark_lake::Key;
 use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, Made, Pipeline, SecretName, Step, graph};
 
-use super::names::{schedule_id, table_id, table_name};
+use super::names::{mail_id, schedule_id, table_id, table_name};
 use super::text::{description, line, quoted};
 
 /// Characters of the name of a rule or schedule of EventBridge.
@@ -18,16 +18,19 @@ const MOST_RESOURCES: usize = 500;
 
 const HEAD: &str = "\
 # Made by `tidemark schedules` from the pipeline files, and not to be edited: change those, and run it again.
-# What hangs on the pipelines and nothing else: their schedules, the secrets they name, and a table for each of their datasets. A stack
-# within that of template.yaml.
+# What hangs on the pipelines and nothing else: their schedules, the secrets they name, a table for each of their datasets, and who gets
+# their mail. A stack within that of template.yaml.
 AWSTemplateFormatVersion: '2010-09-09'
-Description: 'Tidemark: schedules, secrets and tables of the pipelines'
+Description: 'Tidemark: schedules, secrets, tables and mail of the pipelines'
 Metadata:
   cfn-lint:
     config:
       ignore_checks:
-        # which parameters are used hangs on the pipelines
+        # which parameters and conditions are used hangs on the pipelines
         - W2001
+        - W8001
+        # `${…}` in a description is text
+        - E1029
 Parameters:
   Name:
     Type: String
@@ -66,6 +69,11 @@ Parameters:
   WatchRole:
     Type: String
     Description: The name of the role of function watch
+  Alerts:
+    Type: String
+    Description: The ARN of the topic by which mail is sent; nothing if it goes another way
+Conditions:
+  MailsByTopic: !Not [!Equals [!Ref Alerts, '']]
 Resources:
 ";
 
@@ -83,9 +91,12 @@ pub(super) fn template(graph: &Graph) -> Result<String, Failure> {
     let mut resources: Vec<String> = graph.pipelines().iter().filter_map(schedule).collect();
     resources.extend(secrets(graph));
     resources.extend(datasets.iter().map(|(dataset, about)| table(dataset, about)));
+    resources.extend(addresses(graph).into_iter().map(subscription));
     if resources.len() > MOST_RESOURCES {
-        let message =
-            format!("{} schedules, policies and tables; CloudFormation takes {MOST_RESOURCES}", resources.len());
+        let message = format!(
+            "{} schedules, policies, tables and addresses; CloudFormation takes {MOST_RESOURCES}",
+            resources.len()
+        );
         return Err(Failure::new(Kind::Definition, message)
             .hint("put some of the pipelines into a folder and a stack of their own"));
     }
@@ -259,6 +270,31 @@ fn policy(function: &str, name: &str, secrets: &BTreeSet<&SecretName>) -> String
             Resource:
               # Secrets Manager adds a dash and six characters to a secret's name
 {arns}"
+    )
+}
+
+/// Everybody whom a pipeline mails.
+fn addresses(graph: &Graph) -> BTreeSet<&str> {
+    let alerts = graph.pipelines().iter().flat_map(|pipeline| &pipeline.alerts.email);
+    alerts.map(|email| email.to.as_str()).collect()
+}
+
+/// An address is asked by AWS whether it wants mail; then it gets what is for it.
+fn subscription(address: &str) -> String {
+    format!(
+        "  {}:
+    Type: AWS::SNS::Subscription
+    Condition: MailsByTopic
+    Properties:
+      TopicArn: !Ref Alerts
+      Protocol: email
+      Endpoint: {address}
+      FilterPolicy:
+        to:
+          - {address}
+",
+        mail_id(address),
+        address = quoted(address),
     )
 }
 

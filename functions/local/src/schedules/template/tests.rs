@@ -194,3 +194,23 @@ fn more_than_a_stack_holds_is_said() {
     let failure = template(&graph_of(&files)).unwrap_err();
     assert!(failure.message.starts_with("504 schedules") && failure.kind == Kind::Definition, "{failure:?}");
 }
+
+#[test]
+fn an_address_is_subscribed_once() {
+    let alerts = "[alerts]\nemail = ['data@example.com', { to = 'max+x@example.com', severity = 'critical' }]\n";
+    let shop = format!("{alerts}{SOURCE}{CONTRACT}");
+    let text =
+        of(&[("shop", &shop), ("again", &format!("[alerts]\nemail = 'data@example.com'\n{SOURCE}{}", CONTRACT))]);
+    assert_eq!(text.matches("AWS::SNS::Subscription").count(), 2);
+    let expected = "    Type: AWS::SNS::Subscription
+    Condition: MailsByTopic
+    Properties:
+      TopicArn: !Ref Alerts
+      Protocol: email
+      Endpoint: \"max+x@example.com\"
+      FilterPolicy:
+        to:
+          - \"max+x@example.com\"
+";
+    assert_eq!(resource(&text, "Mailmaxx2bx78x40ex78amplex2ecom"), expected);
+}
