@@ -2,10 +2,15 @@
 
 mod bundle;
 mod call;
+mod checks;
 mod deploy;
 mod deployed;
 mod emulator;
+mod events;
+mod explained;
+mod pattern;
 mod roles;
+mod template;
 mod tools;
 mod trouble;
 

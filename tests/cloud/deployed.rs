@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::emulator::{ARTIFACTS, Emulator};
+use super::emulator::ARTIFACTS;
+use super::{ACCOUNT, Emulator, REGION};
 use crate::group::Group;
 use crate::lambda::bootstrap;
 use crate::site::root;
@@ -68,6 +69,8 @@ fn a_stack_is_deployed_invoked_changed_and_leaves_no_process() {
     if deploy(&emulator, folder.path(), "rate(1 day)").is_none() {
         return;
     }
+    let function = emulator.aws(&["lambda", "get-function-configuration", "--function-name", "sample-ingest"]);
+    assert_eq!(function["FunctionArn"], format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:sample-ingest"));
     works(&emulator, folder.path());
     fails(&emulator);
     changes(&emulator, folder.path());

@@ -1,6 +1,6 @@
 //! The AWS emulator and AWS's tools, each pinned with all it needs, for a Python that all of them work with.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -8,6 +8,7 @@ use crate::python::installed;
 
 const EMULATOR: &str = include_str!("emulator.txt");
 const SAM: &str = include_str!("sam.txt");
+const CHECKOV: &str = include_str!("checkov.txt");
 
 /// They have no wheels.
 const SOURCES: &str = "--no-binary=airspeed_ext,crontab,jsonpath-rw";
@@ -21,8 +22,21 @@ pub struct Tools {
 impl Tools {
     /// `python -m <module>`
     pub fn module(&self, module: &str) -> Command {
+        let mut command = self.python();
+        command.args(["-m", module]);
+        command
+    }
+
+    /// `python <file>`
+    pub fn program(&self, file: &Path) -> Command {
+        let mut command = self.python();
+        command.arg(file);
+        command
+    }
+
+    fn python(&self) -> Command {
         let mut command = Command::new(&self.interpreter);
-        command.env("PYTHONPATH", &self.folder).env("PYTHONDONTWRITEBYTECODE", "1").args(["-m", module]);
+        command.env("PYTHONPATH", &self.folder).env("PYTHONDONTWRITEBYTECODE", "1");
         command
     }
 }
@@ -37,6 +51,24 @@ pub fn emulator() -> Option<&'static Tools> {
 pub fn sam() -> Option<&'static Tools> {
     static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
     TOOLS.get_or_init(|| provide(&["--no-deps"], SAM)).as_ref()
+}
+
+/// A policy check; `None`, with a word, where there is no Python for it.
+pub fn checkov() -> Option<&'static Tools> {
+    static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
+    TOOLS.get_or_init(|| provide(&["--no-deps"], CHECKOV)).as_ref()
+}
+
+/// With an account that is none, and nobody to ask about it.
+pub fn offline(command: &mut Command) -> &mut Command {
+    for (name, _) in std::env::vars_os() {
+        if ["AWS_", "SAM_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
+    command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:9").env("AWS_DEFAULT_REGION", "eu-west-1");
+    command.env("AWS_ACCESS_KEY_ID", "none").env("AWS_SECRET_ACCESS_KEY", "none");
+    command.env("AWS_EC2_METADATA_DISABLED", "true").env("SAM_CLI_TELEMETRY", "0")
 }
 
 fn provide(options: &[&str], requirements: &str) -> Option<Tools> {

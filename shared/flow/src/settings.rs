@@ -20,3 +20,23 @@ pub const SMTP: &str = "TIDEMARK_SMTP";
 pub const MAIL_FROM: &str = "TIDEMARK_MAIL_FROM";
 /// The ARN of the topic of SNS by which a function sends mail.
 pub const ALERT_TOPIC: &str = "TIDEMARK_ALERT_TOPIC";
+
+/// What a function reads where it is deployed; `infra/template.yaml` gives these, and the parameters of the pipelines, and no others.
+pub const DEPLOYED: [&str; 8] = [LAKE, PIPELINES, LOG, BUS, NAMESPACE, SMTP, MAIL_FROM, ALERT_TOPIC];
+/// What is for people at their own machine: a function knows its memory, and asks Secrets Manager.
+pub const LOCAL: [&str; 2] = [MEMORY_MB, SECRET];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_is_in_one_of_the_lists() {
+        let named = include_str!("settings.rs").lines().filter(|line| line.contains(": &str = \"TIDEMARK_"));
+        let mut named: Vec<&str> = named.map(|line| line.split('"').nth(1).unwrap()).collect();
+        let mut listed = [&DEPLOYED[..], &LOCAL[..]].concat();
+        named.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(named, listed);
+    }
+}
