@@ -79,6 +79,7 @@ impl<'e> Bundle<'e> {
             return Err(format!("{}{}", answer.out, answer.err));
         }
         let took = began.elapsed();
+        eprintln!("built: after {took:.1?}");
         for (id, name) in [("Ingest", "ingest"), ("Transform", "transform"), ("Load", "load"), ("Watch", "watch")] {
             let built = self.infra().join(".aws-sam/build").join(id).join("bootstrap");
             assert_eq!(machine_of(&built), AARCH64, "{id}");
@@ -162,6 +163,7 @@ impl<'e> Bundle<'e> {
             assert!(began.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}\n{}", log());
             std::thread::sleep(Duration::from_millis(250));
         }
+        eprintln!("{what}: after {:.1?}", began.elapsed());
         began.elapsed()
     }
 }

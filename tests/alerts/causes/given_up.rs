@@ -177,7 +177,7 @@ fn what_nobody_can_make_sense_of_is_told_as_it_is() {
             assert_eq!(said.incident(), "watch.blind.transform#1", "{event}");
             assert_eq!(said.head, "🔴 tidemark: something cannot be watched");
             assert!(
-                said.what.starts_with("transform gave up an event that names no step there is: retry\n"),
+                said.what.starts_with("transform gave up an event that names no step there is: retry"),
                 "{}",
                 said.what
             );
