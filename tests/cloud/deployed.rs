@@ -120,6 +120,7 @@ fn fails(emulator: &Emulator) {
     assert_eq!(answer["errorType"], "Runtime.ExitError", "{answer}");
     assert!(answer["errorMessage"].as_str().unwrap().ends_with("exit status 7"), "{answer}");
     emulator.log_of("sample-broken", "about to end");
+    emulator.log_of("sample-broken", "Runtime exited with error: exit status 7");
     let out = emulator.folder().join("queued");
     let out = out.to_str().unwrap();
     emulator.aws(&[

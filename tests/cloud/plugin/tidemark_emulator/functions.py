@@ -12,7 +12,6 @@ import array
 import fcntl
 import hashlib
 import json
-import logging
 import os
 import queue
 import select
@@ -25,13 +24,11 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from localstack import config
 from localstack.services.lambda_.invocation.lambda_models import InvocationResult
 from localstack.services.lambda_.invocation.runtime_executor import RuntimeExecutor
-from localstack import config
 
 from . import calls
-
-LOG = logging.getLogger(__name__)
 
 INIT_SECONDS = 10
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html, as far as LocalStack's values go
@@ -66,8 +63,12 @@ class RuntimeApi(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in [("Content-Type", "application/json"), *headers, ("Content-Length", str(len(body)))]:
             self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
+        try:
+            self.end_headers()
+            self.wfile.write(body)
+        except ConnectionError:
+            # the process has gone meanwhile
+            self.close_connection = True
 
     def do_GET(self):
         if not self.path.endswith("/runtime/invocation/next"):
@@ -132,8 +133,8 @@ class Life:
             with self.reading:
                 some = os.read(self.pipe, 65536)
                 self.output += some
-            if not some:
-                return self.process.stdout.close()
+                if not some:
+                    return self.process.stdout.close()
 
     def hear_out(self):
         """Everything that was said until now is in the output."""
@@ -234,21 +235,21 @@ class ProcessExecutor(RuntimeExecutor):
             self.begin()
         self.deadline = began + INIT_SECONDS + self.timeout
         self.life.events.put(payload)
-        body, is_error = self.answer(request)
+        body, is_error, how_it_ended = self.answer(request)
         ended = time.time()
         self.life.hear_out()
         said, self.told = self.output[self.told:], len(self.output)
         lines = [
             f"START RequestId: {request} Version: {self.function_version.id.qualifier}",
             *said.decode(errors="replace").splitlines(),
-            *([json.loads(body)["errorMessage"]] if self.life.is_over() else []),
+            *how_it_ended,
             f"END RequestId: {request}",
             f"REPORT RequestId: {request}\tDuration: {(ended - began) * 1000:.2f} ms\tMemory Size: {self.function_version.config.memory_size} MB",
         ]
         return InvocationResult(request, body, is_error=is_error, logs="\n".join(lines))
 
     def answer(self, request):
-        """Body, and whether it is an error's. A process that had an error of its own, or none at all, is not used again."""
+        """Body, whether it is an error's, and what the log says of a process that did not answer; which is not used again."""
         while True:
             is_over = self.life.is_over()
             try:
@@ -257,20 +258,20 @@ class ProcessExecutor(RuntimeExecutor):
                 if is_over:
                     status = self.life.process.returncode
                     how = f"exit status {status}" if status >= 0 else f"signal {-status}"
-                    return error("Runtime.ExitError", f"RequestId: {request} Error: Runtime exited with error: {how}"), True
+                    return error("Runtime.ExitError", f"RequestId: {request} Error: Runtime exited with error: {how}")
                 if time.time() > self.deadline:
                     self.life.end()
-                    return error("Sandbox.Timedout", f"RequestId: {request} Error: Task timed out after {self.timeout:.2f} seconds"), True
+                    return error("Sandbox.Timedout", f"RequestId: {request} Error: Task timed out after {self.timeout:.2f} seconds")
                 continue
             if of == request:
-                return body, is_error
+                return body, is_error, []
             if of is None:
                 self.life.end()
-                return body, True
+                return body, True, []
 
 
 def error(kind, message):
-    return json.dumps({"errorType": kind, "errorMessage": message}).encode()
+    return json.dumps({"errorType": kind, "errorMessage": message}).encode(), True, [message]
 
 
 def in_layers(value, layers):
