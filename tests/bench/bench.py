@@ -1,6 +1,6 @@
 """What a run costs, beside the scripts it replaces: CPU seconds, wall seconds, peak memory.
 
-    cargo build --release && python tests/bench/bench.py daily --sales online_retail.csv.gz --peers PEERS
+    cargo build --profile fast && python tests/bench/bench.py daily --sales online_retail.csv.gz --peers PEERS
     python tests/bench/bench.py events --ndjson events.ndjson --peers PEERS
     python tests/bench/bench.py api --ndjson events.ndjson --peers PEERS
     python tests/bench/bench.py postgres --peers PEERS --paths psql,dlt-parquet
@@ -76,9 +76,9 @@ note = "string"
 def target() -> Path:
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "tidemark/target"
     for folder in (os.environ.get("CARGO_TARGET_DIR"), REPOSITORY / "target", default):
-        if folder and (Path(folder) / "release/tidemark").exists():
-            return Path(folder) / "release/tidemark"
-    sys.exit("no release binary: run `cargo build --release` first, or give --tidemark")
+        if folder and (Path(folder) / "fast/tidemark").exists():
+            return Path(folder) / "fast/tidemark"
+    sys.exit("no fast binary: run `cargo build --profile fast` first, or give --tidemark")
 
 
 def cost(command: list[str]) -> dict:
