@@ -6,9 +6,9 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::Emulator;
 use super::bundle::Bundle;
 use super::roles::assert_roles_fit;
+use super::{Emulator, REGION};
 use crate::alerts::Sink;
 use crate::api::{Api, Auth, Bound, Fields, Filter, Paging, Style, Time};
 use crate::postgres::{Database, database};
@@ -170,7 +170,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
 
     // the functions go, the data stays
     let before = bundle.keys(&lake);
-    bundle.sam(&["delete", "--config-env", "dev"]).expect(0);
+    bundle.sam(&["delete", "--config-env", "dev", "--no-prompts", "--region", REGION]).expect(0);
     let functions = emulator.aws(&["lambda", "list-functions"]);
     assert_eq!(functions["Functions"], json!([]));
     let after = bundle.keys(&lake);
