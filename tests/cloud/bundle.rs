@@ -127,8 +127,11 @@ impl<'e> Bundle<'e> {
     }
 
     pub fn secret(&self, name: &str, value: &str) {
-        let name = format!("tidemark/{name}");
-        self.emulator.aws(&["secretsmanager", "create-secret", "--name", &name, "--secret-string", value]);
+        // what looks like a URL the command would fetch
+        let file = self.folder.path().join("secret");
+        std::fs::write(&file, value).unwrap();
+        let (name, value) = (format!("tidemark/{name}"), format!("file://{}", file.display()));
+        self.emulator.aws(&["secretsmanager", "create-secret", "--name", &name, "--secret-string", &value]);
     }
 
     /// Puts an object where a bucket is, `s3://bucket/key`.
