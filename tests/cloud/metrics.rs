@@ -26,7 +26,9 @@ fn sent() -> BTreeSet<Metric> {
     for function in text.split("\nfn ") {
         let Some((metrics, rest)) = function.split_once("dimensions: vec![") else { continue };
         let (dimensions, _) = rest.split_once(']').unwrap();
-        let dimensions: Vec<&str> = tuples(dimensions).map(|(name, _)| name).collect();
+        // a value may be a text in parentheses, too
+        let names = tuples(dimensions).filter(|(_, rest)| rest.starts_with(','));
+        let dimensions: Vec<&str> = names.map(|(name, _)| name).collect();
         for (first, rest) in tuples(metrics) {
             let Some((second, rest)) = rest.strip_prefix(", \"").and_then(|rest| rest.split_once('"')) else {
                 continue;
