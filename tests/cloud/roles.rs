@@ -100,8 +100,7 @@ fn fit(roles: &Roles, calls: &[Call], unseen: &[Unseen]) -> Fit {
     fit.idle = allowed().filter(|grant| !fit.used.contains(grant) && !is_explained(grant)).cloned().collect();
     let is_stale = |unseen: &&Unseen| {
         let in_role = |grants: &Vec<Grant>| grants.iter().filter(|grant| grant.allows && grant.is_of(unseen)).count();
-        fit.used.iter().any(|grant| grant.is_of(unseen))
-            || !roles.values().map(in_role).max().is_some_and(|most| most == 1)
+        fit.used.iter().any(|grant| grant.is_of(unseen)) || roles.values().map(in_role).max() != Some(1)
     };
     fit.stale = unseen.iter().filter(is_stale).copied().collect();
     fit

@@ -201,5 +201,5 @@ fn an_address_is_subscribed_once() {
         to:
           - \"max+x@example.com\"
 ";
-    assert_eq!(resource(&text, "Mailmaxx2bx78x40ex78amplex2ecom"), expected);
+    assert_eq!(resource(&text, "Mailmax78x2bx78x40ex78amplex2ecom"), expected);
 }
