@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Emulator;
@@ -157,6 +157,17 @@ impl<'e> Bundle<'e> {
         let (event, answer) = (event.to_string(), self.folder.path().join("answer"));
         let arguments = ["lambda", "invoke", "--invocation-type", "Event", "--function-name", function, "--payload"];
         self.emulator.aws(&[&arguments[..], &[&event, answer.to_str().unwrap()]].concat());
+    }
+
+    /// An event as EventBridge puts it into the queue for what it could not deliver.
+    pub fn dead_letter(&self, event: &Value, of: &str, arn: &str, code: &str) {
+        let queue = self.emulator.aws(&["sqs", "get-queue-url", "--queue-name", "tidemark-dev-dead-letters"]);
+        let attribute = |text: &str| json!({"DataType": "String", "StringValue": text});
+        let attributes = json!({of: attribute(arn), "ERROR_CODE": attribute(code), "ERROR_MESSAGE": attribute("not delivered"),
+            "RETRY_ATTEMPTS": attribute("24")});
+        let (url, body, attributes) = (queue["QueueUrl"].as_str().unwrap(), event.to_string(), attributes.to_string());
+        let message = ["sqs", "send-message", "--queue-url", url, "--message-body", &body, "--message-attributes"];
+        self.emulator.aws(&[&message[..], &[&attributes]].concat());
     }
 
     /// Waits until it is so, and says how long that took.

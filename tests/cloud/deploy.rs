@@ -14,6 +14,7 @@ use crate::api::{Api, Auth, Bound, Fields, Filter, Paging, Style, Time};
 use crate::postgres::{Database, database};
 use crate::site::sales;
 
+const INGEST: &str = "tidemark-dev-ingest";
 const TOKEN: &str = "hush-and-more";
 const ALERTS: &str = "\n[alerts]\nslack = { secret = \"slack-webhook\" }\n";
 
@@ -81,7 +82,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let parameters = [
         "Stage=dev".to_owned(),
         "LoadConcurrency=0".into(),
-        "WatchEvery=rate(1 minute)".into(),
+        "WatchEvery=\"rate(1 minute)\"".into(),
         format!("OrdersApi={}", shop.origin()),
         format!("Warehouse={}", database.url()),
     ];
@@ -129,35 +130,44 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     bundle.until("the report has the other file", || summary().contains("Revenue,10.0,"));
     let warm = warm.elapsed();
 
-    // what a rule could not deliver reaches the watcher too
-    let event = json!({"pipeline": "daily-sales", "scheduled_time": now}).to_string();
-    let queue = emulator.aws(&["sqs", "get-queue-url", "--queue-name", "tidemark-dev-dead-letters"]);
-    let attributes = json!({
-        "RULE_ARN": {"DataType": "String", "StringValue": "arn:aws:events:eu-west-1:000000000000:rule/tidemark-dev-daily-sales"},
-        "ERROR_CODE": {"DataType": "String", "StringValue": "NO_PERMISSIONS"},
-        "ERROR_MESSAGE": {"DataType": "String", "StringValue": "no permission to invoke"},
+    // somebody wants the report of another day, of a file so large that its parts are asked for one by one
+    let old: Vec<_> = (0..140_000).map(|n| ("400000", if n % 2 == 0 { "A" } else { "B" }, 1, "0.25")).collect();
+    let old = sales("2026-01-02", &old);
+    assert!(old.len() > 8 << 20);
+    bundle.put(&format!("{incoming}sales/old.csv"), &old);
+    bundle.until("the large file is a dataset", || {
+        emulator.log_of(INGEST, "rows_in").iter().any(|line| line.contains("\"rows_in\":140000"))
     });
-    let url = queue["QueueUrl"].as_str().unwrap();
-    let attributes = attributes.to_string();
-    emulator.aws(&[
-        "sqs",
-        "send-message",
-        "--queue-url",
-        url,
-        "--message-body",
-        &event,
-        "--message-attributes",
-        &attributes,
-    ]);
-    bundle.until("Slack is told of the dead letter", || says(&["daily-sales", "NO_PERMISSIONS"]).is_some());
+    bundle.send(INGEST, &json!({"pipeline": "daily-sales", "from": "2026-01-02", "to": "2026-01-02"}));
+    bundle.until("the report of the other day", || {
+        let text = bundle.object(&format!("{reports}daily-sales-2026-01-02-summary.csv")).unwrap_or_default();
+        text.contains("Revenue,35000.0,")
+    });
+
+    // what a rule or a schedule could not deliver reaches the watcher too
+    let rule = "arn:aws:events:eu-west-1:000000000000:rule/tidemark-dev-orders";
+    let tick = json!({"source": "aws.events", "detail-type": "Scheduled Event", "time": now, "resources": [rule], "detail": {}});
+    let schedule = "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/tidemark-dev-daily-sales";
+    bundle.dead_letter(&tick, "RULE_ARN", rule, "NO_PERMISSIONS");
+    bundle.dead_letter(&morning, "SCHEDULE_ARN", schedule, "AWS.Scheduler.InternalServerError");
+    bundle.until("Slack is told of the rule", || says(&["orders", "NO_PERMISSIONS"]).is_some());
+    bundle.until("Slack is told of the schedule", || says(&["daily-sales", "InternalServerError"]).is_some());
 
     assert_roles_fit(&bundle);
 
-    // another deploy changes one definition, and builds no function for it
+    // another deploy changes one definition, and no function for it
+    let code = || {
+        let functions = emulator.aws(&["lambda", "list-functions"]);
+        let of = |function: &Value| (function["CodeSha256"].clone(), function["Layers"][0]["Arn"].clone());
+        functions["Functions"].as_array().unwrap().iter().map(of).unzip::<_, _, Vec<_>, Vec<_>>()
+    };
+    let (functions, layers) = code();
     bundle.change("orders.toml", "\n[[model]]", "channel = \"string\"\n\n[[model]]");
     bundle.schedule();
     bundle.build().unwrap();
     let changed = bundle.deploy("dev", &parameters);
+    let (now_functions, now_layers) = code();
+    assert!(functions.len() == 4 && now_functions == functions && now_layers != layers, "{now_layers:?}");
     bundle.until("the new column is in PostgreSQL", || {
         count(&database, "SELECT count(*) FROM orders WHERE channel = 'web'").as_deref() == Some("25")
     });

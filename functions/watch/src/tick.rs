@@ -24,6 +24,9 @@ use crate::{given_up, look};
 /// What a tick has seen and done.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Ticked {
+    /// There is more to read than one look can: of what is open or untold it does not know.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_part: bool,
     pub pipelines: usize,
     /// Run records that were new.
     pub records: usize,
@@ -88,6 +91,7 @@ pub fn tick(
     if is_part {
         // by what is of long ago nothing is judged
         lake.put_watcher(written(&memory)?, seen.as_ref())?;
+        ticked.is_part = true;
         return Ok(ticked);
     }
     forgotten.extend(look::silent(&mut memory, &marks, now));

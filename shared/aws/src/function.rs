@@ -92,7 +92,7 @@ fn run(name: &'static str, does: Does) -> Result<(), Error> {
 
 /// JSON lines on stderr, each with the ids of what it belongs to. A panic is a line as well, with its place.
 fn log() {
-    let filter = std::env::var(settings::LOG).unwrap_or_else(|_| {
+    let filter = variable(settings::LOG).unwrap_or_else(|| {
         "warn,tidemark_aws=info,tidemark_flow=info,delta_kernel=off,delta_kernel_default_engine=off".into()
     });
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
@@ -128,9 +128,7 @@ impl Setup {
     fn from_environment(does: &Does, handle: &Handle) -> Result<Setup, Failure> {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
-        // a template gives every parameter, and those without a value as nothing
-        let parameter = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let (graph, broken) = load_definitions_that_can_be(&PathBuf::from(pipelines), &parameter, &|_| true)?;
+        let (graph, broken) = load_definitions_that_can_be(&PathBuf::from(pipelines), &variable, &|_| true)?;
         let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
         let buckets = Buckets::of_variables(handle.clone(), &meter);
         if is_bucket(&place) {
@@ -143,7 +141,7 @@ impl Setup {
                 Box::new(EventBus { client, name, handle: handle.clone(), meter: meter.clone() })
             }
         };
-        let topic = std::env::var(settings::ALERT_TOPIC).ok().filter(|topic| !topic.is_empty());
+        let topic = variable(settings::ALERT_TOPIC);
         let mailer: Option<Box<dyn Mailer + Send + Sync>> = match (does, topic) {
             (Does::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, &arn, handle.clone())?)),
             _ => None,
@@ -165,8 +163,13 @@ impl Setup {
     }
 }
 
+/// A template gives every variable, and those without a value as nothing.
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
 fn required(name: &str, what: &str) -> Result<String, Failure> {
-    std::env::var(name).map_err(|_| {
+    variable(name).ok_or_else(|| {
         let message = format!("environment variable {name} is not set");
         Failure::new(Kind::Definition, message).hint(format!("give the function {name}: {what}"))
     })

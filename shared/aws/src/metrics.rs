@@ -89,7 +89,7 @@ fn run(record: &RunRecord) -> Line<'static> {
         ("duration_ms", "Milliseconds", json!(record.duration_ms)),
         ("peak_memory_bytes", "Bytes", json!(record.peak_memory_bytes)),
         ("cost_usd", "None", json!(record.cost_usd)),
-        // an alarm and a graph hang on these
+        // two graphs hang on these
         ("runs_done", "Count", is(Status::Done)),
         ("runs_failed", "Count", is(Status::Failed)),
     ]);
@@ -122,8 +122,10 @@ fn watch(seen: &Value, began: Timestamp, now: Timestamp) -> Line<'static> {
         ("untold", "messages_waiting"),
         ("announced", "steps_announced_again"),
     ];
-    // an alarm and a graph hang on these
-    let is_sent = |metric: &str, count: u64| count > 0 || matches!(metric, "incidents_open" | "messages_waiting");
+    // an alarm and a graph hang on these, unless this look does not know
+    let is_known = seen["is_part"] != json!(true);
+    let is_sent =
+        |metric: &str, count: u64| count > 0 || is_known && matches!(metric, "incidents_open" | "messages_waiting");
     let counts = names.into_iter().map(|(name, metric)| (metric, count(name)));
     let counts = counts.filter(|(metric, count)| is_sent(metric, *count));
     let mut metrics: Vec<_> = counts.map(|(metric, count)| (metric, "Count", json!(count))).collect();
@@ -216,6 +218,8 @@ mod tests {
             &json!({"records": 0, "opened": [], "resolved": [], "open": 0, "told": 0, "untold": 0, "announced": 0}),
         );
         assert_eq!(names(&quiet), ["incidents_open", "messages_waiting", "heartbeat", "watch_ms"]);
+        let part = look(&json!({"is_part": true, "records": 0, "opened": [], "resolved": [], "open": 0, "untold": 0}));
+        assert_eq!(names(&part), ["heartbeat", "watch_ms"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Events that nobody could handle. A function's on-failure destination gives them whole
 //! (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>), straight or through a bus; a rule's dead-letter
-//! queue gives the event as it was, with the reason in attributes
+//! queue, or a schedule's, gives the event as it was, with the reason in attributes
 //! (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html>). None of it is refused: what cannot be read is told of as it is.
 
 use jiff::Timestamp;
@@ -63,7 +63,7 @@ fn from_message(record: &Value) -> GivenUp {
     let why: Vec<&str> = [attribute("ERROR_CODE"), attribute("ERROR_MESSAGE")].into_iter().flatten().collect();
     GivenUp {
         event: event.map(Box::new),
-        by: attribute("RULE_ARN").map_or("a rule", name_of).to_owned(),
+        by: attribute("RULE_ARN").or_else(|| attribute("SCHEDULE_ARN")).map_or("a rule", name_of).to_owned(),
         attempts: attribute("RETRY_ATTEMPTS").and_then(|count| count.parse().ok()),
         why: if why.is_empty() { "given up".into() } else { short(&why.join(": ")) },
         at,
