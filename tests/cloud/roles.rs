@@ -15,7 +15,7 @@ const FUNCTIONS: [&str; 4] = ["ingest", "transform", "load", "watch"];
 /// there all the same.
 type Unseen = (&'static str, &'static str, &'static str, &'static str);
 
-const UNSEEN: [Unseen; 20] = [
+const UNSEEN: [Unseen; 19] = [
     ("Logs", "logs:CreateLogStream", "", "done by the platform, as the function"),
     ("Logs", "logs:PutLogEvents", "", "done by the platform, as the function"),
     ("Traces", "xray:PutTraceSegments", "", "done by the platform, as the function"),
@@ -31,7 +31,6 @@ const UNSEEN: [Unseen; 20] = [
     ("WritesDatasets", "s3:AbortMultipartUpload", "", "only after an upload in parts that failed"),
     ("WritesReports", "s3:AbortMultipartUpload", "", "only after an upload in parts that failed"),
     ("WritesRaw", "s3:DeleteObject", "/datasets/", "what a fetch in parts has left behind"),
-    ("WritesRaw", "s3:DeleteObject", "/landing/", "pages that brought nothing new"),
     ("WritesDatasets", "s3:DeleteObject", "", "what a step in parts has left behind"),
     ("Records", "s3:PutObject", "/watch/running/", "only of a run that lasts longer than 20 seconds"),
     ("ClearsMark", "s3:DeleteObject", "", "only of a run that lasts longer than 20 seconds"),
