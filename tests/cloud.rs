@@ -8,6 +8,8 @@ mod deployed;
 mod emulator;
 mod events;
 mod explained;
+mod metrics;
+mod order;
 mod pattern;
 mod roles;
 mod template;

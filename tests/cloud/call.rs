@@ -10,6 +10,8 @@ pub struct Call {
     pub operation: String,
     /// `bucket/key` of S3; otherwise what the request names, or nothing.
     pub resource: String,
+    /// Of an object: the version that is asked for.
+    pub version: Option<String>,
     /// Of the answer, by HTTP.
     pub status: u64,
     /// Seconds since 1970.
@@ -25,6 +27,7 @@ impl Call {
             service: text("service"),
             operation: text("operation"),
             resource: text("resource"),
+            version: value["version"].as_str().map(str::to_owned),
             status: value["status"].as_u64().unwrap(),
             time: value["time"].as_f64().unwrap(),
         }
@@ -41,6 +44,30 @@ impl Call {
             ("s3", "ListBuckets") => "ListAllMyBuckets",
             (_, operation) => operation,
         };
-        format!("{}:{operation}", self.service)
+        // a version of an object is another permission than the object
+        let of_version = match (self.service.as_str(), operation) {
+            ("s3", "GetObject" | "DeleteObject") if self.version.is_some() => "Version",
+            _ => "",
+        };
+        format!("{}:{operation}{of_version}", self.service)
     }
+}
+
+#[test]
+fn a_call_needs_the_action_of_what_it_asks_for() {
+    let of = |service: &str, operation: &str, version: Option<&str>| {
+        let line = serde_json::json!({"caller": "load", "service": service, "operation": operation, "resource": "lake/a", "version": version,
+            "status": 200, "time": 1.5});
+        Call::read(&line.to_string()).action()
+    };
+    for (operation, plain, versioned) in [
+        ("GetObject", "s3:GetObject", "s3:GetObjectVersion"),
+        ("HeadObject", "s3:GetObject", "s3:GetObjectVersion"),
+        ("DeleteObjects", "s3:DeleteObject", "s3:DeleteObjectVersion"),
+        ("UploadPart", "s3:PutObject", "s3:PutObject"),
+    ] {
+        let actions = [None, Some("v1")].map(|version| of("s3", operation, version));
+        assert_eq!(actions, [plain, versioned], "{operation}");
+    }
+    assert_eq!(of("events", "PutEvents", None), "events:PutEvents");
 }

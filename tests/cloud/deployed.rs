@@ -72,6 +72,7 @@ fn a_stack_is_deployed_invoked_changed_and_leaves_no_process() {
     let function = emulator.aws(&["lambda", "get-function-configuration", "--function-name", "sample-ingest"]);
     assert_eq!(function["FunctionArn"], format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:sample-ingest"));
     works(&emulator, folder.path());
+    tells_calls_apart(&emulator);
     fails(&emulator);
     changes(&emulator, folder.path());
     let group = emulator.group();
@@ -112,6 +113,31 @@ fn works(emulator: &Emulator, folder: &Path) {
     assert_eq!(of("sample-ingest", "events:PutEvents"), ["sample"]);
     assert!(of("sample-ingest", "s3:PutObject").iter().all(|key| key.starts_with("sample-lake/lake/")));
     assert!(calls.is_sorted_by(|one, other| one.time <= other.time));
+}
+
+/// A request about several things is a call for each, and a version of an object is told from the object.
+fn tells_calls_apart(emulator: &Emulator) {
+    let before = emulator.calls().len();
+    let (object, out) = (["--bucket", "sample-lake", "--key", "in/orders.csv"], emulator.folder().join("object"));
+    let out = out.to_str().unwrap();
+    emulator.aws(&[&["s3api", "get-object"], &object[..], &[out]].concat());
+    emulator.aws(&[&["s3api", "get-object"], &object[..], &["--version-id", "null", out]].concat());
+    let gone = json!({"Objects": [{"Key": "in/a.csv"}, {"Key": "in/b.csv"}]}).to_string();
+    emulator.aws(&["s3api", "delete-objects", "--bucket", "sample-lake", "--delete", &gone]);
+    let entry = json!({"Source": "tests", "DetailType": "a test", "Detail": "{}"});
+    let of_bus = json!({"Source": "tests", "DetailType": "a test", "Detail": "{}", "EventBusName": "sample"});
+    emulator.aws(&["events", "put-events", "--entries", &json!([entry, of_bus]).to_string()]);
+    let calls = emulator.calls().into_iter().skip(before).filter(|call| call.caller == "deployer");
+    let calls: Vec<_> = calls.map(|call| (call.action(), call.resource)).collect();
+    let expected = [
+        ("s3:GetObject", "sample-lake/in/orders.csv"),
+        ("s3:GetObjectVersion", "sample-lake/in/orders.csv"),
+        ("s3:DeleteObject", "sample-lake/in/a.csv"),
+        ("s3:DeleteObject", "sample-lake/in/b.csv"),
+        ("events:PutEvents", "default"),
+        ("events:PutEvents", "sample"),
+    ];
+    assert_eq!(calls, expected.map(|(action, resource)| (action.to_owned(), resource.to_owned())));
 }
 
 /// Who ends without an answer is an error, is tried again, and then goes to the destination.

@@ -1,4 +1,7 @@
-"""Writes down every call to an AWS API that comes from outside the emulator: one JSON document on a line, before the caller has the answer."""
+"""Writes down every call to an AWS API that comes from outside the emulator: one JSON document on a line, before the caller has the answer.
+
+A request about several things, as the entries of PutEvents and the keys of DeleteObjects, is a call about each, since each has to be allowed.
+"""
 
 import json
 import re
@@ -29,11 +32,12 @@ def record_into(path):
             "caller": caller(context.request),
             "service": context.service.service_name,
             "operation": context.operation.name,
-            "resource": resource(context.service.service_name, context.service_request or {}),
             "status": response.status_code,
         }
+        about = things(context.service.service_name, context.service_request or {})
+        lines = [json.dumps({**call, "resource": resource, "version": version}) for resource, version in about]
         with lock:
-            file.write(json.dumps(call) + "\n")
+            file.write("".join(f"{line}\n" for line in lines))
 
     run_custom_response_handlers.append(record)
 
@@ -44,10 +48,14 @@ def caller(request):
     return callers.get(key, key)
 
 
-def resource(service, request):
+def things(service, request):
+    """What a request is about, and of an object the version it asks for."""
     if service == "s3":
-        parts = [request.get("Bucket"), request.get("Key") or request.get("Prefix")]
-        return "/".join(part for part in parts if part)
-    if entries := request.get("Entries"):
-        return entries[0].get("EventBusName", "")
-    return next((request[name] for name in ABOUT if isinstance(request.get(name), str)), "")
+        bucket, version = request.get("Bucket"), request.get("VersionId")
+        if "Delete" in request:
+            return [(f"{bucket}/{one['Key']}", one.get("VersionId")) for one in request["Delete"].get("Objects") or []]
+        parts = [bucket, request.get("Key") or request.get("Prefix")]
+        return [("/".join(part for part in parts if part), version)]
+    if service == "events" and "Entries" in request:
+        return [(entry.get("EventBusName") or "default", None) for entry in request["Entries"]]
+    return [(next((request[name] for name in ABOUT if isinstance(request.get(name), str)), ""), None)]

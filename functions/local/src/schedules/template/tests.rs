@@ -122,30 +122,19 @@ fn every_dataset_has_a_table() {
     let text = of(&[("shop", &format!("description = 'Shop'\n{SOURCE}{rest}"))]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("        Name: ")).collect();
     assert_eq!(names, ["by_sku", "shop", "shop_quarantine", "shop_raw", "shop_lines"]);
-    let expected = "    Type: AWS::Glue::Table
-    Properties:
-      CatalogId: !Ref AWS::AccountId
-      DatabaseName: !Ref Database
-      TableInput:
-        Name: shop_raw
-        Description: \"What the source of pipeline shop said, as it said it\"
-        TableType: EXTERNAL_TABLE
-        Parameters:
-          EXTERNAL: 'TRUE'
-          spark.sql.sources.provider: delta
-        PartitionKeys: []
-        StorageDescriptor:
-          # the columns are those of the table's log
-          Columns:
-            - Name: col
-              Type: array<string>
-          Location: !Sub '${Lake}/datasets/shop.raw/'
-          SerdeInfo:
-            Parameters:
-              path: !Sub '${Lake}/datasets/shop.raw/'
-              serialization.format: '1'
-";
-    assert_eq!(resource(&text, "ShopRawTable"), expected);
+    // what Athena reads of a table of Delta
+    let table = resource(&text, "ShopRawTable");
+    let said = |name: &str| {
+        let of = |line: &str| line.trim_start().strip_prefix(name)?.strip_prefix(": ").map(str::to_owned);
+        let mut values = table.lines().filter_map(of);
+        (values.next(), values.next())
+    };
+    let value = |text: &str| (Some(text.to_owned()), None);
+    assert_eq!(said("TableType"), value("EXTERNAL_TABLE"));
+    assert_eq!(said("spark.sql.sources.provider"), value("delta"));
+    // a folder, which is what ends with `/`
+    assert_eq!(said("Location"), value("!Sub '${Lake}/datasets/shop.raw/'"));
+    assert_eq!(said("path"), said("Location"));
 }
 
 #[test]
@@ -212,5 +201,5 @@ fn an_address_is_subscribed_once() {
         to:
           - \"max+x@example.com\"
 ";
-    assert_eq!(resource(&text, "Mailmaxx2bx78x40ex78amplex2ecom"), expected);
+    assert_eq!(resource(&text, "Mailmax78x2bx78x40ex78amplex2ecom"), expected);
 }
