@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::bundle::Bundle;
+use super::call::Call;
 use super::roles::assert_roles_fit;
 use super::{Emulator, REGION};
 use crate::alerts::Sink;
@@ -59,9 +60,8 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let why = bundle.build().unwrap_err();
     assert!(why.contains("tidemark schedules"), "{why}");
 
-    for name in ["daily-sales.toml", "orders.toml"] {
-        bundle.change(name, "\n# [alerts]\n", ALERTS);
-    }
+    bundle.change("daily-sales.toml", "\n# [alerts]\n", &format!("{ALERTS}email = \"data@example.com\"\n"));
+    bundle.change("orders.toml", "\n# [alerts]\n", ALERTS);
     bundle.change("orders.toml", "cron = \"0 */4 * * ? *\", timezone = \"UTC\"", "rate = \"1 minute\"");
     bundle.schedule();
     let built = bundle.build().unwrap();
@@ -155,6 +155,11 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     bundle.until("Slack is told of the rule", || says(&["orders", "NO_PERMISSIONS"]) == 1);
     bundle.until("Slack is told of the schedule", || says(&["daily-sales", "InternalServerError"]) == 1);
 
+    // a fetch that finds nothing new leaves no pages
+    bundle.until("the pages without news are gone", || {
+        let is_it = |call: &Call| call.action() == "s3:DeleteObject" && call.resource.contains("/landing/orders/");
+        emulator.calls().iter().any(is_it)
+    });
     assert_roles_fit(&bundle);
 
     // another deploy changes one definition, and no function for it
