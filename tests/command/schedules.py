@@ -11,6 +11,8 @@ class Loader(yaml.SafeLoader):
 
 
 def tagged(loader, name, node):
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
     return {name: loader.construct_scalar(node)}
 
 
