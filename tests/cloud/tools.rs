@@ -109,3 +109,22 @@ fn fitting(interpreter: PathBuf) -> Option<PathBuf> {
     let path = String::from_utf8(output.stdout).ok()?;
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
+
+/// Whether `sam build` has what it calls here: `make`, and a Rust that builds for arm64, or rustup to get it. A word where it has not.
+pub fn can_build() -> bool {
+    let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
+    let libraries =
+        Command::new("rustc").args(["--print", "target-libdir", "--target", "aarch64-unknown-linux-gnu"]).output();
+    let has_target = libraries.is_ok_and(|output| {
+        Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() && output.status.success()
+    });
+    let missing = match (runs(Command::new("make").arg("--version")), has_target) {
+        (false, _) => "make",
+        (true, false) if !runs(Command::new("rustup").arg("--version")) => {
+            "Rust for aarch64-unknown-linux-gnu, nor rustup"
+        }
+        _ => return true,
+    };
+    eprintln!("skipped: no {missing} on this machine, which sam build needs");
+    false
+}
