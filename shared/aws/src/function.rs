@@ -52,8 +52,8 @@ const MOST_RESERVE: Duration = Duration::from_secs(60);
 /// What a panic at the start, or of the runtime itself, comes out as.
 pub type Error = lambda_runtime::Error;
 
-/// Answers events, as the function of this name, until Lambda ends the process. What is wrong with the settings is the answer to every event, so that it is seen where
-/// the platform shows errors.
+/// Answers events, as the function of this name, until Lambda ends the process. What is wrong with the settings is the answer to every
+/// event, so that it is seen where the platform shows errors.
 ///
 /// # Errors
 /// This is not Lambda, or its Runtime API cannot be reached.
