@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
-use tidemark_flow::{
-    Drafted, Drafting, Failure, Kind, Machine, Ports, Quiet, Size, Status, Step, Trigger, machine, walk,
-};
+use tidemark_flow::{Drafted, Drafting, Failure, Kind, Machine, Ports, Quiet, Size, Status, Step, Trigger, host, walk};
 use tidemark_lake::{Lake, Outcome, Store};
 
 use crate::crash::house::runtime;
@@ -44,14 +42,14 @@ impl Step for Panics {
 
 #[test]
 fn a_panic_is_an_error_with_its_place() {
-    machine::watch_panics();
+    host::watch_panics();
     let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "memory", runtime()), true).unwrap();
     let ports = Ports {
         lake: &lake,
         locate: &|_| unreachable!(),
         folder: &|_| unreachable!(),
-        clock: &machine::now,
-        run_id: &machine::run_id,
+        clock: &host::now,
+        run_id: &host::run_id,
         peak_memory: &|| 0,
         meter: lake.store().meter(),
         secret: &|name| Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}"))),
@@ -63,7 +61,7 @@ fn a_panic_is_an_error_with_its_place() {
         mark_after: tidemark_flow::MARK_AFTER,
         billed_from: None,
     };
-    let record = walk(&ports, &Trigger::at(machine::now(), "chain"), &Panics);
+    let record = walk(&ports, &Trigger::at(host::now(), "chain"), &Panics);
     let error = record.error.unwrap();
     assert_eq!((record.status, error.kind), (Status::Failed, Kind::Bug));
     assert!(error.message.contains("clean of orders panicked at tests/corridor.rs:"), "{}", error.message);

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use polars::prelude::*;
 use rusqlite::types::Value;
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::load;
 use tidemark::run::walk_all;
 use tidemark::world::World;

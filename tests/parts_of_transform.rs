@@ -12,7 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::load;
 use tidemark_flow::{Kind, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Key, Lake, Meta, Store};

@@ -13,8 +13,8 @@ use object_store::memory::InMemory;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_flow::{
-    Broken, Bus, Event, Failure, Handled, Kind, Machine, Mark, Ports, Quiet, RunRecord, Secret, StepDue, Trigger,
-    load_definitions_that_can_be, machine,
+    Broken, Bus, Event, Failure, Handled, Kind, Machine, Mark, Ports, Quiet, RunRecord, Secret, StepDue, Trigger, host,
+    load_definitions_that_can_be,
 };
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::{Graph, Pipeline, SecretName, Step};
@@ -203,8 +203,8 @@ impl Tower {
         };
         act(&Ports {
             lake,
-            locate: &|path| machine::locate(path, &runtime(), &meter),
-            folder: &|path| machine::folder(path, &runtime(), &meter),
+            locate: &|path| host::locate(path, &runtime(), &meter),
+            folder: &|path| host::folder(path, &runtime(), &meter),
             clock: &clock,
             run_id: &|| self.run_id(self.now()),
             peak_memory: &|| 0,

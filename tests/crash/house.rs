@@ -10,7 +10,7 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use polars::prelude::DataFrame;
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::load;
 use tidemark::run::walk_all;
 use tidemark_aws::Buckets;

@@ -143,7 +143,7 @@ fn a_start_that_was_killed_half_way_is_done() {
     let graph = tidemark::load(&office.common(), Wanted::Named(&[])).unwrap();
     let (lake, four) = (office.lake(), at("2026-03-01T04:00:00Z"));
     office.world.with_ports(&lake, &tidemark_flow::Quiet, |ports| {
-        let (clock, run_id) = (|| four, || tidemark_flow::machine::run_id_at(four));
+        let (clock, run_id) = (|| four, || tidemark_flow::host::run_id_at(four));
         let ports = tidemark_flow::Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports };
         let event = Event::Schedule { pipeline: "orders".parse().unwrap(), scheduled_time: four };
         tidemark_flow::handle(&ports, &graph, &Dies, walk, "ingest", &event, "killed").unwrap();

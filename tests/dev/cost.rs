@@ -10,9 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::world::World;
-use tidemark_flow::{Bus, Failure, Ports, Quiet, Status, StepDue, Trigger, Wanted, machine};
+use tidemark_flow::{Bus, Failure, Ports, Quiet, Status, StepDue, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Meter, Requests, Store};
 use tidemark_pipeline::Graph;
 use watch::{Channels, Ticked, View};
@@ -110,7 +110,7 @@ impl Town {
     }
 
     fn with_ports<T>(&self, lake: &Lake, now: Timestamp, act: impl FnOnce(&Ports<'_>) -> T) -> T {
-        let (clock, run_id) = (|| now, || machine::run_id_at(now));
+        let (clock, run_id) = (|| now, || host::run_id_at(now));
         self.world.with_ports(lake, &Quiet, |ports| {
             act(&Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports })
         })

@@ -17,7 +17,7 @@ use object_store::{
 };
 use serde_json::Value;
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::dev::{Dev, Done, Time};
 use tidemark::world::World;
 use tidemark_flow::{Bus, Failure, Ports, Quiet, RunRecord, Secret, StepDue, Wanted};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::load;
 use tidemark::run::walk_all;
 use tidemark_flow::{Failure, Kind, Machine, Ports, Quiet, RunRecord, Secret, Status, Trigger, Wanted};

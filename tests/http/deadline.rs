@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use object_store::memory::InMemory;
 use std::cell::Cell;
 use std::sync::Arc;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark::load;
 use tidemark_flow::{Failure, Kind, Machine, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meter, Store};

@@ -77,7 +77,7 @@ impl Lab {
             consumed: Vec::new(),
             meta: Meta { watermark: None, fingerprint: "f".to_owned(), bookmark: None },
             info: CommitInfo {
-                run_id: tidemark_flow::machine::run_id(),
+                run_id: tidemark_flow::host::run_id(),
                 step: "clean".to_owned(),
                 balance: serde_json::Value::Null,
             },

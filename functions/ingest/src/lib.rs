@@ -1,11 +1,9 @@
 //! Step `ingest`: what a source holds and the raw dataset does not. It keeps what the source said, as it said it, and judges
 //! nothing; a record that is no record is kept with its text and the reason.
 
-mod fetching;
-mod listing;
-mod parts;
-mod reading;
-pub mod source;
+pub mod files;
+pub mod http;
+mod incremental;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -18,10 +16,10 @@ use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fin
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, Step as Of};
 
-use crate::fetching::Fetch;
-use crate::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
-use crate::parts::{Finished, Progress};
-use crate::reading::{Read, Reading};
+use crate::files::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
+use crate::files::object::{Read, Reading};
+use crate::files::progress::{Finished, Progress};
+use crate::http::step::Fetch;
 
 /// Handles one event: a schedule, an object that has come, a part of an ingest that goes on.
 pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
@@ -267,16 +265,9 @@ impl Step for Ingest<'_> {
 fn raw_schema() -> Schema {
     let text = |name: &str| Field::new(name.into(), DataType::String);
     let number = |name: &str| Field::new(name.into(), DataType::Int64);
-    [
-        text(source::files::TEXT),
-        text(source::files::FAULT),
-        text(OBJECT),
-        number(source::files::ROW),
-        text(VERSION),
-        number(ARRIVED_IN),
-    ]
-    .into_iter()
-    .collect()
+    [text(files::TEXT), text(files::FAULT), text(OBJECT), number(files::ROW), text(VERSION), number(ARRIVED_IN)]
+        .into_iter()
+        .collect()
 }
 
 fn partition_by() -> Result<Vec<ColumnName>, Failure> {

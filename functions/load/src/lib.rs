@@ -6,7 +6,7 @@ mod database;
 mod postgres;
 mod report;
 mod sqlite;
-pub mod target;
+pub mod targets;
 mod verify;
 
 pub use postgres::LoadPostgres;

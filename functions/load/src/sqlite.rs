@@ -10,7 +10,7 @@ use tidemark_transform::bag;
 
 use crate::change::{Changed, Frames};
 use crate::database::Database;
-use crate::target::sqlite::{Change, Load, Outcome as Loading, SqliteError, Store};
+use crate::targets::sqlite::{Change, Load, Outcome as Loading, SqliteError, Store};
 
 /// Step `load <target>` into SQLite.
 pub struct LoadSqlite<'a> {

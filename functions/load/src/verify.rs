@@ -8,8 +8,8 @@ use tidemark_pipeline::{Pipeline, Postgres};
 
 use crate::change::rows;
 use crate::postgres::LoadPostgres;
-use crate::target::postgres::Fault;
-use crate::target::sums::{Sum, Sums};
+use crate::targets::postgres::Fault;
+use crate::targets::sums::{Sum, Sums};
 
 /// A table beside its dataset, at the version the table has.
 #[derive(Debug, Serialize)]

@@ -3,11 +3,11 @@
 use anyhow::Context as _;
 use jiff::{SpanRelativeTo, Timestamp};
 use serde_json::json;
-use tidemark_flow::{Failure, Kind, Quiet, Wanted, machine};
+use tidemark_flow::{Failure, Kind, Quiet, Wanted, host};
 use tidemark_pipeline::PipelineName;
 use watch::{Silence, Silences};
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
@@ -25,7 +25,7 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     }
     let world = World::new()?;
     let lake = world.empty_lake()?;
-    let message = watch::sample(name, machine::now(), &common.lake);
+    let message = watch::sample(name, host::now(), &common.lake);
     let (mut sent, mut exit) = (Vec::new(), Exit::Done);
     for (address, least) in addresses {
         let result = world.with_ports(&lake, &Quiet, |ports| {
@@ -65,7 +65,7 @@ pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<S
     let reason = reason.map(|reason| reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let now = machine::now();
+    let now = host::now();
     let until = end(now, lasts)?;
     watch::silence(&lake, &pipeline, &Silence { until, since: now, reason: reason.clone() })?;
     if common.json {
@@ -101,7 +101,7 @@ pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
 pub(crate) fn silences(common: &Common) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let now = machine::now();
+    let now = host::now();
     let names = lake.watched().map_err(Failure::from)?.silences;
     let silences = Silences::read(&lake, &names, now)?;
     if common.json {

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tidemark_flow::{Failure, Wanted, load_definitions};
 use tidemark_pipeline::{Graph, Parameter, SourceFile, parameters};
 
-use crate::cli::Common;
+use crate::args::Common;
 
 /// Reads every pipeline file of the folder.
 pub fn load(common: &Common, wanted: Wanted<'_>) -> Result<Graph, Failure> {

@@ -6,9 +6,9 @@ mod made_up;
 use std::path::Path;
 
 use anyhow::Context as _;
-use tidemark_flow::{Failure, Kind, Secret, Trigger, Wanted, machine};
+use tidemark_flow::{Failure, Kind, Secret, Trigger, Wanted, host};
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
@@ -86,13 +86,13 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         if !common.json {
             print::line(&format!("{morning}: {has_come}"));
         }
-        let began = machine::now();
+        let began = host::now();
         let bar = Bar::new();
         let progress: &dyn tidemark_flow::Progress = if common.json { &tidemark_flow::Quiet } else { &bar };
-        let trigger = Trigger::at(scheduled_time, machine::run_id());
+        let trigger = Trigger::at(scheduled_time, host::run_id());
         let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, &[], &trigger))?;
         if !common.json {
-            print::summary(&records, machine::now().duration_since(began));
+            print::summary(&records, host::now().duration_since(began));
             print::line("");
         }
         all.extend(records);

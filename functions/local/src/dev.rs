@@ -14,12 +14,12 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
     Bus, Event, Failure, GivenUp, Handled, Kind, NOT_KEPT, Ports, Progress, Quiet, Status, StepDue, function_of,
-    handle, machine,
+    handle, host,
 };
 use tidemark_lake::Lake;
 use watch::{Missed, Ticked};
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::exit::Exit;
 use crate::progress::Bar;
 use crate::world::World;
@@ -133,7 +133,7 @@ impl Dev<'_> {
                     && let Some(mut job) = queue.next(now)
                 {
                     // of all attempts
-                    job.chain.get_or_insert_with(|| machine::run_id_at(now));
+                    job.chain.get_or_insert_with(|| host::run_id_at(now));
                     if let (Event::Schedule { pipeline, scheduled_time }, true) = (&job.event, job.is_first_attempt()) {
                         self.tells(&format!("{}  {pipeline}", shown(*scheduled_time)));
                     }
@@ -348,7 +348,7 @@ impl Dev<'_> {
     fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<Ticked> {
         let announced = Announced::default();
         let ticked = self.with_ports(time, &Quiet, |ports| {
-            let (view, chain) = (definitions.view(self.common), machine::run_id_at(time.now()));
+            let (view, chain) = (definitions.view(self.common), host::run_id_at(time.now()));
             watch::with_channels(ports, None, self.world.handle(), |channels| {
                 watch::tick(ports, &view, &announced, channels, &chain)
             })
@@ -393,7 +393,7 @@ impl Dev<'_> {
 
     fn with_ports<T>(&self, time: &dyn Time, progress: &dyn Progress, act: impl FnOnce(&Ports<'_>) -> T) -> T {
         self.world.with_ports(self.lake, progress, |ports| {
-            let (clock, run_id) = (|| time.now(), || machine::run_id_at(time.now()));
+            let (clock, run_id) = (|| time.now(), || host::run_id_at(time.now()));
             act(&Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports })
         })
     }

@@ -1,7 +1,7 @@
 //! Every step in one process, on your machine: the verbs of the command `tidemark`, and what they are made of.
 
 mod alerts;
-pub mod cli;
+pub mod args;
 mod definitions;
 mod demo;
 pub mod dev;

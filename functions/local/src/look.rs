@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Kind, Mistakes, RunRecord, Status, Wanted};
 use tidemark_lake::{Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::{load, parameters_of};
 use crate::exit::{Exit, mistakes};
 use crate::world::World;

@@ -4,15 +4,15 @@ use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tidemark::cli::Cli;
+use tidemark::args::Cli;
 use tidemark::exit::Exit;
-use tidemark_flow::{machine, settings};
+use tidemark_flow::{host, settings};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    machine::watch_panics();
+    host::watch_panics();
     let cli = Cli::parse();
     // the kernel logs as an error what is an answer to us: a table that is not there yet
     let filter = std::env::var(settings::LOG)

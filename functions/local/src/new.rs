@@ -4,14 +4,14 @@ use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use ingest::source::files::{self, Input, ReadError};
+use ingest::files::{self, Input, ReadError};
 use polars::prelude::DataFrame;
 use serde_json::json;
 use tidemark_flow::{Failure, Kind, Wanted, is_bucket};
 use tidemark_pipeline::{Csv, DatasetName, Encoding, Format, PipelineName, SourceFile, read};
 use tidemark_transform::Shape;
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;

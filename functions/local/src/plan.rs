@@ -2,10 +2,10 @@
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, Wanted, estimate, machine};
+use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, Wanted, estimate, host};
 use tidemark_lake::Lake;
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::{load, meant};
 use crate::exit::Exit;
 use crate::print;
@@ -22,7 +22,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
     let graph = load(common, Wanted::Named(&names))?;
     let world = World::new()?;
     let lake = if world.has_lake(&common.lake) { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
-    let trigger = Trigger::at(at.unwrap_or_else(machine::now), "");
+    let trigger = Trigger::at(at.unwrap_or_else(host::now), "");
     let rates = rates(&lake)?;
     let (mut steps, mut lines) = (Vec::new(), Vec::new());
     world.with_ports(&lake, &Quiet, |ports| {

@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger, Wanted, machine};
+use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger, Wanted, host};
 use tidemark_pipeline::{Graph, Pipeline, Step};
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::{LeftOut, load, meant};
 use crate::exit::Exit;
 use crate::print;
@@ -27,8 +27,8 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let graph = load(common, Wanted::Named(&names))?;
     let world = World::new()?;
     let lake = world.lake(&common.lake)?;
-    let began = machine::now();
-    let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), machine::run_id()) };
+    let began = host::now();
+    let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), host::run_id()) };
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
     let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, &names, &trigger))?;
@@ -36,7 +36,7 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
         print::json(&Runs { runs: &records, left_out: &left_out })?;
     } else {
         left_out.iter().for_each(print::left_out);
-        print::summary(&records, machine::now().duration_since(began));
+        print::summary(&records, host::now().duration_since(began));
     }
     Ok(exit_of(&records))
 }

@@ -11,7 +11,7 @@ use std::path::{Component, Path, PathBuf};
 use serde_json::json;
 use tidemark_flow::{Failure, Kind, Wanted, load_definitions};
 
-use crate::cli::{Common, DEFAULT_PIPELINES};
+use crate::args::{Common, DEFAULT_PIPELINES};
 use crate::exit::Exit;
 use crate::look::told_as_check;
 use crate::print;

@@ -2,12 +2,12 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Wanted, machine};
+use tidemark_flow::{Failure, Wanted, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::{DatasetName, Graph};
 use watch::{Incident, Silences};
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
@@ -17,7 +17,7 @@ use crate::world::World;
 pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let now = machine::now();
+    let now = host::now();
     // a lake can be looked at from anywhere; what was to be when, the pipelines say
     let graph = load(common, Wanted::Nobody).ok();
     let mut states = Vec::new();

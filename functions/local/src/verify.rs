@@ -4,7 +4,7 @@ use serde_json::json;
 use tidemark_flow::{Failure, Quiet, Wanted};
 use tidemark_pipeline::Target;
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::{load as definitions, meant};
 use crate::exit::Exit;
 use crate::print;

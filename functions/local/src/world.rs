@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Failure, Kind, MARK_AFTER, Machine, Place, Ports, Progress, Secret, is_bucket, machine};
+use tidemark_flow::{Failure, Kind, MARK_AFTER, Machine, Place, Ports, Progress, Secret, host, is_bucket};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -79,11 +79,11 @@ impl World {
     }
 
     fn locate(&self, path: &str) -> Result<Place, Failure> {
-        if is_bucket(path) { self.located(path) } else { machine::locate(path, &self.handle(), &self.meter) }
+        if is_bucket(path) { self.located(path) } else { host::locate(path, &self.handle(), &self.meter) }
     }
 
     fn folder(&self, path: &str) -> Result<Store, Failure> {
-        if is_bucket(path) { self.bucket(path) } else { machine::folder(path, &self.handle(), &self.meter) }
+        if is_bucket(path) { self.bucket(path) } else { host::folder(path, &self.handle(), &self.meter) }
     }
 
     #[cfg(feature = "s3")]
@@ -113,13 +113,13 @@ impl World {
             lake,
             locate: &|path| self.locate(path),
             folder: &|path| self.folder(path),
-            clock: &machine::now,
-            run_id: &machine::run_id,
-            peak_memory: &machine::peak_memory,
+            clock: &host::now,
+            run_id: &host::run_id,
+            peak_memory: &host::peak_memory,
             meter: &self.meter,
             secret: &|name| self.secret(name),
             progress,
-            memory: machine::memory(None),
+            memory: host::memory(None),
             scratch: std::env::temp_dir(),
             deadline: None,
             machine: Machine::DEPLOYED,
@@ -130,8 +130,8 @@ impl World {
 
     fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
         let own = self.secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
-        own.or_else(|| machine::secret(name)).ok_or_else(|| {
-            let variable = machine::variable_of(name);
+        own.or_else(|| host::secret(name)).ok_or_else(|| {
+            let variable = host::variable_of(name);
             Failure::new(Kind::Definition, format!("secret {name} is not given"))
                 .hint(format!("put it into the environment variable {variable}"))
         })

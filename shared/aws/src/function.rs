@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, is_bucket,
-    joined, load_definitions_that_can_be, machine, settings,
+    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, host,
+    is_bucket, joined, load_definitions_that_can_be, settings,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -73,7 +73,7 @@ fn run(name: &'static str, does: Does) -> Result<(), Error> {
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         return Err("this is a function for AWS Lambda: deploy it, run it with `cargo lambda watch`, or use the command tidemark".into());
     }
-    let began = machine::now();
+    let began = host::now();
     log();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let function = Arc::new(Function::new(name, does, runtime.handle().clone(), began));
@@ -98,7 +98,7 @@ fn log() {
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
     lines.with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
     std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "panicked")));
-    machine::watch_panics();
+    host::watch_panics();
 }
 
 struct Function {
@@ -184,7 +184,7 @@ impl Function {
 
     /// Answers one event with the run record of the step it meant.
     fn answer(&self, event: &Value, context: &Context) -> Result<Value, Diagnostic> {
-        let received = machine::now();
+        let received = host::now();
         // the start of the process is billed with its first invocation
         let billed_from = if self.is_warm.set(()).is_ok() { self.began } else { received };
         let chain = event.pointer("/detail/chain").and_then(Value::as_str).unwrap_or(&context.request_id);
@@ -192,11 +192,11 @@ impl Function {
         let answered = self.handle(event, chain, deadline(context, received), billed_from);
         match answered.map_err(|failure| self.not_handled(&failure))? {
             Answered::Walked(handled) => {
-                self.metrics.of_run(&handled.record, machine::now());
+                self.metrics.of_run(&handled.record, host::now());
                 told(&handled)
             }
             Answered::Watched(seen) => {
-                self.metrics.of_watch(&seen, received, machine::now());
+                self.metrics.of_watch(&seen, received, host::now());
                 Ok(seen)
             }
         }
@@ -205,7 +205,7 @@ impl Function {
     /// What went wrong where no run record tells of it, in the log, as a metric and as the answer.
     fn not_handled(&self, failure: &Failure) -> Diagnostic {
         tracing::error!(kind = %failure.kind, error = failure.chain(), hint = failure.hint, "not handled");
-        self.metrics.of_not_handled(failure, machine::now());
+        self.metrics.of_not_handled(failure, host::now());
         diagnostic(failure)
     }
 
@@ -227,22 +227,22 @@ impl Function {
             lake: self.lake(setup)?,
             locate: &|path| match is_bucket(path) {
                 true => buckets.locate(path),
-                false => machine::locate(path, &self.handle, meter),
+                false => host::locate(path, &self.handle, meter),
             },
             folder: &|path| match is_bucket(path) {
                 true => buckets.folder(path),
-                false => machine::folder(path, &self.handle, meter),
+                false => host::folder(path, &self.handle, meter),
             },
-            clock: &machine::now,
-            run_id: &machine::run_id,
-            peak_memory: &machine::peak_memory,
+            clock: &host::now,
+            run_id: &host::run_id,
+            peak_memory: &host::peak_memory,
             meter,
-            secret: &|name| match machine::secret(name) {
+            secret: &|name| match host::secret(name) {
                 Some(secret) => Ok(secret),
                 None => secrets::secret(&buckets.account()?, &self.handle, name),
             },
             progress: &Quiet,
-            memory: machine::memory(Some(u64::from(size.memory_mb) << 20)),
+            memory: host::memory(Some(u64::from(size.memory_mb) << 20)),
             scratch: std::env::temp_dir(),
             deadline,
             machine: *size,

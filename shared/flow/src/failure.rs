@@ -98,7 +98,7 @@ impl Failure {
 pub(crate) fn panicked(what: &str, panic: Box<dyn std::any::Any + Send>) -> Failure {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("without a message");
-    let place = crate::machine::last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
+    let place = crate::host::last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
     let failure = Failure::new(Kind::Bug, format!("{what} panicked{place}"));
     failure.hint("nothing was committed; please report this").because(text.to_owned())
 }

@@ -4,16 +4,16 @@
 //! never know what a step computes, or AWS.
 
 mod balance;
-mod chain;
-mod corridor;
+mod context;
 mod definitions;
+mod dispatcher;
 mod drift;
 pub mod event;
+mod executor;
 mod failure;
-pub mod machine;
+pub mod host;
 mod mail;
 mod mark;
-mod ports;
 mod price;
 mod record;
 mod secret;
@@ -21,17 +21,17 @@ pub mod settings;
 mod trigger;
 
 pub use balance::Balance;
-pub use chain::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind, wakes};
-pub use corridor::{Drafted, Drafting, NOT_KEPT, Size, Step, walk};
+pub use context::{Place, Ports, Progress, Quiet, is_bucket};
 pub use definitions::{
     Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
 };
+pub use dispatcher::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind, wakes};
 pub use drift::{Drift, thousands};
 pub use event::{Event, GivenUp, StepDue};
+pub use executor::{Drafted, Drafting, NOT_KEPT, Size, Step, walk};
 pub use failure::{Failure, Kind, joined};
 pub use mail::{Mail, Mailer};
 pub use mark::{MARK_AFTER, Mark};
-pub use ports::{Place, Ports, Progress, Quiet, is_bucket};
 pub use price::{Machine, estimate};
 pub use record::{About, Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use secret::Secret;

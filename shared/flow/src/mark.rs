@@ -8,9 +8,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Lake;
 
-use crate::corridor::Step;
-use crate::machine;
-use crate::ports::Ports;
+use crate::context::Ports;
+use crate::executor::Step;
+use crate::host;
 use crate::trigger::Trigger;
 
 /// After which a mark is written, where nothing else is wanted.
@@ -49,14 +49,14 @@ impl Mark {
     pub(crate) fn while_under_way<T>(mut self, ports: &Ports<'_>, act: impl FnOnce() -> T) -> (T, bool) {
         let (lake, mark_after) = (ports.lake.clone(), ports.mark_after);
         // a machine that has slept has not been under way for less
-        let began = machine::now();
+        let began = host::now();
         std::thread::scope(|scope| {
             let (ended, until_ended) = channel::<()>();
             let keeper = std::thread::Builder::new().name("mark".into()).spawn_scoped(scope, move || {
                 let mut pause = mark_after;
                 let mut is_kept = false;
                 while until_ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                    self.alive_at = self.started_at + machine::now().duration_since(began);
+                    self.alive_at = self.started_at + host::now().duration_since(began);
                     is_kept |= self.keep(&lake);
                     pause = SIGN_OF_LIFE;
                 }

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
 
 use crate::balance::Balance;
-use crate::corridor::Size;
+use crate::context::Ports;
 use crate::drift::{Drift, thousands};
+use crate::executor::Size;
 use crate::failure::{Failure, Kind};
-use crate::ports::Ports;
 use crate::trigger::{Days, Trigger};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

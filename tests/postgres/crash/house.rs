@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use object_store::memory::InMemory;
 use polars::prelude::*;
 use tempfile::TempDir;
-use tidemark::cli::Common;
+use tidemark::args::Common;
 use tidemark_flow::{Kind, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{CommitInfo, Draft, Lake, Meta, Meter, Outcome, Partition, Store, Writer};
 use tidemark_pipeline::{DatasetName, Graph, Step};

@@ -4,7 +4,7 @@ use tidemark_flow::{Broken, Failure, load_definitions_that_can_be};
 use tidemark_pipeline::Graph;
 use watch::View;
 
-use crate::cli::{Common, DEFAULT_PIPELINES};
+use crate::args::{Common, DEFAULT_PIPELINES};
 use crate::definitions::{LeftOut, meant, value};
 
 pub(super) struct Definitions {

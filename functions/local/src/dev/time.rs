@@ -6,7 +6,7 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Handled, StepDue, machine};
+use tidemark_flow::{Failure, Handled, StepDue, host};
 
 use super::queue::Job;
 
@@ -31,7 +31,7 @@ pub(super) struct Clock;
 
 impl Time for Clock {
     fn now(&self) -> Timestamp {
-        machine::now()
+        host::now()
     }
 
     fn wait(&self, until: Timestamp, signals: &Receiver<Signal>, _: bool) -> Option<Signal> {

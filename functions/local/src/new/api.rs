@@ -1,6 +1,6 @@
 //! A sample of an API: what its first page says.
 
-use ingest::source::http::{Look, look};
+use ingest::http::{Look, look};
 use polars::prelude::{Column, DataFrame, DataType, Int64Chunked, IntoColumn as _, NamedFrom as _, Series};
 use tidemark_flow::{Failure, Kind, Quiet};
 use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};

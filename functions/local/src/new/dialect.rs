@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Cursor;
 use std::path::Path;
 
-use ingest::source::files::{self, Input, ReadError};
+use ingest::files::{self, Input, ReadError};
 use tidemark_flow::{Failure, Kind};
 use tidemark_pipeline::{Csv, Encoding, Format, Header};
 

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::reasons::{Asked, Reason, Sample, gather};
 use super::{Counts, quarantines};
-use crate::cli::Common;
+use crate::args::Common;
 use crate::exit::Exit;
 use crate::print;
 use crate::world::World;

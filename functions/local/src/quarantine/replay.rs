@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Kind, Ports, Progress, Quiet, RunRecord, Trigger, Wanted, machine};
+use tidemark_flow::{Failure, Kind, Ports, Progress, Quiet, RunRecord, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, Step};
@@ -12,7 +12,7 @@ use tidemark_pipeline::{DatasetName, Graph, Pipeline, Step};
 use super::list::named;
 use super::reasons::{Asked, gather};
 use super::{Counts, known};
-use crate::cli::Common;
+use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
@@ -35,8 +35,8 @@ struct Replay {
 pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestamp>) -> anyhow::Result<Exit> {
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    let began = machine::now();
-    let trigger = Trigger::at(at.unwrap_or(began), machine::run_id());
+    let began = host::now();
+    let trigger = Trigger::at(at.unwrap_or(began), host::run_id());
     // without parameters, since only some pipelines need theirs
     let graph = load(common, Wanted::Nobody)?;
     let mut replays = broken(&lake, &graph, dataset)?;
@@ -67,7 +67,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     if common.json {
         print::json(&json!({"replays": replays.iter().map(Replay::to_json).collect::<Vec<_>>(), "runs": records}))?;
     } else {
-        tell(&replays, &records, machine::now().duration_since(began));
+        tell(&replays, &records, host::now().duration_since(began));
     }
     Ok(exit_of(&records))
 }

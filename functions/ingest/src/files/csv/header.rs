@@ -1,0 +1,65 @@
+//! The names of an object's columns: what its header says, made into names that a table can hold. The same header always
+//! gives the same names.
+
+use std::collections::HashMap;
+
+use super::super::error::Fault;
+use super::super::frame::ORIGIN;
+use crate::files::listing::{ARRIVED_IN, VERSION};
+
+const MAX_BYTES: usize = 255;
+const MAX_COLUMNS: usize = 10_000;
+
+const GIVE_COLUMNS: &str = "rename it in the file, or name the columns in the definition with `header = false` and \
+                            `columns = [...]`: the header line then comes in as a row, which a filter can drop";
+
+/// Column names out of header cells or a schema's field names.
+///
+/// - Control characters (a line end in a quoted cell) become a space, and then spaces around the name go.
+/// - A name of nothing or only spaces becomes `column_N`, N from 1: the unnamed column after a trailing delimiter too.
+/// - A name longer than 255 bytes is cut.
+///
+/// # Errors
+/// Two names that differ at most in case (tables do not tell them apart), a name that is taken by the columns ingest adds,
+/// more than 10,000 columns.
+pub(in super::super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Fault> {
+    let names: Vec<String> = cells.enumerate().map(|(at, cell)| column_name(cell, at + 1)).collect();
+    if names.len() > MAX_COLUMNS {
+        let message = format!("{} columns, at most {MAX_COLUMNS} can be held", names.len());
+        return Err(Fault::file(message, "check the delimiter and the line ends"));
+    }
+    let mut seen = HashMap::with_capacity(names.len());
+    for (at, name) in names.iter().enumerate() {
+        if ORIGIN.iter().chain(&[VERSION, ARRIVED_IN, "_page"]).any(|taken| name.eq_ignore_ascii_case(taken)) {
+            let message = format!("column {} is called {name:?}, a name that is taken", at + 1);
+            return Err(Fault::file(message, GIVE_COLUMNS));
+        }
+        if let Some(first) = seen.insert(name.to_lowercase(), at) {
+            let message = format!(
+                "columns {} and {} have the same name: {:?} and {name:?} (case does not count)",
+                first + 1,
+                at + 1,
+                names[first],
+            );
+            return Err(Fault::file(message, GIVE_COLUMNS));
+        }
+    }
+    Ok(names)
+}
+
+fn column_name(cell: &str, number: usize) -> String {
+    let mut name = cell.to_owned();
+    if cell.contains(char::is_control) {
+        name = cell.split(char::is_control).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        name = name.trim().to_owned();
+    }
+    if name.trim().is_empty() {
+        return format!("column_{number}");
+    }
+    let mut end = name.len().min(MAX_BYTES);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name.truncate(end);
+    name
+}

@@ -1,0 +1,143 @@
+//! What there is in a source, and what of it is new.
+
+use std::collections::BTreeMap;
+
+use globset::GlobBuilder;
+use object_store::ObjectMeta;
+use object_store::path::Path;
+use tidemark_flow::{Failure, Kind, Place, Ports};
+use tidemark_lake::{DataFile, Store};
+use tidemark_pipeline::{Files, Format};
+
+use crate::files::format_of;
+
+/// Partition columns of a raw dataset: one object is one partition, so that a changed object is swapped, and the log itself
+/// remembers which version of which object has been read.
+pub(crate) const OBJECT: &str = "_object";
+/// Which version of the object: its ETag.
+pub(crate) const VERSION: &str = "_version";
+/// Version of the raw dataset with which the object came: later is newer.
+pub(crate) const ARRIVED_IN: &str = "_arrived_in";
+
+/// One object of a source.
+#[derive(Debug, Clone)]
+pub(crate) struct Object {
+    /// Relative to the source's root.
+    pub name: String,
+    pub path: Path,
+    pub bytes: u64,
+    pub version: String,
+    pub format: Format,
+}
+
+/// Everything a source's path names now, sorted by name, and what was passed over.
+pub(crate) struct Listing {
+    pub store: Store,
+    pub objects: Vec<Object>,
+    pub notes: Vec<String>,
+}
+
+/// Tells one version of an object from another.
+pub(crate) fn version_of(meta: &ObjectMeta) -> String {
+    meta.e_tag.clone().unwrap_or_else(|| format!("{:x}-{:x}", meta.size, meta.last_modified.timestamp_micros()))
+}
+
+/// Lists a path: a file, a folder (with everything below it that is not hidden), or a glob.
+///
+/// # Errors
+/// A file or folder that is not there, a glob that is none, a file whose format neither its name nor the definition tells.
+pub(crate) fn list(ports: &Ports<'_>, files: &Files) -> Result<Listing, Failure> {
+    let (root, pattern) = split_glob(&files.path);
+    let store_failed = |store: &Store, error: object_store::Error| {
+        Failure::of_store(format!("source {} cannot be listed", store.place()), error)
+    };
+    let mut notes = Vec::new();
+    let (store, metas, explicit) = match ((ports.locate)(root)?, pattern) {
+        (Place::File { folder, name }, None) => {
+            let path = Path::parse(&name).map_err(|error| {
+                Failure::new(Kind::Definition, format!("source {}: not a usable file name", files.path)).because(error)
+            })?;
+            let meta = folder.head(&path).map_err(|error| store_failed(&folder, error))?;
+            (folder, vec![meta], true)
+        }
+        (Place::Folder(store), pattern) => {
+            let mut metas = store.list(None).map_err(|error| store_failed(&store, error))?;
+            metas.retain(|meta| !meta.location.parts().any(|part| part.as_ref().starts_with('.')));
+            if let Some(pattern) = pattern {
+                let glob = GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
+                    Failure::new(Kind::Definition, format!("source {}: not a glob", files.path)).because(error)
+                })?;
+                let glob = glob.compile_matcher();
+                metas.retain(|meta| glob.is_match(meta.location.as_ref()));
+            }
+            if metas.is_empty() {
+                notes.push(format!("no file at {}", files.path));
+            }
+            (store, metas, pattern.is_some())
+        }
+        (Place::File { .. }, Some(_)) => {
+            let message = format!("source {}: {root} is a file, not a folder", files.path);
+            return Err(Failure::new(Kind::Definition, message));
+        }
+    };
+    let mut objects = Vec::new();
+    for meta in metas {
+        let name = meta.location.to_string();
+        let format = match files.format.or_else(|| format_of(&name)) {
+            Some(format) => format,
+            None if explicit => {
+                let message = format!("source {}: the name {name} does not tell the format", files.path);
+                return Err(Failure::new(Kind::Definition, message)
+                    .hint("give format = \"csv\", \"ndjson\" or \"parquet\" in [source]"));
+            }
+            None => {
+                notes.push(format!("{name} passed over: its name tells no format"));
+                continue;
+            }
+        };
+        objects.push(Object { name, bytes: meta.size, version: version_of(&meta), path: meta.location, format });
+    }
+    Ok(Listing { store, objects, notes })
+}
+
+/// `data/*.csv` → (`data`, `*.csv`); a path without wildcards is whole.
+fn split_glob(path: &str) -> (&str, Option<&str>) {
+    match path.find(['*', '?', '[', '{']) {
+        None => (path, None),
+        Some(at) => match path[..at].rfind('/') {
+            Some(slash) => (if slash == 0 { "/" } else { &path[..slash] }, Some(&path[slash + 1..])),
+            None => (".", Some(path)),
+        },
+    }
+}
+
+/// The objects that are not in the raw dataset in their present version, each with the files of its former one.
+pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<(Object, Vec<DataFile>)> {
+    let mut known: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
+    for file in live {
+        known.entry(file.partition.get(OBJECT).unwrap_or_default()).or_default().push(file);
+    }
+    let mut news = Vec::new();
+    for object in objects {
+        let former = known.get(object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let is_known = former.iter().any(|file| file.partition.get(VERSION) == Some(object.version.as_str()));
+        if full || !is_known {
+            news.push((object, former.iter().map(|&file| file.clone()).collect()));
+        }
+    }
+    news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_glob_begins_after_the_last_plain_folder() {
+        assert_eq!(split_glob("a/b.csv"), ("a/b.csv", None));
+        assert_eq!(split_glob("a/*.csv"), ("a", Some("*.csv")));
+        assert_eq!(split_glob("*.csv"), (".", Some("*.csv")));
+        assert_eq!(split_glob("/*.csv"), ("/", Some("*.csv")));
+        assert_eq!(split_glob("a/b*/c/**/d?.csv"), ("a", Some("b*/c/**/d?.csv")));
+    }
+}

@@ -1,0 +1,226 @@
+//! What a table has, row by row over the wire, in the form in which rows are sent there.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::pin::pin;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures::StreamExt as _;
+use polars::prelude::{DataFrame, Schema};
+use tidemark_pipeline::DatasetName;
+
+use super::connect::Session;
+use super::error::Fault;
+use super::kind::SqlType;
+use super::refused::{self, Aside};
+use super::table::{Column, Table, is_there, quoted};
+use super::wire::{HEADER, Rows};
+use super::{Database, LOADS, Standing, table};
+use crate::targets::sums::Sums;
+
+/// A table as it is at one moment, held against the dataset's schema.
+pub(crate) struct Snapshot<'a> {
+    session: Session,
+    table: Table<'a>,
+    pub(crate) standing: Standing,
+    /// Keys of rows the database has refused.
+    refused: HashSet<String>,
+    /// Where in a row the partition's value is.
+    partition: Option<usize>,
+    /// The keys of those rows as the table may have them of an earlier version, once the dataset's rows have been added.
+    stale: RefCell<HashSet<Vec<u8>>>,
+}
+
+impl<'a> Database<'a> {
+    /// `None`: nothing was loaded yet.
+    pub(crate) fn snapshot(
+        &self,
+        session: Session,
+        dataset: &DatasetName,
+        shape: &dyn Fn(i64) -> Result<(Schema, Option<String>), Fault>,
+    ) -> Result<Option<Snapshot<'a>>, Fault> {
+        session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        if !is_there(&session, &self.named(&session, LOADS)?)? {
+            return Ok(None);
+        }
+        let Some(standing) = self.standing(&session, dataset)? else { return Ok(None) };
+        let (schema, partition) = shape(standing.version)?;
+        let table = table::found(&session, self.target, &schema)?;
+        let refused = refused::known(&session, &table, dataset)?;
+        let partition = table.columns.iter().position(|column| Some(&column.name) == partition.as_ref());
+        Ok(Some(Snapshot { session, table, standing, refused, partition, stale: RefCell::default() }))
+    }
+}
+
+impl Snapshot<'_> {
+    /// Columns that the server writes in its own way, so that only their NULLs are compared.
+    pub(crate) fn loosely(&self) -> Vec<String> {
+        let is_loose = |sql| matches!(sql, SqlType::Json | SqlType::Jsonb);
+        self.table.columns.iter().filter(|column| is_loose(column.sql)).map(|column| column.name.clone()).collect()
+    }
+
+    /// Adds the rows of a frame of the dataset; gives how many of them the database has refused.
+    pub(crate) fn add(&self, frame: &DataFrame, sums: &mut Sums) -> Result<u64, Fault> {
+        let rows = Rows::of(frame, &self.table.slots())?;
+        let aside = Aside::new(&self.table, HashSet::new(), 0);
+        let (mut out, mut level, mut refused) = (BytesMut::new(), Vec::new(), 0);
+        for row in 0..frame.height() {
+            out.clear();
+            let is_refused = !self.refused.is_empty() && self.refused.contains(&aside.key_text(frame, row)?);
+            match rows.write(row, None, &mut out) {
+                Ok(()) if !is_refused => self.sum(&out, &mut level, sums),
+                written => {
+                    refused += 1;
+                    if written.is_ok() {
+                        self.stale.borrow_mut().insert(self.key_of(&out));
+                    } else if let Some(key) = self.key_alone(frame, row)? {
+                        self.stale.borrow_mut().insert(key);
+                    }
+                }
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Adds all rows of the table.
+    pub(crate) fn add_table(&self, sums: &mut Sums) -> Result<(), Fault> {
+        let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
+        // of a partitioned table only a query can be copied
+        let sql = format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)", columns.join(", "), self.table.name);
+        let stream = self.session.wait(self.session.client().copy_out(sql.as_str()))?;
+        let mut stream = pin!(stream);
+        let (mut left, mut level) = (BytesMut::new(), Vec::new());
+        let mut is_begun = false;
+        loop {
+            let next = async { Ok::<_, Fault>(stream.next().await.transpose()?) };
+            let Some(bytes): Option<Bytes> = self.session.wait(next)? else { return Ok(()) };
+            left.extend_from_slice(&bytes);
+            if !is_begun {
+                if left.len() < HEADER.len() {
+                    continue;
+                }
+                left.advance(HEADER.len());
+                is_begun = true;
+            }
+            while let Some(size) = row_size(&left) {
+                let row = left.split_to(size);
+                // of a row that was refused the table may have an earlier version, which stays
+                if self.stale.borrow().is_empty() || !self.stale.borrow().contains(&self.key_of(&row)) {
+                    self.sum(&row, &mut level, sums);
+                }
+            }
+        }
+    }
+
+    /// Adds a row as it is on the wire; `level` is room to work in.
+    fn sum(&self, row: &[u8], level: &mut Vec<u8>, sums: &mut Sums) {
+        level.clear();
+        let mut partition = 0..0;
+        for (n, (column, value)) in self.table.columns.iter().zip(values(row)).enumerate() {
+            level.push(u8::from(value.is_some()));
+            let start = level.len();
+            if let Some(value) = value {
+                put(column.sql, value, level);
+                if Some(n) == self.partition {
+                    partition = start..level.len();
+                }
+            }
+        }
+        let partition = level.get(partition).unwrap_or_default();
+        match sums.get_mut(partition) {
+            Some(sum) => sum.add(level),
+            None => sums.entry(partition.to_vec()).or_default().add(level),
+        }
+    }
+
+    /// The key of a row as it is on the wire.
+    fn key_of(&self, row: &[u8]) -> Vec<u8> {
+        let mut key = Vec::new();
+        for (column, value) in self.table.columns.iter().zip(values(row)) {
+            if let Some(value) = value.filter(|_| column.is_key) {
+                put(column.sql, value, &mut key);
+            }
+        }
+        key
+    }
+
+    /// The same of a row that cannot be written; `None` if its key cannot be either.
+    fn key_alone(&self, frame: &DataFrame, row: usize) -> Result<Option<Vec<u8>>, Fault> {
+        let slots: Vec<_> = self.table.key().map(Column::slot).collect();
+        let mut out = BytesMut::new();
+        if Rows::of(frame, &slots)?.write(row, None, &mut out).is_err() {
+            return Ok(None);
+        }
+        let mut key = Vec::new();
+        for (slot, value) in slots.iter().zip(values(&out)) {
+            if let Some(value) = value {
+                put(slot.sql, value, &mut key);
+            }
+        }
+        Ok(Some(key))
+    }
+
+    /// The value of a partition that only the table has.
+    pub(crate) fn partition_text(&self, value: &[u8]) -> String {
+        let column = self.partition.and_then(|at| self.table.columns.get(at));
+        let is_null = value.is_empty();
+        // what is behind says how long it is
+        let value = value.split_last_chunk::<4>().map_or(value, |(value, _)| value);
+        let text = || Some(String::from_utf8(value.to_vec()).ok()?.escape_debug().to_string());
+        let told = match column.map(|column| column.sql) {
+            None => Some(String::new()),
+            Some(_) if is_null => Some("NULL".to_owned()),
+            Some(SqlType::Date) => value.try_into().ok().and_then(|days| super::wire::date(i32::from_be_bytes(days))),
+            Some(SqlType::Int8) => value.try_into().ok().map(|value| i64::from_be_bytes(value).to_string()),
+            Some(SqlType::Int4) => value.try_into().ok().map(|value| i32::from_be_bytes(value).to_string()),
+            Some(_) => text(),
+        };
+        told.unwrap_or_else(|| "another value".to_owned())
+    }
+}
+
+/// The values of a row as it is on the wire.
+fn values(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
+    let mut rest = row.get(2..).unwrap_or_default();
+    std::iter::from_fn(move || {
+        let (size, after) = rest.split_first_chunk::<4>()?;
+        let value = usize::try_from(i32::from_be_bytes(*size)).ok().and_then(|size| after.split_at_checked(size));
+        rest = value.map_or(after, |(_, rest)| rest);
+        Some(value.map(|(value, _)| value))
+    })
+}
+
+/// Bytes of the first row, if all of it is there; none of the trailer.
+fn row_size(bytes: &[u8]) -> Option<usize> {
+    let fields = i16::from_be_bytes(bytes.get(..2)?.try_into().ok()?);
+    let fields = u16::try_from(fields).ok()?;
+    let mut at = 2;
+    for _ in 0..fields {
+        let size = i32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?);
+        at += 4 + usize::try_from(size).unwrap_or(0);
+    }
+    (at <= bytes.len()).then_some(at)
+}
+
+/// Puts a value so that it is equal to what the server has as equal; nothing of what the server writes in its own way.
+fn put(sql: SqlType, value: &[u8], out: &mut Vec<u8>) {
+    match (sql, value) {
+        (SqlType::Json | SqlType::Jsonb, _) => return,
+        // digits, weight, sign, how many digits to show, digits: 1.50 is 1.5
+        (SqlType::Numeric(_), value) => {
+            out.extend_from_slice(value.get(..6).unwrap_or_default());
+            out.extend_from_slice(value.get(8..).unwrap_or_default());
+        }
+        (SqlType::Float8, value) => {
+            let float = value.try_into().map_or(0.0, f64::from_be_bytes);
+            out.extend_from_slice(&if float.is_nan() { f64::NAN } else { float + 0.0 }.to_be_bytes());
+        }
+        (SqlType::Float4, value) => {
+            let float = value.try_into().map_or(0.0, f32::from_be_bytes);
+            out.extend_from_slice(&if float.is_nan() { f32::NAN } else { float + 0.0 }.to_be_bytes());
+        }
+        (_, value) => out.extend_from_slice(value),
+    }
+    // where it ends
+    out.extend_from_slice(&(value.len() as u32).to_be_bytes());
+}

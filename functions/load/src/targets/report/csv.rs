@@ -1,0 +1,42 @@
+//! A sheet's table as CSV: the column names and the plain values, for whoever reads it by program.
+
+use std::borrow::Cow;
+
+use csv::{Terminator, WriterBuilder};
+
+use super::sheet::columns;
+use super::{ReportError, Table};
+use crate::targets::cell::Cell;
+
+/// UTF-8, lines end in LF. NULL is an empty field, dates are ISO 8601, instants RFC 3339, decimals have their scale.
+pub(super) fn write(table: &Table) -> Result<Vec<u8>, ReportError> {
+    let columns = columns(table)?;
+    let mut writer = WriterBuilder::new().terminator(Terminator::Any(b'\n')).from_writer(Vec::new());
+    writer.write_record(columns.iter().map(|column| guarded(column.name).into_owned()))?;
+    for row in 0..table.rows.height() {
+        for column in &columns {
+            match column.cell(row)? {
+                Cell::Null => writer.write_field("")?,
+                Cell::Bool(value) => writer.write_field(if value { "true" } else { "false" })?,
+                Cell::Integer(value) => writer.write_field(value.to_string())?,
+                Cell::Float(value) => writer.write_field(format!("{value:?}"))?,
+                Cell::Decimal(value) => writer.write_field(value.to_string())?,
+                Cell::Text(value) => writer.write_field(guarded(value).as_ref())?,
+                Cell::Date(value) => writer.write_field(value.to_string())?,
+                Cell::Time(value) => writer.write_field(value.to_string())?,
+                Cell::Datetime(value) => writer.write_field(value.to_string())?,
+            }
+        }
+        writer.write_record(None::<&[u8]>)?;
+    }
+    writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))
+}
+
+/// Spreadsheets run a field as a formula if it starts with one of these, quoted or not. Numbers are not guarded: −5 is −5.
+fn guarded(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
+    }
+}

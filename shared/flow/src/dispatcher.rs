@@ -1,0 +1,329 @@
+//! From an event to a run record, and from a commit to the steps it wakes. One function handles one event by walking one step.
+//!
+//! The logs decide, events only wake: a step that finds nothing to do announces those behind it all the same, so that an announcement
+//! that was lost with a crash is made up for, and one that is made twice finds nothing to do.
+
+use jiff::Timestamp;
+use tidemark_lake::Lake;
+use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, Step, graph};
+
+use crate::context::Ports;
+use crate::event::{Event, StepDue, decoded};
+use crate::executor::remember;
+use crate::failure::{Failure, Kind};
+use crate::price::price_of_events;
+use crate::record::{RunRecord, Status};
+use crate::trigger::{Cause, Trigger};
+
+/// Walks one step of a pipeline.
+pub type Walk = fn(&Ports<'_>, &Trigger, &Pipeline, &Step) -> Result<RunRecord, Failure>;
+
+/// Where announcements go.
+pub trait Bus {
+    /// Announces every one of them, or fails: then some may have been announced, which does no harm.
+    fn announce(&self, due: &[StepDue]) -> Result<(), Failure>;
+}
+
+/// The function that walks a step, by its name.
+pub fn function_of(step: &Step) -> &'static str {
+    match step {
+        Step::Ingest => "ingest",
+        Step::Clean | Step::Model(_) => "transform",
+        Step::Load(_) => "load",
+    }
+}
+
+/// How an event was handled.
+pub struct Handled {
+    pub record: RunRecord,
+    /// What was announced.
+    pub due: Vec<StepDue>,
+}
+
+/// Handles one event: walks the step it means, and announces what may have become due by it.
+///
+/// # Errors
+/// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
+/// harmless, and makes up for what is missing.
+pub fn handle(
+    ports: &Ports<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    walk: Walk,
+    function: &str,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    let (pipeline, step, trigger) = match meant(ports, graph, bus, event, chain)? {
+        Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
+        Meant::Announced(pipeline, trigger) => {
+            let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), STARTED, &trigger);
+            if trigger.looked_for {
+                remember(ports, &mut record);
+            }
+            return Ok(Handled { record, due: Vec::new() });
+        }
+        Meant::Nothing => {
+            let trigger = Trigger::at((ports.clock)(), chain);
+            let record = RunRecord::nothing(ports, function, event_name(event), &trigger);
+            return Ok(Handled { record, due: Vec::new() });
+        }
+    };
+    if function_of(&step) != function {
+        let message =
+            format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
+        return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
+    }
+    if let Some(before) = waits_for(ports.lake, pipeline, &step)? {
+        let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), &step.to_string(), &trigger);
+        record.notes.push(format!("waits for {before}, which wakes it"));
+        return Ok(Handled { record, due: Vec::new() });
+    }
+    let mut record = walk(ports, &trigger, pipeline, &step)?;
+    if record.status == Status::Failed {
+        return Ok(Handled { record, due: Vec::new() });
+    }
+    let due = due_after(ports.lake, graph, pipeline, &step, &trigger, &record)?;
+    bus.announce(&due)?;
+    // the record that is kept was written before
+    record.requests.events += due.len() as u64;
+    record.cost_usd += price_of_events(due.len());
+    Ok(Handled { record, due })
+}
+
+/// What an event turned out to mean.
+enum Meant<'g> {
+    Step(&'g Pipeline, Step, Trigger),
+    /// A pipeline without a source: each of its steps looks for itself.
+    Announced(&'g Pipeline, Trigger),
+    /// No step, and that is all right.
+    Nothing,
+}
+
+/// The step in the record of a pipeline without a source that was started.
+pub const STARTED: &str = "start";
+
+fn event_name(event: &Event) -> &'static str {
+    match event {
+        Event::Test => "test event",
+        Event::Object { .. } => "object that no source reads",
+        _ => "announced",
+    }
+}
+
+/// The step an event means. An object that several pipelines read is announced to the others.
+fn meant<'g>(
+    ports: &Ports<'_>,
+    graph: &'g Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Meant<'g>, Failure> {
+    let known = |name: &PipelineName| {
+        graph.pipeline(name.as_str()).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))
+    };
+    let first = |pipeline: &'g Pipeline, trigger: Trigger| -> Result<Meant<'g>, Failure> {
+        if pipeline.source.is_some() {
+            return Ok(Meant::Step(pipeline, Step::Ingest, trigger));
+        }
+        let all: Vec<_> = graph.steps_of(&pipeline.name).map(|step| due(pipeline, step, &trigger)).collect();
+        bus.announce(&all)?;
+        Ok(Meant::Announced(pipeline, trigger))
+    };
+    let start = |at: Timestamp| Trigger { looked_for: true, ..Trigger::at(at, chain) };
+    Ok(match event {
+        Event::Test => Meant::Nothing,
+        Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, start(*scheduled_time))?,
+        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, start(*scheduled_time))?,
+        Event::Range { pipeline, days } => {
+            let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((ports.clock)(), chain) };
+            first(known(pipeline)?, trigger)?
+        }
+        Event::StepDue(due) => {
+            let pipeline = known(&due.pipeline)?;
+            if !graph.steps_of(&pipeline.name).any(|step| *step == due.step) {
+                let message = format!("pipeline {} has no step {}", pipeline.name, due.step);
+                return Err(Failure::new(Kind::Definition, message)
+                    .hint("its definition has changed since the event was sent: nothing is lost, drop the event"));
+            }
+            let StepDue { scheduled_time, full, days, part, looked_for, .. } = due.clone();
+            let (chain, cause) = (due.chain.clone(), Cause::Due);
+            let trigger = Trigger { scheduled_time, full, days, part, chain, cause, looked_for };
+            Meant::Step(pipeline, due.step.clone(), trigger)
+        }
+        Event::GivenUp(_) => {
+            return Err(Failure::new(Kind::Refused, "events that were given up are the watcher's")
+                .hint("let the destination of what fails be the function watch"));
+        }
+        Event::Object { bucket, key, at } => of_object(graph, bus, bucket, key, *at, chain)?,
+    })
+}
+
+/// A rule is named after its pipeline, with whatever else in front: `tidemark-prod-daily-sales`.
+fn of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeline, Failure> {
+    let names =
+        |rule: &str, name: &str| rule.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
+    let named =
+        graph.pipelines().iter().filter(|pipeline| rules.iter().any(|rule| names(rule, pipeline.name.as_str())));
+    named.max_by_key(|pipeline| pipeline.name.as_str().len()).ok_or_else(|| {
+        Failure::new(Kind::Refused, format!("no pipeline is named by the rule {}", rules.join(", ")))
+            .hint("end the rule's name with the pipeline's, or give it the input {\"pipeline\", \"scheduled_time\"}")
+    })
+}
+
+fn of_object<'g>(
+    graph: &'g Graph,
+    bus: &dyn Bus,
+    bucket: &str,
+    key: &str,
+    at: Timestamp,
+    chain: &str,
+) -> Result<Meant<'g>, Failure> {
+    let (readers, is_ours) = readers(graph, bucket, key);
+    if !is_ours {
+        return Err(Failure::new(Kind::Refused, format!("no pipeline reads bucket {bucket}"))
+            .hint("take the bucket out of the rule, or give it a pipeline"));
+    }
+    let object = format!("s3://{bucket}/{}", decoded(key).as_deref().unwrap_or(key));
+    let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
+    let mut readers = readers.into_iter();
+    let Some(first) = readers.next() else { return Ok(Meant::Nothing) };
+    let others: Vec<_> = readers.map(|pipeline| due(pipeline, &Step::Ingest, &trigger)).collect();
+    bus.announce(&others)?;
+    Ok(Meant::Step(first, Step::Ingest, trigger))
+}
+
+/// The pipelines whose source an object may be part of, and whether any has a source in its bucket.
+fn readers<'g>(graph: &'g Graph, bucket: &str, key: &str) -> (Vec<&'g Pipeline>, bool) {
+    let keys: Vec<String> = std::iter::once(key.to_owned()).chain(decoded(key).filter(|other| other != key)).collect();
+    let (mut readers, mut is_ours) = (Vec::new(), false);
+    for pipeline in graph.pipelines() {
+        let Some(Source::Files(files)) = &pipeline.source else { continue };
+        let Some((of, path)) =
+            files.path.strip_prefix("s3://").and_then(|rest| rest.split_once('/').or(Some((rest, ""))))
+        else {
+            continue;
+        };
+        if of == bucket {
+            is_ours = true;
+            // what comes before the first wildcard; the listing is what decides
+            let plain = path.split(['*', '?', '[', '{']).next().unwrap_or_default();
+            if keys.iter().any(|key| key.starts_with(plain)) {
+                readers.push(pipeline);
+            }
+        }
+    }
+    (readers, is_ours)
+}
+
+/// The steps that an event wakes before any other; none if it names none that there is.
+pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g Step)> {
+    let first = |pipeline: &'g Pipeline| Some((pipeline, graph.steps_of(&pipeline.name).next()?));
+    match event {
+        Event::StepDue(due) => {
+            graph.steps().filter(|(pipeline, step)| (&pipeline.name, *step) == (&due.pipeline, &due.step)).collect()
+        }
+        Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
+            graph.pipeline(pipeline.as_str()).ok().and_then(first).into_iter().collect()
+        }
+        Event::Rule { rules, .. } => of_rule(graph, rules).ok().and_then(first).into_iter().collect(),
+        Event::Object { bucket, key, .. } => readers(graph, bucket, key).0.into_iter().filter_map(first).collect(),
+        Event::Test | Event::GivenUp(_) => Vec::new(),
+    }
+}
+
+/// The announcement of a step, as a trigger sets it off.
+pub fn due(pipeline: &Pipeline, step: &Step, trigger: &Trigger) -> StepDue {
+    StepDue {
+        pipeline: pipeline.name.clone(),
+        step: step.clone(),
+        function: function_of(step).to_owned(),
+        scheduled_time: trigger.scheduled_time,
+        chain: trigger.chain.clone(),
+        full: trigger.full,
+        days: trigger.days,
+        part: 0,
+        looked_for: false,
+    }
+}
+
+/// What a step wakes: itself where it is not done; else those that read what it makes, of which only those are passed over that are known
+/// to be no version behind.
+fn due_after(
+    lake: &Lake,
+    graph: &Graph,
+    pipeline: &Pipeline,
+    step: &Step,
+    trigger: &Trigger,
+    record: &RunRecord,
+) -> Result<Vec<StepDue>, Failure> {
+    let status = record.status;
+    if status == Status::Continues {
+        let part = trigger.part + 1;
+        return Ok(vec![StepDue { part, looked_for: trigger.looked_for, ..due(pipeline, step, trigger) }]);
+    }
+    let mut found: Vec<StepDue> = Vec::new();
+    let has_waited = trigger.part > 0 && matches!(pipeline.source, Some(Source::Files(_)));
+    if *step == Step::Ingest && (has_waited || record.goes_on) {
+        // what has come while files were read has waited; what is left of an API is not begun anew
+        found.push(StepDue { full: trigger.full && !record.goes_on, ..due(pipeline, step, trigger) });
+    }
+    for dataset in graph::outputs(pipeline, step) {
+        for (of, reader) in graph.consumers(&dataset) {
+            let more = due(of, reader, trigger);
+            if found.contains(&more) {
+                continue;
+            }
+            // whoever asks for days means the last step, however little there is to do on the way
+            if status == Status::Done || trigger.days.is_some() || is_behind(lake, of, reader)? {
+                found.push(more);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Whether a step has not consumed what its inputs are now. Of a target only the load itself can say.
+pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<bool, Failure> {
+    let Some(output) = output(pipeline, step) else { return Ok(true) };
+    let table = lake.table(&output)?;
+    for input in graph::inputs(pipeline, step) {
+        let Some(now) = lake.table(&input)? else { continue };
+        let consumed = table.as_ref().map(|table| table.consumed(lake, input.as_str())).transpose()?.flatten();
+        if consumed != Some(now.version()) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The dataset whose log says what a step has consumed.
+fn output(pipeline: &Pipeline, step: &Step) -> Option<DatasetName> {
+    match step {
+        Step::Ingest | Step::Load(_) => None,
+        Step::Clean => pipeline.contract.as_ref().map(|contract| contract.dataset.clone()),
+        Step::Model(name) => Some(name.clone()),
+    }
+}
+
+/// A step of the same pipeline, before this one, that has not consumed its inputs yet: what it will bring belongs to what this one reads,
+/// and it wakes this one when it has. So a report is not made of half of its models.
+fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<Option<Step>, Failure> {
+    let mut ahead = vec![step.clone()];
+    let mut seen = vec![step.clone()];
+    while let Some(step) = ahead.pop() {
+        let inputs = graph::inputs(pipeline, &step);
+        let models = pipeline.models.iter().map(|model| Step::Model(model.name.clone()));
+        for before in std::iter::once(Step::Clean).chain(models) {
+            let makes = graph::outputs(pipeline, &before).iter().any(|output| inputs.contains(output));
+            if makes && !seen.contains(&before) {
+                if is_behind(lake, pipeline, &before)? {
+                    return Ok(Some(before));
+                }
+                seen.push(before.clone());
+                ahead.push(before);
+            }
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,141 @@
+//! This process and the machine it is on: clock, ids, memory, folders, panics. The only place that reads the clock or makes ids.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use tidemark_lake::{LakeError, Meter, Store};
+use tidemark_pipeline::SecretName;
+use tokio::runtime::Handle;
+
+use crate::context::Place;
+use crate::failure::{Failure, Kind};
+use crate::secret::Secret;
+use crate::settings;
+
+/// The only clock.
+#[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
+pub fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+/// `20111209T080000123-1f2e3d4c`: sorts by time, and no two processes make the same.
+pub fn run_id() -> String {
+    run_id_at(now())
+}
+
+/// The same of another moment.
+pub fn run_id_at(at: Timestamp) -> String {
+    // a new hasher has keys of its own, from the system's randomness
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{}-{:08x}", at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
+}
+
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// From now on the place of a panic is known to whoever catches it.
+pub fn watch_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string);
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        before(panic);
+    }));
+}
+
+/// Where the panic was that has just been caught, as `file:line:column`.
+pub(crate) fn last_panic() -> Option<String> {
+    LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// Most memory this process has had, in bytes; 0 where the system does not tell.
+pub fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    kilobytes(&status, "VmHWM:").unwrap_or_default()
+}
+
+/// What the program itself and the buffers of its threads take.
+const RESIDENT: u64 = 192 << 20;
+/// With less, nothing is gained.
+const LEAST: u64 = 64 << 20;
+
+/// Memory a step may plan with: what the user says, else half of what the function, the machine, or the group this process is held in,
+/// has.
+pub fn memory(function: Option<u64>) -> u64 {
+    if let Some(given) = std::env::var(settings::MEMORY_MB).ok().and_then(|text| text.parse::<u64>().ok()) {
+        return given << 20;
+    }
+    let machine = || std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
+    let limit = function.unwrap_or_else(|| machine().unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)));
+    (limit.saturating_sub(RESIDENT) / 2).max(LEAST)
+}
+
+/// A secret out of this process's environment; `None` if it is not there, or empty.
+pub fn secret(name: &SecretName) -> Option<Secret> {
+    std::env::var(variable_of(name)).ok().filter(|text| !text.is_empty()).map(Secret::new)
+}
+
+/// The environment variable that holds a secret: `TIDEMARK_SECRET_ORDERS_API_TOKEN` for `orders-api-token`.
+pub fn variable_of(name: &SecretName) -> String {
+    format!("{}{}", settings::SECRET, name.as_str().to_ascii_uppercase().replace('-', "_"))
+}
+
+fn kilobytes(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb << 10)
+}
+
+/// The least limit of the control groups this process is in and of those above them.
+fn group_limit() -> Option<u64> {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
+    let limits = groups.lines().flat_map(|line| {
+        let mut fields = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (fields.next().unwrap_or_default(), fields.next().unwrap_or_default());
+        let (root, file) = match controllers {
+            "" => ("/sys/fs/cgroup", "memory.max"),
+            "memory" => ("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+            _ => return Vec::new(),
+        };
+        let group = Path::new(root).join(path.trim_start_matches('/'));
+        let above = group.ancestors().take_while(|group| group.starts_with(root)).map(|group| group.join(file));
+        above.filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse::<u64>().ok()).collect()
+    });
+    limits.min()
+}
+
+/// What a source's path on this machine names.
+pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Failure> {
+    let path = Path::new(path);
+    let wrong = |error: std::io::Error| {
+        let (kind, hint) = match error.kind() {
+            std::io::ErrorKind::NotFound => (Kind::Definition, "give the path of a file, a folder or a glob"),
+            std::io::ErrorKind::PermissionDenied => (Kind::Refused, "let the user who runs tidemark read it"),
+            _ => (Kind::Retry, "run again"),
+        };
+        Failure::new(kind, format!("source {} cannot be opened", path.display())).hint(hint).because(error)
+    };
+    let open = |folder: &Path| {
+        Store::folder(folder, handle.clone())
+            .map(|store| store.with_meter(meter))
+            .map_err(|error| Failure::from(LakeError::store(folder.display().to_string(), error)))
+    };
+    if std::fs::metadata(path).map_err(wrong)?.is_dir() {
+        // the store would only say that a listing failed
+        std::fs::read_dir(path).map_err(wrong)?;
+        return Ok(Place::Folder(open(path)?));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    // a file in a folder that may not be listed can be read all the same
+    std::fs::File::open(path).map_err(wrong)?;
+    Ok(Place::File { folder: open(folder)?, name })
+}
+
+/// The folder of a report on this machine, made if it is not there.
+pub fn folder(path: &str, handle: &Handle, meter: &Meter) -> Result<Store, Failure> {
+    Store::made_folder(Path::new(path), handle.clone())
+        .map(|store| store.with_meter(meter))
+        .map_err(|error| LakeError::store(format!("report folder {path}"), error).into())
+}
