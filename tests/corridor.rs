@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use object_store::memory::InMemory;
-use tidemark_flow::{Drafted, Drafting, Failure, Kind, Machine, Ports, Quiet, Size, Status, Step, Trigger, host, walk};
+use tidemark_flow::{
+    Context, Drafted, Drafting, Failure, Kind, Machine, Quiet, Size, Status, Step, Trigger, host, walk,
+};
 use tidemark_lake::{Lake, Outcome, Store};
 
 use crate::crash::house::runtime;
@@ -23,7 +25,7 @@ impl Step for Panics {
         "clean".into()
     }
 
-    fn plan(&self, _: &Ports<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
+    fn plan(&self, _: &Context<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
         Ok(Some(()))
     }
 
@@ -31,11 +33,11 @@ impl Step for Panics {
         Size::default()
     }
 
-    fn draft(&self, _: &Ports<'_>, (): (), _: &str, _: Option<Bytes>) -> Result<Drafting<()>, Failure> {
+    fn draft(&self, _: &Context<'_>, (): (), _: &str, _: Option<Bytes>) -> Result<Drafting<()>, Failure> {
         panic!("seven is not a colour")
     }
 
-    fn commit(&self, _: &Ports<'_>, (): (), _: &mut Drafted) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, (): (), _: &mut Drafted) -> Result<Outcome, Failure> {
         unreachable!()
     }
 }
@@ -44,7 +46,7 @@ impl Step for Panics {
 fn a_panic_is_an_error_with_its_place() {
     host::watch_panics();
     let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "memory", runtime()), true).unwrap();
-    let ports = Ports {
+    let context = Context {
         lake: &lake,
         locate: &|_| unreachable!(),
         folder: &|_| unreachable!(),
@@ -61,7 +63,7 @@ fn a_panic_is_an_error_with_its_place() {
         mark_after: tidemark_flow::MARK_AFTER,
         billed_from: None,
     };
-    let record = walk(&ports, &Trigger::at(host::now(), "chain"), &Panics);
+    let record = walk(&context, &Trigger::at(host::now(), "chain"), &Panics);
     let error = record.error.unwrap();
     assert_eq!((record.status, error.kind), (Status::Failed, Kind::Bug));
     assert!(error.message.contains("clean of orders panicked at tests/corridor.rs:"), "{}", error.message);

@@ -103,7 +103,7 @@ impl Shop {
             Common { lake: self.place(), pipelines: self.path("pipelines"), parameters: Vec::new(), json: true };
         let graph = load(&common, Wanted::Named(&[])).unwrap();
         let trigger = Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "evolve");
-        self.world.with_ports(&self.lake(), &Quiet, |ports| walk_all(ports, &graph, &[], &trigger)).unwrap()
+        self.world.with_context(&self.lake(), &Quiet, |context| walk_all(context, &graph, &[], &trigger)).unwrap()
     }
 
     fn run(&self) {

@@ -9,9 +9,9 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use polars::prelude::*;
 use serde_json::Value;
-use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger};
+use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger};
 use tidemark_lake::{FileSize, Key, Lake, Meter, Store};
-use tidemark_pipeline::{Pipeline, SourceFile, Step, read};
+use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
 use tokio::runtime::Handle;
 
 const DEFINITION: &[u8] = b"[source]\nkind = \"files\"\npath = \"in\"\n[contract.columns]\nid = \"int64\"\n";
@@ -72,7 +72,7 @@ impl World {
         // every look at the clock takes a second; the first is the run's beginning
         let clock = || noon + SignedDuration::from_secs(calls.fetch_add(1, Ordering::Relaxed));
         let locate = |_: &str| -> Result<Place, Failure> { Ok(Place::Folder(self.source.clone())) };
-        let ports = Ports {
+        let context = Context {
             lake: &self.lake,
             locate: &locate,
             folder: &|_| unreachable!(),
@@ -91,7 +91,7 @@ impl World {
             mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
-        ingest::walk(&ports, trigger, &orders(), &Step::Ingest).unwrap()
+        ingest::walk(&context, trigger, &orders(), &StepId::Ingest).unwrap()
     }
 
     fn part(&self, part: u32, late_at: Option<i64>) -> RunRecord {

@@ -14,9 +14,9 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Kind, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Kind, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Key, Lake, Meta, Store};
-use tidemark_pipeline::{DatasetName, Graph, Step};
+use tidemark_pipeline::{DatasetName, Graph, StepId};
 
 use crate::crash::house::{Backend, in_bucket, new_bucket, run_id, runtime};
 use crate::crash::sales::local;
@@ -108,13 +108,13 @@ impl<'s> Reader<'s> {
     }
 
     /// One invocation of one step.
-    fn invoke(&self, step: &Step, part: u32, looks: Option<i64>) -> RunRecord {
+    fn invoke(&self, step: &StepId, part: u32, looks: Option<i64>) -> RunRecord {
         let lake = self.lake();
         let start: Timestamp = NOW.parse().unwrap();
         let looked = AtomicI64::new(0);
         let source = || Store::new(local(&self.shop.path("in")), "in", runtime());
-        let is_ingest = matches!(step, Step::Ingest);
-        let ports = Ports {
+        let is_ingest = matches!(step, StepId::Ingest);
+        let context = Context {
             lake: &lake,
             locate: &|_| Ok(Place::Folder(source())),
             folder: &|_| Ok(source()),
@@ -136,13 +136,13 @@ impl<'s> Reader<'s> {
         let trigger = Trigger { part, ..Trigger::at(start, "parts") };
         let (pipeline, _) = self.graph.steps().next().unwrap();
         match step {
-            Step::Ingest => ingest::walk(&ports, &trigger, pipeline, step).unwrap(),
-            _ => transform::walk(&ports, &trigger, pipeline, step).unwrap(),
+            StepId::Ingest => ingest::walk(&context, &trigger, pipeline, step).unwrap(),
+            _ => transform::walk(&context, &trigger, pipeline, step).unwrap(),
         }
     }
 
     /// Invokes a step until it is done, and once more; says in how many parts it was done.
-    fn walk(&self, step: &Step) -> (RunRecord, u32) {
+    fn walk(&self, step: &StepId) -> (RunRecord, u32) {
         let (record, parts) = self.go_on(step, 0);
         if record.status == Status::Done {
             let again = self.invoke(step, parts - 1, self.looks);
@@ -151,7 +151,7 @@ impl<'s> Reader<'s> {
         (record, parts)
     }
 
-    fn go_on(&self, step: &Step, from: u32) -> (RunRecord, u32) {
+    fn go_on(&self, step: &StepId, from: u32) -> (RunRecord, u32) {
         for part in from..2000 {
             let record = self.invoke(step, part, self.looks);
             if record.status != Status::Continues {
@@ -280,15 +280,15 @@ fn a_part_ends_in_the_midst_of_a_file() {
     let (one, parts) =
         (Reader::new(&shop, Backend::Memory, ROOMY, None), Reader::new(&shop, Backend::Memory, ROOMY, Some(2)));
     for reader in [&one, &parts] {
-        reader.invoke(&Step::Ingest, 0, None);
+        reader.invoke(&StepId::Ingest, 0, None);
     }
-    assert_eq!(parts.invoke(&Step::Clean, 0, Some(2)).status, Status::Continues);
+    assert_eq!(parts.invoke(&StepId::Clean, 0, Some(2)).status, Status::Continues);
     let kept = parts.kept().into_iter().find(|path| path.ends_with(".json")).unwrap();
     let kept: serde_json::Value = serde_json::from_slice(&parts.store().get(&kept.as_str().into()).unwrap()).unwrap();
     assert_eq!(kept["stage"]["added"]["files"], 0, "{kept:#}");
     assert_ne!(kept["stage"]["added"]["batches"], 0, "{kept:#}");
     one.run();
-    let (record, _) = parts.go_on(&Step::Clean, 1);
+    let (record, _) = parts.go_on(&StepId::Clean, 1);
     assert_eq!(record.status, Status::Done, "{record:#?}");
     for dataset in ["orders", "orders.quarantine"] {
         assert_eq!(parts.standing(dataset), one.standing(dataset));
@@ -303,10 +303,10 @@ fn the_same_event_twice_is_harmless() {
         let parts = Reader::new(&shop, Backend::Memory, MODEST, Some(6));
         mornings(&shop, |morning| {
             one.run();
-            parts.invoke(&Step::Ingest, 0, None);
+            parts.invoke(&StepId::Ingest, 0, None);
             for part in 0..2000 {
-                let first = parts.invoke(&Step::Clean, part, Some(6));
-                let second = parts.invoke(&Step::Clean, part, Some(7));
+                let first = parts.invoke(&StepId::Clean, part, Some(6));
+                let second = parts.invoke(&StepId::Clean, part, Some(7));
                 assert!(first.error.is_none() && second.error.is_none(), "{first:#?} {second:#?}");
                 if first.status == Status::Done {
                     assert_eq!(second.status, Status::NothingToDo);
@@ -333,8 +333,8 @@ fn what_is_lost_or_broken_is_made_anew() {
         ("what they mean", &break_parts),
     ];
     for (what, lose) in losses {
-        for step in [Step::Clean, Step::Model("by_month".parse().unwrap())] {
-            if what == "rows" && step != Step::Clean {
+        for step in [StepId::Clean, StepId::Model("by_month".parse().unwrap())] {
+            if what == "rows" && step != StepId::Clean {
                 continue;
             }
             let shop = Shop::new(KEYED);
@@ -342,9 +342,9 @@ fn what_is_lost_or_broken_is_made_anew() {
             let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
             let parts = Reader::new(&shop, Backend::Memory, MODEST, Some(2));
             one.run();
-            parts.invoke(&Step::Ingest, 0, None);
-            if step != Step::Clean {
-                parts.invoke(&Step::Clean, 0, None);
+            parts.invoke(&StepId::Ingest, 0, None);
+            if step != StepId::Clean {
+                parts.invoke(&StepId::Clean, 0, None);
             }
             for part in 0..3 {
                 assert_eq!(parts.invoke(&step, part, Some(2)).status, Status::Continues, "{what} of {step}");
@@ -365,22 +365,22 @@ fn another_run_that_gets_ahead_is_harmless() {
     let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
     let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(3));
     one.run();
-    parts.invoke(&Step::Ingest, 0, None);
-    assert_eq!(parts.invoke(&Step::Clean, 0, Some(3)).status, Status::Continues);
-    assert_eq!(parts.invoke(&Step::Clean, 0, None).status, Status::Done);
-    assert_eq!(parts.invoke(&Step::Clean, 1, Some(3)).status, Status::NothingToDo);
+    parts.invoke(&StepId::Ingest, 0, None);
+    assert_eq!(parts.invoke(&StepId::Clean, 0, Some(3)).status, Status::Continues);
+    assert_eq!(parts.invoke(&StepId::Clean, 0, None).status, Status::Done);
+    assert_eq!(parts.invoke(&StepId::Clean, 1, Some(3)).status, Status::NothingToDo);
     parts.forget("");
     parts.run();
     assert_same(&one, &parts, "committed");
     // more comes in between: it is another plan, begun anew by the next part
     shop.sell(4, 60, 1);
-    one.invoke(&Step::Ingest, 0, None);
-    parts.invoke(&Step::Ingest, 0, None);
-    assert_eq!(parts.invoke(&Step::Clean, 0, Some(3)).status, Status::Continues);
+    one.invoke(&StepId::Ingest, 0, None);
+    parts.invoke(&StepId::Ingest, 0, None);
+    assert_eq!(parts.invoke(&StepId::Clean, 0, Some(3)).status, Status::Continues);
     shop.sell(5, 60, 1);
     one.run();
-    parts.invoke(&Step::Ingest, 0, None);
-    let (record, _) = parts.go_on(&Step::Clean, 1);
+    parts.invoke(&StepId::Ingest, 0, None);
+    let (record, _) = parts.go_on(&StepId::Clean, 1);
     assert_eq!(record.status, Status::Done, "{record:#?}");
     parts.run();
     parts.forget("");
@@ -394,9 +394,9 @@ fn too_many_bad_rows_publish_nothing() {
     let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
     let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(2));
     let failed = [&one, &parts].map(|reader| {
-        reader.invoke(&Step::Ingest, 0, None);
-        let (record, part) = reader.walk(&Step::Clean);
-        let again = reader.invoke(&Step::Clean, part - 1, reader.looks);
+        reader.invoke(&StepId::Ingest, 0, None);
+        let (record, part) = reader.walk(&StepId::Clean);
+        let again = reader.invoke(&StepId::Clean, part - 1, reader.looks);
         assert_eq!(again.status, if part > 1 { Status::Failed } else { record.status });
         record.error.unwrap()
     });

@@ -13,11 +13,11 @@ use object_store::memory::InMemory;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_flow::{
-    Broken, Bus, Event, Failure, Handled, Kind, Machine, Mark, Ports, Quiet, RunRecord, Secret, StepDue, Trigger, host,
-    load_definitions_that_can_be,
+    Broken, Bus, Context, Event, Failure, Handled, Kind, Machine, Mark, Quiet, RunRecord, Secret, StepDue, Trigger,
+    host, load_definitions_that_can_be,
 };
 use tidemark_lake::{Lake, Meter, Store};
-use tidemark_pipeline::{Graph, Pipeline, SecretName, Step};
+use tidemark_pipeline::{Graph, Pipeline, SecretName, StepId};
 use watch::{Channels, Incident, Ticked, View, handle, tick};
 
 use super::Sink;
@@ -195,13 +195,13 @@ impl Tower {
         View { graph: self.graph(), broken: &self.known.broken, arguments: String::new() }
     }
 
-    pub fn with_ports<T>(&self, lake: &Lake, act: impl FnOnce(&Ports<'_>) -> T) -> T {
+    pub fn with_context<T>(&self, lake: &Lake, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let (clock, meter) = (|| self.now(), Meter::default());
         let secret = |name: &SecretName| match self.sinks.get(name.as_str()) {
             Some(sink) => Ok(Secret::new(sink.url())),
             None => Err(Failure::new(Kind::Definition, format!("no secret {name}"))),
         };
-        act(&Ports {
+        act(&Context {
             lake,
             locate: &|path| host::locate(path, &runtime(), &meter),
             folder: &|path| host::folder(path, &runtime(), &meter),
@@ -246,26 +246,26 @@ impl Tower {
     }
 
     pub fn tick_by(&self, lake: &Lake, bus: &dyn Bus) -> Result<Ticked, Failure> {
-        self.with_ports(lake, |ports| {
-            let channels = Channels::new(ports.secret, &self.mailbox, ports.clock, runtime());
-            tick(ports, &self.view(), bus, &channels, "watch")
+        self.with_context(lake, |context| {
+            let channels = Channels::new(context.secret, &self.mailbox, context.clock, runtime());
+            tick(context, &self.view(), bus, &channels, "watch")
         })
     }
 
     /// One whose time is over when it has looked.
     pub fn tick_late(&self) -> Ticked {
-        self.with_ports(&self.lake(), |ports| {
-            let ports = Ports { deadline: Some(self.now()), scratch: ports.scratch.clone(), ..*ports };
-            let channels = Channels::new(ports.secret, &self.mailbox, ports.clock, runtime());
-            tick(&ports, &self.view(), &self.announced, &channels, "watch").unwrap()
+        self.with_context(&self.lake(), |context| {
+            let context = Context { deadline: Some(self.now()), scratch: context.scratch.clone(), ..*context };
+            let channels = Channels::new(context.secret, &self.mailbox, context.clock, runtime());
+            tick(&context, &self.view(), &self.announced, &channels, "watch").unwrap()
         })
     }
 
     /// An event as the watcher's function is given it.
     pub fn receives(&self, event: &Value) -> Result<Ticked, Failure> {
         let event = Event::read(event)?;
-        self.with_ports(&self.lake(), |ports| {
-            handle(ports, &self.view(), &self.announced, Some(&self.mailbox), runtime(), &event, "watch")
+        self.with_context(&self.lake(), |context| {
+            handle(context, &self.view(), &self.announced, Some(&self.mailbox), runtime(), &event, "watch")
         })
     }
 
@@ -279,9 +279,9 @@ impl Tower {
             Event::StepDue(due) => due.function.clone(),
             _ => "ingest".into(),
         };
-        self.with_ports(&self.lake(), |ports| {
-            let ports = Ports { mark_after, scratch: ports.scratch.clone(), ..*ports };
-            tidemark_flow::handle(&ports, self.graph(), &self.announced, walk, &function, event, "chain").unwrap()
+        self.with_context(&self.lake(), |context| {
+            let context = Context { mark_after, scratch: context.scratch.clone(), ..*context };
+            tidemark_flow::handle(&context, self.graph(), &self.announced, walk, &function, event, "chain").unwrap()
         })
     }
 
@@ -369,11 +369,16 @@ impl Tower {
     }
 }
 
-pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<RunRecord, Failure> {
+pub fn walk(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<RunRecord, Failure> {
     match step {
-        Step::Ingest => ingest::walk(ports, trigger, pipeline, step),
-        Step::Clean | Step::Model(_) => transform::walk(ports, trigger, pipeline, step),
-        Step::Load(_) => load::walk(ports, trigger, pipeline, step),
+        StepId::Ingest => ingest::walk(context, trigger, pipeline, step),
+        StepId::Clean | StepId::Model(_) => transform::walk(context, trigger, pipeline, step),
+        StepId::Load(_) => load::walk(context, trigger, pipeline, step),
     }
 }
 

@@ -12,9 +12,9 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger};
+use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger};
 use tidemark_lake::{Lake, Store};
-use tidemark_pipeline::{Pipeline, SourceFile, Step, read};
+use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
 
 /// A store whose file grows as soon as somebody has begun to read it.
 #[derive(Debug)]
@@ -101,7 +101,7 @@ fn grows(is_conditional: bool) {
         let locate = |_: &str| -> std::result::Result<Place, Failure> {
             Ok(Place::Folder(Store::new(source.clone(), "in", handle.clone())))
         };
-        let ports = Ports {
+        let context = Context {
             lake: &lake,
             locate: &locate,
             folder: &|_| unreachable!(),
@@ -121,7 +121,7 @@ fn grows(is_conditional: bool) {
             billed_from: None,
         };
         let trigger = Trigger::at("2024-01-02T08:00:00Z".parse().unwrap(), "unfinished");
-        ingest::walk(&ports, &trigger, &pipeline, &Step::Ingest).unwrap()
+        ingest::walk(&context, &trigger, &pipeline, &StepId::Ingest).unwrap()
     };
     let table = || lake.table(&contract.dataset.raw()).unwrap();
     let first = run();

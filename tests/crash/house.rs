@@ -14,7 +14,7 @@ use tidemark::args::Common;
 use tidemark::load;
 use tidemark::run::walk_all;
 use tidemark_aws::Buckets;
-use tidemark_flow::{Failure, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meta, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;
@@ -168,7 +168,7 @@ impl House {
         let [lake, reports] = self.stores();
         let store = |inner, place| Store::new(Faulty::new(inner, plan), place, runtime());
         let lake = Lake::open(store(lake, "lake"), true)?;
-        let ports = Ports {
+        let context = Context {
             lake: &lake,
             locate: &|_| Ok(Place::Folder(store(source.clone(), "sales"))),
             folder: &|_| Ok(store(reports.clone(), "reports")),
@@ -188,7 +188,7 @@ impl House {
             billed_from: None,
         };
         let trigger = Trigger::at(MORNINGS[morning].parse().unwrap(), "crash");
-        walk_all(&ports, &self.graph, &["daily-sales".into()], &trigger)
+        walk_all(&context, &self.graph, &["daily-sales".into()], &trigger)
     }
 
     /// Everything that can be seen from outside.

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use tidemark_flow::{Bus, Event, Failure, RunRecord, StepDue, Trigger, Wanted};
-use tidemark_pipeline::{Pipeline, Step};
+use tidemark_pipeline::{Pipeline, StepId};
 
 use super::clock::at;
 use super::{Office, Script};
@@ -95,9 +95,9 @@ fn every_missed_day_has_its_report() {
     let graph = tidemark::load(&common, Wanted::Named(&[])).unwrap();
     let lake = office.world.empty_lake().unwrap();
     for day in 2..=5 {
-        office.world.with_ports(&lake, &tidemark_flow::Quiet, |ports| {
+        office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
             let trigger = Trigger::at(at(&format!("2026-03-0{day}T08:00:00Z")), "by-hand");
-            tidemark::run::walk_all(ports, &graph, &[], &trigger).unwrap();
+            tidemark::run::walk_all(context, &graph, &[], &trigger).unwrap();
         });
     }
     let by_hand = reports("by-hand");
@@ -130,23 +130,24 @@ fn a_start_that_was_killed_half_way_is_done() {
         }
     }
     fn walk(
-        ports: &tidemark_flow::Ports<'_>,
+        context: &tidemark_flow::Context<'_>,
         trigger: &Trigger,
         pipeline: &Pipeline,
-        step: &Step,
+        step: &StepId,
     ) -> Result<RunRecord, Failure> {
-        ingest::walk(ports, trigger, pipeline, step)
+        ingest::walk(context, trigger, pipeline, step)
     }
     let office = Office::with_orders(&every_four_hours("last"));
     office.api.append(&[order(1, "2026-03-01T03:00:00Z")]);
     office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T03:40:00Z")));
     let graph = tidemark::load(&office.common(), Wanted::Named(&[])).unwrap();
     let (lake, four) = (office.lake(), at("2026-03-01T04:00:00Z"));
-    office.world.with_ports(&lake, &tidemark_flow::Quiet, |ports| {
+    office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
         let (clock, run_id) = (|| four, || tidemark_flow::host::run_id_at(four));
-        let ports = tidemark_flow::Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports };
+        let context =
+            tidemark_flow::Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context };
         let event = Event::Schedule { pipeline: "orders".parse().unwrap(), scheduled_time: four };
-        tidemark_flow::handle(&ports, &graph, &Dies, walk, "ingest", &event, "killed").unwrap();
+        tidemark_flow::handle(&context, &graph, &Dies, walk, "ingest", &event, "killed").unwrap();
     });
     assert_eq!(office.records().len(), 1);
     let done = office.runs(&Script::new(at("2026-03-01T04:02:00Z"), at("2026-03-01T04:13:00Z")));

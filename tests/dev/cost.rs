@@ -12,7 +12,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::world::World;
-use tidemark_flow::{Bus, Failure, Ports, Quiet, Status, StepDue, Trigger, Wanted, host};
+use tidemark_flow::{Bus, Context, Failure, Quiet, Status, StepDue, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Meter, Requests, Store};
 use tidemark_pipeline::Graph;
 use watch::{Channels, Ticked, View};
@@ -91,9 +91,10 @@ impl Town {
         for (nth, morning) in RUNS.iter().enumerate() {
             let file = format!("day,amount\n2026-03-0{},3\n2026-03-0{},4\n", nth + 1, nth + 1);
             std::fs::write(town.folder.path().join(format!("in/pipe-000/{nth}.csv")), file).unwrap();
-            town.with_ports(&lake, at(morning), |ports| {
+            town.with_context(&lake, at(morning), |context| {
                 let trigger = Trigger { looked_for: true, ..Trigger::at(at(morning), "chain") };
-                let records = tidemark::run::walk_all(ports, &town.graph, &["pipe-000".to_owned()], &trigger).unwrap();
+                let records =
+                    tidemark::run::walk_all(context, &town.graph, &["pipe-000".to_owned()], &trigger).unwrap();
                 assert!(records.len() == 4 && records.iter().all(|record| record.status == Status::Done));
             });
             first.push(objects(&memory));
@@ -109,10 +110,10 @@ impl Town {
         Lake::open(Store::new(store, "lake", self.world.handle()), true).unwrap()
     }
 
-    fn with_ports<T>(&self, lake: &Lake, now: Timestamp, act: impl FnOnce(&Ports<'_>) -> T) -> T {
+    fn with_context<T>(&self, lake: &Lake, now: Timestamp, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let (clock, run_id) = (|| now, || host::run_id_at(now));
-        self.world.with_ports(lake, &Quiet, |ports| {
-            act(&Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports })
+        self.world.with_context(lake, &Quiet, |context| {
+            act(&Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context })
         })
     }
 
@@ -120,11 +121,11 @@ impl Town {
     fn tick(&self, lake: &Lake, now: Timestamp) -> (Ticked, Requests, f64) {
         let before = lake.store().requests();
         let began = Instant::now();
-        let ticked = self.with_ports(lake, now, |ports| {
-            let mailer = watch::channel::Smtp::from_variables(|_| None, ports.secret, ports.clock);
-            let channels = Channels::new(ports.secret, &mailer, ports.clock, self.world.handle());
+        let ticked = self.with_context(lake, now, |context| {
+            let mailer = watch::channel::Smtp::from_variables(|_| None, context.secret, context.clock);
+            let channels = Channels::new(context.secret, &mailer, context.clock, self.world.handle());
             let view = View { graph: &self.graph, broken: &[], arguments: String::new() };
-            watch::tick(ports, &view, &Nobody, &channels, "tick").unwrap()
+            watch::tick(context, &view, &Nobody, &channels, "tick").unwrap()
         });
         (ticked, lake.store().requests() - before, began.elapsed().as_secs_f64() * 1000.0)
     }

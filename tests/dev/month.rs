@@ -188,8 +188,8 @@ fn holds(office: &Office) -> BTreeMap<String, Vec<String>> {
 fn at_once(orders: &Office, end: Timestamp) -> BTreeMap<String, Vec<String>> {
     let graph = tidemark::load(&orders.common(), Wanted::Named(&[])).unwrap();
     let lake = orders.lake();
-    let records = orders.world.with_ports(&lake, &tidemark_flow::Quiet, |ports| {
-        tidemark::run::walk_all(ports, &graph, &["orders".to_owned()], &Trigger::at(end, "at-once")).unwrap()
+    let records = orders.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
+        tidemark::run::walk_all(context, &graph, &["orders".to_owned()], &Trigger::at(end, "at-once")).unwrap()
     });
     assert!(records.iter().all(|record| record.status == Status::Done), "{records:#?}");
     holds(orders)

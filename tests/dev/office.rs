@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::dev::{Dev, Done, Time};
 use tidemark::world::World;
-use tidemark_flow::{Bus, Failure, Ports, Quiet, RunRecord, Secret, StepDue, Wanted};
+use tidemark_flow::{Bus, Context, Failure, Quiet, RunRecord, Secret, StepDue, Wanted};
 use tidemark_lake::{Lake, Store};
 use watch::{Channels, Ticked, View};
 
@@ -125,12 +125,12 @@ impl Office {
         let graph = tidemark::load(&self.common(), Wanted::Named(&[])).unwrap();
         let (lake, bus) = (self.lake(), Keeps(Mutex::default()));
         let clock = || now;
-        let ticked = self.world.with_ports(&lake, &Quiet, |ports| {
-            let ports = Ports { clock: &clock, scratch: ports.scratch.clone(), ..*ports };
-            let mailer = watch::channel::Smtp::from_variables(|_| None, ports.secret, ports.clock);
-            let channels = Channels::new(ports.secret, &mailer, ports.clock, self.world.handle());
+        let ticked = self.world.with_context(&lake, &Quiet, |context| {
+            let context = Context { clock: &clock, scratch: context.scratch.clone(), ..*context };
+            let mailer = watch::channel::Smtp::from_variables(|_| None, context.secret, context.clock);
+            let channels = Channels::new(context.secret, &mailer, context.clock, self.world.handle());
             let view = View { graph: &graph, broken: &[], arguments: String::new() };
-            watch::tick(&ports, &view, &bus, &channels, "look").unwrap()
+            watch::tick(&context, &view, &bus, &channels, "look").unwrap()
         });
         (ticked, bus.0.into_inner().unwrap())
     }

@@ -187,17 +187,17 @@ fn a_long_first_step_has_started() {
     }
     let now = four + SignedDuration::from_mins(119);
     let ports_now = || now;
-    office.world.with_ports(&lake, &tidemark_flow::Quiet, |ports| {
-        let ports = tidemark_flow::Ports {
+    office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
+        let context = tidemark_flow::Context {
             clock: &ports_now,
             run_id: &|| run_id.clone(),
-            scratch: ports.scratch.clone(),
-            ..*ports
+            scratch: context.scratch.clone(),
+            ..*context
         };
         let graph = tidemark::load(&office.common(), tidemark_flow::Wanted::Named(&[])).unwrap();
         let trigger = tidemark_flow::Trigger { looked_for: true, ..tidemark_flow::Trigger::at(four, "chain") };
         let pipeline = graph.pipeline("orders").unwrap();
-        ingest::walk(&ports, &trigger, pipeline, &tidemark_pipeline::Step::Ingest).unwrap();
+        ingest::walk(&context, &trigger, pipeline, &tidemark_pipeline::StepId::Ingest).unwrap();
     });
     lake.delete_running(&run_id).unwrap();
     let (ticked, announced) = office.looks(four + SignedDuration::from_mins(120));

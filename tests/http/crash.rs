@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
 use tidemark::run::walk_all;
-use tidemark_flow::{Failure, Kind, Machine, Ports, Quiet, RunRecord, Secret, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Secret, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;
@@ -65,7 +65,7 @@ impl House {
         let lake = Lake::open(store, true)?;
         let none = |_: &str| -> Failure { Failure::new(Kind::Bug, "nobody asks for a place") };
         let meter = Meter::default();
-        let ports = Ports {
+        let context = Context {
             lake: &lake,
             locate: &|path| Err(none(path)),
             folder: &|path| Err(none(path)),
@@ -82,7 +82,7 @@ impl House {
             mark_after: tidemark_flow::MARK_AFTER,
             billed_from: None,
         };
-        walk_all(&ports, &self.graph, &[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))
+        walk_all(&context, &self.graph, &[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))
     }
 
     /// The rows of every dataset, in an order of their own; of raw rows only what the API has said.

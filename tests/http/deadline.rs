@@ -6,9 +6,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Failure, Kind, Machine, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meter, Store};
-use tidemark_pipeline::Step;
+use tidemark_pipeline::StepId;
 
 use super::shop::{FIELDS, orders};
 use crate::api::{Api, Bound, Filter, Paging, Style, Time};
@@ -54,7 +54,7 @@ impl House {
         let looked = Cell::new(0);
         let meter = Meter::default();
         let nowhere = || Failure::new(Kind::Bug, "nobody asks for a place");
-        let ports = Ports {
+        let context = Context {
             lake: &self.lake,
             locate: &|_| Err(nowhere()),
             folder: &|_| Err(nowhere()),
@@ -75,7 +75,7 @@ impl House {
             billed_from: None,
         };
         let trigger = Trigger { part, ..Trigger::at(begin, "deadline") };
-        ingest::walk(&ports, &trigger, graph.pipeline("orders").unwrap(), &Step::Ingest).unwrap()
+        ingest::walk(&context, &trigger, graph.pipeline("orders").unwrap(), &StepId::Ingest).unwrap()
     }
 
     /// How many records there are that differ.

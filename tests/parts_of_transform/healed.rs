@@ -72,13 +72,13 @@ fn whatever_call_fails_the_next_run_remembers_the_same() {
     let before = Arc::new(InMemory::new());
     let mut reader = Reader::new(&shop, Backend::Memory, ROOMY, None);
     reader.store = before.clone();
-    reader.invoke(&Step::Ingest, 0, None);
-    reader.invoke(&Step::Clean, 0, None);
+    reader.invoke(&StepId::Ingest, 0, None);
+    reader.invoke(&StepId::Clean, 0, None);
     mend(&shop);
     reader.graph = shop.graph();
     let plan = Plan::clean();
     reader.store = Arc::new(Faulty::new(Arc::new(before.fork()), &plan));
-    assert_eq!(reader.invoke(&Step::Clean, 0, None).status, Status::Done);
+    assert_eq!(reader.invoke(&StepId::Clean, 0, None).status, Status::Done);
     let datasets = ["orders", "orders.quarantine"];
     let (clean, remembered) = (datasets.map(|dataset| reader.standing(dataset)), quarantine(&reader));
     assert_eq!(remembered.iter().filter(|row| row.ends_with("type healed")).count(), 2);
@@ -89,10 +89,11 @@ fn whatever_call_fails_the_next_run_remembers_the_same() {
             let fork = Arc::new(before.fork());
             let faulty = Plan::new(Aim::Nth(nth), fault);
             reader.store = Arc::new(Faulty::new(fork.clone(), &faulty));
-            let died = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.invoke(&Step::Clean, 0, None)));
+            let died =
+                std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reader.invoke(&StepId::Clean, 0, None)));
             befell += usize::from(faulty.has_hit());
             reader.store = fork;
-            let again = reader.invoke(&Step::Clean, 0, None);
+            let again = reader.invoke(&StepId::Clean, 0, None);
             assert_ne!(again.status, Status::Failed, "{fault:?} at {nth}, {died:?}: {again:#?}");
             assert_eq!(datasets.map(|dataset| reader.standing(dataset)), clean, "{fault:?} at {nth}");
             assert_eq!(quarantine(&reader), remembered, "{fault:?} at {nth}");
@@ -113,8 +114,8 @@ fn what_is_not_published_heals_nothing() {
     let strict = text.replace("'decimal(12,2)'", "{ type = 'decimal(12,2)', nulls = ['n/a'], max = 50 }");
     std::fs::write(&path, strict).unwrap();
     reader.graph = shop.graph();
-    reader.invoke(&Step::Ingest, 0, None);
-    let (record, _) = reader.walk(&Step::Clean);
+    reader.invoke(&StepId::Ingest, 0, None);
+    let (record, _) = reader.walk(&StepId::Clean);
     assert_eq!(record.error.map(|error| error.kind), Some(Kind::Data));
     let rows = quarantine(&reader);
     assert!(rows.iter().all(|row| row.ends_with("broken")), "{rows:?}");

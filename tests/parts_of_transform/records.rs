@@ -13,8 +13,8 @@ fn what_is_unknown_is_counted_once_in_however_many_parts() {
     let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
     let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(2));
     let told = [&one, &parts].map(|reader| {
-        reader.invoke(&Step::Ingest, 0, None);
-        let (record, parts) = reader.walk(&Step::Clean);
+        reader.invoke(&StepId::Ingest, 0, None);
+        let (record, parts) = reader.walk(&StepId::Clean);
         (record.drift, record.notes, parts)
     });
     assert_eq!((told[0].0.len(), told[0].2), (3, 1));
@@ -42,11 +42,14 @@ fn children_made_in_parts_are_the_same() {
         let parts = Reader::new(&shop, Backend::Memory, TIGHT, Some(2));
         for (morning, files) in [&[(1, 0), (2, 0)][..], &[(2, 1), (3, 1)]].into_iter().enumerate() {
             files.iter().for_each(|(file, edition)| sell(*file, *edition));
-            for step in [Step::Ingest, Step::Clean, Step::Model("lines".parse().unwrap())] {
+            for step in [StepId::Ingest, StepId::Clean, StepId::Model("lines".parse().unwrap())] {
                 assert_eq!(one.walk(&step).1, 1);
                 let (record, done) = parts.walk(&step);
                 assert_eq!(record.status, Status::Done, "{record:#?}");
-                assert!(!matches!(step, Step::Model(_)) || done > 1, "{contract}, morning {morning}: {step} in {done}");
+                assert!(
+                    !matches!(step, StepId::Model(_)) || done > 1,
+                    "{contract}, morning {morning}: {step} in {done}"
+                );
             }
             assert_eq!(parts.standing("lines"), one.standing("lines"), "{contract}, morning {morning}");
             assert!(!one.standing("lines").files.is_empty());

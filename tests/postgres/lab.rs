@@ -4,9 +4,9 @@ use std::any::Any;
 
 use polars::prelude::*;
 use tidemark::world::World;
-use tidemark_flow::{ErrorRecord, Ports, Quiet, RunRecord, Secret, Status, Trigger};
+use tidemark_flow::{Context, ErrorRecord, Quiet, RunRecord, Secret, Status, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Writer};
-use tidemark_pipeline::{ColumnName, DatasetName, Pipeline, SourceFile, Step, Target, read};
+use tidemark_pipeline::{ColumnName, DatasetName, Pipeline, SourceFile, StepId, Target, read};
 
 use super::{Rows, ask, database};
 
@@ -94,9 +94,10 @@ impl Lab {
     pub fn walk_to(&self, url: &str, target: &str, full: bool) -> RunRecord {
         let pipeline = pipeline(url, target);
         let trigger = Trigger { full, ..Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "lab") };
-        self.world.with_ports(&self.lake, &Quiet, |ports| {
-            let ports = Ports { memory: self.memory.unwrap_or(ports.memory), scratch: ports.scratch.clone(), ..*ports };
-            load::walk(&ports, &trigger, &pipeline, &Step::Load("here".to_owned())).unwrap()
+        self.world.with_context(&self.lake, &Quiet, |context| {
+            let context =
+                Context { memory: self.memory.unwrap_or(context.memory), scratch: context.scratch.clone(), ..*context };
+            load::walk(&context, &trigger, &pipeline, &StepId::Load("here".to_owned())).unwrap()
         })
     }
 
@@ -104,7 +105,7 @@ impl Lab {
     pub fn verify(&self, target: &str) -> load::Verified {
         let pipeline = pipeline(&self.url, target);
         let Target::Postgres(target) = &pipeline.targets[0] else { panic!() };
-        self.world.with_ports(&self.lake, &Quiet, |ports| load::verify(ports, &pipeline, target)).unwrap()
+        self.world.with_context(&self.lake, &Quiet, |context| load::verify(context, &pipeline, target)).unwrap()
     }
 
     /// Walks it to its end.

@@ -10,11 +10,11 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use polars::prelude::{DataType, Field, Schema, SchemaExt as _};
 use tidemark_flow::{
-    Balance, Bus, Drafted, Drafting, Event, Failure, Handled, Kind, Output, Ports, RunRecord, Size, Step, Trigger,
+    Balance, Bus, Context, Drafted, Drafting, Event, Failure, Handled, Kind, Output, RunRecord, Size, Step, Trigger,
 };
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
-use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, Step as Of};
+use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, StepId};
 
 use crate::files::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
 use crate::files::object::{Read, Reading};
@@ -22,31 +22,47 @@ use crate::files::progress::{Finished, Progress};
 use crate::http::step::Fetch;
 
 /// Handles one event: a schedule, an object that has come, a part of an ingest that goes on.
-pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
-    tidemark_flow::handle(ports, graph, bus, walk, "ingest", event, chain)
+pub fn handle(
+    context: &Context<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    tidemark_flow::handle(context, graph, bus, walk, "ingest", event, chain)
 }
 
 /// Walks step `ingest`.
-pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Of) -> Result<RunRecord, Failure> {
+pub fn walk(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<RunRecord, Failure> {
     Ok(match of_api(pipeline, step)? {
-        Some(fetch) => tidemark_flow::walk(ports, trigger, &fetch),
-        None => tidemark_flow::walk(ports, trigger, &Ingest::of(pipeline, step)?),
+        Some(fetch) => tidemark_flow::walk(context, trigger, &fetch),
+        None => tidemark_flow::walk(context, trigger, &Ingest::of(pipeline, step)?),
     })
 }
 
 /// What the step would do now; `None` if nothing.
-pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Of) -> Result<Option<Size>, Failure> {
+pub fn due(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<Option<Size>, Failure> {
     if let Some(fetch) = of_api(pipeline, step)? {
-        return Ok(fetch.plan(ports, trigger)?.map(|plan| fetch.size(&plan)));
+        return Ok(fetch.plan(context, trigger)?.map(|plan| fetch.size(&plan)));
     }
     let step = Ingest::of(pipeline, step)?;
-    Ok(step.plan(ports, trigger)?.map(|plan| step.size(&plan)))
+    Ok(step.plan(context, trigger)?.map(|plan| step.size(&plan)))
 }
 
 /// The step, where the source is an API.
-fn of_api<'a>(pipeline: &'a Pipeline, step: &Of) -> Result<Option<Fetch<'a>>, Failure> {
+fn of_api<'a>(pipeline: &'a Pipeline, step: &StepId) -> Result<Option<Fetch<'a>>, Failure> {
     match (step, &pipeline.source, &pipeline.contract) {
-        (Of::Ingest, Some(Source::Http(http)), Some(contract)) => Fetch::of(pipeline, http, contract).map(Some),
+        (StepId::Ingest, Some(Source::Http(http)), Some(contract)) => Fetch::of(pipeline, http, contract).map(Some),
         _ => Ok(None),
     }
 }
@@ -61,9 +77,12 @@ pub(crate) fn watermark(pipeline: &Pipeline, trigger: &Trigger) -> Option<Timest
 }
 
 /// The raw dataset as it stands: its files, and what is kept in its log beside them.
-pub(crate) fn standing(ports: &Ports<'_>, raw: &DatasetName) -> Result<(Option<Table>, Vec<DataFile>, Meta), Failure> {
-    Ok(match ports.lake.table(raw)? {
-        Some(table) => (Some(table.clone()), table.files(ports.lake)?, table.meta(ports.lake)?),
+pub(crate) fn standing(
+    context: &Context<'_>,
+    raw: &DatasetName,
+) -> Result<(Option<Table>, Vec<DataFile>, Meta), Failure> {
+    Ok(match context.lake.table(raw)? {
+        Some(table) => (Some(table.clone()), table.files(context.lake)?, table.meta(context.lake)?),
         None => (None, Vec::new(), Meta::default()),
     })
 }
@@ -91,8 +110,8 @@ pub struct Plan {
 }
 
 impl<'a> Ingest<'a> {
-    fn of(pipeline: &'a Pipeline, step: &Of) -> Result<Ingest<'a>, Failure> {
-        let (Of::Ingest, Some(Source::Files(files)), Some(contract)) = (step, &pipeline.source, &pipeline.contract)
+    fn of(pipeline: &'a Pipeline, step: &StepId) -> Result<Ingest<'a>, Failure> {
+        let (StepId::Ingest, Some(Source::Files(files)), Some(contract)) = (step, &pipeline.source, &pipeline.contract)
         else {
             return Err(Failure::new(Kind::Bug, format!("{step} of {} is no ingest", pipeline.name)));
         };
@@ -106,7 +125,7 @@ impl Ingest<'_> {
     /// What has become of all objects of the plan, as a commit.
     fn drafted(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: Plan,
         finished: Vec<Finished>,
         mut schema: Schema,
@@ -134,8 +153,11 @@ impl Ingest<'_> {
                 Finished::Changing => {
                     drafted.notes.push(format!("{} is still being written; it waits for the next run", object.name));
                     // what is not read is not complete
-                    watermark =
-                        base.as_ref().map(|table| table.meta(ports.lake)).transpose()?.and_then(|meta| meta.watermark);
+                    watermark = base
+                        .as_ref()
+                        .map(|table| table.meta(context.lake))
+                        .transpose()?
+                        .and_then(|meta| meta.watermark);
                     stays |= !former.is_empty();
                 }
             }
@@ -177,9 +199,9 @@ impl Step for Ingest<'_> {
         "ingest".into()
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let mut listing = list(ports, self.files)?;
-        let (base, live, meta) = standing(ports, &self.raw)?;
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let mut listing = list(context, self.files)?;
+        let (base, live, meta) = standing(context, &self.raw)?;
         let anew = trigger.full || (base.is_some() && meta.fingerprint != self.fingerprint);
         let objects = std::mem::take(&mut listing.objects);
         let news = news(objects, &live, anew);
@@ -219,7 +241,7 @@ impl Step for Ingest<'_> {
 
     fn draft(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         mut plan: Plan,
         run_id: &str,
         kept: Option<Bytes>,
@@ -231,9 +253,9 @@ impl Step for Ingest<'_> {
             None => Progress::none(&plan.news, schema),
         };
         let left = &plan.news[progress.finished.len()..];
-        ports.progress.expect(left.iter().map(|(object, _)| object.bytes).sum());
+        context.progress.expect(left.iter().map(|(object, _)| object.bytes).sum());
         let reading = Reading {
-            ports,
+            context,
             raw: &self.raw,
             store: &plan.listing.store,
             csv: &self.files.csv,
@@ -247,17 +269,17 @@ impl Step for Ingest<'_> {
                     return Ok(Drafting::Part(progress.to_bytes(&self.raw)?));
                 }
             }
-            if nth + 1 < left.len() && ports.is_late() {
+            if nth + 1 < left.len() && context.is_late() {
                 return Ok(Drafting::Part(progress.to_bytes(&self.raw)?));
             }
         }
         let Progress { finished, schema, .. } = progress;
-        let (drafted, draft) = self.drafted(ports, plan, finished, schema, run_id)?;
+        let (drafted, draft) = self.drafted(context, plan, finished, schema, run_id)?;
         Ok(Drafting::Whole(drafted, draft))
     }
 
-    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
-        Ok(draft.commit(ports.lake, base.as_ref())?)
+    fn commit(&self, context: &Context<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
+        Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }
 

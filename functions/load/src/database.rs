@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectMeta, UpdateVersion};
 use tempfile::TempDir;
-use tidemark_flow::{Failure, Kind, Ports, is_bucket};
+use tidemark_flow::{Context, Failure, Kind, is_bucket};
 use tidemark_lake::{LakeError, Opened, Store};
 
 /// A database that can be opened by its path.
@@ -29,13 +29,13 @@ struct Remote {
 impl Database {
     /// # Errors
     /// The store's; kind `refused` if the copy would not fit in memory when it is put back.
-    pub(crate) fn open(ports: &Ports<'_>, place: &str) -> Result<Database, Failure> {
+    pub(crate) fn open(context: &Context<'_>, place: &str) -> Result<Database, Failure> {
         if !is_bucket(place) {
             return Ok(Database { path: place.into(), remote: None });
         }
         let (folder, name) = place.rsplit_once('/').unwrap_or((place, ""));
-        let store = (ports.folder)(folder)?;
-        let local = tempfile::tempdir_in(&ports.scratch)
+        let store = (context.folder)(folder)?;
+        let local = tempfile::tempdir_in(&context.scratch)
             .map_err(|error| Failure::new(Kind::Refused, format!("no room for a copy of {place}")).because(error))?;
         // named so that messages name it
         let path = local.path().join(place.trim_start_matches("s3://"));
@@ -44,8 +44,8 @@ impl Database {
             Err(Error::NotFound { .. }) => None,
             Err(error) => return Err(LakeError::store(place, error).into()),
             Ok((meta, opened)) => {
-                if meta.size > ports.memory {
-                    let message = format!("{place} has {} bytes, and {} fit in memory", meta.size, ports.memory);
+                if meta.size > context.memory {
+                    let message = format!("{place} has {} bytes, and {} fit in memory", meta.size, context.memory);
                     return Err(Failure::new(Kind::Refused, message)
                         .hint("give the function more memory, or load into a database server"));
                 }

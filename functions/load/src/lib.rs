@@ -14,44 +14,60 @@ pub use report::LoadReport;
 pub use sqlite::LoadSqlite;
 pub use verify::{Compared, Verified, verify};
 
-use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, Step as _, Trigger};
-use tidemark_pipeline::{Graph, Pipeline, Step, Target};
+use tidemark_flow::{Bus, Context, Event, Failure, Handled, Kind, RunRecord, Size, Step as _, Trigger};
+use tidemark_pipeline::{Graph, Pipeline, StepId, Target};
 
 /// Handles one event: a dataset that has a new version.
-pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
-    tidemark_flow::handle(ports, graph, bus, walk, "load", event, chain)
+pub fn handle(
+    context: &Context<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    tidemark_flow::handle(context, graph, bus, walk, "load", event, chain)
 }
 
 /// Walks step `load <target>`.
-pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<RunRecord, Failure> {
+pub fn walk(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<RunRecord, Failure> {
     Ok(match target(pipeline, step)? {
-        Target::Postgres(target) => tidemark_flow::walk(ports, trigger, &LoadPostgres::new(pipeline, target)),
-        Target::Sqlite(target) => tidemark_flow::walk(ports, trigger, &LoadSqlite::new(pipeline, target)),
-        Target::Report(report) => tidemark_flow::walk(ports, trigger, &LoadReport::new(pipeline, report)),
+        Target::Postgres(target) => tidemark_flow::walk(context, trigger, &LoadPostgres::new(pipeline, target)),
+        Target::Sqlite(target) => tidemark_flow::walk(context, trigger, &LoadSqlite::new(pipeline, target)),
+        Target::Report(report) => tidemark_flow::walk(context, trigger, &LoadReport::new(pipeline, report)),
     })
 }
 
 /// What the step would do now; `None` if nothing.
-pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<Option<Size>, Failure> {
+pub fn due(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<Option<Size>, Failure> {
     Ok(match target(pipeline, step)? {
         Target::Postgres(target) => {
             let step = LoadPostgres::new(pipeline, target);
-            step.plan(ports, trigger)?.map(|plan| step.size(&plan))
+            step.plan(context, trigger)?.map(|plan| step.size(&plan))
         }
         Target::Sqlite(target) => {
             let step = LoadSqlite::new(pipeline, target);
-            step.plan(ports, trigger)?.map(|plan| step.size(&plan))
+            step.plan(context, trigger)?.map(|plan| step.size(&plan))
         }
         Target::Report(report) => {
             let step = LoadReport::new(pipeline, report);
-            step.plan(ports, trigger)?.map(|plan| step.size(&plan))
+            step.plan(context, trigger)?.map(|plan| step.size(&plan))
         }
     })
 }
 
-fn target<'a>(pipeline: &'a Pipeline, step: &Step) -> Result<&'a Target, Failure> {
+fn target<'a>(pipeline: &'a Pipeline, step: &StepId) -> Result<&'a Target, Failure> {
     let target = match step {
-        Step::Load(name) => pipeline.targets.iter().find(|target| target.name() == name),
+        StepId::Load(name) => pipeline.targets.iter().find(|target| target.name() == name),
         _ => None,
     };
     target.ok_or_else(|| Failure::new(Kind::Bug, format!("{step} of {} is no load", pipeline.name)))

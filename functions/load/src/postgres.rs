@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use polars::prelude::Series;
-use tidemark_flow::{Balance, Drafted, Drafting, Failure, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
@@ -34,8 +34,8 @@ impl<'a> LoadPostgres<'a> {
     }
 
     /// Asks nobody yet, but for the secrets.
-    pub(crate) fn database(&self, ports: &Ports<'_>) -> Result<Database<'a>, Failure> {
-        let secret = |name| (ports.secret)(name);
+    pub(crate) fn database(&self, context: &Context<'_>) -> Result<Database<'a>, Failure> {
+        let secret = |name| (context.secret)(name);
         let (text, is_secret) = match &self.target.url {
             PostgresUrl::Text(text) => (text.clone(), false),
             PostgresUrl::Secret(name) => (secret(name)?.expose().to_owned(), true),
@@ -68,7 +68,7 @@ impl<'a> LoadPostgres<'a> {
     /// Tries it, and what may pass again, as long as there is time.
     fn patiently<T>(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         database: &Database<'_>,
         mut attempt: impl FnMut() -> Result<T, Fault>,
     ) -> Result<T, Failure> {
@@ -76,7 +76,7 @@ impl<'a> LoadPostgres<'a> {
         loop {
             match attempt() {
                 Ok(done) => return Ok(done),
-                Err(fault) if fault.is_transient() && !ports.is_late() => match pauses.next() {
+                Err(fault) if fault.is_transient() && !context.is_late() => match pauses.next() {
                     Some(pause) => {
                         tracing::info!(target = self.target.name, fault = fault.to_string(), "trying again");
                         std::thread::sleep(Duration::from_millis(*pause));
@@ -88,19 +88,19 @@ impl<'a> LoadPostgres<'a> {
         }
     }
 
-    fn change<'f>(&'f self, ports: &'f Ports<'_>, changed: &'f Changed) -> Result<Deltas<'f>, Failure> {
-        let (lake, to) = (ports.lake, &self.target.to);
+    fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Deltas<'f>, Failure> {
+        let (lake, to) = (context.lake, &self.target.to);
         let frames = match to.mode {
-            Mode::Upsert => return changed.deltas(lake, ports.memory, to),
+            Mode::Upsert => return changed.deltas(lake, context.memory, to),
             Mode::Swap => changed.swapped(lake),
-            Mode::Append => changed.came(lake, ports.memory, &format!("target {}", self.target.name), to)?,
+            Mode::Append => changed.came(lake, context.memory, &format!("target {}", self.target.name), to)?,
         };
         Ok(Box::new(frames.map(|came| Ok(Delta { came: came?, went: None }))))
     }
 
-    fn partitions(&self, ports: &Ports<'_>, changed: &Changed) -> Result<Option<Series>, Failure> {
+    fn partitions(&self, context: &Context<'_>, changed: &Changed) -> Result<Option<Series>, Failure> {
         match self.target.to.mode {
-            Mode::Swap => changed.partition_values(ports.lake),
+            Mode::Swap => changed.partition_values(context.lake),
             Mode::Upsert | Mode::Append => Ok(None),
         }
     }
@@ -132,11 +132,11 @@ impl<'a> Step for LoadPostgres<'a> {
         format!("load {}", self.target.name)
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan<'a>>, Failure> {
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan<'a>>, Failure> {
         let to = &self.target.to;
-        let Some(table) = ports.lake.table(&to.dataset)? else { return Ok(None) };
-        let database = self.database(ports)?;
-        let (loaded, how) = self.patiently(ports, &database, || {
+        let Some(table) = context.lake.table(&to.dataset)? else { return Ok(None) };
+        let database = self.database(context)?;
+        let (loaded, how) = self.patiently(context, &database, || {
             let session = database.connect()?;
             let standing = database.standing(&session, &to.dataset)?;
             let is_due = standing.as_ref().is_none_or(|standing| standing.version != table.version() || trigger.full);
@@ -146,7 +146,7 @@ impl<'a> Step for LoadPostgres<'a> {
         // rows that are appended again would be there twice
         let is_anew = trigger.full && to.mode != Mode::Append;
         let place = format!("{}: table {}", self.place(&database), to.table);
-        let changed = Changed::since(ports.lake, table, loaded, is_anew, &place)?;
+        let changed = Changed::since(context.lake, table, loaded, is_anew, &place)?;
         Ok(changed.map(|changed| Plan { database, changed, is_anew, how }))
     }
 
@@ -160,7 +160,7 @@ impl<'a> Step for LoadPostgres<'a> {
 
     fn draft(
         &self,
-        _: &Ports<'_>,
+        _: &Context<'_>,
         plan: Plan<'a>,
         run_id: &str,
         _: Option<bytes::Bytes>,
@@ -177,14 +177,14 @@ impl<'a> Step for LoadPostgres<'a> {
 
     fn commit(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         (plan, run_id): Self::Draft,
         drafted: &mut Drafted,
     ) -> Result<Outcome, Failure> {
         let Plan { database, changed, .. } = &plan;
         let version = changed.table.version();
-        let partitions = self.partitions(ports, changed)?;
-        let change = || self.change(ports, changed).unwrap_or_else(|failure| Box::new(std::iter::once(Err(failure))));
+        let partitions = self.partitions(context, changed)?;
+        let change = || self.change(context, changed).unwrap_or_else(|failure| Box::new(std::iter::once(Err(failure))));
         let load = Load {
             rows: changed.size().rows.unwrap_or_default(),
             dataset: &self.target.to.dataset,
@@ -195,9 +195,9 @@ impl<'a> Step for LoadPostgres<'a> {
             schema: changed.table.schema(),
             change: &change,
             partitions: partitions.as_ref(),
-            is_late: &|| ports.is_late(),
+            is_late: &|| context.is_late(),
         };
-        let loading = self.patiently(ports, database, || database.load(&database.connect()?, &load))?;
+        let loading = self.patiently(context, database, || database.load(&database.connect()?, &load))?;
         match loading {
             Loading::Loaded(loaded) => {
                 drafted.notes.extend(refused(loaded.refused));

@@ -9,7 +9,7 @@ use object_store::UpdateVersion;
 use object_store::path::Path;
 use polars::prelude::DataFrame;
 use tidemark_flow::{
-    Balance, Bytes, Days, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger,
+    Balance, Bytes, Context, Days, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger,
 };
 use tidemark_lake::{LakeError, Outcome, Store, Table};
 use tidemark_pipeline::{Pipeline, Report, Sheet, day_before};
@@ -44,12 +44,12 @@ impl<'a> LoadReport<'a> {
         LoadReport { pipeline, report }
     }
 
-    fn table(&self, ports: &Ports<'_>, plan: &Plan, day: Date, sheet: &Sheet) -> Result<DataFrame, Failure> {
+    fn table(&self, context: &Context<'_>, plan: &Plan, day: Date, sheet: &Sheet) -> Result<DataFrame, Failure> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
         let (mut tables, mut read) = (Vec::new(), Vec::new());
         // a dataset the text does not even mention need not be opened
         for input in plan.inputs.iter().filter(|input| sheet.sql.text.contains(input.dataset().as_str())) {
-            tables.push((input.dataset().clone(), input.scan(ports.lake, &input.files(ports.lake)?)?));
+            tables.push((input.dataset().clone(), input.scan(context.lake, &input.files(context.lake)?)?));
             read.push(input.dataset().as_str());
         }
         let text = sql::bind_day(&sheet.sql.text, day);
@@ -69,10 +69,10 @@ impl<'a> LoadReport<'a> {
     }
 
     /// The files of one day, the workbook last, and how many rows they show.
-    fn files(&self, ports: &Ports<'_>, plan: &Plan, day: Date) -> Result<(Vec<Built>, u64), Failure> {
+    fn files(&self, context: &Context<'_>, plan: &Plan, day: Date) -> Result<(Vec<Built>, u64), Failure> {
         let mut sheets = Vec::new();
         for sheet in &self.report.sheets {
-            sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(ports, plan, day, sheet)? });
+            sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(context, plan, day, sheet)? });
         }
         let rows = sheets.iter().map(|sheet| sheet.rows.height() as u64).sum();
         let mut files = build(self.report, day, &sheets)
@@ -98,11 +98,11 @@ impl Step for LoadReport<'_> {
         format!("load {}", self.report.name)
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         let mut inputs = Vec::new();
         for input in &self.report.inputs {
             // not made yet: its step will wake this one
-            let Some(table) = ports.lake.table(input)? else { return Ok(None) };
+            let Some(table) = context.lake.table(input)? else { return Ok(None) };
             inputs.push(table);
         }
         let days = match trigger.days {
@@ -133,15 +133,15 @@ impl Step for LoadReport<'_> {
 
     fn draft(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: Plan,
         _: &str,
         _: Option<bytes::Bytes>,
     ) -> Result<Drafting<Draft>, Failure> {
-        let folder = (ports.folder)(&self.report.folder)?;
+        let folder = (context.folder)(&self.report.folder)?;
         let (mut stale, mut outputs, mut rows) = (Vec::new(), Vec::new(), 0);
         for &day in &plan.days {
-            let (files, height) = self.files(ports, &plan, day)?;
+            let (files, height) = self.files(context, &plan, day)?;
             let before = stale.len();
             for file in files {
                 let path = Path::from(file.name.as_str());
@@ -178,7 +178,7 @@ impl Step for LoadReport<'_> {
         Ok(Drafting::Whole(drafted, Draft { folder, files: stale, version }))
     }
 
-    fn commit(&self, _: &Ports<'_>, draft: Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, draft: Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
         for (file, standing) in draft.files {
             let path = Path::from(file.name.as_str());
             let replaced = draft.folder.replace(&path, file.bytes, standing);

@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, col};
-use tidemark_flow::{Balance, Drafted, Drafting, Failure, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{Lake, Outcome, Table};
 use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
 use tidemark_transform::bag;
@@ -28,12 +28,12 @@ impl<'a> LoadSqlite<'a> {
         LoadSqlite { pipeline, target }
     }
 
-    fn change<'f>(&'f self, ports: &'f Ports<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Failure> {
-        let (lake, to) = (ports.lake, &self.target.to);
+    fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Failure> {
+        let (lake, to) = (context.lake, &self.target.to);
         Ok(match to.mode {
             Mode::Upsert => Change::Upsert { gone: self.gone(lake, changed)?, rows: changed.added(lake) },
             Mode::Swap => Change::Swap { rows: changed.swapped(lake), partitions: changed.partition_values(lake)? },
-            Mode::Append => Change::Append { rows: changed.came(lake, ports.memory, &self.target.path, to)? },
+            Mode::Append => Change::Append { rows: changed.came(lake, context.memory, &self.target.path, to)? },
         })
     }
 
@@ -90,10 +90,10 @@ impl Step for LoadSqlite<'_> {
         format!("load {}", self.target.name)
     }
 
-    fn plan(&self, ports: &Ports<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {
-        let lake = ports.lake;
+    fn plan(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {
+        let lake = context.lake;
         let Some(table) = lake.table(&self.target.to.dataset)? else { return Ok(None) };
-        let database = Database::open(ports, &self.target.path)?;
+        let database = Database::open(context, &self.target.path)?;
         let loaded = match Store::open_existing(database.path())? {
             Some(store) => store.loaded(&self.target.to.dataset, &self.target.to.table)?,
             None => None,
@@ -113,7 +113,7 @@ impl Step for LoadSqlite<'_> {
 
     fn draft(
         &self,
-        _: &Ports<'_>,
+        _: &Context<'_>,
         plan: Plan,
         run_id: &str,
         _: Option<bytes::Bytes>,
@@ -130,7 +130,7 @@ impl Step for LoadSqlite<'_> {
 
     fn commit(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         (plan, run_id): Self::Draft,
         drafted: &mut Drafted,
     ) -> Result<Outcome, Failure> {
@@ -142,7 +142,7 @@ impl Step for LoadSqlite<'_> {
             previous: changed.loaded,
             run_id: &run_id,
             schema: changed.table.schema(),
-            change: self.change(ports, changed)?,
+            change: self.change(context, changed)?,
         };
         let mut store = Store::open(database.path())?;
         let loading = store.load::<_, Failure>(self.target, load)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidemark_flow::{Failure, Ports};
+use tidemark_flow::{Context, Failure};
 use tidemark_pipeline::{Pipeline, Postgres};
 
 use crate::change::rows;
@@ -50,11 +50,11 @@ impl Verified {
 ///
 /// # Errors
 /// The database's, and the lake's. A difference is none.
-pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Result<Verified, Failure> {
+pub fn verify(context: &Context<'_>, pipeline: &Pipeline, target: &Postgres) -> Result<Verified, Failure> {
     let step = LoadPostgres::new(pipeline, target);
     let dataset = &target.to.dataset;
-    let latest = ports.lake.table(dataset)?;
-    let database = step.database(ports)?;
+    let latest = context.lake.table(dataset)?;
+    let database = step.database(context)?;
     let mut verified = Verified {
         pipeline: pipeline.name.to_string(),
         target: target.name.clone(),
@@ -71,7 +71,7 @@ pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Resu
     let place = step.place(&database);
     // as the version that the table has is
     let shape = |version| {
-        let table = ports.lake.table_at(dataset, version).map_err(Failure::from)?;
+        let table = context.lake.table_at(dataset, version).map_err(Failure::from)?;
         let by = table.partition_by().into_iter().next().map(|column| column.to_string());
         Ok((table.schema().clone(), by))
     };
@@ -82,12 +82,12 @@ pub fn verify(ports: &Ports<'_>, pipeline: &Pipeline, target: &Postgres) -> Resu
     };
     let version = snapshot.standing.version;
     (verified.version, verified.loosely) = (Some(version), snapshot.loosely());
-    let table = ports.lake.table_at(dataset, version)?;
+    let table = context.lake.table_at(dataset, version)?;
     let by = table.partition_by().into_iter().next();
     let mut sides: BTreeMap<Vec<u8>, (String, Sum, u64)> = BTreeMap::new();
-    for (partition, files) in table.partitions(ports.lake)? {
+    for (partition, files) in table.partitions(context.lake)? {
         let (mut sums, mut refused) = (Sums::new(), 0);
-        for frame in rows(ports.lake, &table, files) {
+        for frame in rows(context.lake, &table, files) {
             refused += snapshot.add(&frame?, &mut sums).map_err(failed)?;
         }
         let text =

@@ -28,9 +28,9 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let message = watch::sample(name, host::now(), &common.lake);
     let (mut sent, mut exit) = (Vec::new(), Exit::Done);
     for (address, least) in addresses {
-        let result = world.with_ports(&lake, &Quiet, |ports| {
+        let result = world.with_context(&lake, &Quiet, |context| {
             let message = std::slice::from_ref(&message);
-            watch::with_channels(ports, None, world.handle(), |channels| channels.send(&address, message))
+            watch::with_channels(context, None, world.handle(), |channels| channels.send(&address, message))
         });
         // nobody sends a sample again
         let result = result.map_err(|failure| match failure.kind {

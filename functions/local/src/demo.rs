@@ -90,7 +90,7 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         let bar = Bar::new();
         let progress: &dyn tidemark_flow::Progress = if common.json { &tidemark_flow::Quiet } else { &bar };
         let trigger = Trigger::at(scheduled_time, host::run_id());
-        let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, &[], &trigger))?;
+        let records = world.with_context(&lake, progress, |context| walk_all(context, &graph, &[], &trigger))?;
         if !common.json {
             print::summary(&records, host::now().duration_since(began));
             print::line("");

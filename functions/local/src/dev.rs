@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
-    Bus, Event, Failure, GivenUp, Handled, Kind, NOT_KEPT, Ports, Progress, Quiet, Status, StepDue, function_of,
+    Bus, Context, Event, Failure, GivenUp, Handled, Kind, NOT_KEPT, Progress, Quiet, Status, StepDue, function_of,
     handle, host,
 };
 use tidemark_lake::Lake;
@@ -237,10 +237,10 @@ impl Dev<'_> {
         queue: &mut Queue,
         done: &mut Done,
     ) -> Result<(), Failure> {
-        let missed = self.world.with_ports(self.lake, &Quiet, |ports| {
+        let missed = self.world.with_context(self.lake, &Quiet, |context| {
             let clock = || now;
             watch::missed(
-                &Ports { clock: &clock, scratch: ports.scratch.clone(), ..*ports },
+                &Context { clock: &clock, scratch: context.scratch.clone(), ..*context },
                 &definitions.view(self.common),
             )
         })?;
@@ -282,8 +282,8 @@ impl Dev<'_> {
         };
         let chain = job.chain.as_deref().unwrap_or_default();
         let walk = || {
-            self.with_ports(time, self.progress, |ports| {
-                handle(ports, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
+            self.with_context(time, self.progress, |context| {
+                handle(context, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
             })
         };
         // a step's own panic is its failure; no other stops the worker
@@ -296,8 +296,8 @@ impl Dev<'_> {
     fn gives_up(&self, time: &dyn Time, definitions: &Definitions, event: Event, why: String) {
         let by = "tidemark dev".to_owned();
         let given_up = GivenUp { event: Some(Box::new(event)), by, attempts: None, why, at: Some(time.now()) };
-        let noted = self.with_ports(time, &Quiet, |ports| {
-            watch::note(ports, &definitions.view(self.common), std::slice::from_ref(&given_up))
+        let noted = self.with_context(time, &Quiet, |context| {
+            watch::note(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
         });
         if let Err(failure) = noted {
             self.tells(&format!("{} {}", print::cross(), failure.chain()));
@@ -347,10 +347,10 @@ impl Dev<'_> {
     /// One look of the watcher.
     fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<Ticked> {
         let announced = Announced::default();
-        let ticked = self.with_ports(time, &Quiet, |ports| {
+        let ticked = self.with_context(time, &Quiet, |context| {
             let (view, chain) = (definitions.view(self.common), host::run_id_at(time.now()));
-            watch::with_channels(ports, None, self.world.handle(), |channels| {
-                watch::tick(ports, &view, &announced, channels, &chain)
+            watch::with_channels(context, None, self.world.handle(), |channels| {
+                watch::tick(context, &view, &announced, channels, &chain)
             })
         });
         for due in announced.take() {
@@ -391,10 +391,10 @@ impl Dev<'_> {
         }
     }
 
-    fn with_ports<T>(&self, time: &dyn Time, progress: &dyn Progress, act: impl FnOnce(&Ports<'_>) -> T) -> T {
-        self.world.with_ports(self.lake, progress, |ports| {
+    fn with_context<T>(&self, time: &dyn Time, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
+        self.world.with_context(self.lake, progress, |context| {
             let (clock, run_id) = (|| time.now(), || host::run_id_at(time.now()));
-            act(&Ports { clock: &clock, run_id: &run_id, scratch: ports.scratch.clone(), ..*ports })
+            act(&Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context })
         })
     }
 }

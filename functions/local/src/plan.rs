@@ -25,13 +25,13 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
     let trigger = Trigger::at(at.unwrap_or_else(host::now), "");
     let rates = rates(&lake)?;
     let (mut steps, mut lines) = (Vec::new(), Vec::new());
-    world.with_ports(&lake, &Quiet, |ports| {
+    world.with_context(&lake, &Quiet, |context| {
         for (pipeline, step) in graph.steps() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
             let (name, step_name) = (pipeline.name.to_string(), step.to_string());
-            match steps::due(ports, &trigger, pipeline, step)? {
+            match steps::due(context, &trigger, pipeline, step)? {
                 Some(Size { partitions, rows, bytes, how }) => {
                     let rate = rates
                         .iter()

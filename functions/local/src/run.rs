@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{Failure, Ports, Progress, Quiet, RunRecord, Status, Trigger, Wanted, host};
-use tidemark_pipeline::{Graph, Pipeline, Step};
+use tidemark_flow::{Context, Failure, Progress, Quiet, RunRecord, Status, Trigger, Wanted, host};
+use tidemark_pipeline::{Graph, Pipeline, StepId};
 
 use crate::args::Common;
 use crate::definitions::{LeftOut, load, meant};
@@ -31,7 +31,7 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), host::run_id()) };
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let records = world.with_ports(&lake, progress, |ports| walk_all(ports, &graph, &names, &trigger))?;
+    let records = world.with_context(&lake, progress, |context| walk_all(context, &graph, &names, &trigger))?;
     if common.json {
         print::json(&Runs { runs: &records, left_out: &left_out })?;
     } else {
@@ -43,20 +43,20 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
 
 /// Walks the steps of the pipelines named, or of all. After a failed step, the rest of its pipeline waits for the next run.
 pub fn walk_all(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     graph: &Graph,
     names: &[String],
     trigger: &Trigger,
 ) -> Result<Vec<RunRecord>, Failure> {
     let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
-    walk_chosen(ports, graph, &|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
+    walk_chosen(context, graph, &|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
 }
 
 /// The same of the steps that are chosen.
 pub(crate) fn walk_chosen(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     graph: &Graph,
-    is_chosen: &dyn Fn(&Pipeline, &Step) -> bool,
+    is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
     trigger: &Trigger,
 ) -> Result<Vec<RunRecord>, Failure> {
     let mut records = Vec::new();
@@ -68,7 +68,7 @@ pub(crate) fn walk_chosen(
         }
         let mut trigger = trigger.clone();
         loop {
-            let record = steps::walk(ports, &trigger, pipeline, step)?;
+            let record = steps::walk(context, &trigger, pipeline, step)?;
             if record.status == Status::Failed {
                 failed.insert(name);
             }

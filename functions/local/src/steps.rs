@@ -1,31 +1,31 @@
 //! The steps of the graph, by the function that walks them.
 
-use tidemark_flow::{Failure, Ports, RunRecord, Size, Trigger};
-use tidemark_pipeline::{Pipeline, Step};
+use tidemark_flow::{Context, Failure, RunRecord, Size, Trigger};
+use tidemark_pipeline::{Pipeline, StepId};
 
 pub(crate) fn walk(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     trigger: &Trigger,
     pipeline: &Pipeline,
-    step: &Step,
+    step: &StepId,
 ) -> Result<RunRecord, Failure> {
     match step {
-        Step::Ingest => ingest::walk(ports, trigger, pipeline, step),
-        Step::Clean | Step::Model(_) => transform::walk(ports, trigger, pipeline, step),
-        Step::Load(_) => load::walk(ports, trigger, pipeline, step),
+        StepId::Ingest => ingest::walk(context, trigger, pipeline, step),
+        StepId::Clean | StepId::Model(_) => transform::walk(context, trigger, pipeline, step),
+        StepId::Load(_) => load::walk(context, trigger, pipeline, step),
     }
 }
 
 /// What the step would do now; `None` if nothing.
 pub(crate) fn due(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     trigger: &Trigger,
     pipeline: &Pipeline,
-    step: &Step,
+    step: &StepId,
 ) -> Result<Option<Size>, Failure> {
     match step {
-        Step::Ingest => ingest::due(ports, trigger, pipeline, step),
-        Step::Clean | Step::Model(_) => transform::due(ports, trigger, pipeline, step),
-        Step::Load(_) => load::due(ports, trigger, pipeline, step),
+        StepId::Ingest => ingest::due(context, trigger, pipeline, step),
+        StepId::Clean | StepId::Model(_) => transform::due(context, trigger, pipeline, step),
+        StepId::Load(_) => load::due(context, trigger, pipeline, step),
     }
 }

@@ -19,14 +19,14 @@ pub(crate) fn verify(common: &Common, names: &[String]) -> anyhow::Result<Exit> 
     let world = World::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let mut verified = Vec::new();
-    world.with_ports(&lake, &Quiet, |ports| {
+    world.with_context(&lake, &Quiet, |context| {
         for pipeline in graph.pipelines() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
             for target in &pipeline.targets {
                 if let Target::Postgres(target) = target {
-                    let one = load::verify(ports, pipeline, target)?;
+                    let one = load::verify(context, pipeline, target)?;
                     if !common.json {
                         show(&one);
                     }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Failure, Kind, MARK_AFTER, Machine, Place, Ports, Progress, Secret, host, is_bucket};
+use tidemark_flow::{Context, Failure, Kind, MARK_AFTER, Machine, Place, Progress, Secret, host, is_bucket};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -107,9 +107,9 @@ impl World {
         self.bucket(path).map(Place::Folder)
     }
 
-    /// Builds the ports of this machine.
-    pub fn with_ports<T>(&self, lake: &Lake, progress: &dyn Progress, act: impl FnOnce(&Ports<'_>) -> T) -> T {
-        act(&Ports {
+    /// Builds the context of this machine.
+    pub fn with_context<T>(&self, lake: &Lake, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
+        act(&Context {
             lake,
             locate: &|path| self.locate(path),
             folder: &|path| self.folder(path),

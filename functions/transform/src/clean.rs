@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use polars::prelude::AnyValue;
-use tidemark_flow::{Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_flow::{Bytes, Context, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
 use tidemark_pipeline::{ColumnName, Contract, DatasetName, Pipeline};
 use tidemark_transform::Cleaner;
@@ -100,19 +100,19 @@ impl<'a> Clean<'a> {
     /// What an earlier invocation has kept, or the beginning.
     fn sorted<'s>(
         &'s self,
-        ports: &'s Ports<'_>,
+        context: &'s Context<'_>,
         plan: &Plan,
         work: &'s Work,
         room: Room<'s>,
         kept: Option<&bytes::Bytes>,
     ) -> Result<Sorted<'s>, Failure> {
-        let memory = usize::try_from(ports.memory).unwrap_or(usize::MAX);
+        let memory = usize::try_from(context.memory).unwrap_or(usize::MAX);
         if let Some(kept) = kept
-            && let Some(sorted) = Sorted::taken_up(kept, ports.lake, work, memory, self.contract)?
+            && let Some(sorted) = Sorted::taken_up(kept, context.lake, work, memory, self.contract)?
         {
             return Ok(sorted);
         }
-        let standing = plan.standing().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
+        let standing = plan.standing().map(|table| table.files(context.lake)).transpose()?.unwrap_or_default();
         let rows = standing.iter().chain(&plan.added).map(|file| file.rows).sum();
         Ok(Sorted::new(room, memory, self.contract, rows))
     }
@@ -144,8 +144,8 @@ impl<'a> Clean<'a> {
         Err(Failure::new(Kind::Data, message).hint(hint).over_budget())
     }
 
-    fn quarantine_of<'p>(&'p self, ports: &'p Ports<'p>, run_id: &'p str) -> Quarantine<'p> {
-        Quarantine { ports, dataset: &self.quarantine, raw: &self.raw, run_id }
+    fn quarantine_of<'p>(&'p self, context: &'p Context<'p>, run_id: &'p str) -> Quarantine<'p> {
+        Quarantine { context, dataset: &self.quarantine, raw: &self.raw, run_id }
     }
 }
 
@@ -161,8 +161,8 @@ impl Step for Clean<'_> {
         "clean".into()
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let lake = ports.lake;
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let lake = context.lake;
         let Some(raw) = lake.table(&self.raw)? else { return Ok(None) };
         let clean = lake.table(&self.contract.dataset)?;
         let quarantine = lake.table(&self.quarantine)?;
@@ -213,17 +213,17 @@ impl Step for Clean<'_> {
 
     fn draft(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: Plan,
         run_id: &str,
         kept: Option<bytes::Bytes>,
     ) -> Result<Drafting<Drafts>, Failure> {
         let cleaner = Cleaner::new(self.contract, &self.fingerprint).map_err(contract_failure)?;
         let work = self.work_of(&plan);
-        let room = Room::of(ports, &work, kept.is_some());
-        ports.progress.expect(bytes(&plan.added));
-        let mut sorted = self.sorted(ports, &plan, &work, room, kept.as_ref())?;
-        let sorting = Sorting { clean: self, ports, plan: &plan, cleaner: &cleaner, room };
+        let room = Room::of(context, &work, kept.is_some());
+        context.progress.expect(bytes(&plan.added));
+        let mut sorted = self.sorted(context, &plan, &work, room, kept.as_ref())?;
+        let sorting = Sorting { clean: self, context, plan: &plan, cleaner: &cleaner, room };
         if sorting.sort(&mut sorted)? == Stretch::Late {
             return Ok(Drafting::Part(sorted.keep()?));
         }
@@ -233,7 +233,7 @@ impl Step for Clean<'_> {
         if let Err(over) = self.within_budget(&sorted.receipts) {
             // they are no part of what is published, and without them nobody can see what is wrong
             let (files, balance) = (sorted.receipts.quarantined, sorted.receipts.balance.to_json());
-            let quarantine = self.quarantine_of(ports, run_id);
+            let quarantine = self.quarantine_of(context, run_id);
             // a lost race here only means that another run shows them
             let _ =
                 quarantine.commit(plan.quarantine.as_ref(), files, plan.objects().as_ref(), consumed, meta, balance)?;
@@ -263,7 +263,7 @@ impl Step for Clean<'_> {
             schema: cleaner.schema().clone(),
             partition_by: self.partition_column().cloned().into_iter().collect(),
             adds: written,
-            removes: self.removes(ports.lake, &plan, &merged)?,
+            removes: self.removes(context.lake, &plan, &merged)?,
             consumed: vec![(self.raw.to_string(), consumed)],
             meta,
             info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
@@ -274,12 +274,12 @@ impl Step for Clean<'_> {
         Ok(Drafting::Whole(drafted, drafts))
     }
 
-    fn commit(&self, ports: &Ports<'_>, drafts: Drafts, _: &mut Drafted) -> Result<Outcome, Failure> {
+    fn commit(&self, context: &Context<'_>, drafts: Drafts, _: &mut Drafted) -> Result<Outcome, Failure> {
         let Drafts { clean, draft, quarantine, quarantined, objects, work } = drafts;
         let (_, consumed) = draft.consumed.first().cloned().unwrap_or_default();
         let (meta, balance) = (draft.meta.clone(), draft.info.balance.clone());
         let run_id = draft.info.run_id.clone();
-        let outcome = self.quarantine_of(ports, &run_id).commit(
+        let outcome = self.quarantine_of(context, &run_id).commit(
             quarantine.as_ref(),
             quarantined,
             objects.as_ref(),
@@ -288,12 +288,12 @@ impl Step for Clean<'_> {
             balance,
         )?;
         let outcome = match outcome {
-            Outcome::Committed(_) => draft.commit(ports.lake, clean.as_ref())?,
+            Outcome::Committed(_) => draft.commit(context.lake, clean.as_ref())?,
             lost @ Outcome::Lost(_) => lost,
         };
         if let Some(work) = work {
             // committed or overtaken: this plan does not come again
-            ports.lake.forget_work(&work);
+            context.lake.forget_work(&work);
         }
         Ok(outcome)
     }

@@ -16,30 +16,46 @@ mod stretch;
 pub use clean::Clean;
 pub use model::Model;
 
-use tidemark_flow::{Bus, Event, Failure, Handled, Kind, Ports, RunRecord, Size, Step as _, Trigger};
+use tidemark_flow::{Bus, Context, Event, Failure, Handled, Kind, RunRecord, Size, Step as _, Trigger};
 use tidemark_lake::fingerprint;
 use tidemark_pipeline::fingerprint::{of_contract, of_model};
-use tidemark_pipeline::{DatasetName, Graph, Pipeline, Step};
+use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
 use tidemark_transform::{ContractError, FrameError, SqlError};
 
 /// Handles one event: a dataset that has a new version, a part of a step that goes on.
-pub fn handle(ports: &Ports<'_>, graph: &Graph, bus: &dyn Bus, event: &Event, chain: &str) -> Result<Handled, Failure> {
-    tidemark_flow::handle(ports, graph, bus, walk, "transform", event, chain)
+pub fn handle(
+    context: &Context<'_>,
+    graph: &Graph,
+    bus: &dyn Bus,
+    event: &Event,
+    chain: &str,
+) -> Result<Handled, Failure> {
+    tidemark_flow::handle(context, graph, bus, walk, "transform", event, chain)
 }
 
 /// Walks step `clean` or `model <name>`.
-pub fn walk(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<RunRecord, Failure> {
+pub fn walk(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<RunRecord, Failure> {
     Ok(match Transform::of(pipeline, step)? {
-        Transform::Clean(step) => tidemark_flow::walk(ports, trigger, &step),
-        Transform::Model(step) => tidemark_flow::walk(ports, trigger, &step),
+        Transform::Clean(step) => tidemark_flow::walk(context, trigger, &step),
+        Transform::Model(step) => tidemark_flow::walk(context, trigger, &step),
     })
 }
 
 /// What the step would do now; `None` if nothing.
-pub fn due(ports: &Ports<'_>, trigger: &Trigger, pipeline: &Pipeline, step: &Step) -> Result<Option<Size>, Failure> {
+pub fn due(
+    context: &Context<'_>,
+    trigger: &Trigger,
+    pipeline: &Pipeline,
+    step: &StepId,
+) -> Result<Option<Size>, Failure> {
     Ok(match Transform::of(pipeline, step)? {
-        Transform::Clean(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
-        Transform::Model(step) => step.plan(ports, trigger)?.map(|plan| step.size(&plan)),
+        Transform::Clean(step) => step.plan(context, trigger)?.map(|plan| step.size(&plan)),
+        Transform::Model(step) => step.plan(context, trigger)?.map(|plan| step.size(&plan)),
     })
 }
 
@@ -49,17 +65,17 @@ enum Transform<'a> {
 }
 
 impl<'a> Transform<'a> {
-    fn of(pipeline: &'a Pipeline, step: &Step) -> Result<Transform<'a>, Failure> {
+    fn of(pipeline: &'a Pipeline, step: &StepId) -> Result<Transform<'a>, Failure> {
         let hash = |text: Result<String, serde_json::Error>| {
             text.map(|text| fingerprint(&text))
                 .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))
         };
         let model = |name: &DatasetName| pipeline.models.iter().find(|model| model.name == *name);
         match (step, &pipeline.contract) {
-            (Step::Clean, Some(contract)) => {
+            (StepId::Clean, Some(contract)) => {
                 Ok(Transform::Clean(Clean::new(pipeline, contract, hash(of_contract(contract))?)))
             }
-            (Step::Model(name), _) if let Some(model) = model(name) => {
+            (StepId::Model(name), _) if let Some(model) = model(name) => {
                 Ok(Transform::Model(Model::new(pipeline, model, hash(of_model(model))?)))
             }
             _ => Err(Failure::new(Kind::Bug, format!("{step} of {} is no transform", pipeline.name))),

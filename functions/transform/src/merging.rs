@@ -2,7 +2,7 @@
 //! the rows' order; the result is the same to the byte.
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize, PlSmallStr, Schema};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, Contract, DatasetName};
 use tidemark_transform::order::{Ranges, without};
@@ -73,7 +73,7 @@ const INFLATION: usize = 8;
 
 /// Merges into one dataset.
 pub(crate) struct Merging<'a> {
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub dataset: &'a DatasetName,
     pub schema: &'a Schema,
     pub identity: Identity<'a>,
@@ -84,7 +84,7 @@ pub(crate) struct Merging<'a> {
 impl Merging<'_> {
     /// Writes what the partition will be. No rows: no file.
     pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Failure> {
-        let mut writer = Writer::new(self.ports.lake, self.dataset, self.schema, partition.clone());
+        let mut writer = Writer::new(self.context.lake, self.dataset, self.schema, partition.clone());
         let mut counts = Counts::default();
         if self.bytes(parts) * COPIES <= self.memory() {
             let existing = self.all(self.existing(parts))?;
@@ -97,7 +97,7 @@ impl Merging<'_> {
     }
 
     fn memory(&self) -> usize {
-        usize::try_from(self.ports.memory).unwrap_or(usize::MAX)
+        usize::try_from(self.context.memory).unwrap_or(usize::MAX)
     }
 
     fn bytes(&self, parts: &Parts<'_>) -> usize {
@@ -114,7 +114,7 @@ impl Merging<'_> {
         let Some((table, files)) = parts.existing else { return Box::new(std::iter::empty()) };
         let names: Vec<PlSmallStr> = self.schema.iter_names().cloned().collect();
         let batches = files.iter().flat_map(move |file| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>>> {
-            match table.batches(self.ports.lake, file) {
+            match table.batches(self.context.lake, file) {
                 Ok(batches) => Box::new(batches.map(|rows| rows.map_err(Failure::from))),
                 Err(error) => Box::new(std::iter::once(Err(error.into()))),
             }
@@ -134,7 +134,7 @@ impl Merging<'_> {
     fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Failure> {
         let wanted = (self.bytes(parts) * COPIES).div_ceil(self.memory().max(1)) + 1;
         let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
-        let room = self.room.passing(&self.ports.scratch, self.bytes(parts));
+        let room = self.room.passing(&self.context.scratch, self.bytes(parts));
         let spread =
             |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<'_, usize>, Failure> {
                 let mut spread = Spread::new(room, self.memory() / COPIES / 2);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
 use polars::prelude::{DataFrame, Schema};
-use tidemark_flow::{Balance, Bytes, Drafted, Drafting, Failure, Input, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Bytes, Context, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
 use tidemark_pipeline::{ColumnName, Made, Model as Definition, Pipeline, When};
 
@@ -60,7 +60,7 @@ impl<'a> Model<'a> {
     /// The partitions to compute; all of them if nothing that stands is kept.
     fn days(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         inputs: &[Source],
         anew: bool,
         before: Option<Timestamp>,
@@ -69,7 +69,7 @@ impl<'a> Model<'a> {
         let Some(incremental) = self.model.incremental else { return Ok(None) };
         let mut days = BTreeSet::new();
         for input in inputs {
-            let all = || Ok::<_, Failure>(input.table.partitions(ports.lake)?.into_keys().collect());
+            let all = || Ok::<_, Failure>(input.table.partitions(context.lake)?.into_keys().collect());
             let changed: Vec<Partition> = if anew { all()? } else { input.diff.partitions() };
             for partition in changed {
                 days.extend(from(&self.day(&input.table, &partition)?, incremental.lookback_days));
@@ -112,12 +112,12 @@ impl<'a> Model<'a> {
 
     /// The partitions to compute, but for some of the first, in groups whose inputs fit in memory; one group for a model that is computed
     /// whole.
-    fn groups(&self, ports: &Ports<'_>, plan: &Plan, done: usize) -> Result<Vec<Option<BTreeSet<Day>>>, Failure> {
+    fn groups(&self, context: &Context<'_>, plan: &Plan, done: usize) -> Result<Vec<Option<BTreeSet<Day>>>, Failure> {
         let Some(days) = &plan.days else { return Ok(vec![None]) };
         let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
         let mut bytes: BTreeMap<Day, u64> = BTreeMap::new();
         for input in &plan.inputs {
-            for file in input.table.files(ports.lake)? {
+            for file in input.table.files(context.lake)? {
                 *bytes.entry(self.day(&input.table, &file.partition)?).or_default() += file.bytes * INFLATION;
             }
         }
@@ -125,7 +125,7 @@ impl<'a> Model<'a> {
         let mut held = 0;
         for day in days.iter().skip(done) {
             let more: u64 = until(day, lookback).filter_map(|day| bytes.get(&day)).sum();
-            if held > 0 && held + more > ports.memory / 4 {
+            if held > 0 && held + more > context.memory / 4 {
                 groups.push(BTreeSet::new());
                 held = 0;
             }
@@ -148,43 +148,43 @@ impl<'a> Model<'a> {
     /// always followed by the commit, and a model that is computed whole is a single one.
     fn groups_of(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: &mut Plan,
         done: &mut Done,
         schema: &mut Schema,
     ) -> Result<Stretch, Failure> {
         if done.is_anew && !plan.anew {
-            self.begin_anew(ports, plan)?;
+            self.begin_anew(context, plan)?;
         }
-        let mut groups = VecDeque::from(self.groups(ports, plan, done.days)?);
+        let mut groups = VecDeque::from(self.groups(context, plan, done.days)?);
         while let Some(days) = groups.pop_front() {
-            let (rows, read) = self.compute(ports, plan, days.as_ref())?;
+            let (rows, read) = self.compute(context, plan, days.as_ref())?;
             done.read += read;
             if !plan.anew && self.is_of_another_shape(plan, &rows)? {
                 // its inputs have changed their columns: partitions that stand would not fit those that come
-                self.begin_anew(ports, plan)?;
+                self.begin_anew(context, plan)?;
                 *done = Done { is_anew: true, read: done.read, ..Done::default() };
-                groups = self.groups(ports, plan, 0)?.into();
+                groups = self.groups(context, plan, 0)?.into();
             } else {
                 *schema = (**rows.schema()).clone();
                 for (partition, part) in self.split(rows, plan, days.as_ref())? {
-                    let mut writer = Writer::new(ports.lake, &self.model.name, schema, partition);
+                    let mut writer = Writer::new(context.lake, &self.model.name, schema, partition);
                     done.rows += part.height() as u64;
                     writer.write(&part)?;
                     done.adds.extend(writer.finish(false)?);
                 }
                 done.days += days.map_or(0, |days| days.len());
             }
-            if !groups.is_empty() && ports.is_late() {
+            if !groups.is_empty() && context.is_late() {
                 return Ok(Stretch::Late);
             }
         }
         Ok(Stretch::Whole)
     }
 
-    fn begin_anew(&self, ports: &Ports<'_>, plan: &mut Plan) -> Result<(), Failure> {
+    fn begin_anew(&self, context: &Context<'_>, plan: &mut Plan) -> Result<(), Failure> {
         plan.anew = true;
-        plan.days = self.days(ports, &plan.inputs, true, None, plan.watermark)?;
+        plan.days = self.days(context, &plan.inputs, true, None, plan.watermark)?;
         Ok(())
     }
 
@@ -216,8 +216,8 @@ impl Step for Model<'_> {
         format!("model {}", self.model.name)
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let lake = ports.lake;
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let lake = context.lake;
         let base = lake.table(&self.model.name)?;
         let meta = base.as_ref().map(|table| table.meta(lake)).transpose()?.unwrap_or_default();
         let anew = base.is_none() || trigger.full || meta.fingerprint != self.fingerprint;
@@ -241,7 +241,7 @@ impl Step for Model<'_> {
         let watermark = watermark.flatten().max(meta.watermark);
         let changed = anew || inputs.iter().any(|input| !input.diff.is_empty());
         let waits = self.model.when == When::Complete && watermark != meta.watermark;
-        let days = self.days(ports, &inputs, anew, meta.watermark, watermark)?;
+        let days = self.days(context, &inputs, anew, meta.watermark, watermark)?;
         let idle = match &days {
             Some(days) => days.is_empty() && !anew,
             None => !changed && !waits,
@@ -280,7 +280,7 @@ impl Step for Model<'_> {
 
     fn draft(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         mut plan: Plan,
         run_id: &str,
         kept: Option<bytes::Bytes>,
@@ -312,9 +312,9 @@ impl Step for Model<'_> {
             ..Drafted::default()
         };
         if !plan.idle {
-            let standing = plan.base.as_ref().map(|table| table.files(ports.lake)).transpose()?.unwrap_or_default();
+            let standing = plan.base.as_ref().map(|table| table.files(context.lake)).transpose()?.unwrap_or_default();
             let mut done = Done::taken_up(kept);
-            if self.groups_of(ports, &mut plan, &mut done, &mut draft.schema)? == Stretch::Late {
+            if self.groups_of(context, &mut plan, &mut done, &mut draft.schema)? == Stretch::Late {
                 return Ok(Drafting::Part(done.keep()?));
             }
             draft.adds = done.adds;
@@ -342,7 +342,7 @@ impl Step for Model<'_> {
         Ok(Drafting::Whole(drafted, (plan.base, draft)))
     }
 
-    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
-        Ok(draft.commit(ports.lake, base.as_ref())?)
+    fn commit(&self, context: &Context<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
+        Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }

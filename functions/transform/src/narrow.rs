@@ -2,7 +2,7 @@
 
 use polars::prelude::{Column, DataFrame};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Ports};
+use tidemark_flow::{Context, Failure};
 use tidemark_lake::{DataFile, Lake, Table, Work};
 use tidemark_pipeline::{ColumnName, Contract};
 use tidemark_transform::merge::bucket;
@@ -91,18 +91,18 @@ impl<'a> Narrow<'a> {
     /// Takes in the rows that stand; before any that come. Gives how far it came before it was late.
     pub(crate) fn stand(
         &mut self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         table: &Table,
         files: &[DataFile],
         from: Position,
     ) -> Result<Position, Failure> {
         for (nth, file) in files.iter().enumerate().skip(from.files) {
-            let batches = table.batches(ports.lake, file)?;
+            let batches = table.batches(context.lake, file)?;
             let count = batches.len();
             let done = if nth == from.files { from.batches } else { 0 };
             for (batch, rows) in (done..).zip(batches.skip(done)) {
                 self.push(&rows?, false)?;
-                if ports.is_late() {
+                if context.is_late() {
                     return Ok(Position::after(nth, batch, count));
                 }
             }

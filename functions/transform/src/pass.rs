@@ -7,7 +7,7 @@ use std::sync::mpsc::sync_channel;
 
 use polars::prelude::{DataFrame, Schema};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Ports};
+use tidemark_flow::{Context, Failure};
 use tidemark_lake::{DataFile, Table};
 use tidemark_transform::{Cleaned, Cleaner, Shape};
 
@@ -42,7 +42,7 @@ struct Batch {
 /// Cleans raw files batch by batch, on all processors, and hands on what came out in the order it came in. Gives how far it came, which is
 /// not the end where it was late; at least one batch is done then.
 pub(crate) fn pass(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     raw: &Table,
     cleaner: &Cleaner,
     files: &[DataFile],
@@ -50,7 +50,7 @@ pub(crate) fn pass(
     take: &mut dyn FnMut(u64, Cleaned) -> Result<(), Failure>,
 ) -> Result<Position, Failure> {
     let shape = shape(raw.schema());
-    let lake = ports.lake;
+    let lake = context.lake;
     let batches =
         files.iter().enumerate().skip(from.files).flat_map(move |(nth, file)| match raw.batches(lake, file) {
             Ok(batches) => {
@@ -97,10 +97,10 @@ pub(crate) fn pass(
             while let Some(result) = early.remove(&due) {
                 let (bytes, after, rows, cleaned) = result?;
                 take(rows, cleaned)?;
-                ports.progress.advance(bytes);
+                context.progress.advance(bytes);
                 come = after;
                 due += 1;
-                if ports.is_late() {
+                if context.is_late() {
                     stop.store(true, Ordering::Relaxed);
                 }
             }

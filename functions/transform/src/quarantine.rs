@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{DataFrame, DataType};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName};
 use tidemark_transform::Cleaner;
@@ -51,7 +51,7 @@ pub(crate) fn is_up_to_date(table: &Table) -> bool {
 /// Commits the quarantined rows of some objects, in place of those they had before. Committed before the clean rows are, so that no
 /// clean row is ever seen without what was left out beside it; making it again gives the same.
 pub(crate) struct Quarantine<'a> {
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub dataset: &'a DatasetName,
     pub raw: &'a DatasetName,
     pub run_id: &'a str,
@@ -68,7 +68,7 @@ impl Quarantine<'_> {
         meta: Meta,
         balance: serde_json::Value,
     ) -> Result<Outcome, Failure> {
-        let lake = self.ports.lake;
+        let lake = self.context.lake;
         let mut removes = base.map(|table| table.files(lake)).transpose()?.unwrap_or_default();
         if let Some(objects) = objects {
             removes.retain(|file| file.partition.get(OBJECT).is_some_and(|object| objects.contains(object)));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidemark_flow::Ports;
+use tidemark_flow::Context;
 use tidemark_lake::{Lake, Work};
 
 #[derive(Clone, Copy)]
@@ -15,8 +15,12 @@ pub(crate) enum Room<'a> {
 
 impl<'a> Room<'a> {
     /// For what must outlast the invocation, if there can be another one.
-    pub(crate) fn of(ports: &'a Ports<'_>, work: &'a Work, is_continued: bool) -> Room<'a> {
-        if ports.deadline.is_some() || is_continued { Room::Lake(ports.lake, work) } else { Room::Disk(&ports.scratch) }
+    pub(crate) fn of(context: &'a Context<'_>, work: &'a Work, is_continued: bool) -> Room<'a> {
+        if context.deadline.is_some() || is_continued {
+            Room::Lake(context.lake, work)
+        } else {
+            Room::Disk(&context.scratch)
+        }
     }
 
     /// For what is needed no longer than this invocation: `bytes` of rows as they are in memory.

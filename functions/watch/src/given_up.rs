@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use tidemark_flow::{Event, GivenUp, wakes};
-use tidemark_pipeline::{PipelineName, Step};
+use tidemark_pipeline::{PipelineName, StepId};
 
 use crate::judge::View;
 use crate::memory::{Memory, Stray};
@@ -43,7 +43,9 @@ fn named(view: &View<'_>, event: &Event) -> Vec<(String, String)> {
     };
     match event {
         Event::StepDue(due) => broken(&due.pipeline, due.step.to_string()),
-        Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => broken(pipeline, Step::Ingest.to_string()),
+        Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
+            broken(pipeline, StepId::Ingest.to_string())
+        }
         _ => Vec::new(),
     }
 }

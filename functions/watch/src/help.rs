@@ -3,7 +3,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Cause, Days, StepDue, Trigger, due};
-use tidemark_pipeline::{Pipeline, Step, graph};
+use tidemark_pipeline::{Pipeline, StepId, graph};
 
 use crate::judge::{PART_WITHIN, View, died, missed};
 use crate::memory::{Last, Memory, name_of};
@@ -17,7 +17,7 @@ const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -> Vec<StepDue> {
     let mut announced = Vec::new();
     for pipeline in view.graph.pipelines() {
-        let steps: Vec<&Step> = view.graph.steps_of(&pipeline.name).collect();
+        let steps: Vec<&StepId> = view.graph.steps_of(&pipeline.name).collect();
         if let Some(expected) = missed(memory, pipeline, now) {
             let known = memory.pipelines.entry(pipeline.name.to_string()).or_default();
             let has_helped =
@@ -28,7 +28,7 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
                 if pipeline.source.is_none() {
                     known.started = known.started.max(Some(expected));
                 }
-                let first = steps.iter().filter(|step| pipeline.source.is_none() || ***step == Step::Ingest);
+                let first = steps.iter().filter(|step| pipeline.source.is_none() || ***step == StepId::Ingest);
                 announced.extend(first.map(|step| announcement(pipeline, step, expected, chain)));
             }
             continue;
@@ -52,13 +52,13 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
     announced
 }
 
-fn announcement(pipeline: &Pipeline, step: &Step, scheduled_time: Timestamp, chain: &str) -> StepDue {
+fn announcement(pipeline: &Pipeline, step: &StepId, scheduled_time: Timestamp, chain: &str) -> StepDue {
     let trigger = Trigger { cause: Cause::Due, ..Trigger::at(scheduled_time, chain) };
     StepDue { looked_for: true, ..due(pipeline, step, &trigger) }
 }
 
 /// The moment of the schedule by which a step's inputs came; where nobody knows, the last that the schedule meant.
-fn meant(memory: &Memory, pipeline: &Pipeline, step: &Step, now: Timestamp) -> Timestamp {
+fn meant(memory: &Memory, pipeline: &Pipeline, step: &StepId, now: Timestamp) -> Timestamp {
     let inputs = graph::inputs(pipeline, step);
     let heads = inputs.iter().filter_map(|input| memory.datasets.get(input.as_str())?.scheduled_time);
     let last = || pipeline.schedule.as_ref().and_then(|schedule| schedule.previous(now));

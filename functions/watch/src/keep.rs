@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_pipeline::{Alerts, Severity, Wrong};
 
 use crate::channel::Address;
@@ -22,7 +22,7 @@ const ELSEWHERE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The incidents, and what they are judged by.
 pub struct Register<'a> {
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub view: &'a View<'a>,
     pub silences: &'a Silences,
     /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
@@ -63,7 +63,7 @@ impl Register<'_> {
         name: &str,
         decide: impl Fn(Option<Incident>) -> Option<(Incident, Vec<(Address, State)>)>,
     ) -> Result<Option<Kept>, Failure> {
-        let lake = self.ports.lake;
+        let lake = self.context.lake;
         for _ in 0..ATTEMPTS {
             let found = lake.incident(name)?;
             // one that is damaged is opened anew, if it is wrong still

@@ -16,7 +16,7 @@ mod tell;
 mod tick;
 mod wording;
 
-use tidemark_flow::{Bus, Event, Failure, Kind, Mailer, Ports};
+use tidemark_flow::{Bus, Context, Event, Failure, Kind, Mailer};
 use tidemark_lake::Lake;
 use tokio::runtime::Handle;
 
@@ -38,7 +38,7 @@ const OWN_RULE: &str = "watch";
 /// # Errors
 /// An event that is none of the watcher's; a lake that cannot be read or written.
 pub fn handle(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     view: &View<'_>,
     bus: &dyn Bus,
     mailer: Option<&dyn Mailer>,
@@ -48,24 +48,24 @@ pub fn handle(
 ) -> Result<Ticked, Failure> {
     match event {
         Event::Rule { rules, .. } if rules.iter().any(|rule| rule.ends_with(OWN_RULE)) => {}
-        Event::GivenUp(given_up) => note(ports, view, given_up)?,
+        Event::GivenUp(given_up) => note(context, view, given_up)?,
         _ => {
             return Err(Failure::new(Kind::Refused, "this event is none of the watcher's")
                 .hint("mend the rule that carried the event here"));
         }
     }
-    with_channels(ports, mailer, handle, |channels| tick(ports, view, bus, channels, chain))
+    with_channels(context, mailer, handle, |channels| tick(context, view, bus, channels, chain))
 }
 
 /// Builds the channels, which ask nobody before there is something to send. Without a mailer mail goes by SMTP, as the settings have it.
 pub fn with_channels<T>(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     mailer: Option<&dyn Mailer>,
     handle: Handle,
     act: impl FnOnce(&Channels<'_>) -> T,
 ) -> T {
-    let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), ports.secret, ports.clock);
-    act(&Channels::new(ports.secret, mailer.unwrap_or(&smtp), ports.clock, handle))
+    let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), context.secret, context.clock);
+    act(&Channels::new(context.secret, mailer.unwrap_or(&smtp), context.clock, handle))
 }
 
 /// Every incident that is open, the oldest first.

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Kind, Mark, Ports, RunRecord, is_behind};
+use tidemark_flow::{Context, Failure, Kind, Mark, RunRecord, is_behind};
 use tidemark_lake::{Lake, LakeError, Seen};
-use tidemark_pipeline::{DatasetName, Pipeline, Step, graph};
+use tidemark_pipeline::{DatasetName, Pipeline, StepId, graph};
 
 use crate::judge::View;
 use crate::memory::{Memory, SILENT_FOR, Unreadable, name_of};
@@ -43,7 +43,7 @@ pub struct News {
 
 /// Reads what is new and takes it in.
 pub fn news(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     memory: &mut Memory,
     view: &View<'_>,
     marks: &[Mark],
@@ -53,7 +53,7 @@ pub fn news(
     let from = (first - LATE_BY).max(now - LONGEST_LOOK);
     let mut ids = Vec::new();
     for day in days(day_of(from), day_of(now + AHEAD)) {
-        ids.extend(ports.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
+        ids.extend(context.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
     }
     // what lasts longer than records may be late, also if its mark has gone by now, and what could not be read
     marks.iter().for_each(|mark| memory.sees(mark, now));
@@ -67,7 +67,7 @@ pub fn news(
     ids.truncate(AT_ONCE);
     let mut about = BTreeSet::new();
     let mut taken = 0;
-    for ((day, run_id), found) in ids.iter().zip(ports.lake.runs_by_id(&ids)) {
+    for ((day, run_id), found) in ids.iter().zip(context.lake.runs_by_id(&ids)) {
         let record = match found.map_err(Failure::from) {
             // not there yet, or no more
             Ok(None) => {
@@ -112,7 +112,7 @@ pub fn news(
 
 /// What the step of a record reads.
 fn inputs(view: &View<'_>, record: &RunRecord) -> Vec<DatasetName> {
-    let step = record.step.parse::<Step>().ok().zip(view.pipeline(&record.pipeline));
+    let step = record.step.parse::<StepId>().ok().zip(view.pipeline(&record.pipeline));
     step.map(|(step, pipeline)| graph::inputs(pipeline, &step)).unwrap_or_default()
 }
 
@@ -148,7 +148,7 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
 
 /// Whether the inputs of steps are ahead of them: by the records, in pipelines in which something has moved; by the logs, where the records
 /// do not say that all is well, and of some others in turn.
-pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
+pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
     let in_turn = in_turn(memory, view, now);
     for pipeline in view.graph.pipelines() {
         let name = pipeline.name.to_string();
@@ -166,12 +166,14 @@ pub fn heads(ports: &Ports<'_>, memory: &mut Memory, view: &View<'_>, moved: &BT
                 continue;
             }
             let behind = match step {
-                Step::Ingest => continue,
-                Step::Load(_) if trusts_records => Ok(load_is_behind(memory, pipeline, step)),
-                Step::Load(_) => finds_inputs(ports.lake, memory, pipeline, step, now)
+                StepId::Ingest => continue,
+                StepId::Load(_) if trusts_records => Ok(load_is_behind(memory, pipeline, step)),
+                StepId::Load(_) => finds_inputs(context.lake, memory, pipeline, step, now)
                     .map(|()| load_is_behind(memory, pipeline, step)),
-                Step::Clean | Step::Model(_) if trusts_records && has_caught_up(memory, pipeline, step) => Ok(false),
-                Step::Clean | Step::Model(_) => is_behind(ports.lake, pipeline, step),
+                StepId::Clean | StepId::Model(_) if trusts_records && has_caught_up(memory, pipeline, step) => {
+                    Ok(false)
+                }
+                StepId::Clean | StepId::Model(_) => is_behind(context.lake, pipeline, step),
             };
             match behind {
                 Ok(is_behind) => {
@@ -230,7 +232,7 @@ fn in_turn(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeSet<String>
 }
 
 /// Whether the records say that a step has consumed what its inputs are now.
-fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
+fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &StepId) -> bool {
     let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
     graph::inputs(pipeline, step).iter().all(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str()));
@@ -243,7 +245,7 @@ fn finds_inputs(
     lake: &Lake,
     memory: &mut Memory,
     pipeline: &Pipeline,
-    step: &Step,
+    step: &StepId,
     now: Timestamp,
 ) -> Result<(), Failure> {
     for input in graph::inputs(pipeline, step) {
@@ -255,7 +257,7 @@ fn finds_inputs(
 }
 
 /// By what the run records say it has taken in: of a target only the load itself knows more.
-fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &Step) -> bool {
+fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &StepId) -> bool {
     let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
     graph::inputs(pipeline, step).iter().any(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();

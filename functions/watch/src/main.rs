@@ -5,9 +5,9 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), tidemark_aws::Error> {
-    tidemark_aws::serve_watch(|ports, watched, event, chain| {
+    tidemark_aws::serve_watch(|context, watched, event, chain| {
         let view = watch::View { graph: watched.graph, broken: watched.broken, arguments: String::new() };
-        let seen = watch::handle(ports, &view, watched.bus, watched.mailer, watched.handle.clone(), event, chain)?;
+        let seen = watch::handle(context, &view, watched.bus, watched.mailer, watched.handle.clone(), event, chain)?;
         Ok(seen.to_json())
     })
 }

@@ -1,7 +1,7 @@
 //! Scheduled times that nobody was there for: what a machine that was off makes up for when it is on again.
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_pipeline::{CatchUp, Pipeline, PipelineName};
 
 use crate::judge::View;
@@ -27,19 +27,19 @@ const ATTEMPTS: usize = 10;
 ///
 /// # Errors
 /// The lake cannot be read or written.
-pub fn missed(ports: &Ports<'_>, view: &View<'_>) -> Result<Vec<Missed>, Failure> {
-    let now = (ports.clock)();
+pub fn missed(context: &Context<'_>, view: &View<'_>) -> Result<Vec<Missed>, Failure> {
+    let now = (context.clock)();
     for _ in 0..ATTEMPTS {
-        let watched = ports.lake.watched()?;
-        let (mut memory, seen) = look::memory(ports.lake)?;
+        let watched = context.lake.watched()?;
+        let (mut memory, seen) = look::memory(context.lake)?;
         knows(&mut memory, view, now);
-        let (marks, _) = look::marks(ports.lake, &watched.running)?;
-        let News { moved, .. } = look::news(ports, &mut memory, view, &marks, now)?;
+        let (marks, _) = look::marks(context.lake, &watched.running)?;
+        let News { moved, .. } = look::news(context, &mut memory, view, &marks, now)?;
         // what was begun and not gone on with is seen now, since nothing moves by itself
-        look::heads(ports, &mut memory, view, &moved, now);
+        look::heads(context, &mut memory, view, &moved, now);
         let missed: Vec<Missed> =
             view.graph.pipelines().iter().filter_map(|pipeline| of(&mut memory, pipeline, now)).collect();
-        if ports.lake.put_watcher(written(&memory)?, seen.as_ref())? {
+        if context.lake.put_watcher(written(&memory)?, seen.as_ref())? {
             return Ok(missed);
         }
     }

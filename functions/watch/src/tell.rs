@@ -48,7 +48,7 @@ pub fn tell(register: &Register<'_>, channels: &Channels<'_>, letters: Letters) 
         for batch in letters.chunks(size) {
             let trouble = match &is_down {
                 Some(trouble) => Some(trouble.clone()),
-                None if register.ports.is_late() => Some("there was no time left".to_owned()),
+                None if register.context.is_late() => Some("there was no time left".to_owned()),
                 None => {
                     let messages: Vec<Message> = batch.iter().map(|letter| letter.message.clone()).collect();
                     channels.send(&address, &messages).err().map(|failure| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidemark_flow::{Bus, Failure, GivenUp, Kind, Ports};
+use tidemark_flow::{Bus, Context, Failure, GivenUp, Kind};
 use tidemark_lake::Watched;
 use tidemark_pipeline::{DatasetName, graph};
 
@@ -73,20 +73,20 @@ const ATTEMPTS: usize = 10;
 /// # Errors
 /// The lake cannot be read or written, or the bus takes nothing. What was done before stands, and the next tick does the rest.
 pub fn tick(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     view: &View<'_>,
     bus: &dyn Bus,
     channels: &Channels<'_>,
     chain: &str,
 ) -> Result<Ticked, Failure> {
-    let now = (ports.clock)();
-    let lake = ports.lake;
+    let now = (context.clock)();
+    let lake = context.lake;
     let watched = lake.watched()?;
     let (mut memory, seen) = look::memory(lake)?;
     let before = memory.clone();
     knows(&mut memory, view, now);
     let (marks, mut forgotten) = look::marks(lake, &watched.running)?;
-    let News { moved, records, is_part } = look::news(ports, &mut memory, view, &marks, now)?;
+    let News { moved, records, is_part } = look::news(context, &mut memory, view, &marks, now)?;
     let mut ticked = Ticked { pipelines: view.graph.pipelines().len(), records, ..Ticked::default() };
     if is_part {
         // by what is of long ago nothing is judged
@@ -95,7 +95,7 @@ pub fn tick(
         return Ok(ticked);
     }
     forgotten.extend(look::silent(&mut memory, &marks, now));
-    look::heads(ports, &mut memory, view, &moved, now);
+    look::heads(context, &mut memory, view, &moved, now);
     ticked.lag_seconds = lags(&memory, view, now);
     let found = findings(&memory, view, now);
     let unhelped = memory.clone();
@@ -106,7 +106,7 @@ pub fn tick(
         // all the rest is seen and told all the same
         Err(_) => memory = unhelped,
     }
-    settle(ports, view, channels, &watched, &mut memory, found, now, &mut ticked)?;
+    settle(context, view, channels, &watched, &mut memory, found, now, &mut ticked)?;
     if memory != before {
         let state = written(&memory)?;
         // another watcher was faster: what it has not seen of ours, the next tick sees again
@@ -124,7 +124,7 @@ pub fn tick(
 /// Keeps what was found as incidents, and tells of them.
 #[expect(clippy::too_many_arguments, reason = "one tick has so many parts")]
 fn settle(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     view: &View<'_>,
     channels: &Channels<'_>,
     watched: &Watched,
@@ -133,8 +133,8 @@ fn settle(
     now: Timestamp,
     ticked: &mut Ticked,
 ) -> Result<(), Failure> {
-    let silences = Silences::read(ports.lake, &watched.silences, now)?;
-    let register = Register { ports, view, silences: &silences, stuck: stuck(memory, view, &found), now };
+    let silences = Silences::read(context.lake, &watched.silences, now)?;
+    let register = Register { context, view, silences: &silences, stuck: stuck(memory, view, &found), now };
     let mut found: BTreeMap<String, Finding> =
         found.into_iter().map(|finding| (tidemark_lake::incident_name(&finding.key()), finding)).collect();
     let mut letters = Letters::default();
@@ -165,7 +165,7 @@ fn settle(
         letters.add(&register, name, kept);
     }
     (ticked.told, ticked.untold) = tell(&register, channels, letters)?;
-    silences.clear(ports.lake)?;
+    silences.clear(context.lake)?;
     Ok(())
 }
 
@@ -211,14 +211,14 @@ pub(crate) fn knows(memory: &mut Memory, view: &View<'_>, now: Timestamp) {
 ///
 /// # Errors
 /// As [`tick`]; the same events again are harmless.
-pub fn note(ports: &Ports<'_>, view: &View<'_>, given_up: &[GivenUp]) -> Result<(), Failure> {
-    let now = (ports.clock)();
+pub fn note(context: &Context<'_>, view: &View<'_>, given_up: &[GivenUp]) -> Result<(), Failure> {
+    let now = (context.clock)();
     for _ in 0..ATTEMPTS {
-        let (mut memory, seen) = look::memory(ports.lake)?;
+        let (mut memory, seen) = look::memory(context.lake)?;
         for event in given_up {
             given_up::note(&mut memory, view, event, now);
         }
-        if ports.lake.put_watcher(written(&memory)?, seen.as_ref())? {
+        if context.lake.put_watcher(written(&memory)?, seen.as_ref())? {
             return Ok(());
         }
     }

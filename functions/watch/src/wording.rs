@@ -139,7 +139,7 @@ fn next(finding: &Finding, register: &Register<'_>) -> String {
 
 /// For a terminal in the folder of the pipelines.
 fn command(finding: &Finding, register: &Register<'_>) -> Option<String> {
-    let place = register.ports.lake.store().place();
+    let place = register.context.lake.store().place();
     let lake = if place == "lake" { String::new() } else { format!(" --lake {}", quoted(place)) };
     let arguments = &register.view.arguments;
     let pipeline = finding.pipeline.as_deref();
@@ -167,7 +167,7 @@ pub fn quoted(text: &str) -> String {
 fn record(run_id: &str, register: &Register<'_>) -> Option<String> {
     let day = run_id.get(..8)?;
     let day = format!("{}-{}-{}", day.get(..4)?, day.get(4..6)?, day.get(6..)?);
-    Some(format!("{}/runs/{day}/{run_id}.json", register.ports.lake.store().place()))
+    Some(format!("{}/runs/{day}/{run_id}.json", register.context.lake.store().place()))
 }
 
 /// `2 h 05 min`

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use lambda_runtime::{Context, Diagnostic, LambdaEvent, service_fn};
+use lambda_runtime::{Context as Invocation, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Broken, Bus, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Ports, Quiet, host,
+    Broken, Bus, Context, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Quiet, host,
     is_bucket, joined, load_definitions_that_can_be, settings,
 };
 use tidemark_lake::{Lake, Meter};
@@ -22,11 +22,11 @@ use crate::metrics::Metrics;
 use crate::{Buckets, secrets};
 
 /// What a function that walks steps does with one event.
-pub type Act = fn(&Ports<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
+pub type Act = fn(&Context<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
 
 /// What the watcher does with one: it has the pipelines that can be had, what is wrong with the others, and somebody who takes mail. It
 /// answers with what it has seen and done.
-pub type Watch = fn(&Ports<'_>, &Watched<'_>, &Event, &str) -> Result<Value, Failure>;
+pub type Watch = fn(&Context<'_>, &Watched<'_>, &Event, &str) -> Result<Value, Failure>;
 
 /// What only the watcher needs.
 pub struct Watched<'a> {
@@ -183,7 +183,7 @@ impl Function {
     }
 
     /// Answers one event with the run record of the step it meant.
-    fn answer(&self, event: &Value, context: &Context) -> Result<Value, Diagnostic> {
+    fn answer(&self, event: &Value, context: &Invocation) -> Result<Value, Diagnostic> {
         let received = host::now();
         // the start of the process is billed with its first invocation
         let billed_from = if self.is_warm.set(()).is_ok() { self.began } else { received };
@@ -223,7 +223,7 @@ impl Function {
             setup.broken.iter().find(is_meant).map_or(Ok(()), |broken| Err(repeated(&broken.failure)))?;
         }
         let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
-        let ports = Ports {
+        let context = Context {
             lake: self.lake(setup)?,
             locate: &|path| match is_bucket(path) {
                 true => buckets.locate(path),
@@ -251,11 +251,11 @@ impl Function {
         };
         let bus = bus.as_ref();
         match self.does {
-            Does::Act(act) => act(&ports, graph, bus, &event, chain).map(Box::new).map(Answered::Walked),
+            Does::Act(act) => act(&context, graph, bus, &event, chain).map(Box::new).map(Answered::Walked),
             Does::Watch(watch) => {
                 let mailer = setup.mailer.as_deref().map(|mailer| mailer as &dyn Mailer);
                 let watched = Watched { graph, broken: &setup.broken, bus, mailer, handle: self.handle.clone() };
-                watch(&ports, &watched, &event, chain).map(Answered::Watched)
+                watch(&context, &watched, &event, chain).map(Answered::Watched)
             }
         }
     }
@@ -304,7 +304,7 @@ fn told(handled: &Handled) -> Result<Value, Diagnostic> {
 }
 
 /// When to put down what there is. A deadline that is over before anything has begun is none: stand-ins for Lambda send such.
-fn deadline(context: &Context, received: Timestamp) -> Option<Timestamp> {
+fn deadline(context: &Invocation, received: Timestamp) -> Option<Timestamp> {
     let end = Timestamp::from_millisecond(i64::try_from(context.deadline).ok()?).ok()?;
     let given = Duration::try_from(end.duration_since(received)).ok()?;
     let reserve = (given / 3).clamp(LEAST_RESERVE, MOST_RESERVE);

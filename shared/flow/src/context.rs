@@ -13,7 +13,7 @@ use crate::record::RunRecord;
 use crate::secret::Secret;
 
 /// The world, as far as a step needs it.
-pub struct Ports<'a> {
+pub struct Context<'a> {
     pub lake: &'a Lake,
     /// Finds what a source's path names.
     pub locate: &'a dyn Fn(&str) -> Result<Place, Failure>,
@@ -42,7 +42,7 @@ pub struct Ports<'a> {
     pub billed_from: Option<Timestamp>,
 }
 
-impl Ports<'_> {
+impl Context<'_> {
     /// Whether it is time to put down what there is.
     pub fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| (self.clock)() >= deadline)

@@ -5,9 +5,9 @@
 
 use jiff::Timestamp;
 use tidemark_lake::Lake;
-use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, Step, graph};
+use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, StepId, graph};
 
-use crate::context::Ports;
+use crate::context::Context;
 use crate::event::{Event, StepDue, decoded};
 use crate::executor::remember;
 use crate::failure::{Failure, Kind};
@@ -16,7 +16,7 @@ use crate::record::{RunRecord, Status};
 use crate::trigger::{Cause, Trigger};
 
 /// Walks one step of a pipeline.
-pub type Walk = fn(&Ports<'_>, &Trigger, &Pipeline, &Step) -> Result<RunRecord, Failure>;
+pub type Walk = fn(&Context<'_>, &Trigger, &Pipeline, &StepId) -> Result<RunRecord, Failure>;
 
 /// Where announcements go.
 pub trait Bus {
@@ -25,11 +25,11 @@ pub trait Bus {
 }
 
 /// The function that walks a step, by its name.
-pub fn function_of(step: &Step) -> &'static str {
+pub fn function_of(step: &StepId) -> &'static str {
     match step {
-        Step::Ingest => "ingest",
-        Step::Clean | Step::Model(_) => "transform",
-        Step::Load(_) => "load",
+        StepId::Ingest => "ingest",
+        StepId::Clean | StepId::Model(_) => "transform",
+        StepId::Load(_) => "load",
     }
 }
 
@@ -46,7 +46,7 @@ pub struct Handled {
 /// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
 /// harmless, and makes up for what is missing.
 pub fn handle(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     graph: &Graph,
     bus: &dyn Bus,
     walk: Walk,
@@ -54,18 +54,18 @@ pub fn handle(
     event: &Event,
     chain: &str,
 ) -> Result<Handled, Failure> {
-    let (pipeline, step, trigger) = match meant(ports, graph, bus, event, chain)? {
+    let (pipeline, step, trigger) = match meant(context, graph, bus, event, chain)? {
         Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
         Meant::Announced(pipeline, trigger) => {
-            let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), STARTED, &trigger);
+            let mut record = RunRecord::nothing(context, pipeline.name.as_str(), STARTED, &trigger);
             if trigger.looked_for {
-                remember(ports, &mut record);
+                remember(context, &mut record);
             }
             return Ok(Handled { record, due: Vec::new() });
         }
         Meant::Nothing => {
-            let trigger = Trigger::at((ports.clock)(), chain);
-            let record = RunRecord::nothing(ports, function, event_name(event), &trigger);
+            let trigger = Trigger::at((context.clock)(), chain);
+            let record = RunRecord::nothing(context, function, event_name(event), &trigger);
             return Ok(Handled { record, due: Vec::new() });
         }
     };
@@ -74,16 +74,16 @@ pub fn handle(
             format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
         return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
     }
-    if let Some(before) = waits_for(ports.lake, pipeline, &step)? {
-        let mut record = RunRecord::nothing(ports, pipeline.name.as_str(), &step.to_string(), &trigger);
+    if let Some(before) = waits_for(context.lake, pipeline, &step)? {
+        let mut record = RunRecord::nothing(context, pipeline.name.as_str(), &step.to_string(), &trigger);
         record.notes.push(format!("waits for {before}, which wakes it"));
         return Ok(Handled { record, due: Vec::new() });
     }
-    let mut record = walk(ports, &trigger, pipeline, &step)?;
+    let mut record = walk(context, &trigger, pipeline, &step)?;
     if record.status == Status::Failed {
         return Ok(Handled { record, due: Vec::new() });
     }
-    let due = due_after(ports.lake, graph, pipeline, &step, &trigger, &record)?;
+    let due = due_after(context.lake, graph, pipeline, &step, &trigger, &record)?;
     bus.announce(&due)?;
     // the record that is kept was written before
     record.requests.events += due.len() as u64;
@@ -93,7 +93,7 @@ pub fn handle(
 
 /// What an event turned out to mean.
 enum Meant<'g> {
-    Step(&'g Pipeline, Step, Trigger),
+    Step(&'g Pipeline, StepId, Trigger),
     /// A pipeline without a source: each of its steps looks for itself.
     Announced(&'g Pipeline, Trigger),
     /// No step, and that is all right.
@@ -113,7 +113,7 @@ fn event_name(event: &Event) -> &'static str {
 
 /// The step an event means. An object that several pipelines read is announced to the others.
 fn meant<'g>(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     graph: &'g Graph,
     bus: &dyn Bus,
     event: &Event,
@@ -124,7 +124,7 @@ fn meant<'g>(
     };
     let first = |pipeline: &'g Pipeline, trigger: Trigger| -> Result<Meant<'g>, Failure> {
         if pipeline.source.is_some() {
-            return Ok(Meant::Step(pipeline, Step::Ingest, trigger));
+            return Ok(Meant::Step(pipeline, StepId::Ingest, trigger));
         }
         let all: Vec<_> = graph.steps_of(&pipeline.name).map(|step| due(pipeline, step, &trigger)).collect();
         bus.announce(&all)?;
@@ -136,7 +136,7 @@ fn meant<'g>(
         Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, start(*scheduled_time))?,
         Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, start(*scheduled_time))?,
         Event::Range { pipeline, days } => {
-            let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((ports.clock)(), chain) };
+            let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((context.clock)(), chain) };
             first(known(pipeline)?, trigger)?
         }
         Event::StepDue(due) => {
@@ -188,9 +188,9 @@ fn of_object<'g>(
     let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
     let mut readers = readers.into_iter();
     let Some(first) = readers.next() else { return Ok(Meant::Nothing) };
-    let others: Vec<_> = readers.map(|pipeline| due(pipeline, &Step::Ingest, &trigger)).collect();
+    let others: Vec<_> = readers.map(|pipeline| due(pipeline, &StepId::Ingest, &trigger)).collect();
     bus.announce(&others)?;
-    Ok(Meant::Step(first, Step::Ingest, trigger))
+    Ok(Meant::Step(first, StepId::Ingest, trigger))
 }
 
 /// The pipelines whose source an object may be part of, and whether any has a source in its bucket.
@@ -217,7 +217,7 @@ fn readers<'g>(graph: &'g Graph, bucket: &str, key: &str) -> (Vec<&'g Pipeline>,
 }
 
 /// The steps that an event wakes before any other; none if it names none that there is.
-pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g Step)> {
+pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g StepId)> {
     let first = |pipeline: &'g Pipeline| Some((pipeline, graph.steps_of(&pipeline.name).next()?));
     match event {
         Event::StepDue(due) => {
@@ -233,7 +233,7 @@ pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g Step
 }
 
 /// The announcement of a step, as a trigger sets it off.
-pub fn due(pipeline: &Pipeline, step: &Step, trigger: &Trigger) -> StepDue {
+pub fn due(pipeline: &Pipeline, step: &StepId, trigger: &Trigger) -> StepDue {
     StepDue {
         pipeline: pipeline.name.clone(),
         step: step.clone(),
@@ -253,7 +253,7 @@ fn due_after(
     lake: &Lake,
     graph: &Graph,
     pipeline: &Pipeline,
-    step: &Step,
+    step: &StepId,
     trigger: &Trigger,
     record: &RunRecord,
 ) -> Result<Vec<StepDue>, Failure> {
@@ -264,7 +264,7 @@ fn due_after(
     }
     let mut found: Vec<StepDue> = Vec::new();
     let has_waited = trigger.part > 0 && matches!(pipeline.source, Some(Source::Files(_)));
-    if *step == Step::Ingest && (has_waited || record.goes_on) {
+    if *step == StepId::Ingest && (has_waited || record.goes_on) {
         // what has come while files were read has waited; what is left of an API is not begun anew
         found.push(StepDue { full: trigger.full && !record.goes_on, ..due(pipeline, step, trigger) });
     }
@@ -284,7 +284,7 @@ fn due_after(
 }
 
 /// Whether a step has not consumed what its inputs are now. Of a target only the load itself can say.
-pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<bool, Failure> {
+pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<bool, Failure> {
     let Some(output) = output(pipeline, step) else { return Ok(true) };
     let table = lake.table(&output)?;
     for input in graph::inputs(pipeline, step) {
@@ -298,23 +298,23 @@ pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<bool, 
 }
 
 /// The dataset whose log says what a step has consumed.
-fn output(pipeline: &Pipeline, step: &Step) -> Option<DatasetName> {
+fn output(pipeline: &Pipeline, step: &StepId) -> Option<DatasetName> {
     match step {
-        Step::Ingest | Step::Load(_) => None,
-        Step::Clean => pipeline.contract.as_ref().map(|contract| contract.dataset.clone()),
-        Step::Model(name) => Some(name.clone()),
+        StepId::Ingest | StepId::Load(_) => None,
+        StepId::Clean => pipeline.contract.as_ref().map(|contract| contract.dataset.clone()),
+        StepId::Model(name) => Some(name.clone()),
     }
 }
 
 /// A step of the same pipeline, before this one, that has not consumed its inputs yet: what it will bring belongs to what this one reads,
 /// and it wakes this one when it has. So a report is not made of half of its models.
-fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &Step) -> Result<Option<Step>, Failure> {
+fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<Option<StepId>, Failure> {
     let mut ahead = vec![step.clone()];
     let mut seen = vec![step.clone()];
     while let Some(step) = ahead.pop() {
         let inputs = graph::inputs(pipeline, &step);
-        let models = pipeline.models.iter().map(|model| Step::Model(model.name.clone()));
-        for before in std::iter::once(Step::Clean).chain(models) {
+        let models = pipeline.models.iter().map(|model| StepId::Model(model.name.clone()));
+        for before in std::iter::once(StepId::Clean).chain(models) {
             let makes = graph::outputs(pipeline, &before).iter().any(|output| inputs.contains(output));
             if makes && !seen.contains(&before) {
                 if is_behind(lake, pipeline, &before)? {

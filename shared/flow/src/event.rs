@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_pipeline::{PipelineName, Step};
+use tidemark_pipeline::{PipelineName, StepId};
 
 use crate::failure::{Failure, Kind};
 use crate::trigger::Days;
@@ -68,7 +68,7 @@ pub struct GivenUp {
 pub struct StepDue {
     pub pipeline: PipelineName,
     #[serde(with = "step")]
-    pub step: Step,
+    pub step: StepId,
     /// The function that walks such a step: `ingest`, `transform` or `load`. Rules carry the event there by it.
     pub function: String,
     pub scheduled_time: Timestamp,
@@ -90,13 +90,13 @@ fn is_zero(part: &u32) -> bool {
 
 mod step {
     use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use tidemark_pipeline::Step;
+    use tidemark_pipeline::StepId;
 
-    pub fn serialize<S: Serializer>(step: &Step, to: S) -> Result<S::Ok, S::Error> {
+    pub fn serialize<S: Serializer>(step: &StepId, to: S) -> Result<S::Ok, S::Error> {
         to.collect_str(step)
     }
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Step, D::Error> {
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<StepId, D::Error> {
         String::deserialize(from)?.parse().map_err(D::Error::custom)
     }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tidemark_lake::{Outcome, Work};
 
 use crate::balance::Balance;
-use crate::context::Ports;
+use crate::context::Context;
 use crate::drift::Drift;
 use crate::failure::{Failure, Kind, panicked};
 use crate::mark::Mark;
@@ -27,7 +27,7 @@ pub trait Step {
     fn name(&self) -> String;
 
     /// Looks at the logs. `None`: nothing is to be done.
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
 
     /// What of a plan a person would want to hear named: its partitions, the objects of a source.
     fn partitions(&self, _: &Self::Plan) -> Vec<String> {
@@ -46,14 +46,14 @@ pub trait Step {
     /// the same plan ([`Drafting::Part`]); what comes out in the end is the same to the byte, in however many parts it was done.
     fn draft(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: Self::Plan,
         run_id: &str,
         kept: Option<Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure>;
 
     /// Makes the draft visible, whole or not at all. What only the target can count (rows it had already) it adds to `drafted`.
-    fn commit(&self, ports: &Ports<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
+    fn commit(&self, context: &Context<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
 }
 
 /// How far the drafting has come.
@@ -61,7 +61,7 @@ pub enum Drafting<D> {
     /// The result is what stands already.
     Same,
     Whole(Drafted, D),
-    /// [`Ports::is_late`], and this is what it takes to go on: positions and receipts of files, not rows.
+    /// [`Context::is_late`], and this is what it takes to go on: positions and receipts of files, not rows.
     Part(Bytes),
 }
 
@@ -103,24 +103,24 @@ enum Walked {
 /// Walks one step through the corridor and writes its run record, unless there was nothing to do and nobody looks for it.
 ///
 /// The outcome is always a record; what failed is in its `error`.
-pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecord {
-    let run_id = (ports.run_id)();
-    let started_at = (ports.clock)();
-    ports.progress.begin(step.pipeline(), &step.name());
-    let before = ports.meter.requests();
+pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunRecord {
+    let run_id = (context.run_id)();
+    let started_at = (context.clock)();
+    context.progress.begin(step.pipeline(), &step.name());
+    let before = context.meter.requests();
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
     let mut about = None;
     let mark = Mark::of(step, trigger, &run_id, started_at);
-    let (walked, has_mark) = mark.while_under_way(ports, || {
-        catch_unwind(AssertUnwindSafe(|| attempt(ports, trigger, step, &run_id, &mut about)))
+    let (walked, has_mark) = mark.while_under_way(context, || {
+        catch_unwind(AssertUnwindSafe(|| attempt(context, trigger, step, &run_id, &mut about)))
     });
     let walked =
         walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
-    let finished_at = (ports.clock)();
+    let finished_at = (context.clock)();
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
-    let billed_ms = u64::try_from(finished_at.duration_since(ports.billed_from.unwrap_or(started_at)).as_millis());
+    let billed_ms = u64::try_from(finished_at.duration_since(context.billed_from.unwrap_or(started_at)).as_millis());
     let billed_ms = billed_ms.unwrap_or(duration_ms);
-    let mut requests = ports.meter.requests() - before;
+    let mut requests = context.meter.requests() - before;
     let is_kept = trigger.looked_for || !matches!(walked, Ok(Walked::Nothing));
     if is_kept {
         // the record, which cannot count its own writing
@@ -143,9 +143,9 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         outputs: Vec::new(),
         rows: Balance::default(),
         bytes: crate::record::Bytes::default(),
-        peak_memory_bytes: (ports.peak_memory)(),
+        peak_memory_bytes: (context.peak_memory)(),
         requests,
-        cost_usd: cost(ports.machine, billed_ms, requests),
+        cost_usd: cost(context.machine, billed_ms, requests),
         notes: Vec::new(),
         goes_on: false,
         drift: Vec::new(),
@@ -172,12 +172,12 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
         }
     }
     if is_kept {
-        remember(ports, &mut record);
+        remember(context, &mut record);
     }
     if has_mark {
-        Mark::take_away(ports, &record.run_id);
+        Mark::take_away(context, &record.run_id);
     }
-    ports.progress.end(&record);
+    context.progress.end(&record);
     record
 }
 
@@ -185,11 +185,11 @@ pub fn walk<S: Step>(ports: &Ports<'_>, trigger: &Trigger, step: &S) -> RunRecor
 pub const NOT_KEPT: &str = "the run record was not kept";
 
 /// The run record is the last thing written. The commit stands without it, so a failure here is told and not counted.
-pub(crate) fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
+pub(crate) fn remember(context: &Context<'_>, record: &mut RunRecord) {
     let day = record.started_at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let written = serde_json::to_vec(record)
         .map_err(|error| Failure::new(Kind::Bug, "the run record cannot be written").because(error))
-        .and_then(|json| Ok(ports.lake.put_run(day, &record.run_id, json)?));
+        .and_then(|json| Ok(context.lake.put_run(day, &record.run_id, json)?));
     if let Err(failure) = written {
         tracing::warn!(run_id = record.run_id, error = failure.chain(), "the run record was not kept");
         record.notes.push(format!("{NOT_KEPT}: {}", failure.chain()));
@@ -197,21 +197,21 @@ pub(crate) fn remember(ports: &Ports<'_>, record: &mut RunRecord) {
 }
 
 fn attempt<S: Step>(
-    ports: &Ports<'_>,
+    context: &Context<'_>,
     trigger: &Trigger,
     step: &S,
     run_id: &str,
     about: &mut Option<About>,
 ) -> Result<Walked, Failure> {
     for _ in 0..ATTEMPTS {
-        let Some(plan) = step.plan(ports, trigger)? else { return Ok(Walked::Nothing) };
+        let Some(plan) = step.plan(context, trigger)? else { return Ok(Walked::Nothing) };
         *about = Some(About::of(step.partitions(&plan), step.size(&plan)));
         let work = step.work(&plan);
         let kept = match (&work, trigger.part) {
-            (Some(work), part @ 1..) => ports.lake.part(work, part)?,
+            (Some(work), part @ 1..) => context.lake.part(work, part)?,
             _ => None,
         };
-        let (mut drafted, draft) = match step.draft(ports, plan, run_id, kept.clone())? {
+        let (mut drafted, draft) = match step.draft(context, plan, run_id, kept.clone())? {
             Drafting::Same => return Ok(Walked::Nothing),
             Drafting::Whole(drafted, draft) => (drafted, draft),
             Drafting::Part(done) => {
@@ -220,18 +220,18 @@ fn attempt<S: Step>(
                     let message = format!("{} of {} gets nowhere in one invocation", step.name(), step.pipeline());
                     Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
                 })?;
-                ports.lake.put_part(&work, trigger.part + 1, done)?;
+                context.lake.put_part(&work, trigger.part + 1, done)?;
                 return Ok(Walked::Continues);
             }
         };
         drafted.rows.check()?;
-        match step.commit(ports, draft, &mut drafted)? {
+        match step.commit(context, draft, &mut drafted)? {
             Outcome::Committed(version) => {
                 if let Some(output) = drafted.outputs.first_mut() {
                     output.version = Some(version);
                 }
                 if let (Some(work), true) = (&work, trigger.part > 0) {
-                    ports.lake.forget_work(work);
+                    context.lake.forget_work(work);
                 }
                 return Ok(Walked::Done(drafted));
             }

@@ -21,7 +21,7 @@ pub mod settings;
 mod trigger;
 
 pub use balance::Balance;
-pub use context::{Place, Ports, Progress, Quiet, is_bucket};
+pub use context::{Context, Place, Progress, Quiet, is_bucket};
 pub use definitions::{
     Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
 };

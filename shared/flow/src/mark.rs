@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Lake;
 
-use crate::context::Ports;
+use crate::context::Context;
 use crate::executor::Step;
 use crate::host;
 use crate::trigger::Trigger;
@@ -46,8 +46,8 @@ impl Mark {
 
     /// Does what is to be done, and keeps the mark while it takes long. Says whether there is a mark, which is to be taken away when the
     /// record of the run is there.
-    pub(crate) fn while_under_way<T>(mut self, ports: &Ports<'_>, act: impl FnOnce() -> T) -> (T, bool) {
-        let (lake, mark_after) = (ports.lake.clone(), ports.mark_after);
+    pub(crate) fn while_under_way<T>(mut self, context: &Context<'_>, act: impl FnOnce() -> T) -> (T, bool) {
+        let (lake, mark_after) = (context.lake.clone(), context.mark_after);
         // a machine that has slept has not been under way for less
         let began = host::now();
         std::thread::scope(|scope| {
@@ -71,8 +71,8 @@ impl Mark {
     }
 
     /// Takes the mark of a run away; one that stays is taken away by the watcher.
-    pub(crate) fn take_away(ports: &Ports<'_>, run_id: &str) {
-        if let Err(error) = ports.lake.delete_running(run_id) {
+    pub(crate) fn take_away(context: &Context<'_>, run_id: &str) {
+        if let Err(error) = context.lake.delete_running(run_id) {
             tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
         }
     }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
 
 use crate::balance::Balance;
-use crate::context::Ports;
+use crate::context::Context;
 use crate::drift::{Drift, thousands};
 use crate::executor::Size;
 use crate::failure::{Failure, Kind};
@@ -117,10 +117,10 @@ impl std::fmt::Display for About {
 
 impl RunRecord {
     /// Of a run that was none.
-    pub(crate) fn nothing(ports: &Ports<'_>, pipeline: &str, step: &str, trigger: &Trigger) -> RunRecord {
-        let now = (ports.clock)();
+    pub(crate) fn nothing(context: &Context<'_>, pipeline: &str, step: &str, trigger: &Trigger) -> RunRecord {
+        let now = (context.clock)();
         RunRecord {
-            run_id: (ports.run_id)(),
+            run_id: (context.run_id)(),
             pipeline: pipeline.to_owned(),
             step: step.to_owned(),
             trigger: trigger.to_string(),
@@ -136,7 +136,7 @@ impl RunRecord {
             outputs: Vec::new(),
             rows: Balance::default(),
             bytes: Bytes::default(),
-            peak_memory_bytes: (ports.peak_memory)(),
+            peak_memory_bytes: (context.peak_memory)(),
             requests: Requests::default(),
             cost_usd: 0.0,
             notes: Vec::new(),

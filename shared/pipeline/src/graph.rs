@@ -15,7 +15,7 @@ use crate::read::{Definition, Secrets};
 /// The unit of work of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(tag = "step", content = "of", rename_all = "lowercase")]
-pub enum Step {
+pub enum StepId {
     /// Source → raw dataset.
     Ingest,
     /// Raw → clean dataset and quarantine.
@@ -26,13 +26,13 @@ pub enum Step {
     Load(String),
 }
 
-impl std::fmt::Display for Step {
+impl std::fmt::Display for StepId {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Step::Ingest => f.write_str("ingest"),
-            Step::Clean => f.write_str("clean"),
-            Step::Model(name) => write!(f, "model {name}"),
-            Step::Load(name) => write!(f, "load {name}"),
+            StepId::Ingest => f.write_str("ingest"),
+            StepId::Clean => f.write_str("clean"),
+            StepId::Model(name) => write!(f, "model {name}"),
+            StepId::Load(name) => write!(f, "load {name}"),
         }
     }
 }
@@ -42,17 +42,17 @@ impl std::fmt::Display for Step {
 #[error("expected `ingest`, `clean`, `model <name>` or `load <target>`, found {0:?}")]
 pub struct NoStep(String);
 
-impl std::str::FromStr for Step {
+impl std::str::FromStr for StepId {
     type Err = NoStep;
 
     /// As it is displayed.
-    fn from_str(text: &str) -> Result<Step, NoStep> {
+    fn from_str(text: &str) -> Result<StepId, NoStep> {
         let none = || NoStep(text.to_owned());
         match text.split_once(' ') {
-            None if text == "ingest" => Ok(Step::Ingest),
-            None if text == "clean" => Ok(Step::Clean),
-            Some(("model", name)) => name.parse().map(Step::Model).map_err(|_| none()),
-            Some(("load", name)) if !name.is_empty() => Ok(Step::Load(name.to_owned())),
+            None if text == "ingest" => Ok(StepId::Ingest),
+            None if text == "clean" => Ok(StepId::Clean),
+            Some(("model", name)) => name.parse().map(StepId::Model).map_err(|_| none()),
+            Some(("load", name)) if !name.is_empty() => Ok(StepId::Load(name.to_owned())),
             _ => Err(none()),
         }
     }
@@ -73,7 +73,7 @@ pub struct Graph {
     /// Sorted by name.
     pipelines: Vec<Pipeline>,
     /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
-    steps: Vec<(usize, Step)>,
+    steps: Vec<(usize, StepId)>,
     /// Of each pipeline its file, and the secrets it names.
     written: Vec<(String, Secrets)>,
     /// Where each clean dataset, model and child is named by its maker.
@@ -124,30 +124,30 @@ impl Graph {
 
     /// All steps in an order of running: what a step reads was made by steps before it. Pipelines and files keep their own
     /// order where they are free to.
-    pub fn steps(&self) -> impl Iterator<Item = (&Pipeline, &Step)> {
+    pub fn steps(&self) -> impl Iterator<Item = (&Pipeline, &StepId)> {
         self.steps.iter().map(|(pipeline, step)| (&self.pipelines[*pipeline], step))
     }
 
     /// The steps of one pipeline in that order.
-    pub fn steps_of(&self, pipeline: &PipelineName) -> impl Iterator<Item = &Step> {
+    pub fn steps_of(&self, pipeline: &PipelineName) -> impl Iterator<Item = &StepId> {
         self.steps().filter(move |(of, _)| of.name == *pipeline).map(|(_, step)| step)
     }
 
     /// All models in an order of computing.
     pub fn models(&self) -> impl Iterator<Item = (&Pipeline, &Model)> {
         self.steps().filter_map(|(pipeline, step)| match step {
-            Step::Model(name) => Some((pipeline, pipeline.models.iter().find(|model| model.name == *name)?)),
+            StepId::Model(name) => Some((pipeline, pipeline.models.iter().find(|model| model.name == *name)?)),
             _ => None,
         })
     }
 
     /// The step that makes a dataset (raw, clean, quarantine or model).
-    pub fn maker(&self, dataset: &DatasetName) -> Option<(&Pipeline, &Step)> {
+    pub fn maker(&self, dataset: &DatasetName) -> Option<(&Pipeline, &StepId)> {
         self.steps().find(|(pipeline, step)| outputs(pipeline, step).contains(dataset))
     }
 
     /// The steps that read a dataset, in order of running.
-    pub fn consumers(&self, dataset: &DatasetName) -> impl Iterator<Item = (&Pipeline, &Step)> {
+    pub fn consumers(&self, dataset: &DatasetName) -> impl Iterator<Item = (&Pipeline, &StepId)> {
         self.steps().filter(move |(pipeline, step)| inputs(pipeline, step).contains(dataset))
     }
 
@@ -158,43 +158,43 @@ impl Graph {
 }
 
 /// The steps of a pipeline in the order of its file.
-fn steps_of(pipeline: &Pipeline) -> Vec<Step> {
-    let clean = pipeline.contract.iter().flat_map(|_| [Step::Ingest, Step::Clean]);
-    let models = pipeline.models.iter().map(|model| Step::Model(model.name.clone()));
-    let loads = pipeline.targets.iter().map(|target| Step::Load(target.name().to_owned()));
+fn steps_of(pipeline: &Pipeline) -> Vec<StepId> {
+    let clean = pipeline.contract.iter().flat_map(|_| [StepId::Ingest, StepId::Clean]);
+    let models = pipeline.models.iter().map(|model| StepId::Model(model.name.clone()));
+    let loads = pipeline.targets.iter().map(|target| StepId::Load(target.name().to_owned()));
     clean.chain(models).chain(loads).collect()
 }
 
 /// The datasets a step reads.
-pub fn inputs(pipeline: &Pipeline, step: &Step) -> Vec<DatasetName> {
+pub fn inputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
     match step {
-        Step::Ingest => Vec::new(),
-        Step::Clean => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
-        Step::Model(name) => {
+        StepId::Ingest => Vec::new(),
+        StepId::Clean => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
+        StepId::Model(name) => {
             pipeline.models.iter().filter(|model| model.name == *name).flat_map(|model| model.inputs.clone()).collect()
         }
-        Step::Load(name) => {
+        StepId::Load(name) => {
             pipeline.targets.iter().filter(|target| target.name() == name).flat_map(Target::inputs).collect()
         }
     }
 }
 
 /// The datasets a step makes.
-pub fn outputs(pipeline: &Pipeline, step: &Step) -> Vec<DatasetName> {
+pub fn outputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
     match step {
-        Step::Ingest => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
-        Step::Clean => {
+        StepId::Ingest => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
+        StepId::Clean => {
             let both = |dataset: &DatasetName| [dataset.clone(), dataset.quarantine()];
             pipeline.contract.iter().flat_map(|contract| both(&contract.dataset)).collect()
         }
-        Step::Model(name) => vec![name.clone()],
-        Step::Load(_) => Vec::new(),
+        StepId::Model(name) => vec![name.clone()],
+        StepId::Load(_) => Vec::new(),
     }
 }
 
 /// Kahn's order, always taking the first step that is free: stable, and as near to the files' order as can be.
-fn order(pipelines: &[Pipeline]) -> Vec<(usize, Step)> {
-    let all: Vec<(usize, Step)> = pipelines
+fn order(pipelines: &[Pipeline]) -> Vec<(usize, StepId)> {
+    let all: Vec<(usize, StepId)> = pipelines
         .iter()
         .enumerate()
         .flat_map(|(n, pipeline)| steps_of(pipeline).into_iter().map(move |s| (n, s)))

@@ -16,7 +16,7 @@ mod sql;
 pub use definition::*;
 pub use diagnostic::{Diagnostic, Place};
 pub use file::{MAX_FILE_BYTES, SourceFile};
-pub use graph::{Graph, NoStep, Step, UnknownPipeline};
+pub use graph::{Graph, NoStep, StepId, UnknownPipeline};
 pub use http::Http;
 pub use name::{ColumnName, DatasetName, NameError, PipelineName, SecretName};
 pub use params::Parameter;

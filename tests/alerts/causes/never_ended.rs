@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tidemark_flow::{Drafted, Drafting, Failure, Ports, Size, Status, Step, Trigger, walk};
+use tidemark_flow::{Context, Drafted, Drafting, Failure, Size, Status, Step, Trigger, walk};
 use tidemark_lake::Outcome;
 
 use super::super::record::run;
@@ -132,17 +132,18 @@ impl Step for Slow<'_> {
     }
 
     #[expect(clippy::disallowed_methods, reason = "waits for a thread")]
-    fn plan(&self, ports: &Ports<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
+    fn plan(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
         let began = Instant::now();
         loop {
-            let running = ports.lake.watched()?.running;
+            let running = context.lake.watched()?.running;
             if let [run_id] = running.as_slice() {
-                let mark: tidemark_flow::Mark = serde_json::from_slice(&ports.lake.running(run_id)?.unwrap()).unwrap();
+                let mark: tidemark_flow::Mark =
+                    serde_json::from_slice(&context.lake.running(run_id)?.unwrap()).unwrap();
                 assert_eq!((mark.pipeline.as_str(), mark.step.as_str(), mark.chain.as_str()), ("orders", "clean", "c"));
                 assert!(mark.alive_at > mark.started_at && mark.started_at == self.tower.now(), "{mark:?}");
                 assert_eq!(self.tower.tick().open, 0);
                 // this machine is switched off, but for what the next watcher sees
-                self.tower.store().put(&"kept".into(), ports.lake.running(run_id)?.unwrap()).unwrap();
+                self.tower.store().put(&"kept".into(), context.lake.running(run_id)?.unwrap()).unwrap();
                 return Ok(None);
             }
             assert!(began.elapsed() < Duration::from_secs(20), "no mark");
@@ -154,11 +155,11 @@ impl Step for Slow<'_> {
         Size::default()
     }
 
-    fn draft(&self, _: &Ports<'_>, (): (), _: &str, _: Option<Bytes>) -> Result<Drafting<()>, Failure> {
+    fn draft(&self, _: &Context<'_>, (): (), _: &str, _: Option<Bytes>) -> Result<Drafting<()>, Failure> {
         unreachable!()
     }
 
-    fn commit(&self, _: &Ports<'_>, (): (), _: &mut Drafted) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, (): (), _: &mut Drafted) -> Result<Outcome, Failure> {
         unreachable!()
     }
 }
@@ -167,9 +168,9 @@ impl Step for Slow<'_> {
 fn a_real_mark() {
     let tower = started();
     tower.at("2026-03-03T08:01:00Z");
-    let record = tower.with_ports(&tower.lake(), |ports| {
-        let ports = Ports { mark_after: Duration::from_millis(5), scratch: ports.scratch.clone(), ..*ports };
-        walk(&ports, &Trigger::at(tower.now(), "c"), &Slow { tower: &tower })
+    let record = tower.with_context(&tower.lake(), |context| {
+        let context = Context { mark_after: Duration::from_millis(5), scratch: context.scratch.clone(), ..*context };
+        walk(&context, &Trigger::at(tower.now(), "c"), &Slow { tower: &tower })
     });
     assert_eq!(record.status, Status::NothingToDo);
     // whoever ends takes its mark away

@@ -8,9 +8,9 @@ use object_store::memory::InMemory;
 use polars::prelude::*;
 use tempfile::TempDir;
 use tidemark::args::Common;
-use tidemark_flow::{Kind, Machine, Place, Ports, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Kind, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{CommitInfo, Draft, Lake, Meta, Meter, Outcome, Partition, Store, Writer};
-use tidemark_pipeline::{DatasetName, Graph, Step};
+use tidemark_pipeline::{DatasetName, Graph, StepId};
 
 use crate::crash::house::{run_id, runtime};
 use crate::postgres::Database;
@@ -249,7 +249,7 @@ impl Loader {
         let meter = Meter::default();
         let nobody =
             |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
-        let ports = Ports {
+        let context = Context {
             lake: &lake,
             locate: &|path| Err::<Place, _>(nobody(path)),
             folder: &|path| Err::<Store, _>(nobody(path)),
@@ -267,10 +267,10 @@ impl Loader {
             billed_from: None,
         };
         let steps = self.graph.steps();
-        let mut loads = steps.into_iter().filter(|(_, step)| matches!(step, Step::Load(_)));
+        let mut loads = steps.into_iter().filter(|(_, step)| matches!(step, StepId::Load(_)));
         let (pipeline, step) = loads.next().unwrap();
         let trigger = Trigger { full, ..Trigger::at(AT.parse().unwrap(), "crash") };
-        load::walk(&ports, &trigger, pipeline, step).unwrap()
+        load::walk(&context, &trigger, pipeline, step).unwrap()
     }
 }
 

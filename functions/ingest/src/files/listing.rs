@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use globset::GlobBuilder;
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use tidemark_flow::{Failure, Kind, Place, Ports};
+use tidemark_flow::{Context, Failure, Kind, Place};
 use tidemark_lake::{DataFile, Store};
 use tidemark_pipeline::{Files, Format};
 
@@ -46,13 +46,13 @@ pub(crate) fn version_of(meta: &ObjectMeta) -> String {
 ///
 /// # Errors
 /// A file or folder that is not there, a glob that is none, a file whose format neither its name nor the definition tells.
-pub(crate) fn list(ports: &Ports<'_>, files: &Files) -> Result<Listing, Failure> {
+pub(crate) fn list(context: &Context<'_>, files: &Files) -> Result<Listing, Failure> {
     let (root, pattern) = split_glob(&files.path);
     let store_failed = |store: &Store, error: object_store::Error| {
         Failure::of_store(format!("source {} cannot be listed", store.place()), error)
     };
     let mut notes = Vec::new();
-    let (store, metas, explicit) = match ((ports.locate)(root)?, pattern) {
+    let (store, metas, explicit) = match ((context.locate)(root)?, pattern) {
         (Place::File { folder, name }, None) => {
             let path = Path::parse(&name).map_err(|error| {
                 Failure::new(Kind::Definition, format!("source {}: not a usable file name", files.path)).because(error)

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use polars::prelude::{DataType, Schema, SchemaExt as _};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, LakeError, Opened, Partition, Store, Writer};
 use tidemark_pipeline::{Csv, DatasetName, Format};
 
@@ -27,7 +27,7 @@ pub(crate) enum Read {
 
 /// What all objects of a source have in common.
 pub(crate) struct Reading<'a> {
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub raw: &'a DatasetName,
     pub store: &'a Store,
     pub csv: &'a Csv,
@@ -110,7 +110,7 @@ impl Reading<'_> {
             Opened::File(file) => Input::Stream(Box::new(Counted { inner: file, read })),
             // it wants to be sought in, and may be larger than the memory
             Opened::Stream(inner) if object.format == Format::Parquet => {
-                Input::File(copied(Counted { inner, read }, object, &self.ports.scratch)?)
+                Input::File(copied(Counted { inner, read }, object, &self.context.scratch)?)
             }
             Opened::Stream(inner) => Input::Stream(Box::new(Counted { inner, read })),
         })
@@ -150,13 +150,13 @@ impl<'a> Taking<'a> {
         let done = usize::try_from(closed_rows(writer).saturating_sub(from.rows())).unwrap_or(usize::MAX);
         let rest = rows.slice(done.min(rows.height()) as i64, rows.height());
         writer.write(&rest)?;
-        let ports = self.reading.ports;
+        let context = self.reading.context;
         let now = self.read.load(Ordering::Relaxed);
-        ports.progress.advance(now - self.told);
+        context.progress.advance(now - self.told);
         self.told = now;
-        if ports.deadline.is_some() {
+        if context.deadline.is_some() {
             self.marks.pass(from, closed_rows(writer));
-            if ports.is_late() {
+            if context.is_late() {
                 return Err(Halt::Late);
             }
         }
@@ -168,16 +168,16 @@ impl<'a> Taking<'a> {
         let mut columns = frame.clone();
         columns.with_column(VERSION.into(), DataType::String);
         columns.with_column(ARRIVED_IN.into(), DataType::Int64);
-        let Reading { ports, raw, .. } = self.reading;
-        let writer = Writer::new(ports.lake, raw, &columns, self.reading.partition(self.object));
+        let Reading { context, raw, .. } = self.reading;
+        let writer = Writer::new(context.lake, raw, &columns, self.reading.partition(self.object));
         self.writer = Some(writer.after(std::mem::take(&mut self.files)));
         Ok(())
     }
 
     fn finish(self) -> Result<Vec<DataFile>, Failure> {
-        let Reading { ports, raw, .. } = self.reading;
+        let Reading { context, raw, .. } = self.reading;
         // an object without a row is known all the same, so that it is not read again
-        let empty = || Writer::new(ports.lake, raw, self.schema, self.reading.partition(self.object));
+        let empty = || Writer::new(context.lake, raw, self.schema, self.reading.partition(self.object));
         Ok(self.writer.unwrap_or_else(empty).finish(true)?)
     }
 }

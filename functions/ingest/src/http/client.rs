@@ -8,7 +8,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION};
-use tidemark_flow::{Failure, Kind, Ports, Secret};
+use tidemark_flow::{Context, Failure, Kind, Secret};
 use tidemark_lake::Requests;
 use tidemark_pipeline::http::{Auth, Http, Method};
 use tokio::runtime::{Builder, Runtime};
@@ -61,7 +61,7 @@ pub(super) enum Tried {
 
 pub(crate) struct Client<'a> {
     pub(super) http: &'a Http,
-    pub(super) ports: &'a Ports<'a>,
+    pub(super) context: &'a Context<'a>,
     run_id: &'a str,
     pub(super) inner: reqwest::Client,
     runtime: Runtime,
@@ -79,16 +79,16 @@ pub(crate) struct Client<'a> {
 
 impl<'a> Client<'a> {
     /// Asks nobody yet, but for the secret.
-    pub(crate) fn new(http: &'a Http, ports: &'a Ports<'a>, run_id: &'a str) -> Result<Client<'a>, Failure> {
+    pub(crate) fn new(http: &'a Http, context: &'a Context<'a>, run_id: &'a str) -> Result<Client<'a>, Failure> {
         let home = home(http)?;
-        let secret = http.auth.as_ref().map(|auth| (ports.secret)(auth.secret())).transpose()?;
+        let secret = http.auth.as_ref().map(|auth| (context.secret)(auth.secret())).transpose()?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))?;
         Ok(Client {
             http,
-            ports,
+            context,
             run_id,
             inner: wire::client(http, &home)?,
             runtime,
@@ -170,8 +170,8 @@ impl<'a> Client<'a> {
     }
 
     async fn wait(&self, wait: Duration) -> Result<(), NoAnswer> {
-        let then = (self.ports.clock)() + wait;
-        if self.ports.deadline.is_some_and(|deadline| then >= deadline) {
+        let then = (self.context.clock)() + wait;
+        if self.context.deadline.is_some_and(|deadline| then >= deadline) {
             return Err(NoAnswer::Late(wait));
         }
         self.waited.set(self.waited.get() + wait);
@@ -181,7 +181,7 @@ impl<'a> Client<'a> {
 
     /// Keeps to the rate: each request takes its slot.
     async fn pace(&self) -> Result<(), NoAnswer> {
-        let now = (self.ports.clock)();
+        let now = (self.context.clock)();
         let slot = self.free_at.get().map_or(now, |free| free.max(now));
         if let Some(rate) = self.http.limits.requests_per_second {
             self.free_at.set(Some(slot + Duration::from_secs_f64(1.0 / rate)));
@@ -217,7 +217,7 @@ impl<'a> Client<'a> {
     /// One request on the wire, and all of its answer.
     pub(super) async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
         self.sent.set(self.sent.get() + 1);
-        self.ports.meter.count(Requests { api: 1, ..Requests::default() });
+        self.context.meter.count(Requests { api: 1, ..Requests::default() });
         let limit = self.http.limits.body_bytes;
         let exchange = async {
             let mut answer = builder.send().await?;
@@ -242,7 +242,7 @@ impl<'a> Client<'a> {
         let Head { status, headers } = head;
         let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let bytes = sent.len() as u64;
-        let now = (self.ports.clock)();
+        let now = (self.context.clock)();
         let text = body::text(sent, header(CONTENT_ENCODING), self.http.limits.body_bytes);
         if let (301 | 302 | 303 | 307 | 308, Some(to)) = (status, header(LOCATION)) {
             return self.redirected(request, to, matches!(status, 307 | 308));

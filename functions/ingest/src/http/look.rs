@@ -1,7 +1,7 @@
 //! A first look at an API that nobody has described yet.
 
 use serde_json::Value;
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_pipeline::Http;
 use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 
@@ -26,9 +26,9 @@ pub struct Look {
 ///
 /// # Errors
 /// An API that cannot be asked, or that answers something else than JSON.
-pub fn look(ports: &Ports<'_>, url: &str) -> Result<Look, Failure> {
+pub fn look(context: &Context<'_>, url: &str) -> Result<Look, Failure> {
     let mut http = Http::of(url);
-    let client = Client::new(&http, ports, "look")?;
+    let client = Client::new(&http, context, "look")?;
     let asked = request(&http, None, Range::default(), &Next::First)?;
     let answer = match client.send(&[asked]).pop() {
         Some(Ok(answer)) => answer,

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use jiff::Timestamp;
 use polars::prelude::{DataType, Schema};
-use tidemark_flow::{Balance, Drafted, Drafting, Failure, Kind, Output, Ports, Size, Step, Trigger};
+use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::http::{Missing, Since, TimeFormat};
@@ -89,10 +89,10 @@ impl<'a> Fetch<'a> {
     }
 
     /// Reads the window, anew where what has landed of it is of no use.
-    fn read(&self, ports: &Ports<'_>, plan: &Plan, client: &Client<'_>) -> Result<Fetched, Failure> {
+    fn read(&self, context: &Context<'_>, plan: &Plan, client: &Client<'_>) -> Result<Fetched, Failure> {
         let (http, definition, pipeline) = (self.http, self.definition.as_str(), &self.pipeline.name);
-        let pages = Pages { ports, http, definition, pipeline, client };
-        let now = (ports.clock)();
+        let pages = Pages { context, http, definition, pipeline, client };
+        let now = (context.clock)();
         let clocked = self.clocked(now)?;
         let mut within = plan.task.within.clone();
         let mut useless = 0;
@@ -104,8 +104,8 @@ impl<'a> Fetch<'a> {
             // what an API has said of a window is said once
             let partition =
                 [(OBJECT, Some(object.as_str())), (VERSION, Some("1")), (ARRIVED_IN, Some(version.as_str()))];
-            let writer = Writer::new(ports.lake, &self.raw, &schema(), Partition::new(partition));
-            let overlap = Overlap::of(ports, plan.base.as_ref(), &plan.live, &plan.standing(), clocked.as_ref());
+            let writer = Writer::new(context.lake, &self.raw, &schema(), Partition::new(partition));
+            let overlap = Overlap::of(context, plan.base.as_ref(), &plan.live, &plan.standing(), clocked.as_ref());
             let begun_at = within.as_ref().map_or(now, |within| within.begun_at.min(now));
             let mut gathered = Gathered::new(writer, &object, clocked.as_ref(), overlap, begun_at);
             let mut pass = Pass::new(&pages, window, within.as_ref());
@@ -120,7 +120,7 @@ impl<'a> Fetch<'a> {
                 }
                 end => end,
             };
-            return self.fetched(ports, plan, client, pass, gathered, end);
+            return self.fetched(context, plan, client, pass, gathered, end);
         }
         let message = format!("{} changes faster than it can be read", self.http.url);
         Err(Failure::new(Kind::Retry, message).hint("page by cursor or keyset instead of by number"))
@@ -129,7 +129,7 @@ impl<'a> Fetch<'a> {
     /// What a pass has come to.
     fn fetched(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: &Plan,
         client: &Client<'_>,
         mut pass: Pass,
@@ -139,7 +139,7 @@ impl<'a> Fetch<'a> {
         let mut notes: Vec<String> = client.note().into_iter().collect();
         if let Err(failure) = self.note_times(&gathered, &mut notes) {
             // the next run shall not find the same record again in what has landed
-            pass.give_up(ports)?;
+            pass.give_up(context)?;
             return Err(failure);
         }
         let reached = plan.bookmark.reached.filter(|_| !plan.task.begins_anew);
@@ -183,7 +183,7 @@ impl<'a> Fetch<'a> {
             && plan.meta.fingerprint == self.fingerprint
             && plan.bookmark.tail.is_some_and(|tail| tail == gathered.all);
         if is_known {
-            pass.forget(ports);
+            pass.forget(context);
             return Ok(Fetched::Known { bytes: pass.bytes, notes, was_landed: is_taken_up });
         }
         gathered.write()?;
@@ -192,7 +192,7 @@ impl<'a> Fetch<'a> {
         }
         // a window without records has nothing to go on with
         if gathered.records > 0 {
-            pass.land(ports)?;
+            pass.land(context)?;
         }
         let balance = Balance {
             rows_in: gathered.records,
@@ -349,8 +349,8 @@ impl Step for Fetch<'_> {
         "ingest".into()
     }
 
-    fn plan(&self, ports: &Ports<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let (base, live, meta) = standing(ports, &self.raw)?;
+    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+        let (base, live, meta) = standing(context, &self.raw)?;
         // read another way, what has been read is not known; its rows stay all the same
         let kept = meta.bookmark.clone().filter(|_| meta.fingerprint == self.fingerprint);
         let mut bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
@@ -384,16 +384,16 @@ impl Step for Fetch<'_> {
 
     fn draft(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         mut plan: Plan,
         run_id: &str,
         _: Option<Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
-        let client = Client::new(self.http, ports, run_id)?;
+        let client = Client::new(self.http, context, run_id)?;
         let fetched = loop {
-            match self.read(ports, &plan, &client)? {
+            match self.read(context, &plan, &client)? {
                 // a window without a record is no reason for a commit
-                Fetched::News(news) if news.is_empty() && !plan.task.window.is_last && !ports.is_late() => {
+                Fetched::News(news) if news.is_empty() && !plan.task.window.is_last && !context.is_late() => {
                     let Some(task) = Task::next(self.http, &news.bookmark, false, plan.now, plan.version()) else {
                         break Fetched::News(news);
                     };
@@ -427,8 +427,8 @@ impl Step for Fetch<'_> {
         Ok(if is_same && !goes_on { Drafting::Same } else { Drafting::Whole(drafted, draft) })
     }
 
-    fn commit(&self, ports: &Ports<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
-        Ok(draft.commit(ports.lake, base.as_ref())?)
+    fn commit(&self, context: &Context<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
+        Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }
 

@@ -45,7 +45,7 @@ impl Client<'_> {
                     return Ok(token);
                 }
                 Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
-                    (format!("{status} for a token"), retry::asked(&headers, (self.ports.clock)()))
+                    (format!("{status} for a token"), retry::asked(&headers, (self.context.clock)()))
                 }
                 Ok((Head { status, .. }, body)) => {
                     let says = start(&self.redacted(&String::from_utf8_lossy(&body)));

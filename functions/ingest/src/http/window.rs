@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::Landing;
 use tidemark_pipeline::PipelineName;
 use tidemark_pipeline::http::Http;
@@ -35,7 +35,7 @@ pub(crate) enum Read {
 
 /// Reads windows of one source.
 pub(crate) struct Pages<'a> {
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub http: &'a Http,
     /// Stands for what decides what is asked for.
     pub definition: &'a str,
@@ -105,21 +105,21 @@ impl Pass {
     }
 
     /// Puts down the last page.
-    pub(crate) fn land(&mut self, ports: &Ports<'_>) -> Result<(), Failure> {
+    pub(crate) fn land(&mut self, context: &Context<'_>) -> Result<(), Failure> {
         if let Some((page, note, body)) = self.last.take() {
-            self.landing.land(ports.lake, page, pack(&note, &body)?)?;
+            self.landing.land(context.lake, page, pack(&note, &body)?)?;
         }
         Ok(())
     }
 
     /// Nobody shall go on with what has landed; it stays to be looked at.
-    pub(crate) fn give_up(&self, ports: &Ports<'_>) -> Result<(), Failure> {
-        Ok(self.landing.make_void(ports.lake)?)
+    pub(crate) fn give_up(&self, context: &Context<'_>) -> Result<(), Failure> {
+        Ok(self.landing.make_void(context.lake)?)
     }
 
     /// Deletes what has landed and is no news, so that nobody takes it for the answer to a later question.
-    pub(crate) fn forget(&self, ports: &Ports<'_>) {
-        self.landing.forget(ports.lake, self.page - 1 - u32::from(self.last.is_some()));
+    pub(crate) fn forget(&self, context: &Context<'_>) {
+        self.landing.forget(context.lake, self.page - 1 - u32::from(self.last.is_some()));
     }
 
     fn within(&self, pages: &Pages<'_>, gathered: &Gathered<'_>) -> Box<Within> {
@@ -141,7 +141,7 @@ impl Pages<'_> {
     /// Reads a window from where it was left to its end, or until the time is over.
     pub(crate) fn read(&self, pass: &mut Pass, gathered: &mut Gathered<'_>) -> Result<Read, Failure> {
         while let Some((note, body)) = self.landed(pass)? {
-            if pass.adopted == 0 && pass.landing.is_void(self.ports.lake)? {
+            if pass.adopted == 0 && pass.landing.is_void(self.context.lake)? {
                 return Ok(Read::Void { is_news: false });
             }
             if note.definition != self.definition || note.range.since != pass.window.range.since {
@@ -157,7 +157,7 @@ impl Pages<'_> {
                 return Ok(Read::Whole);
             }
             pass.adopted += 1;
-            if self.ports.is_late() {
+            if self.context.is_late() {
                 return Ok(Read::Late(pass.within(self, gathered)));
             }
         }
@@ -184,14 +184,14 @@ impl Pages<'_> {
             if !goes_on {
                 return Ok(Read::Whole);
             }
-            if self.ports.is_late() {
+            if self.context.is_late() {
                 return Ok(Read::Late(pass.within(self, gathered)));
             }
         }
     }
 
     fn void(&self, pass: &Pass) -> Result<Read, Failure> {
-        pass.give_up(self.ports)?;
+        pass.give_up(self.context)?;
         Ok(Read::Void { is_news: true })
     }
 
@@ -230,7 +230,7 @@ impl Pages<'_> {
 
     /// The page to come, if it has landed, as the answer to what we would ask.
     fn landed(&self, pass: &Pass) -> Result<Option<(Note, String)>, Failure> {
-        let Some(bytes) = pass.landing.page(self.ports.lake, pass.page)? else { return Ok(None) };
+        let Some(bytes) = pass.landing.page(self.context.lake, pass.page)? else { return Ok(None) };
         // the first says what window it is; those behind it may be of another run, for another time
         let is_ours = |note: &Note| pass.page == 1 || note.range == pass.window.range;
         Ok(unpacked(&bytes).filter(|(note, _)| note.asked == pass.next && is_ours(note)))
@@ -241,7 +241,7 @@ impl Pages<'_> {
         if pass.before.is_some() || pass.page == 1 || !pass.walk.paging.as_ref().is_some_and(is_by_place) {
             return Ok(());
         }
-        let landed = pass.landing.page(self.ports.lake, pass.page - 1)?;
+        let landed = pass.landing.page(self.context.lake, pass.page - 1)?;
         if let Some((note, body)) = landed.and_then(|bytes| unpacked(&bytes)) {
             let hashes = self.hashes(pass, &note, &body)?;
             pass.before = Some((note.asked, note.fetched_at, hashes));
@@ -254,7 +254,7 @@ impl Pages<'_> {
         let (Some(paging), Some((asked, fetched_at, hashes))) = (&pass.walk.paging, &pass.before) else {
             return Ok(false);
         };
-        if !is_by_place(paging) || (self.ports.clock)().duration_since(*fetched_at) < SETTLED {
+        if !is_by_place(paging) || (self.context.clock)().duration_since(*fetched_at) < SETTLED {
             return Ok(false);
         }
         let again = request(self.http, Some(paging), pass.window.range, asked)?;
@@ -288,7 +288,7 @@ impl Pages<'_> {
                 Err(NoAnswer::Refused(_, failure) | NoAnswer::Failed(failure)) => return Err(failure),
             };
             pass.bytes += answer.bytes;
-            self.ports.progress.advance(answer.bytes);
+            self.context.progress.advance(answer.bytes);
             match self.read_answer(pass, &answer)? {
                 Ok((note, hashes)) => return Ok(Got::Page(Box::new(Came { note, body: answer.body, hashes }))),
                 Err(wrong) if !wrong.may_heal || look == LOOKS => {
@@ -343,7 +343,7 @@ impl Pages<'_> {
             next,
             received: pass.walk.received,
             paging: pass.walk.paging.clone(),
-            fetched_at: (self.ports.clock)(),
+            fetched_at: (self.context.clock)(),
         };
         Ok(Ok((note, hashes)))
     }
@@ -373,7 +373,7 @@ impl Pages<'_> {
             pass.last = Some((pass.page, note.clone(), body.clone()));
             return Ok(came);
         }
-        let theirs = pass.landing.land(self.ports.lake, pass.page, pack(note, body)?)?;
+        let theirs = pass.landing.land(self.context.lake, pass.page, pack(note, body)?)?;
         let is_answer = |their: &Note| {
             their.asked == note.asked && their.range == note.range && their.definition == note.definition
         };
@@ -391,7 +391,7 @@ impl Pages<'_> {
     fn misshapen(&self, pass: &Pass, message: String, body: &str) -> Failure {
         let failure = Failure::new(Kind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
         let kept = zstd::encode_all(body.as_bytes(), 1).map_err(|error| error.to_string()).and_then(|body| {
-            pass.landing.refuse(self.ports.lake, pass.page, body.into()).map_err(|error| error.to_string())
+            pass.landing.refuse(self.context.lake, pass.page, body.into()).map_err(|error| error.to_string())
         });
         match kept {
             Ok(key) => failure.hint(format!(

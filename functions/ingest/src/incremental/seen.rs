@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Ports};
+use tidemark_flow::{Context, Failure};
 use tidemark_lake::{DataFile, Table};
 
 use super::bookmark::{Bookmark, from};
@@ -18,7 +18,7 @@ const BYTES: u64 = 64 << 20;
 
 /// Where the overlap can be looked up.
 pub(crate) struct Overlap<'a> {
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub table: &'a Table,
     pub live: &'a [DataFile],
     /// Up to when records have been seen, and how many of them can come again.
@@ -41,7 +41,7 @@ pub(crate) struct Known {
 impl<'a> Overlap<'a> {
     /// `None` where there is none, or where everything is to be read anew.
     pub(crate) fn of(
-        ports: &'a Ports<'a>,
+        context: &'a Context<'a>,
         table: Option<&'a Table>,
         live: &'a [DataFile],
         bookmark: &Bookmark,
@@ -49,7 +49,7 @@ impl<'a> Overlap<'a> {
     ) -> Option<Overlap<'a>> {
         let (table, reached, tail) = (table?, bookmark.reached?, bookmark.tail?);
         let from = from(clocked?.since, Some(reached))?.as_microsecond();
-        Some(Overlap { ports, table, live, reached, records: tail.records, from })
+        Some(Overlap { context, table, live, reached, records: tail.records, from })
     }
 
     /// Reads the newest rows until all of the overlap has been met.
@@ -64,7 +64,7 @@ impl<'a> Overlap<'a> {
             if known.records.len() as u64 >= self.records || bytes > BYTES {
                 break;
             }
-            for rows in self.table.batches(self.ports.lake, file)? {
+            for rows in self.table.batches(self.context.lake, file)? {
                 let rows = rows?;
                 let Ok(texts) = rows.column(TEXT).and_then(|texts| texts.str()) else { continue };
                 for (text, time) in texts.iter().zip(clocked.of(texts)?) {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Event, StepDue};
-use tidemark_pipeline::{CatchUp, Graph, Pipeline, PipelineName, Step};
+use tidemark_pipeline::{CatchUp, Graph, Pipeline, PipelineName, StepId};
 
 /// An event is tried three times, with a minute and then two between.
 const PAUSES: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(2)];
@@ -80,7 +80,7 @@ impl Queue {
     /// Once is enough: a step that is walked takes in all there is. A load may be the report of its scheduled time.
     pub(super) fn announce(&mut self, due: StepDue) {
         let starts = self.waiting.iter().any(|job| job.start_of(&due.pipeline).is_some());
-        if due.step == Step::Ingest && starts {
+        if due.step == StepId::Ingest && starts {
             return;
         }
         // what failed has attempts of its own
@@ -88,7 +88,7 @@ impl Queue {
             if let Event::StepDue(known) = &mut job.event
                 && (&known.pipeline, &known.step, known.part, known.days, known.full)
                     == (&due.pipeline, &due.step, due.part, due.days, due.full)
-                && (known.scheduled_time == due.scheduled_time || !matches!(due.step, Step::Load(_)))
+                && (known.scheduled_time == due.scheduled_time || !matches!(due.step, StepId::Load(_)))
             {
                 known.looked_for |= due.looked_for;
                 known.scheduled_time = known.scheduled_time.max(due.scheduled_time);
@@ -179,7 +179,7 @@ mod tests {
     }
 
     fn due(step: &str, at: Timestamp) -> StepDue {
-        let step: Step = step.parse().unwrap();
+        let step: StepId = step.parse().unwrap();
         let function = tidemark_flow::function_of(&step).to_owned();
         let (pipeline, chain) = ("orders".parse().unwrap(), "chain".to_owned());
         StepDue {

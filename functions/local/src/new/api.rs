@@ -13,7 +13,7 @@ use crate::world::World;
 pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
     let world = World::new()?;
     let lake = world.empty_lake()?;
-    let look = world.with_ports(&lake, &Quiet, |ports| look(ports, url))?;
+    let look = world.with_context(&lake, &Quiet, |context| look(context, url))?;
     let fields = of_records(look.texts.iter().map(String::as_str));
     if fields.is_empty() {
         return Err(Failure::new(Kind::Data, format!("{url} gives no record: there is nothing to go by"))

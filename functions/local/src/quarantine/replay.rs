@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Kind, Ports, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_flow::{Context, Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
-use tidemark_pipeline::{DatasetName, Graph, Pipeline, Step};
+use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
 
 use super::list::named;
 use super::reasons::{Asked, gather};
@@ -40,10 +40,10 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     // without parameters, since only some pipelines need theirs
     let graph = load(common, Wanted::Nobody)?;
     let mut replays = broken(&lake, &graph, dataset)?;
-    world.with_ports(&lake, &Quiet, |ports| {
+    world.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {
             let (pipeline, step) = clean_of(&graph, &replay.dataset)?;
-            replay.is_same = steps::due(ports, &trigger, pipeline, step)?.is_none();
+            replay.is_same = steps::due(context, &trigger, pipeline, step)?.is_none();
             Ok::<_, Failure>(())
         })
     })?;
@@ -54,9 +54,11 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
         let graph = load(common, Wanted::Named(&names.into_iter().collect::<Vec<_>>()))?;
         let bar = Bar::without_lines();
         let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-        let is_chosen = |pipeline: &Pipeline, step: &Step| chosen.contains(&(pipeline.name.to_string(), step.clone()));
-        records =
-            world.with_ports(&lake, progress, |ports: &Ports<'_>| walk_chosen(ports, &graph, &is_chosen, &trigger))?;
+        let is_chosen =
+            |pipeline: &Pipeline, step: &StepId| chosen.contains(&(pipeline.name.to_string(), step.clone()));
+        records = world.with_context(&lake, progress, |context: &Context<'_>| {
+            walk_chosen(context, &graph, &is_chosen, &trigger)
+        })?;
     }
     for replay in &mut replays {
         if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Failure::from)? {
@@ -110,12 +112,12 @@ fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay
     Ok(replays)
 }
 
-fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g Step), Failure> {
+fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g StepId), Failure> {
     graph.maker(dataset).ok_or_else(|| Failure::new(Kind::Bug, format!("nobody makes {dataset}")))
 }
 
 /// The steps that make these datasets and all that hang on them, with the names of their pipelines.
-fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> BTreeSet<(String, Step)> {
+fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> BTreeSet<(String, StepId)> {
     let mut made: BTreeSet<DatasetName> = BTreeSet::new();
     let roots: BTreeSet<&DatasetName> = datasets.collect();
     let mut chosen = BTreeSet::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use tidemark_flow::{Failure, Kind, Mistakes};
 use tidemark_lake::Key;
-use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, Made, Pipeline, SecretName, Step, graph};
+use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, Made, Pipeline, SecretName, StepId, graph};
 
 use super::names::{mail_id, schedule_id, table_id, table_name};
 use super::text::{description, line, quoted};
@@ -158,10 +158,10 @@ fn datasets(graph: &Graph) -> BTreeMap<DatasetName, String> {
     made.map(|(about, dataset)| (dataset, about)).collect()
 }
 
-fn about(pipeline: &Pipeline, step: &Step, dataset: &DatasetName) -> String {
+fn about(pipeline: &Pipeline, step: &StepId, dataset: &DatasetName) -> String {
     let name = &pipeline.name;
     let made = match step {
-        Step::Model(of) => pipeline.models.iter().find(|model| model.name == *of).map(|model| &model.made),
+        StepId::Model(of) => pipeline.models.iter().find(|model| model.name == *of).map(|model| &model.made),
         _ => None,
     };
     match made {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use polars::prelude::DataFrame;
-use tidemark_flow::{Failure, Ports};
+use tidemark_flow::{Context, Failure};
 use tidemark_transform::Cleaner;
 
 use super::sorted::{Sorted, Stage, Value};
@@ -18,7 +18,7 @@ use crate::stretch::Stretch;
 /// What one invocation has to work with.
 pub(crate) struct Sorting<'a> {
     pub clean: &'a Clean<'a>,
-    pub ports: &'a Ports<'a>,
+    pub context: &'a Context<'a>,
     pub plan: &'a Plan,
     pub cleaner: &'a Cleaner,
     pub room: Room<'a>,
@@ -46,8 +46,8 @@ impl Sorting<'_> {
         let mut come = Position::default();
         let standing = self.plan.standing();
         if let (Some(narrow), Some(table)) = (&mut sorted.narrow, standing) {
-            let files = table.files(self.ports.lake)?;
-            come = narrow.stand(self.ports, table, &files, from)?;
+            let files = table.files(self.context.lake)?;
+            come = narrow.stand(self.context, table, &files, from)?;
             if come.files < files.len() {
                 sorted.stage = Stage::Standing(come);
                 return Ok(Stretch::Late);
@@ -60,7 +60,7 @@ impl Sorting<'_> {
     fn added(&self, sorted: &mut Sorted<'_>, from: Position) -> Result<Stretch, Failure> {
         let Plan { raw, added, .. } = self.plan;
         let Sorted { incoming, quarantined, narrow, receipts, .. } = sorted;
-        let come = pass(self.ports, raw, self.cleaner, added, from, &mut |rows_in, cleaned| {
+        let come = pass(self.context, raw, self.cleaner, added, from, &mut |rows_in, cleaned| {
             receipts.balance.rows_in += rows_in;
             receipts.balance.quarantined += cleaned.quarantined.height() as u64;
             for (name, dropped) in &cleaned.filtered {
@@ -88,8 +88,8 @@ impl Sorting<'_> {
         let Plan { removed, anew, .. } = self.plan;
         let mut come = from;
         if !removed.is_empty() && !anew {
-            let before = self.ports.lake.table_at(&self.clean.raw, self.plan.from.unwrap_or_default())?;
-            come = pass(self.ports, &before, self.cleaner, removed, from, &mut |_, cleaned| {
+            let before = self.context.lake.table_at(&self.clean.raw, self.plan.from.unwrap_or_default())?;
+            come = pass(self.context, &before, self.cleaner, removed, from, &mut |_, cleaned| {
                 self.by_partition(cleaned.rows, &mut |value, rows| sorted.removed.push(value, rows))
             })?;
             if come.files < removed.len() {
@@ -111,7 +111,7 @@ impl Sorting<'_> {
             receipts.balance.updated += found.stood;
             receipts.moved += found.stood;
             self.by_partition(found.rows, &mut |value, rows| strays.push(value, rows))?;
-            if self.ports.is_late() {
+            if self.context.is_late() {
                 sorted.stage = Stage::Strays(nth + 1);
                 return Ok(Stretch::Late);
             }
@@ -134,9 +134,9 @@ impl Sorting<'_> {
         for object in objects {
             let rows = sorted.quarantined.take(&object);
             let written =
-                quarantine::write(self.ports.lake, &self.clean.quarantine, &object, &rows, &former, healed_by)?;
+                quarantine::write(self.context.lake, &self.clean.quarantine, &object, &rows, &former, healed_by)?;
             sorted.receipts.quarantined.extend(written);
-            if self.ports.is_late() {
+            if self.context.is_late() {
                 return Ok(Stretch::Late);
             }
         }
@@ -148,17 +148,17 @@ impl Sorting<'_> {
     fn former(&self) -> Result<Former, Failure> {
         let Some(quarantine) = &self.plan.quarantine else { return Ok(Former::default()) };
         let Plan { raw, from, full, .. } = self.plan;
-        let former = Former::of(self.ports.lake, quarantine, raw, *from, self.plan.objects().as_ref())?;
+        let former = Former::of(self.context.lake, quarantine, raw, *from, self.plan.objects().as_ref())?;
         Ok(if *full { former.passing_over_damage() } else { former })
     }
 
     /// Merges partition by partition what has been sorted.
     pub(crate) fn merge(&self, sorted: &mut Sorted<'_>) -> Result<Stretch, Failure> {
-        let lake = self.ports.lake;
+        let lake = self.context.lake;
         let plan = self.plan;
         let standing = plan.clean.as_ref().map(|table| table.partitions(lake)).transpose()?.unwrap_or_default();
         let merging = Merging {
-            ports: self.ports,
+            context: self.context,
             dataset: &self.clean.contract.dataset,
             schema: self.cleaner.schema(),
             identity: Identity::of(self.clean.contract),
@@ -180,7 +180,7 @@ impl Sorting<'_> {
             add(receipts, counts);
             receipts.written.extend(written);
             receipts.merged.push(value);
-            if self.ports.is_late() {
+            if self.context.is_late() {
                 return Ok(Stretch::Late);
             }
         }
@@ -188,7 +188,7 @@ impl Sorting<'_> {
     }
 
     fn after(&self, has_come_on: bool) -> Stretch {
-        if has_come_on && self.ports.is_late() { Stretch::Late } else { Stretch::Whole }
+        if has_come_on && self.context.is_late() { Stretch::Late } else { Stretch::Whole }
     }
 
     fn by_partition(

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit, col};
-use tidemark_flow::{Failure, Kind, Ports};
+use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{LakeError, Partition};
 use tidemark_pipeline::{Children, DatasetName, Made, When};
 use tidemark_transform::{Exploder, bag, sql};
@@ -17,11 +17,11 @@ impl Model<'_> {
     /// The rows of an input that the partitions to compute hang on.
     fn input(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         source: &Source,
         days: Option<&BTreeSet<Day>>,
     ) -> Result<(LazyFrame, u64), Failure> {
-        let mut files = source.table.files(ports.lake)?;
+        let mut files = source.table.files(context.lake)?;
         if let Some(days) = days {
             let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
             let wanted: BTreeSet<Day> = days.iter().flat_map(|day| until(day, lookback)).collect();
@@ -34,20 +34,20 @@ impl Model<'_> {
             files = kept;
         }
         let bytes = files.iter().map(|file| file.bytes).sum();
-        Ok((source.table.scan(ports.lake, &files)?, bytes))
+        Ok((source.table.scan(context.lake, &files)?, bytes))
     }
 
     /// The result over some partitions, in its total order, and the bytes it was made of.
     pub(super) fn compute(
         &self,
-        ports: &Ports<'_>,
+        context: &Context<'_>,
         plan: &Plan,
         days: Option<&BTreeSet<Day>>,
     ) -> Result<(DataFrame, u64), Failure> {
         let mut tables = Vec::new();
         let mut read = 0;
         for source in &plan.inputs {
-            let (rows, bytes) = self.input(ports, source, days)?;
+            let (rows, bytes) = self.input(context, source, days)?;
             read += bytes;
             tables.push((source.table.dataset().clone(), rows));
         }

@@ -79,7 +79,7 @@ fn every_sample_is_understood() {
 fn what_is_announced_is_read_back() {
     let due = StepDue {
         pipeline: daily(),
-        step: Step::Load("report".into()),
+        step: StepId::Load("report".into()),
         function: "load".into(),
         scheduled_time: at("2026-03-03T08:00:00Z"),
         chain: "c".into(),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Graph, Step, inputs, outputs};
+use super::{Graph, StepId, inputs, outputs};
 use crate::definition::{Pipeline, Postgres, PostgresUrl, Source, Target};
 use crate::name::DatasetName;
 use crate::postgres::Address;
@@ -14,10 +14,10 @@ pub(super) fn draw(graph: &Graph) -> String {
 
 struct Drawing<'g> {
     pipeline: &'g Pipeline,
-    steps: Vec<&'g Step>,
+    steps: Vec<&'g StepId>,
     graph: &'g Graph,
     lines: Vec<String>,
-    drawn: BTreeSet<&'g Step>,
+    drawn: BTreeSet<&'g StepId>,
 }
 
 impl<'g> Drawing<'g> {
@@ -35,7 +35,7 @@ impl<'g> Drawing<'g> {
                 Source::Files(files) => format!("  {}", files.path),
                 Source::Http(http) => format!("  {}", http.url),
             });
-            self.branches(vec![&Step::Ingest], "  ");
+            self.branches(vec![&StepId::Ingest], "  ");
         }
         // what reads other pipelines' datasets, under the dataset
         let steps = self.steps.clone();
@@ -58,12 +58,12 @@ impl<'g> Drawing<'g> {
     }
 
     /// Steps not drawn yet that have one of the datasets as their first input.
-    fn readers(&self, datasets: &[DatasetName]) -> Vec<&'g Step> {
-        let first = |step: &Step| inputs(self.pipeline, step).first().is_some_and(|input| datasets.contains(input));
+    fn readers(&self, datasets: &[DatasetName]) -> Vec<&'g StepId> {
+        let first = |step: &StepId| inputs(self.pipeline, step).first().is_some_and(|input| datasets.contains(input));
         self.steps.iter().copied().filter(|step| !self.drawn.contains(step) && first(step)).collect()
     }
 
-    fn branches(&mut self, steps: Vec<&'g Step>, indent: &str) {
+    fn branches(&mut self, steps: Vec<&'g StepId>, indent: &str) {
         let last = steps.len().saturating_sub(1);
         for (n, step) in steps.into_iter().enumerate() {
             let (branch, below) = if n == last { ("└─", "   ") } else { ("├─", "│  ") };
@@ -74,13 +74,13 @@ impl<'g> Drawing<'g> {
         }
     }
 
-    fn label(&self, step: &Step) -> String {
+    fn label(&self, step: &StepId) -> String {
         let label = match step {
-            Step::Ingest | Step::Clean | Step::Model(_) => {
+            StepId::Ingest | StepId::Clean | StepId::Model(_) => {
                 let made: Vec<String> = outputs(self.pipeline, step).iter().map(ToString::to_string).collect();
                 made.join(" + ")
             }
-            Step::Load(name) => match self.pipeline.targets.iter().find(|target| target.name() == name) {
+            StepId::Load(name) => match self.pipeline.targets.iter().find(|target| target.name() == name) {
                 Some(Target::Postgres(target)) => {
                     format!("▸ {name}: table {}", place(target))
                 }

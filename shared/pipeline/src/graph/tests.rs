@@ -77,7 +77,7 @@ fn steps_run_after_what_they_read() {
     assert_eq!(consumers("sales"), ["model by_day", "model year", "load sqlite-sales"]);
     assert_eq!(consumers("sales.quarantine"), ["load report"]);
     assert_eq!(consumers("sales.raw"), ["clean"]);
-    assert_eq!(graph.maker(&"sales.quarantine".parse().unwrap()).unwrap().1, &Step::Clean);
+    assert_eq!(graph.maker(&"sales.quarantine".parse().unwrap()).unwrap().1, &StepId::Clean);
 }
 
 #[test]

@@ -13,12 +13,12 @@ pub(crate) struct Format {
 
 #[derive(Debug, Clone)]
 enum Reader {
-    Program(Vec<Step>),
+    Program(Vec<StepId>),
     Other(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Step {
+enum StepId {
     /// A number of up to so many digits (all of them for the year) into a part of the moment.
     Number(Part, usize),
     /// Fractional digits of the second; the flag: only if a point comes first.
@@ -71,21 +71,21 @@ impl Reader {
     }
 }
 
-fn compile(text: &str) -> Option<Vec<Step>> {
+fn compile(text: &str) -> Option<Vec<StepId>> {
     let mut steps = Vec::new();
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         let step = match byte {
             b'%' => match bytes.next()? {
-                b'Y' => Step::Number(Part::Year, 4),
-                b'm' => Step::Number(Part::Month, 2),
-                b'd' => Step::Number(Part::Day, 2),
-                b'H' => Step::Number(Part::Hour, 2),
-                b'M' => Step::Number(Part::Minute, 2),
-                b'S' => Step::Number(Part::Second, 2),
-                b'f' => Step::Fraction { after_point: false },
-                b'.' if bytes.next()? == b'f' => Step::Fraction { after_point: true },
-                b'%' => Step::Literal(b'%'),
+                b'Y' => StepId::Number(Part::Year, 4),
+                b'm' => StepId::Number(Part::Month, 2),
+                b'd' => StepId::Number(Part::Day, 2),
+                b'H' => StepId::Number(Part::Hour, 2),
+                b'M' => StepId::Number(Part::Minute, 2),
+                b'S' => StepId::Number(Part::Second, 2),
+                b'f' => StepId::Fraction { after_point: false },
+                b'.' if bytes.next()? == b'f' => StepId::Fraction { after_point: true },
+                b'%' => StepId::Literal(b'%'),
                 short @ (b'F' | b'T' | b'R') => {
                     steps.extend(compile(match short {
                         b'F' => "%Y-%m-%d",
@@ -97,7 +97,7 @@ fn compile(text: &str) -> Option<Vec<Step>> {
                 _ => return None,
             },
             // A space is one space; jiff, which takes any white space for it, is asked only about other formats.
-            b' '..=b'~' => Step::Literal(byte),
+            b' '..=b'~' => StepId::Literal(byte),
             _ => return None,
         };
         steps.push(step);
@@ -105,13 +105,13 @@ fn compile(text: &str) -> Option<Vec<Step>> {
     Some(steps)
 }
 
-fn run(steps: &[Step], mut text: &[u8]) -> Option<Moment> {
+fn run(steps: &[StepId], mut text: &[u8]) -> Option<Moment> {
     let mut parts = [None::<i32>; 6];
     let mut micros = 0;
     for step in steps {
         match *step {
-            Step::Literal(byte) => text = text.strip_prefix(&[byte])?,
-            Step::Number(part, width) => {
+            StepId::Literal(byte) => text = text.strip_prefix(&[byte])?,
+            StepId::Number(part, width) => {
                 let digits = text.iter().take(width).take_while(|byte| byte.is_ascii_digit()).count();
                 if digits == 0 || (part == Part::Year && digits != width) {
                     return None;
@@ -120,7 +120,7 @@ fn run(steps: &[Step], mut text: &[u8]) -> Option<Moment> {
                     Some(text[..digits].iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
                 text = &text[digits..];
             }
-            Step::Fraction { after_point } => match (after_point, text) {
+            StepId::Fraction { after_point } => match (after_point, text) {
                 (true, [b'.', rest @ ..]) => (micros, text) = fraction(rest)?,
                 (true, _) => {}
                 (false, _) => (micros, text) = fraction(text)?,
