@@ -12,6 +12,7 @@ mod crash;
 mod dev;
 mod evolve;
 mod fault;
+mod fixture;
 mod group;
 mod http;
 mod imports;
