@@ -12,13 +12,15 @@ pub mod postgres;
 pub mod read;
 pub mod schedule;
 mod sql;
+mod step;
 
 pub use definition::*;
 pub use diagnostic::{Diagnostic, Place};
 pub use file::{MAX_FILE_BYTES, SourceFile};
-pub use graph::{Graph, NoStep, StepId, UnknownPipeline};
+pub use graph::{Graph, UnknownPipeline};
 pub use http::Http;
 pub use name::{ColumnName, DatasetName, NameError, PipelineName, SecretName};
 pub use params::Parameter;
 pub use read::{Definition, Secrets, alerts_of, parameters, read};
 pub use schedule::{Cron, CronError, Expression, Rate, RateError, day_before};
+pub use step::{NoStep, StepId};
