@@ -9,6 +9,7 @@ pub mod http;
 pub mod name;
 mod params;
 pub mod postgres;
+pub mod raw;
 pub mod read;
 pub mod schedule;
 mod sql;
