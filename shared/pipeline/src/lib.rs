@@ -23,5 +23,6 @@ pub use http::Http;
 pub use name::{ColumnName, DatasetName, NameError, PipelineName, SecretName};
 pub use params::Parameter;
 pub use read::{Definition, Secrets, alerts_of, parameters, read};
-pub use schedule::{Cron, CronError, Expression, Rate, RateError, day_before};
+pub use schedule::expression::Expression;
+pub use schedule::{Cron, CronError, Rate, RateError, day_before};
 pub use step::{NoStep, StepId};
