@@ -67,7 +67,6 @@ pub struct GivenUp {
 #[serde(deny_unknown_fields)]
 pub struct StepDue {
     pub pipeline: PipelineName,
-    #[serde(with = "step")]
     pub step: StepId,
     /// The function that walks such a step: `ingest`, `transform` or `load`. Rules carry the event there by it.
     pub function: String,
@@ -86,19 +85,6 @@ pub struct StepDue {
 
 fn is_zero(part: &u32) -> bool {
     *part == 0
-}
-
-mod step {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use tidemark_pipeline::StepId;
-
-    pub fn serialize<S: Serializer>(step: &StepId, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(step)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<StepId, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
 }
 
 #[derive(Deserialize)]
