@@ -12,6 +12,7 @@ mod memory;
 pub mod message;
 mod missed;
 mod silence;
+mod step_key;
 mod tell;
 mod tick;
 mod wording;

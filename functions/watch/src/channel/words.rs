@@ -145,7 +145,6 @@ pub(super) fn plain(message: &Message) -> Message {
         title: if title.is_empty() { incident.clone() } else { title },
         incident,
         pipeline: line(&message.pipeline),
-        step: message.step.as_deref().map(line),
         what: lines(&message.what),
         facts,
         next: lines(&message.next),
