@@ -182,7 +182,7 @@ impl Ingest<'_> {
             removes,
             consumed: Vec::new(),
             meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: drafted.rows.to_json() },
         };
         Ok((drafted, (base, draft)))
     }
@@ -196,8 +196,8 @@ impl Step for Ingest<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        "ingest".into()
+    fn id(&self) -> StepId {
+        StepId::Ingest
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {

@@ -6,7 +6,7 @@ use polars::prelude::Series;
 use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
-use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
+use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl, StepId};
 
 use crate::change::{Changed, Delta, Deltas};
 use crate::targets::postgres::{Database, Fault, Load, Outcome as Loading, Unknown};
@@ -128,8 +128,8 @@ impl<'a> Step for LoadPostgres<'a> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.target.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.target.name.clone())
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan<'a>>, Failure> {

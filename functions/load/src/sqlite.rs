@@ -5,7 +5,7 @@ use std::error::Error;
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, col};
 use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{Lake, Outcome, Table};
-use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
+use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite, StepId};
 use tidemark_transform::bag;
 
 use crate::change::{Changed, Frames};
@@ -86,8 +86,8 @@ impl Step for LoadSqlite<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.target.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.target.name.clone())
     }
 
     fn plan(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {

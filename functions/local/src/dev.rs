@@ -17,6 +17,7 @@ use tidemark_flow::{
     handle, host,
 };
 use tidemark_lake::Lake;
+use tidemark_pipeline::StepId;
 use watch::{Missed, Ticked};
 
 use crate::args::Common;
@@ -276,10 +277,10 @@ impl Dev<'_> {
 
     fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> Walked {
         let announced = Announced::default();
-        let function = match &job.event {
-            Event::StepDue(due) => function_of(&due.step),
-            _ => "ingest",
-        };
+        let function = function_of(match &job.event {
+            Event::StepDue(due) => &due.step,
+            _ => &StepId::Ingest,
+        });
         let chain = job.chain.as_deref().unwrap_or_default();
         let walk = || {
             self.with_context(time, self.progress, |context| {

@@ -6,7 +6,7 @@ use polars::prelude::AnyValue;
 use tidemark_flow::{Bytes, Context, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
 use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT};
-use tidemark_pipeline::{ColumnName, Contract, DatasetName, Pipeline};
+use tidemark_pipeline::{ColumnName, Contract, DatasetName, Pipeline, StepId};
 use tidemark_transform::Cleaner;
 
 use crate::contract_failure;
@@ -158,8 +158,8 @@ impl Step for Clean<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        "clean".into()
+    fn id(&self) -> StepId {
+        StepId::Clean
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
@@ -267,7 +267,7 @@ impl Step for Clean<'_> {
             removes: self.removes(context.lake, &plan, &merged)?,
             consumed: vec![(self.raw.to_string(), consumed)],
             meta,
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: drafted.rows.to_json() },
         };
         let work = matches!(room, Room::Lake(..)).then(|| work.clone());
         let objects = plan.objects();

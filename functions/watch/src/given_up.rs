@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use tidemark_flow::{Event, GivenUp, wakes};
-use tidemark_pipeline::{PipelineName, StepId};
+use tidemark_pipeline::StepId;
 
 use crate::judge::View;
 use crate::memory::{Memory, Stray};
+use crate::step_key::StepKey;
 
 pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now: Timestamp) {
     let at = given_up.at.unwrap_or(now);
@@ -25,27 +26,24 @@ pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now
         Some(Event::Schedule { scheduled_time, .. } | Event::Rule { scheduled_time, .. }) => (*scheduled_time, ""),
         _ => (at, ""),
     };
-    for (pipeline, step) in named {
-        memory.last(&pipeline, &step).is_given_up(&why, scheduled_time, chain, at);
+    for key in named {
+        memory.last(&key).is_given_up(&why, scheduled_time, chain, at);
     }
 }
 
-/// The steps that an event would have woken, by pipeline and step.
-fn named(view: &View<'_>, event: &Event) -> Vec<(String, String)> {
+/// The steps that an event would have woken.
+fn named(view: &View<'_>, event: &Event) -> Vec<StepKey> {
     let known = wakes(view.graph, event);
     if !known.is_empty() {
-        return known.into_iter().map(|(pipeline, step)| (pipeline.name.to_string(), step.to_string())).collect();
+        return known.into_iter().map(|(pipeline, step)| StepKey::new(pipeline, step)).collect();
     }
     // of one that is broken nobody knows more than the event says
-    let broken = |pipeline: &PipelineName, step: String| match view.is_broken(pipeline.as_str()) {
-        true => vec![(pipeline.to_string(), step)],
-        false => Vec::new(),
-    };
-    match event {
-        Event::StepDue(due) => broken(&due.pipeline, due.step.to_string()),
+    let key = match event {
+        Event::StepDue(due) => StepKey { pipeline: due.pipeline.clone(), step: due.step.clone() },
         Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
-            broken(pipeline, StepId::Ingest.to_string())
+            StepKey { pipeline: pipeline.clone(), step: StepId::Ingest }
         }
-        _ => Vec::new(),
-    }
+        _ => return Vec::new(),
+    };
+    if view.is_broken(key.pipeline.as_str()) { vec![key] } else { Vec::new() }
 }

@@ -285,12 +285,12 @@ fn told(handled: &Handled) -> Result<Value, Diagnostic> {
     let record = &handled.record;
     if let Some(error) = &record.error {
         let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
-        tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
+        tracing::error!(pipeline, %step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
         return Err(explained(error));
     }
     tracing::info!(
         pipeline = record.pipeline,
-        step = record.step,
+        step = %record.step,
         run_id = record.run_id,
         status = %record.status,
         rows_in = record.rows.rows_in,

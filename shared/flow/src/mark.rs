@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Lake;
+use tidemark_pipeline::StepId;
 
 use crate::context::Context;
 use crate::executor::Step;
@@ -23,7 +24,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 pub struct Mark {
     pub run_id: String,
     pub pipeline: String,
-    pub step: String,
+    pub step: StepId,
     pub chain: String,
     pub scheduled_time: Timestamp,
     pub started_at: Timestamp,
@@ -36,7 +37,7 @@ impl Mark {
         Mark {
             run_id: run_id.to_owned(),
             pipeline: step.pipeline().to_owned(),
-            step: step.name(),
+            step: step.id(),
             chain: trigger.chain.clone(),
             scheduled_time: trigger.scheduled_time,
             started_at,

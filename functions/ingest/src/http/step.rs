@@ -9,7 +9,7 @@ use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::http::{Missing, Since, TimeFormat};
 use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, VERSION};
-use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, Type};
+use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, Type, StepId};
 use tidemark_transform::Times;
 
 use super::gather::{Clocked, Gathered};
@@ -282,7 +282,7 @@ impl<'a> Fetch<'a> {
             removes,
             consumed: Vec::new(),
             meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) },
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: drafted.rows.to_json() },
         };
         Ok((drafted, (plan.base, draft)))
     }
@@ -345,8 +345,8 @@ impl Step for Fetch<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        "ingest".into()
+    fn id(&self) -> StepId {
+        StepId::Ingest
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
