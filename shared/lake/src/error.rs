@@ -2,8 +2,8 @@
 
 use tidemark_pipeline::DatasetName;
 
+use crate::misfit::Misfit;
 use crate::remedy::Remedy;
-use crate::shape::Misfit;
 
 /// Display says what failed and where; the cause is in `source` only.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use delta_kernel::arrow::datatypes::{Field, Fields};
 use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
 use serde::{Deserialize, Serialize};
 
-use crate::datafile::Partition;
+use crate::partition::Partition;
 use crate::schema::encode_column;
 
 /// Columns whose least and greatest texts tell nothing: whole records.
