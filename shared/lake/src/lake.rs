@@ -164,6 +164,11 @@ impl Lake {
         }
     }
 
+    /// A table as it was at a version, if that is the one last looked at: a version never changes.
+    pub(crate) fn kept_at(&self, dataset: &DatasetName, version: i64) -> Option<SnapshotRef> {
+        self.snapshots().get(dataset).filter(|kept| kept.version().cast_signed() == version).cloned()
+    }
+
     pub(crate) fn keep(&self, dataset: &DatasetName, snapshot: &SnapshotRef) {
         self.snapshots().insert(dataset.clone(), snapshot.clone());
     }

@@ -84,7 +84,7 @@ impl Lake {
         self.table(dataset)?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
     }
 
-    /// The dataset as it stood at a version.
+    /// The dataset as it stood at a version. The store is not asked where that is the version last looked at.
     pub fn table_at(&self, dataset: &DatasetName, version: i64) -> Result<Table, LakeError> {
         Table::load(self, dataset, Some(version))?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
     }
@@ -92,9 +92,11 @@ impl Lake {
 
 impl Table {
     pub(crate) fn load(lake: &Lake, dataset: &DatasetName, version: Option<i64>) -> Result<Option<Table>, LakeError> {
-        if version.is_none()
-            && let Some(kept) = lake.kept_latest(dataset)?
-        {
+        let kept = match version {
+            None => lake.kept_latest(dataset)?,
+            Some(version) => lake.kept_at(dataset, version),
+        };
+        if let Some(kept) = kept {
             return Table::new(dataset, kept).map(Some);
         }
         let what = || format!("the log of dataset {dataset}");
