@@ -2,8 +2,8 @@
 
 use polars::prelude::*;
 
-use super::Plan;
 use super::fault::{Faults, Place};
+use super::plan::Plan;
 use crate::error::ContractError;
 
 /// Raw rows with the columns ingest adds to them.
