@@ -12,7 +12,7 @@ use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, Schem
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::raw;
 
-use crate::datafile::Partition;
+use crate::partition::Partition;
 use crate::schema::encode_column;
 
 /// Columns whose least and greatest texts tell nothing: whole records.

@@ -3,8 +3,8 @@
 use polars::prelude::*;
 use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT, is_added};
 
-use super::Plan;
 use super::fault::{Faults, Place};
+use super::plan::Plan;
 use crate::error::ContractError;
 
 /// Raw rows with the columns ingest adds to them.
