@@ -1,10 +1,7 @@
 //! Target `postgres`: a dataset's changes into a table of a PostgreSQL database, exactly once. The rows and the line that says which
 //! version of the dataset they belong to are committed in one transaction, or not at all.
 
-mod connect;
 mod copy;
-mod error;
-mod kind;
 mod lanes;
 mod refused;
 mod staged;
@@ -16,15 +13,15 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use polars::prelude::{Schema, Series};
-use tidemark_flow::{Kind, Secret};
+use tidemark_flow::Secret;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
+pub(crate) use tidemark_postgres::fault::{Fault, Unknown};
+use tidemark_postgres::session::Session;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use connect::Session;
 use copy::Copy;
-pub(crate) use error::Fault;
 use lanes::Lanes;
 use refused::Aside;
 pub(crate) use refused::named;
@@ -91,13 +88,6 @@ pub(crate) struct Database<'a> {
     pub(crate) address: Address,
     /// Or why it is not known.
     pub(crate) password: Result<Option<Secret>, Unknown>,
-}
-
-/// A secret that is not known.
-#[derive(Debug, Clone)]
-pub(crate) struct Unknown {
-    pub(crate) why: String,
-    pub(crate) kind: Kind,
 }
 
 impl Database<'_> {

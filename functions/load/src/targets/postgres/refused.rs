@@ -8,13 +8,13 @@ use serde_json::{Map, Value};
 use tidemark_pipeline::{Budget, DatasetName};
 use tokio_postgres::types::Type;
 
-use super::connect::Session;
 use super::copy::sorted;
-use super::error::{Fault, is_of_a_row, said};
 use super::staged::{Merged, Part, Staged};
 use super::table::{REFUSED, Table, is_there, make_own, shown};
 use super::{Delta, Deltas};
 use crate::targets::cell::Cell;
+use tidemark_postgres::fault::{Fault, is_of_a_row, said};
+use tidemark_postgres::session::Session;
 
 /// Rows put aside, and those put aside before that are heard of again.
 pub(super) struct Aside {

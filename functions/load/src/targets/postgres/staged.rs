@@ -3,9 +3,9 @@
 
 use tidemark_pipeline::Postgres;
 
-use super::connect::Session;
-use super::error::Fault;
 use super::table::{Column, Table, quoted};
+use tidemark_postgres::fault::Fault;
+use tidemark_postgres::session::Session;
 
 /// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
 /// 0 that of a row that is put aside, whose older self stays.

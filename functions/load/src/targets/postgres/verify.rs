@@ -9,14 +9,14 @@ use futures::StreamExt as _;
 use polars::prelude::{DataFrame, Schema};
 use tidemark_pipeline::DatasetName;
 
-use super::connect::Session;
-use super::error::Fault;
-use super::kind::SqlType;
 use super::refused::{self, Aside};
 use super::table::{Column, Table, is_there, quoted};
 use super::wire::{HEADER, Rows};
 use super::{Database, LOADS, Standing, table};
 use crate::targets::sums::Sums;
+use tidemark_postgres::fault::Fault;
+use tidemark_postgres::session::Session;
+use tidemark_postgres::types::SqlType;
 
 /// A table as it is at one moment, held against the dataset's schema.
 pub(crate) struct Snapshot<'a> {

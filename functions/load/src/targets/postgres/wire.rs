@@ -9,8 +9,8 @@ use polars::prelude::{
 };
 use serde::de::IgnoredAny;
 
-use super::kind::SqlType;
 use crate::targets::cell::EPOCH;
+use tidemark_postgres::types::SqlType;
 
 /// In front of the rows.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
