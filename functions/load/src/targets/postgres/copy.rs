@@ -6,15 +6,15 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
+use tidemark_postgres::fault::{Fault, is_of_a_row};
+use tidemark_postgres::session::Session;
 use tidemark_transform::bag;
 use tokio_postgres::CopyInSink;
 
-use super::refused::{Aside, key_of};
+use super::rejected::{Aside, key_of};
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows, TRAILER};
-use super::{Delta, Deltas};
-use tidemark_postgres::fault::{Fault, is_of_a_row};
-use tidemark_postgres::session::Session;
+use crate::change::{Delta, Deltas};
 
 /// Bytes of one message to the server.
 const MESSAGE: usize = 256 * 1024;

@@ -2,10 +2,10 @@
 //! the rest untouched.
 
 use tidemark_pipeline::Postgres;
-
-use super::table::{Column, Table, quoted};
 use tidemark_postgres::fault::Fault;
 use tidemark_postgres::session::Session;
+
+use super::table::{Column, Table, quoted};
 
 /// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
 /// 0 that of a row that is put aside, whose older self stays.

@@ -5,14 +5,14 @@ use std::collections::BTreeSet;
 
 use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
+use tidemark_postgres::fault::Fault;
+use tidemark_postgres::session::Session;
+use tidemark_postgres::types::SqlType;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::staged::ROW;
 use super::wire::Slot;
-use tidemark_postgres::fault::Fault;
-use tidemark_postgres::session::Session;
-use tidemark_postgres::types::SqlType;
 
 /// One line per dataset and table: the version the table is at, and what the load that brought it there did.
 pub(super) const LOADS: &str = "tidemark_loads";

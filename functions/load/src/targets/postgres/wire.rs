@@ -8,9 +8,9 @@ use polars::prelude::{
     PolarsError, StringChunked, TimeUnit,
 };
 use serde::de::IgnoredAny;
+use tidemark_postgres::types::SqlType;
 
 use crate::targets::cell::EPOCH;
-use tidemark_postgres::types::SqlType;
 
 /// In front of the rows.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
