@@ -6,14 +6,14 @@ use std::collections::{BTreeSet, HashSet};
 use polars::prelude::{DataFrame, PolarsError};
 use serde_json::{Map, Value};
 use tidemark_pipeline::{Budget, DatasetName};
+use tidemark_postgres::fault::{Fault, is_of_a_row, said};
+use tidemark_postgres::session::Session;
 use tokio_postgres::types::Type;
 
-use super::connect::Session;
 use super::copy::sorted;
-use super::error::{Fault, is_of_a_row, said};
 use super::staged::{Merged, Part, Staged};
 use super::table::{REFUSED, Table, is_there, make_own, shown};
-use super::{Delta, Deltas};
+use crate::change::{Delta, Deltas};
 use crate::targets::cell::Cell;
 
 /// Rows put aside, and those put aside before that are heard of again.

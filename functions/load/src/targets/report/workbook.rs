@@ -1,13 +1,4 @@
-//! Target `report`: tables into a dated workbook and one CSV per sheet. The same tables give the same bytes: nothing here
-//! knows the time, and the workbook says it was made on the report's day.
-
-mod chart;
-mod csv;
-mod error;
-mod look;
-mod sheet;
-#[cfg(test)]
-mod tests;
+//! The files of one report: its workbook, and a CSV per sheet.
 
 use std::collections::HashSet;
 
@@ -16,8 +7,9 @@ use polars::prelude::DataFrame;
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook};
 use tidemark_pipeline::{Report, Sheet};
 
-pub use error::ReportError;
-use look::Look;
+use super::error::ReportError;
+use super::look::Look;
+use super::{csv, sheet};
 
 /// One sheet's table, computed and ordered.
 #[derive(Debug, Clone)]

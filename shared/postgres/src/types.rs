@@ -7,7 +7,7 @@ use tidemark_pipeline::PostgresType;
 
 /// A type of the server, as far as a load tells types apart: by what goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SqlType {
+pub enum SqlType {
     Bool,
     Int2,
     Int4,
@@ -32,7 +32,7 @@ pub(crate) enum SqlType {
 
 impl SqlType {
     /// The type a column is declared with in a table of ours; `None` for what no column holds: lists, structs, durations.
-    pub(super) fn of(dtype: &DataType) -> Option<SqlType> {
+    pub fn of(dtype: &DataType) -> Option<SqlType> {
         Some(match dtype {
             DataType::Boolean => SqlType::Bool,
             DataType::Int8 | DataType::Int16 | DataType::UInt8 => SqlType::Int2,
@@ -53,7 +53,7 @@ impl SqlType {
     }
 
     /// What a target's `types` asks for.
-    pub(super) fn declared(ty: &PostgresType) -> SqlType {
+    pub fn declared(ty: &PostgresType) -> SqlType {
         match *ty {
             PostgresType::Json => SqlType::Json,
             PostgresType::Jsonb => SqlType::Jsonb,
@@ -68,7 +68,7 @@ impl SqlType {
     }
 
     /// Whether a column that was asked to be of this type may be given the values: what it does not hold of them is refused row by row.
-    pub(super) fn takes(self, dtype: &DataType) -> bool {
+    pub fn takes(self, dtype: &DataType) -> bool {
         self.holds(dtype)
             || match self {
                 SqlType::Int2 | SqlType::Int4 => dtype.is_integer() && *dtype != DataType::UInt64,
@@ -83,7 +83,7 @@ impl SqlType {
     }
 
     /// A column of the server's catalogue; `None` for a type no dataset's column goes into. `modifier` is its `atttypmod`.
-    pub(super) fn read(name: &str, kind: &str, modifier: i32) -> Option<SqlType> {
+    pub fn read(name: &str, kind: &str, modifier: i32) -> Option<SqlType> {
         if kind == "e" {
             return Some(SqlType::TextLike);
         }
@@ -112,7 +112,7 @@ impl SqlType {
     }
 
     /// Whether a column of this type gives back what a dataset's column has, or refuses the row.
-    pub(super) fn holds(self, dtype: &DataType) -> bool {
+    pub fn holds(self, dtype: &DataType) -> bool {
         use SqlType::*;
         let digits = |precision: u32, scale: u32| match self {
             Numeric(None) => true,
@@ -139,7 +139,7 @@ impl SqlType {
     }
 
     /// How a column of this type is compared in SQL, to the letter.
-    pub(super) fn compared(self, column: &str) -> String {
+    pub fn compared(self, column: &str) -> String {
         match self {
             // whatever the column's collation takes for equal
             SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),

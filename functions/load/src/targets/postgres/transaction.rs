@@ -1,36 +1,22 @@
-//! Target `postgres`: a dataset's changes into a table of a PostgreSQL database, exactly once. The rows and the line that says which
-//! version of the dataset they belong to are committed in one transaction, or not at all.
-
-mod connect;
-mod copy;
-mod error;
-mod kind;
-mod lanes;
-mod refused;
-mod staged;
-mod table;
-mod verify;
-mod wire;
+//! One load, which is one transaction.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use polars::prelude::{Schema, Series};
-use tidemark_flow::{Kind, Secret};
+use tidemark_flow::Secret;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
+use tidemark_postgres::fault::{Fault, Unknown};
+use tidemark_postgres::session::Session;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 
-use connect::Session;
-use copy::Copy;
-pub(crate) use error::Fault;
-use lanes::Lanes;
-use refused::Aside;
-pub(crate) use refused::named;
-use staged::{STAGED, Staged, TEMPORARY};
-use table::{LOADS, Table, has_rows, is_there, quoted};
-
+use super::copy::Copy;
+use super::parallel::Lanes;
+use super::rejected::{self, Aside};
+use super::staged::{self, STAGED, Staged, TEMPORARY};
+use super::table::{self, LOADS, Table, has_rows, is_there, quoted};
 use crate::change::{Delta, Deltas};
 
 /// A step from one version of a dataset to another, to be taken by a table.
@@ -93,13 +79,6 @@ pub(crate) struct Database<'a> {
     pub(crate) password: Result<Option<Secret>, Unknown>,
 }
 
-/// A secret that is not known.
-#[derive(Debug, Clone)]
-pub(crate) struct Unknown {
-    pub(crate) why: String,
-    pub(crate) kind: Kind,
-}
-
 impl Database<'_> {
     pub(crate) fn connect(&self) -> Result<Session, Fault> {
         let (password, unknown) = match &self.password {
@@ -143,7 +122,7 @@ impl Database<'_> {
     }
 
     /// A table of the target's schema, as SQL has its name.
-    fn named(&self, session: &Session, table: &str) -> Result<String, Fault> {
+    pub(super) fn named(&self, session: &Session, table: &str) -> Result<String, Fault> {
         let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
         Ok(format!("{}.{}", quoted(schema), quoted(table)))
     }
@@ -216,7 +195,7 @@ impl Database<'_> {
         load: &Load<'_>,
         lanes: &mut Lanes,
     ) -> Result<Loaded, Fault> {
-        let mut aside = Aside::new(table, refused::known(session, table, load.dataset)?, load.rows);
+        let mut aside = Aside::new(table, rejected::known(session, table, load.dataset)?, load.rows);
         let is_whole = load.previous.is_none() || load.is_anew;
         let mut done = match table.is_empty && is_whole {
             true => straight(session, table, load, &mut aside)?,
@@ -268,7 +247,7 @@ fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Asi
     let sent = copy(session, table, load, Some(&staged)).all(load.change, aside)?;
     staged.analyze(TEMPORARY, sent.taken)?;
     let deleted = if sent.gone > 0 { staged.delete()? } else { 0 };
-    let merged = refused::merge(session, &staged, table, load.change, sent.rows, aside)?;
+    let merged = rejected::merge(session, &staged, table, load.change, sent.rows, aside)?;
     let loaded = Loaded { inserted: merged.inserted, updated: merged.updated, deleted, ..Loaded::default() };
     Ok((loaded, sent.rows))
 }

@@ -20,11 +20,10 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Config, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::Unknown;
-use super::error::Fault;
+use crate::fault::{Fault, Unknown};
 
 /// One connection. The runtime has a thread of its own, so that what is written goes out while more is made ready.
-pub(crate) struct Session {
+pub struct Session {
     client: Client,
     runtime: Runtime,
     connection: JoinHandle<()>,
@@ -32,7 +31,7 @@ pub(crate) struct Session {
     timeout: Duration,
     schema: OnceCell<String>,
     /// Of the server: 16 for 16.2.
-    pub(super) version: u32,
+    pub version: u32,
 }
 
 /// How long a server may take to hear that we are gone.
@@ -52,7 +51,7 @@ impl Session {
     ///
     /// # Errors
     /// [`Fault::Unreachable`], [`Fault::Tls`], [`Fault::Certificates`], or what the server says.
-    pub(super) fn open(address: &Address, password: Option<&Secret>, timeout: Duration) -> Result<Session, Fault> {
+    pub fn open(address: &Address, password: Option<&Secret>, timeout: Duration) -> Result<Session, Fault> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -85,12 +84,12 @@ impl Session {
         })
     }
 
-    pub(super) fn client(&self) -> &Client {
+    pub fn client(&self) -> &Client {
         &self.client
     }
 
     /// Waits for an answer. One that does not come in time is cancelled, so that the server lets go of what it holds.
-    pub(super) fn wait<T, E: Into<Fault>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Fault> {
+    pub fn wait<T, E: Into<Fault>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Fault> {
         let answered = self.runtime.block_on(async { tokio::time::timeout(self.timeout, answer).await });
         match answered {
             Ok(answer) => answer.map_err(E::into),
@@ -104,7 +103,7 @@ impl Session {
     }
 
     /// The schema in which a table is made that is named without one. Asked for once; such a table is looked for nowhere else.
-    pub(super) fn schema(&self) -> Result<&str, Fault> {
+    pub fn schema(&self) -> Result<&str, Fault> {
         if let Some(schema) = self.schema.get() {
             return Ok(schema);
         }
@@ -114,17 +113,17 @@ impl Session {
     }
 
     /// One round trip.
-    pub(super) fn rows(&self, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Fault> {
+    pub fn rows(&self, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Fault> {
         self.wait(self.client.query_typed(sql, values))
     }
 
     /// Statements without values, in one round trip.
-    pub(super) fn run(&self, sql: &str) -> Result<(), Fault> {
+    pub fn run(&self, sql: &str) -> Result<(), Fault> {
         self.wait(self.client.batch_execute(sql))
     }
 
     /// One statement, and how many rows it has changed.
-    pub(super) fn change(&self, sql: &str) -> Result<u64, Fault> {
+    pub fn change(&self, sql: &str) -> Result<u64, Fault> {
         self.wait(self.client.execute_typed(sql, &[]))
     }
 }

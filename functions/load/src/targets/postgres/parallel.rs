@@ -3,14 +3,15 @@
 
 use std::collections::BTreeMap;
 
+use tidemark_postgres::fault::{Fault, is_of_a_row};
+use tidemark_postgres::session::Session;
 use tokio_postgres::types::Type;
 
 use super::copy::{Copy, Line};
-use super::error::{Fault, is_of_a_row};
-use super::refused::{Aside, is_twice};
+use super::rejected::{Aside, is_twice};
 use super::staged::{Merged, Part, ROW, STAGED, Staged};
 use super::table::{Column, Table};
-use super::{Database, Load, Loaded, Session};
+use super::transaction::{Database, Load, Loaded};
 
 /// With fewer rows, more connections only take longer.
 const WORTH: u64 = 50_000;

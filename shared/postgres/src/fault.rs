@@ -8,12 +8,18 @@ use polars::prelude::{DataType, PolarsError};
 use tidemark_flow::{Failure, Kind, joined};
 use tokio_postgres::error::{DbError, SqlState};
 
-use super::Unknown;
-use super::kind::SqlType;
+use crate::types::SqlType;
+
+/// A secret that is not known.
+#[derive(Debug, Clone)]
+pub struct Unknown {
+    pub why: String,
+    pub kind: Kind,
+}
 
 /// A load that did not happen: the database is as it was before.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Fault {
+pub enum Fault {
     #[error("the database cannot be reached")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
     #[error("no encrypted connection to the server comes about")]
@@ -86,7 +92,7 @@ fn place(row: u64, key: Option<&str>) -> String {
 }
 
 /// What the server says, without what it says of values.
-pub(super) fn said(error: &DbError) -> String {
+pub fn said(error: &DbError) -> String {
     let code = error.code();
     // these quote the value itself
     let quotes = [
@@ -123,7 +129,7 @@ fn column_of_copy(place: &str) -> Option<&str> {
 }
 
 /// Whether a row is at fault: its data, or a constraint or trigger it does not pass.
-pub(super) fn is_of_a_row(error: &DbError) -> bool {
+pub fn is_of_a_row(error: &DbError) -> bool {
     let code = error.code().code();
     (code.starts_with("22") || code.starts_with("23") || code.starts_with("44") || code == "P0001")
         // a row of another table hangs on it; no row of ours is wrong
@@ -132,7 +138,7 @@ pub(super) fn is_of_a_row(error: &DbError) -> bool {
 
 impl Fault {
     /// Whether the same load may succeed in a moment, with nobody doing anything.
-    pub(crate) fn is_transient(&self) -> bool {
+    pub fn is_transient(&self) -> bool {
         match self {
             Fault::Unreachable(_) | Fault::Lost(_) | Fault::Unsure(_) => true,
             Fault::Server(error) => is_transient(error.code()),
@@ -140,7 +146,7 @@ impl Fault {
         }
     }
 
-    pub(super) fn server(&self) -> Option<&DbError> {
+    pub fn server(&self) -> Option<&DbError> {
         match self {
             Fault::Server(error) => Some(error),
             _ => None,
@@ -148,7 +154,7 @@ impl Fault {
     }
 
     /// `place` says which database, without a password.
-    pub(crate) fn failure(self, place: &str) -> Failure {
+    pub fn failure(self, place: &str) -> Failure {
         if let Fault::Lake(failure) = self {
             return failure;
         }

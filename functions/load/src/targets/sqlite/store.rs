@@ -1,11 +1,4 @@
-//! Target `sqlite`: a dataset's changes into a table of a SQLite file, exactly once. The rows and the line that says which
-//! version of the dataset they belong to are written in one transaction, or not at all.
-
-mod error;
-mod table;
-#[cfg(test)]
-mod tests;
-mod write;
+//! An open database, and one load into it, which is one transaction.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,16 +7,15 @@ use polars::prelude::{DataFrame, Schema, Series};
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 use tidemark_pipeline::{DatasetName, Sqlite};
 
-use error::Fault;
-pub use error::SqliteError;
-use table::Table;
-use write::Writer;
+use super::error::{Fault, SqliteError};
+use super::table::Table;
+use super::write::Writer;
 
 /// One line per dataset and table: the version the table stands at, and what the load that brought it there did.
-const LOADS: &str = "tidemark_loads";
+pub(super) const LOADS: &str = "tidemark_loads";
 
 /// How long another process may hold the database before a load gives up.
-const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// A step from one version of a dataset to another, to be taken by a table.
 pub struct Load<'a, R> {
@@ -245,3 +237,6 @@ fn note(
     )?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
