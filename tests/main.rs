@@ -26,4 +26,5 @@ mod readers;
 mod retail;
 mod s3;
 mod site;
+mod support;
 mod watch;
