@@ -27,4 +27,5 @@ mod readers;
 mod retail;
 mod s3;
 mod site;
+mod support;
 mod watch;
