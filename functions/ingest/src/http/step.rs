@@ -9,7 +9,7 @@ use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::http::{Missing, Since, TimeFormat};
 use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, VERSION};
-use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, Type, StepId};
+use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, StepId, Type};
 use tidemark_transform::Times;
 
 use super::gather::{Clocked, Gathered};
