@@ -18,6 +18,7 @@ use crate::print;
 
 mod api;
 mod choice;
+mod column;
 mod dates;
 mod dialect;
 mod draft;

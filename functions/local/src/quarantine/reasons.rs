@@ -10,7 +10,7 @@ use tidemark_flow::{Failure, Kind};
 use tidemark_lake::{DataFile, Lake, Table};
 use tidemark_pipeline::DatasetName;
 
-use super::{collect, field};
+use super::counts::{collect, field};
 
 /// Which rows are asked for.
 #[derive(Default)]
