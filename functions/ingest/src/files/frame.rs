@@ -3,16 +3,9 @@
 use polars::prelude::*;
 
 use super::error::Fault;
+use crate::raw::{FAULT, OBJECT, ROW, TEXT};
 
-/// The original text of a broken record (NDJSON: of every record), null for a good CSV or Parquet row.
-pub const TEXT: &str = "_text";
-/// Why a record is no record; null for a good row.
-pub const FAULT: &str = "_fault";
-/// The name of the object.
-pub const OBJECT: &str = "_object";
-/// The line at which the record starts (CSV, NDJSON), or the number of the row (Parquet), from 1.
-pub const ROW: &str = "_row";
-/// In the order in which they stand.
+/// The columns that say where a row comes from, in the order in which they stand behind the source's own.
 pub const ORIGIN: [&str; 4] = [TEXT, FAULT, OBJECT, ROW];
 
 /// A record that is none.

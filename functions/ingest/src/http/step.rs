@@ -11,20 +11,19 @@ use tidemark_pipeline::http::{Missing, Since, TimeFormat};
 use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, Type};
 use tidemark_transform::Times;
 
-use super::gather::{Clocked, Gathered, PAGE};
+use super::gather::{Clocked, Gathered};
 use super::window::{Pages, Pass, Read};
-use crate::files::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::http::client::Client;
 use crate::http::request::definition;
 use crate::incremental::bookmark::{Bookmark, Task};
 use crate::incremental::seen::Overlap;
-use crate::{partition_by, raw_schema, standing, watermark};
+use crate::raw::{self, ARRIVED_IN, OBJECT, RawDataset, VERSION};
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
 const ANEW: u32 = 5;
 
 /// Step `ingest` of one pipeline whose source is an API.
-pub(crate) struct Fetch<'a> {
+pub(crate) struct HttpIngest<'a> {
     pipeline: &'a Pipeline,
     http: &'a Http,
     contract: &'a Contract,
@@ -50,12 +49,16 @@ pub(crate) struct Plan {
     complete: Option<Timestamp>,
 }
 
-impl<'a> Fetch<'a> {
-    pub(crate) fn of(pipeline: &'a Pipeline, http: &'a Http, contract: &'a Contract) -> Result<Fetch<'a>, Failure> {
+impl<'a> HttpIngest<'a> {
+    pub(crate) fn new(
+        pipeline: &'a Pipeline,
+        http: &'a Http,
+        contract: &'a Contract,
+    ) -> Result<HttpIngest<'a>, Failure> {
         let text = of_source(&Source::Http(Box::new(http.clone())))
             .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
         let (raw, definition) = (contract.dataset.raw(), definition(http)?);
-        Ok(Fetch { pipeline, http, contract, raw, fingerprint: fingerprint(&text), definition })
+        Ok(HttpIngest { pipeline, http, contract, raw, fingerprint: fingerprint(&text), definition })
     }
 
     /// Where time is read from, if anywhere.
@@ -246,12 +249,7 @@ impl<'a> Fetch<'a> {
         let anew_from = bookmark.anew_from.or_else(|| (self.replaces() && !is_known).then(|| plan.version()));
         let mut removes = Vec::new();
         if let (true, Some(version)) = (is_whole, anew_from) {
-            let is_older = |file: &DataFile| {
-                file.partition
-                    .get(ARRIVED_IN)
-                    .and_then(|text| text.parse::<i64>().ok())
-                    .is_none_or(|came| came < version)
-            };
+            let is_older = |file: &DataFile| raw::arrived_in(file).is_none_or(|came| came < version);
             removes = plan.live.iter().filter(|file| is_older(file)).cloned().collect();
             bookmark.anew_from = None;
             if files.is_empty() && !removes.is_empty() && plan.task.anew_from.is_none() {
@@ -277,7 +275,7 @@ impl<'a> Fetch<'a> {
         let draft = Draft {
             dataset: self.raw.clone(),
             schema: schema(),
-            partition_by: partition_by()?,
+            partition_by: raw::partition_by()?,
             adds: files,
             removes,
             consumed: Vec::new(),
@@ -337,7 +335,7 @@ impl News {
     }
 }
 
-impl Step for Fetch<'_> {
+impl Step for HttpIngest<'_> {
     type Plan = Plan;
     type Draft = (Option<Table>, Draft);
 
@@ -350,13 +348,13 @@ impl Step for Fetch<'_> {
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let (base, live, meta) = standing(context, &self.raw)?;
+        let RawDataset { table: base, files: live, meta } = RawDataset::open(context, &self.raw)?;
         // read another way, what has been read is not known; its rows stay all the same
         let kept = meta.bookmark.clone().filter(|_| meta.fingerprint == self.fingerprint);
         let mut bookmark: Bookmark = kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
         bookmark.within = bookmark.within.filter(|within| within.definition == self.definition);
         let version = base.as_ref().map_or(0, |table| table.version() + 1);
-        let complete = watermark(self.pipeline, trigger);
+        let complete = raw::watermark(self.pipeline, trigger);
         let Some(task) = Task::next(self.http, &bookmark, trigger.full, trigger.scheduled_time, version) else {
             return Ok(None);
         };
@@ -434,7 +432,7 @@ impl Step for Fetch<'_> {
 
 /// The columns of a raw dataset whose source is an API.
 fn schema() -> Schema {
-    let mut schema = raw_schema();
-    schema.insert(PAGE.into(), DataType::Int64);
+    let mut schema = raw::schema();
+    schema.insert(raw::PAGE.into(), DataType::Int64);
     schema
 }

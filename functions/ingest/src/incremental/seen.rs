@@ -8,9 +8,8 @@ use tidemark_flow::{Context, Failure};
 use tidemark_lake::{DataFile, Table};
 
 use super::bookmark::{Bookmark, from};
-use crate::files::TEXT;
-use crate::files::listing::ARRIVED_IN;
 use crate::http::gather::{Clocked, hash_of};
+use crate::raw::{TEXT, arrived_in};
 
 /// How much is read at most.
 const FILES: usize = 32;
@@ -54,8 +53,7 @@ impl<'a> Overlap<'a> {
 
     /// Reads the newest rows until all of the overlap has been met.
     pub(crate) fn known(&self, clocked: &Clocked<'_>) -> Result<Known, Failure> {
-        let came =
-            |file: &DataFile| file.partition.get(ARRIVED_IN).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0);
+        let came = |file: &DataFile| arrived_in(file).unwrap_or(0);
         let mut files: Vec<&DataFile> = self.live.iter().collect();
         files.sort_by_key(|file| std::cmp::Reverse(came(file)));
         let (mut known, mut bytes) = (Known::default(), 0);
