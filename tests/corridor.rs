@@ -8,6 +8,7 @@ use tidemark_flow::{
     Context, Drafted, Drafting, Failure, Kind, Machine, Quiet, Size, Status, Step, Trigger, host, walk,
 };
 use tidemark_lake::{Lake, Outcome, Store};
+use tidemark_pipeline::StepId;
 
 use crate::crash::house::runtime;
 
@@ -21,8 +22,8 @@ impl Step for Panics {
         "orders"
     }
 
-    fn name(&self) -> String {
-        "clean".into()
+    fn id(&self) -> StepId {
+        StepId::Clean
     }
 
     fn plan(&self, _: &Context<'_>, _: &Trigger) -> Result<Option<()>, Failure> {

@@ -24,7 +24,7 @@ pub fn message(n: usize) -> Message {
         severity: Severity::Critical,
         incident: format!("orders/load-postgres-orders/failed#{n}"),
         pipeline: "orders".to_owned(),
-        step: Some("load postgres-orders".to_owned()),
+        step: "load postgres-orders".parse().ok(),
         title: format!("orders: load postgres-orders failed ({n})"),
         what: "table orders cannot be loaded\nadd the column".to_owned(),
         facts: vec![("Rows".to_owned(), "1,204 in, 17 quarantined".to_owned())],

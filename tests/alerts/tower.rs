@@ -353,7 +353,7 @@ impl Tower {
         let mark = Mark {
             run_id: self.run_id(started_at),
             pipeline: pipeline.into(),
-            step: step.into(),
+            step: step.parse().unwrap(),
             chain: "chain".into(),
             scheduled_time: started_at,
             started_at,

@@ -153,7 +153,7 @@ fn a_start_that_was_killed_half_way_is_done() {
     let done = office.runs(&Script::new(at("2026-03-01T04:02:00Z"), at("2026-03-01T04:13:00Z")));
     assert_eq!((done.started, done.failed, done.told), (0, 0, 0));
     assert_eq!(office.count("orders"), 1);
-    let steps: Vec<String> = office.records().into_iter().map(|record| record.step).collect();
+    let steps: Vec<String> = office.records().into_iter().map(|record| record.step.to_string()).collect();
     let of_chain = ["ingest", "clean", "model orders_by_day", "load sqlite-orders", "load sqlite-orders_by_day"];
     assert!(of_chain.iter().all(|step| steps.iter().any(|walked| walked == step)), "{steps:?}");
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark::dev::{Signal, Time};
-use tidemark_flow::{Mark, RunRecord, Status};
+use tidemark_flow::{Activity, Mark, RunRecord, Status};
+use tidemark_pipeline::StepId;
 
 use super::clock::at;
 use super::{Office, Script, Told};
@@ -101,7 +102,7 @@ impl Time for Slow {
 
 /// That no step was walked twice at once.
 fn none_overlaps(records: &[RunRecord]) {
-    let mut by_step: BTreeMap<&str, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
+    let mut by_step: BTreeMap<&Activity, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
     for record in records {
         by_step.entry(&record.step).or_default().push((record.started_at, record.finished_at));
     }
@@ -131,7 +132,7 @@ fn of_starts_that_pile_up_the_last_is_enough() {
     let done = office.runs(&clock);
     let records = office.records();
     none_overlaps(&records);
-    let ingests: Vec<_> = records.iter().filter(|record| record.step == "ingest").collect();
+    let ingests: Vec<_> = records.iter().filter(|record| record.step == StepId::Ingest.into()).collect();
     assert!((10..=11).contains(&ingests.len()) && done.started == ingests.len(), "{done:?}");
     // the clock of this test does not wait for the last
     for record in &ingests[..ingests.len() - 1] {
@@ -173,7 +174,7 @@ fn a_long_first_step_has_started() {
     let mark = |alive_at| Mark {
         run_id: run_id.clone(),
         pipeline: "orders".into(),
-        step: "ingest".into(),
+        step: StepId::Ingest,
         chain: "chain".into(),
         scheduled_time: four,
         started_at: four,

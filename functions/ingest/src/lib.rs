@@ -4,7 +4,7 @@
 pub mod files;
 pub mod http;
 mod incremental;
-mod raw;
+mod raw_dataset;
 
 use tidemark_flow::{Bus, Context, Event, Failure, Handled, Kind, RunRecord, Size, Step, Trigger};
 use tidemark_pipeline::{Graph, Pipeline, Source, StepId};

@@ -6,10 +6,11 @@ use polars::prelude::Series;
 use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
-use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
+use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl, StepId};
+use tidemark_postgres::fault::{Fault, Unknown};
 
 use crate::change::{Changed, Delta, Deltas};
-use crate::targets::postgres::{Database, Fault, Load, Outcome as Loading, Unknown};
+use crate::targets::postgres::transaction::{Database, Load, Outcome as Loading};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -128,8 +129,8 @@ impl<'a> Step for LoadPostgres<'a> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.target.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.target.name.clone())
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan<'a>>, Failure> {

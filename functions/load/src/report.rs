@@ -12,10 +12,10 @@ use tidemark_flow::{
     Balance, Bytes, Context, Days, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger,
 };
 use tidemark_lake::{LakeError, Outcome, Store, Table};
-use tidemark_pipeline::{Pipeline, Report, Sheet, day_before};
+use tidemark_pipeline::{Pipeline, Report, Sheet, StepId, day_before};
 use tidemark_transform::{bag, sql};
 
-use crate::targets::report::{Built, Table as SheetTable, build};
+use crate::targets::report::workbook::{Built, Table as SheetTable, build};
 
 /// Step `load <target>` into a folder.
 pub struct LoadReport<'a> {
@@ -94,8 +94,8 @@ impl Step for LoadReport<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.report.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.report.name.clone())
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {

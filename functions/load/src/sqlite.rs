@@ -5,12 +5,13 @@ use std::error::Error;
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, col};
 use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{Lake, Outcome, Table};
-use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
+use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite, StepId};
 use tidemark_transform::bag;
 
 use crate::change::{Changed, Frames};
 use crate::database::Database;
-use crate::targets::sqlite::{Change, Load, Outcome as Loading, SqliteError, Store};
+use crate::targets::sqlite::error::SqliteError;
+use crate::targets::sqlite::store::{Change, Load, Outcome as Loading, Store};
 
 /// Step `load <target>` into SQLite.
 pub struct LoadSqlite<'a> {
@@ -86,8 +87,8 @@ impl Step for LoadSqlite<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.target.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.target.name.clone())
     }
 
     fn plan(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use polars::prelude::{DataFrame, Schema};
 use tidemark_flow::{Balance, Bytes, Context, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
-use tidemark_pipeline::{ColumnName, Made, Model as Definition, Pipeline, When};
+use tidemark_pipeline::{ColumnName, Made, Model as Definition, Pipeline, StepId, When};
 
 use crate::calendar::{Calendar, Day, from, until};
 use crate::stretch::Stretch;
@@ -212,8 +212,8 @@ impl Step for Model<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("model {}", self.model.name)
+    fn id(&self) -> StepId {
+        StepId::Model(self.model.name.clone())
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
@@ -296,7 +296,7 @@ impl Step for Model<'_> {
             removes: Vec::new(),
             consumed,
             meta,
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: serde_json::Value::Null },
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: serde_json::Value::Null },
         };
         let mut drafted = Drafted {
             inputs: plan

@@ -6,7 +6,8 @@ use tidemark_flow::{Cause, Days, StepDue, Trigger, due};
 use tidemark_pipeline::{Pipeline, StepId, graph};
 
 use crate::judge::{PART_WITHIN, View, died, missed};
-use crate::memory::{Last, Memory, name_of};
+use crate::memory::{Last, Memory};
+use crate::step_key::StepKey;
 
 /// A step is given so long to be woken by the event that is meant for it.
 const FIRST_AFTER: SignedDuration = SignedDuration::from_mins(4);
@@ -34,13 +35,13 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
             continue;
         }
         for step in steps {
-            let (name, step_name) = (pipeline.name.as_str(), step.to_string());
+            let key = StepKey::new(pipeline, step);
             // it is being done
-            if memory.under_way(name, &step_name, now).is_some() {
+            if memory.under_way(&key, now).is_some() {
                 continue;
             }
             let meant = meant(memory, pipeline, step, now);
-            let Some(last) = memory.steps.get_mut(&name_of(name, &step_name)) else { continue };
+            let Some(last) = memory.steps.get_mut(&key) else { continue };
             if let Some((scheduled_time, days)) = wants_help(last, meant, now) {
                 last.announced_at = Some(now);
                 announced.push(StepDue { days, ..announcement(pipeline, step, scheduled_time, chain) });

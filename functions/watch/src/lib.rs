@@ -12,6 +12,7 @@ mod memory;
 pub mod message;
 mod missed;
 mod silence;
+mod step_key;
 mod tell;
 mod tick;
 mod wording;
@@ -20,6 +21,7 @@ use tidemark_flow::{Bus, Context, Event, Failure, Kind, Mailer};
 use tidemark_lake::Lake;
 use tokio::runtime::Handle;
 
+use channel::smtp::Smtp;
 pub use channel::{Address, Channels};
 pub use incident::{Finding, Incident, Said, Told};
 pub use judge::View;
@@ -64,7 +66,7 @@ pub fn with_channels<T>(
     handle: Handle,
     act: impl FnOnce(&Channels<'_>) -> T,
 ) -> T {
-    let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), context.secret, context.clock);
+    let smtp = Smtp::from_variables(|name| std::env::var(name).ok(), context.secret, context.clock);
     act(&Channels::new(context.secret, mailer.unwrap_or(&smtp), context.clock, handle))
 }
 

@@ -8,11 +8,13 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 #[cfg(test)]
-pub(crate) use tests::run;
-use tidemark_flow::{Days, ErrorRecord, Mark, Output, RunRecord, STARTED, Status};
-use tidemark_pipeline::{Budget, DatasetName};
+pub(crate) use tests::{key, run};
+use tidemark_flow::{Activity, Days, ErrorRecord, Mark, Output, RunRecord, Status};
+use tidemark_pipeline::{Budget, DatasetName, StepId};
+
+use crate::step_key::StepKey;
 
 /// Runs of a pipeline that say what is usual.
 const USUAL: usize = 10;
@@ -28,8 +30,8 @@ pub struct Memory {
     /// Ids of records after a while before it, which have been read: such as are written late are not missed.
     pub read: BTreeSet<String>,
     pub pipelines: BTreeMap<String, Known>,
-    /// By pipeline and step, as `orders/clean`.
-    pub steps: BTreeMap<String, Last>,
+    #[serde(deserialize_with = "of_steps")]
+    pub steps: BTreeMap<StepKey, Last>,
     /// By dataset: its latest version that is known of, and when it was committed.
     pub datasets: BTreeMap<String, Head>,
     /// Records that cannot be read, by run id, with their day.
@@ -214,33 +216,35 @@ pub struct Stray {
     pub why: String,
 }
 
-/// The name of a step among all.
-pub fn name_of(pipeline: &str, step: &str) -> String {
-    format!("{pipeline}/{step}")
+/// What is kept of steps; other versions of this program keep it of more than steps.
+fn of_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, Last>, D::Error> {
+    let all = BTreeMap::<String, Last>::deserialize(from)?;
+    Ok(all.into_iter().filter_map(|(text, last)| Some((StepKey::from_text(&text)?, last))).collect())
 }
 
 impl Memory {
-    pub fn last(&mut self, pipeline: &str, step: &str) -> &mut Last {
-        self.steps.entry(name_of(pipeline, step)).or_default()
+    pub fn last(&mut self, key: &StepKey) -> &mut Last {
+        self.steps.entry(key.clone()).or_default()
     }
 
     /// Takes in one run record; in the order of their ids, each once. `allowed` and `inputs` are what its pipeline says of quarantine, and
     /// of what the step reads.
     pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
-        if record.step == "ingest" || record.step == STARTED {
+        if matches!(record.step, Activity::Step(StepId::Ingest) | Activity::Started) {
             self.starts(&record.pipeline, record.scheduled_time, record.started_at);
         }
         self.marked.remove(&record.run_id);
+        let is_load = matches!(record.step, Activity::Step(StepId::Load(_)));
         for output in &record.outputs {
             if let Some(version) = output.version
                 && record.error.is_none()
-                && !record.step.starts_with("load ")
+                && !is_load
             {
                 let head = self.datasets.entry(output.dataset.clone()).or_default();
                 head.moves(version, output, record);
             }
         }
-        let is_load = record.step.starts_with("load ");
+        let Some(key) = StepKey::for_run(record) else { return };
         let looked_at: Vec<(String, i64)> = match record.status {
             Status::Done => record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect(),
             // it has looked at what there was when it began
@@ -252,7 +256,7 @@ impl Memory {
             }
             Status::Continues | Status::Failed => Vec::new(),
         };
-        let last = self.last(&record.pipeline, &record.step);
+        let last = self.last(&key);
         // a record that comes late changes nothing that a later one has said
         let is_latest = record.run_id >= last.run_id;
         match record.status {
@@ -264,8 +268,8 @@ impl Memory {
         if is_latest {
             last.run_id.clone_from(&record.run_id);
             last.consumed.extend(looked_at);
-            if record.step == "clean" && record.status == Status::Done {
-                self.spills(record, allowed);
+            if key.step == StepId::Clean && record.status == Status::Done {
+                self.spills(&key, record, allowed);
             }
         }
     }
@@ -289,7 +293,7 @@ impl Memory {
 
     /// A run says that it is under way.
     pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
-        if mark.step == "ingest" {
+        if mark.step == StepId::Ingest {
             self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
         }
         if !self.read.contains(&mark.run_id) {
@@ -298,14 +302,15 @@ impl Memory {
     }
 
     /// Since when a step is being walked, as far as its runs say so.
-    pub fn under_way(&self, pipeline: &str, step: &str, now: Timestamp) -> Option<Timestamp> {
+    pub fn under_way(&self, key: &StepKey, now: Timestamp) -> Option<Timestamp> {
         let marks = self.marked.values().map(|marked| &marked.mark);
         let alive = marks.filter(|mark| now.duration_since(mark.alive_at) < SILENT_FOR);
-        alive.filter(|mark| mark.pipeline == pipeline && mark.step == step).map(|mark| mark.started_at).min()
+        let of_step = alive.filter(|mark| mark.pipeline == key.pipeline.as_str() && mark.step == key.step);
+        of_step.map(|mark| mark.started_at).min()
     }
 
     /// What is usual is the median of the latest runs.
-    fn spills(&mut self, record: &RunRecord, allowed: Option<Budget>) {
+    fn spills(&mut self, key: &StepKey, record: &RunRecord, allowed: Option<Budget>) {
         /// Of fewer records nobody is told unasked.
         const FEW: u64 = 10;
         /// Times the usual share.
@@ -331,7 +336,7 @@ impl Memory {
         if known.shares.len() > USUAL {
             known.shares.remove(0);
         }
-        self.last(&record.pipeline, &record.step).spilled = is_much.then(|| Spilled {
+        self.last(key).spilled = is_much.then(|| Spilled {
             run_id: record.run_id.clone(),
             at: record.finished_at,
             scheduled_time: record.scheduled_time,
@@ -343,7 +348,8 @@ impl Memory {
 
     /// A run says nothing any more, and there is no record of it.
     pub fn loses(&mut self, mark: &Mark) {
-        let last = self.last(&mark.pipeline, &mark.step);
+        let Some(key) = StepKey::for_mark(mark) else { return };
+        let last = self.last(&key);
         if mark.run_id > last.run_id {
             last.lost = Some(UnderWay {
                 run_id: mark.run_id.clone(),

@@ -16,10 +16,11 @@ use tidemark_pipeline::Graph;
 use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
+use crate::buckets::Buckets;
 use crate::bus::{EventBus, NoBus};
 use crate::mail::Topic;
 use crate::metrics::Metrics;
-use crate::{Buckets, secrets};
+use crate::secrets;
 
 /// What a function that walks steps does with one event.
 pub type Act = fn(&Context<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
@@ -285,12 +286,12 @@ fn told(handled: &Handled) -> Result<Value, Diagnostic> {
     let record = &handled.record;
     if let Some(error) = &record.error {
         let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
-        tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
+        tracing::error!(pipeline, %step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
         return Err(explained(error));
     }
     tracing::info!(
         pipeline = record.pipeline,
-        step = record.step,
+        step = %record.step,
         run_id = record.run_id,
         status = %record.status,
         rows_in = record.rows.rows_in,

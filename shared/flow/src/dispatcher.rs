@@ -12,7 +12,7 @@ use crate::event::{Event, StepDue, decoded};
 use crate::executor::remember;
 use crate::failure::{Failure, Kind};
 use crate::price::price_of_events;
-use crate::record::{RunRecord, Status};
+use crate::record::{Activity, RunRecord, Status};
 use crate::trigger::{Cause, Trigger};
 
 /// Walks one step of a pipeline.
@@ -57,7 +57,7 @@ pub fn handle(
     let (pipeline, step, trigger) = match meant(context, graph, bus, event, chain)? {
         Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
         Meant::Announced(pipeline, trigger) => {
-            let mut record = RunRecord::nothing(context, pipeline.name.as_str(), STARTED, &trigger);
+            let mut record = RunRecord::nothing(context, pipeline.name.as_str(), Activity::Started, &trigger);
             if trigger.looked_for {
                 remember(context, &mut record);
             }
@@ -65,7 +65,7 @@ pub fn handle(
         }
         Meant::Nothing => {
             let trigger = Trigger::at((context.clock)(), chain);
-            let record = RunRecord::nothing(context, function, event_name(event), &trigger);
+            let record = RunRecord::nothing(context, function, activity_of(event), &trigger);
             return Ok(Handled { record, due: Vec::new() });
         }
     };
@@ -75,7 +75,7 @@ pub fn handle(
         return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
     }
     if let Some(before) = waits_for(context.lake, pipeline, &step)? {
-        let mut record = RunRecord::nothing(context, pipeline.name.as_str(), &step.to_string(), &trigger);
+        let mut record = RunRecord::nothing(context, pipeline.name.as_str(), step.into(), &trigger);
         record.notes.push(format!("waits for {before}, which wakes it"));
         return Ok(Handled { record, due: Vec::new() });
     }
@@ -100,15 +100,14 @@ enum Meant<'g> {
     Nothing,
 }
 
-/// The step in the record of a pipeline without a source that was started.
-pub const STARTED: &str = "start";
-
-fn event_name(event: &Event) -> &'static str {
-    match event {
+/// The record of an event that means no step says which event it was.
+fn activity_of(event: &Event) -> Activity {
+    let name = match event {
         Event::Test => "test event",
         Event::Object { .. } => "object that no source reads",
         _ => "announced",
-    }
+    };
+    Activity::Event(name.to_owned())
 }
 
 /// The step an event means. An object that several pipelines read is announced to the others.

@@ -56,6 +56,8 @@ pub struct GivenUp {
     /// The function or rule that gave up, by its name.
     pub by: String,
     pub attempts: Option<u64>,
+    /// The kind of failure, without a message, in which the event itself may be.
+    pub code: String,
     /// Why, in the words of the function or of the platform.
     pub why: String,
     /// When it was given up, where that is said.
@@ -67,7 +69,6 @@ pub struct GivenUp {
 #[serde(deny_unknown_fields)]
 pub struct StepDue {
     pub pipeline: PipelineName,
-    #[serde(with = "step")]
     pub step: StepId,
     /// The function that walks such a step: `ingest`, `transform` or `load`. Rules carry the event there by it.
     pub function: String,
@@ -86,19 +87,6 @@ pub struct StepDue {
 
 fn is_zero(part: &u32) -> bool {
     *part == 0
-}
-
-mod step {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use tidemark_pipeline::StepId;
-
-    pub fn serialize<S: Serializer>(step: &StepId, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(step)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<StepId, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::Bytes;
 use tidemark_lake::{Outcome, Work};
+use tidemark_pipeline::StepId;
 
 use crate::balance::Balance;
 use crate::context::Context;
@@ -23,8 +24,7 @@ pub trait Step {
 
     fn pipeline(&self) -> &str;
 
-    /// `ingest`, `clean`, `model <name>`, `load <target>`
-    fn name(&self) -> String;
+    fn id(&self) -> StepId;
 
     /// Looks at the logs. `None`: nothing is to be done.
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
@@ -106,7 +106,7 @@ enum Walked {
 pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunRecord {
     let run_id = (context.run_id)();
     let started_at = (context.clock)();
-    context.progress.begin(step.pipeline(), &step.name());
+    context.progress.begin(step.pipeline(), &step.id().to_string());
     let before = context.meter.requests();
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
     let mut about = None;
@@ -114,8 +114,7 @@ pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunR
     let (walked, has_mark) = mark.while_under_way(context, || {
         catch_unwind(AssertUnwindSafe(|| attempt(context, trigger, step, &run_id, &mut about)))
     });
-    let walked =
-        walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
+    let walked = walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.id(), step.pipeline()), panic)));
     let finished_at = (context.clock)();
     let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
     let billed_ms = u64::try_from(finished_at.duration_since(context.billed_from.unwrap_or(started_at)).as_millis());
@@ -129,7 +128,7 @@ pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunR
     let mut record = RunRecord {
         run_id,
         pipeline: step.pipeline().to_owned(),
-        step: step.name(),
+        step: step.id().into(),
         trigger: trigger.to_string(),
         scheduled_time: trigger.scheduled_time,
         days: trigger.days,
@@ -217,7 +216,7 @@ fn attempt<S: Step>(
             Drafting::Part(done) => {
                 // an invocation that came no further than the one before it: so would the next
                 let work = work.filter(|_| kept.as_ref() != Some(&done)).ok_or_else(|| {
-                    let message = format!("{} of {} gets nowhere in one invocation", step.name(), step.pipeline());
+                    let message = format!("{} of {} gets nowhere in one invocation", step.id(), step.pipeline());
                     Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
                 })?;
                 context.lake.put_part(&work, trigger.part + 1, done)?;
@@ -237,10 +236,10 @@ fn attempt<S: Step>(
             }
             // somebody else was first: look again, there may be nothing left to do
             Outcome::Lost(version) => {
-                tracing::info!(run_id, version, step = step.name(), "lost the race; planning anew")
+                tracing::info!(run_id, version, step = %step.id(), "lost the race; planning anew")
             }
         }
     }
-    let message = format!("{} of {} lost the race {ATTEMPTS} times", step.name(), step.pipeline());
+    let message = format!("{} of {} lost the race {ATTEMPTS} times", step.id(), step.pipeline());
     Err(Failure::new(Kind::Retry, message).hint("other runs of the same step are getting ahead; run again"))
 }

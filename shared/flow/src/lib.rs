@@ -25,7 +25,7 @@ pub use context::{Context, Place, Progress, Quiet, is_bucket};
 pub use definitions::{
     Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
 };
-pub use dispatcher::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind, wakes};
+pub use dispatcher::{Bus, Handled, Walk, due, function_of, handle, is_behind, wakes};
 pub use drift::{Drift, thousands};
 pub use event::{Event, GivenUp, StepDue};
 pub use executor::{Drafted, Drafting, NOT_KEPT, Size, Step, walk};
@@ -33,6 +33,6 @@ pub use failure::{Failure, Kind, joined};
 pub use mail::{Mail, Mailer};
 pub use mark::{MARK_AFTER, Mark};
 pub use price::{Machine, estimate};
-pub use record::{About, Bytes, ErrorRecord, Input, Output, RunRecord, Status};
+pub use record::{About, Activity, Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use secret::Secret;
 pub use trigger::{Cause, Days, Trigger};

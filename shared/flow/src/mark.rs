@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Lake;
+use tidemark_pipeline::StepId;
 
 use crate::context::Context;
 use crate::executor::Step;
@@ -23,7 +24,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 pub struct Mark {
     pub run_id: String,
     pub pipeline: String,
-    pub step: String,
+    pub step: StepId,
     pub chain: String,
     pub scheduled_time: Timestamp,
     pub started_at: Timestamp,
@@ -36,7 +37,7 @@ impl Mark {
         Mark {
             run_id: run_id.to_owned(),
             pipeline: step.pipeline().to_owned(),
-            step: step.name(),
+            step: step.id(),
             chain: trigger.chain.clone(),
             scheduled_time: trigger.scheduled_time,
             started_at,
@@ -73,7 +74,7 @@ impl Mark {
     /// Takes the mark of a run away; one that stays is taken away by the watcher.
     pub(crate) fn take_away(context: &Context<'_>, run_id: &str) {
         if let Err(error) = context.lake.delete_running(run_id) {
-            tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
+            tracing::warn!(%error, hint = error.hint(), run_id, "the mark of a run that has ended was not deleted");
         }
     }
 
@@ -81,7 +82,7 @@ impl Mark {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let kept = lake.put_running(&self.run_id, json);
         if let Err(error) = &kept {
-            tracing::warn!(%error, run_id = self.run_id, "the mark of a run that takes long was not kept");
+            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the mark of a run that takes long was not kept");
         }
         kept.is_ok()
     }

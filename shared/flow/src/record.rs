@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
+use tidemark_pipeline::StepId;
 
 use crate::balance::Balance;
 use crate::context::Context;
@@ -33,13 +34,72 @@ impl std::fmt::Display for Status {
     }
 }
 
+/// What a run record is of. It is written as its text: a step's is the step's own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "String", into = "String")]
+pub enum Activity {
+    Step(StepId),
+    /// A pipeline without a source was started, and each of its steps announced.
+    Started,
+    /// An event that meant no step, by its name; also whatever another version of this program calls a step.
+    Event(String),
+}
+
+const STARTED: &str = "start";
+
+impl Activity {
+    pub fn step(&self) -> Option<&StepId> {
+        match self {
+            Activity::Step(step) => Some(step),
+            Activity::Started | Activity::Event(_) => None,
+        }
+    }
+}
+
+impl std::fmt::Display for Activity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Activity::Step(step) => step.fmt(f),
+            Activity::Started => f.write_str(STARTED),
+            Activity::Event(name) => f.write_str(name),
+        }
+    }
+}
+
+impl From<StepId> for Activity {
+    fn from(step: StepId) -> Activity {
+        Activity::Step(step)
+    }
+}
+
+impl From<&str> for Activity {
+    fn from(text: &str) -> Activity {
+        match text.parse() {
+            Ok(step) => Activity::Step(step),
+            Err(_) if text == STARTED => Activity::Started,
+            Err(_) => Activity::Event(text.to_owned()),
+        }
+    }
+}
+
+impl From<String> for Activity {
+    fn from(text: String) -> Activity {
+        text.as_str().into()
+    }
+}
+
+impl From<Activity> for String {
+    fn from(activity: Activity) -> String {
+        activity.to_string()
+    }
+}
+
 /// One attempt of one step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRecord {
     pub run_id: String,
     pub pipeline: String,
-    /// `ingest`, `clean`, `model <name>`, `load <target>`
-    pub step: String,
+    pub step: Activity,
     pub trigger: String,
     /// The moment of the schedule that is meant.
     #[serde(default)]
@@ -117,12 +177,12 @@ impl std::fmt::Display for About {
 
 impl RunRecord {
     /// Of a run that was none.
-    pub(crate) fn nothing(context: &Context<'_>, pipeline: &str, step: &str, trigger: &Trigger) -> RunRecord {
+    pub(crate) fn nothing(context: &Context<'_>, pipeline: &str, step: Activity, trigger: &Trigger) -> RunRecord {
         let now = (context.clock)();
         RunRecord {
             run_id: (context.run_id)(),
             pipeline: pipeline.to_owned(),
-            step: step.to_owned(),
+            step,
             trigger: trigger.to_string(),
             scheduled_time: trigger.scheduled_time,
             days: trigger.days,
@@ -201,6 +261,29 @@ impl From<&Failure> for ErrorRecord {
             message: failure.chain(),
             hint: failure.hint.clone(),
             over_budget: failure.over_budget,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_text_of_an_activity_is_read_and_written_as_it_was() {
+        let activities = [
+            ("clean", Activity::Step(StepId::Clean)),
+            ("load report", Activity::Step(StepId::Load("report".into()))),
+            ("start", Activity::Started),
+            ("test event", Activity::Event("test event".into())),
+            ("maintain", Activity::Event("maintain".into())),
+            ("model Not A Name", Activity::Event("model Not A Name".into())),
+            ("", Activity::Event(String::new())),
+        ];
+        for (text, activity) in activities {
+            assert_eq!(serde_json::from_value::<Activity>(text.into()).unwrap(), activity);
+            assert_eq!(serde_json::to_value(&activity).unwrap(), text);
+            assert_eq!(activity.to_string(), text);
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tidemark_flow::{Context, Drafted, Drafting, Failure, Size, Status, Step, Trigger, walk};
 use tidemark_lake::Outcome;
+use tidemark_pipeline::StepId;
 
 use super::super::record::run;
 use super::super::tower::{ALL, DAILY, Tower, orders};
@@ -127,8 +128,8 @@ impl Step for Slow<'_> {
         "orders"
     }
 
-    fn name(&self) -> String {
-        "clean".into()
+    fn id(&self) -> StepId {
+        StepId::Clean
     }
 
     #[expect(clippy::disallowed_methods, reason = "waits for a thread")]
@@ -139,7 +140,7 @@ impl Step for Slow<'_> {
             if let [run_id] = running.as_slice() {
                 let mark: tidemark_flow::Mark =
                     serde_json::from_slice(&context.lake.running(run_id)?.unwrap()).unwrap();
-                assert_eq!((mark.pipeline.as_str(), mark.step.as_str(), mark.chain.as_str()), ("orders", "clean", "c"));
+                assert_eq!((mark.pipeline.as_str(), &mark.step, mark.chain.as_str()), ("orders", &StepId::Clean, "c"));
                 assert!(mark.alive_at > mark.started_at && mark.started_at == self.tower.now(), "{mark:?}");
                 assert_eq!(self.tower.tick().open, 0);
                 // this machine is switched off, but for what the next watcher sees

@@ -5,10 +5,9 @@ use std::collections::HashMap;
 
 use polars::prelude::{Schema, SchemaExt as _};
 use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::raw;
 
 use super::error::Fault;
-use super::frame::ORIGIN;
-use crate::raw::{ARRIVED_IN, PAGE, VERSION};
 
 const MAX_BYTES: usize = 255;
 const MAX_COLUMNS: usize = 10_000;
@@ -33,7 +32,7 @@ pub(super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<V
     }
     let mut seen = HashMap::with_capacity(names.len());
     for (at, name) in names.iter().enumerate() {
-        if ORIGIN.iter().chain(&[VERSION, ARRIVED_IN, PAGE]).any(|taken| name.eq_ignore_ascii_case(taken)) {
+        if raw::ADDED.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
             let message = format!("column {} is called {name:?}, a name that is taken", at + 1);
             return Err(Fault::file(message, GIVE_COLUMNS));
         }

@@ -1,12 +1,9 @@
 //! The columns that every raw frame has behind the source's own.
 
 use polars::prelude::*;
+use tidemark_pipeline::raw::{FAULT, OBJECT, ROW, TEXT};
 
 use super::error::Fault;
-use crate::raw::{FAULT, OBJECT, ROW, TEXT};
-
-/// The columns that say where a row comes from, in the order in which they stand behind the source's own.
-pub const ORIGIN: [&str; 4] = [TEXT, FAULT, OBJECT, ROW];
 
 /// A record that is none.
 #[derive(Debug)]

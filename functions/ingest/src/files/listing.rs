@@ -7,10 +7,10 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use tidemark_flow::{Context, Failure, Kind, Place};
 use tidemark_lake::{DataFile, Store};
+use tidemark_pipeline::raw::{OBJECT, VERSION};
 use tidemark_pipeline::{Files, Format};
 
 use super::format::format_of;
-use crate::raw::{OBJECT, VERSION};
 
 /// One object of a source.
 #[derive(Debug, Clone)]

@@ -43,7 +43,6 @@ pub use batch::Batch;
 pub use decode::{head, read};
 pub use error::{FileFault, ReadError};
 pub use format::format_of;
-pub use frame::ORIGIN;
 pub use input::Input;
 pub use position::Position;
 pub use stats::ReadStats;

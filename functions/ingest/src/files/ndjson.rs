@@ -5,6 +5,7 @@
 
 use memchr::memchr;
 use polars::prelude::*;
+use tidemark_pipeline::raw::TEXT;
 
 use super::batch::Batch;
 use super::error::{Fault, Stop};
@@ -14,7 +15,6 @@ use super::position::{InText, Position};
 use super::stats::ReadStats;
 use super::text::Text;
 use super::window::Window;
-use crate::raw::TEXT;
 
 pub(super) fn read<E>(
     limits: &Limits,

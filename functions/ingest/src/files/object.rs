@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use polars::prelude::{DataType, Schema};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, LakeError, Opened, Partition, Store, Writer};
+use tidemark_pipeline::raw::{ARRIVED_IN, VERSION};
 use tidemark_pipeline::{Csv, DatasetName, Format};
 
 use super::batch::Batch;
@@ -19,7 +20,7 @@ use super::listing::{Object, version_of};
 use super::marks::Marks;
 use super::position::Position;
 use super::stats::ReadStats;
-use crate::raw::{ARRIVED_IN, VERSION, partition};
+use crate::raw_dataset::partition;
 
 /// How far an object has been read.
 pub(crate) enum ObjectRead {

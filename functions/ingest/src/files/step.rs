@@ -7,13 +7,14 @@ use polars::prelude::Schema;
 use tidemark_flow::{Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
-use tidemark_pipeline::{Contract, DatasetName, Files, Pipeline, Source};
+use tidemark_pipeline::raw::OBJECT;
+use tidemark_pipeline::{Contract, DatasetName, Files, Pipeline, Source, StepId};
 
 use super::gather::{gather, keep_columns, widened};
 use super::listing::{Listing, NewObject, list, news};
 use super::object::{ObjectOutcome, ObjectRead, ObjectReader};
 use super::receipt::Receipt;
-use crate::raw::{self, OBJECT, RawDataset};
+use crate::raw_dataset::{self, RawDataset};
 
 /// Step `ingest` of one pipeline whose source are files.
 pub(crate) struct FilesIngest<'a> {
@@ -80,12 +81,12 @@ impl FilesIngest<'_> {
         let draft = Draft {
             dataset: self.raw.clone(),
             schema,
-            partition_by: raw::partition_by()?,
+            partition_by: raw_dataset::partition_by()?,
             adds,
             removes,
             consumed: Vec::new(),
             meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: drafted.rows.to_json() },
         };
         Ok((drafted, (standing.table, draft)))
     }
@@ -96,7 +97,7 @@ impl Plan {
     fn base(&self) -> Schema {
         match &self.standing.table {
             Some(table) if !self.anew => table.schema().clone(),
-            _ => raw::schema(),
+            _ => raw_dataset::schema(),
         }
     }
 }
@@ -109,8 +110,8 @@ impl Step for FilesIngest<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        "ingest".into()
+    fn id(&self) -> StepId {
+        StepId::Ingest
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
@@ -125,7 +126,7 @@ impl Step for FilesIngest<'_> {
             true => standing.files.iter().filter(|file| !is_there(file)).cloned().collect(),
         };
         // it moves only forward, and only when it has something to say
-        let watermark = raw::watermark(self.pipeline, trigger).max(standing.meta.watermark);
+        let watermark = raw_dataset::watermark(self.pipeline, trigger).max(standing.meta.watermark);
         let is_moved = watermark != standing.meta.watermark;
         if news.is_empty() && gone.is_empty() && standing.table.is_some() && !is_moved && !anew {
             return Ok(None);

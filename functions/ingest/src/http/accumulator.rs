@@ -3,12 +3,12 @@
 use polars::prelude::*;
 use tidemark_flow::{Failure, Kind};
 use tidemark_lake::{DataFile, Writer};
+use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
 
 use super::page::{Page, fault};
 use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::OverlapFilter;
-use crate::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
 
 /// Bytes of text, and records, of a frame.
 const FRAME_BYTES: usize = 8 << 20;

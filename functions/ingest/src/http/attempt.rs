@@ -1,5 +1,6 @@
 //! What an attempt to get an answer came to.
 
+use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
@@ -33,11 +34,32 @@ impl From<Failure> for NoAnswer {
     }
 }
 
+/// Why an attempt is worth another.
+pub(super) struct Cause {
+    /// The same for all attempts that failed in the same way.
+    pub(super) kind: String,
+    /// What was said of this one; empty where nothing was.
+    pub(super) detail: String,
+}
+
+impl Cause {
+    pub(super) fn new(kind: impl Into<String>) -> Cause {
+        Cause { kind: kind.into(), detail: String::new() }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+    }
+}
+
 /// What an attempt came to.
 pub(super) enum Tried {
     Answered(Answer),
     /// Worth another attempt: what was wrong, and how long the API asks to wait.
-    Again(String, Option<Duration>),
+    Again(Cause, Option<Duration>),
     Unauthorized(Failure),
     Refused(u16, Failure),
     Redirected(Url, bool),

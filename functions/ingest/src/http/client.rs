@@ -7,7 +7,7 @@ use tidemark_flow::{Context, Failure, Kind};
 use tidemark_pipeline::http::{Auth, Http, Method};
 use tokio::runtime::{Builder, Runtime};
 
-use super::attempt::{Answer, Head, NoAnswer, Tried};
+use super::attempt::{Answer, Cause, Head, NoAnswer, Tried};
 use super::body::{self, BodyError};
 use super::connection::Connection;
 use super::credentials::Credentials;
@@ -80,7 +80,7 @@ impl<'a> Client<'a> {
                     attempt -= 1;
                 }
                 Tried::Unauthorized(failure) => return Err(NoAnswer::Refused(401, failure)),
-                Tried::Again(what, asked) => self.connection.again(attempt, what, asked).await?,
+                Tried::Again(cause, asked) => self.connection.again(attempt, cause, asked).await?,
             }
         }
     }
@@ -118,7 +118,7 @@ impl<'a> Client<'a> {
         }
         if !(200..300).contains(&status) {
             let says = start(&self.credentials.redacted(&text.unwrap_or_default()));
-            let what = if says.is_empty() { status.to_string() } else { format!("{status}: {says}") };
+            let what = Cause { kind: status.to_string(), detail: says };
             if retry::is_transient(status) {
                 return Tried::Again(what, retry::asked(&headers, now));
             }
@@ -142,7 +142,7 @@ impl<'a> Client<'a> {
                 headers: Headers::from_map(&headers),
                 bytes,
             }),
-            Err(error @ BodyError::Damaged(_)) => Tried::Again(error.to_string(), None),
+            Err(error @ BodyError::Damaged(_)) => Tried::Again(Cause::new(error.to_string()), None),
             Err(error) => {
                 let kind = if matches!(error, BodyError::NotUtf8 { .. }) { Kind::Data } else { Kind::Refused };
                 let hint = match error {

@@ -11,7 +11,7 @@ use tidemark_lake::Requests;
 use tidemark_pipeline::http::Http;
 use url::Url;
 
-use super::attempt::{Head, NoAnswer, Tried};
+use super::attempt::{Cause, Head, NoAnswer, Tried};
 use super::{origin, retry, wire};
 
 /// The way to one API, and what it has borne so far.
@@ -61,9 +61,9 @@ impl<'a> Connection<'a> {
     }
 
     /// Waits until the next attempt may be made.
-    pub(super) async fn again(&self, attempt: u32, what: String, asked: Option<Duration>) -> Result<(), NoAnswer> {
+    pub(super) async fn again(&self, attempt: u32, cause: Cause, asked: Option<Duration>) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
-            let message = format!("{} cannot be read: {attempt} attempts, the last: {what}", self.place());
+            let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
             return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
         }
         let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(self.run_id, self.sent.get())));
@@ -73,8 +73,8 @@ impl<'a> Connection<'a> {
                 .hint("run again after that; what has come so far is kept")
                 .into());
         }
-        tracing::info!(attempt, what, wait_ms = wait.as_millis() as u64, "the request is sent again");
-        *self.repeated.borrow_mut().entry(what.split(':').next().unwrap_or_default().to_owned()).or_default() += 1;
+        tracing::info!(attempt, what = %cause, wait_ms = wait.as_millis() as u64, "the request is sent again");
+        *self.repeated.borrow_mut().entry(cause.kind).or_default() += 1;
         self.wait(wait).await
     }
 
@@ -127,7 +127,7 @@ impl<'a> Connection<'a> {
         match tokio::time::timeout(Duration::from_secs(self.http.limits.timeout_s), exchange).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.broken(error)),
-            Err(_) => Err(Tried::Again(format!("no answer within {} s", self.http.limits.timeout_s), None)),
+            Err(_) => Err(Tried::Again(Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)), None)),
         }
     }
 
@@ -152,12 +152,12 @@ impl<'a> Connection<'a> {
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
             return Tried::Failed(Failure::new(Kind::Refused, message).hint(hint));
         }
-        let what = match (error.is_connect(), error.is_timeout()) {
+        let kind = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time",
             (true, _) => "no connection",
             _ => "the connection broke",
         };
-        Tried::Again(format!("{what}: {deepest}"), None)
+        Tried::Again(Cause { kind: kind.to_owned(), detail: deepest }, None)
     }
 
     /// The API, for messages: without query and whatever secret may be in it.

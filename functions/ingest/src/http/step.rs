@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use tidemark_flow::{Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
-use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source};
+use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, StepId};
 
 use super::client::Client;
 use super::receipt::WindowReceipt;
@@ -16,7 +16,7 @@ use super::task::{WindowOutcome, WindowReader, schema};
 use crate::incremental::advance::Before;
 use crate::incremental::bookmark::Bookmark;
 use crate::incremental::window::{TimeBounds, WindowPlan};
-use crate::raw::{self, RawDataset};
+use crate::raw_dataset::{self, RawDataset};
 
 /// Step `ingest` of one pipeline whose source is an API.
 pub(crate) struct HttpIngest<'a> {
@@ -92,7 +92,7 @@ impl<'a> HttpIngest<'a> {
         let replaces = self.contract.deletes_absent && !receipt.is_known;
         let anew_from = receipt.bookmark.anew_from.or_else(|| replaces.then(|| plan.standing.next_version()));
         let (true, Some(version)) = (is_whole, anew_from) else { return Ok(None) };
-        let is_older = |file: &&DataFile| raw::arrived_in(file).is_none_or(|came| came < version);
+        let is_older = |file: &&DataFile| raw_dataset::arrived_in(file).is_none_or(|came| came < version);
         let removes: Vec<DataFile> = plan.standing.files.iter().filter(is_older).cloned().collect();
         if receipt.files.is_empty() && !removes.is_empty() && plan.window.anew_from.is_none() {
             let message = format!("{} says that there is nothing, and {} has rows", self.http.url, self.raw);
@@ -132,12 +132,12 @@ impl<'a> HttpIngest<'a> {
         let draft = Draft {
             dataset: self.raw.clone(),
             schema: schema(),
-            partition_by: raw::partition_by()?,
+            partition_by: raw_dataset::partition_by()?,
             adds: files,
             removes,
             consumed: Vec::new(),
             meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) },
-            info: CommitInfo { run_id: run_id.into(), step: self.name(), balance: drafted.rows.to_json() },
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: drafted.rows.to_json() },
         };
         Ok((drafted, (plan.standing.table, draft)))
     }
@@ -151,8 +151,8 @@ impl Step for HttpIngest<'_> {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        "ingest".into()
+    fn id(&self) -> StepId {
+        StepId::Ingest
     }
 
     fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
@@ -162,7 +162,7 @@ impl Step for HttpIngest<'_> {
         let mut bookmark: Bookmark<ResumePoint> =
             kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
         bookmark.resume = bookmark.resume.filter(|resume| resume.definition == self.definition);
-        let complete = raw::watermark(self.pipeline, trigger);
+        let complete = raw_dataset::watermark(self.pipeline, trigger);
         let (now, version) = (trigger.scheduled_time, standing.next_version());
         let window = WindowPlan::next(self.bounds(), &bookmark, trigger.full, now, version);
         let is_continued = trigger.part > 0;

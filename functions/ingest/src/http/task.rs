@@ -5,6 +5,7 @@ use polars::prelude::{DataType, Schema};
 use tidemark_flow::{Balance, Context, Failure, Kind};
 use tidemark_lake::Writer;
 use tidemark_pipeline::http::{Http, Missing, Since, TimeFormat};
+use tidemark_pipeline::raw::PAGE;
 use tidemark_pipeline::{Contract, DatasetName, PipelineName, Type};
 use tidemark_transform::Times;
 
@@ -20,7 +21,7 @@ use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::{Overlap, OverlapFilter};
 use crate::incremental::window::TimeBounds as _;
-use crate::raw::{self, RawDataset};
+use crate::raw_dataset::{self, RawDataset};
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
 const ANEW: u32 = 5;
@@ -109,7 +110,7 @@ impl WindowReader<'_> {
     ) -> PageAccumulator<'a> {
         let (context, standing) = (self.context, self.standing);
         // what an API has said of a window is said once
-        let partition = raw::partition(&object, "1", standing.next_version());
+        let partition = raw_dataset::partition(&object, "1", standing.next_version());
         let writer = Writer::new(context.lake, self.raw, &schema(), partition);
         // what is read again is not there already
         let overlap = before.bookmark.overlap.filter(|_| before.plan.anew_from.is_none());
@@ -221,7 +222,7 @@ impl WindowReader<'_> {
 
 /// The columns of a raw dataset whose source is an API.
 pub(crate) fn schema() -> Schema {
-    let mut schema = raw::schema();
-    schema.insert(raw::PAGE.into(), DataType::Int64);
+    let mut schema = raw_dataset::schema();
+    schema.insert(PAGE.into(), DataType::Int64);
     schema
 }

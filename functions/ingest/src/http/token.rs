@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Kind, Secret};
 use tidemark_pipeline::http::Auth;
 use url::Url;
 
-use super::attempt::{Head, NoAnswer, Tried};
+use super::attempt::{Cause, Head, NoAnswer, Tried};
 use super::connection::Connection;
 use super::credentials::{Credentials, encoded};
 use super::shown::start;
@@ -37,7 +37,7 @@ pub(super) async fn token(
         let (id, key) = (encoded(client_id), encoded(secret.expose()));
         let request = connection.inner.post(token_url).basic_auth(id, Some(key));
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
-        let (what, asked) = match connection.exchange(request).await {
+        let (cause, asked) = match connection.exchange(request).await {
             Ok((Head { status: 200..=299, .. }, body)) => {
                 let token: Token = serde_json::from_slice(&body).map_err(|error| {
                     // the cause would show the token
@@ -49,18 +49,18 @@ pub(super) async fn token(
                 return Ok(token);
             }
             Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
-                (format!("{status} for a token"), retry::asked(&headers, (connection.context.clock)()))
+                (Cause::new(format!("{status} for a token")), retry::asked(&headers, (connection.context.clock)()))
             }
             Ok((Head { status, .. }, body)) => {
                 let says = start(&credentials.redacted(&String::from_utf8_lossy(&body)));
                 let message = format!("{place} answers {status} where a token was asked for: {says}");
                 return Err(NoAnswer::Refused(status, credentials.unauthorized(message)));
             }
-            Err(Tried::Again(what, asked)) => (what, asked),
+            Err(Tried::Again(cause, asked)) => (cause, asked),
             Err(Tried::Failed(failure)) => return Err(failure.into()),
-            Err(_) => ("no token".to_owned(), None),
+            Err(_) => (Cause::new("no token"), None),
         };
-        connection.again(attempt, what, asked).await?;
+        connection.again(attempt, cause, asked).await?;
     }
     Ok(secret.clone())
 }

@@ -6,12 +6,13 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 use tidemark_flow::Failure;
 use tidemark_lake::{DataFile, Lake, Table};
+use tidemark_pipeline::raw::TEXT;
 
 use super::digest::{OverlapDigest, hash_of};
 use super::event_time::EventTimeColumn;
 use super::late::Late;
 use super::window;
-use crate::raw::{TEXT, arrived_in};
+use crate::raw_dataset::arrived_in;
 
 /// How much is read at most.
 const FILES: usize = 32;

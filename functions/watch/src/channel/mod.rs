@@ -3,8 +3,9 @@
 
 mod email;
 mod html;
+mod loopback;
 mod slack;
-mod smtp;
+pub(crate) mod smtp;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -12,7 +13,6 @@ mod words;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 pub use smtp::Smtp;
@@ -128,10 +128,4 @@ impl<'a> Channels<'a> {
         let client = webhook::client(is_https)?;
         Ok(kept.get_or_init(|| client))
     }
-}
-
-/// Whether a host is this machine, so that nobody listens in between.
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

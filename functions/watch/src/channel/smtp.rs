@@ -17,7 +17,7 @@ use tidemark_flow::{Failure, Kind, Mail, Mailer, Secret};
 use tidemark_pipeline::SecretName;
 use url::Url;
 
-use super::is_loopback;
+use super::loopback::is_loopback;
 use super::words::{cut, line};
 
 /// For each step of the conversation, and for all of it.
