@@ -15,6 +15,7 @@ use super::clock::at;
 use super::{Office, Script, Told};
 use crate::api::{Fault, Rule, When};
 use crate::lambda::{listen, reply};
+use crate::support::running::run_step;
 
 /// A request that waits for its answer.
 type Release = tokio::sync::oneshot::Sender<()>;
@@ -187,18 +188,13 @@ fn a_long_first_step_has_started() {
         assert_eq!((ticked.open, ticked.records, announced.len()), (0, 0, 0), "{now}");
     }
     let now = four + SignedDuration::from_mins(119);
-    let ports_now = || now;
+    let (clock, same_run_id) = (|| now, || run_id.clone());
     office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
-        let context = tidemark_flow::Context {
-            clock: &ports_now,
-            run_id: &|| run_id.clone(),
-            scratch: context.scratch.clone(),
-            ..*context
-        };
+        let context = tidemark_flow::Context { clock: &clock, run_id: &same_run_id, ..*context };
         let graph = tidemark::load(&office.common(), tidemark_flow::Wanted::Named(&[])).unwrap();
         let trigger = tidemark_flow::Trigger { looked_for: true, ..tidemark_flow::Trigger::at(four, "chain") };
         let pipeline = graph.pipeline("orders").unwrap();
-        ingest::walk(&context, &trigger, pipeline, &tidemark_pipeline::StepId::Ingest).unwrap();
+        run_step(&context, &office.world, pipeline, &tidemark_pipeline::StepId::Ingest, &trigger);
     });
     lake.delete_running(&run_id).unwrap();
     let (ticked, announced) = office.looks(four + SignedDuration::from_mins(120));

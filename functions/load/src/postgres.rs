@@ -243,7 +243,8 @@ impl Step for LoadPostgres<'_> {
         receipts: Vec<Transacted>,
         _: &str,
     ) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
-        Ok(Some(plan.gather(self.table(&self.database()?), receipts)))
+        let database = self.database()?;
+        Ok(Some(plan.gather(self.table(&database), receipts)))
     }
 
     /// The transaction has made it visible.

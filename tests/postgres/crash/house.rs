@@ -15,6 +15,7 @@ use tidemark_pipeline::{DatasetName, Graph, StepId};
 use crate::crash::house::{run_id, runtime};
 use crate::postgres::Database;
 use crate::site::{Site, tidemark};
+use crate::support::running::{self, TestEnvironment, process, run_step};
 
 const AT: &str = "2026-03-02T08:00:00Z";
 
@@ -247,30 +248,15 @@ impl Loader {
     fn walk(&self, objects: &Objects, full: bool) -> RunRecord {
         let lake = open(objects);
         let meter = Meter::default();
-        let nobody =
-            |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
-        let context = Context {
-            lake: &lake,
-            locate: &|path| Err::<Place, _>(nobody(path)),
-            folder: &|path| Err::<Store, _>(nobody(path)),
-            clock: &|| AT.parse().unwrap(),
-            run_id: &run_id,
-            peak_memory: &|| 0,
-            meter: &meter,
-            secret: &|name| Err(nobody(name.as_str())),
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: self.folder.path().to_owned(),
-            deadline: None,
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
-        };
+        let clock = || AT.parse().unwrap();
+        let context =
+            Context { process: process(&meter), ..running::context(&lake, &clock, &run_id, self.folder.path()) };
+        let environment = TestEnvironment::default();
         let steps = self.graph.steps();
         let mut loads = steps.into_iter().filter(|(_, step)| matches!(step, StepId::Load(_)));
         let (pipeline, step) = loads.next().unwrap();
         let trigger = Trigger { full, ..Trigger::at(AT.parse().unwrap(), "crash") };
-        load::walk(&context, &trigger, pipeline, step).unwrap()
+        run_step(&context, &environment, pipeline, step, &trigger)
     }
 }
 
