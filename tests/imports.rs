@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Every package of the workspace, the packages of the workspace it may import, and who of the frames' engine and of the tables'.
 /// A package that is not here has no place in the house yet.
-const MAY: [(&str, &[&str]); 11] = [
+const MAY: [(&str, &[&str]); 12] = [
     ("tidemark-pipeline", &[]),
     ("tidemark-transform", &["tidemark-pipeline", "polars"]),
     // `reqwest` only for one build
@@ -16,6 +16,7 @@ const MAY: [(&str, &[&str]); 11] = [
         &["tidemark-pipeline", "polars", "delta_kernel", "delta_kernel_default_engine", "object_store", "reqwest"],
     ),
     ("tidemark-flow", &["tidemark-transform", "tidemark-lake", "tidemark-pipeline"]),
+    ("tidemark-postgres", &["tidemark-flow", "tidemark-pipeline", "polars"]),
     (
         "ingest",
         &[
@@ -38,6 +39,7 @@ const MAY: [(&str, &[&str]); 11] = [
         &[
             "tidemark-aws",
             "tidemark-flow",
+            "tidemark-postgres",
             "tidemark-transform",
             "tidemark-lake",
             "tidemark-pipeline",

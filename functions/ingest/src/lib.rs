@@ -14,9 +14,10 @@ use tidemark_flow::{
 };
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
+use tidemark_pipeline::raw::{self, ARRIVED_IN, OBJECT, VERSION};
 use tidemark_pipeline::{ColumnName, DatasetName, Files, Graph, Pipeline, Source, StepId};
 
-use crate::files::listing::{ARRIVED_IN, Listing, OBJECT, Object, VERSION, list, news};
+use crate::files::listing::{Listing, Object, list, news};
 use crate::files::object::{Read, Reading};
 use crate::files::progress::{Finished, Progress};
 use crate::http::step::Fetch;
@@ -287,13 +288,13 @@ impl Step for Ingest<'_> {
 fn raw_schema() -> Schema {
     let text = |name: &str| Field::new(name.into(), DataType::String);
     let number = |name: &str| Field::new(name.into(), DataType::Int64);
-    [text(files::TEXT), text(files::FAULT), text(OBJECT), number(files::ROW), text(VERSION), number(ARRIVED_IN)]
+    [text(raw::TEXT), text(raw::FAULT), text(OBJECT), number(raw::ROW), text(VERSION), number(ARRIVED_IN)]
         .into_iter()
         .collect()
 }
 
 fn partition_by() -> Result<Vec<ColumnName>, Failure> {
-    [OBJECT, VERSION, ARRIVED_IN]
+    raw::PARTITION_BY
         .iter()
         .map(|name| name.parse())
         .collect::<Result<_, _>>()

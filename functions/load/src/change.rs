@@ -10,7 +10,7 @@ use tidemark_pipeline::{ColumnName, Destination};
 use tidemark_transform::bag;
 use tidemark_transform::merge::bucket;
 
-use crate::targets::postgres::named;
+use crate::targets::postgres::rejected::named;
 
 pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'f>;
 

@@ -7,9 +7,10 @@ use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, 
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl, StepId};
+use tidemark_postgres::fault::{Fault, Unknown};
 
 use crate::change::{Changed, Delta, Deltas};
-use crate::targets::postgres::{Database, Fault, Load, Outcome as Loading, Unknown};
+use crate::targets::postgres::transaction::{Database, Load, Outcome as Loading};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];

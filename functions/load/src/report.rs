@@ -15,7 +15,7 @@ use tidemark_lake::{LakeError, Outcome, Store, Table};
 use tidemark_pipeline::{Pipeline, Report, Sheet, StepId, day_before};
 use tidemark_transform::{bag, sql};
 
-use crate::targets::report::{Built, Table as SheetTable, build};
+use crate::targets::report::workbook::{Built, Table as SheetTable, build};
 
 /// Step `load <target>` into a folder.
 pub struct LoadReport<'a> {

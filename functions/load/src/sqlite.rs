@@ -10,7 +10,8 @@ use tidemark_transform::bag;
 
 use crate::change::{Changed, Frames};
 use crate::database::Database;
-use crate::targets::sqlite::{Change, Load, Outcome as Loading, SqliteError, Store};
+use crate::targets::sqlite::error::SqliteError;
+use crate::targets::sqlite::store::{Change, Load, Outcome as Loading, Store};
 
 /// Step `load <target>` into SQLite.
 pub struct LoadSqlite<'a> {

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidemark_flow::{Context, Failure};
 use tidemark_pipeline::{Pipeline, Postgres};
+use tidemark_postgres::fault::Fault;
 
 use crate::change::rows;
 use crate::postgres::LoadPostgres;
-use crate::targets::postgres::Fault;
 use crate::targets::sums::{Sum, Sums};
 
 /// A table beside its dataset, at the version the table has.

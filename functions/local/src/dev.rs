@@ -294,9 +294,10 @@ impl Dev<'_> {
     }
 
     /// An event that came to no record is what Lambda would give to whoever is to know.
-    fn gives_up(&self, time: &dyn Time, definitions: &Definitions, event: Event, why: String) {
+    fn gives_up(&self, time: &dyn Time, definitions: &Definitions, event: Event, kind: Kind, why: String) {
         let by = "tidemark dev".to_owned();
-        let given_up = GivenUp { event: Some(Box::new(event)), by, attempts: None, why, at: Some(time.now()) };
+        let (event, code) = (Some(Box::new(event)), kind.to_string());
+        let given_up = GivenUp { event, by, attempts: None, code, why, at: Some(time.now()) };
         let noted = self.with_context(time, &Quiet, |context| {
             watch::note(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
         });
@@ -338,8 +339,8 @@ impl Dev<'_> {
             }
         };
         let is_given_up = kind != Some(Kind::Retry) || !queue.again(job.clone(), time.now());
-        if let (true, Some(why)) = (is_given_up, no_record) {
-            self.gives_up(time, definitions, job.event, why);
+        if let (true, Some(kind), Some(why)) = (is_given_up, kind, no_record) {
+            self.gives_up(time, definitions, job.event, kind, why);
         }
         done.failed += usize::from(is_given_up);
         is_given_up

@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use polars::prelude::AnyValue;
 use tidemark_flow::{Bytes, Context, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Diff, Draft, Lake, Meta, Outcome, Partition, Table, Work, fingerprint};
+use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT};
 use tidemark_pipeline::{ColumnName, Contract, DatasetName, Pipeline, StepId};
 use tidemark_transform::Cleaner;
 
 use crate::contract_failure;
-use crate::quarantine::{OBJECT, Quarantine, is_up_to_date};
+use crate::quarantine::{Quarantine, is_up_to_date};
 use crate::room::Room;
 use crate::stretch::Stretch;
 
@@ -184,7 +185,7 @@ impl Step for Clean<'_> {
         let watermark = raw.meta(lake)?.watermark.max(meta.watermark);
         // later rows win, so they must come later
         diff.added.sort_by_cached_key(|file| {
-            let arrived: i64 = file.partition.get("_arrived_in").and_then(|text| text.parse().ok()).unwrap_or_default();
+            let arrived: i64 = file.partition.get(ARRIVED_IN).and_then(|text| text.parse().ok()).unwrap_or_default();
             (arrived, file.partition.get(OBJECT).map(str::to_owned), file.path.clone())
         });
         let Diff { added, removed } = diff;

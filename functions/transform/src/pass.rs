@@ -5,10 +5,11 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::sync_channel;
 
-use polars::prelude::{DataFrame, Schema};
+use polars::prelude::{DataFrame, PlSmallStr, Schema};
 use serde::{Deserialize, Serialize};
 use tidemark_flow::{Context, Failure};
 use tidemark_lake::{DataFile, Table};
+use tidemark_pipeline::raw::holds_json;
 use tidemark_transform::{Cleaned, Cleaner, Shape};
 
 use crate::contract_failure;
@@ -110,7 +111,6 @@ pub(crate) fn pass(
     })
 }
 
-/// A raw dataset without columns of its own holds JSON.
-fn shape(raw: &Schema) -> Shape {
-    if raw.iter_names().all(|name| name.starts_with('_')) { Shape::Json } else { Shape::Columns }
+fn shape(columns: &Schema) -> Shape {
+    if holds_json(columns.iter_names().map(PlSmallStr::as_str)) { Shape::Json } else { Shape::Columns }
 }

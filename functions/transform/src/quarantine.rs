@@ -6,6 +6,7 @@ use polars::prelude::{DataFrame, DataType};
 use serde::{Deserialize, Serialize};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Table, Writer};
+use tidemark_pipeline::raw::{OBJECT, PAGE, ROW};
 use tidemark_pipeline::{ColumnName, DatasetName};
 use tidemark_transform::Cleaner;
 
@@ -15,8 +16,6 @@ mod former;
 
 pub(crate) use former::Former;
 use former::Identities;
-
-pub(crate) const OBJECT: &str = "_object";
 
 /// Writes the rows of one object: those that are broken now, and behind them those that were; nothing names the files yet.
 pub(crate) fn write(
@@ -120,8 +119,8 @@ impl Faults {
         let failed = |error| crate::polars_failure("quarantined rows cannot be counted", error);
         let texts = |name: &str| quarantined.column(name).and_then(|column| column.cast(&DataType::String));
         let (columns, rules) = (texts("column").map_err(failed)?, texts("rule").map_err(failed)?);
-        let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts("_row").map_err(failed)?);
-        let pages = texts("_page").map_err(failed)?;
+        let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts(ROW).map_err(failed)?);
+        let pages = texts(PAGE).map_err(failed)?;
         let all = [&columns, &rules, &objects, &pages, &rows].map(|column| column.str());
         let [columns, rules, objects, pages, rows] = all;
         let (columns, rules) = (columns.map_err(failed)?, rules.map_err(failed)?);

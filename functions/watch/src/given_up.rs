@@ -15,9 +15,9 @@ pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now
     let named = given_up.event.as_deref().map(|event| named(view, event)).unwrap_or_default();
     if named.is_empty() {
         // without the message, in which the event itself may be
-        let kind = given_up.why.split(": ").next().unwrap_or_default();
+        let kind = &given_up.code;
         let pipeline = given_up.event.as_deref().and_then(Event::pipeline);
-        let why = pipeline.map_or_else(|| kind.to_owned(), |pipeline| format!("{kind}, of pipeline {pipeline}"));
+        let why = pipeline.map_or_else(|| kind.clone(), |pipeline| format!("{kind}, of pipeline {pipeline}"));
         // it may have waited for long where it comes from
         return memory.add_stray(Stray { at: now, by: given_up.by.clone(), why });
     }

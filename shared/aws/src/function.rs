@@ -16,10 +16,11 @@ use tidemark_pipeline::Graph;
 use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
+use crate::buckets::Buckets;
 use crate::bus::{EventBus, NoBus};
 use crate::mail::Topic;
 use crate::metrics::Metrics;
-use crate::{Buckets, secrets};
+use crate::secrets;
 
 /// What a function that walks steps does with one event.
 pub type Act = fn(&Context<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;

@@ -19,6 +19,7 @@ mod meter;
 mod metrics;
 #[cfg(feature = "lambda")]
 mod secrets;
+mod store;
 mod upload;
 
 pub use buckets::Buckets;

@@ -56,6 +56,8 @@ pub struct GivenUp {
     /// The function or rule that gave up, by its name.
     pub by: String,
     pub attempts: Option<u64>,
+    /// The kind of failure, without a message, in which the event itself may be.
+    pub code: String,
     /// Why, in the words of the function or of the platform.
     pub why: String,
     /// When it was given up, where that is said.

@@ -74,7 +74,7 @@ impl Mark {
     /// Takes the mark of a run away; one that stays is taken away by the watcher.
     pub(crate) fn take_away(context: &Context<'_>, run_id: &str) {
         if let Err(error) = context.lake.delete_running(run_id) {
-            tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
+            tracing::warn!(%error, hint = error.hint(), run_id, "the mark of a run that has ended was not deleted");
         }
     }
 
@@ -82,7 +82,7 @@ impl Mark {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let kept = lake.put_running(&self.run_id, json);
         if let Err(error) = &kept {
-            tracing::warn!(%error, run_id = self.run_id, "the mark of a run that takes long was not kept");
+            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the mark of a run that takes long was not kept");
         }
         kept.is_ok()
     }

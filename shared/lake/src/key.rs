@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use object_store::path::Path;
 use tidemark_pipeline::{DatasetName, PipelineName};
 
-use crate::datafile::Partition;
+use crate::partition::Partition;
 
 /// Where something lies in the lake, relative to its root.
 ///

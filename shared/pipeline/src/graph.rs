@@ -5,7 +5,9 @@ mod draw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::definition::{Model, Pipeline, Target};
+use crate::definition::Pipeline;
+use crate::definition::model::Model;
+use crate::definition::target::Target;
 use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of, quoted};
 use crate::name::{DatasetName, PipelineName};
 use crate::read::{Definition, Secrets};

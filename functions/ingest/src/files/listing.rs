@@ -7,17 +7,10 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use tidemark_flow::{Context, Failure, Kind, Place};
 use tidemark_lake::{DataFile, Store};
+use tidemark_pipeline::raw::{OBJECT, VERSION};
 use tidemark_pipeline::{Files, Format};
 
 use crate::files::format_of;
-
-/// Partition columns of a raw dataset: one object is one partition, so that a changed object is swapped, and the log itself
-/// remembers which version of which object has been read.
-pub(crate) const OBJECT: &str = "_object";
-/// Which version of the object: its ETag.
-pub(crate) const VERSION: &str = "_version";
-/// Version of the raw dataset with which the object came: later is newer.
-pub(crate) const ARRIVED_IN: &str = "_arrived_in";
 
 /// One object of a source.
 #[derive(Debug, Clone)]

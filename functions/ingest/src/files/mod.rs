@@ -33,7 +33,6 @@ use polars::prelude::DataFrame;
 use tidemark_pipeline::{Csv, Format};
 
 pub use error::{FileFault, ReadError};
-pub use frame::{FAULT, OBJECT, ORIGIN, ROW, TEXT};
 pub use position::Position;
 
 /// Where the bytes of an object come from.

@@ -5,10 +5,11 @@
 
 use memchr::memchr;
 use polars::prelude::*;
+use tidemark_pipeline::raw::TEXT;
 
 use super::csv::too_long_fault;
 use super::error::{Fault, Stop};
-use super::frame::{self, Broken, TEXT, lossless};
+use super::frame::{self, Broken, lossless};
 use super::position::InText;
 use super::text::Text;
 use super::window::Window;

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use polars::prelude::{DataType, Schema, SchemaExt as _};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, LakeError, Opened, Partition, Store, Writer};
+use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, VERSION};
 use tidemark_pipeline::{Csv, DatasetName, Format};
 
-use crate::files::listing::{ARRIVED_IN, OBJECT, Object, VERSION, version_of};
+use crate::files::listing::{Object, version_of};
 use crate::files::progress::{Begun, Finished, Marks};
 use crate::files::{Batch, Input, Position, ReadError, ReadStats, read as decode};
 

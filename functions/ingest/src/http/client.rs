@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -48,11 +49,32 @@ impl From<Failure> for NoAnswer {
     }
 }
 
+/// Why an attempt is worth another.
+pub(super) struct Cause {
+    /// The same for all attempts that failed in the same way.
+    kind: String,
+    /// What was said of this one; empty where nothing was.
+    detail: String,
+}
+
+impl Cause {
+    pub(super) fn new(kind: impl Into<String>) -> Cause {
+        Cause { kind: kind.into(), detail: String::new() }
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if self.detail.is_empty() { Ok(()) } else { write!(f, ": {}", self.detail) }
+    }
+}
+
 /// What an attempt came to.
 pub(super) enum Tried {
     Answered(Answer),
     /// Worth another attempt: what was wrong, and how long the API asks to wait.
-    Again(String, Option<Duration>),
+    Again(Cause, Option<Duration>),
     Unauthorized(Failure),
     Refused(u16, Failure),
     Redirected(Url, bool),
@@ -146,15 +168,15 @@ impl<'a> Client<'a> {
                     attempt -= 1;
                 }
                 Tried::Unauthorized(failure) => return Err(NoAnswer::Refused(401, failure)),
-                Tried::Again(what, asked) => self.again(attempt, what, asked).await?,
+                Tried::Again(cause, asked) => self.again(attempt, cause, asked).await?,
             }
         }
     }
 
     /// Waits until the next attempt may be made.
-    pub(super) async fn again(&self, attempt: u32, what: String, asked: Option<Duration>) -> Result<(), NoAnswer> {
+    pub(super) async fn again(&self, attempt: u32, cause: Cause, asked: Option<Duration>) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
-            let message = format!("{} cannot be read: {attempt} attempts, the last: {what}", self.place());
+            let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
             return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
         }
         let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(self.run_id, self.sent.get())));
@@ -164,8 +186,8 @@ impl<'a> Client<'a> {
                 .hint("run again after that; what has come so far is kept")
                 .into());
         }
-        tracing::info!(attempt, what, wait_ms = wait.as_millis() as u64, "the request is sent again");
-        *self.repeated.borrow_mut().entry(what.split(':').next().unwrap_or_default().to_owned()).or_default() += 1;
+        tracing::info!(attempt, what = %cause, wait_ms = wait.as_millis() as u64, "the request is sent again");
+        *self.repeated.borrow_mut().entry(cause.kind).or_default() += 1;
         self.wait(wait).await
     }
 
@@ -234,7 +256,7 @@ impl<'a> Client<'a> {
         match tokio::time::timeout(Duration::from_secs(self.http.limits.timeout_s), exchange).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.broken(error)),
-            Err(_) => Err(Tried::Again(format!("no answer within {} s", self.http.limits.timeout_s), None)),
+            Err(_) => Err(Tried::Again(Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)), None)),
         }
     }
 
@@ -249,7 +271,7 @@ impl<'a> Client<'a> {
         }
         if !(200..300).contains(&status) {
             let says = start(&self.redacted(&text.unwrap_or_default()));
-            let what = if says.is_empty() { status.to_string() } else { format!("{status}: {says}") };
+            let what = Cause { kind: status.to_string(), detail: says };
             if retry::is_transient(status) {
                 return Tried::Again(what, retry::asked(&headers, now));
             }
@@ -274,7 +296,7 @@ impl<'a> Client<'a> {
                 headers: Headers::of(&headers),
                 bytes,
             }),
-            Err(error @ BodyError::Damaged(_)) => Tried::Again(error.to_string(), None),
+            Err(error @ BodyError::Damaged(_)) => Tried::Again(Cause::new(error.to_string()), None),
             Err(error) => {
                 let kind = if matches!(error, BodyError::NotUtf8 { .. }) { Kind::Data } else { Kind::Refused };
                 let hint = match error {
@@ -332,12 +354,12 @@ impl<'a> Client<'a> {
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
             return Tried::Failed(Failure::new(Kind::Refused, message).hint(hint));
         }
-        let what = match (error.is_connect(), error.is_timeout()) {
+        let kind = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time",
             (true, _) => "no connection",
             _ => "the connection broke",
         };
-        Tried::Again(format!("{what}: {deepest}"), None)
+        Tried::Again(Cause { kind: kind.to_owned(), detail: deepest }, None)
     }
 
     async fn authorized(&self, builder: RequestBuilder) -> Result<RequestBuilder, NoAnswer> {

@@ -5,15 +5,12 @@ use polars::prelude::*;
 use tidemark_flow::{Failure, Kind};
 use tidemark_lake::{DataFile, Writer};
 use tidemark_pipeline::http::Since;
+use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
 use tidemark_transform::Times;
 
-use crate::files::{FAULT, OBJECT, ROW, TEXT};
 use crate::http::page::fault;
 use crate::incremental::bookmark::{self, Tail};
 use crate::incremental::seen::{Known, Late, Overlap};
-
-/// Number of the page in its window; `_row` is the record's number in the page.
-pub(crate) const PAGE: &str = "_page";
 
 /// Bytes of text, and records, of a frame.
 const FRAME_BYTES: usize = 8 << 20;

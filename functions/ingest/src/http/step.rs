@@ -8,12 +8,12 @@ use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, 
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Partition, Table, Work, Writer, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::http::{Missing, Since, TimeFormat};
+use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, VERSION};
 use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, StepId, Type};
 use tidemark_transform::Times;
 
-use super::gather::{Clocked, Gathered, PAGE};
+use super::gather::{Clocked, Gathered};
 use super::window::{Pages, Pass, Read};
-use crate::files::listing::{ARRIVED_IN, OBJECT, VERSION};
 use crate::http::client::Client;
 use crate::http::request::definition;
 use crate::incremental::bookmark::{Bookmark, Task};

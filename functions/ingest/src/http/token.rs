@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Kind, Secret};
 use tidemark_pipeline::http::Auth;
 use url::Url;
 
-use super::client::{Client, Head, NoAnswer, Tried};
+use super::client::{Cause, Client, Head, NoAnswer, Tried};
 use super::page::start;
 use super::{origin, retry};
 
@@ -32,7 +32,7 @@ impl Client<'_> {
             let (id, key) = (encoded(client_id), encoded(secret.expose()));
             let request = self.inner.post(token_url).basic_auth(id, Some(key));
             let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
-            let (what, asked) = match self.exchange(request).await {
+            let (cause, asked) = match self.exchange(request).await {
                 Ok((Head { status: 200..=299, .. }, body)) => {
                     let token: Token = serde_json::from_slice(&body).map_err(|error| {
                         // the cause would show the token
@@ -45,18 +45,18 @@ impl Client<'_> {
                     return Ok(token);
                 }
                 Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
-                    (format!("{status} for a token"), retry::asked(&headers, (self.context.clock)()))
+                    (Cause::new(format!("{status} for a token")), retry::asked(&headers, (self.context.clock)()))
                 }
                 Ok((Head { status, .. }, body)) => {
                     let says = start(&self.redacted(&String::from_utf8_lossy(&body)));
                     let message = format!("{place} answers {status} where a token was asked for: {says}");
                     return Err(NoAnswer::Refused(status, self.unauthorized(message)));
                 }
-                Err(Tried::Again(what, asked)) => (what, asked),
+                Err(Tried::Again(cause, asked)) => (cause, asked),
                 Err(Tried::Failed(failure)) => return Err(failure.into()),
-                Err(_) => ("no token".to_owned(), None),
+                Err(_) => (Cause::new("no token"), None),
             };
-            self.again(attempt, what, asked).await?;
+            self.again(attempt, cause, asked).await?;
         }
         Ok(secret.clone())
     }

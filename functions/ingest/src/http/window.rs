@@ -391,7 +391,10 @@ impl Pages<'_> {
     fn misshapen(&self, pass: &Pass, message: String, body: &str) -> Failure {
         let failure = Failure::new(Kind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
         let kept = zstd::encode_all(body.as_bytes(), 1).map_err(|error| error.to_string()).and_then(|body| {
-            pass.landing.refuse(self.context.lake, pass.page, body.into()).map_err(|error| error.to_string())
+            pass.landing.refuse(self.context.lake, pass.page, body.into()).map_err(|error| match error.hint() {
+                Some(hint) => format!("{error}; {hint}"),
+                None => error.to_string(),
+            })
         });
         match kept {
             Ok(key) => failure.hint(format!(

@@ -6,10 +6,9 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Context, Failure};
 use tidemark_lake::{DataFile, Table};
+use tidemark_pipeline::raw::{ARRIVED_IN, TEXT};
 
 use super::bookmark::{Bookmark, from};
-use crate::files::TEXT;
-use crate::files::listing::ARRIVED_IN;
 use crate::http::gather::{Clocked, hash_of};
 
 /// How much is read at most.

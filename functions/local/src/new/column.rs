@@ -3,6 +3,7 @@
 use polars::prelude::{Column, DataFrame, DataType, PlSmallStr, PolarsResult};
 use tidemark_flow::{Failure, Kind};
 use tidemark_pipeline::definition::{self, Contract, Type, Unknown};
+use tidemark_pipeline::raw;
 use tidemark_transform::{Cleaner, Shape};
 
 /// What a column of the contract will be.
@@ -46,11 +47,11 @@ pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bo
     let none = |name: &str| Column::full_null(name.into(), texts.len(), &DataType::String);
     let rows = || -> PolarsResult<DataFrame> {
         let numbers: Vec<i64> = (0..texts.len() as i64).collect();
-        let object = Column::new("_object".into(), vec![""; texts.len()]);
+        let object = Column::new(raw::OBJECT.into(), vec![""; texts.len()]);
         let value = Column::new(PlSmallStr::from_static("value"), texts);
         DataFrame::new(
             texts.len(),
-            vec![value, none("_text"), none("_fault"), object, Column::new("_row".into(), numbers)],
+            vec![value, none(raw::TEXT), none(raw::FAULT), object, Column::new(raw::ROW.into(), numbers)],
         )
     };
     let bug = |error| Failure::new(Kind::Bug, "texts make no column").because(error);

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use polars::prelude::DataFrame;
 use tidemark_flow::{Context, Failure};
+use tidemark_pipeline::raw::OBJECT;
 use tidemark_transform::Cleaner;
 
 use super::sorted::{Sorted, Stage, Value};
@@ -11,7 +12,7 @@ use super::{Clean, Plan, text};
 use crate::merging::{Counts, Identity, Merging, Parts};
 use crate::pass::{Position, pass};
 use crate::polars_failure;
-use crate::quarantine::{self, Former, OBJECT, by_object};
+use crate::quarantine::{self, Former, by_object};
 use crate::room::Room;
 use crate::stretch::Stretch;
 

@@ -8,9 +8,9 @@ use polars::prelude::{
 };
 use tidemark_flow::Failure;
 use tidemark_lake::{DataFile, Lake, LakeError, Table};
+use tidemark_pipeline::raw::{OBJECT, PAGE, ROW, VERSION};
 use tidemark_transform::Cleaner;
 
-use super::OBJECT;
 use crate::polars_failure;
 
 /// The standing quarantine of the objects whose raw rows are the same as they were.
@@ -112,7 +112,7 @@ impl Former {
 fn versions(lake: &Lake, raw: &Table) -> Result<BTreeMap<String, Option<String>>, Failure> {
     let text = |file: &DataFile, column| file.partition.get(column).map(str::to_owned);
     let files = raw.files(lake)?;
-    Ok(files.iter().filter_map(|file| Some((text(file, OBJECT)?, text(file, "_version")))).collect())
+    Ok(files.iter().filter_map(|file| Some((text(file, OBJECT)?, text(file, VERSION)))).collect())
 }
 
 /// The rows with the columns that a quarantine has now.
@@ -138,7 +138,7 @@ fn healed(rows: &DataFrame, broken: &Identities, healed_by: Option<&str>) -> Pol
 
 fn identities(rows: &DataFrame) -> PolarsResult<impl Iterator<Item = (Option<i64>, Option<i64>)>> {
     let numbers = |name| rows.column(name).and_then(Column::i64);
-    Ok(numbers("_page")?.iter().zip(numbers("_row")?.iter()))
+    Ok(numbers(PAGE)?.iter().zip(numbers(ROW)?.iter()))
 }
 
 impl Identities {

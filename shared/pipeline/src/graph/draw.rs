@@ -4,7 +4,9 @@
 use std::collections::BTreeSet;
 
 use super::{Graph, inputs, outputs};
-use crate::definition::{Pipeline, Postgres, PostgresUrl, Source, Target};
+use crate::definition::Pipeline;
+use crate::definition::source::Source;
+use crate::definition::target::{Postgres, PostgresUrl, Target};
 use crate::name::DatasetName;
 use crate::postgres::Address;
 use crate::step::StepId;

@@ -3,7 +3,8 @@
 use super::contract::base_name;
 use super::fields::{Fields, Reader, Text};
 use super::{Mentions, is_new};
-use crate::definition::{Incremental, Made, Model, Sql, When};
+use crate::definition::model::{Incremental, Made, Model, When};
+use crate::definition::sql::Sql;
 use crate::diagnostic::{Place, quoted};
 use crate::name::DatasetName;
 use crate::sql::{self, SqlFault, SqlPlace};

@@ -5,9 +5,10 @@ use toml::de::DeValue;
 use super::fields::{Fields, Text, described};
 use super::model::query;
 use super::{Mentions, target};
-use crate::definition::{CellFormat, Chart, ChartKind, Report, Schedule, Sheet};
+use crate::definition::report::{CellFormat, Chart, ChartKind, Report, Sheet};
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
+use crate::schedule::Schedule;
 
 pub(super) const FIELDS: [&str; 7] = ["kind", "name", "folder", "file", "title", "timezone", "sheet"];
 const SHEET_FIELDS: [&str; 7] = ["title", "sql", "sql_file", "when_empty", "formats", "labels", "charts"];

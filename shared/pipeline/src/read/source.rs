@@ -2,7 +2,7 @@
 
 use super::fields::{Fields, Text};
 use super::http;
-use crate::definition::{Csv, Encoding, Files, Format, Header, Source};
+use crate::definition::source::{Csv, Encoding, Files, Format, Header, Source};
 use crate::diagnostic::quoted;
 use crate::name::ColumnName;
 

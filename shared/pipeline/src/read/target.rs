@@ -6,10 +6,12 @@ mod postgres;
 use super::contract::{keys, known};
 use super::fields::{Fields, Text};
 use super::{Mentions, is_new, report};
-use crate::definition::{Contract, Destination, Mode, Schedule, Sqlite, Target};
+use crate::definition::contract::Contract;
+use crate::definition::target::{Destination, Mode, Sqlite, Target};
 use crate::diagnostic::{one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
+use crate::schedule::Schedule;
 use condition::Condition;
 
 const KINDS: [(&str, Kind); 3] = [("postgres", Kind::Postgres), ("sqlite", Kind::Sqlite), ("report", Kind::Report)];

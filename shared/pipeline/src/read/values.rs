@@ -3,7 +3,7 @@
 use toml::de::DeValue;
 
 use super::fields::{Fields, Value, described};
-use crate::definition::Budget;
+use crate::definition::budget::Budget;
 use crate::diagnostic::quoted;
 use crate::name::SecretName;
 

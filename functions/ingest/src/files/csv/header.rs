@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
+use tidemark_pipeline::raw;
+
 use super::super::error::Fault;
-use super::super::frame::ORIGIN;
-use crate::files::listing::{ARRIVED_IN, VERSION};
 
 const MAX_BYTES: usize = 255;
 const MAX_COLUMNS: usize = 10_000;
@@ -30,7 +30,7 @@ pub(in super::super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -
     }
     let mut seen = HashMap::with_capacity(names.len());
     for (at, name) in names.iter().enumerate() {
-        if ORIGIN.iter().chain(&[VERSION, ARRIVED_IN, "_page"]).any(|taken| name.eq_ignore_ascii_case(taken)) {
+        if raw::ADDED.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
             let message = format!("column {} is called {name:?}, a name that is taken", at + 1);
             return Err(Fault::file(message, GIVE_COLUMNS));
         }

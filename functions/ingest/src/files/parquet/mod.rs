@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use polars::io::mmap::MmapBytesReader;
 use polars::prelude::*;
+use tidemark_pipeline::raw;
 
 use super::compression::{self, Stored, Unpacked};
 use super::csv::column_names;
@@ -153,7 +154,7 @@ fn decode(
 /// The decoded columns with names and types that a table can hold, and their origin; `before` rows came earlier.
 fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what: &str) -> Result<DataFrame, Fault> {
     let names = column_names(decoded.columns().iter().map(|column| column.name().as_str()))?;
-    let mut columns = Vec::with_capacity(names.len() + frame::ORIGIN.len());
+    let mut columns = Vec::with_capacity(names.len() + raw::ORIGIN.len());
     for (column, name) in decoded.columns().iter().zip(names) {
         // The decoder does not compare what it found with what the footer promised.
         if column.len() != height {

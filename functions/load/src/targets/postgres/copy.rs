@@ -6,15 +6,15 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
+use tidemark_postgres::fault::{Fault, is_of_a_row};
+use tidemark_postgres::session::Session;
 use tidemark_transform::bag;
 use tokio_postgres::CopyInSink;
 
-use super::connect::Session;
-use super::error::{Fault, is_of_a_row};
-use super::refused::{Aside, key_of};
+use super::rejected::{Aside, key_of};
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows, TRAILER};
-use super::{Delta, Deltas};
+use crate::change::{Delta, Deltas};
 
 /// Bytes of one message to the server.
 const MESSAGE: usize = 256 * 1024;
@@ -62,7 +62,7 @@ impl Copy<'_> {
             match row {
                 Some(row) if self.may_leave_out(row, &left_out, aside) => {
                     self.session.run("ROLLBACK TO SAVEPOINT copying")?;
-                    left_out.insert(row, super::error::said(&by));
+                    left_out.insert(row, tidemark_postgres::fault::said(&by));
                 }
                 _ => {
                     let key = row.and_then(|row| key_of(change(), self.table, row).transpose()).transpose()?;

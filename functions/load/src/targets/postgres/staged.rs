@@ -2,9 +2,9 @@
 //! the rest untouched.
 
 use tidemark_pipeline::Postgres;
+use tidemark_postgres::fault::Fault;
+use tidemark_postgres::session::Session;
 
-use super::connect::Session;
-use super::error::Fault;
 use super::table::{Column, Table, quoted};
 
 /// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;

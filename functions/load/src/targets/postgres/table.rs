@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 
 use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
+use tidemark_postgres::fault::Fault;
+use tidemark_postgres::session::Session;
+use tidemark_postgres::types::SqlType;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
-use super::connect::Session;
-use super::error::Fault;
-use super::kind::SqlType;
 use super::staged::ROW;
 use super::wire::Slot;
 

@@ -8,14 +8,15 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use futures::StreamExt as _;
 use polars::prelude::{DataFrame, Schema};
 use tidemark_pipeline::DatasetName;
+use tidemark_postgres::fault::Fault;
+use tidemark_postgres::session::Session;
+use tidemark_postgres::types::SqlType;
 
-use super::connect::Session;
-use super::error::Fault;
-use super::kind::SqlType;
-use super::refused::{self, Aside};
+use super::rejected::{self, Aside};
+use super::table::{self, LOADS};
 use super::table::{Column, Table, is_there, quoted};
+use super::transaction::{Database, Standing};
 use super::wire::{HEADER, Rows};
-use super::{Database, LOADS, Standing, table};
 use crate::targets::sums::Sums;
 
 /// A table as it is at one moment, held against the dataset's schema.
@@ -46,7 +47,7 @@ impl<'a> Database<'a> {
         let Some(standing) = self.standing(&session, dataset)? else { return Ok(None) };
         let (schema, partition) = shape(standing.version)?;
         let table = table::found(&session, self.target, &schema)?;
-        let refused = refused::known(&session, &table, dataset)?;
+        let refused = rejected::known(&session, &table, dataset)?;
         let partition = table.columns.iter().position(|column| Some(&column.name) == partition.as_ref());
         Ok(Some(Snapshot { session, table, standing, refused, partition, stale: RefCell::default() }))
     }

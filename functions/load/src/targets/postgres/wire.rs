@@ -8,8 +8,8 @@ use polars::prelude::{
     PolarsError, StringChunked, TimeUnit,
 };
 use serde::de::IgnoredAny;
+use tidemark_postgres::types::SqlType;
 
-use super::kind::SqlType;
 use crate::targets::cell::EPOCH;
 
 /// In front of the rows.

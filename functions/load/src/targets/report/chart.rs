@@ -6,9 +6,10 @@ use rust_xlsxwriter::{
 };
 use tidemark_pipeline::{CellFormat, Chart, ChartKind};
 
+use super::error::ReportError;
 use super::look::{ACCENT, LINE, QUIET, SERIES, axis_format};
 use super::sheet::{Column, HEADER_ROW, columns};
-use super::{ReportError, Table};
+use super::workbook::Table;
 use crate::targets::cell::CellType;
 
 /// In pixels.

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 
 use csv::{Terminator, WriterBuilder};
 
+use super::error::ReportError;
 use super::sheet::columns;
-use super::{ReportError, Table};
+use super::workbook::Table;
 use crate::targets::cell::Cell;
 
 /// UTF-8, lines end in LF. NULL is an empty field, dates are ISO 8601, instants RFC 3339, decimals have their scale.

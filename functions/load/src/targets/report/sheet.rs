@@ -8,8 +8,9 @@ use rust_xlsxwriter::{Format, IgnoreError, Worksheet, XlsxError};
 use tidemark_pipeline::{CellFormat, Report, Sheet};
 
 use super::chart;
+use super::error::ReportError;
 use super::look::{Dress, Look};
-use super::{ReportError, Table};
+use super::workbook::Table;
 use crate::targets::cell::{Cell, CellType, EPOCH, is_exact_integer};
 
 /// Rows and columns of a worksheet: <https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>.

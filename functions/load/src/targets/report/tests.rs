@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
-use jiff::civil::date;
+use jiff::civil::{Date, date};
 use polars::prelude::*;
-use tidemark_pipeline::{CellFormat, Chart, ChartKind, ColumnName, Sql};
+use tidemark_pipeline::{CellFormat, Chart, ChartKind, ColumnName, Report, Sheet, Sql};
 
-use super::*;
+use super::workbook::{Built, Table, build};
 use crate::targets::folder::Folder;
 
 const DAY: Date = date(2011, 12, 8);

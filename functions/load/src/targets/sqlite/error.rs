@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use polars::prelude::{DataType, PolarsError};
 use rusqlite::ErrorCode;
 
-use super::{BUSY, LOADS};
+use super::store::{BUSY, LOADS};
 
 /// A load that did not happen: the database is as it was before.
 #[derive(Debug)]

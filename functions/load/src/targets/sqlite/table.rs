@@ -7,8 +7,8 @@ use polars::prelude::{DataType, PlSmallStr, Schema};
 use rusqlite::{Connection, OptionalExtension};
 use tidemark_pipeline::ColumnName;
 
-use super::LOADS;
 use super::error::Fault;
+use super::store::LOADS;
 use crate::targets::cell::CellType;
 
 /// How a column is declared in a table of ours.

@@ -5,8 +5,8 @@ use rusqlite::types::Null;
 use rusqlite::{Connection, ErrorCode, Statement};
 use tidemark_pipeline::ColumnName;
 
-use super::Loaded;
 use super::error::Fault;
+use super::store::Loaded;
 use super::table::{Table, listed, quoted};
 use crate::targets::cell::Cell;
 

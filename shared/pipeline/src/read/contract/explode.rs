@@ -4,9 +4,10 @@ use toml::de::DeValue;
 
 use super::base_name;
 use super::column::{self, Columns, Of};
-use crate::definition::{
-    Children, Column, Contract, Explode, Incremental, Made, Model, POSITION, PartitionBy, Type, When,
-};
+use crate::definition::column::{Column, Type};
+use crate::definition::contract::{Contract, PartitionBy};
+use crate::definition::explode::{Children, Explode, POSITION};
+use crate::definition::model::{Incremental, Made, Model, When};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
 use crate::read::Mentions;

@@ -1,0 +1,123 @@
+//! Several connections that send the rows of one load at once, each into a table of its own beside the target's. What they have
+//! sent is nothing until the one transaction of the load takes it from there.
+
+use std::collections::BTreeMap;
+
+use tidemark_postgres::fault::{Fault, is_of_a_row};
+use tidemark_postgres::session::Session;
+use tokio_postgres::types::Type;
+
+use super::copy::{Copy, Line};
+use super::rejected::{Aside, is_twice};
+use super::staged::{Merged, Part, ROW, STAGED, Staged};
+use super::table::{Column, Table};
+use super::transaction::{Database, Load, Loaded};
+
+/// With fewer rows, more connections only take longer.
+const WORTH: u64 = 50_000;
+
+/// The other connections of a load and their tables, which go when this is dropped: after the load's own transaction, which reads them.
+#[derive(Default)]
+pub(super) struct Lanes {
+    lanes: Vec<(Session, String)>,
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        for (session, name) in &self.lanes {
+            if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {name}")) {
+                tracing::warn!(table = name, error = fault.to_string(), "a table of a load stays until the next one");
+            }
+        }
+    }
+}
+
+impl Lanes {
+    /// Opens them where the target asks for more than one connection, and the table has been left as it was by this transaction.
+    pub(super) fn open(database: &Database<'_>, table: &Table<'_>, rows: u64, run_id: &str) -> Result<Lanes, Fault> {
+        let mut lanes = Lanes::default();
+        let connections = database.target.connections;
+        if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
+            return Ok(lanes);
+        }
+        let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
+        let hash =
+            |text: &str| text.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+        // named by the run: a lane that has not noticed yet that its load is over takes nothing from the next one
+        let stem = format!("{STAGED}_{:08x}_", hash(&table.name));
+        for lane in 0..connections {
+            let name = table.beside(&format!("{stem}{:08x}_{lane}", hash(run_id)));
+            let session = database.connect()?;
+            session.run("SET lock_timeout = '10s'; SET client_min_messages = error")?;
+            if lane == 0 {
+                clean(&session, table, &stem)?;
+            }
+            session.run(&format!(
+                "CREATE UNLOGGED TABLE {name} AS SELECT 0::bigint AS {ROW}, {} FROM {} WITH NO DATA",
+                columns.join(", "),
+                table.name
+            ))?;
+            lanes.lanes.push((session, name));
+        }
+        Ok(lanes)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// Sends and merges. `None` where the database refuses a row, which one connection alone can find.
+    pub(super) fn load(
+        &self,
+        session: &Session,
+        table: &Table<'_>,
+        load: &Load<'_>,
+        aside: &mut Aside,
+    ) -> Result<Option<(Loaded, u64)>, Fault> {
+        session.run("SAVEPOINT lanes")?;
+        let done = match self.attempt(session, table, load, aside) {
+            Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
+            done => Some(done?),
+        };
+        if done.is_none() {
+            session.run("ROLLBACK TO SAVEPOINT lanes")?;
+        }
+        Ok(done)
+    }
+
+    fn attempt(
+        &self,
+        session: &Session,
+        table: &Table<'_>,
+        load: &Load<'_>,
+        aside: &mut Aside,
+    ) -> Result<(Loaded, u64), Fault> {
+        let tables: Vec<String> = self.lanes.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
+        let staged = Staged::of(session, table, format!("({})", tables.join(" UNION ALL ")))?;
+        let mut lines = Vec::new();
+        for (session, name) in &self.lanes {
+            lines.push(Line::open(session, &staged.copy_statement(name))?);
+        }
+        let copy =
+            Copy { session, table, statement: String::new(), is_staged: true, relation: STAGED, is_late: load.is_late };
+        let sent = copy.onto(&mut lines, (load.change)(), aside, &BTreeMap::new())?;
+        let names: Vec<&str> = self.lanes.iter().map(|(_, name)| name.as_str()).collect();
+        staged.analyze(&names.join(", "), sent.taken)?;
+        let deleted = if sent.gone > 0 { staged.delete()? } else { 0 };
+        let Merged { inserted, updated } = staged.merge(&Part::All)?;
+        Ok((Loaded { inserted, updated, deleted, ..Loaded::default() }, sent.rows))
+    }
+}
+
+/// Drops what killed loads of this table have left; what cannot be dropped now, the next load will.
+fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), Fault> {
+    let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+               WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind = 'r'";
+    for row in session.rows(sql, &[(&table.schema, Type::NAME), (&stem, Type::TEXT)])? {
+        let name: String = row.try_get(0)?;
+        if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.beside(&name))) {
+            tracing::debug!(table = name, error = fault.to_string(), "a table of an earlier load stays");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,11 @@
+//! Target `report`: tables into a dated workbook and one CSV per sheet. The same tables give the same bytes: nothing here
+//! knows the time, and the workbook says it was made on the report's day.
+
+mod chart;
+mod csv;
+pub mod error;
+mod look;
+mod sheet;
+#[cfg(test)]
+mod tests;
+pub mod workbook;

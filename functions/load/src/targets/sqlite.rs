@@ -1,0 +1,7 @@
+//! Target `sqlite`: a dataset's changes into a table of a SQLite file, exactly once. The rows and the line that says which
+//! version of the dataset they belong to are written in one transaction, or not at all.
+
+pub mod error;
+pub mod store;
+mod table;
+mod write;

@@ -1,0 +1,242 @@
+//! An open database, and one load into it, which is one transaction.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use polars::prelude::{DataFrame, Schema, Series};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use tidemark_pipeline::{DatasetName, Sqlite};
+
+use super::error::{Fault, SqliteError};
+use super::table::Table;
+use super::write::Writer;
+
+/// One line per dataset and table: the version the table stands at, and what the load that brought it there did.
+pub(super) const LOADS: &str = "tidemark_loads";
+
+/// How long another process may hold the database before a load gives up.
+pub(super) const BUSY: Duration = Duration::from_secs(30);
+
+/// A step from one version of a dataset to another, to be taken by a table.
+pub struct Load<'a, R> {
+    pub dataset: &'a DatasetName,
+    /// The version of the dataset the table is at afterwards.
+    pub version: i64,
+    /// The version the change starts from, as [`Store::loaded`] gave it; `None` = from nothing.
+    pub previous: Option<i64>,
+    pub run_id: &'a str,
+    /// The columns of the dataset; the frames of the change have at least these.
+    pub schema: &'a Schema,
+    pub change: Change<R>,
+}
+
+/// What becomes of the table. `R` yields frames, each a part of the rows, so that they need never be in memory together.
+pub enum Change<R> {
+    /// Rows by the target's key: those that vanished and those that are new or differ. A row that is already as it should
+    /// be is not touched.
+    Upsert {
+        rows: R,
+        /// The key columns of the rows that vanished.
+        gone: DataFrame,
+    },
+    /// The rows in place of all that the partitions hold; of all that the table holds where the dataset has none.
+    Swap {
+        rows: R,
+        /// The values of the partition column (NULL is one too), under its name.
+        partitions: Option<Series>,
+    },
+    Append {
+        rows: R,
+    },
+}
+
+/// What a load did, in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loaded {
+    pub inserted: u64,
+    pub updated: u64,
+    /// Rows of an upsert that the table held already.
+    pub unchanged: u64,
+    pub deleted: u64,
+}
+
+/// How a load ended. Losing the race to another process is no error.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    Loaded(Loaded),
+    /// The table is at this version already; nothing was written.
+    AlreadyLoaded,
+    /// The table is not at the version the change starts from: somebody loaded meanwhile. Nothing was written; look again.
+    Stale,
+}
+
+/// An open database.
+#[derive(Debug)]
+pub struct Store {
+    connection: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the file, and makes it and its folder where they are missing.
+    ///
+    /// The journal stays as the file has it (a rollback journal in a new one) and each commit is synced, so a process that is
+    /// killed leaves either the whole load or nothing of it.
+    pub fn open(path: &Path) -> Result<Store, SqliteError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|error| SqliteError::at(path, Fault::Folder(error)))?;
+        }
+        Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
+    }
+
+    /// Opens the file for reading; `None` if there is none. Changes nothing, except that what a killed process has left half-done
+    /// is taken back, without which nobody can read.
+    pub fn open_existing(path: &Path) -> Result<Option<Store>, SqliteError> {
+        if !path.exists() {
+            return Ok(None);
+        }
+        match Store::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
+            Err(error) if error.wants_rollback() => Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            store => store,
+        }
+        .map(Some)
+    }
+
+    fn connect(path: &Path, mode: OpenFlags) -> Result<Store, SqliteError> {
+        let connect = || -> Result<Connection, Fault> {
+            // An absolute path is never one of the names that SQLite reads otherwise (``, `:memory:`, `file:`).
+            let file = std::path::absolute(path).map_err(Fault::Folder)?;
+            let connection = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            connection.busy_timeout(BUSY)?;
+            connection.execute_batch("PRAGMA synchronous = FULL")?;
+            // SQLite opens anything; only reading shows what it is.
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+            Ok(connection)
+        };
+        let connection = connect().map_err(|fault| SqliteError::at(path, fault))?;
+        Ok(Store { connection, path: path.to_owned() })
+    }
+
+    /// The version of the dataset that the table is at; `None` if it was never loaded, or is no longer there.
+    pub fn loaded(&self, dataset: &DatasetName, table: &str) -> Result<Option<i64>, SqliteError> {
+        standing(&self.connection, dataset, table).map_err(|fault| SqliteError::at(&self.path, fault))
+    }
+
+    /// Takes the table of `target` to the next version, if it is at the one before. An error of the frames passes through,
+    /// and like every other leaves the database as it was.
+    pub fn load<R, E>(&mut self, target: &Sqlite, load: Load<'_, R>) -> Result<Outcome, E>
+    where
+        R: IntoIterator<Item = Result<DataFrame, E>>,
+        E: From<SqliteError>,
+    {
+        let path = &self.path;
+        let failed = |fault: Fault| E::from(SqliteError::at(path, fault));
+        // Immediate: the version read next is true until the commit.
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(|error| failed(error.into()))?;
+        let version = standing(&transaction, load.dataset, &target.to.table).map_err(failed)?;
+        if version == Some(load.version) {
+            return Ok(Outcome::AlreadyLoaded);
+        }
+        if version != load.previous {
+            return Ok(Outcome::Stale);
+        }
+
+        let table = Table::of(target, load.schema, &load.change);
+        table.prepare(&transaction).map_err(failed)?;
+        let mut writer = Writer::new(&transaction, &table);
+        match load.change {
+            Change::Upsert { rows, gone } => {
+                writer.delete(&gone).map_err(failed)?;
+                for frame in rows {
+                    writer.upsert(&frame?).map_err(failed)?;
+                }
+            }
+            Change::Swap { rows, partitions } => {
+                writer.clear(partitions.as_ref()).map_err(failed)?;
+                for frame in rows {
+                    writer.insert(&frame?).map_err(failed)?;
+                }
+            }
+            Change::Append { rows } => {
+                for frame in rows {
+                    writer.insert(&frame?).map_err(failed)?;
+                }
+            }
+        }
+        let loaded = writer.loaded();
+        note(&transaction, load.dataset, &target.to.table, load.version, load.run_id, loaded).map_err(failed)?;
+        transaction.commit().map_err(|error| failed(error.into()))?;
+        Ok(Outcome::Loaded(loaded))
+    }
+}
+
+impl<'a> Table<'a> {
+    fn of<R>(target: &'a Sqlite, schema: &'a Schema, change: &Change<R>) -> Self {
+        let (key, partition) = match change {
+            Change::Upsert { .. } => (Some(target.to.key.as_slice()), None),
+            Change::Swap { partitions, .. } => (None, partitions.as_ref().map(|values| values.name().clone())),
+            Change::Append { .. } => (None, None),
+        };
+        Table { name: &target.to.table, schema, key, partition }
+    }
+}
+
+/// The version the table is at. A table that is gone is at none, so that dropping it has it loaded anew.
+fn standing(connection: &Connection, dataset: &DatasetName, table: &str) -> Result<Option<i64>, Fault> {
+    let both: bool = connection.query_row(
+        "SELECT count(DISTINCT lower(name)) = 2 FROM sqlite_schema WHERE type = 'table' AND lower(name) IN (?1, lower(?2))",
+        params![LOADS, table],
+        |row| row.get(0),
+    )?;
+    if !both {
+        return Ok(None);
+    }
+    let sql = format!("SELECT version FROM {LOADS} WHERE dataset = ?1 AND \"table\" = ?2");
+    Ok(connection.query_row(&sql, params![dataset.as_str(), table], |row| row.get(0)).optional()?)
+}
+
+/// Writes down where the table stands: in place of what was written there before, since run records keep the history.
+fn note(
+    connection: &Connection,
+    dataset: &DatasetName,
+    table: &str,
+    version: i64,
+    run_id: &str,
+    loaded: Loaded,
+) -> Result<(), Fault> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS {LOADS} (
+           dataset TEXT NOT NULL,
+           \"table\" TEXT NOT NULL COLLATE NOCASE,
+           version INTEGER NOT NULL,
+           run_id TEXT NOT NULL,
+           inserted INTEGER NOT NULL,
+           updated INTEGER NOT NULL,
+           unchanged INTEGER NOT NULL,
+           deleted INTEGER NOT NULL,
+           PRIMARY KEY (dataset, \"table\")
+         )"
+    ))?;
+    let Loaded { inserted, updated, unchanged, deleted } = loaded;
+    connection.execute(
+        &format!("INSERT OR REPLACE INTO {LOADS} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+        params![
+            dataset.as_str(),
+            table,
+            version,
+            run_id,
+            inserted as i64,
+            updated as i64,
+            unchanged as i64,
+            deleted as i64
+        ],
+    )?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;
