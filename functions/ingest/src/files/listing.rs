@@ -10,7 +10,7 @@ use tidemark_lake::{DataFile, Store};
 use tidemark_pipeline::raw::{OBJECT, VERSION};
 use tidemark_pipeline::{Files, Format};
 
-use crate::files::format_of;
+use super::format::format_of;
 
 /// One object of a source.
 #[derive(Debug, Clone)]
@@ -21,6 +21,13 @@ pub(crate) struct Object {
     pub bytes: u64,
     pub version: String,
     pub format: Format,
+}
+
+/// An object that the raw dataset does not have in its present version.
+pub(crate) struct NewObject {
+    pub object: Object,
+    /// The files of its former version.
+    pub former: Vec<DataFile>,
 }
 
 /// Everything a source's path names now, sorted by name, and what was passed over.
@@ -104,8 +111,8 @@ fn split_glob(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The objects that are not in the raw dataset in their present version, each with the files of its former one.
-pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<(Object, Vec<DataFile>)> {
+/// The objects that are not in the raw dataset in their present version; all of them if everything is read again.
+pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<NewObject> {
     let mut known: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
     for file in live {
         known.entry(file.partition.get(OBJECT).unwrap_or_default()).or_default().push(file);
@@ -115,7 +122,8 @@ pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<(
         let former = known.get(object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
         let is_known = former.iter().any(|file| file.partition.get(VERSION) == Some(object.version.as_str()));
         if full || !is_known {
-            news.push((object, former.iter().map(|&file| file.clone()).collect()));
+            let former = former.iter().map(|&file| file.clone()).collect();
+            news.push(NewObject { object, former });
         }
     }
     news

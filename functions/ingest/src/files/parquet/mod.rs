@@ -5,6 +5,7 @@
 
 mod guard;
 mod json;
+mod time;
 mod types;
 
 use std::fs::File;
@@ -15,10 +16,15 @@ use polars::io::mmap::MmapBytesReader;
 use polars::prelude::*;
 use tidemark_pipeline::raw;
 
+use super::batch::Batch;
+use super::columns::column_names;
 use super::compression::{self, Stored, Unpacked};
-use super::csv::column_names;
 use super::error::{Fault, Stop};
-use super::{Batch, Input, Limits, Position, ReadStats, frame};
+use super::frame;
+use super::input::Input;
+use super::limits::Limits;
+use super::position::Position;
+use super::stats::ReadStats;
 
 const MAGIC: &[u8] = b"PAR1";
 const ENCRYPTED: &[u8] = b"PARE";

@@ -1,11 +1,13 @@
-//! The names of an object's columns: what its header says, made into names that a table can hold. The same header always
-//! gives the same names.
+//! The columns of objects, and of the dataset that holds them: what a header says, made into names that a table can hold (the same header
+//! always gives the same names), and the columns of one object after another.
 
 use std::collections::HashMap;
 
+use polars::prelude::{Schema, SchemaExt as _};
+use tidemark_flow::{Failure, Kind};
 use tidemark_pipeline::raw;
 
-use super::super::error::Fault;
+use super::error::Fault;
 
 const MAX_BYTES: usize = 255;
 const MAX_COLUMNS: usize = 10_000;
@@ -22,7 +24,7 @@ const GIVE_COLUMNS: &str = "rename it in the file, or name the columns in the de
 /// # Errors
 /// Two names that differ at most in case (tables do not tell them apart), a name that is taken by the columns ingest adds,
 /// more than 10,000 columns.
-pub(in super::super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Fault> {
+pub(super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Fault> {
     let names: Vec<String> = cells.enumerate().map(|(at, cell)| column_name(cell, at + 1)).collect();
     if names.len() > MAX_COLUMNS {
         let message = format!("{} columns, at most {MAX_COLUMNS} can be held", names.len());
@@ -62,4 +64,33 @@ fn column_name(cell: &str, number: usize) -> String {
     }
     name.truncate(end);
     name
+}
+
+/// Adds the columns of an object that the dataset does not have yet.
+///
+/// # Errors
+/// A column that has another type already, or a name that differs from another in case only.
+pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result<(), Failure> {
+    for field in frame.iter_fields() {
+        let name = field.name().as_str();
+        let refused =
+            |message: String, hint: &str| Err(Failure::new(Kind::Data, format!("{object}: {message}")).hint(hint));
+        if let Some(ty) = schema.get(name) {
+            if ty != field.dtype() {
+                let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
+                return refused(
+                    message,
+                    "write the column with one type, or give the file a pipeline of its own; once all files have the new type, run \
+                     with --full",
+                );
+            }
+            continue;
+        }
+        if let Some(known) = schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)) {
+            let message = format!("column {name} differs from column {known} only in the case of its letters");
+            return refused(message, "a table cannot tell them apart: rename one");
+        }
+        schema.with_column(field.name().clone(), field.dtype().clone());
+    }
+    Ok(())
 }
