@@ -10,6 +10,7 @@ use super::super::record::run;
 use super::super::tower::{ALL, DAILY, Tower, orders};
 use super::{lasts, one};
 use crate::crash::house::Backend;
+use crate::support::wait::HANG;
 
 fn started() -> Tower {
     let tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
@@ -145,7 +146,7 @@ impl Step for Slow<'_> {
                 self.tower.store().put(&"kept".into(), ports.lake.running(run_id)?.unwrap()).unwrap();
                 return Ok(None);
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "no mark");
+            assert!(began.elapsed() < HANG, "no mark");
             std::thread::sleep(Duration::from_millis(5));
         }
     }
