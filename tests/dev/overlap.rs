@@ -1,9 +1,8 @@
 //! What takes longer than it may: starts wait, and nothing is walked twice at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -25,31 +24,27 @@ struct Slow {
     now: Mutex<Timestamp>,
     end: Timestamp,
     lasts: SignedDuration,
-    asked: Mutex<Receiver<Release>>,
+    /// Gone once all answer at once: whoever asks then is not held back.
+    asked: Mutex<Option<Receiver<Release>>>,
     answering: Mutex<Option<(Timestamp, Release)>>,
-    /// From now on it answers at once.
-    is_over: Arc<AtomicBool>,
 }
 
 impl Slow {
     /// With the origin of the API.
     fn new(begin: Timestamp, end: Timestamp, lasts: SignedDuration) -> (Slow, String) {
         let (to_clock, asked): (Sender<Release>, _) = channel();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let at_once = is_over.clone();
         let (address, _) = listen(move |_| {
             let (release, released) = tokio::sync::oneshot::channel();
-            if !at_once.load(Ordering::SeqCst) {
-                to_clock.send(release).unwrap();
-            }
+            // what nobody takes is dropped, which is an answer
+            let _ = to_clock.send(release);
             async move {
                 // an error where nobody holds it back
                 let _ = released.await;
                 reply(200, r#"{"data":[],"meta":{"next":null}}"#)
             }
         });
-        let (now, asked, answering) = (Mutex::new(begin), Mutex::new(asked), Mutex::default());
-        (Slow { now, end, lasts, asked, answering, is_over }, format!("http://{address}"))
+        let (now, asked, answering) = (Mutex::new(begin), Mutex::new(Some(asked)), Mutex::default());
+        (Slow { now, end, lasts, asked, answering }, format!("http://{address}"))
     }
 
     fn set(&self, until: Timestamp) {
@@ -67,10 +62,8 @@ impl Time for Slow {
 
     fn wait(&self, until: Timestamp, signals: &Receiver<Signal>, is_busy: bool) -> Option<Signal> {
         if until > self.end {
-            self.is_over.store(true, Ordering::SeqCst);
             *self.answering.lock().unwrap() = None;
-            // one that is about to be asked
-            while self.asked.lock().unwrap().recv_timeout(Duration::from_millis(200)).is_ok() {}
+            *self.asked.lock().unwrap() = None;
             return Some(Signal::Stop);
         }
         if !is_busy {
@@ -79,7 +72,7 @@ impl Time for Slow {
         }
         let mut answering = self.answering.lock().unwrap();
         loop {
-            if let Ok(release) = self.asked.lock().unwrap().try_recv() {
+            if let Some(Ok(release)) = self.asked.lock().unwrap().as_ref().map(Receiver::try_recv) {
                 *answering = Some((self.now() + self.lasts, release));
             }
             match answering.take() {
