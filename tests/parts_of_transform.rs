@@ -1,10 +1,12 @@
 //! Steps `clean` and `model` of which one invocation does only a part: they end where one that has all the time in the world does.
 
 mod healed;
+mod processes;
 mod records;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -14,13 +16,15 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Context, Kind, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Executor, Kind, Place, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Key, Lake, Meta, Store};
 use tidemark_pipeline::{DatasetName, Graph, StepId};
 
 use crate::crash::house::{Backend, in_bucket, new_bucket, run_id, runtime};
 use crate::crash::sales::local;
-use crate::support::running::{self, TestEnvironment, run_step};
+use crate::support::running::{self, TestEnvironment};
+
+use self::processes::OwnProcesses;
 
 const NOW: &str = "2026-04-01T08:00:00Z";
 
@@ -59,9 +63,7 @@ impl Shop {
     }
 
     fn graph(&self) -> Graph {
-        let (lake, pipelines) = (self.path("lake").display().to_string(), self.path("pipelines"));
-        let common = Common { lake, pipelines, parameters: Vec::new(), json: true };
-        load(&common, Wanted::Named(&[])).unwrap()
+        graph(self.folder.path())
     }
 
     /// A file of orders of many months. Every file has some ids of every other, in other months, and some amounts that are words.
@@ -78,12 +80,33 @@ impl Shop {
     }
 }
 
+/// The pipelines of a shop in a folder.
+fn graph(shop: &Path) -> Graph {
+    let (lake, pipelines) = (shop.join("lake").display().to_string(), shop.join("pipelines"));
+    let common = Common { lake, pipelines, parameters: Vec::new(), json: true };
+    load(&common, Wanted::Named(&[])).unwrap()
+}
+
+/// Its source.
+fn source(shop: &Path) -> Store {
+    Store::new(local(&shop.join("in")), "in", runtime())
+}
+
+/// Who runs the tasks of a reader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Who {
+    OneAfterAnother,
+    SideBySide,
+    OwnProcesses,
+}
+
 /// A lake that reads a shop, and how long its invocations last.
 struct Reader<'s> {
     shop: &'s Shop,
     graph: Graph,
     store: Arc<dyn ObjectStore>,
-    _folder: TempDir,
+    folder: TempDir,
+    who: Who,
     memory: u64,
     /// After how many looks at the clock it is late.
     looks: Option<i64>,
@@ -97,7 +120,7 @@ impl<'s> Reader<'s> {
             Backend::Folder => local(folder.path()),
             Backend::S3 => in_bucket(&new_bucket(None)),
         };
-        Reader { shop, graph: shop.graph(), store, _folder: folder, memory, looks }
+        Reader { shop, graph: shop.graph(), store, folder, who: Who::OneAfterAnother, memory, looks }
     }
 
     fn store(&self) -> Store {
@@ -113,7 +136,7 @@ impl<'s> Reader<'s> {
         let lake = self.lake();
         let start: Timestamp = NOW.parse().unwrap();
         let looked = AtomicI64::new(0);
-        let source = || Store::new(local(&self.shop.path("in")), "in", runtime());
+        let source = || source(self.shop.folder.path());
         let is_ingest = matches!(step, StepId::Ingest);
         let (locate, folder) = (|_: &str| Ok(Place::Folder(source())), |_: &str| Ok(source()));
         let environment = TestEnvironment { locate: &locate, folder: &folder, ..TestEnvironment::default() };
@@ -125,7 +148,14 @@ impl<'s> Reader<'s> {
         };
         let trigger = Trigger { part, ..Trigger::at(start, "parts") };
         let (pipeline, _) = self.graph.steps().next().unwrap();
-        run_step(&context, &environment, pipeline, step, &trigger)
+        let own = OwnProcesses { shop: self.shop, lake: self.folder.path().to_owned() };
+        let executor = match self.who {
+            Who::OneAfterAnother => Executor::SEQUENTIAL,
+            Who::SideBySide => Executor::Local { threads: NonZeroUsize::new(4).unwrap() },
+            Who::OwnProcesses => Executor::Remote(&own),
+        };
+        let step = tidemark::steps::step(&environment, &self.graph, pipeline, step).unwrap();
+        step.run(&context, executor, &trigger)
     }
 
     /// Invokes a step until it is done, and once more; says in how many parts it was done.
@@ -259,10 +289,31 @@ fn in_however_many_parts_the_end_is_the_same() {
     }
 }
 
+/// One process, several threads of one, and a process for each task, in any order and twice: all three come to the same bytes.
+#[test]
+fn whoever_runs_the_tasks_the_end_is_the_same() {
+    for contract in [BAG, KEYED] {
+        let shop = Shop::new(contract);
+        let one = Reader::new(&shop, Backend::Memory, ROOMY, None);
+        let others: Vec<_> = [(Who::SideBySide, ROOMY), (Who::SideBySide, TIGHT), (Who::OwnProcesses, ROOMY)]
+            .into_iter()
+            .map(|(who, memory)| Reader { who, ..Reader::new(&shop, Backend::Folder, memory, None) })
+            .collect();
+        mornings(&shop, |morning| {
+            one.run();
+            for other in &others {
+                other.run();
+                let what = format!("{contract}, {:?} in {}, morning {morning}", other.who, other.memory);
+                assert_same(&one, other, &what);
+            }
+        });
+    }
+}
+
 #[test]
 fn a_part_ends_in_the_midst_of_a_file() {
     let shop = Shop::new(BAG);
-    // eight row groups of the raw file, of which two or four are under way when the first has come through
+    // several tasks of one file
     shop.sell(1, 500_000, 0);
     let (one, parts) =
         (Reader::new(&shop, Backend::Memory, ROOMY, None), Reader::new(&shop, Backend::Memory, ROOMY, Some(2)));
@@ -270,10 +321,9 @@ fn a_part_ends_in_the_midst_of_a_file() {
         reader.invoke(&StepId::Ingest, 0, None);
     }
     assert_eq!(parts.invoke(&StepId::Clean, 0, Some(2)).status, Status::Continues);
-    let kept = parts.kept().into_iter().find(|path| path.ends_with(".json")).unwrap();
-    let kept: serde_json::Value = serde_json::from_slice(&parts.store().get(&kept.as_str().into()).unwrap()).unwrap();
-    assert_eq!(kept["stage"]["added"]["files"], 0, "{kept:#}");
-    assert_ne!(kept["stage"]["added"]["batches"], 0, "{kept:#}");
+    let kept = parts.kept();
+    let receipts: Vec<_> = kept.iter().filter_map(|path| path.rsplit('/').next()?.strip_suffix(".json")).collect();
+    assert!(receipts.contains(&"added-00000") && !receipts.contains(&"added-00003"), "{receipts:?}");
     one.run();
     let (record, _) = parts.go_on(&StepId::Clean, 1);
     assert_eq!(record.status, Status::Done, "{record:#?}");

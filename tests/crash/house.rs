@@ -12,7 +12,6 @@ use polars::prelude::DataFrame;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark::run::Runner;
 use tidemark_aws::Buckets;
 use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meta, Meter, Store};
@@ -23,7 +22,7 @@ use tokio::runtime::Handle;
 use super::sales::{MORNINGS, Sales, local};
 use crate::fault::{Faulty, Plan};
 use crate::s3::Server;
-use crate::support::running::{self, TestEnvironment};
+use crate::support::running::{self, TestEnvironment, runner};
 
 /// With more threads than a machine may have processors: a call that lets another process run ahead holds one of them.
 pub fn runtime() -> Handle {
@@ -175,8 +174,7 @@ impl House {
         let clock = || MORNINGS[morning].parse().unwrap();
         let context = running::context(&lake, &clock, &run_id, self.folder.path());
         let trigger = Trigger::at(MORNINGS[morning].parse().unwrap(), "crash");
-        Runner { context: &context, environment: &environment, executor: Executor::SEQUENTIAL, graph: &self.graph }
-            .run_all(&["daily-sales".into()], &trigger)
+        runner(&context, &environment, &self.graph).run_all(&["daily-sales".into()], &trigger)
     }
 
     /// Everything that can be seen from outside.

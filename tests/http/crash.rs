@@ -7,7 +7,6 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark::run::Runner;
 use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Secret, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::Graph;
@@ -17,7 +16,7 @@ use super::shop::{FIELDS, define, order, orders};
 use crate::api::{Api, Bound, Fault as Trouble, Filter, Paging, Rule, Style, Time, When};
 use crate::crash::house::{failures, has_status, run_id, runtime};
 use crate::fault::{Aim, Call, Fault, Faulty, Plan};
-use crate::support::running::{self, TestEnvironment, process};
+use crate::support::running::{self, TestEnvironment, process, runner};
 
 const MORNINGS: [&str; 2] = ["2026-01-02T08:00:00Z", "2026-01-03T08:00:00Z"];
 const SOURCE: &str = "auth = { bearer = { secret = 'the-key' } }
@@ -69,7 +68,7 @@ impl House {
         let clock = || MORNINGS[morning].parse().unwrap();
         let context =
             Context { process: process(&meter), ..running::context(&lake, &clock, &run_id, self.folder.path()) };
-        Runner { context: &context, environment: &environment, executor: Executor::SEQUENTIAL, graph: &self.graph }
+        runner(&context, &environment, &self.graph)
             .run_all(&[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))
     }
 

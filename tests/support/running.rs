@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use tidemark::run::Runner;
+use tidemark::run::{Lane, Runner};
 use tidemark_flow::{
     Context, DraftSummary, Environment, Executor, Failure, Folders, Kind, MARK_AFTER, Machine, Place, Process, Quiet,
     RunRecord, Scope, Secret, Secrets, Sources, Step, TaskOutcome, TaskScope, Trigger,
@@ -97,6 +97,11 @@ pub fn run_step(
     step.run(context, Executor::SEQUENTIAL, trigger)
 }
 
+/// Runs one step after another, one task after another.
+pub fn runner<'a>(context: &'a Context<'a>, environment: &'a dyn Environment, graph: &'a Graph) -> Runner<'a> {
+    Runner { lane: Lane { context, environment }, more: None, executor: Executor::SEQUENTIAL, graph }
+}
+
 /// Runs all steps that are due, as the command would; of the pipelines named, or of all.
 pub fn runs(
     context: &Context<'_>,
@@ -106,7 +111,7 @@ pub fn runs(
     trigger: &Trigger,
 ) -> Vec<RunRecord> {
     let executor = Executor::for_all_cores();
-    Runner { context, environment, executor, graph }.run_all(names, trigger).unwrap()
+    Runner { lane: Lane { context, environment }, more: None, executor, graph }.run_all(names, trigger).unwrap()
 }
 
 /// Step `clean` of pipeline `orders`, which does no more than look at what there is.

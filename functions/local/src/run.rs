@@ -1,21 +1,24 @@
-//! `tidemark run`: every step that is due, in the order of the graph.
+//! `tidemark run`: every step that is due.
 
-use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{
-    Context, Environment, Executor, Failure, Progress, Quiet, RunRecord, Status, Trigger, Wanted, host,
-};
-use tidemark_pipeline::{Graph, Pipeline, StepId};
+use tidemark_flow::{Executor, Failure, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_lake::Lake;
+use tidemark_pipeline::Graph;
 
 use crate::args::Common;
 use crate::definitions::{LeftOut, load, meant};
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::steps::step;
 use crate::world::World;
+
+mod order;
+mod runner;
+
+pub use runner::{Lane, OpenLane, Runner};
 
 #[derive(Serialize)]
 struct Runs<'a> {
@@ -33,10 +36,8 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), host::run_id()) };
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let records = world.with_context(&lake, progress, |context| {
-        let executor = Executor::for_all_cores();
-        Runner { context, environment: &world, executor, graph: &graph }.run_all(&names, &trigger)
-    })?;
+    let records =
+        with_runner(&world, &common.lake, &lake, progress, &graph, |runner| runner.run_all(&names, &trigger))?;
     if common.json {
         print::json(&Runs { runs: &records, left_out: &left_out })?;
     } else {
@@ -46,52 +47,26 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     Ok(exit_of(&records))
 }
 
-/// Runs the steps of a graph.
-pub struct Runner<'a> {
-    pub context: &'a Context<'a>,
-    pub environment: &'a dyn Environment,
-    pub executor: Executor<'a>,
-    pub graph: &'a Graph,
-}
-
-impl Runner<'_> {
-    /// Runs the steps of the pipelines named, or of all. After a failed step, the rest of its pipeline waits for the next run.
-    pub fn run_all(&self, names: &[String], trigger: &Trigger) -> Result<Vec<RunRecord>, Failure> {
-        let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
-        self.run_chosen(&|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
-    }
-
-    /// The same of the steps that are chosen.
-    pub(crate) fn run_chosen(
-        &self,
-        is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
-        trigger: &Trigger,
-    ) -> Result<Vec<RunRecord>, Failure> {
-        let mut records = Vec::new();
-        let mut failed = BTreeSet::new();
-        for (pipeline, id) in self.graph.steps() {
-            let name = pipeline.name.as_str();
-            if failed.contains(name) || !is_chosen(pipeline, id) {
-                continue;
-            }
-            let mut trigger = trigger.clone();
-            loop {
-                let step = step(self.environment, self.graph, pipeline, id)?;
-                let record = step.run(self.context, self.executor, &trigger);
-                if record.status == Status::Failed {
-                    failed.insert(name);
-                }
-                let goes_on = record.goes_on;
-                records.push(record);
-                if !goes_on {
-                    break;
-                }
-                // what is left of a source is not read again
-                trigger.full = false;
-            }
-        }
-        Ok(records)
-    }
+/// Builds a runner with a lane for each core of this machine.
+pub(crate) fn with_runner<T>(
+    world: &World,
+    place: &str,
+    lake: &Lake,
+    progress: &dyn Progress,
+    graph: &Graph,
+    act: impl FnOnce(&Runner<'_>) -> T,
+) -> T {
+    let open = |run: &mut dyn FnMut(Lane<'_>)| -> Result<(), Failure> {
+        let world = world.another()?;
+        let lake = world.lake(place)?;
+        world.with_context(&lake, progress, |context| run(Lane { context, environment: &world }));
+        Ok(())
+    };
+    let lanes = std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    world.with_context(lake, progress, |context| {
+        let lane = Lane { context, environment: world };
+        act(&Runner { lane, more: Some((&open, lanes)), executor: Executor::for_all_cores(), graph })
+    })
 }
 
 /// The worst of what happened.

@@ -37,6 +37,13 @@ impl World {
         })
     }
 
+    /// Another one like this, with threads and a count of requests of its own.
+    pub fn another(&self) -> Result<World, Failure> {
+        let world = World::new()
+            .map_err(|error| Failure::new(Kind::Retry, "no more threads can be started").because(error.to_string()))?;
+        Ok(World { secrets: self.secrets.clone(), ..world })
+    }
+
     /// With a secret of its own.
     pub fn with_secret(mut self, name: SecretName, secret: Secret) -> World {
         self.secrets.push((name, secret));

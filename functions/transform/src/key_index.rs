@@ -31,7 +31,7 @@ const STOOD: &str = "_stood";
 
 /// Rows of a bucket, about: a narrow row is some 64 bytes, and a bucket is sorted and joined with itself. Independent of the memory there
 /// is, so that tasks are cut the same everywhere.
-const BUCKET_ROWS: u64 = 1 << 18;
+const BUCKET_ROWS: u64 = 1 << 16;
 
 /// Over how many buckets the keys of so many rows are spread.
 pub(crate) fn buckets(rows: u64) -> usize {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Context, Executor, Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_flow::{Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
@@ -17,7 +17,7 @@ use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::run::{Runner, exit_of};
+use crate::run::{exit_of, with_runner};
 use crate::steps::step;
 use crate::world::World;
 
@@ -56,9 +56,8 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
         let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
         let is_chosen =
             |pipeline: &Pipeline, step: &StepId| chosen.contains(&(pipeline.name.to_string(), step.clone()));
-        records = world.with_context(&lake, progress, |context: &Context<'_>| {
-            let executor = Executor::for_all_cores();
-            Runner { context, environment: &world, executor, graph: &graph }.run_chosen(&is_chosen, &trigger)
+        records = with_runner(&world, &common.lake, &lake, progress, &graph, |runner| {
+            runner.run_chosen(&is_chosen, &trigger)
         })?;
     }
     for replay in &mut replays {

@@ -13,13 +13,14 @@ use crate::calendar::{Day, from, until};
 
 /// In-memory bytes of a byte of Parquet.
 const INFLATION: u64 = 8;
-/// Bytes of the inputs of a task in memory, about. Independent of the memory there is, so that tasks are cut the same everywhere.
+/// Bytes of the inputs of a task in memory, about, where there is room for that: tasks should be cut the same wherever there is.
 const TASK_BYTES: u64 = 32 << 20;
 
 /// The model and its inputs as they are.
 pub struct Observed {
     base: Option<Standing>,
     inputs: Vec<Source>,
+    memory: u64,
 }
 
 struct Standing {
@@ -52,6 +53,8 @@ pub struct Plan {
     pub(super) watermark: Option<Timestamp>,
     /// Its log says that it has consumed the inputs as they are.
     pub(super) is_up_to_date: bool,
+    /// Bytes of the inputs of a task in memory, about.
+    task_bytes: u64,
 }
 
 impl Model<'_> {
@@ -75,7 +78,7 @@ impl Model<'_> {
             };
             inputs.push(Source { diff: Diff::between(before, &files), table, from, files, watermark });
         }
-        Ok(Some(Observed { base, inputs }))
+        Ok(Some(Observed { base, inputs, memory: context.memory }))
     }
 
     /// Whether nothing that stands is kept. `meta`: of the model, if it is there.
@@ -84,7 +87,7 @@ impl Model<'_> {
     }
 
     pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let Observed { base, inputs } = observed;
+        let Observed { base, inputs, memory } = observed;
         let is_rebuild = self.is_rebuild(base.as_ref().map(|base| &base.meta), trigger);
         let (base, meta, standing) = match base {
             Some(Standing { table, meta, files }) => (Some(table), meta, files),
@@ -104,7 +107,8 @@ impl Model<'_> {
         if is_idle && watermark == meta.watermark && is_up_to_date {
             return Ok(None);
         }
-        Ok(Some(Plan { base, standing, meta, inputs, days, is_rebuild, is_idle, watermark, is_up_to_date }))
+        let task_bytes = TASK_BYTES.min(memory / 4);
+        Ok(Some(Plan { base, standing, meta, inputs, days, is_rebuild, is_idle, watermark, is_up_to_date, task_bytes }))
     }
 
     /// The partitions to compute; all of them if nothing that stands is kept.
@@ -204,7 +208,7 @@ impl Model<'_> {
         let mut held = 0;
         for day in days {
             let more: u64 = until(day, lookback).filter_map(|day| bytes.get(&day)).sum();
-            if held > 0 && held + more > TASK_BYTES {
+            if held > 0 && held + more > plan.task_bytes {
                 groups.push(BTreeSet::new());
                 held = 0;
             }

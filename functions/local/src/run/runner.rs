@@ -1,0 +1,197 @@
+//! Runs the steps of a graph: those that do not depend on each other side by side, each with the requests counted as its own.
+
+use std::num::NonZeroUsize;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+
+use tidemark_flow::{Context, Environment, Executor, Failure, Progress, RunRecord, Status, Trigger};
+use tidemark_pipeline::{Graph, Pipeline, StepId};
+
+use super::order::Order;
+use crate::steps::step;
+
+/// What one step after another runs in.
+#[derive(Clone, Copy)]
+pub struct Lane<'a> {
+    pub context: &'a Context<'a>,
+    pub environment: &'a dyn Environment,
+}
+
+/// Opens another lane for as long as it is used: with a lake and an environment of its own, so that its requests are counted apart.
+pub type OpenLane<'a> = &'a (dyn Fn(&mut dyn FnMut(Lane<'_>)) -> Result<(), Failure> + Sync);
+
+/// Runs the steps of a graph.
+pub struct Runner<'a> {
+    pub lane: Lane<'a>,
+    /// More lanes, and how many there may be in all; without them one step runs after another.
+    pub more: Option<(OpenLane<'a>, NonZeroUsize)>,
+    pub executor: Executor<'a>,
+    pub graph: &'a Graph,
+}
+
+impl Runner<'_> {
+    /// Runs the steps of the pipelines named, or of all. After a failed step, the later steps of its pipeline wait for the next run. The
+    /// records are in the order of the graph.
+    pub fn run_all(&self, names: &[String], trigger: &Trigger) -> Result<Vec<RunRecord>, Failure> {
+        let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
+        self.run_chosen(&|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
+    }
+
+    /// The same of the steps that are chosen.
+    pub(crate) fn run_chosen(
+        &self,
+        is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
+        trigger: &Trigger,
+    ) -> Result<Vec<RunRecord>, Failure> {
+        let order = Order::new(self.graph.steps().filter(|(pipeline, step)| is_chosen(pipeline, step)).collect());
+        let lanes = self.more.map_or(1, |(_, lanes)| lanes.get()).min(order.len()).max(1);
+        let records = (0..order.len()).map(|_| Vec::new()).collect();
+        let state = State { order, records, told: 0, busy: 0, failure: None };
+        let shared = Shared { runner: self, trigger, lanes, state: Mutex::new(state), changed: Condvar::new() };
+        std::thread::scope(|scope| {
+            if let Some((open, _)) = self.more {
+                for _ in 1..lanes {
+                    let shared = &shared;
+                    scope.spawn(move || {
+                        // a lane is opened when there is something to run in it
+                        let Some(first) = shared.take() else { return };
+                        let mut first = Some(first);
+                        if let Err(failure) = open(&mut |lane| shared.run(lane, first.take())) {
+                            shared.fail(failure);
+                        }
+                    });
+                }
+            }
+            shared.run(self.lane, None);
+        });
+        let state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        match state.failure {
+            Some(failure) => Err(failure),
+            None => Ok(state.records.into_iter().flatten().collect()),
+        }
+    }
+}
+
+struct Shared<'r, 'a> {
+    runner: &'r Runner<'a>,
+    trigger: &'r Trigger,
+    lanes: usize,
+    state: Mutex<State<'r>>,
+    /// A step is over.
+    changed: Condvar,
+}
+
+struct State<'g> {
+    order: Order<'g>,
+    /// By step.
+    records: Vec<Vec<RunRecord>>,
+    /// Of the first steps the records of so many have been shown.
+    told: usize,
+    /// Steps that run.
+    busy: usize,
+    /// Nothing can be run any more.
+    failure: Option<Failure>,
+}
+
+impl<'r> Shared<'r, '_> {
+    fn state(&self) -> MutexGuard<'_, State<'r>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next step, once one may run; `None` when none is left.
+    fn take(&self) -> Option<usize> {
+        let mut state = self.state();
+        loop {
+            if state.failure.is_some() {
+                return None;
+            }
+            if let Some(nth) = state.order.take() {
+                state.busy += 1;
+                return Some(nth);
+            }
+            if state.order.is_idle() {
+                self.show(&mut state);
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn fail(&self, failure: Failure) {
+        self.state().failure.get_or_insert(failure);
+        self.changed.notify_all();
+    }
+
+    /// Runs one step after another in a lane, beginning with one that is taken already.
+    fn run(&self, lane: Lane<'_>, first: Option<usize>) {
+        let mut next = first.or_else(|| self.take());
+        while let Some(nth) = next {
+            match self.run_step(lane, nth) {
+                Ok(has_failed) => self.end(nth, has_failed),
+                Err(failure) => self.fail(failure),
+            }
+            next = self.take();
+        }
+    }
+
+    /// Runs a step until its source has no more for it; whether it failed.
+    fn run_step(&self, lane: Lane<'_>, nth: usize) -> Result<bool, Failure> {
+        let (pipeline, id) = self.state().order.step(nth);
+        let progress = StepProgress { shared: self, nth };
+        let memory = lane.context.memory / self.lanes as u64;
+        let context = Context { memory, progress: &progress, ..*lane.context };
+        let mut trigger = self.trigger.clone();
+        loop {
+            let step = step(lane.environment, self.runner.graph, pipeline, id)?;
+            let record = step.run(&context, self.runner.executor, &trigger);
+            if !record.goes_on {
+                return Ok(record.status == Status::Failed);
+            }
+            // what is left of a source is not read again
+            trigger.full = false;
+        }
+    }
+
+    fn end(&self, nth: usize, has_failed: bool) {
+        let mut state = self.state();
+        state.busy -= 1;
+        state.order.end(nth, has_failed);
+        self.show(&mut state);
+        self.changed.notify_all();
+    }
+
+    /// Shows the records that are there, in the order of the graph.
+    fn show(&self, state: &mut State<'_>) {
+        while state.told < state.order.over() {
+            let records = &state.records[state.told];
+            records.iter().for_each(|record| self.runner.lane.context.progress.end(record));
+            state.told += 1;
+        }
+    }
+}
+
+/// The progress of one step among several: its record is kept, and shown when its turn has come.
+struct StepProgress<'s, 'r, 'a> {
+    shared: &'s Shared<'r, 'a>,
+    nth: usize,
+}
+
+impl Progress for StepProgress<'_, '_, '_> {
+    fn begin(&self, pipeline: &str, step: &str) {
+        // the bar is of all that run
+        if self.shared.state().busy == 1 {
+            self.shared.runner.lane.context.progress.begin(pipeline, step);
+        }
+    }
+
+    fn expect(&self, bytes: u64) {
+        self.shared.runner.lane.context.progress.expect(bytes);
+    }
+
+    fn advance(&self, bytes: u64) {
+        self.shared.runner.lane.context.progress.advance(bytes);
+    }
+
+    fn end(&self, record: &RunRecord) {
+        self.shared.state().records[self.nth].push(record.clone());
+    }
+}
