@@ -10,18 +10,10 @@ use tidemark_pipeline::{ColumnName, Destination};
 use tidemark_transform::bag;
 use tidemark_transform::merge::bucket;
 
-use crate::targets::postgres::rejected::named;
+use crate::targets::delta::{Delta, Deltas};
+use crate::targets::row_text::named_key;
 
 pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'f>;
-
-/// A part of a change: rows that are new in the dataset or differ, and rows that are there no more as they were.
-pub(crate) struct Delta {
-    pub(crate) came: DataFrame,
-    /// At least the key's columns.
-    pub(crate) went: Option<DataFrame>,
-}
-
-pub(crate) type Deltas<'f> = Box<dyn Iterator<Item = Result<Delta, Failure>> + 'f>;
 
 /// A dataset as it is, and as the table has it.
 pub(crate) struct Changed {
@@ -42,7 +34,7 @@ const INFLATION: u64 = 8;
 const COPIES: u64 = 4;
 
 impl Changed {
-    /// `None`: the table has what there is. `is_anew`: all rows come again, and what went since goes.
+    /// `None`: the table has what there is. `is_anew`: all rows come again, and what was deleted since is deleted.
     ///
     /// # Errors
     /// Kind `refused` if the table has a version that this lake has not had yet; `place` says which table it is.
@@ -165,11 +157,11 @@ impl Changed {
     }
 
     /// Why rows of the two versions cannot be compared: columns or partitions have changed.
-    fn misfit(&self) -> Result<Option<String>, Failure> {
+    fn schema_mismatch(&self) -> Result<Option<String>, Failure> {
         let Some(before) = &self.before else { return Ok(None) };
         let now = &self.table;
         Ok(match before.misfit(now.schema(), &now.partition_by())? {
-            Some(misfit) => Some(misfit.to_string()),
+            Some(mismatch) => Some(mismatch.to_string()),
             None => {
                 let new = now.schema().iter_names().find(|name| !before.schema().contains(name));
                 new.map(|name| format!("column {name} new"))
@@ -181,15 +173,15 @@ impl Changed {
     ///
     /// # Errors
     /// Kind `definition` if the shape of the dataset has changed since: nobody can tell then which rows the table has.
-    pub(crate) fn came<'f>(
+    pub(crate) fn new_rows<'f>(
         &'f self,
         lake: &'f Lake,
         memory: u64,
         place: &str,
         to: &'f Destination,
     ) -> Result<Frames<'f>, Failure> {
-        let (Some(before), Some(change)) = (&self.before, self.misfit()?) else {
-            return Ok(Box::new(self.deltas(lake, memory, to)?.map(|delta| Ok(delta?.came))));
+        let (Some(before), Some(change)) = (&self.before, self.schema_mismatch()?) else {
+            return Ok(Box::new(self.deltas(lake, memory, to)?.map(|delta| Ok(delta?.upserts))));
         };
         let (name, dataset) = (&to.table, self.table.dataset());
         let message = format!(
@@ -201,7 +193,7 @@ impl Changed {
         Err(Failure::new(Kind::Definition, message).hint(hint))
     }
 
-    /// What came and what went, partition by partition; of a partition that was there before only what differs, in as many passes
+    /// Upserts and deletes, partition by partition; of a partition that was there before only what differs, in as many passes
     /// over it as it takes for its rows to fit in `memory` bytes.
     pub(crate) fn deltas<'f>(
         &'f self,
@@ -210,14 +202,15 @@ impl Changed {
         to: &'f Destination,
     ) -> Result<Deltas<'f>, Failure> {
         let Some(before) = &self.before else {
-            return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }))));
+            return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }))));
         };
-        if self.is_anew || self.misfit()?.is_some() {
-            let came = self.added(lake).map(|rows| Ok(Delta { came: rows?, went: None }));
-            let went = rows(lake, before, self.diff.removed.clone());
+        if self.is_anew || self.schema_mismatch()?.is_some() {
+            let upserts = self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }));
+            let deleted = rows(lake, before, self.diff.removed.clone());
             let none = DataFrame::empty_with_schema(self.table.schema());
-            let went = went.map(move |rows| Ok(Delta { came: none.clone(), went: Some(self.keys(&rows?, to)?) }));
-            return Ok(Box::new(came.chain(went)));
+            let deletes =
+                deleted.map(move |rows| Ok(Delta { upserts: none.clone(), deletes: Some(self.keys(&rows?, to)?) }));
+            return Ok(Box::new(upserts.chain(deletes)));
         }
         Ok(Box::new(self.diff.partitions().into_iter().flat_map(move |partition| -> Deltas<'f> {
             let within = |files: &[DataFile]| -> Vec<DataFile> {
@@ -225,7 +218,9 @@ impl Changed {
             };
             let (added, removed) = (within(&self.diff.added), within(&self.diff.removed));
             if removed.is_empty() {
-                return Box::new(rows(lake, &self.table, added).map(|rows| Ok(Delta { came: rows?, went: None })));
+                return Box::new(
+                    rows(lake, &self.table, added).map(|rows| Ok(Delta { upserts: rows?, deletes: None })),
+                );
             }
             let bytes: u64 = added.iter().chain(&removed).map(|file| file.bytes).sum();
             let passes = (bytes * INFLATION * COPIES).div_ceil(memory.max(1)).max(1) as usize;
@@ -264,8 +259,8 @@ impl Changed {
         };
         let (now, then) = (share(&self.table, added)?, share(before, removed)?);
         self.is_unique(&now, to)?;
-        let (came, went) = bag::difference(&now, &then).map_err(|error| failed(error.into()))?;
-        Ok(Delta { came, went: Some(self.keys(&went, to)?) })
+        let (upserts, deleted) = bag::difference(&now, &then).map_err(|error| failed(error.into()))?;
+        Ok(Delta { upserts, deletes: Some(self.keys(&deleted, to)?) })
     }
 
     /// What is sent is only what differs, so nobody behind this would see that two rows have one key.
@@ -280,7 +275,7 @@ impl Changed {
             return Ok(());
         }
         let columns: Vec<String> = to.key.iter().map(ToString::to_string).collect();
-        let key = named(&twice, 0, &columns).map_err(failed)?.unwrap_or_default();
+        let key = named_key(&twice, 0, &columns).map_err(failed)?.unwrap_or_default();
         let message = format!("two rows of the dataset have the key {key}, by which table {} is loaded", to.table);
         Err(Failure::new(Kind::Data, message)
             .hint("nothing was loaded; name a key that is unique in the dataset, or make it so in a model"))

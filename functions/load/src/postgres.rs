@@ -11,9 +11,11 @@ use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl, StepId};
 
-use crate::change::{Changed, Delta, Deltas};
+use crate::change::Changed;
+use crate::targets::delta::{Delta, Deltas};
+use crate::targets::postgres::database::Database;
 use crate::targets::postgres::error::{LoadFault, UnknownPassword};
-use crate::targets::postgres::transaction::{Database, Load, Outcome as Loading};
+use crate::targets::postgres::load::{Load, Outcome as Loading};
 use crate::transaction::{KeptChange, Plan, Transacted, Transaction};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
@@ -102,9 +104,9 @@ impl<'a> LoadPostgres<'a> {
         let frames = match to.mode {
             Mode::Upsert => return changed.deltas(lake, context.memory, to),
             Mode::Swap => changed.swapped(lake),
-            Mode::Append => changed.came(lake, context.memory, &format!("target {}", self.target.name), to)?,
+            Mode::Append => changed.new_rows(lake, context.memory, &format!("target {}", self.target.name), to)?,
         };
-        Ok(Box::new(frames.map(|came| Ok(Delta { came: came?, went: None }))))
+        Ok(Box::new(frames.map(|rows| Ok(Delta { upserts: rows?, deletes: None }))))
     }
 
     fn partitions(&self, context: &Context<'_>, changed: &Changed) -> Result<Option<Series>, Failure> {
@@ -155,10 +157,10 @@ impl Step for LoadPostgres<'_> {
         let database = self.database()?;
         let (loaded, how) = self.patiently(context, &database, || {
             let session = database.connect()?;
-            let standing = database.standing(&session, &to.dataset)?;
-            let is_due = standing.as_ref().is_none_or(|standing| standing.version != table.version() || trigger.full);
+            let state = database.load_state(&session, &to.dataset)?;
+            let is_due = state.as_ref().is_none_or(|state| state.version != table.version() || trigger.full);
             let how = if is_due { database.path(&session)? } else { "" };
-            Ok((standing.map(|standing| standing.version), how))
+            Ok((state.map(|state| state.version), how))
         })?;
         // rows that are appended again would be there twice
         let is_rebuild = trigger.full && to.mode != Mode::Append;

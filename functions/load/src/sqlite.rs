@@ -42,7 +42,7 @@ impl<'a> LoadSqlite<'a> {
         Ok(match to.mode {
             Mode::Upsert => Change::Upsert { gone: self.gone(lake, changed)?, rows: changed.added(lake) },
             Mode::Swap => Change::Swap { rows: changed.swapped(lake), partitions: changed.partition_values(lake)? },
-            Mode::Append => Change::Append { rows: changed.came(lake, context.memory, &self.target.path, to)? },
+            Mode::Append => Change::Append { rows: changed.new_rows(lake, context.memory, &self.target.path, to)? },
         })
     }
 

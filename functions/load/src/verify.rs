@@ -85,7 +85,7 @@ pub fn verify(
     let Some(snapshot) = database.snapshot(session, dataset, &shape).map_err(failed)? else {
         return Ok(verified);
     };
-    let version = snapshot.standing.version;
+    let version = snapshot.state.version;
     (verified.version, verified.loosely) = (Some(version), snapshot.loosely());
     let table = context.lake.table_at(dataset, version)?;
     let by = table.partition_by().into_iter().next();

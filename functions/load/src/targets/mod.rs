@@ -1,8 +1,10 @@
 //! Where datasets go once they are done: frames come in, rows of a database or files go out. Nothing here reads the lake.
 
 mod cell;
+pub(crate) mod delta;
 pub(crate) mod postgres;
 pub mod report;
+pub(crate) mod row_text;
 pub mod sqlite;
 pub(crate) mod sums;
 

@@ -1,19 +1,19 @@
-//! Rows on their way into a table: frame by frame onto the wire, those that cannot go put aside.
+//! Rows on their way into a table: frame by frame onto the wire, but for those that cannot go.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
-use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
+use polars::prelude::{DataFrame, PolarsError};
 use tidemark_postgres::{CopyInSink, Fault, Session, is_of_a_row, server_message};
-use tidemark_transform::bag;
 
 use super::error::LoadFault;
-use super::rejected::{Aside, key_of};
+use super::numbering::{key_of, sorted};
+use super::rejected::RejectedRows;
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows, TRAILER};
-use crate::change::{Delta, Deltas};
+use crate::targets::delta::{Delta, Deltas};
 
 /// Bytes of one message to the server.
 const MESSAGE: usize = 256 * 1024;
@@ -25,7 +25,7 @@ pub(super) struct Copy<'a> {
     pub(super) session: &'a Session,
     pub(super) table: &'a Table<'a>,
     pub(super) statement: String,
-    /// Whether rows have their number in front, and those that went are sent too.
+    /// Whether rows have their number in front, and the deleted ones are sent too.
     pub(super) is_staged: bool,
     /// Name of the table that the server gives when it says at which line an error is.
     pub(super) relation: &'a str,
@@ -35,21 +35,25 @@ pub(super) struct Copy<'a> {
 /// What was sent.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sent {
-    /// Rows of the change, those put aside included.
+    /// Rows that are upserted, the rejected ones included.
     pub(super) rows: u64,
-    /// Keys of rows that went.
-    pub(super) gone: u64,
+    /// Keys of rows that are deleted.
+    pub(super) deleted: u64,
     /// Rows the server has taken.
     pub(super) taken: u64,
 }
 
 impl Copy<'_> {
-    /// Sends all rows; into a temporary table again without those that the server finds wrong by themselves, where some may be put aside.
-    pub(super) fn all<'f>(&self, change: &dyn Fn() -> Deltas<'f>, aside: &mut Aside) -> Result<Sent, LoadFault> {
+    /// Sends all rows; into a temporary table again without those that the server finds wrong by themselves, where some may be rejected.
+    pub(super) fn all<'f>(
+        &self,
+        change: &dyn Fn() -> Deltas<'f>,
+        rejected: &mut RejectedRows,
+    ) -> Result<Sent, LoadFault> {
         let mut left_out = BTreeMap::new();
         loop {
             self.session.run("SAVEPOINT copying")?;
-            let failed = match self.once(change(), aside, &left_out) {
+            let failed = match self.once(change(), rejected, &left_out) {
                 Ok(sent) => {
                     self.session.run("RELEASE SAVEPOINT copying")?;
                     return Ok(sent);
@@ -57,9 +61,9 @@ impl Copy<'_> {
                 Err(failed) => failed,
             };
             let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
-            let row = line_of(by.where_().unwrap_or_default(), self.relation).and_then(|line| aside.number(line));
+            let row = line_of(by.where_().unwrap_or_default(), self.relation).and_then(|line| rejected.number(line));
             match row {
-                Some(row) if self.may_leave_out(row, &left_out, aside) => {
+                Some(row) if self.may_leave_out(row, &left_out, rejected) => {
                     self.session.run("ROLLBACK TO SAVEPOINT copying")?;
                     left_out.insert(row, server_message(&by));
                 }
@@ -71,12 +75,17 @@ impl Copy<'_> {
         }
     }
 
-    fn may_leave_out(&self, row: u64, left_out: &BTreeMap<u64, String>, aside: &Aside) -> bool {
-        self.is_staged && aside.allows_any() && left_out.len() < RESTARTS && !left_out.contains_key(&row)
+    fn may_leave_out(&self, row: u64, left_out: &BTreeMap<u64, String>, rejected: &RejectedRows) -> bool {
+        self.is_staged && rejected.allows_any() && left_out.len() < RESTARTS && !left_out.contains_key(&row)
     }
 
-    fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, LoadFault> {
-        self.onto(&mut [Line::open(self.session, &self.statement)?], change, aside, left_out)
+    fn once(
+        &self,
+        change: Deltas<'_>,
+        rejected: &mut RejectedRows,
+        left_out: &BTreeMap<u64, String>,
+    ) -> Result<Sent, LoadFault> {
+        self.onto(&mut [Line::open(self.session, &self.statement)?], change, rejected, left_out)
     }
 
     /// Sends all rows once, message by message onto one line after the other.
@@ -84,10 +93,10 @@ impl Copy<'_> {
         &self,
         lines: &mut [Line<'_>],
         change: Deltas<'_>,
-        aside: &mut Aside,
+        rejected: &mut RejectedRows,
         left_out: &BTreeMap<u64, String>,
     ) -> Result<Sent, LoadFault> {
-        aside.begin();
+        rejected.begin();
         let mut turn = (0..lines.len()).cycle();
         let mut next = |lines: &mut [Line<'_>], out: &mut BytesMut| match turn.next().and_then(|at| lines.get_mut(at)) {
             Some(line) => line.send(out),
@@ -97,16 +106,16 @@ impl Copy<'_> {
         let mut sent = Sent::default();
         let mut line = 0;
         for delta in change {
-            let Delta { came, went } = delta?;
+            let Delta { upserts, deletes } = delta?;
             if (self.is_late)() {
                 return Err(LoadFault::Late { rows: sent.rows });
             }
-            let came = sorted(came, self.table)?;
-            let rows = Rows::of(&came, &self.table.slots())?;
-            let keys = if self.is_staged { Some(Keys::of(&came, self.table)?) } else { None };
-            for row in 0..came.height() {
+            let upserts = sorted(upserts, self.table)?;
+            let rows = Rows::new(&upserts, &self.table.slots())?;
+            let keys = if self.is_staged { Some(Keys::new(&upserts, self.table)?) } else { None };
+            for row in 0..upserts.height() {
                 sent.rows += 1;
-                aside.meet(&came, row)?;
+                rejected.meet(&upserts, row)?;
                 let number = self.is_staged.then_some(sent.rows.cast_signed());
                 let refused = match left_out.get(&sent.rows) {
                     Some(why) => Some((None, why.clone())),
@@ -118,26 +127,26 @@ impl Copy<'_> {
                     None => line += 1,
                     Some((column, why)) => {
                         let column = column.and_then(|at| Some(self.table.columns.get(at)?.name.as_str()));
-                        aside.put(&came, row, sent.rows, column, why)?;
+                        rejected.add(&upserts, row, sent.rows, column, why)?;
                         // so that what the table has under its key stays
                         line += keys.as_ref().map_or(0, |keys| keys.write(row, 0, &mut out));
-                        aside.shift(line, Some(sent.rows));
+                        rejected.shift(line, Some(sent.rows));
                     }
                 }
                 if out.len() >= MESSAGE {
                     next(lines, &mut out)?;
                 }
             }
-            if let Some(went) = went.filter(|_| self.is_staged) {
-                aside.shift(line, None);
-                let keys = Keys::of(&went, self.table)?;
-                for row in 0..went.height() {
-                    aside.meet(&went, row)?;
+            if let Some(deletes) = deletes.filter(|_| self.is_staged) {
+                rejected.shift(line, None);
+                let keys = Keys::new(&deletes, self.table)?;
+                for row in 0..deletes.height() {
+                    rejected.meet(&deletes, row)?;
                     let lines = keys.write(row, -1, &mut out);
-                    sent.gone += lines;
+                    sent.deleted += lines;
                     line += lines;
                 }
-                aside.shift(line, Some(sent.rows));
+                rejected.shift(line, Some(sent.rows));
             }
         }
         next(lines, &mut out)?;
@@ -148,7 +157,7 @@ impl Copy<'_> {
     }
 }
 
-/// Rows of which only the key is sent: those that went, and those that are put aside.
+/// Rows of which only the key is sent: the deleted ones, and those that are rejected.
 struct Keys {
     rows: Rows,
     /// Of the table's columns, which are its.
@@ -156,9 +165,9 @@ struct Keys {
 }
 
 impl Keys {
-    fn of(frame: &DataFrame, table: &Table<'_>) -> Result<Keys, PolarsError> {
+    fn new(frame: &DataFrame, table: &Table<'_>) -> Result<Keys, PolarsError> {
         let key: Vec<_> = table.key().map(Column::slot).collect();
-        Ok(Keys { rows: Rows::of(frame, &key)?, columns: table.columns.iter().map(|column| column.is_key).collect() })
+        Ok(Keys { rows: Rows::new(frame, &key)?, columns: table.columns.iter().map(|column| column.is_key).collect() })
     }
 
     /// How many lines that were: a key that cannot be held was never loaded.
@@ -192,17 +201,6 @@ impl<'a> Line<'a> {
     fn finish(&mut self) -> Result<u64, Fault> {
         self.send(&mut BytesMut::from(TRAILER.as_slice()))?;
         self.session.wait(self.sink.as_mut().finish())
-    }
-}
-
-/// The rows in the order of the key, in which an index takes them up best.
-pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, PolarsError> {
-    let key: Vec<&str> = table.key().map(|column| column.name.as_str()).collect();
-    match key.first() {
-        Some(first) if !bag::is_strictly_ascending(rows.column(first)?)? => {
-            rows.sort(key, SortMultipleOptions::default())
-        }
-        _ => Ok(rows),
     }
 }
 

@@ -65,7 +65,7 @@ pub(crate) struct UnknownPassword {
 }
 
 /// How a target is given its password.
-const PASSWORD: &str = "give the target `password = { secret = \"…\" }`, and the secret a value";
+const PASSWORD_HINT: &str = "give the target `password = { secret = \"…\" }`, and the secret a value";
 
 /// `row 17 (id 5)`; rows are counted from 1, and 0 is one whose number nobody knows.
 fn place(row: u64, key: Option<&str>) -> String {
@@ -96,7 +96,7 @@ impl LoadFault {
     }
 
     /// `place` says which database, without a password.
-    pub fn failure(self, place: &str) -> Failure {
+    pub(crate) fn failure(self, place: &str) -> Failure {
         if let LoadFault::Lake(failure) = self {
             return failure;
         }
@@ -118,7 +118,7 @@ impl LoadFault {
         let said = |kind, hint: &str| (kind, Some(hint.to_owned()));
         match self {
             LoadFault::Server(fault) => remedy(fault),
-            LoadFault::NoPassword(unknown) => said(unknown.kind, PASSWORD),
+            LoadFault::NoPassword(unknown) => said(unknown.kind, PASSWORD_HINT),
             LoadFault::Unsure(_) => {
                 said(Kind::Retry, "run again: a load that is committed is found there, and not done twice")
             }
@@ -173,7 +173,7 @@ fn remedy(fault: &Fault) -> (Kind, Option<String>) {
         Action::CorrectRows => Kind::Data,
     };
     let own = match fault {
-        Fault::NoPassword => Some(PASSWORD),
+        Fault::NoPassword => Some(PASSWORD_HINT),
         Fault::Silent(_) => Some("run again; if a statement needs so long, give the target a longer timeout"),
         Fault::Server(error) => match error.code().code() {
             "42501" => Some(

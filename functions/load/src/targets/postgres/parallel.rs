@@ -6,24 +6,27 @@ use std::collections::BTreeMap;
 use tidemark_postgres::{Session, Type, is_of_a_row};
 
 use super::copy::{Copy, Line};
+use super::database::Database;
 use super::error::LoadFault;
-use super::rejected::{Aside, is_twice};
-use super::staged::{Merged, Part, ROW, STAGED, Staged};
-use super::table::{Column, Table};
-use super::transaction::{Database, Load, Loaded};
+use super::load::Load;
+use super::load_state::Loaded;
+use super::rejected::RejectedRows;
+use super::staged::{Merged, Part, STAGED, Staged, is_twice};
+use super::table::{Column, ROW, Table};
 
 /// With fewer rows, more connections only take longer.
 const WORTH: u64 = 50_000;
 
 /// The other connections of a load and their tables, which go when this is dropped: after the load's own transaction, which reads them.
 #[derive(Default)]
-pub(super) struct Lanes {
-    lanes: Vec<(Session, String)>,
+pub(super) struct ParallelConnections {
+    /// Each with the name of its table.
+    connections: Vec<(Session, String)>,
 }
 
-impl Drop for Lanes {
+impl Drop for ParallelConnections {
     fn drop(&mut self) {
-        for (session, name) in &self.lanes {
+        for (session, name) in &self.connections {
             if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {name}")) {
                 tracing::warn!(table = name, error = fault.to_string(), "a table of a load stays until the next one");
             }
@@ -31,29 +34,29 @@ impl Drop for Lanes {
     }
 }
 
-impl Lanes {
+impl ParallelConnections {
     /// Opens them where the target asks for more than one connection, and the table has been left as it was by this transaction.
     pub(super) fn open(
         database: &Database<'_>,
         table: &Table<'_>,
         rows: u64,
         run_id: &str,
-    ) -> Result<Lanes, LoadFault> {
-        let mut lanes = Lanes::default();
+    ) -> Result<ParallelConnections, LoadFault> {
+        let mut opened = ParallelConnections::default();
         let connections = database.target.connections;
         if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
-            return Ok(lanes);
+            return Ok(opened);
         }
         let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         let hash =
             |text: &str| text.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        // named by the run: a lane that has not noticed yet that its load is over takes nothing from the next one
+        // named by the run: a connection that has not noticed yet that its load is over takes nothing from the next one
         let stem = format!("{STAGED}_{:08x}_", hash(&table.name));
-        for lane in 0..connections {
-            let name = table.beside(&format!("{stem}{:08x}_{lane}", hash(run_id)));
+        for number in 0..connections {
+            let name = table.beside(&format!("{stem}{:08x}_{number}", hash(run_id)));
             let session = database.connect()?;
             session.run("SET lock_timeout = '10s'; SET client_min_messages = error")?;
-            if lane == 0 {
+            if number == 0 {
                 clean(&session, table, &stem)?;
             }
             session.run(&format!(
@@ -61,13 +64,13 @@ impl Lanes {
                 columns.join(", "),
                 table.name
             ))?;
-            lanes.lanes.push((session, name));
+            opened.connections.push((session, name));
         }
-        Ok(lanes)
+        Ok(opened)
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.connections.is_empty()
     }
 
     /// Sends and merges. `None` where the database refuses a row, which one connection alone can find.
@@ -76,15 +79,15 @@ impl Lanes {
         session: &Session,
         table: &Table<'_>,
         load: &Load<'_>,
-        aside: &mut Aside,
+        rejected: &mut RejectedRows,
     ) -> Result<Option<(Loaded, u64)>, LoadFault> {
-        session.run("SAVEPOINT lanes")?;
-        let done = match self.attempt(session, table, load, aside) {
+        session.run("SAVEPOINT parallel")?;
+        let done = match self.attempt(session, table, load, rejected) {
             Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
             done => Some(done?),
         };
         if done.is_none() {
-            session.run("ROLLBACK TO SAVEPOINT lanes")?;
+            session.run("ROLLBACK TO SAVEPOINT parallel")?;
         }
         Ok(done)
     }
@@ -94,20 +97,20 @@ impl Lanes {
         session: &Session,
         table: &Table<'_>,
         load: &Load<'_>,
-        aside: &mut Aside,
+        rejected: &mut RejectedRows,
     ) -> Result<(Loaded, u64), LoadFault> {
-        let tables: Vec<String> = self.lanes.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
-        let staged = Staged::of(session, table, format!("({})", tables.join(" UNION ALL ")))?;
+        let tables: Vec<String> = self.connections.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
+        let staged = Staged::new(session, table, format!("({})", tables.join(" UNION ALL ")))?;
         let mut lines = Vec::new();
-        for (session, name) in &self.lanes {
+        for (session, name) in &self.connections {
             lines.push(Line::open(session, &staged.copy_statement(name))?);
         }
         let copy =
             Copy { session, table, statement: String::new(), is_staged: true, relation: STAGED, is_late: load.is_late };
-        let sent = copy.onto(&mut lines, (load.change)(), aside, &BTreeMap::new())?;
-        let names: Vec<&str> = self.lanes.iter().map(|(_, name)| name.as_str()).collect();
+        let sent = copy.onto(&mut lines, (load.change)(), rejected, &BTreeMap::new())?;
+        let names: Vec<&str> = self.connections.iter().map(|(_, name)| name.as_str()).collect();
         staged.analyze(&names.join(", "), sent.taken)?;
-        let deleted = if sent.gone > 0 { staged.delete()? } else { 0 };
+        let deleted = if sent.deleted > 0 { staged.delete()? } else { 0 };
         let Merged { inserted, updated } = staged.merge(&Part::All)?;
         Ok((Loaded { inserted, updated, deleted, ..Loaded::default() }, sent.rows))
     }

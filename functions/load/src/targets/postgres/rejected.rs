@@ -1,22 +1,22 @@
-//! Rows the database does not take: found by halves, put aside into `tidemark_refused` in the same transaction where the target
-//! allows it, else named.
+//! Rows the database does not take: kept in `tidemark_refused` by the same transaction where the target allows it, else named.
 
 use std::collections::{BTreeSet, HashSet};
 
 use polars::prelude::{DataFrame, PolarsError};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tidemark_pipeline::{Budget, DatasetName};
-use tidemark_postgres::{DbError, Fault, Session, Type, is_of_a_row, server_message};
+use tidemark_postgres::{Session, Type};
 
-use super::copy::sorted;
+use super::catalog::{is_there, make_own};
 use super::error::LoadFault;
-use super::staged::{Merged, Part, Staged};
-use super::table::{REFUSED, Table, is_there, make_own, shown};
-use crate::change::{Delta, Deltas};
-use crate::targets::cell::Cell;
+use super::table::Table;
+use crate::targets::row_text::{json_row, json_value, named_key};
 
-/// Rows put aside, and those put aside before that are heard of again.
-pub(super) struct Aside {
+/// The rows that the database would not take.
+pub(super) const REFUSED: &str = "tidemark_refused";
+
+/// The rows of one load that are rejected, and what becomes of those that an earlier load has rejected.
+pub(super) struct RejectedRows {
     key: Vec<String>,
     allows_any: bool,
     max_refused: Budget,
@@ -29,7 +29,7 @@ pub(super) struct Aside {
     shifts: Vec<(u64, Option<u64>)>,
 }
 
-/// So many may be kept before they are looked at.
+/// How many rows may be rejected before it is checked that they are not too many.
 const KEPT: u64 = 10_000;
 
 struct Line {
@@ -39,13 +39,22 @@ struct Line {
     reason: String,
 }
 
-impl Aside {
-    /// `rows`: at most so many come.
-    pub(super) fn new(table: &Table<'_>, known: HashSet<String>, rows: u64) -> Aside {
+impl RejectedRows {
+    /// `rows`: at most so many are upserted. `known`: the keys of [`known_keys`].
+    pub(super) fn new(table: &Table<'_>, known: HashSet<String>, rows: u64) -> RejectedRows {
         let key = table.key().map(|column| column.name.clone()).collect();
         let max_refused = table.target.max_refused;
         let allows_any = max_refused.most(u64::MAX) > 0;
-        Aside { key, allows_any, max_refused, rows, lines: Vec::new(), known, met: BTreeSet::new(), shifts: Vec::new() }
+        RejectedRows {
+            key,
+            allows_any,
+            max_refused,
+            rows,
+            lines: Vec::new(),
+            known,
+            met: BTreeSet::new(),
+            shifts: Vec::new(),
+        }
     }
 
     pub(super) fn allows_any(&self) -> bool {
@@ -56,13 +65,13 @@ impl Aside {
         self.lines.len() as u64
     }
 
-    /// A COPY begins, and puts aside from its first row on.
+    /// A COPY begins, and rejects from its first row on.
     pub(super) fn begin(&mut self) {
         self.lines.clear();
         self.shifts.clear();
     }
 
-    /// A row of the change, or the key of one that went: what was put aside under its key is over.
+    /// A row of the change, or the key of a deleted one: what was rejected under its key is over.
     pub(super) fn meet(&mut self, frame: &DataFrame, row: usize) -> Result<(), PolarsError> {
         if !self.known.is_empty() {
             let key = self.key_text(frame, row)?;
@@ -73,11 +82,11 @@ impl Aside {
         Ok(())
     }
 
-    /// Puts a row aside.
+    /// Rejects a row.
     ///
     /// # Errors
-    /// None may be.
-    pub(super) fn put(
+    /// None may be rejected, or fewer than there are.
+    pub(super) fn add(
         &mut self,
         frame: &DataFrame,
         row: usize,
@@ -86,14 +95,14 @@ impl Aside {
         why: String,
     ) -> Result<(), LoadFault> {
         if !self.allows_any {
-            let key = named(frame, row, &self.key)?;
+            let key = named_key(frame, row, &self.key)?;
             return Err(LoadFault::Unheld { row: number, key, column: column.unwrap_or_default().to_owned(), why });
         }
         let reason = match column {
             Some(column) => format!("column {column:?} has {why}"),
             None => why,
         };
-        let (key, row) = (self.key_text(frame, row)?, Value::Object(json(frame, row)?).to_string());
+        let (key, row) = (self.key_text(frame, row)?, Value::Object(json_row(frame, row)?).to_string());
         self.lines.push(Line { number, key, row, reason });
         // so that not all of a large change is kept, only to be too many in the end; how many come is a guess of files without statistics
         if self.len() > KEPT { self.check(self.rows.max(number)) } else { Ok(()) }
@@ -118,7 +127,7 @@ impl Aside {
         Ok(Value::Array(values.collect::<Result<_, PolarsError>>()?).to_string())
     }
 
-    /// Whether no more are put aside than may be.
+    /// Whether no more are rejected than may be.
     pub(super) fn check(&self, rows: u64) -> Result<(), LoadFault> {
         let allowed = self.max_refused;
         match self.lines.first() {
@@ -132,7 +141,7 @@ impl Aside {
         }
     }
 
-    /// Writes down what is put aside, in place of what was under the same keys; `is_anew`: in place of all there is of this table.
+    /// Writes down what is rejected, in place of what was under the same keys; `is_anew`: in place of all there is of this table.
     pub(super) fn keep(
         &mut self,
         session: &Session,
@@ -183,8 +192,12 @@ impl Aside {
     }
 }
 
-/// Keys of rows of this table that an earlier load has put aside.
-pub(super) fn known(session: &Session, table: &Table<'_>, dataset: &DatasetName) -> Result<HashSet<String>, LoadFault> {
+/// Keys of rows of this table that an earlier load has rejected.
+pub(super) fn known_keys(
+    session: &Session,
+    table: &Table<'_>,
+    dataset: &DatasetName,
+) -> Result<HashSet<String>, LoadFault> {
     let kept = table.beside(REFUSED);
     if !is_there(session, &kept)? {
         return Ok(HashSet::new());
@@ -193,184 +206,4 @@ pub(super) fn known(session: &Session, table: &Table<'_>, dataset: &DatasetName)
     let (dataset, of) = (dataset.as_str(), table.target.to.table.as_str());
     let rows = session.rows(&sql, &[(&dataset, Type::TEXT), (&of, Type::TEXT)])?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
-}
-
-/// Merges what is staged; where the database refuses a row, by halves, until those are left that it refuses.
-pub(super) fn merge<'f>(
-    session: &Session,
-    staged: &Staged<'_>,
-    table: &Table<'_>,
-    change: &dyn Fn() -> Deltas<'f>,
-    rows: u64,
-    aside: &mut Aside,
-) -> Result<Merged, LoadFault> {
-    // beyond this there is no hope; none may be: one is enough to name it
-    let most = table.target.max_refused.most(rows).max(1);
-    let mut halving = Halving { session, staged, most, refused: Vec::new() };
-    let mut merged = Merged::default();
-    session.run("SAVEPOINT merging")?;
-    match staged.merge(&Part::All) {
-        Ok(whole) => {
-            session.run("RELEASE SAVEPOINT merging")?;
-            return Ok(whole);
-        }
-        Err(fault) => {
-            let Some(by) = fault.server().filter(|error| is_of_a_row(error) || is_twice(error)).cloned() else {
-                return Err(fault.into());
-            };
-            session.run("ROLLBACK TO SAVEPOINT merging")?;
-            if let Some(row) = staged.twins()? {
-                let key = key_of(change(), table, row)?.unwrap_or_default();
-                return Err(LoadFault::Twice { table: table.name.clone(), key });
-            }
-            if is_twice(&by) {
-                return Err(fault.into());
-            }
-        }
-    }
-    halving.settle(&Part::Pages(0, staged.pages()?), &mut merged)?;
-    let refused = std::mem::take(&mut halving.refused);
-    if !aside.allows_any {
-        return match refused.into_iter().next() {
-            Some((row, by)) => Err(LoadFault::Row { row, key: key_of(change(), table, row)?, by }),
-            None => Ok(merged),
-        };
-    }
-    put_aside(
-        change(),
-        table,
-        aside,
-        &refused.into_iter().map(|(row, by)| (row, server_message(&by))).collect::<Vec<_>>(),
-    )?;
-    Ok(merged)
-}
-
-/// A MERGE that meets a row of the table twice.
-pub(super) fn is_twice(error: &DbError) -> bool {
-    error.code().code() == "21000"
-}
-
-struct Halving<'a> {
-    session: &'a Session,
-    staged: &'a Staged<'a>,
-    most: u64,
-    refused: Vec<(u64, Box<DbError>)>,
-}
-
-impl Halving<'_> {
-    fn settle(&mut self, part: &Part, merged: &mut Merged) -> Result<(), Fault> {
-        self.session.run("SAVEPOINT half")?;
-        let by = match self.staged.merge(part) {
-            Ok(more) => {
-                self.session.run("RELEASE SAVEPOINT half")?;
-                merged.inserted += more.inserted;
-                merged.updated += more.updated;
-                return Ok(());
-            }
-            Err(fault) => match fault.server().filter(|error| is_of_a_row(error)) {
-                Some(by) => by.clone(),
-                None => return Err(fault),
-            },
-        };
-        self.session.run("ROLLBACK TO SAVEPOINT half; RELEASE SAVEPOINT half")?;
-        for half in self.halves(part, by)? {
-            if self.refused.len() as u64 <= self.most {
-                self.settle(&half, merged)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// The halves of a part that is refused; none of one row, which is noted.
-    fn halves(&mut self, part: &Part, by: DbError) -> Result<Vec<Part>, Fault> {
-        let rows = match part {
-            Part::Pages(from, to) if to - from > 1 => {
-                let middle = from + (to - from) / 2;
-                return Ok(vec![Part::Pages(*from, middle), Part::Pages(middle, *to)]);
-            }
-            part => self.staged.places(part)?,
-        };
-        if rows.is_empty() {
-            // whatever the rows are: a trigger of the statement
-            return Err(Fault::Server(Box::new(by)));
-        }
-        if let [(_, number)] = rows.as_slice() {
-            self.refused.push((*number, Box::new(by)));
-            return Ok(Vec::new());
-        }
-        let (left, right) = rows.split_at(rows.len() / 2);
-        let part = |rows: &[(String, u64)]| Part::Rows(rows.iter().map(|(place, _)| place.clone()).collect());
-        Ok(vec![part(left), part(right)])
-    }
-}
-
-/// Reads the rows of these numbers again and puts them aside.
-fn put_aside(
-    change: Deltas<'_>,
-    table: &Table<'_>,
-    aside: &mut Aside,
-    refused: &[(u64, String)],
-) -> Result<(), LoadFault> {
-    let mut before = 0;
-    for delta in change {
-        let Delta { came, .. } = delta?;
-        let came = sorted(came, table)?;
-        let rows = before + 1..=before + came.height() as u64;
-        for (number, why) in refused.iter().filter(|(number, _)| rows.contains(number)) {
-            aside.put(&came, (number - before - 1) as usize, *number, None, why.clone())?;
-        }
-        before += came.height() as u64;
-    }
-    Ok(())
-}
-
-/// The key of a row of the change, for people: `order_id 700017`.
-pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, LoadFault> {
-    let key: Vec<String> = table.key().map(|column| column.name.clone()).collect();
-    let mut before = 0;
-    for delta in change {
-        let came = sorted(delta?.came, table)?;
-        let rows = came.height() as u64;
-        if (before + 1..=before + rows).contains(&number) {
-            return Ok(named(&came, (number - before - 1) as usize, &key)?);
-        }
-        before += rows;
-    }
-    Ok(None)
-}
-
-/// `order_id 700017, position 2`; `None` without a key.
-pub(crate) fn named(frame: &DataFrame, row: usize, key: &[String]) -> Result<Option<String>, PolarsError> {
-    let part = |name: &String| -> Result<String, PolarsError> {
-        let text = match json_value(frame, name, row)? {
-            Value::String(text) => shown(&text),
-            value => value.to_string(),
-        };
-        Ok(format!("{name} {text}"))
-    };
-    let parts = key.iter().map(part).collect::<Result<Vec<_>, _>>()?;
-    Ok((!parts.is_empty()).then(|| parts.join(", ")))
-}
-
-fn json(frame: &DataFrame, row: usize) -> Result<Map<String, Value>, PolarsError> {
-    let value = |name: &str| Ok((name.to_owned(), json_value(frame, name, row)?));
-    frame.get_column_names().into_iter().map(|name| value(name)).collect()
-}
-
-/// A cell as JSON: numbers that JSON readers round as text, times in RFC 3339.
-fn json_value(frame: &DataFrame, name: &str, row: usize) -> Result<Value, PolarsError> {
-    Ok(match Cell::of(frame.column(name)?.get(row)?) {
-        None => Value::String("a date that has no year of four digits".to_owned()),
-        Some(Cell::Null) => Value::Null,
-        Some(Cell::Bool(value)) => Value::Bool(value),
-        Some(Cell::Integer(value)) => value.into(),
-        Some(Cell::Float(value)) => {
-            serde_json::Number::from_f64(value).map_or_else(|| value.to_string().into(), Value::Number)
-        }
-        Some(Cell::Decimal(value)) => value.to_string().into(),
-        Some(Cell::Text(value)) => value.into(),
-        Some(Cell::Date(value)) => value.to_string().into(),
-        Some(Cell::Time(value)) => value.to_string().into(),
-        Some(Cell::Datetime(value)) => value.fixed().into(),
-    })
 }

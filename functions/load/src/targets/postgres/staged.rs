@@ -1,17 +1,15 @@
 //! Rows beside the table first: a temporary table, then one statement that brings in what is new, changes what differs, and leaves
 //! the rest untouched.
 
-use tidemark_pipeline::Postgres;
-use tidemark_postgres::{Fault, Row, Session, SqlType, quoted};
+use tidemark_postgres::{DbError, Fault, Row, Session, SqlType, quoted};
 
-use super::table::{Column, Table};
+use super::table::{Column, ROW, Table};
 
-/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
-/// 0 that of a row that is put aside, whose older self stays.
+/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a deleted row;
+/// 0 that of a rejected row, whose earlier version stays.
 pub(super) const STAGED: &str = "tidemark_staged";
 /// As SQL finds it.
 pub(super) const TEMPORARY: &str = "pg_temp.tidemark_staged";
-pub(super) const ROW: &str = "tidemark_row";
 
 /// What a merge did to the table, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -60,11 +58,11 @@ impl<'a> Staged<'a> {
             columns.join(", "),
             table.name
         ))?;
-        Staged::of(session, table, TEMPORARY.to_owned())
+        Staged::new(session, table, TEMPORARY.to_owned())
     }
 
     /// What has the rows.
-    pub(super) fn of(session: &'a Session, table: &'a Table<'a>, from: String) -> Result<Staged<'a>, Fault> {
+    pub(super) fn new(session: &'a Session, table: &'a Table<'a>, from: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
         Ok(Staged { session, table, from, merges: session.version() >= 15 && counts })
@@ -84,7 +82,7 @@ impl<'a> Staged<'a> {
         self.session.run(&format!("ANALYZE {names}; SET LOCAL enable_hashjoin = {hash_join}"))
     }
 
-    /// Takes out the rows that went and have not come again.
+    /// Takes out the rows that are deleted and not upserted too.
     pub(super) fn delete(&self) -> Result<u64, Fault> {
         let (gone, come) = (self.same_key("t", "g"), self.same_key("s", "g"));
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
@@ -125,7 +123,7 @@ impl<'a> Staged<'a> {
 
     /// `t.a = s.a AND t.b = s.b`
     fn same_key(&self, one: &str, other: &str) -> String {
-        let same = |column: &super::table::Column| {
+        let same = |column: &Column| {
             let name = quoted(&column.name);
             format!("{one}.{name} = {other}.{name}")
         };
@@ -223,6 +221,11 @@ impl<'a> Staged<'a> {
     }
 }
 
+/// A MERGE that meets a row of the table twice.
+pub(super) fn is_twice(error: &DbError) -> bool {
+    error.code().code() == "21000"
+}
+
 /// How a column of this type is compared in SQL, to the letter.
 fn compared(sql: SqlType, column: &str) -> String {
     match sql {
@@ -230,16 +233,5 @@ fn compared(sql: SqlType, column: &str) -> String {
         SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),
         SqlType::TextLike | SqlType::Json => format!("{column}::text COLLATE \"C\""),
         _ => column.to_owned(),
-    }
-}
-/// How rows would come into a table, in words.
-pub(crate) fn path(target: &Postgres, is_there: bool, is_empty: bool) -> &'static str {
-    use tidemark_pipeline::Mode;
-    match (target.to.mode, is_there, is_empty) {
-        (Mode::Upsert, false, _) => "COPY into a new table, then its key",
-        (Mode::Upsert, true, true) => "COPY straight into the empty table",
-        (Mode::Upsert, true, false) => "COPY into a temporary table, then MERGE",
-        (Mode::Swap, true, false) => "DELETE the partitions, then COPY",
-        (Mode::Swap | Mode::Append, ..) => "COPY straight into the table",
     }
 }

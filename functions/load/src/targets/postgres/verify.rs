@@ -10,10 +10,14 @@ use polars::prelude::{DataFrame, Schema};
 use tidemark_pipeline::DatasetName;
 use tidemark_postgres::{Session, SqlType, quoted};
 
+use super::catalog::is_there;
+use super::database::Database;
+use super::encode::date_text;
 use super::error::LoadFault;
-use super::rejected::{self, Aside};
-use super::table::{self, Column, LOADS, Table, is_there};
-use super::transaction::{Database, Standing};
+use super::load_state::{LOADS, LoadState};
+use super::prepare::found;
+use super::rejected::{RejectedRows, known_keys};
+use super::table::{Column, Table};
 use super::wire::{HEADER, Rows};
 use crate::targets::sums::Sums;
 
@@ -21,7 +25,7 @@ use crate::targets::sums::Sums;
 pub(crate) struct Snapshot<'a> {
     session: Session,
     table: Table<'a>,
-    pub(crate) standing: Standing,
+    pub(crate) state: LoadState,
     /// Keys of rows the database has refused.
     refused: HashSet<String>,
     /// Where in a row the partition's value is.
@@ -42,12 +46,12 @@ impl<'a> Database<'a> {
         if !is_there(&session, &self.named(&session, LOADS)?)? {
             return Ok(None);
         }
-        let Some(standing) = self.standing(&session, dataset)? else { return Ok(None) };
-        let (schema, partition) = shape(standing.version)?;
-        let table = table::found(&session, self.target, &schema)?;
-        let refused = rejected::known(&session, &table, dataset)?;
+        let Some(state) = self.load_state(&session, dataset)? else { return Ok(None) };
+        let (schema, partition) = shape(state.version)?;
+        let table = found(&session, self.target, &schema)?;
+        let refused = known_keys(&session, &table, dataset)?;
         let partition = table.columns.iter().position(|column| Some(&column.name) == partition.as_ref());
-        Ok(Some(Snapshot { session, table, standing, refused, partition, stale: RefCell::default() }))
+        Ok(Some(Snapshot { session, table, state, refused, partition, stale: RefCell::default() }))
     }
 }
 
@@ -60,12 +64,12 @@ impl Snapshot<'_> {
 
     /// Adds the rows of a frame of the dataset; gives how many of them the database has refused.
     pub(crate) fn add(&self, frame: &DataFrame, sums: &mut Sums) -> Result<u64, LoadFault> {
-        let rows = Rows::of(frame, &self.table.slots())?;
-        let aside = Aside::new(&self.table, HashSet::new(), 0);
+        let rows = Rows::new(frame, &self.table.slots())?;
+        let rejected = RejectedRows::new(&self.table, HashSet::new(), 0);
         let (mut out, mut level, mut refused) = (BytesMut::new(), Vec::new(), 0);
         for row in 0..frame.height() {
             out.clear();
-            let is_refused = !self.refused.is_empty() && self.refused.contains(&aside.key_text(frame, row)?);
+            let is_refused = !self.refused.is_empty() && self.refused.contains(&rejected.key_text(frame, row)?);
             match rows.write(row, None, &mut out) {
                 Ok(()) if !is_refused => self.sum(&out, &mut level, sums),
                 written => {
@@ -147,7 +151,7 @@ impl Snapshot<'_> {
     fn key_alone(&self, frame: &DataFrame, row: usize) -> Result<Option<Vec<u8>>, LoadFault> {
         let slots: Vec<_> = self.table.key().map(Column::slot).collect();
         let mut out = BytesMut::new();
-        if Rows::of(frame, &slots)?.write(row, None, &mut out).is_err() {
+        if Rows::new(frame, &slots)?.write(row, None, &mut out).is_err() {
             return Ok(None);
         }
         let mut key = Vec::new();
@@ -169,7 +173,7 @@ impl Snapshot<'_> {
         let told = match column.map(|column| column.sql) {
             None => Some(String::new()),
             Some(_) if is_null => Some("NULL".to_owned()),
-            Some(SqlType::Date) => value.try_into().ok().and_then(|days| super::wire::date(i32::from_be_bytes(days))),
+            Some(SqlType::Date) => value.try_into().ok().and_then(|days| date_text(i32::from_be_bytes(days))),
             Some(SqlType::Int8) => value.try_into().ok().map(|value| i64::from_be_bytes(value).to_string()),
             Some(SqlType::Int4) => value.try_into().ok().map(|value| i32::from_be_bytes(value).to_string()),
             Some(_) => text(),

@@ -1,0 +1,67 @@
+//! The database of a target: how it is reached, and where the target's table is in it.
+
+use std::time::Duration;
+
+use tidemark_flow::Secret;
+use tidemark_pipeline::postgres::Address;
+use tidemark_pipeline::{DatasetName, Mode, Postgres};
+use tidemark_postgres::{Fault, Session, quoted};
+
+use super::catalog::{has_rows, is_there};
+use super::error::{LoadFault, UnknownPassword};
+use super::load_state::{LOADS, LoadState};
+
+/// A database that can be connected to.
+pub(crate) struct Database<'a> {
+    pub(crate) target: &'a Postgres,
+    pub(crate) address: Address,
+    /// Or why it is not known.
+    pub(crate) password: Result<Option<Secret>, UnknownPassword>,
+}
+
+impl Database<'_> {
+    pub(crate) fn connect(&self) -> Result<Session, LoadFault> {
+        let (password, unknown) = match &self.password {
+            Ok(password) => (password.as_ref().map(Secret::expose), None),
+            Err(unknown) => (None, Some(unknown)),
+        };
+        let session = Session::open(&self.address, password, Duration::from_secs(self.target.timeout_s));
+        session.map_err(|fault| match (fault, unknown) {
+            (Fault::NoPassword, Some(unknown)) => LoadFault::NoPassword(unknown.clone()),
+            (fault, _) => fault.into(),
+        })
+    }
+
+    /// The version the table is at; `None` if it was never loaded, or is no longer there. One statement, and the one that asks for the
+    /// schema where the target names none.
+    pub(crate) fn load_state(&self, session: &Session, dataset: &DatasetName) -> Result<Option<LoadState>, LoadFault> {
+        let to = self.target.to.table.as_str();
+        let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
+        Ok(LoadState::read(session, (&loads, &table), to, dataset)?)
+    }
+
+    /// A table of the target's schema, as SQL has its name.
+    pub(super) fn named(&self, session: &Session, table: &str) -> Result<String, LoadFault> {
+        let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
+        Ok(format!("{}.{}", quoted(schema), quoted(table)))
+    }
+
+    /// By which way rows would come into the table as it is.
+    pub(crate) fn path(&self, session: &Session) -> Result<&'static str, LoadFault> {
+        let table = self.named(session, &self.target.to.table)?;
+        let is_there = is_there(session, &table)?;
+        let is_empty = is_there && !has_rows(session, &table)?;
+        Ok(path(self.target, is_there, is_empty))
+    }
+}
+
+/// How rows would come into a table, in words.
+fn path(target: &Postgres, is_there: bool, is_empty: bool) -> &'static str {
+    match (target.to.mode, is_there, is_empty) {
+        (Mode::Upsert, false, _) => "COPY into a new table, then its key",
+        (Mode::Upsert, true, true) => "COPY straight into the empty table",
+        (Mode::Upsert, true, false) => "COPY into a temporary table, then MERGE",
+        (Mode::Swap, true, false) => "DELETE the partitions, then COPY",
+        (Mode::Swap | Mode::Append, ..) => "COPY straight into the table",
+    }
+}

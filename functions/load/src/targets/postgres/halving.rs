@@ -1,0 +1,131 @@
+//! The merge of staged rows, some of which the database refuses: those are found by halves.
+
+use tidemark_postgres::{DbError, Fault, Session, is_of_a_row, server_message};
+
+use super::error::LoadFault;
+use super::numbering::{key_of, sorted};
+use super::rejected::RejectedRows;
+use super::staged::{Merged, Part, Staged, is_twice};
+use super::table::Table;
+use crate::targets::delta::Deltas;
+
+/// Merges what is staged; where the database refuses a row, by halves, until those are left that it refuses.
+pub(super) fn merge<'f>(
+    session: &Session,
+    staged: &Staged<'_>,
+    table: &Table<'_>,
+    change: &dyn Fn() -> Deltas<'f>,
+    rows: u64,
+    rejected: &mut RejectedRows,
+) -> Result<Merged, LoadFault> {
+    // beyond this there is no hope; none may be: one is enough to name it
+    let most = table.target.max_refused.most(rows).max(1);
+    let mut halving = Halving { session, staged, most, refused: Vec::new() };
+    let mut merged = Merged::default();
+    session.run("SAVEPOINT merging")?;
+    match staged.merge(&Part::All) {
+        Ok(whole) => {
+            session.run("RELEASE SAVEPOINT merging")?;
+            return Ok(whole);
+        }
+        Err(fault) => {
+            let Some(by) = fault.server().filter(|error| is_of_a_row(error) || is_twice(error)).cloned() else {
+                return Err(fault.into());
+            };
+            session.run("ROLLBACK TO SAVEPOINT merging")?;
+            if let Some(row) = staged.twins()? {
+                let key = key_of(change(), table, row)?.unwrap_or_default();
+                return Err(LoadFault::Twice { table: table.name.clone(), key });
+            }
+            if is_twice(&by) {
+                return Err(fault.into());
+            }
+        }
+    }
+    halving.merge(&Part::Pages(0, staged.pages()?), &mut merged)?;
+    let refused = std::mem::take(&mut halving.refused);
+    if !rejected.allows_any() {
+        return match refused.into_iter().next() {
+            Some((row, by)) => Err(LoadFault::Row { row, key: key_of(change(), table, row)?, by }),
+            None => Ok(merged),
+        };
+    }
+    let refused: Vec<(u64, String)> = refused.into_iter().map(|(row, by)| (row, server_message(&by))).collect();
+    reject(change(), table, rejected, &refused)?;
+    Ok(merged)
+}
+
+struct Halving<'a> {
+    session: &'a Session,
+    staged: &'a Staged<'a>,
+    /// How many rows are looked for.
+    most: u64,
+    refused: Vec<(u64, Box<DbError>)>,
+}
+
+impl Halving<'_> {
+    /// Merges a part, but for the rows that are refused.
+    fn merge(&mut self, part: &Part, merged: &mut Merged) -> Result<(), Fault> {
+        self.session.run("SAVEPOINT half")?;
+        let by = match self.staged.merge(part) {
+            Ok(more) => {
+                self.session.run("RELEASE SAVEPOINT half")?;
+                merged.inserted += more.inserted;
+                merged.updated += more.updated;
+                return Ok(());
+            }
+            Err(fault) => match fault.server().filter(|error| is_of_a_row(error)) {
+                Some(by) => by.clone(),
+                None => return Err(fault),
+            },
+        };
+        self.session.run("ROLLBACK TO SAVEPOINT half; RELEASE SAVEPOINT half")?;
+        for half in self.halves(part, by)? {
+            if self.refused.len() as u64 <= self.most {
+                self.merge(&half, merged)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The halves of a part that is refused; none of one row, which is noted.
+    fn halves(&mut self, part: &Part, by: DbError) -> Result<Vec<Part>, Fault> {
+        let rows = match part {
+            Part::Pages(from, to) if to - from > 1 => {
+                let middle = from + (to - from) / 2;
+                return Ok(vec![Part::Pages(*from, middle), Part::Pages(middle, *to)]);
+            }
+            part => self.staged.places(part)?,
+        };
+        if rows.is_empty() {
+            // whatever the rows are: a trigger of the statement
+            return Err(Fault::Server(Box::new(by)));
+        }
+        if let [(_, number)] = rows.as_slice() {
+            self.refused.push((*number, Box::new(by)));
+            return Ok(Vec::new());
+        }
+        let (left, right) = rows.split_at(rows.len() / 2);
+        let part = |rows: &[(String, u64)]| Part::Rows(rows.iter().map(|(place, _)| place.clone()).collect());
+        Ok(vec![part(left), part(right)])
+    }
+}
+
+/// Reads the rows of these numbers again and rejects them.
+fn reject(
+    change: Deltas<'_>,
+    table: &Table<'_>,
+    rejected: &mut RejectedRows,
+    refused: &[(u64, String)],
+) -> Result<(), LoadFault> {
+    let mut before = 0;
+    for delta in change {
+        let rows = sorted(delta?.upserts, table)?;
+        let numbers = before + 1..=before + rows.height() as u64;
+        for (number, why) in refused.iter().filter(|(number, _)| numbers.contains(number)) {
+            rejected.add(&rows, (number - before - 1) as usize, *number, None, why.clone())?;
+        }
+        before += rows.height() as u64;
+    }
+    Ok(())
+}
