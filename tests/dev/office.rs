@@ -109,7 +109,7 @@ impl Office {
     pub fn runs(&self, time: &dyn Time) -> Done {
         let (common, lake) = (self.common(), self.lake());
         let (to_dev, signals) = channel();
-        let dev = Dev { common: &common, world: &self.world, lake: &lake, progress: &Quiet, is_quiet: true };
+        let dev = Dev::new(&common, &self.world, &lake, &Quiet, true);
         dev.run(time, to_dev, &signals).unwrap()
     }
 

@@ -1,0 +1,99 @@
+//! What `tidemark dev` says on the terminal; nothing where a program reads it.
+
+use jiff::Timestamp;
+use tidemark_flow::Failure;
+use tidemark_pipeline::PipelineName;
+use watch::{Missed, Ticked};
+
+use super::definitions::Definitions;
+use crate::print;
+
+pub(super) struct Terminal {
+    pub is_quiet: bool,
+}
+
+impl Terminal {
+    /// The pipelines, at the beginning.
+    pub(super) fn introduce(&self, now: Timestamp, definitions: &Definitions, has_missed: bool) {
+        for pipeline in definitions.graph.pipelines() {
+            let next = pipeline.schedule.as_ref().and_then(|schedule| schedule.next(now));
+            let next = next.map_or("no schedule".to_owned(), |next| {
+                format!("next at {}, in {}", shown(next), watch::lasted(next.duration_since(now)))
+            });
+            self.say(&format!("· {}  {next}", pipeline.name));
+        }
+        for broken in &definitions.broken {
+            self.say(&format!("{} {}  {}", print::cross(), broken.pipeline, broken.failure.chain()));
+        }
+        if !self.is_quiet {
+            definitions.left_out.iter().for_each(print::left_out);
+        }
+        let waiting = if has_missed { "; starting with what was missed" } else { "" };
+        self.say(&format!("watching every 5 minutes; Ctrl-C stops{waiting}\n"));
+    }
+
+    /// A pipeline begins for a scheduled time.
+    pub(super) fn begin(&self, pipeline: &PipelineName, at: Timestamp) {
+        self.say(&format!("{}  {pipeline}", shown(at)));
+    }
+
+    pub(super) fn missed(&self, missed: &Missed) {
+        let Missed { pipeline, times, passed_over } = missed;
+        let over = if *passed_over > 0 { format!(", {passed_over} passed over") } else { String::new() };
+        self.say(&format!("· {pipeline}  {} to make up for{over}", counted(times.len(), "missed start")));
+    }
+
+    /// A start that has not begun gives way to a later one.
+    pub(super) fn passed_over(&self, pipeline: &PipelineName, passed_over: Timestamp, at: Timestamp) {
+        self.say(&format!(
+            "· {pipeline}  the start for {} has not begun; the one for {} takes its place",
+            shown(passed_over),
+            shown(at)
+        ));
+    }
+
+    /// What a look of the watcher has seen.
+    pub(super) fn ticked(&self, ticked: &Ticked) {
+        for turn in &ticked.opened {
+            self.say(&format!("! {}  incident {}", turn.title, turn.incident));
+        }
+        for turn in &ticked.resolved {
+            self.say(&format!("{} over: {}  incident {}", print::tick(), turn.title, turn.incident));
+        }
+        if ticked.told + ticked.untold > 0 {
+            let untold = if ticked.untold > 0 {
+                format!(", {} could not be, and will be", ticked.untold)
+            } else {
+                String::new()
+            };
+            self.say(&format!("  {} sent{untold}", counted(ticked.told, "message")));
+        }
+    }
+
+    /// What failed: `what` says of what it is, where the failure does not.
+    pub(super) fn failed(&self, what: &str, failure: &Failure) {
+        self.say(&format!("{} {what}{}", print::cross(), failure.chain()));
+    }
+
+    /// The same, with what is to be done about it.
+    pub(super) fn failed_with_hint(&self, failure: &Failure) {
+        let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
+        self.say(&format!("{} {}{hint}", print::cross(), failure.chain()));
+    }
+
+    fn say(&self, text: &str) {
+        if !self.is_quiet {
+            print::line(text);
+        }
+    }
+}
+
+/// `1 message`, `2 messages`
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// `2026-11-26 08:00 UTC`
+fn shown(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M UTC").to_string()
+}
