@@ -4,6 +4,7 @@
 pub mod files;
 pub mod http;
 mod incremental;
+mod marks;
 mod raw_dataset;
 
 use tidemark_flow::{Bus, Context, Event, Failure, Handled, Kind, RunRecord, Size, Step, Trigger};

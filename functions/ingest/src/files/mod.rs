@@ -9,7 +9,7 @@
 //! | positions | `position` | where a frame begins into what it takes to read on from there another time |
 //! | an object | `decode` | all of the above, by the object's format |
 //! | data files | `object` | one object of a source into data files of the raw dataset |
-//! | a source | `listing`, `gather`, `step` | what there is and is new into one commit; `receipt`, `marks`: in parts |
+//! | a source | `listing`, `gather`, `step` | what there is and is new into one commit; `receipt`: in parts |
 
 mod batch;
 mod columns;
@@ -24,7 +24,6 @@ mod gather;
 mod input;
 mod limits;
 mod listing;
-mod marks;
 mod ndjson;
 mod object;
 mod parquet;

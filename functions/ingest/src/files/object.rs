@@ -17,9 +17,9 @@ use super::decode;
 use super::error::ReadError;
 use super::input::Input;
 use super::listing::{Object, version_of};
-use super::marks::Marks;
 use super::position::Position;
 use super::stats::ReadStats;
+use crate::marks::Marks;
 use crate::raw_dataset::partition;
 
 /// How far an object has been read.
@@ -179,7 +179,7 @@ struct ObjectWriter<'a> {
     /// Closed by an earlier invocation, until the writer has them.
     files: Vec<DataFile>,
     writer: Option<Writer<'a>>,
-    marks: Marks,
+    marks: Marks<Position>,
     /// Bytes of the object so far, and how many of them have been reported.
     read: Arc<AtomicU64>,
     reported: u64,
@@ -201,7 +201,7 @@ impl ObjectWriter<'_> {
         context.progress.advance(now - self.reported);
         self.reported = now;
         if context.deadline.is_some() {
-            self.marks.pass(from, closed_rows(writer));
+            self.marks.pass(from.rows(), from, closed_rows(writer));
             if context.is_late() {
                 return Err(Halt::Late);
             }

@@ -9,6 +9,7 @@ use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, StepId};
 
 use super::client::Client;
+use super::partial::PartialWindow;
 use super::receipt::WindowReceipt;
 use super::request::definition;
 use super::resume::ResumePoint;
@@ -70,7 +71,13 @@ impl<'a> HttpIngest<'a> {
         }
     }
 
-    fn read(&self, context: &Context<'_>, plan: &Plan, client: &Client<'_>) -> Result<WindowOutcome, Failure> {
+    fn read(
+        &self,
+        context: &Context<'_>,
+        plan: &Plan,
+        client: &Client<'_>,
+        partial: Option<PartialWindow>,
+    ) -> Result<WindowOutcome, Failure> {
         let reader = WindowReader {
             context,
             http: self.http,
@@ -82,7 +89,7 @@ impl<'a> HttpIngest<'a> {
             standing: &plan.standing,
             is_continued: plan.is_continued,
         };
-        reader.read(&self.before(plan))
+        reader.read(&self.before(plan), partial)
     }
 
     /// The files of earlier versions that go once everything has been read again.
@@ -184,14 +191,14 @@ impl Step for HttpIngest<'_> {
         context: &Context<'_>,
         mut plan: Plan,
         run_id: &str,
-        _: Option<Bytes>,
+        kept: Option<Bytes>,
     ) -> Result<Drafting<Self::Draft>, Failure> {
+        let mut partial = kept.and_then(|kept| PartialWindow::from_bytes(&kept, &plan.window.window));
         let client = Client::new(self.http, context, run_id)?;
         let receipt = loop {
-            let receipt = match self.read(context, &plan, &client)? {
+            let receipt = match self.read(context, &plan, &client, partial.take())? {
                 WindowOutcome::Read(receipt) => *receipt,
-                // what has landed is what there is to go on with
-                WindowOutcome::Partial(pages) => return Ok(Drafting::Part(pages.to_string().into())),
+                WindowOutcome::Partial(partial) => return Ok(Drafting::Part(partial.to_bytes()?)),
             };
             // a window without a record is no reason for a commit
             let is_news = receipt.is_known || !receipt.is_empty() || plan.window.window.is_last;

@@ -12,6 +12,7 @@ use tidemark_transform::Times;
 use super::accumulator::PageAccumulator;
 use super::client::Client;
 use super::fetch::PageFetcher;
+use super::partial::PartialWindow;
 use super::pass::WindowPass;
 use super::receipt::WindowReceipt;
 use super::resume::ResumePoint;
@@ -21,6 +22,7 @@ use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::{Overlap, OverlapFilter};
 use crate::incremental::window::TimeBounds as _;
+use crate::marks::Marks;
 use crate::raw_dataset::{self, RawDataset};
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
@@ -28,8 +30,8 @@ const ANEW: u32 = 5;
 
 /// What a task has come to.
 pub(crate) enum WindowOutcome {
-    /// Not all, and none of it is to be seen yet: so many pages have landed.
-    Partial(u32),
+    /// Not all, and none of it is to be seen yet.
+    Partial(Box<PartialWindow>),
     Read(Box<WindowReceipt>),
 }
 
@@ -50,21 +52,37 @@ pub(crate) struct WindowReader<'a> {
 }
 
 impl WindowReader<'_> {
-    /// Reads the window, anew where what has landed of it is of no use.
-    pub(crate) fn read(&self, before: &Before<'_, ResumePoint>) -> Result<WindowOutcome, Failure> {
+    /// Reads the window, from where an earlier invocation has left off, and anew where what has landed of it is of no use.
+    pub(crate) fn read(
+        &self,
+        before: &Before<'_, ResumePoint>,
+        mut partial: Option<PartialWindow>,
+    ) -> Result<WindowOutcome, Failure> {
         let WindowReader { context, http, definition, pipeline, client, .. } = *self;
         let fetcher = PageFetcher { context, http, definition, client };
         let now = (context.clock)();
         let column = self.event_time(now)?;
         let mut resume = before.plan.resume.as_ref();
         let mut useless = 0;
-        for nth in 0.. {
+        for nth in partial.as_ref().map_or(0, |partial| partial.nth).. {
             let window = before.plan.window.again(nth);
-            let begun_at = resume.map_or(now, |resume| resume.begun_at.min(now));
+            let begun_at = resume.map(|resume| resume.begun_at).or(partial.as_ref().map(|partial| partial.begun_at));
+            let begun_at = begun_at.map_or(now, |begun_at| begun_at.min(now));
             let page = resume.map_or(1, |resume| resume.page);
             let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
             let mut accumulator = self.accumulator(before, object, column.as_ref(), begun_at);
-            let mut pass = WindowPass::new(http, pipeline, window, resume);
+            let mut pass = match &partial {
+                Some(partial) => WindowPass::behind(http, pipeline, partial),
+                None => WindowPass::new(http, pipeline, window, resume),
+            };
+            // rows that are to replace all others are not committed before the window is whole
+            if !before.is_timed && context.deadline.is_some() {
+                pass.marks = Some(Marks::default());
+            }
+            if let Some(PartialWindow { files, from, .. }) = partial.take() {
+                accumulator = accumulator.behind(files, &from);
+            }
+            let closed = accumulator.closed_files();
             match fetcher.read(&mut pass, &mut accumulator)? {
                 WindowRead::Invalidated { is_news } => {
                     useless += u32::from(is_news);
@@ -74,6 +92,15 @@ impl WindowReader<'_> {
                     }
                 }
                 WindowRead::Whole => return self.receipt(before, pass, accumulator, None),
+                WindowRead::Late(_) if !before.is_timed => {
+                    accumulator.write()?;
+                    let is_further = pass.asked > 0 || accumulator.closed_files() > closed;
+                    let partial = pass.into_partial(nth, accumulator).filter(|_| is_further).ok_or_else(|| {
+                        let message = format!("all that has landed of {} cannot be read in one invocation", http.url);
+                        Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+                    })?;
+                    return Ok(WindowOutcome::Partial(Box::new(partial)));
+                }
                 WindowRead::Late(resume) => return self.receipt(before, pass, accumulator, Some(*resume)),
             }
         }
@@ -133,16 +160,6 @@ impl WindowReader<'_> {
             // the next run shall not find the same record again in what has landed
             pass.give_up(self.context)?;
             return Err(failure);
-        }
-        // rows that are to replace all others are not committed before the window is whole
-        if resume.is_some() && !before.is_timed {
-            if pass.asked == 0 {
-                let message = format!("all that has landed of {} cannot be read in one invocation", self.http.url);
-                return Err(
-                    Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
-                );
-            }
-            return Ok(WindowOutcome::Partial(pass.pages()));
         }
         let is_taken_up = pass.adopted > 0 && !self.is_continued;
         let observed = &accumulator.observed;

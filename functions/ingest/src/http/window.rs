@@ -91,6 +91,11 @@ fn take(
     FetchedPage { note, page, has_landed }: FetchedPage,
 ) -> Result<bool, Failure> {
     // a page of somebody else's may have been asked for before we began
+    if let Some(marks) = &mut pass.marks {
+        let received = note.received.saturating_sub(page.len() as u64);
+        let start = accumulator.page_start(pass.page, &pass.next, received);
+        marks.pass(start.rows, start, accumulator.closed_rows());
+    }
     let observed = &mut accumulator.observed;
     observed.begun_at = observed.begun_at.min(note.fetched_at);
     accumulator.add(pass.page, &page)?;
