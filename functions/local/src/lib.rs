@@ -17,6 +17,7 @@ pub mod run;
 mod schedules;
 mod status;
 mod steps;
+pub mod verbs;
 mod verify;
 pub mod world;
 

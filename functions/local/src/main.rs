@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidemark::args::Cli;
 use tidemark::exit::Exit;
+use tidemark::verbs;
 use tidemark_flow::{host, settings};
 
 #[global_allocator]
@@ -24,5 +25,5 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let json = cli.wants_json();
-    cli.act().unwrap_or_else(|error| Exit::report(&error, json)).into()
+    verbs::act(cli).unwrap_or_else(|error| Exit::report(&error, json)).into()
 }

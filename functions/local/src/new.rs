@@ -19,6 +19,7 @@ use crate::print;
 
 mod api;
 mod choice;
+mod column;
 mod dates;
 mod dialect;
 mod draft;

@@ -19,7 +19,7 @@ pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now
         let pipeline = given_up.event.as_deref().and_then(Event::pipeline);
         let why = pipeline.map_or_else(|| kind.clone(), |pipeline| format!("{kind}, of pipeline {pipeline}"));
         // it may have waited for long where it comes from
-        return Stray::add(memory, Stray { at: now, by: given_up.by.clone(), why });
+        return memory.add_stray(Stray { at: now, by: given_up.by.clone(), why });
     }
     let (scheduled_time, chain) = match given_up.event.as_deref() {
         Some(Event::StepDue(due)) => (due.scheduled_time, due.chain.as_str()),

@@ -6,8 +6,9 @@ use tidemark_flow::{Cause, Days, StepDue, Trigger, due};
 use tidemark_pipeline::{Pipeline, StepId, graph};
 
 use crate::judge::{PART_WITHIN, View, died, missed};
-use crate::memory::{Last, Memory};
+use crate::memory::Memory;
 use crate::step_key::StepKey;
+use crate::step_state::StepState;
 
 /// A step is given so long to be woken by the event that is meant for it.
 const FIRST_AFTER: SignedDuration = SignedDuration::from_mins(4);
@@ -67,7 +68,7 @@ fn meant(memory: &Memory, pipeline: &Pipeline, step: &StepId, now: Timestamp) ->
 }
 
 /// The scheduled time, and the days, with which a step is to be announced again, if it is.
-fn wants_help(last: &Last, meant: Timestamp, now: Timestamp) -> Option<(Timestamp, Option<Days>)> {
+fn wants_help(last: &StepState, meant: Timestamp, now: Timestamp) -> Option<(Timestamp, Option<Days>)> {
     // of this trouble, not of one before it
     let announced_since = |since: Timestamp| last.announced_at.filter(|at| *at >= since);
     let is_due = |since: Timestamp, after| match announced_since(since) {

@@ -12,8 +12,9 @@ use tidemark_flow::{Broken, thousands};
 use tidemark_pipeline::{Alerts, Graph, Pipeline, StepId, Wrong};
 
 use crate::incident::Finding;
-use crate::memory::{Failing, Last, Memory, Spilled, UnderWay, Unseen};
+use crate::memory::Memory;
 use crate::step_key::StepKey;
+use crate::step_state::{Failing, QuarantineSpike, StepState, UnderWay, Unseen};
 
 /// What the watcher knows of the pipelines.
 pub struct View<'a> {
@@ -122,7 +123,7 @@ fn of_pipeline(name: &str) -> Finding {
 
 /// Of one step: it failed, or it died, or it cannot be seen, or it is behind, of which the first says all; and besides, what it put aside.
 fn of_last(
-    last: &Last,
+    last: &StepState,
     of: &Finding,
     alerts: Option<&Alerts>,
     under_way: Option<Timestamp>,
@@ -191,12 +192,12 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
 }
 
 /// A run that will say nothing any more.
-pub(crate) fn died(last: &Last, under_way: Option<Timestamp>, now: Timestamp) -> Option<&UnderWay> {
+pub(crate) fn died(last: &StepState, under_way: Option<Timestamp>, now: Timestamp) -> Option<&UnderWay> {
     let is_over = |run: &&UnderWay| under_way.is_none() && now.duration_since(run.alive_at) >= PART_WITHIN;
     last.lost.as_ref().or_else(|| last.continues.as_ref().filter(is_over))
 }
 
-fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
+fn never_ended(last: &StepState, run: &UnderWay, of: &Finding) -> Finding {
     let (began, ended) = (run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), run.alive_at.strftime("%H:%M:%S UTC"));
     let is_lost = last.lost.is_some();
     Finding {
@@ -223,14 +224,14 @@ fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
 
 /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
 pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<StepKey> {
-    let is_stuck = |last: &Last| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
+    let is_stuck = |last: &StepState| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
     let is_there = |key: &StepKey| view.has(key.pipeline.as_str(), &key.step);
     let known = memory.steps.iter().filter(|(key, last)| is_stuck(last) && is_there(key)).map(|(key, _)| key.clone());
     known.chain(found.iter().filter_map(Finding::stuck_step)).collect()
 }
 
-fn quarantine(spilled: &Spilled, of: &Finding, alerts: Option<&Alerts>) -> Finding {
-    let Spilled { quarantined, rows_in, .. } = *spilled;
+fn quarantine(spilled: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) -> Finding {
+    let QuarantineSpike { quarantined, rows_in, .. } = *spilled;
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let share = percent(quarantined as f64 / rows_in.max(1) as f64);
     let against = match (alerts.and_then(|alerts| alerts.max_quarantined), spilled.usual) {

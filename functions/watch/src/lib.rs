@@ -13,6 +13,7 @@ pub mod message;
 mod missed;
 mod silence;
 mod step_key;
+mod step_state;
 mod tell;
 mod tick;
 mod wording;

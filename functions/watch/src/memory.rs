@@ -1,7 +1,6 @@
 //! What follows from the run records that have been read: what became of each step, and how far each dataset is. It hangs on nothing but
 //! the records and the marks, so a watcher that finds it gone reads the last days again.
 
-mod last;
 #[cfg(test)]
 mod tests;
 
@@ -11,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 #[cfg(test)]
 pub(crate) use tests::{key, run};
-use tidemark_flow::{Activity, Days, ErrorRecord, Mark, Output, RunRecord, Status};
+use tidemark_flow::{Activity, Mark, Output, RunRecord, Status};
 use tidemark_pipeline::{Budget, DatasetName, StepId};
 
 use crate::step_key::StepKey;
+use crate::step_state::{QuarantineSpike, StepState, UnderWay};
 
 /// Runs of a pipeline that say what is usual.
 const USUAL: usize = 10;
@@ -31,7 +31,7 @@ pub struct Memory {
     pub read: BTreeSet<String>,
     pub pipelines: BTreeMap<String, Known>,
     #[serde(deserialize_with = "of_steps")]
-    pub steps: BTreeMap<StepKey, Last>,
+    pub steps: BTreeMap<StepKey, StepState>,
     /// By dataset: its latest version that is known of, and when it was committed.
     pub datasets: BTreeMap<String, Head>,
     /// Records that cannot be read, by run id, with their day.
@@ -67,87 +67,6 @@ pub struct Known {
     /// Shares of records that the latest runs put into quarantine, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
-}
-
-/// The last that is known of a step.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Last {
-    /// The greatest id of a run of it.
-    pub run_id: String,
-    /// When it last ended well, by the beginning of that run, and by its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub well_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub well_until: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing: Option<Failing>,
-    /// A run that is to be gone on with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub continues: Option<UnderWay>,
-    /// A run that took long and says nothing any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<UnderWay>,
-    /// More went into quarantine than usual.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spilled: Option<Spilled>,
-    /// Since when its input is known to be ahead of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub behind_since: Option<Timestamp>,
-    /// Why its datasets cannot be looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<Unseen>,
-    /// When the watcher has last announced it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub announced_at: Option<Timestamp>,
-    /// Versions of its inputs that it has consumed.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub consumed: BTreeMap<String, i64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failing {
-    pub since: Timestamp,
-    /// When it last did.
-    #[serde(default)]
-    pub latest: Timestamp,
-    pub count: u64,
-    /// Attempts of the latest chain.
-    pub attempts: u64,
-    pub chain: String,
-    pub run_id: String,
-    pub scheduled_time: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub days: Option<Days>,
-    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
-    #[serde(default)]
-    pub full: bool,
-    pub error: ErrorRecord,
-    /// The platform will not try it again.
-    #[serde(default)]
-    pub is_given_up: bool,
-    /// It will not go by itself; that stays so until the step ends well.
-    #[serde(default)]
-    pub is_final: bool,
-    pub facts: Vec<(String, String)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UnderWay {
-    pub run_id: String,
-    pub started_at: Timestamp,
-    pub alive_at: Timestamp,
-    pub scheduled_time: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spilled {
-    pub run_id: String,
-    pub at: Timestamp,
-    pub scheduled_time: Timestamp,
-    pub quarantined: u64,
-    pub rows_in: u64,
-    /// The share that is usual.
-    pub usual: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,12 +123,6 @@ pub struct Marked {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unseen {
-    pub since: Timestamp,
-    pub error: ErrorRecord,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stray {
     pub at: Timestamp,
     pub by: String,
@@ -217,13 +130,23 @@ pub struct Stray {
 }
 
 /// What is kept of steps; other versions of this program keep it of more than steps.
-fn of_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, Last>, D::Error> {
-    let all = BTreeMap::<String, Last>::deserialize(from)?;
+fn of_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, StepState>, D::Error> {
+    let all = BTreeMap::<String, StepState>::deserialize(from)?;
     Ok(all.into_iter().filter_map(|(text, last)| Some((StepKey::from_text(&text)?, last))).collect())
 }
 
 impl Memory {
-    pub fn last(&mut self, key: &StepKey) -> &mut Last {
+    /// An event that nobody can make sense of; of several with one reason the latest is kept.
+    pub fn add_stray(&mut self, stray: Stray) {
+        const KEPT: usize = 20;
+        self.strays.retain(|other| (&other.by, &other.why) != (&stray.by, &stray.why));
+        self.strays.push(stray);
+        if self.strays.len() > KEPT {
+            self.strays.remove(0);
+        }
+    }
+
+    pub fn last(&mut self, key: &StepKey) -> &mut StepState {
         self.steps.entry(key.clone()).or_default()
     }
 
@@ -262,7 +185,7 @@ impl Memory {
         match record.status {
             Status::Failed => last.fails(record),
             Status::Done | Status::NothingToDo => last.ends_well(record),
-            Status::Continues if is_latest => last.continues = Some(UnderWay::of(record)),
+            Status::Continues if is_latest => last.continues = Some(UnderWay::from_record(record)),
             Status::Continues => {}
         }
         if is_latest {
@@ -336,7 +259,7 @@ impl Memory {
         if known.shares.len() > USUAL {
             known.shares.remove(0);
         }
-        self.last(key).spilled = is_much.then(|| Spilled {
+        self.last(key).spilled = is_much.then(|| QuarantineSpike {
             run_id: record.run_id.clone(),
             at: record.finished_at,
             scheduled_time: record.scheduled_time,
@@ -351,12 +274,7 @@ impl Memory {
         let Some(key) = StepKey::for_mark(mark) else { return };
         let last = self.last(&key);
         if mark.run_id > last.run_id {
-            last.lost = Some(UnderWay {
-                run_id: mark.run_id.clone(),
-                started_at: mark.started_at,
-                alive_at: mark.alive_at,
-                scheduled_time: mark.scheduled_time,
-            });
+            last.lost = Some(UnderWay::from_mark(mark));
         }
     }
 }

@@ -11,7 +11,7 @@ use tidemark_lake::{DataFile, Lake, Table};
 use tidemark_pipeline::DatasetName;
 use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, ROW};
 
-use super::{collect, field};
+use super::counts::{collect, field};
 
 /// Which rows are asked for.
 #[derive(Default)]

@@ -9,9 +9,9 @@ use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
 
+use super::counts::{Counts, known};
 use super::list::named;
 use super::reasons::{Asked, gather};
-use super::{Counts, known};
 use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
@@ -62,7 +62,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     }
     for replay in &mut replays {
         if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Failure::from)? {
-            replay.after = Counts::of(&lake, &quarantine)?;
+            replay.after = Counts::read(&lake, &quarantine)?;
             replay.reasons = named(&gather(&lake, &quarantine, &Asked::default())?);
         }
     }
@@ -104,7 +104,7 @@ fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay
         all.into_iter().filter(|dataset| wanted.as_ref().is_none_or(|wanted| wanted.base() == dataset.base()))
     {
         let table: Option<Table> = lake.table(&dataset.quarantine())?;
-        let before = table.map(|table| Counts::of(lake, &table)).transpose()?.unwrap_or_default();
+        let before = table.map(|table| Counts::read(lake, &table)).transpose()?.unwrap_or_default();
         if before.broken > 0 {
             replays.push(Replay { dataset, before, after: before, reasons: String::new(), is_same: false });
         }

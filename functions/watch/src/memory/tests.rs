@@ -46,7 +46,7 @@ fn failed(minute: i64, kind: Kind) -> RunRecord {
     RunRecord { error: Some((&failure).into()), ..run("clean", minute, Status::Failed) }
 }
 
-fn last(records: &[&RunRecord]) -> Last {
+fn last(records: &[&RunRecord]) -> StepState {
     let mut memory = Memory::default();
     records.iter().for_each(|record| memory.take_in(record, None, &[]));
     memory.steps[&key("clean")].clone()

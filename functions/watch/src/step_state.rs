@@ -1,20 +1,117 @@
-//! What becomes of a step: it fails, once more or for good; it cannot be seen; it is behind.
+//! What is known of one step, and what becomes of it: it fails, once more or for good; it cannot be seen; it is behind.
+
+use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use tidemark_flow::{ErrorRecord, Failure, Kind, RunRecord};
-
-use super::{Failing, Last, UnderWay, Unseen};
+use serde::{Deserialize, Serialize};
+use tidemark_flow::{Days, ErrorRecord, Failure, Kind, Mark, RunRecord};
 
 /// Attempts that the platform makes of an event before it gives it up.
 const ATTEMPTS: u64 = 3;
 
+/// The last that is known of a step.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StepState {
+    /// The greatest id of a run of it.
+    pub run_id: String,
+    /// When it last ended well, by the beginning of that run, and by its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well_at: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub well_until: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failing: Option<Failing>,
+    /// A run that is to be gone on with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<UnderWay>,
+    /// A run that took long and says nothing any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lost: Option<UnderWay>,
+    /// More went into quarantine than usual.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub spilled: Option<QuarantineSpike>,
+    /// Since when its input is known to be ahead of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub behind_since: Option<Timestamp>,
+    /// Why its datasets cannot be looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<Unseen>,
+    /// When the watcher has last announced it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced_at: Option<Timestamp>,
+    /// Versions of its inputs that it has consumed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub consumed: BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Failing {
+    pub since: Timestamp,
+    /// When it last did.
+    #[serde(default)]
+    pub latest: Timestamp,
+    pub count: u64,
+    /// Attempts of the latest chain.
+    pub attempts: u64,
+    pub chain: String,
+    pub run_id: String,
+    pub scheduled_time: Timestamp,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub days: Option<Days>,
+    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
+    #[serde(default)]
+    pub full: bool,
+    pub error: ErrorRecord,
+    /// The platform will not try it again.
+    #[serde(default)]
+    pub is_given_up: bool,
+    /// It will not go by itself; that stays so until the step ends well.
+    #[serde(default)]
+    pub is_final: bool,
+    pub facts: Vec<(String, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UnderWay {
+    pub run_id: String,
+    pub started_at: Timestamp,
+    pub alive_at: Timestamp,
+    pub scheduled_time: Timestamp,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct QuarantineSpike {
+    pub run_id: String,
+    pub at: Timestamp,
+    pub scheduled_time: Timestamp,
+    pub quarantined: u64,
+    pub rows_in: u64,
+    /// The share that is usual.
+    pub usual: Option<f64>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Unseen {
+    pub since: Timestamp,
+    pub error: ErrorRecord,
+}
+
 impl UnderWay {
-    pub(super) fn of(record: &RunRecord) -> UnderWay {
+    pub fn from_record(record: &RunRecord) -> UnderWay {
         UnderWay {
             run_id: record.run_id.clone(),
             started_at: record.started_at,
             alive_at: record.finished_at,
             scheduled_time: record.scheduled_time,
+        }
+    }
+
+    pub fn from_mark(mark: &Mark) -> UnderWay {
+        UnderWay {
+            run_id: mark.run_id.clone(),
+            started_at: mark.started_at,
+            alive_at: mark.alive_at,
+            scheduled_time: mark.scheduled_time,
         }
     }
 }
@@ -26,7 +123,7 @@ impl Failing {
     }
 
     /// For the first time.
-    fn of(record: &RunRecord, error: ErrorRecord) -> Failing {
+    fn from_record(record: &RunRecord, error: ErrorRecord) -> Failing {
         Failing {
             since: record.started_at,
             latest: record.finished_at,
@@ -45,15 +142,15 @@ impl Failing {
     }
 }
 
-impl Last {
-    pub(super) fn fails(&mut self, record: &RunRecord) {
+impl StepState {
+    pub fn fails(&mut self, record: &RunRecord) {
         let Some(error) = record.error.clone() else { return };
         if self.well_until >= Some(record.finished_at) {
             return;
         }
         self.is_heard_of(record.finished_at);
         let Some(before) = self.failing.take() else {
-            self.failing = Some(Failing::of(record, error));
+            self.failing = Some(Failing::from_record(record, error));
             return;
         };
         let same_chain = before.chain == record.chain;
@@ -88,7 +185,7 @@ impl Last {
     }
 
     /// Of two that were under way at once the one counts that was the last to end.
-    pub(super) fn ends_well(&mut self, record: &RunRecord) {
+    pub fn ends_well(&mut self, record: &RunRecord) {
         let until = record.finished_at;
         if self.well_until > Some(until) {
             return;
