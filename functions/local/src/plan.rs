@@ -34,7 +34,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                 continue;
             }
             let name = pipeline.name.to_string();
-            match steps::due(context, &trigger, pipeline, step)? {
+            match step(&world, &graph, pipeline, id)?.due(context, &trigger)? {
                 Some(Size { partitions, rows, bytes, how }) => {
                     let rate = rates.get(&(name.clone(), step.clone())).copied().unwrap_or(UNKNOWN_RATE);
                     let seconds = bytes as f64 / rate;

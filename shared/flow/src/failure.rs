@@ -93,15 +93,6 @@ impl Failure {
     }
 }
 
-/// A panic as the failure it is, with the place it came from.
-pub(crate) fn panicked(what: &str, panic: Box<dyn std::any::Any + Send>) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("without a message");
-    let place = crate::host::last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
-    let failure = Failure::new(Kind::Bug, format!("{what} panicked{place}"));
-    failure.hint("nothing was committed; please report this").because(text.to_owned())
-}
-
 /// A text and the causes below it, joined by colons; a cause that only repeats the one above is left out.
 pub fn joined(mut text: String, mut cause: Option<&(dyn std::error::Error + 'static)>) -> String {
     while let Some(error) = cause {

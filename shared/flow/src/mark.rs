@@ -10,7 +10,6 @@ use tidemark_lake::Lake;
 use tidemark_pipeline::StepId;
 
 use crate::context::Context;
-use crate::executor::Step;
 use crate::host;
 use crate::trigger::Trigger;
 
@@ -33,11 +32,11 @@ pub struct Mark {
 }
 
 impl Mark {
-    pub(crate) fn of<S: Step>(step: &S, trigger: &Trigger, run_id: &str, started_at: Timestamp) -> Mark {
+    pub(crate) fn new(pipeline: &str, step: &StepId, trigger: &Trigger, run_id: &str, started_at: Timestamp) -> Mark {
         Mark {
             run_id: run_id.to_owned(),
-            pipeline: step.pipeline().to_owned(),
-            step: step.id(),
+            pipeline: pipeline.to_owned(),
+            step: step.clone(),
             chain: trigger.chain.clone(),
             scheduled_time: trigger.scheduled_time,
             started_at,
@@ -48,7 +47,7 @@ impl Mark {
     /// Does what is to be done, and keeps the mark while it takes long. Says whether there is a mark, which is to be taken away when the
     /// record of the run is there.
     pub(crate) fn while_under_way<T>(mut self, context: &Context<'_>, act: impl FnOnce() -> T) -> (T, bool) {
-        let (lake, mark_after) = (context.lake.clone(), context.mark_after);
+        let (lake, mark_after) = (context.lake.clone(), context.process.mark_after);
         // a machine that has slept has not been under way for less
         let began = host::now();
         std::thread::scope(|scope| {

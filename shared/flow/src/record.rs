@@ -3,13 +3,12 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
-use tidemark_pipeline::StepId;
 
+use crate::activity::Activity;
 use crate::balance::Balance;
-use crate::context::Context;
-use crate::drift::{Drift, thousands};
-use crate::executor::Size;
+use crate::drift::Drift;
 use crate::failure::{Failure, Kind};
+use crate::scope::About;
 use crate::trigger::{Days, Trigger};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,66 +30,6 @@ impl std::fmt::Display for Status {
             Status::Continues => "continues",
             Status::Failed => "failed",
         })
-    }
-}
-
-/// What a run record is of. It is written as its text: a step's is the step's own.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(from = "String", into = "String")]
-pub enum Activity {
-    Step(StepId),
-    /// A pipeline without a source was started, and each of its steps announced.
-    Started,
-    /// An event that meant no step, by its name; also whatever another version of this program calls a step.
-    Event(String),
-}
-
-const STARTED: &str = "start";
-
-impl Activity {
-    pub fn step(&self) -> Option<&StepId> {
-        match self {
-            Activity::Step(step) => Some(step),
-            Activity::Started | Activity::Event(_) => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Activity {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Activity::Step(step) => step.fmt(f),
-            Activity::Started => f.write_str(STARTED),
-            Activity::Event(name) => f.write_str(name),
-        }
-    }
-}
-
-impl From<StepId> for Activity {
-    fn from(step: StepId) -> Activity {
-        Activity::Step(step)
-    }
-}
-
-impl From<&str> for Activity {
-    fn from(text: &str) -> Activity {
-        match text.parse() {
-            Ok(step) => Activity::Step(step),
-            Err(_) if text == STARTED => Activity::Started,
-            Err(_) => Activity::Event(text.to_owned()),
-        }
-    }
-}
-
-impl From<String> for Activity {
-    fn from(text: String) -> Activity {
-        text.as_str().into()
-    }
-}
-
-impl From<Activity> for String {
-    fn from(activity: Activity) -> String {
-        activity.to_string()
     }
 }
 
@@ -144,43 +83,17 @@ pub struct RunRecord {
     pub about: Option<About>,
 }
 
-/// What a run would have taken in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
-    /// The first of them, by name: partitions, objects of a source, files of a report.
-    pub partitions: Vec<String>,
-    /// How many there are.
-    pub of: u64,
-    pub rows: Option<u64>,
-    pub bytes: u64,
-}
-
-impl About {
-    const SHOWN: usize = 10;
-
-    pub(crate) fn of(mut partitions: Vec<String>, size: Size) -> About {
-        let of = size.partitions.max(partitions.len() as u64);
-        partitions.truncate(About::SHOWN);
-        About { partitions, of, rows: size.rows, bytes: size.bytes }
-    }
-}
-
-impl std::fmt::Display for About {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.partitions.join(", "))?;
-        match self.of.saturating_sub(self.partitions.len() as u64) {
-            0 => Ok(()),
-            more => write!(f, " and {} more", thousands(more)),
-        }
-    }
-}
-
 impl RunRecord {
-    /// Of a run that was none.
-    pub(crate) fn nothing(context: &Context<'_>, pipeline: &str, step: Activity, trigger: &Trigger) -> RunRecord {
-        let now = (context.clock)();
+    /// Of a run that has found nothing to do yet.
+    pub(crate) fn new(
+        run_id: String,
+        pipeline: &str,
+        step: Activity,
+        trigger: &Trigger,
+        started_at: Timestamp,
+    ) -> RunRecord {
         RunRecord {
-            run_id: (context.run_id)(),
+            run_id,
             pipeline: pipeline.to_owned(),
             step,
             trigger: trigger.to_string(),
@@ -189,14 +102,14 @@ impl RunRecord {
             full: trigger.full,
             chain: trigger.chain.clone(),
             status: Status::NothingToDo,
-            started_at: now,
-            finished_at: now,
+            started_at,
+            finished_at: started_at,
             duration_ms: 0,
             inputs: Vec::new(),
             outputs: Vec::new(),
             rows: Balance::default(),
             bytes: Bytes::default(),
-            peak_memory_bytes: (context.peak_memory)(),
+            peak_memory_bytes: 0,
             requests: Requests::default(),
             cost_usd: 0.0,
             notes: Vec::new(),
@@ -261,29 +174,6 @@ impl From<&Failure> for ErrorRecord {
             message: failure.chain(),
             hint: failure.hint.clone(),
             over_budget: failure.over_budget,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_text_of_an_activity_is_read_and_written_as_it_was() {
-        let activities = [
-            ("clean", Activity::Step(StepId::Clean)),
-            ("load report", Activity::Step(StepId::Load("report".into()))),
-            ("start", Activity::Started),
-            ("test event", Activity::Event("test event".into())),
-            ("maintain", Activity::Event("maintain".into())),
-            ("model Not A Name", Activity::Event("model Not A Name".into())),
-            ("", Activity::Event(String::new())),
-        ];
-        for (text, activity) in activities {
-            assert_eq!(serde_json::from_value::<Activity>(text.into()).unwrap(), activity);
-            assert_eq!(serde_json::to_value(&activity).unwrap(), text);
-            assert_eq!(activity.to_string(), text);
         }
     }
 }

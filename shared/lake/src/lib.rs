@@ -3,6 +3,7 @@
 //! This crate turns frames into data files, data files into commits, and commits into what a step has to do. It knows
 //! object stores, Delta and Parquet. It must never know pipelines' contracts, SQL, schedules, the clock or AWS.
 
+mod checkpoint;
 mod commit;
 mod datafile;
 mod draft;
@@ -24,8 +25,8 @@ mod store;
 mod table;
 mod vacuum;
 mod watching;
-mod work;
 
+pub use checkpoint::{Checkpoint, receipt_name};
 pub use commit::Outcome;
 pub use datafile::DataFile;
 pub use datafile::writer::Writer;
@@ -45,7 +46,6 @@ pub use store::{Links, Opened, Store};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
 pub use watching::{Seen, Watched};
-pub use work::Work;
 
 /// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.
 pub fn fingerprint(text: &str) -> String {

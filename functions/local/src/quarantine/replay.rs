@@ -17,7 +17,7 @@ use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::run::{exit_of, walk_chosen};
+use crate::run::{Runner, exit_of};
 use crate::steps;
 use crate::world::World;
 
@@ -43,7 +43,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     world.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {
             let (pipeline, step) = clean_of(&graph, &replay.dataset)?;
-            replay.is_same = steps::due(context, &trigger, pipeline, step)?.is_none();
+            replay.is_same = step(&world, &graph, pipeline, id)?.due(context, &trigger)?.is_none();
             Ok::<_, Failure>(())
         })
     })?;
@@ -57,7 +57,8 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
         let is_chosen =
             |pipeline: &Pipeline, step: &StepId| chosen.contains(&(pipeline.name.to_string(), step.clone()));
         records = world.with_context(&lake, progress, |context: &Context<'_>| {
-            walk_chosen(context, &graph, &is_chosen, &trigger)
+            let executor = Executor::for_all_cores();
+            Runner { context, environment: &world, executor, graph: &graph }.run_chosen(&is_chosen, &trigger)
         })?;
     }
     for replay in &mut replays {

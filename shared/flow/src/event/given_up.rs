@@ -6,8 +6,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Event, GivenUp, refused};
+use super::message::{Event, GivenUp};
+use super::refused::refused;
 use crate::failure::Failure;
+
+/// Reads an event within an event.
+type Read = fn(&Value) -> Result<Event, Failure>;
 
 /// Characters of a reason that are kept.
 const LONGEST: usize = 2_000;
@@ -15,13 +19,13 @@ const LONGEST: usize = 2_000;
 const WITHIN: &str = "a message within a message";
 
 /// What a function's on-failure destination is given.
-pub(super) fn by_function(value: &Value) -> GivenUp {
+pub(super) fn by_function(value: &Value, read: Read) -> GivenUp {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
     let function = text("/requestContext/functionArn").map(name_of);
     let (code, message) = (text("/responsePayload/errorType"), text("/responsePayload/errorMessage"));
     let condition = text("/requestContext/condition").unwrap_or("given up");
     GivenUp {
-        event: value.get("requestPayload").and_then(|event| Event::read(event).ok()).map(Box::new),
+        event: value.get("requestPayload").and_then(|event| read(event).ok()).map(Box::new),
         by: function.unwrap_or("a function").to_owned(),
         attempts: value.pointer("/requestContext/approximateInvokeCount").and_then(Value::as_u64),
         code: code.unwrap_or(condition).to_owned(),
@@ -31,23 +35,23 @@ pub(super) fn by_function(value: &Value) -> GivenUp {
 }
 
 /// The messages of a dead-letter queue.
-pub(super) fn from_queue(value: &Value) -> Result<Vec<GivenUp>, Failure> {
+pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<GivenUp>, Failure> {
     let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(|record| is_queue(&record)) {
         return Err(refused("no event of Tidemark", value));
     }
-    Ok(records.iter().map(from_message).collect())
+    Ok(records.iter().map(|record| from_message(record, read)).collect())
 }
 
-fn from_message(record: &Value) -> GivenUp {
+fn from_message(record: &Value, read: Read) -> GivenUp {
     let attribute =
         |name: &str| record.pointer(&format!("/messageAttributes/{name}/stringValue")).and_then(Value::as_str);
     let sent = record.pointer("/attributes/SentTimestamp").and_then(Value::as_str);
     let at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
     let body = record.get("body").and_then(Value::as_str).unwrap_or_default();
     let body: Option<Value> = serde_json::from_str(body).ok();
-    let event = body.as_ref().and_then(|body| Event::read(body).ok());
+    let event = body.as_ref().and_then(|body| read(body).ok());
     // a function's destination may be a queue too
     if let Some(Event::GivenUp(mut inner)) = event {
         if let (1, Some(inner)) = (inner.len(), inner.pop()) {

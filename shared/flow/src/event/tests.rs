@@ -1,4 +1,7 @@
+use tidemark_pipeline::StepId;
+
 use super::*;
+use crate::failure::Kind;
 
 fn sample(name: &str) -> Value {
     let path = format!("{}/../../events/{name}.json", env!("CARGO_MANIFEST_DIR"));

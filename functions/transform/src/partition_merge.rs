@@ -2,15 +2,16 @@
 //! the rows' order; the result is the same to the byte.
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize, PlSmallStr, Schema};
+use serde::{Deserialize, Serialize};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, Contract, DatasetName};
 use tidemark_transform::order::{Ranges, without};
 use tidemark_transform::{bag, merge};
 
-use crate::room::Room;
-use crate::spread::{Pieces, Spread, concat};
-use crate::{frame_failure, polars_failure};
+use crate::failures::{frame_failure, polars_failure};
+use crate::frames::concat;
+use crate::spill::{Spill, SpillBuffer, SpillManifest, Spilled};
 
 /// What makes two rows the same row.
 #[derive(Clone, Copy)]
@@ -24,7 +25,7 @@ pub(crate) enum Identity<'a> {
 }
 
 impl<'a> Identity<'a> {
-    pub(crate) fn of(contract: &'a Contract) -> Identity<'a> {
+    pub(crate) fn for_contract(contract: &'a Contract) -> Identity<'a> {
         match contract.key.as_slice() {
             [] => Identity::Bag,
             key => Identity::Key { key, latest_by: contract.latest_by.as_ref() },
@@ -33,7 +34,8 @@ impl<'a> Identity<'a> {
 }
 
 /// Where the rows of a partition went.
-#[derive(Debug, Default, Clone, Copy)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Counts {
     pub written: u64,
     pub updated: u64,
@@ -43,7 +45,7 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    fn add(&mut self, more: Counts) {
+    pub(crate) fn add(&mut self, more: Counts) {
         self.written += more.written;
         self.updated += more.updated;
         self.unchanged += more.unchanged;
@@ -53,15 +55,14 @@ impl Counts {
 }
 
 /// The rows of one partition, on their three ways.
-#[derive(Default)]
 pub(crate) struct Parts<'a> {
     /// Files of the dataset as it stands.
     pub existing: Option<(&'a Table, &'a [DataFile])>,
-    pub incoming: Pieces<'a>,
+    pub incoming: Spilled<'a>,
     /// Rows of a bag whose source went.
-    pub removed: Pieces<'a>,
+    pub removed: Spilled<'a>,
     /// Keys whose newest version is in another partition: none of their rows stays here.
-    pub strays: Option<DataFrame>,
+    pub superseded: Option<DataFrame>,
 }
 
 /// How often what is read is in memory while it is merged: read, put together, encoded and sorted, taken, and written. Measured.
@@ -69,7 +70,7 @@ const COPIES: usize = 8;
 /// Rows of a sample by which ranges are bounded.
 const SAMPLE: usize = 20_000;
 /// In-memory bytes of a byte of Parquet, where nothing better is known.
-const INFLATION: usize = 8;
+const INFLATION: u64 = 8;
 
 /// Merges into one dataset.
 pub(crate) struct Merging<'a> {
@@ -77,8 +78,7 @@ pub(crate) struct Merging<'a> {
     pub dataset: &'a DatasetName,
     pub schema: &'a Schema,
     pub identity: Identity<'a>,
-    /// For what does not fit on the local disk either.
-    pub room: Room<'a>,
+    pub buffer: &'a SpillBuffer,
 }
 
 impl Merging<'_> {
@@ -86,10 +86,17 @@ impl Merging<'_> {
     pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Failure> {
         let mut writer = Writer::new(self.context.lake, self.dataset, self.schema, partition.clone());
         let mut counts = Counts::default();
-        if self.bytes(parts) * COPIES <= self.memory() {
+        if self.bytes(parts).saturating_mul(COPIES) <= self.memory() {
             let existing = self.all(self.existing(parts))?;
             let incoming = parts.incoming.whole()?;
-            self.merge(&mut writer, &mut counts, existing, incoming, parts.removed.whole()?, parts.strays.as_ref())?;
+            self.merge(
+                &mut writer,
+                &mut counts,
+                existing,
+                incoming,
+                parts.removed.whole()?,
+                parts.superseded.as_ref(),
+            )?;
         } else {
             self.merge_in_ranges(&mut writer, &mut counts, parts)?;
         }
@@ -100,18 +107,29 @@ impl Merging<'_> {
         usize::try_from(self.context.memory).unwrap_or(usize::MAX)
     }
 
+    /// Of all rows, as if in memory.
     fn bytes(&self, parts: &Parts<'_>) -> usize {
-        let Pieces { bytes, rows, .. } = parts.incoming;
-        let existing = parts.existing.map_or(0, |(_, files)| match rows {
-            0 => files.iter().map(|file| file.bytes as usize * INFLATION).sum(),
-            rows => files.iter().map(|file| file.rows as usize).sum::<usize>() * (bytes / rows + 1),
+        let Spilled { bytes, rows, .. } = parts.incoming;
+        let existing: u64 = parts.existing.map_or(0, |(_, files)| match rows {
+            0 => files.iter().map(|file| file.bytes * INFLATION).sum(),
+            rows => files.iter().map(|file| file.rows).sum::<u64>() * (bytes / rows + 1),
         });
-        bytes + parts.removed.bytes + existing
+        usize::try_from(bytes + parts.removed.bytes + existing).unwrap_or(usize::MAX)
     }
 
     /// The rows that stand, batch by batch, in the columns the contract has now.
     fn existing<'p>(&'p self, parts: &'p Parts<'_>) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
-        let Some((table, files)) = parts.existing else { return Box::new(std::iter::empty()) };
+        match parts.existing {
+            Some((table, files)) => self.batches(table, files),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
+    fn batches<'p>(
+        &'p self,
+        table: &'p Table,
+        files: &'p [DataFile],
+    ) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
         let names: Vec<PlSmallStr> = self.schema.iter_names().cloned().collect();
         let batches = files.iter().flat_map(move |file| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>>> {
             match table.batches(self.context.lake, file) {
@@ -132,26 +150,31 @@ impl Merging<'_> {
 
     /// Parts the rows by the order in which they will be written, and merges range after range.
     fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Failure> {
-        let wanted = (self.bytes(parts) * COPIES).div_ceil(self.memory().max(1)) + 1;
+        let wanted = self.bytes(parts).saturating_mul(COPIES).div_ceil(self.memory().max(1)) + 1;
         let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
-        let room = self.room.passing(&self.context.scratch, self.bytes(parts));
-        let spread =
-            |rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| -> Result<Spread<'_, usize>, Failure> {
-                let mut spread = Spread::new(room, self.memory() / COPIES / 2);
-                for frame in rows {
-                    for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
-                        spread.push(range, rows)?;
-                    }
+        let bytes = self.bytes(parts) as u64;
+        let buffer = || self.buffer.for_task(bytes, self.memory() / COPIES / 2);
+        let buffers = [buffer(), buffer(), buffer()];
+        let spread = |buffer: &SpillBuffer, rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| {
+            let mut spill = Spill::new(buffer);
+            for frame in rows {
+                for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
+                    spill.push(range, rows)?;
                 }
-                Ok(spread)
-            };
-        let mut existing = spread(&mut self.existing(parts))?;
-        let mut incoming = spread(&mut parts.incoming.frames())?;
-        let mut removed = spread(&mut parts.removed.frames())?;
+            }
+            spill.finish()
+        };
+        let existing = spread(&buffers[0], &mut self.existing(parts))?;
+        let incoming = spread(&buffers[1], &mut parts.incoming.frames())?;
+        let removed = spread(&buffers[2], &mut parts.removed.frames())?;
         for range in 0..ranges.count() {
-            let [existing, incoming, removed] =
-                [&mut existing, &mut incoming, &mut removed].map(|rows| rows.take(&range));
-            self.merge(writer, counts, existing.whole()?, incoming.whole()?, removed.whole()?, parts.strays.as_ref())?;
+            let taken = |buffer: &SpillBuffer, rows: &SpillManifest<usize>| match rows.get(&range) {
+                Some(chunks) => buffer.take(chunks)?.whole(),
+                None => Ok(None),
+            };
+            let existing = taken(&buffers[0], &existing)?;
+            let (incoming, removed) = (taken(&buffers[1], &incoming)?, taken(&buffers[2], &removed)?);
+            self.merge(writer, counts, existing, incoming, removed, parts.superseded.as_ref())?;
         }
         Ok(())
     }
@@ -166,22 +189,21 @@ impl Merging<'_> {
 
     /// Some rows from all over what is to be merged.
     fn sample(&self, parts: &Parts<'_>) -> Result<DataFrame, Failure> {
-        const PIECES: usize = 16;
+        const CHUNKS: usize = 16;
         let mut frames = Vec::new();
         let mut take = |frame: DataFrame| {
-            let step = (frame.height() * PIECES / SAMPLE).max(1);
+            let step = (frame.height() * CHUNKS / SAMPLE).max(1);
             let rows = IdxCa::from_vec("row".into(), (0..frame.height() as IdxSize).step_by(step).collect());
             frames.push(frame.take(&rows).map_err(|error| polars_failure("rows cannot be sampled", error))?);
             Ok::<_, Failure>(())
         };
-        for frame in parts.incoming.some(PIECES) {
+        for frame in parts.incoming.some(CHUNKS) {
             take(frame?)?;
         }
-        // of files as many as of pieces, and of a file its first batch
+        // of files as many as of chunks, and of a file its first batch
         if let Some((table, files)) = parts.existing {
-            for file in files.iter().step_by(files.len().div_ceil(PIECES).max(1)) {
-                let one = Parts { existing: Some((table, std::slice::from_ref(file))), ..Parts::default() };
-                if let Some(frame) = self.existing(&one).next() {
+            for file in files.iter().step_by(files.len().div_ceil(CHUNKS).max(1)) {
+                if let Some(frame) = self.batches(table, std::slice::from_ref(file)).next() {
                     take(frame?)?;
                 }
             }
@@ -197,7 +219,7 @@ impl Merging<'_> {
         existing: Option<DataFrame>,
         incoming: Option<DataFrame>,
         removed: Option<DataFrame>,
-        strays: Option<&DataFrame>,
+        superseded: Option<&DataFrame>,
     ) -> Result<(), Failure> {
         let nothing = || DataFrame::empty_with_schema(self.schema);
         let incoming = incoming.unwrap_or_else(nothing);
@@ -222,8 +244,8 @@ impl Merging<'_> {
                 writer.write(&bag::add(&rest, &incoming).map_err(frame_failure)?)?;
             }
             Identity::Key { key, latest_by } => {
-                let stay = |rows: DataFrame| match strays {
-                    Some(strays) => without(rows, strays, key).map_err(frame_failure),
+                let stay = |rows: DataFrame| match superseded {
+                    Some(superseded) => without(rows, superseded, key).map_err(frame_failure),
                     None => Ok(rows),
                 };
                 let existing = existing.map(stay).transpose()?;
