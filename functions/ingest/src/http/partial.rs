@@ -1,10 +1,8 @@
 //! What is put down of a window that is to be seen only as a whole, when the time is over: closed files, and the page to go on with. Never
 //! rows: pages of which a row is in no closed file are read again from where they have landed.
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Kind};
 use tidemark_lake::DataFile;
 use tidemark_pipeline::http::Pagination;
 
@@ -48,20 +46,11 @@ pub(crate) struct PageStart {
 }
 
 impl PartialWindow {
-    pub(crate) fn to_bytes(&self) -> Result<Bytes, Failure> {
-        serde_json::to_vec(self)
-            .map(Bytes::from)
-            .map_err(|error| Failure::new(Kind::Bug, "the state of an ingest cannot be written").because(error))
-    }
-
-    /// What was put down of a window; `None` for what makes no sense, or is about another one: then it is read from its first page.
-    pub(crate) fn from_bytes(bytes: &[u8], window: &Window) -> Option<PartialWindow> {
-        let partial: PartialWindow = serde_json::from_slice(bytes).ok()?;
-        let rows: u64 = partial.files.iter().map(|file| file.rows).sum();
-        let is_sound = partial.window.name == window.again(partial.nth).name
-            && partial.from.rows <= rows
-            && partial.from.page >= 1
-            && partial.visited.len() as u64 == u64::from(partial.from.page) - 1;
-        is_sound.then_some(partial)
+    /// Whether it can be gone on with; else the window is read from its first page.
+    pub(crate) fn is_sound(&self, window: &Window) -> bool {
+        let rows: u64 = self.files.iter().map(|file| file.rows).sum();
+        self.window.name == window.again(self.nth).name
+            && self.from.rows <= rows
+            && self.visited.len() as u64 + 1 == u64::from(self.from.page)
     }
 }

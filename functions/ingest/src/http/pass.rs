@@ -28,8 +28,9 @@ pub(crate) struct WindowPass {
     pub page: u32,
     pub next: Next,
     pub paginator: Paginator,
-    /// Pages that had landed before, and that were asked for.
+    /// Pages that had landed before, those of them that another run has asked for, and pages that were asked for now.
     pub adopted: u32,
+    pub foreign: u32,
     pub asked: u32,
     /// Bytes as they were sent.
     pub bytes: u64,
@@ -69,6 +70,7 @@ impl WindowPass {
             next,
             paginator: Paginator::new(paging, http.allows_empty, received),
             adopted: 0,
+            foreign: 0,
             asked: 0,
             bytes: 0,
             queue: VecDeque::new(),

@@ -35,6 +35,7 @@ impl PageFetcher<'_> {
                 // it is the window of whoever began it
                 (pass.window.range, pass.window.is_last) = (note.range, true);
             }
+            pass.foreign += u32::from(note.run_id.as_deref() != Some(self.run_id));
             let page = self.adopt(pass, note, body)?;
             let is_last = !take(pass, accumulator, page)?;
             pass.adopted += 1;

@@ -1,8 +1,8 @@
-//! One task of an ingest: a window, from where it was left, into files of the raw dataset. It commits nothing.
+//! One window of an API, from where it was left, into files of the raw dataset. It commits nothing.
 
 use jiff::Timestamp;
 use polars::prelude::{DataType, Schema};
-use tidemark_flow::{Balance, Context, Failure, Kind};
+use tidemark_flow::{Balance, Context, Failure, Kind, TaskOutcome};
 use tidemark_lake::Writer;
 use tidemark_pipeline::http::{Http, Missing, Since, TimeFormat};
 use tidemark_pipeline::raw::PAGE;
@@ -14,7 +14,7 @@ use super::client::Client;
 use super::fetch::PageFetcher;
 use super::partial::PartialWindow;
 use super::pass::WindowPass;
-use super::receipt::WindowReceipt;
+use super::receipt::{WindowReceipt, WindowTask};
 use super::resume::ResumePoint;
 use super::window::WindowRead;
 use crate::incremental::advance::{Advance, Before, WindowEnd, advance};
@@ -23,17 +23,10 @@ use crate::incremental::observed::Observed;
 use crate::incremental::overlap::{Overlap, OverlapFilter};
 use crate::incremental::window::TimeBounds as _;
 use crate::marks::Marks;
-use crate::raw_dataset::{self, RawDataset};
+use crate::raw_dataset;
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
 const ANEW: u32 = 5;
-
-/// What a task has come to.
-pub(crate) enum WindowOutcome {
-    /// Not all, and none of it is to be seen yet.
-    Partial(Box<PartialWindow>),
-    Read(Box<WindowReceipt>),
-}
 
 /// Reads windows of one API.
 pub(crate) struct WindowReader<'a> {
@@ -44,22 +37,27 @@ pub(crate) struct WindowReader<'a> {
     pub raw: &'a DatasetName,
     /// Stands for what decides what is asked for.
     pub definition: &'a str,
+    pub run_id: &'a str,
     pub client: &'a Client<'a>,
-    /// The raw dataset before the window.
-    pub standing: &'a RawDataset,
-    /// What has landed has been asked for by the invocations before this one, for the same reason.
-    pub is_continued: bool,
+    /// What to read.
+    pub task: &'a WindowTask,
 }
 
 impl WindowReader<'_> {
     /// Reads the window, from where an earlier invocation has left off, and anew where what has landed of it is of no use.
     pub(crate) fn read(
         &self,
-        before: &Before<'_, ResumePoint>,
         mut partial: Option<PartialWindow>,
-    ) -> Result<WindowOutcome, Failure> {
-        let WindowReader { context, http, definition, pipeline, client, .. } = *self;
-        let fetcher = PageFetcher { context, http, definition, client };
+    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Failure> {
+        let WindowReader { context, http, definition, pipeline, run_id, client, task, .. } = *self;
+        let fetcher = PageFetcher { context, http, definition, run_id, client };
+        let before = &Before {
+            bookmark: &task.bookmark,
+            plan: &task.window,
+            is_timed: http.incremental.is_some(),
+            is_same_definition: task.is_same_definition,
+            complete: task.complete,
+        };
         let now = (context.clock)();
         let column = self.event_time(now)?;
         let mut resume = before.plan.resume.as_ref();
@@ -91,7 +89,7 @@ impl WindowReader<'_> {
                         break;
                     }
                 }
-                WindowRead::Whole => return self.receipt(before, pass, accumulator, None),
+                WindowRead::Whole => return self.receipt(before, pass, accumulator, None).map(TaskOutcome::Done),
                 WindowRead::Late(_) if !before.is_timed => {
                     accumulator.write()?;
                     let is_further = pass.asked > 0 || accumulator.closed_files() > closed;
@@ -99,9 +97,11 @@ impl WindowReader<'_> {
                         let message = format!("all that has landed of {} cannot be read in one invocation", http.url);
                         Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
                     })?;
-                    return Ok(WindowOutcome::Partial(Box::new(partial)));
+                    return Ok(TaskOutcome::Late(Some(partial)));
                 }
-                WindowRead::Late(resume) => return self.receipt(before, pass, accumulator, Some(*resume)),
+                WindowRead::Late(resume) => {
+                    return self.receipt(before, pass, accumulator, Some(*resume)).map(TaskOutcome::Done);
+                }
             }
         }
         let message = format!("{} changes faster than it can be read", http.url);
@@ -135,14 +135,14 @@ impl WindowReader<'_> {
         column: Option<&'a EventTimeColumn<'a>>,
         begun_at: Timestamp,
     ) -> PageAccumulator<'a> {
-        let (context, standing) = (self.context, self.standing);
+        let (lake, base) = (self.context.lake, self.task.base);
         // what an API has said of a window is said once
-        let partition = raw_dataset::partition(&object, "1", standing.next_version());
-        let writer = Writer::new(context.lake, self.raw, &schema(), partition);
+        let partition = raw_dataset::partition(&object, "1", base.map_or(0, |base| base + 1));
+        let writer = Writer::new(lake, self.raw, &schema(), partition);
         // what is read again is not there already
         let overlap = before.bookmark.overlap.filter(|_| before.plan.anew_from.is_none());
         let reached = before.bookmark.reached;
-        let overlap = Overlap::new(context.lake, standing.table.as_ref(), &standing.files, column, reached, overlap);
+        let overlap = Overlap::new(lake, self.raw, base, column, reached, overlap);
         let (filter, observed) = (OverlapFilter::new(overlap), Observed::new(column, begun_at));
         PageAccumulator::new(writer, object, column, filter, observed)
     }
@@ -154,21 +154,21 @@ impl WindowReader<'_> {
         mut pass: WindowPass,
         mut accumulator: PageAccumulator<'_>,
         resume: Option<ResumePoint>,
-    ) -> Result<WindowOutcome, Failure> {
+    ) -> Result<WindowReceipt, Failure> {
         let mut notes: Vec<String> = self.client.note().into_iter().collect();
         if let Err(failure) = self.note_times(&accumulator, &mut notes) {
             // the next run shall not find the same record again in what has landed
             pass.give_up(self.context)?;
             return Err(failure);
         }
-        let is_taken_up = pass.adopted > 0 && !self.is_continued;
+        let is_taken_up = pass.foreign > 0 && !self.task.is_continued;
         let observed = &accumulator.observed;
         let Advance { bookmark, is_known, has_more, complete } =
             advance(before, WindowEnd { window: &pass.window, resume, observed, is_taken_up });
         let (bytes, is_last) = (pass.bytes, pass.window.is_last);
         if is_known {
             pass.forget(self.context);
-            return Ok(WindowOutcome::Read(Box::new(WindowReceipt {
+            return Ok(WindowReceipt {
                 files: Vec::new(),
                 balance: Balance::default(),
                 bookmark: before.bookmark.clone(),
@@ -178,7 +178,7 @@ impl WindowReader<'_> {
                 is_known: true,
                 is_last: true,
                 complete: before.complete.filter(|_| !is_taken_up),
-            })));
+            });
         }
         accumulator.write()?;
         let (repeated, late) = (accumulator.filter.repeated, accumulator.filter.late);
@@ -198,17 +198,7 @@ impl WindowReader<'_> {
             ..Balance::default()
         };
         let files = accumulator.finish()?;
-        Ok(WindowOutcome::Read(Box::new(WindowReceipt {
-            files,
-            balance,
-            bookmark,
-            notes,
-            bytes,
-            has_more,
-            is_known: false,
-            is_last,
-            complete,
-        })))
+        Ok(WindowReceipt { files, balance, bookmark, notes, bytes, has_more, is_known: false, is_last, complete })
     }
 
     /// What is to be said about the times of records.
