@@ -7,10 +7,11 @@ mod api;
 mod chain;
 mod cloud;
 mod command;
-mod corridor;
+
 mod crash;
 mod dev;
 mod evolve;
+mod executor;
 mod fault;
 mod fixture;
 mod group;

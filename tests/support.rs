@@ -4,4 +4,5 @@ pub mod kill;
 pub mod port;
 pub mod provision;
 pub mod random;
+pub mod running;
 pub mod wait;

@@ -10,9 +10,9 @@ use tidemark_flow::{
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl, StepId};
-use tidemark_postgres::fault::{Fault, Unknown};
 
 use crate::change::{Changed, Delta, Deltas};
+use crate::targets::postgres::error::{LoadFault, UnknownPassword};
 use crate::targets::postgres::transaction::{Database, Load, Outcome as Loading};
 use crate::transaction::{KeptChange, Plan, Transacted, Transaction};
 
@@ -59,7 +59,7 @@ impl<'a> LoadPostgres<'a> {
         })?;
         // a server that trusts this machine wants none, so that there is none is told only by one that does
         let password = match &self.target.password {
-            Some(name) => secret(name).map(Some).map_err(|failure| Unknown {
+            Some(name) => secret(name).map(Some).map_err(|failure| UnknownPassword {
                 why: failure.chain() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
                 kind: failure.kind,
             }),
@@ -79,7 +79,7 @@ impl<'a> LoadPostgres<'a> {
         &self,
         context: &Context<'_>,
         database: &Database<'_>,
-        mut attempt: impl FnMut() -> Result<T, Fault>,
+        mut attempt: impl FnMut() -> Result<T, LoadFault>,
     ) -> Result<T, Failure> {
         let mut pauses = PAUSES_MS.iter();
         loop {
@@ -243,7 +243,8 @@ impl Step for LoadPostgres<'_> {
         receipts: Vec<Transacted>,
         _: &str,
     ) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
-        Ok(Some(plan.gather(self.table(&self.database()?), receipts)))
+        let database = self.database()?;
+        Ok(Some(plan.gather(self.table(&database), receipts)))
     }
 
     /// The transaction has made it visible.

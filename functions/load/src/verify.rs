@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tidemark_flow::{Context, Failure, Secrets};
 use tidemark_pipeline::{Pipeline, Postgres};
-use tidemark_postgres::fault::Fault;
 
 use crate::change::rows;
 use crate::postgres::LoadPostgres;
+use crate::targets::postgres::error::LoadFault;
 use crate::targets::sums::{Sum, Sums};
 
 /// A table beside its dataset, at the version the table has.
@@ -80,7 +80,7 @@ pub fn verify(
         let by = table.partition_by().into_iter().next().map(|column| column.to_string());
         Ok((table.schema().clone(), by))
     };
-    let failed = |fault: Fault| fault.failure(&place);
+    let failed = |fault: LoadFault| fault.failure(&place);
     let session = database.connect().map_err(failed)?;
     let Some(snapshot) = database.snapshot(session, dataset, &shape).map_err(failed)? else {
         return Ok(verified);

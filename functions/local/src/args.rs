@@ -10,9 +10,12 @@ use tidemark_flow::settings;
 /// Where the pipeline files are, unless somebody says otherwise.
 pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
 
+/// The version, and the fingerprint of the program: equal for the command and the functions that are built from one commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("TIDEMARK_BUILD"), ")");
+
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = VERSION, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
     pub(crate) common: Common,

@@ -13,12 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
-    Bus, Context, Event, Failure, GivenUp, Handled, Kind, NOT_KEPT, Progress, Quiet, Status, StepDue, function_of,
-    handle, host,
+    Bus, Context, Dispatcher, Event, Executor, Failure, GivenUp, Handled, Kind, NOT_KEPT, Progress, Quiet, Status,
+    StepDue, function_of, host,
 };
 use tidemark_lake::Lake;
 use tidemark_pipeline::StepId;
-use watch::{Missed, Ticked};
+use watch::{ChannelEnvironment, Missed, Ticked};
 
 use crate::args::Common;
 use crate::exit::Exit;
@@ -240,10 +240,7 @@ impl Dev<'_> {
     ) -> Result<(), Failure> {
         let missed = self.world.with_context(self.lake, &Quiet, |context| {
             let clock = || now;
-            watch::missed(
-                &Context { clock: &clock, scratch: context.scratch.clone(), ..*context },
-                &definitions.view(self.common),
-            )
+            watch::missed(&Context { clock: &clock, ..*context }, &definitions.view(self.common))
         })?;
         for Missed { pipeline, times, passed_over } in missed {
             done.passed_over += passed_over;
@@ -284,7 +281,15 @@ impl Dev<'_> {
         let chain = job.chain.as_deref().unwrap_or_default();
         let walk = || {
             self.with_context(time, self.progress, |context| {
-                handle(context, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
+                let dispatcher = Dispatcher {
+                    environment: self.world,
+                    graph: &definitions.graph,
+                    bus: &announced,
+                    executor: Executor::for_all_cores(),
+                    function,
+                    steps: step,
+                };
+                dispatcher.handle(context, &job.event, chain)
             })
         };
         // a step's own panic is its failure; no other stops the worker
@@ -351,7 +356,8 @@ impl Dev<'_> {
         let announced = Announced::default();
         let ticked = self.with_context(time, &Quiet, |context| {
             let (view, chain) = (definitions.view(self.common), host::run_id_at(time.now()));
-            watch::with_channels(context, None, self.world.handle(), |channels| {
+            let environment = ChannelEnvironment { secrets: self.world, mailer: None, handle: self.world.handle() };
+            watch::with_channels(context, environment, |channels| {
                 watch::tick(context, &view, &announced, channels, &chain)
             })
         });
@@ -396,7 +402,7 @@ impl Dev<'_> {
     fn with_context<T>(&self, time: &dyn Time, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
         self.world.with_context(self.lake, progress, |context| {
             let (clock, run_id) = (|| time.now(), || host::run_id_at(time.now()));
-            act(&Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context })
+            act(&Context { clock: &clock, run_id: &run_id, ..*context })
         })
     }
 }

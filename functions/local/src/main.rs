@@ -7,13 +7,13 @@ use clap::Parser as _;
 use tidemark::args::Cli;
 use tidemark::exit::Exit;
 use tidemark::verbs;
-use tidemark_flow::{host, settings};
+use tidemark_flow::settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    host::watch_panics();
+    tidemark_flow::watch_panics();
     let cli = Cli::parse();
     // the kernel logs as an error what is an answer to us: a table that is not there yet
     let filter = std::env::var(settings::LOG)

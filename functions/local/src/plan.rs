@@ -12,7 +12,7 @@ use crate::args::Common;
 use crate::definitions::{load, meant};
 use crate::exit::Exit;
 use crate::print;
-use crate::steps;
+use crate::steps::step;
 use crate::world::World;
 
 /// Bytes per second taken for a step that has never run.
@@ -29,19 +29,19 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
     let rates = rates(&lake)?;
     let (mut steps, mut lines) = (Vec::new(), Vec::new());
     world.with_context(&lake, &Quiet, |context| {
-        for (pipeline, step) in graph.steps() {
+        for (pipeline, id) in graph.steps() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
             let name = pipeline.name.to_string();
             match step(&world, &graph, pipeline, id)?.due(context, &trigger)? {
                 Some(Size { partitions, rows, bytes, how }) => {
-                    let rate = rates.get(&(name.clone(), step.clone())).copied().unwrap_or(UNKNOWN_RATE);
+                    let rate = rates.get(&(name.clone(), id.clone())).copied().unwrap_or(UNKNOWN_RATE);
                     let seconds = bytes as f64 / rate;
                     let usd = estimate(seconds, partitions);
                     let known = |n: Option<u64>| n.map_or("?".to_owned(), print::count);
                     lines.push(vec![
-                        format!("{name}  {step}"),
+                        format!("{name}  {id}"),
                         print::count(partitions),
                         known(rows),
                         print::size(bytes),
@@ -50,7 +50,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                         how.map_or(String::new(), |how| format!("by {how}")),
                     ]);
                     let mut planned = json!({
-                        "pipeline": name, "step": step, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
+                        "pipeline": name, "step": id, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
                         "seconds": seconds, "cost_usd": usd,
                     });
                     if let Some(how) = how {
@@ -60,10 +60,10 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                 }
                 None => {
                     lines.push(vec![
-                        format!("{name}  {step}"),
+                        format!("{name}  {id}"),
                         "nothing, or what the steps above will bring".into(),
                     ]);
-                    steps.push(json!({"pipeline": name, "step": step, "due": false}));
+                    steps.push(json!({"pipeline": name, "step": id, "due": false}));
                 }
             }
         }
@@ -90,7 +90,7 @@ fn rates(lake: &Lake) -> Result<BTreeMap<(String, StepId), f64>, Failure> {
         let Some(step) = record.step.step() else { continue };
         if record.error.is_none() && record.bytes.read > 0 && record.duration_ms > 0 {
             let rate = record.bytes.read as f64 / (record.duration_ms as f64 / 1000.0);
-            rates.entry((record.pipeline, step.clone())).or_insert(rate);
+            rates.entry((record.pipeline, id.clone())).or_insert(rate);
         }
     }
     Ok(rates)

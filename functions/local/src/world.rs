@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use object_store::memory::InMemory;
 use tidemark_flow::{
-    Context, Failure, Folders, Kind, MARK_AFTER, Machine, Place, Process, Progress, Secret, Secrets, Sources, host, is_bucket,
+    Context, Failure, Folders, Kind, MARK_AFTER, Machine, Place, Process, Progress, Secret, Secrets, Sources, host,
+    is_bucket,
 };
-use tidemark_flow::settings::BUILD;
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -105,7 +105,7 @@ impl World {
     /// Builds the context of this machine.
     pub fn with_context<T>(&self, lake: &Lake, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let process = Process {
-            build: BUILD,
+            build: env!("TIDEMARK_BUILD"),
             peak_memory: &host::peak_memory,
             meter: &self.meter,
             machine: Machine::DEPLOYED,

@@ -14,8 +14,8 @@ mod quarantine;
 mod spill;
 mod tables;
 
-pub use clean::Clean;
-pub use model::Model;
+use clean::Clean;
+use model::Model;
 
 use tidemark_flow::{Environment, Failure, Kind, Runnable};
 use tidemark_lake::fingerprint;

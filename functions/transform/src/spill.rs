@@ -80,10 +80,6 @@ impl Chunks {
         self.bytes += more.bytes;
         self.chunks.extend_from_slice(&more.chunks);
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
-    }
 }
 
 /// What a task has left, by cell: the index of its spill.

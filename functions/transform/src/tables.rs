@@ -8,7 +8,7 @@ use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::DatasetName;
 
 #[derive(Default)]
-pub(crate) struct Tables(Mutex<HashMap<(DatasetName, i64), Table>>);
+pub struct Tables(Mutex<HashMap<(DatasetName, i64), Table>>);
 
 impl Tables {
     /// The dataset as it was at a version.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::definition::Pipeline;
 use crate::definition::model::Model;
 use crate::definition::target::Target;
-use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of, quoted};
+use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of};
 use crate::name::{DatasetName, PipelineName};
 use crate::read::{Definition, Secrets};
 use crate::step::StepId;
@@ -104,11 +104,6 @@ impl Graph {
     /// The steps that read a dataset, in order of running.
     pub fn consumers(&self, dataset: &DatasetName) -> impl Iterator<Item = (&Pipeline, &StepId)> {
         self.steps().filter(move |(pipeline, step)| inputs(pipeline, step).contains(dataset))
-    }
-
-    /// The graph as a drawing for people, one tree per pipeline.
-    pub fn draw(&self) -> String {
-        draw::draw(self)
     }
 }
 

@@ -1,6 +1,22 @@
-//! A PostgreSQL server as a source or a target meets it: the connection and its TLS, what can go wrong with it, and its types. It must
-//! never know what is read or written.
+//! A PostgreSQL server as sources and targets meet it: a connection with its TLS and timeouts, what can go wrong with it and what to do
+//! then, and its types. It must never know what is read or written, or keep a password.
+//!
+//! The client library stops here: what others need of it they have from this crate.
 
-pub mod fault;
-pub mod session;
-pub mod types;
+mod advice;
+mod fault;
+mod name;
+mod server;
+mod session;
+mod tls;
+mod types;
+
+pub use advice::{Action, Advice};
+pub use fault::Fault;
+pub use name::quoted;
+pub use server::{is_of_a_row, server_message};
+pub use session::Session;
+pub use tokio_postgres::error::{DbError, SqlState};
+pub use tokio_postgres::types::{ToSql, Type};
+pub use tokio_postgres::{CopyInSink, CopyOutStream, Error as ClientError, Row};
+pub use types::SqlType;

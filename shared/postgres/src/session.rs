@@ -1,26 +1,20 @@
-//! A connection to a server: where it is, how far it is trusted, and waiting for it no longer than agreed.
+//! A connection to a server, which is waited for no longer than agreed.
 
 use std::cell::OnceCell;
 use std::error::Error;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::CryptoProvider;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
-use tidemark_flow::{Kind, Secret};
-use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
+use bytes::Bytes;
+use tidemark_pipeline::postgres::Address;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Config, Row};
+use tokio_postgres::{Client, Config, CopyInSink, CopyOutStream, Row};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::fault::{Fault, Unknown};
+use crate::fault::Fault;
+use crate::tls::client_config;
 
 /// One connection. The runtime has a thread of its own, so that what is written goes out while more is made ready.
 pub struct Session {
@@ -30,15 +24,14 @@ pub struct Session {
     tls: MakeRustlsConnect,
     timeout: Duration,
     schema: OnceCell<String>,
-    /// Of the server: 16 for 16.2.
-    pub version: u32,
+    version: u32,
 }
 
-/// How long a server may take to hear that we are gone.
+/// How long a server may take to hear that a connection is closed.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 impl Drop for Session {
-    /// Says goodbye, which else is lost with the runtime, and stands in the server's log as a client that broke off.
+    /// Closes the connection before the runtime ends, or else the server logs a client that broke off.
     fn drop(&mut self) {
         self.client.__private_api_close();
         let ended = &mut self.connection;
@@ -47,22 +40,23 @@ impl Drop for Session {
 }
 
 impl Session {
-    /// Connects; says nothing to the server yet.
+    /// Connects, and runs no statement yet. `timeout`: how long the server may take for this, and for each answer after it.
     ///
     /// # Errors
-    /// [`Fault::Unreachable`], [`Fault::Tls`], [`Fault::Certificates`], or what the server says.
-    pub fn open(address: &Address, password: Option<&Secret>, timeout: Duration) -> Result<Session, Fault> {
+    /// [`Fault::Unreachable`], [`Fault::Tls`], [`Fault::Certificates`], [`Fault::OnlyReads`], [`Fault::NoPassword`], or what the server
+    /// says.
+    pub fn open(address: &Address, password: Option<&str>, timeout: Duration) -> Result<Session, Fault> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .map_err(|error| Fault::Unreachable(error.into()))?;
-        let (mode, trust) = tls_of(address)?;
+        let (mode, trust) = client_config(address)?;
         let tls = MakeRustlsConnect::new(trust);
         let mut config = config(address);
         config.ssl_mode(mode);
         if let Some(password) = password {
-            config.password(password.expose());
+            config.password(password);
         }
         let connected = runtime.block_on(async { tokio::time::timeout(timeout, config.connect(tls.clone())).await });
         let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
@@ -84,8 +78,9 @@ impl Session {
         })
     }
 
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// Of the server: 16 for 16.2, 0 for one that does not say.
+    pub fn version(&self) -> u32 {
+        self.version
     }
 
     /// Waits for an answer. One that does not come in time is cancelled, so that the server lets go of what it holds.
@@ -126,6 +121,16 @@ impl Session {
     pub fn change(&self, sql: &str) -> Result<u64, Fault> {
         self.wait(self.client.execute_typed(sql, &[]))
     }
+
+    /// Begins a `COPY … FROM STDIN`.
+    pub fn copy_in(&self, sql: &str) -> Result<CopyInSink<Bytes>, Fault> {
+        self.wait(self.client.copy_in(sql))
+    }
+
+    /// Begins a `COPY … TO STDOUT`.
+    pub fn copy_out(&self, sql: &str) -> Result<CopyOutStream, Fault> {
+        self.wait(self.client.copy_out(sql))
+    }
 }
 
 fn unreachable(error: tokio_postgres::Error) -> Fault {
@@ -136,9 +141,7 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
             broken if is_broken(broken.as_ref()) => Fault::Lost(broken),
             cause => Fault::Tls(cause),
         },
-        None if error.source().is_some_and(|cause| cause.to_string() == "password missing") => {
-            Fault::NoPassword(Unknown { why: "none is given".to_owned(), kind: Kind::Definition })
-        }
+        None if error.source().is_some_and(|cause| cause.to_string() == "password missing") => Fault::NoPassword,
         None if error.to_string().starts_with("error connecting") => {
             let cause = cause(error);
             match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
@@ -183,140 +186,4 @@ fn config(address: &Address) -> Config {
         .keepalives_interval(Duration::from_secs(10))
         .keepalives_retries(3);
     config
-}
-
-/// Who is trusted, as libpq's `sslmode` has it.
-fn tls_of(address: &Address) -> Result<(tokio_postgres::config::SslMode, ClientConfig), Fault> {
-    use tokio_postgres::config::SslMode::{Disable, Prefer, Require};
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider.clone())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| Fault::Tls(error.into()))?;
-    let (mode, is_name_checked) = match address.sslmode() {
-        SslMode::Disable => (Disable, None),
-        SslMode::Prefer => (Prefer, None),
-        SslMode::Require => (Require, None),
-        SslMode::VerifyCa => (Require, Some(false)),
-        SslMode::VerifyFull => (Require, Some(true)),
-    };
-    let verifier: Arc<dyn ServerCertVerifier> = match is_name_checked {
-        None => Arc::new(Anybody(provider)),
-        Some(is_name_checked) => {
-            let roots = Arc::new(roots(address.authorities.as_ref())?);
-            let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
-                .build()
-                .map_err(|error| Fault::Tls(error.into()))?;
-            if is_name_checked { inner } else { Arc::new(AnyName(inner)) }
-        }
-    };
-    Ok((mode, builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
-}
-
-/// The authorities in a file, or (`system`, or none named) those of this machine.
-fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
-    let mut roots = RootCertStore::empty();
-    match authorities {
-        Some(Authorities::File(file)) => {
-            let unread = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.clone(), source };
-            let found = CertificateDer::pem_file_iter(file).map_err(|error| unread(error.into()))?;
-            for certificate in found {
-                let certificate = certificate.map_err(|error| unread(error.into()))?;
-                roots.add(certificate).map_err(|error| unread(error.into()))?;
-            }
-            if roots.is_empty() {
-                return Err(unread("it has no certificate".into()));
-            }
-        }
-        Some(Authorities::System) | None => {
-            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if roots.is_empty() {
-                return Err(Fault::Tls("this machine has no certificates of authorities".into()));
-            }
-        }
-    }
-    Ok(roots)
-}
-
-/// Encrypts, and trusts whoever answers: `prefer` and `require`.
-#[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-/// Trusts whom an authority has signed, whatever the name: `verify-ca`.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-impl ServerCertVerifier for AnyName {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        name: &ServerName<'_>,
-        ocsp: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
-            // the chain is checked before the name is
-            Err(rustls::Error::InvalidCertificate(
-                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
-            verified => verified,
-        }
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, certificate, signed)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, certificate, signed)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }

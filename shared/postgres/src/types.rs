@@ -1,11 +1,10 @@
-//! Which types of PostgreSQL hold which columns of a dataset, as they are.
+//! The types of PostgreSQL that columns of datasets come from and go into.
 
 use std::fmt;
 
-use polars::prelude::DataType;
 use tidemark_pipeline::PostgresType;
 
-/// A type of the server, as far as a load tells types apart: by what goes over the wire.
+/// A type of the server, as far as types are told apart: by what goes over the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SqlType {
     Bool,
@@ -31,29 +30,8 @@ pub enum SqlType {
 }
 
 impl SqlType {
-    /// The type a column is declared with in a table of ours; `None` for what no column holds: lists, structs, durations.
-    pub fn of(dtype: &DataType) -> Option<SqlType> {
-        Some(match dtype {
-            DataType::Boolean => SqlType::Bool,
-            DataType::Int8 | DataType::Int16 | DataType::UInt8 => SqlType::Int2,
-            DataType::Int32 | DataType::UInt16 => SqlType::Int4,
-            DataType::Int64 | DataType::UInt32 => SqlType::Int8,
-            DataType::UInt64 => SqlType::Numeric(Some((20, 0))),
-            DataType::Float32 => SqlType::Float4,
-            DataType::Float64 => SqlType::Float8,
-            DataType::Decimal(precision, scale) => SqlType::Numeric(Some((*precision as u32, *scale as u32))),
-            // a column that is NULL throughout has no type yet
-            DataType::String | DataType::Null => SqlType::Text,
-            DataType::Date => SqlType::Date,
-            DataType::Time => SqlType::Time,
-            DataType::Datetime(_, None) => SqlType::Timestamp,
-            DataType::Datetime(_, Some(_)) => SqlType::Timestamptz,
-            _ => return None,
-        })
-    }
-
-    /// What a target's `types` asks for.
-    pub fn declared(ty: &PostgresType) -> SqlType {
+    /// What a definition's `types` asks for.
+    pub fn from_declared(ty: &PostgresType) -> SqlType {
         match *ty {
             PostgresType::Json => SqlType::Json,
             PostgresType::Jsonb => SqlType::Jsonb,
@@ -67,23 +45,8 @@ impl SqlType {
         }
     }
 
-    /// Whether a column that was asked to be of this type may be given the values: what it does not hold of them is refused row by row.
-    pub fn takes(self, dtype: &DataType) -> bool {
-        self.holds(dtype)
-            || match self {
-                SqlType::Int2 | SqlType::Int4 => dtype.is_integer() && *dtype != DataType::UInt64,
-                SqlType::Float4 => *dtype == DataType::Float64,
-                // the server rounds to the scale without a word, and refuses what has too many digits before the point
-                SqlType::Numeric(Some((1.., most))) => match dtype {
-                    DataType::Decimal(_, scale) => *scale as u32 <= most,
-                    dtype => dtype.is_integer(),
-                },
-                _ => false,
-            }
-    }
-
-    /// A column of the server's catalogue; `None` for a type no dataset's column goes into. `modifier` is its `atttypmod`.
-    pub fn read(name: &str, kind: &str, modifier: i32) -> Option<SqlType> {
+    /// A column of the server's catalogue; `None` for a type that is no dataset's. `modifier` is its `atttypmod`.
+    pub fn from_catalog(name: &str, kind: &str, modifier: i32) -> Option<SqlType> {
         if kind == "e" {
             return Some(SqlType::TextLike);
         }
@@ -109,43 +72,6 @@ impl SqlType {
             "timestamptz" if !(0..6).contains(&modifier) => SqlType::Timestamptz,
             _ => return None,
         })
-    }
-
-    /// Whether a column of this type gives back what a dataset's column has, or refuses the row.
-    pub fn holds(self, dtype: &DataType) -> bool {
-        use SqlType::*;
-        let digits = |precision: u32, scale: u32| match self {
-            Numeric(None) => true,
-            Numeric(Some((most, after))) => after >= scale && most - after >= precision - scale,
-            _ => false,
-        };
-        match dtype {
-            DataType::Null => true,
-            DataType::Boolean => self == Bool,
-            DataType::Int8 | DataType::UInt8 | DataType::Int16 => matches!(self, Int2 | Int4 | Int8) || digits(5, 0),
-            DataType::UInt16 | DataType::Int32 => matches!(self, Int4 | Int8) || digits(10, 0),
-            DataType::UInt32 | DataType::Int64 => self == Int8 || digits(19, 0),
-            DataType::UInt64 => digits(20, 0),
-            DataType::Float32 => matches!(self, Float4 | Float8),
-            DataType::Float64 => self == Float8,
-            DataType::Decimal(precision, scale) => digits(*precision as u32, *scale as u32),
-            DataType::String => matches!(self, Text | Varchar(_) | TextLike | Json | Jsonb | Uuid),
-            DataType::Date => self == Date,
-            DataType::Time => self == Time,
-            DataType::Datetime(_, None) => self == Timestamp,
-            DataType::Datetime(_, Some(_)) => self == Timestamptz,
-            _ => false,
-        }
-    }
-
-    /// How a column of this type is compared in SQL, to the letter.
-    pub fn compared(self, column: &str) -> String {
-        match self {
-            // whatever the column's collation takes for equal
-            SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),
-            SqlType::TextLike | SqlType::Json => format!("{column}::text COLLATE \"C\""),
-            _ => column.to_owned(),
-        }
     }
 }
 
@@ -197,25 +123,6 @@ mod tests {
             ("numeric(5,-2)", 329_730, Some((0, 0))),
         ] {
             assert_eq!(declared_digits(modifier), digits, "{declared}");
-        }
-    }
-
-    #[test]
-    fn a_type_holds_all_of_a_column_or_is_refused() {
-        let decimal = DataType::Decimal(12, 2);
-        for (sql, dtype, held) in [
-            (SqlType::Int8, DataType::Int32, true),
-            (SqlType::Int4, DataType::Int64, false),
-            (SqlType::Numeric(None), DataType::Int64, true),
-            (SqlType::Numeric(Some((14, 4))), decimal.clone(), true),
-            (SqlType::Numeric(Some((14, 1))), decimal.clone(), false),
-            (SqlType::Numeric(Some((12, 4))), decimal, false),
-            (SqlType::Float8, DataType::Decimal(12, 2), false),
-            (SqlType::Jsonb, DataType::String, true),
-            (SqlType::Timestamp, DataType::Datetime(polars::prelude::TimeUnit::Microseconds, None), true),
-            (SqlType::Date, DataType::String, false),
-        ] {
-            assert_eq!(sql.holds(&dtype), held, "{sql} of {dtype}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Context, Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_flow::{Context, Executor, Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
@@ -18,7 +18,7 @@ use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
 use crate::run::{Runner, exit_of};
-use crate::steps;
+use crate::steps::step;
 use crate::world::World;
 
 /// A clean dataset whose quarantine has broken records, before and after.
@@ -42,7 +42,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     let mut replays = broken(&lake, &graph, dataset)?;
     world.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {
-            let (pipeline, step) = clean_of(&graph, &replay.dataset)?;
+            let (pipeline, id) = clean_of(&graph, &replay.dataset)?;
             replay.is_same = step(&world, &graph, pipeline, id)?.due(context, &trigger)?.is_none();
             Ok::<_, Failure>(())
         })
@@ -122,7 +122,7 @@ fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -
     let mut made: BTreeSet<DatasetName> = BTreeSet::new();
     let roots: BTreeSet<&DatasetName> = datasets.collect();
     let mut chosen = BTreeSet::new();
-    for (pipeline, step) in graph.steps() {
+    for (pipeline, id) in graph.steps() {
         let makes = outputs(pipeline, step);
         let is_root = makes.iter().any(|dataset| roots.contains(dataset));
         // a step comes after all that it reads

@@ -11,6 +11,9 @@ use super::plan::Plan;
 use super::receipts::Receipt;
 use crate::calendar::Day;
 
+/// The model as it stands, and what is committed on top of it.
+pub type ModelDraft = (Option<Table>, Draft);
+
 impl Model<'_> {
     /// `None`: the result is what stands.
     pub(super) fn draft(
@@ -18,7 +21,7 @@ impl Model<'_> {
         mut plan: Plan,
         mut receipts: Vec<Receipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, (Option<Table>, Draft))>, Failure> {
+    ) -> Result<Option<(DraftSummary, ModelDraft)>, Failure> {
         let read = receipts.iter().map(|receipt| receipt.read).sum();
         if receipts.iter().any(|receipt| receipt.is_rebuild) {
             plan.is_rebuild = true;

@@ -1,10 +1,11 @@
 //! Step `model`, as the executor runs it.
 
 use tidemark_flow::{Context, DraftSummary, Failure, Scope, Step, TaskOutcome, TaskScope, Trigger};
-use tidemark_lake::{Draft, Outcome, Table};
+use tidemark_lake::Outcome;
 use tidemark_pipeline::{DatasetName, StepId};
 
 use super::definition::Model;
+use super::draft::ModelDraft;
 use super::plan::{self, Observed, Plan};
 use super::receipts::{Receipt, Task};
 use crate::tables::Tables;
@@ -19,7 +20,7 @@ impl Step for Model<'_> {
         = Tables
     where
         Self: 's;
-    type Draft = (Option<Table>, Draft);
+    type Draft = ModelDraft;
 
     fn pipeline(&self) -> &str {
         self.pipeline.name.as_str()

@@ -11,8 +11,11 @@ use crate::name::DatasetName;
 use crate::postgres::Address;
 use crate::step::StepId;
 
-pub(super) fn draw(graph: &Graph) -> String {
-    graph.pipelines().iter().map(|pipeline| Drawing::new(graph, pipeline).text()).collect::<Vec<_>>().join("\n")
+impl Graph {
+    /// The graph as a drawing for people, one tree per pipeline.
+    pub fn draw(&self) -> String {
+        self.pipelines().iter().map(|pipeline| Drawing::new(self, pipeline).text()).collect::<Vec<_>>().join("\n")
+    }
 }
 
 struct Drawing<'g> {

@@ -6,11 +6,10 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
-use tidemark_postgres::fault::{Fault, is_of_a_row};
-use tidemark_postgres::session::Session;
+use tidemark_postgres::{CopyInSink, Fault, Session, is_of_a_row, server_message};
 use tidemark_transform::bag;
-use tokio_postgres::CopyInSink;
 
+use super::error::LoadFault;
 use super::rejected::{Aside, key_of};
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows, TRAILER};
@@ -46,7 +45,7 @@ pub(super) struct Sent {
 
 impl Copy<'_> {
     /// Sends all rows; into a temporary table again without those that the server finds wrong by themselves, where some may be put aside.
-    pub(super) fn all<'f>(&self, change: &dyn Fn() -> Deltas<'f>, aside: &mut Aside) -> Result<Sent, Fault> {
+    pub(super) fn all<'f>(&self, change: &dyn Fn() -> Deltas<'f>, aside: &mut Aside) -> Result<Sent, LoadFault> {
         let mut left_out = BTreeMap::new();
         loop {
             self.session.run("SAVEPOINT copying")?;
@@ -62,11 +61,11 @@ impl Copy<'_> {
             match row {
                 Some(row) if self.may_leave_out(row, &left_out, aside) => {
                     self.session.run("ROLLBACK TO SAVEPOINT copying")?;
-                    left_out.insert(row, tidemark_postgres::fault::said(&by));
+                    left_out.insert(row, server_message(&by));
                 }
                 _ => {
                     let key = row.and_then(|row| key_of(change(), self.table, row).transpose()).transpose()?;
-                    return Err(Fault::Row { row: row.unwrap_or(0), key, by: Box::new(by) });
+                    return Err(LoadFault::Row { row: row.unwrap_or(0), key, by: Box::new(by) });
                 }
             }
         }
@@ -76,7 +75,7 @@ impl Copy<'_> {
         self.is_staged && aside.allows_any() && left_out.len() < RESTARTS && !left_out.contains_key(&row)
     }
 
-    fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, Fault> {
+    fn once(&self, change: Deltas<'_>, aside: &mut Aside, left_out: &BTreeMap<u64, String>) -> Result<Sent, LoadFault> {
         self.onto(&mut [Line::open(self.session, &self.statement)?], change, aside, left_out)
     }
 
@@ -87,7 +86,7 @@ impl Copy<'_> {
         change: Deltas<'_>,
         aside: &mut Aside,
         left_out: &BTreeMap<u64, String>,
-    ) -> Result<Sent, Fault> {
+    ) -> Result<Sent, LoadFault> {
         aside.begin();
         let mut turn = (0..lines.len()).cycle();
         let mut next = |lines: &mut [Line<'_>], out: &mut BytesMut| match turn.next().and_then(|at| lines.get_mut(at)) {
@@ -100,7 +99,7 @@ impl Copy<'_> {
         for delta in change {
             let Delta { came, went } = delta?;
             if (self.is_late)() {
-                return Err(Fault::Late { rows: sent.rows });
+                return Err(LoadFault::Late { rows: sent.rows });
             }
             let came = sorted(came, self.table)?;
             let rows = Rows::of(&came, &self.table.slots())?;
@@ -176,7 +175,7 @@ pub(super) struct Line<'a> {
 
 impl<'a> Line<'a> {
     pub(super) fn open(session: &'a Session, statement: &str) -> Result<Line<'a>, Fault> {
-        let sink = session.wait(session.client().copy_in::<_, Bytes>(statement))?;
+        let sink = session.copy_in(statement)?;
         let mut line = Line { session, sink: Box::pin(sink) };
         line.send(&mut BytesMut::from(HEADER))?;
         Ok(line)

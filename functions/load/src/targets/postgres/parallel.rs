@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_postgres::fault::{Fault, is_of_a_row};
-use tidemark_postgres::session::Session;
-use tokio_postgres::types::Type;
+use tidemark_postgres::{Session, Type, is_of_a_row};
 
 use super::copy::{Copy, Line};
+use super::error::LoadFault;
 use super::rejected::{Aside, is_twice};
 use super::staged::{Merged, Part, ROW, STAGED, Staged};
 use super::table::{Column, Table};
@@ -34,7 +33,12 @@ impl Drop for Lanes {
 
 impl Lanes {
     /// Opens them where the target asks for more than one connection, and the table has been left as it was by this transaction.
-    pub(super) fn open(database: &Database<'_>, table: &Table<'_>, rows: u64, run_id: &str) -> Result<Lanes, Fault> {
+    pub(super) fn open(
+        database: &Database<'_>,
+        table: &Table<'_>,
+        rows: u64,
+        run_id: &str,
+    ) -> Result<Lanes, LoadFault> {
         let mut lanes = Lanes::default();
         let connections = database.target.connections;
         if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
@@ -73,7 +77,7 @@ impl Lanes {
         table: &Table<'_>,
         load: &Load<'_>,
         aside: &mut Aside,
-    ) -> Result<Option<(Loaded, u64)>, Fault> {
+    ) -> Result<Option<(Loaded, u64)>, LoadFault> {
         session.run("SAVEPOINT lanes")?;
         let done = match self.attempt(session, table, load, aside) {
             Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
@@ -91,7 +95,7 @@ impl Lanes {
         table: &Table<'_>,
         load: &Load<'_>,
         aside: &mut Aside,
-    ) -> Result<(Loaded, u64), Fault> {
+    ) -> Result<(Loaded, u64), LoadFault> {
         let tables: Vec<String> = self.lanes.iter().map(|(_, name)| format!("SELECT * FROM {name}")).collect();
         let staged = Staged::of(session, table, format!("({})", tables.join(" UNION ALL ")))?;
         let mut lines = Vec::new();
@@ -110,7 +114,7 @@ impl Lanes {
 }
 
 /// Drops what killed loads of this table have left; what cannot be dropped now, the next load will.
-fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), Fault> {
+fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), LoadFault> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind = 'r'";
     for row in session.rows(sql, &[(&table.schema, Type::NAME), (&stem, Type::TEXT)])? {

@@ -6,11 +6,10 @@ use std::collections::{BTreeSet, HashSet};
 use polars::prelude::{DataFrame, PolarsError};
 use serde_json::{Map, Value};
 use tidemark_pipeline::{Budget, DatasetName};
-use tidemark_postgres::fault::{Fault, is_of_a_row, said};
-use tidemark_postgres::session::Session;
-use tokio_postgres::types::Type;
+use tidemark_postgres::{DbError, Fault, Session, Type, is_of_a_row, server_message};
 
 use super::copy::sorted;
+use super::error::LoadFault;
 use super::staged::{Merged, Part, Staged};
 use super::table::{REFUSED, Table, is_there, make_own, shown};
 use crate::change::{Delta, Deltas};
@@ -85,10 +84,10 @@ impl Aside {
         number: u64,
         column: Option<&str>,
         why: String,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LoadFault> {
         if !self.allows_any {
             let key = named(frame, row, &self.key)?;
-            return Err(Fault::Unheld { row: number, key, column: column.unwrap_or_default().to_owned(), why });
+            return Err(LoadFault::Unheld { row: number, key, column: column.unwrap_or_default().to_owned(), why });
         }
         let reason = match column {
             Some(column) => format!("column {column:?} has {why}"),
@@ -120,10 +119,10 @@ impl Aside {
     }
 
     /// Whether no more are put aside than may be.
-    pub(super) fn check(&self, rows: u64) -> Result<(), Fault> {
+    pub(super) fn check(&self, rows: u64) -> Result<(), LoadFault> {
         let allowed = self.max_refused;
         match self.lines.first() {
-            Some(first) if self.len() > allowed.most(rows) => Err(Fault::TooMany {
+            Some(first) if self.len() > allowed.most(rows) => Err(LoadFault::TooMany {
                 refused: self.len(),
                 rows,
                 allowed: allowed.to_string(),
@@ -142,7 +141,7 @@ impl Aside {
         version: i64,
         run_id: &str,
         is_anew: bool,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), LoadFault> {
         let lines = std::mem::take(&mut self.lines);
         let (kept, of) = (table.beside(REFUSED), table.target.to.table.as_str());
         let dataset = dataset.as_str();
@@ -185,7 +184,7 @@ impl Aside {
 }
 
 /// Keys of rows of this table that an earlier load has put aside.
-pub(super) fn known(session: &Session, table: &Table<'_>, dataset: &DatasetName) -> Result<HashSet<String>, Fault> {
+pub(super) fn known(session: &Session, table: &Table<'_>, dataset: &DatasetName) -> Result<HashSet<String>, LoadFault> {
     let kept = table.beside(REFUSED);
     if !is_there(session, &kept)? {
         return Ok(HashSet::new());
@@ -204,7 +203,7 @@ pub(super) fn merge<'f>(
     change: &dyn Fn() -> Deltas<'f>,
     rows: u64,
     aside: &mut Aside,
-) -> Result<Merged, Fault> {
+) -> Result<Merged, LoadFault> {
     // beyond this there is no hope; none may be: one is enough to name it
     let most = table.target.max_refused.most(rows).max(1);
     let mut halving = Halving { session, staged, most, refused: Vec::new() };
@@ -217,15 +216,15 @@ pub(super) fn merge<'f>(
         }
         Err(fault) => {
             let Some(by) = fault.server().filter(|error| is_of_a_row(error) || is_twice(error)).cloned() else {
-                return Err(fault);
+                return Err(fault.into());
             };
             session.run("ROLLBACK TO SAVEPOINT merging")?;
             if let Some(row) = staged.twins()? {
                 let key = key_of(change(), table, row)?.unwrap_or_default();
-                return Err(Fault::Twice { table: table.name.clone(), key });
+                return Err(LoadFault::Twice { table: table.name.clone(), key });
             }
             if is_twice(&by) {
-                return Err(fault);
+                return Err(fault.into());
             }
         }
     }
@@ -233,16 +232,21 @@ pub(super) fn merge<'f>(
     let refused = std::mem::take(&mut halving.refused);
     if !aside.allows_any {
         return match refused.into_iter().next() {
-            Some((row, by)) => Err(Fault::Row { row, key: key_of(change(), table, row)?, by }),
+            Some((row, by)) => Err(LoadFault::Row { row, key: key_of(change(), table, row)?, by }),
             None => Ok(merged),
         };
     }
-    put_aside(change(), table, aside, &refused.into_iter().map(|(row, by)| (row, said(&by))).collect::<Vec<_>>())?;
+    put_aside(
+        change(),
+        table,
+        aside,
+        &refused.into_iter().map(|(row, by)| (row, server_message(&by))).collect::<Vec<_>>(),
+    )?;
     Ok(merged)
 }
 
 /// A MERGE that meets a row of the table twice.
-pub(super) fn is_twice(error: &tokio_postgres::error::DbError) -> bool {
+pub(super) fn is_twice(error: &DbError) -> bool {
     error.code().code() == "21000"
 }
 
@@ -250,7 +254,7 @@ struct Halving<'a> {
     session: &'a Session,
     staged: &'a Staged<'a>,
     most: u64,
-    refused: Vec<(u64, Box<tokio_postgres::error::DbError>)>,
+    refused: Vec<(u64, Box<DbError>)>,
 }
 
 impl Halving<'_> {
@@ -278,7 +282,7 @@ impl Halving<'_> {
     }
 
     /// The halves of a part that is refused; none of one row, which is noted.
-    fn halves(&mut self, part: &Part, by: tokio_postgres::error::DbError) -> Result<Vec<Part>, Fault> {
+    fn halves(&mut self, part: &Part, by: DbError) -> Result<Vec<Part>, Fault> {
         let rows = match part {
             Part::Pages(from, to) if to - from > 1 => {
                 let middle = from + (to - from) / 2;
@@ -301,7 +305,12 @@ impl Halving<'_> {
 }
 
 /// Reads the rows of these numbers again and puts them aside.
-fn put_aside(change: Deltas<'_>, table: &Table<'_>, aside: &mut Aside, refused: &[(u64, String)]) -> Result<(), Fault> {
+fn put_aside(
+    change: Deltas<'_>,
+    table: &Table<'_>,
+    aside: &mut Aside,
+    refused: &[(u64, String)],
+) -> Result<(), LoadFault> {
     let mut before = 0;
     for delta in change {
         let Delta { came, .. } = delta?;
@@ -316,7 +325,7 @@ fn put_aside(change: Deltas<'_>, table: &Table<'_>, aside: &mut Aside, refused: 
 }
 
 /// The key of a row of the change, for people: `order_id 700017`.
-pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, Fault> {
+pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, LoadFault> {
     let key: Vec<String> = table.key().map(|column| column.name.clone()).collect();
     let mut before = 0;
     for delta in change {

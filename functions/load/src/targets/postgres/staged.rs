@@ -2,10 +2,9 @@
 //! the rest untouched.
 
 use tidemark_pipeline::Postgres;
-use tidemark_postgres::fault::Fault;
-use tidemark_postgres::session::Session;
+use tidemark_postgres::{Fault, Row, Session, SqlType, quoted};
 
-use super::table::{Column, Table, quoted};
+use super::table::{Column, Table};
 
 /// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a row that went;
 /// 0 that of a row that is put aside, whose older self stays.
@@ -68,7 +67,7 @@ impl<'a> Staged<'a> {
     pub(super) fn of(session: &'a Session, table: &'a Table<'a>, from: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
-        Ok(Staged { session, table, from, merges: session.version >= 15 && counts })
+        Ok(Staged { session, table, from, merges: session.version() >= 15 && counts })
     }
 
     /// What sends rows into one of its tables.
@@ -138,7 +137,7 @@ impl<'a> Staged<'a> {
         let side = |of: &str| {
             let values = self.table.columns.iter().filter(|column| !column.is_key);
             values
-                .map(|column| column.sql.compared(&format!("{of}.{}", quoted(&column.name))))
+                .map(|column| compared(column.sql, &format!("{of}.{}", quoted(&column.name))))
                 .collect::<Vec<_>>()
                 .join(", ")
         };
@@ -207,7 +206,7 @@ impl<'a> Staged<'a> {
     /// Places and numbers of the rows in a part.
     pub(super) fn places(&self, part: &Part) -> Result<Vec<(String, u64)>, Fault> {
         let sql = format!("SELECT ctid::text, {ROW} FROM pg_temp.{STAGED} WHERE {ROW} > 0{}", part.condition());
-        let place = |row: tokio_postgres::Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.cast_unsigned()));
+        let place = |row: Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.cast_unsigned()));
         self.session.rows(&sql, &[])?.into_iter().map(place).collect()
     }
 
@@ -224,6 +223,15 @@ impl<'a> Staged<'a> {
     }
 }
 
+/// How a column of this type is compared in SQL, to the letter.
+fn compared(sql: SqlType, column: &str) -> String {
+    match sql {
+        // whatever the column's collation takes for equal
+        SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),
+        SqlType::TextLike | SqlType::Json => format!("{column}::text COLLATE \"C\""),
+        _ => column.to_owned(),
+    }
+}
 /// How rows would come into a table, in words.
 pub(crate) fn path(target: &Postgres, is_there: bool, is_empty: bool) -> &'static str {
     use tidemark_pipeline::Mode;

@@ -5,12 +5,10 @@ use std::collections::BTreeSet;
 
 use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
-use tidemark_postgres::fault::Fault;
-use tidemark_postgres::session::Session;
-use tidemark_postgres::types::SqlType;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
+use tidemark_postgres::{Fault, Row, Session, SqlState, SqlType, Type, quoted};
 
+use super::column_type::{for_column, holds, takes};
+use super::error::LoadFault;
 use super::staged::ROW;
 use super::wire::Slot;
 
@@ -89,7 +87,7 @@ impl<'a> Table<'a> {
     ///
     /// # Errors
     /// Something of its name is no table.
-    fn look(&mut self, session: &Session) -> Result<bool, Fault> {
+    fn look(&mut self, session: &Session) -> Result<bool, LoadFault> {
         let look = "SELECT c.oid, c.relkind::text, c.reltuples::float8 FROM pg_class c \
                     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
         let found = session.rows(look, &[(&self.schema, Type::NAME), (&self.target.to.table, Type::NAME)])?;
@@ -106,7 +104,7 @@ impl<'a> Table<'a> {
             _ => Some("something else"),
         };
         if let Some(kind) = what {
-            return Err(Fault::NotATable { table: self.name.clone(), kind });
+            return Err(LoadFault::NotATable { table: self.name.clone(), kind });
         }
         self.oid = row.try_get(0)?;
         self.rows = Some(row.try_get::<_, f64>(2)?).filter(|rows| *rows >= 0.0).map(|rows| rows as u64);
@@ -140,7 +138,7 @@ impl Column {
 }
 
 /// Afterwards the table is there, with every column of the dataset and, for an upsert, a unique key (or none yet, if it is new).
-pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, Fault> {
+pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
     let wanted = wanted(target, dataset)?;
     let schema = match &target.schema {
         Some(schema) => {
@@ -163,13 +161,13 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
 }
 
 /// The table as it is, which has to be there and to have every column.
-pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, Fault> {
+pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
     let wanted = wanted(target, dataset)?;
     let schema = target.schema.as_deref().map_or_else(|| session.schema(), Ok)?.to_owned();
     let mut table = Table::named(target, schema);
     table.look(session)?;
     match fit(session, &mut table, dataset, wanted)?.into_iter().next() {
-        Some(column) => Err(Fault::Lacks { table: table.name, column: column.name }),
+        Some(column) => Err(LoadFault::Lacks { table: table.name, column: column.name }),
         None => Ok(table),
     }
 }
@@ -188,36 +186,36 @@ pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
 }
 
 /// The dataset's columns with the types they are declared with; what can be refused without a look at the database is.
-fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
+fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, LoadFault> {
     let key: &[ColumnName] = match target.to.mode {
         Mode::Upsert => &target.to.key,
         Mode::Swap | Mode::Append => &[],
     };
     let lacks = |column: &ColumnName| !dataset.contains(column.as_str());
     if let Some(column) = key.iter().find(|column| lacks(column)) {
-        return Err(Fault::NoColumn { table: target.to.table.clone(), column: column.to_string() });
+        return Err(LoadFault::NoColumn { table: target.to.table.clone(), column: column.to_string() });
     }
     if let Some(column) = target.types.keys().find(|column| lacks(column)) {
-        return Err(Fault::NoTyped { column: column.to_string() });
+        return Err(LoadFault::NoTyped { column: column.to_string() });
     }
     let column = |name: &str, dtype: &DataType| {
         if name.len() > 63 {
-            return Err(Fault::LongName { column: name.to_owned() });
+            return Err(LoadFault::LongName { column: name.to_owned() });
         }
-        let reserved = |whose| Err(Fault::Reserved { column: name.to_owned(), whose });
+        let reserved = |whose| Err(LoadFault::Reserved { column: name.to_owned(), whose });
         match name {
             _ if SYSTEM.contains(&name) => return reserved("PostgreSQL's"),
             ROW => return reserved("Tidemark's"),
             _ => {}
         }
         let by_default =
-            SqlType::of(dtype).ok_or_else(|| Fault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
+            for_column(dtype).ok_or_else(|| LoadFault::Type { column: name.to_owned(), dtype: dtype.clone() })?;
         let declared = target.types.iter().find(|(column, _)| column.as_str() == name).map(|(_, ty)| ty);
-        let sql = declared.map_or(by_default, SqlType::declared);
-        if !sql.takes(dtype) {
+        let sql = declared.map_or(by_default, SqlType::from_declared);
+        if !takes(sql, dtype) {
             let declared = declared.map(ToString::to_string).unwrap_or_default();
             let (table, column) = (target.to.table.clone(), name.to_owned());
-            return Err(Fault::Declared {
+            return Err(LoadFault::Declared {
                 table,
                 column,
                 declared,
@@ -230,7 +228,7 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, Fault> {
     dataset.iter().map(|(name, dtype)| column(name, dtype)).collect()
 }
 
-fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Result<(), Fault> {
+fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Result<(), LoadFault> {
     let lines: Vec<String> = wanted
         .iter()
         .map(|column| {
@@ -249,7 +247,7 @@ fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Resu
 
 /// What a table that this transaction has made still lacks: its key, and the index by which a swap finds its partitions. Made once the
 /// rows are there, which is quicker.
-pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), Fault> {
+pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), LoadFault> {
     if !table.is_new {
         return Ok(());
     }
@@ -260,7 +258,7 @@ pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&st
         match made {
             Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
                 session.run("ROLLBACK TO SAVEPOINT keying")?;
-                return Err(Fault::Twice { table: table.name.clone(), key: twins(session, table)? });
+                return Err(LoadFault::Twice { table: table.name.clone(), key: twins(session, table)? });
             }
             made => made?,
         }
@@ -273,7 +271,7 @@ pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&st
 }
 
 /// A key that two rows of the table have: `order_id 17, position 2`.
-fn twins(session: &Session, table: &Table<'_>) -> Result<String, Fault> {
+fn twins(session: &Session, table: &Table<'_>) -> Result<String, LoadFault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
     let (key, texts) = (key.join(", "), texts.join(", "));
@@ -281,7 +279,7 @@ fn twins(session: &Session, table: &Table<'_>) -> Result<String, Fault> {
         session.rows(&format!("SELECT {texts} FROM {} GROUP BY {key} HAVING count(*) > 1 LIMIT 1", table.name), &[])?;
     let Some(row) = rows.first() else { return Ok(String::new()) };
     let part = |(at, column): (usize, &Column)| Ok(format!("{} {}", column.name, shown(row.try_get(at)?)));
-    Ok(table.key().enumerate().map(part).collect::<Result<Vec<_>, Fault>>()?.join(", "))
+    Ok(table.key().enumerate().map(part).collect::<Result<Vec<_>, LoadFault>>()?.join(", "))
 }
 
 /// A text of a key, as short and plain as a message needs it.
@@ -302,7 +300,7 @@ fn declaration(target: &Postgres, column: &Column) -> String {
     declared.map_or_else(|| column.sql.to_string(), |(_, declared)| declared.to_string())
 }
 
-fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), Fault> {
+fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), LoadFault> {
     let new = fit(session, table, dataset, wanted)?;
     if !new.is_empty() {
         let add =
@@ -316,13 +314,18 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
     if !key.is_empty() && !has_unique_key(session, table.oid, &key)? {
         let listed: Vec<String> = table.target.to.key.iter().map(|column| quoted(column.as_str())).collect();
         let sql = format!("CREATE UNIQUE INDEX ON {} ({})", table.name, listed.join(", "));
-        return Err(Fault::NoUniqueIndex { table: table.name.clone(), sql });
+        return Err(LoadFault::NoUniqueIndex { table: table.name.clone(), sql });
     }
     Ok(())
 }
 
 /// Gives the table the columns it has of those wanted, with the types they have there; returns those it does not have.
-fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<Vec<Column>, Fault> {
+fn fit(
+    session: &Session,
+    table: &mut Table<'_>,
+    dataset: &Schema,
+    wanted: Vec<Column>,
+) -> Result<Vec<Column>, LoadFault> {
     let found = columns_of(session, table.oid)?;
     let mut new = Vec::new();
     for mut column in wanted {
@@ -332,17 +335,17 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
                 continue;
             }
             Some(Found { generated: Some(how), .. }) => {
-                return Err(Fault::Generated { table: table.name.clone(), column: column.name, how });
+                return Err(LoadFault::Generated { table: table.name.clone(), column: column.name, how });
             }
             Some(Found { sql, declared, over, .. }) => {
                 let dtype = dataset.get(&column.name).cloned().unwrap_or(DataType::Null);
                 // what was asked for may hold less than all there could be, and then refuses rows
                 let is_asked = table.target.types.keys().any(|name| name.as_str() == column.name);
-                match sql.filter(|sql| sql.holds(&dtype) || (is_asked && sql.takes(&dtype))) {
+                match sql.filter(|sql| holds(*sql, &dtype) || (is_asked && takes(*sql, &dtype))) {
                     Some(sql) => (column.sql, column.over) = (sql, over.clone()),
                     None => {
                         let (table, declared) = (table.name.clone(), declared.clone());
-                        return Err(Fault::Declared {
+                        return Err(LoadFault::Declared {
                             table,
                             column: column.name,
                             declared,
@@ -358,14 +361,14 @@ fn fit(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<C
     Ok(new)
 }
 
-fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
+fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, LoadFault> {
     // of a domain, what it is over
     let sql = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, \
                CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, format_type(a.atttypid, a.atttypmod), \
                a.attgenerated <> '', a.attidentity = 'a', CASE WHEN b.oid IS NOT NULL THEN format_type(b.oid, t.typtypmod) END \
                FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_type b ON b.oid = t.typbasetype \
                WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped";
-    let found = |row: tokio_postgres::Row| {
+    let found = |row: Row| {
         let (name, kind): (String, String) = (row.try_get(1)?, row.try_get(2)?);
         let generated = match (row.try_get(5)?, row.try_get(6)?) {
             (true, _) => Some("GENERATED ALWAYS AS"),
@@ -374,7 +377,7 @@ fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
         };
         Ok(Found {
             name: row.try_get(0)?,
-            sql: SqlType::read(&name, &kind, row.try_get(3)?),
+            sql: SqlType::from_catalog(&name, &kind, row.try_get(3)?),
             declared: row.try_get(4)?,
             over: row.try_get(7)?,
             generated,
@@ -384,7 +387,7 @@ fn columns_of(session: &Session, oid: u32) -> Result<Vec<Found>, Fault> {
 }
 
 /// A whole, valid, unique index over just the key's columns, in any order.
-fn has_unique_key(session: &Session, oid: u32, key: &BTreeSet<&str>) -> Result<bool, Fault> {
+fn has_unique_key(session: &Session, oid: u32, key: &BTreeSet<&str>) -> Result<bool, LoadFault> {
     let sql = "SELECT array_agg(a.attname::text) FROM pg_index i \
                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) \
                WHERE i.indrelid = $1 AND i.indisunique AND i.indisvalid AND i.indpred IS NULL AND i.indexprs IS NULL \
@@ -396,19 +399,4 @@ fn has_unique_key(session: &Session, oid: u32, key: &BTreeSet<&str>) -> Result<b
         }
     }
     Ok(false)
-}
-
-/// An identifier, whatever is in it.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identifiers_cannot_leave_their_quotes() {
-        assert_eq!(quoted(r#"a"; DROP TABLE b; --"#), r#""a""; DROP TABLE b; --""#);
-    }
 }

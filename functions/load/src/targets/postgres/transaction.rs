@@ -7,16 +7,14 @@ use polars::prelude::{Schema, Series};
 use tidemark_flow::Secret;
 use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
-use tidemark_postgres::fault::{Fault, Unknown};
-use tidemark_postgres::session::Session;
-use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
+use tidemark_postgres::{Fault, Session, SqlState, ToSql, Type, quoted};
 
 use super::copy::Copy;
+use super::error::{LoadFault, UnknownPassword};
 use super::parallel::Lanes;
 use super::rejected::{self, Aside};
 use super::staged::{self, STAGED, Staged, TEMPORARY};
-use super::table::{self, LOADS, Table, has_rows, is_there, quoted};
+use super::table::{self, LOADS, Table, has_rows, is_there};
 use crate::change::{Delta, Deltas};
 
 /// A step from one version of a dataset to another, to be taken by a table.
@@ -76,25 +74,25 @@ pub(crate) struct Database<'a> {
     pub(crate) target: &'a Postgres,
     pub(crate) address: Address,
     /// Or why it is not known.
-    pub(crate) password: Result<Option<Secret>, Unknown>,
+    pub(crate) password: Result<Option<Secret>, UnknownPassword>,
 }
 
 impl Database<'_> {
-    pub(crate) fn connect(&self) -> Result<Session, Fault> {
+    pub(crate) fn connect(&self) -> Result<Session, LoadFault> {
         let (password, unknown) = match &self.password {
-            Ok(password) => (password.as_ref(), None),
+            Ok(password) => (password.as_ref().map(Secret::expose), None),
             Err(unknown) => (None, Some(unknown)),
         };
         let session = Session::open(&self.address, password, Duration::from_secs(self.target.timeout_s));
         session.map_err(|fault| match (fault, unknown) {
-            (Fault::NoPassword(_), Some(unknown)) => Fault::NoPassword(unknown.clone()),
-            (fault, _) => fault,
+            (Fault::NoPassword, Some(unknown)) => LoadFault::NoPassword(unknown.clone()),
+            (fault, _) => fault.into(),
         })
     }
 
     /// The version the table is at; `None` if it was never loaded, or is no longer there, so that dropping it has it loaded anew. One
     /// statement, and the one that asks for the schema where the target names none.
-    pub(crate) fn standing(&self, session: &Session, dataset: &DatasetName) -> Result<Option<Standing>, Fault> {
+    pub(crate) fn standing(&self, session: &Session, dataset: &DatasetName) -> Result<Option<Standing>, LoadFault> {
         let to = self.target.to.table.as_str();
         let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
         let sql = format!(
@@ -110,7 +108,7 @@ impl Database<'_> {
             rows => rows?,
         };
         let Some(row) = rows.first() else { return Ok(None) };
-        let count = |at| Ok::<_, Fault>(row.try_get::<_, i64>(at)?.cast_unsigned());
+        let count = |at| Ok::<_, LoadFault>(row.try_get::<_, i64>(at)?.cast_unsigned());
         let loaded = Loaded {
             inserted: count(2)?,
             updated: count(3)?,
@@ -122,13 +120,13 @@ impl Database<'_> {
     }
 
     /// A table of the target's schema, as SQL has its name.
-    pub(super) fn named(&self, session: &Session, table: &str) -> Result<String, Fault> {
+    pub(super) fn named(&self, session: &Session, table: &str) -> Result<String, LoadFault> {
         let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
         Ok(format!("{}.{}", quoted(schema), quoted(table)))
     }
 
     /// By which way rows would come into the table as it is.
-    pub(crate) fn path(&self, session: &Session) -> Result<&'static str, Fault> {
+    pub(crate) fn path(&self, session: &Session) -> Result<&'static str, LoadFault> {
         let table = self.named(session, &self.target.to.table)?;
         let is_there = is_there(session, &table)?;
         let is_empty = is_there && !has_rows(session, &table)?;
@@ -137,7 +135,7 @@ impl Database<'_> {
 
     /// Takes the table to the next version, if it is at the one before. Like every error, one of the frames leaves the database as it
     /// was.
-    pub(crate) fn load(&self, session: &Session, load: &Load<'_>) -> Result<Outcome, Fault> {
+    pub(crate) fn load(&self, session: &Session, load: &Load<'_>) -> Result<Outcome, LoadFault> {
         // read committed, whatever the role's default: what is read after the lock is what the last load has left
         session.run(
             "BEGIN ISOLATION LEVEL READ COMMITTED; \
@@ -181,8 +179,8 @@ impl Database<'_> {
                 }
             })?;
         session.run("COMMIT").map_err(|fault| match fault {
-            Fault::Silent(time) => Fault::Unsure(time),
-            fault => fault,
+            Fault::Silent(time) => LoadFault::Unsure(time),
+            fault => fault.into(),
         })?;
         Ok(Outcome::Loaded(loaded))
     }
@@ -194,7 +192,7 @@ impl Database<'_> {
         table: &Table<'_>,
         load: &Load<'_>,
         lanes: &mut Lanes,
-    ) -> Result<Loaded, Fault> {
+    ) -> Result<Loaded, LoadFault> {
         let mut aside = Aside::new(table, rejected::known(session, table, load.dataset)?, load.rows);
         let is_whole = load.previous.is_none() || load.is_anew;
         let mut done = match table.is_empty && is_whole {
@@ -224,11 +222,11 @@ fn straight(
     table: &Table<'_>,
     load: &Load<'_>,
     aside: &mut Aside,
-) -> Result<Option<(Loaded, u64)>, Fault> {
+) -> Result<Option<(Loaded, u64)>, LoadFault> {
     session.run("SAVEPOINT straight")?;
     let sent = copy(session, table, load, None).all(load.change, aside);
     let sent = match sent {
-        Err(Fault::Row { row, by, .. })
+        Err(LoadFault::Row { row, by, .. })
             if aside.allows_any() || row == 0 || *by.code() == SqlState::UNIQUE_VIOLATION =>
         {
             session.run("ROLLBACK TO SAVEPOINT straight")?;
@@ -241,7 +239,12 @@ fn straight(
     Ok(Some((Loaded { inserted: sent.taken, ..Loaded::default() }, sent.rows)))
 }
 
-fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Aside) -> Result<(Loaded, u64), Fault> {
+fn beside(
+    session: &Session,
+    table: &Table<'_>,
+    load: &Load<'_>,
+    aside: &mut Aside,
+) -> Result<(Loaded, u64), LoadFault> {
     table::finish(session, table, None)?;
     let staged = Staged::make(session, table)?;
     let sent = copy(session, table, load, Some(&staged)).all(load.change, aside)?;
@@ -253,7 +256,7 @@ fn beside(session: &Session, table: &Table<'_>, load: &Load<'_>, aside: &mut Asi
 }
 
 /// A swap or an append: rows have no key, and all go straight in.
-fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, Fault> {
+fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, LoadFault> {
     let is_swap = table.target.to.mode == Mode::Swap;
     let deleted = if is_swap && !table.is_new { clear(session, table, load)? } else { 0 };
     let mut aside = Aside::new(table, HashSet::new(), 0);
@@ -264,9 +267,9 @@ fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loade
 }
 
 /// Takes out the rows of these partitions, or all rows.
-fn clear(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<u64, Fault> {
+fn clear(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<u64, LoadFault> {
     let Some(values) = load.partitions else {
-        return session.change(&format!("DELETE FROM {}", table.name));
+        return Ok(session.change(&format!("DELETE FROM {}", table.name))?);
     };
     let column = values.name().as_str();
     session.run(&format!(
@@ -304,7 +307,7 @@ fn copy<'a>(session: &'a Session, table: &'a Table<'a>, load: &'a Load<'_>, stag
 }
 
 /// Writes down where the table stands: in place of what was written there before, since run records keep the history.
-fn note(session: &Session, table: &Table<'_>, load: &Load<'_>, loaded: Loaded) -> Result<(), Fault> {
+fn note(session: &Session, table: &Table<'_>, load: &Load<'_>, loaded: Loaded) -> Result<(), LoadFault> {
     let loads = table.beside(LOADS);
     table::make_own(
         session,

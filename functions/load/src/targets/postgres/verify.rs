@@ -8,13 +8,11 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use futures::StreamExt as _;
 use polars::prelude::{DataFrame, Schema};
 use tidemark_pipeline::DatasetName;
-use tidemark_postgres::fault::Fault;
-use tidemark_postgres::session::Session;
-use tidemark_postgres::types::SqlType;
+use tidemark_postgres::{Session, SqlType, quoted};
 
+use super::error::LoadFault;
 use super::rejected::{self, Aside};
-use super::table::{self, LOADS};
-use super::table::{Column, Table, is_there, quoted};
+use super::table::{self, Column, LOADS, Table, is_there};
 use super::transaction::{Database, Standing};
 use super::wire::{HEADER, Rows};
 use crate::targets::sums::Sums;
@@ -38,8 +36,8 @@ impl<'a> Database<'a> {
         &self,
         session: Session,
         dataset: &DatasetName,
-        shape: &dyn Fn(i64) -> Result<(Schema, Option<String>), Fault>,
-    ) -> Result<Option<Snapshot<'a>>, Fault> {
+        shape: &dyn Fn(i64) -> Result<(Schema, Option<String>), LoadFault>,
+    ) -> Result<Option<Snapshot<'a>>, LoadFault> {
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
         if !is_there(&session, &self.named(&session, LOADS)?)? {
             return Ok(None);
@@ -61,7 +59,7 @@ impl Snapshot<'_> {
     }
 
     /// Adds the rows of a frame of the dataset; gives how many of them the database has refused.
-    pub(crate) fn add(&self, frame: &DataFrame, sums: &mut Sums) -> Result<u64, Fault> {
+    pub(crate) fn add(&self, frame: &DataFrame, sums: &mut Sums) -> Result<u64, LoadFault> {
         let rows = Rows::of(frame, &self.table.slots())?;
         let aside = Aside::new(&self.table, HashSet::new(), 0);
         let (mut out, mut level, mut refused) = (BytesMut::new(), Vec::new(), 0);
@@ -84,16 +82,16 @@ impl Snapshot<'_> {
     }
 
     /// Adds all rows of the table.
-    pub(crate) fn add_table(&self, sums: &mut Sums) -> Result<(), Fault> {
+    pub(crate) fn add_table(&self, sums: &mut Sums) -> Result<(), LoadFault> {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
         // of a partitioned table only a query can be copied
         let sql = format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)", columns.join(", "), self.table.name);
-        let stream = self.session.wait(self.session.client().copy_out(sql.as_str()))?;
+        let stream = self.session.copy_out(&sql)?;
         let mut stream = pin!(stream);
         let (mut left, mut level) = (BytesMut::new(), Vec::new());
         let mut is_begun = false;
         loop {
-            let next = async { Ok::<_, Fault>(stream.next().await.transpose()?) };
+            let next = async { stream.next().await.transpose() };
             let Some(bytes): Option<Bytes> = self.session.wait(next)? else { return Ok(()) };
             left.extend_from_slice(&bytes);
             if !is_begun {
@@ -146,7 +144,7 @@ impl Snapshot<'_> {
     }
 
     /// The same of a row that cannot be written; `None` if its key cannot be either.
-    fn key_alone(&self, frame: &DataFrame, row: usize) -> Result<Option<Vec<u8>>, Fault> {
+    fn key_alone(&self, frame: &DataFrame, row: usize) -> Result<Option<Vec<u8>>, LoadFault> {
         let slots: Vec<_> = self.table.key().map(Column::slot).collect();
         let mut out = BytesMut::new();
         if Rows::of(frame, &slots)?.write(row, None, &mut out).is_err() {

@@ -8,7 +8,7 @@ use polars::prelude::{
     PolarsError, StringChunked, TimeUnit,
 };
 use serde::de::IgnoredAny;
-use tidemark_postgres::types::SqlType;
+use tidemark_postgres::SqlType;
 
 use crate::targets::cell::EPOCH;
 

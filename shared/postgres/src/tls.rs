@@ -1,0 +1,150 @@
+//! TLS to a server: who is trusted, as libpq's `sslmode` has it.
+
+use std::error::Error;
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
+
+use crate::fault::Fault;
+
+/// Whether a connection is encrypted, and whom it trusts then.
+pub(crate) fn client_config(address: &Address) -> Result<(tokio_postgres::config::SslMode, ClientConfig), Fault> {
+    use tokio_postgres::config::SslMode::{Disable, Prefer, Require};
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| Fault::Tls(error.into()))?;
+    let (mode, is_name_checked) = match address.sslmode() {
+        SslMode::Disable => (Disable, None),
+        SslMode::Prefer => (Prefer, None),
+        SslMode::Require => (Require, None),
+        SslMode::VerifyCa => (Require, Some(false)),
+        SslMode::VerifyFull => (Require, Some(true)),
+    };
+    let verifier: Arc<dyn ServerCertVerifier> = match is_name_checked {
+        None => Arc::new(Anybody(provider)),
+        Some(is_name_checked) => {
+            let roots = Arc::new(roots(address.authorities.as_ref())?);
+            let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
+                .build()
+                .map_err(|error| Fault::Tls(error.into()))?;
+            if is_name_checked { inner } else { Arc::new(AnyName(inner)) }
+        }
+    };
+    Ok((mode, builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
+}
+
+/// The authorities in a file, or (`system`, or none named) those of this machine.
+fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
+    let mut roots = RootCertStore::empty();
+    match authorities {
+        Some(Authorities::File(file)) => {
+            let unread = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.clone(), source };
+            let found = CertificateDer::pem_file_iter(file).map_err(|error| unread(error.into()))?;
+            for certificate in found {
+                let certificate = certificate.map_err(|error| unread(error.into()))?;
+                roots.add(certificate).map_err(|error| unread(error.into()))?;
+            }
+            if roots.is_empty() {
+                return Err(unread("it has no certificate".into()));
+            }
+        }
+        Some(Authorities::System) | None => {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+            if roots.is_empty() {
+                return Err(Fault::Tls("this machine has no certificates of authorities".into()));
+            }
+        }
+    }
+    Ok(roots)
+}
+
+/// Encrypts, and trusts whoever answers: `prefer` and `require`.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+/// Trusts whom an authority has signed, whatever the name: `verify-ca`.
+#[derive(Debug)]
+struct AnyName(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+impl ServerCertVerifier for AnyName {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        match self.0.verify_server_cert(end_entity, intermediates, name, ocsp, now) {
+            // the chain is checked before the name is
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            verified => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
