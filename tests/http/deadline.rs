@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tidemark::args::Common;
 use tidemark::load;
 use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Status, Trigger, Wanted};
-use tidemark_lake::{Lake, Meter, Store};
+use tidemark_lake::{FileSize, Lake, Meter, Store};
 use tidemark_pipeline::StepId;
 
-use super::shop::{FIELDS, orders};
+use super::shop::{FIELDS, order, orders};
 use crate::api::{Api, Bound, Filter, Paging, Style, Time};
 use crate::crash::house::{run_id, runtime};
 use crate::support::running::{self, TestEnvironment, process, run_step};
@@ -27,7 +27,11 @@ struct House {
 impl House {
     fn new(source: &str, contract: &str) -> House {
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-        let api = Api::new(Style { filter: Some(filter), ..Style::of(Paging::Cursor) }, FIELDS, &orders(143));
+        let style = Style { filter: Some(filter), ..Style::of(Paging::Cursor) };
+        House::with_api(Api::new(style, FIELDS, &orders(143)), source, contract)
+    }
+
+    fn with_api(api: Api, source: &str, contract: &str) -> House {
         let folder = tempfile::tempdir().unwrap();
         let text = format!(
             "[source]\nkind = 'http'\nurl = '{}/v1/orders'\nrecords = '/data'\npagination = {{ kind = 'cursor', next = '/meta/next' }}\n{source}\n[contract]\n{contract}\ncolumns = {{ id = 'int64', at = 'datetime' }}",
@@ -123,6 +127,41 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
     house.api.replace(&orders(20));
     let record = house.invoke(0, None);
     assert_eq!((record.status, house.raw()), (Status::Done, (20, 1)));
+}
+
+#[test]
+fn a_whole_goes_on_behind_its_closed_files() {
+    let house = |paging| {
+        let records: Vec<String> = (1..=40_000).map(|id| order(id, id % 1440, "1.50")).collect();
+        let api = Api::new(Style { size: 1000, ..Style::of(paging) }, FIELDS, &records);
+        let house = House::with_api(api, "", "deletes = 'absent'");
+        // a group of 8 Ki rows is a file
+        House { lake: house.lake.with_file_size(FileSize { group_bytes: 1, bytes: 1 }), ..house }
+    };
+    let files = |house: &House| -> Vec<String> {
+        let table = house.lake.existing(&"orders.raw".parse().unwrap()).unwrap();
+        let mut files: Vec<_> = table.files(&house.lake).unwrap().into_iter().map(|file| file.path).collect();
+        files.sort();
+        files
+    };
+    let whole = house(Paging::Cursor);
+    assert_eq!(whole.invoke(0, None).status, Status::Done);
+    let parts = house(Paging::Cursor);
+    let mut part = 0;
+    // to read all pages again that have landed would take longer than an invocation
+    let last = loop {
+        let record = parts.invoke(part, Some(2 * SECONDS));
+        assert_ne!(record.status, Status::Failed, "{part}: {:?}", record.error);
+        if record.status != Status::Continues {
+            break record;
+        }
+        part += 1;
+    };
+    assert!(part > 3, "{part}");
+    assert_eq!((last.status, last.goes_on, last.rows.rows_in), (Status::Done, false, 40_000));
+    assert_eq!(parts.api.asked().len(), 40);
+    assert_eq!(files(&whole).len(), 5);
+    assert_eq!(files(&parts), files(&whole));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub(super) fn widened(base: &Schema, news: &[NewObject], outcomes: &[ObjectOutco
 
 /// What objects have brought.
 #[derive(Default)]
-pub(super) struct Gathered {
+pub(super) struct ObjectTotals {
     pub balance: Balance,
     pub notes: Vec<String>,
     /// Objects that were read.
@@ -52,8 +52,8 @@ pub(super) struct Gathered {
 }
 
 /// Puts together what has become of objects.
-pub(super) fn gather(news: Vec<NewObject>, outcomes: Vec<ObjectOutcome>) -> Gathered {
-    let mut gathered = Gathered::default();
+pub(super) fn gather(news: Vec<NewObject>, outcomes: Vec<ObjectOutcome>) -> ObjectTotals {
+    let mut gathered = ObjectTotals::default();
     for (NewObject { object, former }, outcome) in news.into_iter().zip(outcomes) {
         match outcome {
             ObjectOutcome::Read { files, rows, broken, .. } => {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use globset::GlobBuilder;
 use object_store::ObjectMeta;
 use object_store::path::Path;
-use tidemark_flow::{Context, Failure, Kind, Place};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use tidemark_flow::{Failure, Kind, Place, Sources};
 use tidemark_lake::{DataFile, Store};
 use tidemark_pipeline::raw::{OBJECT, VERSION};
 use tidemark_pipeline::{Files, Format};
@@ -13,14 +15,24 @@ use tidemark_pipeline::{Files, Format};
 use super::format::format_of;
 
 /// One object of a source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Object {
     /// Relative to the source's root.
     pub name: String,
+    #[serde(serialize_with = "path_to_text", deserialize_with = "path_from_text")]
     pub path: Path,
     pub bytes: u64,
     pub version: String,
     pub format: Format,
+}
+
+fn path_to_text<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(path.as_ref())
+}
+
+fn path_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Path, D::Error> {
+    Path::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
 /// An object that the raw dataset does not have in its present version.
@@ -46,13 +58,13 @@ pub(crate) fn version_of(meta: &ObjectMeta) -> String {
 ///
 /// # Errors
 /// A file or folder that is not there, a glob that is none, a file whose format neither its name nor the definition tells.
-pub(crate) fn list(context: &Context<'_>, files: &Files) -> Result<Listing, Failure> {
+pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Failure> {
     let (root, pattern) = split_glob(&files.path);
     let store_failed = |store: &Store, error: object_store::Error| {
         Failure::of_store(format!("source {} cannot be listed", store.place()), error)
     };
     let mut notes = Vec::new();
-    let (store, metas, explicit) = match ((context.locate)(root)?, pattern) {
+    let (store, metas, explicit) = match (sources.locate(root)?, pattern) {
         (Place::File { folder, name }, None) => {
             let path = Path::parse(&name).map_err(|error| {
                 Failure::new(Kind::Definition, format!("source {}: not a usable file name", files.path)).because(error)
@@ -98,6 +110,15 @@ pub(crate) fn list(context: &Context<'_>, files: &Files) -> Result<Listing, Fail
         objects.push(Object { name, bytes: meta.size, version: version_of(&meta), path: meta.location, format });
     }
     Ok(Listing { store, objects, notes })
+}
+
+/// Where the objects of a source are.
+pub(crate) fn store(sources: &dyn Sources, files: &Files) -> Result<Store, Failure> {
+    let (root, _) = split_glob(&files.path);
+    Ok(match sources.locate(root)? {
+        Place::File { folder, .. } => folder,
+        Place::Folder(store) => store,
+    })
 }
 
 /// `data/*.csv` → (`data`, `*.csv`); a path without wildcards is whole.

@@ -9,7 +9,7 @@
 //! | positions | `position` | where a frame begins into what it takes to read on from there another time |
 //! | an object | `decode` | all of the above, by the object's format |
 //! | data files | `object` | one object of a source into data files of the raw dataset |
-//! | a source | `listing`, `gather`, `step` | what there is and is new into one commit; `receipt`, `marks`: in parts |
+//! | a source | `listing`, `plan`, `receipt`, `gather`, `step` | what there is and is new, task by task, into one commit |
 
 mod batch;
 mod columns;
@@ -24,10 +24,10 @@ mod gather;
 mod input;
 mod limits;
 mod listing;
-mod marks;
 mod ndjson;
 mod object;
 mod parquet;
+mod plan;
 mod position;
 mod receipt;
 mod stats;

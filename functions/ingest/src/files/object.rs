@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use polars::prelude::{DataType, Schema};
+use serde::{Deserialize, Serialize};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, LakeError, Opened, Partition, Store, Writer};
 use tidemark_pipeline::raw::{ARRIVED_IN, VERSION};
@@ -17,9 +18,9 @@ use super::decode;
 use super::error::ReadError;
 use super::input::Input;
 use super::listing::{Object, version_of};
-use super::marks::Marks;
 use super::position::Position;
 use super::stats::ReadStats;
+use crate::marks::Marks;
 use crate::raw_dataset::partition;
 
 /// How far an object has been read.
@@ -45,7 +46,8 @@ pub(crate) enum ObjectOutcome {
 }
 
 /// An object of which there are closed files, but not all.
-#[derive(Debug, PartialEq)]
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct PartialObject {
     pub files: Vec<DataFile>,
     /// Where the frame begins that holds the first row which is in none of the files.
@@ -151,7 +153,7 @@ impl ObjectReader<'_> {
             Opened::File(file) => Input::Stream(Box::new(Counted { inner: file, read })),
             // it wants to be sought in, and may be larger than the memory
             Opened::Stream(inner) if object.format == Format::Parquet => {
-                let scratch = &self.context.scratch;
+                let scratch = self.context.scratch;
                 Input::File(copied(Counted { inner, read }, scratch).map_err(|error| match error {
                     NotCopied::Unread(source) => ReadError::Input { object: object.name.clone(), source },
                     NotCopied::Unwritten(error) => {
@@ -179,7 +181,7 @@ struct ObjectWriter<'a> {
     /// Closed by an earlier invocation, until the writer has them.
     files: Vec<DataFile>,
     writer: Option<Writer<'a>>,
-    marks: Marks,
+    marks: Marks<Position>,
     /// Bytes of the object so far, and how many of them have been reported.
     read: Arc<AtomicU64>,
     reported: u64,
@@ -201,7 +203,7 @@ impl ObjectWriter<'_> {
         context.progress.advance(now - self.reported);
         self.reported = now;
         if context.deadline.is_some() {
-            self.marks.pass(from, closed_rows(writer));
+            self.marks.pass(from.rows(), from, closed_rows(writer));
             if context.is_late() {
                 return Err(Halt::Late);
             }

@@ -6,6 +6,8 @@ use tidemark_lake::{DataFile, Writer};
 use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
 
 use super::page::{Page, fault};
+use super::partial::PageStart;
+use super::request::Next;
 use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::OverlapFilter;
@@ -31,6 +33,9 @@ pub(crate) struct PageAccumulator<'a> {
     texts: StringChunkedBuilder,
     waiting: Vec<Waiting>,
     bytes: usize,
+    /// Rows before those that wait, and broken records so far.
+    written: u64,
+    faults: u64,
     pub filter: OverlapFilter<'a>,
     pub observed: Observed<'a>,
     pub records: u64,
@@ -55,12 +60,44 @@ impl<'a> PageAccumulator<'a> {
             texts: StringChunkedBuilder::new(TEXT.into(), 0),
             waiting: Vec::new(),
             bytes: 0,
+            written: 0,
+            faults: 0,
             filter,
             observed,
             records: 0,
             broken: 0,
             first_missing: None,
         }
+    }
+
+    /// Goes on from the start of a page, behind files that another accumulator has closed: rows that are in them are not written again.
+    pub(crate) fn behind(mut self, files: Vec<DataFile>, from: &PageStart) -> PageAccumulator<'a> {
+        self.writer = self.writer.after(files);
+        (self.written, self.records) = (from.rows, from.rows);
+        (self.faults, self.broken) = (from.broken, from.broken);
+        self.observed.all = from.digest;
+        self
+    }
+
+    /// What there is before a page that comes next.
+    pub(crate) fn page_start(&self, page: u32, next: &Next, received: u64) -> PageStart {
+        let (rows, broken, digest) = (self.records, self.faults, self.observed.all);
+        PageStart { page, next: next.clone(), received, rows, broken, digest }
+    }
+
+    /// Rows in closed files.
+    pub(crate) fn closed_rows(&self) -> u64 {
+        self.writer.closed().iter().map(|file| file.rows).sum()
+    }
+
+    /// Number of closed files.
+    pub(crate) fn closed_files(&self) -> usize {
+        self.writer.closed().len()
+    }
+
+    /// The closed files, without what comes after them.
+    pub(crate) fn into_closed(self) -> Vec<DataFile> {
+        self.writer.into_closed()
     }
 
     /// Takes in the records of a page.
@@ -73,7 +110,9 @@ impl<'a> PageAccumulator<'a> {
             let row = nth as i64 + 1;
             self.texts.append_value(record);
             self.bytes += record.len();
-            self.waiting.push(Waiting { page: i64::from(number), row, hash, time, fault: fault(record) });
+            let fault = fault(record);
+            self.faults += u64::from(fault.is_some());
+            self.waiting.push(Waiting { page: i64::from(number), row, hash, time, fault });
             self.observed.add(hash, time);
             if self.column.is_some() && time.is_none() {
                 self.first_missing.get_or_insert((number, nth + 1));
@@ -119,7 +158,11 @@ impl<'a> PageAccumulator<'a> {
             column(ROW, |row| row.row),
         ];
         let frame = DataFrame::new(height, columns).map_err(unreadable)?;
-        Ok(self.writer.write(&frame)?)
+        // those that are in closed files already
+        let done = self.closed_rows().saturating_sub(self.written);
+        self.written += height as u64;
+        let done = usize::try_from(done).unwrap_or(usize::MAX).min(height);
+        Ok(self.writer.write(&frame.slice(done as i64, height))?)
     }
 
     /// The files, all on the store, once everything has been written.

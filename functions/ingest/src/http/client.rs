@@ -22,17 +22,21 @@ const REDIRECTS: usize = 5;
 /// Asks one API.
 pub(crate) struct Client<'a> {
     http: &'a Http,
-    context: &'a Context<'a>,
+    context: Context<'a>,
     connection: Connection<'a>,
     credentials: Credentials<'a>,
     runtime: Runtime,
 }
 
 impl<'a> Client<'a> {
-    /// Asks nobody yet, but for the secret.
-    pub(crate) fn new(http: &'a Http, context: &'a Context<'a>, run_id: &'a str) -> Result<Client<'a>, Failure> {
+    /// Asks nobody yet.
+    pub(crate) fn new(
+        http: &'a Http,
+        context: Context<'a>,
+        credentials: Credentials<'a>,
+        run_id: &str,
+    ) -> Result<Client<'a>, Failure> {
         let home = home(http)?;
-        let credentials = Credentials::new(http.auth.as_ref(), context)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()

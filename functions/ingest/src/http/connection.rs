@@ -17,8 +17,8 @@ use super::{origin, retry, wire};
 /// The way to one API, and what it has borne so far.
 pub(super) struct Connection<'a> {
     pub(super) http: &'a Http,
-    pub(super) context: &'a Context<'a>,
-    run_id: &'a str,
+    pub(super) context: Context<'a>,
+    run_id: String,
     pub(super) inner: reqwest::Client,
     pub(super) home: Url,
     /// Not before then is anything sent.
@@ -33,14 +33,14 @@ impl<'a> Connection<'a> {
     /// Asks nobody yet.
     pub(super) fn new(
         http: &'a Http,
-        context: &'a Context<'a>,
-        run_id: &'a str,
+        context: Context<'a>,
+        run_id: &str,
         home: Url,
     ) -> Result<Connection<'a>, Failure> {
         Ok(Connection {
             http,
             context,
-            run_id,
+            run_id: run_id.to_owned(),
             inner: wire::client(http, &home)?,
             home,
             free_at: Cell::new(None),
@@ -66,7 +66,7 @@ impl<'a> Connection<'a> {
             let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
             return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
         }
-        let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(self.run_id, self.sent.get())));
+        let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(&self.run_id, self.sent.get())));
         if wait > retry::LONGEST_WAIT {
             let message = format!("{} asks to wait for {} s", self.place(), wait.as_secs());
             return Err(Failure::new(Kind::Retry, message)
@@ -110,7 +110,7 @@ impl<'a> Connection<'a> {
     /// One request on the wire, and all of its answer.
     pub(super) async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
         self.sent.set(self.sent.get() + 1);
-        self.context.meter.count(Requests { api: 1, ..Requests::default() });
+        self.context.process.meter.count(Requests { api: 1, ..Requests::default() });
         let limit = self.http.limits.body_bytes;
         let exchange = async {
             let mut answer = builder.send().await?;

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use tidemark_flow::{Context, Failure, Kind, Secret};
+use tidemark_flow::{Failure, Kind, Secret, Secrets};
 use tidemark_pipeline::http::Auth;
 
 /// The secrets of one source.
@@ -14,9 +14,15 @@ pub(super) struct Credentials<'a> {
 }
 
 impl<'a> Credentials<'a> {
-    pub(super) fn new(auth: Option<&'a Auth>, context: &Context<'_>) -> Result<Credentials<'a>, Failure> {
-        let secret = auth.map(|auth| (context.secret)(auth.secret())).transpose()?;
+    /// Asks for the secret, where there is one.
+    pub(super) fn new(auth: Option<&'a Auth>, secrets: &dyn Secrets) -> Result<Credentials<'a>, Failure> {
+        let secret = auth.map(|auth| secrets.secret(auth.secret())).transpose()?;
         Ok(Credentials { auth, secret, token: RefCell::new(None) })
+    }
+
+    /// Of an API that everybody may ask.
+    pub(super) fn none() -> Credentials<'a> {
+        Credentials { auth: None, secret: None, token: RefCell::new(None) }
     }
 
     /// The API does not know us, or does not let us read.

@@ -43,6 +43,7 @@ pub(crate) struct PageFetcher<'a> {
     pub http: &'a Http,
     /// Stands for what decides what is asked for.
     pub definition: &'a str,
+    pub run_id: &'a str,
     pub client: &'a Client<'a>,
 }
 
@@ -171,6 +172,7 @@ impl PageFetcher<'_> {
             received: pass.paginator.received,
             paging: pass.paginator.paging.clone(),
             fetched_at: (self.context.clock)(),
+            run_id: Some(self.run_id.to_owned()),
         };
         Ok(Ok((note, page)))
     }

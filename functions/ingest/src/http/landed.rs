@@ -30,6 +30,9 @@ pub(crate) struct Note {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paging: Option<Pagination>,
     pub fetched_at: Timestamp,
+    /// The run that has asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_id: Option<String>,
 }
 
 pub(crate) fn packed(note: &Note, body: &str) -> std::io::Result<Bytes> {
@@ -68,6 +71,7 @@ mod tests {
             received: 2,
             paging: Some(Pagination::LinkHeader),
             fetched_at: "2026-03-01T08:00:00Z".parse().unwrap(),
+            run_id: Some("r".into()),
         };
         let body = "{\"data\": [1, 2]}\n";
         let bytes = packed(&note, body).unwrap();

@@ -7,6 +7,7 @@ use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 
 use super::attempt::NoAnswer;
 use super::client::Client;
+use super::credentials::Credentials;
 use super::discovery::discover;
 use super::page::PageReader;
 use super::request::{Next, request};
@@ -30,7 +31,7 @@ pub struct Look {
 /// An API that cannot be asked, or that answers something else than JSON.
 pub fn look(context: &Context<'_>, url: &str) -> Result<Look, Failure> {
     let mut http = Http::of(url);
-    let client = Client::new(&http, context, "look")?;
+    let client = Client::new(&http, *context, Credentials::none(), "look")?;
     let asked = request(&http, None, Range::default(), &Next::First)?;
     let answer = match client.send(&[asked]).pop() {
         Some(Ok(answer)) => answer,

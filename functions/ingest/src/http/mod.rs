@@ -14,7 +14,7 @@
 //! | `landed` | a page with what is known of it, as bytes |
 //! | `fetch`, `pass`, `window` | the pages of a window, each put down before the next is asked for |
 //! | `accumulator` | records of pages into rows on their way to files |
-//! | `resume`, `receipt`, `task` | a window, from where it was left, into files that nothing names yet |
+//! | `resume`, `partial`, `receipt`, `reader` | a window, from where it was left, into files that nothing names yet |
 //! | `step` | which window that is, and the commit |
 
 mod accumulator;
@@ -32,14 +32,15 @@ mod look;
 mod origin;
 mod page;
 mod paging;
+mod partial;
 mod pass;
+mod reader;
 mod receipt;
 mod request;
 mod resume;
 mod retry;
 mod shown;
 pub(crate) mod step;
-mod task;
 mod token;
 mod window;
 mod wire;

@@ -2,12 +2,14 @@
 
 use std::collections::HashSet;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_pipeline::http::{Pagination, Total};
 
 use super::links::Headers;
 use super::page::Page;
 use super::request::Next;
+use crate::incremental::digest::hash_of;
 
 /// Where the window stands.
 #[derive(Debug)]
@@ -19,10 +21,16 @@ pub(crate) struct Paginator {
     pub received: u64,
     /// Pages that are known to follow, and from one to the next of them the step of their number.
     ahead: Option<(u64, u64)>,
-    /// What the pages so far were, and what was asked for them.
-    seen: HashSet<u128>,
-    asked: HashSet<Next>,
+    /// The pages so far, in their order.
+    visited: Vec<Visited>,
+    /// What they held, and what was asked for them.
+    seen: HashSet<u64>,
+    asked: HashSet<u64>,
 }
+
+/// A page that is in: what stands for how it was asked for, and for what it held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Visited(u64, u64);
 
 /// Why there is no way on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +38,34 @@ pub(crate) struct Astray(pub String);
 
 impl Paginator {
     pub(crate) fn new(paging: Option<Pagination>, allows_empty: bool, received: u64) -> Paginator {
-        Paginator { paging, allows_empty, received, ahead: None, seen: HashSet::new(), asked: HashSet::new() }
+        Paginator {
+            paging,
+            allows_empty,
+            received,
+            ahead: None,
+            visited: Vec::new(),
+            seen: HashSet::new(),
+            asked: HashSet::new(),
+        }
+    }
+
+    /// Behind pages that another invocation has visited.
+    pub(crate) fn behind(mut self, visited: Vec<Visited>) -> Paginator {
+        self.asked.extend(visited.iter().map(|Visited(asked, _)| *asked));
+        self.seen.extend(visited.iter().map(|Visited(_, content)| *content));
+        self.visited = visited;
+        self
+    }
+
+    /// The pages so far, in their order.
+    pub(crate) fn visited(&self) -> &[Visited] {
+        &self.visited
     }
 
     /// What comes behind a page that was asked for as `asked`.
     pub(crate) fn after(&mut self, asked: &Next, page: &Page, headers: &Headers) -> Result<Option<Next>, Astray> {
         let is_empty = page.is_empty();
-        if !is_empty && self.seen.contains(&page.content) {
+        if !is_empty && self.seen.contains(&short(page.content)) {
             return Err(Astray("the page has the records of an earlier one".into()));
         }
         let received = self.received + page.len() as u64;
@@ -45,7 +74,7 @@ impl Paginator {
             return Err(Astray("the page has no records, and there are more behind it".into()));
         }
         if let Some(next) = &next
-            && (self.asked.contains(next) || next == asked)
+            && (self.asked.contains(&key(next)) || next == asked)
         {
             return Err(Astray(format!("the page leads back to one that has been read ({})", shown(next))));
         }
@@ -55,8 +84,10 @@ impl Paginator {
 
     /// A page that is in: what it was asked for as, what its records are, and how many there are up to its end.
     pub(crate) fn pass(&mut self, asked: &Next, content: u128, received: u64) {
-        self.seen.insert(content);
-        self.asked.insert(asked.clone());
+        let visited = Visited(key(asked), short(content));
+        self.asked.insert(visited.0);
+        self.seen.insert(visited.1);
+        self.visited.push(visited);
         self.received = received;
     }
 
@@ -114,6 +145,20 @@ impl Paginator {
             },
         })
     }
+}
+
+/// Stands for how a page is asked for.
+fn key(next: &Next) -> u64 {
+    short(match next {
+        Next::First => hash_of("first"),
+        Next::Number(number) => hash_of(format!("number {number}")),
+        Next::Text(text) => hash_of(format!("text {text}")),
+        Next::Url(url) => hash_of(format!("url {url}")),
+    })
+}
+
+fn short(hash: u128) -> u64 {
+    hash as u64
 }
 
 fn number(asked: &Next, first: u64) -> u64 {

@@ -9,13 +9,16 @@ use tidemark_lake::Landing;
 use tidemark_pipeline::PipelineName;
 use tidemark_pipeline::http::Http;
 
+use super::accumulator::PageAccumulator;
 use super::attempt::{Answer, NoAnswer};
 use super::landed::{Note, packed};
 use super::paging::Paginator;
+use super::partial::{PageStart, PartialWindow};
 use super::request::Next;
 use super::resume::ResumePoint;
 use crate::incremental::observed::Observed;
 use crate::incremental::window::Window;
+use crate::marks::Marks;
 
 /// One way through a window.
 pub(crate) struct WindowPass {
@@ -25,13 +28,16 @@ pub(crate) struct WindowPass {
     pub page: u32,
     pub next: Next,
     pub paginator: Paginator,
-    /// Pages that had landed before, and that were asked for.
+    /// Pages that had landed before, those of them that another run has asked for, and pages that were asked for now.
     pub adopted: u32,
+    pub foreign: u32,
     pub asked: u32,
     /// Bytes as they were sent.
     pub bytes: u64,
     /// Answers that came before their turn.
     pub queue: VecDeque<(Next, Result<Answer, NoAnswer>)>,
+    /// Where the pages begin whose rows are not all in closed files yet, where that is of use.
+    pub marks: Option<Marks<PageStart>>,
     /// The last page that had landed before.
     pub before: Option<LandedPage>,
     /// The page that leads no further: it lands with the commit, if there is one.
@@ -64,12 +70,42 @@ impl WindowPass {
             next,
             paginator: Paginator::new(paging, http.allows_empty, received),
             adopted: 0,
+            foreign: 0,
             asked: 0,
             bytes: 0,
             queue: VecDeque::new(),
+            marks: None,
             before: None,
             last: None,
         }
+    }
+
+    /// From the page at which another invocation has left off.
+    pub(crate) fn behind(http: &Http, pipeline: &PipelineName, partial: &PartialWindow) -> WindowPass {
+        let from = &partial.from;
+        let paging = http.pagination.clone().or_else(|| partial.paging.clone());
+        let paginator = Paginator::new(paging, http.allows_empty, from.received).behind(partial.visited.clone());
+        let pass = WindowPass::new(http, pipeline, partial.window.clone(), None);
+        WindowPass { page: from.page, next: from.next.clone(), paginator, ..pass }
+    }
+
+    /// What is put down for another invocation to go on with, behind the accumulator's closed files; `None` if no page is in.
+    pub(crate) fn into_partial(self, nth: u32, accumulator: PageAccumulator<'_>) -> Option<PartialWindow> {
+        let closed = accumulator.closed_rows();
+        let mut marks = self.marks?;
+        marks.let_go(closed);
+        let from = marks.into_first()?;
+        let visited = usize::try_from(from.page).unwrap_or(usize::MAX).saturating_sub(1);
+        Some(PartialWindow {
+            nth,
+            window: self.window,
+            begun_at: accumulator.observed.begun_at,
+            files: accumulator.into_closed(),
+            from,
+            paging: self.paginator.paging.clone(),
+            visited: self.paginator.visited().iter().take(visited).copied().collect(),
+            pages: self.page - 1,
+        })
     }
 
     /// Pages that are in.

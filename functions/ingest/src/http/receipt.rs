@@ -1,13 +1,44 @@
-//! What reading a window has come to.
+//! The tasks of an ingest of an API, and what each leaves: files, and how far the API has been read with them. Never rows.
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use tidemark_flow::Balance;
 use tidemark_lake::DataFile;
 
 use super::resume::ResumePoint;
 use crate::incremental::bookmark::Bookmark;
+use crate::incremental::window::{Window, WindowPlan};
+
+/// A window to read, and what was known before it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WindowTask {
+    /// Version of the raw dataset before it.
+    pub base: Option<i64>,
+    pub bookmark: Bookmark<ResumePoint>,
+    pub window: WindowPlan<ResumePoint>,
+    /// What stands has been read by the same definition.
+    pub is_same_definition: bool,
+    /// What has landed has been asked for by the invocations before this one, for the same reason.
+    pub is_continued: bool,
+    /// Up to when the raw dataset is complete once everything has been read.
+    pub complete: Option<Timestamp>,
+}
+
+impl WindowTask {
+    /// Two tasks of a plan have the same name only if they ask for the same.
+    pub(crate) fn name(&self) -> String {
+        let Window { name, range, .. } = &self.window.window;
+        match range.until {
+            Some(until) => format!("{name}-{until}"),
+            None => name.clone(),
+        }
+    }
+}
 
 /// Files that nothing names yet, and how far the API has been read with them.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WindowReceipt {
     pub files: Vec<DataFile>,
     pub balance: Balance,

@@ -1,19 +1,23 @@
 //! Step `ingest` of a source `http`: what an API says that the raw dataset does not have. How far it has been read is in the log of the
 //! raw dataset, and is committed with the rows.
 
-use bytes::Bytes;
+use std::sync::{Mutex, PoisonError};
+
 use jiff::Timestamp;
-use tidemark_flow::{Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
-use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, Work, fingerprint};
+use tidemark_flow::{
+    Bytes, Context, DraftSummary, Failure, Kind, Output, Scope, Secrets, Size, Step, TaskOutcome, TaskScope, Trigger,
+};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, fingerprint};
 use tidemark_pipeline::fingerprint::of_source;
 use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, StepId};
 
 use super::client::Client;
-use super::receipt::WindowReceipt;
+use super::credentials::Credentials;
+use super::partial::PartialWindow;
+use super::reader::{WindowReader, schema};
+use super::receipt::{WindowReceipt, WindowTask};
 use super::request::definition;
 use super::resume::ResumePoint;
-use super::task::{WindowOutcome, WindowReader, schema};
-use crate::incremental::advance::Before;
 use crate::incremental::bookmark::Bookmark;
 use crate::incremental::window::{TimeBounds, WindowPlan};
 use crate::raw_dataset::{self, RawDataset};
@@ -23,6 +27,7 @@ pub(crate) struct HttpIngest<'a> {
     pipeline: &'a Pipeline,
     http: &'a Http,
     contract: &'a Contract,
+    secrets: &'a dyn Secrets,
     raw: DatasetName,
     /// Of what decides what becomes of a record; another one means that everything is asked for again.
     fingerprint: String,
@@ -37,10 +42,15 @@ pub(crate) struct Plan {
     window: WindowPlan<ResumePoint>,
     /// The time that is meant.
     now: Timestamp,
-    /// What has landed has been asked for by the invocations before this one, for the same reason.
     is_continued: bool,
     /// Up to when the raw dataset is complete once everything has been read.
     complete: Option<Timestamp>,
+}
+
+/// The way to the API while an attempt lasts.
+pub(crate) struct Session<'a> {
+    client: Mutex<Client<'a>>,
+    run_id: String,
 }
 
 impl<'a> HttpIngest<'a> {
@@ -48,53 +58,46 @@ impl<'a> HttpIngest<'a> {
         pipeline: &'a Pipeline,
         http: &'a Http,
         contract: &'a Contract,
+        secrets: &'a dyn Secrets,
     ) -> Result<HttpIngest<'a>, Failure> {
         let text = of_source(&Source::Http(Box::new(http.clone())))
             .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
         let (raw, definition) = (contract.dataset.raw(), definition(http)?);
-        Ok(HttpIngest { pipeline, http, contract, raw, fingerprint: fingerprint(&text), definition })
+        Ok(HttpIngest { pipeline, http, contract, secrets, raw, fingerprint: fingerprint(&text), definition })
     }
 
     fn bounds(&self) -> Option<&dyn TimeBounds> {
         self.http.incremental.as_ref().map(|since| since as &dyn TimeBounds)
     }
 
-    /// What is known before the window of a plan is read.
-    fn before<'p>(&self, plan: &'p Plan) -> Before<'p, ResumePoint> {
-        Before {
-            bookmark: &plan.bookmark,
-            plan: &plan.window,
-            is_timed: self.http.incremental.is_some(),
-            is_same_definition: plan.standing.meta.fingerprint == self.fingerprint,
-            complete: plan.complete,
+    /// The window behind those that have been read, and what is known before it. Only a window without a record has one behind it: any
+    /// other is committed first.
+    fn next(
+        &self,
+        plan: &Plan,
+        receipts: &[WindowReceipt],
+    ) -> Option<(Bookmark<ResumePoint>, WindowPlan<ResumePoint>)> {
+        let (mut bookmark, mut window) = (plan.bookmark.clone(), plan.window.clone());
+        for receipt in receipts {
+            if receipt.is_known || !receipt.is_empty() || window.window.is_last {
+                return None;
+            }
+            bookmark = receipt.bookmark.clone();
+            window = WindowPlan::next(self.bounds(), &bookmark, false, plan.now, plan.standing.next_version())?;
         }
+        Some((bookmark, window))
     }
 
-    fn read(&self, context: &Context<'_>, plan: &Plan, client: &Client<'_>) -> Result<WindowOutcome, Failure> {
-        let reader = WindowReader {
-            context,
-            http: self.http,
-            contract: self.contract,
-            pipeline: &self.pipeline.name,
-            raw: &self.raw,
-            definition: &self.definition,
-            client,
-            standing: &plan.standing,
-            is_continued: plan.is_continued,
-        };
-        reader.read(&self.before(plan))
-    }
-
-    /// The files of earlier versions that go once everything has been read again.
-    fn superseded(&self, plan: &Plan, receipt: &WindowReceipt) -> Result<Option<Vec<DataFile>>, Failure> {
+    /// The files of earlier versions that go once everything has been read again; `None` if that is not so.
+    fn superseded(&self, standing: &RawDataset, receipt: &WindowReceipt) -> Result<Option<Vec<DataFile>>, Failure> {
         let is_whole = receipt.bookmark.resume.is_none() && receipt.is_last;
         // what the API does not say any more shall go
         let replaces = self.contract.deletes_absent && !receipt.is_known;
-        let anew_from = receipt.bookmark.anew_from.or_else(|| replaces.then(|| plan.standing.next_version()));
+        let anew_from = receipt.bookmark.anew_from.or_else(|| replaces.then(|| standing.next_version()));
         let (true, Some(version)) = (is_whole, anew_from) else { return Ok(None) };
         let is_older = |file: &&DataFile| raw_dataset::arrived_in(file).is_none_or(|came| came < version);
-        let removes: Vec<DataFile> = plan.standing.files.iter().filter(is_older).cloned().collect();
-        if receipt.files.is_empty() && !removes.is_empty() && plan.window.anew_from.is_none() {
+        let removes: Vec<DataFile> = standing.files.iter().filter(is_older).cloned().collect();
+        if receipt.files.is_empty() && !removes.is_empty() && receipt.bookmark.anew_from.is_none() {
             let message = format!("{} says that there is nothing, and {} has rows", self.http.url, self.raw);
             return Err(
                 Failure::new(Kind::Data, message).hint("if that is so, take them away with: tidemark run --full")
@@ -102,49 +105,18 @@ impl<'a> HttpIngest<'a> {
         }
         Ok(Some(removes))
     }
-
-    /// What a window has come to, as a commit.
-    fn drafted(
-        &self,
-        plan: Plan,
-        receipt: WindowReceipt,
-        run_id: &str,
-    ) -> Result<(Drafted, (Option<Table>, Draft)), Failure> {
-        let superseded = self.superseded(&plan, &receipt)?;
-        let WindowReceipt { files, mut balance, mut bookmark, notes, bytes, has_more, complete, .. } = receipt;
-        if superseded.is_some() {
-            bookmark.anew_from = None;
-        }
-        let removes = superseded.unwrap_or_default();
-        balance.deleted = removes.iter().map(|file| file.rows).sum();
-        // it moves only forward, and not before a window is whole
-        let watermark = complete.filter(|_| bookmark.resume.is_none()).max(plan.standing.meta.watermark);
-        let bookmark = serde_json::to_value(&bookmark)
-            .map_err(|error| Failure::new(Kind::Bug, "a bookmark cannot be written").because(error))?;
-        let drafted = Drafted {
-            outputs: vec![Output { watermark, ..Output::of(self.raw.as_str(), u64::from(!files.is_empty())) }],
-            rows: balance,
-            bytes: tidemark_flow::Bytes { read: bytes, written: files.iter().map(|file| file.bytes).sum() },
-            notes,
-            goes_on: has_more,
-            ..Drafted::default()
-        };
-        let draft = Draft {
-            dataset: self.raw.clone(),
-            schema: schema(),
-            partition_by: raw_dataset::partition_by()?,
-            adds: files,
-            removes,
-            consumed: Vec::new(),
-            meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) },
-            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: drafted.rows.to_json() },
-        };
-        Ok((drafted, (plan.standing.table, draft)))
-    }
 }
 
 impl Step for HttpIngest<'_> {
+    type Observed = RawDataset;
     type Plan = Plan;
+    type Task = WindowTask;
+    type Receipt = WindowReceipt;
+    type Partial = PartialWindow;
+    type Session<'s>
+        = Session<'s>
+    where
+        Self: 's;
     type Draft = (Option<Table>, Draft);
 
     fn pipeline(&self) -> &str {
@@ -155,8 +127,11 @@ impl Step for HttpIngest<'_> {
         StepId::Ingest
     }
 
-    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let standing = RawDataset::open(context, &self.raw)?;
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<RawDataset>, Failure> {
+        RawDataset::open(context, &self.raw).map(Some)
+    }
+
+    fn plan(&self, standing: RawDataset, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         // read another way, what has been read is not known; its rows stay all the same
         let kept = standing.meta.bookmark.clone().filter(|_| standing.meta.fingerprint == self.fingerprint);
         let mut bookmark: Bookmark<ResumePoint> =
@@ -169,48 +144,111 @@ impl Step for HttpIngest<'_> {
         Ok(window.map(|window| Plan { standing, bookmark, window, now, is_continued, complete }))
     }
 
-    fn size(&self, _: &Plan) -> Size {
+    fn scope(&self, _: &Plan) -> Scope {
         // only asking would tell
-        Size { partitions: 1, rows: None, bytes: 0, how: None }
+        Scope { partitions: Vec::new(), size: Size { partitions: 1, rows: None, bytes: 0, how: None } }
     }
 
-    fn work(&self, plan: &Plan) -> Option<Work> {
-        let text = format!("fetch {} {}", self.fingerprint, plan.window.window.name);
-        Some(Work { dataset: self.raw.clone(), plan: fingerprint(&text) })
+    fn checkpoint(&self, plan: &Plan) -> Option<(DatasetName, String)> {
+        Some((self.raw.clone(), format!("{} {}", self.fingerprint, plan.window.window.name)))
     }
 
-    fn draft(
+    fn tasks(&self, plan: &Plan, receipts: &[WindowReceipt]) -> Result<Vec<WindowTask>, Failure> {
+        let next = self.next(plan, receipts).map(|(bookmark, window)| WindowTask {
+            base: plan.standing.table.as_ref().map(Table::version),
+            bookmark,
+            window,
+            is_same_definition: plan.standing.meta.fingerprint == self.fingerprint,
+            is_continued: plan.is_continued,
+            complete: plan.complete,
+        });
+        Ok(next.into_iter().collect())
+    }
+
+    fn task_name(&self, task: &WindowTask) -> String {
+        task.name()
+    }
+
+    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Session<'s>, Failure> {
+        let credentials = Credentials::new(self.http.auth.as_ref(), self.secrets)?;
+        let client = Client::new(self.http, *context, credentials, &scope.run_id)?;
+        Ok(Session { client: Mutex::new(client), run_id: scope.run_id.clone() })
+    }
+
+    fn run(
         &self,
         context: &Context<'_>,
-        mut plan: Plan,
-        run_id: &str,
-        _: Option<Bytes>,
-    ) -> Result<Drafting<Self::Draft>, Failure> {
-        let client = Client::new(self.http, context, run_id)?;
-        let receipt = loop {
-            let receipt = match self.read(context, &plan, &client)? {
-                WindowOutcome::Read(receipt) => *receipt,
-                // what has landed is what there is to go on with
-                WindowOutcome::Partial(pages) => return Ok(Drafting::Part(pages.to_string().into())),
-            };
-            // a window without a record is no reason for a commit
-            let is_news = receipt.is_known || !receipt.is_empty() || plan.window.window.is_last;
-            if is_news || context.is_late() {
-                break receipt;
-            }
-            let version = plan.standing.next_version();
-            let Some(window) = WindowPlan::next(self.bounds(), &receipt.bookmark, false, plan.now, version) else {
-                break receipt;
-            };
-            (plan.bookmark, plan.window) = (receipt.bookmark, window);
+        session: &Session<'_>,
+        task: &WindowTask,
+        from: Option<PartialWindow>,
+    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Failure> {
+        let client = session.client.lock().unwrap_or_else(PoisonError::into_inner);
+        let reader = WindowReader {
+            context,
+            http: self.http,
+            contract: self.contract,
+            pipeline: &self.pipeline.name,
+            raw: &self.raw,
+            definition: &self.definition,
+            run_id: &session.run_id,
+            client: &client,
+            task,
         };
-        let (stands, meta, has_more) = (plan.standing.table.is_some(), plan.standing.meta.clone(), receipt.has_more);
-        let (drafted, draft) = self.drafted(plan, receipt, run_id)?;
-        let is_same = stands && draft.1.adds.is_empty() && draft.1.removes.is_empty() && draft.1.meta == meta;
-        Ok(if is_same && !has_more { Drafting::Same } else { Drafting::Whole(drafted, draft) })
+        reader.read(from.filter(|partial| partial.is_sound(&task.window.window)))
     }
 
-    fn commit(&self, context: &Context<'_>, (base, draft): Self::Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
+    fn gather(
+        &self,
+        plan: Plan,
+        mut receipts: Vec<WindowReceipt>,
+        run_id: &str,
+    ) -> Result<Option<(DraftSummary, Self::Draft)>, Failure> {
+        let standing = plan.standing;
+        // those before the last have no record
+        let Some(receipt) = receipts.pop() else { return Ok(None) };
+        let superseded = self.superseded(&standing, &receipt)?;
+        let WindowReceipt { files, mut balance, mut bookmark, notes, bytes, has_more, complete, .. } = receipt;
+        if superseded.is_some() {
+            bookmark.anew_from = None;
+        }
+        let removes = superseded.unwrap_or_default();
+        balance.deleted = removes.iter().map(|file| file.rows).sum();
+        // it moves only forward, and not before a window is whole
+        let watermark = complete.filter(|_| bookmark.resume.is_none()).max(standing.meta.watermark);
+        let bookmark = serde_json::to_value(&bookmark)
+            .map_err(|error| Failure::new(Kind::Bug, "a bookmark cannot be written").because(error))?;
+        let meta = Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) };
+        let is_same = standing.table.is_some() && files.is_empty() && removes.is_empty() && meta == standing.meta;
+        if is_same && !has_more {
+            return Ok(None);
+        }
+        let summary = DraftSummary {
+            outputs: vec![Output { watermark, ..Output::of(self.raw.as_str(), u64::from(!files.is_empty())) }],
+            rows: balance,
+            bytes: Bytes { read: bytes, written: files.iter().map(|file| file.bytes).sum() },
+            notes,
+            has_more,
+            ..DraftSummary::default()
+        };
+        let draft = Draft {
+            dataset: self.raw.clone(),
+            schema: schema(),
+            partition_by: raw_dataset::partition_by()?,
+            adds: files,
+            removes,
+            consumed: Vec::new(),
+            meta,
+            info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: summary.rows.to_json() },
+        };
+        Ok(Some((summary, (standing.table, draft))))
+    }
+
+    fn commit(
+        &self,
+        context: &Context<'_>,
+        (base, draft): Self::Draft,
+        _: &mut DraftSummary,
+    ) -> Result<Outcome, Failure> {
         Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }

@@ -35,6 +35,7 @@ impl PageFetcher<'_> {
                 // it is the window of whoever began it
                 (pass.window.range, pass.window.is_last) = (note.range, true);
             }
+            pass.foreign += u32::from(note.run_id.as_deref() != Some(self.run_id));
             let page = self.adopt(pass, note, body)?;
             let is_last = !take(pass, accumulator, page)?;
             pass.adopted += 1;
@@ -91,6 +92,11 @@ fn take(
     FetchedPage { note, page, has_landed }: FetchedPage,
 ) -> Result<bool, Failure> {
     // a page of somebody else's may have been asked for before we began
+    if let Some(marks) = &mut pass.marks {
+        let received = note.received.saturating_sub(page.len() as u64);
+        let start = accumulator.page_start(pass.page, &pass.next, received);
+        marks.pass(start.rows, start, accumulator.closed_rows());
+    }
     let observed = &mut accumulator.observed;
     observed.begun_at = observed.begun_at.min(note.fetched_at);
     accumulator.add(pass.page, &page)?;

@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use tidemark_flow::Failure;
-use tidemark_lake::{DataFile, Lake, Table};
+use tidemark_lake::{DataFile, Lake};
+use tidemark_pipeline::DatasetName;
 use tidemark_pipeline::raw::TEXT;
 
 use super::digest::{OverlapDigest, hash_of};
@@ -21,8 +22,8 @@ const BYTES: u64 = 64 << 20;
 /// Where the overlap can be looked up.
 pub(crate) struct Overlap<'a> {
     lake: &'a Lake,
-    table: &'a Table,
-    live: &'a [DataFile],
+    dataset: &'a DatasetName,
+    version: i64,
     column: &'a EventTimeColumn<'a>,
     /// Up to when records have been seen, and how many of them can come again.
     reached: Timestamp,
@@ -31,32 +32,33 @@ pub(crate) struct Overlap<'a> {
 }
 
 impl<'a> Overlap<'a> {
-    /// `None` where there is none.
+    /// With the raw dataset at a version; `None` where there is no overlap.
     pub(crate) fn new(
         lake: &'a Lake,
-        table: Option<&'a Table>,
-        live: &'a [DataFile],
+        dataset: &'a DatasetName,
+        version: Option<i64>,
         column: Option<&'a EventTimeColumn<'a>>,
         reached: Option<Timestamp>,
         digest: Option<OverlapDigest>,
     ) -> Option<Overlap<'a>> {
-        let (table, column, reached, digest) = (table?, column?, reached?, digest?);
+        let (version, column, reached, digest) = (version?, column?, reached?, digest?);
         let from = window::since(column.bounds, Some(reached))?.as_microsecond();
-        Some(Overlap { lake, table, live, column, reached, records: digest.records, from })
+        Some(Overlap { lake, dataset, version, column, reached, records: digest.records, from })
     }
 
     /// Reads the newest rows until all of the overlap has been met.
     fn seen(&self) -> Result<SeenRecords, Failure> {
         let came = |file: &DataFile| arrived_in(file).unwrap_or(0);
-        let mut files: Vec<&DataFile> = self.live.iter().collect();
+        let table = self.lake.table_at(self.dataset, self.version)?;
+        let mut files = table.files(self.lake)?;
         files.sort_by_key(|file| std::cmp::Reverse(came(file)));
         let (mut seen, mut bytes) = (SeenRecords::default(), 0);
-        for file in files.into_iter().take(FILES) {
+        for file in files.iter().take(FILES) {
             bytes += file.bytes;
             if seen.records.len() as u64 >= self.records || bytes > BYTES {
                 break;
             }
-            for rows in self.table.batches(self.lake, file)? {
+            for rows in table.batches(self.lake, file)? {
                 let rows = rows?;
                 let Ok(texts) = rows.column(TEXT).and_then(|texts| texts.str()) else { continue };
                 for (text, time) in texts.iter().zip(self.column.times(texts)?) {

@@ -66,7 +66,8 @@ pub(crate) trait Resume: Clone {
 }
 
 /// The window to read.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct WindowPlan<R> {
     pub window: Window,
     /// Where it has been left.

@@ -1,6 +1,6 @@
 //! `[source]`: where raw rows come from.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::http::Http;
 use crate::name::ColumnName;
@@ -22,7 +22,7 @@ pub struct Files {
     pub csv: Csv,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Format {
     Csv,

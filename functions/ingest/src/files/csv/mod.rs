@@ -31,7 +31,7 @@ pub(super) fn read<E>(
 ) -> Result<ReadStats, Stop<E>> {
     let begins = text.begins;
     let mut window = Window::new(text.bytes, limits.chunk);
-    let Some(Begun { mut scanner, columns, terminator }) = begin(&mut window, dialect, from, limits)? else {
+    let Some(Start { mut scanner, columns, terminator }) = begin(&mut window, dialect, from, limits)? else {
         return Ok(ReadStats::default());
     };
     let mut rows = Rows::new(&columns, dialect.quote, limits);
@@ -89,7 +89,7 @@ pub(super) fn read<E>(
 }
 
 /// A CSV whose first record comes next, or that of a later frame.
-struct Begun {
+struct Start {
     scanner: Scanner,
     columns: Arc<Vec<String>>,
     terminator: u8,
@@ -101,13 +101,13 @@ fn begin(
     dialect: &Csv,
     from: Option<&Position>,
     limits: &Limits,
-) -> Result<Option<Begun>, Fault> {
+) -> Result<Option<Start>, Fault> {
     if let Some(before) = from.and_then(|from| from.text.as_ref())
         && let Some(InCsv { columns, terminator, .. }) = &before.csv
     {
         let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, *terminator, limits);
         scanner.resume(before);
-        return Ok(Some(Begun { scanner, columns: columns.clone(), terminator: *terminator }));
+        return Ok(Some(Start { scanner, columns: columns.clone(), terminator: *terminator }));
     }
     let terminator = terminator(window, dialect, limits)?;
     let mut scanner = Scanner::new(dialect.delimiter, dialect.quote, terminator, limits);
@@ -118,7 +118,7 @@ fn begin(
             None => return Ok(None),
         },
     };
-    Ok(Some(Begun { scanner, columns: Arc::new(names), terminator }))
+    Ok(Some(Start { scanner, columns: Arc::new(names), terminator }))
 }
 
 fn flaw(flaw: Flaw, limits: &Limits) -> String {

@@ -1,8 +1,8 @@
-//! One task of an ingest: a window, from where it was left, into files of the raw dataset. It commits nothing.
+//! One window of an API, from where it was left, into files of the raw dataset. It commits nothing.
 
 use jiff::Timestamp;
 use polars::prelude::{DataType, Schema};
-use tidemark_flow::{Balance, Context, Failure, Kind};
+use tidemark_flow::{Balance, Context, Failure, Kind, TaskOutcome};
 use tidemark_lake::Writer;
 use tidemark_pipeline::http::{Http, Missing, Since, TimeFormat};
 use tidemark_pipeline::raw::PAGE;
@@ -12,8 +12,9 @@ use tidemark_transform::Times;
 use super::accumulator::PageAccumulator;
 use super::client::Client;
 use super::fetch::PageFetcher;
+use super::partial::PartialWindow;
 use super::pass::WindowPass;
-use super::receipt::WindowReceipt;
+use super::receipt::{WindowReceipt, WindowTask};
 use super::resume::ResumePoint;
 use super::window::WindowRead;
 use crate::incremental::advance::{Advance, Before, WindowEnd, advance};
@@ -21,17 +22,11 @@ use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::{Overlap, OverlapFilter};
 use crate::incremental::window::TimeBounds as _;
-use crate::raw_dataset::{self, RawDataset};
+use crate::marks::Marks;
+use crate::raw_dataset;
 
 /// How often in one run a window is begun anew because what has landed of it has become useless.
 const ANEW: u32 = 5;
-
-/// What a task has come to.
-pub(crate) enum WindowOutcome {
-    /// Not all, and none of it is to be seen yet: so many pages have landed.
-    Partial(u32),
-    Read(Box<WindowReceipt>),
-}
 
 /// Reads windows of one API.
 pub(crate) struct WindowReader<'a> {
@@ -42,29 +37,50 @@ pub(crate) struct WindowReader<'a> {
     pub raw: &'a DatasetName,
     /// Stands for what decides what is asked for.
     pub definition: &'a str,
+    pub run_id: &'a str,
     pub client: &'a Client<'a>,
-    /// The raw dataset before the window.
-    pub standing: &'a RawDataset,
-    /// What has landed has been asked for by the invocations before this one, for the same reason.
-    pub is_continued: bool,
+    /// What to read.
+    pub task: &'a WindowTask,
 }
 
 impl WindowReader<'_> {
-    /// Reads the window, anew where what has landed of it is of no use.
-    pub(crate) fn read(&self, before: &Before<'_, ResumePoint>) -> Result<WindowOutcome, Failure> {
-        let WindowReader { context, http, definition, pipeline, client, .. } = *self;
-        let fetcher = PageFetcher { context, http, definition, client };
+    /// Reads the window, from where an earlier invocation has left off, and anew where what has landed of it is of no use.
+    pub(crate) fn read(
+        &self,
+        mut partial: Option<PartialWindow>,
+    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Failure> {
+        let WindowReader { context, http, definition, pipeline, run_id, client, task, .. } = *self;
+        let fetcher = PageFetcher { context, http, definition, run_id, client };
+        let before = &Before {
+            bookmark: &task.bookmark,
+            plan: &task.window,
+            is_timed: http.incremental.is_some(),
+            is_same_definition: task.is_same_definition,
+            complete: task.complete,
+        };
         let now = (context.clock)();
         let column = self.event_time(now)?;
         let mut resume = before.plan.resume.as_ref();
         let mut useless = 0;
-        for nth in 0.. {
+        for nth in partial.as_ref().map_or(0, |partial| partial.nth).. {
             let window = before.plan.window.again(nth);
-            let begun_at = resume.map_or(now, |resume| resume.begun_at.min(now));
+            let begun_at = resume.map(|resume| resume.begun_at).or(partial.as_ref().map(|partial| partial.begun_at));
+            let begun_at = begun_at.map_or(now, |begun_at| begun_at.min(now));
             let page = resume.map_or(1, |resume| resume.page);
             let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
             let mut accumulator = self.accumulator(before, object, column.as_ref(), begun_at);
-            let mut pass = WindowPass::new(http, pipeline, window, resume);
+            let mut pass = match &partial {
+                Some(partial) => WindowPass::behind(http, pipeline, partial),
+                None => WindowPass::new(http, pipeline, window, resume),
+            };
+            // rows that are to replace all others are not committed before the window is whole
+            if !before.is_timed && context.deadline.is_some() {
+                pass.marks = Some(Marks::default());
+            }
+            if let Some(PartialWindow { files, from, .. }) = partial.take() {
+                accumulator = accumulator.behind(files, &from);
+            }
+            let closed = accumulator.closed_files();
             match fetcher.read(&mut pass, &mut accumulator)? {
                 WindowRead::Invalidated { is_news } => {
                     useless += u32::from(is_news);
@@ -73,8 +89,19 @@ impl WindowReader<'_> {
                         break;
                     }
                 }
-                WindowRead::Whole => return self.receipt(before, pass, accumulator, None),
-                WindowRead::Late(resume) => return self.receipt(before, pass, accumulator, Some(*resume)),
+                WindowRead::Whole => return self.receipt(before, pass, accumulator, None).map(TaskOutcome::Done),
+                WindowRead::Late(_) if !before.is_timed => {
+                    accumulator.write()?;
+                    let is_further = pass.asked > 0 || accumulator.closed_files() > closed;
+                    let partial = pass.into_partial(nth, accumulator).filter(|_| is_further).ok_or_else(|| {
+                        let message = format!("all that has landed of {} cannot be read in one invocation", http.url);
+                        Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+                    })?;
+                    return Ok(TaskOutcome::Late(Some(partial)));
+                }
+                WindowRead::Late(resume) => {
+                    return self.receipt(before, pass, accumulator, Some(*resume)).map(TaskOutcome::Done);
+                }
             }
         }
         let message = format!("{} changes faster than it can be read", http.url);
@@ -108,14 +135,14 @@ impl WindowReader<'_> {
         column: Option<&'a EventTimeColumn<'a>>,
         begun_at: Timestamp,
     ) -> PageAccumulator<'a> {
-        let (context, standing) = (self.context, self.standing);
+        let (lake, base) = (self.context.lake, self.task.base);
         // what an API has said of a window is said once
-        let partition = raw_dataset::partition(&object, "1", standing.next_version());
-        let writer = Writer::new(context.lake, self.raw, &schema(), partition);
+        let partition = raw_dataset::partition(&object, "1", base.map_or(0, |base| base + 1));
+        let writer = Writer::new(lake, self.raw, &schema(), partition);
         // what is read again is not there already
         let overlap = before.bookmark.overlap.filter(|_| before.plan.anew_from.is_none());
         let reached = before.bookmark.reached;
-        let overlap = Overlap::new(context.lake, standing.table.as_ref(), &standing.files, column, reached, overlap);
+        let overlap = Overlap::new(lake, self.raw, base, column, reached, overlap);
         let (filter, observed) = (OverlapFilter::new(overlap), Observed::new(column, begun_at));
         PageAccumulator::new(writer, object, column, filter, observed)
     }
@@ -127,31 +154,21 @@ impl WindowReader<'_> {
         mut pass: WindowPass,
         mut accumulator: PageAccumulator<'_>,
         resume: Option<ResumePoint>,
-    ) -> Result<WindowOutcome, Failure> {
+    ) -> Result<WindowReceipt, Failure> {
         let mut notes: Vec<String> = self.client.note().into_iter().collect();
         if let Err(failure) = self.note_times(&accumulator, &mut notes) {
             // the next run shall not find the same record again in what has landed
             pass.give_up(self.context)?;
             return Err(failure);
         }
-        // rows that are to replace all others are not committed before the window is whole
-        if resume.is_some() && !before.is_timed {
-            if pass.asked == 0 {
-                let message = format!("all that has landed of {} cannot be read in one invocation", self.http.url);
-                return Err(
-                    Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
-                );
-            }
-            return Ok(WindowOutcome::Partial(pass.pages()));
-        }
-        let is_taken_up = pass.adopted > 0 && !self.is_continued;
+        let is_taken_up = pass.foreign > 0 && !self.task.is_continued;
         let observed = &accumulator.observed;
         let Advance { bookmark, is_known, has_more, complete } =
             advance(before, WindowEnd { window: &pass.window, resume, observed, is_taken_up });
         let (bytes, is_last) = (pass.bytes, pass.window.is_last);
         if is_known {
             pass.forget(self.context);
-            return Ok(WindowOutcome::Read(Box::new(WindowReceipt {
+            return Ok(WindowReceipt {
                 files: Vec::new(),
                 balance: Balance::default(),
                 bookmark: before.bookmark.clone(),
@@ -161,7 +178,7 @@ impl WindowReader<'_> {
                 is_known: true,
                 is_last: true,
                 complete: before.complete.filter(|_| !is_taken_up),
-            })));
+            });
         }
         accumulator.write()?;
         let (repeated, late) = (accumulator.filter.repeated, accumulator.filter.late);
@@ -181,17 +198,7 @@ impl WindowReader<'_> {
             ..Balance::default()
         };
         let files = accumulator.finish()?;
-        Ok(WindowOutcome::Read(Box::new(WindowReceipt {
-            files,
-            balance,
-            bookmark,
-            notes,
-            bytes,
-            has_more,
-            is_known: false,
-            is_last,
-            complete,
-        })))
+        Ok(WindowReceipt { files, balance, bookmark, notes, bytes, has_more, is_known: false, is_last, complete })
     }
 
     /// What is to be said about the times of records.
