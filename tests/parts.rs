@@ -10,7 +10,7 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use polars::prelude::*;
 use serde_json::Value;
-use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger};
+use tidemark_flow::{Context, Failure, Place, RunRecord, Status, Trigger};
 use tidemark_lake::{FileSize, Key, Lake, Meter, Store};
 use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
 use tokio::runtime::Handle;
@@ -73,7 +73,7 @@ impl World {
         // every look at the clock takes a second; the first is the run's beginning
         let clock = || noon + SignedDuration::from_secs(calls.fetch_add(1, Ordering::Relaxed));
         let locate = |_: &str| -> Result<Place, Failure> { Ok(Place::Folder(self.source.clone())) };
-        let (new_run_id, scratch) = (|| "run".to_owned(), std::env::temp_dir());
+        let scratch = std::env::temp_dir();
         let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };
         let new_run_id = || "run".into();
         let context = Context {

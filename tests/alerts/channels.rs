@@ -13,6 +13,7 @@ use watch::message::{Message, State};
 use super::slack::HIDDEN;
 use super::{Sink, TOLD, Trouble, told_by_another};
 use crate::postgres::Authority;
+use crate::support::running::TestEnvironment;
 use crate::support::wait::HANG;
 
 pub fn now() -> Timestamp {
@@ -66,10 +67,11 @@ fn tell(url: &str, messages: &[Message]) -> Result<(), Failure> {
         assert_eq!(name.as_str(), "slack-webhook");
         Ok(Secret::new(url))
     };
+    let secrets = TestEnvironment { secret: &secret, ..TestEnvironment::default() };
     let clock = || now();
     let runtime = Runtime::new().unwrap();
-    let mailer = Smtp::from_variables(|_| None, &secret, &clock);
-    let channels = Channels::new(&secret, &mailer, &clock, runtime.handle().clone());
+    let mailer = Smtp::from_variables(|_| None, &secrets, &clock);
+    let channels = Channels::new(&secrets, &mailer, &clock, runtime.handle().clone());
     channels.send(&Address::Slack("slack-webhook".parse().unwrap()), messages)
 }
 

@@ -12,6 +12,7 @@ use watch::message::Message;
 use super::channels::{hostile, message, now, resolved};
 use super::{Smtp, TOLD, Way, told_by_another};
 use crate::postgres::Authority;
+use crate::support::running::TestEnvironment;
 
 const PASSWORD: &str = "hidden-password";
 
@@ -20,11 +21,12 @@ fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Me
         assert_eq!(name.as_str(), "smtp-password");
         Ok(Secret::new(password))
     };
+    let secrets = TestEnvironment { secret: &secret, ..TestEnvironment::default() };
     let clock = || now();
     let set = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let mailer = watch::channel::Smtp::from_variables(set, &secret, &clock);
+    let mailer = watch::channel::Smtp::from_variables(set, &secrets, &clock);
     let runtime = Runtime::new().unwrap();
-    let channels = Channels::new(&secret, &mailer, &clock, runtime.handle().clone());
+    let channels = Channels::new(&secrets, &mailer, &clock, runtime.handle().clone());
     channels.send(&Address::Email(to.to_owned()), messages)
 }
 

@@ -9,6 +9,7 @@ use watch::channel::{Address, Channels};
 
 use super::channels::{hostile, message, now, resolved};
 use super::sns::Sns;
+use crate::support::running::TestEnvironment;
 
 const ARN: &str = "arn:aws:sns:eu-central-1:000000000000:tidemark-alerts";
 
@@ -44,8 +45,9 @@ fn a_topic_takes_whatever_there_is_to_say() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     let secret = |name: &SecretName| -> Result<Secret, Failure> { panic!("nobody needs {name}") };
+    let secrets = TestEnvironment { secret: &secret, ..TestEnvironment::default() };
     let clock = || now();
-    let channels = Channels::new(&secret, &topic, &clock, runtime.handle().clone());
+    let channels = Channels::new(&secrets, &topic, &clock, runtime.handle().clone());
     let to = Address::Email("data@example.com".to_owned());
     let many: Vec<_> = (0..80).map(message).collect();
     for messages in [&[message(1)][..], &[resolved(1)], &[hostile()], &many] {

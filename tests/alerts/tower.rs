@@ -14,8 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidemark::steps::step;
 use tidemark_flow::{
-    Broken, Bus, Context, Dispatcher, Event, Executor, Failure, Folders, Handled, Kind, Mark, Place, Process,
-    RunRecord, Secret, Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
+    Broken, Bus, Context, Dispatcher, Event, Executor, Failure, Folders, Handled, Kind, Mark, Place, Process, Secret,
+    Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
 };
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::{Graph, SecretName};

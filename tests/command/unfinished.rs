@@ -13,7 +13,7 @@ use object_store::{
     CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger};
+use tidemark_flow::{Failure, Place, RunRecord, Status, Trigger};
 use tidemark_lake::{Lake, Store};
 use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
 

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
 use tidemark_aws::Buckets;
-use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Failure, Place, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meta, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;

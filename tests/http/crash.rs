@@ -7,7 +7,7 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Secret, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Failure, Kind, RunRecord, Secret, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Kind, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{FileSize, Lake, Meter, Store};
 use tidemark_pipeline::StepId;
 

@@ -90,7 +90,7 @@ fn rates(lake: &Lake) -> Result<BTreeMap<(String, StepId), f64>, Failure> {
         let Some(step) = record.step.step() else { continue };
         if record.error.is_none() && record.bytes.read > 0 && record.duration_ms > 0 {
             let rate = record.bytes.read as f64 / (record.duration_ms as f64 / 1000.0);
-            rates.entry((record.pipeline, id.clone())).or_insert(rate);
+            rates.entry((record.pipeline, step.clone())).or_insert(rate);
         }
     }
     Ok(rates)

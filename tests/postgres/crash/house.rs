@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use polars::prelude::*;
 use tempfile::TempDir;
 use tidemark::args::Common;
-use tidemark_flow::{Context, Kind, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Kind, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{CommitInfo, Draft, Lake, Meta, Meter, Outcome, Partition, Store, Writer};
 use tidemark_pipeline::{DatasetName, Graph, StepId};
 

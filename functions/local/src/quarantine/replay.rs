@@ -122,12 +122,12 @@ fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -
     let roots: BTreeSet<&DatasetName> = datasets.collect();
     let mut chosen = BTreeSet::new();
     for (pipeline, id) in graph.steps() {
-        let makes = outputs(pipeline, step);
+        let makes = outputs(pipeline, id);
         let is_root = makes.iter().any(|dataset| roots.contains(dataset));
         // a step comes after all that it reads
-        if is_root || inputs(pipeline, step).iter().any(|dataset| made.contains(dataset)) {
+        if is_root || inputs(pipeline, id).iter().any(|dataset| made.contains(dataset)) {
             made.extend(makes);
-            chosen.insert((pipeline.name.to_string(), step.clone()));
+            chosen.insert((pipeline.name.to_string(), id.clone()));
         }
     }
     chosen

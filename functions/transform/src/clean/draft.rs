@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use tidemark_flow::{Bytes, Context, DraftSummary, Failure, Input, Output};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
+use tidemark_pipeline::StepId;
 use tidemark_transform::Cleaner;
 
 use super::definition::{Clean, Value};
@@ -105,7 +106,11 @@ impl Clean<'_> {
             removes: self.removes(&plan, &merged),
             consumed,
             meta,
-            info: CommitInfo { run_id: run_id.into(), step: "clean".into(), balance: summary.rows.to_json() },
+            info: CommitInfo {
+                run_id: run_id.into(),
+                step: StepId::Clean.to_string(),
+                balance: summary.rows.to_json(),
+            },
         };
         let clean = Ok(Box::new(CleanDraft { base: plan.clean, draft }));
         Ok((summary, Drafts { quarantine, clean }))
