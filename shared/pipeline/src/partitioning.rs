@@ -36,6 +36,15 @@ pub enum Granularity {
     Month,
 }
 
+impl From<Every> for Granularity {
+    fn from(every: Every) -> Granularity {
+        match every {
+            Every::Day => Granularity::Day,
+            Every::Month => Granularity::Month,
+        }
+    }
+}
+
 /// The part of the calendar that a partition stands for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum PartitionPeriod {
@@ -82,28 +91,29 @@ impl Partitioning {
         let by = contract.partition_by.as_ref()?;
         let ty = contract.columns.iter().find(|column| column.name == by.column).map(|column| column.ty);
         let granularity = match by.every {
-            Some(Every::Day) => Granularity::Day,
-            Some(Every::Month) => Granularity::Month,
+            Some(every) => every.into(),
             None if ty == Some(Type::Date) => Granularity::Day,
             None => Granularity::Value,
         };
-        let timezone = by.timezone.as_deref().and_then(|name| TimeZone::get(name).ok());
+        let timezone = by.timezone.as_deref().and_then(zone_of);
         Some(Partitioning { column: by.name.clone(), granularity, timezone: timezone.unwrap_or(TimeZone::UTC) })
     }
 
     /// Of a model, from those of its inputs; `None` if it is not partitioned.
     ///
+    /// - What its definition says of them is so; without a time zone their days are those of the inputs.
     /// - Children are partitioned as their parents are.
     /// - Where inputs are partitioned by a column of the same name, their partitions are the model's; where there is none, and the model is
     ///   incremental, those of the inputs that have days or months, for an incremental model is made of its inputs' partitions. If they differ,
     ///   the shortest count, of the first of these inputs: a value that is passed through lies in the longer ones too.
-    /// - Else its partitions are the values of its column, and their days those of its inputs; of UTC where these have several time zones.
+    /// - Else its partitions are the values of its column, and their days those of the inputs; of UTC where these have several time zones.
     pub fn for_model<'g>(model: &Model, of: impl Fn(&DatasetName) -> Option<&'g Partitioning>) -> Option<Partitioning> {
         let column = model.partition_by.as_ref()?;
         let inputs: Vec<&Partitioning> = model.inputs.iter().filter_map(of).collect();
-        let same = match &model.made {
-            Made::Explode(_) => inputs.first(),
-            Made::Sql(_) => {
+        let same = match (&model.periods, &model.made) {
+            (Some(_), _) => None,
+            (None, Made::Explode(_)) => inputs.first(),
+            (None, Made::Sql(_)) => {
                 let shortest = |is_one: &dyn Fn(&Partitioning) -> bool| {
                     inputs.iter().filter(|input| is_one(input)).min_by_key(|input| input.granularity)
                 };
@@ -116,8 +126,10 @@ impl Partitioning {
         }
         let mut zones = inputs.iter().filter(|input| input.has_days()).map(|input| &input.timezone);
         let zone = zones.next().filter(|first| zones.all(|other| other == *first));
-        let timezone = zone.cloned().unwrap_or(TimeZone::UTC);
-        Some(Partitioning { column: column.clone(), granularity: Granularity::Value, timezone })
+        let declared = model.periods.as_ref().and_then(|periods| zone_of(periods.timezone.as_deref()?));
+        let timezone = declared.or(zone.cloned()).unwrap_or(TimeZone::UTC);
+        let granularity = model.periods.as_ref().map_or(Granularity::Value, |periods| periods.every.into());
+        Some(Partitioning { column: column.clone(), granularity, timezone })
     }
 
     /// Whether it says whose days its partitions are; of the values of a contract's column, or of objects, nobody knows that they are days.
@@ -217,6 +229,11 @@ impl Partitioning {
                 self.is_complete(period, mark) && last.is_none_or(|(input, last)| input.is_complete(&last, mark))
             })
     }
+}
+
+/// Its name has been checked where the definition was read.
+fn zone_of(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok()
 }
 
 #[cfg(test)]

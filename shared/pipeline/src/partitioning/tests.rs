@@ -118,6 +118,18 @@ fn a_model_has_that_of_its_inputs_whichever_pipeline_it_is_in() {
 }
 
 #[test]
+fn what_a_model_says_of_its_partitions_is_so() {
+    let stock = pipeline("stock", DAYS, &[]);
+    let declared = |by: &str| {
+        let sql = "SELECT sold_on, count(*) AS n FROM stock GROUP BY 1";
+        shown(&graph(&[stock.clone(), pipeline("other", "", &[("m", by, sql)])]), "m")
+    };
+    assert_eq!(declared("{ column = 'month', every = 'month' }"), "month: Month (Asia/Tokyo)");
+    assert_eq!(declared("{ column = 'sold_on', every = 'month' }"), "sold_on: Month (Asia/Tokyo)");
+    assert_eq!(declared("{ column = 'd', every = 'day', timezone = 'Europe/Berlin' }"), "d: Day (Europe/Berlin)");
+}
+
+#[test]
 fn of_inputs_that_differ_the_shortest_partitions_count() {
     let days = pipeline("days", "{ column = 'at', every = 'day', timezone = 'Asia/Tokyo', as = 'p' }", &[]);
     let months = pipeline("months", "{ column = 'at', every = 'month', as = 'p' }", &[]);
