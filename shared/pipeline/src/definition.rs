@@ -27,7 +27,7 @@ pub use budget::Budget;
 pub use column::{Column, Type};
 pub use contract::{Contract, Every, PartitionBy, Rule, Unknown};
 pub use explode::{Children, Explode, POSITION};
-pub use model::{Incremental, Made, Model, When};
+pub use model::{Incremental, Made, Model, Periods, When};
 pub use report::{CellFormat, Chart, ChartKind, Report, Sheet};
 pub use source::{Csv, Encoding, Files, Format, Header, Source};
 pub use sql::Sql;

@@ -6,7 +6,7 @@ use serde_json::{Error, Value};
 
 use crate::definition::contract::{Contract, Unknown};
 use crate::definition::explode::Children;
-use crate::definition::model::{Incremental, Made, Model};
+use crate::definition::model::{Incremental, Made, Model, Periods};
 use crate::definition::source::{Csv, Files, Format, Source};
 use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
@@ -79,16 +79,19 @@ pub fn of_model(model: &Model) -> Result<String, Error> {
         #[serde(skip_serializing_if = "Option::is_none")]
         explode: Option<&'a Children>,
         partition_by: &'a Option<ColumnName>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        periods: Option<&'a Periods>,
         incremental: Option<Incremental>,
         inputs: &'a [DatasetName],
     }
     // taken apart so that a new field must be thought of here
-    let Model { name, made, partition_by, incremental, when: _, inputs } = model;
+    let Model { name, made, partition_by, periods, incremental, when: _, inputs } = model;
     let (sql, explode) = match made {
         Made::Sql(sql) => (Some(sql.text.as_str()), None),
         Made::Explode(children) => (None, Some(children)),
     };
-    canonical(&Rows { name, sql, explode, partition_by, incremental: *incremental, inputs })
+    let periods = periods.as_ref();
+    canonical(&Rows { name, sql, explode, partition_by, periods, incremental: *incremental, inputs })
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::definition::model::Model;
 use crate::definition::target::Target;
 use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of};
 use crate::name::{DatasetName, PipelineName};
+use crate::partitioning::Partitioning;
 use crate::read::{Definition, Secrets};
 use crate::step::StepId;
 
@@ -33,6 +34,8 @@ pub struct Graph {
     written: Vec<(String, Secrets)>,
     /// Where each clean dataset, model and child is named by its maker.
     made_at: BTreeMap<DatasetName, Place>,
+    /// Of each dataset that is partitioned.
+    partitionings: BTreeMap<DatasetName, Partitioning>,
 }
 
 impl Graph {
@@ -49,7 +52,8 @@ impl Graph {
         let taken_apart = |of: Definition| (of.pipeline, (of.file, of.secrets));
         let (pipelines, written): (Vec<Pipeline>, _) = definitions.into_iter().map(taken_apart).unzip();
         let steps = order(&pipelines);
-        Ok(Graph { pipelines, steps, written, made_at })
+        let partitionings = partitionings(&pipelines, &steps);
+        Ok(Graph { pipelines, steps, written, made_at, partitionings })
     }
 
     /// Sorted by name.
@@ -66,6 +70,11 @@ impl Graph {
     /// Where a dataset is named by its maker; of raw datasets and quarantines, their clean one is.
     pub fn place_of(&self, dataset: &DatasetName) -> Option<&Place> {
         self.made_at.get(dataset).or_else(|| self.made_at.get(&dataset.base().parse().ok()?))
+    }
+
+    /// How a dataset is partitioned, whichever pipeline makes it; `None` if it is not.
+    pub fn partitioning(&self, dataset: &DatasetName) -> Option<&Partitioning> {
+        self.partitionings.get(dataset)
     }
 
     /// # Errors
@@ -140,6 +149,26 @@ pub fn outputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
         StepId::Model(name) => vec![name.clone()],
         StepId::Load(_) => Vec::new(),
     }
+}
+
+/// Those of models follow from those of their inputs, which the steps before them make.
+fn partitionings(pipelines: &[Pipeline], steps: &[(usize, StepId)]) -> BTreeMap<DatasetName, Partitioning> {
+    let mut all: BTreeMap<DatasetName, Partitioning> = BTreeMap::new();
+    for (pipeline, step) in steps {
+        let pipeline = &pipelines[*pipeline];
+        for dataset in outputs(pipeline, step) {
+            let partitioning = match step {
+                StepId::Model(name) => {
+                    let model = pipeline.models.iter().find(|model| model.name == *name);
+                    model.and_then(|model| Partitioning::for_model(model, |input| all.get(input)))
+                }
+                _ if dataset.is_raw() || dataset.is_quarantine() => Some(Partitioning::for_objects()),
+                _ => pipeline.contract.as_ref().and_then(Partitioning::for_contract),
+            };
+            all.extend(partitioning.map(|partitioning| (dataset, partitioning)));
+        }
+    }
+    all
 }
 
 /// Kahn's order, always taking the first step that is free: stable, and as near to the files' order as can be.

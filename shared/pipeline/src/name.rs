@@ -114,6 +114,13 @@ name!(
 const RAW: &str = ".raw";
 const QUARANTINE: &str = ".quarantine";
 
+impl ColumnName {
+    /// One of [`crate::raw::ADDED`].
+    pub(crate) fn for_added(column: &'static str) -> ColumnName {
+        ColumnName(column.to_owned())
+    }
+}
+
 impl DatasetName {
     /// The raw dataset of this dataset: what the source said, as it said it.
     pub fn raw(&self) -> DatasetName {

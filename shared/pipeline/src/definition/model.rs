@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::contract::Every;
 use super::explode::Children;
 use super::sql::Sql;
 use crate::name::{ColumnName, DatasetName};
@@ -14,11 +15,22 @@ pub struct Model {
     pub made: Made,
     /// A column of the result, which becomes the partition.
     pub partition_by: Option<ColumnName>,
+    /// How long its partitions are, where the definition says so and does not leave it to the inputs; see [`crate::partitioning`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub periods: Option<Periods>,
     /// How the partitions hang on the inputs' partitions; without it the model is recomputed whole.
     pub incremental: Option<Incremental>,
     pub when: When,
     /// Datasets it is made of: those the SQL names, in order of first use.
     pub inputs: Vec<DatasetName>,
+}
+
+/// `partition_by = { column = "month", every = "month", timezone = "Europe/London" }`: the column holds the first days of these.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Periods {
+    pub every: Every,
+    /// IANA time zone whose days are meant; the inputs' by default.
+    pub timezone: Option<String>,
 }
 
 /// How a model's rows are made.

@@ -9,7 +9,7 @@ use super::fields::{Fields, Text, described};
 use super::mention::Mentions;
 use super::names::{base_name, keys};
 use super::query::note_sql_faults;
-use super::values::budget;
+use super::values::{EVERY, budget};
 use crate::definition::column::Type;
 use crate::definition::contract::{Contract, Every, PartitionBy, Rule, Unknown};
 use crate::definition::source::{Csv, Files, Header, Source};
@@ -113,7 +113,6 @@ fn dataset(fields: &Fields<'_, '_>, pipeline: Option<&PipelineName>) -> Option<D
 }
 
 const UNKNOWN: [(&str, Unknown); 3] = [("keep", Unknown::Keep), ("ignore", Unknown::Ignore), ("fail", Unknown::Fail)];
-const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
 fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionBy> {
     let value = fields.value("partition_by")?;

@@ -4,8 +4,10 @@ use super::fields::Fields;
 use super::mention::Mentions;
 use super::names::{base_name, is_new};
 use super::query::query;
-use crate::definition::model::{Incremental, Made, Model, When};
+use super::values::EVERY;
+use crate::definition::model::{Incremental, Made, Model, Periods, When};
 use crate::diagnostic::quoted;
+use crate::name::ColumnName;
 
 const FIELDS: [&str; 6] = ["name", "sql", "sql_file", "partition_by", "incremental", "when"];
 
@@ -25,7 +27,7 @@ pub(super) fn models(top: &Fields<'_, '_>, mentions: &mut Mentions) -> Vec<Model
 fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
     let name = fields.needed("name", "the name of the dataset it makes").and_then(|text| base_name(fields, &text));
     let query = query(fields, false, mentions);
-    let partition_by = fields.text("partition_by").and_then(|text| fields.reader.column_name(&text));
+    let (partition_by, periods) = partition_by(fields).unzip();
     let when = fields.choice("when", &[("changed", When::Changed), ("complete", When::Complete)]);
     let incremental = incremental(fields);
     if fields.value("partition_by").is_none() {
@@ -39,10 +41,27 @@ fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
         name: name?,
         made: Made::Sql(query.sql),
         partition_by,
+        periods: periods.flatten(),
         incremental,
         when: when.unwrap_or_default(),
         inputs: query.inputs,
     })
+}
+
+/// A column, and how long its partitions are if that is said.
+fn partition_by(fields: &Fields<'_, '_>) -> Option<(ColumnName, Option<Periods>)> {
+    let column = |text| fields.reader.column_name(&text);
+    if !fields.value("partition_by")?.get_ref().is_table() {
+        return Some((column(fields.text("partition_by")?)?, None));
+    }
+    let fields = fields.open("partition_by", "[model.partition_by]", &["column", "every", "timezone"])?;
+    let name = fields.needed("column", "a column of the result").and_then(column);
+    if fields.value("every").is_none() {
+        fields.missing("every", "`\"day\"` or `\"month\"`; without it write `partition_by = \"…\"`");
+    }
+    let every = fields.choice("every", &EVERY);
+    let timezone = fields.text("timezone").and_then(|text| fields.reader.timezone(text));
+    Some((name?, Some(Periods { every: every?, timezone })))
 }
 
 fn incremental(fields: &Fields<'_, '_>) -> Option<Incremental> {

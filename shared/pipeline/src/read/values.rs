@@ -4,8 +4,12 @@ use toml::de::DeValue;
 
 use super::fields::{Fields, Value, described};
 use crate::definition::budget::Budget;
+use crate::definition::contract::Every;
 use crate::diagnostic::quoted;
 use crate::name::SecretName;
+
+/// How long a partition is.
+pub(super) const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
 /// A whole number between two others.
 pub(super) fn count(fields: &Fields<'_, '_>, key: &str, least: u64, most: u64) -> Option<u64> {

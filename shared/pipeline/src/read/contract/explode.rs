@@ -103,6 +103,7 @@ pub(crate) fn children(contract: &Contract) -> Vec<Model> {
         }),
         incremental: partition_by.as_ref().map(|_| Incremental { lookback_days: 0 }),
         partition_by: partition_by.clone(),
+        periods: None,
         when: When::Changed,
         inputs: vec![contract.dataset.clone()],
     };

@@ -289,3 +289,28 @@ fn a_broken_file_gives_messages_whatever_is_broken() {
         }
     }
 }
+
+#[test]
+fn a_model_may_say_how_long_its_partitions_are() {
+    let model = |by: &str| format!("[[model]]\nname = 'm'\nsql = 'SELECT 1 AS month'\npartition_by = {by}");
+    let read = |by: &str| read_text(&model(by)).unwrap().models.remove(0);
+    let said = read("{ column = 'month', every = 'month', timezone = 'Europe/London' }");
+    let periods = Periods { every: Every::Month, timezone: Some("Europe/London".to_owned()) };
+    assert_eq!((said.partition_by.unwrap().as_str(), said.periods), ("month", Some(periods)));
+    let left = read("'month'");
+    assert_eq!((left.partition_by.unwrap().as_str(), left.periods), ("month", None));
+    for (by, expected) in [
+        ("5", "4:16: the number `5` for `partition_by` in [[model]]; expected a string"),
+        ("{ every = 'day' }", "4:16: [model.partition_by] has no `column`; expected a column of the result"),
+        (
+            "{ column = 'a' }",
+            "4:16: [model.partition_by] has no `every`; expected `\"day\"` or `\"month\"`; without it write `partition_by = \"…\"`",
+        ),
+        (
+            "{ column = 'a', every = 'day', timezone = 'Mars' }",
+            "4:58: unknown time zone `Mars`; expected an IANA name such as `UTC` or `Europe/London`",
+        ),
+    ] {
+        assert_eq!(errors(&model(by)), [expected]);
+    }
+}

@@ -1,0 +1,240 @@
+//! What the partitions of a dataset are: which column holds them, how long one is, and in whose time zone its days are. That is the
+//! dataset's own, whoever reads it; [`crate::Graph::partitioning`] tells it. Time is passed in; nothing here reads a clock.
+//!
+//! Partitions of different datasets are compared by their calendar days, as SQL joins them. Time zones count only where a day ends.
+
+use std::fmt;
+
+use jiff::civil::Date;
+use jiff::tz::{AmbiguousOffset, TimeZone};
+use jiff::{Span, Timestamp};
+
+use crate::definition::column::Type;
+use crate::definition::contract::{Contract, Every};
+use crate::definition::model::{Made, Model};
+use crate::name::{ColumnName, DatasetName};
+use crate::raw;
+
+/// How a dataset is partitioned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partitioning {
+    /// The column that holds the partition.
+    pub column: ColumnName,
+    pub granularity: Granularity,
+    /// Whose days they are.
+    pub timezone: TimeZone,
+}
+
+/// How long a partition is, the shortest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Granularity {
+    /// A day, by its date.
+    Day,
+    /// A partition for each value of the column. A value that reads as a date is that day, for texts and the column of a model may be dates.
+    Value,
+    /// A month, by its first day.
+    Month,
+}
+
+impl From<Every> for Granularity {
+    fn from(every: Every) -> Granularity {
+        match every {
+            Every::Day => Granularity::Day,
+            Every::Month => Granularity::Month,
+        }
+    }
+}
+
+/// The part of the calendar that a partition stands for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PartitionPeriod {
+    /// Of rows without a value: it lies nowhere, and is never complete.
+    Undated,
+    /// Both included.
+    Days { first: Date, last: Date },
+    /// Of a value that is no date: it lies nowhere, and is never complete.
+    Value(String),
+}
+
+impl PartitionPeriod {
+    pub fn first_day(&self) -> Option<Date> {
+        match self {
+            PartitionPeriod::Days { first, .. } => Some(*first),
+            PartitionPeriod::Undated | PartitionPeriod::Value(_) => None,
+        }
+    }
+}
+
+/// The first day, or the value.
+impl fmt::Display for PartitionPeriod {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PartitionPeriod::Undated => f.write_str("without a date"),
+            PartitionPeriod::Days { first, .. } => first.fmt(f),
+            PartitionPeriod::Value(value) => f.write_str(value),
+        }
+    }
+}
+
+impl Partitioning {
+    /// Of a raw dataset or a quarantine: by object.
+    pub fn for_objects() -> Partitioning {
+        Partitioning {
+            column: ColumnName::for_added(raw::OBJECT),
+            granularity: Granularity::Value,
+            timezone: TimeZone::UTC,
+        }
+    }
+
+    /// Of a clean dataset; `None` if it is not partitioned.
+    pub fn for_contract(contract: &Contract) -> Option<Partitioning> {
+        let by = contract.partition_by.as_ref()?;
+        let ty = contract.columns.iter().find(|column| column.name == by.column).map(|column| column.ty);
+        let granularity = match by.every {
+            Some(every) => every.into(),
+            None if ty == Some(Type::Date) => Granularity::Day,
+            None => Granularity::Value,
+        };
+        let timezone = by.timezone.as_deref().and_then(zone_of);
+        Some(Partitioning { column: by.name.clone(), granularity, timezone: timezone.unwrap_or(TimeZone::UTC) })
+    }
+
+    /// Of a model, from those of its inputs; `None` if it is not partitioned.
+    ///
+    /// - What its definition says of them is so; without a time zone their days are those of the inputs.
+    /// - Children are partitioned as their parents are.
+    /// - Where inputs are partitioned by a column of the same name, their partitions are the model's; where there is none, and the model is
+    ///   incremental, those of the inputs that have days or months, for an incremental model is made of its inputs' partitions. If they differ,
+    ///   the shortest count, of the first of these inputs: a value that is passed through lies in the longer ones too.
+    /// - Else its partitions are the values of its column, and their days those of the inputs; of UTC where these have several time zones.
+    pub fn for_model<'g>(model: &Model, of: impl Fn(&DatasetName) -> Option<&'g Partitioning>) -> Option<Partitioning> {
+        let column = model.partition_by.as_ref()?;
+        let inputs: Vec<&Partitioning> = model.inputs.iter().filter_map(of).collect();
+        let same = match (&model.periods, &model.made) {
+            (Some(_), _) => None,
+            (None, Made::Explode(_)) => inputs.first(),
+            (None, Made::Sql(_)) => {
+                let shortest = |is_one: &dyn Fn(&Partitioning) -> bool| {
+                    inputs.iter().filter(|input| is_one(input)).min_by_key(|input| input.granularity)
+                };
+                let named = shortest(&|input| input.column == *column);
+                named.or_else(|| shortest(&|input| model.incremental.is_some() && input.has_days()))
+            }
+        };
+        if let Some(same) = same {
+            return Some(Partitioning { column: column.clone(), ..(*same).clone() });
+        }
+        let mut zones = inputs.iter().filter(|input| input.has_days()).map(|input| &input.timezone);
+        let zone = zones.next().filter(|first| zones.all(|other| other == *first));
+        let declared = model.periods.as_ref().and_then(|periods| zone_of(periods.timezone.as_deref()?));
+        let timezone = declared.or(zone.cloned()).unwrap_or(TimeZone::UTC);
+        let granularity = model.periods.as_ref().map_or(Granularity::Value, |periods| periods.every.into());
+        Some(Partitioning { column: column.clone(), granularity, timezone })
+    }
+
+    /// Whether it says whose days its partitions are; of the values of a contract's column, or of objects, nobody knows that they are days.
+    fn has_days(&self) -> bool {
+        self.granularity != Granularity::Value || self.timezone != TimeZone::UTC
+    }
+
+    /// Of the partition with a value; `None` where the value is no date and has to be one.
+    pub fn period(&self, value: Option<&str>) -> Option<PartitionPeriod> {
+        let Some(value) = value else { return Some(PartitionPeriod::Undated) };
+        match (value.parse(), self.granularity) {
+            (Ok(day), _) if !raw::is_reserved(self.column.as_str()) => Some(self.around(day)),
+            (_, Granularity::Value) => Some(PartitionPeriod::Value(value.to_owned())),
+            (_, Granularity::Day | Granularity::Month) => None,
+        }
+    }
+
+    /// The period that a day lies in.
+    fn around(&self, day: Date) -> PartitionPeriod {
+        match self.granularity {
+            Granularity::Day | Granularity::Value => PartitionPeriod::Days { first: day, last: day },
+            Granularity::Month => PartitionPeriod::Days { first: day.first_of_month(), last: day.last_of_month() },
+        }
+    }
+
+    /// When its last day ends in the dataset's time zone: from then on no clock there shows a time of it.
+    pub fn end(&self, period: &PartitionPeriod) -> Option<Timestamp> {
+        let PartitionPeriod::Days { last, .. } = period else { return None };
+        let midnight = last.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight());
+        let ambiguous = self.timezone.to_ambiguous_timestamp(midnight);
+        match ambiguous.offset() {
+            // the clocks pass over midnight: the day ends where they jump
+            AmbiguousOffset::Gap { .. } => {
+                let before = ambiguous.earlier().ok()?;
+                self.timezone.following(before).next().map(|transition| transition.timestamp())
+            }
+            AmbiguousOffset::Fold { .. } | AmbiguousOffset::Unambiguous { .. } => ambiguous.later().ok(),
+        }
+    }
+
+    /// Whether the watermark has passed its end.
+    pub fn is_complete(&self, period: &PartitionPeriod, watermark: Option<Timestamp>) -> bool {
+        self.end(period).zip(watermark).is_some_and(|(end, mark)| end <= mark)
+    }
+
+    /// The periods of this dataset that a period of a model reads: those with a day of it, or of the `lookback_days` before it. What lies
+    /// nowhere reads its like.
+    pub fn read_by(&self, of_model: &PartitionPeriod, lookback_days: u32) -> Vec<PartitionPeriod> {
+        match of_model {
+            PartitionPeriod::Days { first, last } => {
+                let from = first.checked_sub(Span::new().days(lookback_days)).unwrap_or(Date::MIN);
+                self.between(from, *last)
+            }
+            alone => vec![alone.clone()],
+        }
+    }
+
+    /// The periods of this model that read a period of an input: the other way round.
+    pub fn reading(&self, of_input: &PartitionPeriod, lookback_days: u32) -> Vec<PartitionPeriod> {
+        match of_input {
+            PartitionPeriod::Days { first, last } => {
+                let until = last.checked_add(Span::new().days(lookback_days)).unwrap_or(Date::MAX);
+                self.between(*first, until)
+            }
+            alone => vec![alone.clone()],
+        }
+    }
+
+    /// The periods with a day of these, in their order.
+    fn between(&self, from: Date, until: Date) -> Vec<PartitionPeriod> {
+        let mut periods = Vec::new();
+        let mut next = Some(from);
+        while let Some(day) = next.filter(|day| *day <= until) {
+            let period = self.around(day);
+            next = match &period {
+                PartitionPeriod::Days { last, .. } => last.tomorrow().ok(),
+                PartitionPeriod::Undated | PartitionPeriod::Value(_) => None,
+            };
+            periods.push(period);
+        }
+        periods
+    }
+
+    /// Whether a period of this model is complete: it is over, and so is every period of its inputs that it reads. `inputs` are those that say
+    /// when data is complete, each with its watermark; one without days of its own is complete as far as its watermark.
+    pub fn is_model_complete<'p>(
+        &self,
+        period: &PartitionPeriod,
+        inputs: impl IntoIterator<Item = (Option<&'p Partitioning>, Option<Timestamp>)>,
+    ) -> bool {
+        let mut inputs = inputs.into_iter().peekable();
+        inputs.peek().is_some()
+            && inputs.all(|(input, mark)| {
+                let read = input.filter(|input| input.has_days());
+                // the last one ends last, however far the model looks back
+                let last = read.and_then(|input| Some((input, input.read_by(period, 0).pop()?)));
+                self.is_complete(period, mark) && last.is_none_or(|(input, last)| input.is_complete(&last, mark))
+            })
+    }
+}
+
+/// Its name has been checked where the definition was read.
+fn zone_of(name: &str) -> Option<TimeZone> {
+    TimeZone::get(name).ok()
+}
+
+#[cfg(test)]
+mod tests;
