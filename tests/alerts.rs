@@ -17,6 +17,8 @@ mod tower;
 
 use std::process::Command;
 
+pub use kept::{Announced, Mailbox};
+pub use said::Said;
 use serde_json::Value;
 pub use slack::{Sink, Trouble};
 pub use smtp::{Smtp, Way};

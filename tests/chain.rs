@@ -15,9 +15,10 @@ use tidemark_lake::{Lake, Meter, Store};
 use crate::crash::house::runtime;
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::{Answer as Said, Site, sales, tidemark};
+use crate::support::wait::HANG;
 
 /// More than any step of these tests takes.
-const MINUTE: Duration = Duration::from_secs(60);
+const TIME: Duration = HANG;
 
 /// The days of the tests, each with the morning after it.
 const DAYS: [(&str, &str); 2] = [("2011-12-07", "2011-12-08T08:00:00Z"), ("2011-12-08", "2011-12-09T08:00:00Z")];
@@ -105,7 +106,7 @@ fn an_event_sets_off_what_a_run_does() {
     let (stack, site) = (Stack::new(1), Site::with_daily_sales());
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
-        let records = records(stack.carry(morning(at), MINUTE));
+        let records = records(stack.carry(morning(at), TIME));
         tell(&records);
         command(&stack, &site, at);
         assert_same(&of_stack(&stack), &of_command(&stack, &site));
@@ -128,7 +129,7 @@ fn an_event_sets_off_what_a_run_does() {
         assert!(link.contains("X-Amz-Signature=") && link.contains(day), "{link}");
     }
     // the same event again finds nothing to do
-    let again = records(stack.carry(morning(DAYS[1].1), MINUTE));
+    let again = records(stack.carry(morning(DAYS[1].1), TIME));
     tell(&again);
     for record in again {
         assert_eq!(record["status"], "nothing_to_do", "{record}");

@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
+use crate::support::running::runs;
 use polars::prelude::*;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark::run::walk_all;
 use tidemark::world::World;
 use tidemark_flow::{Kind, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::Lake;
@@ -103,7 +103,7 @@ impl Shop {
             Common { lake: self.place(), pipelines: self.path("pipelines"), parameters: Vec::new(), json: true };
         let graph = load(&common, Wanted::Named(&[])).unwrap();
         let trigger = Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "evolve");
-        self.world.with_context(&self.lake(), &Quiet, |context| walk_all(context, &graph, &[], &trigger)).unwrap()
+        self.world.with_context(&self.lake(), &Quiet, |context| runs(context, &self.world, &graph, &[], &trigger))
     }
 
     fn run(&self) {

@@ -1,4 +1,8 @@
-//! Who may import whom (ARCHITECTURE.md): the dependencies `cargo metadata` tells of, held against a table.
+//! Who may import whom (ARCHITECTURE.md): the dependencies `cargo metadata` tells of, held against a table; and files of one crate.
+
+mod circles;
+mod files;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
@@ -163,7 +167,6 @@ fn pure_crates_reach_no_store() {
     }
 }
 
-/// AWS comes with feature `s3` of the command, and with nothing else.
 /// Lines of `cargo tree` of a package or more, without its drawing.
 fn tree(arguments: &[&str]) -> BTreeSet<String> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
@@ -178,7 +181,7 @@ fn tree(arguments: &[&str]) -> BTreeSet<String> {
     String::from_utf8(output.stdout).unwrap().lines().map(plain).collect()
 }
 
-/// The libraries of the functions, and the command without buckets.
+/// AWS comes with feature `s3` of the command, and with nothing else: not with the libraries of the functions.
 #[test]
 fn nothing_names_aws() {
     for package in ["tidemark", "ingest", "transform", "load", "watch"] {

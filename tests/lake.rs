@@ -155,6 +155,21 @@ fn a_partition_is_swapped_in_one_version() {
 }
 
 #[test]
+fn the_version_last_looked_at_is_not_asked_for() {
+    let server = Server::atomic();
+    let lake = Lake::open(server.store(&server.bucket("lake"), runtime()), true).unwrap();
+    commit(&lake, "run-1", &[(1, rows(1, 0..5))], vec![]);
+    commit(&lake, "run-2", &[(2, rows(2, 5..9))], vec![]);
+    let asked = |version| {
+        server.asked();
+        assert_eq!(lake.table_at(&sales(), version).unwrap().version(), version);
+        server.asked().len()
+    };
+    assert_eq!(asked(1), 0);
+    assert!(asked(0) > 0);
+}
+
+#[test]
 fn the_same_rows_have_the_same_bytes_and_path() {
     on_every_backend(|lake| {
         let first = draft(lake, "a", &[(1, rows(1, 0..500))], vec![]).adds;

@@ -4,6 +4,7 @@ use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use crate::support::running::{self, TestEnvironment, run_step};
 use jiff::{SignedDuration, Timestamp};
 use object_store::memory::InMemory;
 use object_store::path::Path;
@@ -72,26 +73,14 @@ impl World {
         // every look at the clock takes a second; the first is the run's beginning
         let clock = || noon + SignedDuration::from_secs(calls.fetch_add(1, Ordering::Relaxed));
         let locate = |_: &str| -> Result<Place, Failure> { Ok(Place::Folder(self.source.clone())) };
+        let (new_run_id, scratch) = (|| "run".to_owned(), std::env::temp_dir());
+        let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };
+        let new_run_id = || "run".into();
         let context = Context {
-            lake: &self.lake,
-            locate: &locate,
-            folder: &|_| unreachable!(),
-            clock: &clock,
-            run_id: &|| "run".into(),
-            peak_memory: &|| 0,
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: std::env::temp_dir(),
-            meter: self.lake.store().meter(),
-            secret: &|name| {
-                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
-            },
             deadline: late_at.map(|looks| noon + SignedDuration::from_secs(looks)),
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
+            ..running::context(&self.lake, &clock, &new_run_id, &scratch)
         };
-        ingest::walk(&context, trigger, &orders(), &StepId::Ingest).unwrap()
+        run_step(&context, &environment, &orders(), &StepId::Ingest, trigger)
     }
 
     fn part(&self, part: u32, late_at: Option<i64>) -> RunRecord {

@@ -20,6 +20,7 @@ use tidemark_pipeline::{DatasetName, Graph, StepId};
 
 use crate::crash::house::{Backend, in_bucket, new_bucket, run_id, runtime};
 use crate::crash::sales::local;
+use crate::support::running::{self, TestEnvironment, run_step};
 
 const NOW: &str = "2026-04-01T08:00:00Z";
 
@@ -114,31 +115,17 @@ impl<'s> Reader<'s> {
         let looked = AtomicI64::new(0);
         let source = || Store::new(local(&self.shop.path("in")), "in", runtime());
         let is_ingest = matches!(step, StepId::Ingest);
+        let (locate, folder) = (|_: &str| Ok(Place::Folder(source())), |_: &str| Ok(source()));
+        let environment = TestEnvironment { locate: &locate, folder: &folder, ..TestEnvironment::default() };
+        let clock = || start + SignedDuration::from_secs(looked.fetch_add(1, Ordering::Relaxed));
         let context = Context {
-            lake: &lake,
-            locate: &|_| Ok(Place::Folder(source())),
-            folder: &|_| Ok(source()),
-            clock: &|| start + SignedDuration::from_secs(looked.fetch_add(1, Ordering::Relaxed)),
-            run_id: &run_id,
-            peak_memory: &|| 0,
-            meter: lake.store().meter(),
-            secret: &|name| {
-                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
-            },
-            progress: &Quiet,
-            memory: if is_ingest { ROOMY } else { self.memory },
-            scratch: self.shop.folder.path().to_owned(),
             deadline: looks.filter(|_| !is_ingest).map(|looks| start + SignedDuration::from_secs(looks)),
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
+            memory: if is_ingest { ROOMY } else { self.memory },
+            ..running::context(&lake, &clock, &run_id, self.shop.folder.path())
         };
         let trigger = Trigger { part, ..Trigger::at(start, "parts") };
         let (pipeline, _) = self.graph.steps().next().unwrap();
-        match step {
-            StepId::Ingest => ingest::walk(&context, &trigger, pipeline, step).unwrap(),
-            _ => transform::walk(&context, &trigger, pipeline, step).unwrap(),
-        }
+        run_step(&context, &environment, pipeline, step, &trigger)
     }
 
     /// Invokes a step until it is done, and once more; says in how many parts it was done.

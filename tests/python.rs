@@ -1,10 +1,11 @@
 //! Python with the packages of `requirements.txt`, installed once into the user's cache. Only Python 3 and pip are presumed.
 
 use std::ffi::OsStr;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+
+use crate::support::provision::{Cache, Staging};
 
 const REQUIREMENTS: &str = include_str!("requirements.txt");
 const ANY_PYTHON: &str = "python3";
@@ -63,35 +64,20 @@ pub fn installed(interpreter: impl AsRef<OsStr>, options: &[&str], requirements:
         eprintln!("skipped: no python3 on this machine");
         return None;
     };
-    // another Python or other requirements: another folder
-    let mut hash = DefaultHasher::new();
-    (requirements, version.stdout).hash(&mut hash);
-    let folder = cache().join(format!("python-{:016x}", hash.finish()));
-    if !folder.exists() {
-        install(interpreter.as_ref(), &folder, options, requirements);
-    }
-    Some(folder)
+    let version = String::from_utf8_lossy(&version.stdout).into_owned();
+    let content = [requirements, &options.join(" "), &version].join("\n");
+    Some(Cache::of_user().provide("python", &content, |staging| {
+        install(interpreter.as_ref(), options, requirements, staging);
+    }))
 }
 
-fn cache() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    base.unwrap_or_else(|| std::env::home_dir().unwrap().join(".cache")).join("tidemark")
-}
-
-/// Under a name of its own first, so that two who do it at once do not see each other's half-done work: the first to rename wins.
-fn install(interpreter: &OsStr, folder: &Path, options: &[&str], required: &str) {
-    let unfinished = folder.with_extension(std::process::id().to_string());
-    std::fs::create_dir_all(&unfinished).unwrap();
-    let requirements = unfinished.join("requirements.txt");
+fn install(interpreter: &OsStr, options: &[&str], required: &str, staging: &Staging) {
+    let requirements = staging.path().join("requirements.txt");
     std::fs::write(&requirements, required).unwrap();
     let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", "--only-binary=:all:"];
     let mut command = Command::new(interpreter);
-    command.args(pip).args(options).arg("--target").arg(&unfinished).arg("-r").arg(&requirements);
-    let output = command.output().unwrap();
+    command.args(pip).args(options).arg("--target").arg(staging.path()).arg("-r").arg(&requirements);
+    let output = staging.run(&mut command);
     let why = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "what the tests need cannot be installed: {why}");
-    if std::fs::rename(&unfinished, folder).is_err() {
-        assert!(folder.exists(), "{} cannot be made", folder.display());
-        std::fs::remove_dir_all(&unfinished).unwrap();
-    }
 }

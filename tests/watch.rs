@@ -1,21 +1,22 @@
 //! The functions as a developer has them: `cargo lambda watch` and `cargo lambda invoke`, as the README shows, over a lake in a folder.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::group::Group;
 use crate::python::cargo_lambda;
 use crate::site::{Answer, Site, forget_cargo, root, sales};
+use crate::support::port::free_port;
+use crate::support::wait::until;
 
 #[test]
 fn the_samples_can_be_invoked_on_this_machine() {
     let Some(cargo_lambda) = cargo_lambda() else { return };
     let site = Site::new();
     site.write("sales/2026-03-02.csv", sales("2026-03-02", &[("600001", "A", 3, "2.50"), ("600002", "B", 1, "1.25")]));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let port = free_port().to_string();
     let mut watch = site.command(&cargo_lambda);
     watch.args(["lambda", "watch", "--invoke-port", &port]).current_dir(root());
     watch
@@ -26,11 +27,7 @@ fn the_samples_can_be_invoked_on_this_machine() {
     forget_cargo(&mut watch);
     watch.stdout(Stdio::null()).stderr(Stdio::null());
     let _watch = Group::spawn(&mut watch);
-    let began = Instant::now();
-    while TcpStream::connect(format!("127.0.0.1:{port}")).is_err() {
-        assert!(began.elapsed() < Duration::from_secs(60), "nobody listens");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    until("cargo lambda listens", || TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
     let invoke = |function: &str, sample: &str| -> Value {
         let mut command = Command::new(&cargo_lambda);
         command.args(["lambda", "invoke", "-A", "127.0.0.1", "-P", &port, function, "--data-file"]);

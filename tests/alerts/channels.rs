@@ -13,6 +13,7 @@ use watch::message::{Message, State};
 use super::slack::HIDDEN;
 use super::{Sink, TOLD, Trouble, told_by_another};
 use crate::postgres::Authority;
+use crate::support::wait::HANG;
 
 pub fn now() -> Timestamp {
     "2026-11-26T08:05:00Z".parse().unwrap()
@@ -24,7 +25,7 @@ pub fn message(n: usize) -> Message {
         severity: Severity::Critical,
         incident: format!("orders/load-postgres-orders/failed#{n}"),
         pipeline: "orders".to_owned(),
-        step: Some("load postgres-orders".to_owned()),
+        step: "load postgres-orders".parse().ok(),
         title: format!("orders: load postgres-orders failed ({n})"),
         what: "table orders cannot be loaded\nadd the column".to_owned(),
         facts: vec![("Rows".to_owned(), "1,204 in, 17 quarantined".to_owned())],
@@ -192,12 +193,10 @@ fn a_message_is_not_lost_for_its_looks() {
 #[test]
 fn who_is_cut_off_does_not_know() {
     let sink = Sink::start();
-    sink.trouble([Trouble::CutAfter, Trouble::Slow(Duration::from_secs(15))]);
+    sink.trouble([Trouble::CutAfter, Trouble::Slow(HANG)]);
     fails(tell(&sink.url(), &[message(1)]), Kind::Retry, "the connection broke");
     assert_eq!(sink.taken().len(), 1);
-    let began = Instant::now();
     fails(tell(&sink.url(), &[message(2)]), Kind::Retry, "no answer in time");
-    assert!(began.elapsed() < Duration::from_secs(12));
     assert_eq!(sink.taken().len(), 2);
 }
 

@@ -10,8 +10,9 @@ use super::Sink;
 use super::sns::Sns;
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::{root, sales, walk};
+use crate::support::wait::HANG;
 
-const MINUTE: Duration = Duration::from_secs(60);
+const TIME: Duration = HANG;
 const AT: &str = "2011-12-08T08:00:00Z";
 const DAY: &str = "2011-12-07";
 const ARN: &str = "arn:aws:sns:us-east-1:123456789012:tidemark-alerts";
@@ -49,14 +50,14 @@ fn it_tells_of_a_failure_and_of_its_end() {
     let (folder, sink) = (TempDir::new().unwrap(), Sink::start());
     let pipelines = pipelines(&folder, "slack = { secret = \"slack-webhook\" }");
     let stack = Stack::told(1, &pipelines, &[("TIDEMARK_SECRET_SLACK_WEBHOOK", sink.url())]);
-    let watch = |event: &Value| stack.named("watch", 0).invoke(event, MINUTE).record();
+    let watch = |event: &Value| stack.named("watch", 0).invoke(event, TIME).record();
     assert_eq!(counts(&watch(&sample("tick"))), [0, 0, 0, 0]);
 
     // half of the records break the contract
     let price = |n: usize| if n.is_multiple_of(2) { "n/a" } else { "2.95" };
     let rows: Vec<_> = (0..20).map(|n| ("500001", "A", 1, price(n))).collect();
     stack.put_sales("day.csv", sales(DAY, &rows));
-    let answers = stack.carry(morning(AT), MINUTE);
+    let answers = stack.carry(morning(AT), TIME);
     assert!(matches!(answers.last(), Some(Answer::Failed(kind, _)) if kind == "data"), "{answers:?}");
     let seen = watch(&sample("tick"));
     assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
@@ -66,7 +67,7 @@ fn it_tells_of_a_failure_and_of_its_end() {
     assert_eq!(counts(&watch(&sample("given-up"))), [0, 0, 0, 0]);
 
     stack.put_sales("day.csv", sales(DAY, &[("500001", "A", 1, "2.95")]));
-    stack.carry(morning("2011-12-09T08:00:00Z"), MINUTE);
+    stack.carry(morning("2011-12-09T08:00:00Z"), TIME);
     let seen = watch(&sample("tick"));
     assert_eq!(counts(&seen), [0, 1, 1, 0], "{seen}");
     let taken = sink.taken();
@@ -92,7 +93,7 @@ fn what_was_given_up_is_told_at_once() {
     let pipelines = pipelines(&folder, "email = \"data@example.com\"");
     let more = [("TIDEMARK_ALERT_TOPIC", ARN.to_owned()), ("AWS_ENDPOINT_URL_SNS", topic.endpoint())];
     let stack = Stack::told(1, &pipelines, &more);
-    let watch = |event: &Value| stack.named("watch", 0).invoke(event, MINUTE);
+    let watch = |event: &Value| stack.named("watch", 0).invoke(event, TIME);
     let mut stray = sample("given-up");
     stray["requestPayload"] = json!({"hello": "world"});
     let mut given_up = sample("given-up");

@@ -118,7 +118,7 @@ fn what_a_mail_server_refuses_is_said() {
     smtp.answer(json!({"silent": true}));
     let began = Instant::now();
     fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached (no answer in time)");
-    assert!((9..25).contains(&began.elapsed().as_secs()), "{:?}", began.elapsed());
+    assert!(began.elapsed().as_secs() >= 9, "{:?}", began.elapsed());
     smtp.answer(json!({}));
     tell(&smtp.url(), &[message(1)]).unwrap();
     // one that has no STARTTLS, and is not this machine by its name

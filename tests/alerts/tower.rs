@@ -12,13 +12,14 @@ use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use serde_json::Value;
 use tempfile::TempDir;
+use tidemark::steps::step;
 use tidemark_flow::{
-    Broken, Bus, Context, Event, Failure, Handled, Kind, Machine, Mark, Quiet, RunRecord, Secret, StepDue, Trigger,
-    host, load_definitions_that_can_be,
+    Broken, Bus, Context, Dispatcher, Event, Executor, Failure, Folders, Handled, Kind, Mark, Place, Process,
+    RunRecord, Secret, Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
 };
 use tidemark_lake::{Lake, Meter, Store};
-use tidemark_pipeline::{Graph, Pipeline, SecretName, StepId};
-use watch::{Channels, Incident, Ticked, View, handle, tick};
+use tidemark_pipeline::{Graph, SecretName};
+use watch::{ChannelEnvironment, Channels, Incident, Ticked, View, handle, tick};
 
 use super::Sink;
 use super::kept::{Announced, Mailbox};
@@ -27,6 +28,7 @@ use super::said::Said;
 use crate::crash::house::{Backend, in_bucket, new_bucket, runtime};
 use crate::crash::sales::local;
 use crate::fault::{Faulty, Plan};
+use crate::support::running;
 
 /// When most of the tests begin.
 pub const MORNING: &str = "2026-03-03T07:00:00Z";
@@ -196,28 +198,8 @@ impl Tower {
     }
 
     pub fn with_context<T>(&self, lake: &Lake, act: impl FnOnce(&Context<'_>) -> T) -> T {
-        let (clock, meter) = (|| self.now(), Meter::default());
-        let secret = |name: &SecretName| match self.sinks.get(name.as_str()) {
-            Some(sink) => Ok(Secret::new(sink.url())),
-            None => Err(Failure::new(Kind::Definition, format!("no secret {name}"))),
-        };
-        act(&Context {
-            lake,
-            locate: &|path| host::locate(path, &runtime(), &meter),
-            folder: &|path| host::folder(path, &runtime(), &meter),
-            clock: &clock,
-            run_id: &|| self.run_id(self.now()),
-            peak_memory: &|| 0,
-            meter: lake.store().meter(),
-            secret: &secret,
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: self.folder.path().to_owned(),
-            deadline: None,
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
-        })
+        let (clock, run_id) = (|| self.now(), || self.run_id(self.now()));
+        act(&running::context(lake, &clock, &run_id, self.folder.path()))
     }
 
     /// One look of a watcher, which goes well.
@@ -247,7 +229,7 @@ impl Tower {
 
     pub fn tick_by(&self, lake: &Lake, bus: &dyn Bus) -> Result<Ticked, Failure> {
         self.with_context(lake, |context| {
-            let channels = Channels::new(context.secret, &self.mailbox, context.clock, runtime());
+            let channels = Channels::new(self, &self.mailbox, context.clock, runtime());
             tick(context, &self.view(), bus, &channels, "watch")
         })
     }
@@ -255,8 +237,8 @@ impl Tower {
     /// One whose time is over when it has looked.
     pub fn tick_late(&self) -> Ticked {
         self.with_context(&self.lake(), |context| {
-            let context = Context { deadline: Some(self.now()), scratch: context.scratch.clone(), ..*context };
-            let channels = Channels::new(context.secret, &self.mailbox, context.clock, runtime());
+            let context = Context { deadline: Some(self.now()), ..*context };
+            let channels = Channels::new(self, &self.mailbox, context.clock, runtime());
             tick(&context, &self.view(), &self.announced, &channels, "watch").unwrap()
         })
     }
@@ -265,23 +247,26 @@ impl Tower {
     pub fn receives(&self, event: &Value) -> Result<Ticked, Failure> {
         let event = Event::read(event)?;
         self.with_context(&self.lake(), |context| {
-            handle(context, &self.view(), &self.announced, Some(&self.mailbox), runtime(), &event, "watch")
+            let channels = ChannelEnvironment { secrets: self, mailer: Some(&self.mailbox), handle: runtime() };
+            handle(context, channels, &self.view(), &self.announced, &event, "watch")
         })
     }
 
-    /// Walks what an event means, as the functions do.
+    /// Runs what an event means, as the functions do.
     pub fn walks(&self, event: &Event) -> Handled {
-        self.walks_within(event, tidemark_flow::MARK_AFTER, walk)
+        self.walks_within(event, tidemark_flow::MARK_AFTER, step)
     }
 
-    pub fn walks_within(&self, event: &Event, mark_after: std::time::Duration, walk: tidemark_flow::Walk) -> Handled {
+    pub fn walks_within(&self, event: &Event, mark_after: std::time::Duration, steps: StepFactory) -> Handled {
         let function = match event {
-            Event::StepDue(due) => due.function.clone(),
-            _ => "ingest".into(),
+            Event::StepDue(due) => due.function.as_str(),
+            _ => "ingest",
         };
         self.with_context(&self.lake(), |context| {
-            let context = Context { mark_after, scratch: context.scratch.clone(), ..*context };
-            tidemark_flow::handle(&context, self.graph(), &self.announced, walk, &function, event, "chain").unwrap()
+            let context = Context { process: Process { mark_after, ..context.process }, ..*context };
+            let (graph, bus, executor) = (self.graph(), &self.announced, Executor::SEQUENTIAL);
+            let dispatcher = Dispatcher { environment: self, graph, bus, executor, function, steps };
+            dispatcher.handle(&context, event, "chain").unwrap()
         })
     }
 
@@ -353,7 +338,7 @@ impl Tower {
         let mark = Mark {
             run_id: self.run_id(started_at),
             pipeline: pipeline.into(),
-            step: step.into(),
+            step: step.parse().unwrap(),
             chain: "chain".into(),
             scheduled_time: started_at,
             started_at,
@@ -369,16 +354,24 @@ impl Tower {
     }
 }
 
-pub fn walk(
-    context: &Context<'_>,
-    trigger: &Trigger,
-    pipeline: &Pipeline,
-    step: &StepId,
-) -> Result<RunRecord, Failure> {
-    match step {
-        StepId::Ingest => ingest::walk(context, trigger, pipeline, step),
-        StepId::Clean | StepId::Model(_) => transform::walk(context, trigger, pipeline, step),
-        StepId::Load(_) => load::walk(context, trigger, pipeline, step),
+impl Sources for Tower {
+    fn locate(&self, path: &str) -> Result<Place, Failure> {
+        host::locate(path, &runtime(), &Meter::default())
+    }
+}
+
+impl Folders for Tower {
+    fn folder(&self, path: &str) -> Result<Store, Failure> {
+        host::folder(path, &runtime(), &Meter::default())
+    }
+}
+
+impl Secrets for Tower {
+    fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
+        match self.sinks.get(name.as_str()) {
+            Some(sink) => Ok(Secret::new(sink.url())),
+            None => Err(Failure::new(Kind::Definition, format!("no secret {name}"))),
+        }
     }
 }
 

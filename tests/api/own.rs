@@ -2,11 +2,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::Value;
 
 use super::*;
+use crate::support::wait::{HANG, until};
 
 const FIELDS: Fields = Fields { id: "/id", time: "/at" };
 
@@ -23,7 +23,7 @@ fn api(paging: Paging, form: Form) -> Api {
 /// Status, head and body of an answer; `None` where the connection ends too early.
 fn ask(api: &Api, request: &str, headers: &str, body: &str) -> Option<(u16, String, Vec<u8>)> {
     let mut stream = TcpStream::connect(api.origin().strip_prefix("http://").unwrap()).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    stream.set_read_timeout(Some(HANG)).unwrap();
     let length = body.len();
     let host = api.origin().replace("http://", "");
     let text = format!(
@@ -166,6 +166,5 @@ fn it_knows_who_asks_and_packs_what_it_says() {
     assert_eq!(zstd::decode_all(&packed[..]).unwrap(), format!("[{}]", records(10).join(",")).into_bytes());
     let origin = api.origin();
     drop(api);
-    std::thread::sleep(Duration::from_millis(50));
-    assert!(TcpStream::connect(origin.strip_prefix("http://").unwrap()).is_err());
+    until("nobody listens", || TcpStream::connect(origin.strip_prefix("http://").unwrap()).is_err());
 }

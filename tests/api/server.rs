@@ -114,7 +114,27 @@ fn runtime() -> &'static Runtime {
 
 impl Api {
     pub fn new(style: Style, fields: Fields, records: &[String]) -> Api {
-        let listener = runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        Api::over(runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap(), style, fields, records)
+    }
+
+    /// At an address that is known beforehand. One that is taken, by a test at the same time, is waited for.
+    pub fn at(address: &str, style: Style, fields: Fields, records: &[String]) -> Api {
+        /// Longer than any test takes: it only catches what never ends.
+        const PATIENCE: Duration = Duration::from_secs(600);
+        let began = Instant::now();
+        let listener = loop {
+            match runtime().block_on(TcpListener::bind(address)) {
+                Ok(listener) => break listener,
+                Err(error) if error.kind() == std::io::ErrorKind::AddrInUse && began.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => panic!("{address}: {error}"),
+            }
+        };
+        Api::over(listener, style, fields, records)
+    }
+
+    fn over(listener: TcpListener, style: Style, fields: Fields, records: &[String]) -> Api {
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State {
             fields,

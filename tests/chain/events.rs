@@ -1,10 +1,8 @@
 //! Every kind of event a function accepts, and what it refuses.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
-use super::{DAYS, MINUTE, file, of_stack, records};
+use super::{DAYS, TIME, file, of_stack, records};
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::root;
 
@@ -19,7 +17,7 @@ fn every_sample_is_accepted() {
     stack.put_sales("2026-03-02.csv", file("2026-03-02"));
     let step = |name: &str| {
         let event = sample(name);
-        let record = stack.function(&event, 0).invoke(&event, MINUTE).record();
+        let record = stack.function(&event, 0).invoke(&event, TIME).record();
         (record["step"].as_str().unwrap().to_owned(), record["status"].as_str().unwrap().to_owned())
     };
     let done = |step: &str| (step.to_owned(), "done".to_owned());
@@ -32,17 +30,17 @@ fn every_sample_is_accepted() {
     assert_eq!(step("step-due-load"), nothing("load report"));
     assert_eq!(step("s3-test").1, "nothing_to_do");
     assert!(matches!(
-        stack.named("ingest", 0).invoke(&sample("object-created"), MINUTE),
+        stack.named("ingest", 0).invoke(&sample("object-created"), TIME),
         Answer::Failed(kind, message) if kind == "refused" && message.contains("no pipeline reads bucket example-sales")
     ));
     let mut object = sample("object-created");
     object["detail"]["bucket"]["name"] = "sales".into();
     object["detail"]["object"]["key"] = "other/2026-03-02.csv".into();
-    assert_eq!(stack.named("ingest", 0).invoke(&object, MINUTE).record()["status"], "nothing_to_do");
+    assert_eq!(stack.named("ingest", 0).invoke(&object, TIME).record()["status"], "nothing_to_do");
     for key in ["daily/2026-03-03%2Bmore%20%C3%A4.csv", "daily/2026-03-04+ä.csv"] {
         stack.put_sales(key.rsplit('/').next().unwrap(), file("2026-03-03"));
         object["detail"]["object"]["key"] = key.into();
-        let record = stack.named("ingest", 0).invoke(&object, MINUTE).record();
+        let record = stack.named("ingest", 0).invoke(&object, TIME).record();
         assert_eq!((&record["step"], &record["status"]), (&json!("ingest"), &json!("done")), "{record}");
     }
 }
@@ -52,7 +50,7 @@ fn a_range_makes_the_reports_of_its_days() {
     let stack = Stack::new(1);
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
-        records(stack.carry(morning(at), MINUTE));
+        records(stack.carry(morning(at), TIME));
     }
     let before = of_stack(&stack);
     let reports = stack.s3.folder("reports").join("main");
@@ -61,7 +59,7 @@ fn a_range_makes_the_reports_of_its_days() {
     }
     let range = json!({"pipeline": "daily-sales", "from": "2011-12-06", "to": "2011-12-08"});
     let report = |range: &Value| {
-        let runs = records(stack.carry(range.clone(), MINUTE));
+        let runs = records(stack.carry(range.clone(), TIME));
         runs.into_iter().find(|run| run["step"] == "load report" && run["status"] == "done").unwrap()
     };
     let report_of_all = report(&range);
@@ -96,7 +94,7 @@ fn what_is_not_ours_fails_and_the_next_event_works() {
         (due("model nothing", "daily-sales"), "definition", "has no step model nothing"),
     ];
     for (event, kind, words) in cases {
-        match stack.named("ingest", 0).invoke(&event, MINUTE) {
+        match stack.named("ingest", 0).invoke(&event, TIME) {
             Answer::Failed(found, message) => {
                 assert_eq!(found, kind, "{message}");
                 assert!(message.contains(words), "{message}");
@@ -105,7 +103,7 @@ fn what_is_not_ours_fails_and_the_next_event_works() {
         }
     }
     not_handled(&stack, "Tidemark", &["refused", "definition", "refused", "definition"]);
-    assert_eq!(stack.named("ingest", 0).invoke(&morning(DAYS[0].1), MINUTE).record()["status"], "done");
+    assert_eq!(stack.named("ingest", 0).invoke(&morning(DAYS[0].1), TIME).record()["status"], "done");
     assert_eq!(stack.bus.take().len(), 1);
     let lines = stack.named("ingest", 0).stdout();
     assert!(lines.len() == 5 && lines[4]["runs_done"] == 1, "{lines:#?}");
@@ -139,11 +137,11 @@ fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
     let stack = Stack::with(1, pipelines.path());
     stack.put_sales("a.csv", "id\n1\n2\n");
     let at = json!({"pipeline": "orders", "scheduled_time": "2011-12-08T08:00:00Z"});
-    stack.named("ingest", 0).invoke(&at, MINUTE).record();
+    stack.named("ingest", 0).invoke(&at, TIME).record();
     let clean = stack.bus.take().remove(0);
     stack.bus.batches();
     stack.bus.refuse(13);
-    let record = stack.function(&clean, 0).invoke(&clean, MINUTE).record();
+    let record = stack.function(&clean, 0).invoke(&clean, TIME).record();
     assert_eq!(record["status"], "done");
     let mut names: Vec<_> = stack.bus.take().iter().map(|event| event["detail"]["step"].to_string()).collect();
     names.sort();
@@ -156,14 +154,14 @@ fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
     stack.put_sales("b.csv", "id\n3\n");
     let next = json!({"pipeline": "orders", "scheduled_time": "2011-12-09T08:00:00Z"});
     stack.bus.refuse(1000);
-    match stack.named("ingest", 0).invoke(&next, MINUTE) {
+    match stack.named("ingest", 0).invoke(&next, TIME) {
         Answer::Failed(kind, message) => {
             assert!(kind == "retry" && message.contains("ThrottlingException"), "{message}")
         }
         other => panic!("{other:?}"),
     }
     stack.bus.refuse(0);
-    assert_eq!(stack.named("ingest", 0).invoke(&next, MINUTE).record()["status"], "nothing_to_do");
+    assert_eq!(stack.named("ingest", 0).invoke(&next, TIME).record()["status"], "nothing_to_do");
     assert_eq!(stack.bus.take().len(), 1, "clean is behind, so it is announced again");
 }
 
@@ -173,7 +171,7 @@ fn wrong_settings_are_explained_by_every_answer() {
     let empty = tempfile::tempdir().unwrap();
     let stack = Stack::told(1, empty.path(), &[("TIDEMARK_NAMESPACE", "Tidemark/dev".into())]);
     for _ in 0..2 {
-        match stack.named("ingest", 0).invoke(&morning(DAYS[0].1), Duration::from_secs(20)) {
+        match stack.named("ingest", 0).invoke(&morning(DAYS[0].1), TIME) {
             Answer::Failed(kind, message) => {
                 assert!(kind == "definition" && message.contains("no pipelines at"), "{message}")
             }

@@ -83,7 +83,7 @@ fn carry(stack: &Stack, limit: Duration) -> Vec<Sum> {
 fn invoke(stack: &Stack, event: &Value, limit: Duration, sums: &mut Vec<Sum>) {
     for _ in 0..3 {
         let began = Instant::now();
-        let answer = stack.function(event, 0).invoke_and(event, limit, Some(limit));
+        let answer = stack.function(event, 0).invoke_until(event, limit, || began.elapsed() > limit);
         let seconds = began.elapsed().as_secs_f64();
         let step = match &answer {
             Answer::Done(record) => record["step"].as_str().unwrap().to_owned(),

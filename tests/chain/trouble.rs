@@ -2,23 +2,13 @@
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{DAYS, MINUTE, assert_same, command, file, of_command, of_stack};
+use super::{DAYS, TIME, assert_same, command, file, of_command, of_stack};
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::Site;
-
-/// The same numbers at every run.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, below: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % below
-    }
-}
+use crate::support::random::Random;
 
 /// Carries both mornings through trouble, and compares with a run of the command after each.
 fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
@@ -34,12 +24,12 @@ fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
 #[test]
 fn every_event_comes_twice_and_in_any_order() {
     for seed in [1, 2] {
-        let dice = Mutex::new(Dice(seed));
+        let dice = Mutex::new(Random::new(seed));
         through(1, |stack, event| {
             let mut due = vec![event.clone(), event];
             while !due.is_empty() {
                 let event = due.swap_remove(dice.lock().unwrap().below(due.len()));
-                assert!(matches!(stack.function(&event, 0).invoke(&event, MINUTE), Answer::Done(_)));
+                assert!(matches!(stack.function(&event, 0).invoke(&event, TIME), Answer::Done(_)));
                 for event in stack.bus.take() {
                     due.extend([event.clone(), event]);
                 }
@@ -48,21 +38,33 @@ fn every_event_comes_twice_and_in_any_order() {
     }
 }
 
+/// So often functions are killed, over so many pairs of mornings at most.
+const KILLS: usize = 40;
+const MOST_PAIRS: u64 = 20;
+
 /// A function that dies is started again with the same event, as often as it takes; Lambda gives up after the second time, and then the
 /// event of the next schedule does as well.
 #[test]
 fn functions_are_killed_at_random() {
-    let kills = AtomicUsize::new(0);
-    for seed in [11, 12] {
-        let dice = Mutex::new(Dice(seed));
+    let (kills, mut pairs) = (AtomicUsize::new(0), 0);
+    while pairs < 2 || kills.load(Ordering::Relaxed) < KILLS {
+        assert!(pairs < MOST_PAIRS, "functions end before they can be killed: {kills:?}");
+        let dice = Mutex::new(Random::new(11 + pairs));
         through(1, |stack, event| {
             let mut due = vec![event];
             while !due.is_empty() {
                 let event = due.remove(0);
                 for attempt in 0.. {
-                    // longer each time, so that it ends
-                    let after = Duration::from_millis(dice.lock().unwrap().below(60 << attempt.min(10)) as u64);
-                    match stack.function(&event, 0).invoke_and(&event, MINUTE, Some(after)) {
+                    // after so many requests to S3, and so many looks more; later each time, so that it ends
+                    let [mut requests, mut looks] =
+                        [4, 8].map(|most| dice.lock().unwrap().below(most << attempt.min(10)));
+                    let _ = stack.s3.asked();
+                    let is_over = || {
+                        requests = requests.saturating_sub(stack.s3.asked().len());
+                        looks = looks.saturating_sub(usize::from(requests == 0));
+                        requests == 0 && looks == 0
+                    };
+                    match stack.function(&event, 0).invoke_until(&event, TIME, is_over) {
                         Answer::Done(_) => break,
                         Answer::Died => kills.fetch_add(1, Ordering::Relaxed),
                         Answer::Failed(kind, message) => panic!("{kind}: {message}"),
@@ -71,10 +73,9 @@ fn functions_are_killed_at_random() {
                 due.extend(stack.bus.take());
             }
         });
+        pairs += 1;
     }
-    let kills = kills.into_inner();
-    println!("{kills} kills");
-    assert!(kills > 10, "{kills}");
+    println!("{} kills in {pairs} pairs of mornings", kills.into_inner());
 }
 
 #[test]
@@ -86,7 +87,7 @@ fn eight_at_once_end_as_one() {
                 for event in &due {
                     for process in 0..8 {
                         scope.spawn(move || {
-                            let answer = stack.function(event, process).invoke(event, MINUTE);
+                            let answer = stack.function(event, process).invoke(event, TIME);
                             assert!(matches!(answer, Answer::Done(_)), "{answer:?}");
                         });
                     }
@@ -107,11 +108,11 @@ fn with_every_event_lost_but_the_last_the_state_is_right() {
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
         // it is ingested, and what it announces is lost
-        stack.named("ingest", 0).invoke(&morning(at), MINUTE).record();
+        stack.named("ingest", 0).invoke(&morning(at), TIME).record();
         drop(stack.bus.take());
     }
     // a duplicate of the last finds nothing to do, and announces those that are behind all the same
-    stack.carry(morning(DAYS[1].1), MINUTE);
+    stack.carry(morning(DAYS[1].1), TIME);
     command(&stack, &site, DAYS[1].1);
     let (ours, theirs) = (of_stack(&stack), of_command(&stack, &site));
     for name in ["sales", "sales_by_day", "report daily-sales-2011-12-08.xlsx", "table sales_by_day"] {

@@ -10,9 +10,8 @@ use tempfile::TempDir;
 use super::Emulator;
 use crate::lambda::bootstrap;
 use crate::site::{Answer, root, tidemark, walk};
-
-/// How long something that follows by itself is waited for: a rule fires once a minute, and the machine may be busy.
-const PATIENCE: Duration = Duration::from_secs(300);
+use crate::support::provision::Cache;
+use crate::support::wait::HANG;
 
 pub struct Bundle<'e> {
     pub emulator: &'e Emulator,
@@ -71,6 +70,8 @@ impl<'e> Bundle<'e> {
     /// unoptimized. The emulator runs processes of this machine, so the functions then become those built beside this test, or those
     /// that `TIDEMARK_BOOTSTRAPS` says.
     pub fn build(&self) -> Result<Duration, String> {
+        // it puts the functions, and the linker it calls, where every other build of this user puts them
+        let _lock = Cache::of_user().lock("sam-build");
         let began = Instant::now();
         let tidemark = tidemark().display().to_string();
         let told = [("SAM_BUILD_MODE", "debug".to_owned()), ("TIDEMARK", tidemark), ("CARGO_TARGET_DIR", target())];
@@ -176,7 +177,7 @@ impl<'e> Bundle<'e> {
         let began = Instant::now();
         while !is_so() {
             let log = || self.emulator.log();
-            assert!(began.elapsed() < PATIENCE, "not in {PATIENCE:?}: {what}\n{}", log());
+            assert!(began.elapsed() < HANG, "not in {HANG:?}: {what}\n{}", log());
             std::thread::sleep(Duration::from_millis(250));
         }
         eprintln!("{what}: after {:.1?}", began.elapsed());

@@ -14,7 +14,7 @@ use super::{Emulator, REGION};
 use crate::alerts::Sink;
 use crate::api::{Api, Auth, Bound, Fields, Filter, Paging, Style, Time};
 use crate::postgres::{Database, database};
-use crate::site::sales;
+use crate::site::{HEADER, sales};
 
 const INGEST: &str = "tidemark-dev-ingest";
 const TOKEN: &str = "hush-and-more";
@@ -74,12 +74,16 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let lake = bundle.output("tidemark-dev-storage", "Lake");
     let [incoming, reports] = ["Incoming", "Reports"].map(|name| bundle.output("tidemark-dev-storage", name));
     let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
-    let yesterday = Timestamp::now().to_zoned(zone).date().yesterday().unwrap();
-    let day = yesterday.to_string();
-    bundle.put(
-        &format!("{incoming}sales/{day}.csv"),
-        &sales(&day, &[("500001", "A", 2, "2.50"), ("500002", "B", 1, "4.00")]),
-    );
+    let today = Timestamp::now().to_zoned(zone).start_of_day().unwrap();
+    let yesterday = today.yesterday().unwrap();
+    // each has the same sales: a report is of the day before what wakes it, and another day may begin meanwhile
+    let days = [&yesterday.yesterday().unwrap(), &yesterday, &today].map(|day| day.date().to_string());
+    let on_each = |rows: &[(&str, &str, i64, &str)]| {
+        let texts = days.each_ref().map(|day| sales(day, rows).replace(HEADER, ""));
+        HEADER.to_owned() + &texts.concat()
+    };
+    let first = on_each(&[("500001", "A", 2, "2.50"), ("500002", "B", 1, "4.00")]);
+    bundle.put(&format!("{incoming}sales/first.csv"), &first);
     // the API's token nobody has stored yet
     bundle.secret("warehouse-password", "any");
     bundle.secret("slack-webhook", &sink.url());
@@ -117,11 +121,11 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     assert_eq!(zone, (&json!("cron(0 8 * * ? *)"), &json!("Europe/London")));
     let input = schedule["Target"]["Input"].as_str().unwrap();
     assert_eq!(input.matches("<aws.scheduler.scheduled-time>").count(), 1, "{input}");
-    let now = Timestamp::now().round(jiff::Unit::Second).unwrap();
+    let now = yesterday.with().hour(8).build().unwrap().timestamp();
     let morning: Value =
         serde_json::from_str(&input.replace("<aws.scheduler.scheduled-time>", &now.to_string())).unwrap();
     let arn = schedule["Target"]["Arn"].as_str().unwrap();
-    let report = format!("daily-sales-{day}.xlsx");
+    let report = format!("daily-sales-{}.xlsx", days[0]);
     let has_report = || bundle.keys(&reports).contains(&report);
     let cold = Instant::now();
     bundle.send(arn.rsplit(':').next().unwrap(), &morning);
@@ -129,11 +133,11 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let cold = cold.elapsed();
 
     // a file wakes the pipeline that reads it
-    let summary = || bundle.object(&format!("{reports}daily-sales-{day}-summary.csv")).unwrap_or_default();
-    assert!(summary().contains("Revenue,9.0,"), "{}", summary());
+    let summary = |day: &str| bundle.object(&format!("{reports}daily-sales-{day}-summary.csv")).unwrap_or_default();
+    assert!(summary(&days[0]).contains("Revenue,9.0,"), "{}", summary(&days[0]));
     let warm = Instant::now();
-    bundle.put(&format!("{incoming}sales/more.csv"), &sales(&day, &[("500003", "A", 1, "1.00")]));
-    bundle.until("the report has the other file", || summary().contains("Revenue,10.0,"));
+    bundle.put(&format!("{incoming}sales/more.csv"), &on_each(&[("500003", "A", 1, "1.00")]));
+    bundle.until("the report has the other file", || days.iter().any(|day| summary(day).contains("Revenue,10.0,")));
     let warm = warm.elapsed();
 
     // somebody wants the report of another day, of a file so large that its parts are asked for one by one

@@ -3,7 +3,6 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -13,6 +12,7 @@ use super::{ACCOUNT, Emulator, REGION};
 use crate::group::Group;
 use crate::lambda::bootstrap;
 use crate::site::root;
+use crate::support::wait::until;
 
 const STACK: &str = "sample";
 
@@ -77,11 +77,7 @@ fn a_stack_is_deployed_invoked_changed_and_leaves_no_process() {
     changes(&emulator, folder.path());
     let group = emulator.group();
     drop(emulator);
-    let began = Instant::now();
-    while Group::is_left(group) {
-        assert!(began.elapsed() < Duration::from_secs(10), "a process of the emulator is left");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until("no process of the emulator is left", || !Group::is_left(group));
 }
 
 /// The function finds its definition, reads, writes, and announces; what it said and whom it called is known.
@@ -162,7 +158,11 @@ fn fails(emulator: &Emulator) {
     ]);
     let queue = emulator.aws(&["sqs", "get-queue-url", "--queue-name", "sample-failed"]);
     let queue = queue["QueueUrl"].as_str().unwrap();
-    let message = emulator.aws(&["sqs", "receive-message", "--queue-url", queue, "--wait-time-seconds", "20"]);
+    let mut message = Value::Null;
+    until("the event is in the queue", || {
+        message = emulator.aws(&["sqs", "receive-message", "--queue-url", queue, "--wait-time-seconds", "20"]);
+        !message.is_null()
+    });
     let body: Value = serde_json::from_str(message["Messages"][0]["Body"].as_str().unwrap()).unwrap();
     assert_eq!(body["requestPayload"], json!({"wanted": 2}));
     assert_eq!(body["requestContext"]["condition"], "RetriesExhausted");

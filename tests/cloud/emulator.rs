@@ -5,10 +5,9 @@
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,14 +16,13 @@ use super::call::Call;
 use super::tools::{self, Tools};
 use crate::group::Group;
 use crate::site::{Answer, forget_cargo, root};
+use crate::support::port::free_port;
+use crate::support::wait::{HANG, until};
 
 pub const REGION: &str = "eu-west-1";
 pub const ACCOUNT: &str = "000000000000";
 /// Where `sam deploy` puts what it deploys.
 pub const ARTIFACTS: &str = "artifacts";
-
-const READY_WITHIN: Duration = Duration::from_secs(120);
-const HEARD_WITHIN: Duration = Duration::from_secs(20);
 
 pub struct Emulator {
     port: u16,
@@ -44,7 +42,7 @@ impl Emulator {
     /// `None` if somebody else has the port.
     fn begin(name: &str, tools: &'static Tools) -> Option<Emulator> {
         let folder = tempfile::Builder::new().prefix(&format!("{name}-")).tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         let mut command = command(tools, port, folder.path());
         let log = File::create(folder.path().join("log")).unwrap();
         // it lives as long as this pipe
@@ -54,19 +52,13 @@ impl Emulator {
     }
 
     fn is_ready(&self) -> bool {
-        let began = Instant::now();
-        loop {
-            let who = self.get("/_tidemark");
-            if who.as_deref() == self.folder.path().to_str() {
-                return self.get("/_localstack/health").is_some();
-            }
-            if who.is_some() {
-                return false;
-            }
-            assert!(self.is_running(), "the emulator has ended: {}", self.log());
-            assert!(began.elapsed() < READY_WITHIN, "the emulator does not come up: {}", self.log());
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let mut who = None;
+        until("the emulator comes up", || {
+            who = self.get("/_tidemark");
+            assert!(who.is_some() || self.is_running(), "the emulator has ended: {}", self.log());
+            who.is_some()
+        });
+        who.as_deref() == self.folder.path().to_str() && self.get("/_localstack/health").is_some()
     }
 
     fn is_running(&self) -> bool {
@@ -76,7 +68,7 @@ impl Emulator {
     /// The body of an answer, if there is one.
     fn get(&self, path: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        stream.set_read_timeout(Some(HANG)).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
@@ -173,17 +165,14 @@ impl Emulator {
     #[track_caller]
     pub fn log_of(&self, function: &str, part: &str) -> Vec<String> {
         let group = format!("/aws/lambda/{function}");
-        let began = Instant::now();
-        loop {
+        let mut lines = Vec::new();
+        until(&format!("{part:?} is in the log of {function}"), || {
             let found = self.aws(&["logs", "filter-log-events", "--log-group-name", &group]);
             let events = found["events"].as_array().cloned().unwrap_or_default();
-            let lines = events.iter().map(|event| event["message"].as_str().unwrap().to_owned());
-            let lines: Vec<String> = lines.collect();
-            if lines.iter().any(|line| line.contains(part)) {
-                return lines;
-            }
-            assert!(began.elapsed() < HEARD_WITHIN, "no {part:?} in the log of {function}: {lines:#?}");
-        }
+            lines = events.iter().map(|event| event["message"].as_str().unwrap().to_owned()).collect();
+            lines.iter().any(|line| line.contains(part))
+        });
+        lines
     }
 
     /// What a function answers to an event; an error of it is its answer too.

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 use crate::python::installed;
+use crate::support::provision::Cache;
 
 const EMULATOR: &str = include_str!("emulator.txt");
 const SAM: &str = include_str!("sam.txt");
@@ -110,21 +111,31 @@ fn fitting(interpreter: PathBuf) -> Option<PathBuf> {
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
 
-/// Whether `sam build` has what it calls here: `make`, and a Rust that builds for arm64, or rustup to get it. A word where it has not.
+/// Whether `sam build` has what it calls here: `make`, and a Rust that builds for arm64, which rustup gets where it is there. A word where
+/// it has not.
 pub fn can_build() -> bool {
     let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    let libraries =
-        Command::new("rustc").args(["--print", "target-libdir", "--target", "aarch64-unknown-linux-gnu"]).output();
-    let has_target = libraries.is_ok_and(|output| {
-        Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir() && output.status.success()
-    });
-    let missing = match (runs(Command::new("make").arg("--version")), has_target) {
+    let missing = match (runs(Command::new("make").arg("--version")), builds_for_arm64() || adds_arm64()) {
         (false, _) => "make",
-        (true, false) if !runs(Command::new("rustup").arg("--version")) => {
-            "Rust for aarch64-unknown-linux-gnu, nor rustup"
-        }
-        _ => return true,
+        (true, false) => "Rust for aarch64-unknown-linux-gnu, nor rustup to get it",
+        (true, true) => return true,
     };
     eprintln!("skipped: no {missing} on this machine, which sam build needs");
     false
+}
+
+const ARM64: &str = "aarch64-unknown-linux-gnu";
+
+fn builds_for_arm64() -> bool {
+    let libraries = Command::new("rustc").args(["--print", "target-libdir", "--target", ARM64]).output();
+    libraries.is_ok_and(|output| {
+        output.status.success() && Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir()
+    })
+}
+
+/// rustup installs a target for all, so one test at a time has it do so.
+fn adds_arm64() -> bool {
+    let lock = Cache::of_user().lock("rust-target");
+    let mut rustup = Command::new("rustup");
+    builds_for_arm64() || lock.run(rustup.args(["target", "add", ARM64])).is_ok_and(|output| output.status.success())
 }

@@ -12,8 +12,9 @@ use crate::alerts::Sink;
 use crate::lambda::{Answer, Stack};
 use crate::postgres::Server;
 use crate::s3::{Rule, Trouble};
+use crate::support::wait::HANG;
 
-const TIME: Duration = Duration::from_secs(120);
+const TIME: Duration = HANG;
 
 /// A pipeline `notes` over the bucket `sales`, which tells Slack.
 struct Account {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::support::running::{self, TestEnvironment, run_step};
 use async_trait::async_trait;
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -101,27 +102,12 @@ fn grows(is_conditional: bool) {
         let locate = |_: &str| -> std::result::Result<Place, Failure> {
             Ok(Place::Folder(Store::new(source.clone(), "in", handle.clone())))
         };
-        let context = Context {
-            lake: &lake,
-            locate: &locate,
-            folder: &|_| unreachable!(),
-            clock: &|| "2024-01-01T00:00:00Z".parse().unwrap(),
-            run_id: &|| "run".into(),
-            peak_memory: &|| 0,
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: std::env::temp_dir(),
-            meter: lake.store().meter(),
-            secret: &|name| {
-                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
-            },
-            deadline: None,
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
-        };
+        let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };
+        let (clock, new_run_id) = (|| "2024-01-01T00:00:00Z".parse().unwrap(), || "run".to_owned());
+        let scratch = std::env::temp_dir();
+        let context = running::context(&lake, &clock, &new_run_id, &scratch);
         let trigger = Trigger::at("2024-01-02T08:00:00Z".parse().unwrap(), "unfinished");
-        ingest::walk(&context, &trigger, &pipeline, &StepId::Ingest).unwrap()
+        run_step(&context, &environment, &pipeline, &StepId::Ingest, &trigger)
     };
     let table = || lake.table(&contract.dataset.raw()).unwrap();
     let first = run();

@@ -12,7 +12,7 @@ use polars::prelude::DataFrame;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark::run::walk_all;
+use tidemark::run::Runner;
 use tidemark_aws::Buckets;
 use tidemark_flow::{Context, Failure, Machine, Place, Quiet, RunRecord, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meta, Meter, Store};
@@ -23,6 +23,7 @@ use tokio::runtime::Handle;
 use super::sales::{MORNINGS, Sales, local};
 use crate::fault::{Faulty, Plan};
 use crate::s3::Server;
+use crate::support::running::{self, TestEnvironment};
 
 /// With more threads than a machine may have processors: a call that lets another process run ahead holds one of them.
 pub fn runtime() -> Handle {
@@ -168,27 +169,14 @@ impl House {
         let [lake, reports] = self.stores();
         let store = |inner, place| Store::new(Faulty::new(inner, plan), place, runtime());
         let lake = Lake::open(store(lake, "lake"), true)?;
-        let context = Context {
-            lake: &lake,
-            locate: &|_| Ok(Place::Folder(store(source.clone(), "sales"))),
-            folder: &|_| Ok(store(reports.clone(), "reports")),
-            clock: &|| MORNINGS[morning].parse().unwrap(),
-            run_id: &run_id,
-            peak_memory: &|| 0,
-            meter: lake.store().meter(),
-            secret: &|name| {
-                Err(tidemark_flow::Failure::new(tidemark_flow::Kind::Definition, format!("no secret {name}")))
-            },
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: self.folder.path().to_owned(),
-            deadline: None,
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
-        };
+        let locate = |_: &str| Ok(Place::Folder(store(source.clone(), "sales")));
+        let folder = |_: &str| Ok(store(reports.clone(), "reports"));
+        let environment = TestEnvironment { locate: &locate, folder: &folder, ..TestEnvironment::default() };
+        let clock = || MORNINGS[morning].parse().unwrap();
+        let context = running::context(&lake, &clock, &run_id, self.folder.path());
         let trigger = Trigger::at(MORNINGS[morning].parse().unwrap(), "crash");
-        walk_all(&context, &self.graph, &["daily-sales".into()], &trigger)
+        Runner { context: &context, environment: &environment, executor: Executor::SEQUENTIAL, graph: &self.graph }
+            .run_all(&["daily-sales".into()], &trigger)
     }
 
     /// Everything that can be seen from outside.

@@ -1,13 +1,14 @@
-//! The real command, killed at random moments.
+//! The real command, killed at moments all over its run.
 
 use std::path::PathBuf;
-use std::process::{Child, Stdio};
-use std::time::Duration;
 
 use super::crowd::command;
 use super::house::{Backend, House};
 use super::sales::Sales;
 use crate::fault::Plan;
+use crate::site::walk;
+use crate::support::kill::kill_when;
+use crate::support::random::Random;
 
 /// The command as cargo built it beside this test.
 pub fn binary() -> PathBuf {
@@ -18,64 +19,72 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// Houses, and how often the run is killed in each of them before it may finish. What one run has done, the next need not do, so that
-/// later kills fall on later steps.
+/// Houses at least, and how often the run of a morning is killed in each of them before it may finish. What one run has done, the next need
+/// not do, so that later kills fall on later steps.
 const HOUSES: usize = 4;
 const KILLS: usize = 5;
+/// So often it is killed on each morning, in as many houses as that takes.
+const WANTED: usize = 15;
+const MOST_HOUSES: usize = 50;
 
 #[test]
 fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
     let sales = Sales::new(1500);
     let clean = House::new(Backend::Folder);
-    clean.run(&sales, 0, &Plan::clean()).unwrap();
-    clean.run(&sales, 1, &Plan::clean()).unwrap();
+    let files = [0, 1].map(|morning| {
+        clean.run(&sales, morning, &Plan::clean()).unwrap();
+        files(&clean)
+    });
     let clean = clean.standing();
     assert_eq!(clean.rows("sales"), 1500 * 3);
 
-    let (mut random, mut killed) = (Random(7), [0, 0]);
-    // about as long as a run takes on this machine now: longer after each that was killed, shorter after each that was not
-    let mut window = Duration::from_secs(1);
-    for number in 0..HOUSES {
+    let (mut random, mut killed, mut houses) = (Random::new(7), [0, 0], 0);
+    while houses < HOUSES || killed.iter().any(|killed| *killed < WANTED) {
+        assert!(houses < MOST_HOUSES, "runs are over before they can be killed: {killed:?}");
         let house = House::new(Backend::Folder);
-        for kill in 0..KILLS * 2 {
-            let (morning, signal) = (kill / KILLS, [libc::SIGKILL, libc::SIGINT][(number + kill) % 2]);
-            if kill == KILLS {
-                finish(&house, &sales, 0);
+        for morning in [0, 1] {
+            for kill in 0..KILLS {
+                let signal = [libc::SIGKILL, libc::SIGINT][(houses + kill) % 2];
+                if !kill_in_the_middle(&house, &sales, morning, signal, &mut random, files[morning]) {
+                    break;
+                }
+                killed[morning] += 1;
             }
-            let mut process =
-                command(&house, &sales, morning).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-            std::thread::sleep(random.below(window));
-            let was_there = kill_with(&mut process, signal);
-            killed[morning] += usize::from(was_there);
-            window = window.mul_f64(if was_there { 1.1 } else { 0.7 });
+            finish(&house, &sales, morning);
         }
-        finish(&house, &sales, 1);
         house.standing().assert_equal(&clean);
+        houses += 1;
     }
-    println!("killed {killed:?} of {} runs", HOUSES * KILLS * 2);
-    assert!(killed.iter().sum::<usize>() >= HOUSES * KILLS, "most runs were over before they were killed: {killed:?}");
+    println!("killed {killed:?} runs in {houses} houses");
+}
+
+/// Kills a run once it has written some of the files that it has yet to write; `all` are there after a morning without fault. Whether it was
+/// still there to be killed.
+fn kill_in_the_middle(
+    house: &House,
+    sales: &Sales,
+    morning: usize,
+    signal: i32,
+    random: &mut Random,
+    all: usize,
+) -> bool {
+    let there = files(house);
+    let wanted = there + random.below(all.saturating_sub(there).max(1));
+    // between two files as well
+    let mut looks = random.below(20);
+    kill_when(&mut command(house, sales, morning), signal, || {
+        let is_written = files(house) >= wanted;
+        looks = looks.saturating_sub(usize::from(is_written));
+        is_written && looks == 0
+    })
+}
+
+/// Files of the lake and of the reports.
+fn files(house: &House) -> usize {
+    ["lake", "reports"].map(|name| walk(&house.path(name)).len()).into_iter().sum()
 }
 
 fn finish(house: &House, sales: &Sales, morning: usize) {
     let output = command(house, sales, morning).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
-}
-
-/// Whether the process was still there to be killed.
-#[expect(unsafe_code, reason = "the standard library sends SIGKILL only")]
-fn kill_with(process: &mut Child, signal: i32) -> bool {
-    // SAFETY: sends a signal to a child that has not been waited for, so that the id is still its own
-    let sent = unsafe { libc::kill(process.id().cast_signed(), signal) };
-    assert_eq!(sent, 0);
-    process.wait().unwrap().code().is_none()
-}
-
-/// The same numbers at every run of the test.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, most: Duration) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        most.mul_f64((self.0 >> 11) as f64 / (1u64 << 53) as f64)
-    }
 }

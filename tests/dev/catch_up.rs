@@ -1,12 +1,12 @@
 //! A machine that was off, or slept, or died on the way.
 
 use jiff::SignedDuration;
-use tidemark_flow::{Bus, Event, Failure, RunRecord, StepDue, Trigger, Wanted};
-use tidemark_pipeline::{Pipeline, StepId};
+use tidemark_flow::{Bus, Dispatcher, Event, Executor, Failure, StepDue, Trigger, Wanted};
 
 use super::clock::at;
 use super::{Office, Script};
 use crate::site::{root, sales};
+use crate::support::running::runs;
 
 fn every_four_hours(catch_up: &str) -> String {
     format!(r#"{{ cron = "0 */4 * * ? *", timezone = "UTC", catch_up = "{catch_up}" }}"#)
@@ -97,7 +97,7 @@ fn every_missed_day_has_its_report() {
     for day in 2..=5 {
         office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
             let trigger = Trigger::at(at(&format!("2026-03-0{day}T08:00:00Z")), "by-hand");
-            tidemark::run::walk_all(context, &graph, &[], &trigger).unwrap();
+            runs(context, &office.world, &graph, &[], &trigger);
         });
     }
     let by_hand = reports("by-hand");
@@ -129,14 +129,6 @@ fn a_start_that_was_killed_half_way_is_done() {
             Ok(())
         }
     }
-    fn walk(
-        context: &tidemark_flow::Context<'_>,
-        trigger: &Trigger,
-        pipeline: &Pipeline,
-        step: &StepId,
-    ) -> Result<RunRecord, Failure> {
-        ingest::walk(context, trigger, pipeline, step)
-    }
     let office = Office::with_orders(&every_four_hours("last"));
     office.api.append(&[order(1, "2026-03-01T03:00:00Z")]);
     office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T03:40:00Z")));
@@ -144,16 +136,23 @@ fn a_start_that_was_killed_half_way_is_done() {
     let (lake, four) = (office.lake(), at("2026-03-01T04:00:00Z"));
     office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
         let (clock, run_id) = (|| four, || tidemark_flow::host::run_id_at(four));
-        let context =
-            tidemark_flow::Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context };
+        let context = tidemark_flow::Context { clock: &clock, run_id: &run_id, ..*context };
         let event = Event::Schedule { pipeline: "orders".parse().unwrap(), scheduled_time: four };
-        tidemark_flow::handle(&context, &graph, &Dies, walk, "ingest", &event, "killed").unwrap();
+        let dispatcher = Dispatcher {
+            environment: &office.world,
+            graph: &graph,
+            bus: &Dies,
+            executor: Executor::SEQUENTIAL,
+            function: "ingest",
+            steps: ingest::step,
+        };
+        dispatcher.handle(&context, &event, "killed").unwrap();
     });
     assert_eq!(office.records().len(), 1);
     let done = office.runs(&Script::new(at("2026-03-01T04:02:00Z"), at("2026-03-01T04:13:00Z")));
     assert_eq!((done.started, done.failed, done.told), (0, 0, 0));
     assert_eq!(office.count("orders"), 1);
-    let steps: Vec<String> = office.records().into_iter().map(|record| record.step).collect();
+    let steps: Vec<String> = office.records().into_iter().map(|record| record.step.to_string()).collect();
     let of_chain = ["ingest", "clean", "model orders_by_day", "load sqlite-orders", "load sqlite-orders_by_day"];
     assert!(of_chain.iter().all(|step| steps.iter().any(|walked| walked == step)), "{steps:?}");
 }

@@ -19,6 +19,7 @@ use watch::{Channels, Ticked, View};
 
 use super::clock::at;
 use crate::s3::Server;
+use crate::support::running::runs;
 
 /// Pipeline `pipe-000` and those that are like it. `000` is in nothing but its names.
 const DEFINITION: &str = r#"
@@ -93,8 +94,7 @@ impl Town {
             std::fs::write(town.folder.path().join(format!("in/pipe-000/{nth}.csv")), file).unwrap();
             town.with_context(&lake, at(morning), |context| {
                 let trigger = Trigger { looked_for: true, ..Trigger::at(at(morning), "chain") };
-                let records =
-                    tidemark::run::walk_all(context, &town.graph, &["pipe-000".to_owned()], &trigger).unwrap();
+                let records = runs(context, &town.world, &town.graph, &["pipe-000".to_owned()], &trigger);
                 assert!(records.len() == 4 && records.iter().all(|record| record.status == Status::Done));
             });
             first.push(objects(&memory));
@@ -112,9 +112,7 @@ impl Town {
 
     fn with_context<T>(&self, lake: &Lake, now: Timestamp, act: impl FnOnce(&Context<'_>) -> T) -> T {
         let (clock, run_id) = (|| now, || host::run_id_at(now));
-        self.world.with_context(lake, &Quiet, |context| {
-            act(&Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context })
-        })
+        self.world.with_context(lake, &Quiet, |context| act(&Context { clock: &clock, run_id: &run_id, ..*context }))
     }
 
     /// One look, of a watcher that has just come or of one that was there before.
@@ -122,8 +120,8 @@ impl Town {
         let before = lake.store().requests();
         let began = Instant::now();
         let ticked = self.with_context(lake, now, |context| {
-            let mailer = watch::channel::Smtp::from_variables(|_| None, context.secret, context.clock);
-            let channels = Channels::new(context.secret, &mailer, context.clock, self.world.handle());
+            let mailer = watch::channel::Smtp::from_variables(|_| None, &self.world, context.clock);
+            let channels = Channels::new(&self.world, &mailer, context.clock, self.world.handle());
             let view = View { graph: &self.graph, broken: &[], arguments: String::new() };
             watch::tick(context, &view, &Nobody, &channels, "tick").unwrap()
         });

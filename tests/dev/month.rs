@@ -11,6 +11,7 @@ use super::clock::at;
 use super::{Office, Script, Told};
 use crate::alerts::Trouble;
 use crate::api::{Fault, Rule, When};
+use crate::support::running::runs;
 
 /// Each kind of failure comes once; `TIDEMARK_MONTH=all`: all of March.
 fn days() -> usize {
@@ -189,7 +190,7 @@ fn at_once(orders: &Office, end: Timestamp) -> BTreeMap<String, Vec<String>> {
     let graph = tidemark::load(&orders.common(), Wanted::Named(&[])).unwrap();
     let lake = orders.lake();
     let records = orders.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
-        tidemark::run::walk_all(context, &graph, &["orders".to_owned()], &Trigger::at(end, "at-once")).unwrap()
+        runs(context, &orders.world, &graph, &["orders".to_owned()], &Trigger::at(end, "at-once"))
     });
     assert!(records.iter().all(|record| record.status == Status::Done), "{records:#?}");
     holds(orders)

@@ -126,9 +126,9 @@ impl Office {
         let (lake, bus) = (self.lake(), Keeps(Mutex::default()));
         let clock = || now;
         let ticked = self.world.with_context(&lake, &Quiet, |context| {
-            let context = Context { clock: &clock, scratch: context.scratch.clone(), ..*context };
-            let mailer = watch::channel::Smtp::from_variables(|_| None, context.secret, context.clock);
-            let channels = Channels::new(context.secret, &mailer, context.clock, self.world.handle());
+            let context = Context { clock: &clock, ..*context };
+            let mailer = watch::channel::Smtp::from_variables(|_| None, &self.world, context.clock);
+            let channels = Channels::new(&self.world, &mailer, context.clock, self.world.handle());
             let view = View { graph: &graph, broken: &[], arguments: String::new() };
             watch::tick(&context, &view, &bus, &channels, "look").unwrap()
         });

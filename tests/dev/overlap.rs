@@ -1,19 +1,20 @@
 //! What takes longer than it may: starts wait, and nothing is walked twice at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark::dev::{Signal, Time};
-use tidemark_flow::{Mark, RunRecord, Status};
+use tidemark_flow::{Activity, Mark, RunRecord, Status};
+use tidemark_pipeline::StepId;
 
 use super::clock::at;
 use super::{Office, Script, Told};
 use crate::api::{Fault, Rule, When};
 use crate::lambda::{listen, reply};
+use crate::support::running::run_step;
 
 /// A request that waits for its answer.
 type Release = tokio::sync::oneshot::Sender<()>;
@@ -23,31 +24,27 @@ struct Slow {
     now: Mutex<Timestamp>,
     end: Timestamp,
     lasts: SignedDuration,
-    asked: Mutex<Receiver<Release>>,
+    /// Gone once all answer at once: whoever asks then is not held back.
+    asked: Mutex<Option<Receiver<Release>>>,
     answering: Mutex<Option<(Timestamp, Release)>>,
-    /// From now on it answers at once.
-    is_over: Arc<AtomicBool>,
 }
 
 impl Slow {
     /// With the origin of the API.
     fn new(begin: Timestamp, end: Timestamp, lasts: SignedDuration) -> (Slow, String) {
         let (to_clock, asked): (Sender<Release>, _) = channel();
-        let is_over = Arc::new(AtomicBool::new(false));
-        let at_once = is_over.clone();
         let (address, _) = listen(move |_| {
             let (release, released) = tokio::sync::oneshot::channel();
-            if !at_once.load(Ordering::SeqCst) {
-                to_clock.send(release).unwrap();
-            }
+            // what nobody takes is dropped, which is an answer
+            let _ = to_clock.send(release);
             async move {
                 // an error where nobody holds it back
                 let _ = released.await;
                 reply(200, r#"{"data":[],"meta":{"next":null}}"#)
             }
         });
-        let (now, asked, answering) = (Mutex::new(begin), Mutex::new(asked), Mutex::default());
-        (Slow { now, end, lasts, asked, answering, is_over }, format!("http://{address}"))
+        let (now, asked, answering) = (Mutex::new(begin), Mutex::new(Some(asked)), Mutex::default());
+        (Slow { now, end, lasts, asked, answering }, format!("http://{address}"))
     }
 
     fn set(&self, until: Timestamp) {
@@ -65,10 +62,8 @@ impl Time for Slow {
 
     fn wait(&self, until: Timestamp, signals: &Receiver<Signal>, is_busy: bool) -> Option<Signal> {
         if until > self.end {
-            self.is_over.store(true, Ordering::SeqCst);
             *self.answering.lock().unwrap() = None;
-            // one that is about to be asked
-            while self.asked.lock().unwrap().recv_timeout(Duration::from_millis(200)).is_ok() {}
+            *self.asked.lock().unwrap() = None;
             return Some(Signal::Stop);
         }
         if !is_busy {
@@ -77,7 +72,7 @@ impl Time for Slow {
         }
         let mut answering = self.answering.lock().unwrap();
         loop {
-            if let Ok(release) = self.asked.lock().unwrap().try_recv() {
+            if let Some(Ok(release)) = self.asked.lock().unwrap().as_ref().map(Receiver::try_recv) {
                 *answering = Some((self.now() + self.lasts, release));
             }
             match answering.take() {
@@ -101,7 +96,7 @@ impl Time for Slow {
 
 /// That no step was walked twice at once.
 fn none_overlaps(records: &[RunRecord]) {
-    let mut by_step: BTreeMap<&str, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
+    let mut by_step: BTreeMap<&Activity, Vec<(Timestamp, Timestamp)>> = BTreeMap::new();
     for record in records {
         by_step.entry(&record.step).or_default().push((record.started_at, record.finished_at));
     }
@@ -131,7 +126,7 @@ fn of_starts_that_pile_up_the_last_is_enough() {
     let done = office.runs(&clock);
     let records = office.records();
     none_overlaps(&records);
-    let ingests: Vec<_> = records.iter().filter(|record| record.step == "ingest").collect();
+    let ingests: Vec<_> = records.iter().filter(|record| record.step == StepId::Ingest.into()).collect();
     assert!((10..=11).contains(&ingests.len()) && done.started == ingests.len(), "{done:?}");
     // the clock of this test does not wait for the last
     for record in &ingests[..ingests.len() - 1] {
@@ -173,7 +168,7 @@ fn a_long_first_step_has_started() {
     let mark = |alive_at| Mark {
         run_id: run_id.clone(),
         pipeline: "orders".into(),
-        step: "ingest".into(),
+        step: StepId::Ingest,
         chain: "chain".into(),
         scheduled_time: four,
         started_at: four,
@@ -186,18 +181,13 @@ fn a_long_first_step_has_started() {
         assert_eq!((ticked.open, ticked.records, announced.len()), (0, 0, 0), "{now}");
     }
     let now = four + SignedDuration::from_mins(119);
-    let ports_now = || now;
+    let (clock, same_run_id) = (|| now, || run_id.clone());
     office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
-        let context = tidemark_flow::Context {
-            clock: &ports_now,
-            run_id: &|| run_id.clone(),
-            scratch: context.scratch.clone(),
-            ..*context
-        };
+        let context = tidemark_flow::Context { clock: &clock, run_id: &same_run_id, ..*context };
         let graph = tidemark::load(&office.common(), tidemark_flow::Wanted::Named(&[])).unwrap();
         let trigger = tidemark_flow::Trigger { looked_for: true, ..tidemark_flow::Trigger::at(four, "chain") };
         let pipeline = graph.pipeline("orders").unwrap();
-        ingest::walk(&context, &trigger, pipeline, &tidemark_pipeline::StepId::Ingest).unwrap();
+        run_step(&context, &office.world, pipeline, &tidemark_pipeline::StepId::Ingest, &trigger);
     });
     lake.delete_running(&run_id).unwrap();
     let (ticked, announced) = office.looks(four + SignedDuration::from_mins(120));

@@ -7,7 +7,7 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark::run::walk_all;
+use tidemark::run::Runner;
 use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Secret, Status, Trigger, Wanted};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::Graph;
@@ -17,6 +17,7 @@ use super::shop::{FIELDS, define, order, orders};
 use crate::api::{Api, Bound, Fault as Trouble, Filter, Paging, Rule, Style, Time, When};
 use crate::crash::house::{failures, has_status, run_id, runtime};
 use crate::fault::{Aim, Call, Fault, Faulty, Plan};
+use crate::support::running::{self, TestEnvironment, process};
 
 const MORNINGS: [&str; 2] = ["2026-01-02T08:00:00Z", "2026-01-03T08:00:00Z"];
 const SOURCE: &str = "auth = { bearer = { secret = 'the-key' } }
@@ -63,26 +64,13 @@ impl House {
         self.comes(morning);
         let store = Store::new(Faulty::new(self.lake.clone(), plan), "lake", runtime());
         let lake = Lake::open(store, true)?;
-        let none = |_: &str| -> Failure { Failure::new(Kind::Bug, "nobody asks for a place") };
         let meter = Meter::default();
-        let context = Context {
-            lake: &lake,
-            locate: &|path| Err(none(path)),
-            folder: &|path| Err(none(path)),
-            clock: &|| MORNINGS[morning].parse().unwrap(),
-            run_id: &run_id,
-            peak_memory: &|| 0,
-            meter: &meter,
-            secret: &|_| Ok(Secret::new("hush")),
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: self.folder.path().to_owned(),
-            deadline: None,
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
-        };
-        walk_all(&context, &self.graph, &[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))
+        let environment = TestEnvironment { secret: &|_| Ok(Secret::new("hush")), ..TestEnvironment::default() };
+        let clock = || MORNINGS[morning].parse().unwrap();
+        let context =
+            Context { process: process(&meter), ..running::context(&lake, &clock, &run_id, self.folder.path()) };
+        Runner { context: &context, environment: &environment, executor: Executor::SEQUENTIAL, graph: &self.graph }
+            .run_all(&[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))
     }
 
     /// The rows of every dataset, in an order of their own; of raw rows only what the API has said.

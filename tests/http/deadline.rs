@@ -2,8 +2,8 @@
 
 use jiff::{SignedDuration, Timestamp};
 use object_store::memory::InMemory;
-use std::cell::Cell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tidemark::args::Common;
 use tidemark::load;
 use tidemark_flow::{Context, Failure, Kind, Machine, Quiet, RunRecord, Status, Trigger, Wanted};
@@ -13,6 +13,7 @@ use tidemark_pipeline::StepId;
 use super::shop::{FIELDS, orders};
 use crate::api::{Api, Bound, Filter, Paging, Style, Time};
 use crate::crash::house::{run_id, runtime};
+use crate::support::running::{self, TestEnvironment, process, run_step};
 
 /// Every look at the clock takes a second; after so many, it is late.
 const SECONDS: i64 = 12;
@@ -51,31 +52,17 @@ impl House {
         };
         let graph = load(&common, Wanted::Named(&[])).unwrap();
         let begin: Timestamp = at.parse().unwrap();
-        let looked = Cell::new(0);
+        let looked = AtomicI64::new(0);
         let meter = Meter::default();
-        let nowhere = || Failure::new(Kind::Bug, "nobody asks for a place");
+        let clock = || begin + SignedDuration::from_secs(looked.fetch_add(1, Ordering::Relaxed) + 1);
         let context = Context {
-            lake: &self.lake,
-            locate: &|_| Err(nowhere()),
-            folder: &|_| Err(nowhere()),
-            clock: &|| {
-                looked.set(looked.get() + 1);
-                begin + SignedDuration::from_secs(looked.get())
-            },
-            run_id: &run_id,
-            peak_memory: &|| 0,
-            meter: &meter,
-            secret: &|_| Err(nowhere()),
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: self.folder.path().to_owned(),
             deadline: time.map(|time| begin + SignedDuration::from_secs(time)),
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
+            process: process(&meter),
+            ..running::context(&self.lake, &clock, &run_id, self.folder.path())
         };
+        let environment = TestEnvironment::default();
         let trigger = Trigger { part, ..Trigger::at(begin, "deadline") };
-        ingest::walk(&context, &trigger, graph.pipeline("orders").unwrap(), &StepId::Ingest).unwrap()
+        run_step(&context, &environment, graph.pipeline("orders").unwrap(), &StepId::Ingest, &trigger)
     }
 
     /// How many records there are that differ.

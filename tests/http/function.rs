@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use super::shop::{FIELDS, define, order, orders};
 use crate::api::{Api, Auth, Bound, Filter, Paging, Style, Time};
 use crate::lambda::{Answer, Stack, reply, serve};
+use crate::support::wait::HANG;
 
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = HANG;
 
 /// AWS Secrets Manager as far as `GetSecretValue` goes; `None`: there is no secret. Gives its endpoint.
 fn secrets(secret: &Arc<Mutex<Option<&'static str>>>) -> String {

@@ -1,33 +1,30 @@
 //! The real command, killed again and again while the API misbehaves: at the end the lake has what the API has, row for row.
 
 use std::collections::BTreeMap;
-use std::process::Stdio;
 use std::time::Duration;
 
 use super::shop::{AT, FIELDS, Shop, order, orders};
-use crate::api::{Api, Bound, Fault, Filter, Paging, Rule, Style, Time, When};
+use crate::api::{Api, Befell, Bound, Fault, Filter, Paging, Rule, Style, Time, When};
 use crate::site::tidemark;
+use crate::support::kill::kill_when;
+use crate::support::random::Random;
 
-const RUNS: usize = 200;
-
-/// The same numbers at every run of the test.
-struct Random(u64);
-
-impl Random {
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
-}
+/// So often a run is killed, of so many at most, while so many requests at least have their fault.
+const KILLS: usize = 150;
+const MOST_RUNS: usize = 1000;
+const FAULTS: usize = 50;
+/// A run is killed once it has made so many requests, and within so many looks after that.
+const REQUESTS: usize = 12;
+const LOOKS: usize = 60;
 
 #[test]
-fn killed_two_hundred_times_it_has_what_the_api_has() {
+fn killed_again_and_again_it_has_what_the_api_has() {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
     let style = Style { filter: Some(filter), ..Style::of(Paging::Cursor) };
     let source = "records = '/data'
         pagination = { kind = 'cursor', next = '/meta/next' }
         incremental = { column = 'at', parameter = 'since', lookback = '1d' }
-        limits = { attempts = 3, timeout = '2s' }";
+        limits = { attempts = 3, timeout = '10m' }";
     let mut truth: BTreeMap<usize, String> = (1..).zip(orders(60)).collect();
     let all = |truth: &BTreeMap<usize, String>| truth.values().cloned().collect::<Vec<_>>();
     let shop = Shop::of(Api::new(style, FIELDS, &all(&truth)), source);
@@ -44,22 +41,25 @@ fn killed_two_hundred_times_it_has_what_the_api_has() {
     ];
     let befell: Vec<_> =
         (1..).zip(faults).map(|(seed, fault)| shop.api.fail(Rule::new(When::Random(seed, 12), fault))).collect();
-    let (mut random, mut killed, mut window) = (Random(11), 0, Duration::from_millis(500));
-    for run in 0..RUNS {
+    let befallen = || befell.iter().map(Befell::times).sum::<usize>();
+    let (mut random, mut killed, mut run) = (Random::new(11), 0, 0);
+    while killed < KILLS || befallen() < FAULTS {
+        assert!(run < MOST_RUNS, "killed {killed} of {run} runs, {} faults", befallen());
         // a new order, and an old one that has changed
         truth.insert(61 + run, order(61 + run, 61 + run, &format!("{run}.50")));
-        let old = 1 + (random.share() * 60.0) as usize;
+        let old = 1 + random.below(60);
         truth.insert(old, order(old, 61 + run, &format!("{old}{run}.50")));
         shop.api.replace(&all(&truth));
+        let _ = shop.api.asked();
+        let (mut requests, mut looks) = (random.below(REQUESTS), random.below(LOOKS));
         let mut command = shop.site.command(tidemark());
-        command.args(["run", "--at", AT]).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut process = command.spawn().unwrap();
-        std::thread::sleep(window.mul_f64(random.share()));
-        let was_there = process.try_wait().unwrap().is_none();
-        process.kill().unwrap();
-        process.wait().unwrap();
-        killed += usize::from(was_there);
-        window = window.mul_f64(if was_there { 1.05 } else { 0.8 });
+        command.args(["run", "--at", AT]);
+        killed += usize::from(kill_when(&mut command, libc::SIGKILL, || {
+            requests = requests.saturating_sub(shop.api.asked().len());
+            looks = looks.saturating_sub(usize::from(requests == 0));
+            requests == 0 && looks == 0
+        }));
+        run += 1;
     }
     shop.api.recover();
     shop.run().expect(0);
@@ -72,8 +72,6 @@ fn killed_two_hundred_times_it_has_what_the_api_has() {
     for (id, record) in &truth {
         assert!(record.contains(&format!("\"{}\"", found[id])), "{id}: {} and not {record}", found[id]);
     }
-    let befell: Vec<usize> = befell.iter().map(|befell| befell.times()).collect();
-    println!("killed {killed} of {RUNS} runs; faults {befell:?}");
-    assert!(killed >= RUNS / 4, "most runs were over before they were killed: {killed}");
-    assert!(befell.iter().sum::<usize>() >= RUNS / 4, "{befell:?}");
+    let befell: Vec<usize> = befell.iter().map(Befell::times).collect();
+    println!("killed {killed} of {run} runs; faults {befell:?}");
 }

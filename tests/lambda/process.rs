@@ -15,6 +15,7 @@ use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::http::{Asked, Reply, reply, serve};
+use crate::support::wait::HANG;
 
 /// How an invocation ended.
 #[derive(Debug, Clone, PartialEq)]
@@ -128,11 +129,11 @@ impl Function {
 
     /// Hands one event over, with as much time as Lambda would give, and waits for the answer.
     pub fn invoke(&self, event: &Value, time: Duration) -> Answer {
-        self.invoke_and(event, time, None)
+        self.invoke_until(event, time, || false)
     }
 
-    /// The same, and the process is killed after a while if it has not answered by then.
-    pub fn invoke_and(&self, event: &Value, time: Duration, kill_after: Option<Duration>) -> Answer {
+    /// The same, and the process is killed if it has not answered before it `is_over`.
+    pub fn invoke_until(&self, event: &Value, time: Duration, mut is_over: impl FnMut() -> bool) -> Answer {
         self.ensure();
         let id = format!("request-{}", self.api.next.fetch_add(1, Ordering::SeqCst));
         let began = Instant::now();
@@ -144,7 +145,8 @@ impl Function {
             if let Some(answer) = self.api.answers.lock().unwrap().remove(&id) {
                 return answer;
             }
-            let is_over = began.elapsed() > kill_after.unwrap_or(time + Duration::from_secs(30));
+            assert!(began.elapsed() < time + HANG, "it hangs: {}", self.log());
+            let is_over = is_over();
             if is_over {
                 self.kill();
             }

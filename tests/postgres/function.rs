@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 
 use super::database;
 use crate::lambda::{Answer, Stack};
+use crate::support::wait::HANG;
 
-const TIME: Duration = Duration::from_secs(60);
+const TIME: Duration = HANG;
 
 #[test]
 fn a_schedule_ends_in_the_table() {

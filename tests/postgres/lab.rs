@@ -9,6 +9,7 @@ use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition,
 use tidemark_pipeline::{ColumnName, DatasetName, Pipeline, SourceFile, StepId, Target, read};
 
 use super::{Rows, ask, database};
+use crate::support::running::run_step;
 
 /// A database and a lake of its own.
 pub struct Lab {
@@ -95,9 +96,8 @@ impl Lab {
         let pipeline = pipeline(url, target);
         let trigger = Trigger { full, ..Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "lab") };
         self.world.with_context(&self.lake, &Quiet, |context| {
-            let context =
-                Context { memory: self.memory.unwrap_or(context.memory), scratch: context.scratch.clone(), ..*context };
-            load::walk(&context, &trigger, &pipeline, &StepId::Load("here".to_owned())).unwrap()
+            let context = Context { memory: self.memory.unwrap_or(context.memory), ..*context };
+            run_step(&context, &self.world, &pipeline, &StepId::Load("here".to_owned()), &trigger)
         })
     }
 
@@ -105,7 +105,9 @@ impl Lab {
     pub fn verify(&self, target: &str) -> load::Verified {
         let pipeline = pipeline(&self.url, target);
         let Target::Postgres(target) = &pipeline.targets[0] else { panic!() };
-        self.world.with_context(&self.lake, &Quiet, |context| load::verify(context, &pipeline, target)).unwrap()
+        self.world
+            .with_context(&self.lake, &Quiet, |context| load::verify(context, &self.world, &pipeline, target))
+            .unwrap()
     }
 
     /// Walks it to its end.

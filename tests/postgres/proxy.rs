@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
 use super::frame::{Frame, Framing};
+use crate::support::wait::until;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Direction {
@@ -42,6 +43,8 @@ struct Shared {
     server: u16,
     state: Mutex<State>,
     closed: Condvar,
+    /// Whoever holds it keeps clients that come waiting.
+    entrance: Mutex<()>,
 }
 
 #[derive(Default)]
@@ -49,6 +52,12 @@ struct State {
     messages: Vec<(Direction, u8)>,
     armed: BTreeMap<usize, Armed>,
     links: Vec<Weak<Link>>,
+    /// The server has been stopped, and is to start again.
+    is_away: bool,
+    /// Clients that came while the server was away.
+    turned_away: usize,
+    /// No client comes any more.
+    is_left: bool,
     is_closed: bool,
 }
 
@@ -86,7 +95,8 @@ impl Proxy {
     pub fn before(server: u16) -> Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let shared = Arc::new(Shared { server, state: Mutex::default(), closed: Condvar::new() });
+        let shared =
+            Arc::new(Shared { server, state: Mutex::default(), closed: Condvar::new(), entrance: Mutex::default() });
         let of_listener = shared.clone();
         std::thread::spawn(move || of_listener.listen(&listener));
         Proxy { port, shared }
@@ -117,13 +127,7 @@ impl Proxy {
     /// Waits until every connection has ended, so that none has a say in the next count.
     pub fn settle(&self) {
         let is_open = || self.shared.state.lock().unwrap().links.iter().any(|link| link.strong_count() > 0);
-        for _ in 0..2000 {
-            if !is_open() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        panic!("a connection is still open");
+        until("every connection has ended", || !is_open());
     }
 
     /// At message `number` of the count, the first being 0. A later fault of the same number takes its place.
@@ -134,6 +138,37 @@ impl Proxy {
     /// Runs when message `number` has come and before it is forwarded.
     pub fn on_message(&self, number: usize, call: impl FnOnce() + Send + 'static) {
         self.shared.state.lock().unwrap().armed.insert(number, Armed::Call(Box::new(call)));
+    }
+
+    /// At message `number` the server stops. It starts when a client has found it away, or none comes any more; meanwhile those who come
+    /// wait.
+    pub fn restart_on_message(
+        &self,
+        number: usize,
+        stop: impl FnOnce() + Send + 'static,
+        start: impl FnOnce() + Send + 'static,
+    ) {
+        let shared = self.shared.clone();
+        self.on_message(number, move || {
+            shared.state.lock().unwrap().is_away = true;
+            stop();
+            std::thread::spawn(move || {
+                until("a client finds the server away, or none comes", || {
+                    let state = shared.state.lock().unwrap();
+                    state.turned_away > 0 || state.is_left
+                });
+                let _entrance = shared.entrance.lock().unwrap();
+                start();
+                shared.state.lock().unwrap().is_away = false;
+            });
+        });
+    }
+
+    /// No client comes any more: waits until all that were there have ended, and the server, if it was stopped, is there again.
+    pub fn leave(&self) {
+        self.settle();
+        self.shared.state.lock().unwrap().is_left = true;
+        until("the server is there again", || !self.shared.state.lock().unwrap().is_away);
     }
 
     /// Something that was armed has not happened yet.
@@ -159,7 +194,11 @@ impl Shared {
         for client in listener.incoming() {
             // where the server is away, the client finds its connection closed
             let Ok(client) = client else { continue };
-            let Ok(server) = TcpStream::connect(("127.0.0.1", self.server)) else { continue };
+            let _entrance = self.entrance.lock().unwrap();
+            let Ok(server) = TcpStream::connect(("127.0.0.1", self.server)) else {
+                self.state.lock().unwrap().turned_away += 1;
+                continue;
+            };
             for stream in [&client, &server] {
                 stream.set_nodelay(true).unwrap();
             }
@@ -270,7 +309,7 @@ impl Link {
     fn await_other(&self, direction: Direction) {
         let traffic = self.traffic.lock().unwrap();
         let is_busy = |traffic: &mut Traffic| traffic.busy[1 - direction as usize];
-        drop(self.idle.wait_timeout_while(traffic, Duration::from_secs(2), is_busy).unwrap());
+        drop(self.idle.wait_timeout_while(traffic, Duration::from_secs(20), is_busy).unwrap());
     }
 
     fn close(&self) {

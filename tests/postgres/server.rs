@@ -1,17 +1,16 @@
 //! A server: one port, one folder, some settings; stopped hard and started again as a test wants it.
 
-use std::collections::hash_map::RandomState;
 use std::fs::{File, OpenOptions};
-use std::hash::{BuildHasher as _, Hasher as _};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
 
 use super::client::{Rows, ask};
 use super::release::{Release, done, home, private, releases};
+use crate::support::kill::send;
+use crate::support::port::free_port;
+use crate::support::wait::until;
 
 /// Quick and small. A server that is killed keeps what it has written as long as the machine lives, so nothing waits for the disk.
 const SETTINGS: [(&str, &str); 6] = [
@@ -22,8 +21,6 @@ const SETTINGS: [(&str, &str); 6] = [
     ("timezone", "UTC"),
     ("log_timezone", "UTC"),
 ];
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A PostgreSQL of its own, for as long as it is kept.
 pub struct Server {
@@ -98,14 +95,14 @@ impl Server {
     pub fn start_again(&self) {
         let mut process = self.process();
         assert!(process.is_none(), "the server is running");
-        let deadline = Instant::now() + PATIENCE;
-        *process = loop {
-            match self.launch() {
-                Ok(child) => break Some(child),
-                Err(log) if log.contains("could not bind") && Instant::now() < deadline => {}
-                Err(log) => panic!("PostgreSQL does not start again:\n{log}"),
+        until("the server has its port again", || match self.launch() {
+            Ok(child) => {
+                *process = Some(child);
+                true
             }
-        };
+            Err(log) if log.contains("could not bind") => false,
+            Err(log) => panic!("PostgreSQL does not start again:\n{log}"),
+        });
     }
 
     /// Sessions are ended properly.
@@ -132,19 +129,15 @@ impl Server {
         command.arg("-D").arg(&data).arg("-p").arg(self.port.to_string());
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let mut child = command.spawn().unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while !is_ready(&data, child.id()) {
-            if child.try_wait().unwrap().is_some() {
-                let said = usize::try_from(said_before).unwrap();
-                return Err(self.log().split_off(said));
-            }
-            if Instant::now() > deadline {
-                let _ = child.kill();
-                panic!("PostgreSQL is not ready after {PATIENCE:?}:\n{}", self.log());
-            }
-            std::thread::sleep(Duration::from_millis(5));
+        let mut has_ended = false;
+        until("PostgreSQL is ready", || {
+            has_ended = child.try_wait().unwrap().is_some();
+            has_ended || is_ready(&data, child.id())
+        });
+        match has_ended {
+            true => Err(self.log().split_off(usize::try_from(said_before).unwrap())),
+            false => Ok(child),
         }
-        Ok(child)
     }
 }
 
@@ -172,22 +165,5 @@ fn stop(process: &mut Option<Child>, signal: i32) {
     if child.try_wait().unwrap().is_none() {
         send(&child, signal);
         child.wait().unwrap();
-    }
-}
-
-#[expect(unsafe_code, reason = "the standard library sends SIGKILL only")]
-fn send(child: &Child, signal: i32) {
-    // SAFETY: takes two numbers; the child has not been waited for, so the pid is its own
-    let sent = unsafe { libc::kill(child.id().cast_signed(), signal) };
-    assert_eq!(sent, 0);
-}
-
-/// Below those a system gives to connections, so that the port of a server that is stopped for a moment stays its own.
-fn free_port() -> u16 {
-    loop {
-        let port = 16_000 + u16::try_from(RandomState::new().build_hasher().finish() % 16_000).unwrap();
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
     }
 }

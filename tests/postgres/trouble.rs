@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 use tidemark_flow::{ErrorRecord, Kind, Status};
 
 use super::lab::{Lab, UPSERT, counts, failed, numbered};
-use super::{Authority, Front, Server, ask};
+use super::{Authority, Front, Server, Session, ask};
+use crate::support::port::ClosedPort;
+use crate::support::wait::until;
 
 const PASSWORD: &str = "hunter2-and-more";
 
@@ -122,7 +124,7 @@ fn what_is_not_there_is_said_to_be_missing() {
 #[test]
 fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
     let Some(lab) = lab() else { return };
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let closed = ClosedPort::new();
     let began = Instant::now();
     std::thread::scope(|scope| {
         let unknown = scope.spawn(|| {
@@ -135,8 +137,8 @@ fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
                 "check host and port",
             );
         });
-        let error = fails(&lab, &format!("postgres://loader@127.0.0.1:{closed}/shop"), UPSERT);
-        let message = format!("target here at 127.0.0.1:{closed}/shop: the database cannot be reached");
+        let error = fails(&lab, &format!("postgres://loader@{closed}/shop"), UPSERT);
+        let message = format!("target here at {closed}/shop: the database cannot be reached");
         assert_says(&error, Kind::Retry, &message, "check host and port");
         assert!(error.message.contains("refused"), "{error:?}");
         unknown.join().unwrap();
@@ -193,7 +195,7 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
 
     lab.query(
         "CREATE TABLE t (id bigint PRIMARY KEY, note text); CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS \
-         $$ BEGIN PERFORM pg_sleep(30); RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()",
+         $$ BEGIN PERFORM pg_sleep(3600); RETURN NEW; END $$; CREATE TRIGGER slow BEFORE INSERT ON t FOR EACH ROW EXECUTE FUNCTION slow()",
     );
     lab.query(&format!("ALTER DATABASE {database} SET statement_timeout = '400ms'"));
     let error = fails(&lab, &lab.url, UPSERT);
@@ -203,7 +205,7 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
     assert_says(&error, Kind::Retry, "the server said nothing for 1 s", "a longer timeout");
     // and it does not go on by itself
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
-    super::own::soon("the statement ends", || lab.one(others) == "0");
+    until("the statement ends", || lab.one(others) == "0");
     assert_eq!(lab.one("SELECT count(*) FROM t"), "0");
     lab.query("DROP TRIGGER slow ON t");
     assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0]);
@@ -215,16 +217,12 @@ fn a_deadlock_of_patience_with_a_lock_is_said() {
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY, note text)");
     let database = lab.one("SELECT current_database()");
     lab.query(&format!("ALTER DATABASE {database} SET lock_timeout = '200ms'"));
-    let holder = {
-        let url = lab.url.clone();
-        std::thread::spawn(move || ask(&url, "BEGIN; LOCK t IN SHARE MODE; SELECT pg_sleep(2); COMMIT"))
-    };
-    super::own::soon("the lock is held", || {
-        lab.one("SELECT count(*) FROM pg_locks WHERE relation = 't'::regclass AND mode = 'ShareLock'") == "1"
-    });
+    let holder = Session::open(&lab.url);
+    holder.run("BEGIN; LOCK t IN SHARE MODE");
     let error = fails(&lab, &lab.url, UPSERT);
     assert_says(&error, Kind::Retry, "lock timeout (SQLSTATE 55P03)", "another session holds the table");
-    holder.join().unwrap().unwrap();
+    drop(holder);
+    lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0]);
 }
 

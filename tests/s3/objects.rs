@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::{StreamExt as _, TryStreamExt as _};
@@ -13,6 +13,7 @@ use tidemark_lake::{Meter, Requests};
 
 use super::server::Server;
 use super::{objects, one_bucket, runtime};
+use crate::support::wait::{HANG, until};
 
 /// No two parts of it are alike.
 fn noise(length: usize) -> Bytes {
@@ -161,15 +162,14 @@ fn what_is_long_is_written_in_parts() {
     assert_eq!(store.requests(), Requests { put: 9, ..Requests::default() });
     assert!(std::fs::read(server.folder("lake").join("big")).unwrap() == content);
     assert!(!store.create(&"big".into(), content).unwrap(), "the condition holds for what comes in parts");
-    assert!(has_gone_back(&server), "the parts of the second are taken back");
+    take_back_is_asked(&server);
 }
 
-/// Whether the parts of an upload are asked to be deleted, by and by.
-fn has_gone_back(server: &Server) -> bool {
-    (0..100).any(|_| {
-        std::thread::sleep(Duration::from_millis(20));
+/// The parts of an upload are asked to be deleted, by and by.
+fn take_back_is_asked(server: &Server) {
+    until("the parts are taken back", || {
         server.asked().iter().any(|asked| asked.starts_with("DELETE /lake/") && asked.contains("uploadId"))
-    })
+    });
 }
 
 #[test]
@@ -194,9 +194,9 @@ fn an_upload_is_whole_or_not_at_all() {
         aborted.put_part("x".into()).await.unwrap();
         aborted.abort().await.unwrap();
     });
-    assert!(has_gone_back(&server));
+    take_back_is_asked(&server);
     runtime().block_on(async { drop(objects.put_multipart(&"dropped".into()).await.unwrap()) });
-    assert!(has_gone_back(&server));
+    take_back_is_asked(&server);
     let names: Vec<_> = store.list(None).unwrap().into_iter().map(|meta| meta.location.to_string()).collect();
     assert_eq!(names, ["up"]);
 }
@@ -212,7 +212,7 @@ fn a_key_is_what_it_is_called() {
         assert_eq!(std::fs::read_to_string(server.folder("lake").join(name)).unwrap(), name);
         assert_eq!(store.get(&path).unwrap(), name);
         assert_eq!(store.head(&path).unwrap().size, name.len() as u64);
-        let link = store.link(&path, Duration::from_secs(60)).unwrap();
+        let link = store.link(&path, HANG).unwrap();
         assert_eq!(fetch(&link), name, "{link}");
         let copy = Path::parse(format!("copy/{name}")).unwrap();
         runtime().block_on(objects(&server).copy(&path, &copy)).unwrap();

@@ -20,6 +20,7 @@ use tokio::runtime::{Handle, Runtime};
 
 use super::conditions::Conditions;
 use super::trouble::{Body, Rule, Rules, Trouble, Wrong, answer, halved};
+use crate::support::wait::HANG;
 
 const KEY: &str = "TIDEMARKTEST";
 const SECRET: &str = "for-tests-only";
@@ -129,15 +130,9 @@ impl Server {
     }
 }
 
-/// Enough for a loaded machine, and little enough for a test that waits it out.
+/// Enough for any machine; a test of silence has less.
 pub fn brief() -> Patience {
-    Patience {
-        connect: Duration::from_secs(2),
-        read: Duration::from_secs(10),
-        attempt: Duration::from_secs(60),
-        attempts: 4,
-        pause: Duration::from_millis(20),
-    }
+    Patience { connect: HANG, read: HANG, attempt: HANG, attempts: 4, pause: Duration::from_millis(20) }
 }
 
 async fn listen(listener: TcpListener, state: Arc<State>) {
@@ -169,6 +164,7 @@ async fn respond(request: Request<Incoming>, state: Arc<State>) -> Result<Respon
         }
         Some(Trouble::Reset) => return Err("reset".into()),
         Some(Trouble::Stall(pause)) => tokio::time::sleep(*pause).await,
+        Some(Trouble::StallUntil(notified)) => notified.notified().await,
         _ => {}
     }
     let done = state.service.call(request.map(s3s::Body::from)).await?;

@@ -1,6 +1,6 @@
 //! What a server can be told to do wrong, and to which requests.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +9,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::{HeaderMap, Method, Response};
+use tokio::sync::Notify;
 
 pub type Wrong = Box<dyn std::error::Error + Send + Sync>;
 pub type Body = UnsyncBoxBody<Bytes, Wrong>;
@@ -25,6 +26,8 @@ pub enum Trouble {
     CutBody,
     /// Nothing is said for a while; then it is done.
     Stall(Duration),
+    /// Nothing is said or done until this is notified.
+    StallUntil(Arc<Notify>),
     /// Nothing more comes for a while from the middle of the body on.
     StallBody(Duration),
 }

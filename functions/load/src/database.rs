@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use object_store::path::Path as Key;
 use object_store::{Error, ObjectMeta, UpdateVersion};
 use tempfile::TempDir;
-use tidemark_flow::{Context, Failure, Kind, is_bucket};
+use tidemark_flow::{Context, Failure, Folders, Kind, is_bucket};
 use tidemark_lake::{LakeError, Opened, Store};
 
 /// A database that can be opened by its path.
@@ -29,13 +29,13 @@ struct Remote {
 impl Database {
     /// # Errors
     /// The store's; kind `refused` if the copy would not fit in memory when it is put back.
-    pub(crate) fn open(context: &Context<'_>, place: &str) -> Result<Database, Failure> {
+    pub(crate) fn open(context: &Context<'_>, folders: &dyn Folders, place: &str) -> Result<Database, Failure> {
         if !is_bucket(place) {
             return Ok(Database { path: place.into(), remote: None });
         }
         let (folder, name) = place.rsplit_once('/').unwrap_or((place, ""));
-        let store = (context.folder)(folder)?;
-        let local = tempfile::tempdir_in(&context.scratch)
+        let store = folders.folder(folder)?;
+        let local = tempfile::tempdir_in(context.scratch)
             .map_err(|error| Failure::new(Kind::Refused, format!("no room for a copy of {place}")).because(error))?;
         // named so that messages name it
         let path = local.path().join(place.trim_start_matches("s3://"));

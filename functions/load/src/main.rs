@@ -4,5 +4,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), tidemark_aws::Error> {
-    tidemark_aws::serve("load", load::handle)
+    tidemark_aws::serve("load", load::step)
 }

@@ -1,18 +1,22 @@
 //! A dataset into a table of a PostgreSQL database: what changed since the version the table has.
 
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use polars::prelude::Series;
-use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
+use tidemark_flow::{
+    Balance, Context, DraftSummary, Failure, Kind, Scope, Secrets, Step, TaskOutcome, TaskScope, Trigger,
+};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
-use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl};
+use tidemark_pipeline::{Mode, Pipeline, Postgres, PostgresUrl, StepId};
 
 use crate::change::Changed;
 use crate::targets::delta::{Delta, Deltas};
 use crate::targets::postgres::database::Database;
 use crate::targets::postgres::error::{LoadFault, UnknownPassword};
 use crate::targets::postgres::load::{Load, Outcome as Loading};
+use crate::transaction::{KeptChange, Plan, Transacted, Transaction};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -21,24 +25,28 @@ const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
 pub struct LoadPostgres<'a> {
     pipeline: &'a Pipeline,
     target: &'a Postgres,
-}
-
-pub struct Plan<'a> {
+    secrets: &'a dyn Secrets,
+    changed: KeptChange,
     /// With its secrets, which are asked for once.
-    database: Database<'a>,
-    changed: Changed,
-    is_anew: bool,
-    how: &'static str,
+    database: OnceLock<Arc<Database<'a>>>,
 }
 
 impl<'a> LoadPostgres<'a> {
-    pub fn new(pipeline: &'a Pipeline, target: &'a Postgres) -> LoadPostgres<'a> {
-        LoadPostgres { pipeline, target }
+    pub fn new(pipeline: &'a Pipeline, target: &'a Postgres, secrets: &'a dyn Secrets) -> LoadPostgres<'a> {
+        LoadPostgres { pipeline, target, secrets, changed: KeptChange::default(), database: OnceLock::new() }
     }
 
-    /// Asks nobody yet, but for the secrets.
-    pub(crate) fn database(&self, context: &Context<'_>) -> Result<Database<'a>, Failure> {
-        let secret = |name| (context.secret)(name);
+    /// Asks nobody yet, but for the secrets, and for those once.
+    pub(crate) fn database(&self) -> Result<Arc<Database<'a>>, Failure> {
+        if let Some(database) = self.database.get() {
+            return Ok(database.clone());
+        }
+        let database = Arc::new(self.new_database()?);
+        Ok(self.database.get_or_init(|| database).clone())
+    }
+
+    fn new_database(&self) -> Result<Database<'a>, Failure> {
+        let secret = |name| self.secrets.secret(name);
         let (text, is_secret) = match &self.target.url {
             PostgresUrl::Text(text) => (text.clone(), false),
             PostgresUrl::Secret(name) => (secret(name)?.expose().to_owned(), true),
@@ -123,22 +131,30 @@ fn refused(rows: u64) -> Option<String> {
     }
 }
 
-impl<'a> Step for LoadPostgres<'a> {
-    type Plan = Plan<'a>;
-    type Draft = (Plan<'a>, String);
+impl Step for LoadPostgres<'_> {
+    type Observed = Plan;
+    type Plan = Plan;
+    type Task = Transaction;
+    type Receipt = Transacted;
+    type Partial = ();
+    type Session<'s>
+        = String
+    where
+        Self: 's;
+    type Draft = Outcome;
 
     fn pipeline(&self) -> &str {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.target.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.target.name.clone())
     }
 
-    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan<'a>>, Failure> {
+    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         let to = &self.target.to;
         let Some(table) = context.lake.table(&to.dataset)? else { return Ok(None) };
-        let database = self.database(context)?;
+        let database = self.database()?;
         let (loaded, how) = self.patiently(context, &database, || {
             let session = database.connect()?;
             let state = database.load_state(&session, &to.dataset)?;
@@ -147,64 +163,67 @@ impl<'a> Step for LoadPostgres<'a> {
             Ok((state.map(|state| state.version), how))
         })?;
         // rows that are appended again would be there twice
-        let is_anew = trigger.full && to.mode != Mode::Append;
+        let is_rebuild = trigger.full && to.mode != Mode::Append;
         let place = format!("{}: table {}", self.place(&database), to.table);
-        let changed = Changed::since(context.lake, table, loaded, is_anew, &place)?;
-        Ok(changed.map(|changed| Plan { database, changed, is_anew, how }))
+        let changed = Changed::since(context.lake, table, loaded, is_rebuild, &place)?.map(Arc::new);
+        if let Some(changed) = &changed {
+            self.changed.keep(changed);
+        }
+        Ok(changed.map(|changed| Plan { changed, is_rebuild, how: Some(how) }))
     }
 
-    fn partitions(&self, plan: &Plan<'a>) -> Vec<String> {
-        plan.changed.partitions()
+    fn plan(&self, observed: Plan, _: &Trigger) -> Result<Option<Plan>, Failure> {
+        Ok(Some(observed))
     }
 
-    fn size(&self, plan: &Plan<'a>) -> Size {
-        Size { how: Some(plan.how), ..plan.changed.size() }
+    fn scope(&self, plan: &Plan) -> Scope {
+        plan.scope()
     }
 
-    fn draft(
-        &self,
-        _: &Context<'_>,
-        plan: Plan<'a>,
-        run_id: &str,
-        _: Option<bytes::Bytes>,
-    ) -> Result<Drafting<Self::Draft>, Failure> {
-        let Size { partitions, bytes, .. } = plan.changed.size();
-        let drafted = Drafted {
-            inputs: vec![plan.changed.input()],
-            outputs: vec![Output::of(self.table(&plan.database), partitions)],
-            bytes: tidemark_flow::Bytes { read: bytes, written: 0 },
-            ..Drafted::default()
-        };
-        Ok(Drafting::Whole(drafted, (plan, run_id.to_owned())))
+    fn tasks(&self, plan: &Plan, receipts: &[Transacted]) -> Result<Vec<Transaction>, Failure> {
+        Ok(plan.tasks(receipts))
     }
 
-    fn commit(
+    fn task_name(&self, _: &Transaction) -> String {
+        "transaction".to_owned()
+    }
+
+    /// The id of the run.
+    fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Failure> {
+        Ok(scope.run_id.clone())
+    }
+
+    fn run(
         &self,
         context: &Context<'_>,
-        (plan, run_id): Self::Draft,
-        drafted: &mut Drafted,
-    ) -> Result<Outcome, Failure> {
-        let Plan { database, changed, .. } = &plan;
-        let version = changed.table.version();
+        run_id: &String,
+        task: &Transaction,
+        _: Option<()>,
+    ) -> Result<TaskOutcome<Transacted, ()>, Failure> {
+        let database = &self.database()?;
+        let place = format!("{}: table {}", self.place(database), self.target.to.table);
+        let Some(changed) = self.changed.of(context, &self.target.to.dataset, task, &place)? else {
+            return Ok(TaskOutcome::Done(Transacted::AlreadyLoaded));
+        };
+        let changed = changed.as_ref();
         let partitions = self.partitions(context, changed)?;
         let change = || self.change(context, changed).unwrap_or_else(|failure| Box::new(std::iter::once(Err(failure))));
         let load = Load {
             rows: changed.size().rows.unwrap_or_default(),
             dataset: &self.target.to.dataset,
-            version,
-            previous: changed.loaded,
-            is_anew: plan.is_anew,
-            run_id: &run_id,
+            version: task.version,
+            previous: task.loaded,
+            is_anew: task.is_rebuild,
+            run_id,
             schema: changed.table.schema(),
             change: &change,
             partitions: partitions.as_ref(),
             is_late: &|| context.is_late(),
         };
         let loading = self.patiently(context, database, || database.load(&database.connect()?, &load))?;
-        match loading {
+        Ok(TaskOutcome::Done(match loading {
             Loading::Loaded(loaded) => {
-                drafted.notes.extend(refused(loaded.refused));
-                drafted.rows = Balance {
+                let rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged + loaded.refused,
                     written: loaded.inserted,
                     updated: loaded.updated,
@@ -213,10 +232,25 @@ impl<'a> Step for LoadPostgres<'a> {
                     deleted: loaded.deleted,
                     ..Balance::default()
                 };
-                Ok(Outcome::Committed(version))
+                Transacted::Loaded { rows, notes: refused(loaded.refused).into_iter().collect() }
             }
-            Loading::AlreadyLoaded => Ok(Outcome::Committed(version)),
-            Loading::Stale => Ok(Outcome::Lost(version)),
-        }
+            Loading::AlreadyLoaded => Transacted::AlreadyLoaded,
+            Loading::Stale => Transacted::Stale,
+        }))
+    }
+
+    fn gather(
+        &self,
+        plan: Plan,
+        receipts: Vec<Transacted>,
+        _: &str,
+    ) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
+        let database = self.database()?;
+        Ok(Some(plan.gather(self.table(&database), receipts)))
+    }
+
+    /// The transaction has made it visible.
+    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+        Ok(outcome)
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use jiff::Span;
 use jiff::civil::Date;
-use object_store::UpdateVersion;
 use object_store::path::Path;
 use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
 use tidemark_flow::{
-    Balance, Bytes, Context, Days, Drafted, Drafting, Failure, Input, Kind, Output, Size, Step, Trigger,
+    Context, Days, DraftSummary, Failure, Folders, Input, Kind, Output, Scope, Size, Step, TaskOutcome, TaskScope,
+    Trigger,
 };
 use tidemark_lake::{LakeError, Outcome, Store, Table};
-use tidemark_pipeline::{Pipeline, Report, Sheet, day_before};
+use tidemark_pipeline::{DatasetName, Pipeline, Report, Sheet, StepId, day_before};
 use tidemark_transform::{bag, sql};
 
 use crate::targets::report::table::Table as SheetTable;
@@ -22,6 +23,7 @@ use crate::targets::report::workbook::{Built, build};
 pub struct LoadReport<'a> {
     pipeline: &'a Pipeline,
     report: &'a Report,
+    folders: &'a dyn Folders,
 }
 
 pub struct Plan {
@@ -29,27 +31,42 @@ pub struct Plan {
     inputs: Vec<Table>,
 }
 
-pub struct Draft {
-    folder: Store,
-    /// The files that differ from what their folder holds, with what it held; of each day the workbook last: who waits for it finds the
-    /// rest there.
-    files: Vec<(Built, Option<UpdateVersion>)>,
-    version: i64,
+/// The report of one day, of datasets at these versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    day: Date,
+    inputs: Vec<(DatasetName, i64)>,
+}
+
+/// What has become of the report of one day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Receipt {
+    /// Its folder holds it already.
+    Same,
+    Written {
+        output: Output,
+        rows: u64,
+        bytes: u64,
+    },
+    /// Another run has put a file there meanwhile, perhaps of newer rows.
+    Lost,
 }
 
 /// How long the link to a report is good, at most; one signed by a function's role ends with its session.
 const LINK: Duration = Duration::from_secs(12 * 3600);
 
 impl<'a> LoadReport<'a> {
-    pub fn new(pipeline: &'a Pipeline, report: &'a Report) -> LoadReport<'a> {
-        LoadReport { pipeline, report }
+    pub fn new(pipeline: &'a Pipeline, report: &'a Report, folders: &'a dyn Folders) -> LoadReport<'a> {
+        LoadReport { pipeline, report, folders }
     }
 
-    fn table(&self, context: &Context<'_>, plan: &Plan, day: Date, sheet: &Sheet) -> Result<DataFrame, Failure> {
+    fn table(&self, context: &Context<'_>, inputs: &[Table], day: Date, sheet: &Sheet) -> Result<DataFrame, Failure> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
         let (mut tables, mut read) = (Vec::new(), Vec::new());
         // a dataset the text does not even mention need not be opened
-        for input in plan.inputs.iter().filter(|input| sheet.sql.text.contains(input.dataset().as_str())) {
+        for input in inputs.iter().filter(|input| sheet.sql.text.contains(input.dataset().as_str())) {
             tables.push((input.dataset().clone(), input.scan(context.lake, &input.files(context.lake)?)?));
             read.push(input.dataset().as_str());
         }
@@ -70,10 +87,10 @@ impl<'a> LoadReport<'a> {
     }
 
     /// The files of one day, the workbook last, and how many rows they show.
-    fn files(&self, context: &Context<'_>, plan: &Plan, day: Date) -> Result<(Vec<Built>, u64), Failure> {
+    fn files(&self, context: &Context<'_>, inputs: &[Table], day: Date) -> Result<(Vec<Built>, u64), Failure> {
         let mut sheets = Vec::new();
         for sheet in &self.report.sheets {
-            sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(context, plan, day, sheet)? });
+            sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(context, inputs, day, sheet)? });
         }
         let rows = sheets.iter().map(|sheet| sheet.rows.height() as u64).sum();
         let mut files = build(self.report, day, &sheets)
@@ -88,24 +105,32 @@ impl<'a> LoadReport<'a> {
 }
 
 impl Step for LoadReport<'_> {
+    type Observed = Vec<Table>;
     type Plan = Plan;
-    type Draft = Draft;
+    type Task = Task;
+    type Receipt = Receipt;
+    type Partial = ();
+    type Session<'s>
+        = Store
+    where
+        Self: 's;
+    type Draft = Outcome;
 
     fn pipeline(&self) -> &str {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.report.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.report.name.clone())
     }
 
-    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
-        let mut inputs = Vec::new();
-        for input in &self.report.inputs {
-            // not made yet: its step will wake this one
-            let Some(table) = context.lake.table(input)? else { return Ok(None) };
-            inputs.push(table);
-        }
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Vec<Table>>, Failure> {
+        // one that is not there yet: its step will wake this one
+        let inputs = self.report.inputs.iter().map(|input| context.lake.table(input)).collect::<Result<_, _>>()?;
+        Ok(inputs)
+    }
+
+    fn plan(&self, inputs: Vec<Table>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
         let days = match trigger.days {
             Some(Days { from, to }) => from.series(Span::new().days(1)).take_while(|day| *day <= to).collect(),
             None => {
@@ -119,76 +144,96 @@ impl Step for LoadReport<'_> {
         Ok(Some(Plan { days, inputs }))
     }
 
-    fn partitions(&self, plan: &Plan) -> Vec<String> {
-        plan.days.iter().map(Date::to_string).collect()
+    fn scope(&self, plan: &Plan) -> Scope {
+        let partitions = (self.report.sheets.len() as u64 + 1) * plan.days.len() as u64;
+        let size = Size { partitions, rows: None, bytes: 0, how: None };
+        Scope { partitions: plan.days.iter().map(Date::to_string).collect(), size }
     }
 
-    fn size(&self, plan: &Plan) -> Size {
-        Size {
-            partitions: (self.report.sheets.len() as u64 + 1) * plan.days.len() as u64,
-            rows: None,
-            bytes: 0,
-            how: None,
+    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+        if !receipts.is_empty() {
+            return Ok(Vec::new());
         }
+        let inputs: Vec<_> = plan.inputs.iter().map(|input| (input.dataset().clone(), input.version())).collect();
+        Ok(plan.days.iter().map(|day| Task { day: *day, inputs: inputs.clone() }).collect())
     }
 
-    fn draft(
+    fn task_name(&self, task: &Task) -> String {
+        task.day.to_string()
+    }
+
+    /// The folder.
+    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Store, Failure> {
+        self.folders.folder(&self.report.folder)
+    }
+
+    fn run(
         &self,
         context: &Context<'_>,
-        plan: Plan,
-        _: &str,
-        _: Option<bytes::Bytes>,
-    ) -> Result<Drafting<Draft>, Failure> {
-        let folder = (context.folder)(&self.report.folder)?;
-        let (mut stale, mut outputs, mut rows) = (Vec::new(), Vec::new(), 0);
-        for &day in &plan.days {
-            let (files, height) = self.files(context, &plan, day)?;
-            let before = stale.len();
-            for file in files {
-                let path = Path::from(file.name.as_str());
-                match folder.get_version(&path) {
-                    Ok(Some((bytes, _))) if bytes == file.bytes => {}
-                    Ok(standing) => stale.push((file, standing.map(|(_, version)| version))),
-                    Err(error) => return Err(unwritable(&folder, &file.name, error)),
-                }
-            }
-            if stale.len() > before {
-                rows += height;
-                let name = self.workbook(day);
-                let link = folder.link(&Path::from(name.as_str()), LINK);
-                let place = format!("{}/{name}", self.report.folder.trim_end_matches('/'));
-                outputs.push(Output { link, ..Output::of(place, 1) });
+        folder: &Store,
+        task: &Task,
+        _: Option<()>,
+    ) -> Result<TaskOutcome<Receipt, ()>, Failure> {
+        let inputs = task.inputs.iter().map(|(dataset, version)| context.lake.table_at(dataset, *version));
+        let (files, rows) = self.files(context, &inputs.collect::<Result<Vec<_>, _>>()?, task.day)?;
+        // of a day the workbook comes last: who waits for it finds the rest there
+        let mut stale = Vec::new();
+        for file in files {
+            let path = Path::from(file.name.as_str());
+            match folder.get_version(&path) {
+                Ok(Some((bytes, _))) if bytes == file.bytes => {}
+                Ok(standing) => stale.push((path, file, standing.map(|(_, version)| version))),
+                Err(error) => return Err(unwritable(folder, &file.name, error)),
             }
         }
         if stale.is_empty() {
-            return Ok(Drafting::Same);
+            return Ok(TaskOutcome::Done(Receipt::Same));
         }
+        let mut written = 0;
+        for (path, file, standing) in stale {
+            written += file.bytes.len() as u64;
+            let replaced = folder.replace(&path, file.bytes, standing);
+            if !replaced.map_err(|error| unwritable(folder, &file.name, error))? {
+                return Ok(TaskOutcome::Done(Receipt::Lost));
+            }
+        }
+        let name = self.workbook(task.day);
+        let link = folder.link(&Path::from(name.as_str()), LINK);
+        let place = format!("{}/{name}", self.report.folder.trim_end_matches('/'));
+        let output = Output { link, ..Output::of(place, 1) };
+        Ok(TaskOutcome::Done(Receipt::Written { output, rows, bytes: written }))
+    }
+
+    fn gather(&self, plan: Plan, receipts: Vec<Receipt>, _: &str) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
+        let version = plan.inputs.iter().map(Table::version).max().unwrap_or_default();
         let inputs = plan.inputs.iter().map(|input| Input {
             dataset: input.dataset().to_string(),
             from_version: None,
             to_version: input.version(),
         });
-        let drafted = Drafted {
-            inputs: inputs.collect(),
-            outputs,
-            rows: Balance { rows_in: rows, written: rows, ..Balance::default() },
-            bytes: Bytes { read: 0, written: stale.iter().map(|(file, _)| file.bytes.len() as u64).sum() },
-            ..Drafted::default()
-        };
-        let version = plan.inputs.iter().map(Table::version).max().unwrap_or_default();
-        Ok(Drafting::Whole(drafted, Draft { folder, files: stale, version }))
-    }
-
-    fn commit(&self, _: &Context<'_>, draft: Draft, _: &mut Drafted) -> Result<Outcome, Failure> {
-        for (file, standing) in draft.files {
-            let path = Path::from(file.name.as_str());
-            let replaced = draft.folder.replace(&path, file.bytes, standing);
-            if !replaced.map_err(|error| unwritable(&draft.folder, &file.name, error))? {
-                // another run has put one there meanwhile, perhaps of newer rows
-                return Ok(Outcome::Lost(draft.version));
+        let mut summary = DraftSummary { inputs: inputs.collect(), ..DraftSummary::default() };
+        let mut is_lost = false;
+        for receipt in receipts {
+            match receipt {
+                Receipt::Same => {}
+                Receipt::Lost => is_lost = true,
+                Receipt::Written { output, rows, bytes } => {
+                    summary.outputs.push(output);
+                    summary.rows.rows_in += rows;
+                    summary.rows.written += rows;
+                    summary.bytes.written += bytes;
+                }
             }
         }
-        Ok(Outcome::Committed(draft.version))
+        if is_lost {
+            return Ok(Some((summary, Outcome::Lost(version))));
+        }
+        Ok((!summary.outputs.is_empty()).then_some((summary, Outcome::Committed(version))))
+    }
+
+    /// The files are where they belong.
+    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+        Ok(outcome)
     }
 }
 

@@ -1,32 +1,40 @@
 //! A dataset into a table of a SQLite database: what changed since the version the table has.
 
 use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, col};
-use tidemark_flow::{Balance, Context, Drafted, Drafting, Failure, Kind, Output, Size, Step, Trigger};
+use tidemark_flow::{
+    Balance, Context, DraftSummary, Failure, Folders, Kind, Scope, Step, TaskOutcome, TaskScope, Trigger,
+};
 use tidemark_lake::{Lake, Outcome, Table};
-use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite};
+use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite, StepId};
 use tidemark_transform::bag;
 
 use crate::change::{Changed, Frames};
 use crate::database::Database;
 use crate::targets::sqlite::error::SqliteError;
 use crate::targets::sqlite::store::{Change, Load, Outcome as Loading, Store};
+use crate::transaction::{KeptChange, Plan, Transacted, Transaction};
 
 /// Step `load <target>` into SQLite.
 pub struct LoadSqlite<'a> {
     pipeline: &'a Pipeline,
     target: &'a Sqlite,
-}
-
-pub struct Plan {
-    database: Database,
-    changed: Changed,
+    folders: &'a dyn Folders,
+    changed: KeptChange,
+    /// Opened by planning, for the task.
+    database: Mutex<Option<Database>>,
 }
 
 impl<'a> LoadSqlite<'a> {
-    pub fn new(pipeline: &'a Pipeline, target: &'a Sqlite) -> LoadSqlite<'a> {
-        LoadSqlite { pipeline, target }
+    pub fn new(pipeline: &'a Pipeline, target: &'a Sqlite, folders: &'a dyn Folders) -> LoadSqlite<'a> {
+        LoadSqlite { pipeline, target, folders, changed: KeptChange::default(), database: Mutex::default() }
+    }
+
+    /// The table, for people.
+    fn place(&self) -> String {
+        format!("{}: table {}", self.target.path, self.target.to.table)
     }
 
     fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Failure> {
@@ -80,80 +88,93 @@ impl<'a> LoadSqlite<'a> {
 }
 
 impl Step for LoadSqlite<'_> {
+    type Observed = Plan;
     type Plan = Plan;
-    type Draft = (Plan, String);
+    type Task = Transaction;
+    type Receipt = Transacted;
+    type Partial = ();
+    type Session<'s>
+        = String
+    where
+        Self: 's;
+    type Draft = Outcome;
 
     fn pipeline(&self) -> &str {
         self.pipeline.name.as_str()
     }
 
-    fn name(&self) -> String {
-        format!("load {}", self.target.name)
+    fn id(&self) -> StepId {
+        StepId::Load(self.target.name.clone())
     }
 
-    fn plan(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {
         let lake = context.lake;
         let Some(table) = lake.table(&self.target.to.dataset)? else { return Ok(None) };
-        let database = Database::open(context, &self.target.path)?;
+        let database = Database::open(context, self.folders, &self.target.path)?;
         let loaded = match Store::open_existing(database.path())? {
             Some(store) => store.loaded(&self.target.to.dataset, &self.target.to.table)?,
             None => None,
         };
-        let place = format!("{}: table {}", self.target.path, self.target.to.table);
-        let changed = Changed::since(lake, table, loaded, false, &place)?;
-        Ok(changed.map(|changed| Plan { database, changed }))
+        let changed = Changed::since(lake, table, loaded, false, &self.place())?.map(Arc::new);
+        if let Some(changed) = &changed {
+            self.changed.keep(changed);
+            *self.database.lock().unwrap_or_else(PoisonError::into_inner) = Some(database);
+        }
+        Ok(changed.map(|changed| Plan { changed, is_rebuild: false, how: None }))
     }
 
-    fn partitions(&self, plan: &Plan) -> Vec<String> {
-        plan.changed.partitions()
+    fn plan(&self, observed: Plan, _: &Trigger) -> Result<Option<Plan>, Failure> {
+        Ok(Some(observed))
     }
 
-    fn size(&self, plan: &Plan) -> Size {
-        plan.changed.size()
+    fn scope(&self, plan: &Plan) -> Scope {
+        plan.scope()
     }
 
-    fn draft(
-        &self,
-        _: &Context<'_>,
-        plan: Plan,
-        run_id: &str,
-        _: Option<bytes::Bytes>,
-    ) -> Result<Drafting<Self::Draft>, Failure> {
-        let Size { partitions, bytes, .. } = plan.changed.size();
-        let drafted = Drafted {
-            inputs: vec![plan.changed.input()],
-            outputs: vec![Output::of(format!("{}:{}", self.target.path, self.target.to.table), partitions)],
-            bytes: tidemark_flow::Bytes { read: bytes, written: 0 },
-            ..Drafted::default()
-        };
-        Ok(Drafting::Whole(drafted, (plan, run_id.to_owned())))
+    fn tasks(&self, plan: &Plan, receipts: &[Transacted]) -> Result<Vec<Transaction>, Failure> {
+        Ok(plan.tasks(receipts))
     }
 
-    fn commit(
+    fn task_name(&self, _: &Transaction) -> String {
+        "transaction".to_owned()
+    }
+
+    /// The id of the run.
+    fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Failure> {
+        Ok(scope.run_id.clone())
+    }
+
+    fn run(
         &self,
         context: &Context<'_>,
-        (plan, run_id): Self::Draft,
-        drafted: &mut Drafted,
-    ) -> Result<Outcome, Failure> {
-        let Plan { database, changed } = &plan;
-        let version = changed.table.version();
+        run_id: &String,
+        task: &Transaction,
+        _: Option<()>,
+    ) -> Result<TaskOutcome<Transacted, ()>, Failure> {
+        let dataset = &self.target.to.dataset;
+        let kept = self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let database = match kept {
+            Some(database) => database,
+            None => Database::open(context, self.folders, &self.target.path)?,
+        };
+        let Some(changed) = self.changed.of(context, dataset, task, &self.place())? else {
+            return Ok(TaskOutcome::Done(Transacted::AlreadyLoaded));
+        };
         let load = Load {
-            dataset: &self.target.to.dataset,
-            version,
-            previous: changed.loaded,
-            run_id: &run_id,
+            dataset,
+            version: task.version,
+            previous: task.loaded,
+            run_id,
             schema: changed.table.schema(),
-            change: self.change(context, changed)?,
+            change: self.change(context, &changed)?,
         };
         let mut store = Store::open(database.path())?;
         let loading = store.load::<_, Failure>(self.target, load)?;
         drop(store);
-        match loading {
+        Ok(TaskOutcome::Done(match loading {
+            Loading::Loaded(_) if !database.put_back()? => Transacted::Stale,
             Loading::Loaded(loaded) => {
-                if !database.put_back()? {
-                    return Ok(Outcome::Lost(version));
-                }
-                drafted.rows = Balance {
+                let rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged,
                     written: loaded.inserted,
                     updated: loaded.updated,
@@ -161,11 +182,25 @@ impl Step for LoadSqlite<'_> {
                     deleted: loaded.deleted,
                     ..Balance::default()
                 };
-                Ok(Outcome::Committed(version))
+                Transacted::Loaded { rows, notes: Vec::new() }
             }
-            Loading::AlreadyLoaded => Ok(Outcome::Committed(version)),
-            Loading::Stale => Ok(Outcome::Lost(version)),
-        }
+            Loading::AlreadyLoaded => Transacted::AlreadyLoaded,
+            Loading::Stale => Transacted::Stale,
+        }))
+    }
+
+    fn gather(
+        &self,
+        plan: Plan,
+        receipts: Vec<Transacted>,
+        _: &str,
+    ) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
+        Ok(Some(plan.gather(format!("{}:{}", self.target.path, self.target.to.table), receipts)))
+    }
+
+    /// The transaction has made it visible.
+    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+        Ok(outcome)
     }
 }
 

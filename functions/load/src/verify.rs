@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidemark_flow::{Context, Failure};
+use tidemark_flow::{Context, Failure, Secrets};
 use tidemark_pipeline::{Pipeline, Postgres};
 
 use crate::change::rows;
@@ -50,11 +50,16 @@ impl Verified {
 ///
 /// # Errors
 /// The database's, and the lake's. A difference is none.
-pub fn verify(context: &Context<'_>, pipeline: &Pipeline, target: &Postgres) -> Result<Verified, Failure> {
-    let step = LoadPostgres::new(pipeline, target);
+pub fn verify(
+    context: &Context<'_>,
+    secrets: &dyn Secrets,
+    pipeline: &Pipeline,
+    target: &Postgres,
+) -> Result<Verified, Failure> {
+    let step = LoadPostgres::new(pipeline, target, secrets);
     let dataset = &target.to.dataset;
     let latest = context.lake.table(dataset)?;
-    let database = step.database(context)?;
+    let database = step.database()?;
     let mut verified = Verified {
         pipeline: pipeline.name.to_string(),
         target: target.name.clone(),

@@ -5,7 +5,7 @@ use jiff::{SpanRelativeTo, Timestamp};
 use serde_json::json;
 use tidemark_flow::{Failure, Kind, Quiet, Wanted, host};
 use tidemark_pipeline::PipelineName;
-use watch::{Silence, Silences};
+use watch::{ChannelEnvironment, Silence, Silences};
 
 use crate::args::Common;
 use crate::definitions::load;
@@ -30,7 +30,8 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     for (address, least) in addresses {
         let result = world.with_context(&lake, &Quiet, |context| {
             let message = std::slice::from_ref(&message);
-            watch::with_channels(context, None, world.handle(), |channels| channels.send(&address, message))
+            let environment = ChannelEnvironment { secrets: &world, mailer: None, handle: world.handle() };
+            watch::with_channels(context, environment, |channels| channels.send(&address, message))
         });
         // nobody sends a sample again
         let result = result.map_err(|failure| match failure.kind {

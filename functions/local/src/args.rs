@@ -1,27 +1,26 @@
-//! The verbs and their arguments.
+//! The verbs and their arguments, as they are written and explained; what they do is in `verbs`.
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tidemark_flow::{Failure, Kind, settings};
-
-use crate::exit::Exit;
-use crate::quarantine::{self, Asked};
-use crate::{alerts, demo, dev, look, new, plan, run, schedules, status, verify};
+use tidemark_flow::settings;
 
 /// Where the pipeline files are, unless somebody says otherwise.
 pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
 
+/// The version, and the fingerprint of the program: equal for the command and the functions that are built from one commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("TIDEMARK_BUILD"), ")");
+
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(version = VERSION, max_term_width = 100)]
 pub struct Cli {
     #[command(flatten)]
-    common: Common,
+    pub(crate) common: Common,
     #[command(subcommand)]
-    verb: Verb,
+    pub(crate) verb: Verb,
 }
 
 #[derive(Args, Clone)]
@@ -41,7 +40,7 @@ pub struct Common {
 }
 
 #[derive(Subcommand)]
-enum Verb {
+pub(crate) enum Verb {
     /// Run pipelines: ingest, clean, models, load, until nothing is due
     Run {
         /// If none is named: all whose parameters have values
@@ -146,13 +145,13 @@ enum Verb {
 }
 
 #[derive(Subcommand)]
-enum AlertsVerb {
+pub(crate) enum AlertsVerb {
     /// Send a sample to every channel of a pipeline
     Test { pipeline: String },
 }
 
 #[derive(Subcommand)]
-enum QuarantineVerb {
+pub(crate) enum QuarantineVerb {
     /// What is in quarantine, by reason, with samples
     List {
         /// Of one dataset [default: all]
@@ -183,40 +182,6 @@ enum QuarantineVerb {
 impl Cli {
     pub fn wants_json(&self) -> bool {
         self.common.json
-    }
-
-    pub fn act(self) -> anyhow::Result<Exit> {
-        let common = &self.common;
-        match self.verb {
-            Verb::Run { names, at, full } => run::run(common, &names, at, full),
-            Verb::Plan { names, at } => plan::plan(common, &names, at),
-            Verb::New { name, from } => new::new(common, &name, &from),
-            Verb::Check => look::check(common),
-            Verb::Schedules { check } => schedules::schedules(common, check),
-            Verb::Status => status::status(common),
-            Verb::Runs { pipeline, failed, limit } => look::runs(common, pipeline.as_deref(), failed, limit),
-            Verb::Show { dataset, limit, history: false } => look::show(common, &dataset, limit),
-            Verb::Show { dataset, limit, history: true } => look::history(common, &dataset, limit),
-            Verb::Quarantine { verb: QuarantineVerb::List { dataset, reason, since, healed, limit } } => {
-                quarantine::list(common, dataset.as_deref(), &Asked { reason, since, healed }, limit)
-            }
-            Verb::Quarantine { verb: QuarantineVerb::Replay { dataset, at } } => {
-                quarantine::replay(common, dataset.as_deref(), at)
-            }
-            Verb::Verify { names } => verify::verify(common, &names),
-            Verb::Dev => dev::dev(common),
-            Verb::Alerts { verb: AlertsVerb::Test { pipeline } } => alerts::test(common, &pipeline),
-            Verb::Silence { pipeline: Some(pipeline), end: true, .. } => alerts::end_silence(common, &pipeline),
-            Verb::Silence { pipeline: Some(pipeline), lasts: Some(lasts), reason, .. } => {
-                alerts::silence(common, &pipeline, &lasts, reason)
-            }
-            Verb::Silence { pipeline: Some(_), .. } => {
-                Err(Failure::new(Kind::Definition, "how long?").hint("write --for 2h, or --end").into())
-            }
-            Verb::Silence { pipeline: None, .. } => alerts::silences(common),
-            Verb::Sql { query } => look::sql(common, &query),
-            Verb::Demo { folder } => demo::demo(common, &folder),
-        }
     }
 }
 

@@ -6,14 +6,14 @@ mod made_up;
 use std::path::Path;
 
 use anyhow::Context as _;
-use tidemark_flow::{Failure, Kind, Secret, Trigger, Wanted, host};
+use tidemark_flow::{Executor, Failure, Kind, Secret, Trigger, Wanted, host};
 
 use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::run::{exit_of, walk_all};
+use crate::run::{Runner, exit_of};
 use crate::world::World;
 use api::{Api, TOKEN};
 use made_up::{orders_by, sales_of};
@@ -90,7 +90,10 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         let bar = Bar::new();
         let progress: &dyn tidemark_flow::Progress = if common.json { &tidemark_flow::Quiet } else { &bar };
         let trigger = Trigger::at(scheduled_time, host::run_id());
-        let records = world.with_context(&lake, progress, |context| walk_all(context, &graph, &[], &trigger))?;
+        let records = world.with_context(&lake, progress, |context| {
+            let executor = Executor::for_all_cores();
+            Runner { context, environment: &world, executor, graph: &graph }.run_all(&[], &trigger)
+        })?;
         if !common.json {
             print::summary(&records, host::now().duration_since(began));
             print::line("");

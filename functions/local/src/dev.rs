@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_flow::{
-    Bus, Context, Event, Failure, GivenUp, Handled, Kind, NOT_KEPT, Progress, Quiet, Status, StepDue, function_of,
-    handle, host,
+    Bus, Context, Dispatcher, Event, Executor, Failure, GivenUp, Handled, Kind, NOT_KEPT, Progress, Quiet, Status,
+    StepDue, function_of, host,
 };
 use tidemark_lake::Lake;
-use watch::{Missed, Ticked};
+use tidemark_pipeline::StepId;
+use watch::{ChannelEnvironment, Missed, Ticked};
 
 use crate::args::Common;
 use crate::exit::Exit;
@@ -239,10 +240,7 @@ impl Dev<'_> {
     ) -> Result<(), Failure> {
         let missed = self.world.with_context(self.lake, &Quiet, |context| {
             let clock = || now;
-            watch::missed(
-                &Context { clock: &clock, scratch: context.scratch.clone(), ..*context },
-                &definitions.view(self.common),
-            )
+            watch::missed(&Context { clock: &clock, ..*context }, &definitions.view(self.common))
         })?;
         for Missed { pipeline, times, passed_over } in missed {
             done.passed_over += passed_over;
@@ -276,14 +274,22 @@ impl Dev<'_> {
 
     fn walks(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> Walked {
         let announced = Announced::default();
-        let function = match &job.event {
-            Event::StepDue(due) => function_of(&due.step),
-            _ => "ingest",
-        };
+        let function = function_of(match &job.event {
+            Event::StepDue(due) => &due.step,
+            _ => &StepId::Ingest,
+        });
         let chain = job.chain.as_deref().unwrap_or_default();
         let walk = || {
             self.with_context(time, self.progress, |context| {
-                handle(context, &definitions.graph, &announced, steps::walk, function, &job.event, chain)
+                let dispatcher = Dispatcher {
+                    environment: self.world,
+                    graph: &definitions.graph,
+                    bus: &announced,
+                    executor: Executor::for_all_cores(),
+                    function,
+                    steps: step,
+                };
+                dispatcher.handle(context, &job.event, chain)
             })
         };
         // a step's own panic is its failure; no other stops the worker
@@ -293,9 +299,10 @@ impl Dev<'_> {
     }
 
     /// An event that came to no record is what Lambda would give to whoever is to know.
-    fn gives_up(&self, time: &dyn Time, definitions: &Definitions, event: Event, why: String) {
+    fn gives_up(&self, time: &dyn Time, definitions: &Definitions, event: Event, kind: Kind, why: String) {
         let by = "tidemark dev".to_owned();
-        let given_up = GivenUp { event: Some(Box::new(event)), by, attempts: None, why, at: Some(time.now()) };
+        let (event, code) = (Some(Box::new(event)), kind.to_string());
+        let given_up = GivenUp { event, by, attempts: None, code, why, at: Some(time.now()) };
         let noted = self.with_context(time, &Quiet, |context| {
             watch::note(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
         });
@@ -337,8 +344,8 @@ impl Dev<'_> {
             }
         };
         let is_given_up = kind != Some(Kind::Retry) || !queue.again(job.clone(), time.now());
-        if let (true, Some(why)) = (is_given_up, no_record) {
-            self.gives_up(time, definitions, job.event, why);
+        if let (true, Some(kind), Some(why)) = (is_given_up, kind, no_record) {
+            self.gives_up(time, definitions, job.event, kind, why);
         }
         done.failed += usize::from(is_given_up);
         is_given_up
@@ -349,7 +356,8 @@ impl Dev<'_> {
         let announced = Announced::default();
         let ticked = self.with_context(time, &Quiet, |context| {
             let (view, chain) = (definitions.view(self.common), host::run_id_at(time.now()));
-            watch::with_channels(context, None, self.world.handle(), |channels| {
+            let environment = ChannelEnvironment { secrets: self.world, mailer: None, handle: self.world.handle() };
+            watch::with_channels(context, environment, |channels| {
                 watch::tick(context, &view, &announced, channels, &chain)
             })
         });
@@ -394,7 +402,7 @@ impl Dev<'_> {
     fn with_context<T>(&self, time: &dyn Time, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
         self.world.with_context(self.lake, progress, |context| {
             let (clock, run_id) = (|| time.now(), || host::run_id_at(time.now()));
-            act(&Context { clock: &clock, run_id: &run_id, scratch: context.scratch.clone(), ..*context })
+            act(&Context { clock: &clock, run_id: &run_id, ..*context })
         })
     }
 }

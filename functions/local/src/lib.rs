@@ -16,7 +16,8 @@ mod quarantine;
 pub mod run;
 mod schedules;
 mod status;
-mod steps;
+pub mod steps;
+pub mod verbs;
 mod verify;
 pub mod world;
 

@@ -6,13 +6,14 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use tidemark::args::Cli;
 use tidemark::exit::Exit;
-use tidemark_flow::{host, settings};
+use tidemark::verbs;
+use tidemark_flow::settings;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    host::watch_panics();
+    tidemark_flow::watch_panics();
     let cli = Cli::parse();
     // the kernel logs as an error what is an answer to us: a table that is not there yet
     let filter = std::env::var(settings::LOG)
@@ -24,5 +25,5 @@ fn main() -> ExitCode {
         .without_time()
         .init();
     let json = cli.wants_json();
-    cli.act().unwrap_or_else(|error| Exit::report(&error, json)).into()
+    verbs::act(cli).unwrap_or_else(|error| Exit::report(&error, json)).into()
 }

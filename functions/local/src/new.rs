@@ -8,6 +8,7 @@ use ingest::files::{self, Input, ReadError};
 use polars::prelude::DataFrame;
 use serde_json::json;
 use tidemark_flow::{Failure, Kind, Wanted, is_bucket};
+use tidemark_pipeline::raw::{FAULT, ORIGIN, TEXT};
 use tidemark_pipeline::{Csv, DatasetName, Encoding, Format, PipelineName, SourceFile, read};
 use tidemark_transform::Shape;
 
@@ -18,6 +19,7 @@ use crate::print;
 
 mod api;
 mod choice;
+mod column;
 mod dates;
 mod dialect;
 mod draft;
@@ -176,7 +178,7 @@ fn of_file(from: &str) -> Result<Sample, Failure> {
     let records = if header.is_some() { raw.slice(1, raw.height()) } else { raw.clone() };
     let (shape, fields) = match found.format {
         Format::Ndjson => {
-            let texts = raw.column("_text").and_then(|column| column.str().cloned());
+            let texts = raw.column(TEXT).and_then(|column| column.str().cloned());
             let texts = texts.map_err(|error| Failure::new(Kind::Bug, "records without text").because(error))?;
             (Shape::Json, of_records(texts.iter().flatten()))
         }
@@ -217,11 +219,11 @@ fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataF
 
 /// Records that are none.
 fn faults(raw: &DataFrame) -> usize {
-    raw.column("_fault").map_or(0, |faults| faults.len() - faults.null_count())
+    raw.column(FAULT).map_or(0, |faults| faults.len() - faults.null_count())
 }
 
 fn first_record(raw: &DataFrame) -> Vec<String> {
-    let fields = raw.columns().iter().take_while(|column| !files::ORIGIN.contains(&column.name().as_str()));
+    let fields = raw.columns().iter().take_while(|column| !ORIGIN.contains(&column.name().as_str()));
     fields
         .map(|column| column.str().ok().and_then(|texts| texts.get(0)).unwrap_or_default().trim().to_owned())
         .collect()

@@ -1,15 +1,18 @@
 //! `tidemark plan`: what a run would do, from the logs alone.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::json;
 use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, Wanted, estimate, host};
 use tidemark_lake::Lake;
+use tidemark_pipeline::StepId;
 
 use crate::args::Common;
 use crate::definitions::{load, meant};
 use crate::exit::Exit;
 use crate::print;
-use crate::steps;
+use crate::steps::step;
 use crate::world::World;
 
 /// Bytes per second taken for a step that has never run.
@@ -26,22 +29,19 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
     let rates = rates(&lake)?;
     let (mut steps, mut lines) = (Vec::new(), Vec::new());
     world.with_context(&lake, &Quiet, |context| {
-        for (pipeline, step) in graph.steps() {
+        for (pipeline, id) in graph.steps() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
-            let (name, step_name) = (pipeline.name.to_string(), step.to_string());
-            match steps::due(context, &trigger, pipeline, step)? {
+            let name = pipeline.name.to_string();
+            match step(&world, &graph, pipeline, id)?.due(context, &trigger)? {
                 Some(Size { partitions, rows, bytes, how }) => {
-                    let rate = rates
-                        .iter()
-                        .find(|(of, _)| *of == format!("{name} {step_name}"))
-                        .map_or(UNKNOWN_RATE, |(_, rate)| *rate);
+                    let rate = rates.get(&(name.clone(), id.clone())).copied().unwrap_or(UNKNOWN_RATE);
                     let seconds = bytes as f64 / rate;
                     let usd = estimate(seconds, partitions);
                     let known = |n: Option<u64>| n.map_or("?".to_owned(), print::count);
                     lines.push(vec![
-                        format!("{name}  {step_name}"),
+                        format!("{name}  {id}"),
                         print::count(partitions),
                         known(rows),
                         print::size(bytes),
@@ -49,21 +49,21 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                         format!("${usd:.5}"),
                         how.map_or(String::new(), |how| format!("by {how}")),
                     ]);
-                    let mut step = json!({
-                        "pipeline": name, "step": step_name, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
+                    let mut planned = json!({
+                        "pipeline": name, "step": id, "due": true, "partitions": partitions, "rows": rows, "bytes": bytes,
                         "seconds": seconds, "cost_usd": usd,
                     });
                     if let Some(how) = how {
-                        step["how"] = json!(how);
+                        planned["how"] = json!(how);
                     }
-                    steps.push(step);
+                    steps.push(planned);
                 }
                 None => {
                     lines.push(vec![
-                        format!("{name}  {step_name}"),
+                        format!("{name}  {id}"),
                         "nothing, or what the steps above will bring".into(),
                     ]);
-                    steps.push(json!({"pipeline": name, "step": step_name, "due": false}));
+                    steps.push(json!({"pipeline": name, "step": id, "due": false}));
                 }
             }
         }
@@ -82,18 +82,15 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
     Ok(Exit::Done)
 }
 
-/// Bytes per second of the latest run of each step.
-fn rates(lake: &Lake) -> Result<Vec<(String, f64)>, Failure> {
-    let mut rates: Vec<(String, f64)> = Vec::new();
+/// Bytes per second of the latest run of each step, by its pipeline and itself.
+fn rates(lake: &Lake) -> Result<BTreeMap<(String, StepId), f64>, Failure> {
+    let mut rates = BTreeMap::new();
     for bytes in lake.runs(RECORDS)? {
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else { continue };
-        let name = format!("{} {}", record.pipeline, record.step);
-        if record.error.is_none()
-            && record.bytes.read > 0
-            && record.duration_ms > 0
-            && !rates.iter().any(|(of, _)| *of == name)
-        {
-            rates.push((name, record.bytes.read as f64 / (record.duration_ms as f64 / 1000.0)));
+        let Some(step) = record.step.step() else { continue };
+        if record.error.is_none() && record.bytes.read > 0 && record.duration_ms > 0 {
+            let rate = record.bytes.read as f64 / (record.duration_ms as f64 / 1000.0);
+            rates.entry((record.pipeline, id.clone())).or_insert(rate);
         }
     }
     Ok(rates)

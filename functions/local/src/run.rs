@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{Context, Failure, Progress, Quiet, RunRecord, Status, Trigger, Wanted, host};
+use tidemark_flow::{
+    Context, Environment, Executor, Failure, Progress, Quiet, RunRecord, Status, Trigger, Wanted, host,
+};
 use tidemark_pipeline::{Graph, Pipeline, StepId};
 
 use crate::args::Common;
@@ -12,7 +14,7 @@ use crate::definitions::{LeftOut, load, meant};
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::steps;
+use crate::steps::step;
 use crate::world::World;
 
 #[derive(Serialize)]
@@ -31,7 +33,10 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), host::run_id()) };
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let records = world.with_context(&lake, progress, |context| walk_all(context, &graph, &names, &trigger))?;
+    let records = world.with_context(&lake, progress, |context| {
+        let executor = Executor::for_all_cores();
+        Runner { context, environment: &world, executor, graph: &graph }.run_all(&names, &trigger)
+    })?;
     if common.json {
         print::json(&Runs { runs: &records, left_out: &left_out })?;
     } else {
@@ -41,47 +46,52 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
     Ok(exit_of(&records))
 }
 
-/// Walks the steps of the pipelines named, or of all. After a failed step, the rest of its pipeline waits for the next run.
-pub fn walk_all(
-    context: &Context<'_>,
-    graph: &Graph,
-    names: &[String],
-    trigger: &Trigger,
-) -> Result<Vec<RunRecord>, Failure> {
-    let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
-    walk_chosen(context, graph, &|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
+/// Runs the steps of a graph.
+pub struct Runner<'a> {
+    pub context: &'a Context<'a>,
+    pub environment: &'a dyn Environment,
+    pub executor: Executor<'a>,
+    pub graph: &'a Graph,
 }
 
-/// The same of the steps that are chosen.
-pub(crate) fn walk_chosen(
-    context: &Context<'_>,
-    graph: &Graph,
-    is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
-    trigger: &Trigger,
-) -> Result<Vec<RunRecord>, Failure> {
-    let mut records = Vec::new();
-    let mut failed = BTreeSet::new();
-    for (pipeline, step) in graph.steps() {
-        let name = pipeline.name.as_str();
-        if failed.contains(name) || !is_chosen(pipeline, step) {
-            continue;
-        }
-        let mut trigger = trigger.clone();
-        loop {
-            let record = steps::walk(context, &trigger, pipeline, step)?;
-            if record.status == Status::Failed {
-                failed.insert(name);
-            }
-            let goes_on = record.goes_on;
-            records.push(record);
-            if !goes_on {
-                break;
-            }
-            // what is left of a source is not begun anew
-            trigger.full = false;
-        }
+impl Runner<'_> {
+    /// Runs the steps of the pipelines named, or of all. After a failed step, the rest of its pipeline waits for the next run.
+    pub fn run_all(&self, names: &[String], trigger: &Trigger) -> Result<Vec<RunRecord>, Failure> {
+        let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
+        self.run_chosen(&|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
     }
-    Ok(records)
+
+    /// The same of the steps that are chosen.
+    pub(crate) fn run_chosen(
+        &self,
+        is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
+        trigger: &Trigger,
+    ) -> Result<Vec<RunRecord>, Failure> {
+        let mut records = Vec::new();
+        let mut failed = BTreeSet::new();
+        for (pipeline, id) in self.graph.steps() {
+            let name = pipeline.name.as_str();
+            if failed.contains(name) || !is_chosen(pipeline, id) {
+                continue;
+            }
+            let mut trigger = trigger.clone();
+            loop {
+                let step = step(self.environment, self.graph, pipeline, id)?;
+                let record = step.run(self.context, self.executor, &trigger);
+                if record.status == Status::Failed {
+                    failed.insert(name);
+                }
+                let goes_on = record.goes_on;
+                records.push(record);
+                if !goes_on {
+                    break;
+                }
+                // what is left of a source is not read again
+                trigger.full = false;
+            }
+        }
+        Ok(records)
+    }
 }
 
 /// The worst of what happened.

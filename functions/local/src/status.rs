@@ -11,7 +11,7 @@ use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
-use crate::quarantine::Counts;
+use crate::quarantine::counts::Counts;
 use crate::world::World;
 
 pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
@@ -71,7 +71,7 @@ impl State {
         let watermark = table.meta(lake)?.watermark;
         let (mut rows, mut healed) = (table.rows(lake)?, None);
         if name.is_quarantine() {
-            let counts = Counts::of(lake, table)?;
+            let counts = Counts::read(lake, table)?;
             (rows, healed) = (counts.broken, Some(counts.healed));
         }
         let seconds = |until: Timestamp| watermark.map(|mark| until.duration_since(mark).as_secs().max(0));

@@ -1,31 +1,18 @@
-//! The steps of the graph, by the function that walks them.
+//! The steps of the graph, by the function that runs them.
 
-use tidemark_flow::{Context, Failure, RunRecord, Size, Trigger};
-use tidemark_pipeline::{Pipeline, StepId};
+use tidemark_flow::{Environment, Failure, Runnable};
+use tidemark_pipeline::{Graph, Pipeline, StepId};
 
-pub(crate) fn walk(
-    context: &Context<'_>,
-    trigger: &Trigger,
-    pipeline: &Pipeline,
+/// A step of a pipeline, whichever function it is of.
+pub fn step<'a>(
+    environment: &'a dyn Environment,
+    graph: &'a Graph,
+    pipeline: &'a Pipeline,
     step: &StepId,
-) -> Result<RunRecord, Failure> {
+) -> Result<Box<dyn Runnable + 'a>, Failure> {
     match step {
-        StepId::Ingest => ingest::walk(context, trigger, pipeline, step),
-        StepId::Clean | StepId::Model(_) => transform::walk(context, trigger, pipeline, step),
-        StepId::Load(_) => load::walk(context, trigger, pipeline, step),
-    }
-}
-
-/// What the step would do now; `None` if nothing.
-pub(crate) fn due(
-    context: &Context<'_>,
-    trigger: &Trigger,
-    pipeline: &Pipeline,
-    step: &StepId,
-) -> Result<Option<Size>, Failure> {
-    match step {
-        StepId::Ingest => ingest::due(context, trigger, pipeline, step),
-        StepId::Clean | StepId::Model(_) => transform::due(context, trigger, pipeline, step),
-        StepId::Load(_) => load::due(context, trigger, pipeline, step),
+        StepId::Ingest => ingest::step(environment, graph, pipeline, step),
+        StepId::Clean | StepId::Model(_) => transform::step(environment, graph, pipeline, step),
+        StepId::Load(_) => load::step(environment, graph, pipeline, step),
     }
 }

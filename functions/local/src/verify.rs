@@ -26,7 +26,7 @@ pub(crate) fn verify(common: &Common, names: &[String]) -> anyhow::Result<Exit> 
             }
             for target in &pipeline.targets {
                 if let Target::Postgres(target) = target {
-                    let one = load::verify(context, pipeline, target)?;
+                    let one = load::verify(context, &world, pipeline, target)?;
                     if !common.json {
                         show(&one);
                     }

@@ -4,7 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Context, Failure, Kind, MARK_AFTER, Machine, Place, Progress, Secret, host, is_bucket};
+use tidemark_flow::{
+    Context, Failure, Folders, Kind, MARK_AFTER, Machine, Place, Process, Progress, Secret, Secrets, Sources, host,
+    is_bucket,
+};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -78,14 +81,6 @@ impl World {
         Ok(Lake::open(Store::new(Arc::new(InMemory::new()), "memory", self.handle()), true)?)
     }
 
-    fn locate(&self, path: &str) -> Result<Place, Failure> {
-        if is_bucket(path) { self.located(path) } else { host::locate(path, &self.handle(), &self.meter) }
-    }
-
-    fn folder(&self, path: &str) -> Result<Store, Failure> {
-        if is_bucket(path) { self.bucket(path) } else { host::folder(path, &self.handle(), &self.meter) }
-    }
-
     #[cfg(feature = "s3")]
     fn bucket(&self, place: &str) -> Result<Store, Failure> {
         self.buckets.folder(place)
@@ -109,25 +104,40 @@ impl World {
 
     /// Builds the context of this machine.
     pub fn with_context<T>(&self, lake: &Lake, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
-        act(&Context {
-            lake,
-            locate: &|path| self.locate(path),
-            folder: &|path| self.folder(path),
-            clock: &host::now,
-            run_id: &host::run_id,
+        let process = Process {
+            build: env!("TIDEMARK_BUILD"),
             peak_memory: &host::peak_memory,
             meter: &self.meter,
-            secret: &|name| self.secret(name),
-            progress,
-            memory: host::memory(None),
-            scratch: std::env::temp_dir(),
-            deadline: None,
             machine: Machine::DEPLOYED,
-            mark_after: MARK_AFTER,
             billed_from: None,
+            mark_after: MARK_AFTER,
+        };
+        act(&Context {
+            lake,
+            clock: &host::now,
+            run_id: &host::run_id,
+            deadline: None,
+            memory: host::memory(None),
+            scratch: &std::env::temp_dir(),
+            progress,
+            process,
         })
     }
+}
 
+impl Sources for World {
+    fn locate(&self, path: &str) -> Result<Place, Failure> {
+        if is_bucket(path) { self.located(path) } else { host::locate(path, &self.handle(), &self.meter) }
+    }
+}
+
+impl Folders for World {
+    fn folder(&self, path: &str) -> Result<Store, Failure> {
+        if is_bucket(path) { self.bucket(path) } else { host::folder(path, &self.handle(), &self.meter) }
+    }
+}
+
+impl Secrets for World {
     fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
         let own = self.secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
         own.or_else(|| host::secret(name)).ok_or_else(|| {

@@ -12,9 +12,9 @@ const TOLD: usize = 50;
 /// And so many in a message.
 const NAMED: usize = 10;
 
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Drifts {
+pub struct Drifts {
     fields: BTreeMap<String, Drift>,
     /// There were more fields than are told apart.
     has_more: bool,
@@ -29,26 +29,43 @@ impl Drifts {
         let transform::Drift { unknown, has_more, records, absent } = batch;
         self.has_more |= has_more;
         for transform::Unknown { field, records, first, kind } in unknown {
-            let kind = kind.name();
-            if let Some(known) = self.fields.get_mut(&field) {
-                known.records += records;
-                if known.kind == FieldKind::Null.name() {
-                    known.kind = kind.to_owned();
-                }
-            } else if self.fields.len() < MAX_FIELDS {
-                self.fields.insert(field.clone(), Drift { field, records, first, kind: kind.to_owned() });
-            } else {
-                self.has_more = true;
-            }
+            self.field(Drift { field, records, first, kind: kind.name().to_owned() });
         }
-        if records > 0 {
-            if self.records == 0 {
-                self.absent = absent
-            } else {
-                self.absent.retain(|field| absent.contains(field))
-            }
-            self.records += records;
+        self.records(records, &absent);
+    }
+
+    /// Takes in what a later task has gathered.
+    pub(crate) fn append(&mut self, more: &Drifts) {
+        self.has_more |= more.has_more;
+        for drift in more.fields.values() {
+            self.field(drift.clone());
         }
+        self.records(more.records, &more.absent);
+    }
+
+    fn field(&mut self, drift: Drift) {
+        if let Some(known) = self.fields.get_mut(&drift.field) {
+            known.records += drift.records;
+            if known.kind == FieldKind::Null.name() {
+                known.kind = drift.kind;
+            }
+        } else if self.fields.len() < MAX_FIELDS {
+            self.fields.insert(drift.field.clone(), drift);
+        } else {
+            self.has_more = true;
+        }
+    }
+
+    fn records(&mut self, records: u64, absent: &[String]) {
+        if records == 0 {
+            return;
+        }
+        if self.records == 0 {
+            self.absent = absent.to_vec();
+        } else {
+            self.absent.retain(|field| absent.contains(field));
+        }
+        self.records += records;
     }
 
     /// For the run record: the fields that most records have, and what else is to be said.
@@ -132,6 +149,12 @@ mod tests {
             ]
         );
         assert_eq!(notes, ["/y was in none of 1,000 records"]);
+        // by several tasks
+        let (mut first, mut second) = (Drifts::default(), Drifts::default());
+        first.add(batch(&[("/a", 1, FieldKind::Null), ("/b", 2, FieldKind::String)], 2, &["/x", "/y"]));
+        second.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));
+        first.append(&second);
+        assert_eq!(first, drifts);
         assert_eq!(drifts.told(Unknown::Ignore).0, []);
     }
 

@@ -4,41 +4,41 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{DataFrame, DataType};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Context, Failure, Kind};
-use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Table, Writer};
+use tidemark_flow::{Failure, Kind};
+use tidemark_lake::{DataFile, Draft, Lake, Outcome, Partition, Table, Writer};
+use tidemark_pipeline::raw::{OBJECT, PAGE, ROW};
 use tidemark_pipeline::{ColumnName, DatasetName};
 use tidemark_transform::Cleaner;
 
-use crate::spread::Pieces;
+use crate::failures::polars_failure;
+use crate::spill::Spilled;
 
 mod former;
 
-pub(crate) use former::Former;
 use former::Identities;
-
-pub(crate) const OBJECT: &str = "_object";
+pub(crate) use former::{FormerFiles, former};
 
 /// Writes the rows of one object: those that are broken now, and behind them those that were; nothing names the files yet.
 pub(crate) fn write(
     lake: &Lake,
     dataset: &DatasetName,
     object: &str,
-    rows: &Pieces<'_>,
-    former: &Former,
+    rows: &Spilled<'_>,
+    former: Option<&FormerFiles<'_>>,
     healed_by: Option<&str>,
 ) -> Result<Vec<DataFile>, Failure> {
     let partition = Partition::new([(OBJECT, Some(object))]);
     let mut writer = Writer::new(lake, dataset, &Cleaner::quarantine_schema(), partition);
-    let mut broken = former.has(object).then(Identities::default);
+    let mut broken = former.map(|former| (former, Identities::default()));
     for frame in rows.frames() {
         let frame = frame?;
-        if let Some(broken) = &mut broken {
+        if let Some((_, broken)) = &mut broken {
             broken.add(&frame)?;
         }
         writer.write(&frame)?;
     }
-    if let Some(broken) = broken {
-        former.healed(lake, object, &broken, healed_by, &mut |frame| Ok(writer.write(&frame)?))?;
+    if let Some((former, broken)) = broken {
+        former.healed(lake, &broken, healed_by, &mut |frame| Ok(writer.write(&frame)?))?;
     }
     Ok(writer.finish(false)?)
 }
@@ -48,56 +48,44 @@ pub(crate) fn is_up_to_date(table: &Table) -> bool {
     Cleaner::quarantine_schema().iter_names().all(|name| table.schema().contains(name))
 }
 
-/// Commits the quarantined rows of some objects, in place of those they had before. Committed before the clean rows are, so that no
+/// The quarantined rows of some objects, to be put in place of those they had before. Committed before the clean rows are, so that no
 /// clean row is ever seen without what was left out beside it; making it again gives the same.
-pub(crate) struct Quarantine<'a> {
-    pub context: &'a Context<'a>,
-    pub dataset: &'a DatasetName,
-    pub raw: &'a DatasetName,
-    pub run_id: &'a str,
+pub(crate) struct QuarantineDraft {
+    pub base: Option<Table>,
+    /// The live files of `base`.
+    pub live: Vec<DataFile>,
+    /// The objects whose rows are replaced; `None` = all.
+    pub objects: Option<BTreeSet<String>>,
+    /// Without what it removes.
+    pub draft: Draft,
 }
 
-impl Quarantine<'_> {
-    /// `objects`: those whose rows are replaced; `None` = all.
-    pub(crate) fn commit(
-        &self,
-        base: Option<&Table>,
-        adds: Vec<DataFile>,
-        objects: Option<&BTreeSet<String>>,
-        consumed: i64,
-        meta: Meta,
-        balance: serde_json::Value,
-    ) -> Result<Outcome, Failure> {
-        let lake = self.context.lake;
-        let mut removes = base.map(|table| table.files(lake)).transpose()?.unwrap_or_default();
+impl QuarantineDraft {
+    pub(crate) fn commit(self, lake: &Lake) -> Result<Outcome, Failure> {
+        let QuarantineDraft { base, live, objects, mut draft } = self;
+        draft.removes = live;
         if let Some(objects) = objects {
-            removes.retain(|file| file.partition.get(OBJECT).is_some_and(|object| objects.contains(object)));
+            draft.removes.retain(|file| file.partition.get(OBJECT).is_some_and(|object| objects.contains(object)));
         }
-        let draft = Draft {
-            dataset: self.dataset.clone(),
-            schema: Cleaner::quarantine_schema(),
-            partition_by: vec![object_column()?],
-            adds,
-            removes,
-            consumed: vec![(self.raw.to_string(), consumed)],
-            meta,
-            info: CommitInfo { run_id: self.run_id.into(), step: "quarantine".into(), balance },
-        };
         match base {
             // also where a run that died had got this far
-            Some(table) if !draft.changes_rows() && is_up_to_date(table) => Ok(Outcome::Committed(table.version())),
-            base => Ok(draft.commit(lake, base)?),
+            Some(table) if !draft.changes_rows() && is_up_to_date(&table) => Ok(Outcome::Committed(table.version())),
+            base => Ok(draft.commit(lake, base.as_ref())?),
         }
     }
 }
 
-fn object_column() -> Result<ColumnName, Failure> {
-    OBJECT.parse().map_err(|error| Failure::new(Kind::Bug, "the quarantine's partition cannot be named").because(error))
+/// The partition column of a quarantine.
+pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Failure> {
+    let column = OBJECT.parse();
+    column
+        .map(|column| vec![column])
+        .map_err(|error| Failure::new(Kind::Bug, "the quarantine's partition cannot be named").because(error))
 }
 
 /// Splits quarantined rows by object; they come object by object, so these are few pieces.
 pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Failure> {
-    let failed = |error| crate::polars_failure("quarantined rows cannot be spread", error);
+    let failed = |error| polars_failure("quarantined rows cannot be spread", error);
     let parts = rows.partition_by_stable([OBJECT], true).map_err(failed)?;
     parts
         .into_iter()
@@ -109,19 +97,19 @@ pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Fa
 }
 
 /// Quarantined rows by column and rule, with where the first of each is.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Faults(BTreeMap<String, BTreeMap<String, (u64, String)>>);
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Faults(BTreeMap<String, BTreeMap<String, (u64, String)>>);
 
 impl Faults {
     pub(crate) fn count(&mut self, quarantined: &DataFrame) -> Result<(), Failure> {
         if quarantined.height() == 0 {
             return Ok(());
         }
-        let failed = |error| crate::polars_failure("quarantined rows cannot be counted", error);
+        let failed = |error| polars_failure("quarantined rows cannot be counted", error);
         let texts = |name: &str| quarantined.column(name).and_then(|column| column.cast(&DataType::String));
         let (columns, rules) = (texts("column").map_err(failed)?, texts("rule").map_err(failed)?);
-        let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts("_row").map_err(failed)?);
-        let pages = texts("_page").map_err(failed)?;
+        let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts(ROW).map_err(failed)?);
+        let pages = texts(PAGE).map_err(failed)?;
         let all = [&columns, &rules, &objects, &pages, &rows].map(|column| column.str());
         let [columns, rules, objects, pages, rows] = all;
         let (columns, rules) = (columns.map_err(failed)?, rules.map_err(failed)?);
@@ -135,6 +123,16 @@ impl Faults {
             self.0.entry(column).or_default().entry(rule).or_insert_with(|| (0, first())).0 += 1;
         }
         Ok(())
+    }
+
+    /// Adds those that a later task has found.
+    pub(crate) fn append(&mut self, more: &Faults) {
+        for (column, rules) in &more.0 {
+            let of_column = self.0.entry(column.clone()).or_default();
+            for (rule, (rows, first)) in rules {
+                of_column.entry(rule.clone()).or_insert_with(|| (0, first.clone())).0 += rows;
+            }
+        }
     }
 
     /// `20 × amount: type (first at sales.csv:17), …`, ten at most.

@@ -2,10 +2,11 @@
 
 use jiff::Timestamp;
 use tidemark_flow::{Event, GivenUp, wakes};
-use tidemark_pipeline::{PipelineName, StepId};
+use tidemark_pipeline::StepId;
 
 use crate::judge::View;
 use crate::memory::{Memory, Stray};
+use crate::step_key::StepKey;
 
 pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now: Timestamp) {
     let at = given_up.at.unwrap_or(now);
@@ -14,38 +15,35 @@ pub(crate) fn note(memory: &mut Memory, view: &View<'_>, given_up: &GivenUp, now
     let named = given_up.event.as_deref().map(|event| named(view, event)).unwrap_or_default();
     if named.is_empty() {
         // without the message, in which the event itself may be
-        let kind = given_up.why.split(": ").next().unwrap_or_default();
+        let kind = &given_up.code;
         let pipeline = given_up.event.as_deref().and_then(Event::pipeline);
-        let why = pipeline.map_or_else(|| kind.to_owned(), |pipeline| format!("{kind}, of pipeline {pipeline}"));
+        let why = pipeline.map_or_else(|| kind.clone(), |pipeline| format!("{kind}, of pipeline {pipeline}"));
         // it may have waited for long where it comes from
-        return Stray::add(memory, Stray { at: now, by: given_up.by.clone(), why });
+        return memory.add_stray(Stray { at: now, by: given_up.by.clone(), why });
     }
     let (scheduled_time, chain) = match given_up.event.as_deref() {
         Some(Event::StepDue(due)) => (due.scheduled_time, due.chain.as_str()),
         Some(Event::Schedule { scheduled_time, .. } | Event::Rule { scheduled_time, .. }) => (*scheduled_time, ""),
         _ => (at, ""),
     };
-    for (pipeline, step) in named {
-        memory.last(&pipeline, &step).is_given_up(&why, scheduled_time, chain, at);
+    for key in named {
+        memory.last(&key).is_given_up(&why, scheduled_time, chain, at);
     }
 }
 
-/// The steps that an event would have woken, by pipeline and step.
-fn named(view: &View<'_>, event: &Event) -> Vec<(String, String)> {
+/// The steps that an event would have woken.
+fn named(view: &View<'_>, event: &Event) -> Vec<StepKey> {
     let known = wakes(view.graph, event);
     if !known.is_empty() {
-        return known.into_iter().map(|(pipeline, step)| (pipeline.name.to_string(), step.to_string())).collect();
+        return known.into_iter().map(|(pipeline, step)| StepKey::new(pipeline, step)).collect();
     }
     // of one that is broken nobody knows more than the event says
-    let broken = |pipeline: &PipelineName, step: String| match view.is_broken(pipeline.as_str()) {
-        true => vec![(pipeline.to_string(), step)],
-        false => Vec::new(),
-    };
-    match event {
-        Event::StepDue(due) => broken(&due.pipeline, due.step.to_string()),
+    let key = match event {
+        Event::StepDue(due) => StepKey { pipeline: due.pipeline.clone(), step: due.step.clone() },
         Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
-            broken(pipeline, StepId::Ingest.to_string())
+            StepKey { pipeline: pipeline.clone(), step: StepId::Ingest }
         }
-        _ => Vec::new(),
-    }
+        _ => return Vec::new(),
+    };
+    if view.is_broken(key.pipeline.as_str()) { vec![key] } else { Vec::new() }
 }

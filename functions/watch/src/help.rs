@@ -6,7 +6,9 @@ use tidemark_flow::{Cause, Days, StepDue, Trigger, due};
 use tidemark_pipeline::{Pipeline, StepId, graph};
 
 use crate::judge::{PART_WITHIN, View, died, missed};
-use crate::memory::{Last, Memory, name_of};
+use crate::memory::Memory;
+use crate::step_key::StepKey;
+use crate::step_state::StepState;
 
 /// A step is given so long to be woken by the event that is meant for it.
 const FIRST_AFTER: SignedDuration = SignedDuration::from_mins(4);
@@ -34,13 +36,13 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
             continue;
         }
         for step in steps {
-            let (name, step_name) = (pipeline.name.as_str(), step.to_string());
+            let key = StepKey::new(pipeline, step);
             // it is being done
-            if memory.under_way(name, &step_name, now).is_some() {
+            if memory.under_way(&key, now).is_some() {
                 continue;
             }
             let meant = meant(memory, pipeline, step, now);
-            let Some(last) = memory.steps.get_mut(&name_of(name, &step_name)) else { continue };
+            let Some(last) = memory.steps.get_mut(&key) else { continue };
             if let Some((scheduled_time, days)) = wants_help(last, meant, now) {
                 last.announced_at = Some(now);
                 announced.push(StepDue { days, ..announcement(pipeline, step, scheduled_time, chain) });
@@ -66,7 +68,7 @@ fn meant(memory: &Memory, pipeline: &Pipeline, step: &StepId, now: Timestamp) ->
 }
 
 /// The scheduled time, and the days, with which a step is to be announced again, if it is.
-fn wants_help(last: &Last, meant: Timestamp, now: Timestamp) -> Option<(Timestamp, Option<Days>)> {
+fn wants_help(last: &StepState, meant: Timestamp, now: Timestamp) -> Option<(Timestamp, Option<Days>)> {
     // of this trouble, not of one before it
     let announced_since = |since: Timestamp| last.announced_at.filter(|at| *at >= since);
     let is_due = |since: Timestamp, after| match announced_since(since) {

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use tidemark_flow::Kind;
-use tidemark_pipeline::{Severity, Wrong};
+use tidemark_pipeline::{Severity, StepId, Wrong};
 
 use crate::message::State;
+use crate::step_key::StepKey;
 
 /// So many openings within [`FLAP_WINDOW`] are a flapping.
 const FLAPS: usize = 3;
@@ -26,7 +27,7 @@ const SELDOM: SignedDuration = SignedDuration::from_mins(25);
 pub struct Finding {
     /// The pipeline, or the stem of a file that should be one; `None` where it is the watcher's own.
     pub pipeline: Option<String>,
-    pub step: Option<String>,
+    pub step: Option<StepId>,
     pub wrong: Wrong,
     /// What tells it from others of the same kind; a part of its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,13 +53,19 @@ pub struct Finding {
 impl Finding {
     /// The dedup key, stable for as long as pipeline and step have their names: `orders.load_postgres-orders.failed`.
     pub fn key(&self) -> String {
-        let parts = [
-            self.pipeline.as_deref().or(Some("watch")),
-            self.step.as_deref(),
-            Some(self.wrong.name()),
-            self.of.as_deref(),
-        ];
+        let step = self.step.as_ref().map(StepId::to_string);
+        let parts =
+            [self.pipeline.as_deref().or(Some("watch")), step.as_deref(), Some(self.wrong.name()), self.of.as_deref()];
         parts.into_iter().flatten().map(|part| part.replace(' ', "_")).collect::<Vec<_>>().join(".")
+    }
+
+    /// The step that does not come to a good end, where that is what is wrong; its next success ends the incident.
+    pub fn stuck_step(&self) -> Option<StepKey> {
+        (self.wrong != Wrong::Quarantine).then(|| self.step_key())?
+    }
+
+    pub fn step_key(&self) -> Option<StepKey> {
+        StepKey::from_parts(self.pipeline.as_deref()?, self.step.as_ref()?)
     }
 }
 

@@ -9,11 +9,12 @@ use jiff::{SignedDuration, Timestamp};
 #[cfg(test)]
 pub(crate) use tests::graph;
 use tidemark_flow::{Broken, thousands};
-use tidemark_pipeline::{Alerts, Graph, Pipeline, Wrong};
+use tidemark_pipeline::{Alerts, Graph, Pipeline, StepId, Wrong};
 
 use crate::incident::Finding;
-use crate::keep::{is_of_the_step, step_of};
-use crate::memory::{Failing, Last, Memory, Spilled, UnderWay, Unseen};
+use crate::memory::Memory;
+use crate::step_key::StepKey;
+use crate::step_state::{Failing, QuarantineSpike, StepState, UnderWay, Unseen};
 
 /// What the watcher knows of the pipelines.
 pub struct View<'a> {
@@ -51,8 +52,8 @@ impl View<'_> {
     }
 
     /// Whether this is a step of a pipeline that there is; of one that is broken nobody knows.
-    pub(crate) fn has(&self, pipeline: &str, step: &str) -> bool {
-        let is_step = |known: &Pipeline| self.graph.steps_of(&known.name).any(|of| of.to_string() == step);
+    pub(crate) fn has(&self, pipeline: &str, step: &StepId) -> bool {
+        let is_step = |known: &Pipeline| self.graph.steps_of(&known.name).any(|of| of == step);
         self.pipeline(pipeline).map_or_else(|| self.broken.iter().any(|broken| broken.pipeline == pipeline), is_step)
     }
 }
@@ -60,11 +61,11 @@ impl View<'_> {
 /// Everything that is wrong.
 pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (name, last) in &memory.steps {
-        let Some((pipeline, step)) = name.split_once('/') else { continue };
-        if view.has(pipeline, step) {
-            let of_step = Finding { step: Some(step.to_owned()), ..of_pipeline(pipeline) };
-            let under_way = memory.under_way(pipeline, step, now);
+    for (key, last) in &memory.steps {
+        let pipeline = key.pipeline.as_str();
+        if view.has(pipeline, &key.step) {
+            let of_step = Finding { step: Some(key.step.clone()), ..of_pipeline(pipeline) };
+            let under_way = memory.under_way(key, now);
             found.extend(of_last(last, &of_step, view.alerts(pipeline), under_way, now));
         }
     }
@@ -122,7 +123,7 @@ fn of_pipeline(name: &str) -> Finding {
 
 /// Of one step: it failed, or it died, or it cannot be seen, or it is behind, of which the first says all; and besides, what it put aside.
 fn of_last(
-    last: &Last,
+    last: &StepState,
     of: &Finding,
     alerts: Option<&Alerts>,
     under_way: Option<Timestamp>,
@@ -191,12 +192,12 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
 }
 
 /// A run that will say nothing any more.
-pub(crate) fn died(last: &Last, under_way: Option<Timestamp>, now: Timestamp) -> Option<&UnderWay> {
+pub(crate) fn died(last: &StepState, under_way: Option<Timestamp>, now: Timestamp) -> Option<&UnderWay> {
     let is_over = |run: &&UnderWay| under_way.is_none() && now.duration_since(run.alive_at) >= PART_WITHIN;
     last.lost.as_ref().or_else(|| last.continues.as_ref().filter(is_over))
 }
 
-fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
+fn never_ended(last: &StepState, run: &UnderWay, of: &Finding) -> Finding {
     let (began, ended) = (run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), run.alive_at.strftime("%H:%M:%S UTC"));
     let is_lost = last.lost.is_some();
     Finding {
@@ -222,16 +223,15 @@ fn never_ended(last: &Last, run: &UnderWay, of: &Finding) -> Finding {
 }
 
 /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
-pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<String> {
-    let is_stuck = |last: &Last| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
-    let is_there = |name: &str| name.split_once('/').is_some_and(|(pipeline, step)| view.has(pipeline, step));
-    let known =
-        memory.steps.iter().filter(|(name, last)| is_stuck(last) && is_there(name)).map(|(name, _)| name.clone());
-    known.chain(found.iter().filter(|finding| is_of_the_step(finding)).map(step_of)).collect()
+pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<StepKey> {
+    let is_stuck = |last: &StepState| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
+    let is_there = |key: &StepKey| view.has(key.pipeline.as_str(), &key.step);
+    let known = memory.steps.iter().filter(|(key, last)| is_stuck(last) && is_there(key)).map(|(key, _)| key.clone());
+    known.chain(found.iter().filter_map(Finding::stuck_step)).collect()
 }
 
-fn quarantine(spilled: &Spilled, of: &Finding, alerts: Option<&Alerts>) -> Finding {
-    let Spilled { quarantined, rows_in, .. } = *spilled;
+fn quarantine(spilled: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) -> Finding {
+    let QuarantineSpike { quarantined, rows_in, .. } = *spilled;
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let share = percent(quarantined as f64 / rows_in.max(1) as f64);
     let against = match (alerts.and_then(|alerts| alerts.max_quarantined), spilled.usual) {

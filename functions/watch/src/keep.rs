@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Context, Failure, Kind};
-use tidemark_pipeline::{Alerts, Severity, Wrong};
+use tidemark_pipeline::{Alerts, Severity, StepId, Wrong};
 
 use crate::channel::Address;
 use crate::incident::{Finding, Incident};
 use crate::judge::View;
-use crate::memory::{Memory, name_of};
+use crate::memory::Memory;
 use crate::message::State;
 use crate::silence::Silences;
+use crate::step_key::StepKey;
 
 /// How often an incident that another watcher has changed meanwhile is looked at again.
 const ATTEMPTS: usize = 10;
@@ -26,7 +27,7 @@ pub struct Register<'a> {
     pub view: &'a View<'a>,
     pub silences: &'a Silences,
     /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
-    pub stuck: BTreeSet<String>,
+    pub stuck: BTreeSet<StepKey>,
     pub now: Timestamp,
 }
 
@@ -147,7 +148,7 @@ impl Register<'_> {
     fn may_last(&self, incident: &Incident, memory: &Memory) -> bool {
         let finding = &incident.finding;
         let Some(pipeline) = finding.pipeline.as_deref() else { return false };
-        let is_stuck = is_of_the_step(finding) && self.stuck.contains(&step_of(finding));
+        let is_stuck = finding.stuck_step().is_some_and(|key| self.stuck.contains(&key));
         // whether one that is broken has been started nobody asks
         let is_unasked = finding.wrong == Wrong::NotStarted && self.view.is_broken(pipeline);
         let is_elsewhere = self.is_elsewhere(pipeline, memory);
@@ -165,7 +166,7 @@ impl Register<'_> {
     fn is_known_to_be_over(&self, finding: &Finding, memory: &Memory) -> bool {
         let Some(pipeline) = finding.pipeline.as_deref() else { return true };
         let known = memory.pipelines.get(pipeline);
-        let Some(step) = finding.step.as_deref() else {
+        let Some(step) = &finding.step else {
             let is_scheduled = self.view.pipeline(pipeline).is_some_and(|pipeline| pipeline.schedule.is_some());
             return match finding.wrong {
                 Wrong::NotStarted => !is_scheduled || known.and_then(|known| known.started) >= finding.scheduled_time,
@@ -174,11 +175,11 @@ impl Register<'_> {
         };
         let has_been_looked_at = || known.is_some_and(|known| known.looked_at >= memory.began);
         let is_seen = match finding.wrong {
-            Wrong::Behind => !step.starts_with("load ") && has_been_looked_at(),
+            Wrong::Behind => !matches!(step, StepId::Load(_)) && has_been_looked_at(),
             Wrong::Blind => has_been_looked_at(),
             _ => false,
         };
-        let well_at = memory.steps.get(&step_of(finding)).and_then(|last| last.well_at);
+        let well_at = finding.step_key().and_then(|key| memory.steps.get(&key)?.well_at);
         is_seen || !self.view.has(pipeline, step) || well_at.is_some_and(|at| at > finding.since)
     }
 
@@ -199,9 +200,8 @@ impl Register<'_> {
     /// When it was over: with the run that went well, where there was one.
     fn ended(&self, incident: &Incident, memory: &Memory) -> Timestamp {
         let finding = &incident.finding;
-        let last = finding.pipeline.as_deref().zip(finding.step.as_deref());
-        let last = last.and_then(|(pipeline, step)| memory.steps.get(&name_of(pipeline, step)));
-        let well_at = last.and_then(|last| last.well_at).filter(|at| *at > finding.since && *at <= self.now);
+        let well_at = finding.step_key().and_then(|key| memory.steps.get(&key)?.well_at);
+        let well_at = well_at.filter(|at| *at > finding.since && *at <= self.now);
         well_at.unwrap_or(self.now)
     }
 
@@ -236,15 +236,6 @@ impl Register<'_> {
         let is_excepted = quiet.except.is_some_and(|least| incident.severity >= least);
         !is_excepted && quiet.is_quiet(self.now)
     }
-}
-
-/// Whether it is wrong that a step does not come to a good end, which its next success mends.
-pub fn is_of_the_step(finding: &Finding) -> bool {
-    finding.step.is_some() && finding.wrong != Wrong::Quarantine
-}
-
-pub fn step_of(finding: &Finding) -> String {
-    name_of(finding.pipeline.as_deref().unwrap_or_default(), finding.step.as_deref().unwrap_or_default())
 }
 
 /// Everybody a pipeline names.

@@ -12,14 +12,17 @@ mod memory;
 pub mod message;
 mod missed;
 mod silence;
+mod step_key;
+mod step_state;
 mod tell;
 mod tick;
 mod wording;
 
-use tidemark_flow::{Bus, Context, Event, Failure, Kind, Mailer};
+use tidemark_flow::{Bus, Context, Event, Failure, Kind, Mailer, Secrets};
 use tidemark_lake::Lake;
 use tokio::runtime::Handle;
 
+use channel::smtp::Smtp;
 pub use channel::{Address, Channels};
 pub use incident::{Finding, Incident, Said, Told};
 pub use judge::View;
@@ -39,10 +42,9 @@ const OWN_RULE: &str = "watch";
 /// An event that is none of the watcher's; a lake that cannot be read or written.
 pub fn handle(
     context: &Context<'_>,
+    environment: ChannelEnvironment<'_>,
     view: &View<'_>,
     bus: &dyn Bus,
-    mailer: Option<&dyn Mailer>,
-    handle: Handle,
     event: &Event,
     chain: &str,
 ) -> Result<Ticked, Failure> {
@@ -54,18 +56,27 @@ pub fn handle(
                 .hint("mend the rule that carried the event here"));
         }
     }
-    with_channels(context, mailer, handle, |channels| tick(context, view, bus, channels, chain))
+    with_channels(context, environment, |channels| tick(context, view, bus, channels, chain))
 }
 
-/// Builds the channels, which ask nobody before there is something to send. Without a mailer mail goes by SMTP, as the settings have it.
+/// What channels need of the world.
+pub struct ChannelEnvironment<'a> {
+    pub secrets: &'a dyn Secrets,
+    /// Without it mail goes by SMTP, as the settings have it.
+    pub mailer: Option<&'a dyn Mailer>,
+    /// What I/O blocks on.
+    pub handle: Handle,
+}
+
+/// Builds the channels, which ask nobody before there is something to send.
 pub fn with_channels<T>(
     context: &Context<'_>,
-    mailer: Option<&dyn Mailer>,
-    handle: Handle,
+    environment: ChannelEnvironment<'_>,
     act: impl FnOnce(&Channels<'_>) -> T,
 ) -> T {
-    let smtp = channel::Smtp::from_variables(|name| std::env::var(name).ok(), context.secret, context.clock);
-    act(&Channels::new(context.secret, mailer.unwrap_or(&smtp), context.clock, handle))
+    let ChannelEnvironment { secrets, mailer, handle } = environment;
+    let smtp = Smtp::from_variables(|name| std::env::var(name).ok(), secrets, context.clock);
+    act(&Channels::new(secrets, mailer.unwrap_or(&smtp), context.clock, handle))
 }
 
 /// Every incident that is open, the oldest first.

@@ -11,7 +11,8 @@ use tidemark_lake::{Lake, LakeError, Seen};
 use tidemark_pipeline::{DatasetName, Pipeline, StepId, graph};
 
 use crate::judge::View;
-use crate::memory::{Memory, SILENT_FOR, Unreadable, name_of};
+use crate::memory::{Memory, SILENT_FOR, Unreadable};
+use crate::step_key::StepKey;
 
 /// The record of a run is written at its end, its id is of its beginning: for so long a record may come later than one with a later id. What
 /// lasts longer says so by a mark.
@@ -112,8 +113,8 @@ pub fn news(
 
 /// What the step of a record reads.
 fn inputs(view: &View<'_>, record: &RunRecord) -> Vec<DatasetName> {
-    let step = record.step.parse::<StepId>().ok().zip(view.pipeline(&record.pipeline));
-    step.map(|(step, pipeline)| graph::inputs(pipeline, &step)).unwrap_or_default()
+    let step = record.step.step().zip(view.pipeline(&record.pipeline));
+    step.map(|(step, pipeline)| graph::inputs(pipeline, step)).unwrap_or_default()
 }
 
 /// The runs that have said that they are under way, and the names of what cannot be read: a run that lives says so again.
@@ -160,7 +161,7 @@ pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved:
         let mut late: Vec<DatasetName> = Vec::new();
         let mut is_seen = true;
         for step in view.graph.steps_of(&pipeline.name) {
-            let step_name = step.to_string();
+            let key = StepKey::new(pipeline, step);
             if graph::inputs(pipeline, step).iter().any(|input| late.contains(input)) {
                 late.extend(graph::outputs(pipeline, step));
                 continue;
@@ -180,18 +181,18 @@ pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved:
                     if is_behind {
                         late.extend(graph::outputs(pipeline, step));
                     }
-                    if is_behind || memory.steps.contains_key(&name_of(&name, &step_name)) {
-                        memory.last(&name, &step_name).shows(is_behind, now);
+                    if is_behind || memory.steps.contains_key(&key) {
+                        memory.last(&key).shows(is_behind, now);
                     }
                 }
                 Err(failure) if failure.kind == Kind::Retry => {
-                    tracing::warn!(pipeline = name, step = step_name, error = failure.chain(), "not looked at");
+                    tracing::warn!(pipeline = name, %step, error = failure.chain(), "not looked at");
                     is_seen = false;
                     break;
                 }
                 Err(failure) => {
                     late.extend(graph::outputs(pipeline, step));
-                    memory.last(&name, &step_name).hides(&failure, now);
+                    memory.last(&key).hides(&failure, now);
                 }
             }
         }
@@ -205,7 +206,7 @@ pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved:
 fn is_known_behind(memory: &Memory, view: &View<'_>, pipeline: &Pipeline) -> bool {
     let mut steps = view.graph.steps_of(&pipeline.name);
     steps.any(|step| {
-        let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+        let last = memory.steps.get(&StepKey::new(pipeline, step));
         last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
     })
 }
@@ -233,7 +234,7 @@ fn in_turn(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeSet<String>
 
 /// Whether the records say that a step has consumed what its inputs are now.
 fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &StepId) -> bool {
-    let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+    let last = memory.steps.get(&StepKey::new(pipeline, step));
     graph::inputs(pipeline, step).iter().all(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str()));
         has.zip(memory.datasets.get(input.as_str())).is_some_and(|(has, head)| *has == head.latest)
@@ -258,7 +259,7 @@ fn finds_inputs(
 
 /// By what the run records say it has taken in: of a target only the load itself knows more.
 fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &StepId) -> bool {
-    let last = memory.steps.get(&name_of(pipeline.name.as_str(), &step.to_string()));
+    let last = memory.steps.get(&StepKey::new(pipeline, step));
     graph::inputs(pipeline, step).iter().any(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
         let head = memory.datasets.get(input.as_str()).filter(|head| head.version >= 0);

@@ -7,7 +7,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> Result<(), tidemark_aws::Error> {
     tidemark_aws::serve_watch(|context, watched, event, chain| {
         let view = watch::View { graph: watched.graph, broken: watched.broken, arguments: String::new() };
-        let seen = watch::handle(context, &view, watched.bus, watched.mailer, watched.handle.clone(), event, chain)?;
+        let (secrets, mailer, handle) = (watched.secrets, watched.mailer, watched.handle.clone());
+        let channels = watch::ChannelEnvironment { secrets, mailer, handle };
+        let seen = watch::handle(context, channels, &view, watched.bus, event, chain)?;
         Ok(seen.to_json())
     })
 }

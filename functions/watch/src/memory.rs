@@ -1,18 +1,20 @@
 //! What follows from the run records that have been read: what became of each step, and how far each dataset is. It hangs on nothing but
 //! the records and the marks, so a watcher that finds it gone reads the last days again.
 
-mod last;
 #[cfg(test)]
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 #[cfg(test)]
-pub(crate) use tests::run;
-use tidemark_flow::{Days, ErrorRecord, Mark, Output, RunRecord, STARTED, Status};
-use tidemark_pipeline::{Budget, DatasetName};
+pub(crate) use tests::{key, run};
+use tidemark_flow::{Activity, Mark, Output, RunRecord, Status};
+use tidemark_pipeline::{Budget, DatasetName, StepId};
+
+use crate::step_key::StepKey;
+use crate::step_state::{QuarantineSpike, StepState, UnderWay};
 
 /// Runs of a pipeline that say what is usual.
 const USUAL: usize = 10;
@@ -28,8 +30,8 @@ pub struct Memory {
     /// Ids of records after a while before it, which have been read: such as are written late are not missed.
     pub read: BTreeSet<String>,
     pub pipelines: BTreeMap<String, Known>,
-    /// By pipeline and step, as `orders/clean`.
-    pub steps: BTreeMap<String, Last>,
+    #[serde(deserialize_with = "of_steps")]
+    pub steps: BTreeMap<StepKey, StepState>,
     /// By dataset: its latest version that is known of, and when it was committed.
     pub datasets: BTreeMap<String, Head>,
     /// Records that cannot be read, by run id, with their day.
@@ -65,87 +67,6 @@ pub struct Known {
     /// Shares of records that the latest runs put into quarantine, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
-}
-
-/// The last that is known of a step.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Last {
-    /// The greatest id of a run of it.
-    pub run_id: String,
-    /// When it last ended well, by the beginning of that run, and by its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub well_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub well_until: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failing: Option<Failing>,
-    /// A run that is to be gone on with.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub continues: Option<UnderWay>,
-    /// A run that took long and says nothing any more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<UnderWay>,
-    /// More went into quarantine than usual.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spilled: Option<Spilled>,
-    /// Since when its input is known to be ahead of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub behind_since: Option<Timestamp>,
-    /// Why its datasets cannot be looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<Unseen>,
-    /// When the watcher has last announced it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub announced_at: Option<Timestamp>,
-    /// Versions of its inputs that it has consumed.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub consumed: BTreeMap<String, i64>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Failing {
-    pub since: Timestamp,
-    /// When it last did.
-    #[serde(default)]
-    pub latest: Timestamp,
-    pub count: u64,
-    /// Attempts of the latest chain.
-    pub attempts: u64,
-    pub chain: String,
-    pub run_id: String,
-    pub scheduled_time: Timestamp,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub days: Option<Days>,
-    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
-    #[serde(default)]
-    pub full: bool,
-    pub error: ErrorRecord,
-    /// The platform will not try it again.
-    #[serde(default)]
-    pub is_given_up: bool,
-    /// It will not go by itself; that stays so until the step ends well.
-    #[serde(default)]
-    pub is_final: bool,
-    pub facts: Vec<(String, String)>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UnderWay {
-    pub run_id: String,
-    pub started_at: Timestamp,
-    pub alive_at: Timestamp,
-    pub scheduled_time: Timestamp,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Spilled {
-    pub run_id: String,
-    pub at: Timestamp,
-    pub scheduled_time: Timestamp,
-    pub quarantined: u64,
-    pub rows_in: u64,
-    /// The share that is usual.
-    pub usual: Option<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -202,45 +123,51 @@ pub struct Marked {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unseen {
-    pub since: Timestamp,
-    pub error: ErrorRecord,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Stray {
     pub at: Timestamp,
     pub by: String,
     pub why: String,
 }
 
-/// The name of a step among all.
-pub fn name_of(pipeline: &str, step: &str) -> String {
-    format!("{pipeline}/{step}")
+/// What is kept of steps; other versions of this program keep it of more than steps.
+fn of_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, StepState>, D::Error> {
+    let all = BTreeMap::<String, StepState>::deserialize(from)?;
+    Ok(all.into_iter().filter_map(|(text, last)| Some((StepKey::from_text(&text)?, last))).collect())
 }
 
 impl Memory {
-    pub fn last(&mut self, pipeline: &str, step: &str) -> &mut Last {
-        self.steps.entry(name_of(pipeline, step)).or_default()
+    /// An event that nobody can make sense of; of several with one reason the latest is kept.
+    pub fn add_stray(&mut self, stray: Stray) {
+        const KEPT: usize = 20;
+        self.strays.retain(|other| (&other.by, &other.why) != (&stray.by, &stray.why));
+        self.strays.push(stray);
+        if self.strays.len() > KEPT {
+            self.strays.remove(0);
+        }
+    }
+
+    pub fn last(&mut self, key: &StepKey) -> &mut StepState {
+        self.steps.entry(key.clone()).or_default()
     }
 
     /// Takes in one run record; in the order of their ids, each once. `allowed` and `inputs` are what its pipeline says of quarantine, and
     /// of what the step reads.
     pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
-        if record.step == "ingest" || record.step == STARTED {
+        if matches!(record.step, Activity::Step(StepId::Ingest) | Activity::Started) {
             self.starts(&record.pipeline, record.scheduled_time, record.started_at);
         }
         self.marked.remove(&record.run_id);
+        let is_load = matches!(record.step, Activity::Step(StepId::Load(_)));
         for output in &record.outputs {
             if let Some(version) = output.version
                 && record.error.is_none()
-                && !record.step.starts_with("load ")
+                && !is_load
             {
                 let head = self.datasets.entry(output.dataset.clone()).or_default();
                 head.moves(version, output, record);
             }
         }
-        let is_load = record.step.starts_with("load ");
+        let Some(key) = StepKey::for_run(record) else { return };
         let looked_at: Vec<(String, i64)> = match record.status {
             Status::Done => record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect(),
             // it has looked at what there was when it began
@@ -252,20 +179,20 @@ impl Memory {
             }
             Status::Continues | Status::Failed => Vec::new(),
         };
-        let last = self.last(&record.pipeline, &record.step);
+        let last = self.last(&key);
         // a record that comes late changes nothing that a later one has said
         let is_latest = record.run_id >= last.run_id;
         match record.status {
             Status::Failed => last.fails(record),
             Status::Done | Status::NothingToDo => last.ends_well(record),
-            Status::Continues if is_latest => last.continues = Some(UnderWay::of(record)),
+            Status::Continues if is_latest => last.continues = Some(UnderWay::from_record(record)),
             Status::Continues => {}
         }
         if is_latest {
             last.run_id.clone_from(&record.run_id);
             last.consumed.extend(looked_at);
-            if record.step == "clean" && record.status == Status::Done {
-                self.spills(record, allowed);
+            if key.step == StepId::Clean && record.status == Status::Done {
+                self.spills(&key, record, allowed);
             }
         }
     }
@@ -289,7 +216,7 @@ impl Memory {
 
     /// A run says that it is under way.
     pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
-        if mark.step == "ingest" {
+        if mark.step == StepId::Ingest {
             self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
         }
         if !self.read.contains(&mark.run_id) {
@@ -298,14 +225,15 @@ impl Memory {
     }
 
     /// Since when a step is being walked, as far as its runs say so.
-    pub fn under_way(&self, pipeline: &str, step: &str, now: Timestamp) -> Option<Timestamp> {
+    pub fn under_way(&self, key: &StepKey, now: Timestamp) -> Option<Timestamp> {
         let marks = self.marked.values().map(|marked| &marked.mark);
         let alive = marks.filter(|mark| now.duration_since(mark.alive_at) < SILENT_FOR);
-        alive.filter(|mark| mark.pipeline == pipeline && mark.step == step).map(|mark| mark.started_at).min()
+        let of_step = alive.filter(|mark| mark.pipeline == key.pipeline.as_str() && mark.step == key.step);
+        of_step.map(|mark| mark.started_at).min()
     }
 
     /// What is usual is the median of the latest runs.
-    fn spills(&mut self, record: &RunRecord, allowed: Option<Budget>) {
+    fn spills(&mut self, key: &StepKey, record: &RunRecord, allowed: Option<Budget>) {
         /// Of fewer records nobody is told unasked.
         const FEW: u64 = 10;
         /// Times the usual share.
@@ -331,7 +259,7 @@ impl Memory {
         if known.shares.len() > USUAL {
             known.shares.remove(0);
         }
-        self.last(&record.pipeline, &record.step).spilled = is_much.then(|| Spilled {
+        self.last(key).spilled = is_much.then(|| QuarantineSpike {
             run_id: record.run_id.clone(),
             at: record.finished_at,
             scheduled_time: record.scheduled_time,
@@ -343,14 +271,10 @@ impl Memory {
 
     /// A run says nothing any more, and there is no record of it.
     pub fn loses(&mut self, mark: &Mark) {
-        let last = self.last(&mark.pipeline, &mark.step);
+        let Some(key) = StepKey::for_mark(mark) else { return };
+        let last = self.last(&key);
         if mark.run_id > last.run_id {
-            last.lost = Some(UnderWay {
-                run_id: mark.run_id.clone(),
-                started_at: mark.started_at,
-                alive_at: mark.alive_at,
-                scheduled_time: mark.scheduled_time,
-            });
+            last.lost = Some(UnderWay::from_mark(mark));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is told of an incident, before a channel gives it its form.
 
 use jiff::Timestamp;
-use tidemark_pipeline::Severity;
+use tidemark_pipeline::{Severity, StepId};
 
 /// What has become of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub struct Message {
     /// Stable over the life of the incident: `orders/clean/failed#3`.
     pub incident: String,
     pub pipeline: String,
-    pub step: Option<String>,
+    pub step: Option<StepId>,
     /// One line on what is or was wrong, the same for the life of the incident: `orders: load postgres-orders failed`. What has become
     /// of it (critical, flapping, over) is put before it by the channels.
     pub title: String,

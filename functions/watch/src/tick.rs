@@ -15,7 +15,7 @@ use crate::incident::{Finding, Incident};
 use crate::judge::{View, findings, stuck};
 use crate::keep::{Kept, Register};
 use crate::look::News;
-use crate::memory::{Memory, Stray};
+use crate::memory::Memory;
 use crate::silence::Silences;
 use crate::tell::{Letters, tell};
 use crate::wording::title;
@@ -228,17 +228,6 @@ pub fn note(context: &Context<'_>, view: &View<'_>, given_up: &[GivenUp]) -> Res
 pub(crate) fn written(memory: &Memory) -> Result<Vec<u8>, Failure> {
     serde_json::to_vec(memory)
         .map_err(|error| Failure::new(Kind::Bug, "the state of the watcher cannot be written").because(error))
-}
-
-impl Stray {
-    pub(crate) fn add(memory: &mut Memory, stray: Stray) {
-        const KEPT: usize = 20;
-        memory.strays.retain(|other| (&other.by, &other.why) != (&stray.by, &stray.why));
-        memory.strays.push(stray);
-        if memory.strays.len() > KEPT {
-            memory.strays.remove(0);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::Kind;
-use tidemark_pipeline::Wrong;
+use tidemark_pipeline::{StepId, Wrong};
 
 use crate::incident::{Finding, Incident};
 use crate::judge::shown;
@@ -40,7 +40,7 @@ pub fn title(finding: &Finding) -> String {
 }
 
 fn trouble(finding: &Finding) -> String {
-    let step = finding.step.as_deref().unwrap_or_default();
+    let step = finding.step.as_ref().map(StepId::to_string).unwrap_or_default();
     match finding.wrong {
         Wrong::Failed => format!("{step} failed"),
         Wrong::OverBudget => format!("{step} is over its error budget, nothing published"),
@@ -75,7 +75,7 @@ fn over(incident: &Incident, register: &Register<'_>) -> String {
     let finding = &incident.finding;
     let resolved_at = incident.resolved_at.unwrap_or(incident.opened_at);
     let lasted = lasted(resolved_at.duration_since(finding.since));
-    let is_gone = |pipeline: &String| match finding.step.as_deref() {
+    let is_gone = |pipeline: &String| match &finding.step {
         Some(step) => !register.view.has(pipeline, step),
         None => !register.view.knows(pipeline),
     };
@@ -188,7 +188,7 @@ pub fn sample(pipeline: &str, now: Timestamp, place: &str) -> Message {
         severity: tidemark_pipeline::Severity::Warning,
         incident: format!("{pipeline}.sample#1"),
         pipeline: pipeline.to_owned(),
-        step: Some("clean".to_owned()),
+        step: Some(StepId::Clean),
         title: format!("{pipeline}: this is what an alert looks like"),
         what: "Nothing is wrong: somebody ran `tidemark alerts test`. Here a message says what failed, and why."
             .to_owned(),

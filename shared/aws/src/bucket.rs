@@ -1,44 +1,23 @@
-//! What is in a bucket below a prefix, as an object store.
+//! What is in a bucket below a prefix: the client that asks for it, and its keys.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use async_trait::async_trait;
 use aws_sdk_s3::Client;
-use aws_sdk_s3::presigning::PresigningConfig;
-use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
-use object_store::{
-    CopyMode, CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta,
-    ObjectStore, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
-};
-use tidemark_lake::Links;
+use object_store::{Error, PutMode, Result};
 use tokio::runtime::Handle;
 
 use crate::client::{Account, Patience};
-use crate::fault::{Answer, S3Fault, Whither};
+use crate::fault::Whither;
 use crate::location::Location;
-use crate::upload::Upload;
-use crate::{download, listing};
-
-/// What is longer goes in parts.
-const WHOLE: usize = 100 << 20;
-/// How often a write is tried while others write the same object.
-const CONFLICTS: u32 = 10;
-/// Objects that one request can delete.
-const DELETED_AT_ONCE: usize = 1000;
 
 /// Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     pub client: Client,
     pub whither: Arc<Whither>,
-    prefix: Path,
+    pub prefix: Path,
     pub patience: Patience,
     pub handle: Handle,
 }
@@ -76,97 +55,6 @@ impl Bucket {
         };
         Path::parse(inside).ok().filter(|path| path.as_ref() == inside && !inside.is_empty())
     }
-
-    /// Writes an object at once; `None`: others write it at this moment, and nobody knows who wins.
-    async fn put_whole(&self, path: &Path, body: Bytes, mode: &PutMode) -> Result<Option<PutResult>> {
-        let request = self.client.put_object().bucket(self.name()).key(self.key(path)).body(ByteStream::from(body));
-        let Condition { if_match, if_none_match } = Condition::of(mode)?;
-        let sent = request.set_if_match(if_match).set_if_none_match(if_none_match).send().await;
-        match sent {
-            Ok(put) => Ok(Some(PutResult { e_tag: put.e_tag, version: put.version_id })),
-            Err(error) if Answer::of(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
-            Err(error) => Err(self.whither.explain(path, &error)),
-        }
-    }
-
-    /// Why a condition was not met, after all attempts found others writing: only what stands there can tell.
-    async fn after_conflicts(&self, path: &Path, mode: &PutMode) -> Error {
-        let conflict = S3Fault::Conflict { bucket: self.name().to_owned() };
-        let standing = match self.head(path, GetOptions::default()).await {
-            Ok(standing) => Some(standing.meta.e_tag),
-            Err(Error::NotFound { .. }) => None,
-            Err(error) => return error,
-        };
-        match (mode, standing) {
-            (PutMode::Create, Some(_)) => Error::AlreadyExists { path: path.to_string(), source: Box::new(conflict) },
-            (PutMode::Update(seen), standing) if standing != Some(seen.e_tag.clone()) => {
-                Error::Precondition { path: path.to_string(), source: Box::new(conflict) }
-            }
-            _ => conflict.at(path.as_ref()),
-        }
-    }
-
-    async fn head(&self, path: &Path, options: GetOptions) -> Result<GetResult> {
-        let request = self.client.head_object().bucket(self.name()).key(self.key(path));
-        let request = request.set_if_match(options.if_match).set_if_none_match(options.if_none_match);
-        let request = request.set_version_id(options.version);
-        let request = request.set_if_modified_since(options.if_modified_since.map(time_out));
-        let sent = request.set_if_unmodified_since(options.if_unmodified_since.map(time_out)).send().await;
-        let head = match sent {
-            Ok(head) => head,
-            Err(error) => {
-                let answer = Answer::of(&error);
-                // the answer to a HEAD has no body that could say why; that to a GET has
-                return match answer.filter(|answer| [400, 403].contains(&answer.status) && answer.code.is_empty()) {
-                    Some(_) => Err(self.why(path).await.unwrap_or_else(|| self.whither.explain(path, &error))),
-                    None => Err(self.whither.explain(path, &error)),
-                };
-            }
-        };
-        let size = head.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
-        let meta = ObjectMeta {
-            location: path.clone(),
-            last_modified: time_in(head.last_modified),
-            size,
-            e_tag: head.e_tag,
-            version: head.version_id,
-        };
-        let payload = GetResultPayload::Stream(futures::stream::empty().boxed());
-        Ok(GetResult { payload, meta, range: 0..size, attributes: object_store::Attributes::new() })
-    }
-
-    /// Why an object may not be looked at.
-    async fn why(&self, path: &Path) -> Option<Error> {
-        let request = self.client.get_object().bucket(self.name()).key(self.key(path)).range("bytes=0-0");
-        let error = request.send().await.err()?;
-        Some(self.whither.explain(path, &error))
-    }
-
-    async fn delete_some(&self, paths: Vec<Path>) -> Vec<Result<Path>> {
-        if let [path] = &paths[..] {
-            let sent = self.client.delete_object().bucket(self.name()).key(self.key(path)).send().await;
-            return vec![sent.map(|_| path.clone()).map_err(|error| self.whither.explain(path, &error))];
-        }
-        let keys = paths.iter().map(|path| ObjectIdentifier::builder().key(self.key(path)).build());
-        let delete = keys.collect::<std::result::Result<Vec<_>, _>>();
-        let delete = delete.and_then(|keys| Delete::builder().set_objects(Some(keys)).quiet(true).build());
-        let delete = match delete {
-            Ok(delete) => delete,
-            Err(error) => return vec![Err(Error::Generic { store: "S3", source: Box::new(error) })],
-        };
-        let failed = match self.client.delete_objects().bucket(self.name()).delete(delete).send().await {
-            Ok(done) => done.errors.unwrap_or_default(),
-            Err(error) => return vec![Err(self.whither.explain(&self.prefix, &error))],
-        };
-        let outcome = |path: Path| {
-            let key = self.key(&path);
-            match failed.iter().find(|error| error.key() == Some(&key)) {
-                None => Ok(path),
-                Some(error) => Err(self.whither.coded(error.code().unwrap_or_default()).at(path.as_ref())),
-            }
-        };
-        paths.into_iter().map(outcome).collect()
-    }
 }
 
 /// What has to hold for a write to be done, as headers.
@@ -196,128 +84,4 @@ pub(crate) fn time_in(time: Option<aws_smithy_types::DateTime>) -> DateTime<Utc>
 
 pub(crate) fn time_out(time: DateTime<Utc>) -> aws_smithy_types::DateTime {
     aws_smithy_types::DateTime::from_secs_and_nanos(time.timestamp(), time.timestamp_subsec_nanos())
-}
-
-/// As a key stands in the header that names the object to copy.
-fn encoded(key: &str) -> String {
-    let mut encoded = String::with_capacity(key.len());
-    for byte in key.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => {
-                encoded.push(char::from(byte))
-            }
-            byte => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
-}
-
-#[async_trait]
-impl ObjectStore for Bucket {
-    /// A write on a condition that another attempt of ours has met already finds the object there: whoever asked has to look whose it is.
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
-        let body = Bytes::from(payload);
-        let mut pause = self.patience.pause / 10;
-        for _ in 0..CONFLICTS {
-            let put = match body.len() > WHOLE {
-                true => Upload::whole(self, location, body.clone(), &opts.mode).await,
-                false => self.put_whole(location, body.clone(), &opts.mode).await,
-            };
-            match put {
-                Ok(Some(put)) => return Ok(put),
-                Ok(None) => tokio::time::sleep(pause).await,
-                Err(Error::Precondition { path, source }) if opts.mode == PutMode::Create => {
-                    return Err(Error::AlreadyExists { path, source });
-                }
-                Err(error) => return Err(error),
-            }
-            pause = (pause * 2).min(self.patience.pause * 5);
-        }
-        Err(self.after_conflicts(location, &opts.mode).await)
-    }
-
-    async fn put_multipart_opts(&self, location: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        Ok(Box::new(Upload::begin(self, location).await?))
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        match options.head {
-            true => self.head(location, options).await,
-            false => download::get(self, location, options).await,
-        }
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        let bucket = self.clone();
-        let deleted = locations.ready_chunks(DELETED_AT_ONCE).then(move |some| {
-            let bucket = bucket.clone();
-            async move {
-                let mut outcomes = Vec::new();
-                let mut paths = Vec::new();
-                for path in some {
-                    match path {
-                        Ok(path) => paths.push(path),
-                        Err(error) => outcomes.push(Err(error)),
-                    }
-                }
-                if !paths.is_empty() {
-                    outcomes.extend(bucket.delete_some(paths).await);
-                }
-                futures::stream::iter(outcomes)
-            }
-        });
-        deleted.flatten().boxed()
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        listing::objects(self, prefix, None)
-    }
-
-    fn list_with_offset(&self, prefix: Option<&Path>, offset: &Path) -> BoxStream<'static, Result<ObjectMeta>> {
-        listing::objects(self, prefix, Some(offset))
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        let pages = listing::pages(self, prefix, None, true);
-        let none = ListResult { common_prefixes: Vec::new(), objects: Vec::new() };
-        pages
-            .try_fold(none, async |mut all, page| {
-                all.objects.extend(listing::metas(self, &page));
-                all.common_prefixes.extend(listing::folders(self, &page));
-                Ok(all)
-            })
-            .await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        if options.mode == CopyMode::Create {
-            let source = "a copy that must not replace anything; get the object and create the other";
-            return Err(Error::NotSupported { source: source.into() });
-        }
-        let source = format!("{}/{}", self.name(), encoded(&self.key(from)));
-        let request = self.client.copy_object().bucket(self.name()).key(self.key(to)).copy_source(source);
-        request.send().await.map(drop).map_err(|error| self.whither.explain(from, &error))
-    }
-}
-
-#[async_trait]
-impl Links for Bucket {
-    async fn link(&self, path: &Path, lasts: Duration) -> Result<String> {
-        let wrong = |source| Error::Generic { store: "S3", source };
-        let lasts = PresigningConfig::expires_in(lasts).map_err(|error| wrong(Box::new(error)))?;
-        let request = self.client.get_object().bucket(self.name()).key(self.key(path));
-        let signed = request.presigned(lasts).await.map_err(|error| self.whither.explain(path, &error))?;
-        Ok(signed.uri().to_owned())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_in_a_header_is_plain() {
-        assert_eq!(encoded("a b+c%20ä&=?.csv"), "a%20b%2Bc%2520%C3%A4%26%3D%3F.csv");
-        assert_eq!(encoded("a/b~c_d-e.f"), "a/b~c_d-e.f");
-    }
 }

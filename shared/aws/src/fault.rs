@@ -7,55 +7,50 @@ use object_store::Error as StoreError;
 use object_store::path::Path;
 use tidemark_lake::{Explained, Remedy};
 
-/// Display is one line: what is wrong; what to do. Never a secret, never a header.
+/// Display is one line: what is wrong. What to do about it is in [`S3Fault::hint`]. Never a secret, never a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum S3Fault {
-    #[error("there is no bucket {bucket}; check its name, or make it")]
+    #[error("there is no bucket {bucket}")]
     NoSuchBucket { bucket: String },
 
-    #[error("bucket {bucket} is in {region}, and this runs for {ours}; set AWS_REGION={region}")]
+    #[error("bucket {bucket} is in {region}, and this runs for {ours}")]
     WrongRegion { bucket: String, region: String, ours: String },
 
-    #[error("access to bucket {bucket} is denied ({code}); allow it in the policy of the role or of the bucket")]
+    #[error("access to bucket {bucket} is denied ({code})")]
     Denied { bucket: String, code: String },
 
     /// The key is unknown, or the secret is not the key's.
-    #[error(
-        "the credentials are not valid ({code}); check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile"
-    )]
+    #[error("the credentials are not valid ({code})")]
     InvalidCredentials { code: String },
 
-    #[error("the credentials have expired; sign in again (aws sso login), or get new ones")]
+    #[error("the credentials have expired")]
     ExpiredCredentials,
 
-    #[error(
-        "no AWS credentials were found ({why}); set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in \
-         (aws sso login)"
-    )]
+    #[error("no AWS credentials were found ({why})")]
     NoCredentials { why: String },
 
-    #[error("bucket {bucket} takes no more requests for now (SlowDown); run again in a while")]
+    #[error("bucket {bucket} takes no more requests for now (SlowDown)")]
     SlowDown { bucket: String },
 
-    #[error("bucket {bucket} did not answer in time; run again")]
+    #[error("bucket {bucket} did not answer in time")]
     Timeout { bucket: String },
 
     /// Refused, reset, closed in the middle of a reply, a name that does not resolve.
-    #[error("the connection to bucket {bucket} failed ({why}); run again")]
+    #[error("the connection to bucket {bucket} failed ({why})")]
     Connection { bucket: String, why: String },
 
-    #[error("the body from bucket {bucket} ended early, again and again; run again")]
+    #[error("the body from bucket {bucket} ended early, again and again")]
     Truncated { bucket: String },
 
     /// Others are writing the same object.
-    #[error("other writes to the same object of bucket {bucket} went on for too long; run again")]
+    #[error("other writes to the same object of bucket {bucket} went on for too long")]
     Conflict { bucket: String },
 
-    #[error("bucket {bucket} failed with status {status} ({code}); run again")]
+    #[error("bucket {bucket} failed with status {status} ({code})")]
     Server { bucket: String, status: u16, code: String },
 
-    #[error("bucket {bucket} refuses the request with status {status} ({code}); check the place and the endpoint")]
+    #[error("bucket {bucket} refuses the request with status {status} ({code})")]
     Other { bucket: String, status: u16, code: String },
 }
 
@@ -74,11 +69,30 @@ impl S3Fault {
         }
     }
 
+    /// What to do about it.
+    pub fn hint(&self) -> String {
+        use S3Fault::*;
+        let hint = match self {
+            NoSuchBucket { .. } => "check its name, or make it",
+            WrongRegion { region, .. } => return format!("set AWS_REGION={region}"),
+            Denied { .. } => "allow it in the policy of the role or of the bucket",
+            InvalidCredentials { .. } => "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
+            ExpiredCredentials => "sign in again (aws sso login), or get new ones",
+            NoCredentials { .. } => {
+                "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in (aws sso login)"
+            }
+            SlowDown { .. } => "run again in a while",
+            Timeout { .. } | Connection { .. } | Truncated { .. } | Conflict { .. } | Server { .. } => "run again",
+            Other { .. } => "check the place and the endpoint",
+        };
+        hint.to_owned()
+    }
+
     /// As the error of a store, with the explanation below it.
     pub(crate) fn at(self, key: &str) -> StoreError {
         let (path, is_denied) = (key.to_owned(), matches!(self, S3Fault::Denied { .. }));
         let is_unknown = matches!(self, S3Fault::InvalidCredentials { .. } | S3Fault::ExpiredCredentials);
-        let source = Box::new(Explained { remedy: self.remedy(), fault: Box::new(self) });
+        let source = Box::new(Explained { remedy: self.remedy(), hint: self.hint(), fault: Box::new(self) });
         match (is_denied, is_unknown) {
             (true, _) => StoreError::PermissionDenied { path, source },
             (_, true) => StoreError::Unauthenticated { path, source },
@@ -149,6 +163,7 @@ impl Whither {
             cause = error.source();
             if error.is::<CredentialsError>() {
                 let why = root(error);
+                // a provider has no variant for it
                 return if why.contains("expired") {
                     S3Fault::ExpiredCredentials
                 } else {

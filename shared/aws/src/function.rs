@@ -8,21 +8,20 @@ use jiff::Timestamp;
 use lambda_runtime::{Context as Invocation, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Broken, Bus, Context, ErrorRecord, Event, Failure, Handled, Kind, MARK_AFTER, Machine, Mailer, Quiet, host,
-    is_bucket, joined, load_definitions_that_can_be, settings,
+    Broken, Bus, Context, Dispatcher, ErrorRecord, Event, Executor, Failure, Handled, Kind, MARK_AFTER, Machine,
+    Mailer, Process, Quiet, Secrets, StepFactory, host, is_bucket, joined, load_definitions_that_can_be, settings,
+    watch_panics,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
 use tokio::runtime::{Builder, Handle};
 use tracing_subscriber::EnvFilter;
 
+use crate::buckets::Buckets;
 use crate::bus::{EventBus, NoBus};
+use crate::environment::FunctionEnvironment;
 use crate::mail::Topic;
 use crate::metrics::Metrics;
-use crate::{Buckets, secrets};
-
-/// What a function that walks steps does with one event.
-pub type Act = fn(&Context<'_>, &Graph, &dyn Bus, &Event, &str) -> Result<Handled, Failure>;
 
 /// What the watcher does with one: it has the pipelines that can be had, what is wrong with the others, and somebody who takes mail. It
 /// answers with what it has seen and done.
@@ -35,12 +34,14 @@ pub struct Watched<'a> {
     pub bus: &'a dyn Bus,
     /// `None`: there is no topic, so mail goes another way.
     pub mailer: Option<&'a dyn Mailer>,
+    pub secrets: &'a dyn Secrets,
     pub handle: Handle,
 }
 
 /// What a function is.
 enum Does {
-    Act(Act),
+    /// It runs these steps.
+    Run(&'static str, StepFactory),
     Watch(Watch),
 }
 
@@ -52,13 +53,13 @@ const MOST_RESERVE: Duration = Duration::from_secs(60);
 /// What a panic at the start, or of the runtime itself, comes out as.
 pub type Error = lambda_runtime::Error;
 
-/// Answers events, as the function of this name, until Lambda ends the process. What is wrong with the settings is the answer to every
+/// Answers events, as the function of this name that runs these steps, until Lambda ends the process. What is wrong with the settings is the answer to every
 /// event, so that it is seen where the platform shows errors.
 ///
 /// # Errors
 /// This is not Lambda, or its Runtime API cannot be reached.
-pub fn serve(name: &'static str, act: Act) -> Result<(), Error> {
-    run(name, Does::Act(act))
+pub fn serve(name: &'static str, steps: StepFactory) -> Result<(), Error> {
+    run(name, Does::Run(name, steps))
 }
 
 /// The same of the watcher.
@@ -80,7 +81,7 @@ fn run(name: &'static str, does: Does) -> Result<(), Error> {
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let function = function.clone();
         async move {
-            // the corridor blocks
+            // a step blocks
             let of_event = function.clone();
             let answer = tokio::task::spawn_blocking(move || of_event.answer(&event.payload, &event.context)).await;
             answer.unwrap_or_else(|panic| {
@@ -98,7 +99,7 @@ fn log() {
     let lines = tracing_subscriber::fmt().json().flatten_event(true).with_current_span(true).with_span_list(false);
     lines.with_env_filter(EnvFilter::new(filter)).with_writer(std::io::stderr).init();
     std::panic::set_hook(Box::new(|panic| tracing::error!(panic = %panic, "panicked")));
-    host::watch_panics();
+    watch_panics();
 }
 
 struct Function {
@@ -218,43 +219,41 @@ impl Function {
     ) -> Result<Answered, Failure> {
         let setup = self.setup.as_ref().map_err(repeated)?;
         let event = Event::read(event)?;
-        if let (Does::Act(_), Some(meant)) = (&self.does, event.pipeline()) {
+        if let (Does::Run(..), Some(meant)) = (&self.does, event.pipeline()) {
             let is_meant = |broken: &&Broken| broken.pipeline == meant.as_str();
             setup.broken.iter().find(is_meant).map_or(Ok(()), |broken| Err(repeated(&broken.failure)))?;
         }
         let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
-        let context = Context {
-            lake: self.lake(setup)?,
-            locate: &|path| match is_bucket(path) {
-                true => buckets.locate(path),
-                false => host::locate(path, &self.handle, meter),
-            },
-            folder: &|path| match is_bucket(path) {
-                true => buckets.folder(path),
-                false => host::folder(path, &self.handle, meter),
-            },
-            clock: &host::now,
-            run_id: &host::run_id,
+        let environment = FunctionEnvironment { buckets, handle: &self.handle, meter };
+        let process = Process {
+            build: env!("TIDEMARK_BUILD"),
             peak_memory: &host::peak_memory,
             meter,
-            secret: &|name| match host::secret(name) {
-                Some(secret) => Ok(secret),
-                None => secrets::secret(&buckets.account()?, &self.handle, name),
-            },
-            progress: &Quiet,
-            memory: host::memory(Some(u64::from(size.memory_mb) << 20)),
-            scratch: std::env::temp_dir(),
-            deadline,
             machine: *size,
-            mark_after: MARK_AFTER,
             billed_from: Some(billed_from),
+            mark_after: MARK_AFTER,
+        };
+        let context = Context {
+            lake: self.lake(setup)?,
+            clock: &host::now,
+            run_id: &host::run_id,
+            deadline,
+            memory: host::memory(Some(u64::from(size.memory_mb) << 20)),
+            scratch: &std::env::temp_dir(),
+            progress: &Quiet,
+            process,
         };
         let bus = bus.as_ref();
         match self.does {
-            Does::Act(act) => act(&context, graph, bus, &event, chain).map(Box::new).map(Answered::Walked),
+            Does::Run(function, steps) => {
+                let executor = Executor::SEQUENTIAL;
+                let dispatcher = Dispatcher { environment: &environment, graph, bus, executor, function, steps };
+                dispatcher.handle(&context, &event, chain).map(Box::new).map(Answered::Walked)
+            }
             Does::Watch(watch) => {
                 let mailer = setup.mailer.as_deref().map(|mailer| mailer as &dyn Mailer);
-                let watched = Watched { graph, broken: &setup.broken, bus, mailer, handle: self.handle.clone() };
+                let (broken, handle) = (setup.broken.as_slice(), self.handle.clone());
+                let watched = Watched { graph, broken, bus, mailer, secrets: &environment, handle };
                 watch(&context, &watched, &event, chain).map(Answered::Watched)
             }
         }
@@ -285,12 +284,12 @@ fn told(handled: &Handled) -> Result<Value, Diagnostic> {
     let record = &handled.record;
     if let Some(error) = &record.error {
         let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
-        tracing::error!(pipeline, step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
+        tracing::error!(pipeline, %step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
         return Err(explained(error));
     }
     tracing::info!(
         pipeline = record.pipeline,
-        step = record.step,
+        step = %record.step,
         run_id = record.run_id,
         status = %record.status,
         rows_in = record.rows.rows_in,

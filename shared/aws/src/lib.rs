@@ -7,6 +7,8 @@ mod buckets;
 mod bus;
 mod client;
 mod download;
+#[cfg(feature = "lambda")]
+mod environment;
 mod fault;
 #[cfg(feature = "lambda")]
 mod function;
@@ -19,12 +21,13 @@ mod meter;
 mod metrics;
 #[cfg(feature = "lambda")]
 mod secrets;
+mod store;
 mod upload;
 
 pub use buckets::Buckets;
 pub use client::{Account, Patience};
 pub use fault::S3Fault;
 #[cfg(feature = "lambda")]
-pub use function::{Act, Error, Watch, Watched, serve, serve_watch};
+pub use function::{Error, Watch, Watched, serve, serve_watch};
 #[cfg(feature = "lambda")]
 pub use mail::Topic;

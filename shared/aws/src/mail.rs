@@ -14,7 +14,7 @@ use tidemark_flow::{Failure, Kind, Mail, Mailer};
 use tidemark_pipeline::Severity;
 use tokio::runtime::Handle;
 
-use crate::Account;
+use crate::client::Account;
 
 /// SNS takes fewer than 100 characters.
 const SUBJECT: usize = 99;

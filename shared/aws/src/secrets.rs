@@ -6,7 +6,7 @@ use tidemark_flow::{Failure, Kind, Secret};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
 
-use crate::Account;
+use crate::client::Account;
 
 /// What a secret is. It is asked for by each run that needs it, so that a new one is taken up at once.
 ///

@@ -1,6 +1,6 @@
-//! What a step may touch of the world. Built once, at the door.
+//! What a run has to work with, and the traits by which a step asks for the rest of the world. Built once, where a process starts.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,42 +12,73 @@ use crate::price::Machine;
 use crate::record::RunRecord;
 use crate::secret::Secret;
 
-/// The world, as far as a step needs it.
+/// What every step may use while it runs.
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub lake: &'a Lake,
-    /// Finds what a source's path names.
-    pub locate: &'a dyn Fn(&str) -> Result<Place, Failure>,
-    /// Opens the folder of a report, and makes it if it is not there.
-    pub folder: &'a dyn Fn(&str) -> Result<Store, Failure>,
-    pub clock: &'a dyn Fn() -> Timestamp,
+    pub clock: &'a (dyn Fn() -> Timestamp + Sync),
     /// A new id per attempt, sorting by time.
-    pub run_id: &'a dyn Fn() -> String,
-    /// Most memory this process has had so far, in bytes.
-    pub peak_memory: &'a dyn Fn() -> u64,
-    /// Counts the requests of this process, to whatever store, bus or API.
-    pub meter: &'a Meter,
-    /// What a secret's name stands for.
-    pub secret: &'a dyn Fn(&SecretName) -> Result<Secret, Failure>,
-    pub progress: &'a dyn Progress,
+    pub run_id: &'a (dyn Fn() -> String + Sync),
+    /// When a step has to put down what it has, for another invocation to go on with; `None` where nothing limits the time.
+    pub deadline: Option<Timestamp>,
     /// Bytes of memory a step may plan with.
     pub memory: u64,
     /// Folder on a local disk for what does not fit in memory.
-    pub scratch: PathBuf,
-    /// When a step has to put down what it has, for another invocation to go on with; `None` where time is no matter.
-    pub deadline: Option<Timestamp>,
+    pub scratch: &'a Path,
+    pub progress: &'a dyn Progress,
+    pub process: Process<'a>,
+}
+
+/// The process a run is in, as its run record describes it.
+#[derive(Clone, Copy)]
+pub struct Process<'a> {
+    /// Fingerprint of the program: a checkpoint is read only by the program that wrote it.
+    pub build: &'a str,
+    /// Most memory this process has had so far, in bytes.
+    pub peak_memory: &'a (dyn Fn() -> u64 + Sync),
+    /// Counts the requests of this process, to any store, bus or API.
+    pub meter: &'a Meter,
     pub machine: Machine,
-    /// How long a run is under way before the lake is told of it.
-    pub mark_after: Duration,
-    /// Since when this run has to be paid for, where that is before it begins: a function's start is.
+    /// Since when this run has to be paid for, where that is before it begins: the start of a function is.
     pub billed_from: Option<Timestamp>,
+    /// How long a run is under way before it is marked so in the lake.
+    pub mark_after: Duration,
 }
 
 impl Context<'_> {
-    /// Whether it is time to put down what there is.
+    /// Whether the deadline has passed.
     pub fn is_late(&self) -> bool {
         self.deadline.is_some_and(|deadline| (self.clock)() >= deadline)
     }
 }
+
+/// Finds what the path of a source names.
+pub trait Sources: Sync {
+    /// # Errors
+    /// What is not there or may not be read, with what to do about it.
+    fn locate(&self, path: &str) -> Result<Place, Failure>;
+}
+
+/// Opens the folders that reports and database files go to.
+pub trait Folders: Sync {
+    /// The folder at a path, made if it is not there.
+    ///
+    /// # Errors
+    /// What may not be made or opened, with what to do about it.
+    fn folder(&self, path: &str) -> Result<Store, Failure>;
+}
+
+/// Knows the values of secrets.
+pub trait Secrets: Sync {
+    /// # Errors
+    /// A secret that nobody has stored, or that may not be read.
+    fn secret(&self, name: &SecretName) -> Result<Secret, Failure>;
+}
+
+/// All that is outside the lake and this process.
+pub trait Environment: Sources + Folders + Secrets {}
+
+impl<T: Sources + Folders + Secrets> Environment for T {}
 
 /// Whether a place is in a bucket, and not on this machine.
 pub fn is_bucket(place: &str) -> bool {
@@ -60,16 +91,17 @@ pub enum Place {
     File { folder: Store, name: String },
 }
 
-/// Where a step tells how far it is.
+/// Shown to the user while steps run.
 pub trait Progress: Sync {
     fn begin(&self, pipeline: &str, step: &str);
     /// Work ahead: bytes still to read.
     fn expect(&self, bytes: u64);
     fn advance(&self, bytes: u64);
+    /// A run has ended.
     fn end(&self, record: &RunRecord);
 }
 
-/// Tells nobody.
+/// Shows nothing.
 pub struct Quiet;
 
 impl Progress for Quiet {

@@ -1,4 +1,4 @@
-//! From an event to a run record, and from a commit to the steps it wakes. One function handles one event by walking one step.
+//! From an event to a run record, and from a commit to the steps it wakes. One function handles one event by running one step.
 //!
 //! The logs decide, events only wake: a step that finds nothing to do announces those behind it all the same, so that an announcement
 //! that was lost with a crash is made up for, and one that is made twice finds nothing to do.
@@ -7,16 +7,19 @@ use jiff::Timestamp;
 use tidemark_lake::Lake;
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, StepId, graph};
 
-use crate::context::Context;
+use crate::activity::Activity;
+use crate::context::{Context, Environment};
 use crate::event::{Event, StepDue, decoded};
-use crate::executor::remember;
+use crate::executor::{Runnable, keep};
 use crate::failure::{Failure, Kind};
 use crate::price::price_of_events;
 use crate::record::{RunRecord, Status};
+use crate::tasks::Executor;
 use crate::trigger::{Cause, Trigger};
 
-/// Walks one step of a pipeline.
-pub type Walk = fn(&Context<'_>, &Trigger, &Pipeline, &StepId) -> Result<RunRecord, Failure>;
+/// Builds a step of a pipeline, or says whose it is.
+pub type StepFactory =
+    for<'a> fn(&'a dyn Environment, &'a Graph, &'a Pipeline, &StepId) -> Result<Box<dyn Runnable + 'a>, Failure>;
 
 /// Where announcements go.
 pub trait Bus {
@@ -24,7 +27,7 @@ pub trait Bus {
     fn announce(&self, due: &[StepDue]) -> Result<(), Failure>;
 }
 
-/// The function that walks a step, by its name.
+/// The function that runs a step, by its name.
 pub fn function_of(step: &StepId) -> &'static str {
     match step {
         StepId::Ingest => "ingest",
@@ -40,55 +43,68 @@ pub struct Handled {
     pub due: Vec<StepDue>,
 }
 
-/// Handles one event: walks the step it means, and announces what may have become due by it.
-///
-/// # Errors
-/// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
-/// harmless, and makes up for what is missing.
-pub fn handle(
-    context: &Context<'_>,
-    graph: &Graph,
-    bus: &dyn Bus,
-    walk: Walk,
-    function: &str,
-    event: &Event,
-    chain: &str,
-) -> Result<Handled, Failure> {
-    let (pipeline, step, trigger) = match meant(context, graph, bus, event, chain)? {
-        Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
-        Meant::Announced(pipeline, trigger) => {
-            let mut record = RunRecord::nothing(context, pipeline.name.as_str(), STARTED, &trigger);
-            if trigger.looked_for {
-                remember(context, &mut record);
+/// One function: what it runs, and where it announces what has become due.
+pub struct Dispatcher<'a> {
+    pub environment: &'a dyn Environment,
+    pub graph: &'a Graph,
+    pub bus: &'a dyn Bus,
+    pub executor: Executor<'a>,
+    /// `ingest`, `transform` or `load`.
+    pub function: &'a str,
+    pub steps: StepFactory,
+}
+
+impl Dispatcher<'_> {
+    /// Handles one event: runs the step it means, and announces what may have become due by it.
+    ///
+    /// # Errors
+    /// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
+    /// harmless, and makes up for what is missing.
+    pub fn handle(&self, context: &Context<'_>, event: &Event, chain: &str) -> Result<Handled, Failure> {
+        let Dispatcher { graph, bus, function, .. } = *self;
+        let nothing = |pipeline: &str, activity, trigger: &Trigger| {
+            let now = (context.clock)();
+            let mut record = RunRecord::new((context.run_id)(), pipeline, activity, trigger, now);
+            record.peak_memory_bytes = (context.process.peak_memory)();
+            record
+        };
+        let (pipeline, step, trigger) = match meant(context, graph, bus, event, chain)? {
+            Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
+            Meant::Announced(pipeline, trigger) => {
+                let mut record = nothing(pipeline.name.as_str(), Activity::Started, &trigger);
+                if trigger.looked_for {
+                    keep(context, &mut record);
+                }
+                return Ok(Handled { record, due: Vec::new() });
             }
+            Meant::Nothing => {
+                let trigger = Trigger::at((context.clock)(), chain);
+                let record = nothing(function, activity_of(event), &trigger);
+                return Ok(Handled { record, due: Vec::new() });
+            }
+        };
+        if function_of(&step) != function {
+            let message =
+                format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
+            return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
+        }
+        if let Some(before) = waits_for(context.lake, pipeline, &step)? {
+            let mut record = nothing(pipeline.name.as_str(), step.into(), &trigger);
+            record.notes.push(format!("waits for {before}, which wakes it"));
             return Ok(Handled { record, due: Vec::new() });
         }
-        Meant::Nothing => {
-            let trigger = Trigger::at((context.clock)(), chain);
-            let record = RunRecord::nothing(context, function, event_name(event), &trigger);
+        let run = (self.steps)(self.environment, graph, pipeline, &step)?;
+        let mut record = run.run(context, self.executor, &trigger);
+        if record.status == Status::Failed {
             return Ok(Handled { record, due: Vec::new() });
         }
-    };
-    if function_of(&step) != function {
-        let message =
-            format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
-        return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
+        let due = due_after(context.lake, graph, pipeline, &step, &trigger, &record)?;
+        bus.announce(&due)?;
+        // the record that is kept was written before
+        record.requests.events += due.len() as u64;
+        record.cost_usd += price_of_events(due.len());
+        Ok(Handled { record, due })
     }
-    if let Some(before) = waits_for(context.lake, pipeline, &step)? {
-        let mut record = RunRecord::nothing(context, pipeline.name.as_str(), &step.to_string(), &trigger);
-        record.notes.push(format!("waits for {before}, which wakes it"));
-        return Ok(Handled { record, due: Vec::new() });
-    }
-    let mut record = walk(context, &trigger, pipeline, &step)?;
-    if record.status == Status::Failed {
-        return Ok(Handled { record, due: Vec::new() });
-    }
-    let due = due_after(context.lake, graph, pipeline, &step, &trigger, &record)?;
-    bus.announce(&due)?;
-    // the record that is kept was written before
-    record.requests.events += due.len() as u64;
-    record.cost_usd += price_of_events(due.len());
-    Ok(Handled { record, due })
 }
 
 /// What an event turned out to mean.
@@ -100,15 +116,14 @@ enum Meant<'g> {
     Nothing,
 }
 
-/// The step in the record of a pipeline without a source that was started.
-pub const STARTED: &str = "start";
-
-fn event_name(event: &Event) -> &'static str {
-    match event {
+/// The record of an event that means no step says which event it was.
+fn activity_of(event: &Event) -> Activity {
+    let name = match event {
         Event::Test => "test event",
         Event::Object { .. } => "object that no source reads",
         _ => "announced",
-    }
+    };
+    Activity::Event(name.to_owned())
 }
 
 /// The step an event means. An object that several pipelines read is announced to the others.

@@ -3,103 +3,19 @@
 
 use jiff::Timestamp;
 use jiff::civil::Date;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
-use tidemark_pipeline::{PipelineName, StepId};
+use tidemark_pipeline::PipelineName;
 
-use crate::failure::{Failure, Kind};
+use crate::failure::Failure;
 use crate::trigger::Days;
 
 mod given_up;
+mod message;
+mod refused;
 
-/// `source` of the events that are ours.
-pub const SOURCE: &str = "tidemark";
-/// `detail-type` of an event that says that a step may have something to do.
-pub const STEP_DUE: &str = "step due";
-
-/// A message, understood.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// `{"pipeline": "daily-sales", "scheduled_time": "2026-03-03T08:00:00Z"}`: the input that a schedule is given.
-    Schedule {
-        pipeline: PipelineName,
-        scheduled_time: Timestamp,
-    },
-    /// EventBridge's own "Scheduled Event", of a rule that was given no input; the rule is named after its pipeline.
-    Rule {
-        rules: Vec<String>,
-        scheduled_time: Timestamp,
-    },
-    StepDue(StepDue),
-    /// S3 "Object Created", through EventBridge.
-    Object {
-        bucket: String,
-        key: String,
-        at: Timestamp,
-    },
-    /// `{"pipeline": "daily-sales", "from": "2026-03-01", "to": "2026-03-03"}`: somebody asks for some days again.
-    Range {
-        pipeline: PipelineName,
-        days: Days,
-    },
-    /// What S3 sends to try a notification out.
-    Test,
-    /// Events that nobody could handle, as the platform gives them to whoever is to know.
-    GivenUp(Vec<GivenUp>),
-}
-
-/// An event that was tried as often as the platform tries, and given up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
-    /// What it was; `None` if it cannot be read.
-    pub event: Option<Box<Event>>,
-    /// The function or rule that gave up, by its name.
-    pub by: String,
-    pub attempts: Option<u64>,
-    /// Why, in the words of the function or of the platform.
-    pub why: String,
-    /// When it was given up, where that is said.
-    pub at: Option<Timestamp>,
-}
-
-/// The detail of an event "step due".
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct StepDue {
-    pub pipeline: PipelineName,
-    #[serde(with = "step")]
-    pub step: StepId,
-    /// The function that walks such a step: `ingest`, `transform` or `load`. Rules carry the event there by it.
-    pub function: String,
-    pub scheduled_time: Timestamp,
-    pub chain: String,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub full: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub days: Option<Days>,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub part: u32,
-    /// As [`crate::Trigger::looked_for`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub looked_for: bool,
-}
-
-fn is_zero(part: &u32) -> bool {
-    *part == 0
-}
-
-mod step {
-    use serde::{Deserialize as _, Deserializer, Serializer, de::Error as _};
-    use tidemark_pipeline::StepId;
-
-    pub fn serialize<S: Serializer>(step: &StepId, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_str(step)
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<StepId, D::Error> {
-        String::deserialize(from)?.parse().map_err(D::Error::custom)
-    }
-}
+pub use message::{Event, GivenUp, SOURCE, STEP_DUE, StepDue};
+use refused::{refused, refused_for};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -146,15 +62,6 @@ struct Object {
 }
 
 impl Event {
-    /// The pipeline it names.
-    pub fn pipeline(&self) -> Option<&PipelineName> {
-        match self {
-            Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => Some(pipeline),
-            Event::StepDue(due) => Some(&due.pipeline),
-            Event::Rule { .. } | Event::Object { .. } | Event::Test | Event::GivenUp(_) => None,
-        }
-    }
-
     /// # Errors
     /// Kind `refused` for what is no event of ours: it must not be taken for done.
     pub fn read(value: &Value) -> Result<Event, Failure> {
@@ -166,10 +73,10 @@ impl Event {
             return Ok(Event::Test);
         }
         if has("requestPayload") {
-            return Ok(Event::GivenUp(vec![given_up::by_function(value)]));
+            return Ok(Event::GivenUp(vec![given_up::by_function(value, Event::read)]));
         }
         if has("Records") {
-            return given_up::from_queue(value).map(Event::GivenUp);
+            return given_up::from_queue(value, Event::read).map(Event::GivenUp);
         }
         if has("scheduled_time") {
             let Scheduled { pipeline, scheduled_time } = of(value, "a schedule's input", value)?;
@@ -194,7 +101,7 @@ impl Event {
                 Ok(Event::Object { bucket: bucket.name, key: object.key, at: time })
             }
             ("lambda", "Lambda Function Invocation Result - Failure") => {
-                Ok(Event::GivenUp(vec![given_up::by_function(&detail)]))
+                Ok(Event::GivenUp(vec![given_up::by_function(&detail, Event::read)]))
             }
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
                 // arn:aws:events:eu-west-1:123456789012:rule/tidemark-daily-sales
@@ -208,22 +115,6 @@ impl Event {
 
 fn of<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value) -> Result<T, Failure> {
     T::deserialize(part).map_err(|error| refused_for(&format!("{what} that is broken"), whole, &format!(": {error}")))
-}
-
-/// Refused, never acknowledged: it goes where the platform keeps what could not be handled.
-fn refused(what: &str, value: &Value) -> Failure {
-    refused_for(what, value, "")
-}
-
-/// Of what it was, the beginning is below the message, which goes where no content of anything should.
-fn refused_for(what: &str, value: &Value, why: &str) -> Failure {
-    const SHOWN: usize = 200;
-    let text: String = value.to_string().chars().take(SHOWN).collect();
-    let failure = Failure::new(Kind::Refused, format!("this is {what}")).because(format!("{text}{why}"));
-    failure.hint(
-        "send {\"pipeline\", \"scheduled_time\"}, {\"pipeline\", \"from\", \"to\"}, \"step due\" or S3 \"Object Created\"; folder events has \
-         one of each",
-    )
 }
 
 /// A key as it is, from one that may be percent-encoded as in a URL (`+` is a blank); S3 itself and its stand-ins differ in this.

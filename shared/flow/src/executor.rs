@@ -1,169 +1,98 @@
-//! The corridor. Every step walks it once, in one direction; I/O is at its two ends.
+//! Runs a step, once, in one direction: plan, tasks, balance, commit, run record. I/O is at the two ends and in the tasks.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use bytes::Bytes;
-use tidemark_lake::{Outcome, Work};
+use tidemark_lake::{Checkpoint, Outcome, fingerprint};
 
-use crate::balance::Balance;
+use crate::activity::Activity;
 use crate::context::Context;
-use crate::drift::Drift;
-use crate::failure::{Failure, Kind, panicked};
+use crate::failure::{Failure, Kind};
 use crate::mark::Mark;
+use crate::panics::panicked;
 use crate::price::cost;
-use crate::record::{About, ErrorRecord, Input, Output, RunRecord, Status};
+use crate::record::{ErrorRecord, RunRecord, Status};
+use crate::remote::{self, TaskMessage, TaskReply};
+use crate::scope::{About, Size};
+use crate::step::{DraftSummary, Step, TaskScope};
+use crate::tasks::{Executor, Progress, run_all};
 use crate::trigger::Trigger;
 
-/// One step of a pipeline.
-pub trait Step {
-    /// What is to be done, decided from the logs alone.
-    type Plan;
-    /// What has been computed: files that nothing names yet.
-    type Draft;
+/// A step, whatever it is made of.
+pub trait Runnable: Sync {
+    /// Runs it and writes its run record, unless there was nothing to do and nobody wants the record of that. The outcome is always a
+    /// record; what failed is in its `error`.
+    fn run(&self, context: &Context<'_>, executor: Executor<'_>, trigger: &Trigger) -> RunRecord;
 
-    fn pipeline(&self) -> &str;
+    /// What it would take in now; `None` if there is nothing to do.
+    fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Failure>;
 
-    /// `ingest`, `clean`, `model <name>`, `load <target>`
-    fn name(&self) -> String;
+    /// Runs one of its tasks, which another process has sent.
+    fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Failure>;
+}
 
-    /// Looks at the logs. `None`: nothing is to be done.
-    fn plan(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
-
-    /// What of a plan a person would want to hear named: its partitions, the objects of a source.
-    fn partitions(&self, _: &Self::Plan) -> Vec<String> {
-        Vec::new()
+impl<S: Step> Runnable for S {
+    fn run(&self, context: &Context<'_>, executor: Executor<'_>, trigger: &Trigger) -> RunRecord {
+        run_step(context, executor, trigger, self)
     }
 
-    /// How much a plan is.
-    fn size(&self, plan: &Self::Plan) -> Size;
-
-    /// Under what name parts of this plan's work are kept, where it can be done in parts. It must be another one for another plan.
-    fn work(&self, _: &Self::Plan) -> Option<Work> {
-        None
+    fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Failure> {
+        let plan = match self.observe(context, trigger)? {
+            Some(observed) => self.plan(observed, trigger)?,
+            None => None,
+        };
+        Ok(plan.map(|plan| self.scope(&plan).size))
     }
 
-    /// Computes and writes what nothing names yet. May be thrown away at any point. `kept` is what an earlier invocation has put down of
-    /// the same plan ([`Drafting::Part`]); what comes out in the end is the same to the byte, in however many parts it was done.
-    fn draft(
-        &self,
-        context: &Context<'_>,
-        plan: Self::Plan,
-        run_id: &str,
-        kept: Option<Bytes>,
-    ) -> Result<Drafting<Self::Draft>, Failure>;
-
-    /// Makes the draft visible, whole or not at all. What only the target can count (rows it had already) it adds to `drafted`.
-    fn commit(&self, context: &Context<'_>, draft: Self::Draft, drafted: &mut Drafted) -> Result<Outcome, Failure>;
+    fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Failure> {
+        remote::run_task(context, self, message)
+    }
 }
 
-/// How far the drafting has come.
-pub enum Drafting<D> {
-    /// The result is what stands already.
-    Same,
-    Whole(Drafted, D),
-    /// [`Context::is_late`], and this is what it takes to go on: positions and receipts of files, not rows.
-    Part(Bytes),
-}
-
-/// What a step would take in.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Size {
-    /// Partitions, objects of a source, or files of a report.
-    pub partitions: u64,
-    /// `None` where only reading would tell.
-    pub rows: Option<u64>,
-    pub bytes: u64,
-    /// By which way, where there are several.
-    pub how: Option<&'static str>,
-}
-
-/// What a draft says of itself.
-#[derive(Debug, Clone, Default)]
-pub struct Drafted {
-    pub inputs: Vec<Input>,
-    /// The first is what is committed; its version is filled in by the commit.
-    pub outputs: Vec<Output>,
-    pub rows: Balance,
-    pub bytes: crate::record::Bytes,
-    pub notes: Vec<String>,
-    /// The source is known to have more than this: the step is due again.
-    pub goes_on: bool,
-    pub drift: Vec<Drift>,
-}
-
-/// How often a step that loses the race plans anew before it gives up; each loss means that another run has got ahead.
-const ATTEMPTS: usize = 50;
-
-enum Walked {
+/// How an attempt ended.
+enum StepOutcome {
     Nothing,
-    Done(Drafted),
+    Done(DraftSummary),
+    /// The deadline has passed; another invocation goes on.
     Continues,
 }
 
-/// Walks one step through the corridor and writes its run record, unless there was nothing to do and nobody looks for it.
-///
-/// The outcome is always a record; what failed is in its `error`.
-pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunRecord {
-    let run_id = (context.run_id)();
-    let started_at = (context.clock)();
-    context.progress.begin(step.pipeline(), &step.name());
-    let before = context.meter.requests();
+/// How often a step that loses the race plans again before it gives up; each loss means that another run has got ahead.
+const ATTEMPTS: usize = 50;
+
+fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Trigger, step: &S) -> RunRecord {
+    let (run_id, started_at, id) = ((context.run_id)(), (context.clock)(), step.id());
+    context.progress.begin(step.pipeline(), &id.to_string());
+    let before = context.process.meter.requests();
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
     let mut about = None;
-    let mark = Mark::of(step, trigger, &run_id, started_at);
-    let (walked, has_mark) = mark.while_under_way(context, || {
-        catch_unwind(AssertUnwindSafe(|| attempt(context, trigger, step, &run_id, &mut about)))
+    let mark = Mark::new(step.pipeline(), &id, trigger, &run_id, started_at);
+    let (outcome, has_mark) = mark.while_under_way(context, || {
+        catch_unwind(AssertUnwindSafe(|| attempt(context, executor, trigger, step, &run_id, &mut about)))
     });
-    let walked =
-        walked.unwrap_or_else(|panic| Err(panicked(&format!("{} of {}", step.name(), step.pipeline()), panic)));
-    let finished_at = (context.clock)();
-    let duration_ms = u64::try_from(finished_at.duration_since(started_at).as_millis()).unwrap_or(0);
-    let billed_ms = u64::try_from(finished_at.duration_since(context.billed_from.unwrap_or(started_at)).as_millis());
-    let billed_ms = billed_ms.unwrap_or(duration_ms);
-    let mut requests = context.meter.requests() - before;
-    let is_kept = trigger.looked_for || !matches!(walked, Ok(Walked::Nothing));
-    if is_kept {
-        // the record, which cannot count its own writing
-        requests.put += 1;
-    }
-    let mut record = RunRecord {
-        run_id,
-        pipeline: step.pipeline().to_owned(),
-        step: step.name(),
-        trigger: trigger.to_string(),
-        scheduled_time: trigger.scheduled_time,
-        days: trigger.days,
-        full: trigger.full,
-        chain: trigger.chain.clone(),
-        status: Status::NothingToDo,
-        started_at,
-        finished_at,
-        duration_ms,
-        inputs: Vec::new(),
-        outputs: Vec::new(),
-        rows: Balance::default(),
-        bytes: crate::record::Bytes::default(),
-        peak_memory_bytes: (context.peak_memory)(),
-        requests,
-        cost_usd: cost(context.machine, billed_ms, requests),
-        notes: Vec::new(),
-        goes_on: false,
-        drift: Vec::new(),
-        error: None,
-        about: None,
-    };
-    match walked {
-        Ok(Walked::Nothing) => {}
-        Ok(Walked::Continues) => record.status = Status::Continues,
-        Ok(Walked::Done(drafted)) => {
+    let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&format!("{id} of {}", step.pipeline()), panic)));
+    let mut record = RunRecord::new(run_id, step.pipeline(), Activity::Step(id), trigger, started_at);
+    record.finished_at = (context.clock)();
+    let lasted = |from| u64::try_from(record.finished_at.duration_since(from).as_millis()).unwrap_or(0);
+    record.duration_ms = lasted(started_at);
+    let billed_ms = lasted(context.process.billed_from.unwrap_or(started_at));
+    record.peak_memory_bytes = (context.process.peak_memory)();
+    record.requests = context.process.meter.requests() - before;
+    let is_kept = trigger.looked_for || !matches!(outcome, Ok(StepOutcome::Nothing));
+    // the record cannot count its own writing
+    record.requests.put += u64::from(is_kept);
+    record.cost_usd = cost(context.process.machine, billed_ms, record.requests);
+    match outcome {
+        Ok(StepOutcome::Nothing) => {}
+        Ok(StepOutcome::Continues) => record.status = Status::Continues,
+        Ok(StepOutcome::Done(summary)) => {
             record.status = Status::Done;
-            record.inputs = drafted.inputs;
-            record.outputs = drafted.outputs;
-            record.rows = drafted.rows;
-            record.bytes = drafted.bytes;
-            record.notes = drafted.notes;
-            record.goes_on = drafted.goes_on;
-            record.drift = drafted.drift;
+            record.inputs = summary.inputs;
+            record.outputs = summary.outputs;
+            record.rows = summary.rows;
+            record.bytes = summary.bytes;
+            record.notes = summary.notes;
+            record.goes_on = summary.has_more;
+            record.drift = summary.drift;
         }
         Err(failure) => {
             record.status = Status::Failed;
@@ -172,7 +101,7 @@ pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunR
         }
     }
     if is_kept {
-        remember(context, &mut record);
+        keep(context, &mut record);
     }
     if has_mark {
         Mark::take_away(context, &record.run_id);
@@ -184,8 +113,8 @@ pub fn walk<S: Step>(context: &Context<'_>, trigger: &Trigger, step: &S) -> RunR
 /// How the note begins that says so of a run record.
 pub const NOT_KEPT: &str = "the run record was not kept";
 
-/// The run record is the last thing written. The commit stands without it, so a failure here is told and not counted.
-pub(crate) fn remember(context: &Context<'_>, record: &mut RunRecord) {
+/// Writes the run record, last of all. The commit stands without it, so a failure here is noted and not counted.
+pub(crate) fn keep(context: &Context<'_>, record: &mut RunRecord) {
     let day = record.started_at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let written = serde_json::to_vec(record)
         .map_err(|error| Failure::new(Kind::Bug, "the run record cannot be written").because(error))
@@ -198,49 +127,49 @@ pub(crate) fn remember(context: &Context<'_>, record: &mut RunRecord) {
 
 fn attempt<S: Step>(
     context: &Context<'_>,
+    executor: Executor<'_>,
     trigger: &Trigger,
     step: &S,
     run_id: &str,
     about: &mut Option<About>,
-) -> Result<Walked, Failure> {
+) -> Result<StepOutcome, Failure> {
     for _ in 0..ATTEMPTS {
-        let Some(plan) = step.plan(context, trigger)? else { return Ok(Walked::Nothing) };
-        *about = Some(About::of(step.partitions(&plan), step.size(&plan)));
-        let work = step.work(&plan);
-        let kept = match (&work, trigger.part) {
-            (Some(work), part @ 1..) => context.lake.part(work, part)?,
-            _ => None,
+        let Some(observed) = step.observe(context, trigger)? else { return Ok(StepOutcome::Nothing) };
+        let Some(plan) = step.plan(observed, trigger)? else { return Ok(StepOutcome::Nothing) };
+        let planned = step.scope(&plan);
+        context.progress.expect(planned.size.bytes);
+        *about = Some(planned.into());
+        let checkpoint = step.checkpoint(&plan).map(|(dataset, plan)| {
+            let plan = fingerprint(&format!("{} {} {plan}", step.id(), context.process.build));
+            Checkpoint { dataset, plan }
+        });
+        let scope = TaskScope { run_id: run_id.to_owned(), checkpoint };
+        let (receipts, has_spilled) = match run_all(context, executor, step, &plan, &scope, trigger.part > 0)? {
+            Progress::Complete { receipts, has_spilled } => (receipts, has_spilled),
+            Progress::Late => return Ok(StepOutcome::Continues),
         };
-        let (mut drafted, draft) = match step.draft(context, plan, run_id, kept.clone())? {
-            Drafting::Same => return Ok(Walked::Nothing),
-            Drafting::Whole(drafted, draft) => (drafted, draft),
-            Drafting::Part(done) => {
-                // an invocation that came no further than the one before it: so would the next
-                let work = work.filter(|_| kept.as_ref() != Some(&done)).ok_or_else(|| {
-                    let message = format!("{} of {} gets nowhere in one invocation", step.name(), step.pipeline());
-                    Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
-                })?;
-                context.lake.put_part(&work, trigger.part + 1, done)?;
-                return Ok(Walked::Continues);
-            }
+        let Some((mut summary, draft)) = step.gather(plan, receipts, run_id)? else {
+            return Ok(StepOutcome::Nothing);
         };
-        drafted.rows.check()?;
-        match step.commit(context, draft, &mut drafted)? {
+        summary.rows.check()?;
+        let outcome = step.commit(context, draft, &mut summary)?;
+        // committed or overtaken: this plan does not come again
+        if let (Some(checkpoint), true) = (&scope.checkpoint, has_spilled || trigger.part > 0) {
+            context.lake.delete_checkpoint(checkpoint);
+        }
+        match outcome {
             Outcome::Committed(version) => {
-                if let Some(output) = drafted.outputs.first_mut() {
+                if let Some(output) = summary.outputs.first_mut() {
                     output.version = Some(version);
                 }
-                if let (Some(work), true) = (&work, trigger.part > 0) {
-                    context.lake.forget_work(work);
-                }
-                return Ok(Walked::Done(drafted));
+                return Ok(StepOutcome::Done(summary));
             }
             // somebody else was first: look again, there may be nothing left to do
             Outcome::Lost(version) => {
-                tracing::info!(run_id, version, step = step.name(), "lost the race; planning anew")
+                tracing::info!(run_id, version, step = %step.id(), "lost the race; planning again")
             }
         }
     }
-    let message = format!("{} of {} lost the race {ATTEMPTS} times", step.name(), step.pipeline());
+    let message = format!("{} of {} lost the race {ATTEMPTS} times", step.id(), step.pipeline());
     Err(Failure::new(Kind::Retry, message).hint("other runs of the same step are getting ahead; run again"))
 }

@@ -83,24 +83,14 @@ impl Failure {
 
     /// With what the store itself has to say, which is more than we know.
     fn explained(mut self, explained: &Explained) -> Failure {
-        let (why, hint) = split(&explained.to_string());
-        self.hint = hint.or(self.hint);
-        self.because(joined(why, std::error::Error::source(explained)))
+        self.hint = Some(explained.hint.clone());
+        self.because(joined(explained.to_string(), std::error::Error::source(explained)))
     }
 
     /// The message and every cause below it, joined by colons; a cause that only repeats the one above is left out.
     pub fn chain(&self) -> String {
         joined(self.message.clone(), std::error::Error::source(self))
     }
-}
-
-/// A panic as the failure it is, with the place it came from.
-pub(crate) fn panicked(what: &str, panic: Box<dyn std::any::Any + Send>) -> Failure {
-    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    let text = text.unwrap_or("without a message");
-    let place = crate::host::last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
-    let failure = Failure::new(Kind::Bug, format!("{what} panicked{place}"));
-    failure.hint("nothing was committed; please report this").because(text.to_owned())
 }
 
 /// A text and the causes below it, joined by colons; a cause that only repeats the one above is left out.
@@ -130,11 +120,12 @@ impl From<LakeError> for Failure {
             | LakeError::Full { .. }
             | LakeError::Unconditional { .. }
             | LakeError::Misfit { .. }
-            | LakeError::Refused { .. } => Kind::Refused,
+            | LakeError::Refused { .. }
+            | LakeError::Foreign { .. } => Kind::Refused,
             LakeError::Bug { .. } => Kind::Bug,
             _ => Kind::Bug,
         };
-        let (message, hint) = split(&error.to_string());
+        let (message, hint) = (error.to_string(), error.hint());
         let cause = std::error::Error::source(&error);
         match Explained::among(&error) {
             Some(explained) => Failure { hint, ..Failure::new(kind, message) }.explained(explained),
@@ -144,13 +135,5 @@ impl From<LakeError> for Failure {
                 ..Failure::new(kind, message)
             },
         }
-    }
-}
-
-/// "what is wrong; what to do": below us both are said in one line.
-fn split(text: &str) -> (String, Option<String>) {
-    match text.split_once("; ") {
-        Some((what, hint)) => (what.to_owned(), Some(hint.to_owned())),
-        None => (text.to_owned(), None),
     }
 }

@@ -1,8 +1,7 @@
-//! This process and the machine it is on: clock, ids, memory, folders, panics. The only place that reads the clock or makes ids.
+//! This process and the machine it is on: clock, ids, memory, folders. The only place that reads the clock or makes ids.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -31,23 +30,6 @@ pub fn run_id_at(at: Timestamp) -> String {
     // a new hasher has keys of its own, from the system's randomness
     let random = RandomState::new().hash_one(std::process::id());
     format!("{}-{:08x}", at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
-}
-
-static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
-
-/// From now on the place of a panic is known to whoever catches it.
-pub fn watch_panics() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        let place = panic.location().map(ToString::to_string);
-        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = place;
-        before(panic);
-    }));
-}
-
-/// Where the panic was that has just been caught, as `file:line:column`.
-pub(crate) fn last_panic() -> Option<String> {
-    LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
 /// Most memory this process has had, in bytes; 0 where the system does not tell.

@@ -1,9 +1,11 @@
-//! The order of things: the corridor every step walks, what wakes it, what it reports and announces, and the kinds of error.
+//! The order of things: how a step runs, what wakes it, what it reports and announces, and the kinds of error.
 //!
-//! `event → Trigger → Plan → Draft (files + balance) → Commit → run record → announcements`, once, in one direction. This crate must
-//! never know what a step computes, or AWS.
+//! `event → Trigger → Plan → Vec<Task> → Receipt… → Draft (files + balance) → Commit → run record → announcements`, once, in one
+//! direction. This crate must never know what a step computes, or AWS.
 
+mod activity;
 mod balance;
+mod checkpoint;
 mod context;
 mod definitions;
 mod dispatcher;
@@ -14,25 +16,36 @@ mod failure;
 pub mod host;
 mod mail;
 mod mark;
+mod panics;
 mod price;
 mod record;
+mod remote;
+mod scope;
 mod secret;
 pub mod settings;
+mod step;
+mod tasks;
 mod trigger;
 
+pub use activity::Activity;
 pub use balance::Balance;
-pub use context::{Context, Place, Progress, Quiet, is_bucket};
+pub use context::{Context, Environment, Folders, Place, Process, Progress, Quiet, Secrets, Sources, is_bucket};
 pub use definitions::{
     Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
 };
-pub use dispatcher::{Bus, Handled, STARTED, Walk, due, function_of, handle, is_behind, wakes};
+pub use dispatcher::{Bus, Dispatcher, Handled, StepFactory, due, function_of, is_behind, wakes};
 pub use drift::{Drift, thousands};
 pub use event::{Event, GivenUp, StepDue};
-pub use executor::{Drafted, Drafting, NOT_KEPT, Size, Step, walk};
+pub use executor::{NOT_KEPT, Runnable};
 pub use failure::{Failure, Kind, joined};
 pub use mail::{Mail, Mailer};
 pub use mark::{MARK_AFTER, Mark};
+pub use panics::watch_panics;
 pub use price::{Machine, estimate};
-pub use record::{About, Bytes, ErrorRecord, Input, Output, RunRecord, Status};
+pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
+pub use remote::{RemoteTasks, TaskMessage, TaskReply};
+pub use scope::{About, Scope, Size};
 pub use secret::Secret;
+pub use step::{DraftSummary, Step, TaskOutcome, TaskScope};
+pub use tasks::Executor;
 pub use trigger::{Cause, Days, Trigger};

@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Lake;
+use tidemark_pipeline::StepId;
 
 use crate::context::Context;
-use crate::executor::Step;
 use crate::host;
 use crate::trigger::Trigger;
 
@@ -23,7 +23,7 @@ const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
 pub struct Mark {
     pub run_id: String,
     pub pipeline: String,
-    pub step: String,
+    pub step: StepId,
     pub chain: String,
     pub scheduled_time: Timestamp,
     pub started_at: Timestamp,
@@ -32,11 +32,11 @@ pub struct Mark {
 }
 
 impl Mark {
-    pub(crate) fn of<S: Step>(step: &S, trigger: &Trigger, run_id: &str, started_at: Timestamp) -> Mark {
+    pub(crate) fn new(pipeline: &str, step: &StepId, trigger: &Trigger, run_id: &str, started_at: Timestamp) -> Mark {
         Mark {
             run_id: run_id.to_owned(),
-            pipeline: step.pipeline().to_owned(),
-            step: step.name(),
+            pipeline: pipeline.to_owned(),
+            step: step.clone(),
             chain: trigger.chain.clone(),
             scheduled_time: trigger.scheduled_time,
             started_at,
@@ -47,7 +47,7 @@ impl Mark {
     /// Does what is to be done, and keeps the mark while it takes long. Says whether there is a mark, which is to be taken away when the
     /// record of the run is there.
     pub(crate) fn while_under_way<T>(mut self, context: &Context<'_>, act: impl FnOnce() -> T) -> (T, bool) {
-        let (lake, mark_after) = (context.lake.clone(), context.mark_after);
+        let (lake, mark_after) = (context.lake.clone(), context.process.mark_after);
         // a machine that has slept has not been under way for less
         let began = host::now();
         std::thread::scope(|scope| {
@@ -73,7 +73,7 @@ impl Mark {
     /// Takes the mark of a run away; one that stays is taken away by the watcher.
     pub(crate) fn take_away(context: &Context<'_>, run_id: &str) {
         if let Err(error) = context.lake.delete_running(run_id) {
-            tracing::warn!(%error, run_id, "the mark of a run that has ended was not deleted");
+            tracing::warn!(%error, hint = error.hint(), run_id, "the mark of a run that has ended was not deleted");
         }
     }
 
@@ -81,7 +81,7 @@ impl Mark {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let kept = lake.put_running(&self.run_id, json);
         if let Err(error) = &kept {
-            tracing::warn!(%error, run_id = self.run_id, "the mark of a run that takes long was not kept");
+            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the mark of a run that takes long was not kept");
         }
         kept.is_ok()
     }

@@ -4,11 +4,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::Requests;
 
+use crate::activity::Activity;
 use crate::balance::Balance;
-use crate::context::Context;
-use crate::drift::{Drift, thousands};
-use crate::executor::Size;
+use crate::drift::Drift;
 use crate::failure::{Failure, Kind};
+use crate::scope::About;
 use crate::trigger::{Days, Trigger};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,8 +38,7 @@ impl std::fmt::Display for Status {
 pub struct RunRecord {
     pub run_id: String,
     pub pipeline: String,
-    /// `ingest`, `clean`, `model <name>`, `load <target>`
-    pub step: String,
+    pub step: Activity,
     pub trigger: String,
     /// The moment of the schedule that is meant.
     #[serde(default)]
@@ -84,59 +83,33 @@ pub struct RunRecord {
     pub about: Option<About>,
 }
 
-/// What a run would have taken in.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
-    /// The first of them, by name: partitions, objects of a source, files of a report.
-    pub partitions: Vec<String>,
-    /// How many there are.
-    pub of: u64,
-    pub rows: Option<u64>,
-    pub bytes: u64,
-}
-
-impl About {
-    const SHOWN: usize = 10;
-
-    pub(crate) fn of(mut partitions: Vec<String>, size: Size) -> About {
-        let of = size.partitions.max(partitions.len() as u64);
-        partitions.truncate(About::SHOWN);
-        About { partitions, of, rows: size.rows, bytes: size.bytes }
-    }
-}
-
-impl std::fmt::Display for About {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.partitions.join(", "))?;
-        match self.of.saturating_sub(self.partitions.len() as u64) {
-            0 => Ok(()),
-            more => write!(f, " and {} more", thousands(more)),
-        }
-    }
-}
-
 impl RunRecord {
-    /// Of a run that was none.
-    pub(crate) fn nothing(context: &Context<'_>, pipeline: &str, step: &str, trigger: &Trigger) -> RunRecord {
-        let now = (context.clock)();
+    /// Of a run that has found nothing to do yet.
+    pub(crate) fn new(
+        run_id: String,
+        pipeline: &str,
+        step: Activity,
+        trigger: &Trigger,
+        started_at: Timestamp,
+    ) -> RunRecord {
         RunRecord {
-            run_id: (context.run_id)(),
+            run_id,
             pipeline: pipeline.to_owned(),
-            step: step.to_owned(),
+            step,
             trigger: trigger.to_string(),
             scheduled_time: trigger.scheduled_time,
             days: trigger.days,
             full: trigger.full,
             chain: trigger.chain.clone(),
             status: Status::NothingToDo,
-            started_at: now,
-            finished_at: now,
+            started_at,
+            finished_at: started_at,
             duration_ms: 0,
             inputs: Vec::new(),
             outputs: Vec::new(),
             rows: Balance::default(),
             bytes: Bytes::default(),
-            peak_memory_bytes: (context.peak_memory)(),
+            peak_memory_bytes: 0,
             requests: Requests::default(),
             cost_usd: 0.0,
             notes: Vec::new(),

@@ -2,47 +2,47 @@
 
 use tidemark_pipeline::DatasetName;
 
+use crate::misfit::Misfit;
 use crate::remedy::Remedy;
-use crate::shape::Misfit;
 
-/// Display says what failed and where; the cause is in `source` only.
+/// Display says what failed and where; the cause is in `source` only, and what to do about it in [`LakeError::hint`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LakeError {
-    #[error("{place} is not a lake: it has files but no {marker}; point --lake at an empty folder or an existing lake")]
+    #[error("{place} is not a lake: it has files but no {marker}")]
     NotALake { place: String, marker: &'static str },
 
-    #[error("{place} was made by a newer tidemark (lake format {found}, this one knows {known}); update tidemark")]
+    #[error("{place} was made by a newer tidemark (lake format {found}, this one knows {known})")]
     Newer { place: String, found: u64, known: u64 },
 
     #[error("dataset {0} does not exist in the lake")]
     NoSuchDataset(DatasetName),
 
-    #[error("dataset {dataset} has no version {version}; the latest is {latest}")]
+    #[error("dataset {dataset} has no version {version}")]
     NoSuchVersion { dataset: DatasetName, version: i64, latest: i64 },
 
     /// The Delta log or a data file cannot be understood.
-    #[error("{what} is damaged; restore it from a copy, or move the dataset's folder away and run with --full")]
+    #[error("{what} is damaged")]
     Corrupt { what: String, source: Box<dyn std::error::Error + Send + Sync> },
 
     /// The store said no: permission, read-only disk, missing folder or bucket.
-    #[error("the store refuses {what}; check that the place exists and may be written")]
+    #[error("the store refuses {what}")]
     Denied { what: String, source: object_store::Error },
 
     /// The place is named wrongly: there is no such bucket, it is elsewhere, or the request cannot be right.
-    #[error("the store cannot be asked for {what}; check how the place is named")]
+    #[error("the store cannot be asked for {what}")]
     Misplaced { what: String, source: object_store::Error },
 
     /// The disk is full. Nothing was committed.
-    #[error("no space left for {what}; nothing was committed: free some and run again")]
+    #[error("no space left for {what}")]
     Full { what: String, source: object_store::Error },
 
     /// Anything of the store that another attempt may heal.
-    #[error("the store failed at {what}; run again")]
+    #[error("the store failed at {what}")]
     Store { what: String, source: object_store::Error },
 
     /// The store takes no notice of "only if absent", so commits could overwrite each other.
-    #[error("{place} ignores conditional writes (If-None-Match); commits would be lost, so it cannot hold a lake")]
+    #[error("{place} ignores conditional writes (If-None-Match)")]
     Unconditional { place: String },
 
     /// A type that a Delta table cannot hold.
@@ -50,13 +50,15 @@ pub enum LakeError {
     Type { dataset: DatasetName, column: String, found: String },
 
     /// A commit that keeps files cannot change what they hold.
-    #[error(
-        "dataset {dataset} cannot change its shape ({misfit}) while files of it stay; run with --full to rebuild it"
-    )]
+    #[error("dataset {dataset} cannot change its shape ({misfit}) while files of it stay")]
     Misfit { dataset: DatasetName, misfit: Misfit },
 
     #[error("dataset {dataset}: {what}")]
     Refused { dataset: DatasetName, what: String },
+
+    /// A data file whose name is none that this program gives.
+    #[error("dataset {dataset}: another program wrote {path}")]
+    Foreign { dataset: DatasetName, path: String },
 
     /// A fault of ours or of a library's, not of the user's.
     #[error("{what}")]
@@ -64,6 +66,30 @@ pub enum LakeError {
 }
 
 impl LakeError {
+    /// What the reader can do about it, or what more there is to know.
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            LakeError::NotALake { .. } => "point --lake at an empty folder or an existing lake",
+            LakeError::Newer { .. } => "update tidemark",
+            LakeError::NoSuchVersion { latest, .. } => return Some(format!("the latest is {latest}")),
+            LakeError::Corrupt { .. } => {
+                "restore it from a copy, or move the dataset's folder away and run with --full"
+            }
+            LakeError::Denied { .. } => "check that the place exists and may be written",
+            LakeError::Misplaced { .. } => "check how the place is named",
+            LakeError::Full { .. } => "nothing was committed: free some and run again",
+            LakeError::Store { .. } => "run again",
+            LakeError::Unconditional { .. } => "commits would be lost, so it cannot hold a lake",
+            LakeError::Misfit { .. } => "run with --full to rebuild it",
+            LakeError::Foreign { .. } => "a dataset of the lake is written by tidemark only",
+            LakeError::NoSuchDataset(_)
+            | LakeError::Type { .. }
+            | LakeError::Refused { .. }
+            | LakeError::Bug { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+
     /// Sorts an error of a store, the lake's or another, by what can be done about it.
     pub fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
         let what = what.into();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use object_store::path::Path;
 use tidemark_pipeline::{DatasetName, PipelineName};
 
-use crate::datafile::Partition;
+use crate::partition::Partition;
 
 /// Where something lies in the lake, relative to its root.
 ///
@@ -28,12 +28,11 @@ pub enum Key<'a> {
     Commit(&'a DatasetName, i64),
     /// `datasets/sales/sold_on=2011-12-08/part-00000-<hash>.parquet`, as the Delta log names it under the table.
     Data(&'a DatasetName, &'a str),
-    /// `datasets/sales/_work/<plan>`: what a step that did not fit one invocation has kept. A name with `_` in front is no data to Delta.
-    Work(&'a DatasetName, &'a str),
-    /// `datasets/sales/_work/<plan>/part-00001.json`
-    Part(&'a DatasetName, &'a str, u32),
-    /// `datasets/sales/_work/<plan>/rows-<hash>`
-    Piece(&'a DatasetName, &'a str, &'a str),
+    /// `datasets/sales/_work/<plan>`: the checkpoint of a plan that did not fit one invocation, with the receipt of each of its tasks,
+    /// `<task>.json`. A name with `_` in front is no data to Delta.
+    Checkpoint(&'a DatasetName, &'a str),
+    /// `datasets/sales/_work/<plan>/rows-<hash>`: rows that a task leaves for tasks of a later stage.
+    Spill(&'a DatasetName, &'a str, &'a str),
     /// `landing/orders/20240131T080000Z-v00007/00001.json.zst`: a page of an API, as it came.
     Page(&'a PipelineName, &'a str, u32),
     /// `landing/orders/20240131T080000Z-v00007/00001.refused.zst`: what came in place of a page, to be looked at.
@@ -76,13 +75,8 @@ impl Key<'_> {
                 let parts = file.split('/').filter(|part| !part.is_empty()).map(plain);
                 Path::from_iter(["datasets".to_owned(), dataset.to_string()].into_iter().chain(parts))
             }
-            Key::Work(dataset, plan) => Path::from(format!("datasets/{dataset}/_work/{}", plain(plan))),
-            Key::Part(dataset, plan, nth) => {
-                Path::from(format!("datasets/{dataset}/_work/{}/part-{nth:05}.json", plain(plan)))
-            }
-            Key::Piece(dataset, plan, name) => {
-                Path::from(format!("datasets/{dataset}/_work/{}/{}", plain(plan), plain(name)))
-            }
+            Key::Checkpoint(dataset, plan) => Path::from(format!("datasets/{dataset}/_work/{}", plain(plan))),
+            Key::Spill(dataset, plan, name) => Key::Checkpoint(dataset, plan).path().join(plain(name)),
             Key::Page(pipeline, window, page) => {
                 Path::from(format!("landing/{pipeline}/{}/{page:05}.json.zst", plain(window)))
             }
@@ -112,7 +106,7 @@ pub fn incident_name(key: &str) -> String {
 const MAX_PART: usize = 120;
 
 /// One part of a key: the text itself if it is harmless, else its hash.
-fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'=' | b'-');
     if !text.is_empty() && text.len() <= MAX_PART && !text.starts_with('.') && text.bytes().all(harmless) {
         text.to_owned()
@@ -166,7 +160,7 @@ pub(crate) fn commit_name(version: i64) -> String {
     format!("{version:020}.json")
 }
 
-/// The name of rows that a work keeps.
+/// The name of rows in a checkpoint.
 pub(crate) fn content_name(content: &[u8]) -> String {
     format!("rows-{}", short_hash(content))
 }

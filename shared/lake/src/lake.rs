@@ -5,22 +5,36 @@ use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use delta_kernel::Engine;
+use delta_kernel::snapshot::SnapshotRef;
 use delta_kernel_default_engine::DefaultEngineBuilder;
 use delta_kernel_default_engine::executor::tokio::TokioMultiThreadExecutor;
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::DatasetName;
 use tokio::runtime::Handle;
 
-use crate::datafile::FileSize;
 use crate::error::LakeError;
 use crate::key::{Key, MARKER};
 use crate::logs::Logs;
 use crate::meter::Meter;
 use crate::store::Store;
-use crate::table::Table;
 
 /// The format this code writes. A lake with a higher number is refused, never guessed at.
 const FORMAT: u64 = 1;
+
+/// How large the parts of data files grow. Where they end decides what the files are called, so one lake has one size.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSize {
+    /// Bytes of a row group in memory after which it is closed, so that long texts stay bounded.
+    pub group_bytes: usize,
+    /// Compressed bytes after which a file is closed and the next begun.
+    pub bytes: usize,
+}
+
+impl Default for FileSize {
+    fn default() -> FileSize {
+        FileSize { group_bytes: 16 << 20, bytes: 64 << 20 }
+    }
+}
 
 #[derive(Serialize, Deserialize)]
 struct Marker {
@@ -34,7 +48,7 @@ pub struct Lake {
     engine: Arc<dyn Engine>,
     logs: Logs,
     /// Tables as they were last looked at.
-    tables: Arc<Mutex<HashMap<DatasetName, Table>>>,
+    snapshots: Arc<Mutex<HashMap<DatasetName, SnapshotRef>>>,
     file_size: FileSize,
 }
 
@@ -66,8 +80,8 @@ impl Lake {
         let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
         let logs = Logs::new(store.object_store());
         let engine = DefaultEngineBuilder::new(Arc::new(logs.clone())).with_task_executor(executor).build();
-        let (engine, tables) = (Arc::new(engine), Arc::default());
-        let lake = Lake { store, engine, logs, tables, file_size: FileSize::default() };
+        let (engine, snapshots) = (Arc::new(engine), Arc::default());
+        let lake = Lake { store, engine, logs, snapshots, file_size: FileSize::default() };
         if !lake.is_marked()? {
             lake.found(create)?;
         }
@@ -135,48 +149,38 @@ impl Lake {
     }
 
     /// A table as it was last looked at, if its log has not moved since: to read a log takes longer than to ask whether it has.
-    pub(crate) fn kept_table(&self, dataset: &DatasetName) -> Result<Option<Table>, LakeError> {
-        let kept = self.tables().get(dataset).cloned();
-        let Some(table) = kept else { return Ok(None) };
+    pub(crate) fn kept_latest(&self, dataset: &DatasetName) -> Result<Option<SnapshotRef>, LakeError> {
+        let kept = self.snapshots().get(dataset).cloned();
+        let Some(snapshot) = kept else { return Ok(None) };
         let log = Key::Log(dataset).path();
-        let is_latest = self.store.handle().block_on(self.logs.ends_with(&log, table.version()));
-        match is_latest {
-            Ok(true) => Ok(Some(table)),
+        let ends = self.logs.ends_with(&log, snapshot.version().cast_signed());
+        match self.store.handle().block_on(ends) {
+            Ok(true) => Ok(Some(snapshot)),
             Ok(false) => {
-                self.tables().remove(dataset);
+                self.snapshots().remove(dataset);
                 Ok(None)
             }
             Err(source) => Err(LakeError::store(format!("the log of dataset {dataset}"), source)),
         }
     }
 
-    pub(crate) fn keep_table(&self, table: &Table) {
-        self.tables().insert(table.dataset().clone(), table.clone());
+    /// A table as it was at a version, if that is the one last looked at: a version never changes.
+    pub(crate) fn kept_at(&self, dataset: &DatasetName, version: i64) -> Option<SnapshotRef> {
+        self.snapshots().get(dataset).filter(|kept| kept.version().cast_signed() == version).cloned()
     }
 
-    fn tables(&self) -> MutexGuard<'_, HashMap<DatasetName, Table>> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn keep(&self, dataset: &DatasetName, snapshot: &SnapshotRef) {
+        self.snapshots().insert(dataset.clone(), snapshot.clone());
+    }
+
+    fn snapshots(&self) -> MutexGuard<'_, HashMap<DatasetName, SnapshotRef>> {
+        self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The URL under which the Delta kernel knows a table. Its scheme is ours, so that the kernel takes nothing for a path
     /// of this machine; the store's root is the lake's.
     pub(crate) fn url(&self, dataset: &DatasetName) -> String {
         format!("lake:///{}/", Key::Table(dataset).path())
-    }
-
-    /// The dataset as it stands now; `None` if it has never been written.
-    pub fn table(&self, dataset: &DatasetName) -> Result<Option<Table>, LakeError> {
-        Table::load(self, dataset, None)
-    }
-
-    /// The dataset as it stands, for readers who were promised it.
-    pub fn existing(&self, dataset: &DatasetName) -> Result<Table, LakeError> {
-        self.table(dataset)?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
-    }
-
-    /// The dataset as it stood at a version.
-    pub fn table_at(&self, dataset: &DatasetName, version: i64) -> Result<Table, LakeError> {
-        Table::load(self, dataset, Some(version))?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
     }
 
     /// Every dataset that has been written, sorted by name.

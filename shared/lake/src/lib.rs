@@ -3,8 +3,10 @@
 //! This crate turns frames into data files, data files into commits, and commits into what a step has to do. It knows
 //! object stores, Delta and Parquet. It must never know pipelines' contracts, SQL, schedules, the clock or AWS.
 
+mod checkpoint;
 mod commit;
 mod datafile;
+mod draft;
 mod error;
 mod key;
 mod lake;
@@ -12,6 +14,8 @@ mod landing;
 mod log;
 mod logs;
 mod meter;
+mod misfit;
+mod partition;
 mod remedy;
 mod runs;
 mod scan;
@@ -21,25 +25,27 @@ mod store;
 mod table;
 mod vacuum;
 mod watching;
-mod work;
 
-pub use commit::{CommitInfo, Draft, Outcome};
-pub use datafile::{DataFile, FileSize, Partition, Writer};
+pub use checkpoint::{Checkpoint, receipt_name};
+pub use commit::Outcome;
+pub use datafile::DataFile;
+pub use datafile::writer::Writer;
+pub use draft::{CommitInfo, Draft};
 pub use error::LakeError;
 pub use key::{Key, incident_name};
-pub use lake::Lake;
+pub use lake::{FileSize, Lake};
 pub use landing::Landing;
 pub use log::Entry;
 pub use meter::{Meter, Requests};
+pub use misfit::Misfit;
+pub use partition::Partition;
 pub use remedy::{Explained, Remedy};
 pub use scan::Batches;
 pub use schema::{decode_column, encode_column, schema_from_json, schema_to_json};
-pub use shape::Misfit;
 pub use store::{Links, Opened, Store};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
 pub use watching::{Seen, Watched};
-pub use work::Work;
 
 /// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.
 pub fn fingerprint(text: &str) -> String {

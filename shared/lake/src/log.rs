@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use tidemark_pipeline::DatasetName;
 
-use crate::commit::CommitInfo;
+use crate::draft::CommitInfo;
 use crate::error::LakeError;
 use crate::key::Key;
 use crate::lake::Lake;

@@ -16,10 +16,12 @@ pub enum Remedy {
     Correct,
 }
 
-/// An error that knows its remedy. A store puts it below the `object_store::Error` it returns; it reads `what is wrong; what to do`.
+/// An error that knows its remedy. A store puts it below the `object_store::Error` it returns; Display says only what is wrong.
 #[derive(Debug)]
 pub struct Explained {
     pub remedy: Remedy,
+    /// What to do.
+    pub hint: String,
     pub fault: Box<dyn Error + Send + Sync>,
 }
 

@@ -60,9 +60,7 @@ impl Table {
     /// The bytes of a data file; a body that is not as long as the log says is an error, not a short file.
     fn bytes(&self, lake: &Lake, file: &DataFile) -> Result<Buffer<u8>, LakeError> {
         if !is_ours(&file.path) {
-            let what =
-                format!("another program wrote {}; a dataset of the lake is written by tidemark only", file.path);
-            return Err(LakeError::Refused { dataset: self.dataset().clone(), what });
+            return Err(LakeError::Foreign { dataset: self.dataset().clone(), path: file.path.clone() });
         }
         let key = Key::Data(self.dataset(), &file.path).path();
         let bytes = lake.store().map(&key).map_err(|source| match source {

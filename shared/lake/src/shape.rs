@@ -1,7 +1,6 @@
 //! The shape of a table: its columns in order, their types, and which of them are its partitions. What a commit does to it.
 
 use std::collections::HashSet;
-use std::fmt;
 use std::sync::Arc;
 
 use delta_kernel::actions::Metadata;
@@ -12,36 +11,12 @@ use delta_kernel::{KernelResult, Snapshot};
 use polars::prelude::Schema;
 use tidemark_pipeline::ColumnName;
 
-use crate::commit::Draft;
+use crate::draft::Draft;
 use crate::error::LakeError;
 use crate::lake::Lake;
+use crate::misfit::Misfit;
 use crate::schema::{decode_column, encode_column, to_delta};
 use crate::table::Table;
-
-/// What of another shape a table's files cannot follow. Types are named as Delta names them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misfit {
-    Type { column: String, table: String, now: String },
-    Gone { column: String, table: String },
-    Partition { table: Vec<ColumnName>, now: Vec<ColumnName> },
-}
-
-impl fmt::Display for Misfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Misfit::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
-            Misfit::Gone { column, table } => write!(f, "column {column} ({table}) gone"),
-            Misfit::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
-        }
-    }
-}
-
-fn named(columns: &[ColumnName]) -> String {
-    match columns {
-        [] => "nothing".into(),
-        columns => columns.iter().map(ColumnName::as_str).collect::<Vec<_>>().join(", "),
-    }
-}
 
 /// What a commit does to the shape of its table.
 pub(crate) enum Change<'t> {

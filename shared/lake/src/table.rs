@@ -12,10 +12,11 @@ use polars::prelude::Schema;
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::{ColumnName, DatasetName};
 
-use crate::datafile::{DataFile, Partition};
+use crate::datafile::DataFile;
 use crate::error::LakeError;
 use crate::key::Key;
 use crate::lake::Lake;
+use crate::partition::Partition;
 use crate::schema;
 
 /// What Tidemark keeps in the log beside rows: Delta domain metadata `tidemark`.
@@ -72,12 +73,31 @@ impl Diff {
     }
 }
 
+impl Lake {
+    /// The dataset as it stands now; `None` if it has never been written.
+    pub fn table(&self, dataset: &DatasetName) -> Result<Option<Table>, LakeError> {
+        Table::load(self, dataset, None)
+    }
+
+    /// The dataset as it stands, for readers who were promised it.
+    pub fn existing(&self, dataset: &DatasetName) -> Result<Table, LakeError> {
+        self.table(dataset)?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
+    }
+
+    /// The dataset as it stood at a version. The store is not asked where that is the version last looked at.
+    pub fn table_at(&self, dataset: &DatasetName, version: i64) -> Result<Table, LakeError> {
+        Table::load(self, dataset, Some(version))?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
+    }
+}
+
 impl Table {
     pub(crate) fn load(lake: &Lake, dataset: &DatasetName, version: Option<i64>) -> Result<Option<Table>, LakeError> {
-        if version.is_none()
-            && let Some(kept) = lake.kept_table(dataset)?
-        {
-            return Ok(Some(kept));
+        let kept = match version {
+            None => lake.kept_latest(dataset)?,
+            Some(version) => lake.kept_at(dataset, version),
+        };
+        if let Some(kept) = kept {
+            return Table::new(dataset, kept).map(Some);
         }
         let what = || format!("the log of dataset {dataset}");
         let snapshot = || {
@@ -91,7 +111,7 @@ impl Table {
             Ok(snapshot) => {
                 let table = Table::new(dataset, snapshot)?;
                 if version.is_none() {
-                    lake.keep_table(&table);
+                    lake.keep(dataset, &table.snapshot);
                 }
                 return Ok(Some(table));
             }

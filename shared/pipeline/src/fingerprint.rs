@@ -4,7 +4,10 @@
 use serde::Serialize;
 use serde_json::{Error, Value};
 
-use crate::definition::{Children, Contract, Files, Format, Incremental, Made, Model, Source, Unknown};
+use crate::definition::contract::{Contract, Unknown};
+use crate::definition::explode::Children;
+use crate::definition::model::{Incremental, Made, Model};
+use crate::definition::source::{Csv, Files, Format, Source};
 use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
 
@@ -37,7 +40,7 @@ pub fn of_source(source: &Source) -> Result<String, Error> {
     #[derive(Serialize)]
     struct Rows<'a> {
         format: Option<Format>,
-        csv: &'a crate::definition::Csv,
+        csv: &'a Csv,
     }
     // of an API all else decides which records come, not what becomes of them
     #[derive(Serialize)]
@@ -91,7 +94,8 @@ pub fn of_model(model: &Model) -> Result<String, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::{Budget, Pipeline};
+    use crate::definition::Pipeline;
+    use crate::definition::budget::Budget;
     use crate::{SourceFile, read};
 
     fn pipeline(text: &str) -> Pipeline {

@@ -5,58 +5,13 @@ mod draw;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde::Serialize;
-
-use crate::definition::{Model, Pipeline, Target};
-use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of, quoted};
+use crate::definition::Pipeline;
+use crate::definition::model::Model;
+use crate::definition::target::Target;
+use crate::diagnostic::{Diagnostic, Place, did_you_mean, one_of};
 use crate::name::{DatasetName, PipelineName};
 use crate::read::{Definition, Secrets};
-
-/// The unit of work of a pipeline.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(tag = "step", content = "of", rename_all = "lowercase")]
-pub enum StepId {
-    /// Source → raw dataset.
-    Ingest,
-    /// Raw → clean dataset and quarantine.
-    Clean,
-    /// Datasets → the dataset of this name.
-    Model(DatasetName),
-    /// Datasets → the target of this name.
-    Load(String),
-}
-
-impl std::fmt::Display for StepId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            StepId::Ingest => f.write_str("ingest"),
-            StepId::Clean => f.write_str("clean"),
-            StepId::Model(name) => write!(f, "model {name}"),
-            StepId::Load(name) => write!(f, "load {name}"),
-        }
-    }
-}
-
-/// A text that is no step.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("expected `ingest`, `clean`, `model <name>` or `load <target>`, found {0:?}")]
-pub struct NoStep(String);
-
-impl std::str::FromStr for StepId {
-    type Err = NoStep;
-
-    /// As it is displayed.
-    fn from_str(text: &str) -> Result<StepId, NoStep> {
-        let none = || NoStep(text.to_owned());
-        match text.split_once(' ') {
-            None if text == "ingest" => Ok(StepId::Ingest),
-            None if text == "clean" => Ok(StepId::Clean),
-            Some(("model", name)) => name.parse().map(StepId::Model).map_err(|_| none()),
-            Some(("load", name)) if !name.is_empty() => Ok(StepId::Load(name.to_owned())),
-            _ => Err(none()),
-        }
-    }
-}
+use crate::step::StepId;
 
 /// A pipeline that is not there, and perhaps the one that was meant.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -149,11 +104,6 @@ impl Graph {
     /// The steps that read a dataset, in order of running.
     pub fn consumers(&self, dataset: &DatasetName) -> impl Iterator<Item = (&Pipeline, &StepId)> {
         self.steps().filter(move |(pipeline, step)| inputs(pipeline, step).contains(dataset))
-    }
-
-    /// The graph as a drawing for people, one tree per pipeline.
-    pub fn draw(&self) -> String {
-        draw::draw(self)
     }
 }
 

@@ -3,11 +3,15 @@
 
 mod alerts;
 mod contract;
+mod document;
 mod fields;
 mod http;
 mod literal;
+pub(crate) mod mention;
 mod model;
+mod names;
 mod parameters;
+mod query;
 mod report;
 mod schedule;
 mod source;
@@ -16,15 +20,15 @@ mod values;
 
 use std::collections::BTreeSet;
 
-use toml::de::DeTable;
-
 use crate::definition::Pipeline;
-use crate::diagnostic::{Diagnostic, Place, quoted};
+use crate::diagnostic::Diagnostic;
 use crate::file::SourceFile;
-use crate::name::{DatasetName, PipelineName, SecretName};
+use crate::name::{PipelineName, SecretName};
 
 pub use alerts::alerts_of;
+use document::parse;
 use fields::{Fields, Reader, Text};
+use mention::{Mention, Mentions};
 pub use parameters::parameters;
 
 const FIELDS: [&str; 8] = ["description", "schedule", "parameters", "source", "contract", "model", "target", "alerts"];
@@ -46,13 +50,6 @@ pub struct Secrets {
     pub source: BTreeSet<SecretName>,
     pub targets: BTreeSet<SecretName>,
     pub alerts: BTreeSet<SecretName>,
-}
-
-/// A dataset named at a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Mention {
-    pub dataset: DatasetName,
-    pub at: Place,
 }
 
 /// Reads a pipeline file.
@@ -84,32 +81,6 @@ pub fn read(
     }
 }
 
-/// TOML syntax; all of its mistakes too.
-fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'t>>, Vec<Diagnostic>> {
-    let (document, errors) = DeTable::parse_recoverable(file.text());
-    if errors.is_empty() {
-        return Ok(document);
-    }
-    let mut diagnostics: Vec<Diagnostic> = errors
-        .iter()
-        .map(|error| {
-            let span = error.span().unwrap_or_default();
-            let (found, expected) = match error.message().split_once(", expected ") {
-                Some((found, "nothing")) => (found, "nothing here"),
-                Some((found, expected)) => (found, expected),
-                None if error.message() == "duplicate key" => ("the key is there already", "each key once"),
-                None => (error.message(), "TOML"),
-            };
-            let text = file.text().get(span.clone()).filter(|text| !text.is_empty());
-            let text = text.map(|text| format!(" at {}", quoted(text))).unwrap_or_default();
-            file.place(span.start).diagnostic(format!("not TOML{text}: {found}"), expected.to_owned(), None)
-        })
-        .collect();
-    diagnostics.sort();
-    diagnostics.dedup();
-    Err(diagnostics)
-}
-
 fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let reader = top.reader;
     let stem = Text { text: reader.file.stem().to_owned(), at: 0, verbatim: None };
@@ -136,7 +107,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         }
         _ => {}
     }
-    let children = contract.iter().flat_map(contract::children);
+    let children = contract.iter().flat_map(contract::explode::children);
     let models = children.chain(model::models(top, &mut mentions)).collect();
     let targets = target::targets(top, name.as_ref(), schedule.as_ref(), contract.as_ref(), &mut mentions);
     let of_targets = reader.take_secrets();
@@ -158,39 +129,6 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     };
     let file = reader.file.path().to_owned();
     Some(Definition { pipeline, file, secrets, makes: mentions.makes, reads: mentions.reads })
-}
-
-/// Where datasets are named, gathered on the way.
-#[derive(Default)]
-struct Mentions {
-    makes: Vec<Mention>,
-    reads: Vec<Mention>,
-}
-
-impl Mentions {
-    /// Notes a dataset this pipeline makes; a second one of the name is a mistake that the graph finds.
-    fn make(&mut self, dataset: &DatasetName, at: Place) {
-        self.makes.push(Mention { dataset: dataset.clone(), at });
-    }
-
-    fn read(&mut self, dataset: &DatasetName, at: Place) {
-        self.reads.push(Mention { dataset: dataset.clone(), at });
-    }
-}
-
-/// Notes a name that was there before; `true` if it is new.
-fn is_new<'n>(
-    fields: &Fields<'_, '_>,
-    at: usize,
-    what: &str,
-    name: &str,
-    mut before: impl Iterator<Item = &'n str>,
-) -> bool {
-    let new = !before.any(|other| other == name);
-    if !new {
-        fields.reader.wrong(at, format!("a second {what} {}", quoted(name)), "a name of its own");
-    }
-    new
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! When a pipeline is due: the instants of its cron in its time zone, or of its rate. Time is passed in; nothing here reads a clock.
 
 mod cron;
-mod expression;
+pub mod expression;
 mod quiet;
 mod rate;
 
@@ -10,12 +10,45 @@ use std::fmt;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::{AmbiguousOffset, TimeZone};
+use serde::Serialize;
 
 pub use cron::{Cron, CronError};
-pub use expression::Expression;
 pub use rate::{Rate, RateError};
 
-use crate::definition::{Fires, Schedule};
+/// When a pipeline runs: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }` or `{ rate = "4 hours" }`. The only
+/// place a schedule is written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Schedule {
+    #[serde(flatten)]
+    pub fires: Fires,
+    /// IANA time zone a cron is meant in, `UTC` by default; a rate has none, and `UTC` here.
+    pub timezone: String,
+    pub catch_up: CatchUp,
+}
+
+/// Exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fires {
+    /// Six AWS cron fields: minute hour day-of-month month day-of-week year.
+    Cron(Cron),
+    /// `4 hours`: at whole multiples of it since 1970-01-01T00:00:00Z.
+    Rate(Rate),
+}
+
+/// `catch_up = "last"`: which of the times that `tidemark dev` missed it makes up for: it was off, the machine slept, or the run before took too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CatchUp {
+    /// One run, for the last of them.
+    #[default]
+    Last,
+    /// A run for each, in their order.
+    All,
+    /// None: the next time is waited for. Written `"none"`.
+    #[serde(rename = "none")]
+    Nothing,
+}
 
 /// Around a change of the clocks: a local time that does not exist fires at the first instant after the gap, one that
 /// comes twice fires once, the first time. So a daily schedule fires exactly once on every day it names. A rate knows no
@@ -99,7 +132,6 @@ mod transitions;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::definition::CatchUp;
 
     fn schedule(cron: &str, timezone: &str) -> Schedule {
         let fires = Fires::Cron(cron.parse().unwrap());

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use tidemark_flow::{Context, Drafted, Drafting, Failure, Size, Status, Step, Trigger, walk};
-use tidemark_lake::Outcome;
+use tidemark_flow::{Context, Executor, Mark, Process, Runnable as _, Status, Trigger};
+use tidemark_pipeline::StepId;
 
 use super::super::record::run;
 use super::super::tower::{ALL, DAILY, Tower, orders};
 use super::{lasts, one};
 use crate::crash::house::Backend;
+use crate::support::running::Looks;
 
 fn started() -> Tower {
     let tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
@@ -114,53 +114,23 @@ fn what_was_to_be_gone_on_with_and_was_not() {
     assert!(one(&tower).is_over());
 }
 
-/// Looks for nothing, for as long as it takes until there is a mark of it and the test has looked.
-struct Slow<'t> {
-    tower: &'t Tower,
-}
-
-impl Step for Slow<'_> {
-    type Plan = ();
-    type Draft = ();
-
-    fn pipeline(&self) -> &str {
-        "orders"
-    }
-
-    fn name(&self) -> String {
-        "clean".into()
-    }
-
-    #[expect(clippy::disallowed_methods, reason = "waits for a thread")]
-    fn plan(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
-        let began = Instant::now();
-        loop {
-            let running = context.lake.watched()?.running;
-            if let [run_id] = running.as_slice() {
-                let mark: tidemark_flow::Mark =
-                    serde_json::from_slice(&context.lake.running(run_id)?.unwrap()).unwrap();
-                assert_eq!((mark.pipeline.as_str(), mark.step.as_str(), mark.chain.as_str()), ("orders", "clean", "c"));
-                assert!(mark.alive_at > mark.started_at && mark.started_at == self.tower.now(), "{mark:?}");
-                assert_eq!(self.tower.tick().open, 0);
-                // this machine is switched off, but for what the next watcher sees
-                self.tower.store().put(&"kept".into(), context.lake.running(run_id)?.unwrap()).unwrap();
-                return Ok(None);
-            }
-            assert!(began.elapsed() < Duration::from_secs(20), "no mark");
-            std::thread::sleep(Duration::from_millis(5));
+/// Waits until there is a mark of the run that this is, and looks at it.
+#[expect(clippy::disallowed_methods, reason = "waits for a thread")]
+fn waits_for_its_mark(tower: &Tower, context: &Context<'_>) {
+    let began = Instant::now();
+    loop {
+        let running = context.lake.watched().unwrap().running;
+        if let [run_id] = running.as_slice() {
+            let mark: Mark = serde_json::from_slice(&context.lake.running(run_id).unwrap().unwrap()).unwrap();
+            assert_eq!((mark.pipeline.as_str(), &mark.step, mark.chain.as_str()), ("orders", &StepId::Clean, "c"));
+            assert!(mark.alive_at > mark.started_at && mark.started_at == tower.now(), "{mark:?}");
+            assert_eq!(tower.tick().open, 0);
+            // this machine is switched off, but for what the next watcher sees
+            tower.store().put(&"kept".into(), context.lake.running(run_id).unwrap().unwrap()).unwrap();
+            return;
         }
-    }
-
-    fn size(&self, (): &()) -> Size {
-        Size::default()
-    }
-
-    fn draft(&self, _: &Context<'_>, (): (), _: &str, _: Option<Bytes>) -> Result<Drafting<()>, Failure> {
-        unreachable!()
-    }
-
-    fn commit(&self, _: &Context<'_>, (): (), _: &mut Drafted) -> Result<Outcome, Failure> {
-        unreachable!()
+        assert!(began.elapsed() < Duration::from_secs(300), "no mark");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 
@@ -169,8 +139,10 @@ fn a_real_mark() {
     let tower = started();
     tower.at("2026-03-03T08:01:00Z");
     let record = tower.with_context(&tower.lake(), |context| {
-        let context = Context { mark_after: Duration::from_millis(5), scratch: context.scratch.clone(), ..*context };
-        walk(&context, &Trigger::at(tower.now(), "c"), &Slow { tower: &tower })
+        let process = Process { mark_after: Duration::from_millis(5), ..context.process };
+        let context = Context { process, ..*context };
+        let step = Looks(|context: &Context<'_>| waits_for_its_mark(&tower, context));
+        step.run(&context, Executor::SEQUENTIAL, &Trigger::at(tower.now(), "c"))
     });
     assert_eq!(record.status, Status::NothingToDo);
     // whoever ends takes its mark away

@@ -54,15 +54,15 @@ impl Bench {
         commit..=commit + 2
     }
 
-    /// The load with `trouble`, then without; an error says how the end differs from a clean one.
-    pub fn suffer(&self, trouble: impl FnOnce(&Proxy)) -> Result<Ended, String> {
+    /// The load with `trouble`, in which `rest` is more of its target, then without; an error says how the end differs from a clean one.
+    pub fn suffer(&self, rest: &str, trouble: impl FnOnce(&Proxy)) -> Result<Ended, String> {
         let database = self.before.fork();
         let proxy = Proxy::before(database.port());
-        let rest = format!("timeout = \"1s\"\n{}", self.rest);
+        let rest = format!("{rest}\n{}", self.rest);
         trouble(&proxy);
         let first = Loader::new(&proxy.url(database.name()), self.mode, &rest).load(&self.objects);
         let befell = !proxy.is_armed();
-        proxy.settle();
+        proxy.leave();
         let again = Loader::new(&database.url(), self.mode, self.rest).load(&self.objects);
         let standing = Standing::of(&database);
         standing.equals(&self.clean)?;

@@ -129,7 +129,7 @@ fn eight_loads_of_as_many_tables_make_their_schema_once() {
 fn eight_processes_at_once_are_one() {
     for mode in [Mode::Upsert, Mode::Append] {
         let Some(database) = database() else { return };
-        let desk = Desk::new(&database, mode);
+        let desk = Desk::new(&database.url(), mode);
         for version in 0..3 {
             let rows = if mode == Mode::Append { grown(version) } else { orders(version) };
             desk.put(&rows);

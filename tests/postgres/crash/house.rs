@@ -1,6 +1,7 @@
 //! A dataset of some versions in a lake, the pipeline that loads it, and all there is to see of it in a database.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
@@ -14,7 +15,10 @@ use tidemark_pipeline::{DatasetName, Graph, StepId};
 
 use crate::crash::house::{run_id, runtime};
 use crate::postgres::Database;
+use crate::postgres::release::done;
 use crate::site::{Site, tidemark};
+use crate::support::running::{self, TestEnvironment, process, run_step};
+use crate::support::wait::until;
 
 const AT: &str = "2026-03-02T08:00:00Z";
 
@@ -247,30 +251,15 @@ impl Loader {
     fn walk(&self, objects: &Objects, full: bool) -> RunRecord {
         let lake = open(objects);
         let meter = Meter::default();
-        let nobody =
-            |_: &str| -> tidemark_flow::Failure { tidemark_flow::Failure::new(Kind::Bug, "a load asks for no folder") };
-        let context = Context {
-            lake: &lake,
-            locate: &|path| Err::<Place, _>(nobody(path)),
-            folder: &|path| Err::<Store, _>(nobody(path)),
-            clock: &|| AT.parse().unwrap(),
-            run_id: &run_id,
-            peak_memory: &|| 0,
-            meter: &meter,
-            secret: &|name| Err(nobody(name.as_str())),
-            progress: &Quiet,
-            memory: 1 << 30,
-            scratch: self.folder.path().to_owned(),
-            deadline: None,
-            machine: Machine::DEPLOYED,
-            mark_after: tidemark_flow::MARK_AFTER,
-            billed_from: None,
-        };
+        let clock = || AT.parse().unwrap();
+        let context =
+            Context { process: process(&meter), ..running::context(&lake, &clock, &run_id, self.folder.path()) };
+        let environment = TestEnvironment::default();
         let steps = self.graph.steps();
         let mut loads = steps.into_iter().filter(|(_, step)| matches!(step, StepId::Load(_)));
         let (pipeline, step) = loads.next().unwrap();
         let trigger = Trigger { full, ..Trigger::at(AT.parse().unwrap(), "crash") };
-        load::walk(&context, &trigger, pipeline, step).unwrap()
+        run_step(&context, &environment, pipeline, step, &trigger)
     }
 }
 
@@ -304,7 +293,7 @@ pub fn is_waiting(database: &Database) -> bool {
 impl Standing {
     /// Once all who are connected have gone, which they must.
     pub fn of(database: &Database) -> Standing {
-        super::super::own::soon("no session, no lock", || database.query(BUSY).is_empty());
+        until("no session, no lock", || database.query(BUSY).is_empty());
         let things = Standing::column(database, THINGS);
         let there = |name: &str| things.contains(&format!("public.{name}"));
         let column = |name: &str, sql: &str| if there(name) { Standing::column(database, sql) } else { Vec::new() };
@@ -373,10 +362,23 @@ pub struct Desk {
 }
 
 impl Desk {
-    pub fn new(database: &Database, mode: Mode) -> Desk {
+    pub fn new(url: &str, mode: Mode) -> Desk {
         let site = Site::new();
         site.write("infra/pipelines/orders.toml", define(mode, "orders", ""));
-        Desk { site, url: database.url() }
+        Desk { site, url: url.to_owned() }
+    }
+
+    /// Another one in which everything lies as it does here, with another database.
+    pub fn copy(&self, url: &str) -> Desk {
+        let site = Site::new();
+        // with the times of the files, which are versions of the source
+        done(Command::new("cp").arg("-a").arg(self.site.path(".")).arg(site.path(".")));
+        Desk { site, url: url.to_owned() }
+    }
+
+    /// The folder of a dataset's log.
+    pub fn log(&self, dataset: &str) -> PathBuf {
+        self.site.path(&format!("lake/datasets/{dataset}/_delta_log"))
     }
 
     /// The source is what these are; a day without any has a file all the same.

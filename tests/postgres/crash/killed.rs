@@ -1,15 +1,16 @@
 //! The server is killed, or whoever loads.
 
-use std::process::Stdio;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::mpsc::channel;
 
 use tidemark_flow::Status;
 
-use super::bench::{Bench, Ended};
+use super::bench::{Bench, Ended, commit_of};
 use super::house::{Desk, Loader, Mode, Order, Standing, came, lake_at, many, texts};
-use crate::postgres::{Database, Direction, Server, database};
-use crate::site::Answer;
+use crate::postgres::{Database, Direction, Proxy, Server, database};
+use crate::site::{Answer, walk};
+use crate::support::kill::kill_when;
+use crate::support::random::Random;
 
 /// So many statements of each load are the server's last, where not all are.
 const SAMPLED: usize = 3;
@@ -42,14 +43,8 @@ fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
         // what comes of COMMIT as well, before it and after
         let mortal = statements.into_iter().skip(every / 2).step_by(every).chain(bench.commit());
         for number in mortal {
-            let ended = bench.suffer(|proxy| {
-                proxy.on_message(number, move || {
-                    server.stop_immediate();
-                    std::thread::spawn(move || {
-                        std::thread::sleep(Duration::from_millis(300));
-                        server.start_again();
-                    });
-                });
+            let ended = bench.suffer("", |proxy| {
+                proxy.restart_on_message(number, || server.stop_immediate(), || server.start_again());
             });
             let Ended { first, befell } = ended.unwrap_or_else(|error| panic!("{} at {number}: {error}", bench.name));
             assert_eq!((befell, first.status), (true, Status::Done), "{} at {number}: {:?}", bench.name, first.error);
@@ -57,29 +52,29 @@ fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
     }
 }
 
-/// How often a run is killed before it may finish.
+/// How often a run is killed in its load before it may finish: at as many messages, each in its part of them.
 const KILLS: usize = 4;
 /// So many times 300 rows, so that a run takes its time.
 const TIMES: i64 = 10;
 
 #[test]
 fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
-    let (mut random, mut window, mut killed, mut runs) = (Random(5), Duration::from_millis(600), 0, 0);
+    let mut random = Random::new(5);
     for mode in [Mode::Upsert, Mode::Append, Mode::Swap] {
         let Some(database) = database() else { return };
-        let desk = Desk::new(&database, mode);
+        let proxy = Proxy::before(database.port());
+        let desk = Desk::new(&proxy.url(database.name()), mode);
         let (mut before, mut wanted): (Vec<Order>, Vec<String>) = Default::default();
         for version in 0..3 {
             let rows = many(version, TIMES);
             desk.put(&rows);
-            for _ in 0..KILLS {
-                let mut process = desk.command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-                std::thread::sleep(window.mul_f64(random.share()));
-                let was_there = process.try_wait().unwrap().is_none();
-                process.kill().unwrap();
-                process.wait().unwrap();
-                (killed, runs) = (killed + usize::from(was_there), runs + 1);
-                window = window.mul_f64(if was_there { 1.1 } else { 0.7 });
+            let messages = messages(&desk, &database);
+            // before it has said anything to the server: when the raw rows are there, and when all is ready to be loaded
+            for is_time in [Some(desk.log("orders.raw")), None] {
+                kill_at(&desk, &proxy, 0, || is_time.as_ref().is_some_and(|log| walk(log).len() as i64 > version));
+            }
+            for kill in 0..KILLS {
+                kill_at(&desk, &proxy, (kill * messages + random.below(messages)) / KILLS, || false);
             }
             Answer::of(&mut desk.command()).expect(0);
             wanted = if mode == Mode::Append { [wanted, came(&before, &rows)].concat() } else { texts(&rows) };
@@ -99,16 +94,29 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
             assert_eq!(again.step("load postgres-orders")["status"], "nothing_to_do");
         }
     }
-    println!("killed {killed} of {runs} runs");
-    assert!(killed >= runs / 3, "most runs were over before they were killed: {killed} of {runs}");
 }
 
-/// The same numbers at every run of the test.
-struct Random(u64);
+/// Of a run over a copy of lake and database, which ends well: up to the one that says that its transaction is over.
+fn messages(desk: &Desk, database: &Database) -> usize {
+    let _ = Standing::of(database);
+    let copy = database.fork();
+    let proxy = Proxy::before(copy.port());
+    Answer::of(&mut desk.copy(&proxy.url(copy.name())).command()).expect(0);
+    proxy.settle();
+    commit_of(&proxy.messages()) + 1
+}
 
-impl Random {
-    fn share(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 11) as f64 / (1u64 << 53) as f64
-    }
+/// Kills a run that is held before it hands message `number` on, or before that if it is time.
+fn kill_at(desk: &Desk, proxy: &Proxy, number: usize, mut is_time: impl FnMut() -> bool) {
+    proxy.settle();
+    proxy.recount();
+    let ((reached, comes), (gone, goes_on)) = (channel(), channel::<()>());
+    proxy.on_message(number, move || {
+        reached.send(()).unwrap();
+        // until the run is killed
+        let _ = goes_on.recv();
+    });
+    let was_there = kill_when(&mut desk.command(), libc::SIGKILL, || is_time() || comes.try_recv().is_ok());
+    drop(gone);
+    assert!(was_there, "it ended before message {number}");
 }

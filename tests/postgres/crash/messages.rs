@@ -47,7 +47,8 @@ impl Case<'_> {
     /// Whether the fault befell.
     fn suffer(&self) -> Result<bool, String> {
         let Case { bench, number, fault } = *self;
-        let Ended { first, befell } = bench.suffer(|proxy| proxy.arm(number, fault))?;
+        let rest = if fault == STALL { "timeout = \"1s\"" } else { "" };
+        let Ended { first, befell } = bench.suffer(rest, |proxy| proxy.arm(number, fault))?;
         if fault != STALL && first.status != Status::Done {
             return Err(format!("it did not try again: {:?}", first.error));
         }

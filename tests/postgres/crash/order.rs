@@ -7,8 +7,8 @@ use tidemark_flow::Status;
 
 use super::bench::commit_of;
 use super::house::{Loader, Mode, Objects, Standing, commit, counts, is_waiting, lake_at, open, orders};
-use crate::postgres::own::soon;
 use crate::postgres::{Database, Direction, Proxy, database};
+use crate::support::wait::until;
 
 /// Where it is not held at each message, it is at each so many-th of the first, in which it plans and takes its lock, and at one behind.
 const SAMPLED: usize = 5;
@@ -73,7 +73,7 @@ fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize)
                 let record = Loader::new(&database.url(), mode, "").load(&objects);
                 sender.send(record).unwrap();
             });
-            soon("the other load is done, or waits for this one", || other.is_finished() || is_waiting(&held));
+            until("the other load is done, or waits for this one", || other.is_finished() || is_waiting(&held));
         }
     });
     let late = Loader::new(&proxy.url(database.name()), mode, "").load(&objects);

@@ -9,11 +9,11 @@ use tempfile::TempDir;
 use tidemark_flow::{ErrorRecord, Kind, RunRecord, Status};
 
 use super::bench::commit_of;
-use super::house::{Loader, Mode, Objects, Standing, commit, is_waiting, lake_at, many, open, orders, texts};
+use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
 use crate::postgres::frame::UNTYPED;
-use crate::postgres::own::soon;
 use crate::postgres::release::private;
 use crate::postgres::{Database, Direction, Proxy, Server, Session, database};
+use crate::support::wait::until;
 
 /// With version 0 in its table.
 fn loaded() -> Option<Database> {
@@ -32,6 +32,11 @@ impl Database {
     fn set(&self, setting: &str, value: &str) {
         self.query(&format!("ALTER DATABASE {} SET {setting} = '{value}'", self.name()));
     }
+
+    /// As before.
+    fn reset(&self, setting: &str) {
+        self.query(&format!("ALTER DATABASE {} RESET {setting}", self.name()));
+    }
 }
 
 #[track_caller]
@@ -47,16 +52,26 @@ fn failed(record: RunRecord, kind: Kind, word: &str) {
     assert!(hint.as_ref().is_some_and(|hint| hint.contains(word)), "no {word:?} in: {message} → {hint:?}");
 }
 
+/// In the first attempt, who has row 100 goes on to row 101 once somebody waits for row 100.
+const WAITS_FOR_THE_OTHER: &str = "CREATE SEQUENCE attempts; CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+     IF OLD.id = 100 AND nextval('attempts') = 1 THEN LOOP \
+         PERFORM pg_stat_clear_snapshot(); \
+         EXIT WHEN EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'); \
+         PERFORM pg_sleep(0.01); \
+     END LOOP; END IF; RETURN coalesce(NEW, OLD); END $$; \
+     CREATE TRIGGER wait BEFORE UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION wait()";
+
 #[test]
 fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
     let Some(database) = loaded() else { return };
+    database.query(WAITS_FOR_THE_OTHER);
     database.set("deadlock_timeout", "1s");
     let other = Session::open(&database.url());
-    other.run("SET deadlock_timeout = '1min'; BEGIN; SELECT FROM orders WHERE id = 101 FOR UPDATE");
+    // whoever waits last finds the deadlock, which is the load
+    other.run("SET deadlock_timeout = '1h'; BEGIN; SELECT FROM orders WHERE id = 101 FOR UPDATE");
     let record = std::thread::scope(|scope| {
         let load = scope.spawn(|| load(&database, 1));
-        // it has taken out row 100 by then, and waits for 101
-        soon("a load that waits for a lock", || is_waiting(&database));
+        until("a load that has row 100", || !database.query("SELECT FROM attempts WHERE is_called").is_empty());
         other.run("SELECT FROM orders WHERE id = 100 FOR UPDATE; COMMIT");
         load.join().unwrap()
     });
@@ -64,7 +79,7 @@ fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
     drop(other);
     assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
     let deadlocks = "SELECT FROM pg_stat_database WHERE datname = current_database() AND deadlocks = 1";
-    soon("a deadlock", || !database.query(deadlocks).is_empty());
+    until("a deadlock", || !database.query(deadlocks).is_empty());
 }
 
 /// A trigger of the user's that has it so, twice.
@@ -113,6 +128,7 @@ fn whoever_waits_too_long_is_told_for_what() {
         other.run(&held);
         database.set(setting, "300ms");
         failed(load(&database, 1), Kind::Retry, setting);
+        database.reset(setting);
         drop(other);
         Standing::of(&database).equals(&before).unwrap();
         done(&load(&database, 1));
@@ -130,7 +146,7 @@ fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     let record = Loader::new(&database.url(), Mode::Upsert, "timeout = \"1s\"").load(&lake_at(1));
     failed(record, Kind::Retry, "timeout");
     let advisory = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
-    soon("no lock of the load", || database.query(advisory).is_empty());
+    until("no lock of the load", || database.query(advisory).is_empty());
     drop(other);
     Standing::of(&database).equals(&before).unwrap();
     done(&load(&database, 1));

@@ -10,8 +10,9 @@ use tokio_postgres::NoTls;
 use crate::postgres::Direction::{ToClient, ToServer};
 use crate::postgres::client::wait;
 use crate::postgres::{Database, Fault, Proxy, Server, ask, database};
+use crate::support::wait::{HANG, until};
 
-use super::{soon, value};
+use super::value;
 
 const INSERT: &str = "INSERT INTO counted VALUES (1)";
 
@@ -22,7 +23,7 @@ impl Session {
     /// Up to where the server waits for a query.
     fn begin(port: u16, database: &str) -> io::Result<Session> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.set_read_timeout(Some(HANG))?;
         let mut body = 196_608_u32.to_be_bytes().to_vec();
         body.extend(format!("user\0postgres\0database\0{database}\0\0").bytes());
         stream.write_all(&u32::try_from(body.len() + 4).unwrap().to_be_bytes())?;
@@ -128,7 +129,7 @@ fn cut_lets_nothing_through() {
 fn cut_after_lets_this_one_through() {
     let Some((database, proxy)) = counting() else { return };
     assert_eq!(befallen(&database, &proxy, 0, Fault::CutAfter).unwrap(), b"");
-    soon("the row", || count(&database) == 1);
+    until("the row", || count(&database) == 1);
     assert_eq!(befallen(&database, &proxy, 1, Fault::CutAfter).unwrap(), b"C\0\0\0\x0fINSERT 0 1\0");
 }
 
@@ -168,9 +169,9 @@ fn other_connections_go_on() {
     let begin = || Session::begin(proxy.port(), database.name()).unwrap();
     let (mut one, mut other) = (begin(), begin());
     proxy.recount();
-    proxy.arm(0, Fault::Stall(Duration::from_secs(600)));
+    proxy.arm(0, Fault::Stall(HANG));
     one.send(INSERT);
-    soon("the stall", || !proxy.is_armed());
+    until("the stall", || !proxy.is_armed());
     other.send(INSERT);
     while other.receive().unwrap() != b'Z' {}
     assert_eq!(count(&database), 1);
@@ -202,7 +203,7 @@ fn every_message_can_have_a_fault() {
             assert_eq!(answer.is_ok(), is_told, "{fault:?} at {number}: {answer:?}");
             let is_done = number > query || (number == query && fault == Fault::CutAfter);
             done += usize::from(is_done);
-            soon("the row", || count(&database) == done);
+            until("the row", || count(&database) == done);
             ask(&url, "SELECT 1").unwrap();
             proxy.settle();
         }

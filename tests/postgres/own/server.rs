@@ -3,8 +3,9 @@ use std::path::Path;
 
 use crate::postgres::release::Home;
 use crate::postgres::{Server, ask, database, releases};
+use crate::support::wait::until;
 
-use super::{soon, value};
+use super::value;
 
 fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
@@ -27,8 +28,8 @@ fn each_release_keeps_what_was_committed_when_it_is_stopped() {
         // what a session has not committed, in one that is open when the server stops
         server.query("CREATE TABLE kept (n int); SET synchronous_commit = on; INSERT INTO kept VALUES (1)");
         let url = server.url("postgres");
-        let open = std::thread::spawn(move || ask(&url, "BEGIN; INSERT INTO kept VALUES (2); SELECT pg_sleep(60)"));
-        soon("a session asleep", || {
+        let open = std::thread::spawn(move || ask(&url, "BEGIN; INSERT INTO kept VALUES (2); SELECT pg_sleep(3600)"));
+        until("a session asleep", || {
             value(&server.query("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'")) == "1"
         });
         server.stop_immediate();
@@ -79,7 +80,7 @@ fn nothing_is_left_of_a_process_that_is_gone() {
     let folder = home.folder.clone();
     let server = Server::within(&folder, release, &[]);
     drop(home);
-    soon("the folder gone", || !folder.exists());
+    until("the folder gone", || !folder.exists());
     assert!(!listens(server.port()));
     // its folder is gone already
     std::mem::forget(server);

@@ -1,19 +1,9 @@
 //! The columns that every raw frame has behind the source's own.
 
 use polars::prelude::*;
+use tidemark_pipeline::raw::{FAULT, OBJECT, ROW, TEXT};
 
 use super::error::Fault;
-
-/// The original text of a broken record (NDJSON: of every record), null for a good CSV or Parquet row.
-pub const TEXT: &str = "_text";
-/// Why a record is no record; null for a good row.
-pub const FAULT: &str = "_fault";
-/// The name of the object.
-pub const OBJECT: &str = "_object";
-/// The line at which the record starts (CSV, NDJSON), or the number of the row (Parquet), from 1.
-pub const ROW: &str = "_row";
-/// In the order in which they stand.
-pub const ORIGIN: [&str; 4] = [TEXT, FAULT, OBJECT, ROW];
 
 /// A record that is none.
 #[derive(Debug)]

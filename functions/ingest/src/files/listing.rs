@@ -7,17 +7,10 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use tidemark_flow::{Context, Failure, Kind, Place};
 use tidemark_lake::{DataFile, Store};
+use tidemark_pipeline::raw::{OBJECT, VERSION};
 use tidemark_pipeline::{Files, Format};
 
-use crate::files::format_of;
-
-/// Partition columns of a raw dataset: one object is one partition, so that a changed object is swapped, and the log itself
-/// remembers which version of which object has been read.
-pub(crate) const OBJECT: &str = "_object";
-/// Which version of the object: its ETag.
-pub(crate) const VERSION: &str = "_version";
-/// Version of the raw dataset with which the object came: later is newer.
-pub(crate) const ARRIVED_IN: &str = "_arrived_in";
+use super::format::format_of;
 
 /// One object of a source.
 #[derive(Debug, Clone)]
@@ -28,6 +21,13 @@ pub(crate) struct Object {
     pub bytes: u64,
     pub version: String,
     pub format: Format,
+}
+
+/// An object that the raw dataset does not have in its present version.
+pub(crate) struct NewObject {
+    pub object: Object,
+    /// The files of its former version.
+    pub former: Vec<DataFile>,
 }
 
 /// Everything a source's path names now, sorted by name, and what was passed over.
@@ -111,8 +111,8 @@ fn split_glob(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The objects that are not in the raw dataset in their present version, each with the files of its former one.
-pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<(Object, Vec<DataFile>)> {
+/// The objects that are not in the raw dataset in their present version; all of them if everything is read again.
+pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<NewObject> {
     let mut known: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
     for file in live {
         known.entry(file.partition.get(OBJECT).unwrap_or_default()).or_default().push(file);
@@ -122,7 +122,8 @@ pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<(
         let former = known.get(object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
         let is_known = former.iter().any(|file| file.partition.get(VERSION) == Some(object.version.as_str()));
         if full || !is_known {
-            news.push((object, former.iter().map(|&file| file.clone()).collect()));
+            let former = former.iter().map(|&file| file.clone()).collect();
+            news.push(NewObject { object, former });
         }
     }
     news

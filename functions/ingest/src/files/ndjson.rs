@@ -5,14 +5,16 @@
 
 use memchr::memchr;
 use polars::prelude::*;
+use tidemark_pipeline::raw::TEXT;
 
-use super::csv::too_long_fault;
+use super::batch::Batch;
 use super::error::{Fault, Stop};
-use super::frame::{self, Broken, TEXT, lossless};
-use super::position::InText;
+use super::frame::{self, Broken, lossless};
+use super::limits::Limits;
+use super::position::{InText, Position};
+use super::stats::ReadStats;
 use super::text::Text;
 use super::window::Window;
-use super::{Batch, Limits, Position, ReadStats};
 
 pub(super) fn read<E>(
     limits: &Limits,
@@ -57,7 +59,7 @@ pub(super) fn read<E>(
         offset += at as u64;
         if too_long {
             let (text, length) = window.skip_line(b'\n', limits.excerpt)?;
-            records.push_broken(line(newlines), text, too_long_fault(limits));
+            records.push_broken(line(newlines), text, limits.too_long());
             newlines += 1;
             offset += length as u64;
         } else if ended {

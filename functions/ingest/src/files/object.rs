@@ -1,36 +1,72 @@
-//! One object of a source becomes data files of the raw dataset.
+//! One object of a source becomes data files of the raw dataset, whatever other objects there are.
 
-use std::fs::File;
-use std::io::{self, Write as _};
-use std::path::Path;
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use polars::prelude::{DataType, Schema, SchemaExt as _};
+use polars::prelude::{DataType, Schema};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{DataFile, LakeError, Opened, Partition, Store, Writer};
+use tidemark_pipeline::raw::{ARRIVED_IN, VERSION};
 use tidemark_pipeline::{Csv, DatasetName, Format};
 
-use crate::files::listing::{ARRIVED_IN, OBJECT, Object, VERSION, version_of};
-use crate::files::progress::{Begun, Finished, Marks};
-use crate::files::{Batch, Input, Position, ReadError, ReadStats, read as decode};
+use super::batch::Batch;
+use super::columns::widen;
+use super::copied::{Counted, NotCopied, copied};
+use super::decode;
+use super::error::ReadError;
+use super::input::Input;
+use super::listing::{Object, version_of};
+use super::marks::Marks;
+use super::position::Position;
+use super::stats::ReadStats;
+use crate::raw_dataset::partition;
 
-/// Bytes of a stream that are copied at a time.
-const COPIED: usize = 1 << 20;
-
-/// How the reading of an object ended.
-pub(crate) enum Read {
-    Finished(Finished),
+/// How far an object has been read.
+pub(crate) enum ObjectRead {
+    Done(ObjectOutcome),
     /// The time is over. `None`: it is not worth going on, no file is closed.
-    Late(Option<Begun>),
+    Late(Option<PartialObject>),
 }
 
-/// What all objects of a source have in common.
-pub(crate) struct Reading<'a> {
+/// What became of an object.
+#[derive(Debug, PartialEq)]
+pub(crate) enum ObjectOutcome {
+    Read {
+        /// Empty where there are no columns.
+        files: Vec<DataFile>,
+        rows: u64,
+        broken: u64,
+        /// The object's own columns, those of its origin included; `None` for one that has neither columns nor rows.
+        columns: Option<Arc<Schema>>,
+    },
+    /// It is another version now than it was when it was listed.
+    Changing,
+}
+
+/// An object of which there are closed files, but not all.
+#[derive(Debug, PartialEq)]
+pub(crate) struct PartialObject {
+    pub files: Vec<DataFile>,
+    /// Where the frame begins that holds the first row which is in none of the files.
+    pub from: Position,
+}
+
+impl PartialObject {
+    /// Rows of the object that are in the files.
+    pub(crate) fn rows(&self) -> u64 {
+        self.files.iter().map(|file| file.rows).sum()
+    }
+}
+
+/// Reads objects of one source.
+pub(crate) struct ObjectReader<'a> {
     pub context: &'a Context<'a>,
     pub raw: &'a DatasetName,
     pub store: &'a Store,
     pub csv: &'a Csv,
+    /// Columns that the dataset has before any object of the plan.
+    pub base: &'a Schema,
     pub arrived_in: i64,
 }
 
@@ -52,42 +88,41 @@ impl From<LakeError> for Halt {
     }
 }
 
-impl Reading<'_> {
-    /// Reads an object into files that nothing names yet, from its start or from where it was left. Columns that are new are added to
-    /// `schema`.
-    pub(crate) fn read(&self, object: &Object, begun: Option<Begun>, schema: &mut Schema) -> Result<Read, Failure> {
-        let (files, from) = match begun {
-            Some(Begun { files, from }) => (files, Some(from)),
+impl ObjectReader<'_> {
+    /// Reads an object into files that nothing names yet, from its start or from where it was left.
+    pub(crate) fn read(&self, object: &Object, partial: Option<PartialObject>) -> Result<ObjectRead, Failure> {
+        const CHANGING: ObjectRead = ObjectRead::Done(ObjectOutcome::Changing);
+        let (files, from) = match partial {
+            Some(PartialObject { files, from }) => (files, Some(from)),
             None => (Vec::new(), None),
         };
         let at = from.as_ref().and_then(Position::stored).unwrap_or(0);
         let (meta, opened) = match self.store.open_from(&object.path, at) {
             Ok(opened) => opened,
-            Err(error) if is_changed(&error) => return Ok(Read::Finished(Finished::Changing)),
+            Err(error) if is_changed(&error) => return Ok(CHANGING),
             Err(error) => return Err(unreadable(object, error)),
         };
         if version_of(&meta) != object.version {
-            return Ok(Read::Finished(Finished::Changing));
+            return Ok(CHANGING);
         }
         let read = Arc::new(AtomicU64::new(0));
         let input = match self.input(object, opened, &read) {
-            Err(ReadError::Input { source, .. }) if is_changing(&source) => {
-                return Ok(Read::Finished(Finished::Changing));
-            }
+            Err(ReadError::Input { source, .. }) if is_changing(&source) => return Ok(CHANGING),
             input => input.map_err(|error| failure(object, error))?,
         };
-        let mut taking =
-            Taking { reading: self, object, schema, files, writer: None, marks: Marks::default(), read, told: 0 };
-        let mut emit = |batch| taking.take(batch);
-        let outcome = decode(input, &object.name, object.format, self.csv, from.as_ref(), &mut emit);
+        let marks = Marks::default();
+        let mut files =
+            ObjectWriter { reader: self, object, columns: None, files, writer: None, marks, read, reported: 0 };
+        let mut emit = |batch| files.write(batch);
+        let outcome = decode::read(input, &object.name, object.format, self.csv, from.as_ref(), &mut emit);
         if matches!(outcome, Err(ReadError::Emit(Halt::Late))) {
             // whether it is the same still is seen by whoever opens it to go on
-            return Ok(Read::Late(taking.marks.begun(taking.writer.map(Writer::into_closed).unwrap_or_default())));
+            return Ok(ObjectRead::Late(files.into_partial()));
         }
         if let Err(ReadError::Input { source, .. }) = &outcome
             && is_changing(source)
         {
-            return Ok(Read::Finished(Finished::Changing));
+            return Ok(CHANGING);
         }
         // an object that changes under our hands may well look broken: that it changes is the better explanation
         let same = match self.store.head(&object.path) {
@@ -96,10 +131,16 @@ impl Reading<'_> {
             Err(error) => return Err(unreadable(object, error)),
         };
         if !same {
-            return Ok(Read::Finished(Finished::Changing));
+            return Ok(CHANGING);
         }
         let ReadStats { rows, broken, .. } = outcome.map_err(|error| failure(object, error))?;
-        Ok(Read::Finished(Finished::Whole { files: taking.finish()?, rows, broken }))
+        let columns = files.columns.clone();
+        Ok(ObjectRead::Done(ObjectOutcome::Read { files: files.finish()?, rows, broken, columns }))
+    }
+
+    /// The file of an object that has neither columns nor rows, so that it is known all the same and not read again.
+    pub(crate) fn write_empty(&self, object: &Object, columns: &Schema) -> Result<Vec<DataFile>, Failure> {
+        Ok(Writer::new(self.context.lake, self.raw, columns, self.partition(object)).finish(true)?)
     }
 
     fn input(&self, object: &Object, opened: Opened, read: &Arc<AtomicU64>) -> Result<Input, ReadError<Halt>> {
@@ -110,37 +151,42 @@ impl Reading<'_> {
             Opened::File(file) => Input::Stream(Box::new(Counted { inner: file, read })),
             // it wants to be sought in, and may be larger than the memory
             Opened::Stream(inner) if object.format == Format::Parquet => {
-                Input::File(copied(Counted { inner, read }, object, &self.context.scratch)?)
+                let scratch = &self.context.scratch;
+                Input::File(copied(Counted { inner, read }, scratch).map_err(|error| match error {
+                    NotCopied::Unread(source) => ReadError::Input { object: object.name.clone(), source },
+                    NotCopied::Unwritten(error) => {
+                        let message = format!("{} cannot be copied to {}", object.name, scratch.display());
+                        let failure = Failure::new(Kind::Refused, message)
+                            .hint("give the function more ephemeral storage, or free some");
+                        ReadError::Emit(Halt::Failed(failure.because(error)))
+                    }
+                })?)
             }
             Opened::Stream(inner) => Input::Stream(Box::new(Counted { inner, read })),
         })
     }
 
     fn partition(&self, object: &Object) -> Partition {
-        Partition::new([
-            (OBJECT, Some(object.name.as_str())),
-            (VERSION, Some(object.version.as_str())),
-            (ARRIVED_IN, Some(self.arrived_in.to_string().as_str())),
-        ])
+        partition(&object.name, &object.version, self.arrived_in)
     }
 }
 
 /// The frames of one object on their way into files.
-struct Taking<'a> {
-    reading: &'a Reading<'a>,
+struct ObjectWriter<'a> {
+    reader: &'a ObjectReader<'a>,
     object: &'a Object,
-    schema: &'a mut Schema,
+    columns: Option<Arc<Schema>>,
     /// Closed by an earlier invocation, until the writer has them.
     files: Vec<DataFile>,
     writer: Option<Writer<'a>>,
     marks: Marks,
-    /// Bytes of the object so far, and how many of them have been told.
+    /// Bytes of the object so far, and how many of them have been reported.
     read: Arc<AtomicU64>,
-    told: u64,
+    reported: u64,
 }
 
-impl<'a> Taking<'a> {
-    fn take(&mut self, batch: Batch) -> Result<(), Halt> {
+impl ObjectWriter<'_> {
+    fn write(&mut self, batch: Batch) -> Result<(), Halt> {
         let Batch { rows, from } = batch;
         if self.writer.is_none() {
             self.begin(rows.schema())?;
@@ -150,10 +196,10 @@ impl<'a> Taking<'a> {
         let done = usize::try_from(closed_rows(writer).saturating_sub(from.rows())).unwrap_or(usize::MAX);
         let rest = rows.slice(done.min(rows.height()) as i64, rows.height());
         writer.write(&rest)?;
-        let context = self.reading.context;
+        let context = self.reader.context;
         let now = self.read.load(Ordering::Relaxed);
-        context.progress.advance(now - self.told);
-        self.told = now;
+        context.progress.advance(now - self.reported);
+        self.reported = now;
         if context.deadline.is_some() {
             self.marks.pass(from, closed_rows(writer));
             if context.is_late() {
@@ -163,47 +209,33 @@ impl<'a> Taking<'a> {
         Ok(())
     }
 
-    fn begin(&mut self, frame: &Schema) -> Result<(), Failure> {
-        widen(self.schema, frame, self.object)?;
-        let mut columns = frame.clone();
+    fn begin(&mut self, frame: &Arc<Schema>) -> Result<(), Failure> {
+        let ObjectReader { context, raw, base, .. } = self.reader;
+        // whether it fits the objects before it is seen when all have been read
+        widen(&mut Schema::clone(base), frame, &self.object.name)?;
+        let mut columns = Schema::clone(frame);
         columns.with_column(VERSION.into(), DataType::String);
         columns.with_column(ARRIVED_IN.into(), DataType::Int64);
-        let Reading { context, raw, .. } = self.reading;
-        let writer = Writer::new(context.lake, raw, &columns, self.reading.partition(self.object));
+        let writer = Writer::new(context.lake, raw, &columns, self.reader.partition(self.object));
         self.writer = Some(writer.after(std::mem::take(&mut self.files)));
+        self.columns = Some(frame.clone());
         Ok(())
     }
 
+    /// What there is to go on with.
+    fn into_partial(self) -> Option<PartialObject> {
+        let files = self.writer.map(Writer::into_closed).unwrap_or_default();
+        let from = self.marks.into_first()?;
+        (!files.is_empty()).then_some(PartialObject { files, from })
+    }
+
     fn finish(self) -> Result<Vec<DataFile>, Failure> {
-        let Reading { context, raw, .. } = self.reading;
-        // an object without a row is known all the same, so that it is not read again
-        let empty = || Writer::new(context.lake, raw, self.schema, self.reading.partition(self.object));
-        Ok(self.writer.unwrap_or_else(empty).finish(true)?)
+        Ok(self.writer.map(|writer| writer.finish(true)).transpose()?.unwrap_or_default())
     }
 }
 
 fn closed_rows(writer: &Writer<'_>) -> u64 {
     writer.closed().iter().map(|file| file.rows).sum()
-}
-
-/// A copy of a stream that can be sought in: a file without a name, which goes with its handle.
-fn copied(mut stream: impl io::Read, object: &Object, scratch: &Path) -> Result<File, ReadError<Halt>> {
-    let unwritten = |error: io::Error| {
-        let message = format!("{} cannot be copied to {}", object.name, scratch.display());
-        let failure =
-            Failure::new(Kind::Refused, message).hint("give the function more ephemeral storage, or free some");
-        ReadError::Emit(Halt::Failed(failure.because(error)))
-    };
-    let mut file = tempfile::tempfile_in(scratch).map_err(unwritten)?;
-    let mut block = vec![0; COPIED];
-    loop {
-        match stream.read(&mut block) {
-            Ok(0) => return Ok(file),
-            Ok(length) => file.write_all(&block[..length]).map_err(unwritten)?,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(source) => return Err(ReadError::Input { object: object.name.clone(), source }),
-        }
-    }
 }
 
 /// Whether a store says that an object is not there, or not the one that was meant.
@@ -218,33 +250,6 @@ fn is_changing(error: &io::Error) -> bool {
         .any(|error| error.downcast_ref::<object_store::Error>().is_some_and(is_changed))
 }
 
-/// Adds the columns of a frame that the dataset does not have yet.
-fn widen(schema: &mut Schema, frame: &Schema, object: &Object) -> Result<(), Failure> {
-    for field in frame.iter_fields() {
-        let name = field.name().as_str();
-        let refused = |message: String, hint: &str| {
-            Err(Failure::new(Kind::Data, format!("{}: {message}", object.name)).hint(hint))
-        };
-        if let Some(ty) = schema.get(name) {
-            if ty != field.dtype() {
-                let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
-                return refused(
-                    message,
-                    "write the column with one type, or give the file a pipeline of its own; once all files have the new type, run \
-                     with --full",
-                );
-            }
-            continue;
-        }
-        if let Some(known) = schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)) {
-            let message = format!("column {name} differs from column {known} only in the case of its letters");
-            return refused(message, "a table cannot tell them apart: rename one");
-        }
-        schema.with_column(field.name().clone(), field.dtype().clone());
-    }
-    Ok(())
-}
-
 fn unreadable(object: &Object, error: object_store::Error) -> Failure {
     Failure::of_store(format!("{} cannot be read", object.name), error)
 }
@@ -257,18 +262,5 @@ fn failure(object: &Object, error: ReadError<Halt>) -> Failure {
             Failure::new(Kind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)
         }
         ReadError::Input { source, .. } => Failure::of_store(format!("{} cannot be read", object.name), source),
-    }
-}
-
-struct Counted<R> {
-    inner: R,
-    read: Arc<AtomicU64>,
-}
-
-impl<R: io::Read> io::Read for Counted<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let taken = self.inner.read(buffer)?;
-        self.read.fetch_add(taken as u64, Ordering::Relaxed);
-        Ok(taken)
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ReadStats;
-use super::csv::Verdict;
+use super::stats::ReadStats;
+use super::verdict::Verdict;
 
 /// Where a frame begins. Read on from there ([`super::read`]), an object gives the frames that would have come, cut the same.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

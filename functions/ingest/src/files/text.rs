@@ -8,7 +8,8 @@ use tidemark_pipeline::Encoding;
 
 use super::compression::{self, Stored, Unpacked};
 use super::error::Fault;
-use super::{Input, Position};
+use super::input::Input;
+use super::position::Position;
 
 const HEAD: usize = 10;
 const BLOCK: usize = 64 << 10;

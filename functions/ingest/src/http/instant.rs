@@ -4,6 +4,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_pipeline::http::{Since, TimeFormat};
 
+use crate::incremental::window::TimeBounds;
+
 /// The time as the parameter's text.
 pub(crate) fn written(format: &TimeFormat, time: Timestamp) -> String {
     match format {
@@ -35,23 +37,31 @@ fn unit(format: &TimeFormat) -> SignedDuration {
     }
 }
 
+/// A time rounded down to what the format can say.
+fn floor(definition: &Since, time: Timestamp) -> Timestamp {
+    let nanos = time.as_nanosecond();
+    match definition.format {
+        // a fraction is written as it is
+        TimeFormat::Rfc3339 => time,
+        _ => {
+            let over = nanos.rem_euclid(unit(&definition.format).as_nanos());
+            Timestamp::from_nanosecond(nanos - over).unwrap_or(time)
+        }
+    }
+}
+
 /// From when on records come if `from` is wanted: rounded down to what the format can say, and one step less where the API leaves out
 /// the time itself. What comes twice by it is known again by its key.
-pub(crate) fn since(definition: &Since, from: Timestamp) -> Timestamp {
-    let unit = unit(&definition.format);
-    let step = unit.as_nanos();
-    let nanos = from.as_nanosecond();
-    let floor = match definition.format {
-        // a fraction is written as it is
-        TimeFormat::Rfc3339 => nanos,
-        _ => nanos - nanos.rem_euclid(step),
-    };
-    let sent = if definition.is_open { floor - step } else { floor };
-    Timestamp::from_nanosecond(sent).unwrap_or(from)
+fn since(definition: &Since, from: Timestamp) -> Timestamp {
+    let floor = floor(definition, from);
+    match definition.is_open {
+        true => floor.checked_sub(unit(&definition.format)).unwrap_or(from),
+        false => floor,
+    }
 }
 
 /// The end of a window as it is sent: rounded up.
-pub(crate) fn until(definition: &Since, to: Timestamp) -> Timestamp {
+fn until(definition: &Since, to: Timestamp) -> Timestamp {
     let step = unit(&definition.format).as_nanos();
     let over = to.as_nanosecond().rem_euclid(step);
     match definition.format {
@@ -59,6 +69,40 @@ pub(crate) fn until(definition: &Since, to: Timestamp) -> Timestamp {
         _ if over == 0 => to,
         _ => Timestamp::from_nanosecond(to.as_nanosecond() - over + step).unwrap_or(to),
     }
+}
+
+impl TimeBounds for Since {
+    fn start(&self) -> Option<Timestamp> {
+        self.start
+    }
+
+    fn lookback(&self) -> SignedDuration {
+        seconds(self.lookback_s)
+    }
+
+    fn every(&self) -> Option<SignedDuration> {
+        self.every_s.map(seconds)
+    }
+
+    fn has_end(&self) -> bool {
+        self.until.is_some()
+    }
+
+    fn asked_start(&self) -> Option<Timestamp> {
+        self.start.map(|start| floor(self, start))
+    }
+
+    fn asked_since(&self, time: Timestamp) -> Timestamp {
+        since(self, time)
+    }
+
+    fn asked_until(&self, time: Timestamp) -> Timestamp {
+        until(self, time)
+    }
+}
+
+fn seconds(seconds: u64) -> SignedDuration {
+    SignedDuration::from_secs(i64::try_from(seconds).unwrap_or(i64::MAX))
 }
 
 #[cfg(test)]

@@ -8,7 +8,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::http::Pagination;
 
-use super::request::{Next, Range};
+use super::request::Next;
+use crate::incremental::window::Range;
 
 const MAGIC: [u8; 4] = 0x184D_2A50u32.to_le_bytes();
 

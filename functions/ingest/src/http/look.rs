@@ -5,10 +5,12 @@ use tidemark_flow::{Context, Failure, Kind};
 use tidemark_pipeline::Http;
 use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 
-use super::client::{Client, NoAnswer};
-use super::page::Reader;
-use super::paging::found;
-use super::request::{Next, Range, request};
+use super::attempt::NoAnswer;
+use super::client::Client;
+use super::discovery::discover;
+use super::page::PageReader;
+use super::request::{Next, request};
+use crate::incremental::window::Range;
 
 /// What the first answer tells.
 pub struct Look {
@@ -47,12 +49,12 @@ pub fn look(context: &Context<'_>, url: &str) -> Result<Look, Failure> {
     if body.is_none() && answer.body.lines().next().is_some_and(is_object) {
         http.format = Body::Ndjson;
     }
-    let page = Reader::new(&http, None)
-        .read(&answer.body, answer.content_type.as_deref())
+    let page = PageReader::new(&http, None)
+        .read(answer.body, answer.content_type.as_deref())
         .map_err(|misshapen| Failure::new(Kind::Data, format!("{url}: {}", misshapen.message)))?;
-    let texts: Vec<String> = page.records.iter().map(|record| (*record).to_owned()).collect();
-    let (pagination, is_certain) = match found(&http, &answer.body, texts.len(), &answer.headers) {
-        Ok(pagination) => (pagination, true),
+    let texts: Vec<String> = page.records().map(str::to_owned).collect();
+    let (pagination, is_certain) = match discover(&http, &page, &answer.headers) {
+        Ok(discovered) => (discovered.pagination, true),
         Err(_) => (body.as_ref().map_or(Pagination::Single, |body| guessed(body, texts.len())), false),
     };
     Ok(Look { format: http.format, records: http.records, texts, pagination, is_certain })

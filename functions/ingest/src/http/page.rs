@@ -1,55 +1,122 @@
-//! The text of an answer into a page of records, or into what is wrong with it.
+//! The text of an answer into a page of records, or into what is wrong with it. The records of a page are found and hashed once: where they
+//! lie travels with the page.
+
+use std::ops::Range;
 
 use tidemark_pipeline::http::{Body, Http, Pagination, Total};
 use tidemark_transform::envelope::{Envelope, Found, members, scalar};
 
-/// A page: its records as written, and what it says of others.
+use super::shown::start;
+use crate::incremental::digest::hash_of;
+
+/// A page: its body, where its records lie in it, and what it says of others.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Page<'a> {
-    pub records: Vec<&'a str>,
+pub(crate) struct Page {
+    body: String,
+    records: Vec<Range<usize>>,
+    hashes: Vec<u128>,
+    /// Stands for the records in their order.
+    pub content: u128,
     /// The next cursor or URL, or the total.
     pub said: Option<String>,
+}
+
+impl Page {
+    fn new(body: String, records: Vec<Range<usize>>, said: Option<String>) -> Page {
+        let hashes: Vec<u128> = records.iter().map(|range| hash_of(&body[range.clone()])).collect();
+        let content = hash_of(hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect::<Vec<u8>>());
+        Page { body, records, hashes, content, said }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// The records as written.
+    pub(crate) fn records(&self) -> impl Iterator<Item = &str> {
+        self.records.iter().map(|range| &self.body[range.clone()])
+    }
+
+    pub(crate) fn last(&self) -> Option<&str> {
+        self.records.last().map(|range| &self.body[range.clone()])
+    }
+
+    /// Of each record.
+    pub(crate) fn hashes(&self) -> &[u128] {
+        &self.hashes
+    }
+
+    pub(crate) fn body(&self) -> &str {
+        &self.body
+    }
+
+    pub(crate) fn into_body(self) -> String {
+        self.body
+    }
 }
 
 /// Why an answer is no page.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Misshapen {
+    pub body: String,
     /// What came, and what was expected.
     pub message: String,
     /// The body ends in the middle: the same request may give it whole.
     pub is_cut: bool,
 }
 
+/// What is wrong with a body.
+#[derive(Debug, PartialEq)]
+struct Fault {
+    message: String,
+    is_cut: bool,
+}
+
+/// Where the records of a body lie in it, and what it says of other pages.
+type Layout = (Vec<Range<usize>>, Option<String>);
+
 /// Reads the pages of one source.
 #[derive(Debug)]
-pub(crate) struct Reader {
+pub(crate) struct PageReader {
     format: Body,
     records: String,
     envelope: Envelope,
 }
 
-impl Reader {
-    pub(crate) fn new(http: &Http, paging: Option<&Pagination>) -> Reader {
+impl PageReader {
+    pub(crate) fn new(http: &Http, paging: Option<&Pagination>) -> PageReader {
         let said = match paging {
             Some(Pagination::Cursor { next, .. } | Pagination::NextUrl { next }) => Some(next.as_str()),
             Some(Pagination::Page { total: Some(Total::Records(total) | Total::Pages(total)), .. })
             | Some(Pagination::Offset { total: Some(total), .. }) => Some(total.as_str()),
             _ => None,
         };
-        Reader { format: http.format, records: http.records.clone(), envelope: Envelope::new(&http.records, said) }
+        PageReader { format: http.format, records: http.records.clone(), envelope: Envelope::new(&http.records, said) }
     }
 
-    pub(crate) fn read<'a>(&self, body: &'a str, content_type: Option<&str>) -> Result<Page<'a>, Misshapen> {
-        if self.format == Body::Ndjson {
-            return self.lines(body, content_type);
+    pub(crate) fn read(&self, body: String, content_type: Option<&str>) -> Result<Page, Misshapen> {
+        let layout = match self.format {
+            Body::Ndjson => self.lines(&body, content_type),
+            Body::Json => self.envelope(&body, content_type),
+        };
+        match layout {
+            Ok((records, said)) => Ok(Page::new(body, records, said)),
+            Err(Fault { message, is_cut }) => Err(Misshapen { body, message, is_cut }),
         }
+    }
+
+    fn envelope(&self, body: &str, content_type: Option<&str>) -> Result<Layout, Fault> {
         let page = self.envelope.read(body).map_err(|broken| match markup(body, content_type) {
             Some(what) => self.misshapen(what),
             None => {
                 // what looks like records is no affair of whoever reads the log
                 let is_data = body.trim_start().starts_with(['{', '[']);
                 let text = if is_data { String::new() } else { format!(", in {}", start(body)) };
-                Misshapen { is_cut: broken.is_cut, ..self.misshapen(format!("no JSON: {broken}{text}")) }
+                Fault { is_cut: broken.is_cut, ..self.misshapen(format!("no JSON: {broken}{text}")) }
             }
         })?;
         let records = match page.records {
@@ -62,25 +129,32 @@ impl Reader {
             Found::Scalar(value) => return Err(self.misshapen(format!("{} there", start(value)))),
             Found::Absent => return Err(self.misshapen(absent(body))),
         };
-        Ok(Page { records, said: page.said.into_iter().next().flatten().and_then(scalar) })
+        let records = records.into_iter().map(|record| range_of(body, record)).collect();
+        Ok((records, page.said.into_iter().next().flatten().and_then(scalar)))
     }
 
-    fn lines<'a>(&self, body: &'a str, content_type: Option<&str>) -> Result<Page<'a>, Misshapen> {
+    fn lines(&self, body: &str, content_type: Option<&str>) -> Result<Layout, Fault> {
         if let Some(what) = markup(body, content_type) {
             return Err(self.misshapen(what));
         }
-        let records = body.lines().map(str::trim_ascii).filter(|line| !line.is_empty()).collect();
-        Ok(Page { records, said: None })
+        let records = body.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
+        Ok((records.map(|record| range_of(body, record)).collect(), None))
     }
 
-    fn misshapen(&self, found: String) -> Misshapen {
+    fn misshapen(&self, found: String) -> Fault {
         let expected = match (self.format, self.records.as_str()) {
             (Body::Ndjson, _) => "lines of JSON".to_owned(),
             (Body::Json, "") => "an array of records, or one record".to_owned(),
             (Body::Json, pointer) => format!("an array of records at {pointer}"),
         };
-        Misshapen { message: format!("expected {expected}; found {found}"), is_cut: false }
+        Fault { message: format!("expected {expected}; found {found}"), is_cut: false }
     }
+}
+
+/// Where a part of a text lies in it.
+fn range_of(text: &str, part: &str) -> Range<usize> {
+    let start = part.as_ptr().addr() - text.as_ptr().addr();
+    start..start + part.len()
 }
 
 /// Why a text without the white space around it is no record.
@@ -121,15 +195,5 @@ fn absent(body: &str) -> String {
             "an object with {}",
             names.iter().map(|name| format!("`{name:.50}`")).collect::<Vec<_>>().join(", ")
         ),
-    }
-}
-
-/// The beginning of a text, on one line.
-pub(crate) fn start(text: &str) -> String {
-    let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
-    match text.trim().chars().nth(120) {
-        Some(_) => format!("{line}…"),
-        None if line.is_empty() => "an empty body".to_owned(),
-        None => line,
     }
 }

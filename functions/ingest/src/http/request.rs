@@ -1,6 +1,5 @@
 //! What is asked: the URL and body of one page. Credentials are not in it; they are added where it is sent.
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark_flow::{Failure, Kind};
@@ -10,6 +9,7 @@ use tidemark_pipeline::http::{Auth, Http, Limits, Method, Pagination, Parameter}
 use url::Url;
 
 use super::{instant, origin};
+use crate::incremental::window::Range;
 
 /// Which page is meant.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -21,16 +21,6 @@ pub(crate) enum Next {
     /// A cursor, or the last record's field.
     Text(String),
     Url(String),
-}
-
-/// From when to when records are asked for, as it is sent.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Range {
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub since: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Timestamp>,
 }
 
 /// One request, without credentials.

@@ -6,8 +6,10 @@ use tidemark_flow::{Failure, Kind, Secret};
 use tidemark_pipeline::http::Auth;
 use url::Url;
 
-use super::client::{Client, Head, NoAnswer, Tried};
-use super::page::start;
+use super::attempt::{Cause, Head, NoAnswer, Tried};
+use super::connection::Connection;
+use super::credentials::{Credentials, encoded};
+use super::shown::start;
 use super::{origin, retry};
 
 #[derive(Deserialize)]
@@ -15,53 +17,50 @@ struct Token {
     access_token: String,
 }
 
-impl Client<'_> {
-    /// The token at hand, or a new one (client credentials, RFC 6749, 4.4).
-    pub(super) async fn token(&self, secret: &Secret) -> Result<Secret, NoAnswer> {
-        if let Some(token) = &*self.token.borrow() {
-            return Ok(token.clone());
-        }
-        let Some(Auth::Oauth2 { token_url, client_id, scope, .. }) = &self.http.auth else { return Ok(secret.clone()) };
-        let mut form = url::form_urlencoded::Serializer::new(String::new());
-        form.append_pair("grant_type", "client_credentials");
-        form.extend_pairs(scope.iter().map(|scope| ("scope", scope)));
-        let form = form.finish();
-        let place = Url::parse(token_url).map(|url| origin::of(&url)).unwrap_or_default();
-        for attempt in 1.. {
-            // as RFC 6749 (2.3.1) wants them
-            let (id, key) = (encoded(client_id), encoded(secret.expose()));
-            let request = self.inner.post(token_url).basic_auth(id, Some(key));
-            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
-            let (what, asked) = match self.exchange(request).await {
-                Ok((Head { status: 200..=299, .. }, body)) => {
-                    let token: Token = serde_json::from_slice(&body).map_err(|error| {
-                        // the cause would show the token
-                        let message =
-                            format!("{place} gives no token (line {}, column {})", error.line(), error.column());
-                        Failure::new(Kind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
-                    })?;
-                    let token = Secret::new(token.access_token);
-                    *self.token.borrow_mut() = Some(token.clone());
-                    return Ok(token);
-                }
-                Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
-                    (format!("{status} for a token"), retry::asked(&headers, (self.context.clock)()))
-                }
-                Ok((Head { status, .. }, body)) => {
-                    let says = start(&self.redacted(&String::from_utf8_lossy(&body)));
-                    let message = format!("{place} answers {status} where a token was asked for: {says}");
-                    return Err(NoAnswer::Refused(status, self.unauthorized(message)));
-                }
-                Err(Tried::Again(what, asked)) => (what, asked),
-                Err(Tried::Failed(failure)) => return Err(failure.into()),
-                Err(_) => ("no token".to_owned(), None),
-            };
-            self.again(attempt, what, asked).await?;
-        }
-        Ok(secret.clone())
+/// The token at hand, or a new one for the client's secret.
+pub(super) async fn token(
+    connection: &Connection<'_>,
+    credentials: &Credentials<'_>,
+    secret: &Secret,
+) -> Result<Secret, NoAnswer> {
+    if let Some(token) = &*credentials.token.borrow() {
+        return Ok(token.clone());
     }
-}
-
-pub(super) fn encoded(text: &str) -> String {
-    url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+    let Some(Auth::Oauth2 { token_url, client_id, scope, .. }) = credentials.auth else { return Ok(secret.clone()) };
+    let mut form = url::form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    form.extend_pairs(scope.iter().map(|scope| ("scope", scope)));
+    let form = form.finish();
+    let place = Url::parse(token_url).map(|url| origin::of(&url)).unwrap_or_default();
+    for attempt in 1.. {
+        // as RFC 6749 (2.3.1) wants them
+        let (id, key) = (encoded(client_id), encoded(secret.expose()));
+        let request = connection.inner.post(token_url).basic_auth(id, Some(key));
+        let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
+        let (cause, asked) = match connection.exchange(request).await {
+            Ok((Head { status: 200..=299, .. }, body)) => {
+                let token: Token = serde_json::from_slice(&body).map_err(|error| {
+                    // the cause would show the token
+                    let message = format!("{place} gives no token (line {}, column {})", error.line(), error.column());
+                    Failure::new(Kind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
+                })?;
+                let token = Secret::new(token.access_token);
+                *credentials.token.borrow_mut() = Some(token.clone());
+                return Ok(token);
+            }
+            Ok((Head { status, headers }, _)) if retry::is_transient(status) => {
+                (Cause::new(format!("{status} for a token")), retry::asked(&headers, (connection.context.clock)()))
+            }
+            Ok((Head { status, .. }, body)) => {
+                let says = start(&credentials.redacted(&String::from_utf8_lossy(&body)));
+                let message = format!("{place} answers {status} where a token was asked for: {says}");
+                return Err(NoAnswer::Refused(status, credentials.unauthorized(message)));
+            }
+            Err(Tried::Again(cause, asked)) => (cause, asked),
+            Err(Tried::Failed(failure)) => return Err(failure.into()),
+            Err(_) => (Cause::new("no token"), None),
+        };
+        connection.again(attempt, cause, asked).await?;
+    }
+    Ok(secret.clone())
 }

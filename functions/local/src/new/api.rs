@@ -4,6 +4,7 @@ use ingest::http::{Look, look};
 use polars::prelude::{Column, DataFrame, DataType, Int64Chunked, IntoColumn as _, NamedFrom as _, Series};
 use tidemark_flow::{Failure, Kind, Quiet};
 use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
+use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
 use tidemark_transform::Shape;
 
 use super::draft::quote;
@@ -30,11 +31,11 @@ pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
 fn raw(look: &Look) -> polars::prelude::PolarsResult<DataFrame> {
     let height = look.texts.len();
     let columns = vec![
-        Series::new("_text".into(), &look.texts).into_column(),
-        Column::full_null("_fault".into(), height, &DataType::String),
-        Series::new("_object".into(), vec!["sample"; height]).into_column(),
-        Int64Chunked::from_vec("_page".into(), vec![1; height]).into_column(),
-        Int64Chunked::from_vec("_row".into(), (1..=height as i64).collect()).into_column(),
+        Series::new(TEXT.into(), &look.texts).into_column(),
+        Column::full_null(FAULT.into(), height, &DataType::String),
+        Series::new(OBJECT.into(), vec!["sample"; height]).into_column(),
+        Int64Chunked::from_vec(PAGE.into(), vec![1; height]).into_column(),
+        Int64Chunked::from_vec(ROW.into(), (1..=height as i64).collect()).into_column(),
     ];
     DataFrame::new(height, columns)
 }

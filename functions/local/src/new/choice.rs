@@ -6,7 +6,7 @@ use polars::prelude::{AnyValue, Column, DataFrame, DataType};
 use tidemark_pipeline::Every;
 use tidemark_pipeline::definition::Type;
 
-use super::draft::Drawn;
+use super::column::Drawn;
 use super::names;
 use crate::print;
 

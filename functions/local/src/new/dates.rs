@@ -3,7 +3,7 @@
 use tidemark_flow::Failure;
 use tidemark_pipeline::definition::Type;
 
-use super::guess::{Guess, reads};
+use super::column::{Guess, reads};
 
 /// Dates that are read one way only.
 const DATES: [&str; 10] = [
@@ -75,7 +75,7 @@ pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Failure> {
         match (with_time(day_first, texts)?, with_time(month_first, texts)?) {
             (Some((_, one)), Some((_, other))) => {
                 let note = format!("`{one}` or `{other}`: no day over 12 seen, so it stays as it is");
-                return Ok(Some(Guess::of(Type::String).noting(note)));
+                return Ok(Some(Guess::new(Type::String).noting(note)));
             }
             (Some((ty, format)), None) | (None, Some((ty, format))) => return Ok(Some(noted(ty, Some(format), texts))),
             (None, None) => {}
@@ -110,7 +110,7 @@ pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Fail
 
 fn noted(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
     let example = texts.first().copied().unwrap_or_default();
-    let mut guess = Guess::of(ty);
+    let mut guess = Guess::new(ty);
     if format.is_some() {
         guess = guess.noting(format!("as `{example}`"));
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use ingest::files::{self, Input, ReadError};
 use tidemark_flow::{Failure, Kind};
+use tidemark_pipeline::raw::ORIGIN;
 use tidemark_pipeline::{Csv, Encoding, Format, Header};
 
 /// Bytes looked at.
@@ -98,7 +99,7 @@ impl Trial {
 fn trial(head: &[u8], csv: &Csv) -> Option<Trial> {
     let mut columns = 0;
     let mut emit = |batch: files::Batch| {
-        columns = batch.rows.width().saturating_sub(files::ORIGIN.len());
+        columns = batch.rows.width().saturating_sub(ORIGIN.len());
         Ok::<_, std::convert::Infallible>(())
     };
     let input = Input::Stream(Box::new(Cursor::new(head.to_vec())));

@@ -8,17 +8,11 @@ use tidemark_pipeline::{Every, PipelineName};
 use tidemark_transform::Cleaner;
 
 use super::choice::{Choices, Chosen, Partition};
-use super::guess::{Guess, column_of, contract_of};
+use super::column::{Drawn, Guess, column_of, contract_of};
+use super::guess::guess;
 use super::names;
 use super::sample::Sample;
 use crate::print;
-
-/// A column of the contract to be.
-pub(super) struct Drawn {
-    pub name: String,
-    pub from: String,
-    pub guess: Guess,
-}
 
 pub(super) struct Draft {
     pub columns: Vec<Drawn>,
@@ -33,7 +27,7 @@ impl Draft {
         let names = names::of(sample.fields.iter().map(|field| field.words.as_str()));
         let mut columns = Vec::new();
         for (field, name) in sample.fields.iter().zip(names) {
-            columns.push(Drawn { name, from: field.from.clone(), guess: Guess::at(field)? });
+            columns.push(Drawn { name, from: field.from.clone(), guess: guess(field)? });
         }
         let header_at = headed(sample, &mut columns);
         let (choices, broken) = tried(sample, &mut columns)?;
@@ -49,7 +43,7 @@ fn headed(sample: &Sample, columns: &mut [Drawn]) -> Option<usize> {
     if !columns.iter().any(|drawn| drawn.guess.ty == Type::String)
         && let Some(first) = columns.first_mut()
     {
-        first.guess = Guess::of(Type::String);
+        first.guess = Guess::new(Type::String);
     }
     for (drawn, cell) in columns.iter_mut().zip(header) {
         if drawn.guess.ty != Type::String && !cell.is_empty() {
@@ -79,7 +73,7 @@ fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Failu
         let is_broken = |drawn: &&mut Drawn| broke.iter().any(|name| name == Some(drawn.name.as_str()));
         let mut is_whole = true;
         for drawn in columns.iter_mut().filter(is_broken) {
-            drawn.guess = Guess::of(Type::String).noting("no other type has room for all of it");
+            drawn.guess = Guess::new(Type::String).noting("no other type has room for all of it");
             is_whole = false;
         }
         if is_whole {

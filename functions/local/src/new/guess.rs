@@ -1,24 +1,12 @@
 //! The type of a field by what it said. Whether a text is of a type the contract itself is asked, so that a guess is never more than it
 //! will take.
 
-use polars::prelude::{Column, DataFrame, DataType, PlSmallStr, PolarsResult};
-use tidemark_flow::{Failure, Kind};
-use tidemark_pipeline::definition::{self, Contract, Type, Unknown};
-use tidemark_transform::{Cleaner, Shape};
+use tidemark_flow::Failure;
+use tidemark_pipeline::definition::Type;
 
+use super::column::Guess;
 use super::dates;
 use super::sample::{Cell, Field};
-
-/// What a column of the contract will be.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Guess {
-    pub ty: Type,
-    pub format: Option<String>,
-    /// Texts that mean NULL, beside the empty one.
-    pub nulls: Vec<String>,
-    /// What was seen, for people.
-    pub notes: Vec<String>,
-}
 
 /// Texts that mean nothing where all the others are numbers, dates or such.
 const NOTHING: [&str; 20] = [
@@ -28,44 +16,33 @@ const NOTHING: [&str; 20] = [
 /// Texts that mean nothing even among texts: a country's code may well be NA.
 const NOTHING_AT_ALL: [&str; 6] = ["N/A", "n/a", "NULL", "null", "#N/A", "\\N"];
 
-impl Guess {
-    pub(super) fn of(ty: Type) -> Guess {
-        Guess { ty, format: None, nulls: Vec::new(), notes: Vec::new() }
+/// What a field will be; a string where nothing else takes all that it said.
+pub(super) fn guess(field: &Field) -> Result<Guess, Failure> {
+    if let Some(ty) = field.native {
+        return Ok(Guess::new(ty));
     }
-
-    pub(super) fn noting(mut self, note: impl Into<String>) -> Guess {
-        self.notes.push(note.into());
-        self
+    if field.cells.is_empty() {
+        return Ok(Guess::new(Type::String).noting("no value seen"));
     }
-
-    /// What a field will be; a string where nothing else takes all that it said.
-    pub(super) fn at(field: &Field) -> Result<Guess, Failure> {
-        if let Some(ty) = field.native {
-            return Ok(Guess::of(ty));
-        }
-        if field.cells.is_empty() {
-            return Ok(Guess::of(Type::String).noting("no value seen"));
-        }
-        if field.cells.contains(&Cell::Nested) {
-            return Ok(Guess::of(Type::String).noting("arrays and objects, as JSON text"));
-        }
-        let of_kind = |is: fn(&Cell) -> bool| field.cells.iter().filter(|cell| is(cell)).count();
-        let bools = of_kind(|cell| matches!(cell, Cell::Bool(_)));
-        let numbers: Vec<&str> = field.cells.iter().filter_map(Cell::number).collect();
-        let texts: Vec<&str> = field.cells.iter().filter_map(Cell::text).collect();
-        if texts.is_empty() && bools == field.cells.len() {
-            return Ok(Guess::of(Type::Bool));
-        }
-        if numbers.is_empty() && bools == 0 {
-            return of_texts(field, &texts);
-        }
-        let (nothing, rest) = split(&texts, &NOTHING);
-        if bools == 0 && rest.is_empty() {
-            let guess = of_numbers(&numbers).unwrap_or_else(|guess| guess);
-            return Ok(with_nulls(guess, nothing));
-        }
-        Ok(Guess::of(Type::String).noting("of more than one kind"))
+    if field.cells.contains(&Cell::Nested) {
+        return Ok(Guess::new(Type::String).noting("arrays and objects, as JSON text"));
     }
+    let of_kind = |is: fn(&Cell) -> bool| field.cells.iter().filter(|cell| is(cell)).count();
+    let bools = of_kind(|cell| matches!(cell, Cell::Bool(_)));
+    let numbers: Vec<&str> = field.cells.iter().filter_map(Cell::number).collect();
+    let texts: Vec<&str> = field.cells.iter().filter_map(Cell::text).collect();
+    if texts.is_empty() && bools == field.cells.len() {
+        return Ok(Guess::new(Type::Bool));
+    }
+    if numbers.is_empty() && bools == 0 {
+        return of_texts(field, &texts);
+    }
+    let (nothing, rest) = split(&texts, &NOTHING);
+    if bools == 0 && rest.is_empty() {
+        let guess = of_numbers(&numbers).unwrap_or_else(|guess| guess);
+        return Ok(with_nulls(guess, nothing));
+    }
+    Ok(Guess::new(Type::String).noting("of more than one kind"))
 }
 
 impl Cell {
@@ -106,7 +83,7 @@ fn of_texts(field: &Field, all: &[&str]) -> Result<Guess, Failure> {
                 Some(guess) => Ok(guess),
                 // in JSON, who writes digits as a text means a text
                 None if field.from.starts_with('/') && texts.iter().all(|text| is_digits(text)) => {
-                    Err(Guess::of(Type::String))
+                    Err(Guess::new(Type::String))
                 }
                 None => of_numbers(&texts),
             };
@@ -121,7 +98,7 @@ fn of_texts(field: &Field, all: &[&str]) -> Result<Guess, Failure> {
             None => {}
         }
     }
-    Ok(with_nulls(Guess::of(Type::String), strictly(all)))
+    Ok(with_nulls(Guess::new(Type::String), strictly(all)))
 }
 
 fn strictly(texts: &[&str]) -> Vec<String> {
@@ -134,7 +111,7 @@ fn of_words(texts: &[&str]) -> Option<Guess> {
     for words in [["true", "false"], ["yes", "no"], ["y", "n"], ["t", "f"]] {
         if texts.iter().all(|text| is(text, words)) {
             let is_both = words.iter().all(|word| texts.iter().any(|text| word.eq_ignore_ascii_case(text)));
-            return (is_both || words[0] == "true").then(|| Guess::of(Type::Bool));
+            return (is_both || words[0] == "true").then(|| Guess::new(Type::Bool));
         }
     }
     None
@@ -152,9 +129,9 @@ fn is_number(text: &str) -> bool {
 
 /// The type of numbers, or why they are texts.
 fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
-    let text = |why: &str| Err(Guess::of(Type::String).noting(why));
+    let text = |why: &str| Err(Guess::new(Type::String).noting(why));
     if !texts.iter().all(|text| is_number(text)) {
-        return Err(Guess::of(Type::String));
+        return Err(Guess::new(Type::String));
     }
     let unsigned = |text: &&str| text.strip_prefix('-').unwrap_or(text).to_owned();
     if texts.iter().any(|text| text.starts_with('+')) {
@@ -166,7 +143,7 @@ fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
         return text("leading zeros stay as they are");
     }
     if texts.iter().any(|text| text.contains(['e', 'E']) || text.ends_with('.')) {
-        return Ok(Guess::of(Type::Float64));
+        return Ok(Guess::new(Type::Float64));
     }
     let (mut whole, mut scale, mut is_whole, mut has_point) = (0, 0, true, false);
     for number in texts.iter().map(unsigned) {
@@ -181,7 +158,7 @@ fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
         if !texts.iter().all(fits) {
             return text("digits that no int64 holds");
         }
-        let guess = Guess::of(Type::Int64);
+        let guess = Guess::new(Type::Int64);
         return Ok(if has_point { guess.noting("whole numbers, some written with `.0`") } else { guess });
     }
     // room for what the sample has not shown
@@ -189,81 +166,9 @@ fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
     match (u8::try_from(scale), u8::try_from((whole + scale).max(18))) {
         (Ok(scale @ ..=12), Ok(precision @ ..=38)) => {
             let seen = format!("up to {} digits after the point seen", scale - 2);
-            Ok(Guess::of(Type::Decimal { precision, scale }).noting(seen))
+            Ok(Guess::new(Type::Decimal { precision, scale }).noting(seen))
         }
-        _ => Ok(Guess::of(Type::Float64).noting("too many digits for a decimal")),
-    }
-}
-
-/// Whether a column of this type and format reads every one of the texts.
-pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Failure> {
-    let column = |from: &str| {
-        let name =
-            "value".parse().map_err(|error| Failure::new(Kind::Bug, "a column cannot be named").because(error))?;
-        let formats = format.map(str::to_owned).into_iter().collect();
-        Ok::<_, Failure>(column_of(name, ty, Some(from.to_owned()), formats, Vec::new()))
-    };
-    let contract = contract_of(vec![column("value")?])?;
-    let none = |name: &str| Column::full_null(name.into(), texts.len(), &DataType::String);
-    let rows = || -> PolarsResult<DataFrame> {
-        let numbers: Vec<i64> = (0..texts.len() as i64).collect();
-        let object = Column::new("_object".into(), vec![""; texts.len()]);
-        let value = Column::new(PlSmallStr::from_static("value"), texts);
-        DataFrame::new(
-            texts.len(),
-            vec![value, none("_text"), none("_fault"), object, Column::new("_row".into(), numbers)],
-        )
-    };
-    let bug = |error| Failure::new(Kind::Bug, "texts make no column").because(error);
-    let cleaner = match Cleaner::new(&contract, "") {
-        Ok(cleaner) => cleaner,
-        Err(error) => return Err(Failure::new(Kind::Bug, error.to_string())),
-    };
-    let cleaned = cleaner.clean(&rows().map_err(bug)?, Shape::Columns);
-    let cleaned = cleaned.map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
-    Ok(cleaned.quarantined.height() == 0)
-}
-
-/// A contract of nothing but columns.
-pub(super) fn contract_of(columns: Vec<definition::Column>) -> Result<Contract, Failure> {
-    let dataset =
-        "sample".parse().map_err(|error| Failure::new(Kind::Bug, "a dataset cannot be named").because(error))?;
-    Ok(Contract {
-        dataset,
-        columns,
-        key: Vec::new(),
-        latest_by: None,
-        partition_by: None,
-        filters: Vec::new(),
-        checks: Vec::new(),
-        max_quarantined: None,
-        deletes_absent: false,
-        unknown: Unknown::Keep,
-        explodes: Vec::new(),
-    })
-}
-
-pub(super) fn column_of(
-    name: tidemark_pipeline::ColumnName,
-    ty: Type,
-    from: Option<String>,
-    formats: Vec<String>,
-    nulls: Vec<String>,
-) -> definition::Column {
-    let nulls = std::iter::once(String::new()).chain(nulls).collect();
-    definition::Column {
-        name,
-        ty,
-        from,
-        required: false,
-        min: None,
-        max: None,
-        one_of: Vec::new(),
-        pattern: None,
-        formats,
-        timezone: None,
-        trim: true,
-        nulls,
+        _ => Ok(Guess::new(Type::Float64).noting("too many digits for a decimal")),
     }
 }
 
@@ -277,7 +182,7 @@ mod tests {
 
     fn named(from: &str, words: &str, texts: &[&str]) -> String {
         let cells = texts.iter().map(|text| Cell::Text((*text).to_owned())).collect();
-        let guess = Guess::at(&Field { from: from.into(), words: words.into(), native: None, cells }).unwrap();
+        let guess = guess(&Field { from: from.into(), words: words.into(), native: None, cells }).unwrap();
         let format = guess.format.map(|format| format!(" {format}")).unwrap_or_default();
         let nulls = if guess.nulls.is_empty() { String::new() } else { format!(" {:?}", guess.nulls) };
         format!("{:?}{format}{nulls}", guess.ty)
@@ -335,7 +240,7 @@ mod tests {
     #[test]
     fn json_has_kinds_of_its_own() {
         let of =
-            |cells: Vec<Cell>| Guess::at(&Field { from: "/x".into(), words: "x".into(), native: None, cells }).unwrap();
+            |cells: Vec<Cell>| guess(&Field { from: "/x".into(), words: "x".into(), native: None, cells }).unwrap();
         let number = |text: &str| Cell::Number(text.into());
         assert_eq!(of(vec![number("1"), number("-2")]).ty, Type::Int64);
         assert_eq!(of(vec![number("1"), number("2.5")]).ty, Type::Decimal { precision: 18, scale: 3 });

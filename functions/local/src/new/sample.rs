@@ -4,6 +4,7 @@ use polars::prelude::{AnyValue, Column, DataFrame, DataType};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
 use tidemark_pipeline::definition::Type;
+use tidemark_pipeline::raw::is_added;
 use tidemark_transform::Shape;
 
 /// What a source looks like, wherever it is.
@@ -45,14 +46,9 @@ pub(crate) enum Cell {
     Nested,
 }
 
-/// Columns that `ingest` adds.
-fn is_own(name: &str) -> bool {
-    ["_text", "_fault", "_object", "_page", "_row"].contains(&name)
-}
-
 /// Fields of rows that came in columns.
 pub(crate) fn of_columns(raw: &DataFrame) -> Vec<Field> {
-    let columns = raw.columns().iter().filter(|column| !is_own(column.name()));
+    let columns = raw.columns().iter().filter(|column| !is_added(column.name()));
     columns
         .map(|column| Field {
             from: column.name().to_string(),

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
+use super::counts::{Counts, quarantines};
 use super::reasons::{Asked, Reason, Sample, gather};
-use super::{Counts, quarantines};
 use crate::args::Common;
 use crate::exit::Exit;
 use crate::print;
@@ -14,7 +14,7 @@ pub(crate) fn list(common: &Common, dataset: Option<&str>, asked: &Asked, limit:
     let lake = world.existing_lake(&common.lake)?;
     let (mut reasons, mut counts) = (Vec::new(), Counts::default());
     for quarantine in quarantines(&lake, dataset)? {
-        let of = Counts::of(&lake, &quarantine)?;
+        let of = Counts::read(&lake, &quarantine)?;
         counts = Counts { broken: counts.broken + of.broken, healed: counts.healed + of.healed };
         reasons.extend(gather(&lake, &quarantine, asked)?);
     }

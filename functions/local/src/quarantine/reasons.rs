@@ -9,8 +9,9 @@ use polars::prelude::{Column, DataFrame, DataType, Int32Chunked, PolarsError, St
 use tidemark_flow::{Failure, Kind};
 use tidemark_lake::{DataFile, Lake, Table};
 use tidemark_pipeline::DatasetName;
+use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, ROW};
 
-use super::{collect, field};
+use super::counts::{collect, field};
 
 /// Which rows are asked for.
 #[derive(Default)]
@@ -73,7 +74,7 @@ pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<V
     let mut arrivals = Arrivals::of(lake, quarantine)?;
     let mut found: BTreeMap<(Option<String>, String), Found> = BTreeMap::new();
     for (nth, file) in files.iter().enumerate() {
-        let object = file.partition.get("_object").unwrap_or_default();
+        let object = file.partition.get(OBJECT).unwrap_or_default();
         let arrived = arrivals.version(object);
         let rows = Rows::read(lake, quarantine, file)?;
         for at in (0..rows.height).filter(|at| rows.healed_by.get(*at).is_some() == asked.healed) {
@@ -189,17 +190,17 @@ fn unread(error: PolarsError) -> Failure {
 }
 
 fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result<Sample, Failure> {
-    let page = field(quarantine, "_page", DataType::Int64);
+    let page = field(quarantine, PAGE, DataType::Int64);
     let rows = quarantine.scan(lake, std::slice::from_ref(file))?.slice(i64::try_from(at).unwrap_or(i64::MAX), 1);
-    let row = collect(quarantine, rows.select([page, col("_row"), col("value"), col("text")]))?;
+    let row = collect(quarantine, rows.select([page, col(ROW), col("value"), col("text")]))?;
     let number = |row: &DataFrame, name: &str| row.column(name).and_then(Column::i64).map(|values| values.get(0));
     let text =
         |row: &DataFrame, name: &str| row.column(name).and_then(|values| Ok(values.str()?.get(0).map(str::to_owned)));
     let read = || {
         Ok(Sample {
-            object: file.partition.get("_object").unwrap_or_default().to_owned(),
-            page: number(&row, "_page")?,
-            row: number(&row, "_row")?,
+            object: file.partition.get(OBJECT).unwrap_or_default().to_owned(),
+            page: number(&row, PAGE)?,
+            row: number(&row, ROW)?,
             value: text(&row, "value")?,
             text: text(&row, "text")?,
         })
@@ -220,8 +221,8 @@ impl<'l> Arrivals<'l> {
         let raw = quarantine.dataset().raw();
         let mut versions = BTreeMap::new();
         for file in lake.table(&raw)?.map(|raw| raw.files(lake)).transpose()?.unwrap_or_default() {
-            let version = file.partition.get("_arrived_in").and_then(|text| text.parse().ok());
-            if let (Some(object), Some(version)) = (file.partition.get("_object"), version) {
+            let version = file.partition.get(ARRIVED_IN).and_then(|text| text.parse().ok());
+            if let (Some(object), Some(version)) = (file.partition.get(OBJECT), version) {
                 versions.insert(object.to_owned(), version);
             }
         }

@@ -4,21 +4,21 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Context, Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_flow::{Context, Executor, Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
 
+use super::counts::{Counts, known};
 use super::list::named;
 use super::reasons::{Asked, gather};
-use super::{Counts, known};
 use crate::args::Common;
 use crate::definitions::load;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::run::{exit_of, walk_chosen};
-use crate::steps;
+use crate::run::{Runner, exit_of};
+use crate::steps::step;
 use crate::world::World;
 
 /// A clean dataset whose quarantine has broken records, before and after.
@@ -42,8 +42,8 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     let mut replays = broken(&lake, &graph, dataset)?;
     world.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {
-            let (pipeline, step) = clean_of(&graph, &replay.dataset)?;
-            replay.is_same = steps::due(context, &trigger, pipeline, step)?.is_none();
+            let (pipeline, id) = clean_of(&graph, &replay.dataset)?;
+            replay.is_same = step(&world, &graph, pipeline, id)?.due(context, &trigger)?.is_none();
             Ok::<_, Failure>(())
         })
     })?;
@@ -57,12 +57,13 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
         let is_chosen =
             |pipeline: &Pipeline, step: &StepId| chosen.contains(&(pipeline.name.to_string(), step.clone()));
         records = world.with_context(&lake, progress, |context: &Context<'_>| {
-            walk_chosen(context, &graph, &is_chosen, &trigger)
+            let executor = Executor::for_all_cores();
+            Runner { context, environment: &world, executor, graph: &graph }.run_chosen(&is_chosen, &trigger)
         })?;
     }
     for replay in &mut replays {
         if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Failure::from)? {
-            replay.after = Counts::of(&lake, &quarantine)?;
+            replay.after = Counts::read(&lake, &quarantine)?;
             replay.reasons = named(&gather(&lake, &quarantine, &Asked::default())?);
         }
     }
@@ -104,7 +105,7 @@ fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay
         all.into_iter().filter(|dataset| wanted.as_ref().is_none_or(|wanted| wanted.base() == dataset.base()))
     {
         let table: Option<Table> = lake.table(&dataset.quarantine())?;
-        let before = table.map(|table| Counts::of(lake, &table)).transpose()?.unwrap_or_default();
+        let before = table.map(|table| Counts::read(lake, &table)).transpose()?.unwrap_or_default();
         if before.broken > 0 {
             replays.push(Replay { dataset, before, after: before, reasons: String::new(), is_same: false });
         }
@@ -121,7 +122,7 @@ fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -
     let mut made: BTreeSet<DatasetName> = BTreeSet::new();
     let roots: BTreeSet<&DatasetName> = datasets.collect();
     let mut chosen = BTreeSet::new();
-    for (pipeline, step) in graph.steps() {
+    for (pipeline, id) in graph.steps() {
         let makes = outputs(pipeline, step);
         let is_root = makes.iter().any(|dataset| roots.contains(dataset));
         // a step comes after all that it reads

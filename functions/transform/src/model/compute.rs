@@ -5,52 +5,49 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit, col};
 use tidemark_flow::{Context, Failure, Kind};
-use tidemark_lake::{LakeError, Partition};
+use tidemark_lake::{LakeError, Partition, Writer, schema_to_json};
 use tidemark_pipeline::{Children, DatasetName, Made, When};
 use tidemark_transform::{Exploder, bag, sql};
 
-use super::{Model, Plan, Source};
+use super::definition::Model;
+use super::receipts::{Receipt, Task};
 use crate::calendar::{Day, until};
-use crate::{contract_failure, frame_failure, polars_failure, sql_failure};
+use crate::failures::{contract_failure, frame_failure, polars_failure, sql_failure};
+use crate::partition_value::text;
+use crate::tables::Tables;
 
 impl Model<'_> {
-    /// The rows of an input that the partitions to compute hang on.
-    fn input(
-        &self,
-        context: &Context<'_>,
-        source: &Source,
-        days: Option<&BTreeSet<Day>>,
-    ) -> Result<(LazyFrame, u64), Failure> {
-        let mut files = source.table.files(context.lake)?;
-        if let Some(days) = days {
-            let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
-            let wanted: BTreeSet<Day> = days.iter().flat_map(|day| until(day, lookback)).collect();
-            let mut kept = Vec::new();
-            for file in files {
-                if wanted.contains(&self.day(&source.table, &file.partition)?) {
-                    kept.push(file);
-                }
-            }
-            files = kept;
+    /// Computes some partitions, and writes them.
+    pub(super) fn computed(&self, context: &Context<'_>, tables: &Tables, task: &Task) -> Result<Receipt, Failure> {
+        let mut inputs = Vec::new();
+        let mut read = 0;
+        for input in &task.inputs {
+            let bytes: u64 = input.files.iter().map(|file| file.bytes).sum();
+            let table = tables.at(context.lake, &input.dataset, input.version)?;
+            inputs.push((input.dataset.clone(), table.scan(context.lake, &input.files)?));
+            read += bytes;
+            context.progress.advance(bytes);
         }
-        let bytes = files.iter().map(|file| file.bytes).sum();
-        Ok((source.table.scan(context.lake, &files)?, bytes))
+        let rows = self.compute(inputs)?;
+        let schema = (**rows.schema()).clone();
+        let mut receipt = Receipt {
+            is_rebuild: task.is_rebuild,
+            files: Vec::new(),
+            rows: 0,
+            read,
+            schema: schema_to_json(&self.model.name, &schema)?,
+        };
+        for (partition, part) in self.split(rows, task)? {
+            let mut writer = Writer::new(context.lake, &self.model.name, &schema, partition);
+            receipt.rows += part.height() as u64;
+            writer.write(&part)?;
+            receipt.files.extend(writer.finish(false)?);
+        }
+        Ok(receipt)
     }
 
-    /// The result over some partitions, in its total order, and the bytes it was made of.
-    pub(super) fn compute(
-        &self,
-        context: &Context<'_>,
-        plan: &Plan,
-        days: Option<&BTreeSet<Day>>,
-    ) -> Result<(DataFrame, u64), Failure> {
-        let mut tables = Vec::new();
-        let mut read = 0;
-        for source in &plan.inputs {
-            let (rows, bytes) = self.input(context, source, days)?;
-            read += bytes;
-            tables.push((source.table.dataset().clone(), rows));
-        }
+    /// The result over some rows of the inputs, in its total order.
+    fn compute(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Failure> {
         let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
         let failed = |error: PolarsError| match LakeError::of_query(&inputs(), error) {
             Ok(damage) => Failure::from(damage),
@@ -63,7 +60,7 @@ impl Model<'_> {
             }
             Made::Explode(children) => self.explode(children, tables, failed)?,
         };
-        Ok((bag::sort(&rows).map_err(frame_failure)?, read))
+        bag::sort(&rows).map_err(frame_failure)
     }
 
     fn explode(
@@ -86,12 +83,8 @@ impl Model<'_> {
     }
 
     /// The result by partition, those only that are to be computed.
-    pub(super) fn split(
-        &self,
-        rows: DataFrame,
-        plan: &Plan,
-        days: Option<&BTreeSet<Day>>,
-    ) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
+    fn split(&self, rows: DataFrame, task: &Task) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
+        let days = task.days.as_ref();
         let Some(column) = &self.model.partition_by else {
             let whole = (rows.height() > 0).then_some((Partition::default(), rows));
             return Ok(whole.into_iter().collect());
@@ -102,7 +95,7 @@ impl Model<'_> {
             let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
             return Err(Failure::new(Kind::Definition, message));
         }
-        let lookback = self.model.incremental.map_or(0, |incremental| incremental.lookback_days);
+        let lookback = self.lookback();
         let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|day| until(day, lookback)).collect();
         let mut parts = BTreeMap::new();
         for part in rows.partition_by_stable([column], true).map_err(failed)? {
@@ -110,7 +103,7 @@ impl Model<'_> {
                 .column(column)
                 .and_then(|values| values.get(0).map(|value| value.into_static()))
                 .map_err(failed)?;
-            let text = crate::clean::text(&value);
+            let text = text(&value);
             // a text that is no date is not the same as no date
             let is_day = self.day_of(text.as_deref()).is_some();
             let day = self.day_of(text.as_deref()).unwrap_or(Day::None);
@@ -123,7 +116,7 @@ impl Model<'_> {
             }
             let due = match days {
                 Some(days) => is_day && days.contains(&day),
-                None => self.model.when == When::Changed || self.calendar.is_over(&day, plan.watermark),
+                None => self.model.when == When::Changed || self.calendar.is_over(&day, task.watermark),
             };
             if due {
                 // an empty text lies where NULL does

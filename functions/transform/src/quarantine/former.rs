@@ -8,88 +8,73 @@ use polars::prelude::{
 };
 use tidemark_flow::Failure;
 use tidemark_lake::{DataFile, Lake, LakeError, Table};
+use tidemark_pipeline::raw::{OBJECT, PAGE, ROW, VERSION};
 use tidemark_transform::Cleaner;
 
-use super::OBJECT;
-use crate::polars_failure;
+use crate::failures::polars_failure;
 
-/// The standing quarantine of the objects whose raw rows are the same as they were.
-#[derive(Default)]
-pub(crate) struct Former {
-    table: Option<Table>,
-    files: BTreeMap<String, Vec<DataFile>>,
-    passes_over: bool,
+/// The quarantined rows of one object, as they stand.
+pub(crate) struct FormerFiles<'a> {
+    /// The quarantine.
+    pub table: &'a Table,
+    pub files: &'a [DataFile],
+    /// A damaged file is passed over: what healed is worth less than a run that mends everything.
+    pub passes_over: bool,
 }
 
 /// Records of one object: page and row.
 #[derive(Default)]
 pub(crate) struct Identities(HashSet<(Option<i64>, Option<i64>)>);
 
-impl Former {
-    /// `from`: the version of the raw rows that the clean ones hold. `objects`: those that are looked at; `None` = all.
-    pub(crate) fn of(
-        lake: &Lake,
-        quarantine: &Table,
-        raw: &Table,
-        from: Option<i64>,
-        objects: Option<&BTreeSet<String>>,
-    ) -> Result<Former, Failure> {
-        let is_meant = |file: &DataFile| {
-            let object = file.partition.get(OBJECT);
-            object.is_some_and(|object| objects.is_none_or(|objects| objects.contains(object)))
-        };
-        let meant: Vec<DataFile> = quarantine.files(lake)?.into_iter().filter(is_meant).collect();
-        if meant.is_empty() {
-            return Ok(Former::default());
+/// The live files of a quarantine by object, of those objects whose raw rows are the same as they were. `from`: the version of the raw
+/// rows that the clean ones hold. `objects`: those that are looked at; `None` = all.
+pub(crate) fn former(
+    lake: &Lake,
+    (quarantine, quarantined): (&Table, &[DataFile]),
+    (raw, raw_files): (&Table, &[DataFile]),
+    from: Option<i64>,
+    objects: Option<&BTreeSet<String>>,
+) -> Result<BTreeMap<String, Vec<DataFile>>, Failure> {
+    let mut files: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
+    let is_meant = |file: &&DataFile| {
+        let object = file.partition.get(OBJECT);
+        object.is_some_and(|object| objects.is_none_or(|objects| objects.contains(object)))
+    };
+    let meant: Vec<&DataFile> = quarantined.iter().filter(is_meant).collect();
+    if meant.is_empty() {
+        return Ok(files);
+    }
+    // a run that died, or went over its budget, has left the quarantine ahead of the clean rows; one that changed nothing of it behind
+    let Some(version) = quarantine.consumed(lake, raw.dataset().as_str())?.max(from) else { return Ok(files) };
+    let before = match lake.table_at(raw.dataset(), version) {
+        Ok(before) => versions(&before.files(lake)?),
+        // the raw dataset has been rebuilt, and which of its objects these rows came from nobody can say
+        Err(LakeError::NoSuchVersion { .. }) => return Ok(files),
+        Err(error) => return Err(error.into()),
+    };
+    let now = versions(raw_files);
+    for file in meant {
+        let Some(object) = file.partition.get(OBJECT) else { continue };
+        if now.contains_key(object) && now.get(object) == before.get(object) {
+            files.entry(object.to_owned()).or_default().push(file.clone());
         }
-        // a run that died, or went over its budget, has left the quarantine ahead of the clean rows; one that changed nothing of it behind
-        let Some(version) = quarantine.consumed(lake, raw.dataset().as_str())?.max(from) else {
-            return Ok(Former::default());
-        };
-        let before = match lake.table_at(raw.dataset(), version) {
-            Ok(before) => versions(lake, &before)?,
-            // the raw dataset has been made anew, and which of its objects these rows came from nobody can say
-            Err(LakeError::NoSuchVersion { .. }) => return Ok(Former::default()),
-            Err(error) => return Err(error.into()),
-        };
-        let now = versions(lake, raw)?;
-        let mut files: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
-        for file in meant {
-            let Some(object) = file.partition.get(OBJECT) else { continue };
-            if now.contains_key(object) && now.get(object) == before.get(object) {
-                files.entry(object.to_owned()).or_default().push(file);
-            }
-        }
-        Ok(Former { table: Some(quarantine.clone()), files, passes_over: false })
     }
+    Ok(files)
+}
 
-    /// A damaged file is passed over: what healed is worth less than a run that mends everything.
-    pub(crate) fn passing_over_damage(self) -> Former {
-        Former { passes_over: true, ..self }
-    }
-
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &str> {
-        self.files.keys().map(String::as_str)
-    }
-
-    pub(crate) fn has(&self, object: &str) -> bool {
-        self.files.contains_key(object)
-    }
-
-    /// Gives out the records of an object that are not among the broken ones. `healed_by`: the contract, where what it lets through is
+impl FormerFiles<'_> {
+    /// Gives out the records of the object that are not among the broken ones. `healed_by`: the contract, where what it lets through is
     /// published.
     pub(crate) fn healed(
         &self,
         lake: &Lake,
-        object: &str,
         broken: &Identities,
         healed_by: Option<&str>,
         give: &mut dyn FnMut(DataFrame) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let Some(table) = &self.table else { return Ok(()) };
         let failed = |error| polars_failure("healed rows cannot be kept", error);
-        for file in self.files.get(object).into_iter().flatten() {
-            let batches = match table.batches(lake, file) {
+        for file in self.files {
+            let batches = match self.table.batches(lake, file) {
                 Err(LakeError::Corrupt { .. }) if self.passes_over => continue,
                 batches => batches?,
             };
@@ -109,10 +94,9 @@ impl Former {
 }
 
 /// Live objects and their versions.
-fn versions(lake: &Lake, raw: &Table) -> Result<BTreeMap<String, Option<String>>, Failure> {
+fn versions(files: &[DataFile]) -> BTreeMap<String, Option<String>> {
     let text = |file: &DataFile, column| file.partition.get(column).map(str::to_owned);
-    let files = raw.files(lake)?;
-    Ok(files.iter().filter_map(|file| Some((text(file, OBJECT)?, text(file, "_version")))).collect())
+    files.iter().filter_map(|file| Some((text(file, OBJECT)?, text(file, VERSION)))).collect()
 }
 
 /// The rows with the columns that a quarantine has now.
@@ -138,7 +122,7 @@ fn healed(rows: &DataFrame, broken: &Identities, healed_by: Option<&str>) -> Pol
 
 fn identities(rows: &DataFrame) -> PolarsResult<impl Iterator<Item = (Option<i64>, Option<i64>)>> {
     let numbers = |name| rows.column(name).and_then(Column::i64);
-    Ok(numbers("_page")?.iter().zip(numbers("_row")?.iter()))
+    Ok(numbers(PAGE)?.iter().zip(numbers(ROW)?.iter()))
 }
 
 impl Identities {

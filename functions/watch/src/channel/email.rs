@@ -3,19 +3,16 @@
 use tidemark_flow::Mail;
 use tidemark_pipeline::Severity;
 
-use super::html;
-use super::words::{BEFORE_NEXT, Tone, before_command, counted, cut, first_line, plain, shouted, sorted, times};
+use super::html::{self, COMMANDS, ENTRIES};
+use super::words::{BEFORE_NEXT, Tone, before_command, counted, cut, first_line, origin, plain, shouted, sorted};
 use crate::message::{Message, State};
 
 const SUBJECT: usize = 78;
 const COLUMNS: usize = 78;
 const WHAT: usize = 2_500;
 const NEXT: usize = 1_000;
-pub(super) const FACTS: usize = 20;
+const FACTS: usize = 20;
 const FACT: usize = 400;
-/// Of a digest.
-pub(super) const ENTRIES: usize = 50;
-pub(super) const COMMANDS: usize = 5;
 const LINE: usize = 300;
 
 /// One message in full, or several as a digest. There is at least one.
@@ -83,14 +80,6 @@ fn whole(message: &Message) -> String {
     let origin = origin(message);
     text.table(origin.iter().map(|(name, value)| (*name, value.as_str())));
     text.0
-}
-
-/// Which incident, since when, and where more is known.
-pub(super) fn origin(message: &Message) -> Vec<(&'static str, String)> {
-    let mut origin = vec![("Incident", message.incident.clone())];
-    origin.extend(times(message));
-    origin.extend(message.record.iter().map(|record| ("Run record", record.clone())));
-    origin
 }
 
 fn digest(messages: &[Message]) -> String {

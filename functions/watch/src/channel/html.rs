@@ -1,13 +1,15 @@
 //! The HTML of a mail: tables and styles in place, which is what Outlook and Gmail keep, no images, and colours of the night where a
 //! reader has them.
 
-use super::email::{COMMANDS, ENTRIES, origin};
-use super::words::{BEFORE_NEXT, Tone, after, before_command, counted, cut, first_line, sorted};
+use super::words::{BEFORE_NEXT, Tone, after, before_command, counted, cut, first_line, origin, sorted};
 use crate::message::Message;
 
 const FONT: &str = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif";
 const CODE: &str = "font-family:Consolas,Menlo,'DejaVu Sans Mono',monospace";
-/// Of a title in a digest and what is below it.
+/// Messages of a digest that are shown, here and in its plain text, and those of them whose command is.
+pub(super) const ENTRIES: usize = 50;
+pub(super) const COMMANDS: usize = 5;
+/// Characters of a title in a digest and of what is below it.
 const TITLE: usize = 200;
 const LINE: usize = 300;
 

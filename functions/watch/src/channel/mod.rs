@@ -3,8 +3,9 @@
 
 mod email;
 mod html;
+mod loopback;
 mod slack;
-mod smtp;
+pub(crate) mod smtp;
 #[cfg(test)]
 mod tests;
 mod webhook;
@@ -12,11 +13,10 @@ mod words;
 
 use std::cell::OnceCell;
 use std::fmt;
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 pub use smtp::Smtp;
-use tidemark_flow::{Failure, Mailer, Secret};
+use tidemark_flow::{Failure, Mailer, Secrets};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
 
@@ -53,9 +53,9 @@ impl fmt::Display for Address {
 
 /// All channels, with what they need of the world.
 pub struct Channels<'a> {
-    secret: &'a dyn Fn(&SecretName) -> Result<Secret, Failure>,
+    secrets: &'a dyn Secrets,
     mailer: &'a dyn Mailer,
-    clock: &'a dyn Fn() -> Timestamp,
+    clock: &'a (dyn Fn() -> Timestamp + Sync),
     handle: Handle,
     /// Two, since the certificates of the machine are read only where one is needed.
     https: OnceCell<reqwest::Client>,
@@ -65,12 +65,12 @@ pub struct Channels<'a> {
 impl<'a> Channels<'a> {
     /// Asks nobody yet.
     pub fn new(
-        secret: &'a dyn Fn(&SecretName) -> Result<Secret, Failure>,
+        secrets: &'a dyn Secrets,
         mailer: &'a dyn Mailer,
-        clock: &'a dyn Fn() -> Timestamp,
+        clock: &'a (dyn Fn() -> Timestamp + Sync),
         handle: Handle,
     ) -> Channels<'a> {
-        Channels { secret, mailer, clock, handle, https: OnceCell::new(), http: OnceCell::new() }
+        Channels { secrets, mailer, clock, handle, https: OnceCell::new(), http: OnceCell::new() }
     }
 
     /// One message in its full form, or several as one digest. It takes less than a minute, whatever happens.
@@ -87,7 +87,7 @@ impl<'a> Channels<'a> {
     }
 
     fn slack(&self, name: &SecretName, messages: &[Message]) -> Result<(), Failure> {
-        let webhook = Webhook::new(name, &(self.secret)(name)?)?;
+        let webhook = Webhook::new(name, &self.secrets.secret(name)?)?;
         let client = self.client(webhook.is_https())?;
         let body = slack::body(messages);
         self.handle.block_on(async {
@@ -128,10 +128,4 @@ impl<'a> Channels<'a> {
         let client = webhook::client(is_https)?;
         Ok(kept.get_or_init(|| client))
     }
-}
-
-/// Whether a host is this machine, so that nobody listens in between.
-fn is_loopback(host: &str) -> bool {
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }

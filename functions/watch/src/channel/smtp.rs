@@ -13,11 +13,11 @@ use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Message, SmtpTransport, Transport as _};
 use tidemark_flow::settings::{MAIL_FROM, SMTP};
-use tidemark_flow::{Failure, Kind, Mail, Mailer, Secret};
+use tidemark_flow::{Failure, Kind, Mail, Mailer, Secrets};
 use tidemark_pipeline::SecretName;
 use url::Url;
 
-use super::is_loopback;
+use super::loopback::is_loopback;
 use super::words::{cut, line};
 
 /// For each step of the conversation, and for all of it.
@@ -33,8 +33,8 @@ const AUTO_SUBMITTED: (&str, &str) = ("Auto-Submitted", "auto-generated");
 pub struct Smtp<'a> {
     url: Option<String>,
     from: Option<String>,
-    secret: &'a dyn Fn(&SecretName) -> Result<Secret, Failure>,
-    clock: &'a dyn Fn() -> Timestamp,
+    secrets: &'a dyn Secrets,
+    clock: &'a (dyn Fn() -> Timestamp + Sync),
 }
 
 /// Where mail is taken, and how far the way there is trusted.
@@ -60,11 +60,11 @@ impl<'a> Smtp<'a> {
     /// `variable` looks up a setting. Without a server each mail is an error that says what to set.
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<String>,
-        secret: &'a dyn Fn(&SecretName) -> Result<Secret, Failure>,
-        clock: &'a dyn Fn() -> Timestamp,
+        secrets: &'a dyn Secrets,
+        clock: &'a (dyn Fn() -> Timestamp + Sync),
     ) -> Smtp<'a> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        Smtp { url: set(SMTP), from: set(MAIL_FROM), secret, clock }
+        Smtp { url: set(SMTP), from: set(MAIL_FROM), secrets, clock }
     }
 
     fn server(&self) -> Result<Server, Failure> {
@@ -101,7 +101,7 @@ impl<'a> Smtp<'a> {
             .hello_name(ClientId::Domain(from.email.domain().to_owned()));
         if let Some(user) = &server.user {
             let name = PASSWORD.parse::<SecretName>().map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
-            let password = (self.secret)(&name)?;
+            let password = self.secrets.secret(&name)?;
             builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
         }
         Ok(builder.build())

@@ -15,7 +15,7 @@ fn opened() -> Message {
         severity: Severity::Critical,
         incident: "orders/load-postgres-orders/failed#3".to_owned(),
         pipeline: "orders".to_owned(),
-        step: Some("load postgres-orders".to_owned()),
+        step: "load postgres-orders".parse().ok(),
         title: "orders: load postgres-orders failed".to_owned(),
         what: "table orders cannot be loaded: column \"total\" of relation \"orders\" does not exist\n\
                add the column, or name the table of another shape in [[target]]"
@@ -39,7 +39,7 @@ fn behind() -> Message {
         severity: Severity::Warning,
         incident: "daily-sales/model-sales_by_day/behind#1".to_owned(),
         pipeline: "daily-sales".to_owned(),
-        step: Some("model sales_by_day".to_owned()),
+        step: "model sales_by_day".parse().ok(),
         title: "daily-sales: model sales_by_day is behind".to_owned(),
         what: "sales has been at version 12 since 2026-11-26 07:20 UTC, and version 11 is what the model has seen."
             .to_owned(),

@@ -11,7 +11,7 @@ use tidemark_flow::{Failure, Kind, Secret};
 use tidemark_pipeline::SecretName;
 use url::Url;
 
-use super::is_loopback;
+use super::loopback::is_loopback;
 use super::words::time;
 
 const CONNECT: Duration = Duration::from_secs(3);

@@ -127,6 +127,14 @@ pub(super) fn times(message: &Message) -> Vec<(&'static str, String)> {
     }
 }
 
+/// Which incident, since when, and where more is known.
+pub(super) fn origin(message: &Message) -> Vec<(&'static str, String)> {
+    let mut origin = vec![("Incident", message.incident.clone())];
+    origin.extend(times(message));
+    origin.extend(message.record.iter().map(|record| ("Run record", record.clone())));
+    origin
+}
+
 /// What stands above the command.
 pub(super) fn before_command(message: &Message) -> &'static str {
     if message.next.is_empty() { "To be run" } else { "If that is not enough, run" }
@@ -145,7 +153,6 @@ pub(super) fn plain(message: &Message) -> Message {
         title: if title.is_empty() { incident.clone() } else { title },
         incident,
         pipeline: line(&message.pipeline),
-        step: message.step.as_deref().map(line),
         what: lines(&message.what),
         facts,
         next: lines(&message.next),

@@ -3,7 +3,7 @@ use tidemark_pipeline::Graph;
 
 use super::*;
 use crate::judge::graph;
-use crate::memory::run;
+use crate::memory::{key, run};
 
 fn at(minute: i64) -> Timestamp {
     "2026-03-03T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute)
@@ -31,10 +31,10 @@ fn it_helps_every_half_hour() {
     type Change = fn(&mut Memory);
     let cases: [(Change, i64); 4] = [
         // it was behind when somebody looked at five minutes past
-        (|memory| memory.last("orders", "clean").shows(true, at(5)), 10),
+        (|memory| memory.last(&key("clean")).shows(true, at(5)), 10),
         (|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]), 10),
         (|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]), 25),
-        (|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(2)), 10),
+        (|memory| memory.last(&key("clean")).is_given_up("why", at(0), "c", at(2)), 10),
     ];
     for (change, first) in cases {
         let mut memory = Memory::default();
@@ -51,7 +51,7 @@ fn it_does_nothing_where_nothing_would_help() {
         let failure = Failure::new(kind, "for good");
         let record = RunRecord { error: Some((&failure).into()), ..run("clean", 1, Status::Failed) };
         memory.take_in(&record, None, &[]);
-        memory.last("orders", "model totals").shows(false, at(1));
+        memory.last(&key("model totals")).shows(false, at(1));
         assert_eq!(announced(&mut memory, &graph), [], "{kind}");
     }
     let mut memory = Memory::default();
@@ -70,7 +70,7 @@ fn what_is_under_way_is_left_alone() {
         let mark = Mark {
             run_id: "20260303T080200-1".into(),
             pipeline: "orders".into(),
-            step: "clean".into(),
+            step: StepId::Clean,
             chain: "c".into(),
             scheduled_time: at(0),
             started_at: at(2),
@@ -88,7 +88,7 @@ fn a_start_that_was_missed_is_made_again_until_it_is_there() {
     let mut memory = Memory::default();
     memory.pipelines.entry("orders".into()).or_default().since = at(-60);
     // what is behind waits for that
-    memory.last("orders", "clean").shows(true, at(14));
+    memory.last(&key("clean")).shows(true, at(14));
     assert_eq!(announced(&mut memory.clone(), &graph), every_half_hour(15, "ingest"));
     memory.take_in(&run("ingest", 0, Status::NothingToDo), None, &[]);
     assert_eq!(announced(&mut memory, &graph), every_half_hour(20, "clean"));

@@ -15,7 +15,7 @@ impl Dice {
 fn finding(since: Timestamp) -> Finding {
     Finding {
         pipeline: Some("orders".into()),
-        step: Some("load postgres-orders".into()),
+        step: Some(StepId::Load("postgres-orders".into())),
         wrong: Wrong::Failed,
         of: None,
         since,
@@ -129,7 +129,7 @@ fn a_key_is_one_for_each_cause() {
     assert_eq!(base.key(), "orders.load_postgres-orders.failed");
     let others = [
         base.clone(),
-        Finding { step: Some("clean".into()), ..base.clone() },
+        Finding { step: Some(StepId::Clean), ..base.clone() },
         Finding { step: None, ..base.clone() },
         Finding { wrong: Wrong::Behind, ..base.clone() },
         Finding { pipeline: None, ..base.clone() },

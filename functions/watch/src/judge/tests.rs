@@ -2,7 +2,7 @@ use tidemark_flow::{Failure, Kind, Mark, Status};
 use tidemark_pipeline::{SourceFile, read};
 
 use super::*;
-use crate::memory::run;
+use crate::memory::{key, run};
 
 /// A pipeline `orders` with whatever else at its beginning.
 pub(crate) fn graph(top: &str) -> Graph {
@@ -41,7 +41,7 @@ fn memories() -> Vec<(&'static str, Memory)> {
     let mark = Mark {
         run_id: "20260303T080100-1".into(),
         pipeline: "orders".into(),
-        step: "clean".into(),
+        step: StepId::Clean,
         chain: "c".into(),
         scheduled_time: at(0),
         started_at: at(1),
@@ -50,18 +50,18 @@ fn memories() -> Vec<(&'static str, Memory)> {
     vec![
         ("nothing", of(&|_| ())),
         ("failed", of(&|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]))),
-        ("failed", of(&|memory| memory.last("orders", "clean").is_given_up("why", at(0), "c", at(1)))),
+        ("failed", of(&|memory| memory.last(&key("clean")).is_given_up("why", at(0), "c", at(1)))),
         ("never_ended", of(&|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]))),
         ("never_ended", of(&|memory| memory.loses(&mark))),
         (
             "behind",
             of(&|memory| {
-                memory.last("orders", "clean").shows(true, at(1));
+                memory.last(&key("clean")).shows(true, at(1));
                 // it has been announced again, which did not help
-                memory.last("orders", "clean").announced_at = Some(at(6));
+                memory.last(&key("clean")).announced_at = Some(at(6));
             }),
         ),
-        ("blind.log", of(&|memory| memory.last("orders", "clean").hides(&Failure::new(Kind::Data, "damaged"), at(1)))),
+        ("blind.log", of(&|memory| memory.last(&key("clean")).hides(&Failure::new(Kind::Data, "damaged"), at(1)))),
     ]
 }
 
@@ -85,7 +85,7 @@ fn with_time_more_is_wrong_and_never_less() {
 fn of_a_step_the_first_that_is_wrong_says_all() {
     let graph = graph("");
     for (first, mut memory) in memories().into_iter().skip(1) {
-        memory.last("orders", "clean").behind_since.get_or_insert(at(1));
+        memory.last(&key("clean")).behind_since.get_or_insert(at(1));
         assert_eq!(keys(&memory, &graph, at(600)), [format!("orders.clean.{first}")]);
     }
 }
@@ -95,7 +95,10 @@ fn what_is_of_no_pipeline_is_nobodys() {
     let graph = graph("");
     for (_, mut memory) in memories() {
         let steps = std::mem::take(&mut memory.steps);
-        memory.steps = steps.into_iter().map(|(name, last)| (name.replace("orders", "others"), last)).collect();
+        memory.steps = steps
+            .into_iter()
+            .map(|(key, last)| (StepKey { pipeline: "others".parse().unwrap(), ..key }, last))
+            .collect();
         assert_eq!(keys(&memory, &graph, at(600)), [""; 0]);
     }
 }

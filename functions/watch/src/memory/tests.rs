@@ -3,6 +3,11 @@ use tidemark_lake::Requests;
 
 use super::*;
 
+/// A step of pipeline `orders`.
+pub(crate) fn key(step: &str) -> StepKey {
+    StepKey::from_text(&format!("orders/{step}")).unwrap()
+}
+
 /// A run of half a minute, so many minutes after eight.
 pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
     let eight: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
@@ -41,10 +46,10 @@ fn failed(minute: i64, kind: Kind) -> RunRecord {
     RunRecord { error: Some((&failure).into()), ..run("clean", minute, Status::Failed) }
 }
 
-fn last(records: &[&RunRecord]) -> Last {
+fn last(records: &[&RunRecord]) -> StepState {
     let mut memory = Memory::default();
     records.iter().for_each(|record| memory.take_in(record, None, &[]));
-    memory.steps["orders/clean"].clone()
+    memory.steps[&key("clean")].clone()
 }
 
 /// Every order of so many.
@@ -128,7 +133,7 @@ fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
         RunRecord { outputs: vec![output], ..run("clean", minute, Status::Done) }
     };
     let inputs: Vec<DatasetName> = ["orders", "shops"].map(|name| name.parse().unwrap()).to_vec();
-    let consumed = |memory: &Memory| memory.steps["orders/load table"].consumed.clone();
+    let consumed = |memory: &Memory| memory.steps[&key("load table")].consumed.clone();
     let of = |orders, shops: Option<i64>| {
         let shops = shops.map(|version| ("shops".to_owned(), version));
         BTreeMap::from_iter([("orders".to_owned(), orders)].into_iter().chain(shops))
@@ -153,7 +158,7 @@ fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
     memory.take_in(&made(7, "orders", 0), None, &[]);
     assert_eq!(memory.datasets["orders"].version, 0);
     // a step of the lake has its own log for that
-    assert!(memory.steps["orders/clean"].consumed.is_empty());
+    assert!(memory.steps[&key("clean")].consumed.is_empty());
 }
 
 #[test]
@@ -163,7 +168,29 @@ fn what_is_kept_is_read_back() {
         memory.take_in(&run("clean", minute as i64, status), None, &[]);
         memory.take_in(&run("ingest", minute as i64, status), None, &[]);
     }
-    memory.last("orders", "clean").hides(&Failure::new(Kind::Data, "damaged"), Timestamp::UNIX_EPOCH);
+    memory.last(&key("clean")).hides(&Failure::new(Kind::Data, "damaged"), Timestamp::UNIX_EPOCH);
     let json = serde_json::to_vec(&memory).unwrap();
     assert_eq!(serde_json::from_slice::<Memory>(&json).unwrap(), memory);
+}
+
+/// An earlier version kept what it knew of starts and other things that are no steps.
+#[test]
+fn what_is_no_step_is_left_out_of_what_is_read() {
+    let mut memory = Memory::default();
+    memory.take_in(&run("clean", 1, Status::Done), None, &[]);
+    let mut value = serde_json::to_value(&memory).unwrap();
+    assert_eq!(value["steps"].as_object().unwrap().keys().collect::<Vec<_>>(), ["orders/clean"]);
+    for other in ["orders/start", "orders/maintain", "Orders/clean", "orders", ""] {
+        value["steps"][other] = value["steps"]["orders/clean"].clone();
+    }
+    assert_eq!(serde_json::from_value::<Memory>(value).unwrap(), memory);
+}
+
+#[test]
+fn a_run_of_no_step_starts_its_pipeline_and_no_more() {
+    let mut memory = Memory::default();
+    memory.take_in(&run("start", 1, Status::NothingToDo), None, &[]);
+    memory.take_in(&run("test event", 2, Status::NothingToDo), None, &[]);
+    assert_eq!(memory.pipelines["orders"].started, Some(run("start", 1, Status::Done).scheduled_time));
+    assert!(memory.steps.is_empty());
 }

@@ -6,47 +6,52 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::{Event, GivenUp, refused};
+use super::message::{Event, GivenUp};
+use super::refused::refused;
 use crate::failure::Failure;
+
+/// Reads an event within an event.
+type Read = fn(&Value) -> Result<Event, Failure>;
 
 /// Characters of a reason that are kept.
 const LONGEST: usize = 2_000;
+/// What a queue's message is that holds several others.
+const WITHIN: &str = "a message within a message";
 
 /// What a function's on-failure destination is given.
-pub(super) fn by_function(value: &Value) -> GivenUp {
+pub(super) fn by_function(value: &Value, read: Read) -> GivenUp {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
     let function = text("/requestContext/functionArn").map(name_of);
-    let error = [text("/responsePayload/errorType"), text("/responsePayload/errorMessage")];
-    let error: Vec<&str> = error.into_iter().flatten().collect();
+    let (code, message) = (text("/responsePayload/errorType"), text("/responsePayload/errorMessage"));
     let condition = text("/requestContext/condition").unwrap_or("given up");
-    let why = if error.is_empty() { condition.to_owned() } else { error.join(": ") };
     GivenUp {
-        event: value.get("requestPayload").and_then(|event| Event::read(event).ok()).map(Box::new),
+        event: value.get("requestPayload").and_then(|event| read(event).ok()).map(Box::new),
         by: function.unwrap_or("a function").to_owned(),
         attempts: value.pointer("/requestContext/approximateInvokeCount").and_then(Value::as_u64),
-        why: short(&why),
+        code: code.unwrap_or(condition).to_owned(),
+        why: why(code, message).unwrap_or_else(|| condition.to_owned()),
         at: text("/timestamp").and_then(|at| at.parse().ok()),
     }
 }
 
 /// The messages of a dead-letter queue.
-pub(super) fn from_queue(value: &Value) -> Result<Vec<GivenUp>, Failure> {
+pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<GivenUp>, Failure> {
     let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(|record| is_queue(&record)) {
         return Err(refused("no event of Tidemark", value));
     }
-    Ok(records.iter().map(from_message).collect())
+    Ok(records.iter().map(|record| from_message(record, read)).collect())
 }
 
-fn from_message(record: &Value) -> GivenUp {
+fn from_message(record: &Value, read: Read) -> GivenUp {
     let attribute =
         |name: &str| record.pointer(&format!("/messageAttributes/{name}/stringValue")).and_then(Value::as_str);
     let sent = record.pointer("/attributes/SentTimestamp").and_then(Value::as_str);
     let at = sent.and_then(|ms| Timestamp::from_millisecond(ms.parse().ok()?).ok());
     let body = record.get("body").and_then(Value::as_str).unwrap_or_default();
     let body: Option<Value> = serde_json::from_str(body).ok();
-    let event = body.as_ref().and_then(|body| Event::read(body).ok());
+    let event = body.as_ref().and_then(|body| read(body).ok());
     // a function's destination may be a queue too
     if let Some(Event::GivenUp(mut inner)) = event {
         if let (1, Some(inner)) = (inner.len(), inner.pop()) {
@@ -56,16 +61,18 @@ fn from_message(record: &Value) -> GivenUp {
             event: None,
             by: "a queue".into(),
             attempts: None,
-            why: "a message within a message".into(),
+            code: WITHIN.into(),
+            why: WITHIN.into(),
             at,
         };
     }
-    let why: Vec<&str> = [attribute("ERROR_CODE"), attribute("ERROR_MESSAGE")].into_iter().flatten().collect();
+    let (code, message) = (attribute("ERROR_CODE"), attribute("ERROR_MESSAGE"));
     GivenUp {
         event: event.map(Box::new),
         by: attribute("RULE_ARN").or_else(|| attribute("SCHEDULE_ARN")).map_or("a rule", name_of).to_owned(),
         attempts: attribute("RETRY_ATTEMPTS").and_then(|count| count.parse().ok()),
-        why: if why.is_empty() { "given up".into() } else { short(&why.join(": ")) },
+        code: code.unwrap_or("given up").to_owned(),
+        why: why(code, message).unwrap_or_else(|| "given up".into()),
         at,
     }
 }
@@ -78,6 +85,8 @@ fn name_of(arn: &str) -> &str {
     }
 }
 
-fn short(text: &str) -> String {
-    text.chars().take(LONGEST).collect()
+/// What is said of it, cut to what is kept; `None` if nothing is.
+fn why(code: Option<&str>, message: Option<&str>) -> Option<String> {
+    let said: Vec<&str> = [code, message].into_iter().flatten().collect();
+    (!said.is_empty()).then(|| said.join(": ").chars().take(LONGEST).collect())
 }

@@ -1,4 +1,7 @@
+use tidemark_pipeline::StepId;
+
 use super::*;
+use crate::failure::Kind;
 
 fn sample(name: &str) -> Value {
     let path = format!("{}/../../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -53,6 +56,7 @@ fn every_sample_is_understood() {
                 event: Some(Box::new(due("clean", "transform"))),
                 by: "transform".into(),
                 attempts: Some(3),
+                code: "retry".into(),
                 why: "retry: lake s3://example-lake/main: the store does not answer".into(),
                 at: Some(at("2026-03-03T08:04:12.123Z")),
             }]),
@@ -63,6 +67,7 @@ fn every_sample_is_understood() {
                 event: Some(Box::new(Event::Schedule { pipeline: daily(), scheduled_time })),
                 by: "tidemark-daily-sales".into(),
                 attempts: Some(185),
+                code: "NO_PERMISSIONS".into(),
                 why: "NO_PERMISSIONS: no permission to invoke function ingest".into(),
                 at: Some(at("2026-03-03T08:04:12.123Z")),
             }]),

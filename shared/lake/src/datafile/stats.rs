@@ -10,12 +10,13 @@ use delta_kernel::arrow::array::{
 use delta_kernel::arrow::datatypes::{Field, Fields};
 use polars::prelude::{AnyValue, DataFrame, DataType, PolarsResult, Schema, SchemaExt as _};
 use serde::{Deserialize, Serialize};
+use tidemark_pipeline::raw;
 
-use crate::datafile::Partition;
+use crate::partition::Partition;
 use crate::schema::encode_column;
 
 /// Columns whose least and greatest texts tell nothing: whole records.
-const TEXTS: [&str; 2] = ["_text", "_fault"];
+const TEXTS: [&str; 2] = [raw::TEXT, raw::FAULT];
 /// Characters of a text kept as its least value, which may be a prefix; a greatest value may not, and is left out.
 const PREFIX: usize = 32;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Time;
 use serde::{Deserialize, Serialize};
 
-use crate::definition::Budget;
+use super::budget::Budget;
 use crate::name::SecretName;
 
 /// `[alerts]` of a pipeline. Without it incidents are opened all the same, and told to nobody.

@@ -1,8 +1,9 @@
-//! `[[model]]` and `[contract.explode]`: datasets made of datasets.
+//! `[[model]]`: datasets made of datasets.
 
 use serde::Serialize;
 
-use super::Column;
+use super::explode::Children;
+use super::sql::Sql;
 use crate::name::{ColumnName, DatasetName};
 
 /// A dataset made of other datasets.
@@ -28,38 +29,6 @@ pub enum Made {
     Sql(Sql),
     /// Of the elements of an array of its one input.
     Explode(Children),
-}
-
-/// A row of a model per element of an array: the input's key, [`POSITION`], these columns, and the column of the input's partitions.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Children {
-    pub key: Vec<ColumnName>,
-    /// The input's column that holds the array as JSON.
-    pub column: ColumnName,
-    pub columns: Vec<Column>,
-}
-
-/// The column of a child's place in its array, from 1.
-pub const POSITION: &str = "position";
-
-/// `[contract.explode.<name>]`: a dataset of the elements of an array. Only with a key.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Explode {
-    pub name: DatasetName,
-    /// A string column of the contract that holds a JSON array. An object is an array of one, NULL one of none.
-    pub column: ColumnName,
-    /// As those of the contract; `from` is a pointer into the element, `""` the element itself.
-    pub columns: Vec<Column>,
-}
-
-/// SQL with the place it was written at, so that an error can point there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Sql {
-    pub text: String,
-    /// `infra/pipelines/daily-sales/by_day.sql`, or the TOML file itself.
-    pub file: String,
-    /// Line of the first line of `text` in `file`, from 1.
-    pub line: usize,
 }
 
 /// `incremental = { lookback = "7d" }`: partition P of the model is made from the inputs' partitions P − lookback to P. The inputs must be partitioned by a date.

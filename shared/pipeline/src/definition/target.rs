@@ -5,7 +5,9 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{Budget, Report, Type};
+use super::budget::Budget;
+use super::column::Type;
+use super::report::Report;
 use crate::name::{ColumnName, DatasetName, SecretName};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]

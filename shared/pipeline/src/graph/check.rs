@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Definition, Diagnostic, did_you_mean, one_of, quoted};
-use crate::diagnostic::UNKNOWN_DATASET;
+use crate::diagnostic::{Diagnostic, UNKNOWN_DATASET, did_you_mean, one_of, quoted};
 use crate::name::DatasetName;
-use crate::read::Mention;
+use crate::read::Definition;
+use crate::read::mention::Mention;
 
 pub(super) fn check(definitions: &[Definition]) -> Vec<Diagnostic> {
     let mut diagnostics = same_pipeline(definitions);

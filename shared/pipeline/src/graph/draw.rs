@@ -3,13 +3,19 @@
 
 use std::collections::BTreeSet;
 
-use super::{Graph, StepId, inputs, outputs};
-use crate::definition::{Pipeline, Postgres, PostgresUrl, Source, Target};
+use super::{Graph, inputs, outputs};
+use crate::definition::Pipeline;
+use crate::definition::source::Source;
+use crate::definition::target::{Postgres, PostgresUrl, Target};
 use crate::name::DatasetName;
 use crate::postgres::Address;
+use crate::step::StepId;
 
-pub(super) fn draw(graph: &Graph) -> String {
-    graph.pipelines().iter().map(|pipeline| Drawing::new(graph, pipeline).text()).collect::<Vec<_>>().join("\n")
+impl Graph {
+    /// The graph as a drawing for people, one tree per pipeline.
+    pub fn draw(&self) -> String {
+        self.pipelines().iter().map(|pipeline| Drawing::new(self, pipeline).text()).collect::<Vec<_>>().join("\n")
+    }
 }
 
 struct Drawing<'g> {

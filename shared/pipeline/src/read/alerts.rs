@@ -8,9 +8,10 @@ use toml::de::DeTable;
 use super::fields::{Fields, Reader, Text, Value, described};
 use super::schedule;
 use super::values::{budget, duration, is_plain_secret, named_secret, no_plain_secret};
-use crate::definition::{Alerts, Email, Quiet, Schedule, Severity, Slack, Wrong};
+use crate::definition::alerts::{Alerts, Email, Quiet, Severity, Slack, Wrong};
 use crate::diagnostic::quoted;
 use crate::file::SourceFile;
+use crate::schedule::Schedule;
 
 const FIELDS: [&str; 7] =
     ["slack", "email", "start_within", "caught_up_within", "max_quarantined", "severity", "quiet"];

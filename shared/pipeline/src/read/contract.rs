@@ -1,21 +1,24 @@
 //! `[contract]`: what a clean row is.
 
 mod column;
-mod explode;
+pub(super) mod explode;
 
 use toml::de::DeValue;
 
 use super::fields::{Fields, Text, described};
+use super::mention::Mentions;
+use super::names::{base_name, keys};
+use super::query::note_sql_faults;
 use super::values::budget;
-use super::{Mentions, is_new};
-use crate::definition::{Contract, Csv, Every, Files, Header, PartitionBy, Rule, Source, Type, Unknown};
+use crate::definition::column::Type;
+use crate::definition::contract::{Contract, Every, PartitionBy, Rule, Unknown};
+use crate::definition::source::{Csv, Files, Header, Source};
 use crate::diagnostic::{one_of, quoted};
 use crate::http::{Http, TimeFormat};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 use crate::sql;
 use column::{Columns, Of};
-pub(super) use explode::{children, known};
 
 const FIELDS: [&str; 11] = [
     "dataset",
@@ -109,33 +112,6 @@ fn dataset(fields: &Fields<'_, '_>, pipeline: Option<&PipelineName>) -> Option<D
     }
 }
 
-/// A dataset's name that is not one of `.raw` and `.quarantine`.
-pub(super) fn base_name(fields: &Fields<'_, '_>, text: &Text) -> Option<DatasetName> {
-    let name: DatasetName = fields.reader.name(text)?;
-    if name.is_raw() || name.is_quarantine() {
-        let expected = "a name without `.`; raw rows and quarantine come with it";
-        fields.reader.wrong(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
-        return None;
-    }
-    Some(name)
-}
-
-/// Columns out of those there are, each once.
-pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]) -> Vec<ColumnName> {
-    let mut key: Vec<ColumnName> = Vec::new();
-    for text in texts {
-        if let Some(name) = fields.reader.column(text, known, &fields.label)
-            && is_new(fields, text.at, "key column", name.as_str(), key.iter().map(ColumnName::as_str))
-        {
-            key.push(name);
-        }
-    }
-    if texts.is_empty() {
-        fields.reader.wrong(fields.at("key"), "an empty `key`", "at least one column, or no `key` at all");
-    }
-    key
-}
-
 const UNKNOWN: [(&str, Unknown); 3] = [("keep", Unknown::Keep), ("ignore", Unknown::Ignore), ("fail", Unknown::Fail)];
 const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
@@ -227,7 +203,7 @@ fn rules(fields: &Fields<'_, '_>, key: &str, columns: &[ColumnName]) -> Vec<Rule
         }
         let text = fields.reader.text(value, &format!("`{}` in {label}", name.get_ref()))?;
         if let Err(faults) = sql::expression(&text.text, columns) {
-            super::model::note_sql_faults(fields.reader, &text, faults);
+            note_sql_faults(fields.reader, &text, faults);
         }
         Some(Rule { name: name.get_ref().to_string(), sql: text.text })
     };

@@ -13,6 +13,7 @@ use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
 use crate::file::SourceFile;
 use crate::name::{ColumnName, NameError, SecretName};
 use crate::params::{Piece, pieces};
+use crate::raw;
 
 pub(super) type Value<'r> = &'r Spanned<DeValue<'r>>;
 
@@ -203,7 +204,7 @@ impl<'r> Reader<'r> {
 
     /// A name of a column that is not ours alone.
     pub fn column_name(&self, text: &Text) -> Option<ColumnName> {
-        if text.text.starts_with('_') {
+        if raw::is_reserved(&text.text) {
             let expected = "another first letter; names with `_` are Tidemark's own";
             self.wrong(text.at, format!("{} for a column's name", quoted(&text.text)), expected);
             return None;

@@ -1,15 +1,16 @@
 //! `[source]` with `kind = "http"`.
 
 mod paging;
+mod parameter;
 mod since;
 
 use toml::de::DeValue;
 use url::Url;
 
 use super::fields::{Fields, Text, described};
-use super::values::{count, duration, is_plain_secret, named_secret, secret};
+use super::values::{count, duration, is_plain_secret, named_secret, pointer, secret};
 use crate::diagnostic::quoted;
-use crate::http::{Auth, Body, Http, Limits, Method, Parameter};
+use crate::http::{Auth, Body, Http, Limits, Method};
 
 pub(super) const FIELDS: [&str; 13] = [
     "kind",
@@ -122,45 +123,6 @@ fn pairs(fields: &Fields<'_, '_>, key: &str) -> Vec<(String, String)> {
         Some((name, text))
     };
     table.iter().filter_map(pair).collect()
-}
-
-/// A JSON pointer (RFC 6901): empty, or with `/` in front.
-fn pointer(fields: &Fields<'_, '_>, key: &str) -> Option<String> {
-    let text = fields.text(key)?;
-    if !text.text.is_empty() && !text.text.starts_with('/') {
-        let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
-        let hint = format!("write `{key} = \"/{}\"`", text.text.replace('.', "/"));
-        fields.reader.wrong_but(text.at, found, "a JSON pointer, which starts with `/`", Some(hint));
-        return None;
-    }
-    Some(text.text)
-}
-
-/// A JSON pointer that must be there.
-fn needed_pointer(fields: &Fields<'_, '_>, key: &str, example: &str) -> Option<String> {
-    fields.needed(key, &format!("a JSON pointer, as in `{example}`"))?;
-    pointer(fields, key)
-}
-
-/// Where a parameter goes: `in = "body"` only where there is one.
-fn parameter(fields: &Fields<'_, '_>, key: &str, default: Option<&str>, method: Method) -> Option<Parameter> {
-    let in_body = fields.choice("in", &[("query", false), ("body", true)]).unwrap_or(false);
-    if in_body && method == Method::Get {
-        fields.refuse("in", "`\"body\"` only with `method = \"POST\"`");
-    }
-    let name = match (fields.value(key), default) {
-        (None, Some(default)) => default.to_owned(),
-        (None, None) => {
-            fields.missing(key, "the name of the API's parameter");
-            return None;
-        }
-        (Some(_), _) => fields.filled(key, "the name of the API's parameter")?.text,
-    };
-    Some(match in_body {
-        false => Parameter::Query(name),
-        true if name.starts_with('/') => Parameter::Body(name),
-        true => Parameter::Body(format!("/{}", name.replace('~', "~0").replace('/', "~1"))),
-    })
 }
 
 fn auth(top: &Fields<'_, '_>) -> Option<Auth> {

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use jiff::civil;
 use toml::de::DeValue;
 
-use crate::definition::Type;
+use crate::definition::column::Type;
 
 /// `decimal(12,2)`, `int64`, …
 pub(super) fn parse_type(text: &str) -> Option<Type> {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::document::parse;
 use super::fields::Fields;
-use super::parse;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::file::SourceFile;
 use crate::params::{Parameter, Piece, is_name, pieces};

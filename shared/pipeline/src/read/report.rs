@@ -3,11 +3,13 @@
 use toml::de::DeValue;
 
 use super::fields::{Fields, Text, described};
-use super::model::query;
-use super::{Mentions, target};
-use crate::definition::{CellFormat, Chart, ChartKind, Report, Schedule, Sheet};
+use super::mention::Mentions;
+use super::names::target_name;
+use super::query::query;
+use crate::definition::report::{CellFormat, Chart, ChartKind, Report, Sheet};
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 use crate::name::{ColumnName, DatasetName, PipelineName};
+use crate::schedule::Schedule;
 
 pub(super) const FIELDS: [&str; 7] = ["kind", "name", "folder", "file", "title", "timezone", "sheet"];
 const SHEET_FIELDS: [&str; 7] = ["title", "sql", "sql_file", "when_empty", "formats", "labels", "charts"];
@@ -29,7 +31,7 @@ pub(super) fn report(
     schedule: Option<&Schedule>,
     mentions: &mut Mentions,
 ) -> Option<Report> {
-    let name = target::name(fields, || "report".to_owned());
+    let name = target_name(fields, || "report".to_owned());
     let folder = fields.needed("folder", "the folder to write to");
     let title = fields.needed("title", "the title on the first sheet");
     let file = match fields.value("file") {

@@ -1,7 +1,7 @@
 //! `schedule`.
 
 use super::fields::Fields;
-use crate::definition::{CatchUp, Fires, Schedule};
+use crate::schedule::{CatchUp, Fires, Schedule};
 use crate::schedule::{Cron, CronError, Rate, RateError};
 
 const FIELDS: [&str; 4] = ["cron", "rate", "timezone", "catch_up"];

@@ -2,7 +2,8 @@
 
 use super::fields::{Fields, Text};
 use super::http;
-use crate::definition::{Csv, Encoding, Files, Format, Header, Source};
+use super::names::is_new;
+use crate::definition::source::{Csv, Encoding, Files, Format, Header, Source};
 use crate::diagnostic::quoted;
 use crate::name::ColumnName;
 
@@ -88,7 +89,7 @@ fn given(fields: &Fields<'_, '_>, columns: &[Text]) -> Vec<ColumnName> {
     let mut given: Vec<ColumnName> = Vec::new();
     for text in columns {
         if let Some(name) = fields.reader.column_name(text)
-            && super::is_new(fields, text.at, "column", name.as_str(), given.iter().map(ColumnName::as_str))
+            && is_new(fields, text.at, "column", name.as_str(), given.iter().map(ColumnName::as_str))
         {
             given.push(name);
         }

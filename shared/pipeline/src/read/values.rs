@@ -1,9 +1,9 @@
-//! Values that fields of several tables have: numbers, durations, budgets, secrets.
+//! Values that fields of several tables have: numbers, durations, budgets, JSON pointers, secrets.
 
 use toml::de::DeValue;
 
 use super::fields::{Fields, Value, described};
-use crate::definition::Budget;
+use crate::definition::budget::Budget;
 use crate::diagnostic::quoted;
 use crate::name::SecretName;
 
@@ -59,6 +59,24 @@ fn share(text: &str) -> Option<f64> {
     let plain = number.bytes().all(|b| b.is_ascii_digit() || b == b'.');
     let percent: f64 = plain.then(|| number.parse().ok()).flatten()?;
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
+}
+
+/// A JSON pointer (RFC 6901): empty, or with `/` in front.
+pub(super) fn pointer(fields: &Fields<'_, '_>, key: &str) -> Option<String> {
+    let text = fields.text(key)?;
+    if !text.text.is_empty() && !text.text.starts_with('/') {
+        let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
+        let hint = format!("write `{key} = \"/{}\"`", text.text.replace('.', "/"));
+        fields.reader.wrong_but(text.at, found, "a JSON pointer, which starts with `/`", Some(hint));
+        return None;
+    }
+    Some(text.text)
+}
+
+/// A JSON pointer that must be there.
+pub(super) fn needed_pointer(fields: &Fields<'_, '_>, key: &str, example: &str) -> Option<String> {
+    fields.needed(key, &format!("a JSON pointer, as in `{example}`"))?;
+    pointer(fields, key)
 }
 
 /// `{ secret = "name" }`

@@ -3,8 +3,8 @@
 
 use jiff::tz::TimeZone;
 
-use super::Rate;
-use crate::definition::{Fires, Schedule};
+use super::rate::Rate;
+use super::{Fires, Schedule};
 
 /// A schedule in the words of EventBridge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,8 +54,7 @@ mod tests {
     use jiff::{SignedDuration, Timestamp};
 
     use super::*;
-    use crate::definition::CatchUp;
-    use crate::schedule::Cron;
+    use crate::schedule::{CatchUp, Cron};
 
     fn cron(text: &str, timezone: &str) -> Schedule {
         let fires = Fires::Cron(text.parse().unwrap());

@@ -5,7 +5,7 @@ use jiff::ToSpan;
 use jiff::tz::TimeZone;
 
 use super::instant;
-use crate::definition::Quiet;
+use crate::definition::alerts::Quiet;
 
 /// Around a change of the clocks as a schedule: the hours begin and end the first time a clock shows their ends, or passes over
 /// them. So they come once a day, also where an end of theirs comes twice.

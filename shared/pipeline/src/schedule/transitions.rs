@@ -7,7 +7,7 @@ use jiff::civil::{DateTime, Weekday};
 use jiff::tz::{Offset, TimeZone};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::definition::{CatchUp, Fires, Schedule};
+use crate::schedule::{CatchUp, Fires, Schedule};
 
 const MINUTE: i64 = 60;
 const HOUR: i64 = 3_600;

@@ -3,10 +3,10 @@
 use polars::prelude::*;
 use tidemark_pipeline::definition::{self, Children, POSITION};
 
-use super::Plan;
 use super::cast::{Builder, Field};
 use super::fault::{Broken, Faults, Place, TYPE};
 use super::json::{Elements, Layout};
+use super::plan::Plan;
 use crate::error::ContractError;
 
 /// Elements read at a time.

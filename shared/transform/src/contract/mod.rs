@@ -7,8 +7,10 @@ mod cast;
 mod drift;
 mod explode;
 mod fault;
+mod fields;
 mod json;
 mod partition;
+mod plan;
 mod quarantine;
 mod rules;
 mod source;
@@ -18,14 +20,15 @@ use polars::prelude::*;
 
 use tidemark_pipeline::definition::{self, Contract, Rule};
 
-use self::cast::Cast;
-pub use self::drift::{Drift, FieldKind, MAX_FIELDS, Unknown};
+use self::cast::native::from_native;
+pub use self::drift::{Drift, Unknown};
 use self::explode::Elementwise;
 pub use self::explode::Exploder;
 use self::fault::{Faults, Place};
+pub use self::fields::{FieldKind, MAX_FIELDS};
 use self::json::Layout;
 use self::partition::Partition;
-use self::rules::Rules;
+use self::plan::Plan;
 use self::source::Raw;
 use crate::error::ContractError;
 use crate::sql::expression;
@@ -52,24 +55,6 @@ pub struct Cleaner {
     filters: Vec<Condition>,
     schema: Schema,
     fingerprint: String,
-}
-
-/// One column of the contract.
-#[derive(Debug)]
-struct Plan {
-    name: String,
-    from: String,
-    cast: Cast,
-    rules: Rules,
-}
-
-impl Plan {
-    fn new(column: &definition::Column) -> Result<Plan, ContractError> {
-        let cast = Cast::new(column)?;
-        let rules = Rules::new(column, &cast)?;
-        let name = column.name.to_string();
-        Ok(Plan { from: column.from.clone().unwrap_or_else(|| name.clone()), name, cast, rules })
-    }
 }
 
 /// An array whose elements are held to rules too.
@@ -196,7 +181,7 @@ impl Cleaner {
         let mut series = Vec::with_capacity(self.columns.len());
         for (at, column) in self.columns.iter().enumerate() {
             let Ok(field) = raw.column(&column.from) else { return Err(source::missing(column, raw)) };
-            series.push(cast::from_native(&column.cast, &column.name, at, field.as_materialized_series(), faults)?);
+            series.push(from_native(&column.cast, &column.name, at, field.as_materialized_series(), faults)?);
         }
         Ok(series)
     }

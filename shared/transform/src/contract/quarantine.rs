@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use polars::prelude::*;
+use tidemark_pipeline::raw::{OBJECT, PAGE, ROW};
 
 use super::cast::Field as Member;
 use super::fault::{Broken, Faults};
@@ -15,8 +16,8 @@ impl Cleaner {
     /// what was broken once: a broken record has NULL.
     pub fn quarantine_schema() -> Schema {
         let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
-        let origin = [("_object", DataType::String), ("_row", DataType::Int64)];
-        let later = [("day", DataType::Date), ("_page", DataType::Int64), ("healed_by", DataType::String)];
+        let origin = [(OBJECT, DataType::String), (ROW, DataType::Int64)];
+        let later = [("day", DataType::Date), (PAGE, DataType::Int64), ("healed_by", DataType::String)];
         let all = origin.into_iter().chain(text).chain(later);
         all.map(|(name, dtype)| Field::new(name.into(), dtype)).collect()
     }
@@ -60,8 +61,8 @@ impl Cleaner {
         let frame = DataFrame::new(
             bad.frame.height(),
             vec![
-                bad.frame.column("_object")?.clone(),
-                bad.frame.column("_row")?.clone(),
+                bad.frame.column(OBJECT)?.clone(),
+                bad.frame.column(ROW)?.clone(),
                 names.collect::<StringChunked>().with_name("column".into()).into_column(),
                 StringChunked::from_iter_values("rule".into(), rules).into_column(),
                 StringChunked::from_iter_options("value".into(), values).into_column(),
@@ -70,7 +71,7 @@ impl Cleaner {
                 day.with_name("day".into()).into_column(),
                 match bad.page {
                     Some(page) => page.clone(),
-                    None => Column::full_null("_page".into(), bad.frame.height(), &DataType::Int64),
+                    None => Column::full_null(PAGE.into(), bad.frame.height(), &DataType::Int64),
                 },
                 Column::full_null("healed_by".into(), bad.frame.height(), &DataType::String),
             ],

@@ -1,9 +1,10 @@
 //! The columns every raw frame has, and what to say when a column of the contract is not among the others.
 
 use polars::prelude::*;
+use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT, is_added};
 
-use super::Plan;
 use super::fault::{Faults, Place};
+use super::plan::Plan;
 use crate::error::ContractError;
 
 /// Raw rows with the columns ingest adds to them.
@@ -15,23 +16,21 @@ pub(super) struct Raw<'r> {
     pub(super) fault: &'r StringChunked,
 }
 
-const ADDED: [&str; 7] = ["_text", "_fault", "_object", "_page", "_row", "_version", "_arrived_in"];
-
 impl<'r> Raw<'r> {
     pub(super) fn new(frame: &'r DataFrame) -> Result<Raw<'r>, ContractError> {
         let text = |name| frame.column(name).and_then(|column| column.str()).map_err(ContractError::Raw);
-        text("_object")?;
-        frame.column("_row").and_then(|column| column.i64()).map_err(ContractError::Raw)?;
-        let page = frame.column("_page").ok();
+        text(OBJECT)?;
+        frame.column(ROW).and_then(|column| column.i64()).map_err(ContractError::Raw)?;
+        let page = frame.column(PAGE).ok();
         page.map(Column::i64).transpose().map_err(ContractError::Raw)?;
-        Ok(Raw { frame, page, text: text("_text")?, fault: text("_fault")? })
+        Ok(Raw { frame, page, text: text(TEXT)?, fault: text(FAULT)? })
     }
 
     /// `<object>:<row>` of a row.
     pub(super) fn place(&self, row: usize) -> String {
         let value = |name| self.frame.column(name).and_then(|column| column.get(row)).unwrap_or(AnyValue::Null);
-        let object = value("_object");
-        format!("{}:{}", object.get_str().unwrap_or_default(), value("_row"))
+        let object = value(OBJECT);
+        format!("{}:{}", object.get_str().unwrap_or_default(), value(ROW))
     }
 
     pub(super) fn mark_faults(&self, faults: &mut Faults) {
@@ -48,7 +47,7 @@ impl<'r> Raw<'r> {
 
 /// Whether the source gave this column (and not ingest).
 pub(super) fn is_field(name: &str) -> bool {
-    !ADDED.contains(&name)
+    !is_added(name)
 }
 
 pub(super) fn missing(column: &Plan, raw: &DataFrame) -> ContractError {

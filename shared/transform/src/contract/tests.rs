@@ -1,4 +1,5 @@
 use tidemark_pipeline::definition::{self, Every, PartitionBy, Type};
+use tidemark_pipeline::raw;
 
 use super::*;
 
@@ -47,13 +48,13 @@ fn rule(name: &str, sql: &str) -> Rule {
 fn raw(fields: Vec<Column>) -> DataFrame {
     let rows = fields.first().map_or(0, Column::len);
     let mut columns = fields;
-    let texts = columns.iter().position(|column| column.name() == "_text");
+    let texts = columns.iter().position(|column| column.name() == raw::TEXT);
     if texts.is_none() {
-        columns.push(Column::full_null("_text".into(), rows, &DataType::String));
+        columns.push(Column::full_null(raw::TEXT.into(), rows, &DataType::String));
     }
-    columns.push(Column::full_null("_fault".into(), rows, &DataType::String));
-    columns.push(Column::new("_object".into(), vec!["a.csv"; rows]));
-    columns.push(Column::new("_row".into(), (2..2 + rows as i64).collect::<Vec<_>>()));
+    columns.push(Column::full_null(raw::FAULT.into(), rows, &DataType::String));
+    columns.push(Column::new(raw::OBJECT.into(), vec!["a.csv"; rows]));
+    columns.push(Column::new(raw::ROW.into(), (2..2 + rows as i64).collect::<Vec<_>>()));
     DataFrame::new(rows, columns).unwrap()
 }
 
@@ -62,7 +63,7 @@ fn texts(name: &str, values: &[&str]) -> Column {
 }
 
 fn records(values: &[&str]) -> DataFrame {
-    raw(vec![texts("_text", values)])
+    raw(vec![texts(raw::TEXT, values)])
 }
 
 fn clean(contract: &Contract, raw: &DataFrame, shape: Shape) -> Cleaned {

@@ -1,26 +1,25 @@
 //! CSV into raw frames: every field as its text, a record that is none with its fault.
 
-mod header;
 mod rows;
 mod scan;
 
-use std::borrow::Cow;
 use std::io::Read;
 use std::sync::Arc;
 
 use tidemark_pipeline::{ColumnName, Csv, Header};
 
 use self::rows::Rows;
-use self::scan::{Field, Flaw, FlawKind, Scanner, Step};
+use self::scan::{Flaw, Scanner, Step, value};
+use super::batch::Batch;
+use super::columns::column_names;
 use super::error::{Fault, Stop};
 use super::frame::lossless;
-use super::position::{InCsv, InText};
+use super::limits::{Limits, size};
+use super::position::{InCsv, InText, Position};
+use super::stats::ReadStats;
 use super::text::Text;
+use super::verdict::FlawKind;
 use super::window::Window;
-use super::{Batch, Limits, Position, ReadStats};
-
-pub(super) use self::header::column_names;
-pub(super) use self::scan::Verdict;
 
 pub(super) fn read<E>(
     limits: &Limits,
@@ -75,7 +74,7 @@ pub(super) fn read<E>(
             let line = scanner.line();
             let (text, length) = window.skip_line(terminator, limits.excerpt)?;
             scanner.advance(length, 1);
-            rows.push_broken(line, text, too_long_fault(limits));
+            rows.push_broken(line, text, limits.too_long());
         } else if ended {
             break;
         } else {
@@ -122,24 +121,13 @@ fn begin(
     Ok(Some(Begun { scanner, columns: Arc::new(names), terminator }))
 }
 
-pub(super) fn too_long_fault(limits: &Limits) -> String {
-    format!("the line is longer than {}; its first {} are kept", bytes(limits.line), bytes(limits.excerpt))
-}
-
-fn bytes(count: usize) -> String {
-    match count {
-        _ if count >= 1 << 20 && count.is_multiple_of(1 << 20) => format!("{} MiB", count >> 20),
-        _ => format!("{count} bytes"),
-    }
-}
-
 fn flaw(flaw: Flaw, limits: &Limits) -> String {
     let field = flaw.field;
     match flaw.kind {
         FlawKind::Junk => format!("text follows the closing quote of field {field}"),
         FlawKind::Open => format!(
             "the quote opened in field {field} is not closed before the file ends or within {} or {} lines",
-            bytes(limits.quoted_bytes),
+            size(limits.quoted_bytes),
             limits.quoted_lines,
         ),
     }
@@ -192,24 +180,5 @@ fn header(
         if names.is_some() {
             return Ok(names);
         }
-    }
-}
-
-/// The text of a field, doubled quotes made one.
-#[inline]
-fn value<'a>(record: &'a str, field: &Field, quote: Option<u8>) -> Cow<'a, str> {
-    let text = &record[field.start..field.end];
-    match quote {
-        Some(quote) if field.doubled => {
-            let mut single = String::with_capacity(text.len());
-            let mut rest = text;
-            while let Some(at) = rest.find(char::from(quote)) {
-                single.push_str(&rest[..=at]);
-                rest = rest.get(at + 2..).unwrap_or_default();
-            }
-            single.push_str(rest);
-            Cow::Owned(single)
-        }
-        _ => Cow::Borrowed(text),
     }
 }

@@ -6,9 +6,9 @@ use polars::prelude::*;
 
 use super::super::error::Fault;
 use super::super::frame::{self, Broken, lossless};
-use super::super::{Limits, ReadStats};
-use super::scan::Field;
-use super::value;
+use super::super::limits::Limits;
+use super::super::stats::ReadStats;
+use super::scan::{Field, value};
 
 pub(super) struct Rows {
     names: Vec<PlSmallStr>,

@@ -9,11 +9,13 @@
 //! To stay linear in the length of the text although reading goes back, what one record found out about the lines after it
 //! is kept ([`Verdict`]): a newline within quotes leads to the same end whoever opened the quotes.
 
-use memchr::{memchr, memchr2, memchr3_iter};
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 
-use super::super::Limits;
+use memchr::{memchr, memchr2, memchr3_iter};
+
+use super::super::limits::Limits;
 use super::super::position::InText;
+use super::super::verdict::{FlawKind, Verdict};
 
 /// Where a field lies in its record, without its quotes.
 #[derive(Debug, Clone, Copy)]
@@ -22,6 +24,25 @@ pub(super) struct Field {
     pub(super) end: usize,
     /// Holds doubled quotes.
     pub(super) doubled: bool,
+}
+
+/// The text of a field, doubled quotes made one.
+#[inline]
+pub(super) fn value<'a>(record: &'a str, field: &Field, quote: Option<u8>) -> Cow<'a, str> {
+    let text = &record[field.start..field.end];
+    match quote {
+        Some(quote) if field.doubled => {
+            let mut single = String::with_capacity(text.len());
+            let mut rest = text;
+            while let Some(at) = rest.find(char::from(quote)) {
+                single.push_str(&rest[..=at]);
+                rest = rest.get(at + 2..).unwrap_or_default();
+            }
+            single.push_str(rest);
+            Cow::Owned(single)
+        }
+        _ => Cow::Borrowed(text),
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,27 +64,6 @@ pub(super) struct Flaw {
     /// From 1.
     pub(super) field: usize,
     pub(super) kind: FlawKind,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum FlawKind {
-    /// The quote is not closed by the end of the text or within the limits.
-    Open,
-    /// Text follows the closing quote.
-    Junk,
-}
-
-/// What scanning found out about a stretch of text: whoever is within quotes at a newline before `until` is still within
-/// quotes at `until` (no flaw yet), or has met the flaw.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(in super::super) struct Verdict {
-    /// Position in the whole text.
-    until: u64,
-    /// Newlines before `until` in the whole text.
-    newlines: u64,
-    flaw: Option<FlawKind>,
 }
 
 pub(super) struct Scanner {

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp, civil};
 use polars::prelude::*;
 
 use super::super::frame::lossless;
-use super::types::time_of_day;
+use super::time::time_of_day;
 
 /// Numbers as JSON numbers, what JSON has no word for as a string (`"NaN"`, dates, bytes that are text).
 pub(super) fn text(value: &AnyValue) -> String {

@@ -5,6 +5,7 @@
 
 mod guard;
 mod json;
+mod time;
 mod types;
 
 use std::fs::File;
@@ -13,11 +14,17 @@ use std::sync::Arc;
 
 use polars::io::mmap::MmapBytesReader;
 use polars::prelude::*;
+use tidemark_pipeline::raw;
 
+use super::batch::Batch;
+use super::columns::column_names;
 use super::compression::{self, Stored, Unpacked};
-use super::csv::column_names;
 use super::error::{Fault, Stop};
-use super::{Batch, Input, Limits, Position, ReadStats, frame};
+use super::frame;
+use super::input::Input;
+use super::limits::Limits;
+use super::position::Position;
+use super::stats::ReadStats;
 
 const MAGIC: &[u8] = b"PAR1";
 const ENCRYPTED: &[u8] = b"PARE";
@@ -153,7 +160,7 @@ fn decode(
 /// The decoded columns with names and types that a table can hold, and their origin; `before` rows came earlier.
 fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what: &str) -> Result<DataFrame, Fault> {
     let names = column_names(decoded.columns().iter().map(|column| column.name().as_str()))?;
-    let mut columns = Vec::with_capacity(names.len() + frame::ORIGIN.len());
+    let mut columns = Vec::with_capacity(names.len() + raw::ORIGIN.len());
     for (column, name) in decoded.columns().iter().zip(names) {
         // The decoder does not compare what it found with what the footer promised.
         if column.len() != height {

@@ -16,6 +16,7 @@
 use polars::prelude::*;
 
 use super::json;
+use super::time::time_of_day;
 
 /// The series in a type that a table can hold.
 pub(super) fn held(series: &Series) -> PolarsResult<Series> {
@@ -75,25 +76,4 @@ fn instants(series: &Series, unit: TimeUnit) -> PolarsResult<Series> {
         TimeUnit::Nanoseconds => count.div_euclid(1_000),
     });
     Ok(microseconds.into_datetime(TimeUnit::Microseconds, Some(TimeZone::UTC)).into_series())
-}
-
-/// `HH:MM:SS`, with six or nine digits after it where there is something to say.
-pub(super) fn time_of_day(nanoseconds: i64) -> String {
-    let (seconds, nanoseconds) = (nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000));
-    let whole = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    match (nanoseconds, nanoseconds % 1_000) {
-        (0, _) => whole,
-        (_, 0) => format!("{whole}.{:06}", nanoseconds / 1_000),
-        _ => format!("{whole}.{nanoseconds:09}"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn times_are_text() {
-        assert_eq!(super::time_of_day(0), "00:00:00");
-        assert_eq!(super::time_of_day(86_399_000_001_000), "23:59:59.000001");
-        assert_eq!(super::time_of_day(3_600_000_000_001), "01:00:00.000000001");
-    }
 }

@@ -15,9 +15,12 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use polars::prelude::*;
+use tidemark_pipeline::raw::{self, FAULT, ORIGIN, ROW, TEXT};
 use tidemark_pipeline::{Csv, Encoding, Format, Header};
 
-use super::{FAULT, FileFault, Input, Limits, ORIGIN, ROW, ReadError, ReadStats, TEXT, read_with};
+use super::decode::read_with;
+use super::limits::Limits;
+use super::{FileFault, Input, ReadError, ReadStats};
 
 /// All rows of an object: the column names without the origin's, and per row its number and either its fields or its fault and text.
 #[derive(Debug, PartialEq)]

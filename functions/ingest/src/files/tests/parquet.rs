@@ -159,7 +159,7 @@ fn the_parquet_test_suite() {
                 read += 1;
                 if expected["ok"] == true {
                     assert_eq!(expected["rows"], stats.rows, "{name}");
-                    assert_eq!(expected["columns"], frames[0].width() - ORIGIN.len(), "{name}");
+                    assert_eq!(expected["columns"], frames[0].width() - raw::ORIGIN.len(), "{name}");
                 }
             }
             Err(fault) => {

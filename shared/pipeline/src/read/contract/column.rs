@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use crate::definition::{Column, Type};
+use crate::definition::column::{Column, Type};
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 use crate::name::ColumnName;
 use crate::read::fields::{Fields, Text, Value, described};

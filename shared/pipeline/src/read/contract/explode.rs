@@ -2,15 +2,16 @@
 
 use toml::de::DeValue;
 
-use super::base_name;
 use super::column::{self, Columns, Of};
-use crate::definition::{
-    Children, Column, Contract, Explode, Incremental, Made, Model, POSITION, PartitionBy, Type, When,
-};
+use crate::definition::column::{Column, Type};
+use crate::definition::contract::{Contract, PartitionBy};
+use crate::definition::explode::{Children, Explode, POSITION};
+use crate::definition::model::{Incremental, Made, Model, When};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
-use crate::read::Mentions;
 use crate::read::fields::{Fields, Text, described};
+use crate::read::mention::Mentions;
+use crate::read::names::base_name;
 
 pub(super) fn explodes(
     contract: &Fields<'_, '_>,
@@ -91,7 +92,7 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
 }
 
 /// The models that a contract's arrays are: partition by partition of its dataset.
-pub(in crate::read) fn children(contract: &Contract) -> Vec<Model> {
+pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     let partition_by = contract.partition_by.as_ref().map(|by| by.name.clone());
     let model = |explode: &Explode| Model {
         name: explode.name.clone(),
@@ -109,7 +110,7 @@ pub(in crate::read) fn children(contract: &Contract) -> Vec<Model> {
 }
 
 /// The columns of a dataset that a contract makes, and its key.
-pub(in crate::read) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<ColumnName>, Vec<ColumnName>)> {
+pub(crate) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<ColumnName>, Vec<ColumnName>)> {
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     let (mut columns, key) = if contract.dataset == *dataset {
         (names(&contract.columns), contract.key.clone())

@@ -1,8 +1,8 @@
 //! `pagination = { … }`.
 
 use super::super::fields::Fields;
-use super::super::values::count;
-use super::{needed_pointer, parameter, pointer};
+use super::super::values::{count, needed_pointer, pointer};
+use super::parameter::parameter;
 use crate::http::{Body, Method, Pagination, Parameter, Total};
 
 const KINDS: [(&str, &[&str]); 7] = [

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::super::fields::{Fields, Text};
 use super::super::values::duration;
-use super::parameter;
+use super::parameter::parameter;
 use crate::diagnostic::quoted;
 use crate::http::{Method, Missing, Parameter, Since, TimeFormat};
 use crate::name::ColumnName;

@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use toml::de::DeValue;
 
-use super::super::Mentions;
-use super::super::contract::known;
+use super::super::contract::explode::known;
 use super::super::fields::{Fields, Text, described};
+use super::super::mention::Mentions;
+use super::super::names::target_name;
 use super::super::values::{budget, count, duration, named_secret, secret};
-use super::{destination, name};
-use crate::definition::{Budget, Column, Contract, Destination, Mode, Postgres, PostgresType, PostgresUrl, Type};
+use super::destination::destination;
+use crate::definition::budget::Budget;
+use crate::definition::column::{Column, Type};
+use crate::definition::contract::Contract;
+use crate::definition::target::{Destination, Mode, Postgres, PostgresType, PostgresUrl};
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 use crate::name::{ColumnName, DatasetName};
 use crate::postgres::Address;
@@ -44,7 +48,7 @@ pub(super) fn postgres(
     let connections = count(fields, "connections", 1, 8).and_then(|number| u8::try_from(number).ok()).unwrap_or(1);
     let timeout_s = timeout(fields).unwrap_or(600);
     let to = to?;
-    let name = name(fields, || {
+    let name = target_name(fields, || {
         let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
         format!("postgres-{}", to.table.chars().map(plain).collect::<String>())
     })?;

@@ -1,5 +1,6 @@
 use super::*;
 use crate::definition::*;
+use crate::name::DatasetName;
 
 #[test]
 fn a_whole_file() {

@@ -13,12 +13,12 @@ pub(crate) struct Format {
 
 #[derive(Debug, Clone)]
 enum Reader {
-    Program(Vec<StepId>),
+    Program(Vec<Instruction>),
     Other(String),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum StepId {
+enum Instruction {
     /// A number of up to so many digits (all of them for the year) into a part of the moment.
     Number(Part, usize),
     /// Fractional digits of the second; the flag: only if a point comes first.
@@ -71,21 +71,40 @@ impl Reader {
     }
 }
 
-fn compile(text: &str) -> Option<Vec<StepId>> {
+/// How the texts of a column write moments; empty means ISO 8601.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Formats(pub(crate) Vec<Format>);
+
+impl Formats {
+    /// The first reading that satisfies `wanted`.
+    pub(crate) fn read<T>(
+        &self,
+        text: &str,
+        iso: fn(&[u8]) -> Option<Moment>,
+        wanted: fn(Moment) -> Option<T>,
+    ) -> Option<T> {
+        if self.0.is_empty() {
+            return wanted(iso(text.as_bytes())?);
+        }
+        self.0.iter().find_map(|format| wanted(format.parse(text)?))
+    }
+}
+
+fn compile(text: &str) -> Option<Vec<Instruction>> {
     let mut steps = Vec::new();
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {
         let step = match byte {
             b'%' => match bytes.next()? {
-                b'Y' => StepId::Number(Part::Year, 4),
-                b'm' => StepId::Number(Part::Month, 2),
-                b'd' => StepId::Number(Part::Day, 2),
-                b'H' => StepId::Number(Part::Hour, 2),
-                b'M' => StepId::Number(Part::Minute, 2),
-                b'S' => StepId::Number(Part::Second, 2),
-                b'f' => StepId::Fraction { after_point: false },
-                b'.' if bytes.next()? == b'f' => StepId::Fraction { after_point: true },
-                b'%' => StepId::Literal(b'%'),
+                b'Y' => Instruction::Number(Part::Year, 4),
+                b'm' => Instruction::Number(Part::Month, 2),
+                b'd' => Instruction::Number(Part::Day, 2),
+                b'H' => Instruction::Number(Part::Hour, 2),
+                b'M' => Instruction::Number(Part::Minute, 2),
+                b'S' => Instruction::Number(Part::Second, 2),
+                b'f' => Instruction::Fraction { after_point: false },
+                b'.' if bytes.next()? == b'f' => Instruction::Fraction { after_point: true },
+                b'%' => Instruction::Literal(b'%'),
                 short @ (b'F' | b'T' | b'R') => {
                     steps.extend(compile(match short {
                         b'F' => "%Y-%m-%d",
@@ -97,7 +116,7 @@ fn compile(text: &str) -> Option<Vec<StepId>> {
                 _ => return None,
             },
             // A space is one space; jiff, which takes any white space for it, is asked only about other formats.
-            b' '..=b'~' => StepId::Literal(byte),
+            b' '..=b'~' => Instruction::Literal(byte),
             _ => return None,
         };
         steps.push(step);
@@ -105,13 +124,13 @@ fn compile(text: &str) -> Option<Vec<StepId>> {
     Some(steps)
 }
 
-fn run(steps: &[StepId], mut text: &[u8]) -> Option<Moment> {
+fn run(steps: &[Instruction], mut text: &[u8]) -> Option<Moment> {
     let mut parts = [None::<i32>; 6];
     let mut micros = 0;
     for step in steps {
         match *step {
-            StepId::Literal(byte) => text = text.strip_prefix(&[byte])?,
-            StepId::Number(part, width) => {
+            Instruction::Literal(byte) => text = text.strip_prefix(&[byte])?,
+            Instruction::Number(part, width) => {
                 let digits = text.iter().take(width).take_while(|byte| byte.is_ascii_digit()).count();
                 if digits == 0 || (part == Part::Year && digits != width) {
                     return None;
@@ -120,7 +139,7 @@ fn run(steps: &[StepId], mut text: &[u8]) -> Option<Moment> {
                     Some(text[..digits].iter().fold(0, |value, digit| value * 10 + i32::from(digit - b'0')));
                 text = &text[digits..];
             }
-            StepId::Fraction { after_point } => match (after_point, text) {
+            Instruction::Fraction { after_point } => match (after_point, text) {
                 (true, [b'.', rest @ ..]) => (micros, text) = fraction(rest)?,
                 (true, _) => {}
                 (false, _) => (micros, text) = fraction(text)?,

@@ -1,7 +1,7 @@
 //! Fields to typed columns: strict and exact. A field that is no value of its type is NULL and a fault, never a guess.
 
 mod format;
-mod native;
+pub(super) mod native;
 mod number;
 mod time;
 mod zone;
@@ -9,9 +9,8 @@ mod zone;
 use polars::prelude::*;
 use tidemark_pipeline::definition::{self, Type};
 
-use self::format::Format;
-pub(super) use self::native::from_native;
-use self::time::{Clock, DAY_US, Formats, Moment, iso_date, iso_datetime, iso_time};
+use self::format::{Format, Formats};
+use self::time::{Clock, DAY_US, Moment, iso_date, iso_datetime, iso_time};
 use self::zone::{Skipped, Zone};
 use super::fault::{Faults, Place};
 use crate::error::ContractError;

@@ -1,7 +1,5 @@
 //! Dates, times of day and datetimes from text: ISO 8601 as RFC 3339 profiles it, or strptime formats tried in turn.
 
-use super::format::Format;
-
 pub(crate) const DAY_US: i64 = 86_400_000_000;
 
 /// What a text says of a moment; which parts it must have depends on the type.
@@ -40,25 +38,6 @@ pub(crate) fn in_range(instant: i64) -> bool {
 pub(crate) fn time_of_day(hour: i64, minute: i64, second: i64, micros: i64) -> Option<i64> {
     let valid = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second);
     valid.then(|| ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
-}
-
-/// How the texts of a column write moments; empty means ISO 8601.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Formats(pub(crate) Vec<Format>);
-
-impl Formats {
-    /// The first reading that satisfies `wanted`.
-    pub(crate) fn read<T>(
-        &self,
-        text: &str,
-        iso: fn(&[u8]) -> Option<Moment>,
-        wanted: fn(Moment) -> Option<T>,
-    ) -> Option<T> {
-        if self.0.is_empty() {
-            return wanted(iso(text.as_bytes())?);
-        }
-        self.0.iter().find_map(|format| wanted(format.parse(text)?))
-    }
 }
 
 /// `2024-01-31`.

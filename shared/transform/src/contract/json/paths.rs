@@ -4,7 +4,7 @@
 pub(super) type NodeId = usize;
 
 #[derive(Debug)]
-pub(in crate::contract) struct Paths {
+pub(crate) struct Paths {
     nodes: Vec<Node>,
     slots: usize,
     /// The slot of the value itself, if a pointer is empty.

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::super::cast::Field;
-use super::super::drift::FieldKind;
+use super::super::fields::FieldKind;
 use super::cursor::{Cursor, Scan, Stop};
 use super::paths::{Member, NodeId, Paths};
 use super::tally::Tally;

@@ -2,7 +2,7 @@
 
 use polars::prelude::{InitHashMaps as _, PlHashMap};
 
-use super::super::drift::{FieldKind, MAX_FIELDS, cut};
+use super::super::fields::{FieldKind, MAX_FIELDS, cut};
 use super::paths::{NodeId, Paths};
 
 /// The records of one scanner, counted from 1; 0 is none.

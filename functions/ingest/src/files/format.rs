@@ -1,0 +1,18 @@
+//! The format of an object, by its name.
+
+use tidemark_pipeline::Format;
+
+/// The format a name promises: `.csv`, `.tsv` (its delimiter is still the definition's), `.ndjson`, `.jsonl`, `.json`
+/// (newline-delimited), `.parquet`, each also with `.gz` or `.zst` after it; letters in any case.
+pub fn format_of(object: &str) -> Option<Format> {
+    let name = object.rsplit(['/', '\\']).next()?.to_ascii_lowercase();
+    let plain = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);
+    let (stem, extension) = plain.rsplit_once('.')?;
+    match extension {
+        _ if stem.is_empty() => None,
+        "csv" | "tsv" => Some(Format::Csv),
+        "ndjson" | "jsonl" | "json" => Some(Format::Ndjson),
+        "parquet" => Some(Format::Parquet),
+        _ => None,
+    }
+}

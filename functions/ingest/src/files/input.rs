@@ -1,0 +1,13 @@
+//! Where the bytes of an object come from.
+
+use std::fs::File;
+use std::io::Read;
+
+/// The bytes of an object, as stored.
+pub enum Input {
+    /// Read once, front to back; from [`Position::stored`](super::Position::stored) on where reading goes on. Parquet needs to seek: a
+    /// stream of it is held in memory, up to 1 GiB.
+    Stream(Box<dyn Read + Send>),
+    /// On this machine; Parquet is mapped into memory rather than read.
+    File(File),
+}

@@ -1,0 +1,167 @@
+//! One request on the wire, and when the next may be sent: limits, pauses, and again what may succeed later; all within the deadline.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::RequestBuilder;
+use tidemark_flow::{Context, Failure, Kind};
+use tidemark_lake::Requests;
+use tidemark_pipeline::http::Http;
+use url::Url;
+
+use super::attempt::{Cause, Head, NoAnswer, Tried};
+use super::{origin, retry, wire};
+
+/// The way to one API, and what it has borne so far.
+pub(super) struct Connection<'a> {
+    pub(super) http: &'a Http,
+    pub(super) context: &'a Context<'a>,
+    run_id: &'a str,
+    pub(super) inner: reqwest::Client,
+    pub(super) home: Url,
+    /// Not before then is anything sent.
+    free_at: Cell<Option<Timestamp>>,
+    sent: Cell<u64>,
+    /// Attempts that were worth another, by what was wrong.
+    repeated: RefCell<BTreeMap<String, u64>>,
+    waited: Cell<Duration>,
+}
+
+impl<'a> Connection<'a> {
+    /// Asks nobody yet.
+    pub(super) fn new(
+        http: &'a Http,
+        context: &'a Context<'a>,
+        run_id: &'a str,
+        home: Url,
+    ) -> Result<Connection<'a>, Failure> {
+        Ok(Connection {
+            http,
+            context,
+            run_id,
+            inner: wire::client(http, &home)?,
+            home,
+            free_at: Cell::new(None),
+            sent: Cell::new(0),
+            repeated: RefCell::default(),
+            waited: Cell::default(),
+        })
+    }
+
+    /// What was sent again and waited for, for people: `3 requests were sent again (2 × 429, 1 × 503), after 2.1 s of waiting`.
+    pub(super) fn note(&self) -> Option<String> {
+        let repeated = self.repeated.borrow();
+        let all: u64 = repeated.values().sum();
+        let causes: Vec<String> = repeated.iter().map(|(what, times)| format!("{times} × {what}")).collect();
+        let waited = self.waited.get().as_secs_f64();
+        let requests = if all == 1 { "1 request was" } else { &format!("{all} requests were") };
+        (all > 0).then(|| format!("{requests} sent again ({}), after {waited:.1} s of waiting", causes.join(", ")))
+    }
+
+    /// Waits until the next attempt may be made.
+    pub(super) async fn again(&self, attempt: u32, cause: Cause, asked: Option<Duration>) -> Result<(), NoAnswer> {
+        if attempt >= self.http.limits.attempts {
+            let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
+            return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
+        }
+        let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(self.run_id, self.sent.get())));
+        if wait > retry::LONGEST_WAIT {
+            let message = format!("{} asks to wait for {} s", self.place(), wait.as_secs());
+            return Err(Failure::new(Kind::Retry, message)
+                .hint("run again after that; what has come so far is kept")
+                .into());
+        }
+        tracing::info!(attempt, what = %cause, wait_ms = wait.as_millis() as u64, "the request is sent again");
+        *self.repeated.borrow_mut().entry(cause.kind).or_default() += 1;
+        self.wait(wait).await
+    }
+
+    async fn wait(&self, wait: Duration) -> Result<(), NoAnswer> {
+        let then = (self.context.clock)() + wait;
+        if self.context.deadline.is_some_and(|deadline| then >= deadline) {
+            return Err(NoAnswer::Late(wait));
+        }
+        self.waited.set(self.waited.get() + wait);
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+
+    /// Keeps to the rate: each request takes its slot.
+    pub(super) async fn pace(&self) -> Result<(), NoAnswer> {
+        let now = (self.context.clock)();
+        let slot = self.free_at.get().map_or(now, |free| free.max(now));
+        if let Some(rate) = self.http.limits.requests_per_second {
+            self.free_at.set(Some(slot + Duration::from_secs_f64(1.0 / rate)));
+        }
+        match Duration::try_from(slot.duration_since(now)) {
+            Ok(wait) if !wait.is_zero() => self.wait(wait).await,
+            _ => Ok(()),
+        }
+    }
+
+    /// The API has been used up: nothing is sent until so long after `now`.
+    pub(super) fn hold(&self, now: Timestamp, wait: Duration) {
+        let free = now + wait.min(retry::LONGEST_WAIT);
+        self.free_at.set(Some(self.free_at.get().map_or(free, |at| at.max(free))));
+    }
+
+    /// One request on the wire, and all of its answer.
+    pub(super) async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
+        self.sent.set(self.sent.get() + 1);
+        self.context.meter.count(Requests { api: 1, ..Requests::default() });
+        let limit = self.http.limits.body_bytes;
+        let exchange = async {
+            let mut answer = builder.send().await?;
+            let head = Head { status: answer.status().as_u16(), headers: answer.headers().clone() };
+            let mut bytes = Vec::new();
+            while let Some(chunk) = answer.chunk().await? {
+                bytes.extend_from_slice(&chunk);
+                if bytes.len() as u64 > limit {
+                    break;
+                }
+            }
+            Ok((head, bytes))
+        };
+        match tokio::time::timeout(Duration::from_secs(self.http.limits.timeout_s), exchange).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.broken(error)),
+            Err(_) => Err(Tried::Again(Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)), None)),
+        }
+    }
+
+    /// What broke before an answer was whole.
+    fn broken(&self, error: reqwest::Error) -> Tried {
+        let error = error.without_url();
+        let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
+        if let Some(forbidden) = causes.find_map(|cause| cause.downcast_ref::<origin::Forbidden>()) {
+            let message = format!("{} is not asked: {forbidden}", self.place());
+            return Tried::Failed(Failure::new(Kind::Refused, message));
+        }
+        if error.is_builder() || error.is_request() && error.is_status() {
+            let message = format!("{} cannot be asked", self.place());
+            return Tried::Failed(
+                Failure::new(Kind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
+            );
+        }
+        let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
+        let deepest = deepest.map(ToString::to_string).unwrap_or_default();
+        if deepest.starts_with("invalid peer certificate") {
+            let message = format!("{} is not who it says, or not known: {deepest}", self.place());
+            let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
+            return Tried::Failed(Failure::new(Kind::Refused, message).hint(hint));
+        }
+        let kind = match (error.is_connect(), error.is_timeout()) {
+            (_, true) => "no answer in time",
+            (true, _) => "no connection",
+            _ => "the connection broke",
+        };
+        Tried::Again(Cause { kind: kind.to_owned(), detail: deepest }, None)
+    }
+
+    /// The API, for messages: without query and whatever secret may be in it.
+    pub(super) fn place(&self) -> String {
+        format!("{}{}", origin::of(&self.home), self.home.path())
+    }
+}

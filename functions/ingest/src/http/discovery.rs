@@ -1,0 +1,153 @@
+//! How an API pages, where nobody has said it.
+
+use serde_json::Value;
+use tidemark_pipeline::http::{Body, Http, Pagination};
+
+use super::links::Headers;
+use super::page::Page;
+
+/// Members under which APIs give the next page's URL, or a cursor that cannot be anything else.
+const NEXT_URLS: [&str; 14] = [
+    "/next",
+    "/links/next",
+    "/_links/next/href",
+    "/_links/next",
+    "/links/next/href",
+    "/paging/next",
+    "/pagination/next",
+    "/meta/next",
+    "/next_url",
+    "/nextUrl",
+    "/next_page_url",
+    "/pagination/next_url",
+    "/@odata.nextLink",
+    "/nextLink",
+];
+/// Members that speak of pages.
+const HINTS: [&str; 22] = [
+    "next",
+    "next_cursor",
+    "nextCursor",
+    "cursor",
+    "next_page",
+    "nextPage",
+    "next_page_token",
+    "nextPageToken",
+    "page",
+    "pages",
+    "total_pages",
+    "totalPages",
+    "offset",
+    "has_more",
+    "hasMore",
+    "paging",
+    "pagination",
+    "links",
+    "_links",
+    "meta",
+    "total",
+    "count",
+];
+
+/// So many records a page often has at most: they may be but the first.
+const SIZES: [usize; 24] =
+    [10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 128, 150, 200, 250, 256, 300, 400, 500, 512, 1000, 1024, 2000];
+
+/// Why it is not certain how an API pages.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Doubt {
+    /// These members speak of pages.
+    Hints(Vec<String>),
+    /// Nothing does, but there are as many records as a page often has.
+    Round(usize),
+}
+
+/// How an API pages.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Discovered {
+    pub pagination: Pagination,
+    /// What the first page says by it of the page behind it, in its body.
+    pub said: Option<String>,
+}
+
+/// How an API pages, as far as its first answer leaves no doubt.
+pub(crate) fn discover(http: &Http, page: &Page, headers: &Headers) -> Result<Discovered, Doubt> {
+    discovered(http, page.body(), page.len(), headers)
+}
+
+fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Result<Discovered, Doubt> {
+    let plain = |pagination| Ok(Discovered { pagination, said: None });
+    if headers.next.is_some() {
+        return plain(Pagination::LinkHeader);
+    }
+    let unsaid = if SIZES.contains(&records) { Err(Doubt::Round(records)) } else { plain(Pagination::Single) };
+    let body = match serde_json::from_str::<Value>(body) {
+        Ok(body @ Value::Object(_)) if http.format == Body::Json => body,
+        _ => return unsaid,
+    };
+    for pointer in NEXT_URLS {
+        match body.pointer(pointer) {
+            Some(Value::String(text)) if is_url(text) => {
+                let pagination = Pagination::NextUrl { next: pointer.to_owned() };
+                return Ok(Discovered { pagination, said: Some(text.clone()) });
+            }
+            _ => {}
+        }
+    }
+    let total =
+        ["/total", "/count", "/meta/total", "/pagination/total"].iter().find_map(|at| body.pointer(at)?.as_u64());
+    // a single object is its own record: its fields are its own affair
+    if total == Some(records as u64) || http.records.is_empty() {
+        return plain(Pagination::Single);
+    }
+    let own = http.records.split('/').nth(1).unwrap_or_default();
+    let is_telling = |value: &Value| match value {
+        Value::Null | Value::Bool(false) => false,
+        Value::Object(members) => members.values().any(|value| !value.is_null()),
+        Value::Array(_) => false,
+        _ => true,
+    };
+    let is_none = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+    let is_end =
+        |value: &Value| is_none(value) || value.as_object().is_some_and(|members| members.values().any(is_none));
+    let there: Vec<(&str, &Value)> =
+        HINTS.into_iter().filter(|hint| *hint != own).filter_map(|hint| Some((hint, body.get(hint)?))).collect();
+    let hints: Vec<String> =
+        there.iter().filter(|(_, value)| is_telling(value)).map(|(hint, _)| format!("/{hint}")).collect();
+    if !hints.is_empty() {
+        return Err(Doubt::Hints(hints));
+    }
+    // what would lead on is there, and does not
+    if there.iter().any(|(_, value)| is_end(value)) { plain(Pagination::Single) } else { unsaid }
+}
+
+fn is_url(text: &str) -> bool {
+    text.starts_with("http://") || text.starts_with("https://") || text.starts_with('/') || text.starts_with('?')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(records: &str, count: usize, body: &str) -> Result<Pagination, Doubt> {
+        let http = Http { records: records.to_owned(), ..Http::of("https://api.example.com/v1/orders") };
+        discovered(&http, body, count, &Headers::default()).map(|discovered| discovered.pagination)
+    }
+
+    #[test]
+    fn only_what_is_certain_is_found() {
+        let next = |pointer: &str| Ok(Pagination::NextUrl { next: pointer.to_owned() });
+        assert_eq!(of("/data", 10, r#"{"data": [], "links": {"next": "/v1/orders?page=2"}}"#), next("/links/next"));
+        assert_eq!(of("/value", 10, r#"{"value": [], "@odata.nextLink": "https://x/y"}"#), next("/@odata.nextLink"));
+        assert_eq!(of("/data", 10, r#"{"data": [], "total": 10}"#), Ok(Pagination::Single));
+        assert_eq!(of("/data", 10, r#"{"data": [], "next": null}"#), Ok(Pagination::Single));
+        assert_eq!(of("/data", 10, r#"{"data": [], "links": {"next": null}}"#), Ok(Pagination::Single));
+        let hints = |hints: &[&str]| Err(Doubt::Hints(hints.iter().map(|hint| (*hint).to_owned()).collect()));
+        assert_eq!(of("/data", 10, r#"{"data": [], "total": 30}"#), hints(&["/total"]));
+        assert_eq!(of("/data", 7, r#"{"data": [], "meta": {"next": "abc"}}"#), hints(&["/meta"]));
+        assert_eq!(of("/data", 7, r#"{"data": [], "meta": {}}"#), Ok(Pagination::Single));
+        assert_eq!(of("/data", 100, r#"{"data": [], "meta": {}}"#), Err(Doubt::Round(100)));
+        assert_eq!(of("", 100, "[]"), Err(Doubt::Round(100)));
+        assert_eq!(of("", 1, r#"{"id": 1, "count": 5}"#), Ok(Pagination::Single));
+    }
+}

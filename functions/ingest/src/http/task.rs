@@ -1,0 +1,228 @@
+//! One task of an ingest: a window, from where it was left, into files of the raw dataset. It commits nothing.
+
+use jiff::Timestamp;
+use polars::prelude::{DataType, Schema};
+use tidemark_flow::{Balance, Context, Failure, Kind};
+use tidemark_lake::Writer;
+use tidemark_pipeline::http::{Http, Missing, Since, TimeFormat};
+use tidemark_pipeline::raw::PAGE;
+use tidemark_pipeline::{Contract, DatasetName, PipelineName, Type};
+use tidemark_transform::Times;
+
+use super::accumulator::PageAccumulator;
+use super::client::Client;
+use super::fetch::PageFetcher;
+use super::pass::WindowPass;
+use super::receipt::WindowReceipt;
+use super::resume::ResumePoint;
+use super::window::WindowRead;
+use crate::incremental::advance::{Advance, Before, WindowEnd, advance};
+use crate::incremental::event_time::EventTimeColumn;
+use crate::incremental::observed::Observed;
+use crate::incremental::overlap::{Overlap, OverlapFilter};
+use crate::incremental::window::TimeBounds as _;
+use crate::raw_dataset::{self, RawDataset};
+
+/// How often in one run a window is begun anew because what has landed of it has become useless.
+const ANEW: u32 = 5;
+
+/// What a task has come to.
+pub(crate) enum WindowOutcome {
+    /// Not all, and none of it is to be seen yet: so many pages have landed.
+    Partial(u32),
+    Read(Box<WindowReceipt>),
+}
+
+/// Reads windows of one API.
+pub(crate) struct WindowReader<'a> {
+    pub context: &'a Context<'a>,
+    pub http: &'a Http,
+    pub contract: &'a Contract,
+    pub pipeline: &'a PipelineName,
+    pub raw: &'a DatasetName,
+    /// Stands for what decides what is asked for.
+    pub definition: &'a str,
+    pub client: &'a Client<'a>,
+    /// The raw dataset before the window.
+    pub standing: &'a RawDataset,
+    /// What has landed has been asked for by the invocations before this one, for the same reason.
+    pub is_continued: bool,
+}
+
+impl WindowReader<'_> {
+    /// Reads the window, anew where what has landed of it is of no use.
+    pub(crate) fn read(&self, before: &Before<'_, ResumePoint>) -> Result<WindowOutcome, Failure> {
+        let WindowReader { context, http, definition, pipeline, client, .. } = *self;
+        let fetcher = PageFetcher { context, http, definition, client };
+        let now = (context.clock)();
+        let column = self.event_time(now)?;
+        let mut resume = before.plan.resume.as_ref();
+        let mut useless = 0;
+        for nth in 0.. {
+            let window = before.plan.window.again(nth);
+            let begun_at = resume.map_or(now, |resume| resume.begun_at.min(now));
+            let page = resume.map_or(1, |resume| resume.page);
+            let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
+            let mut accumulator = self.accumulator(before, object, column.as_ref(), begun_at);
+            let mut pass = WindowPass::new(http, pipeline, window, resume);
+            match fetcher.read(&mut pass, &mut accumulator)? {
+                WindowRead::Invalidated { is_news } => {
+                    useless += u32::from(is_news);
+                    resume = None;
+                    if useless >= ANEW {
+                        break;
+                    }
+                }
+                WindowRead::Whole => return self.receipt(before, pass, accumulator, None),
+                WindowRead::Late(resume) => return self.receipt(before, pass, accumulator, Some(*resume)),
+            }
+        }
+        let message = format!("{} changes faster than it can be read", http.url);
+        Err(Failure::new(Kind::Retry, message).hint("page by cursor or keyset instead of by number"))
+    }
+
+    /// Where time is read from, if anywhere.
+    fn event_time(&self, now: Timestamp) -> Result<Option<EventTimeColumn<'_>>, Failure> {
+        let Some(since) = &self.http.incremental else { return Ok(None) };
+        let column = self
+            .contract
+            .columns
+            .iter()
+            .find(|column| column.name == since.column)
+            .ok_or_else(|| Failure::new(Kind::Bug, format!("column {} is in no contract", since.column)))?;
+        let times = Times::new(column).map_err(|error| {
+            Failure::new(Kind::Definition, format!("column {} cannot be read", column.name)).because(error)
+        })?;
+        let unit = match (column.ty, &since.format) {
+            (Type::Int64, TimeFormat::EpochS) => 1_000_000,
+            (Type::Int64, _) => 1_000,
+            _ => 1,
+        };
+        Ok(Some(EventTimeColumn { bounds: since, times, unit, now }))
+    }
+
+    fn accumulator<'a>(
+        &'a self,
+        before: &Before<'_, ResumePoint>,
+        object: String,
+        column: Option<&'a EventTimeColumn<'a>>,
+        begun_at: Timestamp,
+    ) -> PageAccumulator<'a> {
+        let (context, standing) = (self.context, self.standing);
+        // what an API has said of a window is said once
+        let partition = raw_dataset::partition(&object, "1", standing.next_version());
+        let writer = Writer::new(context.lake, self.raw, &schema(), partition);
+        // what is read again is not there already
+        let overlap = before.bookmark.overlap.filter(|_| before.plan.anew_from.is_none());
+        let reached = before.bookmark.reached;
+        let overlap = Overlap::new(context.lake, standing.table.as_ref(), &standing.files, column, reached, overlap);
+        let (filter, observed) = (OverlapFilter::new(overlap), Observed::new(column, begun_at));
+        PageAccumulator::new(writer, object, column, filter, observed)
+    }
+
+    /// What a pass has come to.
+    fn receipt(
+        &self,
+        before: &Before<'_, ResumePoint>,
+        mut pass: WindowPass,
+        mut accumulator: PageAccumulator<'_>,
+        resume: Option<ResumePoint>,
+    ) -> Result<WindowOutcome, Failure> {
+        let mut notes: Vec<String> = self.client.note().into_iter().collect();
+        if let Err(failure) = self.note_times(&accumulator, &mut notes) {
+            // the next run shall not find the same record again in what has landed
+            pass.give_up(self.context)?;
+            return Err(failure);
+        }
+        // rows that are to replace all others are not committed before the window is whole
+        if resume.is_some() && !before.is_timed {
+            if pass.asked == 0 {
+                let message = format!("all that has landed of {} cannot be read in one invocation", self.http.url);
+                return Err(
+                    Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+                );
+            }
+            return Ok(WindowOutcome::Partial(pass.pages()));
+        }
+        let is_taken_up = pass.adopted > 0 && !self.is_continued;
+        let observed = &accumulator.observed;
+        let Advance { bookmark, is_known, has_more, complete } =
+            advance(before, WindowEnd { window: &pass.window, resume, observed, is_taken_up });
+        let (bytes, is_last) = (pass.bytes, pass.window.is_last);
+        if is_known {
+            pass.forget(self.context);
+            return Ok(WindowOutcome::Read(Box::new(WindowReceipt {
+                files: Vec::new(),
+                balance: Balance::default(),
+                bookmark: before.bookmark.clone(),
+                notes,
+                bytes,
+                has_more: is_taken_up,
+                is_known: true,
+                is_last: true,
+                complete: before.complete.filter(|_| !is_taken_up),
+            })));
+        }
+        accumulator.write()?;
+        let (repeated, late) = (accumulator.filter.repeated, accumulator.filter.late);
+        if let (Some(since), Some(reached)) = (&self.http.incremental, before.bookmark.reached) {
+            notes.extend(late.note(reached, since.lookback()));
+        }
+        // a window without records has nothing to go on with
+        if accumulator.records > 0 {
+            pass.land(self.context)?;
+        }
+        let (records, broken) = (accumulator.records, accumulator.broken);
+        let balance = Balance {
+            rows_in: records,
+            written: records - broken - repeated,
+            unchanged: repeated,
+            quarantined: broken,
+            ..Balance::default()
+        };
+        let files = accumulator.finish()?;
+        Ok(WindowOutcome::Read(Box::new(WindowReceipt {
+            files,
+            balance,
+            bookmark,
+            notes,
+            bytes,
+            has_more,
+            is_known: false,
+            is_last,
+            complete,
+        })))
+    }
+
+    /// What is to be said about the times of records.
+    fn note_times(&self, accumulator: &PageAccumulator<'_>, notes: &mut Vec<String>) -> Result<(), Failure> {
+        let Some(Since { column, missing, .. }) = &self.http.incremental else { return Ok(()) };
+        let observed = &accumulator.observed;
+        if let Some((page, record)) = accumulator.first_missing {
+            let message = format!(
+                "{} records have no {column} that can be read, the first is record {record} of page {page}",
+                observed.missing
+            );
+            if *missing == Missing::Fail {
+                return Err(
+                    Failure::new(Kind::Data, message).hint("let them in with: incremental = { missing = \"keep\", … }")
+                );
+            }
+            notes.push(format!("{message}; they are kept, and come again only if the API says them again"));
+        }
+        if observed.ahead > 0 {
+            notes.push(format!(
+                "{} records have a {column} that is still to come; it is not taken as the time reached",
+                observed.ahead
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The columns of a raw dataset whose source is an API.
+pub(crate) fn schema() -> Schema {
+    let mut schema = raw_dataset::schema();
+    schema.insert(PAGE.into(), DataType::Int64);
+    schema
+}

@@ -1,0 +1,211 @@
+//! Windows: the stretches of time in which a source is read.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::bookmark::Bookmark;
+
+/// From when to when records are asked for, as the source is asked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Range {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+}
+
+/// How a source is asked by time.
+pub(crate) trait TimeBounds {
+    /// Records from here on are asked for at first; everything, if there is no such time.
+    fn start(&self) -> Option<Timestamp>;
+    /// How far each request reaches back behind what has been seen.
+    fn lookback(&self) -> SignedDuration;
+    /// How long a window is; as long as there is time, if there is no such length.
+    fn every(&self) -> Option<SignedDuration>;
+    /// Whether a request says up to when.
+    fn has_end(&self) -> bool;
+    /// The start as the source is asked for it.
+    fn asked_start(&self) -> Option<Timestamp>;
+    /// The time by which the source gives all records from `time` on.
+    fn asked_since(&self, time: Timestamp) -> Timestamp;
+    /// The time by which the source gives all records up to `time`.
+    fn asked_until(&self, time: Timestamp) -> Timestamp;
+}
+
+/// One stretch of time.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Window {
+    /// Another one for another stretch, and for another version of the raw dataset.
+    pub name: String,
+    pub range: Range,
+    /// There is no later one.
+    pub is_last: bool,
+}
+
+impl Window {
+    /// The same stretch under another name.
+    pub(crate) fn again(&self, anew: u32) -> Window {
+        match anew {
+            0 => self.clone(),
+            nth => Window { name: format!("{}.{nth}", self.name), ..self.clone() },
+        }
+    }
+}
+
+/// Where a source goes on with a window of which not everything is in yet.
+pub(crate) trait Resume: Clone {
+    fn window(&self) -> &Window;
+    /// The greatest time of a record so far.
+    fn greatest(&self) -> Option<Timestamp>;
+    /// Up to when all is there once the window is.
+    fn complete(&self) -> Option<Timestamp>;
+    /// The same place with other times.
+    fn with_times(self, greatest: Option<Timestamp>, complete: Option<Timestamp>) -> Self;
+}
+
+/// The window to read.
+#[derive(Debug)]
+pub(crate) struct WindowPlan<R> {
+    pub window: Window,
+    /// Where it has been left.
+    pub resume: Option<R>,
+    pub anew_from: Option<i64>,
+    /// What has been read before does not count.
+    pub begins_anew: bool,
+}
+
+impl<R: Resume> WindowPlan<R> {
+    /// `version`: the one the raw dataset will have. `None` if all that was meant at `now` has been read.
+    pub(crate) fn next(
+        bounds: Option<&dyn TimeBounds>,
+        bookmark: &Bookmark<R>,
+        full: bool,
+        now: Timestamp,
+        version: i64,
+    ) -> Option<WindowPlan<R>> {
+        if let (Some(resume), false) = (&bookmark.resume, full) {
+            let (window, resume) = (resume.window().clone(), Some(resume.clone()));
+            return Some(WindowPlan { window, resume, anew_from: bookmark.anew_from, begins_anew: false });
+        }
+        let anew_from = if full { Some(version) } else { bookmark.anew_from };
+        let reached = bookmark.reached.filter(|_| !full);
+        let mark = if full { "full" } else { "v" };
+        let Some(bounds) = bounds else {
+            let window = Window { name: format!("all-{mark}{version:05}"), range: Range::default(), is_last: true };
+            return Some(WindowPlan { window, resume: None, anew_from, begins_anew: full });
+        };
+        let from = since(bounds, reached);
+        let range = range(bounds, reached, from, now)?;
+        let is_last = bounds.every().is_none() || range.until.is_none_or(|until| until >= now);
+        let label = from.map_or("all".to_owned(), |from| from.strftime("%Y%m%dT%H%M%SZ").to_string());
+        let window = Window { name: format!("{label}-{mark}{version:05}"), range, is_last };
+        Some(WindowPlan { window, resume: None, anew_from, begins_anew: full })
+    }
+}
+
+/// From when on records are asked for: what has been seen, less the lookback.
+pub(crate) fn since(bounds: &dyn TimeBounds, reached: Option<Timestamp>) -> Option<Timestamp> {
+    let start = bounds.asked_start();
+    let Some(reached) = reached else { return start };
+    let from = bounds.asked_since(reached.checked_sub(bounds.lookback()).unwrap_or(Timestamp::MIN));
+    Some(start.map_or(from, |start| from.max(start)))
+}
+
+fn range(
+    bounds: &dyn TimeBounds,
+    reached: Option<Timestamp>,
+    from: Option<Timestamp>,
+    now: Timestamp,
+) -> Option<Range> {
+    if !bounds.has_end() {
+        return Some(Range { since: from, until: None });
+    }
+    let end = match (bounds.every(), reached.or(bounds.start())) {
+        (Some(every), Some(begin)) => begin.checked_add(every).unwrap_or(now).min(now),
+        _ => now,
+    };
+    // a time that is over has nothing to say any more
+    if from.is_some_and(|from| from > end) {
+        return None;
+    }
+    Some(Range { since: from, until: Some(bounds.asked_until(end)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    /// Asked to the second, from 1 March 2026 on.
+    struct Bounds {
+        every: Option<SignedDuration>,
+        lookback: SignedDuration,
+    }
+
+    impl TimeBounds for Bounds {
+        fn start(&self) -> Option<Timestamp> {
+            Some(at("2026-03-01T00:00:00Z"))
+        }
+
+        fn lookback(&self) -> SignedDuration {
+            self.lookback
+        }
+
+        fn every(&self) -> Option<SignedDuration> {
+            self.every
+        }
+
+        fn has_end(&self) -> bool {
+            self.every.is_some()
+        }
+
+        fn asked_start(&self) -> Option<Timestamp> {
+            self.start()
+        }
+
+        fn asked_since(&self, time: Timestamp) -> Timestamp {
+            time
+        }
+
+        fn asked_until(&self, time: Timestamp) -> Timestamp {
+            time
+        }
+    }
+
+    #[test]
+    fn what_has_been_seen_is_where_the_next_begins() {
+        let bounds = Bounds { every: None, lookback: SignedDuration::from_hours(2) };
+        assert_eq!(since(&bounds, None), Some(at("2026-03-01T00:00:00Z")));
+        assert_eq!(since(&bounds, Some(at("2026-03-01T01:00:00Z"))), Some(at("2026-03-01T00:00:00Z")));
+        assert_eq!(since(&bounds, Some(at("2026-03-02T08:30:00Z"))), Some(at("2026-03-02T06:30:00Z")));
+    }
+
+    #[test]
+    fn a_long_catch_up_goes_window_by_window() {
+        let daily = Bounds { every: Some(SignedDuration::from_hours(24)), lookback: SignedDuration::from_hours(1) };
+        let now = at("2026-03-03T12:00:00Z");
+        let mut reached = None;
+        let mut windows = Vec::new();
+        while let Some(Range { since, until: Some(until) }) = range(&daily, reached, since(&daily, reached), now) {
+            windows.push(format!("{} {until}", since.unwrap()));
+            if until >= now {
+                break;
+            }
+            reached = Some(until);
+        }
+        assert_eq!(
+            windows,
+            [
+                "2026-03-01T00:00:00Z 2026-03-02T00:00:00Z",
+                "2026-03-01T23:00:00Z 2026-03-03T00:00:00Z",
+                "2026-03-02T23:00:00Z 2026-03-03T12:00:00Z",
+            ]
+        );
+        assert_eq!(range(&daily, None, Some(at("2026-04-01T00:00:00Z")), now), None);
+    }
+}

@@ -1,0 +1,74 @@
+//! The raw dataset of a pipeline, whatever its source: its schema, how it stands, and up to when it is complete.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use polars::prelude::{DataType, Field, Schema};
+use tidemark_flow::{Context, Failure, Kind, Trigger};
+use tidemark_lake::{DataFile, Meta, Partition, Table};
+use tidemark_pipeline::raw::{ARRIVED_IN, FAULT, OBJECT, PARTITION_BY, ROW, TEXT, VERSION};
+use tidemark_pipeline::{ColumnName, DatasetName, Pipeline};
+
+/// The raw dataset as it stands.
+pub(crate) struct RawDataset {
+    /// `None` before the first commit.
+    pub table: Option<Table>,
+    pub files: Vec<DataFile>,
+    /// What the log keeps beside the files.
+    pub meta: Meta,
+}
+
+impl RawDataset {
+    pub(crate) fn open(context: &Context<'_>, name: &DatasetName) -> Result<RawDataset, Failure> {
+        Ok(match context.lake.table(name)? {
+            Some(table) => {
+                let (files, meta) = (table.files(context.lake)?, table.meta(context.lake)?);
+                RawDataset { table: Some(table), files, meta }
+            }
+            None => RawDataset { table: None, files: Vec::new(), meta: Meta::default() },
+        })
+    }
+
+    /// The version that the next commit makes.
+    pub(crate) fn next_version(&self) -> i64 {
+        self.table.as_ref().map_or(0, |table| table.version() + 1)
+    }
+}
+
+/// Columns every raw dataset has, whatever its source.
+pub(crate) fn schema() -> Schema {
+    let text = |name: &str| Field::new(name.into(), DataType::String);
+    let number = |name: &str| Field::new(name.into(), DataType::Int64);
+    [text(TEXT), text(FAULT), text(OBJECT), number(ROW), text(VERSION), number(ARRIVED_IN)].into_iter().collect()
+}
+
+/// The partition columns of a raw dataset.
+pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Failure> {
+    PARTITION_BY
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|error| Failure::new(Kind::Bug, "a raw dataset's partition cannot be named").because(error))
+}
+
+/// The partition of one version of an object.
+pub(crate) fn partition(object: &str, version: &str, arrived_in: i64) -> Partition {
+    Partition::new([
+        (OBJECT, Some(object)),
+        (VERSION, Some(version)),
+        (ARRIVED_IN, Some(arrived_in.to_string().as_str())),
+    ])
+}
+
+/// The version of the raw dataset with which a file came.
+pub(crate) fn arrived_in(file: &DataFile) -> Option<i64> {
+    file.partition.get(ARRIVED_IN).and_then(|text| text.parse().ok())
+}
+
+/// Up to when the raw dataset is complete once everything there is has been read: the last time the schedule has meant, or
+/// the last midnight (UTC) where there is no schedule.
+pub(crate) fn watermark(pipeline: &Pipeline, trigger: &Trigger) -> Option<Timestamp> {
+    match &pipeline.schedule {
+        Some(schedule) => schedule.previous(trigger.scheduled_time),
+        None => trigger.scheduled_time.to_zoned(TimeZone::UTC).start_of_day().ok().map(|day| day.timestamp()),
+    }
+}

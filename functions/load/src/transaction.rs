@@ -1,0 +1,105 @@
+//! What loads into databases have in common: their one task is a transaction, which can be done twice and takes place once.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tidemark_flow::{Balance, Bytes, Context, DraftSummary, Failure, Output, Scope, Size};
+use tidemark_lake::Outcome;
+use tidemark_pipeline::DatasetName;
+
+use crate::change::Changed;
+
+/// Takes a table from one version of its dataset to another.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Transaction {
+    /// The version that the table will have, and the one that it has.
+    pub version: i64,
+    pub loaded: Option<i64>,
+    /// All rows come again, whatever the table has.
+    pub is_rebuild: bool,
+}
+
+/// How a transaction ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Transacted {
+    /// The rows of the table and of the change, and what is to be said of them.
+    Loaded { rows: Balance, notes: Vec<String> },
+    /// The table has that version already.
+    AlreadyLoaded,
+    /// The table is not at the version that the change starts from: somebody loaded meanwhile.
+    Stale,
+}
+
+/// What a load would change, as planning has found it.
+pub struct Plan {
+    pub(crate) changed: Arc<Changed>,
+    pub(crate) is_rebuild: bool,
+    /// By which way rows come into the table, where there are several.
+    pub(crate) how: Option<&'static str>,
+}
+
+impl Plan {
+    pub(crate) fn scope(&self) -> Scope {
+        Scope { partitions: self.changed.partitions(), size: Size { how: self.how, ..self.changed.size() } }
+    }
+
+    /// The one task, until it is done.
+    pub(crate) fn tasks(&self, receipts: &[Transacted]) -> Vec<Transaction> {
+        let task = Transaction {
+            version: self.changed.table.version(),
+            loaded: self.changed.loaded,
+            is_rebuild: self.is_rebuild,
+        };
+        if receipts.is_empty() { vec![task] } else { Vec::new() }
+    }
+
+    /// `table`: database and table, for people.
+    pub(crate) fn gather(&self, table: String, receipts: Vec<Transacted>) -> (DraftSummary, Outcome) {
+        let Size { partitions, bytes, .. } = self.changed.size();
+        let mut summary = DraftSummary {
+            inputs: vec![self.changed.input()],
+            outputs: vec![Output::of(table, partitions)],
+            bytes: Bytes { read: bytes, written: 0 },
+            ..DraftSummary::default()
+        };
+        let version = self.changed.table.version();
+        let outcome = match receipts.into_iter().next() {
+            Some(Transacted::Loaded { rows, notes }) => {
+                (summary.rows, summary.notes) = (rows, notes);
+                Outcome::Committed(version)
+            }
+            Some(Transacted::AlreadyLoaded) => Outcome::Committed(version),
+            Some(Transacted::Stale) | None => Outcome::Lost(version),
+        };
+        (summary, outcome)
+    }
+}
+
+/// The change that planning has found, kept for the task where that is done in the same process.
+#[derive(Default)]
+pub(crate) struct KeptChange(Mutex<Option<Arc<Changed>>>);
+
+impl KeptChange {
+    pub(crate) fn keep(&self, changed: &Arc<Changed>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(changed.clone());
+    }
+
+    /// The change of a transaction; `None` if there is none.
+    pub(crate) fn of(
+        &self,
+        context: &Context<'_>,
+        dataset: &DatasetName,
+        task: &Transaction,
+        place: &str,
+    ) -> Result<Option<Arc<Changed>>, Failure> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let is_same = |changed: &Arc<Changed>| (changed.table.version(), changed.loaded) == (task.version, task.loaded);
+        if let Some(changed) = kept.filter(is_same) {
+            return Ok(Some(changed));
+        }
+        let table = context.lake.table_at(dataset, task.version)?;
+        Ok(Changed::since(context.lake, table, task.loaded, task.is_rebuild, place)?.map(Arc::new))
+    }
+}

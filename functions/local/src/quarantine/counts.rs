@@ -1,0 +1,82 @@
+//! The tables that are quarantines, and how many of their rows are broken still.
+
+use polars::prelude::{DataFrame, Expr, LazyFrame, PlSmallStr, col, lit};
+use polars::prelude::{DataType, NULL};
+use tidemark_flow::{Failure, Kind};
+use tidemark_lake::{DataFile, Lake, LakeError, Table};
+use tidemark_pipeline::DatasetName;
+
+/// Rows of a quarantine.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub broken: u64,
+    pub healed: u64,
+}
+
+/// Files read at a time: in a bucket, one takes tens of milliseconds whatever its size.
+const AHEAD: usize = 16;
+
+impl Counts {
+    /// Reads one column of every file.
+    pub(crate) fn read(lake: &Lake, quarantine: &Table) -> Result<Counts, Failure> {
+        let files = quarantine.files(lake)?;
+        let rows: u64 = files.iter().map(|file| file.rows).sum();
+        if !quarantine.schema().contains("healed_by") {
+            return Ok(Counts { broken: rows, healed: 0 });
+        }
+        let healed_in = |file: &DataFile| {
+            let rows = quarantine.scan(lake, std::slice::from_ref(file))?.select([col("healed_by").count()]);
+            let counted = collect(quarantine, rows)?;
+            let count = counted.columns().first().and_then(|count| count.get(0).ok()?.extract::<u64>());
+            Ok::<_, Failure>(count.unwrap_or_default())
+        };
+        let healed: u64 = std::thread::scope(|scope| {
+            let of = |nth| {
+                let files = &files;
+                scope.spawn(move || files.iter().skip(nth).step_by(AHEAD).map(healed_in).sum::<Result<u64, Failure>>())
+            };
+            let workers: Vec<_> = (0..AHEAD.min(files.len())).map(of).collect();
+            let gone = |_| Err(Failure::new(Kind::Bug, format!("counting {} panicked", quarantine.dataset())));
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(gone)).sum::<Result<u64, Failure>>()
+        })?;
+        Ok(Counts { broken: rows.saturating_sub(healed), healed })
+    }
+}
+
+/// A column of a quarantine; NULL where an earlier version of this program has made it without.
+pub(super) fn field(quarantine: &Table, name: &'static str, ty: DataType) -> Expr {
+    if quarantine.schema().contains(name) { col(name) } else { lit(NULL).cast(ty).alias(PlSmallStr::from_static(name)) }
+}
+
+pub(super) fn collect(quarantine: &Table, rows: LazyFrame) -> Result<DataFrame, Failure> {
+    rows.collect().map_err(|error| match LakeError::of_query(quarantine.dataset().as_str(), error) {
+        Ok(damage) => damage.into(),
+        Err(error) => Failure::new(Kind::Bug, format!("{} cannot be read", quarantine.dataset())).because(error),
+    })
+}
+
+/// The quarantines of the lake, or that of one dataset, named with or without `.quarantine`.
+pub(super) fn quarantines(lake: &Lake, dataset: Option<&str>) -> Result<Vec<Table>, Failure> {
+    let all: Vec<DatasetName> = lake.datasets()?.into_iter().filter(DatasetName::is_quarantine).collect();
+    let wanted = match dataset {
+        None => all,
+        Some(name) => {
+            let wanted = crate::look::dataset(name)?.quarantine();
+            if !all.contains(&wanted) {
+                let message = format!("no quarantine of {} in the lake", wanted.base());
+                return Err(Failure::new(Kind::Definition, message).hint(known(all.iter().map(DatasetName::base))));
+            }
+            vec![wanted]
+        }
+    };
+    let tables = wanted.iter().map(|name| lake.table(name));
+    Ok(tables.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+pub(super) fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.as_slice() {
+        [] => "nothing has gone through a contract yet; try: tidemark run".into(),
+        names => format!("expected one of {}", names.join(", ")),
+    }
+}

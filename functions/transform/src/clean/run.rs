@@ -1,0 +1,197 @@
+//! The tasks of step `clean`, done.
+
+use polars::prelude::DataFrame;
+use tidemark_flow::{Context, Failure};
+use tidemark_lake::{Batches, Table};
+use tidemark_pipeline::raw;
+use tidemark_transform::{Cleaned, Cleaner, Shape};
+
+use super::definition::{Clean, Value};
+use super::receipts::{AddedRows, FileSlice, Files, FormerRows, MergeTask, Receipt, Task};
+use crate::failures::{contract_failure, polars_failure};
+use crate::key_index::{KeyColumns, KeyIndex};
+use crate::partition_merge::{Identity, Merging, Parts};
+use crate::partition_value::text;
+use crate::quarantine::{self, FormerFiles, by_object};
+use crate::spill::{Chunks, Spill, SpillBuffer};
+use crate::tables::Tables;
+
+/// What the tasks of one attempt share.
+pub struct Session<'a> {
+    pub(super) clean: &'a Clean<'a>,
+    pub(super) cleaner: Cleaner,
+    keys: Option<KeyColumns<'a>>,
+    pub(super) buffer: SpillBuffer,
+    tables: Tables,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(clean: &'a Clean<'a>, buffer: SpillBuffer) -> Result<Session<'a>, Failure> {
+        let cleaner = Cleaner::new(clean.contract, &clean.fingerprint).map_err(contract_failure)?;
+        Ok(Session { clean, cleaner, keys: KeyColumns::new(clean.contract), buffer, tables: Tables::default() })
+    }
+
+    pub(super) fn run(&self, context: &Context<'_>, task: &Task) -> Result<Receipt, Failure> {
+        match task {
+            Task::Added(files) => self.added(context, files),
+            Task::Removed(files) => self.removed(context, files),
+            Task::Standing(files) => self.standing(context, files),
+            Task::Superseded { keys, .. } => self.superseded(keys),
+            Task::Quarantined { object, rows, former, healed_by } => {
+                self.quarantined(context, object, rows, former.as_ref(), healed_by.as_deref())
+            }
+            Task::Merged(merge) => self.merged(context, merge),
+        }
+    }
+
+    fn added(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Failure> {
+        let mut receipt = AddedRows::default();
+        let (mut incoming, mut broken) = (Spill::new(&self.buffer), Spill::new(&self.buffer));
+        let mut index = self.keys.as_ref().map(|keys| KeyIndex::new(keys, files.buckets, &self.buffer));
+        self.clean(context, files, &mut |rows_in, cleaned| {
+            receipt.balance.rows_in += rows_in;
+            receipt.balance.quarantined += cleaned.quarantined.height() as u64;
+            for (name, dropped) in &cleaned.filtered {
+                *receipt.balance.filtered.entry(name.clone()).or_default() += dropped;
+            }
+            receipt.faults.count(&cleaned.quarantined)?;
+            receipt.drifts.add(cleaned.drift);
+            for (object, rows) in by_object(&cleaned.quarantined)? {
+                broken.push(object, rows)?;
+            }
+            if let Some(index) = &mut index {
+                index.push(&cleaned.rows, true)?;
+            }
+            self.by_partition(cleaned.rows, &mut incoming)
+        })?;
+        (receipt.incoming, receipt.quarantined) = (incoming.finish()?, broken.finish()?);
+        receipt.keys = index.map(KeyIndex::finish).transpose()?.unwrap_or_default();
+        Ok(Receipt::Added(Box::new(receipt)))
+    }
+
+    fn removed(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Failure> {
+        let mut rows = Spill::new(&self.buffer);
+        self.clean(context, files, &mut |_, cleaned| self.by_partition(cleaned.rows, &mut rows))?;
+        Ok(Receipt::Removed { rows: rows.finish()? })
+    }
+
+    fn standing(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Failure> {
+        let table = self.tables.at(context.lake, &self.clean.contract.dataset, files.version)?;
+        let mut index = self.keys.as_ref().map(|keys| KeyIndex::new(keys, files.buckets, &self.buffer));
+        for slice in &files.slices {
+            for rows in batches(context, &table, slice)? {
+                if let Some(index) = &mut index {
+                    index.push(&rows?, false)?;
+                }
+            }
+        }
+        Ok(Receipt::Standing { keys: index.map(KeyIndex::finish).transpose()?.unwrap_or_default() })
+    }
+
+    fn superseded(&self, keys: &Chunks) -> Result<Receipt, Failure> {
+        let mut by_partition = Spill::new(&self.buffer);
+        let rows = self.buffer.take(keys)?;
+        let found = self.keys.as_ref().map(|columns| columns.superseded(&rows)).transpose()?.flatten();
+        let (stood, came) = found.as_ref().map_or((0, 0), |found| (found.stood, found.came));
+        if let Some(found) = found {
+            self.by_partition(found.rows, &mut by_partition)?;
+        }
+        Ok(Receipt::Superseded { keys: by_partition.finish()?, stood, came })
+    }
+
+    fn quarantined(
+        &self,
+        context: &Context<'_>,
+        object: &str,
+        rows: &Chunks,
+        former: Option<&FormerRows>,
+        healed_by: Option<&str>,
+    ) -> Result<Receipt, Failure> {
+        let table = former.map(|former| self.tables.at(context.lake, &self.clean.quarantine, former.version));
+        let table = table.transpose()?;
+        let former = former.zip(table.as_ref()).map(|(former, table)| FormerFiles {
+            table,
+            files: &former.files,
+            passes_over: former.passes_over,
+        });
+        let rows = self.buffer.take(rows)?;
+        let files = quarantine::write(context.lake, &self.clean.quarantine, object, &rows, former.as_ref(), healed_by)?;
+        Ok(Receipt::Quarantined { files })
+    }
+
+    fn merged(&self, context: &Context<'_>, task: &MergeTask) -> Result<Receipt, Failure> {
+        let MergeTask { value, existing, incoming, removed, superseded } = task;
+        let contract = self.clean.contract;
+        let merging = Merging {
+            context,
+            dataset: &contract.dataset,
+            schema: self.cleaner.schema(),
+            identity: Identity::for_contract(contract),
+            buffer: &self.buffer,
+        };
+        let table = match existing {
+            Some((version, files)) => Some((self.tables.at(context.lake, &contract.dataset, *version)?, files)),
+            None => None,
+        };
+        let parts = Parts {
+            existing: table.as_ref().map(|(table, files)| (table, files.as_slice())),
+            incoming: self.buffer.take(incoming)?,
+            removed: self.buffer.take(removed)?,
+            superseded: self.buffer.take(superseded)?.whole()?,
+        };
+        let (files, counts) = merging.write(&self.clean.partition_of(value), &parts)?;
+        Ok(Receipt::Merged { value: value.clone(), files, counts })
+    }
+
+    /// Raw files through the contract, batch by batch. `take` is given the rows that went in, and what came out.
+    fn clean(
+        &self,
+        context: &Context<'_>,
+        files: &Files,
+        take: &mut dyn FnMut(u64, Cleaned) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let table = self.tables.at(context.lake, &self.clean.raw, files.version)?;
+        let columns = table.schema().iter_names().map(|name| name.as_str());
+        let shape = if raw::holds_json(columns) { Shape::Json } else { Shape::Columns };
+        for slice in &files.slices {
+            let batches = batches(context, &table, slice)?;
+            let bytes = slice.file.bytes / (slice.parts as u64 * batches.len().max(1) as u64);
+            for rows in batches {
+                let rows = rows?;
+                let cleaned = self.cleaner.clean(&rows, shape).map_err(contract_failure)?;
+                take(rows.height() as u64, cleaned)?;
+                context.progress.advance(bytes);
+            }
+        }
+        Ok(())
+    }
+
+    fn by_partition(&self, rows: DataFrame, spill: &mut Spill<'_, Value>) -> Result<(), Failure> {
+        if rows.height() == 0 {
+            return Ok(());
+        }
+        let Some(column) = self.clean.partition_column() else { return spill.push(None, rows) };
+        let failed = |error| polars_failure("clean rows cannot be spread", error);
+        for part in rows.partition_by_stable([column.as_str()], true).map_err(failed)? {
+            let value = part
+                .column(column.as_str())
+                .and_then(|values| values.get(0).map(|value| text(&value)))
+                .map_err(failed)?;
+            spill.push(value, part)?;
+        }
+        Ok(())
+    }
+}
+
+/// The row groups of a slice of a file.
+fn batches<'t>(
+    context: &Context<'_>,
+    table: &'t Table,
+    slice: &FileSlice,
+) -> Result<std::iter::Take<std::iter::Skip<Batches<'t>>>, Failure> {
+    let FileSlice { file, nth, parts } = slice;
+    let batches = table.batches(context.lake, file)?;
+    let groups = batches.len();
+    let (from, to) = (groups * nth / parts, groups * (nth + 1) / parts);
+    Ok(batches.skip(from).take(to - from))
+}

@@ -1,0 +1,100 @@
+//! Which keys have versions in more than one partition: found from their narrow columns alone, bucket by bucket.
+
+use polars::prelude::{Column, DataFrame};
+use tidemark_flow::Failure;
+use tidemark_pipeline::{ColumnName, Contract};
+use tidemark_transform::merge::bucket;
+use tidemark_transform::order::strays;
+
+use crate::failures::{frame_failure, polars_failure};
+use crate::spill::{Spill, SpillBuffer, SpillManifest, Spilled};
+
+/// The columns that decide where a row of a keyed dataset lies.
+pub(crate) struct KeyColumns<'a> {
+    key: &'a [ColumnName],
+    latest_by: Option<&'a ColumnName>,
+    partition: &'a ColumnName,
+    names: Vec<&'a str>,
+}
+
+/// Keys and the partitions that their newest version has left.
+pub(crate) struct SupersededKeys {
+    pub rows: DataFrame,
+    /// Standing rows that go.
+    pub stood: u64,
+    /// Incoming rows that a newer one in another partition supersedes.
+    pub came: u64,
+}
+
+const CAME: &str = "_came";
+const STOOD: &str = "_stood";
+
+/// Rows of a bucket, about: a narrow row is some 64 bytes, and a bucket is sorted and joined with itself. Independent of the memory there
+/// is, so that tasks are cut the same everywhere.
+const BUCKET_ROWS: u64 = 1 << 18;
+
+/// Over how many buckets the keys of so many rows are spread.
+pub(crate) fn buckets(rows: u64) -> usize {
+    usize::try_from(rows.div_ceil(BUCKET_ROWS)).unwrap_or(usize::MAX).max(1)
+}
+
+impl<'a> KeyColumns<'a> {
+    /// `None` for a dataset in which a key cannot be in two partitions.
+    pub(crate) fn new(contract: &'a Contract) -> Option<KeyColumns<'a>> {
+        let by = contract.partition_by.as_ref()?;
+        // a key that decides the partition cannot move
+        if contract.key.is_empty() || contract.key.contains(&by.column) {
+            return None;
+        }
+        let mut names: Vec<&str> = Vec::new();
+        for name in contract.key.iter().chain(&contract.latest_by).chain([&by.name]) {
+            if !names.contains(&name.as_str()) {
+                names.push(name.as_str());
+            }
+        }
+        Some(KeyColumns { key: &contract.key, latest_by: contract.latest_by.as_ref(), partition: &by.name, names })
+    }
+
+    /// The keys of one bucket with versions in more than one partition.
+    pub(crate) fn superseded(&self, rows: &Spilled<'_>) -> Result<Option<SupersededKeys>, Failure> {
+        let Some(rows) = rows.whole()? else { return Ok(None) };
+        let rows = strays(rows, self.key, self.latest_by, self.partition).map_err(frame_failure)?;
+        let sum = |name: &str| {
+            let sum = rows.column(name).and_then(|column| Ok(column.i64()?.iter().flatten().sum::<i64>()));
+            sum.map(i64::unsigned_abs).map_err(|error| polars_failure("superseded keys cannot be counted", error))
+        };
+        Ok(Some(SupersededKeys { stood: sum(STOOD)?, came: sum(CAME)?, rows }))
+    }
+}
+
+/// The keys of the rows that stand and of those that come, by bucket, each in the order of their arrival.
+pub(crate) struct KeyIndex<'a, 'b> {
+    columns: &'a KeyColumns<'a>,
+    buckets: usize,
+    rows: Spill<'b, usize>,
+}
+
+impl<'a, 'b> KeyIndex<'a, 'b> {
+    pub(crate) fn new(columns: &'a KeyColumns<'a>, buckets: usize, buffer: &'b SpillBuffer) -> KeyIndex<'a, 'b> {
+        KeyIndex { columns, buckets, rows: Spill::new(buffer) }
+    }
+
+    /// `came`: whether these are rows that come, and not rows that stand.
+    pub(crate) fn push(&mut self, rows: &DataFrame, came: bool) -> Result<(), Failure> {
+        let failed = |error| polars_failure("keys cannot be indexed", error);
+        let mut rows = rows.select(self.columns.names.iter().copied()).map_err(failed)?;
+        rows.with_column(Column::new_scalar(CAME.into(), came.into(), rows.height())).map_err(failed)?;
+        let parts = match self.buckets {
+            1 => vec![rows],
+            buckets => bucket(&rows, self.columns.key, buckets).map_err(frame_failure)?,
+        };
+        for (nth, part) in parts.into_iter().enumerate().filter(|(_, part)| part.height() > 0) {
+            self.rows.push(nth, part)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn finish(self) -> Result<SpillManifest<usize>, Failure> {
+        self.rows.finish()
+    }
+}

@@ -1,0 +1,99 @@
+//! From the receipts of all tasks to what is committed, if anything differs.
+
+use std::collections::BTreeSet;
+
+use tidemark_flow::{Balance, Bytes, DraftSummary, Failure, Input, Kind, Output};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Table, schema_from_json};
+use tidemark_pipeline::{ColumnName, StepId};
+
+use super::definition::Model;
+use super::plan::Plan;
+use super::receipts::Receipt;
+use crate::calendar::Day;
+
+/// The model as it stands, and what is committed on top of it.
+pub type ModelDraft = (Option<Table>, Draft);
+
+impl Model<'_> {
+    /// `None`: the result is what stands.
+    pub(super) fn draft(
+        &self,
+        mut plan: Plan,
+        mut receipts: Vec<Receipt>,
+        run_id: &str,
+    ) -> Result<Option<(DraftSummary, ModelDraft)>, Failure> {
+        let read = receipts.iter().map(|receipt| receipt.read).sum();
+        if receipts.iter().any(|receipt| receipt.is_rebuild) {
+            plan.is_rebuild = true;
+            receipts.retain(|receipt| receipt.is_rebuild);
+        }
+        let schema = match receipts.last() {
+            Some(last) => schema_from_json(&self.model.name, &last.schema)
+                .ok_or_else(|| Failure::new(Kind::Bug, "the columns of a model cannot be read"))?,
+            None => plan.base.as_ref().map(|table| table.schema().clone()).unwrap_or_default(),
+        };
+        let rows_in: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
+        let consumed =
+            plan.inputs.iter().map(|input| (input.table.dataset().to_string(), input.table.version())).collect();
+        let mut draft = Draft {
+            dataset: self.model.name.clone(),
+            schema,
+            partition_by: self.model.partition_by.clone().into_iter().collect::<Vec<ColumnName>>(),
+            adds: receipts.into_iter().flat_map(|receipt| receipt.files).collect(),
+            removes: Vec::new(),
+            consumed,
+            meta: Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
+            info: CommitInfo {
+                run_id: run_id.into(),
+                step: StepId::Model(self.model.name.clone()).to_string(),
+                balance: serde_json::Value::Null,
+            },
+        };
+        let mut summary = DraftSummary {
+            inputs: plan
+                .inputs
+                .iter()
+                .map(|input| Input {
+                    dataset: input.table.dataset().to_string(),
+                    from_version: input.from,
+                    to_version: input.table.version(),
+                })
+                .collect(),
+            outputs: vec![Output { watermark: plan.watermark, ..Output::of(self.model.name.as_str(), 0) }],
+            ..DraftSummary::default()
+        };
+        if !plan.is_idle {
+            for file in &plan.standing {
+                if self.is_replaced(&plan, file)? {
+                    draft.removes.push(file.clone());
+                }
+            }
+            let unchanged: u64 = {
+                let stays: BTreeSet<_> = draft.removes.iter().map(|file| file.path.as_str()).collect();
+                draft.adds.iter().filter(|file| stays.contains(file.path.as_str())).map(|file| file.rows).sum()
+            };
+            let touched: BTreeSet<_> = draft.adds.iter().chain(&draft.removes).map(|file| &file.partition).collect();
+            summary.outputs.iter_mut().for_each(|output| output.partitions = touched.len() as u64);
+            summary.rows = Balance { rows_in, written: rows_in - unchanged, unchanged, ..Balance::default() };
+            summary.bytes = Bytes { read, written: draft.adds.iter().map(|file| file.bytes).sum() };
+        }
+        // an unchanged result stops the cascade; that it has been looked at is still to be remembered, for those who wait for it
+        let is_same = plan.base.is_some() && !draft.changes_rows() && draft.meta == plan.meta;
+        if is_same && plan.is_up_to_date {
+            return Ok(None);
+        }
+        draft.info.balance = summary.rows.to_json();
+        Ok(Some((summary, (plan.base, draft))))
+    }
+
+    /// Whether a file that stands is of a partition that has been computed.
+    fn is_replaced(&self, plan: &Plan, file: &DataFile) -> Result<bool, Failure> {
+        match &plan.days {
+            Some(days) if !plan.is_rebuild => {
+                let day: Day = self.day(&self.model.name, &file.partition)?;
+                Ok(days.contains(&day))
+            }
+            _ => Ok(true),
+        }
+    }
+}

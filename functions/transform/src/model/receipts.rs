@@ -1,0 +1,44 @@
+//! The tasks of step `model`, and what each leaves.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tidemark_lake::DataFile;
+use tidemark_pipeline::DatasetName;
+
+use crate::calendar::Day;
+
+/// Some partitions to compute, or the whole model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// `None`: the model is computed whole.
+    pub days: Option<BTreeSet<Day>>,
+    pub inputs: Vec<InputFiles>,
+    /// Nothing that stands is kept.
+    pub is_rebuild: bool,
+    /// Up to when the inputs are complete.
+    pub watermark: Option<Timestamp>,
+}
+
+/// The files of an input that some partitions depend on.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InputFiles {
+    pub dataset: DatasetName,
+    pub version: i64,
+    pub files: Vec<DataFile>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Receipt {
+    pub is_rebuild: bool,
+    pub files: Vec<DataFile>,
+    pub rows: u64,
+    /// Bytes of the inputs.
+    pub read: u64,
+    /// The columns of the result, as the log writes them.
+    pub schema: String,
+}

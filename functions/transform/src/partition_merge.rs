@@ -1,0 +1,266 @@
+//! One partition: what stands, what comes and what goes become what will stand. In memory where that fits, else range by range of
+//! the rows' order; the result is the same to the byte.
+
+use polars::prelude::{DataFrame, IdxCa, IdxSize, PlSmallStr, Schema};
+use serde::{Deserialize, Serialize};
+use tidemark_flow::{Context, Failure, Kind};
+use tidemark_lake::{DataFile, Partition, Table, Writer};
+use tidemark_pipeline::{ColumnName, Contract, DatasetName};
+use tidemark_transform::order::{Ranges, without};
+use tidemark_transform::{bag, merge};
+
+use crate::failures::{frame_failure, polars_failure};
+use crate::frames::concat;
+use crate::spill::{Spill, SpillBuffer, SpillManifest, Spilled};
+
+/// What makes two rows the same row.
+#[derive(Clone, Copy)]
+pub(crate) enum Identity<'a> {
+    /// All columns: a bag, in which a row may be several times.
+    Bag,
+    Key {
+        key: &'a [ColumnName],
+        latest_by: Option<&'a ColumnName>,
+    },
+}
+
+impl<'a> Identity<'a> {
+    pub(crate) fn for_contract(contract: &'a Contract) -> Identity<'a> {
+        match contract.key.as_slice() {
+            [] => Identity::Bag,
+            key => Identity::Key { key, latest_by: contract.latest_by.as_ref() },
+        }
+    }
+}
+
+/// Where the rows of a partition went.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Counts {
+    pub written: u64,
+    pub updated: u64,
+    pub unchanged: u64,
+    pub deduplicated: u64,
+    pub deleted: u64,
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, more: Counts) {
+        self.written += more.written;
+        self.updated += more.updated;
+        self.unchanged += more.unchanged;
+        self.deduplicated += more.deduplicated;
+        self.deleted += more.deleted;
+    }
+}
+
+/// The rows of one partition, on their three ways.
+pub(crate) struct Parts<'a> {
+    /// Files of the dataset as it stands.
+    pub existing: Option<(&'a Table, &'a [DataFile])>,
+    pub incoming: Spilled<'a>,
+    /// Rows of a bag whose source went.
+    pub removed: Spilled<'a>,
+    /// Keys whose newest version is in another partition: none of their rows stays here.
+    pub superseded: Option<DataFrame>,
+}
+
+/// How often what is read is in memory while it is merged: read, put together, encoded and sorted, taken, and written. Measured.
+const COPIES: usize = 8;
+/// Rows of a sample by which ranges are bounded.
+const SAMPLE: usize = 20_000;
+/// In-memory bytes of a byte of Parquet, where nothing better is known.
+const INFLATION: u64 = 8;
+
+/// Merges into one dataset.
+pub(crate) struct Merging<'a> {
+    pub context: &'a Context<'a>,
+    pub dataset: &'a DatasetName,
+    pub schema: &'a Schema,
+    pub identity: Identity<'a>,
+    pub buffer: &'a SpillBuffer,
+}
+
+impl Merging<'_> {
+    /// Writes what the partition will be. No rows: no file.
+    pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Failure> {
+        let mut writer = Writer::new(self.context.lake, self.dataset, self.schema, partition.clone());
+        let mut counts = Counts::default();
+        if self.bytes(parts).saturating_mul(COPIES) <= self.memory() {
+            let existing = self.all(self.existing(parts))?;
+            let incoming = parts.incoming.whole()?;
+            self.merge(
+                &mut writer,
+                &mut counts,
+                existing,
+                incoming,
+                parts.removed.whole()?,
+                parts.superseded.as_ref(),
+            )?;
+        } else {
+            self.merge_in_ranges(&mut writer, &mut counts, parts)?;
+        }
+        Ok((writer.finish(false)?, counts))
+    }
+
+    fn memory(&self) -> usize {
+        usize::try_from(self.context.memory).unwrap_or(usize::MAX)
+    }
+
+    /// Of all rows, as if in memory.
+    fn bytes(&self, parts: &Parts<'_>) -> usize {
+        let Spilled { bytes, rows, .. } = parts.incoming;
+        let existing: u64 = parts.existing.map_or(0, |(_, files)| match rows {
+            0 => files.iter().map(|file| file.bytes * INFLATION).sum(),
+            rows => files.iter().map(|file| file.rows).sum::<u64>() * (bytes / rows + 1),
+        });
+        usize::try_from(bytes + parts.removed.bytes + existing).unwrap_or(usize::MAX)
+    }
+
+    /// The rows that stand, batch by batch, in the columns the contract has now.
+    fn existing<'p>(&'p self, parts: &'p Parts<'_>) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
+        match parts.existing {
+            Some((table, files)) => self.batches(table, files),
+            None => Box::new(std::iter::empty()),
+        }
+    }
+
+    fn batches<'p>(
+        &'p self,
+        table: &'p Table,
+        files: &'p [DataFile],
+    ) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
+        let names: Vec<PlSmallStr> = self.schema.iter_names().cloned().collect();
+        let batches = files.iter().flat_map(move |file| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>>> {
+            match table.batches(self.context.lake, file) {
+                Ok(batches) => Box::new(batches.map(|rows| rows.map_err(Failure::from))),
+                Err(error) => Box::new(std::iter::once(Err(error.into()))),
+            }
+        });
+        Box::new(batches.map(move |rows| {
+            let failed = |error| polars_failure("the dataset lacks a column of its contract", error);
+            rows?.select(names.clone()).map_err(failed)
+        }))
+    }
+
+    fn all(&self, rows: impl Iterator<Item = Result<DataFrame, Failure>>) -> Result<Option<DataFrame>, Failure> {
+        let frames: Vec<_> = rows.collect::<Result<_, _>>()?;
+        if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
+    }
+
+    /// Parts the rows by the order in which they will be written, and merges range after range.
+    fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Failure> {
+        let wanted = self.bytes(parts).saturating_mul(COPIES).div_ceil(self.memory().max(1)) + 1;
+        let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
+        let bytes = self.bytes(parts) as u64;
+        let buffer = || self.buffer.for_task(bytes, self.memory() / COPIES / 2);
+        let buffers = [buffer(), buffer(), buffer()];
+        let spread = |buffer: &SpillBuffer, rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| {
+            let mut spill = Spill::new(buffer);
+            for frame in rows {
+                for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
+                    spill.push(range, rows)?;
+                }
+            }
+            spill.finish()
+        };
+        let existing = spread(&buffers[0], &mut self.existing(parts))?;
+        let incoming = spread(&buffers[1], &mut parts.incoming.frames())?;
+        let removed = spread(&buffers[2], &mut parts.removed.frames())?;
+        for range in 0..ranges.count() {
+            let taken = |buffer: &SpillBuffer, rows: &SpillManifest<usize>| match rows.get(&range) {
+                Some(chunks) => buffer.take(chunks)?.whole(),
+                None => Ok(None),
+            };
+            let existing = taken(&buffers[0], &existing)?;
+            let (incoming, removed) = (taken(&buffers[1], &incoming)?, taken(&buffers[2], &removed)?);
+            self.merge(writer, counts, existing, incoming, removed, parts.superseded.as_ref())?;
+        }
+        Ok(())
+    }
+
+    /// The columns by which the rows of the dataset are ordered.
+    fn order(&self) -> Vec<String> {
+        match self.identity {
+            Identity::Bag => self.schema.iter_names().map(|name| name.to_string()).collect(),
+            Identity::Key { key, .. } => key.iter().map(|name| name.to_string()).collect(),
+        }
+    }
+
+    /// Some rows from all over what is to be merged.
+    fn sample(&self, parts: &Parts<'_>) -> Result<DataFrame, Failure> {
+        const CHUNKS: usize = 16;
+        let mut frames = Vec::new();
+        let mut take = |frame: DataFrame| {
+            let step = (frame.height() * CHUNKS / SAMPLE).max(1);
+            let rows = IdxCa::from_vec("row".into(), (0..frame.height() as IdxSize).step_by(step).collect());
+            frames.push(frame.take(&rows).map_err(|error| polars_failure("rows cannot be sampled", error))?);
+            Ok::<_, Failure>(())
+        };
+        for frame in parts.incoming.some(CHUNKS) {
+            take(frame?)?;
+        }
+        // of files as many as of chunks, and of a file its first batch
+        if let Some((table, files)) = parts.existing {
+            for file in files.iter().step_by(files.len().div_ceil(CHUNKS).max(1)) {
+                if let Some(frame) = self.batches(table, std::slice::from_ref(file)).next() {
+                    take(frame?)?;
+                }
+            }
+        }
+        concat(frames)
+    }
+
+    /// Merges what is in memory.
+    fn merge(
+        &self,
+        writer: &mut Writer<'_>,
+        counts: &mut Counts,
+        existing: Option<DataFrame>,
+        incoming: Option<DataFrame>,
+        removed: Option<DataFrame>,
+        superseded: Option<&DataFrame>,
+    ) -> Result<(), Failure> {
+        let nothing = || DataFrame::empty_with_schema(self.schema);
+        let incoming = incoming.unwrap_or_else(nothing);
+        match self.identity {
+            Identity::Bag => {
+                let (existing, removed) = (existing.unwrap_or_else(nothing), removed.unwrap_or_else(nothing));
+                // what goes and comes back has stayed
+                let (_, stayed) = bag::subtract(&incoming, &removed).map_err(frame_failure)?;
+                let (rest, found) = bag::subtract(&existing, &removed).map_err(frame_failure)?;
+                if found != removed.height() as u64 {
+                    let message = format!(
+                        "dataset {}: {} rows should go and {found} of them are there",
+                        self.dataset,
+                        removed.height()
+                    );
+                    return Err(
+                        Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full")
+                    );
+                }
+                let written = incoming.height() as u64 - stayed;
+                counts.add(Counts { written, unchanged: stayed, deleted: found - stayed, ..Counts::default() });
+                writer.write(&bag::add(&rest, &incoming).map_err(frame_failure)?)?;
+            }
+            Identity::Key { key, latest_by } => {
+                let stay = |rows: DataFrame| match superseded {
+                    Some(superseded) => without(rows, superseded, key).map_err(frame_failure),
+                    None => Ok(rows),
+                };
+                let existing = existing.map(stay).transpose()?;
+                let incoming = stay(incoming)?;
+                let merged = merge::merge(existing.as_ref(), &incoming, key, latest_by).map_err(frame_failure)?;
+                counts.add(Counts {
+                    written: merged.written,
+                    updated: merged.updated,
+                    unchanged: merged.unchanged,
+                    deduplicated: merged.deduplicated,
+                    deleted: 0,
+                });
+                writer.write(&merged.rows)?;
+            }
+        }
+        Ok(())
+    }
+}

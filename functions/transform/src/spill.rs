@@ -1,0 +1,486 @@
+//! Rows that tasks leave for tasks of a later stage. They stay in memory up to a budget; then they go to the local disk, or, where
+//! another process may have to go on, to the checkpoint in the lake.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::ops::Range;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use polars::prelude::DataFrame;
+use serde::{Deserialize, Serialize};
+use tidemark_flow::{Context, Failure, Kind, TaskScope};
+use tidemark_lake::{Checkpoint, Lake};
+
+use crate::frames::{concat, decode, encode};
+
+/// The rows that the tasks of one attempt have left so far in this process.
+pub(crate) struct SpillBuffer {
+    lake: Lake,
+    checkpoint: Option<Checkpoint>,
+    scratch: PathBuf,
+    /// Rows have to outlast this process, and may be asked for again.
+    is_lasting: bool,
+    /// What does not fit in memory goes to the checkpoint, and not to the disk.
+    goes_to_lake: bool,
+    /// Bytes of rows in memory, at most.
+    budget: usize,
+    stored: Mutex<Stored>,
+    /// Rows have gone to the checkpoint.
+    is_in_lake: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Stored {
+    chunks: Vec<Place>,
+    held: usize,
+    disk: Option<Arc<File>>,
+    /// Bytes on the disk.
+    end: u64,
+}
+
+/// Where a chunk is.
+#[derive(Clone)]
+enum Place {
+    Held(DataFrame),
+    /// Parquet in the file of the buffer.
+    OnDisk(Arc<File>, Range<u64>),
+    /// Parquet in a spill object of the checkpoint.
+    InLake(Arc<str>, Range<u64>),
+    /// Taken by the task that it was for.
+    Gone,
+}
+
+/// A number of rows in one place, as receipts and tasks name it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Chunk {
+    /// In the buffer of the process that made it.
+    Local(usize),
+    /// Spill object of the checkpoint, first byte, and the byte after the last.
+    Object(String, u64, u64),
+}
+
+/// The rows of one cell, chunk by chunk in their order.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Chunks {
+    pub rows: u64,
+    /// Of all rows, as if in memory.
+    pub bytes: u64,
+    chunks: Vec<Chunk>,
+}
+
+impl Chunks {
+    /// Adds those of a later task.
+    pub(crate) fn append(&mut self, more: &Chunks) {
+        self.rows += more.rows;
+        self.bytes += more.bytes;
+        self.chunks.extend_from_slice(&more.chunks);
+    }
+}
+
+/// What a task has left, by cell: the index of its spill.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent, bound(serialize = "K: Serialize", deserialize = "K: Deserialize<'de>"))]
+pub(crate) struct SpillManifest<K: Ord>(#[serde(with = "cells")] BTreeMap<K, Chunks>);
+
+/// A map as a list of pairs: its keys are no texts.
+mod cells {
+    use std::collections::BTreeMap;
+
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::Chunks;
+
+    pub(super) fn serialize<K: Serialize, S: Serializer>(
+        cells: &BTreeMap<K, Chunks>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        to.collect_seq(cells)
+    }
+
+    pub(super) fn deserialize<'de, K: Deserialize<'de> + Ord, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<K, Chunks>, D::Error> {
+        Ok(Vec::deserialize(from)?.into_iter().collect())
+    }
+}
+
+impl<K: Ord> Default for SpillManifest<K> {
+    fn default() -> SpillManifest<K> {
+        SpillManifest(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> SpillManifest<K> {
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (&K, &Chunks)> {
+        self.0.iter()
+    }
+
+    pub(crate) fn get(&self, cell: &K) -> Option<&Chunks> {
+        self.0.get(cell)
+    }
+
+    /// Adds what a later task has left.
+    pub(crate) fn append(&mut self, more: &SpillManifest<K>) {
+        for (cell, chunks) in &more.0 {
+            self.0.entry(cell.clone()).or_default().append(chunks);
+        }
+    }
+
+    pub(crate) fn chunks_mut(&mut self) -> impl Iterator<Item = &mut Chunk> {
+        self.0.values_mut().flat_map(|chunks| &mut chunks.chunks)
+    }
+
+    /// The spill objects it needs.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &str> {
+        self.0.values().flat_map(|chunks| &chunks.chunks).filter_map(|chunk| match chunk {
+            Chunk::Object(name, _, _) => Some(name.as_str()),
+            Chunk::Local(_) => None,
+        })
+    }
+}
+
+/// Rows of one task on their way into a buffer, by cell, in the order they come.
+pub(crate) struct Spill<'b, K: Ord> {
+    buffer: &'b SpillBuffer,
+    /// Not in the buffer yet, and their bytes.
+    open: BTreeMap<K, Vec<DataFrame>>,
+    bytes: usize,
+    done: SpillManifest<K>,
+}
+
+impl<'b, K: Ord + Clone> Spill<'b, K> {
+    pub(crate) fn new(buffer: &'b SpillBuffer) -> Spill<'b, K> {
+        Spill { buffer, open: BTreeMap::new(), bytes: 0, done: SpillManifest::default() }
+    }
+
+    pub(crate) fn push(&mut self, cell: K, rows: DataFrame) -> Result<(), Failure> {
+        self.bytes += rows.estimated_size();
+        self.open.entry(cell).or_default().push(rows);
+        if self.bytes > self.buffer.budget / 2 { self.hand_over() } else { Ok(()) }
+    }
+
+    fn hand_over(&mut self) -> Result<(), Failure> {
+        self.bytes = 0;
+        for (cell, frames) in std::mem::take(&mut self.open) {
+            let rows = concat(frames)?;
+            let bytes = rows.estimated_size();
+            let into = self.done.0.entry(cell).or_default();
+            into.rows += rows.height() as u64;
+            into.bytes += bytes as u64;
+            into.chunks.push(self.buffer.hold(rows, bytes));
+        }
+        self.buffer.keep_within_budget()
+    }
+
+    /// Hands all rows over; gives the index of them.
+    pub(crate) fn finish(mut self) -> Result<SpillManifest<K>, Failure> {
+        self.hand_over()?;
+        Ok(self.done)
+    }
+}
+
+/// Bytes of rows for which there is room on the local disk: a function's `/tmp` has 512 MB, and there they are a third of that, and as
+/// much at worst.
+const DISK: u64 = 384 << 20;
+
+impl SpillBuffer {
+    pub(crate) fn new(context: &Context<'_>, scope: &TaskScope) -> SpillBuffer {
+        SpillBuffer {
+            lake: context.lake.clone(),
+            checkpoint: scope.checkpoint.clone(),
+            scratch: context.scratch.to_owned(),
+            is_lasting: context.deadline.is_some(),
+            goes_to_lake: context.deadline.is_some() && scope.checkpoint.is_some(),
+            budget: usize::try_from(context.memory / 4).unwrap_or(usize::MAX),
+            stored: Mutex::default(),
+            is_in_lake: Arc::default(),
+        }
+    }
+
+    /// A buffer for `bytes` of rows that are needed no longer than one task.
+    pub(crate) fn for_task(&self, bytes: u64, budget: usize) -> SpillBuffer {
+        SpillBuffer {
+            lake: self.lake.clone(),
+            checkpoint: self.checkpoint.clone(),
+            scratch: self.scratch.clone(),
+            is_lasting: false,
+            goes_to_lake: self.goes_to_lake && bytes > DISK,
+            budget,
+            stored: Mutex::default(),
+            is_in_lake: self.is_in_lake.clone(),
+        }
+    }
+
+    /// Whether rows have gone to the checkpoint, which has to be deleted then.
+    pub(crate) fn is_in_lake(&self) -> bool {
+        self.is_in_lake.load(Ordering::Relaxed)
+    }
+
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hold(&self, rows: DataFrame, bytes: usize) -> Chunk {
+        let mut stored = self.stored();
+        stored.held += bytes;
+        stored.chunks.push(Place::Held(rows));
+        Chunk::Local(stored.chunks.len() - 1)
+    }
+
+    /// Moves all rows out of the memory, if they are too many.
+    fn keep_within_budget(&self) -> Result<(), Failure> {
+        let mut stored = self.stored();
+        if stored.held <= self.budget {
+            return Ok(());
+        }
+        stored.held = 0;
+        let held = |place: &Place| match place {
+            Place::Held(rows) => Some(rows.clone()),
+            _ => None,
+        };
+        let all: Vec<(usize, DataFrame)> =
+            stored.chunks.iter().enumerate().filter_map(|(nth, place)| Some((nth, held(place)?))).collect();
+        match self.checkpoint.as_ref().filter(|_| self.goes_to_lake) {
+            Some(checkpoint) => self.move_to_lake(&mut stored, all, checkpoint),
+            None => self.move_to_disk(&mut stored, all),
+        }
+    }
+
+    fn move_to_disk(&self, stored: &mut Stored, all: Vec<(usize, DataFrame)>) -> Result<(), Failure> {
+        let disk = match &stored.disk {
+            Some(disk) => disk.clone(),
+            // without a name, so that it goes whatever becomes of the process
+            None => {
+                let file = tempfile::tempfile_in(&self.scratch).map_err(|error| self.no_space(error))?;
+                stored.disk.insert(Arc::new(file)).clone()
+            }
+        };
+        for (nth, rows) in all {
+            let encoded = encode(rows, false)?;
+            disk.write_all_at(&encoded, stored.end).map_err(|error| self.no_space(error))?;
+            let range = stored.end..stored.end + encoded.len() as u64;
+            stored.end = range.end;
+            stored.chunks[nth] = Place::OnDisk(disk.clone(), range);
+        }
+        Ok(())
+    }
+
+    fn no_space(&self, error: std::io::Error) -> Failure {
+        Failure::new(Kind::Refused, format!("no room to spill rows in {}", self.scratch.display()))
+            .hint("give a TMPDIR with more space, or more memory")
+            .because(error)
+    }
+
+    /// In one object, one chunk after another: requests cost more than bytes.
+    fn move_to_lake(
+        &self,
+        stored: &mut Stored,
+        all: Vec<(usize, DataFrame)>,
+        checkpoint: &Checkpoint,
+    ) -> Result<(), Failure> {
+        let mut object = Vec::new();
+        let mut ranges = Vec::new();
+        for (nth, rows) in all {
+            let encoded = encode(rows, true)?;
+            ranges.push((nth, object.len() as u64..(object.len() + encoded.len()) as u64));
+            object.extend_from_slice(&encoded);
+        }
+        if ranges.is_empty() {
+            return Ok(());
+        }
+        self.is_in_lake.store(true, Ordering::Relaxed);
+        let name: Arc<str> = self.lake.put_spill(checkpoint, object)?.into();
+        for (nth, range) in ranges {
+            stored.chunks[nth] = Place::InLake(name.clone(), range);
+        }
+        Ok(())
+    }
+
+    /// Makes chunks good for another process: those that are only in this one go to the checkpoint, in one object.
+    pub(crate) fn persist<'c>(&self, chunks: impl Iterator<Item = &'c mut Chunk>) -> Result<(), Failure> {
+        let Some(checkpoint) = &self.checkpoint else {
+            return Err(Failure::new(Kind::Bug, "there is no checkpoint to spill rows to"));
+        };
+        let mut object = Vec::new();
+        let mut moved = Vec::new();
+        let stored = self.stored();
+        for chunk in chunks {
+            let Chunk::Local(nth) = *chunk else { continue };
+            let encoded = match stored.chunks.get(nth) {
+                Some(Place::InLake(name, range)) => {
+                    *chunk = Chunk::Object(name.to_string(), range.start, range.end);
+                    continue;
+                }
+                Some(Place::Held(rows)) => encode(rows.clone(), true)?,
+                Some(Place::OnDisk(disk, range)) => read(disk, range)?,
+                Some(Place::Gone) | None => return Err(lost()),
+            };
+            moved.push((chunk, object.len() as u64..(object.len() + encoded.len()) as u64));
+            object.extend_from_slice(&encoded);
+        }
+        if moved.is_empty() {
+            return Ok(());
+        }
+        self.is_in_lake.store(true, Ordering::Relaxed);
+        let name = self.lake.put_spill(checkpoint, object)?;
+        for (chunk, range) in moved {
+            *chunk = Chunk::Object(name.clone(), range.start, range.end);
+        }
+        Ok(())
+    }
+
+    /// Gives out the rows of chunks, for the one task that they were left for.
+    pub(crate) fn take(&self, chunks: &Chunks) -> Result<Spilled<'_>, Failure> {
+        let mut stored = self.stored();
+        let mut places = Vec::new();
+        for chunk in &chunks.chunks {
+            places.push(match chunk {
+                Chunk::Object(name, start, end) => Place::InLake(name.as_str().into(), *start..*end),
+                Chunk::Local(nth) => {
+                    let place = stored.chunks.get_mut(*nth).ok_or_else(lost)?;
+                    let taken = if self.is_lasting { place.clone() } else { std::mem::replace(place, Place::Gone) };
+                    match &taken {
+                        Place::Gone => return Err(lost()),
+                        Place::Held(rows) if !self.is_lasting => {
+                            let bytes = rows.estimated_size();
+                            stored.held = stored.held.saturating_sub(bytes);
+                        }
+                        _ => {}
+                    }
+                    taken
+                }
+            });
+        }
+        Ok(Spilled { buffer: self, places, rows: chunks.rows, bytes: chunks.bytes })
+    }
+}
+
+fn lost() -> Failure {
+    Failure::new(Kind::Bug, "spilled rows are not there any more")
+}
+
+fn read(disk: &File, range: &Range<u64>) -> Result<Vec<u8>, Failure> {
+    let mut encoded = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
+    disk.read_exact_at(&mut encoded, range.start)
+        .map_err(|error| Failure::new(Kind::Retry, "spilled rows cannot be read back").because(error))?;
+    Ok(encoded)
+}
+
+/// The rows of some chunks; they can be read more than once.
+pub(crate) struct Spilled<'b> {
+    buffer: &'b SpillBuffer,
+    places: Vec<Place>,
+    pub rows: u64,
+    /// As if in memory.
+    pub bytes: u64,
+}
+
+/// Chunks fetched at a time: a request takes tens of milliseconds whatever its size.
+const AHEAD: usize = 16;
+
+impl Spilled<'_> {
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Result<DataFrame, Failure>> + '_ {
+        self.read(self.places.iter().collect())
+    }
+
+    /// Some chunks from all over.
+    pub(crate) fn some(&self, wanted: usize) -> impl Iterator<Item = Result<DataFrame, Failure>> + '_ {
+        let step = self.places.len().div_ceil(wanted.max(1)).max(1);
+        self.read(self.places.iter().step_by(step).collect())
+    }
+
+    /// All rows in one frame; `None` if there are none.
+    pub(crate) fn whole(&self) -> Result<Option<DataFrame>, Failure> {
+        let frames: Vec<_> = self.frames().collect::<Result<_, _>>()?;
+        if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
+    }
+
+    /// Reads chunks in their order, some of them fetched ahead.
+    fn read<'p>(&'p self, places: Vec<&'p Place>) -> impl Iterator<Item = Result<DataFrame, Failure>> + 'p {
+        let mut left = places.into_iter();
+        let mut fetched = Vec::new().into_iter();
+        std::iter::from_fn(move || {
+            if fetched.len() == 0 {
+                fetched = self.fetch(&left.by_ref().take(AHEAD).collect::<Vec<_>>()).into_iter();
+            }
+            fetched.next()
+        })
+    }
+
+    fn fetch(&self, places: &[&Place]) -> Vec<Result<DataFrame, Failure>> {
+        let get = |place: &Place| match place {
+            Place::Held(rows) => Ok(rows.clone()),
+            Place::OnDisk(disk, range) => decode(read(disk, range)?.into()),
+            Place::InLake(name, range) => {
+                let checkpoint = self.buffer.checkpoint.as_ref().ok_or_else(lost)?;
+                decode(self.buffer.lake.spill(checkpoint, name, range.clone())?)
+            }
+            Place::Gone => Err(lost()),
+        };
+        if places.iter().filter(|place| matches!(place, Place::InLake(..))).count() < 2 {
+            return places.iter().map(|place| get(place)).collect();
+        }
+        std::thread::scope(|scope| {
+            let all: Vec<_> = places.iter().map(|place| scope.spawn(move || get(place))).collect();
+            all.into_iter().map(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))).collect()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use object_store::memory::InMemory;
+    use polars::df;
+    use tidemark_lake::Store;
+
+    use super::*;
+
+    #[test]
+    fn what_was_spilled_comes_back_in_order() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let store = Store::new(Arc::new(InMemory::new()), "memory", runtime.handle().clone());
+        let lake = Lake::open(store, true).unwrap();
+        let checkpoint = Checkpoint { dataset: "sales".parse().unwrap(), plan: "plan".to_owned() };
+        for (budget, goes_to_lake) in [(0, false), (100, false), (usize::MAX, false), (0, true), (100, true)] {
+            let buffer = SpillBuffer {
+                lake: lake.clone(),
+                checkpoint: Some(checkpoint.clone()),
+                scratch: std::env::temp_dir(),
+                is_lasting: goes_to_lake,
+                goes_to_lake,
+                budget,
+                stored: Mutex::default(),
+                is_in_lake: Arc::default(),
+            };
+            let mut spill = Spill::new(&buffer);
+            for n in 0..10i64 {
+                let frame = df!("n" => [n, n + 100], "text" => [Some("x"), None]).unwrap();
+                spill.push(n % 2, frame).unwrap();
+            }
+            let mut manifest = spill.finish().unwrap();
+            let read = |buffer: &SpillBuffer, manifest: &SpillManifest<i64>| {
+                let odd = buffer.take(manifest.get(&1).unwrap()).unwrap().whole().unwrap().unwrap();
+                odd.column("n").unwrap().i64().unwrap().into_no_null_iter().collect::<Vec<_>>()
+            };
+            let expected = [1, 101, 3, 103, 5, 105, 7, 107, 9, 109];
+            if goes_to_lake {
+                assert!(buffer.is_in_lake());
+                assert_eq!(read(&buffer, &manifest), expected, "budget {budget}");
+            }
+            // for another process
+            buffer.persist(manifest.chunks_mut()).unwrap();
+            let json = serde_json::to_string(&manifest).unwrap();
+            let manifest: SpillManifest<i64> = serde_json::from_str(&json).unwrap();
+            assert!(manifest.objects().count() > 0 && manifest.get(&0).unwrap().rows == 10);
+            let other = buffer.for_task(0, usize::MAX);
+            assert_eq!(read(&other, &manifest), expected, "budget {budget}");
+        }
+    }
+}

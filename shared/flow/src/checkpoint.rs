@@ -1,0 +1,107 @@
+//! Receipts that are put down when the deadline comes, one object each, and taken up by the next invocation of the same plan.
+
+use std::collections::{BTreeMap, HashSet};
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tidemark_lake::{Checkpoint, receipt_name};
+
+use crate::context::Context;
+use crate::failure::{Failure, Kind};
+use crate::step::Step;
+
+/// Of receipts, partial receipts and tasks as they are written; another number is not read.
+pub(crate) const FORMAT: u32 = 1;
+
+/// What earlier invocations have kept of a plan, by the name of the task's receipt.
+#[derive(Default)]
+pub(crate) struct Saved {
+    receipts: BTreeMap<String, State>,
+    spills: HashSet<String>,
+    /// Partial receipts that were taken up, to be compared with what comes of them.
+    partials: BTreeMap<String, Value>,
+}
+
+/// What is kept of a task.
+pub(crate) enum Kept<R, P> {
+    Done(R),
+    Partial(P),
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    format: u32,
+    state: State,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Receipt(Value),
+    Partial(Value),
+}
+
+impl Saved {
+    /// What is there of a plan. What cannot be read counts as not there.
+    pub(crate) fn read(context: &Context<'_>, checkpoint: &Checkpoint) -> Result<Saved, Failure> {
+        let (receipts, spills) = context.lake.checkpoint(checkpoint)?;
+        let read = |bytes: &Bytes| {
+            let written: Written = serde_json::from_slice(bytes).ok()?;
+            (written.format == FORMAT).then_some(written.state)
+        };
+        let receipts = receipts.into_iter().filter_map(|(name, bytes)| Some((name, read(&bytes)?))).collect();
+        Ok(Saved { receipts, spills, partials: BTreeMap::new() })
+    }
+
+    /// Gives out what is kept of a task; `None` if nothing is, or not all that it needs.
+    pub(crate) fn take<S: Step>(&mut self, step: &S, task: &str) -> Option<Kept<S::Receipt, S::Partial>> {
+        match self.receipts.remove(&receipt_name(task))? {
+            State::Receipt(value) => {
+                let receipt: S::Receipt = serde_json::from_value(value).ok()?;
+                let is_whole = step.spill_objects(&receipt).into_iter().all(|name| self.spills.contains(name));
+                is_whole.then_some(Kept::Done(receipt))
+            }
+            State::Partial(value) => {
+                let partial = serde_json::from_value(value.clone()).ok()?;
+                self.partials.insert(task.to_owned(), value);
+                Some(Kept::Partial(partial))
+            }
+        }
+    }
+
+    /// Keeps receipts, by the names of their tasks. `false`: they say no more than what was taken up.
+    pub(crate) fn put<S: Step>(
+        &self,
+        context: &Context<'_>,
+        checkpoint: &Checkpoint,
+        done: Vec<(String, S::Receipt)>,
+        partials: Vec<(String, S::Partial)>,
+    ) -> Result<bool, Failure> {
+        let value = |value: serde_json::Result<Value>| {
+            value.map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be written").because(error))
+        };
+        let mut states = Vec::new();
+        for (task, receipt) in done {
+            states.push((task, State::Receipt(value(serde_json::to_value(receipt))?)));
+        }
+        for (task, partial) in partials {
+            let partial = value(serde_json::to_value(partial))?;
+            if self.partials.get(&task) != Some(&partial) {
+                states.push((task, State::Partial(partial)));
+            }
+        }
+        let has_news = !states.is_empty();
+        let written: Vec<(String, Vec<u8>)> = states
+            .into_iter()
+            .map(|(task, state)| {
+                let json = serde_json::to_vec(&Written { format: FORMAT, state });
+                json.map(|json| (task, json))
+                    .map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be written").because(error))
+            })
+            .collect::<Result<_, _>>()?;
+        context.lake.put_receipts(checkpoint, &written)?;
+        Ok(has_news)
+    }
+}

@@ -1,0 +1,32 @@
+//! Panics, as failures with the place they came from.
+
+use std::any::Any;
+use std::sync::{Mutex, PoisonError};
+
+use crate::failure::{Failure, Kind};
+
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// From now on the place of a panic is known to whoever catches it.
+pub fn watch_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let place = panic.location().map(ToString::to_string);
+        *LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner) = place;
+        before(panic);
+    }));
+}
+
+/// Where the panic was that has just been caught, as `file:line:column`.
+fn last_panic() -> Option<String> {
+    LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take()
+}
+
+/// A panic as the failure it is, with the place it came from.
+pub(crate) fn panicked(what: &str, panic: Box<dyn Any + Send>) -> Failure {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    let text = text.unwrap_or("without a message");
+    let place = last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
+    let failure = Failure::new(Kind::Bug, format!("{what} panicked{place}"));
+    failure.hint("nothing was committed; please report this").because(text.to_owned())
+}

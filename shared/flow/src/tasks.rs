@@ -1,0 +1,224 @@
+//! Running the tasks of a plan, stage by stage: in this process, one after another or side by side, or wherever somebody takes them.
+
+use std::num::NonZeroUsize;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::checkpoint::{Kept, Saved};
+use crate::context::Context;
+use crate::failure::{Failure, Kind};
+use crate::remote::{RemoteTasks, TaskMessage};
+use crate::step::{Step, TaskOutcome, TaskScope};
+
+/// Who runs the tasks of a step. The commit is the same to the byte.
+#[derive(Clone, Copy)]
+pub enum Executor<'a> {
+    /// In this process: one task after another, or side by side on several threads. When the deadline comes, what is done is put down.
+    Local { threads: NonZeroUsize },
+    /// Anywhere else: each task is a message, and its receipt another.
+    Remote(&'a dyn RemoteTasks),
+}
+
+impl Executor<'_> {
+    /// One task after another.
+    pub const SEQUENTIAL: Executor<'static> = Executor::Local { threads: NonZeroUsize::MIN };
+
+    /// Side by side on all cores of this machine.
+    pub fn for_all_cores() -> Executor<'static> {
+        Executor::Local { threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN) }
+    }
+}
+
+/// How far the tasks of a plan have come.
+pub(crate) enum Progress<R> {
+    /// All are done. The receipts are in the order of the tasks; rows of theirs may have gone to the checkpoint.
+    Complete { receipts: Vec<R>, has_spilled: bool },
+    /// The deadline has passed; what is done is in the checkpoint.
+    Late,
+}
+
+/// Runs all tasks of a plan that are not done yet.
+pub(crate) fn run_all<S: Step>(
+    context: &Context<'_>,
+    executor: Executor<'_>,
+    step: &S,
+    plan: &S::Plan,
+    scope: &TaskScope,
+    is_continued: bool,
+) -> Result<Progress<S::Receipt>, Failure> {
+    match executor {
+        Executor::Local { threads } => {
+            let saved = match &scope.checkpoint {
+                Some(checkpoint) if is_continued => Saved::read(context, checkpoint)?,
+                _ => Saved::default(),
+            };
+            let session = step.session(context, scope)?;
+            Local { context, step, session: &session, threads, scope, saved }.run(plan)
+        }
+        Executor::Remote(remote) => {
+            let mut receipts = Vec::new();
+            loop {
+                let tasks = step.tasks(plan, &receipts)?;
+                if tasks.is_empty() {
+                    let has_spilled = receipts.iter().any(|receipt| !step.spill_objects(receipt).is_empty());
+                    return Ok(Progress::Complete { receipts, has_spilled });
+                }
+                let messages = tasks.iter().map(|task| TaskMessage::new(context, step, scope, task));
+                let replies = remote.run(&messages.collect::<Result<Vec<_>, _>>()?)?;
+                if replies.len() != tasks.len() {
+                    let message = format!("{} tasks were sent, and {} receipts came back", tasks.len(), replies.len());
+                    return Err(Failure::new(Kind::Retry, message).hint("run again"));
+                }
+                for reply in replies {
+                    receipts.push(reply.receipt::<S>(context)?);
+                }
+            }
+        }
+    }
+}
+
+struct Local<'r, 's, S: Step + 's> {
+    context: &'r Context<'r>,
+    step: &'r S,
+    session: &'r S::Session<'s>,
+    threads: NonZeroUsize,
+    scope: &'r TaskScope,
+    saved: Saved,
+}
+
+/// A task and how far it is.
+enum Slot<R, P> {
+    Open(Option<P>),
+    Done(R),
+    /// The deadline came while it ran.
+    Late(Option<P>),
+}
+
+impl<S: Step> Local<'_, '_, S> {
+    fn run(mut self, plan: &S::Plan) -> Result<Progress<S::Receipt>, Failure> {
+        let mut receipts = Vec::new();
+        // what this invocation has done and nobody has kept: the names of the tasks, and the places of their receipts
+        let mut fresh: Vec<(String, usize)> = Vec::new();
+        let has_advanced = AtomicBool::new(false);
+        loop {
+            let tasks = self.step.tasks(plan, &receipts)?;
+            if tasks.is_empty() {
+                let has_spilled = self.step.has_spilled(self.session);
+                return Ok(Progress::Complete { receipts, has_spilled });
+            }
+            let names: Vec<String> = tasks.iter().map(|task| self.step.task_name(task)).collect();
+            let mut open = vec![true; tasks.len()];
+            let mut slots = Vec::new();
+            for (name, open) in names.iter().zip(&mut open) {
+                slots.push(Mutex::new(match self.saved.take(self.step, name) {
+                    Some(Kept::Done(receipt)) => {
+                        *open = false;
+                        Slot::Done(receipt)
+                    }
+                    Some(Kept::Partial(partial)) => Slot::Open(Some(partial)),
+                    None => Slot::Open(None),
+                }));
+            }
+            self.stage(&tasks, &slots, &has_advanced)?;
+            let mut partials = Vec::new();
+            let mut is_whole = true;
+            for ((slot, name), open) in slots.into_iter().zip(names).zip(open) {
+                match slot.into_inner().unwrap_or_else(PoisonError::into_inner) {
+                    Slot::Done(receipt) => {
+                        if open {
+                            fresh.push((name, receipts.len()));
+                        }
+                        receipts.push(receipt);
+                    }
+                    Slot::Late(partial) => {
+                        is_whole = false;
+                        partials.extend(partial.map(|partial| (name, partial)));
+                    }
+                    Slot::Open(_) => is_whole = false,
+                }
+            }
+            if !is_whole {
+                return self.put_down(receipts, fresh, partials).map(|()| Progress::Late);
+            }
+        }
+    }
+
+    /// Runs the open tasks of one stage, in their order, until all are done or the deadline has passed. At least one is begun in an
+    /// invocation, however late it is.
+    fn stage(
+        &self,
+        tasks: &[S::Task],
+        slots: &[Mutex<Slot<S::Receipt, S::Partial>>],
+        has_advanced: &AtomicBool,
+    ) -> Result<(), Failure> {
+        let threads = self.threads.get().min(tasks.len());
+        let context = Context { memory: self.context.memory / threads as u64, ..*self.context };
+        let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+        let work = || -> Result<(), (usize, Failure)> {
+            loop {
+                let is_over = || has_advanced.load(Ordering::Relaxed) && context.is_late();
+                if stop.load(Ordering::Relaxed) || is_over() {
+                    break;
+                }
+                let nth = next.fetch_add(1, Ordering::Relaxed);
+                let (Some(task), Some(slot)) = (tasks.get(nth), slots.get(nth)) else { break };
+                let lock = || slot.lock().unwrap_or_else(PoisonError::into_inner);
+                let from = match &mut *lock() {
+                    Slot::Open(partial) => partial.take(),
+                    Slot::Done(_) | Slot::Late(_) => continue,
+                };
+                let outcome = self.step.run(&context, self.session, task, from).map_err(|failure| {
+                    stop.store(true, Ordering::Relaxed);
+                    (nth, failure)
+                })?;
+                match outcome {
+                    TaskOutcome::Done(receipt) => {
+                        has_advanced.store(true, Ordering::Relaxed);
+                        *lock() = Slot::Done(receipt);
+                    }
+                    TaskOutcome::Late(partial) => {
+                        stop.store(true, Ordering::Relaxed);
+                        *lock() = Slot::Late(partial);
+                    }
+                }
+            }
+            Ok(())
+        };
+        let ended: Vec<Result<(), (usize, Failure)>> = match threads {
+            0 | 1 => vec![work()],
+            _ => std::thread::scope(|scope| {
+                let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+                workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
+            }),
+        };
+        // all before the first that failed have been done, so it is the same one whoever ran them
+        match ended.into_iter().filter_map(Result::err).min_by_key(|(nth, _)| *nth) {
+            Some((_, failure)) => Err(failure),
+            None => Ok(()),
+        }
+    }
+
+    /// Keeps what this invocation has done, for the next one to go on with.
+    fn put_down(
+        &self,
+        receipts: Vec<S::Receipt>,
+        fresh: Vec<(String, usize)>,
+        partials: Vec<(String, S::Partial)>,
+    ) -> Result<(), Failure> {
+        let refused = || {
+            let message = format!("{} of {} gets nowhere in one invocation", self.step.id(), self.step.pipeline());
+            Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+        };
+        let checkpoint = self.scope.checkpoint.as_ref().ok_or_else(refused)?;
+        let mut places = fresh.iter().map(|(_, place)| *place).peekable();
+        let receipts = receipts.into_iter().enumerate().filter(|(nth, _)| places.next_if_eq(nth).is_some());
+        let receipts = self.step.persist(self.context, self.session, receipts.map(|(_, receipt)| receipt).collect())?;
+        let done = fresh.into_iter().map(|(name, _)| name).zip(receipts).collect();
+        // an invocation that came no further than the one before it: so would the next
+        match self.saved.put::<S>(self.context, checkpoint, done, partials)? {
+            true => Ok(()),
+            false => Err(refused()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Checkpoints: what the tasks of a plan have done so far, kept beside the dataset they are for, so that another invocation, or another
+//! process, goes on with it. No reader of the table sees it, and it is never needed: without it the work begins again.
+
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
+
+use bytes::Bytes;
+use tidemark_pipeline::DatasetName;
+
+use crate::error::LakeError;
+use crate::key::Key;
+use crate::lake::Lake;
+
+/// Names the checkpoint of one plan of one step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The dataset that will be committed to.
+    pub dataset: DatasetName,
+    /// Fingerprint of all that decides the plan and its tasks: versions, definition, program.
+    pub plan: String,
+}
+
+/// Receipts put at once: a request takes tens of milliseconds whatever its size.
+const AT_ONCE: usize = 16;
+
+impl Lake {
+    /// What a checkpoint holds: the receipts by the name of their task ([`Lake::put_receipts`]), and the names of its spill objects.
+    pub fn checkpoint(&self, of: &Checkpoint) -> Result<(BTreeMap<String, Bytes>, HashSet<String>), LakeError> {
+        let folder = Key::Checkpoint(&of.dataset, &of.plan).path();
+        let found = self.store().list(Some(&folder)).map_err(|source| LakeError::store(folder.to_string(), source))?;
+        let names = found.iter().filter_map(|object| object.location.filename());
+        let (receipts, spills): (Vec<&str>, Vec<&str>) = names.partition(|name| name.ends_with(RECEIPT));
+        let keys: Vec<_> = receipts.iter().map(|name| folder.clone().join(*name)).collect();
+        let read = receipts.into_iter().zip(self.store().get_all(keys)).filter_map(|(name, read)| match read {
+            Ok(bytes) => Some(Ok((name.to_owned(), bytes))),
+            // another invocation has finished the plan
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(source) => Some(Err(LakeError::store(format!("{folder}/{name}"), source))),
+        });
+        let receipts = read.collect::<Result<_, _>>()?;
+        Ok((receipts, spills.into_iter().map(str::to_owned).collect()))
+    }
+
+    /// Keeps receipts, each under the name of its task, in place of what was kept of the task before.
+    pub fn put_receipts(&self, of: &Checkpoint, receipts: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
+        let folder = Key::Checkpoint(&of.dataset, &of.plan).path();
+        for some in receipts.chunks(AT_ONCE) {
+            let put = |(task, receipt): &(String, Vec<u8>)| {
+                let key = folder.clone().join(receipt_name(task));
+                self.store().put(&key, receipt.clone()).map_err(|source| LakeError::store(key.to_string(), source))
+            };
+            std::thread::scope(|scope| {
+                let all: Vec<_> = some.iter().map(|one| scope.spawn(move || put(one))).collect();
+                all.into_iter().try_for_each(|one| one.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Keeps rows; gives the name of the object they are in.
+    pub fn put_spill(&self, of: &Checkpoint, rows: Vec<u8>) -> Result<String, LakeError> {
+        let name = crate::key::content_name(&rows);
+        let key = Key::Spill(&of.dataset, &of.plan, &name).path();
+        self.store().put(&key, rows).map_err(|source| LakeError::store(key.to_string(), source))?;
+        Ok(name)
+    }
+
+    /// Bytes of a spill object.
+    pub fn spill(&self, of: &Checkpoint, name: &str, range: Range<u64>) -> Result<Bytes, LakeError> {
+        let key = Key::Spill(&of.dataset, &of.plan, name).path();
+        self.store().get_range(&key, range).map_err(|source| LakeError::store(key.to_string(), source))
+    }
+
+    /// Deletes a checkpoint, once its plan is committed. What is left behind if this fails is in nobody's way.
+    pub fn delete_checkpoint(&self, of: &Checkpoint) {
+        let folder = Key::Checkpoint(&of.dataset, &of.plan).path();
+        let deleted = self
+            .store()
+            .list(Some(&folder))
+            .and_then(|objects| objects.iter().try_for_each(|object| self.store().delete(&object.location)));
+        if let Err(error) = deleted {
+            tracing::warn!(%error, dataset = %of.dataset, "the checkpoint of a plan that is done was not deleted");
+        }
+    }
+}
+
+/// Ends the name of a receipt.
+const RECEIPT: &str = ".json";
+
+/// The name under which the receipt of a task is kept.
+pub fn receipt_name(task: &str) -> String {
+    format!("{}{RECEIPT}", crate::key::plain(task))
+}

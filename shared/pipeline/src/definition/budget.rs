@@ -1,0 +1,34 @@
+//! How many rows may be missing from what is published.
+
+use std::fmt;
+
+use serde::Serialize;
+
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Budget {
+    /// Share of the rows of one run, 0 to 1 (`"1%"` is 0.01).
+    Share(f64),
+    /// Number of rows of one run.
+    Count(u64),
+}
+
+impl Budget {
+    /// How many of so many rows it lets pass.
+    pub fn most(self, rows: u64) -> u64 {
+        match self {
+            Budget::Share(share) => (share * rows as f64) as u64,
+            Budget::Count(most) => most,
+        }
+    }
+}
+
+/// `1%`, or the number.
+impl fmt::Display for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Budget::Share(share) => write!(f, "{}%", share * 100.0),
+            Budget::Count(most) => most.fmt(f),
+        }
+    }
+}

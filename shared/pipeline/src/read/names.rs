@@ -1,0 +1,62 @@
+//! Names that several tables of a file give or refer to, each checked where it stands.
+
+use super::fields::{Fields, Text};
+use crate::diagnostic::quoted;
+use crate::name::{ColumnName, DatasetName};
+
+/// Notes a name that was there before; `true` if it is new.
+pub(super) fn is_new<'n>(
+    fields: &Fields<'_, '_>,
+    at: usize,
+    what: &str,
+    name: &str,
+    mut before: impl Iterator<Item = &'n str>,
+) -> bool {
+    let new = !before.any(|other| other == name);
+    if !new {
+        fields.reader.wrong(at, format!("a second {what} {}", quoted(name)), "a name of its own");
+    }
+    new
+}
+
+/// A dataset's name that is not one of `.raw` and `.quarantine`.
+pub(super) fn base_name(fields: &Fields<'_, '_>, text: &Text) -> Option<DatasetName> {
+    let name: DatasetName = fields.reader.name(text)?;
+    if name.is_raw() || name.is_quarantine() {
+        let expected = "a name without `.`; raw rows and quarantine come with it";
+        fields.reader.wrong(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
+        return None;
+    }
+    Some(name)
+}
+
+/// Columns out of those there are, each once.
+pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]) -> Vec<ColumnName> {
+    let mut key: Vec<ColumnName> = Vec::new();
+    for text in texts {
+        if let Some(name) = fields.reader.column(text, known, &fields.label)
+            && is_new(fields, text.at, "key column", name.as_str(), key.iter().map(ColumnName::as_str))
+        {
+            key.push(name);
+        }
+    }
+    if texts.is_empty() {
+        fields.reader.wrong(fields.at("key"), "an empty `key`", "at least one column, or no `key` at all");
+    }
+    key
+}
+
+/// A target's name, which goes into run records and file names.
+pub(super) fn target_name(fields: &Fields<'_, '_>, default: impl FnOnce() -> String) -> Option<String> {
+    let Some(text) = fields.text("name") else {
+        return Some(default());
+    };
+    let good = text.text.len() <= 100
+        && text.text.starts_with(|c: char| c.is_ascii_alphabetic())
+        && text.text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+    if !good {
+        let expected = "1 to 100 letters, digits, `-` and `_`, starting with a letter";
+        fields.reader.wrong(text.at, format!("{} for a target's name", quoted(&text.text)), expected);
+    }
+    good.then_some(text.text)
+}

@@ -1,0 +1,134 @@
+//! SQL wherever a file has it: queries with the datasets they read, and where in which file a mistake of theirs stands.
+
+use super::fields::{Fields, Reader, Text};
+use super::mention::Mentions;
+use crate::definition::sql::Sql;
+use crate::diagnostic::{Place, quoted};
+use crate::name::DatasetName;
+use crate::sql::{self, SqlFault, SqlPlace};
+
+/// A query, and the datasets it reads in order of first use.
+pub(super) struct Query {
+    pub sql: Sql,
+    pub inputs: Vec<DatasetName>,
+}
+
+/// `sql` or `sql_file` of a table, parsed, and the datasets it reads.
+pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Mentions) -> Option<Query> {
+    let source = match (fields.value("sql"), fields.value("sql_file")) {
+        (Some(_), None) => Source::inline(fields)?,
+        (None, Some(_)) => Source::file(fields)?,
+        (Some(_), Some(_)) => {
+            fields.refuse("sql_file", "either `sql` or `sql_file`");
+            return None;
+        }
+        (None, None) => {
+            fields.missing("sql", "`sql = \"SELECT …\"` or `sql_file = \"….sql\"`");
+            return None;
+        }
+    };
+    let tables = match sql::query(&source.sql.text, with_day) {
+        Ok(tables) => tables,
+        Err(faults) => {
+            for fault in faults {
+                source.note(fields.reader, fault);
+            }
+            return None;
+        }
+    };
+    let mut inputs = Vec::new();
+    for table in tables {
+        match table.name.parse::<DatasetName>() {
+            Ok(name) => {
+                mentions.read(&name, source.place(fields.reader, table.at));
+                inputs.push(name);
+            }
+            Err(error) => {
+                let found = format!("table {} in the SQL", quoted(&table.name));
+                let expected = format!("a dataset: {}", error.rule());
+                source.note(fields.reader, SqlFault { at: table.at, found, expected, hint: None });
+            }
+        }
+    }
+    Some(Query { sql: source.sql, inputs })
+}
+
+/// SQL and how its lines lie in a file.
+struct Source {
+    sql: Sql,
+    /// The value in the pipeline file it comes from.
+    at: usize,
+    lines: Lines,
+}
+
+enum Lines {
+    /// The first character is at this column of the line `sql.line`; all other lines are as in the file.
+    Column(usize),
+    /// The text was put together; only the value as a whole can be pointed at.
+    Whole,
+}
+
+impl Source {
+    fn inline(fields: &Fields<'_, '_>) -> Option<Source> {
+        let text = fields.needed("sql", "`SELECT …`")?;
+        Some(Source::of_text(fields.reader, text))
+    }
+
+    fn of_text(reader: &Reader<'_>, text: Text) -> Source {
+        let (line, column) = reader.file.line_and_column(text.offset(0));
+        let lines = text.verbatim.map_or(Lines::Whole, |_| Lines::Column(column));
+        let sql = Sql { text: text.text, file: reader.file.path().to_owned(), line };
+        Source { sql, at: text.at, lines }
+    }
+
+    fn file(fields: &Fields<'_, '_>) -> Option<Source> {
+        let path = fields.needed("sql_file", "a file in the pipeline's folder")?;
+        let inside =
+            path.text.split(['/', '\\']).all(|part| !matches!(part, "" | "." | "..")) && !path.text.contains(':');
+        if !inside {
+            let found = format!("{} for `sql_file` in {}", quoted(&path.text), fields.label);
+            fields.reader.wrong(path.at, found, "a path below the pipeline file's folder");
+            return None;
+        }
+        match (fields.reader.sql_file)(&path.text) {
+            Ok(text) => {
+                let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+                let sql = Sql { text, file: fields.reader.file.sibling(&path.text), line: 1 };
+                Some(Source { sql, at: path.at, lines: Lines::Column(1) })
+            }
+            Err(why) => {
+                let found = format!("SQL file {} cannot be read: {why}", quoted(&path.text));
+                fields.reader.wrong(path.at, found, format!("a file {}", fields.reader.file.sibling(&path.text)));
+                None
+            }
+        }
+    }
+
+    fn place(&self, reader: &Reader<'_>, at: SqlPlace) -> Place {
+        let Lines::Column(first) = self.lines else {
+            return reader.file.place(self.at);
+        };
+        // a parser that does not say where means the end
+        let at = if at.line == 0 { end_of(&self.sql.text) } else { at };
+        let column = if at.line == 1 { first + at.column.saturating_sub(1) } else { at.column };
+        Place { file: self.sql.file.clone(), line: self.sql.line + at.line - 1, column }
+    }
+
+    fn note(&self, reader: &Reader<'_>, fault: SqlFault) {
+        reader.note(self.place(reader, fault.at).diagnostic(fault.found, fault.expected, fault.hint));
+    }
+}
+
+fn end_of(text: &str) -> SqlPlace {
+    let text = text.trim_end();
+    let last = text.rsplit('\n').next().unwrap_or(text);
+    SqlPlace { line: text.matches('\n').count() + 1, column: last.chars().count() + 1 }
+}
+
+/// Notes what is wrong with an expression written in the pipeline file.
+pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &Text, faults: Vec<SqlFault>) {
+    let source = Source::of_text(reader, text.clone());
+    for fault in faults {
+        source.note(reader, fault);
+    }
+}

@@ -1,0 +1,66 @@
+//! Fields of records that no column reads: how many are told apart, by how much of their names, and what their values are.
+
+use std::borrow::Cow;
+
+use polars::prelude::*;
+
+/// So many unknown fields are told apart; a source that puts ids where names belong has no end of them.
+pub const MAX_FIELDS: usize = 1000;
+/// Characters of a name that are kept.
+const MAX_NAME: usize = 200;
+
+/// What the value of a field is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldKind {
+    Null,
+    String,
+    Number,
+    Boolean,
+    Object,
+    Array,
+}
+
+impl FieldKind {
+    /// By the first byte of a JSON value.
+    #[inline]
+    pub(super) fn of(byte: u8) -> FieldKind {
+        match byte {
+            b'"' => FieldKind::String,
+            b'{' => FieldKind::Object,
+            b'[' => FieldKind::Array,
+            b't' | b'f' => FieldKind::Boolean,
+            b'n' => FieldKind::Null,
+            _ => FieldKind::Number,
+        }
+    }
+
+    pub(super) fn of_type(dtype: &DataType) -> FieldKind {
+        match dtype {
+            DataType::Null => FieldKind::Null,
+            DataType::Boolean => FieldKind::Boolean,
+            DataType::List(_) => FieldKind::Array,
+            DataType::Struct(_) => FieldKind::Object,
+            dtype if dtype.is_numeric() => FieldKind::Number,
+            _ => FieldKind::String,
+        }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            FieldKind::Null => "null",
+            FieldKind::String => "string",
+            FieldKind::Number => "number",
+            FieldKind::Boolean => "boolean",
+            FieldKind::Object => "object",
+            FieldKind::Array => "array",
+        }
+    }
+}
+
+/// As much of a name as is kept.
+pub(super) fn cut(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
+    }
+}
