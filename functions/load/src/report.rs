@@ -16,7 +16,8 @@ use tidemark_lake::{LakeError, Outcome, Store, Table};
 use tidemark_pipeline::{DatasetName, Pipeline, Report, Sheet, StepId, day_before};
 use tidemark_transform::{bag, sql};
 
-use crate::targets::report::workbook::{Built, Table as SheetTable, build};
+use crate::targets::report::table::Table as SheetTable;
+use crate::targets::report::workbook::{Built, build};
 
 /// Step `load <target>` into a folder.
 pub struct LoadReport<'a> {

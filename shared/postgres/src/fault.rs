@@ -49,6 +49,7 @@ impl Fault {
         }
     }
 
+    /// What to do about it.
     pub fn advice(&self) -> Advice {
         let (action, hint) = match self {
             Fault::Unreachable(_) => {

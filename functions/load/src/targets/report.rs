@@ -4,8 +4,10 @@
 mod chart;
 mod csv;
 pub mod error;
+mod excel;
 mod look;
 mod sheet;
+pub mod table;
 #[cfg(test)]
 mod tests;
 pub mod workbook;

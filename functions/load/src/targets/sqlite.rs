@@ -2,6 +2,7 @@
 //! version of the dataset they belong to are written in one transaction, or not at all.
 
 pub mod error;
+pub mod loads;
 pub mod store;
 mod table;
 mod write;

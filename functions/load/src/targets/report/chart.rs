@@ -7,9 +7,8 @@ use rust_xlsxwriter::{
 use tidemark_pipeline::{CellFormat, Chart, ChartKind};
 
 use super::error::ReportError;
-use super::look::{ACCENT, LINE, QUIET, SERIES, axis_format};
-use super::sheet::{Column, HEADER_ROW, columns};
-use super::workbook::Table;
+use super::look::{ACCENT, HEADER_ROW, LINE, QUIET, SERIES, axis_format};
+use super::table::{Column, Table, columns};
 use crate::targets::cell::CellType;
 
 /// In pixels.

@@ -5,8 +5,7 @@ use std::borrow::Cow;
 use csv::{Terminator, WriterBuilder};
 
 use super::error::ReportError;
-use super::sheet::columns;
-use super::workbook::Table;
+use super::table::{Table, columns};
 use crate::targets::cell::Cell;
 
 /// UTF-8, lines end in LF. NULL is an empty field, dates are ISO 8601, instants RFC 3339, decimals have their scale.

@@ -12,6 +12,9 @@ pub(super) const LINE: Color = Color::RGB(0xD9DFE5);
 const HEADER: Color = Color::RGB(0xDCE6F0);
 const BAND: Color = Color::RGB(0xF5F8FB);
 
+/// The row of the table's header; above it are the title, the date and some air.
+pub(super) const HEADER_ROW: u32 = 3;
+
 /// The formats that every sheet shares.
 pub(super) struct Look {
     pub(super) title: Format,

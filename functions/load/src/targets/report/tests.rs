@@ -7,7 +7,8 @@ use jiff::civil::{Date, date};
 use polars::prelude::*;
 use tidemark_pipeline::{CellFormat, Chart, ChartKind, ColumnName, Report, Sheet, Sql};
 
-use super::workbook::{Built, Table, build};
+use super::table::Table;
+use super::workbook::{Built, build};
 use crate::targets::folder::Folder;
 
 const DAY: Date = date(2011, 12, 8);

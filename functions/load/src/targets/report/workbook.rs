@@ -3,20 +3,13 @@
 use std::collections::HashSet;
 
 use jiff::civil::Date;
-use polars::prelude::DataFrame;
 use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook};
-use tidemark_pipeline::{Report, Sheet};
+use tidemark_pipeline::Report;
 
 use super::error::ReportError;
 use super::look::Look;
+use super::table::Table;
 use super::{csv, sheet};
-
-/// One sheet's table, computed and ordered.
-#[derive(Debug, Clone)]
-pub struct Table {
-    pub sheet: Sheet,
-    pub rows: DataFrame,
-}
 
 /// A file to put into the report's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,11 +4,13 @@ use std::error::Error;
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use polars::prelude::{DataType, PolarsError};
 use rusqlite::ErrorCode;
 
-use super::store::{BUSY, LOADS};
+/// How long another process may hold the database before a load gives up ([`Fault::Locked`]).
+pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// A load that did not happen: the database is as it was before.
 #[derive(Debug)]
@@ -76,8 +78,8 @@ pub(super) enum Fault {
     #[error("SQLite refuses a statement")]
     Statement(#[source] rusqlite::Error),
 
-    #[error("table {LOADS:?} is where loads are noted; name another table")]
-    Reserved,
+    #[error("table {table:?} is where loads are noted; name another table")]
+    Reserved { table: &'static str },
     #[error("{table:?} is a {kind}, not a table; name a table")]
     NotATable { table: String, kind: String },
     #[error("SQLite has no type for column {column:?} ({dtype}); leave it out or cast it in the SQL of a model")]

@@ -1,21 +1,15 @@
 //! An open database, and one load into it, which is one transaction.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use polars::prelude::{DataFrame, Schema, Series};
-use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tidemark_pipeline::{DatasetName, Sqlite};
 
-use super::error::{Fault, SqliteError};
+use super::error::{BUSY, Fault, SqliteError};
+use super::loads::{Loaded, loaded_version, note};
 use super::table::Table;
 use super::write::Writer;
-
-/// One line per dataset and table: the version the table stands at, and what the load that brought it there did.
-pub(super) const LOADS: &str = "tidemark_loads";
-
-/// How long another process may hold the database before a load gives up.
-pub(super) const BUSY: Duration = Duration::from_secs(30);
 
 /// A step from one version of a dataset to another, to be taken by a table.
 pub struct Load<'a, R> {
@@ -48,16 +42,6 @@ pub enum Change<R> {
     Append {
         rows: R,
     },
-}
-
-/// What a load did, in rows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Loaded {
-    pub inserted: u64,
-    pub updated: u64,
-    /// Rows of an upsert that the table held already.
-    pub unchanged: u64,
-    pub deleted: u64,
 }
 
 /// How a load ended. Losing the race to another process is no error.
@@ -120,7 +104,7 @@ impl Store {
 
     /// The version of the dataset that the table is at; `None` if it was never loaded, or is no longer there.
     pub fn loaded(&self, dataset: &DatasetName, table: &str) -> Result<Option<i64>, SqliteError> {
-        standing(&self.connection, dataset, table).map_err(|fault| SqliteError::at(&self.path, fault))
+        loaded_version(&self.connection, dataset, table).map_err(|fault| SqliteError::at(&self.path, fault))
     }
 
     /// Takes the table of `target` to the next version, if it is at the one before. An error of the frames passes through,
@@ -137,7 +121,7 @@ impl Store {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(error.into()))?;
-        let version = standing(&transaction, load.dataset, &target.to.table).map_err(failed)?;
+        let version = loaded_version(&transaction, load.dataset, &target.to.table).map_err(failed)?;
         if version == Some(load.version) {
             return Ok(Outcome::AlreadyLoaded);
         }
@@ -145,7 +129,7 @@ impl Store {
             return Ok(Outcome::Stale);
         }
 
-        let table = Table::of(target, load.schema, &load.change);
+        let table = Table::for_change(target, load.schema, &load.change);
         table.prepare(&transaction).map_err(failed)?;
         let mut writer = Writer::new(&transaction, &table);
         match load.change {
@@ -175,7 +159,7 @@ impl Store {
 }
 
 impl<'a> Table<'a> {
-    fn of<R>(target: &'a Sqlite, schema: &'a Schema, change: &Change<R>) -> Self {
+    fn for_change<R>(target: &'a Sqlite, schema: &'a Schema, change: &Change<R>) -> Self {
         let (key, partition) = match change {
             Change::Upsert { .. } => (Some(target.to.key.as_slice()), None),
             Change::Swap { partitions, .. } => (None, partitions.as_ref().map(|values| values.name().clone())),
@@ -183,59 +167,6 @@ impl<'a> Table<'a> {
         };
         Table { name: &target.to.table, schema, key, partition }
     }
-}
-
-/// The version the table is at. A table that is gone is at none, so that dropping it has it loaded anew.
-fn standing(connection: &Connection, dataset: &DatasetName, table: &str) -> Result<Option<i64>, Fault> {
-    let both: bool = connection.query_row(
-        "SELECT count(DISTINCT lower(name)) = 2 FROM sqlite_schema WHERE type = 'table' AND lower(name) IN (?1, lower(?2))",
-        params![LOADS, table],
-        |row| row.get(0),
-    )?;
-    if !both {
-        return Ok(None);
-    }
-    let sql = format!("SELECT version FROM {LOADS} WHERE dataset = ?1 AND \"table\" = ?2");
-    Ok(connection.query_row(&sql, params![dataset.as_str(), table], |row| row.get(0)).optional()?)
-}
-
-/// Writes down where the table stands: in place of what was written there before, since run records keep the history.
-fn note(
-    connection: &Connection,
-    dataset: &DatasetName,
-    table: &str,
-    version: i64,
-    run_id: &str,
-    loaded: Loaded,
-) -> Result<(), Fault> {
-    connection.execute_batch(&format!(
-        "CREATE TABLE IF NOT EXISTS {LOADS} (
-           dataset TEXT NOT NULL,
-           \"table\" TEXT NOT NULL COLLATE NOCASE,
-           version INTEGER NOT NULL,
-           run_id TEXT NOT NULL,
-           inserted INTEGER NOT NULL,
-           updated INTEGER NOT NULL,
-           unchanged INTEGER NOT NULL,
-           deleted INTEGER NOT NULL,
-           PRIMARY KEY (dataset, \"table\")
-         )"
-    ))?;
-    let Loaded { inserted, updated, unchanged, deleted } = loaded;
-    connection.execute(
-        &format!("INSERT OR REPLACE INTO {LOADS} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
-        params![
-            dataset.as_str(),
-            table,
-            version,
-            run_id,
-            inserted as i64,
-            updated as i64,
-            unchanged as i64,
-            deleted as i64
-        ],
-    )?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension};
 use tidemark_pipeline::ColumnName;
 
 use super::error::Fault;
-use super::store::LOADS;
+use super::loads::LOADS;
 use crate::targets::cell::CellType;
 
 /// How a column is declared in a table of ours.
@@ -122,7 +122,7 @@ impl Table<'_> {
     /// What can be refused without a look at the database.
     fn check(&self) -> Result<(), Fault> {
         if self.name.eq_ignore_ascii_case(LOADS) {
-            return Err(Fault::Reserved);
+            return Err(Fault::Reserved { table: LOADS });
         }
         let mut seen = HashMap::new();
         for (name, dtype) in self.schema.iter() {

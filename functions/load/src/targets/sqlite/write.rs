@@ -6,7 +6,7 @@ use rusqlite::{Connection, ErrorCode, Statement};
 use tidemark_pipeline::ColumnName;
 
 use super::error::Fault;
-use super::store::Loaded;
+use super::loads::Loaded;
 use super::table::{Table, listed, quoted};
 use crate::targets::cell::Cell;
 

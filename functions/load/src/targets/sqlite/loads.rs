@@ -1,0 +1,76 @@
+//! `tidemark_loads`: the version each table is at, in the file of the table itself.
+
+use rusqlite::{Connection, OptionalExtension, params};
+use tidemark_pipeline::DatasetName;
+
+use super::error::Fault;
+
+/// One line per dataset and table: the version the table is at, and what the load that brought it there did.
+pub(super) const LOADS: &str = "tidemark_loads";
+
+/// What a load did, in rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Loaded {
+    pub inserted: u64,
+    pub updated: u64,
+    /// Rows of an upsert that the table held already.
+    pub unchanged: u64,
+    pub deleted: u64,
+}
+
+/// The version the table is at. A table that is gone is at none, so that dropping it has it loaded anew.
+pub(super) fn loaded_version(
+    connection: &Connection,
+    dataset: &DatasetName,
+    table: &str,
+) -> Result<Option<i64>, Fault> {
+    let both: bool = connection.query_row(
+        "SELECT count(DISTINCT lower(name)) = 2 FROM sqlite_schema WHERE type = 'table' AND lower(name) IN (?1, lower(?2))",
+        params![LOADS, table],
+        |row| row.get(0),
+    )?;
+    if !both {
+        return Ok(None);
+    }
+    let sql = format!("SELECT version FROM {LOADS} WHERE dataset = ?1 AND \"table\" = ?2");
+    Ok(connection.query_row(&sql, params![dataset.as_str(), table], |row| row.get(0)).optional()?)
+}
+
+/// Writes down where the table is: in place of what was written there before, since run records keep the history.
+pub(super) fn note(
+    connection: &Connection,
+    dataset: &DatasetName,
+    table: &str,
+    version: i64,
+    run_id: &str,
+    loaded: Loaded,
+) -> Result<(), Fault> {
+    connection.execute_batch(&format!(
+        "CREATE TABLE IF NOT EXISTS {LOADS} (
+           dataset TEXT NOT NULL,
+           \"table\" TEXT NOT NULL COLLATE NOCASE,
+           version INTEGER NOT NULL,
+           run_id TEXT NOT NULL,
+           inserted INTEGER NOT NULL,
+           updated INTEGER NOT NULL,
+           unchanged INTEGER NOT NULL,
+           deleted INTEGER NOT NULL,
+           PRIMARY KEY (dataset, \"table\")
+         )"
+    ))?;
+    let Loaded { inserted, updated, unchanged, deleted } = loaded;
+    connection.execute(
+        &format!("INSERT OR REPLACE INTO {LOADS} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
+        params![
+            dataset.as_str(),
+            table,
+            version,
+            run_id,
+            inserted as i64,
+            updated as i64,
+            unchanged as i64,
+            deleted as i64
+        ],
+    )?;
+    Ok(())
+}
