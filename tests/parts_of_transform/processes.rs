@@ -40,8 +40,8 @@ impl RemoteTasks for OwnProcesses<'_> {
                 let reply = std::fs::read_to_string(folder.path().join("reply.json")).unwrap();
                 match &replies[*nth] {
                     None => replies[*nth] = Some(reply),
-                    // done twice is done once
-                    Some(first) => assert_eq!(*first, reply, "{:?}", tasks[*nth]),
+                    // done twice is done once; rows that are left for a later stage may be left in another order
+                    Some(first) => assert_eq!(unnamed(first), unnamed(&reply), "{:?}", tasks[*nth]),
                 }
             }
         }
@@ -63,6 +63,13 @@ impl OwnProcesses<'_> {
             .spawn();
         (folder, child.unwrap())
     }
+}
+
+/// A reply without the names of spill objects.
+fn unnamed(reply: &str) -> String {
+    let mut parts = reply.split("\"rows-");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('"').map_or("", |(_, rest)| rest))
 }
 
 /// What the child processes do; without a task it does nothing.

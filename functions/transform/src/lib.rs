@@ -1,7 +1,6 @@
 //! Steps `clean` and `model`: raw rows through the contract into a clean dataset, and SQL over datasets into models. The work on rows
 //! is in `tidemark-transform`; here is what of it is due, how it is cut into tasks, what fits in memory, and where it goes.
 
-mod calendar;
 mod clean;
 mod drift;
 mod failures;
@@ -28,7 +27,7 @@ use tidemark_pipeline::{Graph, Pipeline, StepId};
 /// Kind `bug` for a step that is none of these.
 pub fn step<'a>(
     _: &'a dyn Environment,
-    _: &'a Graph,
+    graph: &'a Graph,
     pipeline: &'a Pipeline,
     step: &StepId,
 ) -> Result<Box<dyn Runnable + 'a>, Failure> {
@@ -42,7 +41,7 @@ pub fn step<'a>(
     if let StepId::Model(name) = step
         && let Some(model) = pipeline.models.iter().find(|model| model.name == *name)
     {
-        return Ok(Box::new(Model::new(pipeline, model, hash(of_model(model))?)));
+        return Ok(Box::new(Model::new(graph, pipeline, model, hash(of_model(model))?)));
     }
     Err(Failure::new(Kind::Bug, format!("{step} of {} is no transform", pipeline.name)))
 }

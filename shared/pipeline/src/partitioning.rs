@@ -8,6 +8,7 @@ use std::fmt;
 use jiff::civil::Date;
 use jiff::tz::{AmbiguousOffset, TimeZone};
 use jiff::{Span, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use crate::definition::column::Type;
 use crate::definition::contract::{Contract, Every};
@@ -46,7 +47,8 @@ impl From<Every> for Granularity {
 }
 
 /// The part of the calendar that a partition stands for.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum PartitionPeriod {
     /// Of rows without a value: it lies nowhere, and is never complete.
     Undated,

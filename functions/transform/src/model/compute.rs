@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit, col};
 use tidemark_flow::{Context, Failure, Kind};
 use tidemark_lake::{LakeError, Partition, Writer, schema_to_json};
-use tidemark_pipeline::{Children, DatasetName, Made, When};
+use tidemark_pipeline::{Children, DatasetName, Made, PartitionPeriod, Partitioning, When};
 use tidemark_transform::{Exploder, bag, sql};
 
 use super::definition::Model;
 use super::receipts::{Receipt, Task};
-use crate::calendar::{Day, until};
 use crate::failures::{contract_failure, frame_failure, polars_failure, sql_failure};
 use crate::partition_value::text;
 use crate::tables::Tables;
@@ -84,8 +83,7 @@ impl Model<'_> {
 
     /// The result by partition, those only that are to be computed.
     fn split(&self, rows: DataFrame, task: &Task) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
-        let days = task.days.as_ref();
-        let Some(column) = &self.model.partition_by else {
+        let (Some(column), Some(own)) = (&self.model.partition_by, self.own) else {
             let whole = (rows.height() > 0).then_some((Partition::default(), rows));
             return Ok(whole.into_iter().collect());
         };
@@ -95,8 +93,7 @@ impl Model<'_> {
             let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
             return Err(Failure::new(Kind::Definition, message));
         }
-        let lookback = self.lookback();
-        let window: BTreeSet<Day> = days.into_iter().flatten().flat_map(|day| until(day, lookback)).collect();
+        let window = task.periods.as_ref().map(|periods| self.window(own, periods));
         let mut parts = BTreeMap::new();
         for part in rows.partition_by_stable([column], true).map_err(failed)? {
             let value = part
@@ -104,21 +101,27 @@ impl Model<'_> {
                 .and_then(|values| values.get(0).map(|value| value.into_static()))
                 .map_err(failed)?;
             let text = text(&value);
-            // a text that is no date is not the same as no date
-            let is_day = self.day_of(text.as_deref()).is_some();
-            let day = self.day_of(text.as_deref()).unwrap_or(Day::None);
-            if days.is_some() && !window.contains(&day) {
+            let period = own.period(text.as_deref());
+            if let Some(window) = &window
+                && !period.as_ref().is_some_and(|period| window.contains(period))
+            {
                 let text = text.as_deref().unwrap_or("NULL");
                 let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
                 return Err(Failure::new(Kind::Definition, message).hint(
                     "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
                 ));
             }
-            let due = match days {
-                Some(days) => is_day && days.contains(&day),
-                None => self.model.when == When::Changed || self.calendar.is_over(&day, task.watermark),
+            let is_due = match (&task.periods, &period) {
+                (Some(periods), Some(period)) => periods.contains(period),
+                (Some(_), None) => false,
+                (None, _) if self.model.when == When::Changed => true,
+                (None, None) => false,
+                (None, Some(period)) => {
+                    let marks = task.inputs.iter().map(|input| (&input.dataset, input.watermark));
+                    self.is_complete(own, period, marks)
+                }
             };
-            if due {
+            if is_due {
                 // an empty text lies where NULL does
                 match parts.entry(Partition::new([(column, text.as_deref())])) {
                     Entry::Vacant(entry) => {
@@ -131,6 +134,14 @@ impl Model<'_> {
             }
         }
         Ok(parts)
+    }
+
+    /// The partitions of the model of which rows may come out when some are computed: those that read what these read.
+    fn window(&self, own: &Partitioning, periods: &BTreeSet<PartitionPeriod>) -> BTreeSet<PartitionPeriod> {
+        let read = self.inputs.values().flat_map(|input| {
+            periods.iter().flat_map(|period| input.read_by(period, self.lookback())).collect::<BTreeSet<_>>()
+        });
+        read.flat_map(|period| own.reading(&period, 0)).collect()
     }
 }
 

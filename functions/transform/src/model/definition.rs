@@ -1,10 +1,10 @@
-//! What all of step `model` knows: the definition, and whose days its partitions are.
+//! What all of step `model` knows: the definition, and what the partitions of the model and of its inputs are.
+
+use std::collections::BTreeMap;
 
 use tidemark_flow::{Failure, Kind};
 use tidemark_lake::Partition;
-use tidemark_pipeline::{DatasetName, Made, Model as Definition, Pipeline};
-
-use crate::calendar::{Calendar, Day};
+use tidemark_pipeline::{DatasetName, Graph, Made, Model as Definition, PartitionPeriod, Partitioning, Pipeline};
 
 /// Step `model <name>` of one pipeline.
 pub struct Model<'a> {
@@ -12,39 +12,54 @@ pub struct Model<'a> {
     pub(super) model: &'a Definition,
     /// Of the SQL and what else decides the result; another one means that everything must be computed again.
     pub(super) fingerprint: String,
-    pub(super) calendar: Calendar,
+    /// Of the model; `None` if it is not partitioned.
+    pub(super) own: Option<&'a Partitioning>,
+    /// Of those of its inputs that are partitioned.
+    pub(super) inputs: BTreeMap<&'a DatasetName, &'a Partitioning>,
 }
 
 impl<'a> Model<'a> {
-    pub fn new(pipeline: &'a Pipeline, model: &'a Definition, fingerprint: String) -> Model<'a> {
-        let by = pipeline.contract.as_ref().and_then(|contract| contract.partition_by.as_ref());
-        Model { pipeline, model, fingerprint, calendar: Calendar::of(by) }
+    pub fn new(graph: &'a Graph, pipeline: &'a Pipeline, model: &'a Definition, fingerprint: String) -> Model<'a> {
+        let inputs = model.inputs.iter().filter_map(|input| Some((input, graph.partitioning(input)?))).collect();
+        Model { pipeline, model, fingerprint, own: graph.partitioning(&model.name), inputs }
     }
 
-    /// Partitions before one that decide it too.
+    /// Days before a partition that decide it too.
     pub(super) fn lookback(&self) -> u32 {
         self.model.incremental.map_or(0, |incremental| incremental.lookback_days)
     }
 
-    /// What a partition of an input is to the model.
-    pub(super) fn day(&self, input: &DatasetName, partition: &Partition) -> Result<Day, Failure> {
-        let day = match partition.values() {
-            [(_, value)] => self.day_of(value.as_deref()),
-            _ => None,
-        };
-        day.ok_or_else(|| {
-            let message = format!("{}: partition {partition} of dataset {input} is no date", self.what());
-            Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by a date")
-        })
+    /// The period of a partition of an input.
+    pub(super) fn period_of_input(
+        &self,
+        input: &DatasetName,
+        partition: &Partition,
+    ) -> Result<PartitionPeriod, Failure> {
+        self.dated(self.inputs.get(input).copied(), input, partition)
     }
 
-    /// The partition of a value; `None` where the value is no date and has to be one.
-    pub(super) fn day_of(&self, value: Option<&str>) -> Option<Day> {
-        match (value, &self.model.made) {
-            (None, _) => Some(Day::None),
-            (Some(value), Made::Sql(_)) => value.parse().ok().map(Day::First),
-            (Some(value), Made::Explode(_)) => Some(Day::Value(value.to_owned())),
-        }
+    /// The period of a partition of the model.
+    pub(super) fn period(&self, partition: &Partition) -> Result<PartitionPeriod, Failure> {
+        self.dated(self.own, &self.model.name, partition)
+    }
+
+    fn dated(
+        &self,
+        partitioning: Option<&Partitioning>,
+        dataset: &DatasetName,
+        partition: &Partition,
+    ) -> Result<PartitionPeriod, Failure> {
+        let period = match (partitioning, partition.values()) {
+            (Some(partitioning), [(_, value)]) => partitioning.period(value.as_deref()),
+            _ => None,
+        };
+        // SQL computes partitions by their days, children by whatever their parents have
+        let is_usable =
+            |period: &PartitionPeriod| !matches!((period, &self.model.made), (PartitionPeriod::Value(_), Made::Sql(_)));
+        period.filter(is_usable).ok_or_else(|| {
+            let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.what());
+            Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by a date")
+        })
     }
 
     /// The model, for a message.

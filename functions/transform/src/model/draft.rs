@@ -9,7 +9,6 @@ use tidemark_pipeline::{ColumnName, StepId};
 use super::definition::Model;
 use super::plan::Plan;
 use super::receipts::Receipt;
-use crate::calendar::Day;
 
 /// The model as it stands, and what is committed on top of it.
 pub type ModelDraft = (Option<Table>, Draft);
@@ -88,11 +87,8 @@ impl Model<'_> {
 
     /// Whether a file that stands is of a partition that has been computed.
     fn is_replaced(&self, plan: &Plan, file: &DataFile) -> Result<bool, Failure> {
-        match &plan.days {
-            Some(days) if !plan.is_rebuild => {
-                let day: Day = self.day(&self.model.name, &file.partition)?;
-                Ok(days.contains(&day))
-            }
+        match &plan.periods {
+            Some(periods) if !plan.is_rebuild => Ok(periods.contains(&self.period(&file.partition)?)),
             _ => Ok(true),
         }
     }

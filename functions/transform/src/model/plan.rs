@@ -5,11 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use tidemark_flow::{Context, Failure, Kind, Scope, Size, Trigger};
 use tidemark_lake::{DataFile, Diff, Meta, Partition, Table, schema_from_json};
-use tidemark_pipeline::{ColumnName, DatasetName, When};
+use tidemark_pipeline::{ColumnName, DatasetName, PartitionPeriod, Partitioning, When};
 
 use super::definition::Model;
 use super::receipts::{InputFiles, Receipt, Task};
-use crate::calendar::{Day, from, until};
 
 /// In-memory bytes of a byte of Parquet.
 const INFLATION: u64 = 8;
@@ -45,7 +44,7 @@ pub struct Plan {
     pub(super) meta: Meta,
     pub(super) inputs: Vec<Source>,
     /// The partitions to compute, where they depend on the inputs' partitions; `None` = the model is computed whole.
-    pub(super) days: Option<BTreeSet<Day>>,
+    pub(super) periods: Option<BTreeSet<PartitionPeriod>>,
     /// Nothing that stands is kept.
     pub(super) is_rebuild: bool,
     /// Nothing to compute, only the watermark to move.
@@ -98,9 +97,9 @@ impl Model<'_> {
         let watermark = complete.map(|input| input.watermark).min().flatten().max(meta.watermark);
         let has_changed = is_rebuild || inputs.iter().any(|input| !input.diff.is_empty());
         let waits = self.model.when == When::Complete && watermark != meta.watermark;
-        let days = self.days(&inputs, is_rebuild, meta.watermark, watermark)?;
-        let is_idle = match &days {
-            Some(days) => days.is_empty() && !is_rebuild,
+        let periods = self.periods(&inputs, is_rebuild, meta.watermark)?;
+        let is_idle = match &periods {
+            Some(periods) => periods.is_empty() && !is_rebuild,
             None => !has_changed && !waits,
         };
         let is_up_to_date = inputs.iter().all(|input| input.from == Some(input.table.version()));
@@ -108,19 +107,36 @@ impl Model<'_> {
             return Ok(None);
         }
         let task_bytes = TASK_BYTES.min(memory / 4);
-        Ok(Some(Plan { base, standing, meta, inputs, days, is_rebuild, is_idle, watermark, is_up_to_date, task_bytes }))
+        Ok(Some(Plan {
+            base,
+            standing,
+            meta,
+            inputs,
+            periods,
+            is_rebuild,
+            is_idle,
+            watermark,
+            is_up_to_date,
+            task_bytes,
+        }))
     }
 
-    /// The partitions to compute; all of them if nothing that stands is kept.
-    fn days(
+    /// The partitions to compute; all of them if nothing that stands is kept. `before`: up to when the inputs were complete the last time.
+    fn periods(
         &self,
         inputs: &[Source],
         is_rebuild: bool,
         before: Option<Timestamp>,
-        now: Option<Timestamp>,
-    ) -> Result<Option<BTreeSet<Day>>, Failure> {
-        let Some(incremental) = self.model.incremental else { return Ok(None) };
-        let mut days = BTreeSet::new();
+    ) -> Result<Option<BTreeSet<PartitionPeriod>>, Failure> {
+        let (Some(incremental), Some(own)) = (self.model.incremental, self.own) else { return Ok(None) };
+        let is_complete = |period: &PartitionPeriod| {
+            let marks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
+            self.is_complete(own, period, marks)
+        };
+        let was_complete = |period: &PartitionPeriod| {
+            self.is_complete(own, period, inputs.iter().map(|input| (input.table.dataset(), before)))
+        };
+        let mut periods = BTreeSet::new();
         for input in inputs {
             let dataset = input.table.dataset();
             let all: BTreeSet<&Partition> = input.files.iter().map(|file| &file.partition).collect();
@@ -128,22 +144,33 @@ impl Model<'_> {
             let changed: Vec<&Partition> =
                 if is_rebuild { all.iter().copied().collect() } else { changed.iter().collect() };
             for partition in changed {
-                days.extend(from(&self.day(dataset, partition)?, incremental.lookback_days));
+                let period = self.period_of_input(dataset, partition)?;
+                periods.extend(own.reading(&period, incremental.lookback_days));
             }
             if self.model.when == When::Complete && !is_rebuild {
                 // what was held back when it was not complete yet
                 for partition in all {
-                    let day = self.day(dataset, partition)?;
-                    if self.calendar.is_over(&day, now) && !self.calendar.is_over(&day, before) {
-                        days.insert(day);
-                    }
+                    let period = self.period_of_input(dataset, partition)?;
+                    let reading = own.reading(&period, 0).into_iter();
+                    periods.extend(reading.filter(|period| is_complete(period) && !was_complete(period)));
                 }
             }
         }
         if self.model.when == When::Complete {
-            days.retain(|day| self.calendar.is_over(day, now));
+            periods.retain(is_complete);
         }
-        Ok(Some(days))
+        Ok(Some(periods))
+    }
+
+    /// Whether a partition of the model is complete, given up to when each of its inputs is. A quarantine says nothing about that.
+    pub(super) fn is_complete<'d>(
+        &self,
+        own: &Partitioning,
+        period: &PartitionPeriod,
+        inputs: impl Iterator<Item = (&'d DatasetName, Option<Timestamp>)>,
+    ) -> bool {
+        let inputs = inputs.filter(|(dataset, _)| !dataset.is_quarantine());
+        own.is_model_complete(period, inputs.map(|(dataset, mark)| (self.inputs.get(dataset).copied(), mark)))
     }
 
     /// The tasks of the stage that follows these receipts.
@@ -151,7 +178,7 @@ impl Model<'_> {
         if plan.is_idle {
             return Ok(Vec::new());
         }
-        let first = self.cut(plan, plan.days.as_ref(), plan.is_rebuild)?;
+        let first = self.cut(plan, plan.periods.as_ref(), plan.is_rebuild)?;
         if receipts.len() < first.len() {
             return Ok(first);
         }
@@ -159,8 +186,8 @@ impl Model<'_> {
             return Ok(Vec::new());
         }
         // its inputs have changed their columns: partitions that stand would not fit those that come
-        let days = self.days(&plan.inputs, true, None, plan.watermark)?;
-        let all = self.cut(plan, days.as_ref(), true)?;
+        let periods = self.periods(&plan.inputs, true, None)?;
+        let all = self.cut(plan, periods.as_ref(), true)?;
         Ok(if receipts.len() < first.len() + all.len() { all } else { Vec::new() })
     }
 
@@ -178,53 +205,66 @@ impl Model<'_> {
     }
 
     /// The partitions in groups whose inputs fit in memory; one task for a model that is computed whole.
-    fn cut(&self, plan: &Plan, days: Option<&BTreeSet<Day>>, is_rebuild: bool) -> Result<Vec<Task>, Failure> {
-        let task = |days: Option<BTreeSet<Day>>, files: &dyn Fn(&Source) -> Vec<DataFile>| Task {
+    fn cut(
+        &self,
+        plan: &Plan,
+        periods: Option<&BTreeSet<PartitionPeriod>>,
+        is_rebuild: bool,
+    ) -> Result<Vec<Task>, Failure> {
+        let task = |periods: Option<BTreeSet<PartitionPeriod>>, files: &dyn Fn(&Source) -> Vec<DataFile>| Task {
             inputs: plan
                 .inputs
                 .iter()
                 .map(|input| InputFiles {
                     dataset: input.table.dataset().clone(),
                     version: input.table.version(),
+                    watermark: input.watermark,
                     files: files(input),
                 })
                 .collect(),
-            days,
+            periods,
             is_rebuild,
-            watermark: plan.watermark,
         };
-        let Some(days) = days else { return Ok(vec![task(None, &|input| input.files.clone())]) };
-        let lookback = self.lookback();
-        let mut bytes: BTreeMap<Day, u64> = BTreeMap::new();
-        let mut files: BTreeMap<(&DatasetName, &str), Day> = BTreeMap::new();
+        let Some(periods) = periods else { return Ok(vec![task(None, &|input| input.files.clone())]) };
+        // the files of each input by their periods
+        let mut files: BTreeMap<&DatasetName, BTreeMap<PartitionPeriod, Vec<&DataFile>>> = BTreeMap::new();
         for input in &plan.inputs {
+            let by_period = files.entry(input.table.dataset()).or_default();
             for file in &input.files {
-                let day = self.day(input.table.dataset(), &file.partition)?;
-                *bytes.entry(day.clone()).or_default() += file.bytes * INFLATION;
-                files.insert((input.table.dataset(), &file.path), day);
+                by_period.entry(self.period_of_input(input.table.dataset(), &file.partition)?).or_default().push(file);
             }
         }
+        let read_by = |input: &DatasetName, period: &PartitionPeriod| match self.inputs.get(input) {
+            Some(partitioning) => partitioning.read_by(period, self.lookback()),
+            None => Vec::new(),
+        };
         let mut groups = vec![BTreeSet::new()];
         let mut held = 0;
-        for day in days {
-            let more: u64 = until(day, lookback).filter_map(|day| bytes.get(&day)).sum();
+        for period in periods {
+            let more = files.iter().flat_map(|(input, files)| {
+                read_by(input, period).into_iter().filter_map(|read| files.get(&read)).flatten()
+            });
+            let more: u64 = more.map(|file| file.bytes * INFLATION).sum();
             if held > 0 && held + more > plan.task_bytes {
                 groups.push(BTreeSet::new());
                 held = 0;
             }
             held += more;
             if let Some(group) = groups.last_mut() {
-                group.insert(day.clone());
+                group.insert(period.clone());
             }
         }
         let tasks = groups.into_iter().map(|group| {
-            let wanted: BTreeSet<Day> = group.iter().flat_map(|day| until(day, lookback)).collect();
+            let all = group.clone();
             task(Some(group), &|input| {
-                let is_wanted = |file: &&DataFile| {
-                    let day = files.get(&(input.table.dataset(), file.path.as_str()));
-                    day.is_some_and(|day| wanted.contains(day))
-                };
-                input.files.iter().filter(is_wanted).cloned().collect()
+                let dataset = input.table.dataset();
+                let wanted: BTreeSet<_> = all.iter().flat_map(|period| read_by(dataset, period)).collect();
+                let files = files.get(dataset).into_iter().flatten();
+                let wanted = files.filter(|(period, _)| wanted.contains(*period)).flat_map(|(_, files)| files);
+                // in the order of the log, whatever the order of their periods
+                let mut wanted: Vec<DataFile> = wanted.map(|file| (*file).clone()).collect();
+                wanted.sort_by(|a, b| (&a.partition, &a.path).cmp(&(&b.partition, &b.path)));
+                wanted
             })
         });
         Ok(tasks.collect())
@@ -233,28 +273,28 @@ impl Model<'_> {
 
 pub(super) fn scope(plan: &Plan) -> Scope {
     let added = || plan.inputs.iter().flat_map(|input| &input.diff.added);
-    let partitions = plan.days.as_ref().map_or_else(|| added().count(), BTreeSet::len) as u64;
+    let partitions = plan.periods.as_ref().map_or_else(|| added().count(), BTreeSet::len) as u64;
     let size = Size {
         partitions,
         rows: Some(added().map(|file| file.rows).sum()),
         bytes: added().map(|file| file.bytes).sum(),
         how: None,
     };
-    Scope { partitions: plan.days.iter().flatten().map(Day::to_string).collect(), size }
+    Scope { partitions: plan.periods.iter().flatten().map(PartitionPeriod::to_string).collect(), size }
 }
 
 /// Differs between any two plans.
 pub(super) fn text(model: &Model<'_>, plan: &Plan) -> String {
     let inputs = plan.inputs.iter().map(|input| format!("{}@{}", input.table.dataset(), input.table.version()));
     let (inputs, base) = (inputs.collect::<Vec<_>>(), plan.base.as_ref().map(Table::version));
-    let Plan { is_rebuild, watermark, days, .. } = plan;
-    format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {days:?} {}", model.fingerprint)
+    let Plan { is_rebuild, watermark, periods, .. } = plan;
+    format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {periods:?} {}", model.fingerprint)
 }
 
 /// The name of a task: its first and last partition.
 pub(super) fn name(task: &Task) -> String {
     let how = if task.is_rebuild { "rebuilt" } else { "computed" };
-    let ends = task.days.as_ref().and_then(|days| days.first().zip(days.last()));
+    let ends = task.periods.as_ref().and_then(|periods| periods.first().zip(periods.last()));
     match ends {
         Some((first, last)) => format!("{how}-{first}-{last}"),
         None => how.to_owned(),

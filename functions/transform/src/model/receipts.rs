@@ -5,21 +5,17 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_lake::DataFile;
-use tidemark_pipeline::DatasetName;
-
-use crate::calendar::Day;
+use tidemark_pipeline::{DatasetName, PartitionPeriod};
 
 /// Some partitions to compute, or the whole model.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
     /// `None`: the model is computed whole.
-    pub days: Option<BTreeSet<Day>>,
+    pub periods: Option<BTreeSet<PartitionPeriod>>,
     pub inputs: Vec<InputFiles>,
     /// Nothing that stands is kept.
     pub is_rebuild: bool,
-    /// Up to when the inputs are complete.
-    pub watermark: Option<Timestamp>,
 }
 
 /// The files of an input that some partitions depend on.
@@ -28,6 +24,8 @@ pub struct Task {
 pub struct InputFiles {
     pub dataset: DatasetName,
     pub version: i64,
+    /// Up to when it is complete.
+    pub watermark: Option<Timestamp>,
     pub files: Vec<DataFile>,
 }
 
