@@ -102,8 +102,11 @@ impl Model<'_> {
                 .map_err(failed)?;
             let text = text(&value);
             let period = own.period(text.as_deref());
+            // a day within a month is not the month
+            let is_first =
+                |period: &PartitionPeriod| period.first_day().is_none_or(|first| text == Some(first.to_string()));
             if let Some(window) = &window
-                && !period.as_ref().is_some_and(|period| window.contains(period))
+                && !period.as_ref().is_some_and(|period| window.contains(period) && is_first(period))
             {
                 let text = text.as_deref().unwrap_or("NULL");
                 let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
