@@ -10,9 +10,12 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use polars::prelude::*;
 use serde_json::Value;
-use tidemark_flow::{Context, Failure, Place, RunRecord, Status, Trigger};
+use tidemark::steps::step;
+use tidemark_flow::{
+    Context, Environment, Executor, Failure, Place, RemoteTasks, RunRecord, Status, TaskMessage, TaskReply, Trigger,
+};
 use tidemark_lake::{FileSize, Key, Lake, Meter, Store};
-use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
+use tidemark_pipeline::{Graph, Pipeline, SourceFile, StepId, read};
 use tokio::runtime::Handle;
 
 const DEFINITION: &[u8] = b"[source]\nkind = \"files\"\npath = \"in\"\n[contract.columns]\nid = \"int64\"\n";
@@ -66,7 +69,39 @@ struct World {
     lake: Lake,
 }
 
+/// Where tasks go that are done elsewhere: as text, the last first, and each twice.
+struct Elsewhere<'a> {
+    context: &'a Context<'a>,
+    environment: &'a dyn Environment,
+}
+
+impl RemoteTasks for Elsewhere<'_> {
+    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Failure> {
+        let (graph, pipeline) = (Graph::new(Vec::new()).unwrap(), orders());
+        let reply = |task: &TaskMessage| {
+            let message: TaskMessage = serde_json::from_str(&serde_json::to_string(task).unwrap()).unwrap();
+            let step = step(self.environment, &graph, &pipeline, &message.step).unwrap();
+            serde_json::to_string(&step.run_task(self.context, &message).unwrap()).unwrap()
+        };
+        let mut replies: Vec<String> = tasks.iter().rev().map(reply).collect();
+        replies.reverse();
+        assert_eq!(tasks.iter().map(reply).collect::<Vec<_>>(), replies);
+        Ok(replies.iter().map(|reply| serde_json::from_str(reply).unwrap()).collect())
+    }
+}
+
 impl World {
+    fn elsewhere(&self) -> RunRecord {
+        let locate = |_: &str| -> Result<Place, Failure> { Ok(Place::Folder(self.source.clone())) };
+        let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };
+        let (clock, new_run_id, scratch) = (|| NOON.parse().unwrap(), || "run".into(), std::env::temp_dir());
+        let context = running::context(&self.lake, &clock, &new_run_id, &scratch);
+        let (graph, pipeline) = (Graph::new(Vec::new()).unwrap(), orders());
+        let step = step(&environment, &graph, &pipeline, &StepId::Ingest).unwrap();
+        let elsewhere = Elsewhere { context: &context, environment: &environment };
+        step.run(&context, Executor::Remote(&elsewhere), &Trigger::at(NOON.parse().unwrap(), "parts"))
+    }
+
     fn walk(&self, trigger: &Trigger, late_at: Option<i64>) -> RunRecord {
         let calls = AtomicI64::new(0);
         let noon: Timestamp = NOON.parse().unwrap();
@@ -170,6 +205,20 @@ fn parts_come_to_the_same_commit_as_one_run() {
             assert_eq!(world.kept(), Vec::<String>::new());
         }
     }
+}
+
+#[test]
+fn tasks_done_elsewhere_come_to_the_same_commit() {
+    let runtime = runtime();
+    let handle = runtime.handle();
+    let source = Store::new(Arc::new(InMemory::new()), "in", handle.clone());
+    fill(&source);
+    let world = || World { source: source.clone(), lake: in_memory(handle).with_file_size(SMALL) };
+    let (here, elsewhere) = (world(), world());
+    let (one, other) = (here.part(0, None), elsewhere.elsewhere());
+    assert_eq!((one.status, other.status), (Status::Done, Status::Done), "{:?}", other.error);
+    assert_eq!((one.rows, one.notes, one.bytes), (other.rows, other.notes, other.bytes));
+    assert_eq!(elsewhere.commit(), here.commit());
 }
 
 #[test]

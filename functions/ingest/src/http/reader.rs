@@ -178,6 +178,7 @@ impl WindowReader<'_> {
                 is_known: true,
                 is_last: true,
                 complete: before.complete.filter(|_| !is_taken_up),
+                is_late: false,
             });
         }
         accumulator.write()?;
@@ -198,7 +199,18 @@ impl WindowReader<'_> {
             ..Balance::default()
         };
         let files = accumulator.finish()?;
-        Ok(WindowReceipt { files, balance, bookmark, notes, bytes, has_more, is_known: false, is_last, complete })
+        Ok(WindowReceipt {
+            files,
+            balance,
+            bookmark,
+            notes,
+            bytes,
+            has_more,
+            is_known: false,
+            is_last,
+            complete,
+            is_late: false,
+        })
     }
 
     /// What is to be said about the times of records.

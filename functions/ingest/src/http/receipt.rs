@@ -54,6 +54,8 @@ pub(crate) struct WindowReceipt {
     pub is_last: bool,
     /// Up to when all is there, once the window is whole.
     pub complete: Option<Timestamp>,
+    /// The deadline passed with it: it is committed before the next window is read.
+    pub is_late: bool,
 }
 
 impl WindowReceipt {

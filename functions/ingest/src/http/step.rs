@@ -70,8 +70,7 @@ impl<'a> HttpIngest<'a> {
         self.http.incremental.as_ref().map(|since| since as &dyn TimeBounds)
     }
 
-    /// The window behind those that have been read, and what is known before it. Only a window without a record has one behind it: any
-    /// other is committed first.
+    /// The window behind those that have been read, and what is known before it.
     fn next(
         &self,
         plan: &Plan,
@@ -79,7 +78,7 @@ impl<'a> HttpIngest<'a> {
     ) -> Option<(Bookmark<ResumePoint>, WindowPlan<ResumePoint>)> {
         let (mut bookmark, mut window) = (plan.bookmark.clone(), plan.window.clone());
         for receipt in receipts {
-            if receipt.is_known || !receipt.is_empty() || window.window.is_last {
+            if receipt.is_late || !leads_on(receipt, &window) {
                 return None;
             }
             bookmark = receipt.bookmark.clone();
@@ -105,6 +104,11 @@ impl<'a> HttpIngest<'a> {
         }
         Ok(Some(removes))
     }
+}
+
+/// Whether the next window is read before anything is committed: a window without a record is no reason for a commit.
+fn leads_on(receipt: &WindowReceipt, window: &WindowPlan<ResumePoint>) -> bool {
+    !receipt.is_known && receipt.is_empty() && !window.window.is_last
 }
 
 impl Step for HttpIngest<'_> {
@@ -194,7 +198,11 @@ impl Step for HttpIngest<'_> {
             client: &client,
             task,
         };
-        reader.read(from.filter(|partial| partial.is_sound(&task.window.window)))
+        let mut outcome = reader.read(from.filter(|partial| partial.is_sound(&task.window.window)))?;
+        if let TaskOutcome::Done(receipt) = &mut outcome {
+            receipt.is_late = leads_on(receipt, &task.window) && context.is_late();
+        }
+        Ok(outcome)
     }
 
     fn gather(
