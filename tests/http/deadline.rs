@@ -184,7 +184,9 @@ fn a_window_that_was_begun_goes_on_as_it_was_begun() {
     let mut walks = 0;
     loop {
         let record = house.invoke(0, Some(SECONDS));
-        assert_eq!(record.status, Status::Done, "{:?}", record.error);
+        // the last may find that the time since the window before has brought nothing
+        let is_over = record.status == Status::NothingToDo && !record.goes_on;
+        assert!(record.status == Status::Done || is_over, "{record:#?}");
         walks += 1;
         assert!(walks < 60, "it does not end");
         if !record.goes_on {
