@@ -19,9 +19,10 @@ for data in "$1"/*/data; do
     read -r pid < "$data/postmaster.pid" || continue
     [ "$(readlink "/proc/$pid/cwd")" = "$data" ] || continue
     kill -QUIT "$pid"
-    for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
-        [ "$(readlink "/proc/$pid/cwd")" = "$data" ] || break
+    looks=0
+    while [ "$(readlink "/proc/$pid/cwd")" = "$data" ] && [ $looks -lt 6000 ]; do
         sleep 0.1
+        looks=$((looks + 1))
     done
 done
 rm -rf "$1"
