@@ -4,7 +4,7 @@
 mod bus;
 mod http;
 mod process;
-mod stack;
+pub mod stack;
 
 pub use bus::Bus;
 pub use http::{Asked, Reply, cut, listen, reply, runtime, serve};

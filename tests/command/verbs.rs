@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::lambda::stack::bootstrap;
 use crate::site::{MORNING, Site, sales};
 
 /// A site with one morning behind it.
@@ -286,7 +287,18 @@ fn wrong_usage_is_code_2() {
         assert!(told.code == 2 && told.out.is_empty() && !told.err.is_empty(), "{told:?}");
     }
     assert!(site.call(&["--help"]).expect(0).out.contains("demo"));
-    assert!(site.call(&["--version"]).expect(0).out.starts_with("tidemark "));
+}
+
+/// Receipts and tasks are read by who has the same fingerprint.
+#[test]
+fn the_command_and_the_functions_of_one_commit_are_one_program() {
+    let site = Site::with_daily_sales();
+    let said = site.call(&["--version"]).expect(0).out;
+    let build = said.trim_end().strip_prefix("tidemark ").unwrap();
+    for function in ["ingest", "transform", "load", "watch"] {
+        let output = std::process::Command::new(bootstrap(function)).arg("--version").output().unwrap();
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{function} {build}\n"));
+    }
 }
 
 #[test]

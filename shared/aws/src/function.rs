@@ -1,5 +1,6 @@
 //! One function on Lambda: what is built once at its start, and one invocation after another.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -70,7 +71,13 @@ pub fn serve_watch(watch: Watch) -> Result<(), Error> {
     run("watch", Does::Watch(watch))
 }
 
+/// The version, and the fingerprint of the program: equal for the functions and the command that are built from one commit.
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("TIDEMARK_BUILD"), ")");
+
 fn run(name: &'static str, does: Does) -> Result<(), Error> {
+    if std::env::args_os().nth(1).is_some_and(|argument| argument == "--version") {
+        return Ok(writeln!(std::io::stdout(), "{name} {VERSION}")?);
+    }
     if std::env::var_os("AWS_LAMBDA_RUNTIME_API").is_none() {
         return Err("this is a function for AWS Lambda: deploy it, run it with `cargo lambda watch`, or use the command tidemark".into());
     }
