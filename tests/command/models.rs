@@ -104,6 +104,34 @@ fn a_complete_model_waits_for_the_watermark() {
     assert_eq!(site.sql("SELECT revenue FROM by_day ORDER BY sold_on"), [[11.0], [2.0], [6.0]]);
 }
 
+/// Whose months they are is asked of the dataset, not of the pipeline whose model reads it.
+#[test]
+fn a_month_of_another_pipeline_is_complete_at_its_end_in_its_own_time_zone() {
+    let months = "partition_by = { column = \"sold_at\", every = \"month\", timezone = \"America/New_York\" }";
+    let contract = CONTRACT.replace("partition_by = { column = \"sold_at\", every = \"day\" }", months);
+    let site = Site::with_orders(&contract);
+    let totals = r#"
+[[model]]
+name = "totals"
+sql = "SELECT sold_month, SUM(price) AS revenue FROM orders GROUP BY sold_month"
+partition_by = "sold_month"
+when = "complete"
+incremental = { lookback = "0d" }
+"#;
+    site.write("infra/pipelines/totals.toml", totals);
+    site.write("in/a.csv", csv(&[(1, "2011-11-30", "1"), (2, "2011-12-01", "2")]));
+    let complete_at = |at: &str| {
+        run_at(&site, at);
+        site.sql("SELECT sold_month FROM totals ORDER BY sold_month")
+    };
+    assert_eq!(complete_at("2011-12-02T08:00:00Z"), [["2011-11-01"]]);
+    site.write("in/b.csv", csv(&[(3, "2011-12-31", "3")]));
+    // the last midnight of UTC is five hours before the one of New York
+    assert_eq!(complete_at("2012-01-01T08:00:00Z"), [["2011-11-01"]]);
+    assert_eq!(complete_at("2012-01-02T08:00:00Z"), [["2011-11-01"], ["2011-12-01"]]);
+    assert_eq!(site.sql("SELECT revenue FROM totals ORDER BY sold_month"), [[1.0], [5.0]]);
+}
+
 #[test]
 fn a_model_that_looks_back_recomputes_the_days_after() {
     let model = r#"
