@@ -196,8 +196,10 @@ fn status_names_every_dataset() {
 fn runs_are_newest_first() {
     let site = one_morning();
     let document = site.ask(&["runs", "--limit", "3"]).expect(0).json();
-    let steps: Vec<_> = document["runs"].as_array().unwrap().iter().map(|run| run["step"].clone()).collect();
-    assert_eq!(steps, ["load report", "load sqlite-sales_by_day", "model sales_by_hour"]);
+    let runs = document["runs"].as_array().unwrap();
+    let steps: Vec<_> = runs.iter().map(|run| run["step"].as_str().unwrap()).collect();
+    // the loads run side by side, behind the models
+    assert!(steps[..2].iter().all(|step| step.starts_with("load ")) && steps[2].starts_with("model "), "{steps:?}");
     let out = site.call(&["runs"]).expect(0).out;
     assert!(out.contains("daily-sales ingest") && out.contains("done"), "{out}");
 }

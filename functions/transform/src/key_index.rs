@@ -7,7 +7,8 @@ use tidemark_transform::merge::bucket;
 use tidemark_transform::order::strays;
 
 use crate::failures::{frame_failure, polars_failure};
-use crate::spill::{Spill, SpillBuffer, SpillManifest, Spilled};
+use crate::spill::{Spill, SpillBuffer, Spilled};
+use crate::spill_manifest::SpillManifest;
 
 /// The columns that decide where a row of a keyed dataset lies.
 pub(crate) struct KeyColumns<'a> {

@@ -11,6 +11,7 @@ mod partition_merge;
 mod partition_value;
 mod quarantine;
 mod spill;
+mod spill_manifest;
 mod tables;
 
 use clean::Clean;

@@ -11,7 +11,8 @@ use tidemark_transform::{bag, merge};
 
 use crate::failures::{frame_failure, polars_failure};
 use crate::frames::concat;
-use crate::spill::{Spill, SpillBuffer, SpillManifest, Spilled};
+use crate::spill::{Spill, SpillBuffer, Spilled};
+use crate::spill_manifest::SpillManifest;
 
 /// What makes two rows the same row.
 #[derive(Clone, Copy)]

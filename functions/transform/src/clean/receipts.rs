@@ -8,7 +8,7 @@ use super::definition::Value;
 use crate::drift::Drifts;
 use crate::partition_merge::Counts;
 use crate::quarantine::Faults;
-use crate::spill::{Chunk, Chunks, SpillManifest};
+use crate::spill_manifest::{Chunk, Chunks, SpillManifest};
 
 /// A part of a file: the `nth` of `parts`, by row groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -13,7 +13,8 @@ use crate::key_index::{KeyColumns, KeyIndex};
 use crate::partition_merge::{Identity, Merging, Parts};
 use crate::partition_value::text;
 use crate::quarantine::{self, FormerFiles, by_object};
-use crate::spill::{Chunks, Spill, SpillBuffer};
+use crate::spill::{Spill, SpillBuffer};
+use crate::spill_manifest::Chunks;
 use crate::tables::Tables;
 
 /// What the tasks of one attempt share.

@@ -9,7 +9,7 @@ use super::definition::{Clean, Value};
 use super::plan::Plan;
 use super::receipts::{AddedRows, FileSlice, Files, FormerRows, MergeTask, Receipt, Task};
 use crate::key_index::{KeyColumns, buckets};
-use crate::spill::{Chunks, SpillManifest};
+use crate::spill_manifest::{Chunks, SpillManifest};
 
 /// Rows of a task of the first stage, about: two full row groups.
 const TASK_ROWS: u64 = 1 << 17;
