@@ -17,7 +17,7 @@ pub(crate) const FORMAT: u32 = 1;
 /// What earlier invocations have kept of a plan, by the name of the task's receipt.
 #[derive(Default)]
 pub(crate) struct Saved {
-    receipts: BTreeMap<String, State>,
+    receipts: BTreeMap<String, (String, State)>,
     spills: HashSet<String>,
     /// Partial receipts that were taken up, to be compared with what comes of them.
     partials: BTreeMap<String, Value>,
@@ -33,6 +33,8 @@ pub(crate) enum Kept<R, P> {
 #[serde(deny_unknown_fields)]
 struct Written {
     format: u32,
+    /// The name of the task, whole: two may share a key where a store does not tell upper case from lower.
+    task: String,
     state: State,
 }
 
@@ -49,7 +51,7 @@ impl Saved {
         let (receipts, spills) = context.lake.checkpoint(checkpoint)?;
         let read = |bytes: &Bytes| {
             let written: Written = serde_json::from_slice(bytes).ok()?;
-            (written.format == FORMAT).then_some(written.state)
+            (written.format == FORMAT).then_some((written.task, written.state))
         };
         let receipts = receipts.into_iter().filter_map(|(name, bytes)| Some((name, read(&bytes)?))).collect();
         Ok(Saved { receipts, spills, partials: BTreeMap::new() })
@@ -57,7 +59,11 @@ impl Saved {
 
     /// Gives out what is kept of a task; `None` if nothing is, or not all that it needs.
     pub(crate) fn take<S: Step>(&mut self, step: &S, task: &str) -> Option<Kept<S::Receipt, S::Partial>> {
-        match self.receipts.remove(&receipt_name(task))? {
+        let (of, state) = self.receipts.remove(&receipt_name(task))?;
+        if of != task {
+            return None;
+        }
+        match state {
             State::Receipt(value) => {
                 let receipt: S::Receipt = serde_json::from_value(value).ok()?;
                 let is_whole = step.spill_objects(&receipt).into_iter().all(|name| self.spills.contains(name));
@@ -96,7 +102,7 @@ impl Saved {
         let written: Vec<(String, Vec<u8>)> = states
             .into_iter()
             .map(|(task, state)| {
-                let json = serde_json::to_vec(&Written { format: FORMAT, state });
+                let json = serde_json::to_vec(&Written { format: FORMAT, task: task.clone(), state });
                 json.map(|json| (task, json))
                     .map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be written").because(error))
             })

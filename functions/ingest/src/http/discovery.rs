@@ -129,7 +129,7 @@ fn is_url(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn of(records: &str, count: usize, body: &str) -> Result<Pagination, Doubt> {
+    fn pagination_of(records: &str, count: usize, body: &str) -> Result<Pagination, Doubt> {
         let http = Http { records: records.to_owned(), ..Http::of("https://api.example.com/v1/orders") };
         discovered(&http, body, count, &Headers::default()).map(|discovered| discovered.pagination)
     }
@@ -137,17 +137,23 @@ mod tests {
     #[test]
     fn only_what_is_certain_is_found() {
         let next = |pointer: &str| Ok(Pagination::NextUrl { next: pointer.to_owned() });
-        assert_eq!(of("/data", 10, r#"{"data": [], "links": {"next": "/v1/orders?page=2"}}"#), next("/links/next"));
-        assert_eq!(of("/value", 10, r#"{"value": [], "@odata.nextLink": "https://x/y"}"#), next("/@odata.nextLink"));
-        assert_eq!(of("/data", 10, r#"{"data": [], "total": 10}"#), Ok(Pagination::Single));
-        assert_eq!(of("/data", 10, r#"{"data": [], "next": null}"#), Ok(Pagination::Single));
-        assert_eq!(of("/data", 10, r#"{"data": [], "links": {"next": null}}"#), Ok(Pagination::Single));
+        assert_eq!(
+            pagination_of("/data", 10, r#"{"data": [], "links": {"next": "/v1/orders?page=2"}}"#),
+            next("/links/next")
+        );
+        assert_eq!(
+            pagination_of("/value", 10, r#"{"value": [], "@odata.nextLink": "https://x/y"}"#),
+            next("/@odata.nextLink")
+        );
+        assert_eq!(pagination_of("/data", 10, r#"{"data": [], "total": 10}"#), Ok(Pagination::Single));
+        assert_eq!(pagination_of("/data", 10, r#"{"data": [], "next": null}"#), Ok(Pagination::Single));
+        assert_eq!(pagination_of("/data", 10, r#"{"data": [], "links": {"next": null}}"#), Ok(Pagination::Single));
         let hints = |hints: &[&str]| Err(Doubt::Hints(hints.iter().map(|hint| (*hint).to_owned()).collect()));
-        assert_eq!(of("/data", 10, r#"{"data": [], "total": 30}"#), hints(&["/total"]));
-        assert_eq!(of("/data", 7, r#"{"data": [], "meta": {"next": "abc"}}"#), hints(&["/meta"]));
-        assert_eq!(of("/data", 7, r#"{"data": [], "meta": {}}"#), Ok(Pagination::Single));
-        assert_eq!(of("/data", 100, r#"{"data": [], "meta": {}}"#), Err(Doubt::Round(100)));
-        assert_eq!(of("", 100, "[]"), Err(Doubt::Round(100)));
-        assert_eq!(of("", 1, r#"{"id": 1, "count": 5}"#), Ok(Pagination::Single));
+        assert_eq!(pagination_of("/data", 10, r#"{"data": [], "total": 30}"#), hints(&["/total"]));
+        assert_eq!(pagination_of("/data", 7, r#"{"data": [], "meta": {"next": "abc"}}"#), hints(&["/meta"]));
+        assert_eq!(pagination_of("/data", 7, r#"{"data": [], "meta": {}}"#), Ok(Pagination::Single));
+        assert_eq!(pagination_of("/data", 100, r#"{"data": [], "meta": {}}"#), Err(Doubt::Round(100)));
+        assert_eq!(pagination_of("", 100, "[]"), Err(Doubt::Round(100)));
+        assert_eq!(pagination_of("", 1, r#"{"id": 1, "count": 5}"#), Ok(Pagination::Single));
     }
 }

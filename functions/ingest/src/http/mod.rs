@@ -11,7 +11,7 @@
 //! | `paging`, `links`, `discovery` | from one page to the next; how an API pages, where nobody has said it |
 //! | `instant` | times as an API takes them |
 //! | `look` | a first look at an API that nobody has described |
-//! | `landed` | a page with what is known of it, as bytes |
+//! | `landed` | a landed page and its metadata, as bytes |
 //! | `fetch`, `pass`, `window` | the pages of a window, each put down before the next is asked for |
 //! | `accumulator` | records of pages into rows on their way to files |
 //! | `resume`, `partial`, `receipt`, `reader` | a window, from where it was left, into files that nothing names yet |

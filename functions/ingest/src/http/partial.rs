@@ -15,7 +15,7 @@ use crate::incremental::window::Window;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartialWindow {
-    /// How often it has been begun anew.
+    /// How often it has been restarted.
     pub nth: u32,
     pub window: Window,
     pub files: Vec<DataFile>,

@@ -1,4 +1,4 @@
-//! One way through a window: which page is to come, and what is known of those before it.
+//! One pass through a window: the next page to fetch, and the state gathered from the pages before it.
 
 use std::collections::VecDeque;
 

@@ -25,7 +25,7 @@ use crate::incremental::window::TimeBounds as _;
 use crate::marks::Marks;
 use crate::raw_dataset;
 
-/// How often in one run a window is begun anew because what has landed of it has become useless.
+/// How often one run restarts a window whose landed pages are no longer usable, at most.
 const ANEW: u32 = 5;
 
 /// Reads windows of one API.
@@ -44,7 +44,7 @@ pub(crate) struct WindowReader<'a> {
 }
 
 impl WindowReader<'_> {
-    /// Reads the window, from where an earlier invocation has left off, and anew where what has landed of it is of no use.
+    /// Reads the window from where an earlier invocation stopped, and from its first page where its landed pages are no longer usable.
     pub(crate) fn read(
         &self,
         mut partial: Option<PartialWindow>,

@@ -13,7 +13,7 @@ pub(crate) enum WindowRead {
     Whole,
     /// The time is over; here it goes on.
     Late(Box<ResumePoint>),
-    /// What has landed of it is of no use: it is to be read anew. `is_news`: that has been found out only now.
+    /// Its landed pages are not usable: it has to be read from its first page. `is_news`: this attempt found that out.
     Invalidated { is_news: bool },
 }
 

@@ -1,5 +1,5 @@
-//! What of an overlap is in the raw dataset already, to the letter: it need not come again. And what is not, though it is of a time that had
-//! been read: that came late. Nothing is kept for it; only where something is new, the rows of the last runs are read.
+//! The records of an overlap: those that are in the raw dataset already, byte for byte, are not written again; those that are not, although
+//! their time had been read before, came late. No state is kept for it: the rows of the last runs are read, and only when a record may be new.
 
 use std::collections::HashMap;
 
@@ -99,7 +99,7 @@ pub(crate) struct OverlapFilter<'a> {
     overlap: Option<Overlap<'a>>,
     /// What may have come before, once it is asked for.
     seen: Option<SeenRecords>,
-    /// Records that are there already, to the letter.
+    /// Records that are in the raw dataset already, byte for byte.
     pub repeated: u64,
     pub late: Late,
 }

@@ -45,9 +45,9 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// The same stretch under another name.
-    pub(crate) fn again(&self, anew: u32) -> Window {
-        match anew {
+    /// The same stretch under another name: the `restart`-th attempt to read it.
+    pub(crate) fn again(&self, restart: u32) -> Window {
+        match restart {
             0 => self.clone(),
             nth => Window { name: format!("{}.{nth}", self.name), ..self.clone() },
         }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use tidemark_flow::{Context, Failure, Kind, Scope, Size, Trigger};
-use tidemark_lake::{DataFile, Diff, Meta, Partition, Table, schema_from_json};
+use tidemark_lake::{DataFile, Diff, Meta, Partition, Table, fingerprint, schema_from_json};
 use tidemark_pipeline::{ColumnName, DatasetName, PartitionPeriod, Partitioning, When};
 
 use super::definition::Model;
@@ -291,12 +291,11 @@ pub(super) fn text(model: &Model<'_>, plan: &Plan) -> String {
     format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {periods:?} {}", model.fingerprint)
 }
 
-/// The name of a task: its first and last partition.
+/// The name of a task: of all of its partitions.
 pub(super) fn name(task: &Task) -> String {
     let how = if task.is_rebuild { "rebuilt" } else { "computed" };
-    let ends = task.periods.as_ref().and_then(|periods| periods.first().zip(periods.last()));
-    match ends {
-        Some((first, last)) => format!("{how}-{first}-{last}"),
+    match &task.periods {
+        Some(periods) => format!("{how}-{}", fingerprint(&format!("{periods:?}"))),
         None => how.to_owned(),
     }
 }
