@@ -29,4 +29,5 @@ mod retail;
 mod s3;
 mod site;
 mod support;
+mod tasks;
 mod watch;

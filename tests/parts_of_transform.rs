@@ -1,7 +1,6 @@
 //! Steps `clean` and `model` of which one invocation does only a part: they end where one that has all the time in the world does.
 
 mod healed;
-mod processes;
 mod records;
 
 use std::collections::BTreeMap;
@@ -23,8 +22,7 @@ use tidemark_pipeline::{DatasetName, Graph, StepId};
 use crate::crash::house::{Backend, in_bucket, new_bucket, run_id, runtime};
 use crate::crash::sales::local;
 use crate::support::running::{self, TestEnvironment};
-
-use self::processes::OwnProcesses;
+use crate::tasks::processes::OwnProcesses;
 
 const NOW: &str = "2026-04-01T08:00:00Z";
 
@@ -148,7 +146,13 @@ impl<'s> Reader<'s> {
         };
         let trigger = Trigger { part, ..Trigger::at(start, "parts") };
         let (pipeline, _) = self.graph.steps().next().unwrap();
-        let own = OwnProcesses { shop: self.shop, lake: self.folder.path().to_owned() };
+        let own = OwnProcesses {
+            lake: self.folder.path().display().to_string(),
+            pipelines: self.shop.path("pipelines").display().to_string(),
+            parameters: Vec::new(),
+            secrets: Vec::new(),
+            now: start,
+        };
         let executor = match self.who {
             Who::OneAfterAnother => Executor::SEQUENTIAL,
             Who::SideBySide => Executor::Local { threads: NonZeroUsize::new(4).unwrap() },
@@ -234,7 +238,7 @@ struct Standing {
     balance: serde_json::Value,
 }
 
-const DATASETS: [&str; 4] = ["orders", "orders.quarantine", "by_month", "by_note"];
+const DATASETS: [&str; 5] = ["orders.raw", "orders", "orders.quarantine", "by_month", "by_note"];
 
 #[track_caller]
 fn assert_same(one: &Reader<'_>, parts: &Reader<'_>, what: &str) {

@@ -230,7 +230,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The cells of a query as text.
-fn rows_of(database: &Path, sql: &str) -> Vec<String> {
+pub fn rows_of(database: &Path, sql: &str) -> Vec<String> {
     let connection = rusqlite::Connection::open(database).unwrap();
     let mut statement = connection.prepare(sql).unwrap();
     let width = statement.column_count();

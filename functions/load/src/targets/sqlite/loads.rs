@@ -36,6 +36,23 @@ pub(super) fn loaded_version(
     Ok(connection.query_row(&sql, params![dataset.as_str(), table], |row| row.get(0)).optional()?)
 }
 
+/// What the run did that brought the table where it is; `None` if that was another run.
+pub(super) fn loaded_by(
+    connection: &Connection,
+    dataset: &DatasetName,
+    table: &str,
+    run_id: &str,
+) -> Result<Option<Loaded>, Fault> {
+    let sql = format!(
+        "SELECT inserted, updated, unchanged, deleted FROM {LOADS} WHERE dataset = ?1 AND \"table\" = ?2 AND run_id = ?3"
+    );
+    let loaded = connection.query_row(&sql, params![dataset.as_str(), table, run_id], |row| {
+        let count = |at| row.get(at).map(|count: i64| count as u64);
+        Ok(Loaded { inserted: count(0)?, updated: count(1)?, unchanged: count(2)?, deleted: count(3)? })
+    });
+    Ok(loaded.optional()?)
+}
+
 /// Writes down where the table is: in place of what was written there before, since run records keep the history.
 pub(super) fn note(
     connection: &Connection,

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tidemark_pipeline::{DatasetName, Sqlite};
 
 use super::error::{BUSY, Fault, SqliteError};
-use super::loads::{Loaded, loaded_version, note};
+use super::loads::{Loaded, loaded_by, loaded_version, note};
 use super::table::Table;
 use super::write::Writer;
 
@@ -49,7 +49,7 @@ pub enum Change<R> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Loaded(Loaded),
-    /// The table is at this version already; nothing was written.
+    /// The table is at this version already, by another run; nothing was written.
     AlreadyLoaded,
     /// The table is not at the version the change starts from: somebody loaded meanwhile. Nothing was written; look again.
     Stale,
@@ -123,7 +123,9 @@ impl Store {
             .map_err(|error| failed(error.into()))?;
         let version = loaded_version(&transaction, load.dataset, &target.to.table).map_err(failed)?;
         if version == Some(load.version) {
-            return Ok(Outcome::AlreadyLoaded);
+            // by an earlier attempt of the same run, whose answer was lost
+            let own = loaded_by(&transaction, load.dataset, &target.to.table, load.run_id).map_err(failed)?;
+            return Ok(own.map_or(Outcome::AlreadyLoaded, Outcome::Loaded));
         }
         if version != load.previous {
             return Ok(Outcome::Stale);

@@ -76,9 +76,18 @@ fn step(
     change: Change<Frames>,
     like: &DataFrame,
 ) -> Result<Outcome, Failed> {
-    let dataset = dataset();
-    let load = Load { dataset: &dataset, version: to, previous: from, run_id: "run-1", schema: like.schema(), change };
-    store.load(target, load)
+    step_of("run-1", store, target, (from, to), change, like)
+}
+
+fn step_of(
+    run_id: &str,
+    store: &mut Store,
+    target: &Sqlite,
+    (previous, version): (Option<i64>, i64),
+    change: Change<Frames>,
+    like: &DataFrame,
+) -> Result<Outcome, Failed> {
+    store.load(target, Load { dataset: &dataset(), version, previous, run_id, schema: like.schema(), change })
 }
 
 fn upsert(store: &mut Store, from: Option<i64>, to: i64, rows: &DataFrame, gone: &[i64]) -> Result<Outcome, Failed> {
@@ -86,8 +95,12 @@ fn upsert(store: &mut Store, from: Option<i64>, to: i64, rows: &DataFrame, gone:
     step(store, &target(&["id"]), from, to, change, rows)
 }
 
+fn append_of(run_id: &str, store: &mut Store, from: Option<i64>, to: i64, rows: &DataFrame) -> Result<Outcome, Failed> {
+    step_of(run_id, store, &target(&[]), (from, to), Change::Append { rows: vec![Ok(rows.clone())] }, rows)
+}
+
 fn append(store: &mut Store, from: Option<i64>, to: i64, rows: &DataFrame) -> Result<Outcome, Failed> {
-    step(store, &target(&[]), from, to, Change::Append { rows: vec![Ok(rows.clone())] }, rows)
+    append_of("run-1", store, from, to, rows)
 }
 
 fn swap(
