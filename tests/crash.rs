@@ -13,7 +13,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tidemark_flow::{Kind, Status};
+use tidemark_flow::{ErrorKind, Status};
 
 use crate::fault::{Aim, Call, Fault, Plan};
 use house::{Backend, House, Standing, failures, has_status};
@@ -139,7 +139,8 @@ impl Bench {
         plan.join();
         if case.fault == Fault::Overtaken && plan.has_hit() {
             for run in [&first, &theirs.recv().unwrap()] {
-                let failed = run.as_ref().map_or_else(|failure| vec![failure.chain()], |records| failures(records));
+                let failed =
+                    run.as_ref().map_or_else(|failure| vec![failure.full_message()], |records| failures(records));
                 if !failed.is_empty() {
                     return Err(format!("one of two runs failed: {failed:?}"));
                 }
@@ -148,18 +149,18 @@ impl Bench {
         let failed = match &first {
             Ok(records) => {
                 let errors = records.iter().filter_map(|record| record.error.as_ref());
-                if errors.clone().any(|error| error.kind != Kind::Retry) {
+                if errors.clone().any(|error| error.kind != ErrorKind::Retry) {
                     return Err(format!("a fault of the store is not said to be one: {:?}", failures(records)));
                 }
                 errors.count() > 0
             }
-            Err(failure) if failure.kind != Kind::Retry => {
-                return Err(format!("{:?}: {}", failure.kind, failure.chain()));
+            Err(failure) if failure.kind != ErrorKind::Retry => {
+                return Err(format!("{:?}: {}", failure.kind, failure.full_message()));
             }
             Err(_) => true,
         };
         // the same event is delivered again, whether it has to or not
-        let again = house.run(&self.sales, case.morning, &Plan::clean()).map_err(|failure| failure.chain())?;
+        let again = house.run(&self.sales, case.morning, &Plan::clean()).map_err(|failure| failure.full_message())?;
         if !failures(&again).is_empty() {
             return Err(format!("the second run failed: {:?}", failures(&again)));
         }
@@ -167,7 +168,7 @@ impl Bench {
             return Err("the first run said that it was done, and the second found something to do".into());
         }
         if case.morning == 0 {
-            let next = house.run(&self.sales, 1, &Plan::clean()).map_err(|failure| failure.chain())?;
+            let next = house.run(&self.sales, 1, &Plan::clean()).map_err(|failure| failure.full_message())?;
             if !has_status(&next, Status::Done) {
                 return Err(format!("the next morning: {next:#?}"));
             }

@@ -7,15 +7,15 @@ use polars::prelude::*;
 use rusqlite::types::Value;
 use tempfile::TempDir;
 use tidemark::args::Common;
+use tidemark::environment::LocalEnvironment;
 use tidemark::load;
-use tidemark::world::World;
-use tidemark_flow::{Kind, Quiet, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{ErrorKind, Quiet, RunRecord, Selection, Status, Trigger};
 use tidemark_lake::Lake;
 
 /// A shop whose pipeline file is written anew now and then.
 struct Shop {
     folder: TempDir,
-    world: World,
+    world: LocalEnvironment,
 }
 
 /// The parts of the pipeline file that change.
@@ -48,7 +48,7 @@ const BY_NOTE: Definition = Definition {
 
 impl Shop {
     fn new(days: u32) -> Shop {
-        let shop = Shop { folder: tempfile::tempdir().unwrap(), world: World::new().unwrap() };
+        let shop = Shop { folder: tempfile::tempdir().unwrap(), world: LocalEnvironment::new().unwrap() };
         std::fs::create_dir_all(shop.path("in")).unwrap();
         std::fs::create_dir_all(shop.path("pipelines")).unwrap();
         (1..=days).for_each(|day| shop.sell(day));
@@ -101,7 +101,7 @@ impl Shop {
     fn records(&self) -> Vec<RunRecord> {
         let common =
             Common { lake: self.place(), pipelines: self.path("pipelines"), parameters: Vec::new(), json: true };
-        let graph = load(&common, Wanted::Named(&[])).unwrap();
+        let graph = load(&common, Selection::Named(&[])).unwrap();
         let trigger = Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "evolve");
         self.world.with_context(&self.lake(), &Quiet, |context| runs(context, &self.world, &graph, &[], &trigger))
     }
@@ -251,7 +251,7 @@ fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone
         shop.define(&Definition { by_day, mode, columns: text, ..FIRST });
         let records = shop.records();
         let error = records.iter().find_map(|record| record.error.as_ref()).unwrap();
-        assert_eq!(error.kind, Kind::Definition);
+        assert_eq!(error.kind, ErrorKind::Definition);
         let said = format!("{} {}", error.message, error.hint.as_deref().unwrap_or_default());
         assert!(said.contains(word) && said.contains("drop"), "{mode}: {said}");
         // the lake has followed, and only this target waits

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use object_store::memory::InMemory;
-use tidemark_flow::{Context, Executor, Kind, Runnable as _, Status, Trigger, host, watch_panics};
+use tidemark_flow::{Context, ErrorKind, Executor, Runnable as _, Status, Trigger, host, watch_panics};
 use tidemark_lake::{Lake, Store};
 
 use crate::crash::house::runtime;
@@ -18,7 +18,7 @@ fn a_panic_is_an_error_with_its_place() {
     let step = Looks(|_: &Context<'_>| panic!("seven is not a colour"));
     let record = step.run(&context, Executor::SEQUENTIAL, &Trigger::at(host::now(), "chain"));
     let error = record.error.unwrap();
-    assert_eq!((record.status, error.kind), (Status::Failed, Kind::Bug));
+    assert_eq!((record.status, error.kind), (Status::Failed, ErrorKind::Bug));
     assert!(error.message.contains("clean of orders panicked at tests/executor.rs:"), "{}", error.message);
     assert!(error.message.ends_with("seven is not a colour"), "{}", error.message);
     assert_eq!(lake.runs(10).unwrap().len(), 1);

@@ -12,7 +12,7 @@ use polars::prelude::*;
 use serde_json::Value;
 use tidemark::steps::step;
 use tidemark_flow::{
-    Context, Environment, Executor, Failure, Place, RemoteTasks, RunRecord, Status, TaskMessage, TaskReply, Trigger,
+    Context, Environment, Error, Executor, Place, RemoteTasks, RunRecord, Status, TaskMessage, TaskReply, Trigger,
 };
 use tidemark_lake::{FileSize, Key, Lake, Meter, Store};
 use tidemark_pipeline::{Graph, Pipeline, SourceFile, StepId, read};
@@ -76,7 +76,7 @@ struct Elsewhere<'a> {
 }
 
 impl RemoteTasks for Elsewhere<'_> {
-    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Failure> {
+    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Error> {
         let (graph, pipeline) = (Graph::new(Vec::new()).unwrap(), orders());
         let reply = |task: &TaskMessage| {
             let message: TaskMessage = serde_json::from_str(&serde_json::to_string(task).unwrap()).unwrap();
@@ -92,7 +92,7 @@ impl RemoteTasks for Elsewhere<'_> {
 
 impl World {
     fn elsewhere(&self) -> RunRecord {
-        let locate = |_: &str| -> Result<Place, Failure> { Ok(Place::Folder(self.source.clone())) };
+        let locate = |_: &str| -> Result<Place, Error> { Ok(Place::Folder(self.source.clone())) };
         let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };
         let (clock, new_run_id, scratch) = (|| NOON.parse().unwrap(), || "run".into(), std::env::temp_dir());
         let context = running::context(&self.lake, &clock, &new_run_id, &scratch);
@@ -107,7 +107,7 @@ impl World {
         let noon: Timestamp = NOON.parse().unwrap();
         // every look at the clock takes a second; the first is the run's beginning
         let clock = || noon + SignedDuration::from_secs(calls.fetch_add(1, Ordering::Relaxed));
-        let locate = |_: &str| -> Result<Place, Failure> { Ok(Place::Folder(self.source.clone())) };
+        let locate = |_: &str| -> Result<Place, Error> { Ok(Place::Folder(self.source.clone())) };
         let scratch = std::env::temp_dir();
         let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };
         let new_run_id = || "run".into();

@@ -15,7 +15,7 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Context, Executor, Kind, Place, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, ErrorKind, Executor, Place, RunRecord, Selection, Status, Trigger};
 use tidemark_lake::{Key, Lake, Meta, Store};
 use tidemark_pipeline::{DatasetName, Graph, StepId};
 
@@ -82,7 +82,7 @@ impl Shop {
 fn graph(shop: &Path) -> Graph {
     let (lake, pipelines) = (shop.join("lake").display().to_string(), shop.join("pipelines"));
     let common = Common { lake, pipelines, parameters: Vec::new(), json: true };
-    load(&common, Wanted::Named(&[])).unwrap()
+    load(&common, Selection::Named(&[])).unwrap()
 }
 
 /// Its source.
@@ -447,7 +447,7 @@ fn too_many_bad_rows_publish_nothing() {
         record.error.unwrap()
     });
     assert_eq!(failed[0], failed[1]);
-    assert_eq!(failed[0].kind, Kind::Data);
+    assert_eq!(failed[0].kind, ErrorKind::Data);
     assert!(parts.lake().table(&"orders".parse().unwrap()).unwrap().is_none());
     assert_eq!(parts.standing("orders.quarantine"), one.standing("orders.quarantine"));
 }

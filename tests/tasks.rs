@@ -6,7 +6,7 @@ use std::path::Path;
 
 use tempfile::TempDir;
 use tidemark::load;
-use tidemark_flow::{Executor, Status, Trigger, Wanted};
+use tidemark_flow::{Executor, Selection, Status, Trigger};
 use tidemark_pipeline::DatasetName;
 
 use crate::api::{Api, Fields, Paging, Style};
@@ -65,7 +65,7 @@ impl Site {
         };
         let executor = if in_processes { Executor::Remote(&own) } else { Executor::SEQUENTIAL };
         let world = own.world();
-        let (graph, lake) = (load(&own.common(), Wanted::Named(&[])).unwrap(), world.lake(&own.lake).unwrap());
+        let (graph, lake) = (load(&own.common(), Selection::Named(&[])).unwrap(), world.lake(&own.lake).unwrap());
         let clock = || own.now;
         let context = running::context(&lake, &clock, &run_id, self.folder.path());
         let mut runner = runner(&context, &world, &graph);
@@ -78,7 +78,7 @@ impl Site {
         }
     }
 
-    fn standing(&self, world: &tidemark::world::World) -> Standing {
+    fn standing(&self, world: &tidemark::environment::LocalEnvironment) -> Standing {
         let lake = world.lake(&self.path("lake")).unwrap();
         let dataset = |name: DatasetName| {
             let table = lake.existing(&name).unwrap();
@@ -117,7 +117,7 @@ fn every_task_in_a_process_of_its_own_comes_to_the_same() {
     let orders = |ids: std::ops::RangeInclusive<usize>, edition| ids.map(|id| order(id, edition)).collect::<Vec<_>>();
     let fields = Fields { id: "/id", time: "/updated_at" };
     let api = Api::new(Style::of(Paging::Cursor), fields, &orders(1..=45, 0));
-    let world = tidemark::world::World::new().unwrap();
+    let world = tidemark::environment::LocalEnvironment::new().unwrap();
     for (nth, morning) in MORNINGS.into_iter().enumerate() {
         one.run(&sales.folder(nth), &api, morning, false);
         other.run(&sales.folder(nth), &api, morning, true);

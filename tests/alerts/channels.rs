@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::{SecretName, Severity};
 use tokio::runtime::Runtime;
 use watch::channel::{Address, Channels, Smtp};
@@ -62,7 +62,7 @@ pub fn hostile() -> Message {
 }
 
 /// To one webhook.
-fn tell(url: &str, messages: &[Message]) -> Result<(), Failure> {
+fn tell(url: &str, messages: &[Message]) -> Result<(), Error> {
     let secret = |name: &SecretName| {
         assert_eq!(name.as_str(), "slack-webhook");
         Ok(Secret::new(url))
@@ -76,13 +76,13 @@ fn tell(url: &str, messages: &[Message]) -> Result<(), Failure> {
 }
 
 #[track_caller]
-fn fails(told: Result<(), Failure>, kind: Kind, words: &str) {
+fn fails(told: Result<(), Error>, kind: ErrorKind, words: &str) {
     let failure = told.unwrap_err();
     let hint = failure.hint.clone().unwrap_or_default();
-    assert_eq!(failure.kind, kind, "{}", failure.chain());
-    assert!(failure.chain().contains(words), "{} does not say {words}", failure.chain());
+    assert_eq!(failure.kind, kind, "{}", failure.full_message());
+    assert!(failure.full_message().contains(words), "{} does not say {words}", failure.full_message());
     assert!(!hint.is_empty());
-    for text in [failure.chain(), hint, format!("{failure:?}")] {
+    for text in [failure.full_message(), hint, format!("{failure:?}")] {
         assert!(!text.contains("hidden") && !text.contains(HIDDEN), "{text}");
     }
 }
@@ -130,7 +130,7 @@ fn slack_takes_whatever_there_is_to_say() {
 
 #[test]
 fn what_slack_refuses_is_said_without_its_secret() {
-    use Kind::{Definition, Retry};
+    use ErrorKind::{Definition, Retry};
     let sink = Sink::start();
     for (trouble, kind, words) in [
         (Trouble::Says(404, "no_service"), Definition, "the webhook of secret slack-webhook is gone (404 no_service)"),
@@ -173,7 +173,7 @@ fn a_moment_is_waited_for_and_no_longer() {
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!((sink.taken().len(), sink.requests()), (1, 2));
     sink.always(Some(Trouble::Limited(1)));
-    fails(tell(&sink.url(), &[message(1)]), Kind::Retry, "until 2026-11-26 08:05 UTC");
+    fails(tell(&sink.url(), &[message(1)]), ErrorKind::Retry, "until 2026-11-26 08:05 UTC");
     assert_eq!((sink.taken().len(), sink.requests()), (1, 4));
 }
 
@@ -188,7 +188,7 @@ fn a_message_is_not_lost_for_its_looks() {
     assert!(text.contains("orders: load postgres-orders failed (1)\n```tidemark run orders"), "{text}");
     assert!(!text.contains("<!"), "{text}");
     sink.always(Some(Trouble::Says(400, "invalid_payload")));
-    fails(tell(&sink.url(), &[message(1)]), Kind::Bug, "400 invalid_payload");
+    fails(tell(&sink.url(), &[message(1)]), ErrorKind::Bug, "400 invalid_payload");
 }
 
 /// It is not known whether it was taken, so it is said to be sent again: once too often is better than never.
@@ -196,9 +196,9 @@ fn a_message_is_not_lost_for_its_looks() {
 fn who_is_cut_off_does_not_know() {
     let sink = Sink::start();
     sink.trouble([Trouble::CutAfter, Trouble::Slow(HANG)]);
-    fails(tell(&sink.url(), &[message(1)]), Kind::Retry, "the connection broke");
+    fails(tell(&sink.url(), &[message(1)]), ErrorKind::Retry, "the connection broke");
     assert_eq!(sink.taken().len(), 1);
-    fails(tell(&sink.url(), &[message(2)]), Kind::Retry, "no answer in time");
+    fails(tell(&sink.url(), &[message(2)]), ErrorKind::Retry, "no answer in time");
     assert_eq!(sink.taken().len(), 2);
 }
 
@@ -208,7 +208,7 @@ fn tells_as_it_was_told() {
     let Ok(url) = std::env::var("ALERTS_SLACK") else { return };
     let told = match tell(&url, &[message(1)]) {
         Ok(()) => serde_json::json!({"kind": "sent", "says": ""}),
-        Err(failure) => serde_json::json!({"kind": failure.kind, "says": failure.chain()}),
+        Err(failure) => serde_json::json!({"kind": failure.kind, "says": failure.full_message()}),
     };
     println!("{TOLD}{told}");
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use tidemark_flow::Kind;
+use tidemark_flow::ErrorKind;
 use watch::Incident;
 
 use super::record::run;
@@ -41,10 +41,10 @@ const ROUNDS: [Round; 13] = [
     ("2026-03-03T07:55:00Z", |_| ()),
     ("2026-03-03T08:05:00Z", |tower| {
         tower.ran(run("orders", "ingest", "2026-03-03T08:00:00Z"));
-        tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Definition, "no such column"));
+        tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Definition, "no such column"));
     }),
     ("2026-03-03T08:10:00Z", |tower| {
-        tower.ran(run("orders", "clean", "2026-03-03T08:06:00Z").failed(Kind::Retry, "throttled"));
+        tower.ran(run("orders", "clean", "2026-03-03T08:06:00Z").failed(ErrorKind::Retry, "throttled"));
     }),
     ("2026-03-03T08:15:00Z", |_| ()),
     ("2026-03-03T08:20:00Z", |tower| {
@@ -185,14 +185,14 @@ impl Bench {
         plan.join();
         let sent_at = tower.mailbox.sent_at.lock().unwrap().clone();
         match &ticked {
-            Err(failure) if failure.kind != Kind::Retry => {
+            Err(failure) if failure.kind != ErrorKind::Retry => {
                 return Err(format!(
                     "a fault of the store is not said to be one: {:?} {}",
                     failure.kind,
-                    failure.chain()
+                    failure.full_message()
                 ));
             }
-            Err(failure) if matches!(case.fault, Fault::Slow | Fault::Overtaken) => return Err(failure.chain()),
+            Err(failure) if matches!(case.fault, Fault::Slow | Fault::Overtaken) => return Err(failure.full_message()),
             _ => {}
         }
         if case.is_again {

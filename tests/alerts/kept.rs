@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use tidemark_flow::{Bus, Failure, Kind, Mail, Mailer, StepDue};
+use tidemark_flow::{Bus, Error, ErrorKind, Mail, Mailer, StepDue};
 
 use crate::fault::Plan;
 
@@ -11,7 +11,7 @@ use crate::fault::Plan;
 pub struct Announced(pub Mutex<Vec<StepDue>>);
 
 impl Bus for Announced {
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         self.0.lock().unwrap().extend_from_slice(due);
         Ok(())
     }
@@ -28,9 +28,9 @@ pub struct Mailbox {
 }
 
 impl Mailer for Mailbox {
-    fn send(&self, mail: &Mail) -> Result<(), Failure> {
+    fn send(&self, mail: &Mail) -> Result<(), Error> {
         if *self.is_down.lock().unwrap() {
-            return Err(Failure::new(Kind::Retry, "the post is on strike"));
+            return Err(Error::new(ErrorKind::Retry, "the post is on strike"));
         }
         self.mails.lock().unwrap().push(mail.clone());
         if let Some(plan) = &*self.plan.lock().unwrap() {

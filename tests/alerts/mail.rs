@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use serde_json::json;
-use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Runtime;
 use watch::channel::{Address, Channels};
@@ -16,7 +16,7 @@ use crate::support::running::TestEnvironment;
 
 const PASSWORD: &str = "hidden-password";
 
-fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Message]) -> Result<(), Failure> {
+fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Message]) -> Result<(), Error> {
     let secret = |name: &SecretName| {
         assert_eq!(name.as_str(), "smtp-password");
         Ok(Secret::new(password))
@@ -30,19 +30,19 @@ fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Me
     channels.send(&Address::Email(to.to_owned()), messages)
 }
 
-fn tell(url: &str, messages: &[Message]) -> Result<(), Failure> {
+fn tell(url: &str, messages: &[Message]) -> Result<(), Error> {
     let settings = [("TIDEMARK_SMTP", url), ("TIDEMARK_MAIL_FROM", "tidemark@example.org")];
     tell_with(&settings, PASSWORD, "data@example.com", messages)
 }
 
 #[track_caller]
-fn fails(told: Result<(), Failure>, kind: Kind, words: &str) {
+fn fails(told: Result<(), Error>, kind: ErrorKind, words: &str) {
     let failure = told.unwrap_err();
     let hint = failure.hint.clone().unwrap_or_default();
-    assert_eq!(failure.kind, kind, "{}", failure.chain());
-    assert!(failure.chain().contains(words), "{} does not say {words}", failure.chain());
+    assert_eq!(failure.kind, kind, "{}", failure.full_message());
+    assert!(failure.full_message().contains(words), "{} does not say {words}", failure.full_message());
     assert!(!hint.is_empty());
-    for text in [failure.chain(), hint, format!("{failure:?}")] {
+    for text in [failure.full_message(), hint, format!("{failure:?}")] {
         assert!(!text.contains("hidden"), "{text}");
     }
 }
@@ -95,7 +95,7 @@ fn a_mail_arrives_as_it_was_meant() {
 
 #[test]
 fn what_a_mail_server_refuses_is_said() {
-    use Kind::{Definition, Retry};
+    use ErrorKind::{Definition, Retry};
     let Some(mut smtp) = Smtp::start() else { return };
     for (answer, kind, words) in [
         (
@@ -135,13 +135,17 @@ fn what_a_mail_server_refuses_is_said() {
 fn settings_that_are_missing_or_wrong_are_said() {
     let told = |settings: &[(&str, &str)], to: &str| tell_with(settings, PASSWORD, to, &[message(1)]);
     let (smtp, from) = (("TIDEMARK_SMTP", "smtp://127.0.0.1:1"), ("TIDEMARK_MAIL_FROM", "tidemark@example.org"));
-    fails(told(&[from], "a@example.com"), Kind::Definition, "there is no mail server");
-    fails(told(&[smtp], "a@example.com"), Kind::Definition, "nobody is named whom mail is from");
+    fails(told(&[from], "a@example.com"), ErrorKind::Definition, "there is no mail server");
+    fails(told(&[smtp], "a@example.com"), ErrorKind::Definition, "nobody is named whom mail is from");
     let nobody = ("TIDEMARK_MAIL_FROM", "nobody");
-    fails(told(&[smtp, nobody], "a@example.com"), Kind::Definition, "TIDEMARK_MAIL_FROM is not an address");
+    fails(told(&[smtp, nobody], "a@example.com"), ErrorKind::Definition, "TIDEMARK_MAIL_FROM is not an address");
     let with_password = ("TIDEMARK_SMTP", "smtp://tidemark:hidden@mail.example.com");
-    fails(told(&[with_password, from], "a@example.com"), Kind::Definition, "TIDEMARK_SMTP has a password in it");
-    fails(told(&[smtp, from], "nobody\r\nBcc: b@c.d"), Kind::Definition, "\"nobody Bcc: b@c.d\" is not an address");
+    fails(told(&[with_password, from], "a@example.com"), ErrorKind::Definition, "TIDEMARK_SMTP has a password in it");
+    fails(
+        told(&[smtp, from], "nobody\r\nBcc: b@c.d"),
+        ErrorKind::Definition,
+        "\"nobody Bcc: b@c.d\" is not an address",
+    );
 }
 
 /// What such a process does; nothing, where there is nothing to tell.
@@ -153,7 +157,7 @@ fn tells_as_it_was_told() {
     let settings = [("TIDEMARK_SMTP", url.as_str()), ("TIDEMARK_MAIL_FROM", "Data <tidemark@example.org>")];
     let told = match tell_with(&settings, &password, "data@example.com", &[message(1)]) {
         Ok(()) => json!({"kind": "sent", "says": ""}),
-        Err(failure) => json!({"kind": failure.kind, "says": failure.chain()}),
+        Err(failure) => json!({"kind": failure.kind, "says": failure.full_message()}),
     };
     println!("{TOLD}{told}");
 }

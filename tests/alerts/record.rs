@@ -1,7 +1,7 @@
 //! Records of runs as the corridor writes them.
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Balance, Bytes, Failure, Input, Kind, Output, RunRecord, Status};
+use tidemark_flow::{Balance, Bytes, Error, ErrorKind, Input, Output, RunRecord, Status};
 use tidemark_lake::Requests;
 
 /// The record of a run, to be told more about.
@@ -18,7 +18,7 @@ pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
         scheduled_time: started_at,
         days: None,
         full: false,
-        chain: format!("chain of {began}"),
+        correlation_id: format!("chain of {began}"),
         status: Status::Done,
         started_at,
         finished_at: started_at + SignedDuration::from_secs(30),
@@ -31,16 +31,16 @@ pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
         requests: Requests::default(),
         cost_usd: 0.0,
         notes: Vec::new(),
-        goes_on: false,
+        has_more: false,
         drift: Vec::new(),
         error: None,
-        about: None,
+        scope: None,
     })
 }
 
 impl Run {
-    pub fn failed(mut self, kind: Kind, message: &str) -> Run {
-        let failure = Failure::new(kind, message).hint("mend it");
+    pub fn failed(mut self, kind: ErrorKind, message: &str) -> Run {
+        let failure = Error::new(kind, message).hint("mend it");
         self.0.status = Status::Failed;
         self.0.error = Some((&failure).into());
         self
@@ -48,7 +48,7 @@ impl Run {
 
     pub fn over_budget(mut self, message: &str) -> Run {
         self.0.status = Status::Failed;
-        self.0.error = Some((&Failure::new(Kind::Data, message).hint("mend it").over_budget()).into());
+        self.0.error = Some((&Error::new(ErrorKind::Data, message).hint("mend it").over_budget()).into());
         self
     }
 
@@ -69,7 +69,7 @@ impl Run {
     }
 
     pub fn chain(mut self, chain: &str) -> Run {
-        self.0.chain = chain.into();
+        self.0.correlation_id = chain.into();
         self
     }
 
@@ -84,7 +84,7 @@ impl Run {
     }
 
     pub fn made(mut self, dataset: &str, version: i64) -> Run {
-        let output = Output { version: Some(version), ..Output::of(dataset, 1) };
+        let output = Output { version: Some(version), ..Output::new(dataset, 1) };
         self.0.outputs.push(output);
         self
     }

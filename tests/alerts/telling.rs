@@ -6,7 +6,7 @@ mod routing;
 mod waiting;
 
 use jiff::SignedDuration;
-use tidemark_flow::Kind;
+use tidemark_flow::ErrorKind;
 
 use super::record::run;
 use super::tower::Tower;
@@ -14,7 +14,7 @@ use super::tower::Tower;
 /// A run of a minute ago that failed for good.
 fn fails(tower: &Tower, pipeline: &str) {
     let began = (tower.now() - SignedDuration::from_mins(1)).to_string();
-    tower.ran(run(pipeline, "clean", &began).failed(Kind::Data, "a page is damaged"));
+    tower.ran(run(pipeline, "clean", &began).failed(ErrorKind::Data, "a page is damaged"));
 }
 
 /// And one that went well.

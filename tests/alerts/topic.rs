@@ -1,8 +1,8 @@
 //! Mail by a topic of SNS.
 
 use serde_json::json;
-use tidemark_aws::{Account, Patience, Topic};
-use tidemark_flow::{Failure, Kind, Mail, Mailer as _, Secret};
+use tidemark_aws::{Account, RetryPolicy, Topic};
+use tidemark_flow::{Error, ErrorKind, Mail, Mailer as _, Secret};
 use tidemark_pipeline::{SecretName, Severity};
 use tokio::runtime::Runtime;
 use watch::channel::{Address, Channels};
@@ -23,7 +23,7 @@ fn account(sns: &Sns) -> Account {
         ("AWS_ENDPOINT_URL_SNS", endpoint.as_str()),
     ];
     let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let patience = Patience { pause: std::time::Duration::from_millis(1), attempts: 3, ..Patience::default() };
+    let patience = RetryPolicy { pause: std::time::Duration::from_millis(1), attempts: 3, ..RetryPolicy::default() };
     Account::from_variables(variable, patience).unwrap()
 }
 
@@ -44,7 +44,7 @@ fn mail() -> Mail {
 fn a_topic_takes_whatever_there_is_to_say() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
-    let secret = |name: &SecretName| -> Result<Secret, Failure> { panic!("nobody needs {name}") };
+    let secret = |name: &SecretName| -> Result<Secret, Error> { panic!("nobody needs {name}") };
     let secrets = TestEnvironment { secret: &secret, ..TestEnvironment::default() };
     let clock = || now();
     let channels = Channels::new(&secrets, &topic, &clock, runtime.handle().clone());
@@ -82,18 +82,18 @@ fn what_a_topic_refuses_is_said() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     for (status, code, kind, words) in [
-        (404, "NotFound", Kind::Definition, "there is no topic arn:aws:sns:eu-central-1"),
-        (403, "AuthorizationError", Kind::Refused, "may not be published to"),
-        (400, "KMSAccessDenied", Kind::Refused, "does not take a mail"),
-        (400, "KMSThrottling", Kind::Retry, "does not take a mail"),
-        (400, "InvalidParameter", Kind::Definition, "does not take a mail"),
-        (500, "InternalError", Kind::Retry, "does not take a mail"),
-        (429, "Throttling", Kind::Retry, "does not take a mail"),
+        (404, "NotFound", ErrorKind::Definition, "there is no topic arn:aws:sns:eu-central-1"),
+        (403, "AuthorizationError", ErrorKind::Refused, "may not be published to"),
+        (400, "KMSAccessDenied", ErrorKind::Refused, "does not take a mail"),
+        (400, "KMSThrottling", ErrorKind::Retry, "does not take a mail"),
+        (400, "InvalidParameter", ErrorKind::Definition, "does not take a mail"),
+        (500, "InternalError", ErrorKind::Retry, "does not take a mail"),
+        (429, "Throttling", ErrorKind::Retry, "does not take a mail"),
     ] {
         sns.refuse(Some((status, code)));
         let failure = topic.send(&mail()).unwrap_err();
-        assert_eq!(failure.kind, kind, "{code}: {}", failure.chain());
-        assert!(failure.chain().contains(words) && failure.hint.is_some(), "{}", failure.chain());
+        assert_eq!(failure.kind, kind, "{code}: {}", failure.full_message());
+        assert!(failure.full_message().contains(words) && failure.hint.is_some(), "{}", failure.full_message());
         assert!(!format!("{failure:?}").contains("hidden"));
     }
     assert!(sns.taken().is_empty());
@@ -101,7 +101,11 @@ fn what_a_topic_refuses_is_said() {
     topic.send(&mail()).unwrap();
     for arn in ["tidemark-alerts", "arn:aws:sqs:eu-central-1:0:x", "arn:aws:sns::0:x", "arn:aws:sns:eu-central-1:0:"] {
         let failure = Topic::new(&account(&sns), arn, runtime.handle().clone()).unwrap_err();
-        assert_eq!(failure.kind, Kind::Definition);
-        assert!(failure.chain().starts_with("TIDEMARK_ALERT_TOPIC is not the ARN of a topic"), "{}", failure.chain());
+        assert_eq!(failure.kind, ErrorKind::Definition);
+        assert!(
+            failure.full_message().starts_with("TIDEMARK_ALERT_TOPIC is not the ARN of a topic"),
+            "{}",
+            failure.full_message()
+        );
     }
 }

@@ -14,12 +14,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidemark::steps::step;
 use tidemark_flow::{
-    Broken, Bus, Context, Dispatcher, Event, Executor, Failure, Folders, Handled, Kind, Mark, Place, Process, Secret,
-    Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
+    BrokenPipeline, Bus, Context, Dispatcher, Error, ErrorKind, Event, EventOutcome, Executor, Folders, Heartbeat,
+    Place, Process, Secret, Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
 };
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::{Graph, SecretName};
-use watch::{ChannelEnvironment, Channels, Incident, Ticked, View, handle, tick};
+use watch::{ChannelEnvironment, Channels, Incident, LakeSnapshot, TickReport, handle, tick};
 
 use super::Sink;
 use super::kept::{Announced, Mailbox};
@@ -45,7 +45,7 @@ enum Room {
 #[derive(Default)]
 struct Known {
     graph: Option<Graph>,
-    broken: Vec<Broken>,
+    broken: Vec<BrokenPipeline>,
 }
 
 pub struct Tower {
@@ -137,7 +137,7 @@ impl Tower {
     /// Nothing of the pipelines is broken; a test of its own text wants to know.
     #[track_caller]
     pub fn is_sound(&self) {
-        let broken: Vec<_> = self.known.broken.iter().map(|broken| broken.failure.chain()).collect();
+        let broken: Vec<_> = self.known.broken.iter().map(|broken| broken.failure.full_message()).collect();
         assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 
@@ -185,7 +185,7 @@ impl Tower {
     }
 
     /// The lake under a plan.
-    fn under(&self, plan: &Arc<Plan>) -> Result<Lake, Failure> {
+    fn under(&self, plan: &Arc<Plan>) -> Result<Lake, Error> {
         Ok(Lake::open(Store::new(Faulty::new(self.objects(), plan), "lake", runtime()), true)?)
     }
 
@@ -193,8 +193,8 @@ impl Tower {
         self.known.graph.as_ref().unwrap()
     }
 
-    pub fn view(&self) -> View<'_> {
-        View { graph: self.graph(), broken: &self.known.broken, arguments: String::new() }
+    pub fn view(&self) -> LakeSnapshot<'_> {
+        LakeSnapshot { graph: self.graph(), broken: &self.known.broken, arguments: String::new() }
     }
 
     pub fn with_context<T>(&self, lake: &Lake, act: impl FnOnce(&Context<'_>) -> T) -> T {
@@ -204,18 +204,18 @@ impl Tower {
 
     /// One look of a watcher, which goes well.
     #[track_caller]
-    pub fn tick(&self) -> Ticked {
-        self.tick_of(&self.lake()).unwrap_or_else(|failure| panic!("{}", failure.chain()))
+    pub fn tick(&self) -> TickReport {
+        self.tick_of(&self.lake()).unwrap_or_else(|failure| panic!("{}", failure.full_message()))
     }
 
     /// So many looks with so many minutes before each.
     #[track_caller]
-    pub fn ticks(&self, count: usize, minutes: i64) -> Vec<Ticked> {
+    pub fn ticks(&self, count: usize, minutes: i64) -> Vec<TickReport> {
         (0..count).map(|_| self.after(minutes).tick()).collect()
     }
 
     /// One that may go ill.
-    pub fn tick_under(&self, plan: &Arc<Plan>) -> Result<Ticked, Failure> {
+    pub fn tick_under(&self, plan: &Arc<Plan>) -> Result<TickReport, Error> {
         *self.mailbox.plan.lock().unwrap() = Some(plan.clone());
         self.mailbox.sent_at.lock().unwrap().clear();
         let ticked = self.under(plan).and_then(|lake| self.tick_of(&lake));
@@ -223,11 +223,11 @@ impl Tower {
         ticked
     }
 
-    pub fn tick_of(&self, lake: &Lake) -> Result<Ticked, Failure> {
+    pub fn tick_of(&self, lake: &Lake) -> Result<TickReport, Error> {
         self.tick_by(lake, &self.announced)
     }
 
-    pub fn tick_by(&self, lake: &Lake, bus: &dyn Bus) -> Result<Ticked, Failure> {
+    pub fn tick_by(&self, lake: &Lake, bus: &dyn Bus) -> Result<TickReport, Error> {
         self.with_context(lake, |context| {
             let channels = Channels::new(self, &self.mailbox, context.clock, runtime());
             tick(context, &self.view(), bus, &channels, "watch")
@@ -235,7 +235,7 @@ impl Tower {
     }
 
     /// One whose time is over when it has looked.
-    pub fn tick_late(&self) -> Ticked {
+    pub fn tick_late(&self) -> TickReport {
         self.with_context(&self.lake(), |context| {
             let context = Context { deadline: Some(self.now()), ..*context };
             let channels = Channels::new(self, &self.mailbox, context.clock, runtime());
@@ -244,7 +244,7 @@ impl Tower {
     }
 
     /// An event as the watcher's function is given it.
-    pub fn receives(&self, event: &Value) -> Result<Ticked, Failure> {
+    pub fn receives(&self, event: &Value) -> Result<TickReport, Error> {
         let event = Event::read(event)?;
         self.with_context(&self.lake(), |context| {
             let channels = ChannelEnvironment { secrets: self, mailer: Some(&self.mailbox), handle: runtime() };
@@ -253,17 +253,17 @@ impl Tower {
     }
 
     /// Runs what an event means, as the functions do.
-    pub fn walks(&self, event: &Event) -> Handled {
-        self.walks_within(event, tidemark_flow::MARK_AFTER, step)
+    pub fn walks(&self, event: &Event) -> EventOutcome {
+        self.walks_within(event, tidemark_flow::HEARTBEAT_AFTER, step)
     }
 
-    pub fn walks_within(&self, event: &Event, mark_after: std::time::Duration, steps: StepFactory) -> Handled {
+    pub fn walks_within(&self, event: &Event, mark_after: std::time::Duration, steps: StepFactory) -> EventOutcome {
         let function = match event {
             Event::StepDue(due) => due.function.as_str(),
             _ => "ingest",
         };
         self.with_context(&self.lake(), |context| {
-            let context = Context { process: Process { mark_after, ..context.process }, ..*context };
+            let context = Context { process: Process { heartbeat_after: mark_after, ..context.process }, ..*context };
             let (graph, bus, executor) = (self.graph(), &self.announced, Executor::SEQUENTIAL);
             let dispatcher = Dispatcher { environment: self, graph, bus, executor, function, steps };
             dispatcher.handle(&context, event, "chain").unwrap()
@@ -335,11 +335,11 @@ impl Tower {
     /// A mark of a run that began then and last said something then.
     pub fn marks(&self, pipeline: &str, step: &str, began: &str, alive_at: &str) -> String {
         let started_at: Timestamp = began.parse().unwrap();
-        let mark = Mark {
+        let mark = Heartbeat {
             run_id: self.run_id(started_at),
             pipeline: pipeline.into(),
             step: step.parse().unwrap(),
-            chain: "chain".into(),
+            correlation_id: "chain".into(),
             scheduled_time: started_at,
             started_at,
             alive_at: alive_at.parse().unwrap(),
@@ -355,22 +355,22 @@ impl Tower {
 }
 
 impl Sources for Tower {
-    fn locate(&self, path: &str) -> Result<Place, Failure> {
+    fn locate(&self, path: &str) -> Result<Place, Error> {
         host::locate(path, &runtime(), &Meter::default())
     }
 }
 
 impl Folders for Tower {
-    fn folder(&self, path: &str) -> Result<Store, Failure> {
+    fn folder(&self, path: &str) -> Result<Store, Error> {
         host::folder(path, &runtime(), &Meter::default())
     }
 }
 
 impl Secrets for Tower {
-    fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
+    fn secret(&self, name: &SecretName) -> Result<Secret, Error> {
         match self.sinks.get(name.as_str()) {
             Some(sink) => Ok(Secret::new(sink.url())),
-            None => Err(Failure::new(Kind::Definition, format!("no secret {name}"))),
+            None => Err(Error::new(ErrorKind::Definition, format!("no secret {name}"))),
         }
     }
 }

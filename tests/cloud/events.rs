@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_flow::event::{SOURCE, STEP_DUE};
-use tidemark_flow::{Event, Trigger, Wanted, due, load_definitions, settings};
+use tidemark_flow::{Event, Selection, Trigger, due, load_definitions, settings};
 use tidemark_pipeline::{Graph, SourceFile, parameters};
 
 use super::pattern::matches;
@@ -26,7 +26,7 @@ fn graph() -> Graph {
         "WAREHOUSE" => Some("postgres://loader@db.example/shop".to_owned()),
         _ => Some("s3://any/place".to_owned()),
     };
-    load_definitions(&root().join("infra/pipelines"), &parameter, Wanted::Named(&[])).unwrap()
+    load_definitions(&root().join("infra/pipelines"), &parameter, Selection::Named(&[])).unwrap()
 }
 
 /// The rules whose patterns an event matches, as `bus rule -> target`.

@@ -10,10 +10,10 @@ use futures::stream::{self, BoxStream};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    CopyOptions, GetOptions, GetResult, GetResultPayload, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
     ObjectStoreExt as _, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
-use tidemark_flow::{Failure, Place, RunRecord, Status, Trigger};
+use tidemark_flow::{Error, Place, RunRecord, Status, Trigger};
 use tidemark_lake::{Lake, Store};
 use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
 
@@ -48,7 +48,7 @@ impl ObjectStore for Growing {
         if is_read && self.is_written.load(Ordering::Relaxed) {
             self.inner.put(path, "id\n1\n2\n".into()).await?;
             if self.is_conditional {
-                let error = Error::Precondition { path: path.to_string(), source: "412".into() };
+                let error = object_store::Error::Precondition { path: path.to_string(), source: "412".into() };
                 let pieces = [Ok("id\n".into()), Err(error)];
                 return Ok(GetResult { payload: GetResultPayload::Stream(stream::iter(pieces).boxed()), ..got });
             }
@@ -99,7 +99,7 @@ fn grows(is_conditional: bool) {
     let contract = pipeline.contract.as_ref().unwrap();
     let run = || -> RunRecord {
         let handle = runtime.handle().clone();
-        let locate = |_: &str| -> std::result::Result<Place, Failure> {
+        let locate = |_: &str| -> std::result::Result<Place, Error> {
             Ok(Place::Folder(Store::new(source.clone(), "in", handle.clone())))
         };
         let environment = TestEnvironment { locate: &locate, ..TestEnvironment::default() };

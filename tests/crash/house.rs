@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
 use tidemark_aws::Buckets;
-use tidemark_flow::{Failure, Place, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Error, Place, RunRecord, Selection, Status, Trigger};
 use tidemark_lake::{Lake, Meta, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;
@@ -111,7 +111,7 @@ impl House {
             ],
             json: true,
         };
-        let graph = load(&common, Wanted::Named(&["daily-sales".into()])).unwrap();
+        let graph = load(&common, Selection::Named(&["daily-sales".into()])).unwrap();
         House { rooms, folder, graph }
     }
 
@@ -159,7 +159,7 @@ impl House {
     }
 
     /// A process of its own: opens everything, and walks every step that is due on that morning.
-    pub fn run(&self, sales: &Sales, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Failure> {
+    pub fn run(&self, sales: &Sales, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Error> {
         let source = match &self.rooms {
             Rooms::Memory(_) => sales.in_memory(morning),
             Rooms::Folder => sales.in_folder(morning),

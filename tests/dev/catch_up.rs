@@ -1,7 +1,7 @@
 //! A machine that was off, or slept, or died on the way.
 
 use jiff::SignedDuration;
-use tidemark_flow::{Bus, Dispatcher, Event, Executor, Failure, StepDue, Trigger, Wanted};
+use tidemark_flow::{Bus, Dispatcher, Error, Event, Executor, Selection, StepDue, Trigger};
 
 use super::clock::at;
 use super::{Office, Script};
@@ -92,7 +92,7 @@ fn every_missed_day_has_its_report() {
     let mut common = office.common();
     common.parameters.retain(|(name, _)| name != "REPORTS");
     common.parameters.push(("REPORTS".into(), office.path("by-hand").display().to_string()));
-    let graph = tidemark::load(&common, Wanted::Named(&[])).unwrap();
+    let graph = tidemark::load(&common, Selection::Named(&[])).unwrap();
     let lake = office.world.empty_lake().unwrap();
     for day in 2..=5 {
         office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
@@ -125,14 +125,14 @@ fn nothing_runs_before_its_time() {
 fn a_start_that_was_killed_half_way_is_done() {
     struct Dies;
     impl Bus for Dies {
-        fn announce(&self, _: &[StepDue]) -> Result<(), Failure> {
+        fn announce(&self, _: &[StepDue]) -> Result<(), Error> {
             Ok(())
         }
     }
     let office = Office::with_orders(&every_four_hours("last"));
     office.api.append(&[order(1, "2026-03-01T03:00:00Z")]);
     office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T03:40:00Z")));
-    let graph = tidemark::load(&office.common(), Wanted::Named(&[])).unwrap();
+    let graph = tidemark::load(&office.common(), Selection::Named(&[])).unwrap();
     let (lake, four) = (office.lake(), at("2026-03-01T04:00:00Z"));
     office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
         let (clock, run_id) = (|| four, || tidemark_flow::host::run_id_at(four));

@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, channel};
 
 use jiff::Timestamp;
 use serde_json::Value;
-use watch::{Known, Memory};
+use watch::{PipelineState, WatchState};
 
 use crate::lambda::{listen, reply};
 use crate::site::{Answer, Site, tidemark};
@@ -148,8 +148,8 @@ const ONCE: &str = "0 0 1 1 ? 2020,2199";
 fn was_here(site: &Site) {
     assert_eq!(Answer::of(site.command(tidemark()).args(["status", "--lake", "lake"])).code, 2);
     let schedule = format!("cron {ONCE} (UTC)");
-    let known = Known { since: "2019-12-31T00:00:00Z".parse().unwrap(), schedule, ..Known::default() };
-    let memory = Memory { pipelines: [("orders".to_owned(), known)].into(), ..Memory::default() };
+    let known = PipelineState { since: "2019-12-31T00:00:00Z".parse().unwrap(), schedule, ..PipelineState::default() };
+    let memory = WatchState { pipelines: [("orders".to_owned(), known)].into(), ..WatchState::default() };
     site.write("lake/tidemark.json", r#"{"lake_format":1}"#);
     site.write("lake/watch/state.json", serde_json::to_vec(&memory).unwrap());
 }

@@ -11,11 +11,11 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tempfile::TempDir;
 use tidemark::args::Common;
-use tidemark::world::World;
-use tidemark_flow::{Bus, Context, Failure, Quiet, Status, StepDue, Trigger, Wanted, host};
+use tidemark::environment::LocalEnvironment;
+use tidemark_flow::{Bus, Context, Error, Quiet, Selection, Status, StepDue, Trigger, host};
 use tidemark_lake::{Lake, Meter, Requests, Store};
 use tidemark_pipeline::Graph;
-use watch::{Channels, Ticked, View};
+use watch::{Channels, LakeSnapshot, TickReport};
 
 use super::clock::at;
 use crate::s3::Server;
@@ -58,7 +58,7 @@ type Objects = BTreeMap<String, Bytes>;
 /// Lakes in which every pipeline has run once; the first once more; all once more.
 struct Town {
     folder: TempDir,
-    world: World,
+    world: LocalEnvironment,
     graph: Graph,
     stages: [Objects; 3],
 }
@@ -84,8 +84,8 @@ impl Town {
             std::fs::write(path(&format!("pipelines/pipe-{nth:03}.toml")), named(&text, nth)).unwrap();
         }
         let common = Common { lake: "lake".into(), pipelines: path("pipelines"), parameters: Vec::new(), json: true };
-        let graph = tidemark::load(&common, Wanted::Named(&[])).unwrap();
-        let mut town = Town { world: World::new().unwrap(), graph, stages: Default::default(), folder };
+        let graph = tidemark::load(&common, Selection::Named(&[])).unwrap();
+        let mut town = Town { world: LocalEnvironment::new().unwrap(), graph, stages: Default::default(), folder };
         let memory = Arc::new(InMemory::new());
         let lake = town.lake(memory.clone());
         let mut first = Vec::new();
@@ -93,7 +93,7 @@ impl Town {
             let file = format!("day,amount\n2026-03-0{},3\n2026-03-0{},4\n", nth + 1, nth + 1);
             std::fs::write(town.folder.path().join(format!("in/pipe-000/{nth}.csv")), file).unwrap();
             town.with_context(&lake, at(morning), |context| {
-                let trigger = Trigger { looked_for: true, ..Trigger::at(at(morning), "chain") };
+                let trigger = Trigger { always_record: true, ..Trigger::at(at(morning), "chain") };
                 let records = runs(context, &town.world, &town.graph, &["pipe-000".to_owned()], &trigger);
                 assert!(records.len() == 4 && records.iter().all(|record| record.status == Status::Done));
             });
@@ -116,13 +116,13 @@ impl Town {
     }
 
     /// One look, of a watcher that has just come or of one that was there before.
-    fn tick(&self, lake: &Lake, now: Timestamp) -> (Ticked, Requests, f64) {
+    fn tick(&self, lake: &Lake, now: Timestamp) -> (TickReport, Requests, f64) {
         let before = lake.store().requests();
         let began = Instant::now();
         let ticked = self.with_context(lake, now, |context| {
             let mailer = watch::channel::Smtp::from_variables(|_| None, &self.world, context.clock);
             let channels = Channels::new(&self.world, &mailer, context.clock, self.world.handle());
-            let view = View { graph: &self.graph, broken: &[], arguments: String::new() };
+            let view = LakeSnapshot { graph: &self.graph, broken: &[], arguments: String::new() };
             watch::tick(context, &view, &Nobody, &channels, "tick").unwrap()
         });
         (ticked, lake.store().requests() - before, began.elapsed().as_secs_f64() * 1000.0)
@@ -132,7 +132,7 @@ impl Town {
 struct Nobody;
 
 impl Bus for Nobody {
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         assert!(due.is_empty(), "nothing is wrong: {due:?}");
         Ok(())
     }
@@ -202,7 +202,7 @@ impl Place {
     }
 }
 
-fn line(what: &str, (ticked, requests, ms): &(Ticked, Requests, f64)) -> String {
+fn line(what: &str, (ticked, requests, ms): &(TickReport, Requests, f64)) -> String {
     let Requests { get, put, list, .. } = requests;
     format!("{what:<34} {:>5} records  {get:>5} GET {put:>3} PUT {list:>3} LIST  {ms:>8.1} ms", ticked.records)
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp, ToSpan as _};
-use tidemark_flow::{Status, Trigger, Wanted};
+use tidemark_flow::{Selection, Status, Trigger};
 
 use super::clock::at;
 use super::{Office, Script, Told};
@@ -187,7 +187,7 @@ fn holds(office: &Office) -> BTreeMap<String, Vec<String>> {
 
 /// One run over all there is in the end, on an empty lake.
 fn at_once(orders: &Office, end: Timestamp) -> BTreeMap<String, Vec<String>> {
-    let graph = tidemark::load(&orders.common(), Wanted::Named(&[])).unwrap();
+    let graph = tidemark::load(&orders.common(), Selection::Named(&[])).unwrap();
     let lake = orders.lake();
     let records = orders.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
         runs(context, &orders.world, &graph, &["orders".to_owned()], &Trigger::at(end, "at-once"))

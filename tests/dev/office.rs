@@ -12,17 +12,17 @@ use jiff::Timestamp;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    CopyOptions, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMultipartOptions,
+    PutOptions, PutPayload, PutResult, Result,
 };
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::dev::{Dev, Done, Time};
-use tidemark::world::World;
-use tidemark_flow::{Bus, Context, Failure, Quiet, RunRecord, Secret, StepDue, Wanted};
+use tidemark::environment::LocalEnvironment;
+use tidemark_flow::{Bus, Context, Error, Quiet, RunRecord, Secret, Selection, StepDue};
 use tidemark_lake::{Lake, Store};
-use watch::{Channels, Ticked, View};
+use watch::{Channels, LakeSnapshot, TickReport};
 
 use crate::alerts::Sink;
 use crate::api::{Api, Bound, Fields, Filter, Paging, Style, Time as Form};
@@ -32,7 +32,7 @@ pub struct Office {
     pub folder: TempDir,
     pub api: Api,
     pub sink: Sink,
-    pub world: World,
+    pub world: LocalEnvironment,
     pub gate: Arc<Gate>,
 }
 
@@ -53,7 +53,7 @@ impl Office {
         let fields = Fields { id: "/id", time: "/updated_at" };
         let (api, sink) = (Api::new(style, fields, &[]), Sink::start());
         let secret = |text: String| Secret::new(text);
-        let world = World::new().unwrap();
+        let world = LocalEnvironment::new().unwrap();
         let world = world.with_secret("slack-webhook".parse().unwrap(), secret(sink.url()));
         let world = world.with_secret("orders-api-token".parse().unwrap(), secret("of-a-test".into()));
         let gate = Arc::new(Gate { inner: Arc::new(InMemory::new()), is_shut: AtomicBool::new(false) });
@@ -114,22 +114,22 @@ impl Office {
     }
 
     /// One look of the watcher, and what it announced.
-    pub fn looks(&self, now: Timestamp) -> (Ticked, Vec<StepDue>) {
+    pub fn looks(&self, now: Timestamp) -> (TickReport, Vec<StepDue>) {
         struct Keeps(Mutex<Vec<StepDue>>);
         impl Bus for Keeps {
-            fn announce(&self, due: &[StepDue]) -> std::result::Result<(), Failure> {
+            fn announce(&self, due: &[StepDue]) -> std::result::Result<(), Error> {
                 self.0.lock().unwrap().extend_from_slice(due);
                 Ok(())
             }
         }
-        let graph = tidemark::load(&self.common(), Wanted::Named(&[])).unwrap();
+        let graph = tidemark::load(&self.common(), Selection::Named(&[])).unwrap();
         let (lake, bus) = (self.lake(), Keeps(Mutex::default()));
         let clock = || now;
         let ticked = self.world.with_context(&lake, &Quiet, |context| {
             let context = Context { clock: &clock, ..*context };
             let mailer = watch::channel::Smtp::from_variables(|_| None, &self.world, context.clock);
             let channels = Channels::new(&self.world, &mailer, context.clock, self.world.handle());
-            let view = View { graph: &graph, broken: &[], arguments: String::new() };
+            let view = LakeSnapshot { graph: &graph, broken: &[], arguments: String::new() };
             watch::tick(&context, &view, &bus, &channels, "look").unwrap()
         });
         (ticked, bus.0.into_inner().unwrap())
@@ -186,7 +186,7 @@ impl Gate {
     fn pass(&self, path: Option<&Path>) -> Result<()> {
         let is_meant = path.is_some_and(|path| path.as_ref().starts_with("watch"));
         if is_meant && self.is_shut.load(Ordering::SeqCst) {
-            return Err(Error::Generic { store: "gate", source: "out of order".into() });
+            return Err(object_store::Error::Generic { store: "gate", source: "out of order".into() });
         }
         Ok(())
     }

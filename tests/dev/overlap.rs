@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark::dev::{Signal, Time};
-use tidemark_flow::{Activity, Mark, RunRecord, Status};
+use tidemark_flow::{Activity, Heartbeat, RunRecord, Status};
 use tidemark_pipeline::StepId;
 
 use super::clock::at;
@@ -165,11 +165,11 @@ fn a_long_first_step_has_started() {
     office.looks(at("2026-03-01T03:30:00Z"));
     let (lake, four) = (office.lake(), at("2026-03-01T04:00:00Z"));
     let run_id = "20260301T040000001-0000000a".to_owned();
-    let mark = |alive_at| Mark {
+    let mark = |alive_at| Heartbeat {
         run_id: run_id.clone(),
         pipeline: "orders".into(),
         step: StepId::Ingest,
-        chain: "chain".into(),
+        correlation_id: "chain".into(),
         scheduled_time: four,
         started_at: four,
         alive_at,
@@ -184,8 +184,8 @@ fn a_long_first_step_has_started() {
     let (clock, same_run_id) = (|| now, || run_id.clone());
     office.world.with_context(&lake, &tidemark_flow::Quiet, |context| {
         let context = tidemark_flow::Context { clock: &clock, run_id: &same_run_id, ..*context };
-        let graph = tidemark::load(&office.common(), tidemark_flow::Wanted::Named(&[])).unwrap();
-        let trigger = tidemark_flow::Trigger { looked_for: true, ..tidemark_flow::Trigger::at(four, "chain") };
+        let graph = tidemark::load(&office.common(), tidemark_flow::Selection::Named(&[])).unwrap();
+        let trigger = tidemark_flow::Trigger { always_record: true, ..tidemark_flow::Trigger::at(four, "chain") };
         let pipeline = graph.pipeline("orders").unwrap();
         run_step(&context, &office.world, pipeline, &tidemark_pipeline::StepId::Ingest, &trigger);
     });
@@ -204,8 +204,8 @@ fn what_is_transient_is_tried_three_times_and_what_is_not_once() {
     let minutes: Vec<i64> = records.iter().map(|record| record.started_at.as_second() / 60 % 60).collect();
     // and once more, as often, when the watcher has had it tried again
     assert_eq!(minutes, [0, 1, 3, 8, 9, 11]);
-    let of = |chain: &str| records.iter().filter(|record| record.chain == chain).count();
-    assert!(records.iter().all(|record| of(&record.chain) == 3), "{records:#?}");
+    let of = |chain: &str| records.iter().filter(|record| record.correlation_id == chain).count();
+    assert!(records.iter().all(|record| of(&record.correlation_id) == 3), "{records:#?}");
     assert_eq!((done.started, done.steps, done.failed, done.told), (1, 6, 2, 1));
 
     let office = Office::with_orders(four_hours);

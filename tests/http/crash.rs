@@ -7,7 +7,7 @@ use object_store::memory::InMemory;
 use tempfile::TempDir;
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Context, Failure, Kind, RunRecord, Secret, Status, Trigger, Wanted};
+use tidemark_flow::{Context, Error, ErrorKind, RunRecord, Secret, Selection, Status, Trigger};
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::Graph;
 use tidemark_transform::bag;
@@ -43,7 +43,7 @@ impl House {
         std::fs::write(folder.path().join("orders.toml"), text).unwrap();
         let common =
             Common { lake: "memory".into(), pipelines: folder.path().to_owned(), parameters: Vec::new(), json: true };
-        let graph = load(&common, Wanted::Named(&[])).unwrap();
+        let graph = load(&common, Selection::Named(&[])).unwrap();
         House { api, lake: Arc::new(InMemory::new()), graph, folder }
     }
 
@@ -59,7 +59,7 @@ impl House {
     }
 
     /// A process of its own.
-    fn run(&self, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Failure> {
+    fn run(&self, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Error> {
         self.comes(morning);
         let store = Store::new(Faulty::new(self.lake.clone(), plan), "lake", runtime());
         let lake = Lake::open(store, true)?;
@@ -91,7 +91,7 @@ impl House {
 
     /// The morning again, and what comes after it.
     fn goes_on(&self, morning: usize, failed: bool, clean: &BTreeMap<String, String>) -> Result<(), String> {
-        let again = self.run(morning, &Plan::clean()).map_err(|failure| failure.chain())?;
+        let again = self.run(morning, &Plan::clean()).map_err(|failure| failure.full_message())?;
         if !failures(&again).is_empty() {
             return Err(format!("the second run failed: {:?}", failures(&again)));
         }
@@ -99,7 +99,7 @@ impl House {
             return Err("the first run said that it was done, and the second found something to do".into());
         }
         for next in morning + 1..MORNINGS.len() {
-            self.run(next, &Plan::clean()).map_err(|failure| failure.chain())?;
+            self.run(next, &Plan::clean()).map_err(|failure| failure.full_message())?;
         }
         let standing = self.standing();
         let differs = |name: &String| format!("{name}:\n{:?}\nnot\n{:?}", standing.get(name), clean.get(name));
@@ -109,17 +109,17 @@ impl House {
 }
 
 /// What a run came to: whether it failed, if as it may.
-fn outcome(run: Result<Vec<RunRecord>, Failure>) -> Result<bool, String> {
+fn outcome(run: Result<Vec<RunRecord>, Error>) -> Result<bool, String> {
     match run {
         Ok(records) => {
             let kinds = records.iter().filter_map(|record| record.error.as_ref()).map(|error| error.kind);
-            match kinds.clone().all(|kind| kind == Kind::Retry) {
+            match kinds.clone().all(|kind| kind == ErrorKind::Retry) {
                 true => Ok(kinds.count() > 0),
                 false => Err(format!("no failure to run again after: {:?}", failures(&records))),
             }
         }
-        Err(failure) if failure.kind == Kind::Retry => Ok(true),
-        Err(failure) => Err(format!("{:?}: {}", failure.kind, failure.chain())),
+        Err(failure) if failure.kind == ErrorKind::Retry => Ok(true),
+        Err(failure) => Err(format!("{:?}: {}", failure.kind, failure.full_message())),
     }
 }
 

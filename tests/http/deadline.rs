@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use tidemark::args::Common;
 use tidemark::load;
-use tidemark_flow::{Context, Kind, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, ErrorKind, RunRecord, Selection, Status, Trigger};
 use tidemark_lake::{FileSize, Lake, Meter, Store};
 use tidemark_pipeline::StepId;
 
@@ -54,7 +54,7 @@ impl House {
             parameters: Vec::new(),
             json: true,
         };
-        let graph = load(&common, Wanted::Named(&[])).unwrap();
+        let graph = load(&common, Selection::Named(&[])).unwrap();
         let begin: Timestamp = at.parse().unwrap();
         let looked = AtomicI64::new(0);
         let meter = Meter::default();
@@ -92,7 +92,7 @@ fn what_is_new_is_committed_as_it_comes() {
         assert_eq!(record.status, Status::Done, "{:?}", record.error);
         assert!(record.rows.rows_in > 0);
         invocations += 1;
-        if !record.goes_on {
+        if !record.has_more {
             break;
         }
     }
@@ -121,7 +121,7 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
     };
     assert!(part > 1, "{part}");
     assert_eq!((last.status, house.raw()), (Status::Done, (143, 0)));
-    assert!(!last.goes_on, "it would never end");
+    assert!(!last.has_more, "it would never end");
     assert_eq!(house.api.asked().len(), 15);
     // the next whole takes the place of this one
     house.api.replace(&orders(20));
@@ -158,7 +158,7 @@ fn a_whole_goes_on_behind_its_closed_files() {
         part += 1;
     };
     assert!(part > 3, "{part}");
-    assert_eq!((last.status, last.goes_on, last.rows.rows_in), (Status::Done, false, 40_000));
+    assert_eq!((last.status, last.has_more, last.rows.rows_in), (Status::Done, false, 40_000));
     assert_eq!(parts.api.asked().len(), 40);
     assert_eq!(files(&whole).len(), 5);
     assert_eq!(files(&parts), files(&whole));
@@ -172,7 +172,7 @@ fn an_invocation_in_which_nothing_can_be_done_says_so() {
     house.api.fail(crate::api::Rule::new(crate::api::When::Always, busy));
     let record = house.invoke(0, Some(SECONDS));
     let error = record.error.unwrap();
-    assert_eq!(error.kind, Kind::Retry);
+    assert_eq!(error.kind, ErrorKind::Retry);
     assert!(error.message.contains("600 s"), "{}", error.message);
     assert_eq!(house.api.asked().len(), 1);
 }
@@ -185,11 +185,11 @@ fn a_window_that_was_begun_goes_on_as_it_was_begun() {
     loop {
         let record = house.invoke(0, Some(SECONDS));
         // the last may find that the time since the window before has brought nothing
-        let is_over = record.status == Status::NothingToDo && !record.goes_on;
+        let is_over = record.status == Status::NothingToDo && !record.has_more;
         assert!(record.status == Status::Done || is_over, "{record:#?}");
         walks += 1;
         assert!(walks < 60, "it does not end");
-        if !record.goes_on {
+        if !record.has_more {
             break;
         }
     }
@@ -206,7 +206,7 @@ fn an_empty_whole_is_asked_about_and_asked_for_again() {
     assert_eq!(house.invoke(0, None).status, Status::Done);
     house.api.replace(&[]);
     let error = house.invoke(0, None).error.unwrap();
-    assert!(error.kind == Kind::Data && error.message.contains("nothing"), "{error:?}");
+    assert!(error.kind == ErrorKind::Data && error.message.contains("nothing"), "{error:?}");
     // nothing of that answer is left when the API has recovered
     house.api.replace(&orders(140));
     assert_eq!(house.invoke(0, None).status, Status::Done);
@@ -232,7 +232,7 @@ fn pages_of_an_earlier_run_are_taken_for_what_they_are() {
         assert_ne!(record.status, Status::Failed, "{:?}", record.error);
         walks += 1;
         assert!(walks < 10, "it does not end");
-        if !record.goes_on {
+        if !record.has_more {
             break;
         }
     }

@@ -141,7 +141,7 @@ fn files_that_stay_keep_the_shape() {
         let refused = |rows: DataFrame, by: &[(&str, &str)]| match reshape(lake, "run-2", by, &rows, some.clone())
             .commit(lake, Some(&table))
         {
-            Err(LakeError::Misfit { misfit, .. }) => misfit,
+            Err(LakeError::SchemaMismatch { misfit, .. }) => misfit,
             other => panic!("{other:?}"),
         };
         let day: &[_] = &[("sold_on", "2011-12-01")];

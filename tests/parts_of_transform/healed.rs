@@ -116,7 +116,7 @@ fn what_is_not_published_heals_nothing() {
     reader.graph = shop.graph();
     reader.invoke(&StepId::Ingest, 0, None);
     let (record, _) = reader.walk(&StepId::Clean);
-    assert_eq!(record.error.map(|error| error.kind), Some(Kind::Data));
+    assert_eq!(record.error.map(|error| error.kind), Some(ErrorKind::Data));
     let rows = quarantine(&reader);
     assert!(rows.iter().all(|row| row.ends_with("broken")), "{rows:?}");
     assert_eq!(rows.iter().filter(|row| row.contains("type")).count(), 4, "{rows:?}");

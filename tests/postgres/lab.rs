@@ -3,7 +3,7 @@
 use std::any::Any;
 
 use polars::prelude::*;
-use tidemark::world::World;
+use tidemark::environment::LocalEnvironment;
 use tidemark_flow::{Context, ErrorRecord, Quiet, RunRecord, Secret, Status, Trigger};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Lake, Meta, Outcome, Partition, Writer};
 use tidemark_pipeline::{ColumnName, DatasetName, Pipeline, SourceFile, StepId, Target, read};
@@ -17,7 +17,7 @@ pub struct Lab {
     pub lake: Lake,
     /// Whatever the URL hangs on.
     _kept: Box<dyn Any>,
-    world: World,
+    world: LocalEnvironment,
     memory: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Lab {
 
     /// With a database that is there as long as what is kept.
     pub fn at(url: String, kept: impl Any) -> Lab {
-        let world = World::new().unwrap();
+        let world = LocalEnvironment::new().unwrap();
         Lab { url, lake: world.empty_lake().unwrap(), _kept: Box::new(kept), world, memory: None }
     }
 

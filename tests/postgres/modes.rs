@@ -1,7 +1,7 @@
 //! What changed in a dataset comes into the table by each mode, and the table then has what the dataset has.
 
 use polars::prelude::*;
-use tidemark_flow::{Kind, Status};
+use tidemark_flow::{ErrorKind, Status};
 
 use super::lab::{Lab, UPSERT, counts, numbered};
 
@@ -98,7 +98,7 @@ fn an_append_takes_what_came_and_nothing_twice() {
     assert_eq!(lab.walk_to(&lab.url, APPEND, true).status, Status::NothingToDo);
     lab.commit("d", &rows(&[(1, None, "x")]));
     let error = lab.fail(APPEND);
-    assert_eq!(error.kind, Kind::Definition);
+    assert_eq!(error.kind, ErrorKind::Definition);
     assert!(error.message.contains("whose shape has changed since"), "{error:?}");
     assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("drop table t")), "{error:?}");
     assert_eq!(lab.one("SELECT count(*) FROM t"), "16");
@@ -121,7 +121,7 @@ fn a_row_without_a_key_is_named_by_its_place() {
         ] {
             lab.commit("d", &numbered(0..6, |id| if id == 3 { bad.to_owned() } else { id.to_string() }));
             let error = lab.fail(target);
-            assert!(error.kind == Kind::Data && error.message.contains(message), "{error:?}");
+            assert!(error.kind == ErrorKind::Data && error.message.contains(message), "{error:?}");
             assert!(error.hint.is_some_and(|hint| hint.contains("mend the row") && !hint.contains("max_refused")));
             assert_eq!(lab.lines("SELECT id FROM t"), ["100"]);
         }

@@ -1,7 +1,7 @@
 //! Rows the database does not take: the load fails and names one, or they are put aside and all others come in.
 
 use polars::prelude::*;
-use tidemark_flow::Kind;
+use tidemark_flow::ErrorKind;
 
 use super::lab::{Lab, UPSERT, counts, numbered};
 
@@ -86,7 +86,7 @@ fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
             let before = digest(&lab);
             lab.commit("d", &broken(rule, 0..100));
             let error = lab.fail(UPSERT);
-            assert_eq!(error.kind, Kind::Data, "{rule}: {error:?}");
+            assert_eq!(error.kind, ErrorKind::Data, "{rule}: {error:?}");
             // of the two that exclude each other, either may be the one too many
             let either = ["id 7)", "id 6)"];
             assert!(
@@ -156,7 +156,7 @@ fn one_of_many_fifty_of_many_and_all_are_found() {
         let before = digest(&lab);
         lab.commit("d", &with_bad(every));
         let error = lab.fail(&with_budget(below));
-        assert_eq!(error.kind, Kind::Data, "{error:?}");
+        assert_eq!(error.kind, ErrorKind::Data, "{error:?}");
         match below {
             "0" => {
                 assert!(error.message.contains(&format!("(id {}) of the change is refused", every - 1)), "{error:?}")
@@ -288,13 +288,13 @@ fn keys_that_are_not_unique_are_named() {
             }
             lab.commit("d", &twice(&[1, 2, 3, 2, 4]));
             let error = lab.fail(&format!("{target}{budget}"));
-            assert_eq!(error.kind, Kind::Data, "{error:?}");
+            assert_eq!(error.kind, ErrorKind::Data, "{error:?}");
             assert!(error.message.contains("id 2, part row 2"), "{made} {budget}: {error:?}");
             lab.commit("d", &twice(&[1, 2]));
             lab.load(&format!("{target}{budget}"));
             lab.commit("d", &twice(&[0, 1, 3, 3]));
             let error = lab.fail(&format!("{target}{budget}"));
-            assert_eq!(error.kind, Kind::Data, "{error:?}");
+            assert_eq!(error.kind, ErrorKind::Data, "{error:?}");
             assert!(
                 error.message.contains("two rows of the dataset have the key id 3, part row 3"),
                 "{made} {budget}: {error:?}"

@@ -1,7 +1,7 @@
 //! Which table a dataset is given, and what is the user's stays.
 
 use polars::prelude::*;
-use tidemark_flow::{Kind, Status};
+use tidemark_flow::{ErrorKind, Status};
 
 use super::lab::{Lab, UPSERT, counts, numbered};
 use super::release::releases;
@@ -104,7 +104,7 @@ fn new_columns_come_with_their_history_and_other_types_do_not() {
     let other = wider.lazy().with_column(col("twice").cast(DataType::String)).collect().unwrap();
     lab.commit("d", &other);
     let error = lab.fail(UPSERT);
-    assert_eq!(error.kind, Kind::Definition);
+    assert_eq!(error.kind, ErrorKind::Definition);
     for word in ["column \"twice\"", "\"public\".\"t\"", "is bigint", "text"] {
         assert!(error.message.contains(word), "{error:?}");
     }
@@ -207,7 +207,7 @@ fn what_is_the_users_in_a_table_of_his_stays() {
     // a row that another table of the user's hangs on
     lab.commit("d", &changed.lazy().filter(col("id").gt(lit(1))).collect().unwrap());
     let error = lab.fail(UPSERT);
-    assert_eq!(error.kind, Kind::Data);
+    assert_eq!(error.kind, ErrorKind::Data);
     assert!(error.message.contains("foreign key") && error.message.contains("line"), "{error:?}");
     assert_eq!(lab.one("SELECT count(*) FROM t"), "8");
 
@@ -324,7 +324,7 @@ fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
         ("coarse", "is character(3), which does not hold the dataset's text", "drop"),
     ] {
         let error = lab.fail(&UPSERT.replace("'t'", &format!("'{table}'")));
-        assert_eq!(error.kind, Kind::Definition, "{error:?}");
+        assert_eq!(error.kind, ErrorKind::Definition, "{error:?}");
         assert!(error.message.starts_with("target here at 127.0.0.1:"), "{error:?}");
         assert!(error.message.contains(message), "{error:?}");
         assert!(error.hint.as_ref().is_some_and(|found| found.contains(hint)), "{error:?}");
@@ -375,7 +375,7 @@ fn names_are_what_they_are() {
         frame.with_column(Column::new(name.into(), &ids)).unwrap();
         lab.commit("d", &frame);
         let error = lab.fail(UPSERT);
-        assert_eq!(error.kind, Kind::Definition, "{error:?}");
+        assert_eq!(error.kind, ErrorKind::Definition, "{error:?}");
         assert!(error.message.contains(&format!("column {name:?} {word}")), "{error:?}");
         assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("rename it in the SQL of a model")), "{error:?}");
     }

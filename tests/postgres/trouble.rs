@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidemark_flow::{ErrorRecord, Kind, Status};
+use tidemark_flow::{ErrorKind, ErrorRecord, Status};
 
 use super::lab::{Lab, UPSERT, counts, failed, numbered};
 use super::{Authority, Front, Server, Session, ask};
@@ -34,7 +34,7 @@ fn fails(lab: &Lab, url: &str, target: &str) -> ErrorRecord {
 }
 
 #[track_caller]
-fn assert_says(error: &ErrorRecord, kind: Kind, message: &str, hint: &str) {
+fn assert_says(error: &ErrorRecord, kind: ErrorKind, message: &str, hint: &str) {
     assert_eq!(error.kind, kind, "{error:?}");
     assert!(error.message.contains(message), "{error:?}");
     assert!(error.hint.as_ref().is_some_and(|found| found.contains(hint)), "{error:?}");
@@ -74,21 +74,21 @@ fn a_password_is_a_secret_and_stays_one() {
     let plain = url(&lab, "a_loader", "");
 
     let error = fails(&lab, &plain, UPSERT);
-    assert_says(&error, Kind::Definition, "the server asks for a password: none is given", "password = { secret");
+    assert_says(&error, ErrorKind::Definition, "the server asks for a password: none is given", "password = { secret");
     assert!(error.message.contains("target here at 127.0.0.1:") && error.message.contains(&database), "{error:?}");
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'wrong' }}"));
     assert_says(
         &error,
-        Kind::Refused,
+        ErrorKind::Refused,
         "password authentication failed for user \"a_loader\"",
         "the secret of its password",
     );
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'none' }}"));
-    assert_says(&error, Kind::Definition, "secret none is not given", "the secret a value");
+    assert_says(&error, ErrorKind::Definition, "secret none is not given", "the secret a value");
     assert!(error.message.contains("TIDEMARK_SECRET_NONE"), "{error:?}");
     for (secret, word) in [("nowhere", "a host's name"), ("other", "postgres://user@host")] {
         let error = fails(&lab, &format!("{{ secret = '{secret}' }}"), UPSERT);
-        assert_says(&error, Kind::Definition, "target here: the url in its secret is wrong", word);
+        assert_says(&error, ErrorKind::Definition, "target here: the url in its secret is wrong", word);
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
 
@@ -105,17 +105,17 @@ fn a_password_is_a_secret_and_stays_one() {
 fn what_is_not_there_is_said_to_be_missing() {
     let Some(lab) = lab() else { return };
     let error = fails(&lab, &lab.url.replace("/database_", "/not_here_"), UPSERT);
-    assert_says(&error, Kind::Definition, "does not exist (SQLSTATE 3D000)", "name a database that is there");
+    assert_says(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "name a database that is there");
     let error = fails(&lab, &url(&lab, "nobody_at_all", ""), UPSERT);
-    assert_says(&error, Kind::Refused, "role \"nobody_at_all\" does not exist", "check the user");
+    assert_says(&error, ErrorKind::Refused, "role \"nobody_at_all\" does not exist", "check the user");
     let error = fails(&lab, &lab.url, &UPSERT.replace("'id'", "'nothing'"));
-    assert_says(&error, Kind::Definition, "the dataset has no column \"nothing\"", "name columns the dataset has");
+    assert_says(&error, ErrorKind::Definition, "the dataset has no column \"nothing\"", "name columns the dataset has");
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ nothing = 'uuid' }}"));
-    assert_says(&error, Kind::Definition, "`types` names column \"nothing\"", "take it out");
+    assert_says(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "take it out");
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ id = 'uuid' }}"));
     assert_says(
         &error,
-        Kind::Definition,
+        ErrorKind::Definition,
         "column \"id\" of table t is uuid, which does not hold the dataset's bigint",
         "change the type",
     );
@@ -132,14 +132,14 @@ fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
             let error = fails(&lab, "postgres://loader@nowhere.invalid/shop", UPSERT);
             assert_says(
                 &error,
-                Kind::Retry,
+                ErrorKind::Retry,
                 "target here at nowhere.invalid/shop: the database cannot be reached",
                 "check host and port",
             );
         });
         let error = fails(&lab, &format!("postgres://loader@{closed}/shop"), UPSERT);
         let message = format!("target here at {closed}/shop: the database cannot be reached");
-        assert_says(&error, Kind::Retry, &message, "check host and port");
+        assert_says(&error, ErrorKind::Retry, &message, "check host and port");
         assert!(error.message.contains("refused"), "{error:?}");
         unknown.join().unwrap();
     });
@@ -168,14 +168,14 @@ fn who_may_not_is_told_what_to_grant() {
         ("table = 'columns'", "permission denied"),
     ] {
         let error = fails(&lab, &url, &target(rest));
-        assert_says(&error, Kind::Refused, message, "grant the role what it lacks");
+        assert_says(&error, ErrorKind::Refused, message, "grant the role what it lacks");
     }
     lab.query("GRANT CREATE ON SCHEMA public TO b_loader");
     // an empty table only takes rows in; then rows are to be changed, and may not be
     assert_eq!(counts(&lab.walk_to(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
     lab.commit("d", &numbered(0..3, |id| format!("content {}", id + 1)));
     let error = fails(&lab, &url, &target("table = 'columns'"));
-    assert_says(&error, Kind::Refused, "permission denied for table columns", "grant the role what it lacks");
+    assert_says(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
     assert_eq!(lab.one("SELECT note FROM columns WHERE id = 0"), "content 0");
 }
 
@@ -187,7 +187,7 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
     let error = fails(&lab, &lab.url, UPSERT);
     assert_says(
         &error,
-        Kind::Definition,
+        ErrorKind::Definition,
         "in a read-only transaction (SQLSTATE 25006)",
         "this server only reads: name the primary",
     );
@@ -199,10 +199,10 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
     );
     lab.query(&format!("ALTER DATABASE {database} SET statement_timeout = '400ms'"));
     let error = fails(&lab, &lab.url, UPSERT);
-    assert_says(&error, Kind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
+    assert_says(&error, ErrorKind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     let error = fails(&lab, &lab.url, &format!("{UPSERT}timeout = '1s'"));
-    assert_says(&error, Kind::Retry, "the server said nothing for 1 s", "a longer timeout");
+    assert_says(&error, ErrorKind::Retry, "the server said nothing for 1 s", "a longer timeout");
     // and it does not go on by itself
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
     until("the statement ends", || lab.one(others) == "0");
@@ -220,7 +220,7 @@ fn a_deadlock_of_patience_with_a_lock_is_said() {
     let holder = Session::open(&lab.url);
     holder.run("BEGIN; LOCK t IN SHARE MODE");
     let error = fails(&lab, &lab.url, UPSERT);
-    assert_says(&error, Kind::Retry, "lock timeout (SQLSTATE 55P03)", "another session holds the table");
+    assert_says(&error, ErrorKind::Retry, "lock timeout (SQLSTATE 55P03)", "another session holds the table");
     drop(holder);
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0]);
@@ -268,33 +268,43 @@ fn sslmode_is_what_libpq_has_it_to_be() {
     }
     let tls = "no encrypted connection to the server comes about";
     for (url, kind, message, hint) in [
-        (at(named.port(), &format!("sslmode=verify-full&sslrootcert={wrong}")), Kind::Definition, tls, "sslrootcert"),
-        (at(named.port(), &format!("sslmode=verify-ca&sslrootcert={wrong}")), Kind::Definition, tls, "sslrootcert"),
-        (at(named.port(), &format!("sslmode=require&sslrootcert={wrong}")), Kind::Definition, tls, "sslrootcert"),
-        (at(named.port(), "sslmode=verify-full"), Kind::Definition, tls, "sslrootcert"),
+        (
+            at(named.port(), &format!("sslmode=verify-full&sslrootcert={wrong}")),
+            ErrorKind::Definition,
+            tls,
+            "sslrootcert",
+        ),
+        (
+            at(named.port(), &format!("sslmode=verify-ca&sslrootcert={wrong}")),
+            ErrorKind::Definition,
+            tls,
+            "sslrootcert",
+        ),
+        (at(named.port(), &format!("sslmode=require&sslrootcert={wrong}")), ErrorKind::Definition, tls, "sslrootcert"),
+        (at(named.port(), "sslmode=verify-full"), ErrorKind::Definition, tls, "sslrootcert"),
         (
             at(stranger.port(), &format!("sslmode=verify-full&sslrootcert={right}")),
-            Kind::Definition,
+            ErrorKind::Definition,
             "not valid for name",
             "as the certificate has it",
         ),
         (
             at(named.port(), &format!("sslmode=verify-full&sslrootcert={garbage}")),
-            Kind::Definition,
+            ErrorKind::Definition,
             "garbage.pem cannot be read: it has no certificate",
             "PEM",
         ),
         (
             at(named.port(), &format!("sslmode=verify-full&sslrootcert={missing}")),
-            Kind::Definition,
+            ErrorKind::Definition,
             "none.pem cannot be read",
             "PEM",
         ),
-        (at(named.port(), "sslmode=disable"), Kind::Refused, "no encryption", "sslmode"),
-        (at(server.port(), "sslmode=require"), Kind::Definition, "server does not support TLS", "another sslmode"),
+        (at(named.port(), "sslmode=disable"), ErrorKind::Refused, "no encryption", "sslmode"),
+        (at(server.port(), "sslmode=require"), ErrorKind::Definition, "server does not support TLS", "another sslmode"),
         (
             at(server.port(), &format!("sslmode=verify-full&sslrootcert={right}")),
-            Kind::Definition,
+            ErrorKind::Definition,
             "server does not support TLS",
             "another sslmode",
         ),

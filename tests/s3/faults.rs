@@ -6,10 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
 use hyper::Method;
-use object_store::{Error, ObjectStoreExt as _};
-use tidemark_aws::{Account, Buckets, Patience, S3Fault};
-use tidemark_flow::{Failure, Kind};
-use tidemark_lake::{Explained, Lake, LakeError, Meter, Requests, Store};
+use object_store::ObjectStoreExt as _;
+use tidemark_aws::{Account, Buckets, RetryPolicy, S3Fault};
+use tidemark_flow::{Error, ErrorKind};
+use tidemark_lake::{Lake, LakeError, Meter, Requests, Store, StoreErrorContext};
 use tokio::sync::Notify;
 
 use super::server::{Server, brief};
@@ -26,10 +26,10 @@ fn slow_down() -> Trouble {
 }
 
 /// The fault below an error, and what becomes of it in a step.
-fn explained(error: Error) -> (S3Fault, Failure) {
-    let fault = Explained::among(&error).unwrap().fault.downcast_ref::<S3Fault>().unwrap().clone();
-    let failure = Failure::from(LakeError::store("lake s3://lake", error));
-    let chain = failure.chain();
+fn explained(error: object_store::Error) -> (S3Fault, Error) {
+    let fault = StoreErrorContext::among(&error).unwrap().fault.downcast_ref::<S3Fault>().unwrap().clone();
+    let failure = Error::from(LakeError::store("lake s3://lake", error));
+    let chain = failure.full_message();
     let (why, hint) = (fault.to_string(), fault.hint());
     assert_eq!((chain.matches(&why).count(), failure.hint.as_deref()), (1, Some(hint.as_str())), "{chain}");
     (fault, failure)
@@ -46,7 +46,7 @@ fn a_write_that_meets_another_is_tried_again() {
     server.fail(Rule::always(PUT, "", conflict()));
     assert!(!store.create(&"x".into(), "mine").unwrap());
     let (fault, failure) = explained(store.create(&"y".into(), "mine").unwrap_err());
-    assert!(matches!(fault, S3Fault::Conflict { .. }) && failure.kind == Kind::Retry);
+    assert!(matches!(fault, S3Fault::Conflict { .. }) && failure.kind == ErrorKind::Retry);
     let (_, seen) = store.get_version(&"x".into()).unwrap().unwrap();
     let (fault, _) = explained(store.replace(&"x".into(), "again", Some(seen.clone())).unwrap_err());
     assert!(matches!(fault, S3Fault::Conflict { .. }));
@@ -97,9 +97,9 @@ fn what_does_not_pass_is_to_be_run_again() {
         let (_, failure) = explained(store.get(&"x".into()).unwrap_err());
         assert_eq!(
             (failure.kind, failure.hint.as_deref().map(|hint| hint.starts_with("run again"))),
-            (Kind::Retry, Some(true))
+            (ErrorKind::Retry, Some(true))
         );
-        assert!(failure.chain().contains(part), "{}", failure.chain());
+        assert!(failure.full_message().contains(part), "{}", failure.full_message());
         assert!(store.requests().get >= 4);
     }
     // nobody is there
@@ -109,15 +109,15 @@ fn what_does_not_pass_is_to_be_run_again() {
     let variables = server.variables().map(|(name, value)| (name, endpoint(name, value)));
     let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
     let account = Account::from_variables(variable, brief()).unwrap();
-    let store = Buckets::of(&account, runtime(), &Meter::default()).folder("s3://lake").unwrap();
+    let store = Buckets::new(&account, runtime(), &Meter::default()).folder("s3://lake").unwrap();
     let (fault, failure) = explained(store.get(&"x".into()).unwrap_err());
-    assert!(matches!(fault, S3Fault::Connection { .. }) && failure.kind == Kind::Retry, "{fault}");
+    assert!(matches!(fault, S3Fault::Connection { .. }) && failure.kind == ErrorKind::Retry, "{fault}");
 }
 
 /// A store that does not wait for long, and asks so often.
 fn impatient(server: &Server, attempts: u32) -> Store {
-    let patience = Patience { read: Duration::from_secs(1), attempts, ..brief() };
-    Buckets::of(&server.account(patience), runtime(), &Meter::default()).folder("s3://lake").unwrap()
+    let patience = RetryPolicy { read: Duration::from_secs(1), attempts, ..brief() };
+    Buckets::new(&server.account(patience), runtime(), &Meter::default()).folder("s3://lake").unwrap()
 }
 
 /// What never ends is given up, and what does not come again is asked for again.
@@ -131,7 +131,7 @@ fn silence_has_an_end() {
         assert_eq!(impatient(&server, 20).get(&"x".into()).unwrap(), "0123456789", "{stall:?}");
         server.fail(Rule::always(GET, "/x", stall));
         let (fault, failure) = explained(impatient(&server, 2).get(&"x".into()).unwrap_err());
-        assert!(matches!(fault, S3Fault::Timeout { .. }) && failure.kind == Kind::Retry, "{fault}");
+        assert!(matches!(fault, S3Fault::Timeout { .. }) && failure.kind == ErrorKind::Retry, "{fault}");
         server.recover();
     }
 }
@@ -169,7 +169,7 @@ fn an_object_that_changes_is_never_mixed() {
         there_is_another.notify_one();
         stream.try_collect::<Vec<_>>().await
     });
-    assert!(matches!(read, Err(Error::Precondition { .. })), "{:?}", read.map(|chunks| chunks.len()));
+    assert!(matches!(read, Err(object_store::Error::Precondition { .. })), "{:?}", read.map(|chunks| chunks.len()));
     assert!(store.get(&"big".into()).unwrap().iter().all(|byte| *byte == 2));
 }
 
@@ -178,16 +178,24 @@ fn what_is_refused_is_explained() {
     let (server, store) = one_bucket();
     let region: &[_] = &[("x-amz-bucket-region", "eu-west-1")];
     let cases = [
-        (Trouble::Answer(403, "AccessDenied", &[]), Kind::Refused, "access to bucket lake is denied (AccessDenied)"),
-        (Trouble::Answer(400, "ExpiredToken", &[]), Kind::Refused, "the credentials have expired"),
-        (Trouble::Answer(403, "InvalidAccessKeyId", &[]), Kind::Refused, "the credentials are not valid"),
-        (Trouble::Answer(301, "PermanentRedirect", region), Kind::Definition, "bucket lake is in eu-west-1, and this"),
+        (
+            Trouble::Answer(403, "AccessDenied", &[]),
+            ErrorKind::Refused,
+            "access to bucket lake is denied (AccessDenied)",
+        ),
+        (Trouble::Answer(400, "ExpiredToken", &[]), ErrorKind::Refused, "the credentials have expired"),
+        (Trouble::Answer(403, "InvalidAccessKeyId", &[]), ErrorKind::Refused, "the credentials are not valid"),
+        (
+            Trouble::Answer(301, "PermanentRedirect", region),
+            ErrorKind::Definition,
+            "bucket lake is in eu-west-1, and this",
+        ),
         (
             Trouble::Answer(400, "AuthorizationHeaderMalformed", region),
-            Kind::Definition,
+            ErrorKind::Definition,
             "bucket lake is in eu-west-1, and this runs for us-east-1",
         ),
-        (Trouble::Answer(404, "NoSuchBucket", &[]), Kind::Definition, "there is no bucket lake"),
+        (Trouble::Answer(404, "NoSuchBucket", &[]), ErrorKind::Definition, "there is no bucket lake"),
     ];
     for (trouble, kind, text) in cases {
         for method in [GET, PUT, Method::HEAD, Method::DELETE] {
@@ -208,8 +216,8 @@ fn what_is_refused_is_explained() {
         let before = store.requests().put;
         for error in errors {
             let (_, failure) = explained(error);
-            assert_eq!(failure.kind, kind, "{trouble:?}: {}", failure.chain());
-            assert!(failure.chain().contains(text), "{}", failure.chain());
+            assert_eq!(failure.kind, kind, "{trouble:?}: {}", failure.full_message());
+            assert!(failure.full_message().contains(text), "{}", failure.full_message());
         }
         assert_eq!(store.requests().put, before);
         server.recover();
@@ -220,9 +228,9 @@ fn what_is_refused_is_explained() {
 fn a_bucket_that_is_not_there_is_named() {
     let server = Server::atomic();
     let store = server.store("s3://lakes", runtime());
-    let failure = Failure::from(Lake::open(store, true).map(drop).unwrap_err());
-    assert_eq!(failure.kind, Kind::Definition);
-    assert!(failure.chain().contains("there is no bucket lakes"), "{}", failure.chain());
+    let failure = Error::from(Lake::open(store, true).map(drop).unwrap_err());
+    assert_eq!(failure.kind, ErrorKind::Definition);
+    assert!(failure.full_message().contains("there is no bucket lakes"), "{}", failure.full_message());
 }
 
 #[test]
@@ -236,11 +244,11 @@ fn credentials_of_nobody_are_refused() {
             Some(if name == wrong { "somebody-else".to_owned() } else { value.clone() })
         };
         let account = Account::from_variables(variable, brief()).unwrap();
-        let store = Buckets::of(&account, runtime(), &Meter::default()).folder("s3://lake").unwrap();
+        let store = Buckets::new(&account, runtime(), &Meter::default()).folder("s3://lake").unwrap();
         let (fault, failure) = explained(store.get(&"x".into()).unwrap_err());
         assert!(matches!(fault, S3Fault::InvalidCredentials { .. }), "{fault}");
-        assert_eq!(failure.kind, Kind::Refused);
-        assert!(!failure.chain().contains("somebody-else"), "{}", failure.chain());
+        assert_eq!(failure.kind, ErrorKind::Refused);
+        assert!(!failure.full_message().contains("somebody-else"), "{}", failure.full_message());
     }
 }
 
@@ -250,7 +258,7 @@ fn a_store_that_takes_no_notice_of_conditions_holds_no_lake() {
     let place = server.bucket("lake");
     let opened = Lake::open(server.store(&place, runtime()), true).map(drop);
     assert!(matches!(opened, Err(LakeError::Unconditional { .. })), "{opened:?}");
-    assert_eq!(Failure::from(opened.unwrap_err()).kind, Kind::Refused);
+    assert_eq!(Error::from(opened.unwrap_err()).kind, ErrorKind::Refused);
     let asked = server.asked();
     assert!(asked.len() < 6, "it is seen once: {asked:#?}");
 }

@@ -13,7 +13,7 @@ use hyper_util::rt::TokioIo;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use tempfile::TempDir;
-use tidemark_aws::{Account, Buckets, Patience};
+use tidemark_aws::{Account, Buckets, RetryPolicy};
 use tidemark_lake::{Meter, Store};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Handle, Runtime};
@@ -93,7 +93,7 @@ impl Server {
         ]
     }
 
-    pub fn account(&self, patience: Patience) -> Account {
+    pub fn account(&self, patience: RetryPolicy) -> Account {
         let variables = self.variables();
         let variable = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone());
         Account::from_variables(variable, patience).unwrap()
@@ -101,7 +101,7 @@ impl Server {
 
     /// With the patience of a test: what is tried again is tried again at once.
     pub fn buckets(&self, handle: Handle, meter: &Meter) -> Buckets {
-        Buckets::of(&self.account(brief()), handle, meter)
+        Buckets::new(&self.account(brief()), handle, meter)
     }
 
     /// A place as a store, counted by itself.
@@ -131,8 +131,8 @@ impl Server {
 }
 
 /// Enough for any machine; a test of silence has less.
-pub fn brief() -> Patience {
-    Patience { connect: HANG, read: HANG, attempt: HANG, attempts: 4, pause: Duration::from_millis(20) }
+pub fn brief() -> RetryPolicy {
+    RetryPolicy { connect: HANG, read: HANG, attempt: HANG, attempts: 4, pause: Duration::from_millis(20) }
 }
 
 async fn listen(listener: TcpListener, state: Arc<State>) {

@@ -1,7 +1,7 @@
 //! What a fault becomes in a run: in its records, by kind, and after it.
 
 use hyper::Method;
-use tidemark_flow::{Kind, Status};
+use tidemark_flow::{ErrorKind, Status};
 
 use super::trouble::{Rule, Trouble};
 use crate::crash::house::{Backend, House, failures, has_status, s3};
@@ -17,20 +17,20 @@ fn a_fault_keeps_its_kind_in_a_run() {
     let lake: &'static str = format!("/{}/", house.bucket(0)).leak();
     let denied = || Trouble::Answer(403, "AccessDenied", &[]);
     let cases = [
-        (Method::GET, source, denied(), Kind::Refused),
-        (Method::GET, file, denied(), Kind::Refused),
-        (Method::GET, file, Trouble::Answer(400, "ExpiredToken", &[]), Kind::Refused),
-        (Method::GET, source, Trouble::Answer(404, "NoSuchBucket", &[]), Kind::Definition),
-        (Method::GET, file, Trouble::Answer(503, "SlowDown", &[]), Kind::Retry),
-        (Method::GET, file, Trouble::CutBody, Kind::Retry),
-        (Method::PUT, lake, Trouble::Reset, Kind::Retry),
-        (Method::PUT, reports, denied(), Kind::Refused),
-        (Method::PUT, reports, Trouble::Answer(503, "SlowDown", &[]), Kind::Retry),
+        (Method::GET, source, denied(), ErrorKind::Refused),
+        (Method::GET, file, denied(), ErrorKind::Refused),
+        (Method::GET, file, Trouble::Answer(400, "ExpiredToken", &[]), ErrorKind::Refused),
+        (Method::GET, source, Trouble::Answer(404, "NoSuchBucket", &[]), ErrorKind::Definition),
+        (Method::GET, file, Trouble::Answer(503, "SlowDown", &[]), ErrorKind::Retry),
+        (Method::GET, file, Trouble::CutBody, ErrorKind::Retry),
+        (Method::PUT, lake, Trouble::Reset, ErrorKind::Retry),
+        (Method::PUT, reports, denied(), ErrorKind::Refused),
+        (Method::PUT, reports, Trouble::Answer(503, "SlowDown", &[]), ErrorKind::Retry),
     ];
     let server = &s3().0;
     for (method, part, trouble, kind) in cases {
         server.fail(Rule::always(method, part, trouble.clone()));
-        let kinds: Vec<Kind> = match house.run(&sales, 0, &Plan::clean()) {
+        let kinds: Vec<ErrorKind> = match house.run(&sales, 0, &Plan::clean()) {
             Ok(records) => records.iter().filter_map(|record| Some(record.error.as_ref()?.kind)).collect(),
             Err(failure) => vec![failure.kind],
         };

@@ -4,15 +4,15 @@ use std::path::Path;
 
 use tidemark::run::{Lane, Runner};
 use tidemark_flow::{
-    Context, DraftSummary, Environment, Executor, Failure, Folders, Kind, MARK_AFTER, Machine, Place, Process, Quiet,
-    RunRecord, Scope, Secret, Secrets, Sources, Step, TaskOutcome, TaskScope, Trigger,
+    ComputeProfile, Context, DraftSummary, Environment, Error, ErrorKind, Executor, Folders, HEARTBEAT_AFTER, Place,
+    Process, Quiet, RunRecord, Scope, Secret, Secrets, Sources, Step, TaskOutcome, TaskScope, Trigger,
 };
 use tidemark_lake::{Lake, Meter, Outcome, Store};
 use tidemark_pipeline::{Graph, Pipeline, SecretName, StepId};
 
-type Locate<'a> = &'a (dyn Fn(&str) -> Result<Place, Failure> + Sync);
-type Folder<'a> = &'a (dyn Fn(&str) -> Result<Store, Failure> + Sync);
-type Find<'a> = &'a (dyn Fn(&SecretName) -> Result<Secret, Failure> + Sync);
+type Locate<'a> = &'a (dyn Fn(&str) -> Result<Place, Error> + Sync);
+type Folder<'a> = &'a (dyn Fn(&str) -> Result<Store, Error> + Sync);
+type Find<'a> = &'a (dyn Fn(&SecretName) -> Result<Secret, Error> + Sync);
 
 /// Sources, folders and secrets as a test says; what it does not say is not there.
 pub struct TestEnvironment<'a> {
@@ -21,8 +21,8 @@ pub struct TestEnvironment<'a> {
     pub secret: Find<'a>,
 }
 
-fn nothing(what: &str) -> Failure {
-    Failure::new(Kind::Definition, format!("this test has no {what}"))
+fn nothing(what: &str) -> Error {
+    Error::new(ErrorKind::Definition, format!("this test has no {what}"))
 }
 
 impl Default for TestEnvironment<'_> {
@@ -36,19 +36,19 @@ impl Default for TestEnvironment<'_> {
 }
 
 impl Sources for TestEnvironment<'_> {
-    fn locate(&self, path: &str) -> Result<Place, Failure> {
+    fn locate(&self, path: &str) -> Result<Place, Error> {
         (self.locate)(path)
     }
 }
 
 impl Folders for TestEnvironment<'_> {
-    fn folder(&self, path: &str) -> Result<Store, Failure> {
+    fn folder(&self, path: &str) -> Result<Store, Error> {
         (self.folder)(path)
     }
 }
 
 impl Secrets for TestEnvironment<'_> {
-    fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
+    fn secret(&self, name: &SecretName) -> Result<Secret, Error> {
         (self.secret)(name)
     }
 }
@@ -59,9 +59,9 @@ pub fn process(meter: &Meter) -> Process<'_> {
         build: "test",
         peak_memory: &|| 0,
         meter,
-        machine: Machine::DEPLOYED,
+        compute: ComputeProfile::DEPLOYED,
         billed_from: None,
-        mark_after: MARK_AFTER,
+        heartbeat_after: HEARTBEAT_AFTER,
     }
 }
 
@@ -137,12 +137,12 @@ impl<F: Fn(&Context<'_>) + Sync> Step for Looks<F> {
         StepId::Clean
     }
 
-    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<()>, Failure> {
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<()>, Error> {
         (self.0)(context);
         Ok(None)
     }
 
-    fn plan(&self, (): (), _: &Trigger) -> Result<Option<()>, Failure> {
+    fn plan(&self, (): (), _: &Trigger) -> Result<Option<()>, Error> {
         unreachable!()
     }
 
@@ -150,7 +150,7 @@ impl<F: Fn(&Context<'_>) + Sync> Step for Looks<F> {
         unreachable!()
     }
 
-    fn tasks(&self, (): &(), _: &[()]) -> Result<Vec<()>, Failure> {
+    fn tasks(&self, (): &(), _: &[()]) -> Result<Vec<()>, Error> {
         unreachable!()
     }
 
@@ -158,19 +158,19 @@ impl<F: Fn(&Context<'_>) + Sync> Step for Looks<F> {
         unreachable!()
     }
 
-    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<(), Failure> {
+    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<(), Error> {
         unreachable!()
     }
 
-    fn run(&self, _: &Context<'_>, (): &(), (): &(), _: Option<()>) -> Result<TaskOutcome<(), ()>, Failure> {
+    fn run(&self, _: &Context<'_>, (): &(), (): &(), _: Option<()>) -> Result<TaskOutcome<(), ()>, Error> {
         unreachable!()
     }
 
-    fn gather(&self, (): (), _: Vec<()>, _: &str) -> Result<Option<(DraftSummary, ())>, Failure> {
+    fn gather(&self, (): (), _: Vec<()>, _: &str) -> Result<Option<(DraftSummary, ())>, Error> {
         unreachable!()
     }
 
-    fn commit(&self, _: &Context<'_>, (): (), _: &mut DraftSummary) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, (): (), _: &mut DraftSummary) -> Result<Outcome, Error> {
         unreachable!()
     }
 }

@@ -7,10 +7,10 @@ use std::process::{Child, Command, Stdio};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tidemark::args::Common;
+use tidemark::environment::LocalEnvironment;
 use tidemark::load;
 use tidemark::steps::step;
-use tidemark::world::World;
-use tidemark_flow::{Failure, RemoteTasks, Secret, TaskMessage, TaskReply, Wanted};
+use tidemark_flow::{Error, RemoteTasks, Secret, Selection, TaskMessage, TaskReply};
 use tidemark_pipeline::StepId;
 
 use crate::crash::house::run_id;
@@ -41,9 +41,9 @@ impl OwnProcesses {
         Common { lake, pipelines: pipelines.into(), parameters, json: true }
     }
 
-    pub fn world(&self) -> World {
+    pub fn world(&self) -> LocalEnvironment {
         let secrets = self.secrets.iter().map(|(name, secret)| (name.parse().unwrap(), Secret::new(secret.clone())));
-        secrets.fold(World::new().unwrap(), |world, (name, secret)| world.with_secret(name, secret))
+        secrets.fold(LocalEnvironment::new().unwrap(), |world, (name, secret)| world.with_secret(name, secret))
     }
 
     fn start(&self, task: &TaskMessage) -> (tempfile::TempDir, Child) {
@@ -61,7 +61,7 @@ impl OwnProcesses {
 }
 
 impl RemoteTasks for OwnProcesses {
-    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Failure> {
+    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Error> {
         let mut order: Vec<usize> = (0..tasks.len()).chain(0..tasks.len()).collect();
         let mut random = Random::new(tasks.len() as u64);
         for nth in (1..order.len()).rev() {
@@ -116,7 +116,7 @@ fn a_task_in_a_process_of_its_own() {
     let message: TaskMessage = serde_json::from_str(&read("task.json")).unwrap();
     let site: OwnProcesses = serde_json::from_str(&read("site.json")).unwrap();
     let world = site.world();
-    let (graph, lake) = (load(&site.common(), Wanted::Named(&[])).unwrap(), world.lake(&site.lake).unwrap());
+    let (graph, lake) = (load(&site.common(), Selection::Named(&[])).unwrap(), world.lake(&site.lake).unwrap());
     let (clock, scratch) = (|| site.now, std::env::temp_dir());
     let context = running::context(&lake, &clock, &run_id, &scratch);
     let pipeline = graph.pipeline(message.pipeline.as_str()).unwrap();

@@ -4,10 +4,10 @@
 pub mod files;
 pub mod http;
 mod incremental;
-mod marks;
 mod raw_dataset;
+mod resume_marks;
 
-use tidemark_flow::{Environment, Failure, Kind, Runnable};
+use tidemark_flow::{Environment, Error, ErrorKind, Runnable};
 use tidemark_pipeline::{Graph, Pipeline, Source, StepId};
 
 use crate::files::step::FilesIngest;
@@ -22,7 +22,7 @@ pub fn step<'a>(
     _: &'a Graph,
     pipeline: &'a Pipeline,
     step: &StepId,
-) -> Result<Box<dyn Runnable + 'a>, Failure> {
+) -> Result<Box<dyn Runnable + 'a>, Error> {
     Ok(match (step, &pipeline.source, &pipeline.contract) {
         (StepId::Ingest, Some(Source::Files(files)), Some(contract)) => {
             Box::new(FilesIngest::new(pipeline, files, contract, environment)?)
@@ -30,6 +30,6 @@ pub fn step<'a>(
         (StepId::Ingest, Some(Source::Http(http)), Some(contract)) => {
             Box::new(HttpIngest::new(pipeline, http, contract, environment)?)
         }
-        _ => return Err(Failure::new(Kind::Bug, format!("{step} of {} is no ingest", pipeline.name))),
+        _ => return Err(Error::new(ErrorKind::Bug, format!("{step} of {} is no ingest", pipeline.name))),
     })
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use polars::prelude::{DataType, Field, Schema};
-use tidemark_flow::{Context, Failure, Kind, Trigger};
+use tidemark_flow::{Context, Error, ErrorKind, Trigger};
 use tidemark_lake::{DataFile, Meta, Partition, Table};
 use tidemark_pipeline::raw::{ARRIVED_IN, FAULT, OBJECT, PARTITION_BY, ROW, TEXT, VERSION};
 use tidemark_pipeline::{ColumnName, DatasetName, Pipeline};
@@ -18,7 +18,7 @@ pub(crate) struct RawDataset {
 }
 
 impl RawDataset {
-    pub(crate) fn open(context: &Context<'_>, name: &DatasetName) -> Result<RawDataset, Failure> {
+    pub(crate) fn open(context: &Context<'_>, name: &DatasetName) -> Result<RawDataset, Error> {
         Ok(match context.lake.table(name)? {
             Some(table) => {
                 let (files, meta) = (table.files(context.lake)?, table.meta(context.lake)?);
@@ -42,12 +42,12 @@ pub(crate) fn schema() -> Schema {
 }
 
 /// The partition columns of a raw dataset.
-pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Failure> {
+pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Error> {
     PARTITION_BY
         .iter()
         .map(|name| name.parse())
         .collect::<Result<_, _>>()
-        .map_err(|error| Failure::new(Kind::Bug, "a raw dataset's partition cannot be named").because(error))
+        .map_err(|error| Error::new(ErrorKind::Bug, "a raw dataset's partition cannot be named").because(error))
 }
 
 /// The partition of one version of an object.

@@ -1,10 +1,9 @@
 //! What has changed in a dataset since the version a table has, frame by frame: what targets are given to load.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 
 use polars::prelude::{Column, DataFrame, DataType, NamedFrom as _, Series, col};
-use tidemark_flow::{Failure, Input, Kind, Size};
+use tidemark_flow::{Error, ErrorKind, Input, Size};
 use tidemark_lake::{DataFile, Diff, Lake, Table};
 use tidemark_pipeline::{ColumnName, Destination};
 use tidemark_transform::bag;
@@ -13,7 +12,7 @@ use tidemark_transform::merge::bucket;
 use crate::targets::delta::{Delta, Deltas};
 use crate::targets::row_text::named_key;
 
-pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'f>;
+pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Error>> + 'f>;
 
 /// A dataset as it is, and as the table has it.
 pub(crate) struct Changed {
@@ -44,7 +43,7 @@ impl Changed {
         loaded: Option<i64>,
         is_anew: bool,
         place: &str,
-    ) -> Result<Option<Changed>, Failure> {
+    ) -> Result<Option<Changed>, Error> {
         // whoever loaded meanwhile may have seen a later version
         let table = match loaded {
             Some(loaded) if loaded > table.version() => lake.existing(table.dataset())?,
@@ -54,7 +53,7 @@ impl Changed {
         if let Some(loaded) = loaded.filter(|loaded| *loaded > latest) {
             let message = format!("{place} has version {loaded} of dataset {dataset}, and this lake has only {latest}");
             let hint = "it was loaded from another lake: load into another table or database";
-            return Err(Failure::new(Kind::Refused, message).hint(hint));
+            return Err(Error::new(ErrorKind::Refused, message).hint(hint));
         }
         if loaded == Some(latest) && !is_anew {
             return Ok(None);
@@ -112,14 +111,14 @@ impl Changed {
     }
 
     /// The values of the partitions that changed, as a column of the dataset; `None`: all of the table changes.
-    pub(crate) fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Failure> {
+    pub(crate) fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Error> {
         let by = self.table.partition_by().into_iter().next();
         let Some(column) = by.filter(|_| !self.is_partitioned_anew()) else { return Ok(None) };
-        let failed = |error| Failure::new(Kind::Bug, "the partitions of a load cannot be told").because(error);
+        let failed = |error| Error::new(ErrorKind::Bug, "the partitions of a load cannot be told").because(error);
         // one row of each partition is enough; a partition that has no rows any more has them in the version before
         let mut values: Option<Series> = None;
         let mut seen = BTreeSet::new();
-        let mut take = |table: &Table, files: &[DataFile]| -> Result<(), Failure> {
+        let mut take = |table: &Table, files: &[DataFile]| -> Result<(), Error> {
             for file in files {
                 if seen.insert(file.partition.clone()) {
                     let one = match table.schema().get(column.as_str()) {
@@ -157,10 +156,10 @@ impl Changed {
     }
 
     /// Why rows of the two versions cannot be compared: columns or partitions have changed.
-    fn schema_mismatch(&self) -> Result<Option<String>, Failure> {
+    fn schema_mismatch(&self) -> Result<Option<String>, Error> {
         let Some(before) = &self.before else { return Ok(None) };
         let now = &self.table;
-        Ok(match before.misfit(now.schema(), &now.partition_by())? {
+        Ok(match before.schema_mismatch(now.schema(), &now.partition_by())? {
             Some(mismatch) => Some(mismatch.to_string()),
             None => {
                 let new = now.schema().iter_names().find(|name| !before.schema().contains(name));
@@ -179,7 +178,7 @@ impl Changed {
         memory: u64,
         place: &str,
         to: &'f Destination,
-    ) -> Result<Frames<'f>, Failure> {
+    ) -> Result<Frames<'f>, Error> {
         let (Some(before), Some(change)) = (&self.before, self.schema_mismatch()?) else {
             return Ok(Box::new(self.deltas(lake, memory, to)?.map(|delta| Ok(delta?.upserts))));
         };
@@ -190,17 +189,12 @@ impl Changed {
             before.version(),
         );
         let hint = format!("drop table {name} to have it loaded anew, or load into another one");
-        Err(Failure::new(Kind::Definition, message).hint(hint))
+        Err(Error::new(ErrorKind::Definition, message).hint(hint))
     }
 
     /// Upserts and deletes, partition by partition; of a partition that was there before only what differs, in as many passes
     /// over it as it takes for its rows to fit in `memory` bytes.
-    pub(crate) fn deltas<'f>(
-        &'f self,
-        lake: &'f Lake,
-        memory: u64,
-        to: &'f Destination,
-    ) -> Result<Deltas<'f>, Failure> {
+    pub(crate) fn deltas<'f>(&'f self, lake: &'f Lake, memory: u64, to: &'f Destination) -> Result<Deltas<'f>, Error> {
         let Some(before) = &self.before else {
             return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }))));
         };
@@ -236,16 +230,16 @@ impl Changed {
         (added, removed): (&[DataFile], &[DataFile]),
         (pass, passes): (usize, usize),
         to: &Destination,
-    ) -> Result<Delta, Failure> {
-        let failed = |error: Box<dyn Error + Send + Sync>| {
-            Failure::new(Kind::Bug, "the rows of a load cannot be compared").because(error)
+    ) -> Result<Delta, Error> {
+        let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
+            Error::new(ErrorKind::Bug, "the rows of a load cannot be compared").because(error)
         };
         // rows of one key meet in one pass
         let columns: Vec<ColumnName> = match to.key.as_slice() {
             [] => self.table.schema().iter_names().filter_map(|name| name.parse().ok()).collect(),
             key => key.to_vec(),
         };
-        let share = |table: &Table, files: &[DataFile]| -> Result<DataFrame, Failure> {
+        let share = |table: &Table, files: &[DataFile]| -> Result<DataFrame, Error> {
             let mut all = DataFrame::empty_with_schema(self.table.schema());
             for rows in rows(lake, table, files.to_vec()) {
                 let rows = rows?.select(all.get_column_names_owned()).map_err(|error| failed(error.into()))?;
@@ -264,11 +258,11 @@ impl Changed {
     }
 
     /// What is sent is only what differs, so nobody behind this would see that two rows have one key.
-    fn is_unique(&self, rows: &DataFrame, to: &Destination) -> Result<(), Failure> {
+    fn is_unique(&self, rows: &DataFrame, to: &Destination) -> Result<(), Error> {
         if to.key.is_empty() {
             return Ok(());
         }
-        let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be compared").because(error);
+        let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be compared").because(error);
         let key = rows.select(to.key.iter().map(ColumnName::as_str)).map_err(failed)?;
         let twice = key.filter(&key.is_duplicated().map_err(failed)?).map_err(failed)?;
         if twice.height() == 0 {
@@ -277,14 +271,14 @@ impl Changed {
         let columns: Vec<String> = to.key.iter().map(ToString::to_string).collect();
         let key = named_key(&twice, 0, &columns).map_err(failed)?.unwrap_or_default();
         let message = format!("two rows of the dataset have the key {key}, by which table {} is loaded", to.table);
-        Err(Failure::new(Kind::Data, message)
+        Err(Error::new(ErrorKind::Data, message)
             .hint("nothing was loaded; name a key that is unique in the dataset, or make it so in a model"))
     }
 
     /// The key of rows of an earlier version, in the types it has now; a value that is none of them is NULL.
-    fn keys(&self, rows: &DataFrame, to: &Destination) -> Result<DataFrame, Failure> {
-        let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be read").because(error);
-        let key = |name: &ColumnName| -> Result<Column, Failure> {
+    fn keys(&self, rows: &DataFrame, to: &Destination) -> Result<DataFrame, Error> {
+        let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be read").because(error);
+        let key = |name: &ColumnName| -> Result<Column, Error> {
             let column = rows.column(name.as_str()).map_err(|_| {
                 let message = format!(
                     "table {} is loaded by {name}, and dataset {} had no such column at the version it has",
@@ -295,7 +289,7 @@ impl Changed {
                     "name a column it has as key; if that is new, drop table {} to have it loaded anew",
                     to.table
                 );
-                Failure::new(Kind::Definition, message).hint(hint)
+                Error::new(ErrorKind::Definition, message).hint(hint)
             })?;
             match self.table.schema().get(name.as_str()) {
                 Some(dtype) if dtype != column.dtype() => column.cast(dtype).map_err(failed),
@@ -311,7 +305,7 @@ impl Changed {
 pub(crate) fn rows<'f>(lake: &'f Lake, table: &'f Table, files: Vec<DataFile>) -> Frames<'f> {
     Box::new(files.into_iter().flat_map(move |file| -> Frames<'f> {
         match table.batches(lake, &file) {
-            Ok(batches) => Box::new(batches.map(|batch| batch.map_err(Failure::from))),
+            Ok(batches) => Box::new(batches.map(|batch| batch.map_err(Error::from))),
             Err(error) => Box::new(std::iter::once(Err(error.into()))),
         }
     }))

@@ -5,9 +5,9 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use object_store::path::Path as Key;
-use object_store::{Error, ObjectMeta, UpdateVersion};
+use object_store::{ObjectMeta, UpdateVersion};
 use tempfile::TempDir;
-use tidemark_flow::{Context, Failure, Folders, Kind, is_bucket};
+use tidemark_flow::{Context, Error, ErrorKind, Folders, is_bucket};
 use tidemark_lake::{LakeError, Opened, Store};
 
 /// A database that can be opened by its path.
@@ -29,24 +29,24 @@ struct Remote {
 impl Database {
     /// # Errors
     /// The store's; kind `refused` if the copy would not fit in memory when it is put back.
-    pub(crate) fn open(context: &Context<'_>, folders: &dyn Folders, place: &str) -> Result<Database, Failure> {
+    pub(crate) fn open(context: &Context<'_>, folders: &dyn Folders, place: &str) -> Result<Database, Error> {
         if !is_bucket(place) {
             return Ok(Database { path: place.into(), remote: None });
         }
         let (folder, name) = place.rsplit_once('/').unwrap_or((place, ""));
         let store = folders.folder(folder)?;
         let local = tempfile::tempdir_in(context.scratch)
-            .map_err(|error| Failure::new(Kind::Refused, format!("no room for a copy of {place}")).because(error))?;
+            .map_err(|error| Error::new(ErrorKind::Refused, format!("no room for a copy of {place}")).because(error))?;
         // named so that messages name it
         let path = local.path().join(place.trim_start_matches("s3://"));
         let key = Key::from(name);
         let seen = match store.open(&key) {
-            Err(Error::NotFound { .. }) => None,
+            Err(object_store::Error::NotFound { .. }) => None,
             Err(error) => return Err(LakeError::store(place, error).into()),
             Ok((meta, opened)) => {
                 if meta.size > context.memory {
                     let message = format!("{place} has {} bytes, and {} fit in memory", meta.size, context.memory);
-                    return Err(Failure::new(Kind::Refused, message)
+                    return Err(Error::new(ErrorKind::Refused, message)
                         .hint("give the function more memory, or load into a database server"));
                 }
                 Some(copy(place, &meta, opened, &path)?)
@@ -60,24 +60,25 @@ impl Database {
     }
 
     /// Puts a copy back; `false` if what it was made of stands there no more. Whoever looks at the bucket sees the whole load or nothing.
-    pub(crate) fn put_back(&self) -> Result<bool, Failure> {
+    pub(crate) fn put_back(&self) -> Result<bool, Error> {
         let Some(Remote { store, key, seen, .. }) = &self.remote else { return Ok(true) };
-        let bytes = std::fs::read(&self.path)
-            .map_err(|error| Failure::new(Kind::Retry, format!("the copy of {key} cannot be read")).because(error))?;
+        let bytes = std::fs::read(&self.path).map_err(|error| {
+            Error::new(ErrorKind::Retry, format!("the copy of {key} cannot be read")).because(error)
+        })?;
         store
             .replace(key, bytes, seen.clone())
             .map_err(|error| LakeError::store(format!("{key} in {}", store.place()), error).into())
     }
 }
 
-fn copy(place: &str, meta: &ObjectMeta, opened: Opened, path: &Path) -> Result<UpdateVersion, Failure> {
+fn copy(place: &str, meta: &ObjectMeta, opened: Opened, path: &Path) -> Result<UpdateVersion, Error> {
     let file = std::fs::create_dir_all(path.parent().unwrap_or(path)).and_then(|()| File::create(path));
     let copied = file.and_then(|mut file| match opened {
         Opened::File(mut from) => std::io::copy(&mut from, &mut file),
         Opened::Stream(mut from) => std::io::copy(&mut from, &mut file),
     });
     copied.map_err(|error| {
-        Failure::new(Kind::Retry, format!("{place} cannot be fetched")).hint("run again").because(error)
+        Error::new(ErrorKind::Retry, format!("{place} cannot be fetched")).hint("run again").because(error)
     })?;
     Ok(UpdateVersion { e_tag: meta.e_tag.clone(), version: meta.version.clone() })
 }

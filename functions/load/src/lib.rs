@@ -15,7 +15,7 @@ pub use report::LoadReport;
 pub use sqlite::LoadSqlite;
 pub use verify::{Compared, Verified, verify};
 
-use tidemark_flow::{Environment, Failure, Kind, Runnable};
+use tidemark_flow::{Environment, Error, ErrorKind, Runnable};
 use tidemark_pipeline::{Graph, Pipeline, StepId, Target};
 
 /// Step `load <target>` of a pipeline.
@@ -27,12 +27,12 @@ pub fn step<'a>(
     _: &'a Graph,
     pipeline: &'a Pipeline,
     step: &StepId,
-) -> Result<Box<dyn Runnable + 'a>, Failure> {
+) -> Result<Box<dyn Runnable + 'a>, Error> {
     let target = match step {
         StepId::Load(name) => pipeline.targets.iter().find(|target| target.name() == name),
         _ => None,
     };
-    let none = || Failure::new(Kind::Bug, format!("{step} of {} is no load", pipeline.name));
+    let none = || Error::new(ErrorKind::Bug, format!("{step} of {} is no load", pipeline.name));
     Ok(match target.ok_or_else(none)? {
         Target::Postgres(target) => Box::new(LoadPostgres::new(pipeline, target, environment)),
         Target::Sqlite(target) => Box::new(LoadSqlite::new(pipeline, target, environment)),

@@ -3,6 +3,6 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> Result<(), tidemark_aws::Error> {
+fn main() -> Result<(), tidemark_aws::RuntimeError> {
     tidemark_aws::serve("load", load::step)
 }

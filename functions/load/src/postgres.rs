@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use polars::prelude::Series;
 use tidemark_flow::{
-    Balance, Context, DraftSummary, Failure, Kind, Scope, Secrets, Step, TaskOutcome, TaskScope, Trigger,
+    Balance, Context, DraftSummary, Error, ErrorKind, Scope, Secrets, Step, TaskOutcome, TaskScope, Trigger,
 };
 use tidemark_lake::Outcome;
 use tidemark_pipeline::postgres::Address;
@@ -16,7 +16,7 @@ use crate::targets::delta::{Delta, Deltas};
 use crate::targets::postgres::database::Database;
 use crate::targets::postgres::error::{LoadFault, UnknownPassword};
 use crate::targets::postgres::load::{Load, Outcome as Loading};
-use crate::transaction::{KeptChange, Plan, Transacted, Transaction};
+use crate::transaction::{KeptChange, Plan, Transaction, TransactionOutcome};
 
 /// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
@@ -37,7 +37,7 @@ impl<'a> LoadPostgres<'a> {
     }
 
     /// Asks nobody yet, but for the secrets, and for those once.
-    pub(crate) fn database(&self) -> Result<Arc<Database<'a>>, Failure> {
+    pub(crate) fn database(&self) -> Result<Arc<Database<'a>>, Error> {
         if let Some(database) = self.database.get() {
             return Ok(database.clone());
         }
@@ -45,7 +45,7 @@ impl<'a> LoadPostgres<'a> {
         Ok(self.database.get_or_init(|| database).clone())
     }
 
-    fn new_database(&self) -> Result<Database<'a>, Failure> {
+    fn new_database(&self) -> Result<Database<'a>, Error> {
         let secret = |name| self.secrets.secret(name);
         let (text, is_secret) = match &self.target.url {
             PostgresUrl::Text(text) => (text.clone(), false),
@@ -57,12 +57,12 @@ impl<'a> LoadPostgres<'a> {
                 self.target.name,
                 if is_secret { " in its secret" } else { "" }
             );
-            Failure::new(Kind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
+            Error::new(ErrorKind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
         })?;
         // a server that trusts this machine wants none, so that there is none is told only by one that does
         let password = match &self.target.password {
             Some(name) => secret(name).map(Some).map_err(|failure| UnknownPassword {
-                why: failure.chain() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
+                why: failure.full_message() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
                 kind: failure.kind,
             }),
             None => Ok(in_url.map(tidemark_flow::Secret::new)),
@@ -82,7 +82,7 @@ impl<'a> LoadPostgres<'a> {
         context: &Context<'_>,
         database: &Database<'_>,
         mut attempt: impl FnMut() -> Result<T, LoadFault>,
-    ) -> Result<T, Failure> {
+    ) -> Result<T, Error> {
         let mut pauses = PAUSES_MS.iter();
         loop {
             match attempt() {
@@ -99,7 +99,7 @@ impl<'a> LoadPostgres<'a> {
         }
     }
 
-    fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Deltas<'f>, Failure> {
+    fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Deltas<'f>, Error> {
         let (lake, to) = (context.lake, &self.target.to);
         let frames = match to.mode {
             Mode::Upsert => return changed.deltas(lake, context.memory, to),
@@ -109,7 +109,7 @@ impl<'a> LoadPostgres<'a> {
         Ok(Box::new(frames.map(|rows| Ok(Delta { upserts: rows?, deletes: None }))))
     }
 
-    fn partitions(&self, context: &Context<'_>, changed: &Changed) -> Result<Option<Series>, Failure> {
+    fn partitions(&self, context: &Context<'_>, changed: &Changed) -> Result<Option<Series>, Error> {
         match self.target.to.mode {
             Mode::Swap => changed.partition_values(context.lake),
             Mode::Upsert | Mode::Append => Ok(None),
@@ -135,7 +135,7 @@ impl Step for LoadPostgres<'_> {
     type Observed = Plan;
     type Plan = Plan;
     type Task = Transaction;
-    type Receipt = Transacted;
+    type Receipt = TransactionOutcome;
     type Partial = ();
     type Session<'s>
         = String
@@ -151,7 +151,7 @@ impl Step for LoadPostgres<'_> {
         StepId::Load(self.target.name.clone())
     }
 
-    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         let to = &self.target.to;
         let Some(table) = context.lake.table(&to.dataset)? else { return Ok(None) };
         let database = self.database()?;
@@ -172,7 +172,7 @@ impl Step for LoadPostgres<'_> {
         Ok(changed.map(|changed| Plan { changed, is_rebuild, how: Some(how) }))
     }
 
-    fn plan(&self, observed: Plan, _: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, observed: Plan, _: &Trigger) -> Result<Option<Plan>, Error> {
         Ok(Some(observed))
     }
 
@@ -180,7 +180,7 @@ impl Step for LoadPostgres<'_> {
         plan.scope()
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[Transacted]) -> Result<Vec<Transaction>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[TransactionOutcome]) -> Result<Vec<Transaction>, Error> {
         Ok(plan.tasks(receipts))
     }
 
@@ -189,7 +189,7 @@ impl Step for LoadPostgres<'_> {
     }
 
     /// The id of the run.
-    fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Failure> {
+    fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Error> {
         Ok(scope.run_id.clone())
     }
 
@@ -199,11 +199,11 @@ impl Step for LoadPostgres<'_> {
         run_id: &String,
         task: &Transaction,
         _: Option<()>,
-    ) -> Result<TaskOutcome<Transacted, ()>, Failure> {
+    ) -> Result<TaskOutcome<TransactionOutcome, ()>, Error> {
         let database = &self.database()?;
         let place = format!("{}: table {}", self.place(database), self.target.to.table);
-        let Some(changed) = self.changed.of(context, &self.target.to.dataset, task, &place)? else {
-            return Ok(TaskOutcome::Done(Transacted::AlreadyLoaded));
+        let Some(changed) = self.changed.get(context, &self.target.to.dataset, task, &place)? else {
+            return Ok(TaskOutcome::Done(TransactionOutcome::AlreadyLoaded));
         };
         let changed = changed.as_ref();
         let partitions = self.partitions(context, changed)?;
@@ -213,7 +213,7 @@ impl Step for LoadPostgres<'_> {
             dataset: &self.target.to.dataset,
             version: task.version,
             previous: task.loaded,
-            is_anew: task.is_rebuild,
+            is_rebuild: task.is_rebuild,
             run_id,
             schema: changed.table.schema(),
             change: &change,
@@ -232,25 +232,25 @@ impl Step for LoadPostgres<'_> {
                     deleted: loaded.deleted,
                     ..Balance::default()
                 };
-                Transacted::Loaded { rows, notes: refused(loaded.refused).into_iter().collect() }
+                TransactionOutcome::Loaded { rows, notes: refused(loaded.refused).into_iter().collect() }
             }
-            Loading::AlreadyLoaded => Transacted::AlreadyLoaded,
-            Loading::Stale => Transacted::Stale,
+            Loading::AlreadyLoaded => TransactionOutcome::AlreadyLoaded,
+            Loading::Stale => TransactionOutcome::Stale,
         }))
     }
 
     fn gather(
         &self,
         plan: Plan,
-        receipts: Vec<Transacted>,
+        receipts: Vec<TransactionOutcome>,
         _: &str,
-    ) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
+    ) -> Result<Option<(DraftSummary, Outcome)>, Error> {
         let database = self.database()?;
         Ok(Some(plan.gather(self.table(&database), receipts)))
     }
 
     /// The transaction has made it visible.
-    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }
 }

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use polars::prelude::DataFrame;
 use serde::{Deserialize, Serialize};
 use tidemark_flow::{
-    Context, Days, DraftSummary, Failure, Folders, Input, Kind, Output, Scope, Size, Step, TaskOutcome, TaskScope,
+    Context, Days, DraftSummary, Error, ErrorKind, Folders, Input, Output, Scope, Size, Step, TaskOutcome, TaskScope,
     Trigger,
 };
 use tidemark_lake::{LakeError, Outcome, Store, Table};
@@ -62,7 +62,7 @@ impl<'a> LoadReport<'a> {
         LoadReport { pipeline, report, folders }
     }
 
-    fn table(&self, context: &Context<'_>, inputs: &[Table], day: Date, sheet: &Sheet) -> Result<DataFrame, Failure> {
+    fn table(&self, context: &Context<'_>, inputs: &[Table], day: Date, sheet: &Sheet) -> Result<DataFrame, Error> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
         let (mut tables, mut read) = (Vec::new(), Vec::new());
         // a dataset the text does not even mention need not be opened
@@ -72,29 +72,29 @@ impl<'a> LoadReport<'a> {
         }
         let text = sql::bind_day(&sheet.sql.text, day);
         let rows = sql::query(&text, tables)
-            .map_err(|error| Failure::new(Kind::Definition, format!("{}: {error}", what())).hint("mend the SQL"))?
+            .map_err(|error| Error::new(ErrorKind::Definition, format!("{}: {error}", what())).hint("mend the SQL"))?
             .collect()
-            .map_err(|error| match LakeError::of_query(&read.join(" or "), error) {
-                Ok(damage) => Failure::from(damage),
-                Err(error) => Failure::new(Kind::Definition, what()).hint("mend the SQL").because(error),
+            .map_err(|error| match LakeError::from_query(&read.join(" or "), error) {
+                Ok(damage) => Error::from(damage),
+                Err(error) => Error::new(ErrorKind::Definition, what()).hint("mend the SQL").because(error),
             })?;
         // rows without an order come in any; the same report must be the same bytes
         if sheet.sql.text.to_ascii_lowercase().contains("order by") {
             Ok(rows)
         } else {
-            bag::sort(&rows).map_err(|error| Failure::new(Kind::Bug, what()).because(error))
+            bag::sort(&rows).map_err(|error| Error::new(ErrorKind::Bug, what()).because(error))
         }
     }
 
     /// The files of one day, the workbook last, and how many rows they show.
-    fn files(&self, context: &Context<'_>, inputs: &[Table], day: Date) -> Result<(Vec<Built>, u64), Failure> {
+    fn files(&self, context: &Context<'_>, inputs: &[Table], day: Date) -> Result<(Vec<Built>, u64), Error> {
         let mut sheets = Vec::new();
         for sheet in &self.report.sheets {
             sheets.push(SheetTable { sheet: sheet.clone(), rows: self.table(context, inputs, day, sheet)? });
         }
         let rows = sheets.iter().map(|sheet| sheet.rows.height() as u64).sum();
         let mut files = build(self.report, day, &sheets)
-            .map_err(|error| Failure::new(Kind::Definition, format!("report {}: {error}", self.report.name)))?;
+            .map_err(|error| Error::new(ErrorKind::Definition, format!("report {}: {error}", self.report.name)))?;
         files.reverse();
         Ok((files, rows))
     }
@@ -124,19 +124,19 @@ impl Step for LoadReport<'_> {
         StepId::Load(self.report.name.clone())
     }
 
-    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Vec<Table>>, Failure> {
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Vec<Table>>, Error> {
         // one that is not there yet: its step will wake this one
         let inputs = self.report.inputs.iter().map(|input| context.lake.table(input)).collect::<Result<_, _>>()?;
         Ok(inputs)
     }
 
-    fn plan(&self, inputs: Vec<Table>, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, inputs: Vec<Table>, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         let days = match trigger.days {
             Some(Days { from, to }) => from.series(Span::new().days(1)).take_while(|day| *day <= to).collect(),
             None => {
                 let day = day_before(trigger.scheduled_time, &self.report.timezone).map_err(|error| {
                     let message = format!("report {} has no day before {}", self.report.name, trigger.scheduled_time);
-                    Failure::new(Kind::Definition, message).because(error)
+                    Error::new(ErrorKind::Definition, message).because(error)
                 })?;
                 vec![day]
             }
@@ -150,7 +150,7 @@ impl Step for LoadReport<'_> {
         Scope { partitions: plan.days.iter().map(Date::to_string).collect(), size }
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         if !receipts.is_empty() {
             return Ok(Vec::new());
         }
@@ -163,7 +163,7 @@ impl Step for LoadReport<'_> {
     }
 
     /// The folder.
-    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Store, Failure> {
+    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Store, Error> {
         self.folders.folder(&self.report.folder)
     }
 
@@ -173,7 +173,7 @@ impl Step for LoadReport<'_> {
         folder: &Store,
         task: &Task,
         _: Option<()>,
-    ) -> Result<TaskOutcome<Receipt, ()>, Failure> {
+    ) -> Result<TaskOutcome<Receipt, ()>, Error> {
         let inputs = task.inputs.iter().map(|(dataset, version)| context.lake.table_at(dataset, *version));
         let (files, rows) = self.files(context, &inputs.collect::<Result<Vec<_>, _>>()?, task.day)?;
         // of a day the workbook comes last: who waits for it finds the rest there
@@ -200,11 +200,11 @@ impl Step for LoadReport<'_> {
         let name = self.workbook(task.day);
         let link = folder.link(&Path::from(name.as_str()), LINK);
         let place = format!("{}/{name}", self.report.folder.trim_end_matches('/'));
-        let output = Output { link, ..Output::of(place, 1) };
+        let output = Output { link, ..Output::new(place, 1) };
         Ok(TaskOutcome::Done(Receipt::Written { output, rows, bytes: written }))
     }
 
-    fn gather(&self, plan: Plan, receipts: Vec<Receipt>, _: &str) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
+    fn gather(&self, plan: Plan, receipts: Vec<Receipt>, _: &str) -> Result<Option<(DraftSummary, Outcome)>, Error> {
         let version = plan.inputs.iter().map(Table::version).max().unwrap_or_default();
         let inputs = plan.inputs.iter().map(|input| Input {
             dataset: input.dataset().to_string(),
@@ -232,11 +232,11 @@ impl Step for LoadReport<'_> {
     }
 
     /// The files are where they belong.
-    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }
 }
 
-fn unwritable(folder: &Store, name: &str, error: object_store::Error) -> Failure {
+fn unwritable(folder: &Store, name: &str, error: object_store::Error) -> Error {
     LakeError::store(format!("{name} in {}", folder.place()), error).into()
 }

@@ -1,11 +1,10 @@
 //! A dataset into a table of a SQLite database: what changed since the version the table has.
 
-use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use polars::prelude::{DataFrame, DataType, JoinArgs, JoinType, col};
 use tidemark_flow::{
-    Balance, Context, DraftSummary, Failure, Folders, Kind, Scope, Step, TaskOutcome, TaskScope, Trigger,
+    Balance, Context, DraftSummary, Error, ErrorKind, Folders, Scope, Step, TaskOutcome, TaskScope, Trigger,
 };
 use tidemark_lake::{Lake, Outcome, Table};
 use tidemark_pipeline::{ColumnName, Mode, Pipeline, Sqlite, StepId};
@@ -15,7 +14,7 @@ use crate::change::{Changed, Frames};
 use crate::database::Database;
 use crate::targets::sqlite::error::SqliteError;
 use crate::targets::sqlite::store::{Change, Load, Outcome as Loading, Store};
-use crate::transaction::{KeptChange, Plan, Transacted, Transaction};
+use crate::transaction::{KeptChange, Plan, Transaction, TransactionOutcome};
 
 /// Step `load <target>` into SQLite.
 pub struct LoadSqlite<'a> {
@@ -37,7 +36,7 @@ impl<'a> LoadSqlite<'a> {
         format!("{}: table {}", self.target.path, self.target.to.table)
     }
 
-    fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Failure> {
+    fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Error> {
         let (lake, to) = (context.lake, &self.target.to);
         Ok(match to.mode {
             Mode::Upsert => Change::Upsert { gone: self.gone(lake, changed)?, rows: changed.added(lake) },
@@ -48,9 +47,9 @@ impl<'a> LoadSqlite<'a> {
 
     /// Keys that the table has and the dataset has no more. Keys of another type may be other values in the table, so then all that
     /// were loaded go, and come again.
-    fn gone(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Failure> {
+    fn gone(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Error> {
         let keys: Vec<_> = self.target.to.key.iter().map(|key| col(key.as_str())).collect();
-        let failed = |error| Failure::new(Kind::Bug, "the keys of a load cannot be compared").because(error);
+        let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be compared").because(error);
         let types = self.key_types(&changed.table)?;
         let added = changed.table.scan(lake, &changed.diff.added)?.select(&keys);
         match &changed.before {
@@ -64,12 +63,12 @@ impl<'a> LoadSqlite<'a> {
                 };
                 let gone = gone.unique(None, polars::prelude::UniqueKeepStrategy::Any).collect().map_err(failed)?;
                 bag::sort(&gone)
-                    .map_err(|error| Failure::new(Kind::Bug, "the keys of a load cannot be sorted").because(error))
+                    .map_err(|error| Error::new(ErrorKind::Bug, "the keys of a load cannot be sorted").because(error))
             }
         }
     }
 
-    fn key_types<'t>(&self, table: &'t Table) -> Result<Vec<&'t DataType>, Failure> {
+    fn key_types<'t>(&self, table: &'t Table) -> Result<Vec<&'t DataType>, Error> {
         let ty = |key: &ColumnName| {
             table.schema().get(key.as_str()).ok_or_else(|| {
                 let (path, name) = (&self.target.path, &self.target.to.table);
@@ -80,7 +79,7 @@ impl<'a> LoadSqlite<'a> {
                 );
                 let hint =
                     format!("name a column it has as key; if that is new, drop table {name} to have it loaded anew");
-                Failure::new(Kind::Definition, message).hint(hint)
+                Error::new(ErrorKind::Definition, message).hint(hint)
             })
         };
         self.target.to.key.iter().map(ty).collect()
@@ -91,7 +90,7 @@ impl Step for LoadSqlite<'_> {
     type Observed = Plan;
     type Plan = Plan;
     type Task = Transaction;
-    type Receipt = Transacted;
+    type Receipt = TransactionOutcome;
     type Partial = ();
     type Session<'s>
         = String
@@ -107,7 +106,7 @@ impl Step for LoadSqlite<'_> {
         StepId::Load(self.target.name.clone())
     }
 
-    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Plan>, Error> {
         let lake = context.lake;
         let Some(table) = lake.table(&self.target.to.dataset)? else { return Ok(None) };
         let database = Database::open(context, self.folders, &self.target.path)?;
@@ -123,7 +122,7 @@ impl Step for LoadSqlite<'_> {
         Ok(changed.map(|changed| Plan { changed, is_rebuild: false, how: None }))
     }
 
-    fn plan(&self, observed: Plan, _: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, observed: Plan, _: &Trigger) -> Result<Option<Plan>, Error> {
         Ok(Some(observed))
     }
 
@@ -131,7 +130,7 @@ impl Step for LoadSqlite<'_> {
         plan.scope()
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[Transacted]) -> Result<Vec<Transaction>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[TransactionOutcome]) -> Result<Vec<Transaction>, Error> {
         Ok(plan.tasks(receipts))
     }
 
@@ -140,7 +139,7 @@ impl Step for LoadSqlite<'_> {
     }
 
     /// The id of the run.
-    fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Failure> {
+    fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Error> {
         Ok(scope.run_id.clone())
     }
 
@@ -150,15 +149,15 @@ impl Step for LoadSqlite<'_> {
         run_id: &String,
         task: &Transaction,
         _: Option<()>,
-    ) -> Result<TaskOutcome<Transacted, ()>, Failure> {
+    ) -> Result<TaskOutcome<TransactionOutcome, ()>, Error> {
         let dataset = &self.target.to.dataset;
         let kept = self.database.lock().unwrap_or_else(PoisonError::into_inner).take();
         let database = match kept {
             Some(database) => database,
             None => Database::open(context, self.folders, &self.target.path)?,
         };
-        let Some(changed) = self.changed.of(context, dataset, task, &self.place())? else {
-            return Ok(TaskOutcome::Done(Transacted::AlreadyLoaded));
+        let Some(changed) = self.changed.get(context, dataset, task, &self.place())? else {
+            return Ok(TaskOutcome::Done(TransactionOutcome::AlreadyLoaded));
         };
         let load = Load {
             dataset,
@@ -169,10 +168,10 @@ impl Step for LoadSqlite<'_> {
             change: self.change(context, &changed)?,
         };
         let mut store = Store::open(database.path())?;
-        let loading = store.load::<_, Failure>(self.target, load)?;
+        let loading = store.load::<_, Error>(self.target, load)?;
         drop(store);
         Ok(TaskOutcome::Done(match loading {
-            Loading::Loaded(_) if !database.put_back()? => Transacted::Stale,
+            Loading::Loaded(_) if !database.put_back()? => TransactionOutcome::Stale,
             Loading::Loaded(loaded) => {
                 let rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged,
@@ -182,37 +181,37 @@ impl Step for LoadSqlite<'_> {
                     deleted: loaded.deleted,
                     ..Balance::default()
                 };
-                Transacted::Loaded { rows, notes: Vec::new() }
+                TransactionOutcome::Loaded { rows, notes: Vec::new() }
             }
-            Loading::AlreadyLoaded => Transacted::AlreadyLoaded,
-            Loading::Stale => Transacted::Stale,
+            Loading::AlreadyLoaded => TransactionOutcome::AlreadyLoaded,
+            Loading::Stale => TransactionOutcome::Stale,
         }))
     }
 
     fn gather(
         &self,
         plan: Plan,
-        receipts: Vec<Transacted>,
+        receipts: Vec<TransactionOutcome>,
         _: &str,
-    ) -> Result<Option<(DraftSummary, Outcome)>, Failure> {
+    ) -> Result<Option<(DraftSummary, Outcome)>, Error> {
         Ok(Some(plan.gather(format!("{}:{}", self.target.path, self.target.to.table), receipts)))
     }
 
     /// The transaction has made it visible.
-    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+    fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }
 }
 
-impl From<SqliteError> for Failure {
-    fn from(error: SqliteError) -> Failure {
+impl From<SqliteError> for Error {
+    fn from(error: SqliteError) -> Error {
         let kind = match (error.is_transient(), error.is_data()) {
-            (true, _) => Kind::Retry,
-            (_, true) => Kind::Data,
-            _ => Kind::Definition,
+            (true, _) => ErrorKind::Retry,
+            (_, true) => ErrorKind::Data,
+            _ => ErrorKind::Definition,
         };
-        let failure = Failure::new(kind, error.to_string());
-        match Error::source(&error) {
+        let failure = Error::new(kind, error.to_string());
+        match std::error::Error::source(&error) {
             Some(source) => failure.because(source.to_string()),
             None => failure,
         }

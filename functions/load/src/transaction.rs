@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Balance, Bytes, Context, DraftSummary, Failure, Output, Scope, Size};
+use tidemark_flow::{Balance, Bytes, Context, DraftSummary, Error, Output, Scope, Size};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::DatasetName;
 
@@ -23,7 +23,7 @@ pub struct Transaction {
 /// How a transaction ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Transacted {
+pub enum TransactionOutcome {
     /// The rows of the table and of the change, and what is to be said of them.
     Loaded { rows: Balance, notes: Vec<String> },
     /// The table has that version already.
@@ -46,7 +46,7 @@ impl Plan {
     }
 
     /// The one task, until it is done.
-    pub(crate) fn tasks(&self, receipts: &[Transacted]) -> Vec<Transaction> {
+    pub(crate) fn tasks(&self, receipts: &[TransactionOutcome]) -> Vec<Transaction> {
         let task = Transaction {
             version: self.changed.table.version(),
             loaded: self.changed.loaded,
@@ -56,22 +56,22 @@ impl Plan {
     }
 
     /// `table`: database and table, for people.
-    pub(crate) fn gather(&self, table: String, receipts: Vec<Transacted>) -> (DraftSummary, Outcome) {
+    pub(crate) fn gather(&self, table: String, receipts: Vec<TransactionOutcome>) -> (DraftSummary, Outcome) {
         let Size { partitions, bytes, .. } = self.changed.size();
         let mut summary = DraftSummary {
             inputs: vec![self.changed.input()],
-            outputs: vec![Output::of(table, partitions)],
+            outputs: vec![Output::new(table, partitions)],
             bytes: Bytes { read: bytes, written: 0 },
             ..DraftSummary::default()
         };
         let version = self.changed.table.version();
         let outcome = match receipts.into_iter().next() {
-            Some(Transacted::Loaded { rows, notes }) => {
+            Some(TransactionOutcome::Loaded { rows, notes }) => {
                 (summary.rows, summary.notes) = (rows, notes);
                 Outcome::Committed(version)
             }
-            Some(Transacted::AlreadyLoaded) => Outcome::Committed(version),
-            Some(Transacted::Stale) | None => Outcome::Lost(version),
+            Some(TransactionOutcome::AlreadyLoaded) => Outcome::Committed(version),
+            Some(TransactionOutcome::Stale) | None => Outcome::Lost(version),
         };
         (summary, outcome)
     }
@@ -87,13 +87,13 @@ impl KeptChange {
     }
 
     /// The change of a transaction; `None` if there is none.
-    pub(crate) fn of(
+    pub(crate) fn get(
         &self,
         context: &Context<'_>,
         dataset: &DatasetName,
         task: &Transaction,
         place: &str,
-    ) -> Result<Option<Arc<Changed>>, Failure> {
+    ) -> Result<Option<Arc<Changed>>, Error> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         let is_same = |changed: &Arc<Changed>| (changed.table.version(), changed.loaded) == (task.version, task.loaded);
         if let Some(changed) = kept.filter(is_same) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use tidemark_flow::{Context, Failure, Secrets};
+use tidemark_flow::{Context, Error, Secrets};
 use tidemark_pipeline::{Pipeline, Postgres};
 
 use crate::change::rows;
@@ -55,7 +55,7 @@ pub fn verify(
     secrets: &dyn Secrets,
     pipeline: &Pipeline,
     target: &Postgres,
-) -> Result<Verified, Failure> {
+) -> Result<Verified, Error> {
     let step = LoadPostgres::new(pipeline, target, secrets);
     let dataset = &target.to.dataset;
     let latest = context.lake.table(dataset)?;
@@ -76,7 +76,7 @@ pub fn verify(
     let place = step.place(&database);
     // as the version that the table has is
     let shape = |version| {
-        let table = context.lake.table_at(dataset, version).map_err(Failure::from)?;
+        let table = context.lake.table_at(dataset, version).map_err(Error::from)?;
         let by = table.partition_by().into_iter().next().map(|column| column.to_string());
         Ok((table.schema().clone(), by))
     };

@@ -3,27 +3,27 @@
 use anyhow::Context as _;
 use jiff::{SpanRelativeTo, Timestamp};
 use serde_json::json;
-use tidemark_flow::{Failure, Kind, Quiet, Wanted, host};
+use tidemark_flow::{Error, ErrorKind, Quiet, Selection, host};
 use tidemark_pipeline::PipelineName;
 use watch::{ChannelEnvironment, Silence, Silences};
 
 use crate::args::Common;
 use crate::definitions::load;
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
-use crate::world::World;
 
 /// Sends a sample to every channel of a pipeline.
 pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
-    let graph = load(common, Wanted::Nobody)?;
-    let pipeline = graph.pipeline(name).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))?;
+    let graph = load(common, Selection::Nobody)?;
+    let pipeline = graph.pipeline(name).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))?;
     let addresses = watch::named(&pipeline.alerts);
     if addresses.is_empty() {
-        return Err(Failure::new(Kind::Definition, format!("{name} names nobody in [alerts]"))
+        return Err(Error::new(ErrorKind::Definition, format!("{name} names nobody in [alerts]"))
             .hint("write [alerts] with slack = { secret = \"slack-webhook\" } or email = \"you@example.com\" into its file")
             .into());
     }
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.empty_lake()?;
     let message = watch::sample(name, host::now(), &common.lake);
     let (mut sent, mut exit) = (Vec::new(), Exit::Done);
@@ -35,7 +35,7 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
         });
         // nobody sends a sample again
         let result = result.map_err(|failure| match failure.kind {
-            Kind::Retry => failure.hint("look whether it is there, and try again"),
+            ErrorKind::Retry => failure.hint("look whether it is there, and try again"),
             _ => failure,
         });
         let of = if least == tidemark_pipeline::Severity::Critical { "what is critical" } else { "everything" };
@@ -43,7 +43,7 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
             Ok(()) if !common.json => print::line(&format!("{} {address}  sent; it is told of {of}", print::tick())),
             Err(failure) if !common.json => {
                 let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
-                print::line(&format!("{} {address}  {}{hint}", print::cross(), failure.chain()));
+                print::line(&format!("{} {address}  {}{hint}", print::cross(), failure.full_message()));
             }
             _ => {}
         }
@@ -64,7 +64,7 @@ pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<S
     let pipeline = known(common, name)?;
     // it is shown in a line of a table
     let reason = reason.map(|reason| reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let now = host::now();
     let until = end(now, lasts)?;
@@ -82,14 +82,14 @@ pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<S
 
 pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let pipeline: PipelineName =
-        name.parse().map_err(|error| Failure::new(Kind::Definition, "no pipeline").because(error))?;
-    let world = World::new()?;
+        name.parse().map_err(|error| Error::new(ErrorKind::Definition, "no pipeline").because(error))?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
-    if lake.silence(&pipeline).map_err(Failure::from)?.is_none() {
+    if lake.silence(&pipeline).map_err(Error::from)?.is_none() {
         // a name that was mistyped is told
         known(common, name)?;
     }
-    lake.delete_silence(&pipeline).map_err(Failure::from)?;
+    lake.delete_silence(&pipeline).map_err(Error::from)?;
     if common.json {
         print::json(&json!({"pipeline": name, "until": null}))?;
     } else {
@@ -100,10 +100,10 @@ pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
 
 /// The silences that last.
 pub(crate) fn silences(common: &Common) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let now = host::now();
-    let names = lake.watched().map_err(Failure::from)?.silences;
+    let names = lake.watched().map_err(Error::from)?.silences;
     let silences = Silences::read(&lake, &names, now)?;
     if common.json {
         let all: Vec<_> = silences
@@ -128,9 +128,9 @@ pub(crate) fn silences(common: &Common) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-fn known(common: &Common, name: &str) -> Result<PipelineName, Failure> {
-    let graph = load(common, Wanted::Nobody)?;
-    let pipeline = graph.pipeline(name).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))?;
+fn known(common: &Common, name: &str) -> Result<PipelineName, Error> {
+    let graph = load(common, Selection::Nobody)?;
+    let pipeline = graph.pipeline(name).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))?;
     Ok(pipeline.name.clone())
 }
 
@@ -140,7 +140,7 @@ const LONGEST: jiff::SignedDuration = jiff::SignedDuration::from_hours(366 * 24)
 /// `2h`, `90m`, `1d 12h`
 fn end(now: Timestamp, lasts: &str) -> anyhow::Result<Timestamp> {
     let wrong = || {
-        Failure::new(Kind::Definition, format!("{lasts:?} is no duration of a silence"))
+        Error::new(ErrorKind::Definition, format!("{lasts:?} is no duration of a silence"))
             .hint("write --for 2h, 90m or 1d; a year at most")
     };
     let span: jiff::Span = lasts.parse().map_err(|_: jiff::Error| wrong())?;

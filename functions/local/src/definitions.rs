@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use serde::Serialize;
-use tidemark_flow::{Failure, Wanted, load_definitions};
+use tidemark_flow::{Error, Selection, load_definitions};
 use tidemark_pipeline::{Graph, Parameter, SourceFile, parameters};
 
 use crate::args::Common;
 
 /// Reads every pipeline file of the folder.
-pub fn load(common: &Common, wanted: Wanted<'_>) -> Result<Graph, Failure> {
+pub fn load(common: &Common, wanted: Selection<'_>) -> Result<Graph, Error> {
     load_definitions(&common.pipelines, &|name| value(common, name), wanted)
 }
 

@@ -6,15 +6,15 @@ mod made_up;
 use std::path::Path;
 
 use anyhow::Context as _;
-use tidemark_flow::{Failure, Kind, Secret, Trigger, Wanted, host};
+use tidemark_flow::{Error, ErrorKind, Secret, Selection, Trigger, host};
 
 use crate::args::Common;
 use crate::definitions::load;
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
 use crate::run::{exit_of, with_runner};
-use crate::world::World;
 use api::{Api, TOKEN};
 use made_up::{orders_by, sales_of};
 
@@ -46,7 +46,9 @@ const MORNINGS: [(&str, &str); 2] = [("2026-03-03T08:00:00Z", "2026-03-02"), ("2
 pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
     if std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
         let message = format!("{} is not empty", folder.display());
-        return Err(Failure::new(Kind::Definition, message).hint("name another folder: tidemark demo FOLDER").into());
+        return Err(Error::new(ErrorKind::Definition, message)
+            .hint("name another folder: tidemark demo FOLDER")
+            .into());
     }
     let write = |name: &str, text: &str| -> anyhow::Result<()> {
         let path = folder.join(name);
@@ -72,9 +74,9 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
         ],
         json: common.json,
     };
-    let graph = load(&common, Wanted::Named(&[]))?;
+    let graph = load(&common, Selection::Named(&[]))?;
     let secret = "orders-api-token".parse().context("the name of the demo's secret")?;
-    let world = World::new()?.with_secret(secret, Secret::new(TOKEN));
+    let world = LocalEnvironment::new()?.with_secret(secret, Secret::new(TOKEN));
     let lake = world.lake(&common.lake)?;
     let mut all = Vec::new();
     for (morning, day) in MORNINGS {

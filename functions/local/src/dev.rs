@@ -13,21 +13,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidemark_flow::{Event, Failure, Handled, Kind, NOT_KEPT, Progress, Quiet, Status, host};
+use tidemark_flow::{Error, ErrorKind, Event, EventOutcome, NOT_KEPT, Progress, Quiet, Status, host};
 use tidemark_lake::Lake;
-use watch::{Missed, Ticked};
+use watch::{Missed, TickReport};
 
 use crate::args::Common;
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::world::World;
 use definitions::Definitions;
 use process::{alone, stop_on_signal};
 use queue::{Job, Queue, next_start, starts};
 use terminal::Terminal;
 use time::Clock;
-pub use time::{Signal, Time, Virtual, Walked};
+pub use time::{Signal, StepResult, Time, Virtual};
 use worker::Worker;
 
 /// Between two looks of the watcher.
@@ -48,7 +48,7 @@ pub struct Done {
 }
 
 pub(crate) fn dev(common: &Common) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.lake(&common.lake)?;
     let _alone = alone(&common.lake)?;
     let (to_dev, signals) = channel();
@@ -77,7 +77,7 @@ impl<'a> Dev<'a> {
     /// One that is quiet says nothing on the terminal, beside the progress.
     pub fn new(
         common: &'a Common,
-        world: &'a World,
+        world: &'a LocalEnvironment,
         lake: &'a Lake,
         progress: &'a dyn Progress,
         is_quiet: bool,
@@ -89,7 +89,7 @@ impl<'a> Dev<'a> {
     ///
     /// # Errors
     /// There are no pipelines, or the lake cannot be read or written at the beginning; later that is told, and tried again.
-    pub fn run(&self, time: &dyn Time, to_dev: Sender<Signal>, signals: &Receiver<Signal>) -> Result<Done, Failure> {
+    pub fn run(&self, time: &dyn Time, to_dev: Sender<Signal>, signals: &Receiver<Signal>) -> Result<Done, Error> {
         let mut definitions = Arc::new(Definitions::read(self.worker.common)?);
         let mut done = Done::default();
         let mut queue = Queue::default();
@@ -101,8 +101,8 @@ impl<'a> Dev<'a> {
             let (to_worker, jobs) = channel::<(Job, Arc<Definitions>)>();
             scope.spawn(move || {
                 for (job, definitions) in jobs {
-                    let handled = self.worker.walk(time, &job, &definitions);
-                    if to_dev.send(Signal::Walked(Box::new((job, handled)))).is_err() {
+                    let handled = self.worker.run_step(time, &job, &definitions);
+                    if to_dev.send(Signal::StepEnded(Box::new((job, handled)))).is_err() {
                         return;
                     }
                 }
@@ -147,7 +147,7 @@ impl<'a> Dev<'a> {
                 match time.wait(until, signals, queue.is_busy()) {
                     None => {}
                     Some(Signal::Stop) => break,
-                    Some(Signal::Walked(walked)) => {
+                    Some(Signal::StepEnded(walked)) => {
                         let has_failed = self.settles(time, &definitions, &mut queue, *walked, &mut done);
                         // that it failed is told at once, and that it is over as soon as nothing more is to be done
                         if has_failed || (open > 0 && queue.is_empty()) {
@@ -161,7 +161,7 @@ impl<'a> Dev<'a> {
             while queue.is_busy()
                 && let Ok(signal) = signals.recv()
             {
-                if let Signal::Walked(walked) = signal {
+                if let Signal::StepEnded(walked) = signal {
                     self.settles(time, &definitions, &mut queue, *walked, &mut done);
                 }
             }
@@ -221,7 +221,7 @@ impl<'a> Dev<'a> {
         definitions: &Definitions,
         queue: &mut Queue,
         done: &mut Done,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         for missed in self.worker.missed(now, definitions)? {
             self.terminal.missed(&missed);
             let Missed { pipeline, times, passed_over } = missed;
@@ -240,7 +240,7 @@ impl<'a> Dev<'a> {
         time: &dyn Time,
         definitions: &Definitions,
         queue: &mut Queue,
-        (job, (handled, due)): (Job, Walked),
+        (job, (handled, due)): (Job, StepResult),
         done: &mut Done,
     ) -> bool {
         queue.rests();
@@ -251,7 +251,7 @@ impl<'a> Dev<'a> {
         }
         let no_record;
         let kind = match handled {
-            Ok(Handled { record, .. }) if record.status == Status::Failed => {
+            Ok(EventOutcome { record, .. }) if record.status == Status::Failed => {
                 // a lake that takes nothing has no record of it either
                 let is_kept = !record.notes.iter().any(|note| note.starts_with(NOT_KEPT));
                 let error = record.error;
@@ -261,11 +261,11 @@ impl<'a> Dev<'a> {
             Ok(_) => return false,
             Err(failure) => {
                 self.terminal.failed_with_hint(&failure);
-                no_record = Some(failure.chain());
+                no_record = Some(failure.full_message());
                 Some(failure.kind)
             }
         };
-        let is_given_up = kind != Some(Kind::Retry) || !queue.again(job.clone(), time.now());
+        let is_given_up = kind != Some(ErrorKind::Retry) || !queue.again(job.clone(), time.now());
         if let (true, Some(kind), Some(why)) = (is_given_up, kind, no_record)
             && let Err(failure) = self.worker.give_up(time, definitions, job.event, kind, why)
         {
@@ -276,7 +276,7 @@ impl<'a> Dev<'a> {
     }
 
     /// One look of the watcher.
-    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<Ticked> {
+    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<TickReport> {
         let (ticked, due) = self.worker.watch(time, definitions);
         for due in due {
             queue.announce(due);

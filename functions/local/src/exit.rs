@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use serde_json::json;
-use tidemark_flow::{ErrorRecord, Failure, Kind, Mistakes};
+use tidemark_flow::{DefinitionErrors, Error, ErrorKind, ErrorRecord};
 
 use crate::print;
 
@@ -25,12 +25,12 @@ impl From<Exit> for ExitCode {
     }
 }
 
-impl From<Kind> for Exit {
-    fn from(kind: Kind) -> Exit {
+impl From<ErrorKind> for Exit {
+    fn from(kind: ErrorKind) -> Exit {
         match kind {
-            Kind::Definition => Exit::Wrong,
-            Kind::Data => Exit::Data,
-            Kind::Retry | Kind::Refused | Kind::Bug => Exit::Failed,
+            ErrorKind::Definition => Exit::Wrong,
+            ErrorKind::Data => Exit::Data,
+            ErrorKind::Retry | ErrorKind::Refused | ErrorKind::Bug => Exit::Failed,
         }
     }
 }
@@ -40,10 +40,12 @@ impl Exit {
     pub fn report(error: &anyhow::Error, json: bool) -> Exit {
         // who closed stderr wants to hear nothing
         let _ = writeln!(std::io::stderr(), "{}", describe(error));
-        let record = match error.downcast_ref::<Failure>() {
+        let record = match error.downcast_ref::<Error>() {
             Some(failure) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..failure.into() },
             Some(failure) => ErrorRecord::from(failure),
-            None => ErrorRecord { kind: Kind::Refused, message: format!("{error:#}"), hint: None, over_budget: false },
+            None => {
+                ErrorRecord { kind: ErrorKind::Refused, message: format!("{error:#}"), hint: None, over_budget: false }
+            }
         };
         if json {
             let _ = print::json(&json!({"error": record}));
@@ -53,17 +55,17 @@ impl Exit {
 }
 
 /// The mistakes in pipeline files, if that is what an error is about.
-pub fn mistakes(error: &anyhow::Error) -> Option<&Mistakes> {
-    error.downcast_ref::<Failure>()?.source.as_ref()?.downcast_ref()
+pub fn mistakes(error: &anyhow::Error) -> Option<&DefinitionErrors> {
+    error.downcast_ref::<Error>()?.source.as_ref()?.downcast_ref()
 }
 
 /// An error as the terminal shows it.
 fn describe(error: &anyhow::Error) -> String {
-    match error.downcast_ref::<Failure>() {
-        _ if mistakes(error).is_some() => mistakes(error).map(Mistakes::to_string).unwrap_or_default(),
+    match error.downcast_ref::<Error>() {
+        _ if mistakes(error).is_some() => mistakes(error).map(DefinitionErrors::to_string).unwrap_or_default(),
         Some(failure) => {
             let hint = failure.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();
-            format!("error: {}{hint}", failure.chain())
+            format!("error: {}{hint}", failure.full_message())
         }
         None => format!("error: {error:#}"),
     }

@@ -5,9 +5,10 @@ pub mod args;
 mod definitions;
 mod demo;
 pub mod dev;
+pub mod environment;
 pub mod exit;
 mod frames;
-mod look;
+mod inspect;
 mod new;
 mod plan;
 mod print;
@@ -19,6 +20,5 @@ mod status;
 pub mod steps;
 pub mod verbs;
 mod verify;
-pub mod world;
 
 pub use definitions::load;

@@ -1,16 +1,16 @@
 //! `tidemark new`: a pipeline file from a sample of a source. It works as it is; what was guessed says so, and what it was guessed by.
 
 use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use ingest::files::{self, Input, ReadError};
 use polars::prelude::DataFrame;
 use serde_json::json;
-use tidemark_flow::{Failure, Kind, Wanted, is_bucket};
+use tidemark_flow::{Error, ErrorKind, Selection, is_bucket};
 use tidemark_pipeline::raw::{FAULT, ORIGIN, TEXT};
 use tidemark_pipeline::{Csv, DatasetName, Encoding, Format, PipelineName, SourceFile, read};
-use tidemark_transform::Shape;
+use tidemark_transform::RawLayout;
 
 use crate::args::Common;
 use crate::definitions::load;
@@ -28,11 +28,11 @@ mod names;
 mod sample;
 
 use draft::{Draft, quote, type_name};
-use sample::{Sample, of_columns, of_records};
+use sample::{Sample, fields_of_columns, fields_of_records};
 
 pub(crate) fn new(common: &Common, name: &str, from: &str) -> anyhow::Result<Exit> {
     let name: PipelineName = name.parse().map_err(|error| {
-        Failure::new(Kind::Definition, "not a pipeline's name")
+        Error::new(ErrorKind::Definition, "not a pipeline's name")
             .because(error)
             .hint("as in: tidemark new daily-orders --from orders.csv")
     })?;
@@ -43,9 +43,9 @@ pub(crate) fn new(common: &Common, name: &str, from: &str) -> anyhow::Result<Exi
     refuse_dataset(common, &name)?;
     let sample = match from.starts_with("http://") || from.starts_with("https://") {
         true => api::sample(from)?,
-        false => of_file(from)?,
+        false => sample_of_file(from)?,
     };
-    let draft = Draft::of(&name, &sample)?;
+    let draft = Draft::from_sample(&name, &sample)?;
     let shown = path.display().to_string();
     if let Err(mistakes) = SourceFile::new(&shown, draft.text.as_bytes())
         .map_err(|mistake| vec![mistake])
@@ -53,35 +53,35 @@ pub(crate) fn new(common: &Common, name: &str, from: &str) -> anyhow::Result<Exi
     {
         let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
         let message = format!("what was drafted is no pipeline: {first}");
-        return Err(Failure::new(Kind::Bug, message).hint("please report this; nothing was written").into());
+        return Err(Error::new(ErrorKind::Bug, message).hint("please report this; nothing was written").into());
     }
     write(&path, &draft.text)?;
-    tell(common, &name, &shown, &sample, &draft)?;
+    print_draft(common, &name, &shown, &sample, &draft)?;
     Ok(Exit::Done)
 }
 
-fn taken(path: &Path) -> Failure {
-    Failure::new(Kind::Definition, format!("{} is there already", path.display()))
+fn taken(path: &Path) -> Error {
+    Error::new(ErrorKind::Definition, format!("{} is there already", path.display()))
         .hint("name another pipeline, or move the file away")
 }
 
 /// A dataset has one maker. Files that have mistakes cannot say what they make.
-fn refuse_dataset(common: &Common, name: &PipelineName) -> Result<(), Failure> {
-    let Ok(graph) = load(common, Wanted::Nobody) else { return Ok(()) };
+fn refuse_dataset(common: &Common, name: &PipelineName) -> Result<(), Error> {
+    let Ok(graph) = load(common, Selection::Nobody) else { return Ok(()) };
     let dataset: Result<DatasetName, _> = name.as_str().replace('-', "_").parse();
     match dataset.ok().and_then(|dataset| Some((graph.maker(&dataset)?.0.name.clone(), dataset))) {
         Some((maker, dataset)) => {
             let message = format!("pipeline {maker} makes dataset {dataset} already");
-            Err(Failure::new(Kind::Definition, message).hint("name the pipeline otherwise"))
+            Err(Error::new(ErrorKind::Definition, message).hint("name the pipeline otherwise"))
         }
         None => Ok(()),
     }
 }
 
-fn write(path: &Path, text: &str) -> Result<(), Failure> {
+fn write(path: &Path, text: &str) -> Result<(), Error> {
     let failed = |error: std::io::Error| match error.kind() {
-        ErrorKind::AlreadyExists => taken(path),
-        _ => Failure::new(Kind::Refused, format!("{} cannot be written", path.display())).because(error),
+        io::ErrorKind::AlreadyExists => taken(path),
+        _ => Error::new(ErrorKind::Refused, format!("{} cannot be written", path.display())).because(error),
     };
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(failed)?;
@@ -94,7 +94,7 @@ fn write(path: &Path, text: &str) -> Result<(), Failure> {
     })
 }
 
-fn tell(common: &Common, name: &PipelineName, file: &str, sample: &Sample, draft: &Draft) -> anyhow::Result<()> {
+fn print_draft(common: &Common, name: &PipelineName, file: &str, sample: &Sample, draft: &Draft) -> anyhow::Result<()> {
     let key = draft.choices.key.as_ref().map(|key| key.column.as_str());
     if common.json {
         let columns: Vec<_> = draft
@@ -148,8 +148,8 @@ impl std::fmt::Display for Enough {
 }
 
 /// A sample of a file of this machine.
-fn of_file(from: &str) -> Result<Sample, Failure> {
-    let refuse = |message: String, hint: &str| Err(Failure::new(Kind::Definition, message).hint(hint));
+fn sample_of_file(from: &str) -> Result<Sample, Error> {
+    let refuse = |message: String, hint: &str| Err(Error::new(ErrorKind::Definition, message).hint(hint));
     if is_bucket(from) {
         return refuse(
             format!("{from} is in a bucket"),
@@ -179,13 +179,13 @@ fn of_file(from: &str) -> Result<Sample, Failure> {
     let (shape, fields) = match found.format {
         Format::Ndjson => {
             let texts = raw.column(TEXT).and_then(|column| column.str().cloned());
-            let texts = texts.map_err(|error| Failure::new(Kind::Bug, "records without text").because(error))?;
-            (Shape::Json, of_records(texts.iter().flatten()))
+            let texts = texts.map_err(|error| Error::new(ErrorKind::Bug, "records without text").because(error))?;
+            (RawLayout::Json, fields_of_records(texts.iter().flatten()))
         }
-        Format::Csv | Format::Parquet => (Shape::Columns, of_columns(&records)),
+        Format::Csv | Format::Parquet => (RawLayout::Columns, fields_of_columns(&records)),
     };
     if fields.is_empty() {
-        return Err(Failure::new(Kind::Data, format!("{from} has no record: there is nothing to go by"))
+        return Err(Error::new(ErrorKind::Data, format!("{from} has no record: there is nothing to go by"))
             .hint("name a file that has some"));
     }
     let source = source_lines(from, &found);
@@ -193,7 +193,7 @@ fn of_file(from: &str) -> Result<Sample, Failure> {
     Ok(Sample { title: from.to_owned(), source, raw, shape, fields, is_whole, header, is_api: false })
 }
 
-fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataFrame, bool), Failure> {
+fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataFrame, bool), Error> {
     let file = dialect::open(path)?;
     // Parquet is mapped; everything else is read from front to back
     let input = if format == Format::Parquet { Input::File(file) } else { Input::Stream(Box::new(file)) };

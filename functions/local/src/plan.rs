@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde_json::json;
-use tidemark_flow::{Failure, Quiet, RunRecord, Size, Trigger, Wanted, estimate, host};
+use tidemark_flow::{Error, Quiet, RunRecord, Selection, Size, Trigger, estimate, host};
 use tidemark_lake::Lake;
 use tidemark_pipeline::StepId;
 
 use crate::args::Common;
 use crate::definitions::{load, meant};
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::steps::step;
-use crate::world::World;
 
 /// Bytes per second taken for a step that has never run.
 const UNKNOWN_RATE: f64 = 20e6;
@@ -22,8 +22,8 @@ const RECORDS: usize = 200;
 
 pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> anyhow::Result<Exit> {
     let (names, left_out) = meant(common, names);
-    let graph = load(common, Wanted::Named(&names))?;
-    let world = World::new()?;
+    let graph = load(common, Selection::Named(&names))?;
+    let world = LocalEnvironment::new()?;
     let lake = if world.has_lake(&common.lake) { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
     let trigger = Trigger::at(at.unwrap_or_else(host::now), "");
     let rates = rates(&lake)?;
@@ -67,7 +67,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                 }
             }
         }
-        Ok::<_, Failure>(())
+        Ok::<_, Error>(())
     })?;
     if common.json {
         let mut document = json!({"steps": steps});
@@ -83,7 +83,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
 }
 
 /// Bytes per second of the latest run of each step, by its pipeline and itself.
-fn rates(lake: &Lake) -> Result<BTreeMap<(String, StepId), f64>, Failure> {
+fn rates(lake: &Lake) -> Result<BTreeMap<(String, StepId), f64>, Error> {
     let mut rates = BTreeMap::new();
     for bytes in lake.runs(RECORDS)? {
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else { continue };

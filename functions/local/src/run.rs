@@ -4,16 +4,16 @@ use std::num::NonZeroUsize;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_flow::{Executor, Failure, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_flow::{Error, Executor, Progress, Quiet, RunRecord, Selection, Trigger, host};
 use tidemark_lake::Lake;
 use tidemark_pipeline::Graph;
 
 use crate::args::Common;
 use crate::definitions::{LeftOut, load, meant};
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
-use crate::world::World;
 
 mod order;
 mod runner;
@@ -29,8 +29,8 @@ struct Runs<'a> {
 
 pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full: bool) -> anyhow::Result<Exit> {
     let (names, left_out) = meant(common, names);
-    let graph = load(common, Wanted::Named(&names))?;
-    let world = World::new()?;
+    let graph = load(common, Selection::Named(&names))?;
+    let world = LocalEnvironment::new()?;
     let lake = world.lake(&common.lake)?;
     let began = host::now();
     let trigger = Trigger { full, ..Trigger::at(at.unwrap_or(began), host::run_id()) };
@@ -49,14 +49,14 @@ pub(crate) fn run(common: &Common, names: &[String], at: Option<Timestamp>, full
 
 /// Builds a runner with a lane for each core of this machine.
 pub(crate) fn with_runner<T>(
-    world: &World,
+    world: &LocalEnvironment,
     place: &str,
     lake: &Lake,
     progress: &dyn Progress,
     graph: &Graph,
     act: impl FnOnce(&Runner<'_>) -> T,
 ) -> T {
-    let open = |run: &mut dyn FnMut(Lane<'_>)| -> Result<(), Failure> {
+    let open = |run: &mut dyn FnMut(Lane<'_>)| -> Result<(), Error> {
         let world = world.another()?;
         let lake = world.lake(place)?;
         world.with_context(&lake, progress, |context| run(Lane { context, environment: &world }));

@@ -5,15 +5,15 @@ mod names;
 mod template;
 mod text;
 
-use std::io::ErrorKind;
+use std::io;
 use std::path::{Component, Path, PathBuf};
 
 use serde_json::json;
-use tidemark_flow::{Failure, Kind, Wanted, load_definitions};
+use tidemark_flow::{Error, ErrorKind, Selection, load_definitions};
 
 use crate::args::{Common, DEFAULT_PIPELINES};
 use crate::exit::Exit;
-use crate::look::told_as_check;
+use crate::inspect::told_as_check;
 use crate::print;
 use differences::differences;
 
@@ -24,7 +24,7 @@ const SHOWN: usize = 40;
 /// Writes the file, or with `check` says how it differs from what would be written.
 pub(crate) fn schedules(common: &Common, check: bool) -> anyhow::Result<Exit> {
     // whatever a deployment will give them, the file is the same
-    let graph = load_definitions(&common.pipelines, &|_| None, Wanted::Nobody);
+    let graph = load_definitions(&common.pipelines, &|_| None, Selection::Nobody);
     let wanted = match graph.and_then(|graph| template::template(&graph)) {
         Ok(text) => text,
         Err(failure) => return told_as_check(common, failure),
@@ -93,20 +93,20 @@ fn file(pipelines: &Path) -> PathBuf {
 }
 
 /// The file as it stands, with the line endings that we write; `None` if there is none.
-fn read(file: &Path) -> Result<Option<String>, Failure> {
+fn read(file: &Path) -> Result<Option<String>, Error> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Failure::new(Kind::Refused, format!("{} cannot be read", file.display())).because(error)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(ErrorKind::Refused, format!("{} cannot be read", file.display())).because(error)),
     }
 }
 
 /// Under another name first: a template is there whole, or as it was.
-fn write(file: &Path, text: &str) -> Result<(), Failure> {
+fn write(file: &Path, text: &str) -> Result<(), Error> {
     let unfinished = file.with_extension(format!("yaml.{}", std::process::id()));
     std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, file)).map_err(|error| {
         let _ = std::fs::remove_file(&unfinished);
-        Failure::new(Kind::Refused, format!("{} cannot be written", file.display())).because(error)
+        Error::new(ErrorKind::Refused, format!("{} cannot be written", file.display())).because(error)
     })
 }
 

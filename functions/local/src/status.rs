@@ -2,32 +2,32 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Wanted, host};
+use tidemark_flow::{Error, Selection, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::{DatasetName, Graph};
 use watch::{Incident, Silences};
 
 use crate::args::Common;
 use crate::definitions::load;
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::quarantine::counts::Counts;
-use crate::world::World;
 
 pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let now = host::now();
     // a lake can be looked at from anywhere; what was to be when, the pipelines say
-    let graph = load(common, Wanted::Nobody).ok();
+    let graph = load(common, Selection::Nobody).ok();
     let mut states = Vec::new();
-    for name in lake.datasets().map_err(Failure::from)? {
-        if let Some(table) = lake.table(&name).map_err(Failure::from)? {
-            states.push(State::of(&lake, name, &table, graph.as_ref(), now)?);
+    for name in lake.datasets().map_err(Error::from)? {
+        if let Some(table) = lake.table(&name).map_err(Error::from)? {
+            states.push(State::new(&lake, name, &table, graph.as_ref(), now)?);
         }
     }
     let incidents = watch::open_incidents(&lake)?;
-    let names = lake.watched().map_err(Failure::from)?.silences;
+    let names = lake.watched().map_err(Error::from)?.silences;
     let silences = Silences::read(&lake, &names, now)?;
     if common.json {
         let datasets: Vec<_> = states.iter().map(State::to_json).collect();
@@ -42,7 +42,7 @@ pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
         print::line("no open incidents");
     }
     for incident in &incidents {
-        tell(incident, &silences, now);
+        print_incident(incident, &silences, now);
     }
     Ok(Exit::Done)
 }
@@ -61,13 +61,13 @@ struct State {
 }
 
 impl State {
-    fn of(
+    fn new(
         lake: &Lake,
         name: DatasetName,
         table: &Table,
         graph: Option<&Graph>,
         now: Timestamp,
-    ) -> Result<State, Failure> {
+    ) -> Result<State, Error> {
         let watermark = table.meta(lake)?.watermark;
         let (mut rows, mut healed) = (table.rows(lake)?, None);
         if name.is_quarantine() {
@@ -122,7 +122,7 @@ fn age(seconds: i64) -> String {
     }
 }
 
-fn tell(incident: &Incident, silences: &Silences, now: Timestamp) {
+fn print_incident(incident: &Incident, silences: &Silences, now: Timestamp) {
     let finding = &incident.finding;
     let severity = if incident.severity == tidemark_pipeline::Severity::Critical { "critical" } else { "warning" };
     let since = age(now.duration_since(finding.since).as_secs().max(0));
@@ -133,7 +133,7 @@ fn tell(incident: &Incident, silences: &Silences, now: Timestamp) {
     if let Some(hint) = &finding.hint {
         print::line(&format!("    → {hint}"));
     }
-    let silence = finding.pipeline.as_deref().and_then(|pipeline| silences.of(pipeline));
+    let silence = finding.pipeline.as_deref().and_then(|pipeline| silences.get(pipeline));
     if let Some(silence) = silence {
         print::line(&format!("    silenced until {}", silence.until.strftime("%Y-%m-%d %H:%M UTC")));
     }
@@ -146,9 +146,9 @@ fn tell(incident: &Incident, silences: &Silences, now: Timestamp) {
 
 fn incident_json(incident: &Incident, silences: &Silences) -> Value {
     let finding = &incident.finding;
-    let silence = finding.pipeline.as_deref().and_then(|pipeline| silences.of(pipeline));
+    let silence = finding.pipeline.as_deref().and_then(|pipeline| silences.get(pipeline));
     json!({
-        "id": incident.id(), "key": incident.key, "severity": incident.severity, "wrong": finding.wrong,
+        "id": incident.id(), "key": incident.key, "severity": incident.severity, "wrong": finding.incident_kind,
         "title": watch::title(finding), "pipeline": finding.pipeline, "step": finding.step, "since": finding.since,
         "opened_at": incident.opened_at, "count": finding.count, "what": finding.what, "kind": finding.kind, "hint": finding.hint,
         "scheduled_time": finding.scheduled_time, "run_id": finding.run_id, "told": incident.told,

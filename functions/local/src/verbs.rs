@@ -1,11 +1,11 @@
 //! From a verb to the code that does it.
 
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 
 use crate::args::{AlertsVerb, Cli, QuarantineVerb, Verb};
 use crate::exit::Exit;
 use crate::quarantine::reasons::Asked;
-use crate::{alerts, demo, dev, look, new, plan, quarantine, run, schedules, status, verify};
+use crate::{alerts, demo, dev, inspect, new, plan, quarantine, run, schedules, status, verify};
 
 /// # Errors
 /// The verb could not be done; what it did and found wrong is its [`Exit`].
@@ -15,12 +15,12 @@ pub fn act(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Run { names, at, full } => run::run(common, &names, at, full),
         Verb::Plan { names, at } => plan::plan(common, &names, at),
         Verb::New { name, from } => new::new(common, &name, &from),
-        Verb::Check => look::check(common),
+        Verb::Check => inspect::check(common),
         Verb::Schedules { check } => schedules::schedules(common, check),
         Verb::Status => status::status(common),
-        Verb::Runs { pipeline, failed, limit } => look::runs(common, pipeline.as_deref(), failed, limit),
-        Verb::Show { dataset, limit, history: false } => look::show(common, &dataset, limit),
-        Verb::Show { dataset, limit, history: true } => look::history(common, &dataset, limit),
+        Verb::Runs { pipeline, failed, limit } => inspect::runs(common, pipeline.as_deref(), failed, limit),
+        Verb::Show { dataset, limit, history: false } => inspect::show(common, &dataset, limit),
+        Verb::Show { dataset, limit, history: true } => inspect::history(common, &dataset, limit),
         Verb::Quarantine { verb: QuarantineVerb::List { dataset, reason, since, healed, limit } } => {
             quarantine::list::list(common, dataset.as_deref(), &Asked { reason, since, healed }, limit)
         }
@@ -35,10 +35,10 @@ pub fn act(cli: Cli) -> anyhow::Result<Exit> {
             alerts::silence(common, &pipeline, &lasts, reason)
         }
         Verb::Silence { pipeline: Some(_), .. } => {
-            Err(Failure::new(Kind::Definition, "how long?").hint("write --for 2h, or --end").into())
+            Err(Error::new(ErrorKind::Definition, "how long?").hint("write --for 2h, or --end").into())
         }
         Verb::Silence { pipeline: None, .. } => alerts::silences(common),
-        Verb::Sql { query } => look::sql(common, &query),
+        Verb::Sql { query } => inspect::sql(common, &query),
         Verb::Demo { folder } => demo::demo(common, &folder),
     }
 }

@@ -1,22 +1,22 @@
 //! `tidemark verify`: whether the tables of databases have what their datasets have.
 
 use serde_json::json;
-use tidemark_flow::{Failure, Quiet, Wanted};
+use tidemark_flow::{Error, Quiet, Selection};
 use tidemark_pipeline::Target;
 
 use crate::args::Common;
 use crate::definitions::{load as definitions, meant};
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
-use crate::world::World;
 
 /// Differing partitions shown of one table.
 const SHOWN: usize = 20;
 
 pub(crate) fn verify(common: &Common, names: &[String]) -> anyhow::Result<Exit> {
     let (names, left_out) = meant(common, names);
-    let graph = definitions(common, Wanted::Named(&names))?;
-    let world = World::new()?;
+    let graph = definitions(common, Selection::Named(&names))?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let mut verified = Vec::new();
     world.with_context(&lake, &Quiet, |context| {
@@ -34,7 +34,7 @@ pub(crate) fn verify(common: &Common, names: &[String]) -> anyhow::Result<Exit> 
                 }
             }
         }
-        Ok::<_, Failure>(())
+        Ok::<_, Error>(())
     })?;
     if common.json {
         let mut document = json!({"targets": verified});

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Drift, Failure, Kind, thousands};
+use tidemark_flow::{Drift, Error, ErrorKind, thousands};
 use tidemark_pipeline::{Contract, Unknown};
 use tidemark_transform::{self as transform, FieldKind, MAX_FIELDS};
 
@@ -97,7 +97,7 @@ impl Drifts {
     }
 
     /// Where unknown fields are not borne.
-    pub(crate) fn borne(&self, contract: &Contract) -> Result<(), Failure> {
+    pub(crate) fn borne(&self, contract: &Contract) -> Result<(), Error> {
         if contract.unknown != Unknown::Fail || self.fields.is_empty() {
             return Ok(());
         }
@@ -109,7 +109,7 @@ impl Drifts {
             contract.dataset,
             named.join("; ")
         );
-        Err(Failure::new(Kind::Data, message).hint(
+        Err(Error::new(ErrorKind::Data, message).hint(
             "nothing was published; add them to [contract.columns], or bear them with unknown = \"keep\" in [contract]",
         ))
     }

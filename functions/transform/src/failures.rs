@@ -1,22 +1,22 @@
 //! What goes wrong below this crate, as failures of a step.
 
 use polars::error::PolarsError;
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_transform::{ContractError, FrameError, SqlError};
 
 /// A contract that cannot be applied: the definition and the data do not fit.
-pub(crate) fn contract_failure(error: ContractError) -> Failure {
-    Failure::new(Kind::Definition, error.to_string()).hint("mend [contract] in the pipeline file")
+pub(crate) fn contract_failure(error: ContractError) -> Error {
+    Error::new(ErrorKind::Definition, error.to_string()).hint("mend [contract] in the pipeline file")
 }
 
-pub(crate) fn frame_failure(error: FrameError) -> Failure {
-    Failure::new(Kind::Bug, "rows cannot be merged").because(error)
+pub(crate) fn frame_failure(error: FrameError) -> Error {
+    Error::new(ErrorKind::Bug, "rows cannot be merged").because(error)
 }
 
-pub(crate) fn sql_failure(what: &str, error: SqlError) -> Failure {
-    Failure::new(Kind::Definition, format!("{what}: {error}")).hint("mend the SQL")
+pub(crate) fn sql_failure(what: &str, error: SqlError) -> Error {
+    Error::new(ErrorKind::Definition, format!("{what}: {error}")).hint("mend the SQL")
 }
 
-pub(crate) fn polars_failure(what: impl Into<String>, error: PolarsError) -> Failure {
-    Failure::new(Kind::Bug, what).because(error)
+pub(crate) fn polars_failure(what: impl Into<String>, error: PolarsError) -> Error {
+    Error::new(ErrorKind::Bug, what).because(error)
 }

@@ -6,12 +6,12 @@ use bytes::Bytes;
 use polars::io::parquet::write::ParquetWriter;
 use polars::prelude::{DataFrame, ParquetCompression, ParquetReader, SerReader as _, StatisticsOptions};
 use polars_parquet::write::ZstdLevel;
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 
 use crate::failures::polars_failure;
 
 /// Frames of one schema below each other.
-pub(crate) fn concat(frames: Vec<DataFrame>) -> Result<DataFrame, Failure> {
+pub(crate) fn concat(frames: Vec<DataFrame>) -> Result<DataFrame, Error> {
     let mut frames = frames.into_iter();
     let Some(mut all) = frames.next() else { return Ok(DataFrame::empty()) };
     for frame in frames {
@@ -21,7 +21,7 @@ pub(crate) fn concat(frames: Vec<DataFrame>) -> Result<DataFrame, Failure> {
 }
 
 /// Rows as Parquet: small where they go over a network, quick where they stay on this machine.
-pub(crate) fn encode(mut rows: DataFrame, is_small: bool) -> Result<Vec<u8>, Failure> {
+pub(crate) fn encode(mut rows: DataFrame, is_small: bool) -> Result<Vec<u8>, Error> {
     let failed = |error| polars_failure("rows cannot be spilled", error);
     let compression = match is_small {
         true => ParquetCompression::Zstd(Some(ZstdLevel::try_new(1).map_err(failed)?)),
@@ -37,7 +37,7 @@ pub(crate) fn encode(mut rows: DataFrame, is_small: bool) -> Result<Vec<u8>, Fai
 }
 
 /// Rows out of Parquet.
-pub(crate) fn decode(encoded: Bytes) -> Result<DataFrame, Failure> {
+pub(crate) fn decode(encoded: Bytes) -> Result<DataFrame, Error> {
     let failed = |error| polars_failure("spilled rows cannot be read back", error);
     ParquetReader::new(Cursor::new(encoded)).finish().map_err(failed)
 }

@@ -1,10 +1,10 @@
 //! Which keys have versions in more than one partition: found from their narrow columns alone, bucket by bucket.
 
 use polars::prelude::{Column, DataFrame};
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_pipeline::{ColumnName, Contract};
 use tidemark_transform::merge::bucket;
-use tidemark_transform::order::strays;
+use tidemark_transform::order::superseded;
 
 use crate::failures::{frame_failure, polars_failure};
 use crate::spill::{Spill, SpillBuffer, Spilled};
@@ -57,9 +57,9 @@ impl<'a> KeyColumns<'a> {
     }
 
     /// The keys of one bucket with versions in more than one partition.
-    pub(crate) fn superseded(&self, rows: &Spilled<'_>) -> Result<Option<SupersededKeys>, Failure> {
+    pub(crate) fn superseded(&self, rows: &Spilled<'_>) -> Result<Option<SupersededKeys>, Error> {
         let Some(rows) = rows.whole()? else { return Ok(None) };
-        let rows = strays(rows, self.key, self.latest_by, self.partition).map_err(frame_failure)?;
+        let rows = superseded(rows, self.key, self.latest_by, self.partition).map_err(frame_failure)?;
         let sum = |name: &str| {
             let sum = rows.column(name).and_then(|column| Ok(column.i64()?.iter().flatten().sum::<i64>()));
             sum.map(i64::unsigned_abs).map_err(|error| polars_failure("superseded keys cannot be counted", error))
@@ -81,7 +81,7 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
     }
 
     /// `came`: whether these are rows that come, and not rows that stand.
-    pub(crate) fn push(&mut self, rows: &DataFrame, came: bool) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, rows: &DataFrame, came: bool) -> Result<(), Error> {
         let failed = |error| polars_failure("keys cannot be indexed", error);
         let mut rows = rows.select(self.columns.names.iter().copied()).map_err(failed)?;
         rows.with_column(Column::new_scalar(CAME.into(), came.into(), rows.height())).map_err(failed)?;
@@ -95,7 +95,7 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
         Ok(())
     }
 
-    pub(crate) fn finish(self) -> Result<SpillManifest<usize>, Failure> {
+    pub(crate) fn finish(self) -> Result<SpillManifest<usize>, Error> {
         self.rows.finish()
     }
 }

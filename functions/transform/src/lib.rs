@@ -17,9 +17,9 @@ mod tables;
 use clean::Clean;
 use model::Model;
 
-use tidemark_flow::{Environment, Failure, Kind, Runnable};
+use tidemark_flow::{Environment, Error, ErrorKind, Runnable};
 use tidemark_lake::fingerprint;
-use tidemark_pipeline::fingerprint::{of_contract, of_model};
+use tidemark_pipeline::fingerprint::{contract_fingerprint, model_fingerprint};
 use tidemark_pipeline::{Graph, Pipeline, StepId};
 
 /// Step `clean` or `model <name>` of a pipeline.
@@ -31,18 +31,18 @@ pub fn step<'a>(
     graph: &'a Graph,
     pipeline: &'a Pipeline,
     step: &StepId,
-) -> Result<Box<dyn Runnable + 'a>, Failure> {
+) -> Result<Box<dyn Runnable + 'a>, Error> {
     let hash = |text: Result<String, serde_json::Error>| {
         text.map(|text| fingerprint(&text))
-            .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))
+            .map_err(|error| Error::new(ErrorKind::Bug, "a definition cannot be written down").because(error))
     };
     if let (StepId::Clean, Some(contract)) = (step, &pipeline.contract) {
-        return Ok(Box::new(Clean::new(pipeline, contract, hash(of_contract(contract))?)));
+        return Ok(Box::new(Clean::new(pipeline, contract, hash(contract_fingerprint(contract))?)));
     }
     if let StepId::Model(name) = step
         && let Some(model) = pipeline.models.iter().find(|model| model.name == *name)
     {
-        return Ok(Box::new(Model::new(graph, pipeline, model, hash(of_model(model))?)));
+        return Ok(Box::new(Model::new(graph, pipeline, model, hash(model_fingerprint(model))?)));
     }
-    Err(Failure::new(Kind::Bug, format!("{step} of {} is no transform", pipeline.name)))
+    Err(Error::new(ErrorKind::Bug, format!("{step} of {} is no transform", pipeline.name)))
 }

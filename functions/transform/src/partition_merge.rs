@@ -3,7 +3,7 @@
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize, PlSmallStr, Schema};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_lake::{DataFile, Partition, Table, Writer};
 use tidemark_pipeline::{ColumnName, Contract, DatasetName};
 use tidemark_transform::order::{Ranges, without};
@@ -84,7 +84,7 @@ pub(crate) struct Merging<'a> {
 
 impl Merging<'_> {
     /// Writes what the partition will be. No rows: no file.
-    pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Failure> {
+    pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Error> {
         let mut writer = Writer::new(self.context.lake, self.dataset, self.schema, partition.clone());
         let mut counts = Counts::default();
         if self.bytes(parts).saturating_mul(COPIES) <= self.memory() {
@@ -119,7 +119,7 @@ impl Merging<'_> {
     }
 
     /// The rows that stand, batch by batch, in the columns the contract has now.
-    fn existing<'p>(&'p self, parts: &'p Parts<'_>) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
+    fn existing<'p>(&'p self, parts: &'p Parts<'_>) -> Box<dyn Iterator<Item = Result<DataFrame, Error>> + 'p> {
         match parts.existing {
             Some((table, files)) => self.batches(table, files),
             None => Box::new(std::iter::empty()),
@@ -130,11 +130,11 @@ impl Merging<'_> {
         &'p self,
         table: &'p Table,
         files: &'p [DataFile],
-    ) -> Box<dyn Iterator<Item = Result<DataFrame, Failure>> + 'p> {
+    ) -> Box<dyn Iterator<Item = Result<DataFrame, Error>> + 'p> {
         let names: Vec<PlSmallStr> = self.schema.iter_names().cloned().collect();
-        let batches = files.iter().flat_map(move |file| -> Box<dyn Iterator<Item = Result<DataFrame, Failure>>> {
+        let batches = files.iter().flat_map(move |file| -> Box<dyn Iterator<Item = Result<DataFrame, Error>>> {
             match table.batches(self.context.lake, file) {
-                Ok(batches) => Box::new(batches.map(|rows| rows.map_err(Failure::from))),
+                Ok(batches) => Box::new(batches.map(|rows| rows.map_err(Error::from))),
                 Err(error) => Box::new(std::iter::once(Err(error.into()))),
             }
         });
@@ -144,19 +144,19 @@ impl Merging<'_> {
         }))
     }
 
-    fn all(&self, rows: impl Iterator<Item = Result<DataFrame, Failure>>) -> Result<Option<DataFrame>, Failure> {
+    fn all(&self, rows: impl Iterator<Item = Result<DataFrame, Error>>) -> Result<Option<DataFrame>, Error> {
         let frames: Vec<_> = rows.collect::<Result<_, _>>()?;
         if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
     }
 
     /// Parts the rows by the order in which they will be written, and merges range after range.
-    fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Failure> {
+    fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Error> {
         let wanted = self.bytes(parts).saturating_mul(COPIES).div_ceil(self.memory().max(1)) + 1;
-        let ranges = Ranges::of(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
+        let ranges = Ranges::from_sample(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
         let bytes = self.bytes(parts) as u64;
         let buffer = || self.buffer.for_task(bytes, self.memory() / COPIES / 2);
         let buffers = [buffer(), buffer(), buffer()];
-        let spread = |buffer: &SpillBuffer, rows: &mut dyn Iterator<Item = Result<DataFrame, Failure>>| {
+        let spread = |buffer: &SpillBuffer, rows: &mut dyn Iterator<Item = Result<DataFrame, Error>>| {
             let mut spill = Spill::new(buffer);
             for frame in rows {
                 for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
@@ -189,14 +189,14 @@ impl Merging<'_> {
     }
 
     /// Some rows from all over what is to be merged.
-    fn sample(&self, parts: &Parts<'_>) -> Result<DataFrame, Failure> {
+    fn sample(&self, parts: &Parts<'_>) -> Result<DataFrame, Error> {
         const CHUNKS: usize = 16;
         let mut frames = Vec::new();
         let mut take = |frame: DataFrame| {
             let step = (frame.height() * CHUNKS / SAMPLE).max(1);
             let rows = IdxCa::from_vec("row".into(), (0..frame.height() as IdxSize).step_by(step).collect());
             frames.push(frame.take(&rows).map_err(|error| polars_failure("rows cannot be sampled", error))?);
-            Ok::<_, Failure>(())
+            Ok::<_, Error>(())
         };
         for frame in parts.incoming.some(CHUNKS) {
             take(frame?)?;
@@ -221,7 +221,7 @@ impl Merging<'_> {
         incoming: Option<DataFrame>,
         removed: Option<DataFrame>,
         superseded: Option<&DataFrame>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let nothing = || DataFrame::empty_with_schema(self.schema);
         let incoming = incoming.unwrap_or_else(nothing);
         match self.identity {
@@ -236,9 +236,8 @@ impl Merging<'_> {
                         self.dataset,
                         removed.height()
                     );
-                    return Err(
-                        Failure::new(Kind::Data, message).hint("another program changed the dataset; run with --full")
-                    );
+                    return Err(Error::new(ErrorKind::Data, message)
+                        .hint("another program changed the dataset; run with --full"));
                 }
                 let written = incoming.height() as u64 - stayed;
                 counts.add(Counts { written, unchanged: stayed, deleted: found - stayed, ..Counts::default() });

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{DataFrame, DataType};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Draft, Lake, Outcome, Partition, Table, Writer};
 use tidemark_pipeline::raw::{OBJECT, PAGE, ROW};
 use tidemark_pipeline::{ColumnName, DatasetName};
@@ -13,10 +13,10 @@ use tidemark_transform::Cleaner;
 use crate::failures::polars_failure;
 use crate::spill::Spilled;
 
-mod former;
+mod previous;
 
-use former::Identities;
-pub(crate) use former::{FormerFiles, former};
+use previous::Identities;
+pub(crate) use previous::{PreviousQuarantine, former};
 
 /// Writes the rows of one object: those that are broken now, and behind them those that were; nothing names the files yet.
 pub(crate) fn write(
@@ -24,9 +24,9 @@ pub(crate) fn write(
     dataset: &DatasetName,
     object: &str,
     rows: &Spilled<'_>,
-    former: Option<&FormerFiles<'_>>,
+    former: Option<&PreviousQuarantine<'_>>,
     healed_by: Option<&str>,
-) -> Result<Vec<DataFile>, Failure> {
+) -> Result<Vec<DataFile>, Error> {
     let partition = Partition::new([(OBJECT, Some(object))]);
     let mut writer = Writer::new(lake, dataset, &Cleaner::quarantine_schema(), partition);
     let mut broken = former.map(|former| (former, Identities::default()));
@@ -61,7 +61,7 @@ pub(crate) struct QuarantineDraft {
 }
 
 impl QuarantineDraft {
-    pub(crate) fn commit(self, lake: &Lake) -> Result<Outcome, Failure> {
+    pub(crate) fn commit(self, lake: &Lake) -> Result<Outcome, Error> {
         let QuarantineDraft { base, live, objects, mut draft } = self;
         draft.removes = live;
         if let Some(objects) = objects {
@@ -76,15 +76,15 @@ impl QuarantineDraft {
 }
 
 /// The partition column of a quarantine.
-pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Failure> {
+pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Error> {
     let column = OBJECT.parse();
     column
         .map(|column| vec![column])
-        .map_err(|error| Failure::new(Kind::Bug, "the quarantine's partition cannot be named").because(error))
+        .map_err(|error| Error::new(ErrorKind::Bug, "the quarantine's partition cannot be named").because(error))
 }
 
 /// Splits quarantined rows by object; they come object by object, so these are few pieces.
-pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Failure> {
+pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Error> {
     let failed = |error| polars_failure("quarantined rows cannot be spread", error);
     let parts = rows.partition_by_stable([OBJECT], true).map_err(failed)?;
     parts
@@ -101,7 +101,7 @@ pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Fa
 pub struct Faults(BTreeMap<String, BTreeMap<String, (u64, String)>>);
 
 impl Faults {
-    pub(crate) fn count(&mut self, quarantined: &DataFrame) -> Result<(), Failure> {
+    pub(crate) fn count(&mut self, quarantined: &DataFrame) -> Result<(), Error> {
         if quarantined.height() == 0 {
             return Ok(());
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::DataFrame;
-use tidemark_flow::{Context, Failure, Kind, TaskScope};
+use tidemark_flow::{Context, Error, ErrorKind, TaskScope};
 use tidemark_lake::{Checkpoint, Lake};
 
 use crate::frames::{concat, decode, encode};
@@ -67,13 +67,13 @@ impl<'b, K: Ord + Clone> Spill<'b, K> {
         Spill { buffer, open: BTreeMap::new(), bytes: 0, done: SpillManifest::default() }
     }
 
-    pub(crate) fn push(&mut self, cell: K, rows: DataFrame) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, cell: K, rows: DataFrame) -> Result<(), Error> {
         self.bytes += rows.estimated_size();
         self.open.entry(cell).or_default().push(rows);
         if self.bytes > self.buffer.budget / 2 { self.hand_over() } else { Ok(()) }
     }
 
-    fn hand_over(&mut self) -> Result<(), Failure> {
+    fn hand_over(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         for (cell, frames) in std::mem::take(&mut self.open) {
             let rows = concat(frames)?;
@@ -85,7 +85,7 @@ impl<'b, K: Ord + Clone> Spill<'b, K> {
     }
 
     /// Hands all rows over; gives the index of them.
-    pub(crate) fn finish(mut self) -> Result<SpillManifest<K>, Failure> {
+    pub(crate) fn finish(mut self) -> Result<SpillManifest<K>, Error> {
         self.hand_over()?;
         Ok(self.done)
     }
@@ -140,7 +140,7 @@ impl SpillBuffer {
     }
 
     /// Moves all rows out of the memory, if they are too many.
-    fn keep_within_budget(&self) -> Result<(), Failure> {
+    fn keep_within_budget(&self) -> Result<(), Error> {
         let mut stored = self.stored();
         if stored.held <= self.budget {
             return Ok(());
@@ -158,7 +158,7 @@ impl SpillBuffer {
         }
     }
 
-    fn move_to_disk(&self, stored: &mut Stored, all: Vec<(usize, DataFrame)>) -> Result<(), Failure> {
+    fn move_to_disk(&self, stored: &mut Stored, all: Vec<(usize, DataFrame)>) -> Result<(), Error> {
         let disk = match &stored.disk {
             Some(disk) => disk.clone(),
             // without a name, so that it goes whatever becomes of the process
@@ -177,8 +177,8 @@ impl SpillBuffer {
         Ok(())
     }
 
-    fn no_space(&self, error: std::io::Error) -> Failure {
-        Failure::new(Kind::Refused, format!("no room to spill rows in {}", self.scratch.display()))
+    fn no_space(&self, error: std::io::Error) -> Error {
+        Error::new(ErrorKind::Refused, format!("no room to spill rows in {}", self.scratch.display()))
             .hint("give a TMPDIR with more space, or more memory")
             .because(error)
     }
@@ -189,7 +189,7 @@ impl SpillBuffer {
         stored: &mut Stored,
         all: Vec<(usize, DataFrame)>,
         checkpoint: &Checkpoint,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let mut object = Vec::new();
         let mut ranges = Vec::new();
         for (nth, rows) in all {
@@ -209,9 +209,9 @@ impl SpillBuffer {
     }
 
     /// Makes chunks good for another process: those that are only in this one go to the checkpoint, in one object.
-    pub(crate) fn persist<'c>(&self, chunks: impl Iterator<Item = &'c mut Chunk>) -> Result<(), Failure> {
+    pub(crate) fn persist<'c>(&self, chunks: impl Iterator<Item = &'c mut Chunk>) -> Result<(), Error> {
         let Some(checkpoint) = &self.checkpoint else {
-            return Err(Failure::new(Kind::Bug, "there is no checkpoint to spill rows to"));
+            return Err(Error::new(ErrorKind::Bug, "there is no checkpoint to spill rows to"));
         };
         let mut object = Vec::new();
         let mut moved = Vec::new();
@@ -242,7 +242,7 @@ impl SpillBuffer {
     }
 
     /// Gives out the rows of chunks, for the one task that they were left for.
-    pub(crate) fn take(&self, chunks: &Chunks) -> Result<Spilled<'_>, Failure> {
+    pub(crate) fn take(&self, chunks: &Chunks) -> Result<Spilled<'_>, Error> {
         let mut stored = self.stored();
         let mut places = Vec::new();
         for chunk in &chunks.chunks {
@@ -267,14 +267,14 @@ impl SpillBuffer {
     }
 }
 
-fn lost() -> Failure {
-    Failure::new(Kind::Bug, "spilled rows are not there any more")
+fn lost() -> Error {
+    Error::new(ErrorKind::Bug, "spilled rows are not there any more")
 }
 
-fn read(disk: &File, range: &Range<u64>) -> Result<Vec<u8>, Failure> {
+fn read(disk: &File, range: &Range<u64>) -> Result<Vec<u8>, Error> {
     let mut encoded = vec![0; usize::try_from(range.end - range.start).unwrap_or(usize::MAX)];
     disk.read_exact_at(&mut encoded, range.start)
-        .map_err(|error| Failure::new(Kind::Retry, "spilled rows cannot be read back").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Retry, "spilled rows cannot be read back").because(error))?;
     Ok(encoded)
 }
 
@@ -291,24 +291,24 @@ pub(crate) struct Spilled<'b> {
 const AHEAD: usize = 16;
 
 impl Spilled<'_> {
-    pub(crate) fn frames(&self) -> impl Iterator<Item = Result<DataFrame, Failure>> + '_ {
+    pub(crate) fn frames(&self) -> impl Iterator<Item = Result<DataFrame, Error>> + '_ {
         self.read(self.places.iter().collect())
     }
 
     /// Some chunks from all over.
-    pub(crate) fn some(&self, wanted: usize) -> impl Iterator<Item = Result<DataFrame, Failure>> + '_ {
+    pub(crate) fn some(&self, wanted: usize) -> impl Iterator<Item = Result<DataFrame, Error>> + '_ {
         let step = self.places.len().div_ceil(wanted.max(1)).max(1);
         self.read(self.places.iter().step_by(step).collect())
     }
 
     /// All rows in one frame; `None` if there are none.
-    pub(crate) fn whole(&self) -> Result<Option<DataFrame>, Failure> {
+    pub(crate) fn whole(&self) -> Result<Option<DataFrame>, Error> {
         let frames: Vec<_> = self.frames().collect::<Result<_, _>>()?;
         if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
     }
 
     /// Reads chunks in their order, some of them fetched ahead.
-    fn read<'p>(&'p self, places: Vec<&'p Place>) -> impl Iterator<Item = Result<DataFrame, Failure>> + 'p {
+    fn read<'p>(&'p self, places: Vec<&'p Place>) -> impl Iterator<Item = Result<DataFrame, Error>> + 'p {
         let mut left = places.into_iter();
         let mut fetched = Vec::new().into_iter();
         std::iter::from_fn(move || {
@@ -319,7 +319,7 @@ impl Spilled<'_> {
         })
     }
 
-    fn fetch(&self, places: &[&Place]) -> Vec<Result<DataFrame, Failure>> {
+    fn fetch(&self, places: &[&Place]) -> Vec<Result<DataFrame, Error>> {
         let get = |place: &Place| match place {
             Place::Held(rows) => Ok(rows.clone()),
             Place::OnDisk(disk, range) => decode(read(disk, range)?.into()),

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::DatasetName;
 
@@ -12,7 +12,7 @@ pub struct Tables(Mutex<HashMap<(DatasetName, i64), Table>>);
 
 impl Tables {
     /// The dataset as it was at a version.
-    pub(crate) fn at(&self, lake: &Lake, dataset: &DatasetName, version: i64) -> Result<Table, Failure> {
+    pub(crate) fn at(&self, lake: &Lake, dataset: &DatasetName, version: i64) -> Result<Table, Error> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(&(dataset.clone(), version)) {
             return Ok(table.clone());

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::Kind;
-use tidemark_pipeline::{Severity, StepId, Wrong};
+use tidemark_flow::ErrorKind;
+use tidemark_pipeline::{IncidentKind, Severity, StepId};
 
 use crate::message::State;
 use crate::step_key::StepKey;
@@ -28,7 +28,8 @@ pub struct Finding {
     /// The pipeline, or the stem of a file that should be one; `None` where it is the watcher's own.
     pub pipeline: Option<String>,
     pub step: Option<StepId>,
-    pub wrong: Wrong,
+    #[serde(rename = "wrong")]
+    pub incident_kind: IncidentKind,
     /// What tells it from others of the same kind; a part of its name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
@@ -38,7 +39,7 @@ pub struct Finding {
     pub count: u64,
     /// What is wrong and why.
     pub what: String,
-    pub kind: Option<Kind>,
+    pub kind: Option<ErrorKind>,
     pub hint: Option<String>,
     /// The moment of the schedule that is meant.
     pub scheduled_time: Option<Timestamp>,
@@ -54,14 +55,18 @@ impl Finding {
     /// The dedup key, stable for as long as pipeline and step have their names: `orders.load_postgres-orders.failed`.
     pub fn key(&self) -> String {
         let step = self.step.as_ref().map(StepId::to_string);
-        let parts =
-            [self.pipeline.as_deref().or(Some("watch")), step.as_deref(), Some(self.wrong.name()), self.of.as_deref()];
+        let parts = [
+            self.pipeline.as_deref().or(Some("watch")),
+            step.as_deref(),
+            Some(self.incident_kind.name()),
+            self.of.as_deref(),
+        ];
         parts.into_iter().flatten().map(|part| part.replace(' ', "_")).collect::<Vec<_>>().join(".")
     }
 
     /// The step that does not come to a good end, where that is what is wrong; its next success ends the incident.
     pub fn stuck_step(&self) -> Option<StepKey> {
-        (self.wrong != Wrong::Quarantine).then(|| self.step_key())?
+        (self.incident_kind != IncidentKind::Quarantine).then(|| self.step_key())?
     }
 
     pub fn step_key(&self) -> Option<StepKey> {
@@ -72,7 +77,7 @@ impl Finding {
 /// What an address has been told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Said {
+pub enum NotificationState {
     /// It is to be told, and has not been yet.
     Nothing,
     Opened,
@@ -81,10 +86,10 @@ pub enum Said {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
+pub struct Notification {
     /// The opening that `said` is about.
     pub opening: u64,
-    pub said: Said,
+    pub said: NotificationState,
     /// Somebody has begun to send; if nothing comes of it, it is sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending_since: Option<Timestamp>,
@@ -96,10 +101,10 @@ pub struct Told {
     pub tried: Option<(u32, Timestamp)>,
 }
 
-impl Told {
+impl Notification {
     /// Of an opening nobody has been told of.
-    fn nothing(opening: u64) -> Told {
-        Told { opening, said: Said::Nothing, sending_since: None, trouble: None, tried: None }
+    fn nothing(opening: u64) -> Notification {
+        Notification { opening, said: NotificationState::Nothing, sending_since: None, trouble: None, tried: None }
     }
 }
 
@@ -119,7 +124,7 @@ pub struct Incident {
     pub openings: Vec<Timestamp>,
     /// By address.
     #[serde(default)]
-    pub told: BTreeMap<String, Told>,
+    pub told: BTreeMap<String, Notification>,
 }
 
 impl Incident {
@@ -185,11 +190,12 @@ impl Incident {
             return;
         }
         for address in addresses {
-            let told = self.told.entry(address.clone()).or_insert(Told::nothing(self.opening));
+            let told = self.told.entry(address.clone()).or_insert(Notification::nothing(self.opening));
             // who has been told that it is over hears of it anew; so does who may have been
-            let may_know = told.said == Said::Resolved || told.sending_since.is_some() || told.trouble.is_some();
+            let may_know =
+                told.said == NotificationState::Resolved || told.sending_since.is_some() || told.trouble.is_some();
             if may_know && told.opening < self.opening {
-                *told = Told::nothing(self.opening);
+                *told = Notification::nothing(self.opening);
             }
             told.opening = self.opening;
         }
@@ -200,8 +206,8 @@ impl Incident {
         let told = self.told.get(address)?;
         match (self.is_open(), self.is_flapping(now), told.said) {
             // of what it was told before; it is not to be told of this opening
-            (_, _, Said::Resolved) => None,
-            (_, true, Said::Flapping) | (true, false, Said::Opened) => None,
+            (_, _, NotificationState::Resolved) => None,
+            (_, true, NotificationState::Flapping) | (true, false, NotificationState::Opened) => None,
             (true, true, _) => Some(State::Flapping),
             (true, false, _) => Some(State::Opened),
             (false, _, _) => Some(State::Resolved),
@@ -210,7 +216,7 @@ impl Incident {
 
     /// Whether an address knows nothing of this opening.
     pub fn is_unheard_of(&self, address: &str) -> bool {
-        self.told.get(address).is_none_or(|told| told.said == Said::Nothing)
+        self.told.get(address).is_none_or(|told| told.said == NotificationState::Nothing)
     }
 
     /// Whether this watcher may send: nobody else is about to.
@@ -234,9 +240,9 @@ impl Incident {
             Ok(state) => {
                 (told.trouble, told.tried) = (None, None);
                 told.said = match state {
-                    State::Flapping => Said::Flapping,
-                    State::Resolved => Said::Resolved,
-                    State::Opened | State::Sample => Said::Opened,
+                    State::Flapping => NotificationState::Flapping,
+                    State::Resolved => NotificationState::Resolved,
+                    State::Opened | State::Sample => NotificationState::Opened,
                 };
             }
             Err(trouble) => {
@@ -249,13 +255,15 @@ impl Incident {
     /// It is over before anybody was told, and nobody wanted to be.
     pub fn pass_over(&mut self, address: &str) {
         if let Some(told) = self.told.get_mut(address) {
-            told.said = Said::Resolved;
+            told.said = NotificationState::Resolved;
         }
     }
 
     /// Whether nothing will come of it by itself: over, everybody told, and no flapping to be ended.
     pub fn is_at_rest(&self, now: Timestamp) -> bool {
-        !self.is_open() && !self.is_flapping(now) && self.told.values().all(|told| told.said == Said::Resolved)
+        !self.is_open()
+            && !self.is_flapping(now)
+            && self.told.values().all(|told| told.said == NotificationState::Resolved)
     }
 }
 

@@ -2,35 +2,35 @@
 //! incident, opened once and resolved once, and told to those whom its pipeline names.
 
 pub mod channel;
-mod given_up;
-mod help;
+mod collect;
+mod dead_letter;
+mod evaluate;
 mod incident;
-mod judge;
-mod keep;
-mod look;
-mod memory;
+mod incident_store;
 pub mod message;
 mod missed;
+mod outbox;
+mod remediate;
 mod silence;
 mod step_key;
 mod step_state;
-mod tell;
 mod tick;
+mod watch_state;
 mod wording;
 
-use tidemark_flow::{Bus, Context, Event, Failure, Kind, Mailer, Secrets};
+use tidemark_flow::{Bus, Context, Error, ErrorKind, Event, Mailer, Secrets};
 use tidemark_lake::Lake;
 use tokio::runtime::Handle;
 
 use channel::smtp::Smtp;
 pub use channel::{Address, Channels};
-pub use incident::{Finding, Incident, Said, Told};
-pub use judge::View;
-pub use keep::named;
-pub use memory::{Known, Memory};
+pub use evaluate::LakeSnapshot;
+pub use incident::{Finding, Incident, Notification, NotificationState};
+pub use incident_store::named;
 pub use missed::{Missed, missed};
 pub use silence::{Silence, Silences, silence};
-pub use tick::{Ticked, Turn, note, tick};
+pub use tick::{IncidentChange, TickReport, note, tick};
+pub use watch_state::{PipelineState, WatchState};
 pub use wording::{lasted, quoted, sample, title};
 
 /// What the name of the rule ends with that wakes the watcher.
@@ -43,16 +43,16 @@ const OWN_RULE: &str = "watch";
 pub fn handle(
     context: &Context<'_>,
     environment: ChannelEnvironment<'_>,
-    view: &View<'_>,
+    view: &LakeSnapshot<'_>,
     bus: &dyn Bus,
     event: &Event,
     chain: &str,
-) -> Result<Ticked, Failure> {
+) -> Result<TickReport, Error> {
     match event {
         Event::Rule { rules, .. } if rules.iter().any(|rule| rule.ends_with(OWN_RULE)) => {}
-        Event::GivenUp(given_up) => note(context, view, given_up)?,
+        Event::DeadLetters(given_up) => note(context, view, given_up)?,
         _ => {
-            return Err(Failure::new(Kind::Refused, "this event is none of the watcher's")
+            return Err(Error::new(ErrorKind::Refused, "this event is none of the watcher's")
                 .hint("mend the rule that carried the event here"));
         }
     }
@@ -83,11 +83,11 @@ pub fn with_channels<T>(
 ///
 /// # Errors
 /// The lake cannot be read.
-pub fn open_incidents(lake: &Lake) -> Result<Vec<Incident>, Failure> {
-    let memory = look::memory(lake)?.0;
+pub fn open_incidents(lake: &Lake) -> Result<Vec<Incident>, Error> {
+    let state = collect::read_state(lake)?.0;
     let mut open = Vec::new();
     for (name, tag) in lake.watched()?.incidents {
-        if memory.at_rest.get(&name) == Some(&tag) {
+        if state.at_rest.get(&name) == Some(&tag) {
             continue;
         }
         if let Some((bytes, _)) = lake.incident(&name)?

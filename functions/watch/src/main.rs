@@ -4,9 +4,9 @@
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-fn main() -> Result<(), tidemark_aws::Error> {
+fn main() -> Result<(), tidemark_aws::RuntimeError> {
     tidemark_aws::serve_watch(|context, watched, event, chain| {
-        let view = watch::View { graph: watched.graph, broken: watched.broken, arguments: String::new() };
+        let view = watch::LakeSnapshot { graph: watched.graph, broken: watched.broken, arguments: String::new() };
         let (secrets, mailer, handle) = (watched.secrets, watched.mailer, watched.handle.clone());
         let channels = watch::ChannelEnvironment { secrets, mailer, handle };
         let seen = watch::handle(context, channels, &view, watched.bus, event, chain)?;

@@ -1,13 +1,13 @@
 //! Scheduled times that nobody was there for: what a machine that was off makes up for when it is on again.
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::{CatchUp, Pipeline, PipelineName};
 
-use crate::judge::View;
-use crate::look::{self, News};
-use crate::memory::Memory;
+use crate::collect::{self, News};
+use crate::evaluate::LakeSnapshot;
 use crate::tick::{knows, written};
+use crate::watch_state::WatchState;
 
 /// Of one pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,28 +27,29 @@ const ATTEMPTS: usize = 10;
 ///
 /// # Errors
 /// The lake cannot be read or written.
-pub fn missed(context: &Context<'_>, view: &View<'_>) -> Result<Vec<Missed>, Failure> {
+pub fn missed(context: &Context<'_>, view: &LakeSnapshot<'_>) -> Result<Vec<Missed>, Error> {
     let now = (context.clock)();
     for _ in 0..ATTEMPTS {
         let watched = context.lake.watched()?;
-        let (mut memory, seen) = look::memory(context.lake)?;
-        knows(&mut memory, view, now);
-        let (marks, _) = look::marks(context.lake, &watched.running)?;
-        let News { moved, .. } = look::news(context, &mut memory, view, &marks, now)?;
+        let (mut state, seen) = collect::read_state(context.lake)?;
+        knows(&mut state, view, now);
+        let (marks, _) = collect::marks(context.lake, &watched.running)?;
+        let News { moved, .. } = collect::news(context, &mut state, view, &marks, now)?;
         // what was begun and not gone on with is seen now, since nothing moves by itself
-        look::heads(context, &mut memory, view, &moved, now);
+        collect::heads(context, &mut state, view, &moved, now);
         let missed: Vec<Missed> =
-            view.graph.pipelines().iter().filter_map(|pipeline| of(&mut memory, pipeline, now)).collect();
-        if context.lake.put_watcher(written(&memory)?, seen.as_ref())? {
+            view.graph.pipelines().iter().filter_map(|pipeline| missed_by(&mut state, pipeline, now)).collect();
+        if context.lake.put_watcher(written(&state)?, seen.as_ref())? {
             return Ok(missed);
         }
     }
-    Err(Failure::new(Kind::Retry, "the state of the watcher is changed by others all the time").hint("start it again"))
+    Err(Error::new(ErrorKind::Retry, "the state of the watcher is changed by others all the time")
+        .hint("start it again"))
 }
 
-fn of(memory: &mut Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Missed> {
+fn missed_by(state: &mut WatchState, pipeline: &Pipeline, now: Timestamp) -> Option<Missed> {
     let schedule = pipeline.schedule.as_ref()?;
-    let known = memory.pipelines.get_mut(pipeline.name.as_str())?;
+    let known = state.pipelines.get_mut(pipeline.name.as_str())?;
     let since = known.started.unwrap_or(known.since).max(known.since);
     let mut times: Vec<Timestamp> =
         std::iter::successors(schedule.previous(now), |time| schedule.previous(*time - SignedDuration::from_nanos(1)))

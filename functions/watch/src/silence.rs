@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::Lake;
 use tidemark_pipeline::PipelineName;
 
@@ -31,7 +31,7 @@ impl Silences {
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub fn read(lake: &Lake, names: &[String], now: Timestamp) -> Result<Silences, Failure> {
+    pub fn read(lake: &Lake, names: &[String], now: Timestamp) -> Result<Silences, Error> {
         /// Nobody gives a new end to a silence that is over for so long.
         const OVER: SignedDuration = SignedDuration::from_hours(24);
         let (mut last, mut over) = (BTreeMap::new(), Vec::new());
@@ -50,7 +50,7 @@ impl Silences {
         Ok(Silences { last, over })
     }
 
-    pub fn of(&self, pipeline: &str) -> Option<&Silence> {
+    pub fn get(&self, pipeline: &str) -> Option<&Silence> {
         self.last.get(pipeline)
     }
 
@@ -58,7 +58,7 @@ impl Silences {
     ///
     /// # Errors
     /// The lake cannot be written.
-    pub(crate) fn clear(&self, lake: &Lake) -> Result<(), Failure> {
+    pub(crate) fn clear(&self, lake: &Lake) -> Result<(), Error> {
         Ok(self.over.iter().try_for_each(|pipeline| lake.delete_silence(pipeline))?)
     }
 
@@ -71,8 +71,8 @@ impl Silences {
 ///
 /// # Errors
 /// The lake cannot be written.
-pub fn silence(lake: &Lake, pipeline: &PipelineName, silence: &Silence) -> Result<(), Failure> {
+pub fn silence(lake: &Lake, pipeline: &PipelineName, silence: &Silence) -> Result<(), Error> {
     let json = serde_json::to_vec(silence)
-        .map_err(|error| Failure::new(Kind::Bug, "a silence cannot be written").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Bug, "a silence cannot be written").because(error))?;
     Ok(lake.put_silence(pipeline, json)?)
 }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use tidemark_flow::{Mark, RunRecord};
+use tidemark_flow::{Heartbeat, RunRecord};
 use tidemark_pipeline::{Pipeline, PipelineName, StepId};
 
 /// Written as `orders/load report`.
@@ -34,7 +34,7 @@ impl StepKey {
         StepKey::from_parts(&record.pipeline, record.step.step()?)
     }
 
-    pub fn for_mark(mark: &Mark) -> Option<StepKey> {
+    pub fn for_mark(mark: &Heartbeat) -> Option<StepKey> {
         StepKey::from_parts(&mark.pipeline, &mark.step)
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Days, ErrorRecord, Failure, Kind, Mark, RunRecord};
+use tidemark_flow::{Days, Error, ErrorKind, ErrorRecord, Heartbeat, RunRecord};
 
 /// Attempts that the platform makes of an event before it gives it up.
 const ATTEMPTS: u64 = 3;
@@ -35,7 +35,7 @@ pub struct StepState {
     pub behind_since: Option<Timestamp>,
     /// Why its datasets cannot be looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<Unseen>,
+    pub unseen: Option<Unobservable>,
     /// When the watcher has last announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
@@ -91,7 +91,7 @@ pub struct QuarantineSpike {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unseen {
+pub struct Unobservable {
     pub since: Timestamp,
     pub error: ErrorRecord,
 }
@@ -106,7 +106,7 @@ impl UnderWay {
         }
     }
 
-    pub fn from_mark(mark: &Mark) -> UnderWay {
+    pub fn from_mark(mark: &Heartbeat) -> UnderWay {
         UnderWay {
             run_id: mark.run_id.clone(),
             started_at: mark.started_at,
@@ -119,7 +119,7 @@ impl UnderWay {
 impl Failing {
     /// Whether the watcher tries it again by itself.
     pub fn is_tried_again(&self) -> bool {
-        self.error.kind == Kind::Retry && !self.full
+        self.error.kind == ErrorKind::Retry && !self.full
     }
 
     /// For the first time.
@@ -129,13 +129,13 @@ impl Failing {
             latest: record.finished_at,
             count: 1,
             attempts: 1,
-            chain: record.chain.clone(),
+            chain: record.correlation_id.clone(),
             run_id: record.run_id.clone(),
             scheduled_time: record.scheduled_time,
             days: record.days,
             full: record.full,
             is_given_up: false,
-            is_final: error.kind != Kind::Retry,
+            is_final: error.kind != ErrorKind::Retry,
             error,
             facts: facts_of(record),
         }
@@ -153,14 +153,14 @@ impl StepState {
             self.failing = Some(Failing::from_record(record, error));
             return;
         };
-        let same_chain = before.chain == record.chain;
+        let same_chain = before.chain == record.correlation_id;
         let attempts = if same_chain { before.attempts + 1 } else { 1 };
         let is_given_up = before.is_given_up && same_chain;
-        let may_go = error.kind == Kind::Retry && attempts < ATTEMPTS && !is_given_up;
+        let may_go = error.kind == ErrorKind::Retry && attempts < ATTEMPTS && !is_given_up;
         let counted = Failing {
             count: before.count + 1,
             attempts,
-            chain: record.chain.clone(),
+            chain: record.correlation_id.clone(),
             is_given_up,
             is_final: before.is_final || !may_go,
             latest: before.latest.max(record.finished_at),
@@ -168,7 +168,7 @@ impl StepState {
         };
         // the latest error is the one that counts, but a cause that will not go by itself is not hidden by one that may
         let is_late = record.finished_at < counted.latest;
-        let is_hidden = is_late || (may_go && counted.error.kind != Kind::Retry);
+        let is_hidden = is_late || (may_go && counted.error.kind != ErrorKind::Retry);
         self.failing = Some(if is_hidden {
             counted
         } else {
@@ -202,9 +202,9 @@ impl StepState {
     }
 
     /// Its datasets cannot be looked at.
-    pub fn hides(&mut self, failure: &Failure, now: Timestamp) {
+    pub fn hides(&mut self, failure: &Error, now: Timestamp) {
         let since = self.unseen.as_ref().map_or(now, |unseen| unseen.since);
-        (self.unseen, self.behind_since) = (Some(Unseen { since, error: failure.into() }), None);
+        (self.unseen, self.behind_since) = (Some(Unobservable { since, error: failure.into() }), None);
     }
 
     /// Whether its inputs are ahead of it.
@@ -237,7 +237,7 @@ impl StepState {
                     days: None,
                     full: false,
                     error: ErrorRecord {
-                        kind: Kind::Retry,
+                        kind: ErrorKind::Retry,
                         message: format!("an event was given up: {why}"),
                         hint: None,
                         over_budget: false,
@@ -254,7 +254,7 @@ impl StepState {
 /// What a record has to say of what it was about.
 fn facts_of(record: &RunRecord) -> Vec<(String, String)> {
     let mut facts = Vec::new();
-    if let Some(about) = &record.about {
+    if let Some(about) = &record.scope {
         if !about.partitions.is_empty() {
             facts.push(("Partitions".to_owned(), about.to_string()));
         }

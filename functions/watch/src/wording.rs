@@ -1,16 +1,16 @@
 //! What is said of an incident: what is wrong, what happens next by itself, and what to do if that is not enough.
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::Kind;
-use tidemark_pipeline::{StepId, Wrong};
+use tidemark_flow::ErrorKind;
+use tidemark_pipeline::{IncidentKind, StepId};
 
+use crate::evaluate::shown;
 use crate::incident::{Finding, Incident};
-use crate::judge::shown;
-use crate::keep::Register;
+use crate::incident_store::IncidentStore;
 use crate::message::{Message, State};
 
 /// The message on an incident.
-pub fn message(incident: &Incident, state: State, register: &Register<'_>) -> Message {
+pub fn message(incident: &Incident, state: State, register: &IncidentStore<'_>) -> Message {
     let finding = &incident.finding;
     let pipeline = finding.pipeline.clone().unwrap_or_else(|| NOBODY.to_owned());
     let is_over = state == State::Resolved;
@@ -41,14 +41,14 @@ pub fn title(finding: &Finding) -> String {
 
 fn trouble(finding: &Finding) -> String {
     let step = finding.step.as_ref().map(StepId::to_string).unwrap_or_default();
-    match finding.wrong {
-        Wrong::Failed => format!("{step} failed"),
-        Wrong::OverBudget => format!("{step} is over its error budget, nothing published"),
-        Wrong::Quarantine => format!("{step} put many records into quarantine"),
-        Wrong::NotStarted => "did not start on schedule".to_owned(),
-        Wrong::Behind => format!("{step} is behind its input"),
-        Wrong::NeverEnded => format!("{step} started and never ended"),
-        Wrong::Blind => match (&finding.pipeline, &finding.of) {
+    match finding.incident_kind {
+        IncidentKind::Failed => format!("{step} failed"),
+        IncidentKind::OverBudget => format!("{step} is over its error budget, nothing published"),
+        IncidentKind::Quarantine => format!("{step} put many records into quarantine"),
+        IncidentKind::NotStarted => "did not start on schedule".to_owned(),
+        IncidentKind::Behind => format!("{step} is behind its input"),
+        IncidentKind::NeverEnded => format!("{step} started and never ended"),
+        IncidentKind::Blind => match (&finding.pipeline, &finding.of) {
             (Some(_), Some(of)) if of == "definition" => "its pipeline file is broken, nothing of it runs".to_owned(),
             (Some(_), _) => format!("{step} cannot be watched"),
             (None, _) => "something cannot be watched".to_owned(),
@@ -71,7 +71,7 @@ fn wrong(incident: &Incident, state: State) -> String {
     }
 }
 
-fn over(incident: &Incident, register: &Register<'_>) -> String {
+fn over(incident: &Incident, register: &IncidentStore<'_>) -> String {
     let finding = &incident.finding;
     let resolved_at = incident.resolved_at.unwrap_or(incident.opened_at);
     let lasted = lasted(resolved_at.duration_since(finding.since));
@@ -79,13 +79,13 @@ fn over(incident: &Incident, register: &Register<'_>) -> String {
         Some(step) => !register.view.has(pipeline, step),
         None => !register.view.knows(pipeline),
     };
-    let by = match finding.wrong {
+    let by = match finding.incident_kind {
         _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",
-        Wrong::Failed | Wrong::OverBudget | Wrong::NeverEnded => "The step has succeeded again",
-        Wrong::Quarantine => "The next run put few aside",
-        Wrong::NotStarted => "The pipeline has been started, or its schedule has changed",
-        Wrong::Behind => "The step has caught up with its input",
-        Wrong::Blind => "It can be seen again",
+        IncidentKind::Failed | IncidentKind::OverBudget | IncidentKind::NeverEnded => "The step has succeeded again",
+        IncidentKind::Quarantine => "The next run put few aside",
+        IncidentKind::NotStarted => "The pipeline has been started, or its schedule has changed",
+        IncidentKind::Behind => "The step has caught up with its input",
+        IncidentKind::Blind => "It can be seen again",
     };
     format!("{by}; it lasted {lasted}. What was wrong: {}", finding.what)
 }
@@ -104,28 +104,30 @@ fn facts(finding: &Finding) -> Vec<(String, String)> {
     facts
 }
 
-fn meaning(kind: Kind) -> &'static str {
+fn meaning(kind: ErrorKind) -> &'static str {
     match kind {
-        Kind::Retry => "may go by itself",
-        Kind::Definition => "the pipeline file, or what it names, has to be mended",
-        Kind::Data => "the data has to be mended",
-        Kind::Refused => "too large, or not allowed",
-        Kind::Bug => "a mistake of Tidemark's",
+        ErrorKind::Retry => "may go by itself",
+        ErrorKind::Definition => "the pipeline file, or what it names, has to be mended",
+        ErrorKind::Data => "the data has to be mended",
+        ErrorKind::Refused => "too large, or not allowed",
+        ErrorKind::Bug => "a mistake of Tidemark's",
     }
 }
 
-fn next(finding: &Finding, register: &Register<'_>) -> String {
+fn next(finding: &Finding, register: &IncidentStore<'_>) -> String {
     let pipeline = finding.pipeline.as_deref().and_then(|name| register.view.pipeline(name));
     let schedule = pipeline.and_then(|pipeline| pipeline.schedule.as_ref());
     let scheduled = schedule.and_then(|schedule| schedule.next(register.now)).map(shown);
     let at = scheduled.map(|at| format!(" at {at}")).unwrap_or_default();
-    match finding.wrong {
-        Wrong::NotStarted => format!(
+    match finding.incident_kind {
+        IncidentKind::NotStarted => format!(
             "The watcher has started it now for this time, and does so again every half hour until it has. The schedule is next due{at}."
         ),
-        Wrong::Quarantine => "Nothing: what is good was published, and what is not waits in quarantine.".to_owned(),
-        Wrong::Blind if finding.pipeline.is_some() => "Nothing, until it is mended.".to_owned(),
-        Wrong::Blind => "The rest is watched all the same.".to_owned(),
+        IncidentKind::Quarantine => {
+            "Nothing: what is good was published, and what is not waits in quarantine.".to_owned()
+        }
+        IncidentKind::Blind if finding.pipeline.is_some() => "Nothing, until it is mended.".to_owned(),
+        IncidentKind::Blind => "The rest is watched all the same.".to_owned(),
         _ if finding.is_tried_again && at.is_empty() => "It is tried again every half hour.".to_owned(),
         _ if finding.is_tried_again => {
             format!("It is tried again every half hour, and with the next scheduled run{at}.")
@@ -138,19 +140,21 @@ fn next(finding: &Finding, register: &Register<'_>) -> String {
 }
 
 /// For a terminal in the folder of the pipelines.
-fn command(finding: &Finding, register: &Register<'_>) -> Option<String> {
+fn command(finding: &Finding, register: &IncidentStore<'_>) -> Option<String> {
     let place = register.context.lake.store().place();
     let lake = if place == "lake" { String::new() } else { format!(" --lake {}", quoted(place)) };
     let arguments = &register.view.arguments;
     let pipeline = finding.pipeline.as_deref();
-    match finding.wrong {
-        Wrong::Quarantine => {
+    match finding.incident_kind {
+        IncidentKind::Quarantine => {
             let pipeline = register.view.pipeline(pipeline?)?;
             let dataset = &pipeline.contract.as_ref()?.dataset;
             Some(format!("tidemark quarantine list {dataset}{lake}"))
         }
-        Wrong::Blind if finding.of.as_deref() == Some("definition") => Some(format!("tidemark check{arguments}")),
-        Wrong::Blind => None,
+        IncidentKind::Blind if finding.of.as_deref() == Some("definition") => {
+            Some(format!("tidemark check{arguments}"))
+        }
+        IncidentKind::Blind => None,
         _ => {
             let at = finding.scheduled_time.map(|at| format!(" --at {at}")).unwrap_or_default();
             Some(format!("tidemark run {}{at}{lake}{arguments}", pipeline?))
@@ -164,7 +168,7 @@ pub fn quoted(text: &str) -> String {
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
-fn record(run_id: &str, register: &Register<'_>) -> Option<String> {
+fn record(run_id: &str, register: &IncidentStore<'_>) -> Option<String> {
     let day = run_id.get(..8)?;
     let day = format!("{}-{}-{}", day.get(..4)?, day.get(4..6)?, day.get(6..)?);
     Some(format!("{}/runs/{day}/{run_id}.json", register.context.lake.store().place()))

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::{Error, PutMode, Result};
 use tokio::runtime::Handle;
 
-use crate::client::{Account, Patience};
+use crate::client::{Account, RetryPolicy};
 use crate::fault::Whither;
 use crate::location::Location;
 
@@ -18,7 +18,7 @@ pub(crate) struct Bucket {
     pub client: Client,
     pub whither: Arc<Whither>,
     pub prefix: Path,
-    pub patience: Patience,
+    pub patience: RetryPolicy,
     pub handle: Handle,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Condition {
 }
 
 impl Condition {
-    pub fn of(mode: &PutMode) -> Result<Condition> {
+    pub fn from_mode(mode: &PutMode) -> Result<Condition> {
         Ok(match mode {
             PutMode::Overwrite => Condition { if_match: None, if_none_match: None },
             PutMode::Create => Condition { if_match: None, if_none_match: Some("*".to_owned()) },

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use object_store::path::Path;
 use object_store::{GetOptions, ObjectStore};
-use tidemark_flow::{Failure, Place};
+use tidemark_flow::{Error, Place};
 use tidemark_lake::{Meter, Store};
 use tokio::runtime::Handle;
 
 use crate::bucket::Bucket;
-use crate::client::{Account, Patience};
+use crate::client::{Account, RetryPolicy};
 use crate::location::Location;
 
 /// Opens places in buckets. One client is behind all of them, built when the first is asked for.
@@ -18,7 +18,7 @@ pub struct Buckets {
     handle: Handle,
     meter: Meter,
     /// Where the account comes from, when it is needed.
-    account: fn(&Handle) -> Result<Account, Failure>,
+    account: fn(&Handle) -> Result<Account, Error>,
     client: Mutex<Option<Client>>,
 }
 
@@ -30,31 +30,31 @@ struct Client {
 
 impl Buckets {
     /// With the credentials, region and endpoint this user has set up for AWS: environment, profile, single sign-on.
-    pub fn of_this_user(handle: Handle, meter: &Meter) -> Buckets {
-        let account = |handle: &Handle| handle.block_on(Account::of_this_user());
+    pub fn for_current_user(handle: Handle, meter: &Meter) -> Buckets {
+        let account = |handle: &Handle| handle.block_on(Account::for_current_user());
         Buckets { handle, meter: meter.clone(), account, client: Mutex::new(None) }
     }
 
     /// With what the variables `AWS_*` say, and nothing else.
-    pub fn of_variables(handle: Handle, meter: &Meter) -> Buckets {
-        let account = |_: &Handle| Account::from_variables(|name| std::env::var(name).ok(), Patience::default());
+    pub fn from_variables(handle: Handle, meter: &Meter) -> Buckets {
+        let account = |_: &Handle| Account::from_variables(|name| std::env::var(name).ok(), RetryPolicy::default());
         Buckets { handle, meter: meter.clone(), account, client: Mutex::new(None) }
     }
 
-    pub fn of(account: &Account, handle: Handle, meter: &Meter) -> Buckets {
+    pub fn new(account: &Account, handle: Handle, meter: &Meter) -> Buckets {
         let client = Client { account: account.clone(), s3: account.s3(meter) };
-        Buckets { client: Mutex::new(Some(client)), ..Buckets::of_variables(handle, meter) }
+        Buckets { client: Mutex::new(Some(client)), ..Buckets::from_variables(handle, meter) }
     }
 
     /// The account behind it, for the clients of other services; from now on there is a client.
     ///
     /// # Errors
     /// Kind `definition` where region or credentials are not set.
-    pub fn account(&self) -> Result<Account, Failure> {
+    pub fn account(&self) -> Result<Account, Error> {
         Ok(self.client()?.account)
     }
 
-    fn client(&self) -> Result<Client, Failure> {
+    fn client(&self) -> Result<Client, Error> {
         let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(client) = &*client {
             return Ok(client.clone());
@@ -64,18 +64,18 @@ impl Buckets {
         Ok(client.insert(Client { account, s3 }).clone())
     }
 
-    fn bucket(&self, location: &Location) -> Result<Bucket, Failure> {
+    fn bucket(&self, location: &Location) -> Result<Bucket, Error> {
         let Client { account, s3 } = self.client()?;
         Ok(Bucket::new(s3, &account, location, self.handle.clone()))
     }
 
-    fn store(&self, location: &Location) -> Result<Store, Failure> {
+    fn store(&self, location: &Location) -> Result<Store, Error> {
         let bucket = Arc::new(self.bucket(location)?);
         Ok(Store::remote(bucket, &location.place(), self.handle.clone(), &self.meter))
     }
 
     /// The place by the whole interface of object stores, for those who need more than a lake does.
-    pub fn objects(&self, place: &str) -> Result<Arc<dyn ObjectStore>, Failure> {
+    pub fn objects(&self, place: &str) -> Result<Arc<dyn ObjectStore>, Error> {
         Ok(Arc::new(self.bucket(&Location::parse(place)?)?))
     }
 
@@ -83,7 +83,7 @@ impl Buckets {
     ///
     /// # Errors
     /// What is no place in a bucket. Whether it is there shows with the first request.
-    pub fn folder(&self, place: &str) -> Result<Store, Failure> {
+    pub fn folder(&self, place: &str) -> Result<Store, Error> {
         self.store(&Location::parse(place)?)
     }
 
@@ -91,7 +91,7 @@ impl Buckets {
     ///
     /// # Errors
     /// What is no place in a bucket, and whatever keeps us from asking whether it is an object.
-    pub fn locate(&self, path: &str) -> Result<Place, Failure> {
+    pub fn locate(&self, path: &str) -> Result<Place, Error> {
         let location = Location::parse(path)?;
         let split = if location.is_folder { None } else { location.split() };
         let Some((folder, name)) = split else { return Ok(Place::Folder(self.store(&location)?)) };
@@ -100,7 +100,7 @@ impl Buckets {
         match self.handle.block_on(bucket.get_opts(&location.prefix, head)) {
             Ok(_) => Ok(Place::File { folder: self.store(&folder)?, name }),
             Err(object_store::Error::NotFound { .. }) => Ok(Place::Folder(self.store(&location)?)),
-            Err(error) => Err(Failure::of_store(format!("source {path} cannot be opened"), error)),
+            Err(error) => Err(Error::from_store(format!("source {path} cannot be opened"), error)),
         }
     }
 }

@@ -6,7 +6,7 @@ use aws_sdk_eventbridge::Client;
 use aws_sdk_eventbridge::error::DisplayErrorContext;
 use aws_sdk_eventbridge::types::PutEventsRequestEntry;
 use tidemark_flow::event::{SOURCE, STEP_DUE};
-use tidemark_flow::{Bus, Failure, Kind, StepDue};
+use tidemark_flow::{Bus, Error, ErrorKind, StepDue};
 use tidemark_lake::{Meter, Requests};
 use tokio::runtime::Handle;
 
@@ -26,13 +26,13 @@ pub(crate) struct EventBus {
 }
 
 impl Bus for EventBus {
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         due.chunks(BATCH).try_for_each(|batch| self.handle.block_on(self.send(batch)))
     }
 }
 
 impl EventBus {
-    async fn send(&self, batch: &[StepDue]) -> Result<(), Failure> {
+    async fn send(&self, batch: &[StepDue]) -> Result<(), Error> {
         let mut waiting = batch.iter().map(|due| self.entry(due)).collect::<Result<Vec<_>, _>>()?;
         let mut pause = PAUSE;
         for tried in 1.. {
@@ -71,15 +71,15 @@ impl EventBus {
         Ok(())
     }
 
-    fn entry(&self, due: &StepDue) -> Result<PutEventsRequestEntry, Failure> {
+    fn entry(&self, due: &StepDue) -> Result<PutEventsRequestEntry, Error> {
         let detail = serde_json::to_string(due)
-            .map_err(|error| Failure::new(Kind::Bug, "an announcement cannot be written").because(error))?;
+            .map_err(|error| Error::new(ErrorKind::Bug, "an announcement cannot be written").because(error))?;
         let entry = PutEventsRequestEntry::builder().event_bus_name(&self.name).source(SOURCE);
         Ok(entry.detail_type(STEP_DUE).detail(detail).build())
     }
 
-    fn failed(&self, why: String) -> Failure {
-        Failure::new(Kind::Retry, format!("bus {} does not take what is to be announced", self.name))
+    fn failed(&self, why: String) -> Error {
+        Error::new(ErrorKind::Retry, format!("bus {} does not take what is to be announced", self.name))
             .hint("the same event again makes up for it; check that the bus exists and the role may put events on it")
             .because(why)
     }
@@ -89,7 +89,7 @@ impl EventBus {
 pub(crate) struct NoBus;
 
 impl Bus for NoBus {
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         for due in due {
             let detail = serde_json::to_string(due).unwrap_or_default();
             tracing::info!(detail, "step due");

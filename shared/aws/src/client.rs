@@ -15,7 +15,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::service_config::{LoadServiceConfig, ServiceConfigKey};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::Meter;
 
 use crate::meter::Metered;
@@ -45,7 +45,7 @@ fn allowance() -> TokenBucket {
 
 /// How long a request is waited for, and how often it is made.
 #[derive(Debug, Clone, Copy)]
-pub struct Patience {
+pub struct RetryPolicy {
     pub connect: Duration,
     /// Between two signs of life of a reply.
     pub read: Duration,
@@ -57,9 +57,9 @@ pub struct Patience {
     pub pause: Duration,
 }
 
-impl Default for Patience {
-    fn default() -> Patience {
-        Patience {
+impl Default for RetryPolicy {
+    fn default() -> RetryPolicy {
+        RetryPolicy {
             connect: Duration::from_secs(3),
             read: Duration::from_secs(20),
             attempt: Duration::from_secs(180),
@@ -69,7 +69,7 @@ impl Default for Patience {
     }
 }
 
-impl Patience {
+impl RetryPolicy {
     fn retries(&self) -> RetryConfig {
         RetryConfig::standard()
             .with_max_attempts(self.attempts)
@@ -90,7 +90,7 @@ impl Patience {
 #[derive(Debug, Clone)]
 pub struct Account {
     config: SdkConfig,
-    patience: Patience,
+    patience: RetryPolicy,
 }
 
 impl Account {
@@ -99,9 +99,9 @@ impl Account {
     ///
     /// # Errors
     /// [`Kind::Definition`] where region or credentials are not set.
-    pub fn from_variables(variable: impl Fn(&str) -> Option<String>, patience: Patience) -> Result<Account, Failure> {
+    pub fn from_variables(variable: impl Fn(&str) -> Option<String>, patience: RetryPolicy) -> Result<Account, Error> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
-        let missing = |what: &str, hint: &str| Failure::new(Kind::Definition, format!("{what} not set")).hint(hint);
+        let missing = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{what} not set")).hint(hint);
         let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
         let region = region.ok_or_else(|| missing("the AWS region is", "set AWS_REGION"))?;
         let (Some(key), Some(secret)) = (set("AWS_ACCESS_KEY_ID"), set("AWS_SECRET_ACCESS_KEY")) else {
@@ -132,15 +132,15 @@ impl Account {
     ///
     /// # Errors
     /// [`Kind::Definition`] where no region is set. Credentials are looked for at the first request.
-    pub async fn of_this_user() -> Result<Account, Failure> {
-        let patience = Patience::default();
+    pub async fn for_current_user() -> Result<Account, Error> {
+        let patience = RetryPolicy::default();
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client())
             .retry_config(patience.retries())
             .timeout_config(patience.timeouts());
         let config = loader.load().await;
         if config.region().is_none() {
-            let failure = Failure::new(Kind::Definition, "the AWS region is not set");
+            let failure = Error::new(ErrorKind::Definition, "the AWS region is not set");
             return Err(failure.hint("set AWS_REGION, or region in the profile of ~/.aws/config"));
         }
         Ok(Account { config, patience })
@@ -151,7 +151,7 @@ impl Account {
         &self.config
     }
 
-    pub(crate) fn patience(&self) -> Patience {
+    pub(crate) fn patience(&self) -> RetryPolicy {
         self.patience
     }
 
@@ -208,9 +208,9 @@ mod tests {
 
     use super::*;
 
-    fn account(set: &[(&str, &str)]) -> Result<Account, Failure> {
+    fn account(set: &[(&str, &str)]) -> Result<Account, Error> {
         let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        Account::from_variables(variable, Patience::default())
+        Account::from_variables(variable, RetryPolicy::default())
     }
 
     const WHOLE: [(&str, &str); 3] =
@@ -222,7 +222,7 @@ mod tests {
             let mut set = WHOLE;
             set[absent].1 = "";
             let failure = account(&set).unwrap_err();
-            assert_eq!(failure.kind, Kind::Definition);
+            assert_eq!(failure.kind, ErrorKind::Definition);
             assert!(failure.hint.unwrap().contains(hint));
         }
     }

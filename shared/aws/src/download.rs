@@ -77,7 +77,9 @@ async fn open(bucket: &Bucket, path: &Path, options: GetOptions) -> Result<(Firs
     let request = request.set_if_unmodified_since(options.if_unmodified_since.map(time_out));
     let sent = match request.clone().set_range(range).send().await {
         // an object without a byte has no range; all of it can be had
-        Err(error) if options.range.is_none() && Answer::of(&error).is_some_and(|answer| answer.status == 416) => {
+        Err(error)
+            if options.range.is_none() && Answer::from_error(&error).is_some_and(|answer| answer.status == 416) =>
+        {
             request.send().await
         }
         sent => sent,

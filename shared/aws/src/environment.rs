@@ -1,6 +1,6 @@
 //! What a function finds outside the lake: buckets and the folders of its own disk, and the secrets of Secrets Manager.
 
-use tidemark_flow::{Failure, Folders, Place, Secret, Secrets, Sources, host, is_bucket};
+use tidemark_flow::{Error, Folders, Place, Secret, Secrets, Sources, host, is_bucket};
 use tidemark_lake::{Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
@@ -16,7 +16,7 @@ pub(crate) struct FunctionEnvironment<'a> {
 }
 
 impl Sources for FunctionEnvironment<'_> {
-    fn locate(&self, path: &str) -> Result<Place, Failure> {
+    fn locate(&self, path: &str) -> Result<Place, Error> {
         match is_bucket(path) {
             true => self.buckets.locate(path),
             false => host::locate(path, self.handle, self.meter),
@@ -25,7 +25,7 @@ impl Sources for FunctionEnvironment<'_> {
 }
 
 impl Folders for FunctionEnvironment<'_> {
-    fn folder(&self, path: &str) -> Result<Store, Failure> {
+    fn folder(&self, path: &str) -> Result<Store, Error> {
         match is_bucket(path) {
             true => self.buckets.folder(path),
             false => host::folder(path, self.handle, self.meter),
@@ -34,7 +34,7 @@ impl Folders for FunctionEnvironment<'_> {
 }
 
 impl Secrets for FunctionEnvironment<'_> {
-    fn secret(&self, name: &SecretName) -> Result<Secret, Failure> {
+    fn secret(&self, name: &SecretName) -> Result<Secret, Error> {
         match host::secret(name) {
             Some(secret) => Ok(secret),
             None => secrets::secret(&self.buckets.account()?, self.handle, name),

@@ -5,7 +5,7 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use object_store::Error as StoreError;
 use object_store::path::Path;
-use tidemark_lake::{Explained, Remedy};
+use tidemark_lake::{StoreErrorAction, StoreErrorContext};
 
 /// Display is one line: what is wrong. What to do about it is in [`S3Fault::hint`]. Never a secret, never a header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -55,17 +55,17 @@ pub enum S3Fault {
 }
 
 impl S3Fault {
-    pub fn remedy(&self) -> Remedy {
+    pub fn remedy(&self) -> StoreErrorAction {
         use S3Fault::*;
         match self {
-            NoSuchBucket { .. } | WrongRegion { .. } | NoCredentials { .. } | Other { .. } => Remedy::Correct,
-            Denied { .. } | InvalidCredentials { .. } | ExpiredCredentials => Remedy::Permit,
+            NoSuchBucket { .. } | WrongRegion { .. } | NoCredentials { .. } | Other { .. } => StoreErrorAction::Correct,
+            Denied { .. } | InvalidCredentials { .. } | ExpiredCredentials => StoreErrorAction::Permit,
             SlowDown { .. }
             | Timeout { .. }
             | Connection { .. }
             | Truncated { .. }
             | Conflict { .. }
-            | Server { .. } => Remedy::RunAgain,
+            | Server { .. } => StoreErrorAction::RunAgain,
         }
     }
 
@@ -92,7 +92,7 @@ impl S3Fault {
     pub(crate) fn at(self, key: &str) -> StoreError {
         let (path, is_denied) = (key.to_owned(), matches!(self, S3Fault::Denied { .. }));
         let is_unknown = matches!(self, S3Fault::InvalidCredentials { .. } | S3Fault::ExpiredCredentials);
-        let source = Box::new(Explained { remedy: self.remedy(), hint: self.hint(), fault: Box::new(self) });
+        let source = Box::new(StoreErrorContext { remedy: self.remedy(), hint: self.hint(), fault: Box::new(self) });
         match (is_denied, is_unknown) {
             (true, _) => StoreError::PermissionDenied { path, source },
             (_, true) => StoreError::Unauthenticated { path, source },
@@ -112,7 +112,7 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
-    pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Answer> {
+    pub fn from_error<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Option<Answer> {
         let SdkError::ServiceError(service) = error else { return None };
         let text = |text: Option<&str>| text.unwrap_or_default().to_owned();
         Some(Answer {
@@ -153,7 +153,7 @@ impl Whither {
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
         let bucket = self.bucket.clone();
-        if let Some(answer) = Answer::of(error) {
+        if let Some(answer) = Answer::from_error(error) {
             return self.answered(answer);
         }
         let mut why = String::from("no answer");
@@ -224,7 +224,7 @@ impl Whither {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let answer = Answer::of(error);
+        let answer = Answer::from_error(error);
         let (status, code) = answer.map_or((0, String::new()), |answer| (answer.status, answer.code));
         let location = path.to_string();
         let said = |said: &str| said.to_owned().into();

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use lambda_runtime::{Context as Invocation, Diagnostic, LambdaEvent, service_fn};
 use serde_json::Value;
 use tidemark_flow::{
-    Broken, Bus, Context, Dispatcher, ErrorRecord, Event, Executor, Failure, Handled, Kind, MARK_AFTER, Machine,
-    Mailer, Process, Quiet, Secrets, StepFactory, host, is_bucket, joined, load_definitions_that_can_be, settings,
-    watch_panics,
+    BrokenPipeline, Bus, ComputeProfile, Context, Dispatcher, Error, ErrorKind, ErrorRecord, Event, EventOutcome,
+    Executor, HEARTBEAT_AFTER, Mailer, Process, Quiet, Secrets, StepFactory, host, is_bucket, joined,
+    load_definitions_that_can_be, settings, watch_panics,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -26,12 +26,12 @@ use crate::metrics::Metrics;
 
 /// What the watcher does with one: it has the pipelines that can be had, what is wrong with the others, and somebody who takes mail. It
 /// answers with what it has seen and done.
-pub type Watch = fn(&Context<'_>, &Watched<'_>, &Event, &str) -> Result<Value, Failure>;
+pub type Watch = fn(&Context<'_>, &WatchEnvironment<'_>, &Event, &str) -> Result<Value, Error>;
 
 /// What only the watcher needs.
-pub struct Watched<'a> {
+pub struct WatchEnvironment<'a> {
     pub graph: &'a Graph,
-    pub broken: &'a [Broken],
+    pub broken: &'a [BrokenPipeline],
     pub bus: &'a dyn Bus,
     /// `None`: there is no topic, so mail goes another way.
     pub mailer: Option<&'a dyn Mailer>,
@@ -40,7 +40,7 @@ pub struct Watched<'a> {
 }
 
 /// What a function is.
-enum Does {
+enum Role {
     /// It runs these steps.
     Run(&'static str, StepFactory),
     Watch(Watch),
@@ -52,29 +52,29 @@ const LEAST_RESERVE: Duration = Duration::from_millis(500);
 const MOST_RESERVE: Duration = Duration::from_secs(60);
 
 /// What a panic at the start, or of the runtime itself, comes out as.
-pub type Error = lambda_runtime::Error;
+pub type RuntimeError = lambda_runtime::Error;
 
 /// Answers events, as the function of this name that runs these steps, until Lambda ends the process. What is wrong with the settings is the answer to every
 /// event, so that it is seen where the platform shows errors.
 ///
 /// # Errors
 /// This is not Lambda, or its Runtime API cannot be reached.
-pub fn serve(name: &'static str, steps: StepFactory) -> Result<(), Error> {
-    run(name, Does::Run(name, steps))
+pub fn serve(name: &'static str, steps: StepFactory) -> Result<(), RuntimeError> {
+    run(name, Role::Run(name, steps))
 }
 
 /// The same of the watcher.
 ///
 /// # Errors
 /// As [`serve`].
-pub fn serve_watch(watch: Watch) -> Result<(), Error> {
-    run("watch", Does::Watch(watch))
+pub fn serve_watch(watch: Watch) -> Result<(), RuntimeError> {
+    run("watch", Role::Watch(watch))
 }
 
 /// The version, and the fingerprint of the program: equal for the functions and the command that are built from one commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("TIDEMARK_BUILD"), ")");
 
-fn run(name: &'static str, does: Does) -> Result<(), Error> {
+fn run(name: &'static str, does: Role) -> Result<(), RuntimeError> {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "--version") {
         return Ok(writeln!(std::io::stdout(), "{name} {VERSION}")?);
     }
@@ -92,7 +92,7 @@ fn run(name: &'static str, does: Does) -> Result<(), Error> {
             let of_event = function.clone();
             let answer = tokio::task::spawn_blocking(move || of_event.answer(&event.payload, &event.context)).await;
             answer.unwrap_or_else(|panic| {
-                Err(function.not_handled(&Failure::new(Kind::Bug, "the function panicked").because(panic)))
+                Err(function.not_handled(&Error::new(ErrorKind::Bug, "the function panicked").because(panic)))
             })
         }
     })))
@@ -110,10 +110,10 @@ fn log() {
 }
 
 struct Function {
-    does: Does,
+    does: Role,
     metrics: Metrics,
     handle: Handle,
-    setup: Result<Setup, Failure>,
+    setup: Result<Setup, Error>,
     lake: OnceLock<Lake>,
     began: Timestamp,
     is_warm: OnceLock<()>,
@@ -122,23 +122,23 @@ struct Function {
 struct Setup {
     graph: Graph,
     /// Files that are no pipelines, or want a parameter: an event for one of them fails, and only that.
-    broken: Vec<Broken>,
+    broken: Vec<BrokenPipeline>,
     mailer: Option<Box<dyn Mailer + Send + Sync>>,
     place: String,
     buckets: Buckets,
     bus: Box<dyn Bus + Send + Sync>,
     meter: Meter,
-    machine: Machine,
+    machine: ComputeProfile,
 }
 
 impl Setup {
     /// Everything that can be had without asking anybody.
-    fn from_environment(does: &Does, handle: &Handle) -> Result<Setup, Failure> {
+    fn from_environment(does: &Role, handle: &Handle) -> Result<Setup, Error> {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
         let (graph, broken) = load_definitions_that_can_be(&PathBuf::from(pipelines), &variable, &|_| true)?;
         let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
-        let buckets = Buckets::of_variables(handle.clone(), &meter);
+        let buckets = Buckets::from_variables(handle.clone(), &meter);
         if is_bucket(&place) {
             buckets.account()?;
         }
@@ -151,7 +151,7 @@ impl Setup {
         };
         let topic = variable(settings::ALERT_TOPIC);
         let mailer: Option<Box<dyn Mailer + Send + Sync>> = match (does, topic) {
-            (Does::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, &arn, handle.clone())?)),
+            (Role::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, &arn, handle.clone())?)),
             _ => None,
         };
         let memory_mb = std::env::var("AWS_LAMBDA_FUNCTION_MEMORY_SIZE").ok().and_then(|text| text.parse().ok());
@@ -163,8 +163,8 @@ impl Setup {
             buckets,
             bus,
             meter,
-            machine: Machine {
-                memory_mb: memory_mb.unwrap_or(Machine::DEPLOYED.memory_mb),
+            machine: ComputeProfile {
+                memory_mb: memory_mb.unwrap_or(ComputeProfile::DEPLOYED.memory_mb),
                 is_arm: cfg!(target_arch = "aarch64"),
             },
         })
@@ -176,17 +176,17 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn required(name: &str, what: &str) -> Result<String, Failure> {
+fn required(name: &str, what: &str) -> Result<String, Error> {
     variable(name).ok_or_else(|| {
         let message = format!("environment variable {name} is not set");
-        Failure::new(Kind::Definition, message).hint(format!("give the function {name}: {what}"))
+        Error::new(ErrorKind::Definition, message).hint(format!("give the function {name}: {what}"))
     })
 }
 
 impl Function {
-    fn new(name: &str, does: Does, handle: Handle, began: Timestamp) -> Function {
+    fn new(name: &str, does: Role, handle: Handle, began: Timestamp) -> Function {
         let setup = Setup::from_environment(&does, &handle);
-        let metrics = Metrics::of_variables(name);
+        let metrics = Metrics::from_variables(name);
         Function { does, metrics, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
     }
 
@@ -199,21 +199,21 @@ impl Function {
         let _span = tracing::info_span!("invocation", chain, request_id = context.request_id).entered();
         let answered = self.handle(event, chain, deadline(context, received), billed_from);
         match answered.map_err(|failure| self.not_handled(&failure))? {
-            Answered::Walked(handled) => {
-                self.metrics.of_run(&handled.record, host::now());
-                told(&handled)
+            Answer::Walked(handled) => {
+                self.metrics.record_run(&handled.record, host::now());
+                answer(&handled)
             }
-            Answered::Watched(seen) => {
-                self.metrics.of_watch(&seen, received, host::now());
+            Answer::Watched(seen) => {
+                self.metrics.record_watch(&seen, received, host::now());
                 Ok(seen)
             }
         }
     }
 
     /// What went wrong where no run record tells of it, in the log, as a metric and as the answer.
-    fn not_handled(&self, failure: &Failure) -> Diagnostic {
-        tracing::error!(kind = %failure.kind, error = failure.chain(), hint = failure.hint, "not handled");
-        self.metrics.of_not_handled(failure, host::now());
+    fn not_handled(&self, failure: &Error) -> Diagnostic {
+        tracing::error!(kind = %failure.kind, error = failure.full_message(), hint = failure.hint, "not handled");
+        self.metrics.record_unhandled(failure, host::now());
         diagnostic(failure)
     }
 
@@ -223,11 +223,11 @@ impl Function {
         chain: &str,
         deadline: Option<Timestamp>,
         billed_from: Timestamp,
-    ) -> Result<Answered, Failure> {
+    ) -> Result<Answer, Error> {
         let setup = self.setup.as_ref().map_err(repeated)?;
         let event = Event::read(event)?;
-        if let (Does::Run(..), Some(meant)) = (&self.does, event.pipeline()) {
-            let is_meant = |broken: &&Broken| broken.pipeline == meant.as_str();
+        if let (Role::Run(..), Some(meant)) = (&self.does, event.pipeline()) {
+            let is_meant = |broken: &&BrokenPipeline| broken.pipeline == meant.as_str();
             setup.broken.iter().find(is_meant).map_or(Ok(()), |broken| Err(repeated(&broken.failure)))?;
         }
         let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
@@ -236,9 +236,9 @@ impl Function {
             build: env!("TIDEMARK_BUILD"),
             peak_memory: &host::peak_memory,
             meter,
-            machine: *size,
+            compute: *size,
             billed_from: Some(billed_from),
-            mark_after: MARK_AFTER,
+            heartbeat_after: HEARTBEAT_AFTER,
         };
         let context = Context {
             lake: self.lake(setup)?,
@@ -252,22 +252,22 @@ impl Function {
         };
         let bus = bus.as_ref();
         match self.does {
-            Does::Run(function, steps) => {
+            Role::Run(function, steps) => {
                 let executor = Executor::SEQUENTIAL;
                 let dispatcher = Dispatcher { environment: &environment, graph, bus, executor, function, steps };
-                dispatcher.handle(&context, &event, chain).map(Box::new).map(Answered::Walked)
+                dispatcher.handle(&context, &event, chain).map(Box::new).map(Answer::Walked)
             }
-            Does::Watch(watch) => {
+            Role::Watch(watch) => {
                 let mailer = setup.mailer.as_deref().map(|mailer| mailer as &dyn Mailer);
                 let (broken, handle) = (setup.broken.as_slice(), self.handle.clone());
-                let watched = Watched { graph, broken, bus, mailer, secrets: &environment, handle };
-                watch(&context, &watched, &event, chain).map(Answered::Watched)
+                let watched = WatchEnvironment { graph, broken, bus, mailer, secrets: &environment, handle };
+                watch(&context, &watched, &event, chain).map(Answer::Watched)
             }
         }
     }
 
     /// The lake, opened by the first invocation and kept for those after it.
-    fn lake(&self, setup: &Setup) -> Result<&Lake, Failure> {
+    fn lake(&self, setup: &Setup) -> Result<&Lake, Error> {
         if let Some(lake) = self.lake.get() {
             return Ok(lake);
         }
@@ -281,18 +281,18 @@ impl Function {
 }
 
 /// What came of an event.
-enum Answered {
-    Walked(Box<Handled>),
+enum Answer {
+    Walked(Box<EventOutcome>),
     Watched(Value),
 }
 
 /// Says what came of a step, in the log and as the answer.
-fn told(handled: &Handled) -> Result<Value, Diagnostic> {
+fn answer(handled: &EventOutcome) -> Result<Value, Diagnostic> {
     let record = &handled.record;
     if let Some(error) = &record.error {
         let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
         tracing::error!(pipeline, %step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
-        return Err(explained(error));
+        return Err(record_diagnostic(error));
     }
     tracing::info!(
         pipeline = record.pipeline,
@@ -306,7 +306,7 @@ fn told(handled: &Handled) -> Result<Value, Diagnostic> {
         "step walked"
     );
     serde_json::to_value(record)
-        .map_err(|error| diagnostic(&Failure::new(Kind::Bug, "the run record cannot be written").because(error)))
+        .map_err(|error| diagnostic(&Error::new(ErrorKind::Bug, "the run record cannot be written").because(error)))
 }
 
 /// When to put down what there is. A deadline that is over before anything has begun is none: stand-ins for Lambda send such.
@@ -318,8 +318,8 @@ fn deadline(context: &Invocation, received: Timestamp) -> Option<Timestamp> {
 }
 
 /// What was wrong at the start is wrong for every event.
-fn repeated(failure: &Failure) -> Failure {
-    let mut again = Failure::new(failure.kind, failure.message.clone());
+fn repeated(failure: &Error) -> Error {
+    let mut again = Error::new(failure.kind, failure.message.clone());
     again.hint.clone_from(&failure.hint);
     match &failure.source {
         Some(source) => again.because(joined(source.to_string(), source.source())),
@@ -327,12 +327,12 @@ fn repeated(failure: &Failure) -> Failure {
     }
 }
 
-fn diagnostic(failure: &Failure) -> Diagnostic {
-    explained(&ErrorRecord::from(failure))
+fn diagnostic(failure: &Error) -> Diagnostic {
+    record_diagnostic(&ErrorRecord::from(failure))
 }
 
 /// The kind is the stable type by which alarms and retries are sorted; the message has every cause.
-fn explained(error: &ErrorRecord) -> Diagnostic {
+fn record_diagnostic(error: &ErrorRecord) -> Diagnostic {
     let hint = error.hint.as_ref().map(|hint| format!(" → {hint}")).unwrap_or_default();
     Diagnostic { error_type: error.kind.to_string(), error_message: format!("{}{hint}", error.message) }
 }

@@ -25,9 +25,9 @@ mod store;
 mod upload;
 
 pub use buckets::Buckets;
-pub use client::{Account, Patience};
+pub use client::{Account, RetryPolicy};
 pub use fault::S3Fault;
 #[cfg(feature = "lambda")]
-pub use function::{Error, Watch, Watched, serve, serve_watch};
+pub use function::{RuntimeError, Watch, WatchEnvironment, serve, serve_watch};
 #[cfg(feature = "lambda")]
 pub use mail::Topic;

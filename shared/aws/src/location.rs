@@ -1,7 +1,7 @@
 //! `s3://bucket/prefix`, taken apart.
 
 use object_store::path::Path;
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 
 /// A bucket and what is in it below a prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,8 +18,8 @@ impl Location {
     ///
     /// # Errors
     /// [`Kind::Definition`] for what is no bucket or no prefix.
-    pub fn parse(place: &str) -> Result<Location, Failure> {
-        let wrong = |what: &str, hint: &str| Failure::new(Kind::Definition, format!("{place}: {what}")).hint(hint);
+    pub fn parse(place: &str) -> Result<Location, Error> {
+        let wrong = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{place}: {what}")).hint(hint);
         let form = "write s3://bucket or s3://bucket/prefix";
         let rest = place.strip_prefix("s3://").ok_or_else(|| wrong("not a place in a bucket", form))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
@@ -88,7 +88,7 @@ mod tests {
         let wrong_prefix = ["s3://lake//a", "s3://lake/a//b", "s3://lake/../b", "s3://lake/./b", "s3://lake/a//"];
         for place in wrong.iter().chain(&wrong_prefix) {
             let failure = Location::parse(place).unwrap_err();
-            assert_eq!(failure.kind, Kind::Definition);
+            assert_eq!(failure.kind, ErrorKind::Definition);
             assert!(failure.message.starts_with(place) && failure.hint.is_some(), "{place}");
         }
     }

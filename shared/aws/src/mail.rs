@@ -10,7 +10,7 @@ use aws_sdk_sns::error::{DisplayErrorContext, ProvideErrorMetadata as _};
 use aws_sdk_sns::types::MessageAttributeValue;
 use serde_json::json;
 use tidemark_flow::settings::ALERT_TOPIC;
-use tidemark_flow::{Failure, Kind, Mail, Mailer};
+use tidemark_flow::{Error, ErrorKind, Mail, Mailer};
 use tidemark_pipeline::Severity;
 use tokio::runtime::Handle;
 
@@ -37,12 +37,12 @@ impl Topic {
     ///
     /// # Errors
     /// [`Kind::Definition`] if that is not the ARN of a topic.
-    pub fn new(account: &Account, arn: &str, handle: Handle) -> Result<Topic, Failure> {
+    pub fn new(account: &Account, arn: &str, handle: Handle) -> Result<Topic, Error> {
         let region = match arn.split(':').collect::<Vec<_>>().as_slice() {
             ["arn", _, "sns", region, _, name] if !region.is_empty() && !name.is_empty() => (*region).to_owned(),
             _ => {
-                return Err(Failure::new(
-                    Kind::Definition,
+                return Err(Error::new(
+                    ErrorKind::Definition,
                     format!("{ALERT_TOPIC} is not the ARN of a topic: {arn:?}"),
                 )
                 .hint("it looks like this: arn:aws:sns:eu-west-1:123456789012:tidemark-alerts"));
@@ -54,36 +54,36 @@ impl Topic {
         Ok(Topic { client: Client::from_conf(config.build()), arn: arn.to_owned(), handle })
     }
 
-    fn failed(&self, code: Option<&str>, why: String) -> Failure {
+    fn failed(&self, code: Option<&str>, why: String) -> Error {
         let arn = &self.arn;
-        let of = |kind: Kind, message: String, hint: &str| Failure::new(kind, message).hint(hint).because(why);
+        let of = |kind: ErrorKind, message: String, hint: &str| Error::new(kind, message).hint(hint).because(why);
         let untaken = format!("topic {arn} does not take a mail");
         match code {
             Some("NotFound") => of(
-                Kind::Definition,
+                ErrorKind::Definition,
                 format!("there is no topic {arn}"),
                 "make it, or name another in TIDEMARK_ALERT_TOPIC: aws sns create-topic --name …",
             ),
             Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => of(
-                Kind::Refused,
+                ErrorKind::Refused,
                 format!("topic {arn} may not be published to"),
                 "let the function's role do sns:Publish on it",
             ),
             Some(code) if code.starts_with("KMS") && code != "KMSThrottling" => of(
-                Kind::Refused,
+                ErrorKind::Refused,
                 untaken,
                 "let the function's role do kms:GenerateDataKey and kms:Decrypt on the key of the topic",
             ),
             Some("InvalidParameter" | "ParameterValueInvalid" | "ValidationException") => {
-                of(Kind::Definition, untaken, "check that it is a standard topic, and TIDEMARK_ALERT_TOPIC")
+                of(ErrorKind::Definition, untaken, "check that it is a standard topic, and TIDEMARK_ALERT_TOPIC")
             }
-            _ => of(Kind::Retry, untaken, "it is sent again"),
+            _ => of(ErrorKind::Retry, untaken, "it is sent again"),
         }
     }
 }
 
 impl Mailer for Topic {
-    fn send(&self, mail: &Mail) -> Result<(), Failure> {
+    fn send(&self, mail: &Mail) -> Result<(), Error> {
         let severity = match mail.severity {
             Severity::Warning => "warning",
             Severity::Critical => "critical",
@@ -97,7 +97,7 @@ impl Mailer for Topic {
         let mut publish = self.client.publish().topic_arn(&self.arn).subject(subject(&mail.subject));
         for (name, kind, value) in attributes {
             let value = MessageAttributeValue::builder().data_type(kind).string_value(value).build();
-            let value = value.map_err(|error| Failure::new(Kind::Bug, "a mail cannot be written").because(error))?;
+            let value = value.map_err(|error| Error::new(ErrorKind::Bug, "a mail cannot be written").because(error))?;
             publish = publish.message_attributes(name, value);
         }
         let sent = publish.message(within(&mail.text, BYTES.saturating_sub(taken))).send();

@@ -6,7 +6,7 @@ use std::io::Write as _;
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
-use tidemark_flow::{Failure, RunRecord, Status, settings};
+use tidemark_flow::{Error, RunRecord, Status, settings};
 
 /// Where the metrics of every function are found, unless somebody says otherwise.
 const NAMESPACE: &str = "Tidemark";
@@ -27,7 +27,7 @@ struct Line<'a> {
 
 impl Metrics {
     /// Of a function whose name is `function` where Lambda does not say it.
-    pub(crate) fn of_variables(function: &str) -> Metrics {
+    pub(crate) fn from_variables(function: &str) -> Metrics {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         Metrics {
             namespace: variable(settings::NAMESPACE).unwrap_or_else(|| NAMESPACE.to_owned()),
@@ -36,19 +36,19 @@ impl Metrics {
     }
 
     /// What came of a run.
-    pub(crate) fn of_run(&self, record: &RunRecord, now: Timestamp) {
+    pub(crate) fn record_run(&self, record: &RunRecord, now: Timestamp) {
         self.emit(run(record), now);
     }
 
     /// That the watcher has looked, what it saw, and how far each dataset is behind the clock. An alarm on the heartbeat that is missing
     /// watches the watcher.
-    pub(crate) fn of_watch(&self, seen: &Value, began: Timestamp, now: Timestamp) {
+    pub(crate) fn record_watch(&self, seen: &Value, began: Timestamp, now: Timestamp) {
         self.emit(watch(seen, began, now), now);
         lags(seen).into_iter().for_each(|lag| self.emit(lag, now));
     }
 
     /// An event that came to nothing, of which there is no run record.
-    pub(crate) fn of_not_handled(&self, failure: &Failure, now: Timestamp) {
+    pub(crate) fn record_unhandled(&self, failure: &Error, now: Timestamp) {
         self.emit(not_handled(failure, &self.function), now);
     }
 
@@ -98,7 +98,7 @@ fn run(record: &RunRecord) -> Line<'static> {
         dimensions: vec![("pipeline", json!(record.pipeline)), ("step", json!(record.step))],
         beside: vec![
             ("run_id", json!(record.run_id)),
-            ("chain", json!(record.chain)),
+            ("chain", json!(record.correlation_id)),
             ("status", json!(record.status)),
             ("rows_in", json!(rows.rows_in)),
             ("bytes_read", json!(record.bytes.read)),
@@ -146,7 +146,7 @@ fn lags(seen: &Value) -> Vec<Line<'static>> {
 }
 
 /// The message alone: of what is below it, as the event that was refused, the log has enough.
-fn not_handled(failure: &Failure, function: &str) -> Line<'static> {
+fn not_handled(failure: &Error, function: &str) -> Line<'static> {
     Line {
         metrics: vec![("not_handled", "Count", json!(1))],
         dimensions: vec![("function", json!(function))],
@@ -157,7 +157,7 @@ fn not_handled(failure: &Failure, function: &str) -> Line<'static> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tidemark_flow::{Event, Kind};
+    use tidemark_flow::{ErrorKind, Event};
 
     fn record() -> RunRecord {
         let text = r#"{"run_id": "r1", "pipeline": "daily-sales", "step": "clean", "trigger": "schedule", "chain": "c1", "status": "done",
@@ -238,8 +238,8 @@ mod tests {
         let line = written(not_handled(&failure, "tidemark-dev-load"));
         assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("tidemark-dev-load")));
         assert_eq!((&line["kind"], &line["message"]), (&json!("refused"), &json!("this is no event of Tidemark")));
-        assert!(failure.chain().contains("hunter2"), "the log has it");
-        let denied = Failure::new(Kind::Refused, "bucket lake may not be read").because("hunter2");
+        assert!(failure.full_message().contains("hunter2"), "the log has it");
+        let denied = Error::new(ErrorKind::Refused, "bucket lake may not be read").because("hunter2");
         assert!(!written(not_handled(&denied, "load")).to_string().contains("hunter2"));
     }
 }

@@ -2,7 +2,7 @@
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata as _};
-use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
 
@@ -12,23 +12,24 @@ use crate::client::Account;
 ///
 /// # Errors
 /// A secret that is not there, or that the function may not read, by its name and what to do.
-pub(crate) fn secret(account: &Account, handle: &Handle, name: &SecretName) -> Result<Secret, Failure> {
+pub(crate) fn secret(account: &Account, handle: &Handle, name: &SecretName) -> Result<Secret, Error> {
     let id = format!("tidemark/{name}");
     let client = Client::new(account.config());
     let answer = handle.block_on(client.get_secret_value().secret_id(&id).send()).map_err(|error| {
         let (kind, hint) = match error.code() {
-            Some("ResourceNotFoundException") => {
-                (Kind::Definition, format!("make it: aws secretsmanager create-secret --name {id} --secret-string …"))
-            }
+            Some("ResourceNotFoundException") => (
+                ErrorKind::Definition,
+                format!("make it: aws secretsmanager create-secret --name {id} --secret-string …"),
+            ),
             Some("AccessDeniedException") => {
-                (Kind::Refused, format!("let the function's role do secretsmanager:GetSecretValue on {id}"))
+                (ErrorKind::Refused, format!("let the function's role do secretsmanager:GetSecretValue on {id}"))
             }
-            _ => (Kind::Retry, "run again".to_owned()),
+            _ => (ErrorKind::Retry, "run again".to_owned()),
         };
         let message = format!("secret {id} cannot be read");
-        Failure::new(kind, message).hint(hint).because(DisplayErrorContext(&error).to_string())
+        Error::new(kind, message).hint(hint).because(DisplayErrorContext(&error).to_string())
     })?;
     answer.secret_string().map(Secret::new).ok_or_else(|| {
-        Failure::new(Kind::Definition, format!("secret {id} is not a text")).hint("store it as a secret string")
+        Error::new(ErrorKind::Definition, format!("secret {id} is not a text")).hint("store it as a secret string")
     })
 }

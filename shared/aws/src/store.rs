@@ -32,11 +32,11 @@ impl Bucket {
     /// Writes an object at once; `None`: others write it at this moment, and nobody knows who wins.
     async fn put_whole(&self, path: &Path, body: Bytes, mode: &PutMode) -> Result<Option<PutResult>> {
         let request = self.client.put_object().bucket(self.name()).key(self.key(path)).body(ByteStream::from(body));
-        let Condition { if_match, if_none_match } = Condition::of(mode)?;
+        let Condition { if_match, if_none_match } = Condition::from_mode(mode)?;
         let sent = request.set_if_match(if_match).set_if_none_match(if_none_match).send().await;
         match sent {
             Ok(put) => Ok(Some(PutResult { e_tag: put.e_tag, version: put.version_id })),
-            Err(error) if Answer::of(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
+            Err(error) if Answer::from_error(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
             Err(error) => Err(self.whither.explain(path, &error)),
         }
     }
@@ -67,7 +67,7 @@ impl Bucket {
         let head = match sent {
             Ok(head) => head,
             Err(error) => {
-                let answer = Answer::of(&error);
+                let answer = Answer::from_error(&error);
                 // the answer to a HEAD has no body that could say why; that to a GET has
                 return match answer.filter(|answer| [400, 403].contains(&answer.status) && answer.code.is_empty()) {
                     Some(_) => Err(self.why(path).await.unwrap_or_else(|| self.whither.explain(path, &error))),

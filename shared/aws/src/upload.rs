@@ -56,7 +56,7 @@ impl Upload {
         }
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
-        let Condition { if_match, if_none_match } = Condition::of(mode)?;
+        let Condition { if_match, if_none_match } = Condition::from_mode(mode)?;
         let request = self.bucket.client.complete_multipart_upload().bucket(self.bucket.name());
         let request = request.key(self.bucket.key(&self.path)).upload_id(&self.id).multipart_upload(parts);
         match request.set_if_match(if_match).set_if_none_match(if_none_match).send().await {
@@ -65,7 +65,7 @@ impl Upload {
                 Ok(Some(PutResult { e_tag: done.e_tag, version: done.version_id }))
             }
             // the parts have to come again, says the service
-            Err(error) if Answer::of(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
+            Err(error) if Answer::from_error(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
             Err(error) => Err(self.bucket.whither.explain(&self.path, &error)),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// What came in, and where every row of it went. Held before each commit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ impl Balance {
     ///
     /// # Errors
     /// Kind `bug`, with both sides. Nothing is committed then.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), Error> {
         let filtered: u64 = self.filtered.values().sum();
         let out = self.written + self.updated + self.unchanged + self.deduplicated + filtered + self.quarantined;
         if self.rows_in == out {
@@ -43,7 +43,7 @@ impl Balance {
              quarantined = {out}",
             self.rows_in, self.written, self.updated, self.unchanged, self.deduplicated, self.quarantined,
         );
-        Err(Failure::new(Kind::Bug, message).hint("nothing was committed; please report this"))
+        Err(Error::new(ErrorKind::Bug, message).hint("nothing was committed; please report this"))
     }
 
     /// As the log keeps it.

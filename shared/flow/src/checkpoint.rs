@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidemark_lake::{Checkpoint, receipt_name};
 
 use crate::context::Context;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::step::Step;
 
 /// Of receipts, partial receipts and tasks as they are written; another number is not read.
@@ -16,63 +16,63 @@ pub(crate) const FORMAT: u32 = 1;
 
 /// What earlier invocations have kept of a plan, by the name of the task's receipt.
 #[derive(Default)]
-pub(crate) struct Saved {
-    receipts: BTreeMap<String, (String, State)>,
+pub(crate) struct SavedReceipts {
+    receipts: BTreeMap<String, (String, ReceiptState)>,
     spills: HashSet<String>,
     /// Partial receipts that were taken up, to be compared with what comes of them.
     partials: BTreeMap<String, Value>,
 }
 
 /// What is kept of a task.
-pub(crate) enum Kept<R, P> {
+pub(crate) enum SavedReceipt<R, P> {
     Done(R),
     Partial(P),
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
+struct ReceiptFile {
     format: u32,
     /// The name of the task, whole: two may share a key where a store does not tell upper case from lower.
     task: String,
-    state: State,
+    state: ReceiptState,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum State {
+enum ReceiptState {
     Receipt(Value),
     Partial(Value),
 }
 
-impl Saved {
+impl SavedReceipts {
     /// What is there of a plan. What cannot be read counts as not there.
-    pub(crate) fn read(context: &Context<'_>, checkpoint: &Checkpoint) -> Result<Saved, Failure> {
+    pub(crate) fn read(context: &Context<'_>, checkpoint: &Checkpoint) -> Result<SavedReceipts, Error> {
         let (receipts, spills) = context.lake.checkpoint(checkpoint)?;
         let read = |bytes: &Bytes| {
-            let written: Written = serde_json::from_slice(bytes).ok()?;
+            let written: ReceiptFile = serde_json::from_slice(bytes).ok()?;
             (written.format == FORMAT).then_some((written.task, written.state))
         };
         let receipts = receipts.into_iter().filter_map(|(name, bytes)| Some((name, read(&bytes)?))).collect();
-        Ok(Saved { receipts, spills, partials: BTreeMap::new() })
+        Ok(SavedReceipts { receipts, spills, partials: BTreeMap::new() })
     }
 
     /// Gives out what is kept of a task; `None` if nothing is, or not all that it needs.
-    pub(crate) fn take<S: Step>(&mut self, step: &S, task: &str) -> Option<Kept<S::Receipt, S::Partial>> {
+    pub(crate) fn take<S: Step>(&mut self, step: &S, task: &str) -> Option<SavedReceipt<S::Receipt, S::Partial>> {
         let (of, state) = self.receipts.remove(&receipt_name(task))?;
         if of != task {
             return None;
         }
         match state {
-            State::Receipt(value) => {
+            ReceiptState::Receipt(value) => {
                 let receipt: S::Receipt = serde_json::from_value(value).ok()?;
                 let is_whole = step.spill_objects(&receipt).into_iter().all(|name| self.spills.contains(name));
-                is_whole.then_some(Kept::Done(receipt))
+                is_whole.then_some(SavedReceipt::Done(receipt))
             }
-            State::Partial(value) => {
+            ReceiptState::Partial(value) => {
                 let partial = serde_json::from_value(value.clone()).ok()?;
                 self.partials.insert(task.to_owned(), value);
-                Some(Kept::Partial(partial))
+                Some(SavedReceipt::Partial(partial))
             }
         }
     }
@@ -84,27 +84,27 @@ impl Saved {
         checkpoint: &Checkpoint,
         done: Vec<(String, S::Receipt)>,
         partials: Vec<(String, S::Partial)>,
-    ) -> Result<bool, Failure> {
+    ) -> Result<bool, Error> {
         let value = |value: serde_json::Result<Value>| {
-            value.map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be written").because(error))
+            value.map_err(|error| Error::new(ErrorKind::Bug, "a receipt cannot be written").because(error))
         };
         let mut states = Vec::new();
         for (task, receipt) in done {
-            states.push((task, State::Receipt(value(serde_json::to_value(receipt))?)));
+            states.push((task, ReceiptState::Receipt(value(serde_json::to_value(receipt))?)));
         }
         for (task, partial) in partials {
             let partial = value(serde_json::to_value(partial))?;
             if self.partials.get(&task) != Some(&partial) {
-                states.push((task, State::Partial(partial)));
+                states.push((task, ReceiptState::Partial(partial)));
             }
         }
         let has_news = !states.is_empty();
         let written: Vec<(String, Vec<u8>)> = states
             .into_iter()
             .map(|(task, state)| {
-                let json = serde_json::to_vec(&Written { format: FORMAT, task: task.clone(), state });
+                let json = serde_json::to_vec(&ReceiptFile { format: FORMAT, task: task.clone(), state });
                 json.map(|json| (task, json))
-                    .map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be written").because(error))
+                    .map_err(|error| Error::new(ErrorKind::Bug, "a receipt cannot be written").because(error))
             })
             .collect::<Result<_, _>>()?;
         context.lake.put_receipts(checkpoint, &written)?;

@@ -7,8 +7,8 @@ use jiff::Timestamp;
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 
-use crate::failure::Failure;
-use crate::price::Machine;
+use crate::error::Error;
+use crate::price::ComputeProfile;
 use crate::record::RunRecord;
 use crate::secret::Secret;
 
@@ -38,11 +38,11 @@ pub struct Process<'a> {
     pub peak_memory: &'a (dyn Fn() -> u64 + Sync),
     /// Counts the requests of this process, to any store, bus or API.
     pub meter: &'a Meter,
-    pub machine: Machine,
+    pub compute: ComputeProfile,
     /// Since when this run has to be paid for, where that is before it begins: the start of a function is.
     pub billed_from: Option<Timestamp>,
     /// How long a run is under way before it is marked so in the lake.
-    pub mark_after: Duration,
+    pub heartbeat_after: Duration,
 }
 
 impl Context<'_> {
@@ -56,7 +56,7 @@ impl Context<'_> {
 pub trait Sources: Sync {
     /// # Errors
     /// What is not there or may not be read, with what to do about it.
-    fn locate(&self, path: &str) -> Result<Place, Failure>;
+    fn locate(&self, path: &str) -> Result<Place, Error>;
 }
 
 /// Opens the folders that reports and database files go to.
@@ -65,14 +65,14 @@ pub trait Folders: Sync {
     ///
     /// # Errors
     /// What may not be made or opened, with what to do about it.
-    fn folder(&self, path: &str) -> Result<Store, Failure>;
+    fn folder(&self, path: &str) -> Result<Store, Error>;
 }
 
 /// Knows the values of secrets.
 pub trait Secrets: Sync {
     /// # Errors
     /// A secret that nobody has stored, or that may not be read.
-    fn secret(&self, name: &SecretName) -> Result<Secret, Failure>;
+    fn secret(&self, name: &SecretName) -> Result<Secret, Error>;
 }
 
 /// All that is outside the lake and this process.

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use tidemark_pipeline::read::alerts_of;
 use tidemark_pipeline::{Alerts, Definition, Diagnostic, Graph, SourceFile, read};
 
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 
 /// Which pipelines need their parameters.
 #[derive(Clone, Copy)]
-pub enum Wanted<'a> {
+pub enum Selection<'a> {
     /// Those named; all if none is named.
     Named(&'a [String]),
     /// None: the files are only looked at.
@@ -18,9 +18,9 @@ pub enum Wanted<'a> {
 
 /// Mistakes in pipeline files.
 #[derive(Debug)]
-pub struct Mistakes(pub Vec<Diagnostic>);
+pub struct DefinitionErrors(pub Vec<Diagnostic>);
 
-impl std::fmt::Display for Mistakes {
+impl std::fmt::Display for DefinitionErrors {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (i, mistake) in self.0.iter().enumerate() {
             let newline = if i > 0 { "\n" } else { "" };
@@ -30,13 +30,13 @@ impl std::fmt::Display for Mistakes {
     }
 }
 
-impl std::error::Error for Mistakes {}
+impl std::error::Error for DefinitionErrors {}
 
-impl From<Mistakes> for Failure {
-    fn from(mistakes: Mistakes) -> Failure {
+impl From<DefinitionErrors> for Error {
+    fn from(mistakes: DefinitionErrors) -> Error {
         let count = mistakes.0.len();
         let what = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
-        Failure::new(Kind::Definition, format!("{what} in the pipeline files"))
+        Error::new(ErrorKind::Definition, format!("{what} in the pipeline files"))
             .hint("mend them; tidemark check shows them all")
             .because(mistakes)
     }
@@ -46,7 +46,7 @@ impl From<Mistakes> for Failure {
 ///
 /// # Errors
 /// Kind `definition`: all [`Mistakes`], as the source; a folder that is not there or holds no pipeline; a name nobody has.
-pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: Wanted<'_>) -> Result<Graph, Failure> {
+pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: Selection<'_>) -> Result<Graph, Error> {
     let paths = files_of(folder)?;
     let (mut definitions, mut mistakes) = (Vec::new(), Vec::new());
     for path in paths {
@@ -57,12 +57,12 @@ pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: W
         }
     }
     if !mistakes.is_empty() {
-        return Err(Mistakes(mistakes).into());
+        return Err(DefinitionErrors(mistakes).into());
     }
-    let graph = Graph::new(definitions).map_err(Mistakes)?;
-    if let Wanted::Named(names) = wanted {
+    let graph = Graph::new(definitions).map_err(DefinitionErrors)?;
+    if let Selection::Named(names) = wanted {
         for name in names {
-            graph.pipeline(name).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))?;
+            graph.pipeline(name).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))?;
         }
     }
     Ok(graph)
@@ -70,10 +70,10 @@ pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: W
 
 /// A pipeline that cannot be had, and who is to know.
 #[derive(Debug)]
-pub struct Broken {
+pub struct BrokenPipeline {
     /// The stem of its file.
     pub pipeline: String,
-    pub failure: Failure,
+    pub failure: Error,
     /// What its own `[alerts]` say, where that table itself can be read.
     pub alerts: Option<Alerts>,
     /// Nothing is wrong with it but that it reads what another broken one would make.
@@ -89,7 +89,7 @@ pub fn load_what_can_be(
     folder: &Path,
     parameter: &dyn Fn(&str) -> Option<String>,
     is_meant: &dyn Fn(&str) -> bool,
-) -> Result<(Graph, Vec<Broken>), Failure> {
+) -> Result<(Graph, Vec<BrokenPipeline>), Error> {
     let (mut definitions, mut broken) = (Vec::new(), Vec::new());
     for path in files_of(folder)? {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
@@ -99,7 +99,7 @@ pub fn load_what_can_be(
         let bytes = match std::fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                broken.push(Broken {
+                broken.push(BrokenPipeline {
                     pipeline: stem,
                     failure: unread(&path, error),
                     alerts: None,
@@ -108,15 +108,15 @@ pub fn load_what_can_be(
                 continue;
             }
         };
-        match definition(&path, &bytes, parameter, Wanted::Named(&[])) {
+        match definition(&path, &bytes, parameter, Selection::Named(&[])) {
             Ok(definition) => definitions.push(definition),
             Err(mistakes) => {
                 let shown = path.display().to_string();
                 let file = SourceFile::new(&shown, &bytes).ok();
                 let alerts = file.and_then(|file| alerts_of(&file, parameter));
-                broken.push(Broken {
+                broken.push(BrokenPipeline {
                     pipeline: stem,
-                    failure: Mistakes(mistakes).into(),
+                    failure: DefinitionErrors(mistakes).into(),
                     alerts,
                     is_consequence: false,
                 });
@@ -134,9 +134,9 @@ pub fn load_what_can_be(
         let has_others = !broken.is_empty();
         for definition in &out {
             let own: Vec<_> = mistakes.iter().filter(|mistake| mistake.file == definition.file).cloned().collect();
-            broken.push(Broken {
+            broken.push(BrokenPipeline {
                 pipeline: definition.pipeline.name.to_string(),
-                failure: Mistakes(own.clone()).into(),
+                failure: DefinitionErrors(own.clone()).into(),
                 alerts: Some(definition.pipeline.alerts.clone()),
                 is_consequence: has_others && own.iter().all(Diagnostic::is_of_unknown_dataset),
             });
@@ -146,15 +146,15 @@ pub fn load_what_can_be(
     }
 }
 
-fn unread(path: &Path, error: std::io::Error) -> Failure {
-    Failure::new(Kind::Definition, format!("{} cannot be read", path.display())).because(error)
+fn unread(path: &Path, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Definition, format!("{} cannot be read", path.display())).because(error)
 }
 
 /// The pipeline files of a folder, by name.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let absent = || {
         let message = format!("no pipelines at {}", folder.display());
-        Failure::new(Kind::Definition, message).hint("name their folder with --pipelines, or try: tidemark demo")
+        Error::new(ErrorKind::Definition, message).hint("name their folder with --pipelines, or try: tidemark demo")
     };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| absent().because(error))? {
@@ -174,13 +174,13 @@ fn definition(
     path: &Path,
     bytes: &[u8],
     parameter: &dyn Fn(&str) -> Option<String>,
-    wanted: Wanted<'_>,
+    wanted: Selection<'_>,
 ) -> Result<Definition, Vec<Diagnostic>> {
     let shown = path.display().to_string();
     let file = SourceFile::new(&shown, bytes).map_err(|mistake| vec![mistake])?;
     let is_wanted = match wanted {
-        Wanted::Named(names) => names.is_empty() || names.iter().any(|name| name == file.stem()),
-        Wanted::Nobody => false,
+        Selection::Named(names) => names.is_empty() || names.iter().any(|name| name == file.stem()),
+        Selection::Nobody => false,
     };
     // a pipeline nobody wants to run is checked with its parameters standing for themselves
     let parameter = |name: &str| parameter(name).or_else(|| (!is_wanted).then(|| format!("${{{name}}}")));

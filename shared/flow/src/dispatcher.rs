@@ -9,9 +9,9 @@ use tidemark_pipeline::{DatasetName, Graph, Pipeline, PipelineName, Source, Step
 
 use crate::activity::Activity;
 use crate::context::{Context, Environment};
+use crate::error::{Error, ErrorKind};
 use crate::event::{Event, StepDue, decoded};
-use crate::executor::{Runnable, keep};
-use crate::failure::{Failure, Kind};
+use crate::executor::{Runnable, write_record};
 use crate::price::price_of_events;
 use crate::record::{RunRecord, Status};
 use crate::tasks::Executor;
@@ -19,12 +19,12 @@ use crate::trigger::{Cause, Trigger};
 
 /// Builds a step of a pipeline, or says whose it is.
 pub type StepFactory =
-    for<'a> fn(&'a dyn Environment, &'a Graph, &'a Pipeline, &StepId) -> Result<Box<dyn Runnable + 'a>, Failure>;
+    for<'a> fn(&'a dyn Environment, &'a Graph, &'a Pipeline, &StepId) -> Result<Box<dyn Runnable + 'a>, Error>;
 
 /// Where announcements go.
 pub trait Bus {
     /// Announces every one of them, or fails: then some may have been announced, which does no harm.
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure>;
+    fn announce(&self, due: &[StepDue]) -> Result<(), Error>;
 }
 
 /// The function that runs a step, by its name.
@@ -37,7 +37,7 @@ pub fn function_of(step: &StepId) -> &'static str {
 }
 
 /// How an event was handled.
-pub struct Handled {
+pub struct EventOutcome {
     pub record: RunRecord,
     /// What was announced.
     pub due: Vec<StepDue>,
@@ -60,7 +60,7 @@ impl Dispatcher<'_> {
     /// # Errors
     /// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
     /// harmless, and makes up for what is missing.
-    pub fn handle(&self, context: &Context<'_>, event: &Event, chain: &str) -> Result<Handled, Failure> {
+    pub fn handle(&self, context: &Context<'_>, event: &Event, chain: &str) -> Result<EventOutcome, Error> {
         let Dispatcher { graph, bus, function, .. } = *self;
         let nothing = |pipeline: &str, activity, trigger: &Trigger| {
             let now = (context.clock)();
@@ -68,47 +68,47 @@ impl Dispatcher<'_> {
             record.peak_memory_bytes = (context.process.peak_memory)();
             record
         };
-        let (pipeline, step, trigger) = match meant(context, graph, bus, event, chain)? {
-            Meant::Step(pipeline, step, trigger) => (pipeline, step, trigger),
-            Meant::Announced(pipeline, trigger) => {
+        let (pipeline, step, trigger) = match resolve(context, graph, bus, event, chain)? {
+            ResolvedEvent::Step(pipeline, step, trigger) => (pipeline, step, trigger),
+            ResolvedEvent::Announced(pipeline, trigger) => {
                 let mut record = nothing(pipeline.name.as_str(), Activity::Started, &trigger);
-                if trigger.looked_for {
-                    keep(context, &mut record);
+                if trigger.always_record {
+                    write_record(context, &mut record);
                 }
-                return Ok(Handled { record, due: Vec::new() });
+                return Ok(EventOutcome { record, due: Vec::new() });
             }
-            Meant::Nothing => {
+            ResolvedEvent::Nothing => {
                 let trigger = Trigger::at((context.clock)(), chain);
                 let record = nothing(function, activity_of(event), &trigger);
-                return Ok(Handled { record, due: Vec::new() });
+                return Ok(EventOutcome { record, due: Vec::new() });
             }
         };
         if function_of(&step) != function {
             let message =
                 format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
-            return Err(Failure::new(Kind::Refused, message).hint("mend the rule that carried the event here"));
+            return Err(Error::new(ErrorKind::Refused, message).hint("mend the rule that carried the event here"));
         }
         if let Some(before) = waits_for(context.lake, pipeline, &step)? {
             let mut record = nothing(pipeline.name.as_str(), step.into(), &trigger);
             record.notes.push(format!("waits for {before}, which wakes it"));
-            return Ok(Handled { record, due: Vec::new() });
+            return Ok(EventOutcome { record, due: Vec::new() });
         }
         let run = (self.steps)(self.environment, graph, pipeline, &step)?;
         let mut record = run.run(context, self.executor, &trigger);
         if record.status == Status::Failed {
-            return Ok(Handled { record, due: Vec::new() });
+            return Ok(EventOutcome { record, due: Vec::new() });
         }
         let due = due_after(context.lake, graph, pipeline, &step, &trigger, &record)?;
         bus.announce(&due)?;
         // the record that is kept was written before
         record.requests.events += due.len() as u64;
         record.cost_usd += price_of_events(due.len());
-        Ok(Handled { record, due })
+        Ok(EventOutcome { record, due })
     }
 }
 
 /// What an event turned out to mean.
-enum Meant<'g> {
+enum ResolvedEvent<'g> {
     Step(&'g Pipeline, StepId, Trigger),
     /// A pipeline without a source: each of its steps looks for itself.
     Announced(&'g Pipeline, Trigger),
@@ -127,29 +127,29 @@ fn activity_of(event: &Event) -> Activity {
 }
 
 /// The step an event means. An object that several pipelines read is announced to the others.
-fn meant<'g>(
+fn resolve<'g>(
     context: &Context<'_>,
     graph: &'g Graph,
     bus: &dyn Bus,
     event: &Event,
     chain: &str,
-) -> Result<Meant<'g>, Failure> {
+) -> Result<ResolvedEvent<'g>, Error> {
     let known = |name: &PipelineName| {
-        graph.pipeline(name.as_str()).map_err(|unknown| Failure::new(Kind::Definition, unknown.to_string()))
+        graph.pipeline(name.as_str()).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))
     };
-    let first = |pipeline: &'g Pipeline, trigger: Trigger| -> Result<Meant<'g>, Failure> {
+    let first = |pipeline: &'g Pipeline, trigger: Trigger| -> Result<ResolvedEvent<'g>, Error> {
         if pipeline.source.is_some() {
-            return Ok(Meant::Step(pipeline, StepId::Ingest, trigger));
+            return Ok(ResolvedEvent::Step(pipeline, StepId::Ingest, trigger));
         }
         let all: Vec<_> = graph.steps_of(&pipeline.name).map(|step| due(pipeline, step, &trigger)).collect();
         bus.announce(&all)?;
-        Ok(Meant::Announced(pipeline, trigger))
+        Ok(ResolvedEvent::Announced(pipeline, trigger))
     };
-    let start = |at: Timestamp| Trigger { looked_for: true, ..Trigger::at(at, chain) };
+    let start = |at: Timestamp| Trigger { always_record: true, ..Trigger::at(at, chain) };
     Ok(match event {
-        Event::Test => Meant::Nothing,
+        Event::Test => ResolvedEvent::Nothing,
         Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, start(*scheduled_time))?,
-        Event::Rule { rules, scheduled_time } => first(of_rule(graph, rules)?, start(*scheduled_time))?,
+        Event::Rule { rules, scheduled_time } => first(pipeline_of_rule(graph, rules)?, start(*scheduled_time))?,
         Event::Range { pipeline, days } => {
             let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((context.clock)(), chain) };
             first(known(pipeline)?, trigger)?
@@ -158,54 +158,55 @@ fn meant<'g>(
             let pipeline = known(&due.pipeline)?;
             if !graph.steps_of(&pipeline.name).any(|step| *step == due.step) {
                 let message = format!("pipeline {} has no step {}", pipeline.name, due.step);
-                return Err(Failure::new(Kind::Definition, message)
+                return Err(Error::new(ErrorKind::Definition, message)
                     .hint("its definition has changed since the event was sent: nothing is lost, drop the event"));
             }
             let StepDue { scheduled_time, full, days, part, looked_for, .. } = due.clone();
-            let (chain, cause) = (due.chain.clone(), Cause::Due);
-            let trigger = Trigger { scheduled_time, full, days, part, chain, cause, looked_for };
-            Meant::Step(pipeline, due.step.clone(), trigger)
+            let (chain, cause) = (due.correlation_id.clone(), Cause::Due);
+            let trigger =
+                Trigger { scheduled_time, full, days, part, correlation_id: chain, cause, always_record: looked_for };
+            ResolvedEvent::Step(pipeline, due.step.clone(), trigger)
         }
-        Event::GivenUp(_) => {
-            return Err(Failure::new(Kind::Refused, "events that were given up are the watcher's")
+        Event::DeadLetters(_) => {
+            return Err(Error::new(ErrorKind::Refused, "events that were given up are the watcher's")
                 .hint("let the destination of what fails be the function watch"));
         }
-        Event::Object { bucket, key, at } => of_object(graph, bus, bucket, key, *at, chain)?,
+        Event::Object { bucket, key, at } => pipeline_of_object(graph, bus, bucket, key, *at, chain)?,
     })
 }
 
 /// A rule is named after its pipeline, with whatever else in front: `tidemark-prod-daily-sales`.
-fn of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeline, Failure> {
+fn pipeline_of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeline, Error> {
     let names =
         |rule: &str, name: &str| rule.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
     let named =
         graph.pipelines().iter().filter(|pipeline| rules.iter().any(|rule| names(rule, pipeline.name.as_str())));
     named.max_by_key(|pipeline| pipeline.name.as_str().len()).ok_or_else(|| {
-        Failure::new(Kind::Refused, format!("no pipeline is named by the rule {}", rules.join(", ")))
+        Error::new(ErrorKind::Refused, format!("no pipeline is named by the rule {}", rules.join(", ")))
             .hint("end the rule's name with the pipeline's, or give it the input {\"pipeline\", \"scheduled_time\"}")
     })
 }
 
-fn of_object<'g>(
+fn pipeline_of_object<'g>(
     graph: &'g Graph,
     bus: &dyn Bus,
     bucket: &str,
     key: &str,
     at: Timestamp,
     chain: &str,
-) -> Result<Meant<'g>, Failure> {
+) -> Result<ResolvedEvent<'g>, Error> {
     let (readers, is_ours) = readers(graph, bucket, key);
     if !is_ours {
-        return Err(Failure::new(Kind::Refused, format!("no pipeline reads bucket {bucket}"))
+        return Err(Error::new(ErrorKind::Refused, format!("no pipeline reads bucket {bucket}"))
             .hint("take the bucket out of the rule, or give it a pipeline"));
     }
     let object = format!("s3://{bucket}/{}", decoded(key).as_deref().unwrap_or(key));
     let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
     let mut readers = readers.into_iter();
-    let Some(first) = readers.next() else { return Ok(Meant::Nothing) };
+    let Some(first) = readers.next() else { return Ok(ResolvedEvent::Nothing) };
     let others: Vec<_> = readers.map(|pipeline| due(pipeline, &StepId::Ingest, &trigger)).collect();
     bus.announce(&others)?;
-    Ok(Meant::Step(first, StepId::Ingest, trigger))
+    Ok(ResolvedEvent::Step(first, StepId::Ingest, trigger))
 }
 
 /// The pipelines whose source an object may be part of, and whether any has a source in its bucket.
@@ -241,9 +242,9 @@ pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g Step
         Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
             graph.pipeline(pipeline.as_str()).ok().and_then(first).into_iter().collect()
         }
-        Event::Rule { rules, .. } => of_rule(graph, rules).ok().and_then(first).into_iter().collect(),
+        Event::Rule { rules, .. } => pipeline_of_rule(graph, rules).ok().and_then(first).into_iter().collect(),
         Event::Object { bucket, key, .. } => readers(graph, bucket, key).0.into_iter().filter_map(first).collect(),
-        Event::Test | Event::GivenUp(_) => Vec::new(),
+        Event::Test | Event::DeadLetters(_) => Vec::new(),
     }
 }
 
@@ -254,7 +255,7 @@ pub fn due(pipeline: &Pipeline, step: &StepId, trigger: &Trigger) -> StepDue {
         step: step.clone(),
         function: function_of(step).to_owned(),
         scheduled_time: trigger.scheduled_time,
-        chain: trigger.chain.clone(),
+        correlation_id: trigger.correlation_id.clone(),
         full: trigger.full,
         days: trigger.days,
         part: 0,
@@ -271,17 +272,17 @@ fn due_after(
     step: &StepId,
     trigger: &Trigger,
     record: &RunRecord,
-) -> Result<Vec<StepDue>, Failure> {
+) -> Result<Vec<StepDue>, Error> {
     let status = record.status;
     if status == Status::Continues {
         let part = trigger.part + 1;
-        return Ok(vec![StepDue { part, looked_for: trigger.looked_for, ..due(pipeline, step, trigger) }]);
+        return Ok(vec![StepDue { part, looked_for: trigger.always_record, ..due(pipeline, step, trigger) }]);
     }
     let mut found: Vec<StepDue> = Vec::new();
     let has_waited = trigger.part > 0 && matches!(pipeline.source, Some(Source::Files(_)));
-    if *step == StepId::Ingest && (has_waited || record.goes_on) {
+    if *step == StepId::Ingest && (has_waited || record.has_more) {
         // what has come while files were read has waited; what is left of an API is not begun anew
-        found.push(StepDue { full: trigger.full && !record.goes_on, ..due(pipeline, step, trigger) });
+        found.push(StepDue { full: trigger.full && !record.has_more, ..due(pipeline, step, trigger) });
     }
     for dataset in graph::outputs(pipeline, step) {
         for (of, reader) in graph.consumers(&dataset) {
@@ -299,7 +300,7 @@ fn due_after(
 }
 
 /// Whether a step has not consumed what its inputs are now. Of a target only the load itself can say.
-pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<bool, Failure> {
+pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<bool, Error> {
     let Some(output) = output(pipeline, step) else { return Ok(true) };
     let table = lake.table(&output)?;
     for input in graph::inputs(pipeline, step) {
@@ -323,7 +324,7 @@ fn output(pipeline: &Pipeline, step: &StepId) -> Option<DatasetName> {
 
 /// A step of the same pipeline, before this one, that has not consumed its inputs yet: what it will bring belongs to what this one reads,
 /// and it wakes this one when it has. So a report is not made of half of its models.
-fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<Option<StepId>, Failure> {
+fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<Option<StepId>, Error> {
     let mut ahead = vec![step.clone()];
     let mut seen = vec![step.clone()];
     while let Some(step) = ahead.pop() {

@@ -7,14 +7,14 @@ use serde::Deserialize;
 use serde_json::Value;
 use tidemark_pipeline::PipelineName;
 
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::trigger::Days;
 
-mod given_up;
+mod dead_letter;
 mod message;
 mod refused;
 
-pub use message::{Event, GivenUp, SOURCE, STEP_DUE, StepDue};
+pub use message::{DeadLetter, Event, SOURCE, STEP_DUE, StepDue};
 use refused::{refused, refused_for};
 
 #[derive(Deserialize)]
@@ -64,7 +64,7 @@ struct Object {
 impl Event {
     /// # Errors
     /// Kind `refused` for what is no event of ours: it must not be taken for done.
-    pub fn read(value: &Value) -> Result<Event, Failure> {
+    pub fn read(value: &Value) -> Result<Event, Error> {
         let has = |name: &str| value.get(name).is_some();
         if has("detail-type") {
             return Event::from_bridge(value);
@@ -73,17 +73,17 @@ impl Event {
             return Ok(Event::Test);
         }
         if has("requestPayload") {
-            return Ok(Event::GivenUp(vec![given_up::by_function(value, Event::read)]));
+            return Ok(Event::DeadLetters(vec![dead_letter::by_function(value, Event::read)]));
         }
         if has("Records") {
-            return given_up::from_queue(value, Event::read).map(Event::GivenUp);
+            return dead_letter::from_queue(value, Event::read).map(Event::DeadLetters);
         }
         if has("scheduled_time") {
-            let Scheduled { pipeline, scheduled_time } = of(value, "a schedule's input", value)?;
+            let Scheduled { pipeline, scheduled_time } = parse(value, "a schedule's input", value)?;
             return Ok(Event::Schedule { pipeline, scheduled_time });
         }
         if has("from") || has("to") {
-            let Asked { pipeline, from, to } = of(value, "a range", value)?;
+            let Asked { pipeline, from, to } = parse(value, "a range", value)?;
             if from > to {
                 return Err(refused("a range that ends before it begins", value));
             }
@@ -92,16 +92,16 @@ impl Event {
         Err(refused("no event of Tidemark", value))
     }
 
-    fn from_bridge(value: &Value) -> Result<Event, Failure> {
-        let Envelope { source, detail_type, time, resources, detail } = of(value, "an EventBridge event", value)?;
+    fn from_bridge(value: &Value) -> Result<Event, Error> {
+        let Envelope { source, detail_type, time, resources, detail } = parse(value, "an EventBridge event", value)?;
         match (source.as_str(), detail_type.as_str()) {
-            (SOURCE, STEP_DUE) => Ok(Event::StepDue(of(&detail, "an event \"step due\"", value)?)),
+            (SOURCE, STEP_DUE) => Ok(Event::StepDue(parse(&detail, "an event \"step due\"", value)?)),
             ("aws.s3", "Object Created") => {
-                let Created { bucket, object } = of(&detail, "an event \"Object Created\"", value)?;
+                let Created { bucket, object } = parse(&detail, "an event \"Object Created\"", value)?;
                 Ok(Event::Object { bucket: bucket.name, key: object.key, at: time })
             }
             ("lambda", "Lambda Function Invocation Result - Failure") => {
-                Ok(Event::GivenUp(vec![given_up::by_function(&detail, Event::read)]))
+                Ok(Event::DeadLetters(vec![dead_letter::by_function(&detail, Event::read)]))
             }
             ("aws.events" | "aws.scheduler", "Scheduled Event") => {
                 // arn:aws:events:eu-west-1:123456789012:rule/tidemark-daily-sales
@@ -113,7 +113,7 @@ impl Event {
     }
 }
 
-fn of<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value) -> Result<T, Failure> {
+fn parse<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value) -> Result<T, Error> {
     T::deserialize(part).map_err(|error| refused_for(&format!("{what} that is broken"), whole, &format!(": {error}")))
 }
 

@@ -6,13 +6,13 @@ use tidemark_lake::{Checkpoint, Outcome, fingerprint};
 
 use crate::activity::Activity;
 use crate::context::Context;
-use crate::failure::{Failure, Kind};
-use crate::mark::Mark;
+use crate::error::{Error, ErrorKind};
+use crate::heartbeat::Heartbeat;
 use crate::panics::panicked;
 use crate::price::cost;
 use crate::record::{ErrorRecord, RunRecord, Status};
 use crate::remote::{self, TaskMessage, TaskReply};
-use crate::scope::{About, Size};
+use crate::scope::{ScopeRecord, Size};
 use crate::step::{DraftSummary, Step, TaskScope};
 use crate::tasks::{Executor, Progress, run_all};
 use crate::trigger::Trigger;
@@ -24,10 +24,10 @@ pub trait Runnable: Sync {
     fn run(&self, context: &Context<'_>, executor: Executor<'_>, trigger: &Trigger) -> RunRecord;
 
     /// What it would take in now; `None` if there is nothing to do.
-    fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Failure>;
+    fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Error>;
 
     /// Runs one of its tasks, which another process has sent.
-    fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Failure>;
+    fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Error>;
 }
 
 impl<S: Step> Runnable for S {
@@ -35,7 +35,7 @@ impl<S: Step> Runnable for S {
         run_step(context, executor, trigger, self)
     }
 
-    fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Failure> {
+    fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Error> {
         let plan = match self.observe(context, trigger)? {
             Some(observed) => self.plan(observed, trigger)?,
             None => None,
@@ -43,7 +43,7 @@ impl<S: Step> Runnable for S {
         Ok(plan.map(|plan| self.scope(&plan).size))
     }
 
-    fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Failure> {
+    fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Error> {
         remote::run_task(context, self, message)
     }
 }
@@ -65,8 +65,8 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
     let before = context.process.meter.requests();
     // a draft that was never committed is nothing, so whatever was being done, nothing is half done
     let mut about = None;
-    let mark = Mark::new(step.pipeline(), &id, trigger, &run_id, started_at);
-    let (outcome, has_mark) = mark.while_under_way(context, || {
+    let mark = Heartbeat::new(step.pipeline(), &id, trigger, &run_id, started_at);
+    let (outcome, has_mark) = mark.beat_while(context, || {
         catch_unwind(AssertUnwindSafe(|| attempt(context, executor, trigger, step, &run_id, &mut about)))
     });
     let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&format!("{id} of {}", step.pipeline()), panic)));
@@ -77,10 +77,10 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
     let billed_ms = lasted(context.process.billed_from.unwrap_or(started_at));
     record.peak_memory_bytes = (context.process.peak_memory)();
     record.requests = context.process.meter.requests() - before;
-    let is_kept = trigger.looked_for || !matches!(outcome, Ok(StepOutcome::Nothing));
+    let is_kept = trigger.always_record || !matches!(outcome, Ok(StepOutcome::Nothing));
     // the record cannot count its own writing
     record.requests.put += u64::from(is_kept);
-    record.cost_usd = cost(context.process.machine, billed_ms, record.requests);
+    record.cost_usd = cost(context.process.compute, billed_ms, record.requests);
     match outcome {
         Ok(StepOutcome::Nothing) => {}
         Ok(StepOutcome::Continues) => record.status = Status::Continues,
@@ -91,20 +91,20 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
             record.rows = summary.rows;
             record.bytes = summary.bytes;
             record.notes = summary.notes;
-            record.goes_on = summary.has_more;
+            record.has_more = summary.has_more;
             record.drift = summary.drift;
         }
         Err(failure) => {
             record.status = Status::Failed;
-            record.about = about;
+            record.scope = about;
             record.error = Some(ErrorRecord::from(&failure));
         }
     }
     if is_kept {
-        keep(context, &mut record);
+        write_record(context, &mut record);
     }
     if has_mark {
-        Mark::take_away(context, &record.run_id);
+        Heartbeat::delete(context, &record.run_id);
     }
     context.progress.end(&record);
     record
@@ -114,14 +114,14 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
 pub const NOT_KEPT: &str = "the run record was not kept";
 
 /// Writes the run record, last of all. The commit stands without it, so a failure here is noted and not counted.
-pub(crate) fn keep(context: &Context<'_>, record: &mut RunRecord) {
+pub(crate) fn write_record(context: &Context<'_>, record: &mut RunRecord) {
     let day = record.started_at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let written = serde_json::to_vec(record)
-        .map_err(|error| Failure::new(Kind::Bug, "the run record cannot be written").because(error))
+        .map_err(|error| Error::new(ErrorKind::Bug, "the run record cannot be written").because(error))
         .and_then(|json| Ok(context.lake.put_run(day, &record.run_id, json)?));
     if let Err(failure) = written {
-        tracing::warn!(run_id = record.run_id, error = failure.chain(), "the run record was not kept");
-        record.notes.push(format!("{NOT_KEPT}: {}", failure.chain()));
+        tracing::warn!(run_id = record.run_id, error = failure.full_message(), "the run record was not kept");
+        record.notes.push(format!("{NOT_KEPT}: {}", failure.full_message()));
     }
 }
 
@@ -131,8 +131,8 @@ fn attempt<S: Step>(
     trigger: &Trigger,
     step: &S,
     run_id: &str,
-    about: &mut Option<About>,
-) -> Result<StepOutcome, Failure> {
+    about: &mut Option<ScopeRecord>,
+) -> Result<StepOutcome, Error> {
     for _ in 0..ATTEMPTS {
         let Some(observed) = step.observe(context, trigger)? else { return Ok(StepOutcome::Nothing) };
         let Some(plan) = step.plan(observed, trigger)? else { return Ok(StepOutcome::Nothing) };
@@ -171,5 +171,5 @@ fn attempt<S: Step>(
         }
     }
     let message = format!("{} of {} lost the race {ATTEMPTS} times", step.id(), step.pipeline());
-    Err(Failure::new(Kind::Retry, message).hint("other runs of the same step are getting ahead; run again"))
+    Err(Error::new(ErrorKind::Retry, message).hint("other runs of the same step are getting ahead; run again"))
 }

@@ -10,7 +10,7 @@ use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
 
 use crate::context::Place;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::settings;
 
@@ -88,20 +88,20 @@ fn group_limit() -> Option<u64> {
 }
 
 /// What a source's path on this machine names.
-pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Failure> {
+pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Error> {
     let path = Path::new(path);
     let wrong = |error: std::io::Error| {
         let (kind, hint) = match error.kind() {
-            std::io::ErrorKind::NotFound => (Kind::Definition, "give the path of a file, a folder or a glob"),
-            std::io::ErrorKind::PermissionDenied => (Kind::Refused, "let the user who runs tidemark read it"),
-            _ => (Kind::Retry, "run again"),
+            std::io::ErrorKind::NotFound => (ErrorKind::Definition, "give the path of a file, a folder or a glob"),
+            std::io::ErrorKind::PermissionDenied => (ErrorKind::Refused, "let the user who runs tidemark read it"),
+            _ => (ErrorKind::Retry, "run again"),
         };
-        Failure::new(kind, format!("source {} cannot be opened", path.display())).hint(hint).because(error)
+        Error::new(kind, format!("source {} cannot be opened", path.display())).hint(hint).because(error)
     };
     let open = |folder: &Path| {
         Store::folder(folder, handle.clone())
             .map(|store| store.with_meter(meter))
-            .map_err(|error| Failure::from(LakeError::store(folder.display().to_string(), error)))
+            .map_err(|error| Error::from(LakeError::store(folder.display().to_string(), error)))
     };
     if std::fs::metadata(path).map_err(wrong)?.is_dir() {
         // the store would only say that a listing failed
@@ -116,7 +116,7 @@ pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Failu
 }
 
 /// The folder of a report on this machine, made if it is not there.
-pub fn folder(path: &str, handle: &Handle, meter: &Meter) -> Result<Store, Failure> {
+pub fn folder(path: &str, handle: &Handle, meter: &Meter) -> Result<Store, Error> {
     Store::made_folder(Path::new(path), handle.clone())
         .map(|store| store.with_meter(meter))
         .map_err(|error| LakeError::store(format!("report folder {path}"), error).into())

@@ -10,12 +10,12 @@ mod context;
 mod definitions;
 mod dispatcher;
 mod drift;
+mod error;
 pub mod event;
 mod executor;
-mod failure;
+mod heartbeat;
 pub mod host;
 mod mail;
-mod mark;
 mod panics;
 mod price;
 mod record;
@@ -31,20 +31,21 @@ pub use activity::Activity;
 pub use balance::Balance;
 pub use context::{Context, Environment, Folders, Place, Process, Progress, Quiet, Secrets, Sources, is_bucket};
 pub use definitions::{
-    Broken, Mistakes, Wanted, load as load_definitions, load_what_can_be as load_definitions_that_can_be,
+    BrokenPipeline, DefinitionErrors, Selection, load as load_definitions,
+    load_what_can_be as load_definitions_that_can_be,
 };
-pub use dispatcher::{Bus, Dispatcher, Handled, StepFactory, due, function_of, is_behind, wakes};
+pub use dispatcher::{Bus, Dispatcher, EventOutcome, StepFactory, due, function_of, is_behind, wakes};
 pub use drift::{Drift, thousands};
-pub use event::{Event, GivenUp, StepDue};
+pub use error::{Error, ErrorKind, joined};
+pub use event::{DeadLetter, Event, StepDue};
 pub use executor::{NOT_KEPT, Runnable};
-pub use failure::{Failure, Kind, joined};
+pub use heartbeat::{HEARTBEAT_AFTER, Heartbeat};
 pub use mail::{Mail, Mailer};
-pub use mark::{MARK_AFTER, Mark};
 pub use panics::watch_panics;
-pub use price::{Machine, estimate};
+pub use price::{ComputeProfile, estimate};
 pub use record::{Bytes, ErrorRecord, Input, Output, RunRecord, Status};
 pub use remote::{RemoteTasks, TaskMessage, TaskReply};
-pub use scope::{About, Scope, Size};
+pub use scope::{Scope, ScopeRecord, Size};
 pub use secret::Secret;
 pub use step::{DraftSummary, Step, TaskOutcome, TaskScope};
 pub use tasks::Executor;

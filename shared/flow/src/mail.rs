@@ -2,7 +2,7 @@
 
 use tidemark_pipeline::Severity;
 
-use crate::failure::Failure;
+use crate::error::Error;
 
 /// One mail. Texts are whole and safe: subject of one line, HTML escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,5 +29,5 @@ pub trait Mailer {
     /// # Errors
     /// [`Kind::Retry`](crate::Kind::Retry) where it may well be taken later; it is not known to be undelivered then. Any other kind says
     /// what has to change first.
-    fn send(&self, mail: &Mail) -> Result<(), Failure>;
+    fn send(&self, mail: &Mail) -> Result<(), Error>;
 }

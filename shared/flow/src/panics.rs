@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
 
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
@@ -23,10 +23,10 @@ fn last_panic() -> Option<String> {
 }
 
 /// A panic as the failure it is, with the place it came from.
-pub(crate) fn panicked(what: &str, panic: Box<dyn Any + Send>) -> Failure {
+pub(crate) fn panicked(what: &str, panic: Box<dyn Any + Send>) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("without a message");
     let place = last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
-    let failure = Failure::new(Kind::Bug, format!("{what} panicked{place}"));
+    let failure = Error::new(ErrorKind::Bug, format!("{what} panicked{place}"));
     failure.hint("nothing was committed; please report this").because(text.to_owned())
 }

@@ -16,14 +16,14 @@ const EVENT: f64 = 0.000_001;
 
 /// The function a step runs in, as far as it has a price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Machine {
+pub struct ComputeProfile {
     pub memory_mb: u32,
     pub is_arm: bool,
 }
 
-impl Machine {
+impl ComputeProfile {
     /// A function as the templates deploy it: the memory at which Lambda gives one whole processor.
-    pub const DEPLOYED: Machine = Machine { memory_mb: 1769, is_arm: true };
+    pub const DEPLOYED: ComputeProfile = ComputeProfile { memory_mb: 1769, is_arm: true };
 
     fn second(self) -> f64 {
         f64::from(self.memory_mb) / 1024.0 * if self.is_arm { GB_SECOND_ARM } else { GB_SECOND_X86 }
@@ -31,7 +31,7 @@ impl Machine {
 }
 
 /// USD of an invocation that was billed `billed_ms` and made these requests.
-pub(crate) fn cost(machine: Machine, billed_ms: u64, requests: Requests) -> f64 {
+pub(crate) fn cost(machine: ComputeProfile, billed_ms: u64, requests: Requests) -> f64 {
     let Requests { get, put, list, delete: _, events, api: _ } = requests;
     let usd = billed_ms as f64 / 1000.0 * machine.second()
         + INVOCATION
@@ -52,5 +52,5 @@ pub fn estimate(seconds: f64, partitions: u64) -> f64 {
     // listing, reading and committing a log, its run record, and what it announces
     const PER_RUN: u64 = 6;
     let requests = Requests { put: partitions + PER_RUN, get: partitions + 10, events: 1, ..Requests::default() };
-    cost(Machine::DEPLOYED, (seconds * 1000.0) as u64, requests)
+    cost(ComputeProfile::DEPLOYED, (seconds * 1000.0) as u64, requests)
 }

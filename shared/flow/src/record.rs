@@ -7,8 +7,8 @@ use tidemark_lake::Requests;
 use crate::activity::Activity;
 use crate::balance::Balance;
 use crate::drift::Drift;
-use crate::failure::{Failure, Kind};
-use crate::scope::About;
+use crate::error::{Error, ErrorKind};
+use crate::scope::ScopeRecord;
 use crate::trigger::{Days, Trigger};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,8 +50,8 @@ pub struct RunRecord {
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub full: bool,
     /// The same for everything that one event has set off.
-    #[serde(default)]
-    pub chain: String,
+    #[serde(default, rename = "chain")]
+    pub correlation_id: String,
     pub status: Status,
     pub started_at: Timestamp,
     pub finished_at: Timestamp,
@@ -72,15 +72,15 @@ pub struct RunRecord {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The source has more: the step is due again at once.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub goes_on: bool,
+    #[serde(rename = "goes_on", default, skip_serializing_if = "std::ops::Not::not")]
+    pub has_more: bool,
     /// Fields that no column of the contract reads, those of most records first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
     pub error: Option<ErrorRecord>,
     /// What a run that failed was about.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub about: Option<About>,
+    #[serde(rename = "about", default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<ScopeRecord>,
 }
 
 impl RunRecord {
@@ -100,7 +100,7 @@ impl RunRecord {
             scheduled_time: trigger.scheduled_time,
             days: trigger.days,
             full: trigger.full,
-            chain: trigger.chain.clone(),
+            correlation_id: trigger.correlation_id.clone(),
             status: Status::NothingToDo,
             started_at,
             finished_at: started_at,
@@ -113,10 +113,10 @@ impl RunRecord {
             requests: Requests::default(),
             cost_usd: 0.0,
             notes: Vec::new(),
-            goes_on: false,
+            has_more: false,
             drift: Vec::new(),
             error: None,
-            about: None,
+            scope: None,
         }
     }
 }
@@ -146,7 +146,7 @@ pub struct Output {
 
 impl Output {
     /// Before it is committed.
-    pub fn of(dataset: impl Into<String>, partitions: u64) -> Output {
+    pub fn new(dataset: impl Into<String>, partitions: u64) -> Output {
         Output { dataset: dataset.into(), version: None, partitions, watermark: None, link: None }
     }
 }
@@ -159,7 +159,7 @@ pub struct Bytes {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ErrorRecord {
-    pub kind: Kind,
+    pub kind: ErrorKind,
     pub message: String,
     pub hint: Option<String>,
     /// As [`Failure::over_budget`].
@@ -167,11 +167,11 @@ pub struct ErrorRecord {
     pub over_budget: bool,
 }
 
-impl From<&Failure> for ErrorRecord {
-    fn from(failure: &Failure) -> ErrorRecord {
+impl From<&Error> for ErrorRecord {
+    fn from(failure: &Error) -> ErrorRecord {
         ErrorRecord {
             kind: failure.kind,
-            message: failure.chain(),
+            message: failure.full_message(),
             hint: failure.hint.clone(),
             over_budget: failure.over_budget,
         }

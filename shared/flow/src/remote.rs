@@ -7,7 +7,7 @@ use tidemark_pipeline::{DatasetName, PipelineName, StepId};
 
 use crate::checkpoint::FORMAT;
 use crate::context::Context;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::step::{Step, TaskOutcome, TaskScope};
 
 /// Runs tasks in other processes.
@@ -16,7 +16,7 @@ pub trait RemoteTasks: Sync {
     ///
     /// # Errors
     /// Where a task has failed, or could not be handed over.
-    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Failure>;
+    fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Error>;
 }
 
 /// A task on its way to another process.
@@ -51,9 +51,9 @@ impl TaskMessage {
         step: &S,
         scope: &TaskScope,
         task: &S::Task,
-    ) -> Result<TaskMessage, Failure> {
+    ) -> Result<TaskMessage, Error> {
         let unwritten = |error: Box<dyn std::error::Error + Send + Sync>| {
-            Failure::new(Kind::Bug, "a task cannot be written").because(error)
+            Error::new(ErrorKind::Bug, "a task cannot be written").because(error)
         };
         Ok(TaskMessage {
             format: FORMAT,
@@ -69,19 +69,19 @@ impl TaskMessage {
 }
 
 impl TaskReply {
-    pub(crate) fn receipt<S: Step>(self, context: &Context<'_>) -> Result<S::Receipt, Failure> {
+    pub(crate) fn receipt<S: Step>(self, context: &Context<'_>) -> Result<S::Receipt, Error> {
         is_readable(context, self.format, &self.build)?;
         serde_json::from_value(self.receipt)
-            .map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be read").because(error))
+            .map_err(|error| Error::new(ErrorKind::Bug, "a receipt cannot be read").because(error))
     }
 }
 
 /// Runs the task of a message in this process.
-pub(crate) fn run_task<S: Step>(context: &Context<'_>, step: &S, message: &TaskMessage) -> Result<TaskReply, Failure> {
+pub(crate) fn run_task<S: Step>(context: &Context<'_>, step: &S, message: &TaskMessage) -> Result<TaskReply, Error> {
     let TaskMessage { format, build, run_id, dataset, plan, task, .. } = message;
     is_readable(context, *format, build)?;
-    let task: S::Task =
-        S::Task::deserialize(task).map_err(|error| Failure::new(Kind::Bug, "a task cannot be read").because(error))?;
+    let task: S::Task = S::Task::deserialize(task)
+        .map_err(|error| Error::new(ErrorKind::Bug, "a task cannot be read").because(error))?;
     let checkpoint = dataset.clone().zip(plan.clone()).map(|(dataset, plan)| Checkpoint { dataset, plan });
     let scope = TaskScope { run_id: run_id.clone(), checkpoint };
     let session = step.session(context, &scope)?;
@@ -89,19 +89,19 @@ pub(crate) fn run_task<S: Step>(context: &Context<'_>, step: &S, message: &TaskM
         TaskOutcome::Done(receipt) => receipt,
         TaskOutcome::Late(_) => {
             let message = format!("task {} of {} does not fit one invocation", step.task_name(&task), step.id());
-            return Err(Failure::new(Kind::Refused, message).hint("give the function a longer timeout"));
+            return Err(Error::new(ErrorKind::Refused, message).hint("give the function a longer timeout"));
         }
     };
     let receipt = step.persist(context, &session, vec![receipt])?.pop();
     let receipt = serde_json::to_value(receipt)
-        .map_err(|error| Failure::new(Kind::Bug, "a receipt cannot be written").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Bug, "a receipt cannot be written").because(error))?;
     Ok(TaskReply { format: FORMAT, build: context.process.build.to_owned(), receipt })
 }
 
-fn is_readable(context: &Context<'_>, format: u32, build: &str) -> Result<(), Failure> {
+fn is_readable(context: &Context<'_>, format: u32, build: &str) -> Result<(), Error> {
     if format == FORMAT && build == context.process.build {
         return Ok(());
     }
-    Err(Failure::new(Kind::Retry, "a task of another version of this program")
+    Err(Error::new(ErrorKind::Retry, "a task of another version of this program")
         .hint("run again once all functions have the same version"))
 }

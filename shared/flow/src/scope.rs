@@ -26,7 +26,7 @@ pub struct Scope {
 
 /// What a run that failed would have taken in, as its record has it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct About {
+pub struct ScopeRecord {
     /// The first of them, by name: partitions, objects of a source, files of a report.
     pub partitions: Vec<String>,
     /// How many there are.
@@ -35,19 +35,19 @@ pub struct About {
     pub bytes: u64,
 }
 
-impl About {
+impl ScopeRecord {
     const SHOWN: usize = 10;
 }
 
-impl From<Scope> for About {
-    fn from(Scope { mut partitions, size }: Scope) -> About {
+impl From<Scope> for ScopeRecord {
+    fn from(Scope { mut partitions, size }: Scope) -> ScopeRecord {
         let of = size.partitions.max(partitions.len() as u64);
-        partitions.truncate(About::SHOWN);
-        About { partitions, of, rows: size.rows, bytes: size.bytes }
+        partitions.truncate(ScopeRecord::SHOWN);
+        ScopeRecord { partitions, of, rows: size.rows, bytes: size.bytes }
     }
 }
 
-impl std::fmt::Display for About {
+impl std::fmt::Display for ScopeRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.partitions.join(", "))?;
         match self.of.saturating_sub(self.partitions.len() as u64) {

@@ -9,7 +9,7 @@ use tidemark_pipeline::{DatasetName, StepId};
 use crate::balance::Balance;
 use crate::context::Context;
 use crate::drift::Drift;
-use crate::failure::Failure;
+use crate::error::Error;
 use crate::record::{Bytes, Input, Output};
 use crate::scope::Scope;
 use crate::trigger::Trigger;
@@ -40,10 +40,10 @@ pub trait Step: Sync {
     fn id(&self) -> StepId;
 
     /// Looks at the logs and the source. `None`: there is nothing to be done, whatever the plan.
-    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Self::Observed>, Failure>;
+    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Self::Observed>, Error>;
 
     /// Decides what is to be done; `None` if nothing is.
-    fn plan(&self, observed: Self::Observed, trigger: &Trigger) -> Result<Option<Self::Plan>, Failure>;
+    fn plan(&self, observed: Self::Observed, trigger: &Trigger) -> Result<Option<Self::Plan>, Error>;
 
     /// What a plan is about.
     fn scope(&self, plan: &Self::Plan) -> Scope;
@@ -55,13 +55,13 @@ pub trait Step: Sync {
     }
 
     /// The tasks of the next stage, given the receipts of all stages before it in the order of their tasks; none: the work is done.
-    fn tasks(&self, plan: &Self::Plan, receipts: &[Self::Receipt]) -> Result<Vec<Self::Task>, Failure>;
+    fn tasks(&self, plan: &Self::Plan, receipts: &[Self::Receipt]) -> Result<Vec<Self::Task>, Error>;
 
     /// Names a task within its plan. Two tasks have the same name only if they do the same.
     fn task_name(&self, task: &Self::Task) -> String;
 
     /// Prepares for running tasks of one attempt in this process.
-    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Self::Session<'s>, Failure>;
+    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Self::Session<'s>, Error>;
 
     /// Does one task, from its beginning or from where it was left. It writes what nothing names yet, and may be thrown away at any
     /// point.
@@ -71,7 +71,7 @@ pub trait Step: Sync {
         session: &Self::Session<'_>,
         task: &Self::Task,
         from: Option<Self::Partial>,
-    ) -> Result<TaskOutcome<Self::Receipt, Self::Partial>, Failure>;
+    ) -> Result<TaskOutcome<Self::Receipt, Self::Partial>, Error>;
 
     /// Makes receipts good for another process: rows of theirs that are only in this one go to the lake.
     fn persist(
@@ -79,7 +79,7 @@ pub trait Step: Sync {
         _: &Context<'_>,
         _: &Self::Session<'_>,
         receipts: Vec<Self::Receipt>,
-    ) -> Result<Vec<Self::Receipt>, Failure> {
+    ) -> Result<Vec<Self::Receipt>, Error> {
         Ok(receipts)
     }
 
@@ -99,11 +99,10 @@ pub trait Step: Sync {
         plan: Self::Plan,
         receipts: Vec<Self::Receipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, Self::Draft)>, Failure>;
+    ) -> Result<Option<(DraftSummary, Self::Draft)>, Error>;
 
     /// Makes the draft visible, whole or not at all. What only a target can count (rows it had already) it adds to `summary`.
-    fn commit(&self, context: &Context<'_>, draft: Self::Draft, summary: &mut DraftSummary)
-    -> Result<Outcome, Failure>;
+    fn commit(&self, context: &Context<'_>, draft: Self::Draft, summary: &mut DraftSummary) -> Result<Outcome, Error>;
 }
 
 /// How a task ended.

@@ -5,9 +5,9 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use crate::checkpoint::{Kept, Saved};
+use crate::checkpoint::{SavedReceipt, SavedReceipts};
 use crate::context::Context;
-use crate::failure::{Failure, Kind};
+use crate::error::{Error, ErrorKind};
 use crate::remote::{RemoteTasks, TaskMessage};
 use crate::step::{Step, TaskOutcome, TaskScope};
 
@@ -46,12 +46,12 @@ pub(crate) fn run_all<S: Step>(
     plan: &S::Plan,
     scope: &TaskScope,
     is_continued: bool,
-) -> Result<Progress<S::Receipt>, Failure> {
+) -> Result<Progress<S::Receipt>, Error> {
     match executor {
         Executor::Local { threads } => {
             let saved = match &scope.checkpoint {
-                Some(checkpoint) if is_continued => Saved::read(context, checkpoint)?,
-                _ => Saved::default(),
+                Some(checkpoint) if is_continued => SavedReceipts::read(context, checkpoint)?,
+                _ => SavedReceipts::default(),
             };
             let session = step.session(context, scope)?;
             Local { context, step, session: &session, threads, scope, saved }.run(plan)
@@ -68,7 +68,7 @@ pub(crate) fn run_all<S: Step>(
                 let replies = remote.run(&messages.collect::<Result<Vec<_>, _>>()?)?;
                 if replies.len() != tasks.len() {
                     let message = format!("{} tasks were sent, and {} receipts came back", tasks.len(), replies.len());
-                    return Err(Failure::new(Kind::Retry, message).hint("run again"));
+                    return Err(Error::new(ErrorKind::Retry, message).hint("run again"));
                 }
                 for reply in replies {
                     receipts.push(reply.receipt::<S>(context)?);
@@ -84,7 +84,7 @@ struct Local<'r, 's, S: Step + 's> {
     session: &'r S::Session<'s>,
     threads: NonZeroUsize,
     scope: &'r TaskScope,
-    saved: Saved,
+    saved: SavedReceipts,
 }
 
 /// A task and how far it is.
@@ -96,7 +96,7 @@ enum Slot<R, P> {
 }
 
 impl<S: Step> Local<'_, '_, S> {
-    fn run(mut self, plan: &S::Plan) -> Result<Progress<S::Receipt>, Failure> {
+    fn run(mut self, plan: &S::Plan) -> Result<Progress<S::Receipt>, Error> {
         let mut receipts = Vec::new();
         // what this invocation has done and nobody has kept: the names of the tasks, and the places of their receipts
         let mut fresh: Vec<(String, usize)> = Vec::new();
@@ -112,11 +112,11 @@ impl<S: Step> Local<'_, '_, S> {
             let mut slots = Vec::new();
             for (name, open) in names.iter().zip(&mut open) {
                 slots.push(Mutex::new(match self.saved.take(self.step, name) {
-                    Some(Kept::Done(receipt)) => {
+                    Some(SavedReceipt::Done(receipt)) => {
                         *open = false;
                         Slot::Done(receipt)
                     }
-                    Some(Kept::Partial(partial)) => Slot::Open(Some(partial)),
+                    Some(SavedReceipt::Partial(partial)) => Slot::Open(Some(partial)),
                     None => Slot::Open(None),
                 }));
             }
@@ -151,11 +151,11 @@ impl<S: Step> Local<'_, '_, S> {
         tasks: &[S::Task],
         slots: &[Mutex<Slot<S::Receipt, S::Partial>>],
         has_advanced: &AtomicBool,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let threads = self.threads.get().min(tasks.len());
         let context = Context { memory: self.context.memory / threads as u64, ..*self.context };
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
-        let work = || -> Result<(), (usize, Failure)> {
+        let work = || -> Result<(), (usize, Error)> {
             loop {
                 let is_over = || has_advanced.load(Ordering::Relaxed) && context.is_late();
                 if stop.load(Ordering::Relaxed) || is_over() {
@@ -185,7 +185,7 @@ impl<S: Step> Local<'_, '_, S> {
             }
             Ok(())
         };
-        let ended: Vec<Result<(), (usize, Failure)>> = match threads {
+        let ended: Vec<Result<(), (usize, Error)>> = match threads {
             0 | 1 => vec![work()],
             _ => std::thread::scope(|scope| {
                 let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
@@ -205,10 +205,10 @@ impl<S: Step> Local<'_, '_, S> {
         receipts: Vec<S::Receipt>,
         fresh: Vec<(String, usize)>,
         partials: Vec<(String, S::Partial)>,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let refused = || {
             let message = format!("{} of {} gets nowhere in one invocation", self.step.id(), self.step.pipeline());
-            Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+            Error::new(ErrorKind::Refused, message).hint("give the function a longer timeout or more memory")
         };
         let checkpoint = self.scope.checkpoint.as_ref().ok_or_else(refused)?;
         let mut places = fresh.iter().map(|(_, place)| *place).peekable();

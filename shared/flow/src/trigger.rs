@@ -16,10 +16,10 @@ pub struct Trigger {
     /// The part of a step that did not fit one invocation; 0 is its beginning.
     pub part: u32,
     /// The same for everything that one event has set off, so that its lines are found together.
-    pub chain: String,
+    pub correlation_id: String,
     pub cause: Cause,
     /// Somebody looks for the record of it: it is kept even if nothing is to be done.
-    pub looked_for: bool,
+    pub always_record: bool,
 }
 
 /// Where a trigger came from; for people.
@@ -50,9 +50,9 @@ impl Trigger {
             full: false,
             days: None,
             part: 0,
-            chain: chain.into(),
+            correlation_id: chain.into(),
             cause: Cause::Schedule,
-            looked_for: false,
+            always_record: false,
         }
     }
 }

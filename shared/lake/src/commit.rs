@@ -20,7 +20,7 @@ use crate::draft::Draft;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::schema::encode_column;
-use crate::shape::{Change, reshaped};
+use crate::schema_change::{Change, reshaped};
 use crate::table::{DOMAIN, Table};
 
 const ENGINE: &str = concat!("tidemark/", env!("CARGO_PKG_VERSION"));
@@ -45,7 +45,7 @@ impl Draft {
     /// The store's; nothing is committed then, unless the reply was lost *and* the log cannot be read either.
     /// [`LakeError::Misfit`] if files would stay that do not fit the draft's schema or partitions, [`LakeError::Type`].
     pub fn commit(mut self, lake: &Lake, base: Option<&Table>) -> Result<Outcome, LakeError> {
-        let change = Change::of(&self, lake, base)?;
+        let change = Change::new(&self, lake, base)?;
         self.drop_unchanged();
         let what = format!("the commit to dataset {}", self.dataset);
         let version = base.map_or(0, |table| table.version() + 1);

@@ -2,8 +2,8 @@
 
 use tidemark_pipeline::DatasetName;
 
-use crate::misfit::Misfit;
-use crate::remedy::Remedy;
+use crate::schema_mismatch::Misfit;
+use crate::store_error::StoreErrorAction;
 
 /// Display says what failed and where; the cause is in `source` only, and what to do about it in [`LakeError::hint`].
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +51,7 @@ pub enum LakeError {
 
     /// A commit that keeps files cannot change what they hold.
     #[error("dataset {dataset} cannot change its shape ({misfit}) while files of it stay")]
-    Misfit { dataset: DatasetName, misfit: Misfit },
+    SchemaMismatch { dataset: DatasetName, misfit: Misfit },
 
     #[error("dataset {dataset}: {what}")]
     Refused { dataset: DatasetName, what: String },
@@ -80,7 +80,7 @@ impl LakeError {
             LakeError::Full { .. } => "nothing was committed: free some and run again",
             LakeError::Store { .. } => "run again",
             LakeError::Unconditional { .. } => "commits would be lost, so it cannot hold a lake",
-            LakeError::Misfit { .. } => "run with --full to rebuild it",
+            LakeError::SchemaMismatch { .. } => "run with --full to rebuild it",
             LakeError::Foreign { .. } => "a dataset of the lake is written by tidemark only",
             LakeError::NoSuchDataset(_)
             | LakeError::Type { .. }
@@ -93,11 +93,11 @@ impl LakeError {
     /// Sorts an error of a store, the lake's or another, by what can be done about it.
     pub fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
         let what = what.into();
-        match Remedy::of(&source) {
-            Remedy::RunAgain => LakeError::Store { what, source },
-            Remedy::Permit => LakeError::Denied { what, source },
-            Remedy::Free => LakeError::Full { what, source },
-            Remedy::Correct => LakeError::Misplaced { what, source },
+        match StoreErrorAction::for_error(&source) {
+            StoreErrorAction::RunAgain => LakeError::Store { what, source },
+            StoreErrorAction::Permit => LakeError::Denied { what, source },
+            StoreErrorAction::Free => LakeError::Full { what, source },
+            StoreErrorAction::Correct => LakeError::Misplaced { what, source },
         }
     }
 

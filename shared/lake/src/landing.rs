@@ -38,7 +38,7 @@ impl Landing {
     }
 
     /// Deletes the first pages, the last of them first, so that what is left of them is a beginning.
-    pub fn forget(&self, lake: &Lake, pages: u32) {
+    pub fn delete(&self, lake: &Lake, pages: u32) {
         for nth in (1..=pages).rev() {
             let key = Key::Page(&self.pipeline, &self.window, nth).path();
             match lake.store().delete(&key) {
@@ -57,7 +57,7 @@ impl Landing {
     }
 
     /// From now on nobody goes on with the pages; they stay to be looked at.
-    pub fn make_void(&self, lake: &Lake) -> Result<(), LakeError> {
+    pub fn invalidate(&self, lake: &Lake) -> Result<(), LakeError> {
         let key = Key::Void(&self.pipeline, &self.window).path();
         lake.store().create(&key, Bytes::new()).map(drop).map_err(|source| LakeError::store(key.to_string(), source))
     }

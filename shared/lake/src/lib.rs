@@ -14,17 +14,17 @@ mod landing;
 mod log;
 mod logs;
 mod meter;
-mod misfit;
 mod partition;
-mod remedy;
 mod runs;
 mod scan;
 mod schema;
-mod shape;
+mod schema_change;
+mod schema_mismatch;
 mod store;
+mod store_error;
 mod table;
 mod vacuum;
-mod watching;
+mod watch_objects;
 
 pub use checkpoint::{Checkpoint, receipt_name};
 pub use commit::Outcome;
@@ -37,15 +37,15 @@ pub use lake::{FileSize, Lake};
 pub use landing::Landing;
 pub use log::Entry;
 pub use meter::{Meter, Requests};
-pub use misfit::Misfit;
 pub use partition::Partition;
-pub use remedy::{Explained, Remedy};
 pub use scan::Batches;
 pub use schema::{decode_column, encode_column, schema_from_json, schema_to_json};
+pub use schema_mismatch::Misfit;
 pub use store::{Links, Opened, Store};
+pub use store_error::{StoreErrorAction, StoreErrorContext};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
-pub use watching::{Seen, Watched};
+pub use watch_objects::{ObjectVersion, WatchListing};
 
 /// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.
 pub fn fingerprint(text: &str) -> String {

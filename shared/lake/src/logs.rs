@@ -27,11 +27,11 @@ const KEPT: usize = 32 << 20;
 #[derive(Debug, Clone)]
 pub(crate) struct Logs {
     inner: Arc<dyn ObjectStore>,
-    known: Arc<Mutex<Known>>,
+    known: Arc<Mutex<CachedLogs>>,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct CachedLogs {
     commits: HashMap<Path, (ObjectMeta, Bytes)>,
     bytes: usize,
     /// By folder, and by the name after which it was listed.
@@ -43,7 +43,7 @@ impl Logs {
         Logs { inner, known: Arc::default() }
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> std::sync::MutexGuard<'_, CachedLogs> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -58,7 +58,7 @@ impl Logs {
         let mut known = self.known();
         known.bytes += kept.1.len();
         if known.bytes > KEPT {
-            *known = Known { bytes: kept.1.len(), ..Known::default() };
+            *known = CachedLogs { bytes: kept.1.len(), ..CachedLogs::default() };
         }
         known.commits.insert(path.clone(), kept.clone());
         Ok(kept)

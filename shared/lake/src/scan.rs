@@ -96,7 +96,7 @@ impl LakeError {
     ///
     /// # Errors
     /// The query's own error, if what it asks cannot be answered.
-    pub fn of_query(datasets: &str, error: PolarsError) -> Result<LakeError, PolarsError> {
+    pub fn from_query(datasets: &str, error: PolarsError) -> Result<LakeError, PolarsError> {
         // polars has no variant for it; its Parquet reader says so in front
         if error.to_string().starts_with("parquet: ") {
             return Ok(LakeError::Corrupt { what: format!("a data file of {datasets}"), source: Box::new(error) });

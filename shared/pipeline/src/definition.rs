@@ -22,12 +22,12 @@ pub(crate) mod target;
 use serde::Serialize;
 
 pub use crate::schedule::{CatchUp, Fires, Schedule};
-pub use alerts::{Alerts, Email, Quiet, Severity, Slack, Wrong};
+pub use alerts::{Alerts, Email, IncidentKind, Quiet, Severity, Slack};
 pub use budget::Budget;
 pub use column::{Column, Type};
 pub use contract::{Contract, Every, PartitionBy, Rule, Unknown};
 pub use explode::{Children, Explode, POSITION};
-pub use model::{Incremental, Made, Model, Periods, When};
+pub use model::{Incremental, Model, ModelKind, Periods, When};
 pub use report::{CellFormat, Chart, ChartKind, Report, Sheet};
 pub use source::{Csv, Encoding, Files, Format, Header, Source};
 pub use sql::Sql;

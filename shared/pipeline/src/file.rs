@@ -32,17 +32,17 @@ impl<'a> SourceFile<'a> {
             return Err(refuse(1, 1, found, format!("a pipeline file of at most {MAX_FILE_BYTES} bytes")));
         }
         match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Self::of_text(path, text.strip_prefix('\u{feff}').unwrap_or(text))),
+            Ok(text) => Ok(Self::from_text(path, text.strip_prefix('\u{feff}').unwrap_or(text))),
             Err(error) => {
                 let good = String::from_utf8_lossy(&bytes[..error.valid_up_to()]);
-                let (line, column) = SourceFile::of_text(path, &good).line_and_column(good.len());
+                let (line, column) = SourceFile::from_text(path, &good).line_and_column(good.len());
                 let byte = bytes.get(error.valid_up_to()).copied().unwrap_or_default();
                 Err(refuse(line, column, format!("the byte 0x{byte:02X}, which is not UTF-8"), "UTF-8 text".to_owned()))
             }
         }
     }
 
-    fn of_text<'t>(path: &'t str, text: &'t str) -> SourceFile<'t> {
+    fn from_text<'t>(path: &'t str, text: &'t str) -> SourceFile<'t> {
         let line_starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         SourceFile { path, text, line_starts }
     }

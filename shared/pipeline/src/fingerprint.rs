@@ -6,7 +6,7 @@ use serde_json::{Error, Value};
 
 use crate::definition::contract::{Contract, Unknown};
 use crate::definition::explode::Children;
-use crate::definition::model::{Incremental, Made, Model, Periods};
+use crate::definition::model::{Incremental, Model, ModelKind, Periods};
 use crate::definition::source::{Csv, Files, Format, Source};
 use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
@@ -36,7 +36,7 @@ fn sorted(value: Value) -> Value {
 ///
 /// # Errors
 /// As [`canonical`].
-pub fn of_source(source: &Source) -> Result<String, Error> {
+pub fn source_fingerprint(source: &Source) -> Result<String, Error> {
     #[derive(Serialize)]
     struct Rows<'a> {
         format: Option<Format>,
@@ -62,7 +62,7 @@ pub fn of_source(source: &Source) -> Result<String, Error> {
 ///
 /// # Errors
 /// As [`canonical`].
-pub fn of_contract(contract: &Contract) -> Result<String, Error> {
+pub fn contract_fingerprint(contract: &Contract) -> Result<String, Error> {
     canonical(&Contract { max_quarantined: None, unknown: Unknown::Keep, ..contract.clone() })
 }
 
@@ -70,7 +70,7 @@ pub fn of_contract(contract: &Contract) -> Result<String, Error> {
 ///
 /// # Errors
 /// As [`canonical`].
-pub fn of_model(model: &Model) -> Result<String, Error> {
+pub fn model_fingerprint(model: &Model) -> Result<String, Error> {
     #[derive(Serialize)]
     struct Rows<'a> {
         name: &'a DatasetName,
@@ -87,8 +87,8 @@ pub fn of_model(model: &Model) -> Result<String, Error> {
     // taken apart so that a new field must be thought of here
     let Model { name, made, partition_by, periods, incremental, when: _, inputs } = model;
     let (sql, explode) = match made {
-        Made::Sql(sql) => (Some(sql.text.as_str()), None),
-        Made::Explode(children) => (None, Some(children)),
+        ModelKind::Sql(sql) => (Some(sql.text.as_str()), None),
+        ModelKind::Explode(children) => (None, Some(children)),
     };
     let periods = periods.as_ref();
     canonical(&Rows { name, sql, explode, partition_by, periods, incremental: *incremental, inputs })
@@ -133,11 +133,11 @@ mod tests {
         let one = pipeline(&text);
         let other = pipeline(&text.replace("sku = 'string'", "sku = 'int64'"));
         let plain = pipeline(&text.replace("explode.parts", "#"));
-        let contract = |pipeline: &Pipeline| of_contract(pipeline.contract.as_ref().unwrap()).unwrap();
+        let contract = |pipeline: &Pipeline| contract_fingerprint(pipeline.contract.as_ref().unwrap()).unwrap();
         assert_ne!(contract(&one), contract(&other));
         assert_ne!(contract(&one), contract(&plain));
-        assert_ne!(of_model(&one.models[0]).unwrap(), of_model(&other.models[0]).unwrap());
-        assert!(of_model(&one.models[0]).unwrap().starts_with(r#"{"explode":{"column":"list","columns":[{"#));
+        assert_ne!(model_fingerprint(&one.models[0]).unwrap(), model_fingerprint(&other.models[0]).unwrap());
+        assert!(model_fingerprint(&one.models[0]).unwrap().starts_with(r#"{"explode":{"column":"list","columns":[{"#));
     }
 
     #[test]
@@ -146,29 +146,29 @@ mod tests {
         let moved = pipeline(&format!("\n\n# moved\n{TEXT}\nwhen = 'changed'"));
         let (model, moved_model) = (&one.models[0], &moved.models[0]);
         let line = |model: &Model| match &model.made {
-            Made::Sql(sql) => sql.line,
-            Made::Explode(_) => 0,
+            ModelKind::Sql(sql) => sql.line,
+            ModelKind::Explode(_) => 0,
         };
         assert_ne!(line(model), line(moved_model));
-        assert_eq!(of_model(model).unwrap(), of_model(moved_model).unwrap());
+        assert_eq!(model_fingerprint(model).unwrap(), model_fingerprint(moved_model).unwrap());
         assert_eq!(
-            of_model(model).unwrap(),
+            model_fingerprint(model).unwrap(),
             r#"{"incremental":null,"inputs":["p"],"name":"m","partition_by":null,"sql":"SELECT * FROM p"}"#
         );
         let contract = one.contract.unwrap();
-        let text = of_contract(&contract).unwrap();
+        let text = contract_fingerprint(&contract).unwrap();
         let budget = Contract { max_quarantined: Some(Budget::Count(5)), ..contract.clone() };
-        assert_eq!(text, of_contract(&budget).unwrap());
-        assert_eq!(text, of_contract(&Contract { unknown: Unknown::Fail, ..contract.clone() }).unwrap());
+        assert_eq!(text, contract_fingerprint(&budget).unwrap());
+        assert_eq!(text, contract_fingerprint(&Contract { unknown: Unknown::Fail, ..contract.clone() }).unwrap());
         assert!(!text.contains("unknown") && !text.contains("explode"), "older lakes are not rebuilt: {text}");
         let mut stricter = contract.clone();
         stricter.columns[0].required = true;
-        assert_ne!(text, of_contract(&stricter).unwrap());
+        assert_ne!(text, contract_fingerprint(&stricter).unwrap());
         let mut turned = contract;
         turned.columns.reverse();
-        assert_ne!(text, of_contract(&turned).unwrap());
+        assert_ne!(text, contract_fingerprint(&turned).unwrap());
         assert_eq!(
-            of_source(&one.source.unwrap()).unwrap(),
+            source_fingerprint(&one.source.unwrap()).unwrap(),
             r#"{"csv":{"delimiter":44,"encoding":"utf-8","header":"first","quote":34},"format":null}"#
         );
     }

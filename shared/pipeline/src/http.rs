@@ -36,7 +36,7 @@ pub struct Http {
 
 impl Http {
     /// A source of which nothing is known but where it is.
-    pub fn of(url: &str) -> Http {
+    pub fn new(url: &str) -> Http {
         Http {
             url: url.to_owned(),
             method: Method::Get,

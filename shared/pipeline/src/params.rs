@@ -20,7 +20,7 @@ pub struct Parameter {
 
 /// A piece of a string of the file.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Piece<'t> {
+pub(crate) enum TextPart<'t> {
     Text(&'t str),
     Parameter {
         name: &'t str,
@@ -33,31 +33,31 @@ pub(crate) enum Piece<'t> {
 }
 
 /// Cuts a string into text and parameters; `at` are bytes of `text`.
-pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
+pub(crate) fn pieces(text: &str) -> Vec<TextPart<'_>> {
     let mut pieces = Vec::new();
     let mut from = 0;
     while let Some(found) = text[from..].find("${") {
         let at = from + found;
         if text[from..at].ends_with('$') {
-            pieces.push(Piece::Text(&text[from..at]));
-            pieces.push(Piece::Text("{"));
+            pieces.push(TextPart::Text(&text[from..at]));
+            pieces.push(TextPart::Text("{"));
             from = at + 2;
             continue;
         }
-        pieces.push(Piece::Text(&text[from..at]));
+        pieces.push(TextPart::Text(&text[from..at]));
         let rest = &text[at + 2..];
         match rest.find('}').map(|end| &rest[..end]).filter(|name| is_name(name)) {
             Some(name) => {
-                pieces.push(Piece::Parameter { name, at });
+                pieces.push(TextPart::Parameter { name, at });
                 from = at + 3 + name.len();
             }
             None => {
-                pieces.push(Piece::Fault { at });
+                pieces.push(TextPart::Fault { at });
                 from = at + 2;
             }
         }
     }
-    pieces.push(Piece::Text(&text[from..]));
+    pieces.push(TextPart::Text(&text[from..]));
     pieces
 }
 
@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn text_and_parameters() {
-        use Piece::{Fault, Parameter, Text};
+        use TextPart::{Fault, Parameter, Text};
         assert_eq!(pieces("plain $5 {x}"), [Text("plain $5 {x}")]);
         assert_eq!(
             pieces("a/${DIR}/b${_X9}"),

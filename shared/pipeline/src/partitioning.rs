@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::definition::column::Type;
 use crate::definition::contract::{Contract, Every};
-use crate::definition::model::{Made, Model};
+use crate::definition::model::{Model, ModelKind};
 use crate::name::{ColumnName, DatasetName};
 use crate::raw;
 
@@ -114,8 +114,8 @@ impl Partitioning {
         let inputs: Vec<&Partitioning> = model.inputs.iter().filter_map(of).collect();
         let same = match (&model.periods, &model.made) {
             (Some(_), _) => None,
-            (None, Made::Explode(_)) => inputs.first(),
-            (None, Made::Sql(_)) => {
+            (None, ModelKind::Explode(_)) => inputs.first(),
+            (None, ModelKind::Sql(_)) => {
                 let shortest = |is_one: &dyn Fn(&Partitioning) -> bool| {
                     inputs.iter().filter(|input| is_one(input)).min_by_key(|input| input.granularity)
                 };

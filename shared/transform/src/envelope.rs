@@ -62,14 +62,14 @@ impl Envelope {
     /// # Errors
     /// A body that is no JSON value, as far as its structure tells.
     pub fn read<'a>(&self, body: &'a str) -> Result<Page<'a>, Broken> {
-        let mut walk = Walk::new(self, body);
+        let mut walk = EnvelopeScan::new(self, body);
         let all: Vec<usize> = (0..self.wanted.len()).collect();
         walk.value(0, &all)?;
         walk.space();
         if walk.at < walk.bytes.len() {
             return walk.broken("unexpected text after the value");
         }
-        let Walk { elements, mut found, .. } = walk;
+        let EnvelopeScan { elements, mut found, .. } = walk;
         let said = found.split_off(1);
         let records = match (elements, found.pop().flatten()) {
             (Some(elements), _) => Found::Array(elements),
@@ -89,7 +89,7 @@ impl Envelope {
 /// The names of the members of a body, ten at most; none where it is no object.
 pub fn members(body: &str) -> Vec<String> {
     let envelope = Envelope { wanted: Vec::new() };
-    let mut walk = Walk::new(&envelope, body);
+    let mut walk = EnvelopeScan::new(&envelope, body);
     let mut names = Vec::new();
     walk.space();
     if !walk.eat(b'{') {
@@ -130,10 +130,10 @@ fn unescaped(quoted: &str) -> String {
 
 fn elements_of(array: &str) -> Result<Vec<&str>, Broken> {
     let envelope = Envelope { wanted: Vec::new() };
-    Walk::new(&envelope, array).elements()
+    EnvelopeScan::new(&envelope, array).elements()
 }
 
-struct Walk<'e, 'a> {
+struct EnvelopeScan<'e, 'a> {
     envelope: &'e Envelope,
     text: &'a str,
     bytes: &'a [u8],
@@ -142,10 +142,10 @@ struct Walk<'e, 'a> {
     elements: Option<Vec<&'a str>>,
 }
 
-impl<'e, 'a> Walk<'e, 'a> {
+impl<'e, 'a> EnvelopeScan<'e, 'a> {
     fn new(envelope: &'e Envelope, text: &'a str) -> Self {
         let found = vec![None; envelope.wanted.len()];
-        Walk { envelope, text, bytes: text.as_bytes(), at: 0, found, elements: None }
+        EnvelopeScan { envelope, text, bytes: text.as_bytes(), at: 0, found, elements: None }
     }
 
     /// A value; `active` are the pointers that lead to it or through it. Recursion goes as deep as the pointers.

@@ -29,7 +29,7 @@ pub enum ContractError {
 
 impl ContractError {
     /// Of a column of the elements of an array.
-    pub(crate) fn of(self, explode: &str) -> ContractError {
+    pub(crate) fn within(self, explode: &str) -> ContractError {
         match self {
             ContractError::Rule { column, rule, problem, value } => {
                 ContractError::Rule { column: format!("{explode}/{column}"), rule, problem, value }

@@ -11,5 +11,5 @@ pub mod merge;
 pub mod order;
 pub mod sql;
 
-pub use contract::{Cleaned, Cleaner, Drift, Exploder, FieldKind, MAX_FIELDS, Shape, Times, Unknown};
+pub use contract::{Cleaned, Cleaner, Drift, Exploder, FieldKind, MAX_FIELDS, RawLayout, Times, Unknown};
 pub use error::{ContractError, FrameError, SqlError};

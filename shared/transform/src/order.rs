@@ -19,7 +19,7 @@ impl Ranges {
     ///
     /// # Errors
     /// A column the sample does not have.
-    pub fn of(sample: &DataFrame, columns: Vec<String>, wanted: usize) -> Result<Ranges, FrameError> {
+    pub fn from_sample(sample: &DataFrame, columns: Vec<String>, wanted: usize) -> Result<Ranges, FrameError> {
         let keys = encode(sample, &columns)?;
         let mut keys: Vec<&[u8]> = keys.iter().flatten().collect();
         keys.sort_unstable();
@@ -71,7 +71,7 @@ fn encode(frame: &DataFrame, columns: &[String]) -> Result<BinaryOffsetChunked, 
 ///
 /// # Errors
 /// A column the rows do not have.
-pub fn strays(
+pub fn superseded(
     rows: DataFrame,
     key: &[ColumnName],
     latest_by: Option<&ColumnName>,
@@ -124,7 +124,7 @@ mod tests {
         .unwrap();
         let sorted = bag::sort(&rows).unwrap();
         for wanted in [1, 2, 3, 10, 1000] {
-            let ranges = Ranges::of(&rows.head(Some(60)), vec!["a".into(), "b".into()], wanted).unwrap();
+            let ranges = Ranges::from_sample(&rows.head(Some(60)), vec!["a".into(), "b".into()], wanted).unwrap();
             assert!(ranges.count() <= wanted);
             let mut whole = rows.clear();
             for (_, part) in ranges.split(&rows).unwrap() {
@@ -144,7 +144,7 @@ mod tests {
         )
         .unwrap();
         let key: Vec<ColumnName> = vec!["id".parse().unwrap()];
-        let found = strays(rows, &key, Some(&"at".parse().unwrap()), &"day".parse().unwrap()).unwrap();
+        let found = superseded(rows, &key, Some(&"at".parse().unwrap()), &"day".parse().unwrap()).unwrap();
         let found = found.sort(["id"], SortMultipleOptions::default()).unwrap();
         let expected = df!(
             "id" => [None, Some(1i64), Some(2)],

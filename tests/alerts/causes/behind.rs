@@ -145,7 +145,9 @@ fn with_table(alerts: &str) -> String {
 #[test]
 fn a_step_that_fails_is_behind_for_that() {
     let (tower, _lost) = ingested(Backend::Memory);
-    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(tidemark_flow::Kind::Definition, "no such column"));
+    tower.ran(
+        run("orders", "clean", "2026-03-03T08:01:00Z").failed(tidemark_flow::ErrorKind::Definition, "no such column"),
+    );
     tower.at("2026-03-03T08:05:00Z").tick();
     assert_eq!(tower.heads(), ["🔴 orders: clean failed"]);
     lasts(&tower);
@@ -159,7 +161,7 @@ fn a_failure_is_no_end_of_being_behind() {
     tower.at("2026-03-03T08:01:00Z").tick();
     tower.ticks(6, 5);
     assert_eq!(tower.heads(), ["🟠 orders: clean is behind its input"]);
-    tower.ran(run("orders", "clean", "2026-03-03T08:32:00Z").failed(tidemark_flow::Kind::Retry, "throttled"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:32:00Z").failed(tidemark_flow::ErrorKind::Retry, "throttled"));
     let ticked = tower.after(5).tick();
     assert_eq!((ticked.resolved.len(), ticked.open), (0, 1));
     carry(&tower, lost);

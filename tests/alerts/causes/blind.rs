@@ -1,6 +1,6 @@
 //! What the watcher cannot see hides nothing else, and is told.
 
-use tidemark_flow::Kind;
+use tidemark_flow::ErrorKind;
 
 use super::super::record::run;
 use super::super::tower::{ALL, DAILY, Tower, orders, pipeline};
@@ -22,7 +22,7 @@ fn a_broken_pipeline_file_beside_a_good_one() {
     tower.tick();
     tower.changes("shop", &pipeline("shop", DAILY, other).replace("int64", "int65"));
     started(&tower, "orders");
-    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Data, "damaged"));
     tower.at("2026-03-03T08:05:00Z").tick();
     // each its own
     assert_eq!(tower.heads(), ["🔴 orders: clean failed"]);
@@ -75,7 +75,7 @@ fn who_only_lacks_what_a_broken_one_makes_is_no_second_incident() {
     tower.after(5).tick();
     assert_eq!(tower.heads(), ["🔴 shop: its pipeline file is broken, nothing of it runs"]);
     // what is wrong with it is wrong all the same
-    tower.ran(run("report", "model totals", "2026-03-03T07:06:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("report", "model totals", "2026-03-03T07:06:00Z").failed(ErrorKind::Data, "damaged"));
     tower.after(5).tick();
     assert_eq!(tower.heads(), ["🔴 report: model totals failed"]);
     lasts(&tower);
@@ -88,7 +88,7 @@ fn whom_an_incident_is_for_is_not_forgotten_with_a_broken_file() {
     let mut tower = Tower::new(Backend::Memory, &[("orders", &orders("", ALL)), ("shop", &pipeline("shop", "", own))]);
     tower.listens("others");
     tower.tick();
-    tower.ran(run("shop", "clean", "2026-03-03T07:01:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("shop", "clean", "2026-03-03T07:01:00Z").failed(ErrorKind::Data, "damaged"));
     tower.after(5).tick();
     assert_eq!(tower.messages_of("others").len(), 1);
     tower.changes("shop", "[alerts\n");
@@ -109,7 +109,7 @@ fn a_run_record_that_cannot_be_read() {
     started(&tower, "orders");
     let key = "runs/2026-03-03/20260303T080100000-0000ffff.json";
     tower.damages(key);
-    tower.ran(run("orders", "model orders_by_id", "2026-03-03T08:02:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("orders", "model orders_by_id", "2026-03-03T08:02:00Z").failed(ErrorKind::Data, "damaged"));
     let ticked = tower.at("2026-03-03T08:05:00Z").tick();
     assert_eq!((ticked.records, ticked.opened.len()), (2, 2));
     let said = tower.messages();
@@ -143,7 +143,7 @@ fn a_run_record_that_is_mended_is_taken_in() {
     tower.damages(&key);
     tower.ticks(30, 5);
     tower.store().delete(&key.as_str().into()).unwrap();
-    tower.ran(run("orders", "clean", "2026-03-03T07:01:00Z").id(run_id).failed(Kind::Data, "damaged"));
+    tower.ran(run("orders", "clean", "2026-03-03T07:01:00Z").id(run_id).failed(ErrorKind::Data, "damaged"));
     tower.messages();
     let ticked = tower.after(5).tick();
     assert_eq!((ticked.resolved.len(), ticked.opened.len()), (1, 1));
@@ -167,7 +167,7 @@ fn a_log_that_is_damaged_is_one_incident_of_its_pipeline() {
     assert_eq!((said.incident(), said.next.as_str()), ("orders.clean.blind.log#1", "Nothing, until it is mended."));
     // it does not come and go with the turns
     lasts(&tower);
-    tower.ran(run("c", "clean", "2026-03-03T09:27:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("c", "clean", "2026-03-03T09:27:00Z").failed(ErrorKind::Data, "damaged"));
     tower.after(5).tick();
     assert_eq!(tower.heads(), ["🔴 c: clean failed"]);
     tower.store().delete(&"datasets/orders.raw/_delta_log/00000000000000000000.json".into()).unwrap();
@@ -182,7 +182,7 @@ fn a_state_that_is_damaged_or_lost_is_gathered_again() {
             Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL)), ("shop", &pipeline("shop", DAILY, ALL))]);
         tower.tick();
         started(&tower, "orders");
-        tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Data, "damaged"));
+        tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Data, "damaged"));
         tower.at("2026-03-03T08:15:00Z").tick();
         let open = ["orders.clean.failed#1", "shop.not_started#1"];
         assert_eq!((tower.open(), tower.messages().len()), (open.map(str::to_owned).to_vec(), 2));
@@ -215,12 +215,12 @@ fn what_the_watcher_keeps_may_be_damaged() {
     // an incident that is wrong still is opened anew; one that is not is in nobody's way
     tower.damages("watch/incidents/orders.clean.failed.json");
     tower.damages("watch/incidents/shop.clean.failed.json");
-    tower.ran(run("orders", "clean", "2026-03-03T07:01:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("orders", "clean", "2026-03-03T07:01:00Z").failed(ErrorKind::Data, "damaged"));
     assert_eq!(tower.after(5).tick().opened.len(), 1);
     assert_eq!(tower.heads(), ["🔴 orders: clean failed"]);
     tower.ticks(20, 5);
     assert_eq!(tower.messages(), []);
-    tower.ran(run("shop", "clean", "2026-03-03T08:47:00Z").failed(Kind::Data, "damaged"));
+    tower.ran(run("shop", "clean", "2026-03-03T08:47:00Z").failed(ErrorKind::Data, "damaged"));
     tower.after(5).tick();
     assert_eq!(tower.heads(), ["🔴 shop: clean failed"]);
     assert_eq!(tower.open().len(), 2);

@@ -1,6 +1,6 @@
 //! A step that failed, by the kind of its error.
 
-use tidemark_flow::Kind;
+use tidemark_flow::ErrorKind;
 use tidemark_pipeline::Severity;
 
 use super::super::record::run;
@@ -20,8 +20,9 @@ fn started() -> Tower {
 #[test]
 fn what_a_person_has_to_mend_is_told_at_once() {
     let tower = started();
-    let failed =
-        |began: &str, why: &str| run("orders", "clean", began).of("2026-03-03T08:00:00Z").failed(Kind::Definition, why);
+    let failed = |began: &str, why: &str| {
+        run("orders", "clean", began).of("2026-03-03T08:00:00Z").failed(ErrorKind::Definition, why)
+    };
     let first = tower.ran(failed("2026-03-03T08:01:00Z", "there is no column total"));
     let ticked = tower.at("2026-03-03T08:05:00Z").tick();
     assert_eq!((ticked.opened.len(), ticked.open, ticked.told, ticked.records), (1, 1, 1, 2));
@@ -74,7 +75,7 @@ fn what_a_person_has_to_mend_is_told_at_once() {
 fn what_may_go_by_itself_is_given_three_attempts() {
     let tower = started();
     let failed =
-        |began: &str| run("orders", "clean", began).chain("c").failed(Kind::Retry, "the store does not answer");
+        |began: &str| run("orders", "clean", began).chain("c").failed(ErrorKind::Retry, "the store does not answer");
     tower.ran(failed("2026-03-03T08:01:00Z"));
     tower.ran(failed("2026-03-03T08:02:00Z"));
     assert_eq!(tower.at("2026-03-03T08:05:00Z").tick().open, 0);
@@ -103,13 +104,13 @@ fn what_may_go_by_itself_is_given_three_attempts() {
 #[test]
 fn or_ten_minutes() {
     let tower = started();
-    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Retry, "the store does not answer"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Retry, "the store does not answer"));
     assert_eq!(tower.at("2026-03-03T08:05:00Z").tick().open, 0);
     assert_eq!(tower.at("2026-03-03T08:10:00Z").tick().open, 0);
     assert_eq!(tower.at("2026-03-03T08:11:00Z").tick().open, 1);
     assert_eq!(one(&tower).head, "🔴 orders: clean failed");
     // a new chain of attempts is no reason to say that it is over
-    tower.ran(run("orders", "clean", "2026-03-03T08:30:00Z").failed(Kind::Retry, "the store does not answer"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:30:00Z").failed(ErrorKind::Retry, "the store does not answer"));
     lasts(&tower);
     assert_eq!(tower.incident("orders.clean.failed").finding.count, 2);
 }
@@ -118,7 +119,8 @@ fn or_ten_minutes() {
 fn what_goes_by_itself_is_nobodys_news() {
     let tower = started();
     for hour in 8..16 {
-        tower.ran(run("orders", "clean", &format!("2026-03-03T{hour:02}:01:00Z")).failed(Kind::Retry, "throttled"));
+        tower
+            .ran(run("orders", "clean", &format!("2026-03-03T{hour:02}:01:00Z")).failed(ErrorKind::Retry, "throttled"));
         tower.at(&format!("2026-03-03T{hour:02}:05:00Z")).tick();
         tower.ran(run("orders", "clean", &format!("2026-03-03T{hour:02}:06:00Z")));
         tower.after(5).tick();
@@ -131,10 +133,10 @@ fn three_attempts_in_three_minutes_are_not_forgotten_with_the_next_chain() {
     let tower = started();
     for minute in ["01", "02", "03"] {
         let began = format!("2026-03-03T08:{minute}:00Z");
-        tower.ran(run("orders", "clean", &began).chain("first").failed(Kind::Retry, "throttled"));
+        tower.ran(run("orders", "clean", &began).chain("first").failed(ErrorKind::Retry, "throttled"));
     }
     assert_eq!(tower.at("2026-03-03T08:04:00Z").tick().opened.len(), 1);
-    tower.ran(run("orders", "clean", "2026-03-03T08:05:00Z").chain("second").failed(Kind::Retry, "throttled"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:05:00Z").chain("second").failed(ErrorKind::Retry, "throttled"));
     let ticked = tower.at("2026-03-03T08:06:00Z").tick();
     assert_eq!((ticked.resolved.len(), ticked.open), (0, 1));
     assert_eq!(tower.heads(), ["🔴 orders: clean failed"]);
@@ -143,9 +145,9 @@ fn three_attempts_in_three_minutes_are_not_forgotten_with_the_next_chain() {
 #[test]
 fn a_cause_that_stays_is_not_hidden_by_one_that_goes() {
     let tower = started();
-    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Definition, "there is no column total"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Definition, "there is no column total"));
     assert_eq!(tower.at("2026-03-03T08:05:00Z").tick().opened.len(), 1);
-    tower.ran(run("orders", "clean", "2026-03-03T08:06:00Z").failed(Kind::Retry, "the store does not answer"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:06:00Z").failed(ErrorKind::Retry, "the store does not answer"));
     let ticked = tower.at("2026-03-03T08:10:00Z").tick();
     assert_eq!((ticked.resolved.len(), ticked.open), (0, 1));
     let finding = tower.incident("orders.clean.failed").finding;
@@ -167,7 +169,7 @@ fn a_broken_budget_is_a_cause_of_its_own() {
     assert_eq!(said.command, format!("tidemark run orders --at {began}"));
     lasts(&tower);
     // in between it fails for another reason for once: the budget is not kept by that
-    tower.ran(run("orders", "clean", "2026-03-03T09:50:00Z").failed(Kind::Retry, "the store does not answer"));
+    tower.ran(run("orders", "clean", "2026-03-03T09:50:00Z").failed(ErrorKind::Retry, "the store does not answer"));
     let ticked = tower.at("2026-03-03T09:52:00Z").tick();
     assert_eq!((ticked.opened.len(), ticked.resolved.len(), ticked.open), (0, 0, 1));
     tower.ran(run("orders", "clean", "2026-03-03T09:55:00Z"));
@@ -179,7 +181,7 @@ fn a_broken_budget_is_a_cause_of_its_own() {
 fn of_each_step_one_and_all_of_them_end() {
     let tower = started();
     for step in ["clean", "model orders_by_id"] {
-        tower.ran(run("orders", step, "2026-03-03T08:01:00Z").failed(Kind::Bug, "seven is not a colour"));
+        tower.ran(run("orders", step, "2026-03-03T08:01:00Z").failed(ErrorKind::Bug, "seven is not a colour"));
     }
     tower.at("2026-03-03T08:05:00Z").tick();
     assert_eq!(tower.open(), ["orders.clean.failed#1", "orders.model_orders_by_id.failed#1"]);
@@ -192,11 +194,11 @@ fn of_each_step_one_and_all_of_them_end() {
 #[test]
 fn a_record_that_comes_late_says_nothing_new() {
     let tower = started();
-    let failed =
-        tower.ran(run("orders", "clean", "2026-03-03T08:03:00Z").failed(Kind::Definition, "there is no column total"));
+    let failed = tower
+        .ran(run("orders", "clean", "2026-03-03T08:03:00Z").failed(ErrorKind::Definition, "there is no column total"));
     tower.at("2026-03-03T08:05:00Z").tick();
     // two that began before
-    tower.ran(run("orders", "clean", "2026-03-03T08:02:00Z").failed(Kind::Definition, "there was none before"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:02:00Z").failed(ErrorKind::Definition, "there was none before"));
     tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z"));
     let ticked = tower.at("2026-03-03T08:10:00Z").tick();
     assert_eq!((ticked.resolved.len(), ticked.records), (0, 2));
@@ -205,7 +207,7 @@ fn a_record_that_comes_late_says_nothing_new() {
     // and one that failed before the last success opens nothing
     tower.ran(run("orders", "clean", "2026-03-03T08:12:00Z"));
     assert_eq!(tower.at("2026-03-03T08:15:00Z").tick().resolved.len(), 1);
-    tower.ran(run("orders", "clean", "2026-03-03T08:11:00Z").failed(Kind::Definition, "there is no column total"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:11:00Z").failed(ErrorKind::Definition, "there is no column total"));
     assert_eq!(tower.at("2026-03-03T08:20:00Z").tick().open, 0);
 }
 
@@ -213,7 +215,7 @@ fn a_record_that_comes_late_says_nothing_new() {
 fn a_pipeline_that_is_taken_away_is_wrong_no_more() {
     let mut tower = started();
     tower.write("other", &super::super::tower::pipeline("other", "", ALL));
-    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(Kind::Definition, "there is no column total"));
+    tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Definition, "there is no column total"));
     tower.at("2026-03-03T08:05:00Z").tick();
     one(&tower);
     tower.removes("orders");

@@ -92,7 +92,8 @@ fn a_step_that_was_due_and_is_no_more() {
 #[test]
 fn it_makes_a_failure_final() {
     let tower = tower();
-    let failed = || run("daily-sales", "clean", "2026-03-03T08:04:00Z").failed(tidemark_flow::Kind::Retry, "throttled");
+    let failed =
+        || run("daily-sales", "clean", "2026-03-03T08:04:00Z").failed(tidemark_flow::ErrorKind::Retry, "throttled");
     let run_id = tower.ran(failed());
     assert_eq!(tower.tick().open, 0);
     tower.receives(&sample("given-up")).unwrap();
@@ -215,7 +216,7 @@ fn what_is_none_of_the_watchers_is_refused() {
     let tower = tower();
     for name in ["schedule", "range", "object-created", "step-due-clean", "s3-test"] {
         let failure = tower.receives(&sample(name)).unwrap_err();
-        assert_eq!(failure.kind, tidemark_flow::Kind::Refused, "{name}");
+        assert_eq!(failure.kind, tidemark_flow::ErrorKind::Refused, "{name}");
     }
     tower.receives(&sample("tick")).unwrap();
 }

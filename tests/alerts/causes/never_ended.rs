@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tidemark_flow::{Context, Executor, Mark, Process, Runnable as _, Status, Trigger};
+use tidemark_flow::{Context, Executor, Heartbeat, Process, Runnable as _, Status, Trigger};
 use tidemark_pipeline::StepId;
 
 use super::super::record::run;
@@ -69,7 +69,7 @@ fn a_run_that_lives_is_left_alone_however_long_it_takes() {
         run("orders", "clean", "2026-03-03T08:01:00Z")
             .until("2026-03-03T08:59:30Z")
             .id(&run_id)
-            .failed(tidemark_flow::Kind::Data, "damaged"),
+            .failed(tidemark_flow::ErrorKind::Data, "damaged"),
     );
     assert_eq!(tower.at("2026-03-03T09:00:00Z").tick().records, 1);
     assert_eq!(tower.heads(), ["🔴 orders: clean failed"]);
@@ -121,8 +121,11 @@ fn waits_for_its_mark(tower: &Tower, context: &Context<'_>) {
     loop {
         let running = context.lake.watched().unwrap().running;
         if let [run_id] = running.as_slice() {
-            let mark: Mark = serde_json::from_slice(&context.lake.running(run_id).unwrap().unwrap()).unwrap();
-            assert_eq!((mark.pipeline.as_str(), &mark.step, mark.chain.as_str()), ("orders", &StepId::Clean, "c"));
+            let mark: Heartbeat = serde_json::from_slice(&context.lake.running(run_id).unwrap().unwrap()).unwrap();
+            assert_eq!(
+                (mark.pipeline.as_str(), &mark.step, mark.correlation_id.as_str()),
+                ("orders", &StepId::Clean, "c")
+            );
             assert!(mark.alive_at > mark.started_at && mark.started_at == tower.now(), "{mark:?}");
             assert_eq!(tower.tick().open, 0);
             // this machine is switched off, but for what the next watcher sees
@@ -139,7 +142,7 @@ fn a_real_mark() {
     let tower = started();
     tower.at("2026-03-03T08:01:00Z");
     let record = tower.with_context(&tower.lake(), |context| {
-        let process = Process { mark_after: Duration::from_millis(5), ..context.process };
+        let process = Process { heartbeat_after: Duration::from_millis(5), ..context.process };
         let context = Context { process, ..*context };
         let step = Looks(|context: &Context<'_>| waits_for_its_mark(&tower, context));
         step.run(&context, Executor::SEQUENTIAL, &Trigger::at(tower.now(), "c"))

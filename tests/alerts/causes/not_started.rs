@@ -29,7 +29,7 @@ fn it_is_told_of_and_started() {
     assert_eq!((said.record(), said.incident()), ("", "orders.not_started#1"));
     let announced = tower.announced();
     assert_eq!((announced.len(), announced[0].step.to_string().as_str()), (1, "ingest"));
-    assert_eq!((announced[0].function.as_str(), announced[0].chain.as_str()), ("ingest", "watch"));
+    assert_eq!((announced[0].function.as_str(), announced[0].correlation_id.as_str()), ("ingest", "watch"));
     assert!(announced[0].looked_for, "its record is kept, even if there is nothing to do");
     lasts(&tower);
     assert_eq!(tower.heard_on_bus(), ["orders/ingest at 2026-03-03T08:00:00Z"; 3]);
@@ -63,7 +63,7 @@ fn what_has_been_started_is_not_missed() {
         let at = |time: &str| format!("2026-03-{:02}T{time}:00Z", day + 3);
         let ingest = || run("orders", "ingest", &at("08:00"));
         match *way {
-            "failed" => drop(tower.ran(ingest().failed(tidemark_flow::Kind::Retry, "throttled"))),
+            "failed" => drop(tower.ran(ingest().failed(tidemark_flow::ErrorKind::Retry, "throttled"))),
             "continues" => drop(tower.ran(ingest().continues())),
             "mark" => drop(tower.marks("orders", "ingest", &at("08:00"), &at("08:14"))),
             _ => drop(tower.ran(run("orders", "ingest", &at("08:05")))),

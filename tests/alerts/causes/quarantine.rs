@@ -72,7 +72,7 @@ fn what_alerts_allow_counts_from_the_first_run_on() {
         "21 of 1,000 records (2.1 %) went into quarantine; more than max_quarantined = 2% of [alerts]. The others were published."
     );
     // a step that fails has put nothing aside: it is not over by that
-    tower.ran(run("orders", "clean", "2026-03-04T09:00:00Z").failed(tidemark_flow::Kind::Retry, "throttled"));
+    tower.ran(run("orders", "clean", "2026-03-04T09:00:00Z").failed(tidemark_flow::ErrorKind::Retry, "throttled"));
     tower.ran(run("orders", "clean", "2026-03-04T09:01:00Z").nothing());
     assert_eq!(tower.at("2026-03-04T09:05:00Z").tick().open, 1);
     days(&tower, 5, &[0]);

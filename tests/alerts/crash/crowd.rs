@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Barrier;
 
-use tidemark_flow::Kind;
+use tidemark_flow::ErrorKind;
 
 use super::super::record::run;
 use super::super::tower::{Tower, pipeline};
@@ -17,7 +17,7 @@ fn acts(tower: &Tower, round: usize) {
     for (nth, name) in NAMES.iter().enumerate() {
         let began = (tower.now() - jiff::SignedDuration::from_mins(1)).to_string();
         if (round + nth).is_multiple_of(2) {
-            tower.ran(run(name, "clean", &began).failed(Kind::Data, "a page is damaged"));
+            tower.ran(run(name, "clean", &began).failed(ErrorKind::Data, "a page is damaged"));
         } else {
             tower.ran(run(name, "clean", &began));
         }

@@ -9,7 +9,7 @@ use object_store::memory::InMemory;
 use polars::prelude::*;
 use tempfile::TempDir;
 use tidemark::args::Common;
-use tidemark_flow::{Context, Kind, RunRecord, Status, Trigger, Wanted};
+use tidemark_flow::{Context, ErrorKind, RunRecord, Selection, Status, Trigger};
 use tidemark_lake::{CommitInfo, Draft, Lake, Meta, Meter, Outcome, Partition, Store, Writer};
 use tidemark_pipeline::{DatasetName, Graph, StepId};
 
@@ -234,7 +234,7 @@ impl Loader {
             parameters: vec![("WAREHOUSE".into(), url.into())],
             json: true,
         };
-        let graph = tidemark::load(&common, Wanted::Named(&[])).unwrap();
+        let graph = tidemark::load(&common, Selection::Named(&[])).unwrap();
         Loader { graph, folder }
     }
 
@@ -340,7 +340,7 @@ pub fn counts(record: &RunRecord) -> String {
 pub fn judge(records: &[RunRecord], standing: &Standing) -> Result<(), String> {
     for record in records {
         match &record.error {
-            Some(error) if error.kind != Kind::Retry || error.hint.is_none() => {
+            Some(error) if error.kind != ErrorKind::Retry || error.hint.is_none() => {
                 return Err(format!("{:?}: {} → {:?}", error.kind, error.message, error.hint));
             }
             _ => {}

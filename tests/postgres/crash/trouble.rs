@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tidemark_flow::{ErrorRecord, Kind, RunRecord, Status};
+use tidemark_flow::{ErrorKind, ErrorRecord, RunRecord, Status};
 
 use super::bench::commit_of;
 use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
@@ -46,7 +46,7 @@ fn done(record: &RunRecord) {
 
 /// That it failed, that it may be run again, and what the hint is about.
 #[track_caller]
-fn failed(record: RunRecord, kind: Kind, word: &str) {
+fn failed(record: RunRecord, kind: ErrorKind, word: &str) {
     let ErrorRecord { kind: found, message, hint, .. } = record.error.unwrap_or_else(|| panic!("{:?}", record.status));
     assert_eq!(found, kind, "{message}");
     assert!(hint.as_ref().is_some_and(|hint| hint.contains(word)), "no {word:?} in: {message} → {hint:?}");
@@ -127,7 +127,7 @@ fn whoever_waits_too_long_is_told_for_what() {
         let other = Session::open(&database.url());
         other.run(&held);
         database.set(setting, "300ms");
-        failed(load(&database, 1), Kind::Retry, setting);
+        failed(load(&database, 1), ErrorKind::Retry, setting);
         database.reset(setting);
         drop(other);
         Standing::of(&database).equals(&before).unwrap();
@@ -144,7 +144,7 @@ fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     let other = Session::open(&database.url());
     other.run("BEGIN; LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE");
     let record = Loader::new(&database.url(), Mode::Upsert, "timeout = \"1s\"").load(&lake_at(1));
-    failed(record, Kind::Retry, "timeout");
+    failed(record, ErrorKind::Retry, "timeout");
     let advisory = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
     until("no lock of the load", || database.query(advisory).is_empty());
     drop(other);
@@ -230,7 +230,7 @@ fn a_disk_that_is_full_is_told_and_nothing_has_changed() {
         let lake = open(&objects);
         commit(&lake, &orders(0));
         commit(&lake, &many(1, 40));
-        failed(small.load(&objects), Kind::Refused, "disk is full");
+        failed(small.load(&objects), ErrorKind::Refused, "disk is full");
         assert_eq!(ask(all), before);
         ask(&format!("ALTER DATABASE with_{setting} RESET {setting}"));
         done(&small.load(&objects));

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use polars::prelude::{Schema, SchemaExt as _};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_pipeline::raw;
 
 use super::error::Fault;
@@ -70,11 +70,11 @@ fn column_name(cell: &str, number: usize) -> String {
 ///
 /// # Errors
 /// A column that has another type already, or a name that differs from another in case only.
-pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result<(), Failure> {
+pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result<(), Error> {
     for field in frame.iter_fields() {
         let name = field.name().as_str();
         let refused =
-            |message: String, hint: &str| Err(Failure::new(Kind::Data, format!("{object}: {message}")).hint(hint));
+            |message: String, hint: &str| Err(Error::new(ErrorKind::Data, format!("{object}: {message}")).hint(hint));
         if let Some(ty) = schema.get(name) {
             if ty != field.dtype() {
                 let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());

@@ -28,7 +28,7 @@ const CORRUPT: &str = "the file is damaged or was cut off: fetch it again from w
 pub(super) struct Stored(Arc<AtomicU64>);
 
 impl Stored {
-    pub(super) fn of(bytes: u64) -> Self {
+    pub(super) fn for_size(bytes: u64) -> Self {
         Stored(Arc::new(AtomicU64::new(bytes)))
     }
 
@@ -69,7 +69,7 @@ enum Codec {
 }
 
 impl Codec {
-    fn of(head: &[u8]) -> Option<Self> {
+    fn from_head(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, ..] => Some(Codec::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Codec::Zstd),
@@ -98,7 +98,7 @@ pub(super) struct Unpacked {
 
 /// What comes of an object of which `before` bytes are passed over, since they are known not to be packed.
 pub(super) fn rest(input: impl Read + 'static, before: u64) -> Unpacked {
-    let stored = Stored::of(before);
+    let stored = Stored::for_size(before);
     let bytes = Unmarked(Counted { input, stored: stored.clone() });
     Unpacked { bytes: Box::new(bytes), stored, is_packed: false }
 }
@@ -107,7 +107,7 @@ pub(super) fn open(input: Box<dyn Read + Send>) -> Result<Unpacked, Fault> {
     let stored = Stored::default();
     let mut input = Counted { input, stored: stored.clone() };
     let head = head(&mut input, 4)?;
-    let codec = Codec::of(&head);
+    let codec = Codec::from_head(&head);
     let input = Cursor::new(head).chain(input);
     let bytes: Box<dyn Read> = match codec {
         None => Box::new(Unmarked(input)),
@@ -288,5 +288,5 @@ fn another_member(input: &mut impl BufRead) -> io::Result<bool> {
 
 /// Whether an object that starts so is compressed.
 pub(super) fn is_packed(head: &[u8]) -> bool {
-    Codec::of(head).is_some()
+    Codec::from_head(head).is_some()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use polars::prelude::{Schema, SchemaExt as _};
-use tidemark_flow::{Balance, Failure};
+use tidemark_flow::{Balance, Error};
 use tidemark_lake::DataFile;
 
 use super::columns::widen;
@@ -21,7 +21,7 @@ pub(super) struct Widened {
 ///
 /// # Errors
 /// Objects that do not fit into one table.
-pub(super) fn widened(base: &Schema, news: &[NewObject], outcomes: &[ObjectOutcome]) -> Result<Widened, Failure> {
+pub(super) fn widened(base: &Schema, news: &[NewObject], outcomes: &[ObjectOutcome]) -> Result<Widened, Error> {
     let mut widened = Widened { schema: base.clone(), empty: BTreeMap::new() };
     for (nth, (NewObject { object, .. }, outcome)) in news.iter().zip(outcomes).enumerate() {
         match outcome {

@@ -7,7 +7,7 @@ use object_store::ObjectMeta;
 use object_store::path::Path;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use tidemark_flow::{Failure, Kind, Place, Sources};
+use tidemark_flow::{Error, ErrorKind, Place, Sources};
 use tidemark_lake::{DataFile, Store};
 use tidemark_pipeline::raw::{OBJECT, VERSION};
 use tidemark_pipeline::{Files, Format};
@@ -58,16 +58,17 @@ pub(crate) fn version_of(meta: &ObjectMeta) -> String {
 ///
 /// # Errors
 /// A file or folder that is not there, a glob that is none, a file whose format neither its name nor the definition tells.
-pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Failure> {
+pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Error> {
     let (root, pattern) = split_glob(&files.path);
     let store_failed = |store: &Store, error: object_store::Error| {
-        Failure::of_store(format!("source {} cannot be listed", store.place()), error)
+        Error::from_store(format!("source {} cannot be listed", store.place()), error)
     };
     let mut notes = Vec::new();
     let (store, metas, explicit) = match (sources.locate(root)?, pattern) {
         (Place::File { folder, name }, None) => {
             let path = Path::parse(&name).map_err(|error| {
-                Failure::new(Kind::Definition, format!("source {}: not a usable file name", files.path)).because(error)
+                Error::new(ErrorKind::Definition, format!("source {}: not a usable file name", files.path))
+                    .because(error)
             })?;
             let meta = folder.head(&path).map_err(|error| store_failed(&folder, error))?;
             (folder, vec![meta], true)
@@ -77,7 +78,7 @@ pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Fail
             metas.retain(|meta| !meta.location.parts().any(|part| part.as_ref().starts_with('.')));
             if let Some(pattern) = pattern {
                 let glob = GlobBuilder::new(pattern).literal_separator(true).build().map_err(|error| {
-                    Failure::new(Kind::Definition, format!("source {}: not a glob", files.path)).because(error)
+                    Error::new(ErrorKind::Definition, format!("source {}: not a glob", files.path)).because(error)
                 })?;
                 let glob = glob.compile_matcher();
                 metas.retain(|meta| glob.is_match(meta.location.as_ref()));
@@ -89,7 +90,7 @@ pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Fail
         }
         (Place::File { .. }, Some(_)) => {
             let message = format!("source {}: {root} is a file, not a folder", files.path);
-            return Err(Failure::new(Kind::Definition, message));
+            return Err(Error::new(ErrorKind::Definition, message));
         }
     };
     let mut objects = Vec::new();
@@ -99,7 +100,7 @@ pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Fail
             Some(format) => format,
             None if explicit => {
                 let message = format!("source {}: the name {name} does not tell the format", files.path);
-                return Err(Failure::new(Kind::Definition, message)
+                return Err(Error::new(ErrorKind::Definition, message)
                     .hint("give format = \"csv\", \"ndjson\" or \"parquet\" in [source]"));
             }
             None => {
@@ -113,7 +114,7 @@ pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Fail
 }
 
 /// Where the objects of a source are.
-pub(crate) fn store(sources: &dyn Sources, files: &Files) -> Result<Store, Failure> {
+pub(crate) fn store(sources: &dyn Sources, files: &Files) -> Result<Store, Error> {
     let (root, _) = split_glob(&files.path);
     Ok(match sources.locate(root)? {
         Place::File { folder, .. } => folder,

@@ -29,8 +29,9 @@ pub(super) fn read<E>(
     let mut stats = from.map(Position::stats).unwrap_or_default();
     let before = from.and_then(|from| from.text.as_ref());
     let (mut offset, mut newlines) = before.map_or((0, 0), |before| (before.offset, before.newlines));
-    let position =
-        |stats: &ReadStats, offset, newlines| Position::of(stats, Some(InText { offset, newlines, begins, csv: None }));
+    let position = |stats: &ReadStats, offset, newlines| {
+        Position::new(stats, Some(InText { offset, newlines, begins, csv: None }))
+    };
     let mut begun = position(&stats, offset, newlines);
     loop {
         let (data, ended) = (window.data(), window.ended());

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use polars::prelude::{DataType, Schema};
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_lake::{DataFile, LakeError, Opened, Partition, Store, Writer};
 use tidemark_pipeline::raw::{ARRIVED_IN, VERSION};
 use tidemark_pipeline::{Csv, DatasetName, Format};
@@ -20,8 +20,8 @@ use super::input::Input;
 use super::listing::{Object, version_of};
 use super::position::Position;
 use super::stats::ReadStats;
-use crate::marks::Marks;
 use crate::raw_dataset::partition;
+use crate::resume_marks::ResumeMarks;
 
 /// How far an object has been read.
 pub(crate) enum ObjectRead {
@@ -74,12 +74,12 @@ pub(crate) struct ObjectReader<'a> {
 
 /// Why no more frames are taken.
 enum Halt {
-    Failed(Failure),
+    Failed(Error),
     Late,
 }
 
-impl From<Failure> for Halt {
-    fn from(failure: Failure) -> Halt {
+impl From<Error> for Halt {
+    fn from(failure: Error) -> Halt {
         Halt::Failed(failure)
     }
 }
@@ -92,7 +92,7 @@ impl From<LakeError> for Halt {
 
 impl ObjectReader<'_> {
     /// Reads an object into files that nothing names yet, from its start or from where it was left.
-    pub(crate) fn read(&self, object: &Object, partial: Option<PartialObject>) -> Result<ObjectRead, Failure> {
+    pub(crate) fn read(&self, object: &Object, partial: Option<PartialObject>) -> Result<ObjectRead, Error> {
         const CHANGING: ObjectRead = ObjectRead::Done(ObjectOutcome::Changing);
         let (files, from) = match partial {
             Some(PartialObject { files, from }) => (files, Some(from)),
@@ -112,7 +112,7 @@ impl ObjectReader<'_> {
             Err(ReadError::Input { source, .. }) if is_changing(&source) => return Ok(CHANGING),
             input => input.map_err(|error| failure(object, error))?,
         };
-        let marks = Marks::default();
+        let marks = ResumeMarks::default();
         let mut files =
             ObjectWriter { reader: self, object, columns: None, files, writer: None, marks, read, reported: 0 };
         let mut emit = |batch| files.write(batch);
@@ -141,7 +141,7 @@ impl ObjectReader<'_> {
     }
 
     /// The file of an object that has neither columns nor rows, so that it is known all the same and not read again.
-    pub(crate) fn write_empty(&self, object: &Object, columns: &Schema) -> Result<Vec<DataFile>, Failure> {
+    pub(crate) fn write_empty(&self, object: &Object, columns: &Schema) -> Result<Vec<DataFile>, Error> {
         Ok(Writer::new(self.context.lake, self.raw, columns, self.partition(object)).finish(true)?)
     }
 
@@ -158,7 +158,7 @@ impl ObjectReader<'_> {
                     NotCopied::Unread(source) => ReadError::Input { object: object.name.clone(), source },
                     NotCopied::Unwritten(error) => {
                         let message = format!("{} cannot be copied to {}", object.name, scratch.display());
-                        let failure = Failure::new(Kind::Refused, message)
+                        let failure = Error::new(ErrorKind::Refused, message)
                             .hint("give the function more ephemeral storage, or free some");
                         ReadError::Emit(Halt::Failed(failure.because(error)))
                     }
@@ -181,7 +181,7 @@ struct ObjectWriter<'a> {
     /// Closed by an earlier invocation, until the writer has them.
     files: Vec<DataFile>,
     writer: Option<Writer<'a>>,
-    marks: Marks<Position>,
+    marks: ResumeMarks<Position>,
     /// Bytes of the object so far, and how many of them have been reported.
     read: Arc<AtomicU64>,
     reported: u64,
@@ -203,7 +203,7 @@ impl ObjectWriter<'_> {
         context.progress.advance(now - self.reported);
         self.reported = now;
         if context.deadline.is_some() {
-            self.marks.pass(from.rows(), from, closed_rows(writer));
+            self.marks.add(from.rows(), from, closed_rows(writer));
             if context.is_late() {
                 return Err(Halt::Late);
             }
@@ -211,7 +211,7 @@ impl ObjectWriter<'_> {
         Ok(())
     }
 
-    fn begin(&mut self, frame: &Arc<Schema>) -> Result<(), Failure> {
+    fn begin(&mut self, frame: &Arc<Schema>) -> Result<(), Error> {
         let ObjectReader { context, raw, base, .. } = self.reader;
         // whether it fits the objects before it is seen when all have been read
         widen(&mut Schema::clone(base), frame, &self.object.name)?;
@@ -231,7 +231,7 @@ impl ObjectWriter<'_> {
         (!files.is_empty()).then_some(PartialObject { files, from })
     }
 
-    fn finish(self) -> Result<Vec<DataFile>, Failure> {
+    fn finish(self) -> Result<Vec<DataFile>, Error> {
         Ok(self.writer.map(|writer| writer.finish(true)).transpose()?.unwrap_or_default())
     }
 }
@@ -252,17 +252,19 @@ fn is_changing(error: &io::Error) -> bool {
         .any(|error| error.downcast_ref::<object_store::Error>().is_some_and(is_changed))
 }
 
-fn unreadable(object: &Object, error: object_store::Error) -> Failure {
-    Failure::of_store(format!("{} cannot be read", object.name), error)
+fn unreadable(object: &Object, error: object_store::Error) -> Error {
+    Error::from_store(format!("{} cannot be read", object.name), error)
 }
 
-fn failure(object: &Object, error: ReadError<Halt>) -> Failure {
+fn failure(object: &Object, error: ReadError<Halt>) -> Error {
     match error {
         ReadError::Emit(Halt::Failed(failure)) => failure,
-        ReadError::Emit(Halt::Late) => Failure::new(Kind::Bug, format!("{} is late, and nobody saw it", object.name)),
-        ReadError::File(fault) => {
-            Failure::new(Kind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)
+        ReadError::Emit(Halt::Late) => {
+            Error::new(ErrorKind::Bug, format!("{} is late, and nobody saw it", object.name))
         }
-        ReadError::Input { source, .. } => Failure::of_store(format!("{} cannot be read", object.name), source),
+        ReadError::File(fault) => {
+            Error::new(ErrorKind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)
+        }
+        ReadError::Input { source, .. } => Error::from_store(format!("{} cannot be read", object.name), source),
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use polars::prelude::Schema;
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Table, schema_to_json};
 use tidemark_pipeline::DatasetName;
 
@@ -59,7 +59,7 @@ impl Plan {
 
     /// The tasks of the next stage: all objects are read, then the files of those without columns are written, which have the columns of
     /// all objects before them.
-    pub(super) fn tasks(&self, raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    pub(super) fn tasks(&self, raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         let reads = self.reads();
         if receipts.len() < reads.len() {
             return Ok(reads);
@@ -87,7 +87,7 @@ impl Plan {
 }
 
 /// What has become of the objects of a plan, in their order.
-pub(super) fn outcomes(raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<ObjectOutcome>, Failure> {
+pub(super) fn outcomes(raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<ObjectOutcome>, Error> {
     let mut outcomes = Vec::new();
     for receipt in receipts {
         if let Receipt::Read(read) = receipt {
@@ -108,6 +108,6 @@ pub(super) fn outcomes(raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<Ob
     }
     match empty.next() {
         None => Ok(outcomes),
-        Some(_) => Err(Failure::new(Kind::Bug, "an object has a file, and was not read")),
+        Some(_) => Err(Error::new(ErrorKind::Bug, "an object has a file, and was not read")),
     }
 }

@@ -53,7 +53,7 @@ impl Position {
         Some(text.begins? + text.offset)
     }
 
-    pub(super) fn of(stats: &ReadStats, text: Option<InText>) -> Position {
+    pub(super) fn new(stats: &ReadStats, text: Option<InText>) -> Position {
         Position { rows: stats.rows, broken: stats.broken, text }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use polars::prelude::Schema;
 use serde::{Deserialize, Serialize};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, fingerprint, schema_from_json, schema_to_json};
 use tidemark_pipeline::DatasetName;
 
@@ -95,7 +95,7 @@ impl Outcomes {
         self.outcomes.len()
     }
 
-    pub(crate) fn push(&mut self, dataset: &DatasetName, outcome: ObjectOutcome) -> Result<(), Failure> {
+    pub(crate) fn push(&mut self, dataset: &DatasetName, outcome: ObjectOutcome) -> Result<(), Error> {
         let outcome = match outcome {
             ObjectOutcome::Changing => Outcome::Changing,
             ObjectOutcome::Read { files, rows, broken, columns } => {
@@ -107,7 +107,7 @@ impl Outcomes {
         Ok(())
     }
 
-    fn place(&mut self, dataset: &DatasetName, columns: &Schema) -> Result<usize, Failure> {
+    fn place(&mut self, dataset: &DatasetName, columns: &Schema) -> Result<usize, Error> {
         let text = schema_to_json(dataset, columns)?;
         Ok(self.columns.iter().position(|known| *known == text).unwrap_or_else(|| {
             self.columns.push(text);
@@ -116,8 +116,8 @@ impl Outcomes {
     }
 
     /// What was put in, in its order.
-    pub(crate) fn read(&self, dataset: &DatasetName) -> Result<Vec<ObjectOutcome>, Failure> {
-        let unreadable = || Failure::new(Kind::Bug, "the columns of a receipt cannot be read");
+    pub(crate) fn read(&self, dataset: &DatasetName) -> Result<Vec<ObjectOutcome>, Error> {
+        let unreadable = || Error::new(ErrorKind::Bug, "the columns of a receipt cannot be read");
         let columns = self.columns.iter().map(|text| schema_from_json(dataset, text).map(Arc::new));
         let columns: Vec<Arc<Schema>> = columns.collect::<Option<_>>().ok_or_else(unreadable)?;
         let outcomes = self.outcomes.iter().map(|outcome| match outcome {

@@ -4,10 +4,10 @@
 use std::sync::OnceLock;
 
 use tidemark_flow::{
-    Bytes, Context, DraftSummary, Failure, Kind, Output, Scope, Size, Sources, Step, TaskOutcome, TaskScope, Trigger,
+    Bytes, Context, DraftSummary, Error, ErrorKind, Output, Scope, Size, Sources, Step, TaskOutcome, TaskScope, Trigger,
 };
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Store, Table, fingerprint, schema_from_json};
-use tidemark_pipeline::fingerprint::of_source;
+use tidemark_pipeline::fingerprint::source_fingerprint;
 use tidemark_pipeline::raw::OBJECT;
 use tidemark_pipeline::{Contract, DatasetName, Files, Pipeline, Source, StepId};
 
@@ -42,9 +42,9 @@ impl<'a> FilesIngest<'a> {
         files: &'a Files,
         contract: &'a Contract,
         sources: &'a dyn Sources,
-    ) -> Result<FilesIngest<'a>, Failure> {
-        let text = of_source(&Source::Files(files.clone()))
-            .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
+    ) -> Result<FilesIngest<'a>, Error> {
+        let text = source_fingerprint(&Source::Files(files.clone()))
+            .map_err(|error| Error::new(ErrorKind::Bug, "a definition cannot be written down").because(error))?;
         let (raw, fingerprint) = (contract.dataset.raw(), fingerprint(&text));
         Ok(FilesIngest { pipeline, files, sources, raw, fingerprint, store: OnceLock::new() })
     }
@@ -71,13 +71,13 @@ impl Step for FilesIngest<'_> {
         StepId::Ingest
     }
 
-    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Observed>, Failure> {
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Observed>, Error> {
         let listing = list(self.sources, self.files)?;
         self.store.get_or_init(|| listing.store.clone());
         Ok(Some(Observed { listing, standing: RawDataset::open(context, &self.raw)? }))
     }
 
-    fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         let Observed { listing: Listing { objects, notes, .. }, standing } = observed;
         let is_rebuild = trigger.full || (standing.table.is_some() && standing.meta.fingerprint != self.fingerprint);
         let news = news(objects, &standing.files, is_rebuild);
@@ -112,7 +112,7 @@ impl Step for FilesIngest<'_> {
         Some((self.raw.clone(), format!("{:?}", (base, &self.fingerprint, plan.is_rebuild, gone, watermark))))
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         plan.tasks(&self.raw, receipts)
     }
 
@@ -120,7 +120,7 @@ impl Step for FilesIngest<'_> {
         task.name()
     }
 
-    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Store, Failure> {
+    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Store, Error> {
         self.store.get().map_or_else(|| store(self.sources, self.files), |store| Ok(store.clone()))
     }
 
@@ -130,12 +130,12 @@ impl Step for FilesIngest<'_> {
         store: &Store,
         task: &Task,
         from: Option<Partial>,
-    ) -> Result<TaskOutcome<Receipt, Partial>, Failure> {
+    ) -> Result<TaskOutcome<Receipt, Partial>, Error> {
         let (raw, csv) = (&self.raw, &self.files.csv);
         match task {
             Task::Empty { objects, columns, arrived_in } => {
                 let columns = schema_from_json(raw, columns)
-                    .ok_or_else(|| Failure::new(Kind::Bug, "the columns of a task cannot be read"))?;
+                    .ok_or_else(|| Error::new(ErrorKind::Bug, "the columns of a task cannot be read"))?;
                 let reader = ObjectReader { context, raw, store, csv, base: &columns, arrived_in: *arrived_in };
                 let files = objects.iter().map(|object| reader.write_empty(object, &columns));
                 Ok(TaskOutcome::Done(Receipt::Empty(files.collect::<Result<_, _>>()?)))
@@ -170,7 +170,7 @@ impl Step for FilesIngest<'_> {
         plan: Plan,
         receipts: Vec<Receipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, Self::Draft)>, Failure> {
+    ) -> Result<Option<(DraftSummary, Self::Draft)>, Error> {
         let outcomes = outcomes(&self.raw, &receipts)?;
         let mut schema = widened(&plan.columns(), &plan.news, &outcomes)?.schema;
         let Plan { standing, news, gone, watermark, notes, .. } = plan;
@@ -185,7 +185,7 @@ impl Step for FilesIngest<'_> {
         balance.deleted = removes.iter().map(|file| file.rows).sum();
         let written = adds.iter().map(|file| file.bytes).sum();
         let summary = DraftSummary {
-            outputs: vec![Output { watermark, ..Output::of(self.raw.as_str(), gathered.partitions) }],
+            outputs: vec![Output { watermark, ..Output::new(self.raw.as_str(), gathered.partitions) }],
             rows: balance,
             bytes: Bytes { read: gathered.bytes_read, written },
             notes: notes.into_iter().chain(gathered.notes).collect(),
@@ -209,7 +209,7 @@ impl Step for FilesIngest<'_> {
         context: &Context<'_>,
         (base, draft): Self::Draft,
         _: &mut DraftSummary,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Outcome, Error> {
         Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }

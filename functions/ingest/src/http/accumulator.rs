@@ -1,7 +1,7 @@
 //! Records of pages into raw rows on their way to files, and what is to be known of them all.
 
 use polars::prelude::*;
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Writer};
 use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
 
@@ -101,7 +101,7 @@ impl<'a> PageAccumulator<'a> {
     }
 
     /// Takes in the records of a page.
-    pub(crate) fn add(&mut self, number: u32, page: &Page) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, number: u32, page: &Page) -> Result<(), Error> {
         let times = match self.column {
             Some(column) => column.times(&StringChunked::from_iter_values(TEXT.into(), page.records()))?,
             None => vec![None; page.len()],
@@ -127,7 +127,7 @@ impl<'a> PageAccumulator<'a> {
     }
 
     /// Writes what waits.
-    pub(crate) fn write(&mut self) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self) -> Result<(), Error> {
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -137,7 +137,7 @@ impl<'a> PageAccumulator<'a> {
         let news = waiting
             .iter()
             .map(|record| self.filter.is_new(record.hash, record.time))
-            .collect::<Result<Vec<bool>, Failure>>()?;
+            .collect::<Result<Vec<bool>, Error>>()?;
         let waiting: Vec<&Waiting> =
             waiting.iter().zip(&news).filter(|(_, is_new)| **is_new).map(|(row, _)| row).collect();
         let texts = match waiting.len() == news.len() {
@@ -166,11 +166,11 @@ impl<'a> PageAccumulator<'a> {
     }
 
     /// The files, all on the store, once everything has been written.
-    pub(crate) fn finish(self) -> Result<Vec<DataFile>, Failure> {
+    pub(crate) fn finish(self) -> Result<Vec<DataFile>, Error> {
         Ok(self.writer.finish(false)?)
     }
 }
 
-fn unreadable(error: PolarsError) -> Failure {
-    Failure::new(Kind::Bug, "the records of a page make no table").because(error)
+fn unreadable(error: PolarsError) -> Error {
+    Error::new(ErrorKind::Bug, "the records of a page make no table").because(error)
 }

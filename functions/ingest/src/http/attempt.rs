@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use reqwest::header::HeaderMap;
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use url::Url;
 
 use super::links::Headers;
@@ -24,12 +24,12 @@ pub(crate) enum NoAnswer {
     /// Waiting for it would go beyond the deadline.
     Late(Duration),
     /// The API does not take the request (4xx); `status` says which.
-    Refused(u16, Failure),
-    Failed(Failure),
+    Refused(u16, Error),
+    Failed(Error),
 }
 
-impl From<Failure> for NoAnswer {
-    fn from(failure: Failure) -> NoAnswer {
+impl From<Error> for NoAnswer {
+    fn from(failure: Error) -> NoAnswer {
         NoAnswer::Failed(failure)
     }
 }
@@ -60,10 +60,10 @@ pub(super) enum Tried {
     Answered(Answer),
     /// Worth another attempt: what was wrong, and how long the API asks to wait.
     Again(Cause, Option<Duration>),
-    Unauthorized(Failure),
-    Refused(u16, Failure),
+    Unauthorized(Error),
+    Refused(u16, Error),
     Redirected(Url, bool),
-    Failed(Failure),
+    Failed(Error),
 }
 
 /// How an answer begins.

@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use reqwest::RequestBuilder;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::http::{Auth, Http, Method};
 use tokio::runtime::{Builder, Runtime};
 
@@ -35,12 +35,12 @@ impl<'a> Client<'a> {
         context: Context<'a>,
         credentials: Credentials<'a>,
         run_id: &str,
-    ) -> Result<Client<'a>, Failure> {
+    ) -> Result<Client<'a>, Error> {
         let home = home(http)?;
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
-            .map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))?;
+            .map_err(|error| Error::new(ErrorKind::Bug, "no HTTP client").because(error))?;
         Ok(Client { http, context, connection: Connection::new(http, context, run_id, home)?, credentials, runtime })
     }
 
@@ -69,7 +69,7 @@ impl<'a> Client<'a> {
                     if redirects > REDIRECTS {
                         let message =
                             format!("{} leads from one place to the next {REDIRECTS} times", self.connection.place());
-                        return Err(Failure::new(Kind::Refused, message).hint("check `url`").into());
+                        return Err(Error::new(ErrorKind::Refused, message).hint("check `url`").into());
                     }
                     request.url = to;
                     if !keeps_method {
@@ -132,7 +132,7 @@ impl<'a> Client<'a> {
                 403 => Tried::Refused(status, self.credentials.unauthorized(message)),
                 _ => {
                     let hint = "check `url`, `query` and `pagination` in [source]";
-                    Tried::Refused(status, Failure::new(Kind::Definition, message).hint(hint))
+                    Tried::Refused(status, Error::new(ErrorKind::Definition, message).hint(hint))
                 }
             };
         }
@@ -148,13 +148,14 @@ impl<'a> Client<'a> {
             }),
             Err(error @ BodyError::Damaged(_)) => Tried::Again(Cause::new(error.to_string()), None),
             Err(error) => {
-                let kind = if matches!(error, BodyError::NotUtf8 { .. }) { Kind::Data } else { Kind::Refused };
+                let kind =
+                    if matches!(error, BodyError::NotUtf8 { .. }) { ErrorKind::Data } else { ErrorKind::Refused };
                 let hint = match error {
                     BodyError::Large { .. } => "ask for smaller pages, or allow more: limits = { body = \"256MB\" }",
                     _ => "look at what the API sends",
                 };
                 Tried::Failed(
-                    Failure::new(kind, format!("{} cannot be read", self.connection.place())).hint(hint).because(error),
+                    Error::new(kind, format!("{} cannot be read", self.connection.place())).hint(hint).because(error),
                 )
             }
         }
@@ -166,13 +167,13 @@ impl<'a> Client<'a> {
                 Tried::Redirected(url, keeps_method || request.method == Method::Get)
             }
             Ok(url) => {
-                let message = format!("{} leads to {}", self.connection.place(), origin::of(&url));
+                let message = format!("{} leads to {}", self.connection.place(), origin::origin(&url));
                 let hint = "credentials go to the origin of `url` only; write that origin into `url` if it is meant";
-                Tried::Failed(Failure::new(Kind::Refused, message).hint(hint))
+                Tried::Failed(Error::new(ErrorKind::Refused, message).hint(hint))
             }
             Err(error) => {
                 let message = format!("{} leads to something that is no URL", self.connection.place());
-                Tried::Failed(Failure::new(Kind::Data, message).because(error))
+                Tried::Failed(Error::new(ErrorKind::Data, message).because(error))
             }
         }
     }
@@ -185,7 +186,7 @@ impl<'a> Client<'a> {
             Auth::Header { name, .. } => {
                 let mut value = HeaderValue::try_from(secret.expose()).map_err(|_| {
                     let message = format!("secret {} has characters that no header can hold", auth.secret());
-                    Failure::new(Kind::Definition, message).hint("look for a line end at its end")
+                    Error::new(ErrorKind::Definition, message).hint("look for a line end at its end")
                 })?;
                 value.set_sensitive(true);
                 builder.header(name, value)

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::RequestBuilder;
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_lake::Requests;
 use tidemark_pipeline::http::Http;
 use url::Url;
@@ -31,12 +31,7 @@ pub(super) struct Connection<'a> {
 
 impl<'a> Connection<'a> {
     /// Asks nobody yet.
-    pub(super) fn new(
-        http: &'a Http,
-        context: Context<'a>,
-        run_id: &str,
-        home: Url,
-    ) -> Result<Connection<'a>, Failure> {
+    pub(super) fn new(http: &'a Http, context: Context<'a>, run_id: &str, home: Url) -> Result<Connection<'a>, Error> {
         Ok(Connection {
             http,
             context,
@@ -64,12 +59,12 @@ impl<'a> Connection<'a> {
     pub(super) async fn again(&self, attempt: u32, cause: Cause, asked: Option<Duration>) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
             let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
-            return Err(Failure::new(Kind::Retry, message).hint("run again; what has come so far is kept").into());
+            return Err(Error::new(ErrorKind::Retry, message).hint("run again; what has come so far is kept").into());
         }
         let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(&self.run_id, self.sent.get())));
         if wait > retry::LONGEST_WAIT {
             let message = format!("{} asks to wait for {} s", self.place(), wait.as_secs());
-            return Err(Failure::new(Kind::Retry, message)
+            return Err(Error::new(ErrorKind::Retry, message)
                 .hint("run again after that; what has come so far is kept")
                 .into());
         }
@@ -137,12 +132,12 @@ impl<'a> Connection<'a> {
         let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
         if let Some(forbidden) = causes.find_map(|cause| cause.downcast_ref::<origin::Forbidden>()) {
             let message = format!("{} is not asked: {forbidden}", self.place());
-            return Tried::Failed(Failure::new(Kind::Refused, message));
+            return Tried::Failed(Error::new(ErrorKind::Refused, message));
         }
         if error.is_builder() || error.is_request() && error.is_status() {
             let message = format!("{} cannot be asked", self.place());
             return Tried::Failed(
-                Failure::new(Kind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
+                Error::new(ErrorKind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
             );
         }
         let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
@@ -150,7 +145,7 @@ impl<'a> Connection<'a> {
         if deepest.starts_with("invalid peer certificate") {
             let message = format!("{} is not who it says, or not known: {deepest}", self.place());
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
-            return Tried::Failed(Failure::new(Kind::Refused, message).hint(hint));
+            return Tried::Failed(Error::new(ErrorKind::Refused, message).hint(hint));
         }
         let kind = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time",
@@ -162,6 +157,6 @@ impl<'a> Connection<'a> {
 
     /// The API, for messages: without query and whatever secret may be in it.
     pub(super) fn place(&self) -> String {
-        format!("{}{}", origin::of(&self.home), self.home.path())
+        format!("{}{}", origin::origin(&self.home), self.home.path())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use tidemark_flow::{Failure, Kind, Secret, Secrets};
+use tidemark_flow::{Error, ErrorKind, Secret, Secrets};
 use tidemark_pipeline::http::Auth;
 
 /// The secrets of one source.
@@ -15,7 +15,7 @@ pub(super) struct Credentials<'a> {
 
 impl<'a> Credentials<'a> {
     /// Asks for the secret, where there is one.
-    pub(super) fn new(auth: Option<&'a Auth>, secrets: &dyn Secrets) -> Result<Credentials<'a>, Failure> {
+    pub(super) fn new(auth: Option<&'a Auth>, secrets: &dyn Secrets) -> Result<Credentials<'a>, Error> {
         let secret = auth.map(|auth| secrets.secret(auth.secret())).transpose()?;
         Ok(Credentials { auth, secret, token: RefCell::new(None) })
     }
@@ -26,12 +26,12 @@ impl<'a> Credentials<'a> {
     }
 
     /// The API does not know us, or does not let us read.
-    pub(super) fn unauthorized(&self, message: String) -> Failure {
+    pub(super) fn unauthorized(&self, message: String) -> Error {
         let hint = match self.auth {
             None => "give [source] an `auth`".to_owned(),
             Some(auth) => format!("check secret {}, and what it may read", auth.secret()),
         };
-        Failure::new(Kind::Refused, message).hint(hint)
+        Error::new(ErrorKind::Refused, message).hint(hint)
     }
 
     /// A text without what must not be seen, should an API repeat it.

@@ -55,7 +55,7 @@ const SIZES: [usize; 24] =
 
 /// Why it is not certain how an API pages.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Doubt {
+pub(crate) enum Ambiguity {
     /// These members speak of pages.
     Hints(Vec<String>),
     /// Nothing does, but there are as many records as a page often has.
@@ -71,16 +71,16 @@ pub(crate) struct Discovered {
 }
 
 /// How an API pages, as far as its first answer leaves no doubt.
-pub(crate) fn discover(http: &Http, page: &Page, headers: &Headers) -> Result<Discovered, Doubt> {
+pub(crate) fn discover(http: &Http, page: &Page, headers: &Headers) -> Result<Discovered, Ambiguity> {
     discovered(http, page.body(), page.len(), headers)
 }
 
-fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Result<Discovered, Doubt> {
+fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Result<Discovered, Ambiguity> {
     let plain = |pagination| Ok(Discovered { pagination, said: None });
     if headers.next.is_some() {
         return plain(Pagination::LinkHeader);
     }
-    let unsaid = if SIZES.contains(&records) { Err(Doubt::Round(records)) } else { plain(Pagination::Single) };
+    let unsaid = if SIZES.contains(&records) { Err(Ambiguity::Round(records)) } else { plain(Pagination::Single) };
     let body = match serde_json::from_str::<Value>(body) {
         Ok(body @ Value::Object(_)) if http.format == Body::Json => body,
         _ => return unsaid,
@@ -115,7 +115,7 @@ fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Res
     let hints: Vec<String> =
         there.iter().filter(|(_, value)| is_telling(value)).map(|(hint, _)| format!("/{hint}")).collect();
     if !hints.is_empty() {
-        return Err(Doubt::Hints(hints));
+        return Err(Ambiguity::Hints(hints));
     }
     // what would lead on is there, and does not
     if there.iter().any(|(_, value)| is_end(value)) { plain(Pagination::Single) } else { unsaid }
@@ -129,8 +129,8 @@ fn is_url(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn pagination_of(records: &str, count: usize, body: &str) -> Result<Pagination, Doubt> {
-        let http = Http { records: records.to_owned(), ..Http::of("https://api.example.com/v1/orders") };
+    fn pagination_of(records: &str, count: usize, body: &str) -> Result<Pagination, Ambiguity> {
+        let http = Http { records: records.to_owned(), ..Http::new("https://api.example.com/v1/orders") };
         discovered(&http, body, count, &Headers::default()).map(|discovered| discovered.pagination)
     }
 
@@ -148,12 +148,12 @@ mod tests {
         assert_eq!(pagination_of("/data", 10, r#"{"data": [], "total": 10}"#), Ok(Pagination::Single));
         assert_eq!(pagination_of("/data", 10, r#"{"data": [], "next": null}"#), Ok(Pagination::Single));
         assert_eq!(pagination_of("/data", 10, r#"{"data": [], "links": {"next": null}}"#), Ok(Pagination::Single));
-        let hints = |hints: &[&str]| Err(Doubt::Hints(hints.iter().map(|hint| (*hint).to_owned()).collect()));
+        let hints = |hints: &[&str]| Err(Ambiguity::Hints(hints.iter().map(|hint| (*hint).to_owned()).collect()));
         assert_eq!(pagination_of("/data", 10, r#"{"data": [], "total": 30}"#), hints(&["/total"]));
         assert_eq!(pagination_of("/data", 7, r#"{"data": [], "meta": {"next": "abc"}}"#), hints(&["/meta"]));
         assert_eq!(pagination_of("/data", 7, r#"{"data": [], "meta": {}}"#), Ok(Pagination::Single));
-        assert_eq!(pagination_of("/data", 100, r#"{"data": [], "meta": {}}"#), Err(Doubt::Round(100)));
-        assert_eq!(pagination_of("", 100, "[]"), Err(Doubt::Round(100)));
+        assert_eq!(pagination_of("/data", 100, r#"{"data": [], "meta": {}}"#), Err(Ambiguity::Round(100)));
+        assert_eq!(pagination_of("", 100, "[]"), Err(Ambiguity::Round(100)));
         assert_eq!(pagination_of("", 1, r#"{"id": 1, "count": 5}"#), Ok(Pagination::Single));
     }
 }

@@ -3,17 +3,17 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::http::Http;
 
 use super::attempt::{Answer, NoAnswer};
 use super::client::Client;
-use super::discovery::{Discovered, Doubt, discover};
-use super::landed::{Note, unpacked};
-use super::page::{Misshapen, Page, PageReader};
+use super::discovery::{Ambiguity, Discovered, discover};
+use super::landed::{PageMetadata, unpacked};
+use super::page::{MalformedPage, Page, PageReader};
 use super::paging::is_by_place;
-use super::pass::{LandedPage, WindowPass, pack};
 use super::request::{Next, request, without_key};
+use super::window_pass::{LandedPage, WindowPass, pack};
 
 /// How often an answer is asked for that is cut, or out of order: an API under load may give a better one.
 const LOOKS: u32 = 3;
@@ -22,7 +22,7 @@ const SETTLED: SignedDuration = SignedDuration::from_mins(5);
 
 /// A page that is in.
 pub(crate) struct FetchedPage {
-    pub note: Note,
+    pub note: PageMetadata,
     pub page: Page,
     /// It is in the landing; the last page of a window is not before the commit.
     pub has_landed: bool,
@@ -48,39 +48,40 @@ pub(crate) struct PageFetcher<'a> {
 }
 
 /// What is wrong with an answer.
-struct Wrong {
+struct PageError {
     body: String,
     message: String,
     /// The next one may be better.
     may_heal: bool,
 }
 
-impl From<Misshapen> for Wrong {
-    fn from(Misshapen { body, message, is_cut }: Misshapen) -> Wrong {
-        Wrong { body, message, may_heal: is_cut }
+impl From<MalformedPage> for PageError {
+    fn from(MalformedPage { body, message, is_cut }: MalformedPage) -> PageError {
+        PageError { body, message, may_heal: is_cut }
     }
 }
 
 impl PageFetcher<'_> {
     /// The page to come, if it has landed, as the answer to what would be asked.
-    pub(crate) fn landed(&self, pass: &WindowPass) -> Result<Option<(Note, String)>, Failure> {
+    pub(crate) fn landed(&self, pass: &WindowPass) -> Result<Option<(PageMetadata, String)>, Error> {
         let Some(bytes) = pass.landing.page(self.context.lake, pass.page)? else { return Ok(None) };
         // the first says what window it is; those behind it may be of another run, for another time
-        let is_ours = |note: &Note| pass.page == 1 || note.range == pass.window.range;
+        let is_ours = |note: &PageMetadata| pass.page == 1 || note.range == pass.window.range;
         Ok(unpacked(&bytes).filter(|(note, _)| note.asked == pass.next && is_ours(note)))
     }
 
     /// The records of a page that has landed.
-    pub(crate) fn adopt(&self, pass: &mut WindowPass, note: Note, body: String) -> Result<FetchedPage, Failure> {
+    pub(crate) fn adopt(&self, pass: &mut WindowPass, note: PageMetadata, body: String) -> Result<FetchedPage, Error> {
         pass.paginator.paging = pass.paginator.paging.take().or(note.paging.clone());
         let reader = PageReader::new(self.http, pass.paginator.paging.as_ref());
-        let page =
-            reader.read(body, None).map_err(|Misshapen { body, message, .. }| self.misshapen(pass, message, &body))?;
+        let page = reader
+            .read(body, None)
+            .map_err(|MalformedPage { body, message, .. }| self.misshapen(pass, message, &body))?;
         Ok(FetchedPage { note, page, has_landed: true })
     }
 
     /// Where a window is gone on with, and pages are told apart by their place: the page before, which an earlier commit has brought.
-    pub(crate) fn look_back(&self, pass: &mut WindowPass) -> Result<(), Failure> {
+    pub(crate) fn look_back(&self, pass: &mut WindowPass) -> Result<(), Error> {
         if pass.before.is_some() || pass.page == 1 || !pass.paginator.paging.as_ref().is_some_and(is_by_place) {
             return Ok(());
         }
@@ -94,7 +95,7 @@ impl PageFetcher<'_> {
     }
 
     /// Whether the last page that had landed is another one now.
-    pub(crate) fn has_moved(&self, pass: &WindowPass) -> Result<bool, Failure> {
+    pub(crate) fn has_moved(&self, pass: &WindowPass) -> Result<bool, Error> {
         let (Some(paging), Some(before)) = (&pass.paginator.paging, &pass.before) else { return Ok(false) };
         let age = (self.context.clock)().duration_since(before.fetched_at);
         if !is_by_place(paging) || age < SETTLED {
@@ -114,11 +115,11 @@ impl PageFetcher<'_> {
     }
 
     /// Asks for the page to come, and lands it.
-    pub(crate) fn fetch(&self, pass: &mut WindowPass) -> Result<FetchOutcome, Failure> {
+    pub(crate) fn fetch(&self, pass: &mut WindowPass) -> Result<FetchOutcome, Error> {
         if pass.page > self.http.max_pages {
             let message = format!("{} has more than max_pages = {} pages", self.http.url, self.http.max_pages);
             let hint = "raise max_pages in [source], or fetch less at a time: incremental = { every = \"1d\", … }";
-            return Err(Failure::new(Kind::Definition, message).hint(hint));
+            return Err(Error::new(ErrorKind::Definition, message).hint(hint));
         }
         for look in 1.. {
             let answer = match self.answer(pass)? {
@@ -144,7 +145,11 @@ impl PageFetcher<'_> {
     }
 
     /// What an answer says of itself and of the page behind it.
-    fn read_answer(&self, pass: &mut WindowPass, answer: Answer) -> Result<Result<(Note, Page), Wrong>, Failure> {
+    fn read_answer(
+        &self,
+        pass: &mut WindowPass,
+        answer: Answer,
+    ) -> Result<Result<(PageMetadata, Page), PageError>, Error> {
         let Answer { body, content_type, headers, .. } = answer;
         let reader = PageReader::new(self.http, pass.paginator.paging.as_ref());
         let mut page = match reader.read(body, content_type.as_deref()) {
@@ -161,10 +166,10 @@ impl PageFetcher<'_> {
             Ok(Some(Next::Url(url))) => Some(Next::Url(without_key(self.http, &url)?)),
             Ok(next) => next,
             Err(astray) => {
-                return Ok(Err(Wrong { body: page.into_body(), message: astray.0, may_heal: true }));
+                return Ok(Err(PageError { body: page.into_body(), message: astray.0, may_heal: true }));
             }
         };
-        let note = Note {
+        let note = PageMetadata {
             definition: self.definition.to_owned(),
             range: pass.window.range,
             asked: pass.next.clone(),
@@ -177,23 +182,23 @@ impl PageFetcher<'_> {
         Ok(Ok((note, page)))
     }
 
-    fn doubtful(&self, doubt: Doubt) -> Failure {
+    fn doubtful(&self, doubt: Ambiguity) -> Error {
         let url = &self.http.url;
         let message = match doubt {
-            Doubt::Hints(hints) => {
+            Ambiguity::Hints(hints) => {
                 let hints = hints.join(", ");
                 format!("{url} does not say for certain how to get its next page; {hints} may be about it")
             }
-            Doubt::Round(records) => {
+            Ambiguity::Round(records) => {
                 format!("{url} gives {records} records, and does not say that these are all")
             }
         };
         let hint = "give [source] a pagination; `{ kind = \"single\" }` if there is but one page";
-        Failure::new(Kind::Definition, message).hint(hint)
+        Error::new(ErrorKind::Definition, message).hint(hint)
     }
 
     /// The answer to what comes next, which may be here already; those behind it are asked for with it where they are known to be there.
-    fn answer(&self, pass: &mut WindowPass) -> Result<Result<Answer, NoAnswer>, Failure> {
+    fn answer(&self, pass: &mut WindowPass) -> Result<Result<Answer, NoAnswer>, Error> {
         match pass.queue.pop_front() {
             Some((next, answer)) if next == pass.next => return Ok(answer),
             _ => pass.queue.clear(),
@@ -206,17 +211,17 @@ impl PageFetcher<'_> {
         pass.queue.extend(nexts.into_iter().zip(self.client.send(&requests)));
         match pass.queue.pop_front() {
             Some((_, answer)) => Ok(answer),
-            None => Err(Failure::new(Kind::Bug, "a request was never sent")),
+            None => Err(Error::new(ErrorKind::Bug, "a request was never sent")),
         }
     }
 
     /// Lands a page, unless it is the last. If another has landed it first, theirs is the page.
-    fn put_down(&self, pass: &mut WindowPass, note: Note, page: Page) -> Result<FetchedPage, Failure> {
+    fn put_down(&self, pass: &mut WindowPass, note: PageMetadata, page: Page) -> Result<FetchedPage, Error> {
         if note.next.is_none() {
             return Ok(FetchedPage { note, page, has_landed: false });
         }
         let theirs = pass.landing.land(self.context.lake, pass.page, pack(&note, page.body())?)?;
-        let is_answer = |their: &Note| {
+        let is_answer = |their: &PageMetadata| {
             their.asked == note.asked && their.range == note.range && their.definition == note.definition
         };
         match theirs.and_then(|bytes| unpacked(&bytes)).filter(|(their, _)| is_answer(their)) {
@@ -229,8 +234,8 @@ impl PageFetcher<'_> {
     }
 
     /// An answer that is no page stays to be looked at.
-    fn misshapen(&self, pass: &WindowPass, message: String, body: &str) -> Failure {
-        let failure = Failure::new(Kind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
+    fn misshapen(&self, pass: &WindowPass, message: String, body: &str) -> Error {
+        let failure = Error::new(ErrorKind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
         let kept = zstd::encode_all(body.as_bytes(), 1).map_err(|error| error.to_string()).and_then(|body| {
             pass.landing.refuse(self.context.lake, pass.page, body.into()).map_err(|error| match error.hint() {
                 Some(hint) => format!("{error}; {hint}"),

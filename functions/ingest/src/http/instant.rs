@@ -115,7 +115,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn of(format: TimeFormat, is_open: bool) -> Since {
+    fn new(format: TimeFormat, is_open: bool) -> Since {
         Since {
             column: "t".parse().unwrap(),
             parameter: Parameter::Query("since".into()),
@@ -167,9 +167,9 @@ mod tests {
                 "2026-03-01T08:10:00Z",
             ),
         ] {
-            assert_eq!(since(&of(format.clone(), false), time), at(closed), "{format:?}");
-            assert_eq!(since(&of(format.clone(), true), time), at(open), "{format:?}");
-            assert_eq!(until(&of(format.clone(), false), time), at(end), "{format:?}");
+            assert_eq!(since(&new(format.clone(), false), time), at(closed), "{format:?}");
+            assert_eq!(since(&new(format.clone(), true), time), at(open), "{format:?}");
+            assert_eq!(until(&new(format.clone(), false), time), at(end), "{format:?}");
         }
     }
 }

@@ -16,7 +16,7 @@ const MAGIC: [u8; 4] = 0x184D_2A50u32.to_le_bytes();
 /// What is known of a page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Note {
+pub(crate) struct PageMetadata {
     /// Of the definition by which it was asked for.
     pub definition: String,
     pub range: Range,
@@ -35,7 +35,7 @@ pub(crate) struct Note {
     pub run_id: Option<String>,
 }
 
-pub(crate) fn packed(note: &Note, body: &str) -> std::io::Result<Bytes> {
+pub(crate) fn packed(note: &PageMetadata, body: &str) -> std::io::Result<Bytes> {
     let note = serde_json::to_vec(note)?;
     let length = u32::try_from(note.len()).map_err(std::io::Error::other)?;
     let mut bytes = Vec::with_capacity(note.len() + 8 + body.len() / 4);
@@ -47,7 +47,7 @@ pub(crate) fn packed(note: &Note, body: &str) -> std::io::Result<Bytes> {
 }
 
 /// `None` for what is no page of ours: it is fetched again then.
-pub(crate) fn unpacked(bytes: &[u8]) -> Option<(Note, String)> {
+pub(crate) fn unpacked(bytes: &[u8]) -> Option<(PageMetadata, String)> {
     let rest = bytes.strip_prefix(&MAGIC)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let (note, body) = rest.split_at_checked(u32::from_le_bytes(*length) as usize)?;
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn a_page_comes_back_and_any_zstd_reads_its_body() {
-        let note = Note {
+        let note = PageMetadata {
             definition: "d".into(),
             range: Range { since: Some("2026-03-01T00:00:00Z".parse().unwrap()), until: None },
             asked: Next::First,

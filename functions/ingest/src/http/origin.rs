@@ -14,7 +14,7 @@ pub(crate) fn is_same(one: &Url, other: &Url) -> bool {
 }
 
 /// `https://api.example.com`, for messages: without path, query and whatever secret may be in them.
-pub(crate) fn of(url: &Url) -> String {
+pub(crate) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
@@ -83,7 +83,7 @@ mod tests {
         ] {
             assert!(!is_same(&home, &url(other)), "{other}");
         }
-        assert_eq!(of(&url("https://u:p@api.example.com/x?key=1")), "https://api.example.com");
+        assert_eq!(origin(&url("https://u:p@api.example.com/x?key=1")), "https://api.example.com");
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Page {
 
 /// Why an answer is no page.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Misshapen {
+pub(crate) struct MalformedPage {
     pub body: String,
     /// What came, and what was expected.
     pub message: String,
@@ -98,14 +98,14 @@ impl PageReader {
         PageReader { format: http.format, records: http.records.clone(), envelope: Envelope::new(&http.records, said) }
     }
 
-    pub(crate) fn read(&self, body: String, content_type: Option<&str>) -> Result<Page, Misshapen> {
+    pub(crate) fn read(&self, body: String, content_type: Option<&str>) -> Result<Page, MalformedPage> {
         let layout = match self.format {
             Body::Ndjson => self.lines(&body, content_type),
             Body::Json => self.envelope(&body, content_type),
         };
         match layout {
             Ok((records, said)) => Ok(Page::new(body, records, said)),
-            Err(Fault { message, is_cut }) => Err(Misshapen { body, message, is_cut }),
+            Err(Fault { message, is_cut }) => Err(MalformedPage { body, message, is_cut }),
         }
     }
 

@@ -34,7 +34,7 @@ pub(crate) struct Visited(u64, u64);
 
 /// Why there is no way on.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Astray(pub String);
+pub(crate) struct PagingError(pub String);
 
 impl Paginator {
     pub(crate) fn new(paging: Option<Pagination>, allows_empty: bool, received: u64) -> Paginator {
@@ -63,27 +63,27 @@ impl Paginator {
     }
 
     /// What comes behind a page that was asked for as `asked`.
-    pub(crate) fn after(&mut self, asked: &Next, page: &Page, headers: &Headers) -> Result<Option<Next>, Astray> {
+    pub(crate) fn after(&mut self, asked: &Next, page: &Page, headers: &Headers) -> Result<Option<Next>, PagingError> {
         let is_empty = page.is_empty();
         if !is_empty && self.seen.contains(&short(page.content)) {
-            return Err(Astray("the page has the records of an earlier one".into()));
+            return Err(PagingError("the page has the records of an earlier one".into()));
         }
         let received = self.received + page.len() as u64;
         let next = self.next(asked, page, headers, received)?;
         if next.is_some() && is_empty && !self.allows_empty {
-            return Err(Astray("the page has no records, and there are more behind it".into()));
+            return Err(PagingError("the page has no records, and there are more behind it".into()));
         }
         if let Some(next) = &next
             && (self.asked.contains(&key(next)) || next == asked)
         {
-            return Err(Astray(format!("the page leads back to one that has been read ({})", shown(next))));
+            return Err(PagingError(format!("the page leads back to one that has been read ({})", shown(next))));
         }
         self.received = received;
         Ok(next)
     }
 
     /// A page that is in: what it was asked for as, what its records are, and how many there are up to its end.
-    pub(crate) fn pass(&mut self, asked: &Next, content: u128, received: u64) {
+    pub(crate) fn record(&mut self, asked: &Next, content: u128, received: u64) {
         let visited = Visited(key(asked), short(content));
         self.asked.insert(visited.0);
         self.seen.insert(visited.1);
@@ -101,12 +101,18 @@ impl Paginator {
         }
     }
 
-    fn next(&mut self, asked: &Next, page: &Page, headers: &Headers, received: u64) -> Result<Option<Next>, Astray> {
+    fn next(
+        &mut self,
+        asked: &Next,
+        page: &Page,
+        headers: &Headers,
+        received: u64,
+    ) -> Result<Option<Next>, PagingError> {
         let is_empty = page.is_empty();
         let said = page.said.as_deref().filter(|said| !said.is_empty() && *said != "false");
         let total = |said: Option<&str>| match said {
-            Some(said) => said.parse::<u64>().map_err(|_| Astray(format!("the total is no number: {said:.50}"))),
-            None => Err(Astray("the page does not say how many there are".into())),
+            Some(said) => said.parse::<u64>().map_err(|_| PagingError(format!("the total is no number: {said:.50}"))),
+            None => Err(PagingError("the page does not say how many there are".into())),
         };
         Ok(match &self.paging {
             None | Some(Pagination::Single) => None,
@@ -165,13 +171,13 @@ fn number(asked: &Next, first: u64) -> u64 {
     if let Next::Number(number) = asked { *number } else { first }
 }
 
-fn key_of(record: &str, field: &str) -> Result<String, Astray> {
+fn key_of(record: &str, field: &str) -> Result<String, PagingError> {
     let value: Value =
-        serde_json::from_str(record).map_err(|_| Astray("the last record of the page is no JSON".into()))?;
+        serde_json::from_str(record).map_err(|_| PagingError("the last record of the page is no JSON".into()))?;
     match value.pointer(field) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
         Some(number @ Value::Number(_)) => Ok(number.to_string()),
-        _ => Err(Astray(format!("the last record of the page has no {field} by which to ask for the next"))),
+        _ => Err(PagingError(format!("the last record of the page has no {field} by which to ask for the next"))),
     }
 }
 
@@ -201,14 +207,14 @@ mod tests {
     #[test]
     fn pages_end_and_never_go_round() {
         let page = |body: &str| {
-            let http = Http { records: "/r".into(), ..Http::of("https://api.example.com") };
+            let http = Http { records: "/r".into(), ..Http::new("https://api.example.com") };
             PageReader::new(&http, Some(&cursor())).read(body.to_owned(), None).unwrap()
         };
         let none = Headers::default();
         let mut paginator = Paginator::new(Some(cursor()), false, 0);
         let first = page(r#"{"r": [{}], "n": "a"}"#);
         let next = paginator.after(&Next::First, &first, &none).unwrap();
-        paginator.pass(&Next::First, first.content, 1);
+        paginator.record(&Next::First, first.content, 1);
         assert_eq!(next, Some(Next::Text("a".into())));
         let asked = Next::Text("a".into());
         let mut fails = |body: &str| paginator.after(&asked, &page(body), &none).unwrap_err().0;

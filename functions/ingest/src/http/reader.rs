@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use polars::prelude::{DataType, Schema};
-use tidemark_flow::{Balance, Context, Failure, Kind, TaskOutcome};
+use tidemark_flow::{Balance, Context, Error, ErrorKind, TaskOutcome};
 use tidemark_lake::Writer;
 use tidemark_pipeline::http::{Http, Missing, Since, TimeFormat};
 use tidemark_pipeline::raw::PAGE;
@@ -13,17 +13,17 @@ use super::accumulator::PageAccumulator;
 use super::client::Client;
 use super::fetch::PageFetcher;
 use super::partial::PartialWindow;
-use super::pass::WindowPass;
 use super::receipt::{WindowReceipt, WindowTask};
 use super::resume::ResumePoint;
 use super::window::WindowRead;
+use super::window_pass::WindowPass;
 use crate::incremental::advance::{Advance, Before, WindowEnd, advance};
 use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::{Overlap, OverlapFilter};
 use crate::incremental::window::TimeBounds as _;
-use crate::marks::Marks;
 use crate::raw_dataset;
+use crate::resume_marks::ResumeMarks;
 
 /// How often one run restarts a window whose landed pages are no longer usable, at most.
 const ANEW: u32 = 5;
@@ -48,7 +48,7 @@ impl WindowReader<'_> {
     pub(crate) fn read(
         &self,
         mut partial: Option<PartialWindow>,
-    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Failure> {
+    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Error> {
         let WindowReader { context, http, definition, pipeline, run_id, client, task, .. } = *self;
         let fetcher = PageFetcher { context, http, definition, run_id, client };
         let before = &Before {
@@ -75,7 +75,7 @@ impl WindowReader<'_> {
             };
             // rows that are to replace all others are not committed before the window is whole
             if !before.is_timed && context.deadline.is_some() {
-                pass.marks = Some(Marks::default());
+                pass.marks = Some(ResumeMarks::default());
             }
             if let Some(PartialWindow { files, from, .. }) = partial.take() {
                 accumulator = accumulator.behind(files, &from);
@@ -95,7 +95,8 @@ impl WindowReader<'_> {
                     let is_further = pass.asked > 0 || accumulator.closed_files() > closed;
                     let partial = pass.into_partial(nth, accumulator).filter(|_| is_further).ok_or_else(|| {
                         let message = format!("all that has landed of {} cannot be read in one invocation", http.url);
-                        Failure::new(Kind::Refused, message).hint("give the function a longer timeout or more memory")
+                        Error::new(ErrorKind::Refused, message)
+                            .hint("give the function a longer timeout or more memory")
                     })?;
                     return Ok(TaskOutcome::Late(Some(partial)));
                 }
@@ -105,20 +106,20 @@ impl WindowReader<'_> {
             }
         }
         let message = format!("{} changes faster than it can be read", http.url);
-        Err(Failure::new(Kind::Retry, message).hint("page by cursor or keyset instead of by number"))
+        Err(Error::new(ErrorKind::Retry, message).hint("page by cursor or keyset instead of by number"))
     }
 
     /// Where time is read from, if anywhere.
-    fn event_time(&self, now: Timestamp) -> Result<Option<EventTimeColumn<'_>>, Failure> {
+    fn event_time(&self, now: Timestamp) -> Result<Option<EventTimeColumn<'_>>, Error> {
         let Some(since) = &self.http.incremental else { return Ok(None) };
         let column = self
             .contract
             .columns
             .iter()
             .find(|column| column.name == since.column)
-            .ok_or_else(|| Failure::new(Kind::Bug, format!("column {} is in no contract", since.column)))?;
+            .ok_or_else(|| Error::new(ErrorKind::Bug, format!("column {} is in no contract", since.column)))?;
         let times = Times::new(column).map_err(|error| {
-            Failure::new(Kind::Definition, format!("column {} cannot be read", column.name)).because(error)
+            Error::new(ErrorKind::Definition, format!("column {} cannot be read", column.name)).because(error)
         })?;
         let unit = match (column.ty, &since.format) {
             (Type::Int64, TimeFormat::EpochS) => 1_000_000,
@@ -154,7 +155,7 @@ impl WindowReader<'_> {
         mut pass: WindowPass,
         mut accumulator: PageAccumulator<'_>,
         resume: Option<ResumePoint>,
-    ) -> Result<WindowReceipt, Failure> {
+    ) -> Result<WindowReceipt, Error> {
         let mut notes: Vec<String> = self.client.note().into_iter().collect();
         if let Err(failure) = self.note_times(&accumulator, &mut notes) {
             // the next run shall not find the same record again in what has landed
@@ -214,7 +215,7 @@ impl WindowReader<'_> {
     }
 
     /// What is to be said about the times of records.
-    fn note_times(&self, accumulator: &PageAccumulator<'_>, notes: &mut Vec<String>) -> Result<(), Failure> {
+    fn note_times(&self, accumulator: &PageAccumulator<'_>, notes: &mut Vec<String>) -> Result<(), Error> {
         let Some(Since { column, missing, .. }) = &self.http.incremental else { return Ok(()) };
         let observed = &accumulator.observed;
         if let Some((page, record)) = accumulator.first_missing {
@@ -223,9 +224,8 @@ impl WindowReader<'_> {
                 observed.missing
             );
             if *missing == Missing::Fail {
-                return Err(
-                    Failure::new(Kind::Data, message).hint("let them in with: incremental = { missing = \"keep\", … }")
-                );
+                return Err(Error::new(ErrorKind::Data, message)
+                    .hint("let them in with: incremental = { missing = \"keep\", … }"));
             }
             notes.push(format!("{message}; they are kept, and come again only if the API says them again"));
         }

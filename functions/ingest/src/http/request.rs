@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::fingerprint;
 use tidemark_pipeline::fingerprint::canonical;
 use tidemark_pipeline::http::{Auth, Http, Limits, Method, Pagination, Parameter};
@@ -32,29 +32,29 @@ pub(crate) struct Request {
 }
 
 /// Stands for all of a definition that decides what is asked for and how one page leads to the next.
-pub(crate) fn definition(http: &Http) -> Result<String, Failure> {
+pub(crate) fn definition(http: &Http) -> Result<String, Error> {
     let asked = Http { headers: Vec::new(), auth: None, limits: Limits::default(), max_pages: 0, ..http.clone() };
     let text = canonical(&asked)
-        .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Bug, "a definition cannot be written down").because(error))?;
     Ok(fingerprint(&text)[..16].to_owned())
 }
 
 /// The URL of the source.
-pub(crate) fn home(http: &Http) -> Result<Url, Failure> {
+pub(crate) fn home(http: &Http) -> Result<Url, Error> {
     Url::parse(&http.url)
-        .map_err(|error| Failure::new(Kind::Definition, format!("source {} is no URL", http.url)).because(error))
+        .map_err(|error| Error::new(ErrorKind::Definition, format!("source {} is no URL", http.url)).because(error))
 }
 
 /// The request of a page.
 ///
 /// # Errors
 /// A next page that is of another origin: it would be sent our credentials.
-pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, next: &Next) -> Result<Request, Failure> {
+pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, next: &Next) -> Result<Request, Error> {
     let mut url = home(http)?;
     let mut body: Option<Value> = match (&http.body, http.method) {
         (Some(text), _) => Some(
             serde_json::from_str(text)
-                .map_err(|error| Failure::new(Kind::Definition, "`body` in [source] is no JSON").because(error))?,
+                .map_err(|error| Error::new(ErrorKind::Definition, "`body` in [source] is no JSON").because(error))?,
         ),
         (None, Method::Post) => Some(Value::Object(serde_json::Map::new())),
         (None, Method::Get) => None,
@@ -106,7 +106,7 @@ pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, ne
 }
 
 /// The URL of a next page as it is kept: without the key it may repeat.
-pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Failure> {
+pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Error> {
     let mut url = joined(&home(http)?, next)?;
     if let Some(Auth::Query { name, .. }) = &http.auth {
         remove(&mut url, name);
@@ -114,11 +114,11 @@ pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Failure> {
     Ok(url.into())
 }
 
-fn joined(home: &Url, next: &str) -> Result<Url, Failure> {
-    let wrong = |what: String| Failure::new(Kind::Refused, what);
+fn joined(home: &Url, next: &str) -> Result<Url, Error> {
+    let wrong = |what: String| Error::new(ErrorKind::Refused, what);
     let url = home.join(next).map_err(|error| wrong(format!("the next page is no URL: {next:.200}")).because(error))?;
     if !origin::is_same(home, &url) {
-        let message = format!("the next page is at {}, not at {}", origin::of(&url), origin::of(home));
+        let message = format!("the next page is at {}, not at {}", origin::origin(&url), origin::origin(home));
         return Err(wrong(message)
             .hint("credentials go to the origin of `url` only; write that origin into `url` if it is meant"));
     }

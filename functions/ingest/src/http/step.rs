@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tidemark_flow::{
-    Bytes, Context, DraftSummary, Failure, Kind, Output, Scope, Secrets, Size, Step, TaskOutcome, TaskScope, Trigger,
+    Bytes, Context, DraftSummary, Error, ErrorKind, Output, Scope, Secrets, Size, Step, TaskOutcome, TaskScope, Trigger,
 };
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table, fingerprint};
-use tidemark_pipeline::fingerprint::of_source;
+use tidemark_pipeline::fingerprint::source_fingerprint;
 use tidemark_pipeline::{Contract, DatasetName, Http, Pipeline, Source, StepId};
 
 use super::client::Client;
@@ -59,9 +59,9 @@ impl<'a> HttpIngest<'a> {
         http: &'a Http,
         contract: &'a Contract,
         secrets: &'a dyn Secrets,
-    ) -> Result<HttpIngest<'a>, Failure> {
-        let text = of_source(&Source::Http(Box::new(http.clone())))
-            .map_err(|error| Failure::new(Kind::Bug, "a definition cannot be written down").because(error))?;
+    ) -> Result<HttpIngest<'a>, Error> {
+        let text = source_fingerprint(&Source::Http(Box::new(http.clone())))
+            .map_err(|error| Error::new(ErrorKind::Bug, "a definition cannot be written down").because(error))?;
         let (raw, definition) = (contract.dataset.raw(), definition(http)?);
         Ok(HttpIngest { pipeline, http, contract, secrets, raw, fingerprint: fingerprint(&text), definition })
     }
@@ -88,7 +88,7 @@ impl<'a> HttpIngest<'a> {
     }
 
     /// The files of earlier versions that go once everything has been read again; `None` if that is not so.
-    fn superseded(&self, standing: &RawDataset, receipt: &WindowReceipt) -> Result<Option<Vec<DataFile>>, Failure> {
+    fn superseded(&self, standing: &RawDataset, receipt: &WindowReceipt) -> Result<Option<Vec<DataFile>>, Error> {
         let is_whole = receipt.bookmark.resume.is_none() && receipt.is_last;
         // what the API does not say any more shall go
         let replaces = self.contract.deletes_absent && !receipt.is_known;
@@ -99,7 +99,7 @@ impl<'a> HttpIngest<'a> {
         if receipt.files.is_empty() && !removes.is_empty() && receipt.bookmark.anew_from.is_none() {
             let message = format!("{} says that there is nothing, and {} has rows", self.http.url, self.raw);
             return Err(
-                Failure::new(Kind::Data, message).hint("if that is so, take them away with: tidemark run --full")
+                Error::new(ErrorKind::Data, message).hint("if that is so, take them away with: tidemark run --full")
             );
         }
         Ok(Some(removes))
@@ -131,11 +131,11 @@ impl Step for HttpIngest<'_> {
         StepId::Ingest
     }
 
-    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<RawDataset>, Failure> {
+    fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<RawDataset>, Error> {
         RawDataset::open(context, &self.raw).map(Some)
     }
 
-    fn plan(&self, standing: RawDataset, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, standing: RawDataset, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         // read another way, what has been read is not known; its rows stay all the same
         let kept = standing.meta.bookmark.clone().filter(|_| standing.meta.fingerprint == self.fingerprint);
         let mut bookmark: Bookmark<ResumePoint> =
@@ -157,7 +157,7 @@ impl Step for HttpIngest<'_> {
         Some((self.raw.clone(), format!("{} {}", self.fingerprint, plan.window.window.name)))
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[WindowReceipt]) -> Result<Vec<WindowTask>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[WindowReceipt]) -> Result<Vec<WindowTask>, Error> {
         let next = self.next(plan, receipts).map(|(bookmark, window)| WindowTask {
             base: plan.standing.table.as_ref().map(Table::version),
             bookmark,
@@ -173,7 +173,7 @@ impl Step for HttpIngest<'_> {
         task.name()
     }
 
-    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Session<'s>, Failure> {
+    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Session<'s>, Error> {
         let credentials = Credentials::new(self.http.auth.as_ref(), self.secrets)?;
         let client = Client::new(self.http, *context, credentials, &scope.run_id)?;
         Ok(Session { client: Mutex::new(client), run_id: scope.run_id.clone() })
@@ -185,7 +185,7 @@ impl Step for HttpIngest<'_> {
         session: &Session<'_>,
         task: &WindowTask,
         from: Option<PartialWindow>,
-    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Failure> {
+    ) -> Result<TaskOutcome<WindowReceipt, PartialWindow>, Error> {
         let client = session.client.lock().unwrap_or_else(PoisonError::into_inner);
         let reader = WindowReader {
             context,
@@ -210,7 +210,7 @@ impl Step for HttpIngest<'_> {
         plan: Plan,
         mut receipts: Vec<WindowReceipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, Self::Draft)>, Failure> {
+    ) -> Result<Option<(DraftSummary, Self::Draft)>, Error> {
         let standing = plan.standing;
         // those before the last have no record
         let Some(receipt) = receipts.pop() else { return Ok(None) };
@@ -224,14 +224,14 @@ impl Step for HttpIngest<'_> {
         // it moves only forward, and not before a window is whole
         let watermark = complete.filter(|_| bookmark.resume.is_none()).max(standing.meta.watermark);
         let bookmark = serde_json::to_value(&bookmark)
-            .map_err(|error| Failure::new(Kind::Bug, "a bookmark cannot be written").because(error))?;
+            .map_err(|error| Error::new(ErrorKind::Bug, "a bookmark cannot be written").because(error))?;
         let meta = Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) };
         let is_same = standing.table.is_some() && files.is_empty() && removes.is_empty() && meta == standing.meta;
         if is_same && !has_more {
             return Ok(None);
         }
         let summary = DraftSummary {
-            outputs: vec![Output { watermark, ..Output::of(self.raw.as_str(), u64::from(!files.is_empty())) }],
+            outputs: vec![Output { watermark, ..Output::new(self.raw.as_str(), u64::from(!files.is_empty())) }],
             rows: balance,
             bytes: Bytes { read: bytes, written: files.iter().map(|file| file.bytes).sum() },
             notes,
@@ -256,7 +256,7 @@ impl Step for HttpIngest<'_> {
         context: &Context<'_>,
         (base, draft): Self::Draft,
         _: &mut DraftSummary,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Outcome, Error> {
         Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }

@@ -2,7 +2,7 @@
 
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
-use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::http::Auth;
 use url::Url;
 
@@ -31,7 +31,7 @@ pub(super) async fn token(
     form.append_pair("grant_type", "client_credentials");
     form.extend_pairs(scope.iter().map(|scope| ("scope", scope)));
     let form = form.finish();
-    let place = Url::parse(token_url).map(|url| origin::of(&url)).unwrap_or_default();
+    let place = Url::parse(token_url).map(|url| origin::origin(&url)).unwrap_or_default();
     for attempt in 1.. {
         // as RFC 6749 (2.3.1) wants them
         let (id, key) = (encoded(client_id), encoded(secret.expose()));
@@ -42,7 +42,7 @@ pub(super) async fn token(
                 let token: Token = serde_json::from_slice(&body).map_err(|error| {
                     // the cause would show the token
                     let message = format!("{place} gives no token (line {}, column {})", error.line(), error.column());
-                    Failure::new(Kind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
+                    Error::new(ErrorKind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
                 })?;
                 let token = Secret::new(token.access_token);
                 *credentials.token.borrow_mut() = Some(token.clone());

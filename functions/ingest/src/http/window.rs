@@ -1,11 +1,11 @@
 //! One window, page by page: those that have landed, then those that are asked for, each put down before the next is asked for.
 
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 
 use super::accumulator::PageAccumulator;
 use super::fetch::{FetchOutcome, FetchedPage, PageFetcher};
-use super::pass::{LandedPage, WindowPass};
 use super::resume::ResumePoint;
+use super::window_pass::{LandedPage, WindowPass};
 
 /// How the reading of a window ended.
 pub(crate) enum WindowRead {
@@ -23,7 +23,7 @@ impl PageFetcher<'_> {
         &self,
         pass: &mut WindowPass,
         accumulator: &mut PageAccumulator<'_>,
-    ) -> Result<WindowRead, Failure> {
+    ) -> Result<WindowRead, Error> {
         while let Some((note, body)) = self.landed(pass)? {
             if pass.adopted == 0 && pass.landing.is_void(self.context.lake)? {
                 return Ok(WindowRead::Invalidated { is_news: false });
@@ -59,7 +59,7 @@ impl PageFetcher<'_> {
                         self.http.url,
                         wait.as_secs_f64()
                     );
-                    return Err(Failure::new(Kind::Retry, message).hint("run again later"));
+                    return Err(Error::new(ErrorKind::Retry, message).hint("run again later"));
                 }
                 FetchOutcome::Late(_) => return Ok(self.late(pass, accumulator)),
                 FetchOutcome::Invalidated => return self.invalidated(pass),
@@ -79,7 +79,7 @@ impl PageFetcher<'_> {
         WindowRead::Late(Box::new(pass.resume_point(self.definition, &accumulator.observed)))
     }
 
-    fn invalidated(&self, pass: &WindowPass) -> Result<WindowRead, Failure> {
+    fn invalidated(&self, pass: &WindowPass) -> Result<WindowRead, Error> {
         pass.give_up(self.context)?;
         Ok(WindowRead::Invalidated { is_news: true })
     }
@@ -90,17 +90,17 @@ fn take(
     pass: &mut WindowPass,
     accumulator: &mut PageAccumulator<'_>,
     FetchedPage { note, page, has_landed }: FetchedPage,
-) -> Result<bool, Failure> {
+) -> Result<bool, Error> {
     // a page of somebody else's may have been asked for before we began
     if let Some(marks) = &mut pass.marks {
         let received = note.received.saturating_sub(page.len() as u64);
         let start = accumulator.page_start(pass.page, &pass.next, received);
-        marks.pass(start.rows, start, accumulator.closed_rows());
+        marks.add(start.rows, start, accumulator.closed_rows());
     }
     let observed = &mut accumulator.observed;
     observed.begun_at = observed.begun_at.min(note.fetched_at);
     accumulator.add(pass.page, &page)?;
-    pass.paginator.pass(&note.asked, page.content, note.received);
+    pass.paginator.record(&note.asked, page.content, note.received);
     if pass.asked == 0 {
         let (asked, content) = (note.asked.clone(), page.content);
         pass.before = Some(LandedPage { asked, fetched_at: note.fetched_at, content });

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{ACCEPT, ACCEPT_ENCODING, HeaderValue, USER_AGENT};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_pipeline::http::{Auth, Http};
 use url::Url;
 
@@ -12,7 +12,7 @@ use super::body::ACCEPTED;
 use super::origin;
 
 /// Redirects are followed by hand, after a look at where they lead; what comes packed is unpacked by hand, within limits.
-pub(super) fn client(http: &Http, home: &Url) -> Result<reqwest::Client, Failure> {
+pub(super) fn client(http: &Http, home: &Url) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .dns_resolver(Arc::new(origin::Resolver))
@@ -33,22 +33,22 @@ pub(super) fn client(http: &Http, home: &Url) -> Result<reqwest::Client, Failure
     };
     // the certificates of the machine are read only where they are needed
     builder = builder.tls_backend_preconfigured(tls(home.scheme() == "https" || token)?);
-    builder.build().map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))
+    builder.build().map_err(|error| Error::new(ErrorKind::Bug, "no HTTP client").because(error))
 }
 
-fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
+fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Error> {
     let mut roots = rustls::RootCertStore::empty();
     if is_needed {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            return Err(Failure::new(Kind::Definition, "this machine has no certificates by which to trust an API")
+            return Err(Error::new(ErrorKind::Definition, "this machine has no certificates by which to trust an API")
                 .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(Kind::Bug, "no TLS").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Bug, "no TLS").because(error))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }

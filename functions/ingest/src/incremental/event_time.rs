@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use polars::prelude::StringChunked;
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_transform::Times;
 
 use super::window::TimeBounds;
@@ -18,9 +18,9 @@ pub(crate) struct EventTimeColumn<'a> {
 
 impl EventTimeColumn<'_> {
     /// When each record was changed, in microseconds since 1970; `None` where it has no time that can be read.
-    pub(crate) fn times(&self, records: &StringChunked) -> Result<Vec<Option<i64>>, Failure> {
-        let times = self.times.of(records).map_err(|error| {
-            Failure::new(Kind::Bug, "the records make no table by which to read their times").because(error)
+    pub(crate) fn times(&self, records: &StringChunked) -> Result<Vec<Option<i64>>, Error> {
+        let times = self.times.parse(records).map_err(|error| {
+            Error::new(ErrorKind::Bug, "the records make no table by which to read their times").because(error)
         })?;
         Ok(times.into_iter().map(|time| time.and_then(|time| time.checked_mul(self.unit))).collect())
     }

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_lake::{DataFile, Lake};
 use tidemark_pipeline::DatasetName;
 use tidemark_pipeline::raw::TEXT;
@@ -47,7 +47,7 @@ impl<'a> Overlap<'a> {
     }
 
     /// Reads the newest rows until all of the overlap has been met.
-    fn seen(&self) -> Result<SeenRecords, Failure> {
+    fn seen(&self) -> Result<SeenRecords, Error> {
         let came = |file: &DataFile| arrived_in(file).unwrap_or(0);
         let table = self.lake.table_at(self.dataset, self.version)?;
         let mut files = table.files(self.lake)?;
@@ -111,7 +111,7 @@ impl<'a> OverlapFilter<'a> {
     }
 
     /// Whether a record is not there yet.
-    pub(crate) fn is_new(&mut self, hash: u128, time: Option<i64>) -> Result<bool, Failure> {
+    pub(crate) fn is_new(&mut self, hash: u128, time: Option<i64>) -> Result<bool, Error> {
         let Some(overlap) = &self.overlap else { return Ok(true) };
         let Some(time) = time.filter(|time| *time <= overlap.reached.as_microsecond()) else { return Ok(true) };
         let seen = match &self.seen {

@@ -27,7 +27,7 @@ pub(crate) enum CellType {
 
 impl CellType {
     /// `None` for a type no target can hold: lists, structs, binary, durations.
-    pub(crate) fn of(dtype: &DataType) -> Option<CellType> {
+    pub(crate) fn from_dtype(dtype: &DataType) -> Option<CellType> {
         Some(match dtype {
             DataType::Null => CellType::Null,
             DataType::Boolean => CellType::Bool,
@@ -63,7 +63,7 @@ pub(crate) enum Cell<'a> {
 
 impl<'a> Cell<'a> {
     /// `None` for a date beyond the years −9999 to 9999 and for a type that [`CellType::of`] refuses.
-    pub(crate) fn of(value: AnyValue<'a>) -> Option<Cell<'a>> {
+    pub(crate) fn from_value(value: AnyValue<'a>) -> Option<Cell<'a>> {
         Some(match value {
             AnyValue::Null => Cell::Null,
             AnyValue::Boolean(value) => Cell::Bool(value),
@@ -210,16 +210,16 @@ mod tests {
     fn moments_keep_the_last_second_of_the_calendar() {
         let micros = 253_402_300_799_999_999; // 9999-12-31T23:59:59.999999
         let zone = polars::prelude::TimeZone::UTC;
-        let cell = Cell::of(AnyValue::Datetime(micros, TimeUnit::Microseconds, Some(&zone)));
+        let cell = Cell::from_value(AnyValue::Datetime(micros, TimeUnit::Microseconds, Some(&zone)));
         let Some(Cell::Datetime(moment)) = cell else { panic!("{cell:?}") };
         assert_eq!(moment.to_string(), "9999-12-31T23:59:59.999999Z");
-        assert_eq!(Cell::of(AnyValue::Datetime(micros + 1, TimeUnit::Microseconds, None)), None);
-        assert_eq!(Cell::of(AnyValue::Date(i32::MAX)), None);
+        assert_eq!(Cell::from_value(AnyValue::Datetime(micros + 1, TimeUnit::Microseconds, None)), None);
+        assert_eq!(Cell::from_value(AnyValue::Date(i32::MAX)), None);
     }
 
     #[test]
     fn fixed_moments_sort_as_text() {
-        let at = |micros| match Cell::of(AnyValue::Datetime(micros, TimeUnit::Microseconds, None)) {
+        let at = |micros| match Cell::from_value(AnyValue::Datetime(micros, TimeUnit::Microseconds, None)) {
             Some(Cell::Datetime(moment)) => moment.fixed(),
             other => panic!("{other:?}"),
         };

@@ -1,7 +1,7 @@
 //! What a target is given to load.
 
 use polars::prelude::DataFrame;
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 
 /// A part of a change of a dataset.
 pub(crate) struct Delta {
@@ -11,4 +11,4 @@ pub(crate) struct Delta {
     pub(crate) deletes: Option<DataFrame>,
 }
 
-pub(crate) type Deltas<'f> = Box<dyn Iterator<Item = Result<Delta, Failure>> + 'f>;
+pub(crate) type Deltas<'f> = Box<dyn Iterator<Item = Result<Delta, Error>> + 'f>;

@@ -5,7 +5,7 @@ mod chart;
 mod csv;
 pub mod error;
 mod excel;
-mod look;
+mod formats;
 mod sheet;
 pub mod table;
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub(crate) fn json_row(frame: &DataFrame, row: usize) -> Result<Map<String, Valu
 
 /// A cell as JSON: numbers that JSON readers round as text, times in RFC 3339.
 pub(crate) fn json_value(frame: &DataFrame, name: &str, row: usize) -> Result<Value, PolarsError> {
-    Ok(match Cell::of(frame.column(name)?.get(row)?) {
+    Ok(match Cell::from_value(frame.column(name)?.get(row)?) {
         None => Value::String("a date that has no year of four digits".to_owned()),
         Some(Cell::Null) => Value::Null,
         Some(Cell::Bool(value)) => Value::Bool(value),

@@ -16,7 +16,7 @@ const COUNTRIES: [&str; 6] = ["United Kingdom", "United Kingdom", "United Kingdo
 struct Chance(u64);
 
 impl Chance {
-    fn of(day: &str) -> Chance {
+    fn for_day(day: &str) -> Chance {
         Chance(day.bytes().fold(17, |state, byte| state.wrapping_mul(31).wrapping_add(u64::from(byte))))
     }
 
@@ -29,7 +29,7 @@ impl Chance {
 /// A day of sales with the dirt that real files have: returns, empty customers, prices that are words, a torn line.
 pub(super) fn sales_of(day: &str) -> String {
     let mut text = String::from("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n");
-    let mut chance = Chance::of(day);
+    let mut chance = Chance::for_day(day);
     let mut next = |below: usize| chance.next(below);
     for order in 0..60 {
         let (hour, minute) = (8 + order / 6, next(60));
@@ -99,7 +99,7 @@ pub(super) fn orders_by(day: &str) -> Vec<Order> {
 }
 
 fn orders_of(day: &str, first: usize) -> Vec<Order> {
-    let mut chance = Chance::of(day);
+    let mut chance = Chance::for_day(day);
     let order = |nth: usize| {
         let (hour, minute) = (8 + nth / 6, chance.next(60));
         let pence = 500 + chance.next(20_000);

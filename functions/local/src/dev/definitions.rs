@@ -1,21 +1,21 @@
 //! The pipelines as they are now, those that are broken among them.
 
-use tidemark_flow::{Broken, Failure, load_definitions_that_can_be};
+use tidemark_flow::{BrokenPipeline, Error, load_definitions_that_can_be};
 use tidemark_pipeline::Graph;
-use watch::View;
+use watch::LakeSnapshot;
 
 use crate::args::{Common, DEFAULT_PIPELINES};
 use crate::definitions::{LeftOut, meant, value};
 
 pub(super) struct Definitions {
     pub graph: Graph,
-    pub broken: Vec<Broken>,
+    pub broken: Vec<BrokenPipeline>,
     pub left_out: Vec<LeftOut>,
 }
 
 impl Definitions {
     /// The pipelines whose parameters have values, read anew: a file that was changed counts from now on.
-    pub(super) fn read(common: &Common) -> Result<Definitions, Failure> {
+    pub(super) fn read(common: &Common) -> Result<Definitions, Error> {
         let (names, left_out) = meant(common, &[]);
         let is_meant = |name: &str| names.is_empty() || !left_out.iter().any(|left| left.pipeline == name);
         let (graph, broken) = load_definitions_that_can_be(&common.pipelines, &|name| value(common, name), &is_meant)?;
@@ -37,8 +37,8 @@ impl Definitions {
         self.graph.pipelines().iter().any(|pipeline| before.graph.pipeline(pipeline.name.as_str()).is_err())
     }
 
-    pub(super) fn view(&self, common: &Common) -> View<'_> {
-        View { graph: &self.graph, broken: &self.broken, arguments: arguments(common) }
+    pub(super) fn view(&self, common: &Common) -> LakeSnapshot<'_> {
+        LakeSnapshot { graph: &self.graph, broken: &self.broken, arguments: arguments(common) }
     }
 }
 

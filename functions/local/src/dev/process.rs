@@ -3,26 +3,26 @@
 use std::path::Path;
 use std::sync::mpsc::Sender;
 
-use tidemark_flow::{Failure, Kind, is_bucket};
+use tidemark_flow::{Error, ErrorKind, is_bucket};
 use tidemark_lake::Key;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::time::Signal;
-use crate::world::World;
+use crate::environment::LocalEnvironment;
 
 /// A lake in a folder has one `tidemark dev`; the lock goes with the process.
-pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Failure> {
+pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Error> {
     if is_bucket(place) {
         return Ok(None);
     }
     let path = Path::new(place).join(Key::DevLock.path().as_ref());
-    let failed = |error| Failure::new(Kind::Refused, format!("{} cannot be locked", path.display())).because(error);
+    let failed = |error| Error::new(ErrorKind::Refused, format!("{} cannot be locked", path.display())).because(error);
     std::fs::create_dir_all(path.with_file_name("")).map_err(failed)?;
     let file = std::fs::File::create(&path).map_err(failed)?;
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Failure::new(Kind::Refused, format!("another tidemark dev is at work on {place}"))
+            Err(Error::new(ErrorKind::Refused, format!("another tidemark dev is at work on {place}"))
                 .hint("stop it first, or name another lake with --lake"))
         }
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
@@ -30,12 +30,12 @@ pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Failure> {
 }
 
 /// The first signal lets the step that is being walked end; the second does not, which leaves nothing half done either.
-pub(super) fn stop_on_signal(world: &World, to: Sender<Signal>) -> Result<(), Failure> {
+pub(super) fn stop_on_signal(world: &LocalEnvironment, to: Sender<Signal>) -> Result<(), Error> {
     let handle = world.handle();
     let _within = handle.enter();
     // heard from now on, and none is missed between two looks
     let hear =
-        |kind| signal(kind).map_err(|error| Failure::new(Kind::Refused, "no signal can be heard").because(error));
+        |kind| signal(kind).map_err(|error| Error::new(ErrorKind::Refused, "no signal can be heard").because(error));
     let (mut interrupted, mut terminated) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
     handle.spawn(async move {
         for nth in 0.. {

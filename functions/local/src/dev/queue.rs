@@ -95,7 +95,7 @@ impl Queue {
                 return;
             }
         }
-        let (chain, not_before) = (Some(due.chain.clone()), Timestamp::UNIX_EPOCH);
+        let (chain, not_before) = (Some(due.correlation_id.clone()), Timestamp::UNIX_EPOCH);
         self.waiting.push_back(Job { event: Event::StepDue(due), chain, attempts: 0, not_before });
     }
 
@@ -187,7 +187,7 @@ mod tests {
             step,
             function,
             scheduled_time: at,
-            chain,
+            correlation_id: chain,
             full: false,
             days: None,
             part: 0,

@@ -1,9 +1,9 @@
 //! What `tidemark dev` says on the terminal; nothing where a program reads it.
 
 use jiff::Timestamp;
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_pipeline::PipelineName;
-use watch::{Missed, Ticked};
+use watch::{Missed, TickReport};
 
 use super::definitions::Definitions;
 use crate::print;
@@ -23,7 +23,7 @@ impl Terminal {
             self.say(&format!("· {}  {next}", pipeline.name));
         }
         for broken in &definitions.broken {
-            self.say(&format!("{} {}  {}", print::cross(), broken.pipeline, broken.failure.chain()));
+            self.say(&format!("{} {}  {}", print::cross(), broken.pipeline, broken.failure.full_message()));
         }
         if !self.is_quiet {
             definitions.left_out.iter().for_each(print::left_out);
@@ -53,7 +53,7 @@ impl Terminal {
     }
 
     /// What a look of the watcher has seen.
-    pub(super) fn ticked(&self, ticked: &Ticked) {
+    pub(super) fn ticked(&self, ticked: &TickReport) {
         for turn in &ticked.opened {
             self.say(&format!("! {}  incident {}", turn.title, turn.incident));
         }
@@ -71,14 +71,14 @@ impl Terminal {
     }
 
     /// What failed: `what` says of what it is, where the failure does not.
-    pub(super) fn failed(&self, what: &str, failure: &Failure) {
-        self.say(&format!("{} {what}{}", print::cross(), failure.chain()));
+    pub(super) fn failed(&self, what: &str, failure: &Error) {
+        self.say(&format!("{} {what}{}", print::cross(), failure.full_message()));
     }
 
     /// The same, with what is to be done about it.
-    pub(super) fn failed_with_hint(&self, failure: &Failure) {
+    pub(super) fn failed_with_hint(&self, failure: &Error) {
         let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
-        self.say(&format!("{} {}{hint}", print::cross(), failure.chain()));
+        self.say(&format!("{} {}{hint}", print::cross(), failure.full_message()));
     }
 
     fn say(&self, text: &str) {

@@ -6,16 +6,16 @@ use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Failure, Handled, StepDue, host};
+use tidemark_flow::{Error, EventOutcome, StepDue, host};
 
 use super::queue::Job;
 
 /// What came of walking a step, and what it announced.
-pub type Walked = (Result<Handled, Failure>, Vec<StepDue>);
+pub type StepResult = (Result<EventOutcome, Error>, Vec<StepDue>);
 
 /// What ends a wait.
 pub enum Signal {
-    Walked(Box<(Job, Walked)>),
+    StepEnded(Box<(Job, StepResult)>),
     Stop,
 }
 

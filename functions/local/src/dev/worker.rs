@@ -5,23 +5,24 @@ use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
 use tidemark_flow::{
-    Bus, Context, Dispatcher, Event, Executor, Failure, GivenUp, Kind, Progress, Quiet, StepDue, function_of, host,
+    Bus, Context, DeadLetter, Dispatcher, Error, ErrorKind, Event, Executor, Progress, Quiet, StepDue, function_of,
+    host,
 };
 use tidemark_lake::Lake;
 use tidemark_pipeline::StepId;
-use watch::{ChannelEnvironment, Missed, Ticked};
+use watch::{ChannelEnvironment, Missed, TickReport};
 
 use super::definitions::Definitions;
 use super::queue::Job;
-use super::time::{Time, Walked};
+use super::time::{StepResult, Time};
 use crate::args::Common;
+use crate::environment::LocalEnvironment;
 use crate::steps::step;
-use crate::world::World;
 
 /// Works on one lake.
 pub(super) struct Worker<'a> {
     pub common: &'a Common,
-    pub world: &'a World,
+    pub world: &'a LocalEnvironment,
     pub lake: &'a Lake,
     pub progress: &'a dyn Progress,
 }
@@ -31,7 +32,7 @@ pub(super) struct Worker<'a> {
 struct Announced(Mutex<Vec<StepDue>>);
 
 impl Bus for Announced {
-    fn announce(&self, due: &[StepDue]) -> Result<(), Failure> {
+    fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(due);
         Ok(())
     }
@@ -45,7 +46,7 @@ impl Announced {
 
 impl Worker<'_> {
     /// Walks the step that an event means.
-    pub(super) fn walk(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> Walked {
+    pub(super) fn run_step(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> StepResult {
         let announced = Announced::default();
         let function = function_of(match &job.event {
             Event::StepDue(due) => &due.step,
@@ -67,12 +68,16 @@ impl Worker<'_> {
         };
         // a step's own panic is its failure; no other stops the worker
         let handled = catch_unwind(AssertUnwindSafe(walk))
-            .unwrap_or_else(|_| Err(Failure::new(Kind::Bug, "the worker panicked").hint("please report this")));
+            .unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the worker panicked").hint("please report this")));
         (handled, announced.take())
     }
 
     /// One look of the watcher.
-    pub(super) fn watch(&self, time: &dyn Time, definitions: &Definitions) -> (Result<Ticked, Failure>, Vec<StepDue>) {
+    pub(super) fn watch(
+        &self,
+        time: &dyn Time,
+        definitions: &Definitions,
+    ) -> (Result<TickReport, Error>, Vec<StepDue>) {
         let announced = Announced::default();
         let ticked = self.with_context(time, &Quiet, |context| {
             let (view, chain) = (definitions.view(self.common), host::run_id_at(time.now()));
@@ -85,7 +90,7 @@ impl Worker<'_> {
     }
 
     /// What was missed up to a moment.
-    pub(super) fn missed(&self, now: Timestamp, definitions: &Definitions) -> Result<Vec<Missed>, Failure> {
+    pub(super) fn missed(&self, now: Timestamp, definitions: &Definitions) -> Result<Vec<Missed>, Error> {
         self.world.with_context(self.lake, &Quiet, |context| {
             let clock = || now;
             watch::missed(&Context { clock: &clock, ..*context }, &definitions.view(self.common))
@@ -98,12 +103,12 @@ impl Worker<'_> {
         time: &dyn Time,
         definitions: &Definitions,
         event: Event,
-        kind: Kind,
+        kind: ErrorKind,
         why: String,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let by = "tidemark dev".to_owned();
         let (event, code) = (Some(Box::new(event)), kind.to_string());
-        let given_up = GivenUp { event, by, attempts: None, code, why, at: Some(time.now()) };
+        let given_up = DeadLetter { event, by, attempts: None, code, why, at: Some(time.now()) };
         self.with_context(time, &Quiet, |context| {
             watch::note(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
         })

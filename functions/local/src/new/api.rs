@@ -1,37 +1,46 @@
 //! A sample of an API: what its first page says.
 
-use ingest::http::{Look, look};
+use ingest::http::{Preview, preview};
 use polars::prelude::{Column, DataFrame, DataType, Int64Chunked, IntoColumn as _, NamedFrom as _, Series};
-use tidemark_flow::{Failure, Kind, Quiet};
+use tidemark_flow::{Error, ErrorKind, Quiet};
 use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT};
-use tidemark_transform::Shape;
+use tidemark_transform::RawLayout;
 
 use super::draft::quote;
-use super::sample::{Sample, of_records};
-use crate::world::World;
+use super::sample::{Sample, fields_of_records};
+use crate::environment::LocalEnvironment;
 
 pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.empty_lake()?;
-    let look = world.with_context(&lake, &Quiet, |context| look(context, url))?;
-    let fields = of_records(look.texts.iter().map(String::as_str));
+    let preview = world.with_context(&lake, &Quiet, |context| preview(context, url))?;
+    let fields = fields_of_records(preview.texts.iter().map(String::as_str));
     if fields.is_empty() {
-        return Err(Failure::new(Kind::Data, format!("{url} gives no record: there is nothing to go by"))
+        return Err(Error::new(ErrorKind::Data, format!("{url} gives no record: there is nothing to go by"))
             .hint("ask for a time or a page that has some")
             .into());
     }
-    let raw = raw(&look).map_err(|error| Failure::new(Kind::Bug, "records without text").because(error))?;
-    let source = source_lines(url, &look);
-    let is_whole = look.is_certain && look.pagination == Pagination::Single;
-    Ok(Sample { title: url.to_owned(), source, raw, shape: Shape::Json, fields, is_whole, header: None, is_api: true })
+    let raw = raw(&preview).map_err(|error| Error::new(ErrorKind::Bug, "records without text").because(error))?;
+    let source = source_lines(url, &preview);
+    let is_whole = preview.is_certain && preview.pagination == Pagination::Single;
+    Ok(Sample {
+        title: url.to_owned(),
+        source,
+        raw,
+        shape: RawLayout::Json,
+        fields,
+        is_whole,
+        header: None,
+        is_api: true,
+    })
 }
 
 /// As `ingest` has it.
-fn raw(look: &Look) -> polars::prelude::PolarsResult<DataFrame> {
-    let height = look.texts.len();
+fn raw(preview: &Preview) -> polars::prelude::PolarsResult<DataFrame> {
+    let height = preview.texts.len();
     let columns = vec![
-        Series::new(TEXT.into(), &look.texts).into_column(),
+        Series::new(TEXT.into(), &preview.texts).into_column(),
         Column::full_null(FAULT.into(), height, &DataType::String),
         Series::new(OBJECT.into(), vec!["sample"; height]).into_column(),
         Int64Chunked::from_vec(PAGE.into(), vec![1; height]).into_column(),
@@ -40,21 +49,25 @@ fn raw(look: &Look) -> polars::prelude::PolarsResult<DataFrame> {
     DataFrame::new(height, columns)
 }
 
-fn source_lines(url: &str, look: &Look) -> Vec<String> {
+fn source_lines(url: &str, preview: &Preview) -> Vec<String> {
     let mut lines = vec!["kind = \"http\"".to_owned(), format!("url = {}", quote(url))];
     lines.push("# auth = { bearer = { secret = \"api-token\" } }   # the token is in TIDEMARK_SECRET_API_TOKEN, or AWS Secrets Manager".into());
-    if look.format == Body::Ndjson {
+    if preview.format == Body::Ndjson {
         lines.push("format = \"ndjson\"".into());
     }
-    if !look.records.is_empty() {
-        lines.push(format!("records = {}   # {} of them on the first page", quote(&look.records), look.texts.len()));
+    if !preview.records.is_empty() {
+        lines.push(format!(
+            "records = {}   # {} of them on the first page",
+            quote(&preview.records),
+            preview.texts.len()
+        ));
     }
-    let why = if look.is_certain {
+    let why = if preview.is_certain {
         "the first answer says so"
     } else {
         "a guess by what the answer has beside its records: check it"
     };
-    lines.push(format!("pagination = {}   # {why}", paging(&look.pagination)));
+    lines.push(format!("pagination = {}   # {why}", paging(&preview.pagination)));
     lines.push("# incremental = { column = \"updated_at\", parameter = \"updated_since\", lookback = \"1h\" }   # if the API can leave out what is old".into());
     lines
 }

@@ -42,11 +42,11 @@ const LONGEST_KEY: usize = 64;
 const DAYS: i32 = 90;
 
 impl Choices {
-    pub(super) fn of(rows: &DataFrame, columns: &[Drawn]) -> Choices {
+    pub(super) fn from_rows(rows: &DataFrame, columns: &[Drawn]) -> Choices {
         let mut choices = Choices::default();
         let stats: Vec<(&Drawn, Stats)> = columns
             .iter()
-            .filter_map(|drawn| Some((drawn, Stats::of(rows.column(drawn.name.as_str()).ok()?))))
+            .filter_map(|drawn| Some((drawn, Stats::from_column(rows.column(drawn.name.as_str()).ok()?))))
             .collect();
         let unique = stats.iter().filter(|(drawn, stats)| may_be_key(drawn.guess.ty, stats, rows.height()));
         let best = unique.min_by_key(|(drawn, _)| rank_of_key(&drawn.name));
@@ -89,7 +89,7 @@ struct Stats {
 }
 
 impl Stats {
-    fn of(column: &Column) -> Stats {
+    fn from_column(column: &Column) -> Stats {
         let mut stats = Stats { nulls: column.null_count(), distinct: 0, longest: 0, days: None };
         let is_text = *column.dtype() == DataType::String;
         let mut seen: HashSet<String> = HashSet::new();

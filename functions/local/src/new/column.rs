@@ -1,10 +1,10 @@
 //! A column of the contract that is being drafted, and whether it reads what was seen: that the contract itself is asked.
 
 use polars::prelude::{Column, DataFrame, DataType, PlSmallStr, PolarsResult};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_pipeline::definition::{self, Contract, Type, Unknown};
 use tidemark_pipeline::raw;
-use tidemark_transform::{Cleaner, Shape};
+use tidemark_transform::{Cleaner, RawLayout};
 
 /// What a column of the contract will be.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,12 +36,12 @@ pub(super) struct Drawn {
 }
 
 /// Whether a column of this type and format reads every one of the texts.
-pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Failure> {
+pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Error> {
     let column = |from: &str| {
         let name =
-            "value".parse().map_err(|error| Failure::new(Kind::Bug, "a column cannot be named").because(error))?;
+            "value".parse().map_err(|error| Error::new(ErrorKind::Bug, "a column cannot be named").because(error))?;
         let formats = format.map(str::to_owned).into_iter().collect();
-        Ok::<_, Failure>(column_of(name, ty, Some(from.to_owned()), formats, Vec::new()))
+        Ok::<_, Error>(column_of(name, ty, Some(from.to_owned()), formats, Vec::new()))
     };
     let contract = contract_of(vec![column("value")?])?;
     let none = |name: &str| Column::full_null(name.into(), texts.len(), &DataType::String);
@@ -54,20 +54,20 @@ pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bo
             vec![value, none(raw::TEXT), none(raw::FAULT), object, Column::new(raw::ROW.into(), numbers)],
         )
     };
-    let bug = |error| Failure::new(Kind::Bug, "texts make no column").because(error);
+    let bug = |error| Error::new(ErrorKind::Bug, "texts make no column").because(error);
     let cleaner = match Cleaner::new(&contract, "") {
         Ok(cleaner) => cleaner,
-        Err(error) => return Err(Failure::new(Kind::Bug, error.to_string())),
+        Err(error) => return Err(Error::new(ErrorKind::Bug, error.to_string())),
     };
-    let cleaned = cleaner.clean(&rows().map_err(bug)?, Shape::Columns);
-    let cleaned = cleaned.map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
+    let cleaned = cleaner.clean(&rows().map_err(bug)?, RawLayout::Columns);
+    let cleaned = cleaned.map_err(|error| Error::new(ErrorKind::Bug, error.to_string()))?;
     Ok(cleaned.quarantined.height() == 0)
 }
 
 /// A contract of nothing but columns.
-pub(super) fn contract_of(columns: Vec<definition::Column>) -> Result<Contract, Failure> {
+pub(super) fn contract_of(columns: Vec<definition::Column>) -> Result<Contract, Error> {
     let dataset =
-        "sample".parse().map_err(|error| Failure::new(Kind::Bug, "a dataset cannot be named").because(error))?;
+        "sample".parse().map_err(|error| Error::new(ErrorKind::Bug, "a dataset cannot be named").because(error))?;
     Ok(Contract {
         dataset,
         columns,

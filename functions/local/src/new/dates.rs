@@ -1,6 +1,6 @@
 //! How dates and times are written. Of two ways that all texts can be read in, none is taken.
 
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_pipeline::definition::Type;
 
 use super::column::{Guess, reads};
@@ -41,12 +41,12 @@ const FEW: usize = 20;
 /// A text that is longer is no date.
 const LONGEST: usize = 40;
 
-fn are(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Failure> {
+fn are(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Error> {
     Ok(reads(ty, format, &texts[..texts.len().min(FEW)])? && reads(ty, format, texts)?)
 }
 
 /// `None` where they are neither; a string with a note where they are one of two.
-pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Failure> {
+pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Error> {
     let is_like_one = |text: &&str| text.len() <= LONGEST && text.bytes().any(|byte| byte.is_ascii_digit());
     if !texts.iter().take(FEW).all(is_like_one) {
         return Ok(None);
@@ -84,7 +84,7 @@ pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Failure> {
     Ok(None)
 }
 
-fn with_time(date: &str, texts: &[&str]) -> Result<Option<(Type, String)>, Failure> {
+fn with_time(date: &str, texts: &[&str]) -> Result<Option<(Type, String)>, Error> {
     if are(Type::Date, Some(date), texts)? {
         return Ok(Some((Type::Date, date.to_owned())));
     }
@@ -98,7 +98,7 @@ fn with_time(date: &str, texts: &[&str]) -> Result<Option<(Type, String)>, Failu
 }
 
 /// Eight digits in a field that is called a date.
-pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Failure> {
+pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Error> {
     let is_called_date = ["date", "day"].iter().any(|word| words.to_lowercase().contains(word));
     let is_eight = |text: &&str| text.len() == 8 && (text.starts_with("19") || text.starts_with("20"));
     let format = "%Y%m%d";

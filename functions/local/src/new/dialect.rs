@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use ingest::files::{self, Input, ReadError};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_pipeline::raw::ORIGIN;
 use tidemark_pipeline::{Csv, Encoding, Format, Header};
 
@@ -22,7 +22,7 @@ pub(super) struct Found {
     pub has_header_record: bool,
 }
 
-pub(super) fn find(path: &Path, object: &str) -> Result<Found, Failure> {
+pub(super) fn find(path: &Path, object: &str) -> Result<Found, Error> {
     let file = open(path)?;
     let mut head = files::head(Input::File(file), object, HEAD).map_err(|error| unread(object, error))?;
     if head.len() == HEAD {
@@ -33,8 +33,8 @@ pub(super) fn find(path: &Path, object: &str) -> Result<Found, Failure> {
     let named = files::format_of(object);
     let format = named.unwrap_or_else(|| sniffed(&head));
     if format == Format::Ndjson && head.trim_ascii_start().starts_with(b"[") {
-        return Err(Failure::new(
-            Kind::Definition,
+        return Err(Error::new(
+            ErrorKind::Definition,
             format!("{object} is one JSON array, and not a record on each line"),
         )
         .hint("make lines of it, for example with: jq -c '.[]'"));
@@ -43,7 +43,8 @@ pub(super) fn find(path: &Path, object: &str) -> Result<Found, Failure> {
     let mut found = Found { format, is_named: named.is_some(), csv, has_header_record: false };
     if format == Format::Csv && trial(&head, &found.csv).is_none() {
         let cells = cells(&head, &found.csv);
-        let columns = super::names::of(cells.iter().map(String::as_str)).iter().map(|name| name.parse()).collect();
+        let columns =
+            super::names::column_names(cells.iter().map(String::as_str)).iter().map(|name| name.parse()).collect();
         if let Ok(columns) = columns {
             let given = Csv { header: Header::Given(columns), ..found.csv.clone() };
             if !cells.is_empty() && trial(&head, &given).is_some() {
@@ -54,21 +55,23 @@ pub(super) fn find(path: &Path, object: &str) -> Result<Found, Failure> {
     Ok(found)
 }
 
-pub(super) fn open(path: &Path) -> Result<File, Failure> {
+pub(super) fn open(path: &Path) -> Result<File, Error> {
     let shown = path.display();
     File::open(path).map_err(|error| {
-        Failure::new(Kind::Definition, format!("{shown} cannot be read")).because(error).hint("name a file with --from")
+        Error::new(ErrorKind::Definition, format!("{shown} cannot be read"))
+            .because(error)
+            .hint("name a file with --from")
     })
 }
 
 /// Why a file cannot be sampled.
-pub(super) fn unread<E: std::fmt::Display>(object: &str, error: ReadError<E>) -> Failure {
+pub(super) fn unread<E: std::fmt::Display>(object: &str, error: ReadError<E>) -> Error {
     match error {
         ReadError::File(fault) => {
-            Failure::new(Kind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)
+            Error::new(ErrorKind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)
         }
-        ReadError::Input { object, source } => Failure::of_store(format!("{object} cannot be read"), source),
-        ReadError::Emit(error) => Failure::new(Kind::Bug, format!("{object}: {error}")),
+        ReadError::Input { object, source } => Error::from_store(format!("{object} cannot be read"), source),
+        ReadError::Emit(error) => Error::new(ErrorKind::Bug, format!("{object}: {error}")),
     }
 }
 
@@ -184,7 +187,7 @@ fn cells(head: &[u8], csv: &Csv) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn of(text: &[u8]) -> (char, Option<char>, Encoding) {
+    fn detect(text: &[u8]) -> (char, Option<char>, Encoding) {
         let csv = dialect(text);
         (char::from(csv.delimiter), csv.quote.map(char::from), csv.encoding)
     }
@@ -192,17 +195,17 @@ mod tests {
     #[test]
     fn the_dialect_is_found() {
         use Encoding::{Utf8, Windows1252};
-        assert_eq!(of(b"a,b\n1,2\n"), (',', Some('"'), Utf8));
-        assert_eq!(of(b"a;b\n1,5;2,5\n1,6;\"x;y\"\n"), (';', Some('"'), Utf8));
-        assert_eq!(of(b"a\tb\n1\t2, 3, 4\n"), ('\t', Some('"'), Utf8));
-        assert_eq!(of(b"a|b|c\n1|2|3\n"), ('|', Some('"'), Utf8));
-        assert_eq!(of(b"one\n1\n"), (',', Some('"'), Utf8));
-        assert_eq!(of(b""), (',', Some('"'), Utf8));
-        assert_eq!(of("stra\u{df}e;ort\nx;y\n".as_bytes()), (';', Some('"'), Utf8));
-        assert_eq!(of(b"stra\xdfe;ort\nx;y\n"), (';', Some('"'), Windows1252));
-        assert_eq!(of(b"id;name\n1;'x;y'\n2;'z'\n"), (';', Some('\''), Utf8));
-        assert_eq!(of(b"id,size\n1,\"5\" wide\n2,\"6\" wide\n"), (',', None, Utf8));
-        assert_eq!(of(b"a,a\n1,2\n"), (',', Some('"'), Utf8));
+        assert_eq!(detect(b"a,b\n1,2\n"), (',', Some('"'), Utf8));
+        assert_eq!(detect(b"a;b\n1,5;2,5\n1,6;\"x;y\"\n"), (';', Some('"'), Utf8));
+        assert_eq!(detect(b"a\tb\n1\t2, 3, 4\n"), ('\t', Some('"'), Utf8));
+        assert_eq!(detect(b"a|b|c\n1|2|3\n"), ('|', Some('"'), Utf8));
+        assert_eq!(detect(b"one\n1\n"), (',', Some('"'), Utf8));
+        assert_eq!(detect(b""), (',', Some('"'), Utf8));
+        assert_eq!(detect("stra\u{df}e;ort\nx;y\n".as_bytes()), (';', Some('"'), Utf8));
+        assert_eq!(detect(b"stra\xdfe;ort\nx;y\n"), (';', Some('"'), Windows1252));
+        assert_eq!(detect(b"id;name\n1;'x;y'\n2;'z'\n"), (';', Some('\''), Utf8));
+        assert_eq!(detect(b"id,size\n1,\"5\" wide\n2,\"6\" wide\n"), (',', None, Utf8));
+        assert_eq!(detect(b"a,a\n1,2\n"), (',', Some('"'), Utf8));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_pipeline::definition::Type;
 use tidemark_pipeline::{Every, PipelineName};
 use tidemark_transform::Cleaner;
@@ -23,8 +23,8 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    pub(super) fn of(name: &PipelineName, sample: &Sample) -> Result<Draft, Failure> {
-        let names = names::of(sample.fields.iter().map(|field| field.words.as_str()));
+    pub(super) fn from_sample(name: &PipelineName, sample: &Sample) -> Result<Draft, Error> {
+        let names = names::column_names(sample.fields.iter().map(|field| field.words.as_str()));
         let mut columns = Vec::new();
         for (field, name) in sample.fields.iter().zip(names) {
             columns.push(Drawn { name, from: field.from.clone(), guess: guess(field)? });
@@ -55,9 +55,9 @@ fn headed(sample: &Sample, columns: &mut [Drawn]) -> Option<usize> {
 }
 
 /// Cleans the sample. A column that quarantines a record of it is a text after all.
-fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Failure> {
+fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Error> {
     let failed =
-        |error: &dyn std::fmt::Display| Failure::new(Kind::Bug, format!("the sample cannot be cleaned: {error}"));
+        |error: &dyn std::fmt::Display| Error::new(ErrorKind::Bug, format!("the sample cannot be cleaned: {error}"));
     loop {
         let mut all = Vec::new();
         for Drawn { name, from, guess } in &*columns {
@@ -79,7 +79,7 @@ fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Failu
         if is_whole {
             let header = usize::from(sample.header.is_some());
             let rows = cleaned.rows.slice(header as i64, cleaned.rows.height());
-            return Ok((Choices::of(&rows, columns), cleaned.quarantined.height() as u64));
+            return Ok((Choices::from_rows(&rows, columns), cleaned.quarantined.height() as u64));
         }
     }
 }

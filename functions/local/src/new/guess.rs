@@ -1,7 +1,7 @@
 //! The type of a field by what it said. Whether a text is of a type the contract itself is asked, so that a guess is never more than it
 //! will take.
 
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_pipeline::definition::Type;
 
 use super::column::Guess;
@@ -17,7 +17,7 @@ const NOTHING: [&str; 20] = [
 const NOTHING_AT_ALL: [&str; 6] = ["N/A", "n/a", "NULL", "null", "#N/A", "\\N"];
 
 /// What a field will be; a string where nothing else takes all that it said.
-pub(super) fn guess(field: &Field) -> Result<Guess, Failure> {
+pub(super) fn guess(field: &Field) -> Result<Guess, Error> {
     if let Some(ty) = field.native {
         return Ok(Guess::new(ty));
     }
@@ -35,11 +35,11 @@ pub(super) fn guess(field: &Field) -> Result<Guess, Failure> {
         return Ok(Guess::new(Type::Bool));
     }
     if numbers.is_empty() && bools == 0 {
-        return of_texts(field, &texts);
+        return guess_texts(field, &texts);
     }
     let (nothing, rest) = split(&texts, &NOTHING);
     if bools == 0 && rest.is_empty() {
-        let guess = of_numbers(&numbers).unwrap_or_else(|guess| guess);
+        let guess = guess_numbers(&numbers).unwrap_or_else(|guess| guess);
         return Ok(with_nulls(guess, nothing));
     }
     Ok(Guess::new(Type::String).noting("of more than one kind"))
@@ -75,17 +75,17 @@ fn with_nulls(guess: Guess, nulls: Vec<String>) -> Guess {
     Guess { nulls, ..guess.noting(format!("{} taken for NULL", named.join(", "))) }
 }
 
-fn of_texts(field: &Field, all: &[&str]) -> Result<Guess, Failure> {
+fn guess_texts(field: &Field, all: &[&str]) -> Result<Guess, Error> {
     let (nothing, texts) = split(all, &NOTHING);
     if !texts.is_empty() {
         let guess =
-            match of_words(&texts).map_or_else(|| dates::compact(&field.words, &texts), |guess| Ok(Some(guess)))? {
+            match guess_words(&texts).map_or_else(|| dates::compact(&field.words, &texts), |guess| Ok(Some(guess)))? {
                 Some(guess) => Ok(guess),
                 // in JSON, who writes digits as a text means a text
                 None if field.from.starts_with('/') && texts.iter().all(|text| is_digits(text)) => {
                     Err(Guess::new(Type::String))
                 }
-                None => of_numbers(&texts),
+                None => guess_numbers(&texts),
             };
         match guess {
             Ok(guess) => return Ok(with_nulls(guess, nothing)),
@@ -106,7 +106,7 @@ fn strictly(texts: &[&str]) -> Vec<String> {
 }
 
 /// Words for yes and no. One of them alone is a word.
-fn of_words(texts: &[&str]) -> Option<Guess> {
+fn guess_words(texts: &[&str]) -> Option<Guess> {
     let is = |text: &str, words: [&str; 2]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
     for words in [["true", "false"], ["yes", "no"], ["y", "n"], ["t", "f"]] {
         if texts.iter().all(|text| is(text, words)) {
@@ -128,7 +128,7 @@ fn is_number(text: &str) -> bool {
 }
 
 /// The type of numbers, or why they are texts.
-fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
+fn guess_numbers(texts: &[&str]) -> Result<Guess, Guess> {
     let text = |why: &str| Err(Guess::new(Type::String).noting(why));
     if !texts.iter().all(|text| is_number(text)) {
         return Err(Guess::new(Type::String));
@@ -176,7 +176,7 @@ fn of_numbers(texts: &[&str]) -> Result<Guess, Guess> {
 mod tests {
     use super::*;
 
-    fn of(texts: &[&str]) -> String {
+    fn from_texts(texts: &[&str]) -> String {
         named("x", "x", texts)
     }
 
@@ -229,7 +229,7 @@ mod tests {
             (&["11:30 PM"], "Time %I:%M %p"),
             (&["20240131"], "Int64"),
         ] {
-            assert_eq!(of(texts), guess, "{texts:?}");
+            assert_eq!(from_texts(texts), guess, "{texts:?}");
         }
         assert_eq!(named("d", "order date", &["20240131", "20240201"]), "Date %Y%m%d");
         assert_eq!(named("d", "order date", &["20241331"]), "Int64");

@@ -105,7 +105,7 @@ fn snake(words: &str) -> String {
 }
 
 /// A name for every field, no two alike, in their order.
-pub(super) fn of<'w>(fields: impl Iterator<Item = &'w str>) -> Vec<String> {
+pub(super) fn column_names<'w>(fields: impl Iterator<Item = &'w str>) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let named = fields.enumerate().map(|(at, words)| {
         let mut name = snake(words);
@@ -155,12 +155,12 @@ mod tests {
             ("", "column_1"),
             ("a__b--c", "a_b_c"),
         ] {
-            assert_eq!(of([words].into_iter()), [name], "{words}");
+            assert_eq!(column_names([words].into_iter()), [name], "{words}");
         }
         assert_eq!(
-            of(["a b", "A-B", "a_b", "order", "ORDER", "a_b_2"].into_iter()),
+            column_names(["a b", "A-B", "a_b", "order", "ORDER", "a_b_2"].into_iter()),
             ["a_b", "a_b_2", "a_b_3", "order_", "order_2", "a_b_2_2"]
         );
-        assert!(of([&*"ä".repeat(300)].into_iter())[0].len() <= LONGEST);
+        assert!(column_names([&*"ä".repeat(300)].into_iter())[0].len() <= LONGEST);
     }
 }

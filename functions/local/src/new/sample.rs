@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use std::collections::HashMap;
 use tidemark_pipeline::definition::Type;
 use tidemark_pipeline::raw::is_added;
-use tidemark_transform::Shape;
+use tidemark_transform::RawLayout;
 
 /// What a source looks like, wherever it is.
 pub(crate) struct Sample {
@@ -15,7 +15,7 @@ pub(crate) struct Sample {
     pub source: Vec<String>,
     /// Raw rows, as `ingest` makes them.
     pub raw: DataFrame,
-    pub shape: Shape,
+    pub shape: RawLayout,
     pub fields: Vec<Field>,
     /// Whether the source has no more records than these.
     pub is_whole: bool,
@@ -47,7 +47,7 @@ pub(crate) enum Cell {
 }
 
 /// Fields of rows that came in columns.
-pub(crate) fn of_columns(raw: &DataFrame) -> Vec<Field> {
+pub(crate) fn fields_of_columns(raw: &DataFrame) -> Vec<Field> {
     let columns = raw.columns().iter().filter(|column| !is_added(column.name()));
     columns
         .map(|column| Field {
@@ -90,7 +90,7 @@ fn cells(column: &Column) -> Vec<Cell> {
 const DEPTH: usize = 6;
 
 /// Fields of records that came as JSON: members of objects by their pointers, what is deeper or an array as it is.
-pub(crate) fn of_records<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<Field> {
+pub(crate) fn fields_of_records<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<Field> {
     let mut found = Members::default();
     for text in texts {
         // one that is no JSON is for the quarantine, and says nothing
@@ -177,7 +177,7 @@ mod tests {
             r#"{"id": 2, "odd": 5, "late": 1.50}"#,
             r#"{"id": "#,
         ];
-        let fields = of_records(records.into_iter());
+        let fields = fields_of_records(records.into_iter());
         let found: Vec<_> =
             fields.iter().map(|field| (field.from.as_str(), field.words.as_str(), field.cells.len())).collect();
         assert_eq!(

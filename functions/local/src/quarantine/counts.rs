@@ -2,7 +2,7 @@
 
 use polars::prelude::{DataFrame, Expr, LazyFrame, PlSmallStr, col, lit};
 use polars::prelude::{DataType, NULL};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
@@ -18,7 +18,7 @@ const AHEAD: usize = 16;
 
 impl Counts {
     /// Reads one column of every file.
-    pub(crate) fn read(lake: &Lake, quarantine: &Table) -> Result<Counts, Failure> {
+    pub(crate) fn read(lake: &Lake, quarantine: &Table) -> Result<Counts, Error> {
         let files = quarantine.files(lake)?;
         let rows: u64 = files.iter().map(|file| file.rows).sum();
         if !quarantine.schema().contains("healed_by") {
@@ -28,16 +28,16 @@ impl Counts {
             let rows = quarantine.scan(lake, std::slice::from_ref(file))?.select([col("healed_by").count()]);
             let counted = collect(quarantine, rows)?;
             let count = counted.columns().first().and_then(|count| count.get(0).ok()?.extract::<u64>());
-            Ok::<_, Failure>(count.unwrap_or_default())
+            Ok::<_, Error>(count.unwrap_or_default())
         };
         let healed: u64 = std::thread::scope(|scope| {
             let of = |nth| {
                 let files = &files;
-                scope.spawn(move || files.iter().skip(nth).step_by(AHEAD).map(healed_in).sum::<Result<u64, Failure>>())
+                scope.spawn(move || files.iter().skip(nth).step_by(AHEAD).map(healed_in).sum::<Result<u64, Error>>())
             };
             let workers: Vec<_> = (0..AHEAD.min(files.len())).map(of).collect();
-            let gone = |_| Err(Failure::new(Kind::Bug, format!("counting {} panicked", quarantine.dataset())));
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(gone)).sum::<Result<u64, Failure>>()
+            let gone = |_| Err(Error::new(ErrorKind::Bug, format!("counting {} panicked", quarantine.dataset())));
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(gone)).sum::<Result<u64, Error>>()
         })?;
         Ok(Counts { broken: rows.saturating_sub(healed), healed })
     }
@@ -48,23 +48,23 @@ pub(super) fn field(quarantine: &Table, name: &'static str, ty: DataType) -> Exp
     if quarantine.schema().contains(name) { col(name) } else { lit(NULL).cast(ty).alias(PlSmallStr::from_static(name)) }
 }
 
-pub(super) fn collect(quarantine: &Table, rows: LazyFrame) -> Result<DataFrame, Failure> {
-    rows.collect().map_err(|error| match LakeError::of_query(quarantine.dataset().as_str(), error) {
+pub(super) fn collect(quarantine: &Table, rows: LazyFrame) -> Result<DataFrame, Error> {
+    rows.collect().map_err(|error| match LakeError::from_query(quarantine.dataset().as_str(), error) {
         Ok(damage) => damage.into(),
-        Err(error) => Failure::new(Kind::Bug, format!("{} cannot be read", quarantine.dataset())).because(error),
+        Err(error) => Error::new(ErrorKind::Bug, format!("{} cannot be read", quarantine.dataset())).because(error),
     })
 }
 
 /// The quarantines of the lake, or that of one dataset, named with or without `.quarantine`.
-pub(super) fn quarantines(lake: &Lake, dataset: Option<&str>) -> Result<Vec<Table>, Failure> {
+pub(super) fn quarantines(lake: &Lake, dataset: Option<&str>) -> Result<Vec<Table>, Error> {
     let all: Vec<DatasetName> = lake.datasets()?.into_iter().filter(DatasetName::is_quarantine).collect();
     let wanted = match dataset {
         None => all,
         Some(name) => {
-            let wanted = crate::look::dataset(name)?.quarantine();
+            let wanted = crate::inspect::dataset(name)?.quarantine();
             if !all.contains(&wanted) {
                 let message = format!("no quarantine of {} in the lake", wanted.base());
-                return Err(Failure::new(Kind::Definition, message).hint(known(all.iter().map(DatasetName::base))));
+                return Err(Error::new(ErrorKind::Definition, message).hint(known(all.iter().map(DatasetName::base))));
             }
             vec![wanted]
         }

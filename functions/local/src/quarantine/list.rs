@@ -5,12 +5,12 @@ use serde_json::{Value, json};
 use super::counts::{Counts, quarantines};
 use super::reasons::{Asked, Reason, Sample, gather};
 use crate::args::Common;
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
-use crate::world::World;
 
 pub(crate) fn list(common: &Common, dataset: Option<&str>, asked: &Asked, limit: usize) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let (mut reasons, mut counts) = (Vec::new(), Counts::default());
     for quarantine in quarantines(&lake, dataset)? {

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use polars::prelude::{Column, DataFrame, DataType, Int32Chunked, PolarsError, StringChunked, col};
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Lake, Table};
 use tidemark_pipeline::DatasetName;
 use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, ROW};
@@ -69,9 +69,9 @@ const SAMPLES: usize = 3;
 type Place = (usize, usize);
 
 /// The reasons in one quarantine, the most frequent first.
-pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<Vec<Reason>, Failure> {
+pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<Vec<Reason>, Error> {
     let files = quarantine.files(lake)?;
-    let mut arrivals = Arrivals::of(lake, quarantine)?;
+    let mut arrivals = Arrivals::new(lake, quarantine)?;
     let mut found: BTreeMap<(Option<String>, String), Found> = BTreeMap::new();
     for (nth, file) in files.iter().enumerate() {
         let object = file.partition.get(OBJECT).unwrap_or_default();
@@ -130,8 +130,8 @@ impl Asked {
     fn wants_day(
         &self,
         day: Option<Date>,
-        came_in: impl FnOnce() -> Result<Option<Date>, Failure>,
-    ) -> Result<bool, Failure> {
+        came_in: impl FnOnce() -> Result<Option<Date>, Error>,
+    ) -> Result<bool, Error> {
         let Some(since) = self.since else { return Ok(true) };
         let day = if day.is_some() { day } else { came_in()? };
         Ok(day.is_none_or(|day| day >= since))
@@ -160,7 +160,7 @@ struct Rows {
 }
 
 impl Rows {
-    fn read(lake: &Lake, quarantine: &Table, file: &DataFile) -> Result<Rows, Failure> {
+    fn read(lake: &Lake, quarantine: &Table, file: &DataFile) -> Result<Rows, Error> {
         let wanted = [
             col("column"),
             col("rule"),
@@ -185,11 +185,11 @@ impl Rows {
     }
 }
 
-fn unread(error: PolarsError) -> Failure {
-    Failure::new(Kind::Bug, "a quarantine has other columns than it should").because(error)
+fn unread(error: PolarsError) -> Error {
+    Error::new(ErrorKind::Bug, "a quarantine has other columns than it should").because(error)
 }
 
-fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result<Sample, Failure> {
+fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result<Sample, Error> {
     let page = field(quarantine, PAGE, DataType::Int64);
     let rows = quarantine.scan(lake, std::slice::from_ref(file))?.slice(i64::try_from(at).unwrap_or(i64::MAX), 1);
     let row = collect(quarantine, rows.select([page, col(ROW), col("value"), col("text")]))?;
@@ -217,7 +217,7 @@ struct Arrivals<'l> {
 }
 
 impl<'l> Arrivals<'l> {
-    fn of(lake: &'l Lake, quarantine: &Table) -> Result<Arrivals<'l>, Failure> {
+    fn new(lake: &'l Lake, quarantine: &Table) -> Result<Arrivals<'l>, Error> {
         let raw = quarantine.dataset().raw();
         let mut versions = BTreeMap::new();
         for file in lake.table(&raw)?.map(|raw| raw.files(lake)).transpose()?.unwrap_or_default() {
@@ -235,7 +235,7 @@ impl<'l> Arrivals<'l> {
     }
 
     /// Asks the log, once for a version.
-    fn when(&mut self, version: i64) -> Result<Option<Timestamp>, Failure> {
+    fn when(&mut self, version: i64) -> Result<Option<Timestamp>, Error> {
         if let Some(time) = self.times.get(&version) {
             return Ok(*time);
         }
@@ -244,7 +244,7 @@ impl<'l> Arrivals<'l> {
         Ok(time)
     }
 
-    fn day(&mut self, version: Option<i64>) -> Result<Option<Date>, Failure> {
+    fn day(&mut self, version: Option<i64>) -> Result<Option<Date>, Error> {
         let time = version.map(|version| self.when(version)).transpose()?.flatten();
         Ok(time.map(|time| time.to_zoned(TimeZone::UTC).date()))
     }

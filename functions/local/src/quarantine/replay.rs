@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Kind, Progress, Quiet, RunRecord, Trigger, Wanted, host};
+use tidemark_flow::{Error, ErrorKind, Progress, Quiet, RunRecord, Selection, Trigger, host};
 use tidemark_lake::{Lake, Table};
 use tidemark_pipeline::graph::{inputs, outputs};
 use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
@@ -14,12 +14,12 @@ use super::list::named;
 use super::reasons::{Asked, gather};
 use crate::args::Common;
 use crate::definitions::load;
+use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
 use crate::run::{exit_of, with_runner};
 use crate::steps::step;
-use crate::world::World;
 
 /// A clean dataset whose quarantine has broken records, before and after.
 struct Replay {
@@ -33,25 +33,25 @@ struct Replay {
 }
 
 pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestamp>) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let began = host::now();
     let trigger = Trigger::at(at.unwrap_or(began), host::run_id());
     // without parameters, since only some pipelines need theirs
-    let graph = load(common, Wanted::Nobody)?;
+    let graph = load(common, Selection::Nobody)?;
     let mut replays = broken(&lake, &graph, dataset)?;
     world.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {
             let (pipeline, id) = clean_of(&graph, &replay.dataset)?;
             replay.is_same = step(&world, &graph, pipeline, id)?.due(context, &trigger)?.is_none();
-            Ok::<_, Failure>(())
+            Ok::<_, Error>(())
         })
     })?;
     let chosen = reached(&graph, replays.iter().filter(|replay| !replay.is_same).map(|replay| &replay.dataset));
     let names: BTreeSet<String> = chosen.iter().map(|(pipeline, _)| pipeline.clone()).collect();
     let mut records = Vec::new();
     if !names.is_empty() {
-        let graph = load(common, Wanted::Named(&names.into_iter().collect::<Vec<_>>()))?;
+        let graph = load(common, Selection::Named(&names.into_iter().collect::<Vec<_>>()))?;
         let bar = Bar::without_lines();
         let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
         let is_chosen =
@@ -61,7 +61,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
         })?;
     }
     for replay in &mut replays {
-        if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Failure::from)? {
+        if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Error::from)? {
             replay.after = Counts::read(&lake, &quarantine)?;
             replay.reasons = named(&gather(&lake, &quarantine, &Asked::default())?);
         }
@@ -69,12 +69,12 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     if common.json {
         print::json(&json!({"replays": replays.iter().map(Replay::to_json).collect::<Vec<_>>(), "runs": records}))?;
     } else {
-        tell(&replays, &records, host::now().duration_since(began));
+        print_replays(&replays, &records, host::now().duration_since(began));
     }
     Ok(exit_of(&records))
 }
 
-fn tell(replays: &[Replay], records: &[RunRecord], took: jiff::SignedDuration) {
+fn print_replays(replays: &[Replay], records: &[RunRecord], took: jiff::SignedDuration) {
     if replays.is_empty() {
         print::line("nothing is broken: there is nothing to replay");
     }
@@ -89,15 +89,15 @@ fn tell(replays: &[Replay], records: &[RunRecord], took: jiff::SignedDuration) {
 }
 
 /// The datasets to replay: those that have broken records, or the one that is named.
-fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay>, Failure> {
+fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay>, Error> {
     let all: Vec<DatasetName> =
         graph.pipelines().iter().filter_map(|pipeline| Some(pipeline.contract.as_ref()?.dataset.clone())).collect();
-    let wanted = wanted.map(crate::look::dataset).transpose()?;
+    let wanted = wanted.map(crate::inspect::dataset).transpose()?;
     if let Some(wanted) = &wanted
         && !all.iter().any(|dataset| dataset.base() == wanted.base())
     {
         let message = format!("no pipeline has a contract for {}", wanted.base());
-        return Err(Failure::new(Kind::Definition, message).hint(known(all.iter().map(DatasetName::base))));
+        return Err(Error::new(ErrorKind::Definition, message).hint(known(all.iter().map(DatasetName::base))));
     }
     let mut replays = Vec::new();
     for dataset in
@@ -112,8 +112,8 @@ fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay
     Ok(replays)
 }
 
-fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g StepId), Failure> {
-    graph.maker(dataset).ok_or_else(|| Failure::new(Kind::Bug, format!("nobody makes {dataset}")))
+fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g StepId), Error> {
+    graph.maker(dataset).ok_or_else(|| Error::new(ErrorKind::Bug, format!("nobody makes {dataset}")))
 }
 
 /// The steps that make these datasets and all that hang on them, with the names of their pipelines.

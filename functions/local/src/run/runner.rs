@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use tidemark_flow::{Context, Environment, Executor, Failure, Progress, RunRecord, Status, Trigger};
+use tidemark_flow::{Context, Environment, Error, Executor, Progress, RunRecord, Status, Trigger};
 use tidemark_pipeline::{Graph, Pipeline, StepId};
 
 use super::order::Order;
@@ -17,7 +17,7 @@ pub struct Lane<'a> {
 }
 
 /// Opens another lane for as long as it is used: with a lake and an environment of its own, so that its requests are counted apart.
-pub type OpenLane<'a> = &'a (dyn Fn(&mut dyn FnMut(Lane<'_>)) -> Result<(), Failure> + Sync);
+pub type OpenLane<'a> = &'a (dyn Fn(&mut dyn FnMut(Lane<'_>)) -> Result<(), Error> + Sync);
 
 /// Runs the steps of a graph.
 pub struct Runner<'a> {
@@ -31,7 +31,7 @@ pub struct Runner<'a> {
 impl Runner<'_> {
     /// Runs the steps of the pipelines named, or of all. After a failed step, the later steps of its pipeline wait for the next run. The
     /// records are in the order of the graph.
-    pub fn run_all(&self, names: &[String], trigger: &Trigger) -> Result<Vec<RunRecord>, Failure> {
+    pub fn run_all(&self, names: &[String], trigger: &Trigger) -> Result<Vec<RunRecord>, Error> {
         let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
         self.run_chosen(&|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
     }
@@ -41,7 +41,7 @@ impl Runner<'_> {
         &self,
         is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
         trigger: &Trigger,
-    ) -> Result<Vec<RunRecord>, Failure> {
+    ) -> Result<Vec<RunRecord>, Error> {
         let order = Order::new(self.graph.steps().filter(|(pipeline, step)| is_chosen(pipeline, step)).collect());
         let lanes = self.more.map_or(1, |(_, lanes)| lanes.get()).min(order.len()).max(1);
         let records = (0..order.len()).map(|_| Vec::new()).collect();
@@ -89,7 +89,7 @@ struct State<'g> {
     /// Steps that run.
     busy: usize,
     /// Nothing can be run any more.
-    failure: Option<Failure>,
+    failure: Option<Error>,
 }
 
 impl<'r> Shared<'r, '_> {
@@ -116,7 +116,7 @@ impl<'r> Shared<'r, '_> {
         }
     }
 
-    fn fail(&self, failure: Failure) {
+    fn fail(&self, failure: Error) {
         self.state().failure.get_or_insert(failure);
         self.changed.notify_all();
     }
@@ -134,7 +134,7 @@ impl<'r> Shared<'r, '_> {
     }
 
     /// Runs a step until its source has no more for it; whether it failed.
-    fn run_step(&self, lane: Lane<'_>, nth: usize) -> Result<bool, Failure> {
+    fn run_step(&self, lane: Lane<'_>, nth: usize) -> Result<bool, Error> {
         let (pipeline, id) = self.state().order.step(nth);
         let progress = StepProgress { shared: self, nth };
         let memory = lane.context.memory / self.lanes as u64;
@@ -143,7 +143,7 @@ impl<'r> Shared<'r, '_> {
         loop {
             let step = step(lane.environment, self.runner.graph, pipeline, id)?;
             let record = step.run(&context, self.runner.executor, &trigger);
-            if !record.goes_on {
+            if !record.has_more {
                 return Ok(record.status == Status::Failed);
             }
             // what is left of a source is not read again

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use tidemark_flow::{Failure, Kind, Mistakes};
+use tidemark_flow::{DefinitionErrors, Error, ErrorKind};
 use tidemark_lake::Key;
-use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, Made, Pipeline, SecretName, StepId, graph};
+use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, ModelKind, Pipeline, SecretName, StepId, graph};
 
 use super::names::{mail_id, schedule_id, table_id, table_name};
 use super::text::{description, line, quoted};
@@ -79,14 +79,14 @@ Resources:
 
 /// # Errors
 /// Kind `definition`: pipelines that are good anywhere else, and cannot be had on AWS as they are.
-pub(super) fn template(graph: &Graph) -> Result<String, Failure> {
+pub(super) fn template(graph: &Graph) -> Result<String, Error> {
     let written = graph.written();
     let mut mistakes: Vec<Diagnostic> = written.flat_map(|(pipeline, file, _)| undeployable(pipeline, file)).collect();
     let datasets = datasets(graph);
     mistakes.extend(same_tables(graph, datasets.keys()));
     if !mistakes.is_empty() {
         mistakes.sort();
-        return Err(Mistakes(mistakes).into());
+        return Err(DefinitionErrors(mistakes).into());
     }
     let mut resources: Vec<String> = graph.pipelines().iter().filter_map(schedule).collect();
     resources.extend(secrets(graph));
@@ -97,7 +97,7 @@ pub(super) fn template(graph: &Graph) -> Result<String, Failure> {
             "{} schedules, policies, tables and addresses; CloudFormation takes {MOST_RESOURCES}",
             resources.len()
         );
-        return Err(Failure::new(Kind::Definition, message)
+        return Err(Error::new(ErrorKind::Definition, message)
             .hint("put some of the pipelines into a folder and a stack of their own"));
     }
     Ok(format!("{HEAD}{}", resources.concat()))
@@ -153,20 +153,20 @@ fn same_tables<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName
 fn datasets(graph: &Graph) -> BTreeMap<DatasetName, String> {
     let made = graph.steps().flat_map(|(pipeline, step)| {
         let outputs = graph::outputs(pipeline, step).into_iter();
-        outputs.map(move |dataset| (about(pipeline, step, &dataset), dataset))
+        outputs.map(move |dataset| (step_description(pipeline, step, &dataset), dataset))
     });
     made.map(|(about, dataset)| (dataset, about)).collect()
 }
 
-fn about(pipeline: &Pipeline, step: &StepId, dataset: &DatasetName) -> String {
+fn step_description(pipeline: &Pipeline, step: &StepId, dataset: &DatasetName) -> String {
     let name = &pipeline.name;
     let made = match step {
         StepId::Model(of) => pipeline.models.iter().find(|model| model.name == *of).map(|model| &model.made),
         _ => None,
     };
     match made {
-        Some(Made::Explode(children)) => format!("Elements of column {} of pipeline {name}", children.column),
-        Some(Made::Sql(_)) => format!("A model of pipeline {name}"),
+        Some(ModelKind::Explode(children)) => format!("Elements of column {} of pipeline {name}", children.column),
+        Some(ModelKind::Sql(_)) => format!("A model of pipeline {name}"),
         None if dataset.is_raw() => format!("What the source of pipeline {name} said, as it said it"),
         None if dataset.is_quarantine() => format!("What broke the contract of pipeline {name}"),
         None => {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_flow::{Bytes, Context, DraftSummary, Failure, Input, Output};
+use tidemark_flow::{Bytes, Context, DraftSummary, Error, Input, Output};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Outcome, Table};
 use tidemark_pipeline::StepId;
 use tidemark_transform::Cleaner;
@@ -16,7 +16,7 @@ use crate::quarantine::QuarantineDraft;
 pub struct Drafts {
     quarantine: QuarantineDraft,
     /// The clean rows; or why they are not published.
-    clean: Result<Box<CleanDraft>, Failure>,
+    clean: Result<Box<CleanDraft>, Error>,
 }
 
 struct CleanDraft {
@@ -30,7 +30,7 @@ impl Clean<'_> {
         plan: Plan,
         receipts: Vec<Receipt>,
         run_id: &str,
-    ) -> Result<(DraftSummary, Drafts), Failure> {
+    ) -> Result<(DraftSummary, Drafts), Error> {
         let added = AddedRows::all(&receipts);
         let budget = self.within_budget(&added);
         let AddedRows { mut balance, drifts, .. } = added;
@@ -89,7 +89,7 @@ impl Clean<'_> {
             }],
             outputs: vec![Output {
                 watermark: plan.watermark,
-                ..Output::of(self.contract.dataset.as_str(), merged.len() as u64)
+                ..Output::new(self.contract.dataset.as_str(), merged.len() as u64)
             }],
             bytes: Bytes { read: bytes(&plan.added) + bytes(&plan.removed), written: bytes(&written) },
             rows: balance,
@@ -127,7 +127,7 @@ impl Clean<'_> {
 }
 
 impl Drafts {
-    pub(super) fn commit(self, context: &Context<'_>) -> Result<Outcome, Failure> {
+    pub(super) fn commit(self, context: &Context<'_>) -> Result<Outcome, Error> {
         let quarantine = self.quarantine.commit(context.lake)?;
         match (self.clean, quarantine) {
             // a lost race only means that another run shows them

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use tidemark_flow::{Context, Failure, Scope, Size, Trigger};
+use tidemark_flow::{Context, Error, Scope, Size, Trigger};
 use tidemark_lake::{DataFile, Diff, Meta, Partition, Table};
 use tidemark_pipeline::raw;
 
@@ -19,7 +19,7 @@ pub struct Observed {
     from: Option<i64>,
     /// What has come and gone since; `None`: nothing that stands is kept.
     changes: Option<Diff>,
-    clean: Option<Standing>,
+    clean: Option<CurrentDataset>,
     quarantine: Option<Table>,
     quarantined: Vec<DataFile>,
     /// The quarantined rows of the objects whose raw rows are the same as they were.
@@ -27,7 +27,7 @@ pub struct Observed {
 }
 
 /// The clean dataset as it is.
-struct Standing {
+struct CurrentDataset {
     table: Table,
     meta: Meta,
     files: BTreeMap<Partition, Vec<DataFile>>,
@@ -67,7 +67,7 @@ impl Plan {
 }
 
 impl Clean<'_> {
-    pub(super) fn look(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Failure> {
+    pub(super) fn observe_logs(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Error> {
         let lake = context.lake;
         let Some(raw) = lake.table(&self.raw)? else { return Ok(None) };
         let clean = lake.table(&self.contract.dataset)?;
@@ -95,7 +95,7 @@ impl Clean<'_> {
             None => BTreeMap::new(),
         };
         let clean = match clean {
-            Some(table) => Some(Standing { files: table.partitions(lake)?, table, meta }),
+            Some(table) => Some(CurrentDataset { files: table.partitions(lake)?, table, meta }),
             None => None,
         };
         let raw_watermark = raw.meta(lake)?.watermark;
@@ -118,7 +118,7 @@ impl Clean<'_> {
         let Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, former } =
             observed;
         let (clean, meta, standing) = match clean {
-            Some(Standing { table, meta, files }) => (Some(table), meta, files),
+            Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), BTreeMap::new()),
         };
         let is_rebuild = changes.is_none();

@@ -43,7 +43,7 @@ pub enum Task {
     /// Keys in more than one partition are found, in one bucket.
     Superseded { bucket: usize, keys: Chunks },
     /// Broken rows of an object are written, and those that were broken.
-    Quarantined { object: String, rows: Chunks, former: Option<FormerRows>, healed_by: Option<String> },
+    Quarantined { object: String, rows: Chunks, former: Option<PreviousRows>, healed_by: Option<String> },
     /// The rows of a partition are merged.
     Merged(Box<MergeTask>),
 }
@@ -51,7 +51,7 @@ pub enum Task {
 /// The quarantined rows of an object as they stand.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct FormerRows {
+pub struct PreviousRows {
     /// Of the quarantine.
     pub version: i64,
     pub files: Vec<DataFile>,

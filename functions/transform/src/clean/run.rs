@@ -1,18 +1,18 @@
 //! The tasks of step `clean`, done.
 
 use polars::prelude::DataFrame;
-use tidemark_flow::{Context, Failure};
+use tidemark_flow::{Context, Error};
 use tidemark_lake::{Batches, Table};
 use tidemark_pipeline::raw;
-use tidemark_transform::{Cleaned, Cleaner, Shape};
+use tidemark_transform::{Cleaned, Cleaner, RawLayout};
 
 use super::definition::{Clean, Value};
-use super::receipts::{AddedRows, FileSlice, Files, FormerRows, MergeTask, Receipt, Task};
+use super::receipts::{AddedRows, FileSlice, Files, MergeTask, PreviousRows, Receipt, Task};
 use crate::failures::{contract_failure, polars_failure};
 use crate::key_index::{KeyColumns, KeyIndex};
 use crate::partition_merge::{Identity, Merging, Parts};
 use crate::partition_value::text;
-use crate::quarantine::{self, FormerFiles, by_object};
+use crate::quarantine::{self, PreviousQuarantine, by_object};
 use crate::spill::{Spill, SpillBuffer};
 use crate::spill_manifest::Chunks;
 use crate::tables::Tables;
@@ -27,12 +27,12 @@ pub struct Session<'a> {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(clean: &'a Clean<'a>, buffer: SpillBuffer) -> Result<Session<'a>, Failure> {
+    pub(super) fn new(clean: &'a Clean<'a>, buffer: SpillBuffer) -> Result<Session<'a>, Error> {
         let cleaner = Cleaner::new(clean.contract, &clean.fingerprint).map_err(contract_failure)?;
         Ok(Session { clean, cleaner, keys: KeyColumns::new(clean.contract), buffer, tables: Tables::default() })
     }
 
-    pub(super) fn run(&self, context: &Context<'_>, task: &Task) -> Result<Receipt, Failure> {
+    pub(super) fn run(&self, context: &Context<'_>, task: &Task) -> Result<Receipt, Error> {
         match task {
             Task::Added(files) => self.added(context, files),
             Task::Removed(files) => self.removed(context, files),
@@ -45,7 +45,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn added(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Failure> {
+    fn added(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Error> {
         let mut receipt = AddedRows::default();
         let (mut incoming, mut broken) = (Spill::new(&self.buffer), Spill::new(&self.buffer));
         let mut index = self.keys.as_ref().map(|keys| KeyIndex::new(keys, files.buckets, &self.buffer));
@@ -70,13 +70,13 @@ impl<'a> Session<'a> {
         Ok(Receipt::Added(Box::new(receipt)))
     }
 
-    fn removed(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Failure> {
+    fn removed(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Error> {
         let mut rows = Spill::new(&self.buffer);
         self.clean(context, files, &mut |_, cleaned| self.by_partition(cleaned.rows, &mut rows))?;
         Ok(Receipt::Removed { rows: rows.finish()? })
     }
 
-    fn standing(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Failure> {
+    fn standing(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Error> {
         let table = self.tables.at(context.lake, &self.clean.contract.dataset, files.version)?;
         let mut index = self.keys.as_ref().map(|keys| KeyIndex::new(keys, files.buckets, &self.buffer));
         for slice in &files.slices {
@@ -89,7 +89,7 @@ impl<'a> Session<'a> {
         Ok(Receipt::Standing { keys: index.map(KeyIndex::finish).transpose()?.unwrap_or_default() })
     }
 
-    fn superseded(&self, keys: &Chunks) -> Result<Receipt, Failure> {
+    fn superseded(&self, keys: &Chunks) -> Result<Receipt, Error> {
         let mut by_partition = Spill::new(&self.buffer);
         let rows = self.buffer.take(keys)?;
         let found = self.keys.as_ref().map(|columns| columns.superseded(&rows)).transpose()?.flatten();
@@ -105,12 +105,12 @@ impl<'a> Session<'a> {
         context: &Context<'_>,
         object: &str,
         rows: &Chunks,
-        former: Option<&FormerRows>,
+        former: Option<&PreviousRows>,
         healed_by: Option<&str>,
-    ) -> Result<Receipt, Failure> {
+    ) -> Result<Receipt, Error> {
         let table = former.map(|former| self.tables.at(context.lake, &self.clean.quarantine, former.version));
         let table = table.transpose()?;
-        let former = former.zip(table.as_ref()).map(|(former, table)| FormerFiles {
+        let former = former.zip(table.as_ref()).map(|(former, table)| PreviousQuarantine {
             table,
             files: &former.files,
             passes_over: former.passes_over,
@@ -120,7 +120,7 @@ impl<'a> Session<'a> {
         Ok(Receipt::Quarantined { files })
     }
 
-    fn merged(&self, context: &Context<'_>, task: &MergeTask) -> Result<Receipt, Failure> {
+    fn merged(&self, context: &Context<'_>, task: &MergeTask) -> Result<Receipt, Error> {
         let MergeTask { value, existing, incoming, removed, superseded } = task;
         let contract = self.clean.contract;
         let merging = Merging {
@@ -149,11 +149,11 @@ impl<'a> Session<'a> {
         &self,
         context: &Context<'_>,
         files: &Files,
-        take: &mut dyn FnMut(u64, Cleaned) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        take: &mut dyn FnMut(u64, Cleaned) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let table = self.tables.at(context.lake, &self.clean.raw, files.version)?;
         let columns = table.schema().iter_names().map(|name| name.as_str());
-        let shape = if raw::holds_json(columns) { Shape::Json } else { Shape::Columns };
+        let shape = if raw::holds_json(columns) { RawLayout::Json } else { RawLayout::Columns };
         for slice in &files.slices {
             let batches = batches(context, &table, slice)?;
             let bytes = slice.file.bytes / (slice.parts as u64 * batches.len().max(1) as u64);
@@ -167,7 +167,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn by_partition(&self, rows: DataFrame, spill: &mut Spill<'_, Value>) -> Result<(), Failure> {
+    fn by_partition(&self, rows: DataFrame, spill: &mut Spill<'_, Value>) -> Result<(), Error> {
         if rows.height() == 0 {
             return Ok(());
         }
@@ -189,7 +189,7 @@ fn batches<'t>(
     context: &Context<'_>,
     table: &'t Table,
     slice: &FileSlice,
-) -> Result<std::iter::Take<std::iter::Skip<Batches<'t>>>, Failure> {
+) -> Result<std::iter::Take<std::iter::Skip<Batches<'t>>>, Error> {
     let FileSlice { file, nth, parts } = slice;
     let batches = table.batches(context.lake, file)?;
     let groups = batches.len();

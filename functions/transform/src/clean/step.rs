@@ -1,6 +1,6 @@
 //! Step `clean`, as the executor runs it.
 
-use tidemark_flow::{Context, DraftSummary, Failure, Scope, Step, TaskOutcome, TaskScope, Trigger};
+use tidemark_flow::{Context, DraftSummary, Error, Scope, Step, TaskOutcome, TaskScope, Trigger};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::{DatasetName, StepId};
 
@@ -32,11 +32,11 @@ impl Step for Clean<'_> {
         StepId::Clean
     }
 
-    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Failure> {
-        self.look(context, trigger)
+    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Error> {
+        self.observe_logs(context, trigger)
     }
 
-    fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         Ok(Some(self.decide(observed, trigger)))
     }
 
@@ -48,7 +48,7 @@ impl Step for Clean<'_> {
         Some((self.contract.dataset.clone(), plan::text(self, plan)))
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         self.stage(plan, receipts)
     }
 
@@ -56,7 +56,7 @@ impl Step for Clean<'_> {
         tasks::name(task)
     }
 
-    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Session<'s>, Failure> {
+    fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Session<'s>, Error> {
         Session::new(self, SpillBuffer::new(context, scope))
     }
 
@@ -66,7 +66,7 @@ impl Step for Clean<'_> {
         session: &Session<'_>,
         task: &Task,
         _: Option<()>,
-    ) -> Result<TaskOutcome<Receipt, ()>, Failure> {
+    ) -> Result<TaskOutcome<Receipt, ()>, Error> {
         session.run(context, task).map(TaskOutcome::Done)
     }
 
@@ -75,7 +75,7 @@ impl Step for Clean<'_> {
         _: &Context<'_>,
         session: &Session<'_>,
         mut receipts: Vec<Receipt>,
-    ) -> Result<Vec<Receipt>, Failure> {
+    ) -> Result<Vec<Receipt>, Error> {
         session.buffer.persist(receipts.iter_mut().flat_map(Receipt::chunks_mut))?;
         Ok(receipts)
     }
@@ -93,11 +93,11 @@ impl Step for Clean<'_> {
         plan: Plan,
         receipts: Vec<Receipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, Drafts)>, Failure> {
+    ) -> Result<Option<(DraftSummary, Drafts)>, Error> {
         self.draft(plan, receipts, run_id).map(Some)
     }
 
-    fn commit(&self, context: &Context<'_>, draft: Drafts, _: &mut DraftSummary) -> Result<Outcome, Failure> {
+    fn commit(&self, context: &Context<'_>, draft: Drafts, _: &mut DraftSummary) -> Result<Outcome, Error> {
         draft.commit(context)
     }
 }

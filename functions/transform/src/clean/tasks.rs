@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Table};
 
 use super::definition::{Clean, Value};
 use super::plan::Plan;
-use super::receipts::{AddedRows, FileSlice, Files, FormerRows, MergeTask, Receipt, Task};
+use super::receipts::{AddedRows, FileSlice, Files, MergeTask, PreviousRows, Receipt, Task};
 use crate::key_index::{KeyColumns, buckets};
 use crate::spill_manifest::{Chunks, SpillManifest};
 
@@ -18,7 +18,7 @@ const TASK_FILES: usize = 64;
 
 impl Clean<'_> {
     /// The tasks of the stage that follows these receipts.
-    pub(super) fn stage(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    pub(super) fn stage(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         let first = self.first_stage(plan);
         if receipts.len() < first.len() {
             return Ok(first);
@@ -77,7 +77,7 @@ impl Clean<'_> {
         tasks.extend(objects.into_iter().map(|object| Task::Quarantined {
             object: object.clone(),
             rows: added.quarantined.get(object).cloned().unwrap_or_default(),
-            former: plan.former.get(object).zip(plan.quarantine.as_ref()).map(|(files, quarantine)| FormerRows {
+            former: plan.former.get(object).zip(plan.quarantine.as_ref()).map(|(files, quarantine)| PreviousRows {
                 version: quarantine.version(),
                 files: files.clone(),
                 passes_over: plan.is_full,
@@ -114,7 +114,7 @@ impl Clean<'_> {
     }
 
     /// Over the budget, nothing is published.
-    pub(super) fn within_budget(&self, added: &AddedRows) -> Result<(), Failure> {
+    pub(super) fn within_budget(&self, added: &AddedRows) -> Result<(), Error> {
         let (quarantined, rows_in) = (added.balance.quarantined, added.balance.rows_in);
         let Some(budget) = self.contract.max_quarantined else { return Ok(()) };
         if quarantined <= budget.most(rows_in) {
@@ -127,7 +127,7 @@ impl Clean<'_> {
         );
         let hint =
             format!("nothing was published; look at them with: tidemark quarantine list {}", self.contract.dataset);
-        Err(Failure::new(Kind::Data, message).hint(hint).over_budget())
+        Err(Error::new(ErrorKind::Data, message).hint(hint).over_budget())
     }
 }
 

@@ -4,9 +4,9 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit, col};
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_lake::{LakeError, Partition, Writer, schema_to_json};
-use tidemark_pipeline::{Children, DatasetName, Made, PartitionPeriod, Partitioning, When};
+use tidemark_pipeline::{Children, DatasetName, ModelKind, PartitionPeriod, Partitioning, When};
 use tidemark_transform::{Exploder, bag, sql};
 
 use super::definition::Model;
@@ -17,7 +17,7 @@ use crate::tables::Tables;
 
 impl Model<'_> {
     /// Computes some partitions, and writes them.
-    pub(super) fn computed(&self, context: &Context<'_>, tables: &Tables, task: &Task) -> Result<Receipt, Failure> {
+    pub(super) fn computed(&self, context: &Context<'_>, tables: &Tables, task: &Task) -> Result<Receipt, Error> {
         let mut inputs = Vec::new();
         let mut read = 0;
         for input in &task.inputs {
@@ -46,18 +46,18 @@ impl Model<'_> {
     }
 
     /// The result over some rows of the inputs, in its total order.
-    fn compute(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Failure> {
+    fn compute(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Error> {
         let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
-        let failed = |error: PolarsError| match LakeError::of_query(&inputs(), error) {
-            Ok(damage) => Failure::from(damage),
-            Err(error) => Failure::new(Kind::Definition, self.what()).hint("mend the SQL").because(error),
+        let failed = |error: PolarsError| match LakeError::from_query(&inputs(), error) {
+            Ok(damage) => Error::from(damage),
+            Err(error) => Error::new(ErrorKind::Definition, self.what()).hint("mend the SQL").because(error),
         };
         let rows = match &self.model.made {
-            Made::Sql(text) => {
+            ModelKind::Sql(text) => {
                 let query = sql::query(&text.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
                 storable(sql::stream(query).map_err(failed)?).map_err(failed)?
             }
-            Made::Explode(children) => self.explode(children, tables, failed)?,
+            ModelKind::Explode(children) => self.explode(children, tables, failed)?,
         };
         bag::sort(&rows).map_err(frame_failure)
     }
@@ -66,8 +66,8 @@ impl Model<'_> {
         &self,
         children: &Children,
         tables: Vec<(DatasetName, LazyFrame)>,
-        failed: impl Fn(PolarsError) -> Failure,
-    ) -> Result<DataFrame, Failure> {
+        failed: impl Fn(PolarsError) -> Error,
+    ) -> Result<DataFrame, Error> {
         let partition = self.model.partition_by.as_ref().map(|name| name.as_str());
         let exploder = Exploder::new(children, partition).map_err(contract_failure)?;
         let Some((dataset, parents)) = tables.into_iter().next() else { return Ok(DataFrame::empty()) };
@@ -75,14 +75,14 @@ impl Model<'_> {
         let parents = sql::stream(parents.select(needs)).map_err(failed)?;
         // clean lets no such row through, but it may not have seen yet that its contract has changed
         exploder.explode(&parents).map_err(|error| {
-            Failure::new(Kind::Retry, format!("{}: {dataset} is not what its contract says now", self.what()))
+            Error::new(ErrorKind::Retry, format!("{}: {dataset} is not what its contract says now", self.what()))
                 .hint("run its step clean first")
                 .because(error)
         })
     }
 
     /// The result by partition, those only that are to be computed.
-    fn split(&self, rows: DataFrame, task: &Task) -> Result<BTreeMap<Partition, DataFrame>, Failure> {
+    fn split(&self, rows: DataFrame, task: &Task) -> Result<BTreeMap<Partition, DataFrame>, Error> {
         let (Some(column), Some(own)) = (&self.model.partition_by, self.own) else {
             let whole = (rows.height() > 0).then_some((Partition::default(), rows));
             return Ok(whole.into_iter().collect());
@@ -91,7 +91,7 @@ impl Model<'_> {
         let failed = |error| polars_failure(self.what(), error);
         if rows.column(column).is_err() {
             let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
-            return Err(Failure::new(Kind::Definition, message));
+            return Err(Error::new(ErrorKind::Definition, message));
         }
         let window = task.periods.as_ref().map(|periods| self.window(own, periods));
         let mut parts = BTreeMap::new();
@@ -110,7 +110,7 @@ impl Model<'_> {
             {
                 let text = text.as_deref().unwrap_or("NULL");
                 let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
-                return Err(Failure::new(Kind::Definition, message).hint(
+                return Err(Error::new(ErrorKind::Definition, message).hint(
                     "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
                 ));
             }

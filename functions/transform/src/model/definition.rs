@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::Partition;
-use tidemark_pipeline::{DatasetName, Graph, Made, Model as Definition, PartitionPeriod, Partitioning, Pipeline};
+use tidemark_pipeline::{DatasetName, Graph, Model as Definition, ModelKind, PartitionPeriod, Partitioning, Pipeline};
 
 /// Step `model <name>` of one pipeline.
 pub struct Model<'a> {
@@ -30,16 +30,12 @@ impl<'a> Model<'a> {
     }
 
     /// The period of a partition of an input.
-    pub(super) fn period_of_input(
-        &self,
-        input: &DatasetName,
-        partition: &Partition,
-    ) -> Result<PartitionPeriod, Failure> {
+    pub(super) fn period_of_input(&self, input: &DatasetName, partition: &Partition) -> Result<PartitionPeriod, Error> {
         self.dated(self.inputs.get(input).copied(), input, partition)
     }
 
     /// The period of a partition of the model.
-    pub(super) fn period(&self, partition: &Partition) -> Result<PartitionPeriod, Failure> {
+    pub(super) fn period(&self, partition: &Partition) -> Result<PartitionPeriod, Error> {
         self.dated(self.own, &self.model.name, partition)
     }
 
@@ -48,25 +44,28 @@ impl<'a> Model<'a> {
         partitioning: Option<&Partitioning>,
         dataset: &DatasetName,
         partition: &Partition,
-    ) -> Result<PartitionPeriod, Failure> {
+    ) -> Result<PartitionPeriod, Error> {
         let period = match (partitioning, partition.values()) {
             (Some(partitioning), [(_, value)]) => partitioning.period(value.as_deref()),
             _ => None,
         };
         // SQL computes partitions by their days, children by whatever their parents have
-        let is_usable =
-            |period: &PartitionPeriod| !matches!((period, &self.model.made), (PartitionPeriod::Value(_), Made::Sql(_)));
+        let is_usable = |period: &PartitionPeriod| {
+            !matches!((period, &self.model.made), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
+        };
         period.filter(is_usable).ok_or_else(|| {
             let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.what());
-            Failure::new(Kind::Definition, message).hint("leave incremental out, or partition the input by a date")
+            Error::new(ErrorKind::Definition, message).hint("leave incremental out, or partition the input by a date")
         })
     }
 
     /// The model, for a message.
     pub(super) fn what(&self) -> String {
         match &self.model.made {
-            Made::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),
-            Made::Explode(_) => format!("model {} ([contract.explode] of {})", self.model.name, self.pipeline.name),
+            ModelKind::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),
+            ModelKind::Explode(_) => {
+                format!("model {} ([contract.explode] of {})", self.model.name, self.pipeline.name)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark_flow::{Balance, Bytes, DraftSummary, Failure, Input, Kind, Output};
+use tidemark_flow::{Balance, Bytes, DraftSummary, Error, ErrorKind, Input, Output};
 use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Table, schema_from_json};
 use tidemark_pipeline::{ColumnName, StepId};
 
@@ -20,7 +20,7 @@ impl Model<'_> {
         mut plan: Plan,
         mut receipts: Vec<Receipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, ModelDraft)>, Failure> {
+    ) -> Result<Option<(DraftSummary, ModelDraft)>, Error> {
         let read = receipts.iter().map(|receipt| receipt.read).sum();
         if receipts.iter().any(|receipt| receipt.is_rebuild) {
             plan.is_rebuild = true;
@@ -28,7 +28,7 @@ impl Model<'_> {
         }
         let schema = match receipts.last() {
             Some(last) => schema_from_json(&self.model.name, &last.schema)
-                .ok_or_else(|| Failure::new(Kind::Bug, "the columns of a model cannot be read"))?,
+                .ok_or_else(|| Error::new(ErrorKind::Bug, "the columns of a model cannot be read"))?,
             None => plan.base.as_ref().map(|table| table.schema().clone()).unwrap_or_default(),
         };
         let rows_in: u64 = receipts.iter().map(|receipt| receipt.rows).sum();
@@ -58,7 +58,7 @@ impl Model<'_> {
                     to_version: input.table.version(),
                 })
                 .collect(),
-            outputs: vec![Output { watermark: plan.watermark, ..Output::of(self.model.name.as_str(), 0) }],
+            outputs: vec![Output { watermark: plan.watermark, ..Output::new(self.model.name.as_str(), 0) }],
             ..DraftSummary::default()
         };
         if !plan.is_idle {
@@ -86,7 +86,7 @@ impl Model<'_> {
     }
 
     /// Whether a file that stands is of a partition that has been computed.
-    fn is_replaced(&self, plan: &Plan, file: &DataFile) -> Result<bool, Failure> {
+    fn is_replaced(&self, plan: &Plan, file: &DataFile) -> Result<bool, Error> {
         match &plan.periods {
             Some(periods) if !plan.is_rebuild => Ok(periods.contains(&self.period(&file.partition)?)),
             _ => Ok(true),

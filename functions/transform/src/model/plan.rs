@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use tidemark_flow::{Context, Failure, Kind, Scope, Size, Trigger};
+use tidemark_flow::{Context, Error, ErrorKind, Scope, Size, Trigger};
 use tidemark_lake::{DataFile, Diff, Meta, Partition, Table, fingerprint, schema_from_json};
 use tidemark_pipeline::{ColumnName, DatasetName, PartitionPeriod, Partitioning, When};
 
@@ -17,12 +17,12 @@ const TASK_BYTES: u64 = 32 << 20;
 
 /// The model and its inputs as they are.
 pub struct Observed {
-    base: Option<Standing>,
+    base: Option<CurrentDataset>,
     inputs: Vec<Source>,
     memory: u64,
 }
 
-struct Standing {
+struct CurrentDataset {
     table: Table,
     meta: Meta,
     files: Vec<DataFile>,
@@ -58,10 +58,10 @@ pub struct Plan {
 
 impl Model<'_> {
     /// `None` if an input is not there yet: its step will wake this one.
-    pub(super) fn look(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Failure> {
+    pub(super) fn observe_logs(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Error> {
         let lake = context.lake;
         let base = match lake.table(&self.model.name)? {
-            Some(table) => Some(Standing { meta: table.meta(lake)?, files: table.files(lake)?, table }),
+            Some(table) => Some(CurrentDataset { meta: table.meta(lake)?, files: table.files(lake)?, table }),
             None => None,
         };
         let kept = base.as_ref().filter(|base| !self.is_rebuild(Some(&base.meta), trigger));
@@ -85,11 +85,11 @@ impl Model<'_> {
         trigger.full || meta.is_none_or(|meta| meta.fingerprint != self.fingerprint)
     }
 
-    pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         let Observed { base, inputs, memory } = observed;
         let is_rebuild = self.is_rebuild(base.as_ref().map(|base| &base.meta), trigger);
         let (base, meta, standing) = match base {
-            Some(Standing { table, meta, files }) => (Some(table), meta, files),
+            Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), Vec::new()),
         };
         // a quarantine says nothing about when data is complete
@@ -127,7 +127,7 @@ impl Model<'_> {
         inputs: &[Source],
         is_rebuild: bool,
         before: Option<Timestamp>,
-    ) -> Result<Option<BTreeSet<PartitionPeriod>>, Failure> {
+    ) -> Result<Option<BTreeSet<PartitionPeriod>>, Error> {
         let (Some(incremental), Some(own)) = (self.model.incremental, self.own) else { return Ok(None) };
         let is_complete = |period: &PartitionPeriod| {
             let marks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
@@ -174,7 +174,7 @@ impl Model<'_> {
     }
 
     /// The tasks of the stage that follows these receipts.
-    pub(super) fn stage(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    pub(super) fn stage(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         if plan.is_idle {
             return Ok(Vec::new());
         }
@@ -191,13 +191,13 @@ impl Model<'_> {
         Ok(if receipts.len() < first.len() + all.len() { all } else { Vec::new() })
     }
 
-    fn has_another_shape(&self, plan: &Plan, receipts: &[Receipt]) -> Result<bool, Failure> {
+    fn has_another_shape(&self, plan: &Plan, receipts: &[Receipt]) -> Result<bool, Error> {
         let Some(base) = &plan.base else { return Ok(false) };
         let partition_by: Vec<ColumnName> = self.model.partition_by.iter().cloned().collect();
         for receipt in receipts {
             let schema = schema_from_json(&self.model.name, &receipt.schema)
-                .ok_or_else(|| Failure::new(Kind::Bug, "the columns of a model cannot be read"))?;
-            if base.misfit(&schema, &partition_by)?.is_some() {
+                .ok_or_else(|| Error::new(ErrorKind::Bug, "the columns of a model cannot be read"))?;
+            if base.schema_mismatch(&schema, &partition_by)?.is_some() {
                 return Ok(true);
             }
         }
@@ -210,7 +210,7 @@ impl Model<'_> {
         plan: &Plan,
         periods: Option<&BTreeSet<PartitionPeriod>>,
         is_rebuild: bool,
-    ) -> Result<Vec<Task>, Failure> {
+    ) -> Result<Vec<Task>, Error> {
         let task = |periods: Option<BTreeSet<PartitionPeriod>>, files: &dyn Fn(&Source) -> Vec<DataFile>| Task {
             inputs: plan
                 .inputs

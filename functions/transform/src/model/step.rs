@@ -1,6 +1,6 @@
 //! Step `model`, as the executor runs it.
 
-use tidemark_flow::{Context, DraftSummary, Failure, Scope, Step, TaskOutcome, TaskScope, Trigger};
+use tidemark_flow::{Context, DraftSummary, Error, Scope, Step, TaskOutcome, TaskScope, Trigger};
 use tidemark_lake::Outcome;
 use tidemark_pipeline::{DatasetName, StepId};
 
@@ -30,11 +30,11 @@ impl Step for Model<'_> {
         StepId::Model(self.model.name.clone())
     }
 
-    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Failure> {
-        self.look(context, trigger)
+    fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Error> {
+        self.observe_logs(context, trigger)
     }
 
-    fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Failure> {
+    fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         self.decide(observed, trigger)
     }
 
@@ -46,7 +46,7 @@ impl Step for Model<'_> {
         Some((self.model.name.clone(), plan::text(self, plan)))
     }
 
-    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Failure> {
+    fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         self.stage(plan, receipts)
     }
 
@@ -54,7 +54,7 @@ impl Step for Model<'_> {
         plan::name(task)
     }
 
-    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Tables, Failure> {
+    fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Tables, Error> {
         Ok(Tables::default())
     }
 
@@ -64,7 +64,7 @@ impl Step for Model<'_> {
         tables: &Tables,
         task: &Task,
         _: Option<()>,
-    ) -> Result<TaskOutcome<Receipt, ()>, Failure> {
+    ) -> Result<TaskOutcome<Receipt, ()>, Error> {
         self.computed(context, tables, task).map(TaskOutcome::Done)
     }
 
@@ -73,7 +73,7 @@ impl Step for Model<'_> {
         plan: Plan,
         receipts: Vec<Receipt>,
         run_id: &str,
-    ) -> Result<Option<(DraftSummary, Self::Draft)>, Failure> {
+    ) -> Result<Option<(DraftSummary, Self::Draft)>, Error> {
         self.draft(plan, receipts, run_id)
     }
 
@@ -82,7 +82,7 @@ impl Step for Model<'_> {
         context: &Context<'_>,
         (base, draft): Self::Draft,
         _: &mut DraftSummary,
-    ) -> Result<Outcome, Failure> {
+    ) -> Result<Outcome, Error> {
         Ok(draft.commit(context.lake, base.as_ref())?)
     }
 }

@@ -54,7 +54,7 @@ fn shortened(mut message: Message) -> Message {
 }
 
 fn subject(message: &Message) -> String {
-    cut(&format!("[{}] {}", Tone::of(message).word(), message.title), SUBJECT)
+    cut(&format!("[{}] {}", Tone::for_message(message).word(), message.title), SUBJECT)
 }
 
 fn digest_subject(messages: &[Message]) -> String {

@@ -14,7 +14,7 @@ const TITLE: usize = 200;
 const LINE: usize = 300;
 
 pub(super) fn whole(message: &Message) -> String {
-    let tone = Tone::of(message);
+    let tone = Tone::for_message(message);
     let mut rows = title(&message.title);
     if !message.what.is_empty() {
         rows.push_str(&row("0 24px 16px", &paragraph(&message.what)));
@@ -52,7 +52,7 @@ pub(super) fn digest(messages: &[Message]) -> String {
     let mut rows = title(&kept.join(", "));
     let mut commands = 0;
     for message in sorted.iter().take(ENTRIES) {
-        let tone = Tone::of(message);
+        let tone = Tone::for_message(message);
         let mut entry = format!(
             "<div class=\"ink\" style=\"{FONT};font-size:15px;line-height:21px;font-weight:600;color:#1c1f23\"><span style=\"display:inline-block;\
              background-color:{};color:#ffffff;font-size:11px;line-height:18px;font-weight:600;padding:0 7px;border-radius:3px\">{}</span>&ensp;{}</div>",
@@ -74,7 +74,7 @@ pub(super) fn digest(messages: &[Message]) -> String {
     if more > 0 {
         rows.push_str(&row("0 24px 18px", &paragraph(&format!("and {more} more"))));
     }
-    let worst = sorted.first().map_or(Tone::Sample, |message| Tone::of(message));
+    let worst = sorted.first().map_or(Tone::Sample, |message| Tone::for_message(message));
     let preview = sorted.first().map_or("", |message| &message.title);
     page(&counted, &cut(preview, 120), worst, "<strong>TIDEMARK</strong>", &rows)
 }

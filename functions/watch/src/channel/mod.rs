@@ -16,7 +16,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 pub use smtp::Smtp;
-use tidemark_flow::{Failure, Mailer, Secrets};
+use tidemark_flow::{Error, Mailer, Secrets};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::Handle;
 
@@ -33,7 +33,7 @@ pub enum Address {
 
 impl Address {
     /// What its text stands for; `None` if that is none.
-    pub fn of(text: &str) -> Option<Address> {
+    pub fn from_text(text: &str) -> Option<Address> {
         match text.split_once(':')? {
             ("slack", secret) => secret.parse().ok().map(Address::Slack),
             ("email", to) => Some(Address::Email(to.to_owned())),
@@ -78,7 +78,7 @@ impl<'a> Channels<'a> {
     /// # Errors
     /// [`Kind::Retry`](tidemark_flow::Kind::Retry): it may succeed later, and may even have come through. Any other kind says what has to
     /// change first.
-    pub fn send(&self, to: &Address, messages: &[Message]) -> Result<(), Failure> {
+    pub fn send(&self, to: &Address, messages: &[Message]) -> Result<(), Error> {
         match (to, messages) {
             (_, []) => Ok(()),
             (Address::Slack(name), _) => self.slack(name, messages),
@@ -86,14 +86,14 @@ impl<'a> Channels<'a> {
         }
     }
 
-    fn slack(&self, name: &SecretName, messages: &[Message]) -> Result<(), Failure> {
+    fn slack(&self, name: &SecretName, messages: &[Message]) -> Result<(), Error> {
         let webhook = Webhook::new(name, &self.secrets.secret(name)?)?;
         let client = self.client(webhook.is_https())?;
         let body = slack::body(messages);
         self.handle.block_on(async {
             let Some(refusal) = self.posted(&webhook, client, &body).await? else { return Ok(()) };
             // it is not lost for its looks
-            tracing::warn!(error = refusal.chain(), "a message is sent to Slack as plain text");
+            tracing::warn!(error = refusal.full_message(), "a message is sent to Slack as plain text");
             match self.posted(&webhook, client, &slack::bare(messages)).await? {
                 None => Ok(()),
                 Some(refusal) => Err(refusal),
@@ -107,7 +107,7 @@ impl<'a> Channels<'a> {
         webhook: &Webhook<'_>,
         client: &reqwest::Client,
         body: &serde_json::Value,
-    ) -> Result<Option<Failure>, Failure> {
+    ) -> Result<Option<Error>, Error> {
         let mut is_again = false;
         loop {
             match webhook.post(client, body, (self.clock)()).await? {
@@ -120,7 +120,7 @@ impl<'a> Channels<'a> {
         }
     }
 
-    fn client(&self, is_https: bool) -> Result<&reqwest::Client, Failure> {
+    fn client(&self, is_https: bool) -> Result<&reqwest::Client, Error> {
         let kept = if is_https { &self.https } else { &self.http };
         if let Some(client) = kept.get() {
             return Ok(client);

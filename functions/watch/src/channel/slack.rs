@@ -50,7 +50,7 @@ pub(super) fn bare(messages: &[Message]) -> Value {
 }
 
 fn whole(message: &Message) -> Value {
-    let tone = Tone::of(message);
+    let tone = Tone::for_message(message);
     let mut blocks = Vec::new();
     if !message.what.is_empty() {
         blocks.push(section(text(&escaped(&message.what, WHAT))));
@@ -83,7 +83,7 @@ fn fields(message: &Message) -> Vec<Value> {
 
 /// Which incident, since when, and where more is known.
 fn origin(message: &Message) -> String {
-    let mut parts = vec![Tone::of(message).word().to_owned(), escaped(&message.incident, CONTEXT / 3)];
+    let mut parts = vec![Tone::for_message(message).word().to_owned(), escaped(&message.incident, CONTEXT / 3)];
     parts.extend(times(message).iter().map(|(name, value)| format!("{} {value}", name.to_lowercase())));
     if let Some(record) = &message.record {
         parts.push(match link(record) {
@@ -99,7 +99,7 @@ fn digest(messages: &[Message]) -> Value {
     let (mut attachments, mut length, mut commands) = (Vec::new(), 0, 0);
     let sorted = sorted(messages);
     for message in sorted.iter().take(DIGEST_LINES) {
-        let tone = Tone::of(message);
+        let tone = Tone::for_message(message);
         let mut said = format!("*{}*", escaped(&headline(message), TITLE));
         let what = first_line(&message.what);
         if !what.is_empty() {
@@ -123,7 +123,7 @@ fn digest(messages: &[Message]) -> Value {
         let more = json!({"type": "context", "elements": [text(&format!("and {more} more"))]});
         attachments.push(json!({"blocks": [more]}));
     }
-    let worst = sorted.first().map_or(Tone::Sample, |message| Tone::of(message));
+    let worst = sorted.first().map_or(Tone::Sample, |message| Tone::for_message(message));
     post(&format!("{} {}", worst.mark(), counted(messages)), attachments)
 }
 

@@ -13,7 +13,7 @@ use lettre::transport::smtp::client::{Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
 use lettre::{Message, SmtpTransport, Transport as _};
 use tidemark_flow::settings::{MAIL_FROM, SMTP};
-use tidemark_flow::{Failure, Kind, Mail, Mailer, Secrets};
+use tidemark_flow::{Error, ErrorKind, Mail, Mailer, Secrets};
 use tidemark_pipeline::SecretName;
 use url::Url;
 
@@ -67,27 +67,28 @@ impl<'a> Smtp<'a> {
         Smtp { url: set(SMTP), from: set(MAIL_FROM), secrets, clock }
     }
 
-    fn server(&self) -> Result<Server, Failure> {
-        let unset = || Failure::new(Kind::Definition, "there is no mail server").hint(format!("set {SMTP}: {FORMS}"));
-        Server::of(self.url.as_deref().ok_or_else(unset)?)
+    fn server(&self) -> Result<Server, Error> {
+        let unset =
+            || Error::new(ErrorKind::Definition, "there is no mail server").hint(format!("set {SMTP}: {FORMS}"));
+        Server::from_text(self.url.as_deref().ok_or_else(unset)?)
     }
 
-    fn from(&self) -> Result<Mailbox, Failure> {
+    fn from(&self) -> Result<Mailbox, Error> {
         let hint = format!("set {MAIL_FROM}, for example to tidemark@example.com");
         let Some(from) = &self.from else {
-            return Err(Failure::new(Kind::Definition, "nobody is named whom mail is from").hint(hint));
+            return Err(Error::new(ErrorKind::Definition, "nobody is named whom mail is from").hint(hint));
         };
         let mut from: Mailbox = from.parse().map_err(|_| {
-            Failure::new(Kind::Definition, format!("{MAIL_FROM} is not an address: {from:?}")).hint(hint)
+            Error::new(ErrorKind::Definition, format!("{MAIL_FROM} is not an address: {from:?}")).hint(hint)
         })?;
         from.name.get_or_insert_with(|| "Tidemark".to_owned());
         Ok(from)
     }
 
-    fn transport(&self, server: &Server, from: &Mailbox) -> Result<SmtpTransport, Failure> {
+    fn transport(&self, server: &Server, from: &Mailbox) -> Result<SmtpTransport, Error> {
         let tls = || {
             TlsParameters::new(server.host.clone())
-                .map_err(|error| Failure::new(Kind::Bug, "no TLS for mail").because(error))
+                .map_err(|error| Error::new(ErrorKind::Bug, "no TLS for mail").because(error))
         };
         let tls = match server.security {
             Security::Tls => Tls::Wrapper(tls()?),
@@ -100,14 +101,14 @@ impl<'a> Smtp<'a> {
             .timeout(Some(TIMEOUT))
             .hello_name(ClientId::Domain(from.email.domain().to_owned()));
         if let Some(user) = &server.user {
-            let name = PASSWORD.parse::<SecretName>().map_err(|error| Failure::new(Kind::Bug, error.to_string()))?;
+            let name = PASSWORD.parse::<SecretName>().map_err(|error| Error::new(ErrorKind::Bug, error.to_string()))?;
             let password = self.secrets.secret(&name)?;
             builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
         }
         Ok(builder.build())
     }
 
-    fn message(&self, mail: &Mail, from: &Mailbox) -> Result<Message, Failure> {
+    fn message(&self, mail: &Mail, from: &Mailbox) -> Result<Message, Error> {
         let id = |local: &str| format!("<{local}@{}>", from.email.domain());
         let mut builder = Message::builder()
             .from(from.clone())
@@ -124,18 +125,18 @@ impl<'a> Smtp<'a> {
         for to in &mail.to {
             let to = to.parse().map_err(|_| {
                 let message = format!("{:?} is not an address to which mail can be sent", line(to));
-                Failure::new(Kind::Definition, message).hint("check `email` in [alerts]")
+                Error::new(ErrorKind::Definition, message).hint("check `email` in [alerts]")
             })?;
             builder = builder.to(Mailbox::new(None, to));
         }
         builder
             .multipart(MultiPart::alternative_plain_html(mail.text.clone(), mail.html.clone()))
-            .map_err(|error| Failure::new(Kind::Bug, "a mail cannot be written").because(error))
+            .map_err(|error| Error::new(ErrorKind::Bug, "a mail cannot be written").because(error))
     }
 }
 
 impl Mailer for Smtp<'_> {
-    fn send(&self, mail: &Mail) -> Result<(), Failure> {
+    fn send(&self, mail: &Mail) -> Result<(), Error> {
         let (server, from) = (self.server()?, self.from()?);
         let message = self.message(mail, &from)?;
         let transport = self.transport(&server, &from)?;
@@ -146,14 +147,14 @@ impl Mailer for Smtp<'_> {
         };
         let started = thread::Builder::new().name("mail".to_owned()).spawn(sending);
         started.map_err(|error| {
-            Failure::new(Kind::Retry, "no thread for a mail").hint("it is sent again").because(error)
+            Error::new(ErrorKind::Retry, "no thread for a mail").hint("it is sent again").because(error)
         })?;
         match receiver.recv_timeout(WHOLE) {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(server.failed(&error, mail)),
             Err(RecvTimeoutError::Timeout) => Err(server.unreachable("no answer in time")),
             Err(RecvTimeoutError::Disconnected) => {
-                Err(Failure::new(Kind::Bug, "a mail cannot be sent: it panicked").hint("please report this"))
+                Err(Error::new(ErrorKind::Bug, "a mail cannot be sent: it panicked").hint("please report this"))
             }
         }
     }
@@ -162,8 +163,8 @@ impl Mailer for Smtp<'_> {
 impl Server {
     /// # Errors
     /// What is wrong with the setting, and never the setting itself: it may hold a password.
-    fn of(text: &str) -> Result<Server, Failure> {
-        let wrong = |what: &str, hint: &str| Failure::new(Kind::Definition, format!("{SMTP} {what}")).hint(hint);
+    fn from_text(text: &str) -> Result<Server, Error> {
+        let wrong = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{SMTP} {what}")).hint(hint);
         let url = Url::parse(text).map_err(|_| wrong("is not a URL", FORMS))?;
         if url.password().is_some() {
             let hint = format!("take it out, and store it as the secret {PASSWORD}");
@@ -188,31 +189,31 @@ impl Server {
         })
     }
 
-    fn failed(&self, error: &lettre::transport::smtp::Error, mail: &Mail) -> Failure {
+    fn failed(&self, error: &lettre::transport::smtp::Error, mail: &Mail) -> Error {
         let said = cut(&line(&error.source().map(ToString::to_string).unwrap_or_default()), 300);
         let host = format!("mail server {}:{}", self.host, self.port);
-        let of = |kind: Kind, message: String, hint: String| Failure::new(kind, message).hint(hint);
+        let of = |kind: ErrorKind, message: String, hint: String| Error::new(kind, message).hint(hint);
         let (to, user) = (mail.to.join(", "), self.user.as_deref().unwrap_or_default());
         if let Some(code) = error.status().map(|code| code.to_string()) {
             let login = ["530", "534", "535", "538"].contains(&code.as_str());
             return match (error.is_transient(), login, self.user.is_some()) {
                 (true, ..) => of(
-                    Kind::Retry,
+                    ErrorKind::Retry,
                     format!("{host} takes no mail for now ({code} {said})"),
                     "it is sent again".to_owned(),
                 ),
                 (_, true, true) => of(
-                    Kind::Definition,
+                    ErrorKind::Definition,
                     format!("{host} does not let {user} in ({code} {said})"),
                     format!("check the user in {SMTP}, and the secret {PASSWORD}"),
                 ),
                 (_, true, false) => of(
-                    Kind::Definition,
+                    ErrorKind::Definition,
                     format!("{host} wants to know who sends ({code} {said})"),
                     format!("name a user in {SMTP}, smtp://user@host:587, and store the secret {PASSWORD}"),
                 ),
                 _ => of(
-                    Kind::Definition,
+                    ErrorKind::Definition,
                     format!("{host} refuses a mail to {to} ({code} {said})"),
                     format!("check the address in [alerts], and {MAIL_FROM}"),
                 ),
@@ -220,21 +221,21 @@ impl Server {
         }
         if said.contains("invalid peer certificate") {
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
-            return of(Kind::Refused, format!("{host} is not who it says, or not known: {said}"), hint.to_owned());
+            return of(ErrorKind::Refused, format!("{host} is not who it says, or not known: {said}"), hint.to_owned());
         }
         if error.is_client() {
             let hint = match said.starts_with("STARTTLS") {
                 true => "the password and all mail would be read on the way: use smtps://, or another port",
                 false => "look at what the server offers",
             };
-            return of(Kind::Definition, format!("{host} cannot be used: {said}"), hint.to_owned());
+            return of(ErrorKind::Definition, format!("{host} cannot be used: {said}"), hint.to_owned());
         }
         self.unreachable(if is_late(error) { "no answer in time" } else { &said })
     }
 
-    fn unreachable(&self, why: &str) -> Failure {
+    fn unreachable(&self, why: &str) -> Error {
         let message = format!("mail server {}:{} cannot be reached ({why})", self.host, self.port);
-        Failure::new(Kind::Retry, message).hint("it is sent again")
+        Error::new(ErrorKind::Retry, message).hint("it is sent again")
     }
 }
 
@@ -259,7 +260,7 @@ mod tests {
     #[test]
     fn a_server_is_a_url() {
         let server = |text: &str| {
-            let server = Server::of(text).unwrap();
+            let server = Server::from_text(text).unwrap();
             (server.host, server.port, server.security, server.user)
         };
         let user = |text: &str| Some(text.to_owned());
@@ -286,8 +287,8 @@ mod tests {
             ("smtp://mail.example.com/hidden", "TIDEMARK_SMTP has more than a host, a port and a user"),
             ("smtp://mail.example.com?tls=hidden", "TIDEMARK_SMTP has more than a host, a port and a user"),
         ] {
-            let failure = Server::of(text).unwrap_err();
-            assert_eq!((failure.kind, failure.chain().as_str()), (Kind::Definition, what));
+            let failure = Server::from_text(text).unwrap_err();
+            assert_eq!((failure.kind, failure.full_message().as_str()), (ErrorKind::Definition, what));
             assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
         }
     }

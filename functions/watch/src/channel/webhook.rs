@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT};
 use serde_json::Value;
-use tidemark_flow::{Failure, Kind, Secret};
+use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::SecretName;
 use url::Url;
 
@@ -32,7 +32,7 @@ pub(super) struct Webhook<'a> {
 pub(super) enum Posted {
     Taken,
     /// Slack does not understand it, and says why.
-    Malformed(Failure),
+    Malformed(Error),
     /// It may be sent again after that.
     Later(Duration),
 }
@@ -40,9 +40,9 @@ pub(super) enum Posted {
 impl<'a> Webhook<'a> {
     /// # Errors
     /// [`Kind::Definition`] if the secret is not the URL of one.
-    pub fn new(name: &'a SecretName, secret: &Secret) -> Result<Webhook<'a>, Failure> {
+    pub fn new(name: &'a SecretName, secret: &Secret) -> Result<Webhook<'a>, Error> {
         let wrong = |what: &str| {
-            Failure::new(Kind::Definition, format!("secret {name} is {what}"))
+            Error::new(ErrorKind::Definition, format!("secret {name} is {what}"))
                 .hint("store the URL of an incoming webhook in it: https://hooks.slack.com/services/…")
         };
         let url = Url::parse(secret.expose().trim()).map_err(|_| wrong("not a URL"))?;
@@ -63,7 +63,7 @@ impl<'a> Webhook<'a> {
 
     /// # Errors
     /// Whatever sending the same again at once would not change.
-    pub async fn post(&self, client: &reqwest::Client, body: &Value, now: Timestamp) -> Result<Posted, Failure> {
+    pub async fn post(&self, client: &reqwest::Client, body: &Value, now: Timestamp) -> Result<Posted, Error> {
         let request = client.post(self.url.clone()).header(CONTENT_TYPE, "application/json; charset=utf-8");
         let exchange = async {
             let mut answer = request.body(body.to_string()).send().await?;
@@ -82,17 +82,17 @@ impl<'a> Webhook<'a> {
     }
 
     /// Slack has asked to wait for longer than anybody does.
-    pub fn asks_to_wait(&self, wait: Duration, now: Timestamp) -> Failure {
+    pub fn asks_to_wait(&self, wait: Duration, now: Timestamp) -> Error {
         let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok()).map(time);
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
         let message = format!("Slack takes nothing through the webhook of secret {}{until}", self.name);
-        Failure::new(Kind::Retry, message).hint("it is sent again after that")
+        Error::new(ErrorKind::Retry, message).hint("it is sent again after that")
     }
 
-    fn judged(&self, status: u16, headers: &HeaderMap, reason: &str, now: Timestamp) -> Result<Posted, Failure> {
+    fn judged(&self, status: u16, headers: &HeaderMap, reason: &str, now: Timestamp) -> Result<Posted, Error> {
         let name = self.name;
         let said = if reason.is_empty() { status.to_string() } else { format!("{status} {reason}") };
-        let definition = |message: String, hint: &str| Err(Failure::new(Kind::Definition, message).hint(hint));
+        let definition = |message: String, hint: &str| Err(Error::new(ErrorKind::Definition, message).hint(hint));
         match (status, reason) {
             (200..300, _) => Ok(Posted::Taken),
             (429, _) => Ok(Posted::Later(asked(headers, now))),
@@ -110,20 +110,20 @@ impl<'a> Webhook<'a> {
             ),
             (408 | 425 | 500.., _) => {
                 let message = format!("Slack cannot take a message through the webhook of secret {name} ({said})");
-                Err(Failure::new(Kind::Retry, message).hint("it is sent again"))
+                Err(Error::new(ErrorKind::Retry, message).hint("it is sent again"))
             }
             (300..=399, _) => definition(
                 format!("the webhook of secret {name} leads elsewhere ({said})"),
                 "store the URL it leads to, if that is meant",
             ),
             _ => Ok(Posted::Malformed(
-                Failure::new(Kind::Bug, format!("Slack does not understand a message of ours ({said})"))
+                Error::new(ErrorKind::Bug, format!("Slack does not understand a message of ours ({said})"))
                     .hint("please report this"),
             )),
         }
     }
 
-    fn broken(&self, error: reqwest::Error) -> Failure {
+    fn broken(&self, error: reqwest::Error) -> Error {
         let error = error.without_url();
         let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
         let deepest = deepest.map(ToString::to_string).unwrap_or_default();
@@ -132,7 +132,7 @@ impl<'a> Webhook<'a> {
             let message =
                 format!("the host of the webhook of secret {name} is not who it says, or not known: {deepest}");
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
-            return Failure::new(Kind::Refused, message).hint(hint);
+            return Error::new(ErrorKind::Refused, message).hint(hint);
         }
         let what = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time".to_owned(),
@@ -140,7 +140,7 @@ impl<'a> Webhook<'a> {
             _ => format!("the connection broke: {deepest}"),
         };
         let message = format!("the webhook of secret {name} cannot be reached ({what})");
-        Failure::new(Kind::Retry, message).hint("it is sent again")
+        Error::new(ErrorKind::Retry, message).hint("it is sent again")
     }
 }
 
@@ -168,7 +168,7 @@ fn reason(said: &[u8]) -> String {
 }
 
 /// Follows nothing: a webhook answers, or it is none.
-pub(super) fn client(is_https: bool) -> Result<reqwest::Client, Failure> {
+pub(super) fn client(is_https: bool) -> Result<reqwest::Client, Error> {
     let agent = (USER_AGENT, HeaderValue::from_static(concat!("tidemark/", env!("CARGO_PKG_VERSION"))));
     let builder = reqwest::Client::builder();
     // what is on this machine is not asked for by way of another
@@ -180,22 +180,22 @@ pub(super) fn client(is_https: bool) -> Result<reqwest::Client, Failure> {
         .default_headers(HeaderMap::from_iter([agent]))
         .tls_backend_preconfigured(tls(is_https)?)
         .build()
-        .map_err(|error| Failure::new(Kind::Bug, "no HTTP client").because(error))
+        .map_err(|error| Error::new(ErrorKind::Bug, "no HTTP client").because(error))
 }
 
-fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
+fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Error> {
     let mut roots = rustls::RootCertStore::empty();
     if is_needed {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            return Err(Failure::new(Kind::Definition, "this machine has no certificates by which to trust Slack")
+            return Err(Error::new(ErrorKind::Definition, "this machine has no certificates by which to trust Slack")
                 .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Failure::new(Kind::Bug, "no TLS").because(error))?;
+        .map_err(|error| Error::new(ErrorKind::Bug, "no TLS").because(error))?;
     Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
@@ -203,7 +203,7 @@ fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Failure> {
 mod tests {
     use super::*;
 
-    fn webhook(url: &str) -> Result<(), Failure> {
+    fn webhook(url: &str) -> Result<(), Error> {
         let name = "slack-webhook".parse().unwrap();
         Webhook::new(&name, &Secret::new(url)).map(|_| ())
     }
@@ -233,7 +233,7 @@ mod tests {
             ),
         ] {
             let failure = webhook(url).unwrap_err();
-            assert_eq!((failure.kind, failure.chain().as_str()), (Kind::Definition, what));
+            assert_eq!((failure.kind, failure.full_message().as_str()), (ErrorKind::Definition, what));
             assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
         }
     }

@@ -20,7 +20,7 @@ pub(super) enum Tone {
 impl Tone {
     pub const ALL: [Tone; 5] = [Tone::Critical, Tone::Warning, Tone::Flapping, Tone::Over, Tone::Sample];
 
-    pub fn of(message: &Message) -> Tone {
+    pub fn for_message(message: &Message) -> Tone {
         match (message.state, message.severity) {
             (State::Opened, Severity::Critical) => Tone::Critical,
             (State::Opened, Severity::Warning) => Tone::Warning,
@@ -69,12 +69,12 @@ pub(super) fn headline(message: &Message) -> String {
         State::Resolved => format!("Over{}: ", after(message)),
         State::Sample => "Sample: ".to_owned(),
     };
-    format!("{} {became}{}", Tone::of(message).mark(), message.title)
+    format!("{} {became}{}", Tone::for_message(message).mark(), message.title)
 }
 
 /// The same for where there is no colour: `CRITICAL: orders: clean failed`.
 pub(super) fn shouted(message: &Message) -> String {
-    format!("{}{}: {}", Tone::of(message).word().to_uppercase(), after(message), message.title)
+    format!("{}{}: {}", Tone::for_message(message).word().to_uppercase(), after(message), message.title)
 }
 
 /// How long it has lasted, once it is over: ` after 2 h 10 min`.
@@ -85,7 +85,7 @@ pub(super) fn after(message: &Message) -> String {
 
 /// Several messages in a few words: `5 incidents: 2 critical, 3 over`.
 pub(super) fn counted(messages: &[Message]) -> String {
-    let times = |tone: Tone| messages.iter().filter(|message| Tone::of(message) == tone).count();
+    let times = |tone: Tone| messages.iter().filter(|message| Tone::for_message(message) == tone).count();
     let each = Tone::ALL.map(|tone| (times(tone), tone.word()));
     let each: Vec<_> = each.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     format!("{} incidents: {}", messages.len(), each.join(", "))
@@ -94,7 +94,7 @@ pub(super) fn counted(messages: &[Message]) -> String {
 /// The worst first, and else in their order.
 pub(super) fn sorted(messages: &[Message]) -> Vec<&Message> {
     let mut sorted: Vec<&Message> = messages.iter().collect();
-    sorted.sort_by_key(|message| Tone::of(message));
+    sorted.sort_by_key(|message| Tone::for_message(message));
     sorted
 }
 

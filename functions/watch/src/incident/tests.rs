@@ -16,12 +16,12 @@ fn finding(since: Timestamp) -> Finding {
     Finding {
         pipeline: Some("orders".into()),
         step: Some(StepId::Load("postgres-orders".into())),
-        wrong: Wrong::Failed,
+        incident_kind: IncidentKind::Failed,
         of: None,
         since,
         count: 1,
         what: "the server is gone".into(),
-        kind: Some(Kind::Retry),
+        kind: Some(ErrorKind::Retry),
         hint: None,
         scheduled_time: None,
         run_id: None,
@@ -94,7 +94,7 @@ fn the_last_that_is_heard_is_true() {
         let incident = &story.incident;
         assert_eq!(incident.untold(TO, story.now), None, "seed {seed}: {incident:#?}");
         assert_eq!(incident.is_at_rest(story.now), !is_wrong, "seed {seed}");
-        let expected = if is_wrong { Said::Opened } else { Said::Resolved };
+        let expected = if is_wrong { NotificationState::Opened } else { NotificationState::Resolved };
         assert_eq!(incident.told[TO].said, expected, "seed {seed}");
         for (nth, one) in story.heard.iter().enumerate() {
             assert!(!story.heard[nth + 1..].contains(one), "seed {seed}: twice {one:?} in {:?}", story.heard);
@@ -131,7 +131,7 @@ fn a_key_is_one_for_each_cause() {
         base.clone(),
         Finding { step: Some(StepId::Clean), ..base.clone() },
         Finding { step: None, ..base.clone() },
-        Finding { wrong: Wrong::Behind, ..base.clone() },
+        Finding { incident_kind: IncidentKind::Behind, ..base.clone() },
         Finding { pipeline: None, ..base.clone() },
         Finding { of: Some("log".into()), ..base.clone() },
     ];

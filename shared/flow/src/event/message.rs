@@ -39,12 +39,12 @@ pub enum Event {
     /// What S3 sends to try a notification out.
     Test,
     /// Events that nobody could handle, as the platform gives them to whoever is to know.
-    GivenUp(Vec<GivenUp>),
+    DeadLetters(Vec<DeadLetter>),
 }
 
 /// An event that was tried as often as the platform tries, and given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GivenUp {
+pub struct DeadLetter {
     /// What it was; `None` if it cannot be read.
     pub event: Option<Box<Event>>,
     /// The function or rule that gave up, by its name.
@@ -67,7 +67,8 @@ pub struct StepDue {
     /// The function that walks such a step: `ingest`, `transform` or `load`. Rules carry the event there by it.
     pub function: String,
     pub scheduled_time: Timestamp,
-    pub chain: String,
+    #[serde(rename = "chain")]
+    pub correlation_id: String,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub full: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -89,7 +90,7 @@ impl Event {
         match self {
             Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => Some(pipeline),
             Event::StepDue(due) => Some(&due.pipeline),
-            Event::Rule { .. } | Event::Object { .. } | Event::Test | Event::GivenUp(_) => None,
+            Event::Rule { .. } | Event::Object { .. } | Event::Test | Event::DeadLetters(_) => None,
         }
     }
 }

@@ -1,7 +1,7 @@
 use tidemark_pipeline::StepId;
 
 use super::*;
-use crate::failure::Kind;
+use crate::error::ErrorKind;
 
 fn sample(name: &str) -> Value {
     let path = format!("{}/../../events/{name}.json", env!("CARGO_MANIFEST_DIR"));
@@ -27,7 +27,7 @@ fn every_sample_is_understood() {
             step,
             function,
             scheduled_time,
-            chain,
+            correlation_id: chain,
             full: false,
             days: None,
             part: 0,
@@ -52,7 +52,7 @@ fn every_sample_is_understood() {
         ("tick", Event::Rule { rules: vec!["tidemark-watch".into()], scheduled_time: at("2026-03-03T08:05:00Z") }),
         (
             "given-up",
-            Event::GivenUp(vec![GivenUp {
+            Event::DeadLetters(vec![DeadLetter {
                 event: Some(Box::new(due("clean", "transform"))),
                 by: "transform".into(),
                 attempts: Some(3),
@@ -63,7 +63,7 @@ fn every_sample_is_understood() {
         ),
         (
             "given-up-rule",
-            Event::GivenUp(vec![GivenUp {
+            Event::DeadLetters(vec![DeadLetter {
                 event: Some(Box::new(Event::Schedule { pipeline: daily(), scheduled_time })),
                 by: "tidemark-daily-sales".into(),
                 attempts: Some(185),
@@ -87,7 +87,7 @@ fn what_is_announced_is_read_back() {
         step: StepId::Load("report".into()),
         function: "load".into(),
         scheduled_time: at("2026-03-03T08:00:00Z"),
-        chain: "c".into(),
+        correlation_id: "c".into(),
         full: true,
         days: Some(Days { from: "2026-03-01".parse().unwrap(), to: "2026-03-02".parse().unwrap() }),
         part: 3,
@@ -127,7 +127,7 @@ fn what_is_not_ours_is_refused_and_shown() {
     ];
     for event in refused {
         let failure = Event::read(&event).unwrap_err();
-        assert_eq!(failure.kind, Kind::Refused, "{event}");
+        assert_eq!(failure.kind, ErrorKind::Refused, "{event}");
         assert!(failure.hint.is_some() && failure.message.starts_with("this is "), "{failure:?}");
     }
 }

@@ -22,10 +22,10 @@ const PREFIX: usize = 32;
 
 /// Of a file that is being written.
 #[derive(Debug)]
-pub(crate) struct Gathering(Vec<Gathered>);
+pub(crate) struct StatsCollector(Vec<ColumnCollector>);
 
 #[derive(Debug)]
-struct Gathered {
+struct ColumnCollector {
     name: String,
     ty: DataType,
     ordered: bool,
@@ -65,11 +65,11 @@ enum Bound {
     Text(String),
 }
 
-impl Gathering {
+impl StatsCollector {
     /// Of all columns but those of the partition, which Delta keeps elsewhere.
-    pub(crate) fn new(schema: &Schema, partition: &Partition) -> Gathering {
+    pub(crate) fn new(schema: &Schema, partition: &Partition) -> StatsCollector {
         let is_partition = |name: &str| partition.values().iter().any(|(column, _)| encode_column(column) == name);
-        let column = |field: polars::prelude::Field| Gathered {
+        let column = |field: polars::prelude::Field| ColumnCollector {
             ordered: !matches!(field.dtype(), DataType::Boolean | DataType::Binary)
                 && !TEXTS.contains(&field.name().as_str()),
             name: field.name().to_string(),
@@ -77,7 +77,7 @@ impl Gathering {
             nulls: 0,
             range: None,
         };
-        Gathering(schema.iter_fields().filter(|field| !is_partition(field.name())).map(column).collect())
+        StatsCollector(schema.iter_fields().filter(|field| !is_partition(field.name())).map(column).collect())
     }
 
     /// Takes in one row group, which has the columns of the schema.
@@ -103,9 +103,9 @@ impl Gathering {
 
     /// What there is to say once all rows are in.
     pub(crate) fn close(self) -> FileStats {
-        let column = |column: Gathered| {
+        let column = |column: ColumnCollector| {
             let range = column.range.filter(|_| column.ordered);
-            let bound = |value: &AnyValue<'static>, is_max| Bound::of(value, &column.ty, is_max);
+            let bound = |value: &AnyValue<'static>, is_max| Bound::from_value(value, &column.ty, is_max);
             let (min, max) = match &range {
                 Some((min, max)) => (bound(min, false), bound(max, true)),
                 None => (None, None),
@@ -158,7 +158,7 @@ fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
 
 impl Bound {
     /// `None` where the value cannot serve as a bound.
-    fn of(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<Bound> {
+    fn from_value(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<Bound> {
         Some(match (value, ty) {
             (AnyValue::Int8(v), _) => Bound::Byte(*v),
             (AnyValue::Int16(v), _) => Bound::Short(*v),
@@ -231,7 +231,7 @@ mod tests {
             ],
         )
         .unwrap();
-        let mut stats = Gathering::new(rows.schema(), &Partition::default());
+        let mut stats = StatsCollector::new(rows.schema(), &Partition::default());
         stats.add(&rows).unwrap();
         let stats = stats.close();
         let text = serde_json::to_string(&stats).unwrap();

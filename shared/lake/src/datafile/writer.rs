@@ -12,7 +12,7 @@ use polars_parquet::write::ZstdLevel;
 use tidemark_pipeline::DatasetName;
 
 use super::DataFile;
-use super::stats::Gathering;
+use super::stats::StatsCollector;
 use crate::error::LakeError;
 use crate::key::{Key, data_path};
 use crate::lake::Lake;
@@ -43,7 +43,7 @@ pub struct Writer<'a> {
 struct OpenFile {
     writer: BatchedWriter<Sink>,
     sink: Sink,
-    stats: Gathering,
+    stats: StatsCollector,
     rows: u64,
 }
 
@@ -148,7 +148,7 @@ impl<'a> Writer<'a> {
             .with_statistics(StatisticsOptions::default())
             .batched(&self.schema)
             .map_err(|error| self.failed(error))?;
-        Ok(OpenFile { writer, sink, stats: Gathering::new(&self.schema, &self.partition), rows: 0 })
+        Ok(OpenFile { writer, sink, stats: StatsCollector::new(&self.schema, &self.partition), rows: 0 })
     }
 
     fn close_group(&mut self) -> Result<(), LakeError> {

@@ -22,7 +22,7 @@ pub struct Alerts {
     /// `max_quarantined = "1%"` or a number of records of one run; by default what is much more than usual.
     pub max_quarantined: Option<Budget>,
     /// `severity = { behind = "critical" }`: other severities than [`Wrong::severity`].
-    pub severity: BTreeMap<Wrong, Severity>,
+    pub severity: BTreeMap<IncidentKind, Severity>,
     pub quiet: Option<Quiet>,
 }
 
@@ -42,7 +42,7 @@ impl Default for Alerts {
 
 impl Alerts {
     /// How bad it is for this pipeline.
-    pub fn severity_of(&self, wrong: Wrong) -> Severity {
+    pub fn severity_of(&self, wrong: IncidentKind) -> Severity {
         self.severity.get(&wrong).copied().unwrap_or(wrong.severity())
     }
 }
@@ -85,7 +85,7 @@ pub enum Severity {
 /// The ways in which something can be wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Wrong {
+pub enum IncidentKind {
     /// A step failed, and will not be tried again soon, or has been often enough.
     Failed,
     /// More records broke the contract than `max_quarantined` of the contract or the target allows, so nothing was published.
@@ -102,34 +102,34 @@ pub enum Wrong {
     Blind,
 }
 
-impl Wrong {
-    pub const ALL: [Wrong; 7] = [
-        Wrong::Failed,
-        Wrong::OverBudget,
-        Wrong::Quarantine,
-        Wrong::NotStarted,
-        Wrong::Behind,
-        Wrong::NeverEnded,
-        Wrong::Blind,
+impl IncidentKind {
+    pub const ALL: [IncidentKind; 7] = [
+        IncidentKind::Failed,
+        IncidentKind::OverBudget,
+        IncidentKind::Quarantine,
+        IncidentKind::NotStarted,
+        IncidentKind::Behind,
+        IncidentKind::NeverEnded,
+        IncidentKind::Blind,
     ];
 
     /// As it is written: `not_started`.
     pub fn name(self) -> &'static str {
         match self {
-            Wrong::Failed => "failed",
-            Wrong::OverBudget => "over_budget",
-            Wrong::Quarantine => "quarantine",
-            Wrong::NotStarted => "not_started",
-            Wrong::Behind => "behind",
-            Wrong::NeverEnded => "never_ended",
-            Wrong::Blind => "blind",
+            IncidentKind::Failed => "failed",
+            IncidentKind::OverBudget => "over_budget",
+            IncidentKind::Quarantine => "quarantine",
+            IncidentKind::NotStarted => "not_started",
+            IncidentKind::Behind => "behind",
+            IncidentKind::NeverEnded => "never_ended",
+            IncidentKind::Blind => "blind",
         }
     }
 
     /// Unless the pipeline says otherwise.
     pub fn severity(self) -> Severity {
         match self {
-            Wrong::Quarantine | Wrong::Behind => Severity::Warning,
+            IncidentKind::Quarantine | IncidentKind::Behind => Severity::Warning,
             _ => Severity::Critical,
         }
     }

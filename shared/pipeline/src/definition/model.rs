@@ -12,7 +12,7 @@ use crate::name::{ColumnName, DatasetName};
 pub struct Model {
     pub name: DatasetName,
     #[serde(flatten)]
-    pub made: Made,
+    pub made: ModelKind,
     /// A column of the result, which becomes the partition.
     pub partition_by: Option<ColumnName>,
     /// How long its partitions are, where the definition says so and does not leave it to the inputs; see [`crate::partitioning`].
@@ -36,7 +36,7 @@ pub struct Periods {
 /// How a model's rows are made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Made {
+pub enum ModelKind {
     /// `sql = "SELECT …"` or `sql_file = "daily-sales/by_day.sql"`, relative to the pipeline file: one query, which parses.
     Sql(Sql),
     /// Of the elements of an array of its one input.

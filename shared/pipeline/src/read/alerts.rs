@@ -8,7 +8,7 @@ use toml::de::DeTable;
 use super::fields::{Fields, Reader, Text, Value, described};
 use super::schedule;
 use super::values::{budget, duration, is_plain_secret, named_secret, no_plain_secret};
-use crate::definition::alerts::{Alerts, Email, Quiet, Severity, Slack, Wrong};
+use crate::definition::alerts::{Alerts, Email, IncidentKind, Quiet, Severity, Slack};
 use crate::diagnostic::quoted;
 use crate::file::SourceFile;
 use crate::schedule::Schedule;
@@ -150,10 +150,10 @@ fn is_address(text: &str) -> bool {
     plain && (two || text.contains("${"))
 }
 
-fn severities(top: &Fields<'_, '_>) -> BTreeMap<Wrong, Severity> {
-    let known = Wrong::ALL.map(Wrong::name);
+fn severities(top: &Fields<'_, '_>) -> BTreeMap<IncidentKind, Severity> {
+    let known = IncidentKind::ALL.map(IncidentKind::name);
     let Some(fields) = top.open("severity", "[alerts.severity]", &known) else { return BTreeMap::new() };
-    Wrong::ALL.into_iter().filter_map(|wrong| Some((wrong, fields.choice(wrong.name(), &SEVERITIES)?))).collect()
+    IncidentKind::ALL.into_iter().filter_map(|wrong| Some((wrong, fields.choice(wrong.name(), &SEVERITIES)?))).collect()
 }
 
 fn quiet(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Option<Quiet> {

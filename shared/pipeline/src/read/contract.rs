@@ -18,7 +18,7 @@ use crate::http::{Http, TimeFormat};
 use crate::name::{ColumnName, DatasetName, PipelineName};
 use crate::params::is_name;
 use crate::sql;
-use column::{Columns, Of};
+use column::{ColumnOwner, Columns};
 
 const FIELDS: [&str; 11] = [
     "dataset",
@@ -49,7 +49,7 @@ pub(super) fn contract(
         Source::Files(Files { csv: Csv { header: Header::Given(columns), .. }, .. }) => Some(columns.as_slice()),
         Source::Files(_) | Source::Http(_) => None,
     });
-    let columns = column::columns(&fields, given.map_or(Of::Record, Of::These));
+    let columns = column::columns(&fields, given.map_or(ColumnOwner::Record, ColumnOwner::These));
     let key = fields.one_or_more("key").map(|texts| keys(&fields, &texts, &columns.names)).unwrap_or_default();
     if fields.value("key").is_none() {
         fields.refuse("latest_by", "a `key` beside it, for it picks among rows with one key");
@@ -57,7 +57,7 @@ pub(super) fn contract(
     let latest_by = fields.text("latest_by").and_then(|text| columns.named(&fields, &text));
     let deletes_absent = fields.choice("deletes", &[("absent", true)]).unwrap_or(false);
     match source {
-        Some(Source::Http(http)) => of_api(&fields, http, &columns, deletes_absent),
+        Some(Source::Http(http)) => check_api(&fields, http, &columns, deletes_absent),
         _ => {
             fields.refuse("deletes", "it only with a source `http`; a file that changes takes its former rows with it")
         }
@@ -79,7 +79,7 @@ pub(super) fn contract(
 }
 
 /// What an API's pages ask of a contract: they overlap, so that only a key can tell what is new.
-fn of_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_absent: bool) {
+fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_absent: bool) {
     if fields.value("key").is_none() && !(deletes_absent && http.incremental.is_none()) {
         let expected = "`key = […]`: what an API says again must be known again";
         let hint = "without a key, `deletes = \"absent\"` replaces all rows each time, if there is no `incremental`";

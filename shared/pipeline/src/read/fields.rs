@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
 use crate::file::SourceFile;
 use crate::name::{ColumnName, NameError, SecretName};
-use crate::params::{Piece, pieces};
+use crate::params::{TextPart, pieces};
 use crate::raw;
 
 pub(super) type Value<'r> = &'r Spanned<DeValue<'r>>;
@@ -121,11 +121,11 @@ impl<'r> Reader<'r> {
         let mut text = String::with_capacity(raw.len());
         let mut whole = true;
         let pieces = pieces(raw);
-        let plain = matches!(pieces.as_slice(), [Piece::Text(_)]);
+        let plain = matches!(pieces.as_slice(), [TextPart::Text(_)]);
         for piece in pieces {
             match piece {
-                Piece::Text(piece) => text.push_str(piece),
-                Piece::Parameter { name, at } => match (self.parameter)(name) {
+                TextPart::Text(piece) => text.push_str(piece),
+                TextPart::Parameter { name, at } => match (self.parameter)(name) {
                     Some(value) => text.push_str(&value),
                     None => {
                         whole = false;
@@ -134,7 +134,7 @@ impl<'r> Reader<'r> {
                         self.wrong_but(place(at), found, "a value for it", Some(hint));
                     }
                 },
-                Piece::Fault { at } => {
+                TextPart::Fault { at } => {
                     whole = false;
                     let hint = Some("a literal `${` is written `$${`".to_owned());
                     self.wrong_but(place(at), "`${` that begins no parameter", "`${NAME}`", hint);

@@ -5,7 +5,7 @@ use super::mention::Mentions;
 use super::names::{base_name, is_new};
 use super::query::query;
 use super::values::EVERY;
-use crate::definition::model::{Incremental, Made, Model, Periods, When};
+use crate::definition::model::{Incremental, Model, ModelKind, Periods, When};
 use crate::diagnostic::quoted;
 use crate::name::ColumnName;
 
@@ -39,7 +39,7 @@ fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
     let query = query?;
     Some(Model {
         name: name?,
-        made: Made::Sql(query.sql),
+        made: ModelKind::Sql(query.sql),
         partition_by,
         periods: periods.flatten(),
         incremental,

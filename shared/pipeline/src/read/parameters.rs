@@ -9,7 +9,7 @@ use super::document::parse;
 use super::fields::Fields;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::file::SourceFile;
-use crate::params::{Parameter, Piece, is_name, pieces};
+use crate::params::{Parameter, TextPart, is_name, pieces};
 
 /// Every parameter a pipeline file uses or declares, sorted by name, whether or not it has a value.
 ///
@@ -62,7 +62,7 @@ fn collect(
     match value.get_ref() {
         DeValue::String(text) => {
             for piece in pieces(text) {
-                if let Piece::Parameter { name, .. } = piece
+                if let TextPart::Parameter { name, .. } = piece
                     && Some(name) != but
                 {
                     found.entry(name.to_owned()).or_insert_with(|| new(file, name, value.span().start));

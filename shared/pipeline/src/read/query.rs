@@ -71,10 +71,10 @@ enum Lines {
 impl Source {
     fn inline(fields: &Fields<'_, '_>) -> Option<Source> {
         let text = fields.needed("sql", "`SELECT …`")?;
-        Some(Source::of_text(fields.reader, text))
+        Some(Source::from_text(fields.reader, text))
     }
 
-    fn of_text(reader: &Reader<'_>, text: Text) -> Source {
+    fn from_text(reader: &Reader<'_>, text: Text) -> Source {
         let (line, column) = reader.file.line_and_column(text.offset(0));
         let lines = text.verbatim.map_or(Lines::Whole, |_| Lines::Column(column));
         let sql = Sql { text: text.text, file: reader.file.path().to_owned(), line };
@@ -127,7 +127,7 @@ fn end_of(text: &str) -> SqlPlace {
 
 /// Notes what is wrong with an expression written in the pipeline file.
 pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &Text, faults: Vec<SqlFault>) {
-    let source = Source::of_text(reader, text.clone());
+    let source = Source::from_text(reader, text.clone());
     for fault in faults {
         source.note(reader, fault);
     }

@@ -16,9 +16,10 @@ use crate::name::PipelineName;
 use crate::schedule::Schedule;
 use condition::Condition;
 
-const KINDS: [(&str, Kind); 3] = [("postgres", Kind::Postgres), ("sqlite", Kind::Sqlite), ("report", Kind::Report)];
+const KINDS: [(&str, TargetKind); 3] =
+    [("postgres", TargetKind::Postgres), ("sqlite", TargetKind::Sqlite), ("report", TargetKind::Report)];
 #[derive(Clone, Copy)]
-enum Kind {
+enum TargetKind {
     Postgres,
     Sqlite,
     Report,
@@ -45,21 +46,21 @@ pub(super) fn targets(
         let named = item.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str());
         let kind = KINDS.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
         let known = match kind {
-            Some(Kind::Postgres) => postgres::FIELDS.as_slice(),
-            Some(Kind::Sqlite) => sqlite::FIELDS.as_slice(),
-            Some(Kind::Report) => report::FIELDS.as_slice(),
+            Some(TargetKind::Postgres) => postgres::FIELDS.as_slice(),
+            Some(TargetKind::Sqlite) => sqlite::FIELDS.as_slice(),
+            Some(TargetKind::Report) => report::FIELDS.as_slice(),
             None => all.as_slice(),
         };
         let known = [known, &condition::FIELDS].concat();
         let Some(fields) = top.reader.open(item, "[[target]]".to_owned(), &known) else {
             continue;
         };
-        let condition = Condition::of(top, &fields);
+        let condition = Condition::new(top, &fields);
         let noted = top.reader.noted();
         let target = match kind {
-            Some(Kind::Postgres) => postgres::postgres(&fields, contract, mentions).map(Target::Postgres),
-            Some(Kind::Sqlite) => sqlite::sqlite(&fields, contract, mentions).map(Target::Sqlite),
-            Some(Kind::Report) => report::report(&fields, pipeline, schedule, mentions).map(Target::Report),
+            Some(TargetKind::Postgres) => postgres::postgres(&fields, contract, mentions).map(Target::Postgres),
+            Some(TargetKind::Sqlite) => sqlite::sqlite(&fields, contract, mentions).map(Target::Sqlite),
+            Some(TargetKind::Report) => report::report(&fields, pipeline, schedule, mentions).map(Target::Report),
             None => {
                 if fields.value("kind").is_none() {
                     fields.missing("kind", &one_of(KINDS.map(|(name, _)| name)));

@@ -22,7 +22,7 @@ impl Schedule {
         let (text, timezone) = match &self.fires {
             // names of months and days are written in capitals there
             Fires::Cron(cron) => (format!("cron({})", cron.to_string().to_ascii_uppercase()), self.zone()),
-            Fires::Rate(rate) => (of_rate(*rate), None),
+            Fires::Rate(rate) => (rate_expression(*rate), None),
         };
         Expression { is_adrift: text.starts_with("rate("), text, timezone }
     }
@@ -36,7 +36,7 @@ impl Schedule {
 }
 
 /// The cron that fires at the multiples of a rate since 1970, which was a Thursday; else the rate itself.
-fn of_rate(rate: Rate) -> String {
+fn rate_expression(rate: Rate) -> String {
     const HOUR: i64 = 60;
     const DAY: i64 = 24 * HOUR;
     let minutes = rate.period_s() / 60;

@@ -77,7 +77,7 @@ fn just_before(at: Timestamp) -> Timestamp {
 }
 
 /// Every local time in steps, once and in order, with the instant at which a clock passes it for the first time.
-fn walk(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timestamp)> {
+fn scan(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timestamp)> {
     let shown = |at: i64| at + i64::from(zone.to_offset(second(at)).seconds());
     let mut reached = shown(from);
     let mut passed = Vec::new();
@@ -111,7 +111,7 @@ fn agrees(schedule: &Schedule, fires: &[Timestamp]) {
 }
 
 fn around(name: &str, zone: &TimeZone, change: i64) {
-    let passed = walk(zone, change - 2 * DAY, change + 2 * DAY, MINUTE);
+    let passed = scan(zone, change - 2 * DAY, change + 2 * DAY, MINUTE);
     let near: Vec<(DateTime, Timestamp)> =
         passed.iter().filter(|(_, at)| (at.as_second() - change).abs() < 26 * HOUR).copied().collect();
     for (cron, meant) in DENSE {
@@ -153,7 +153,7 @@ fn prove(name: &str) {
     assert!(changes.len() >= 20, "{name}: at least two a year");
     changes.iter().for_each(|change| around(name, &zone, *change));
     // all ten years, for what comes seldom; whatever happens in these zones happens at whole half hours
-    let passed = walk(&zone, from.as_second(), to.as_second(), 30 * MINUTE);
+    let passed = scan(&zone, from.as_second(), to.as_second(), 30 * MINUTE);
     for (cron, meant) in SPARSE {
         let fires = fires(&passed, meant);
         assert!(fires.len() >= 3, "{cron}");

@@ -30,7 +30,7 @@ pub struct Drift {
 
 impl Drift {
     /// Raw columns with a value somewhere that no column of the contract reads.
-    pub(super) fn of_columns(source: &Raw, columns: &[Plan]) -> Drift {
+    pub(super) fn from_columns(source: &Raw, columns: &[Plan]) -> Drift {
         let mut drift = Drift::default();
         for field in source.frame.columns() {
             let name = field.name().as_str();
@@ -43,13 +43,13 @@ impl Drift {
                 break;
             }
             let first = field.is_not_null().iter().position(|has| has == Some(true)).unwrap_or_default();
-            let kind = FieldKind::of_type(field.dtype());
+            let kind = FieldKind::from_dtype(field.dtype());
             drift.unknown.push(Unknown { field: cut(name).into_owned(), records, first: source.place(first), kind });
         }
         drift
     }
 
-    pub(super) fn of_json(source: &Raw, tallied: Tallied, pointers: Vec<String>) -> Drift {
+    pub(super) fn from_json(source: &Raw, tallied: Tallied, pointers: Vec<String>) -> Drift {
         let Tallied { good, met, unknown, has_more } = tallied;
         let unknown = unknown.into_iter();
         let unknown =

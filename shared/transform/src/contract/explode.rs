@@ -62,12 +62,12 @@ impl Elementwise {
     ) -> Result<(), ContractError> {
         let bad = self.chunks(texts, &mut |chunk| {
             for (element, place) in chunk.faults.places() {
-                faults.mark(chunk.rows[element] as usize, place.of_further(first));
+                faults.mark(chunk.rows[element] as usize, place.shifted(first));
             }
             Ok(())
         })?;
         for row in bad {
-            faults.mark(row, Place::of(at, TYPE));
+            faults.mark(row, Place::for_rule(at, TYPE));
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Place {
     const NONE: Place = Place(u32::MAX);
     pub(super) const FORMAT: Place = Place(0);
 
-    pub(super) fn of(column: usize, rule: u32) -> Place {
+    pub(super) fn for_rule(column: usize, rule: u32) -> Place {
         Place(1 + column as u32 * WIDTH + rule)
     }
 
@@ -41,7 +41,7 @@ impl Place {
     }
 
     /// The same rule of a column so many further on.
-    pub(super) fn of_further(self, columns: usize) -> Place {
+    pub(super) fn shifted(self, columns: usize) -> Place {
         Place(self.0 + columns as u32 * WIDTH)
     }
 
@@ -100,10 +100,10 @@ mod tests {
     fn the_first_in_column_order_stays() {
         let mut faults = Faults::new(4);
         faults.mark(0, Place::check(1, 2));
-        faults.mark(1, Place::of(1, TYPE));
-        faults.mark(1, Place::of(0, PATTERN));
+        faults.mark(1, Place::for_rule(1, TYPE));
+        faults.mark(1, Place::for_rule(0, PATTERN));
         faults.mark(1, Place::check(0, 2));
-        faults.mark(3, Place::of(1, REQUIRED));
+        faults.mark(3, Place::for_rule(1, REQUIRED));
         faults.mark(3, Place::FORMAT);
         let found: Vec<_> = faults.iter(2).collect();
         let pattern = Broken::Column { column: 0, rule: "pattern" };

@@ -23,7 +23,7 @@ pub enum FieldKind {
 impl FieldKind {
     /// By the first byte of a JSON value.
     #[inline]
-    pub(super) fn of(byte: u8) -> FieldKind {
+    pub(super) fn from_byte(byte: u8) -> FieldKind {
         match byte {
             b'"' => FieldKind::String,
             b'{' => FieldKind::Object,
@@ -34,7 +34,7 @@ impl FieldKind {
         }
     }
 
-    pub(super) fn of_type(dtype: &DataType) -> FieldKind {
+    pub(super) fn from_dtype(dtype: &DataType) -> FieldKind {
         match dtype {
             DataType::Null => FieldKind::Null,
             DataType::Boolean => FieldKind::Boolean,

@@ -37,7 +37,7 @@ pub use self::times::Times;
 
 /// What raw rows look like beside `_text`, `_fault`, `_object` and `_row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shape {
+pub enum RawLayout {
     /// A column per field, text (CSV) or typed (Parquet).
     Columns,
     /// Nothing: the record is JSON in `_text`.
@@ -139,16 +139,16 @@ impl Cleaner {
     ///
     /// # Errors
     /// A column the raw rows do not have, or have in a type that cannot become the contract's; a check that fails to compute.
-    pub fn clean(&self, raw: &DataFrame, shape: Shape) -> Result<Cleaned, ContractError> {
+    pub fn clean(&self, raw: &DataFrame, shape: RawLayout) -> Result<Cleaned, ContractError> {
         let source = Raw::new(raw)?;
         let mut faults = Faults::new(raw.height());
         source.mark_faults(&mut faults);
         let (series, drift) = match shape {
-            Shape::Columns => (self.of_columns(raw, &mut faults)?, Drift::of_columns(&source, &self.columns)),
-            Shape::Json => {
+            RawLayout::Columns => (self.clean_columns(raw, &mut faults)?, Drift::from_columns(&source, &self.columns)),
+            RawLayout::Json => {
                 let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
                 let (series, tallied) = self.layout.columns(&casts, source.text, &mut faults);
-                (series, Drift::of_json(&source, tallied, self.layout.pointers()))
+                (series, Drift::from_json(&source, tallied, self.layout.pointers()))
             }
         };
         for (at, (column, series)) in self.columns.iter().zip(&series).enumerate() {
@@ -167,7 +167,7 @@ impl Cleaner {
         if let (Some(partition), Some(days)) = (&self.partition, &days)
             && let Some(name) = partition.own_column()
         {
-            typed.with_column(partition.of_days(days)?.with_name(name.into()).into())?;
+            typed.with_column(partition.for_days(days)?.with_name(name.into()).into())?;
         }
         let quarantined = self.quarantine(&source, &typed, shape, days.as_ref(), &faults)?;
         let rows = match keep {
@@ -177,7 +177,7 @@ impl Cleaner {
         Ok(Cleaned { rows, quarantined, filtered, drift })
     }
 
-    fn of_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {
+    fn clean_columns(&self, raw: &DataFrame, faults: &mut Faults) -> Result<Vec<Series>, ContractError> {
         let mut series = Vec::with_capacity(self.columns.len());
         for (at, column) in self.columns.iter().enumerate() {
             let Ok(field) = raw.column(&column.from) else { return Err(source::missing(column, raw)) };
@@ -224,7 +224,7 @@ fn explodes(contract: &Contract, columns: &[Plan]) -> Result<Vec<Explode>, Contr
     for definition::Explode { name, column, columns: own } in &contract.explodes {
         let unknown = || ContractError::Elements { column: column.to_string() };
         let at = columns.iter().position(|known| known.name == column.as_str()).ok_or_else(unknown)?;
-        let elements = Elementwise::new(column.as_str(), own).map_err(|error| error.of(name.as_str()))?;
+        let elements = Elementwise::new(column.as_str(), own).map_err(|error| error.within(name.as_str()))?;
         let next = first + elements.columns.len();
         all.push(Explode { name: name.to_string(), at, first, elements });
         first = next;

@@ -60,7 +60,7 @@ impl Partition {
     }
 
     /// The partitions that days are in.
-    pub(super) fn of_days(&self, days: &Series) -> PolarsResult<Series> {
+    pub(super) fn for_days(&self, days: &Series) -> PolarsResult<Series> {
         if self.every != Some(Every::Month) {
             return Ok(days.clone());
         }

@@ -8,7 +8,7 @@ use tidemark_pipeline::raw::{OBJECT, PAGE, ROW};
 use super::cast::Field as Member;
 use super::fault::{Broken, Faults};
 use super::source::{Raw, is_field};
-use super::{Cleaner, Explode, Plan, Shape};
+use super::{Cleaner, Explode, Plan, RawLayout};
 use crate::error::ContractError;
 
 impl Cleaner {
@@ -26,7 +26,7 @@ impl Cleaner {
         &self,
         source: &Raw,
         typed: &DataFrame,
-        shape: Shape,
+        shape: RawLayout,
         days: Option<&Series>,
         faults: &Faults,
     ) -> Result<DataFrame, ContractError> {
@@ -45,8 +45,8 @@ impl Cleaner {
         };
         let bad = Raw::new(&bad)?;
         let (values, texts) = match shape {
-            Shape::Columns => self.fields(&bad, &broken)?,
-            Shape::Json => (self.members(&bad, &broken), bad.text.clone()),
+            RawLayout::Columns => self.fields(&bad, &broken)?,
+            RawLayout::Json => (self.members(&bad, &broken), bad.text.clone()),
         };
         let values = values.into_iter().zip(elements).map(|(value, element)| element.or(value));
         let names = broken.iter().map(|broken| match broken {

@@ -65,7 +65,7 @@ impl Rules {
     /// Marks the rows of a typed column that break a rule.
     pub(super) fn check(&self, series: &Series, column: usize, faults: &mut Faults) -> PolarsResult<()> {
         if self.required && series.null_count() > 0 {
-            mark(&series.is_null(), Place::of(column, REQUIRED), faults);
+            mark(&series.is_null(), Place::for_rule(column, REQUIRED), faults);
         }
         let physical = series.to_physical_repr();
         match &self.limits {
@@ -80,7 +80,7 @@ impl Rules {
             Limits::Int128(bounds) => bounds.check(physical.i128()?.iter(), column, faults),
         }
         if let Some(pattern) = &self.pattern {
-            mark(&!&series.str()?.contains(pattern, true)?, Place::of(column, PATTERN), faults);
+            mark(&!&series.str()?.contains(pattern, true)?, Place::for_rule(column, PATTERN), faults);
         }
         Ok(())
     }
@@ -151,7 +151,7 @@ impl<V: PartialOrd> Bounds<V> {
             } else {
                 continue;
             };
-            faults.mark(row, Place::of(column, rule));
+            faults.mark(row, Place::for_rule(column, rule));
         }
     }
 

@@ -66,7 +66,7 @@ fn records(values: &[&str]) -> DataFrame {
     raw(vec![texts(raw::TEXT, values)])
 }
 
-fn clean(contract: &Contract, raw: &DataFrame, shape: Shape) -> Cleaned {
+fn clean(contract: &Contract, raw: &DataFrame, shape: RawLayout) -> Cleaned {
     let cleaner = Cleaner::new(contract, "print").unwrap();
     let cleaned = cleaner.clean(raw, shape).unwrap();
     let filtered: u64 = cleaned.filtered.iter().map(|(_, rows)| rows).sum();
@@ -126,7 +126,7 @@ fn text_becomes_typed_rows() {
         texts("rate", &["1e3", "-.5", ""]),
         texts("count", &["2147483647", "-2147483648", ""]),
     ]);
-    let cleaned = clean(&contract, &raw, Shape::Columns);
+    let cleaned = clean(&contract, &raw, RawLayout::Columns);
     assert_eq!(broken(&cleaned), Vec::<String>::new());
     assert_eq!(
         show(&cleaned.rows, &["customer", "price", "day", "paid", "note", "at", "rate", "count", "sold_on"]),
@@ -188,7 +188,7 @@ fn every_rule_sends_to_quarantine_and_the_first_in_column_order_is_named() {
             ],
         ),
     ]);
-    let cleaned = clean(&contract, &raw, Shape::Columns);
+    let cleaned = clean(&contract, &raw, RawLayout::Columns);
     assert_eq!(
         show(&cleaned.quarantined, &["_object", "_row", "column", "rule", "value", "contract", "day"]),
         [
@@ -213,11 +213,11 @@ fn every_rule_sends_to_quarantine_and_the_first_in_column_order_is_named() {
 fn a_record_of_a_page_keeps_its_page() {
     let mut rows = raw(vec![texts("a", &["1", "x", "y"])]);
     assert_eq!(
-        show(&clean(&contract(vec![column("a", Type::Int64)]), &rows, Shape::Columns).quarantined, &["_page"]),
+        show(&clean(&contract(vec![column("a", Type::Int64)]), &rows, RawLayout::Columns).quarantined, &["_page"]),
         ["-", "-"]
     );
     rows.with_column(Column::new("_page".into(), &[Some(1i64), Some(1), Some(2)])).unwrap();
-    let cleaned = clean(&contract(vec![column("a", Type::Int64)]), &rows, Shape::Columns);
+    let cleaned = clean(&contract(vec![column("a", Type::Int64)]), &rows, RawLayout::Columns);
     let shown = show(&cleaned.quarantined, &["_page", "_row", "text", "healed_by"]);
     assert_eq!(shown, [r#"1|3|{"a":"x"}|-"#, r#"2|4|{"a":"y"}|-"#]);
 }
@@ -229,11 +229,11 @@ fn faults_of_ingest_keep_their_text() {
     rows.replace("a", Column::new("a".into(), &[Some("1"), None])).unwrap();
     rows.replace("_text", Column::new("_text".into(), &[None, Some("2,\"x")])).unwrap();
     rows.replace("_fault", Column::new("_fault".into(), &[None, Some("a quote is not closed")])).unwrap();
-    let cleaned = clean(&contract, &rows, Shape::Columns);
+    let cleaned = clean(&contract, &rows, RawLayout::Columns);
     assert_eq!(broken(&cleaned), ["3|-|format|a quote is not closed"]);
     assert_eq!(show(&cleaned.quarantined, &["text"]), ["2,\"x"]);
     let records = rows.drop("a").unwrap();
-    let cleaned = clean(&contract, &records.tail(Some(1)), Shape::Json);
+    let cleaned = clean(&contract, &records.tail(Some(1)), RawLayout::Json);
     assert_eq!(broken(&cleaned), ["3|-|format|a quote is not closed"]);
 }
 
@@ -243,7 +243,7 @@ fn local_times_that_are_no_instants_say_so() {
     at.timezone = Some("Europe/Berlin".to_owned());
     let raw =
         raw(vec![texts("at", &["2024-03-31T02:30:00", "2024-10-27 02:30", "2024-10-27T02:30:00+01:00", "2024-10-27"])]);
-    let cleaned = clean(&contract(vec![at]), &raw, Shape::Columns);
+    let cleaned = clean(&contract(vec![at]), &raw, RawLayout::Columns);
     assert_eq!(
         broken(&cleaned),
         [
@@ -274,7 +274,7 @@ fn typed_columns_are_cast_without_loss_or_not_at_all() {
     let of = |name: &str, ty| {
         let mut column = column(name, ty);
         column.timezone = Some("Europe/Berlin".to_owned());
-        let cleaned = clean(&contract(vec![column]), &raw, Shape::Columns);
+        let cleaned = clean(&contract(vec![column]), &raw, RawLayout::Columns);
         (show(&cleaned.rows, &[name]), broken(&cleaned))
     };
     let first = |value: &str, fault: &str| (vec![value.to_owned()], vec![fault.to_owned()]);
@@ -288,7 +288,7 @@ fn typed_columns_are_cast_without_loss_or_not_at_all() {
     assert_eq!(of("number", Type::String).0, ["5", "-"]);
     assert_eq!(of("none", Type::Decimal { precision: 3, scale: 1 }).0, ["-", "-"]);
     let cleaner = Cleaner::new(&contract(vec![column("date", Type::Int64)]), "").unwrap();
-    let error = cleaner.clean(&raw, Shape::Columns).unwrap_err();
+    let error = cleaner.clean(&raw, RawLayout::Columns).unwrap_err();
     assert_eq!(
         error.to_string(),
         "column `date`: the source holds date, which does not become i64 without loss; declare another type"
@@ -299,7 +299,7 @@ fn typed_columns_are_cast_without_loss_or_not_at_all() {
 fn a_column_the_source_does_not_have_is_named_with_the_nearest() {
     let raw = raw(vec![texts("CustomerID", &["1"]), texts("Country", &["UK"])]);
     let cleaner = Cleaner::new(&contract(vec![column("customer_id", Type::Int64)]), "").unwrap();
-    let error = cleaner.clean(&raw, Shape::Columns).unwrap_err();
+    let error = cleaner.clean(&raw, RawLayout::Columns).unwrap_err();
     assert_eq!(
         error.to_string(),
         "column `customer_id`: the source has no column `customer_id`; did you mean `CustomerID`?; it has `CustomerID`, `Country`"
@@ -337,9 +337,9 @@ fn what_cannot_be_used_is_told_before_any_row() {
 fn no_rows_are_no_trouble() {
     let mut contract = contract(vec![column("n", Type::Int64)]);
     contract.checks = vec![rule("x", "n > 1")];
-    let cleaned = clean(&contract, &raw(vec![texts("n", &[])]), Shape::Columns);
+    let cleaned = clean(&contract, &raw(vec![texts("n", &[])]), RawLayout::Columns);
     assert_eq!(cleaned.rows.height(), 0);
-    clean(&contract, &records(&[]), Shape::Json);
+    clean(&contract, &records(&[]), RawLayout::Json);
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_partition_may_be_the_column_itself() {
         timezone: None,
     });
     let cleaned =
-        clean(&contract, &raw(vec![texts("country", &["UK", "FR"]), texts("n", &["1", "x"])]), Shape::Columns);
+        clean(&contract, &raw(vec![texts("country", &["UK", "FR"]), texts("n", &["1", "x"])]), RawLayout::Columns);
     assert_eq!(show(&cleaned.rows, &["country", "n"]), ["UK|1"]);
     assert_eq!(show(&cleaned.quarantined, &["day"]), ["-"]);
 }
@@ -361,18 +361,19 @@ fn a_partition_may_be_the_column_itself() {
 #[test]
 fn casts_come_round() {
     let values = ["-9223372036854775808", "9223372036854775807", "0", "-1"];
-    let cleaned = clean(&contract(vec![column("n", Type::Int64)]), &raw(vec![texts("n", &values)]), Shape::Columns);
+    let cleaned = clean(&contract(vec![column("n", Type::Int64)]), &raw(vec![texts("n", &values)]), RawLayout::Columns);
     assert_eq!(show(&cleaned.rows, &["n"]), values);
     let digits = format!("{}.{}", "9".repeat(20), "9".repeat(18));
     let values = [digits.as_str(), "-0.000000000000000001", "0.000000000000000000"];
     let ty = Type::Decimal { precision: 38, scale: 18 };
-    let cleaned = clean(&contract(vec![column("d", ty)]), &raw(vec![texts("d", &values)]), Shape::Columns);
+    let cleaned = clean(&contract(vec![column("d", ty)]), &raw(vec![texts("d", &values)]), RawLayout::Columns);
     assert_eq!(show(&cleaned.rows, &["d"]), values);
     let values = ["0001-01-01", "1600-02-29", "1969-12-31", "9999-12-31"];
-    let cleaned = clean(&contract(vec![column("d", Type::Date)]), &raw(vec![texts("d", &values)]), Shape::Columns);
+    let cleaned = clean(&contract(vec![column("d", Type::Date)]), &raw(vec![texts("d", &values)]), RawLayout::Columns);
     assert_eq!(show(&cleaned.rows, &["d"]), values);
     let values =
         ["0001-01-01 00:00:00.000000+00:00", "1969-12-31 23:59:59.999999+00:00", "9999-12-31 23:59:59.999999+00:00"];
-    let cleaned = clean(&contract(vec![column("d", Type::Datetime)]), &raw(vec![texts("d", &values)]), Shape::Columns);
+    let cleaned =
+        clean(&contract(vec![column("d", Type::Datetime)]), &raw(vec![texts("d", &values)]), RawLayout::Columns);
     assert_eq!(show(&cleaned.rows, &["d"]), values);
 }

@@ -26,7 +26,7 @@ impl Times {
     }
 
     /// One value per record: microseconds since 1970 in UTC, or the number itself; `None` where a record has none that can be read.
-    pub fn of(&self, records: &StringChunked) -> PolarsResult<Vec<Option<i64>>> {
+    pub fn parse(&self, records: &StringChunked) -> PolarsResult<Vec<Option<i64>>> {
         let mut faults = Faults::new(records.len());
         let (columns, _) = self.layout.columns(&[("time", &self.cast)], records, &mut faults);
         let Some(series) = columns.first() else { return Ok(vec![None; records.len()]) };

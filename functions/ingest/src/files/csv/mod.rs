@@ -39,7 +39,7 @@ pub(super) fn read<E>(
     let position = |stats: &ReadStats, scanner: &Scanner| {
         let (offset, newlines, verdict) = scanner.place();
         let csv = InCsv { columns: columns.clone(), terminator, verdict };
-        Position::of(stats, Some(InText { offset, newlines, begins, csv: Some(csv) }))
+        Position::new(stats, Some(InText { offset, newlines, begins, csv: Some(csv) }))
     };
     let mut begun = position(&stats, &scanner);
     loop {

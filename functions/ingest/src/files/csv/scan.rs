@@ -259,7 +259,7 @@ impl Scanner {
                 Some(found) if !too_far => found,
                 None if !too_far && !ended => return Quoted::More,
                 _ => {
-                    self.settle(reached, lines, None);
+                    self.finish_record(reached, lines, None);
                     return Quoted::Flawed(FlawKind::Open);
                 }
             };
@@ -290,7 +290,7 @@ impl Scanner {
                 }
             }
             if lines.count > self.limits.quoted_lines {
-                self.settle(from, lines, None);
+                self.finish_record(from, lines, None);
                 return Quoted::Flawed(FlawKind::Open);
             }
         }
@@ -303,7 +303,7 @@ impl Scanner {
 
     /// Keeps what has been found out up to `reached`. Without a flaw the quote may still be closed for a record that starts
     /// later, and so may go further.
-    fn settle(&mut self, reached: usize, lines: &Lines, flaw: Option<FlawKind>) {
+    fn finish_record(&mut self, reached: usize, lines: &Lines, flaw: Option<FlawKind>) {
         let until = self.position + reached as u64;
         if lines.second.is_some() && self.verdict.is_none_or(|verdict| verdict.until < until) {
             self.verdict = Some(Verdict { until, newlines: self.newlines + lines.count, flaw });
@@ -334,7 +334,7 @@ impl Scanner {
     /// The record is flawed at `at`: its first line is taken.
     fn flawed(&mut self, data: &[u8], ended: bool, lines: &Lines, at: usize, kind: FlawKind) -> Step {
         if kind == FlawKind::Junk {
-            self.settle(at, lines, Some(kind));
+            self.finish_record(at, lines, Some(kind));
         }
         let field = if lines.second.is_some() { lines.field } else { self.fields.len() + 1 };
         let fault = Flaw { field, kind };
@@ -358,7 +358,7 @@ impl Scanner {
             return Step::TooLong;
         };
         // not as far as the data happens to go, so that how the text is cut into chunks changes nothing
-        self.settle(self.limits.line, lines, Some(FlawKind::Open));
+        self.finish_record(self.limits.line, lines, Some(FlawKind::Open));
         let fault = Flaw { field: lines.field, kind: FlawKind::Open };
         Step::Broken { text: self.without_cr(data, 0, second - 1), length: second, fault }
     }

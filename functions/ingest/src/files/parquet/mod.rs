@@ -39,7 +39,7 @@ pub(super) fn open(input: Input) -> Result<(Box<dyn MmapBytesReader>, Stored), F
         Input::Stream(stream) => stream,
         Input::File(mut file) => {
             if let Some(length) = plain(&mut file)? {
-                return Ok((Box::new(file), Stored::of(length)));
+                return Ok((Box::new(file), Stored::for_size(length)));
             }
             Box::new(file)
         }
@@ -118,7 +118,7 @@ pub(super) fn read<E>(
             let what = format!("row group {}, from row {} on", group + 1, stats.rows + 1);
             let columns = decode(file, &part, start, height, &what)?;
             let rows = raw_frame(columns, height, stats.rows, object, &what)?;
-            let from = Position::of(&stats, None);
+            let from = Position::new(&stats, None);
             stats.rows += height as u64;
             emit(Batch { rows, from }).map_err(Stop::Emit)?;
         }
@@ -126,7 +126,7 @@ pub(super) fn read<E>(
     if stats.rows == 0 {
         let columns = decode(file, &Arc::new(metadata), 0, 0, "the schema")?;
         let rows = raw_frame(columns, 0, 0, object, "the schema")?;
-        emit(Batch { rows, from: Position::of(&stats, None) }).map_err(Stop::Emit)?;
+        emit(Batch { rows, from: Position::new(&stats, None) }).map_err(Stop::Emit)?;
     }
     Ok(stats)
 }

@@ -1,10 +1,9 @@
 //! What can go wrong with a load, said so that the reader knows what to do.
 
-use std::error::Error;
 use std::time::Duration;
 
 use polars::prelude::{DataType, PolarsError};
-use tidemark_flow::{Failure, Kind, joined};
+use tidemark_flow::{Error, ErrorKind, joined};
 use tidemark_postgres::{Action, ClientError, DbError, Fault, SqlType, is_of_a_row, server_message};
 
 /// A load that did not happen: the database is as it was before.
@@ -54,14 +53,14 @@ pub(crate) enum LoadFault {
     #[error("the rows of the change cannot be read")]
     Frame(#[from] PolarsError),
     #[error(transparent)]
-    Lake(#[from] Failure),
+    Lake(#[from] Error),
 }
 
 /// A password that is not known.
 #[derive(Debug, Clone)]
 pub(crate) struct UnknownPassword {
     pub(crate) why: String,
-    pub(crate) kind: Kind,
+    pub(crate) kind: ErrorKind,
 }
 
 /// How a target is given its password.
@@ -96,13 +95,13 @@ impl LoadFault {
     }
 
     /// `place` says which database, without a password.
-    pub(crate) fn failure(self, place: &str) -> Failure {
+    pub(crate) fn failure(self, place: &str) -> Error {
         if let LoadFault::Lake(failure) = self {
             return failure;
         }
         let (kind, hint) = self.remedy();
-        let cause = Error::source(&self).map(|cause| joined(cause.to_string(), cause.source()));
-        let mut failure = Failure::new(kind, format!("{place}: {self}"));
+        let cause = std::error::Error::source(&self).map(|cause| joined(cause.to_string(), cause.source()));
+        let mut failure = Error::new(kind, format!("{place}: {self}"));
         failure.over_budget = matches!(self, LoadFault::TooMany { .. });
         let failure = match hint {
             Some(hint) => failure.hint(hint),
@@ -114,63 +113,64 @@ impl LoadFault {
         }
     }
 
-    fn remedy(&self) -> (Kind, Option<String>) {
+    fn remedy(&self) -> (ErrorKind, Option<String>) {
         let said = |kind, hint: &str| (kind, Some(hint.to_owned()));
         match self {
             LoadFault::Server(fault) => remedy(fault),
             LoadFault::NoPassword(unknown) => said(unknown.kind, PASSWORD_HINT),
             LoadFault::Unsure(_) => {
-                said(Kind::Retry, "run again: a load that is committed is found there, and not done twice")
+                said(ErrorKind::Retry, "run again: a load that is committed is found there, and not done twice")
             }
-            LoadFault::NotATable { .. } => said(Kind::Definition, "name a table"),
+            LoadFault::NotATable { .. } => said(ErrorKind::Definition, "name a table"),
             LoadFault::LongName { .. } | LoadFault::Reserved { .. } => {
-                said(Kind::Definition, "rename it in the SQL of a model")
+                said(ErrorKind::Definition, "rename it in the SQL of a model")
             }
-            LoadFault::Type { .. } => said(Kind::Definition, "leave it out or cast it in the SQL of a model"),
+            LoadFault::Type { .. } => said(ErrorKind::Definition, "leave it out or cast it in the SQL of a model"),
             LoadFault::NoTyped { .. } => {
-                said(Kind::Definition, "take it out of `types`, or name a column the dataset has")
+                said(ErrorKind::Definition, "take it out of `types`, or name a column the dataset has")
             }
             LoadFault::Declared { .. } => said(
-                Kind::Definition,
+                ErrorKind::Definition,
                 "change the type of either, name another table, or drop this one to have it loaded anew",
             ),
             LoadFault::Generated { .. } => {
-                said(Kind::Definition, "name another table, or leave the column out in the SQL of a model")
+                said(ErrorKind::Definition, "name another table, or leave the column out in the SQL of a model")
             }
-            LoadFault::NoColumn { .. } => said(Kind::Definition, "name columns the dataset has"),
-            LoadFault::Lacks { .. } => said(Kind::Definition, "drop the table to have it loaded anew"),
-            LoadFault::NoUniqueIndex { sql, .. } => (Kind::Definition, Some(format!("make one: {sql}"))),
+            LoadFault::NoColumn { .. } => said(ErrorKind::Definition, "name columns the dataset has"),
+            LoadFault::Lacks { .. } => said(ErrorKind::Definition, "drop the table to have it loaded anew"),
+            LoadFault::NoUniqueIndex { sql, .. } => (ErrorKind::Definition, Some(format!("make one: {sql}"))),
             LoadFault::Unheld { key: Some(_), .. } | LoadFault::Row { key: Some(_), .. } => said(
-                Kind::Data,
+                ErrorKind::Data,
                 "nothing was loaded; mend the row, drop it with a check or filter of the contract, or let the target put such rows \
                  aside (max_refused)",
             ),
-            LoadFault::Unheld { .. } | LoadFault::Row { .. } => {
-                said(Kind::Data, "nothing was loaded; mend the row, or drop it with a check or filter of the contract")
-            }
+            LoadFault::Unheld { .. } | LoadFault::Row { .. } => said(
+                ErrorKind::Data,
+                "nothing was loaded; mend the row, or drop it with a check or filter of the contract",
+            ),
             LoadFault::Twice { .. } => said(
-                Kind::Data,
+                ErrorKind::Data,
                 "nothing was loaded; name a key that is unique in the dataset, or make it so in a model",
             ),
-            LoadFault::TooMany { .. } => said(Kind::Data, "nothing was loaded; mend the rows, or allow more"),
+            LoadFault::TooMany { .. } => said(ErrorKind::Data, "nothing was loaded; mend the rows, or allow more"),
             LoadFault::Late { .. } => said(
-                Kind::Refused,
+                ErrorKind::Refused,
                 "nothing was loaded; give the function a longer timeout, or run this load elsewhere",
             ),
-            LoadFault::Frame(_) => (Kind::Bug, None),
+            LoadFault::Frame(_) => (ErrorKind::Bug, None),
             LoadFault::Lake(failure) => (failure.kind, failure.hint.clone()),
         }
     }
 }
 
 /// What to do about a server's fault, in the words of a target where it is a target that meets it.
-fn remedy(fault: &Fault) -> (Kind, Option<String>) {
+fn remedy(fault: &Fault) -> (ErrorKind, Option<String>) {
     let advice = fault.advice();
     let kind = match advice.action {
-        Action::RunAgain => Kind::Retry,
-        Action::Permit | Action::FreeSpace => Kind::Refused,
-        Action::Correct => Kind::Definition,
-        Action::CorrectRows => Kind::Data,
+        Action::RunAgain => ErrorKind::Retry,
+        Action::Permit | Action::FreeSpace => ErrorKind::Refused,
+        Action::Correct => ErrorKind::Definition,
+        Action::CorrectRows => ErrorKind::Data,
     };
     let own = match fault {
         Fault::NoPassword => Some(PASSWORD_HINT),

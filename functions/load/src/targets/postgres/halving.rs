@@ -5,7 +5,7 @@ use tidemark_postgres::{DbError, Fault, Session, is_of_a_row, server_message};
 use super::error::LoadFault;
 use super::numbering::{key_of, sorted};
 use super::rejected::RejectedRows;
-use super::staged::{Merged, Part, Staged, is_twice};
+use super::staged::{Merged, Staged, StagedRange, is_twice};
 use super::table::Table;
 use crate::targets::delta::Deltas;
 
@@ -23,7 +23,7 @@ pub(super) fn merge<'f>(
     let mut halving = Halving { session, staged, most, refused: Vec::new() };
     let mut merged = Merged::default();
     session.run("SAVEPOINT merging")?;
-    match staged.merge(&Part::All) {
+    match staged.merge(&StagedRange::All) {
         Ok(whole) => {
             session.run("RELEASE SAVEPOINT merging")?;
             return Ok(whole);
@@ -42,7 +42,7 @@ pub(super) fn merge<'f>(
             }
         }
     }
-    halving.merge(&Part::Pages(0, staged.pages()?), &mut merged)?;
+    halving.merge(&StagedRange::Pages(0, staged.pages()?), &mut merged)?;
     let refused = std::mem::take(&mut halving.refused);
     if !rejected.allows_any() {
         return match refused.into_iter().next() {
@@ -65,7 +65,7 @@ struct Halving<'a> {
 
 impl Halving<'_> {
     /// Merges a part, but for the rows that are refused.
-    fn merge(&mut self, part: &Part, merged: &mut Merged) -> Result<(), Fault> {
+    fn merge(&mut self, part: &StagedRange, merged: &mut Merged) -> Result<(), Fault> {
         self.session.run("SAVEPOINT half")?;
         let by = match self.staged.merge(part) {
             Ok(more) => {
@@ -89,11 +89,11 @@ impl Halving<'_> {
     }
 
     /// The halves of a part that is refused; none of one row, which is noted.
-    fn halves(&mut self, part: &Part, by: DbError) -> Result<Vec<Part>, Fault> {
+    fn halves(&mut self, part: &StagedRange, by: DbError) -> Result<Vec<StagedRange>, Fault> {
         let rows = match part {
-            Part::Pages(from, to) if to - from > 1 => {
+            StagedRange::Pages(from, to) if to - from > 1 => {
                 let middle = from + (to - from) / 2;
-                return Ok(vec![Part::Pages(*from, middle), Part::Pages(middle, *to)]);
+                return Ok(vec![StagedRange::Pages(*from, middle), StagedRange::Pages(middle, *to)]);
             }
             part => self.staged.places(part)?,
         };
@@ -106,7 +106,7 @@ impl Halving<'_> {
             return Ok(Vec::new());
         }
         let (left, right) = rows.split_at(rows.len() / 2);
-        let part = |rows: &[(String, u64)]| Part::Rows(rows.iter().map(|(place, _)| place.clone()).collect());
+        let part = |rows: &[(String, u64)]| StagedRange::Rows(rows.iter().map(|(place, _)| place.clone()).collect());
         Ok(vec![part(left), part(right)])
     }
 }

@@ -14,7 +14,7 @@ pub(crate) struct Load<'a> {
     /// The version the change starts from, as [`Database::load_state`](super::database::Database::load_state) gave it; `None` = from nothing.
     pub(crate) previous: Option<i64>,
     /// All rows come again, whatever the table is thought to have.
-    pub(crate) is_anew: bool,
+    pub(crate) is_rebuild: bool,
     pub(crate) run_id: &'a str,
     pub(crate) schema: &'a Schema,
     /// Rows of an upsert that are upserted by the change, sent or not.

@@ -11,7 +11,7 @@ use super::error::LoadFault;
 use super::load::Load;
 use super::load_state::Loaded;
 use super::rejected::RejectedRows;
-use super::staged::{Merged, Part, STAGED, Staged, is_twice};
+use super::staged::{Merged, STAGED, Staged, StagedRange, is_twice};
 use super::table::{Column, ROW, Table};
 
 /// With fewer rows, more connections only take longer.
@@ -111,7 +111,7 @@ impl ParallelConnections {
         let names: Vec<&str> = self.connections.iter().map(|(_, name)| name.as_str()).collect();
         staged.analyze(&names.join(", "), sent.taken)?;
         let deleted = if sent.deleted > 0 { staged.delete()? } else { 0 };
-        let Merged { inserted, updated } = staged.merge(&Part::All)?;
+        let Merged { inserted, updated } = staged.merge(&StagedRange::All)?;
         Ok((Loaded { inserted, updated, deleted, ..Loaded::default() }, sent.rows))
     }
 }

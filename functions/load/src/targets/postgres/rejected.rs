@@ -142,7 +142,7 @@ impl RejectedRows {
     }
 
     /// Writes down what is rejected, in place of what was under the same keys; `is_anew`: in place of all there is of this table.
-    pub(super) fn keep(
+    pub(super) fn write(
         &mut self,
         session: &Session,
         table: &Table<'_>,

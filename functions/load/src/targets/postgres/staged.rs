@@ -20,7 +20,7 @@ pub(super) struct Merged {
 
 /// A part of the temporary table, by where its rows lie.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Part {
+pub(super) enum StagedRange {
     All,
     /// Pages from, and up to.
     Pages(u32, u32),
@@ -28,13 +28,13 @@ pub(super) enum Part {
     Rows(Vec<String>),
 }
 
-impl Part {
+impl StagedRange {
     fn condition(&self) -> String {
         match self {
-            Part::All => String::new(),
-            Part::Pages(from, to) => format!(" AND ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"),
+            StagedRange::All => String::new(),
+            StagedRange::Pages(from, to) => format!(" AND ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"),
             // quoted: a place has a comma in it
-            Part::Rows(rows) => format!(" AND ctid = ANY ('{{\"{}\"}}'::tid[])", rows.join("\",\"")),
+            StagedRange::Rows(rows) => format!(" AND ctid = ANY ('{{\"{}\"}}'::tid[])", rows.join("\",\"")),
         }
     }
 }
@@ -95,7 +95,7 @@ impl<'a> Staged<'a> {
         ))
     }
 
-    pub(super) fn merge(&self, part: &Part) -> Result<Merged, Fault> {
+    pub(super) fn merge(&self, part: &StagedRange) -> Result<Merged, Fault> {
         if !self.merges {
             let updated = match self.update(part) {
                 Some(sql) => self.session.change(&sql)?,
@@ -154,11 +154,11 @@ impl<'a> Staged<'a> {
         (names.join(", "), names.iter().map(|name| format!("s.{name}")).collect::<Vec<_>>().join(", "))
     }
 
-    fn source(&self, part: &Part) -> String {
+    fn source(&self, part: &StagedRange) -> String {
         format!("(SELECT * FROM {} AS r WHERE {ROW} > 0{}) AS s", self.from, part.condition())
     }
 
-    fn merge_statement(&self, part: &Part) -> String {
+    fn merge_statement(&self, part: &StagedRange) -> String {
         let (names, values) = self.columns();
         let update =
             self.differs().map(|differs| format!("WHEN MATCHED AND {differs} THEN UPDATE SET {} ", self.set()));
@@ -171,7 +171,7 @@ impl<'a> Staged<'a> {
         )
     }
 
-    fn update(&self, part: &Part) -> Option<String> {
+    fn update(&self, part: &StagedRange) -> Option<String> {
         let differs = self.differs()?;
         Some(format!(
             "UPDATE {} AS t SET {} FROM {} WHERE {} AND {differs}",
@@ -182,7 +182,7 @@ impl<'a> Staged<'a> {
         ))
     }
 
-    fn insert(&self, part: &Part) -> String {
+    fn insert(&self, part: &StagedRange) -> String {
         let (names, values) = self.columns();
         format!(
             "INSERT INTO {table} ({names}) SELECT {values} FROM {} WHERE NOT EXISTS (SELECT FROM {table} AS t WHERE {})",
@@ -202,7 +202,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Places and numbers of the rows in a part.
-    pub(super) fn places(&self, part: &Part) -> Result<Vec<(String, u64)>, Fault> {
+    pub(super) fn places(&self, part: &StagedRange) -> Result<Vec<(String, u64)>, Fault> {
         let sql = format!("SELECT ctid::text, {ROW} FROM pg_temp.{STAGED} WHERE {ROW} > 0{}", part.condition());
         let place = |row: Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.cast_unsigned()));
         self.session.rows(&sql, &[])?.into_iter().map(place).collect()

@@ -44,7 +44,7 @@ impl Database<'_> {
             return Ok(Outcome::Loaded(own.loaded));
         }
         let version = state.map(|state| state.version);
-        if version == Some(load.version) && !load.is_anew {
+        if version == Some(load.version) && !load.is_rebuild {
             session.run("ROLLBACK")?;
             return Ok(Outcome::AlreadyLoaded);
         }
@@ -85,7 +85,7 @@ impl Database<'_> {
         connections: &mut ParallelConnections,
     ) -> Result<Loaded, LoadFault> {
         let mut rejected = RejectedRows::new(table, known_keys(session, table, load.dataset)?, load.rows);
-        let is_whole = load.previous.is_none() || load.is_anew;
+        let is_whole = load.previous.is_none() || load.is_rebuild;
         let mut done = match table.is_empty && is_whole {
             true => straight(session, table, load, &mut rejected)?,
             false => None,
@@ -102,7 +102,7 @@ impl Database<'_> {
         loaded.refused = rejected.len();
         // rows that were not even sent among them; a file may not know how many it has
         loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
-        rejected.keep(session, table, load.dataset, load.version, load.run_id, is_whole)?;
+        rejected.write(session, table, load.dataset, load.version, load.run_id, is_whole)?;
         Ok(loaded)
     }
 }

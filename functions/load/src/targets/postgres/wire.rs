@@ -55,7 +55,7 @@ impl Rows {
     /// A column is not there. That its type fits has been checked before ([`holds`](super::column_type::holds)).
     pub(super) fn new(frame: &DataFrame, into: &[Slot<'_>]) -> Result<Rows, PolarsError> {
         let field = |into: &Slot<'_>| {
-            let values = Values::of(frame.column(into.name)?, into.sql)?;
+            let values = Values::from_column(frame.column(into.name)?, into.sql)?;
             Ok(Field { sql: into.sql, is_key: into.is_key, values })
         };
         Ok(Rows { fields: into.iter().map(field).collect::<Result<_, PolarsError>>()? })
@@ -107,7 +107,7 @@ impl Rows {
 }
 
 impl Values {
-    fn of(column: &Column, sql: SqlType) -> Result<Values, PolarsError> {
+    fn from_column(column: &Column, sql: SqlType) -> Result<Values, PolarsError> {
         let series = column.as_materialized_series();
         if *series.dtype() == DataType::Null {
             return Ok(Values::Null);

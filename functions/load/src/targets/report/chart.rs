@@ -7,7 +7,7 @@ use rust_xlsxwriter::{
 use tidemark_pipeline::{CellFormat, Chart, ChartKind};
 
 use super::error::ReportError;
-use super::look::{ACCENT, HEADER_ROW, LINE, QUIET, SERIES, axis_format};
+use super::formats::{ACCENT, HEADER_ROW, LINE, QUIET, SERIES, axis_format};
 use super::table::{Column, Table, columns};
 use crate::targets::cell::CellType;
 

@@ -7,7 +7,7 @@ use tidemark_pipeline::{CellFormat, Report};
 use super::chart;
 use super::error::ReportError;
 use super::excel::{cut, number, text};
-use super::look::{Dress, HEADER_ROW, Look};
+use super::formats::{ColumnFormats, HEADER_ROW, SheetFormats};
 use super::table::{Column, Table, columns};
 use crate::targets::cell::Cell;
 
@@ -39,7 +39,7 @@ pub(super) fn write(
     day: Date,
     table: &Table,
     tables: &[Table],
-    look: &Look,
+    look: &SheetFormats,
 ) -> Result<(), ReportError> {
     worksheet.set_name(&table.sheet.title)?;
     worksheet.set_screen_gridlines(false).set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
@@ -70,8 +70,8 @@ fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column]) -> 
     let (first, last) = (HEADER_ROW + 1, HEADER_ROW + height as u32);
     worksheet.set_row_height(HEADER_ROW, 21)?;
     for (at, column) in (0_u16..).zip(columns) {
-        let dress = Dress::of(column.format, at);
-        let whole = (column.format == CellFormat::Number).then(|| Dress::of(CellFormat::Integer, at));
+        let dress = ColumnFormats::new(column.format, at);
+        let whole = (column.format == CellFormat::Number).then(|| ColumnFormats::new(CellFormat::Integer, at));
         worksheet.set_column_width(at, column.width()? as f64)?;
         worksheet.write_string_with_format(HEADER_ROW, at, cut(&column.label), &dress.header)?;
         for row in 0..height {

@@ -35,7 +35,7 @@ pub(super) struct Column<'a> {
 impl<'a> Column<'a> {
     fn new(sheet: &'a Sheet, column: &'a PolarsColumn) -> Result<Column<'a>, ReportError> {
         let name = column.name().as_str();
-        let Some(kind) = CellType::of(column.dtype()) else {
+        let Some(kind) = CellType::from_dtype(column.dtype()) else {
             let (sheet, column, dtype) = (sheet.title.clone(), name.into(), column.dtype().clone());
             return Err(ReportError::Type { sheet, column, dtype });
         };
@@ -52,7 +52,7 @@ impl<'a> Column<'a> {
     }
 
     pub(super) fn cell(&self, row: usize) -> Result<Cell<'_>, ReportError> {
-        Cell::of(self.series.get(row)?).ok_or_else(|| ReportError::Date {
+        Cell::from_value(self.series.get(row)?).ok_or_else(|| ReportError::Date {
             sheet: self.sheet.into(),
             column: self.name.into(),
             row: row + 1,

@@ -7,7 +7,7 @@ use rust_xlsxwriter::{DocProperties, ExcelDateTime, Workbook};
 use tidemark_pipeline::Report;
 
 use super::error::ReportError;
-use super::look::Look;
+use super::formats::SheetFormats;
 use super::table::Table;
 use super::{csv, sheet};
 
@@ -48,7 +48,7 @@ fn workbook(report: &Report, day: Date, tables: &[Table]) -> Result<Vec<u8>, Rep
     let made = ExcelDateTime::from_ymd(day.year().clamp(1900, 9999) as u16, day.month() as u8, day.day() as u8)?;
     let properties = DocProperties::new().set_title(&report.title).set_author("Tidemark").set_creation_datetime(&made);
     workbook.set_properties(&properties);
-    let look = Look::new();
+    let look = SheetFormats::new();
     for table in tables {
         sheet::write(workbook.add_worksheet(), report, day, table, tables, &look)?;
     }

@@ -26,8 +26,8 @@ enum Storage {
 }
 
 impl Storage {
-    fn of(dtype: &DataType) -> Option<Storage> {
-        Some(match CellType::of(dtype)? {
+    fn from_dtype(dtype: &DataType) -> Option<Storage> {
+        Some(match CellType::from_dtype(dtype)? {
             CellType::Null => Storage::Any,
             CellType::Bool | CellType::Integer => Storage::Integer,
             CellType::Float | CellType::Decimal => Storage::Real,
@@ -70,7 +70,7 @@ enum Affinity {
 }
 
 impl Affinity {
-    fn of(declared: &str) -> Affinity {
+    fn from_declared(declared: &str) -> Affinity {
         let declared = declared.to_ascii_uppercase();
         let says = |words: &[&str]| words.iter().any(|word| declared.contains(word));
         if says(&["INT"]) {
@@ -174,7 +174,7 @@ impl Table<'_> {
                     quoted(name),
                     storage.declaration()
                 ))?,
-                Some(declared) if storage.is_kept_by(Affinity::of(declared)) => {}
+                Some(declared) if storage.is_kept_by(Affinity::from_declared(declared)) => {}
                 Some(declared) => {
                     return Err(Fault::Declared {
                         table: self.name.into(),
@@ -221,7 +221,7 @@ fn has_unique_key(connection: &Connection, table: &str, key: &[ColumnName]) -> R
 }
 
 fn storage(name: &str, dtype: &DataType) -> Result<Storage, Fault> {
-    Storage::of(dtype).ok_or_else(|| Fault::Type { column: name.into(), dtype: dtype.clone() })
+    Storage::from_dtype(dtype).ok_or_else(|| Fault::Type { column: name.into(), dtype: dtype.clone() })
 }
 
 /// An identifier, whatever is in it.
@@ -251,7 +251,7 @@ mod tests {
             // The famous one: INT comes first, and a floating point is an integer.
             ("FLOATING POINT", Affinity::Integer),
         ] {
-            assert_eq!(Affinity::of(declared), affinity, "{declared}");
+            assert_eq!(Affinity::from_declared(declared), affinity, "{declared}");
         }
     }
 

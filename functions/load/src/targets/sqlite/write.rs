@@ -149,7 +149,7 @@ impl<'t> Writer<'t> {
             let unheld =
                 |value: String| Fault::Unheld { column: column.name().to_string(), row: self.number(row), value };
             let beyond = || unheld("a date beyond the years -9999 to 9999".into());
-            match Cell::of(column.get(row)?).ok_or_else(beyond)? {
+            match Cell::from_value(column.get(row)?).ok_or_else(beyond)? {
                 Cell::Null => self.bind_null(statement, at, column, row)?,
                 // SQLite has no NaN and takes it for NULL.
                 Cell::Float(value) if value.is_nan() => self.bind_null(statement, at, column, row)?,

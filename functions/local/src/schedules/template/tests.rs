@@ -32,7 +32,7 @@ fn resource(text: &str, id: &str) -> String {
 
 fn mistakes(files: &[(&str, &str)]) -> Vec<String> {
     let failure = template(&graph_of(files)).unwrap_err();
-    let mistakes = failure.source.as_ref().unwrap().downcast_ref::<Mistakes>().unwrap();
+    let mistakes = failure.source.as_ref().unwrap().downcast_ref::<DefinitionErrors>().unwrap();
     mistakes.0.iter().map(ToString::to_string).collect()
 }
 
@@ -181,7 +181,7 @@ fn more_than_a_stack_holds_is_said() {
     let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     of(&files[..125]);
     let failure = template(&graph_of(&files)).unwrap_err();
-    assert!(failure.message.starts_with("504 schedules") && failure.kind == Kind::Definition, "{failure:?}");
+    assert!(failure.message.starts_with("504 schedules") && failure.kind == ErrorKind::Definition, "{failure:?}");
 }
 
 #[test]

@@ -29,7 +29,7 @@ impl Columns {
 
 /// What the columns are of.
 #[derive(Clone, Copy)]
-pub(super) enum Of<'a> {
+pub(super) enum ColumnOwner<'a> {
     /// A record, which has these fields and no others.
     These(&'a [ColumnName]),
     Record,
@@ -38,7 +38,7 @@ pub(super) enum Of<'a> {
 }
 
 /// `columns` of `[contract]`, or of one of its `[contract.explode]`.
-pub(super) fn columns(contract: &Fields<'_, '_>, of: Of<'_>) -> Columns {
+pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns {
     let mut all = Columns { columns: Vec::new(), names: Vec::new() };
     let label = below(contract, "columns");
     let Some(value) = contract.value("columns") else {
@@ -78,7 +78,13 @@ fn below(fields: &Fields<'_, '_>, name: &str) -> String {
     format!("{}.{name}]", fields.label.trim_end_matches(']'))
 }
 
-fn column(contract: &Fields<'_, '_>, name: ColumnName, at: usize, value: Value<'_>, of: Of<'_>) -> Option<Column> {
+fn column(
+    contract: &Fields<'_, '_>,
+    name: ColumnName,
+    at: usize,
+    value: Value<'_>,
+    of: ColumnOwner<'_>,
+) -> Option<Column> {
     let label = below(contract, &format!("columns.{name}"));
     if value.get_ref().is_str() {
         let text = contract.reader.text(value, &label)?;
@@ -88,8 +94,8 @@ fn column(contract: &Fields<'_, '_>, name: ColumnName, at: usize, value: Value<'
     let fields = contract.reader.open(value, label, &FIELDS)?;
     let ty = fields.needed("type", &one_of(TYPES)).and_then(|text| ty(&fields, &text));
     let from = match of {
-        Of::Element => fields.text("from"),
-        Of::These(_) | Of::Record => fields.filled("from", "a field of the source"),
+        ColumnOwner::Element => fields.text("from"),
+        ColumnOwner::These(_) | ColumnOwner::Record => fields.filled("from", "a field of the source"),
     };
     match &from {
         Some(text) => source_field(&fields, &text.text, text.at, of),
@@ -182,8 +188,8 @@ fn other_name(text: &str) -> Option<String> {
     Some(format!("here it is called `{ours}`"))
 }
 
-fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, of: Of<'_>) {
-    if let Of::These(given) = of
+fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, of: ColumnOwner<'_>) {
+    if let ColumnOwner::These(given) = of
         && !given.iter().any(|name| name.as_str() == field)
     {
         let names = || given.iter().map(ColumnName::as_str);

@@ -2,11 +2,11 @@
 
 use toml::de::DeValue;
 
-use super::column::{self, Columns, Of};
+use super::column::{self, ColumnOwner, Columns};
 use crate::definition::column::{Column, Type};
 use crate::definition::contract::{Contract, PartitionBy};
 use crate::definition::explode::{Children, Explode, POSITION};
-use crate::definition::model::{Incremental, Made, Model, When};
+use crate::definition::model::{Incremental, Model, ModelKind, When};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
 use crate::read::fields::{Fields, Text, described};
@@ -43,7 +43,7 @@ pub(super) fn explodes(
         }
         let Some(fields) = reader.open(value, label, &["column", "columns"]) else { continue };
         let column = array(&fields, columns);
-        let own = column::columns(&fields, Of::Element);
+        let own = column::columns(&fields, ColumnOwner::Element);
         no_clash(&fields, at, &own, key, partition_by);
         if let (Some(name), Some(column)) = (name, column) {
             all.push(Explode { name, column, columns: own.columns });
@@ -96,7 +96,7 @@ pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     let partition_by = contract.partition_by.as_ref().map(|by| by.name.clone());
     let model = |explode: &Explode| Model {
         name: explode.name.clone(),
-        made: Made::Explode(Children {
+        made: ModelKind::Explode(Children {
             key: contract.key.clone(),
             column: explode.column.clone(),
             columns: explode.columns.clone(),

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::super::fields::Fields;
 use super::super::parameters::declared_in;
 use crate::diagnostic::{did_you_mean, one_of, quoted};
-use crate::params::{Piece, pieces};
+use crate::params::{TextPart, pieces};
 
 pub(super) const FIELDS: [&str; 2] = ["only_with", "only_without"];
 
@@ -24,7 +24,7 @@ pub(super) enum Condition {
 
 impl Condition {
     /// What is wrong is noted, and left at [`Condition::Always`].
-    pub fn of(top: &Fields<'_, '_>, target: &Fields<'_, '_>) -> Condition {
+    pub fn new(top: &Fields<'_, '_>, target: &Fields<'_, '_>) -> Condition {
         if target.value("only_with").is_some() {
             target.refuse("only_without", "either it or `only_with`");
             return parameter(top, target, "only_with").map_or(Condition::Always, Condition::With);
@@ -101,7 +101,7 @@ fn has_value(top: &Fields<'_, '_>, name: &str) -> bool {
 fn uses(value: &Spanned<DeValue<'_>>, name: &str, spans: &mut Vec<Range<usize>>) {
     match value.get_ref() {
         DeValue::String(text) => {
-            let is_it = |piece: &Piece<'_>| matches!(piece, Piece::Parameter { name: used, .. } if *used == name);
+            let is_it = |piece: &TextPart<'_>| matches!(piece, TextPart::Parameter { name: used, .. } if *used == name);
             if pieces(text).iter().any(is_it) {
                 spans.push(value.span());
             }

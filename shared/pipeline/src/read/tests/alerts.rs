@@ -29,9 +29,9 @@ fn everything_of_alerts() {
     );
     assert_eq!((whole.start_within_s, whole.caught_up_within_s), (600, 3_600));
     assert_eq!(whole.max_quarantined, Some(Budget::Share(0.005)));
-    assert_eq!(whole.severity_of(Wrong::Behind), Severity::Critical);
-    assert_eq!(whole.severity_of(Wrong::OverBudget), Severity::Warning);
-    assert_eq!(whole.severity_of(Wrong::Failed), Severity::Critical);
+    assert_eq!(whole.severity_of(IncidentKind::Behind), Severity::Critical);
+    assert_eq!(whole.severity_of(IncidentKind::OverBudget), Severity::Warning);
+    assert_eq!(whole.severity_of(IncidentKind::Failed), Severity::Critical);
     let quiet = whole.quiet.unwrap();
     assert_eq!((quiet.from.to_string().as_str(), quiet.to.to_string().as_str()), ("22:00:00", "07:00:00"));
     assert_eq!((quiet.timezone.as_str(), quiet.except), ("Europe/London", Some(Severity::Critical)));

@@ -18,7 +18,8 @@ fn an_array_is_a_model() {
     let pipeline = read_text(&text).unwrap_or_else(|all| panic!("{all:#?}"));
     let names: Vec<&str> = pipeline.models.iter().map(|model| model.name.as_str()).collect();
     assert_eq!(names, ["order_items", "order_tags", "m"]);
-    let Model { made: Made::Explode(children), partition_by, incremental, inputs, .. } = &pipeline.models[0] else {
+    let Model { made: ModelKind::Explode(children), partition_by, incremental, inputs, .. } = &pipeline.models[0]
+    else {
         panic!()
     };
     assert_eq!((children.key[0].as_str(), children.column.as_str()), ("id", "items"));

@@ -20,7 +20,7 @@ enum Reader {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Instruction {
     /// A number of up to so many digits (all of them for the year) into a part of the moment.
-    Number(Part, usize),
+    Number(FormatPart, usize),
     /// Fractional digits of the second; the flag: only if a point comes first.
     Fraction {
         after_point: bool,
@@ -29,7 +29,7 @@ enum Instruction {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+enum FormatPart {
     Year,
     Month,
     Day,
@@ -96,12 +96,12 @@ fn compile(text: &str) -> Option<Vec<Instruction>> {
     while let Some(byte) = bytes.next() {
         let step = match byte {
             b'%' => match bytes.next()? {
-                b'Y' => Instruction::Number(Part::Year, 4),
-                b'm' => Instruction::Number(Part::Month, 2),
-                b'd' => Instruction::Number(Part::Day, 2),
-                b'H' => Instruction::Number(Part::Hour, 2),
-                b'M' => Instruction::Number(Part::Minute, 2),
-                b'S' => Instruction::Number(Part::Second, 2),
+                b'Y' => Instruction::Number(FormatPart::Year, 4),
+                b'm' => Instruction::Number(FormatPart::Month, 2),
+                b'd' => Instruction::Number(FormatPart::Day, 2),
+                b'H' => Instruction::Number(FormatPart::Hour, 2),
+                b'M' => Instruction::Number(FormatPart::Minute, 2),
+                b'S' => Instruction::Number(FormatPart::Second, 2),
                 b'f' => Instruction::Fraction { after_point: false },
                 b'.' if bytes.next()? == b'f' => Instruction::Fraction { after_point: true },
                 b'%' => Instruction::Literal(b'%'),
@@ -132,7 +132,7 @@ fn run(steps: &[Instruction], mut text: &[u8]) -> Option<Moment> {
             Instruction::Literal(byte) => text = text.strip_prefix(&[byte])?,
             Instruction::Number(part, width) => {
                 let digits = text.iter().take(width).take_while(|byte| byte.is_ascii_digit()).count();
-                if digits == 0 || (part == Part::Year && digits != width) {
+                if digits == 0 || (part == FormatPart::Year && digits != width) {
                     return None;
                 }
                 parts[part as usize] =

@@ -207,7 +207,7 @@ impl<'c> Builder<'c> {
         let cast = self.cast;
         let formats = &cast.formats;
         let zone = &mut self.zone;
-        let mut walk = Walk { cast, unescaped: &mut self.unescaped, row, faults, column };
+        let mut walk = FieldPass { cast, unescaped: &mut self.unescaped, row, faults, column };
         match (&mut self.values, cast.ty) {
             (Values::Text(values), Type::Time) => walk.fill(
                 fields,
@@ -313,7 +313,7 @@ fn instant(formats: &Formats, zone: &mut Zone, text: &str) -> Option<i64> {
 }
 
 /// One pass over fields: trims them, tells NULL from fault, and counts rows.
-struct Walk<'w> {
+struct FieldPass<'w> {
     cast: &'w Cast,
     unescaped: &'w mut String,
     row: usize,
@@ -321,7 +321,7 @@ struct Walk<'w> {
     column: usize,
 }
 
-impl Walk<'_> {
+impl FieldPass<'_> {
     fn fill<'a, V>(
         &mut self,
         fields: impl IntoIterator<Item = Field<'a>>,
@@ -346,7 +346,7 @@ impl Walk<'_> {
                 Field::Bool(_) | Field::Nested(_) => (false, read(field)),
             };
             if value.is_none() && !null {
-                self.faults.mark(self.row, Place::of(self.column, super::fault::TYPE));
+                self.faults.mark(self.row, Place::for_rule(self.column, super::fault::TYPE));
             }
             push(value);
             self.row += 1;

@@ -40,7 +40,7 @@ pub(crate) fn from_native(
         let pairs = given.iter().zip(lost.iter());
         for (row, (given, lost)) in pairs.enumerate() {
             if given == Some(true) && lost == Some(true) {
-                faults.mark(row, Place::of(column, TYPE));
+                faults.mark(row, Place::for_rule(column, TYPE));
             }
         }
     }

@@ -79,7 +79,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Any value, checked and forgotten.
-    pub(super) fn pass(&mut self) -> Scan<()> {
+    pub(super) fn skip(&mut self) -> Scan<()> {
         self.field().map(drop)
     }
 
@@ -234,7 +234,7 @@ impl<'a> Cursor<'a> {
                         _ => continue,
                     }
                 }
-                _ => self.pass()?,
+                _ => self.skip()?,
             }
             // Behind a value: close what ends here, then go to the next value.
             loop {

@@ -155,10 +155,10 @@ impl<'p> Scanner<'p> {
                     slots[slot] = cursor.field()?;
                 }
                 Target::Unknown(nth) => {
-                    self.tally.meet_unknown(nth, FieldKind::of(cursor.peek()));
-                    cursor.pass()?;
+                    self.tally.meet_unknown(nth, FieldKind::from_byte(cursor.peek()));
+                    cursor.skip()?;
                 }
-                Target::Pass => cursor.pass()?,
+                Target::Pass => cursor.skip()?,
                 Target::Branch(member) => self.branch(cursor, node, member, slots)?,
             }
             cursor.space();
@@ -246,7 +246,7 @@ impl<'p> Scanner<'p> {
                 }
                 Some(Target::Branch(member)) => self.branch(cursor, node, member, slots)?,
                 // an element has no name that a column could lack
-                Some(Target::Pass | Target::Unknown(_)) | None => cursor.pass()?,
+                Some(Target::Pass | Target::Unknown(_)) | None => cursor.skip()?,
             }
             cursor.space();
             match cursor.peek() {

@@ -27,7 +27,7 @@ fn members_that_no_column_reads_are_counted_where_pointers_walk() {
         // no object where there was one: nothing is walked, and nothing is unknown
         r#"{"\u0069d":3,"customer":"x","a\u007e/b":[1]}"#,
     ]);
-    let drift = clean(&contract, &raw, Shape::Json).drift;
+    let drift = clean(&contract, &raw, RawLayout::Json).drift;
     assert_eq!(
         unknown(&drift),
         [
@@ -52,10 +52,10 @@ fn what_is_no_record_is_not_counted() {
     ]);
     // ingest says that it is none
     raw.replace("_fault", Column::new("_fault".into(), [None, None, None, Some("not UTF-8"), None])).unwrap();
-    let drift = clean(&contract, &raw, Shape::Json).drift;
+    let drift = clean(&contract, &raw, RawLayout::Json).drift;
     assert_eq!(unknown(&drift), ["/x number 1 a.csv:4", "/y object 2 a.csv:3"]);
     assert_eq!((drift.records, drift.absent), (2, vec!["/b".to_owned()]));
-    let none = clean(&contract, &records(&["[]"]), Shape::Json).drift;
+    let none = clean(&contract, &records(&["[]"]), RawLayout::Json).drift;
     assert_eq!(none, Drift::default());
 }
 
@@ -63,10 +63,11 @@ fn what_is_no_record_is_not_counted() {
 fn names_without_end_stay_few_and_short() {
     let contract = contract(vec![from("id", "/id")]);
     let texts: Vec<String> = (0..MAX_FIELDS + 5).map(|n| format!(r#"{{"id":1,"{n}":1}}"#)).collect();
-    let drift = clean(&contract, &records(&texts.iter().map(String::as_str).collect::<Vec<_>>()), Shape::Json).drift;
+    let drift =
+        clean(&contract, &records(&texts.iter().map(String::as_str).collect::<Vec<_>>()), RawLayout::Json).drift;
     assert_eq!((drift.unknown.len(), drift.has_more), (MAX_FIELDS, true));
     let long = format!(r#"{{"{}":1}}"#, "é".repeat(500));
-    let drift = clean(&contract, &records(&[&long, &long]), Shape::Json).drift;
+    let drift = clean(&contract, &records(&[&long, &long]), RawLayout::Json).drift;
     assert_eq!(unknown(&drift), [format!("/{}… number 2 a.csv:2", "é".repeat(200))]);
 }
 
@@ -80,7 +81,7 @@ fn raw_columns_that_no_column_reads_are_counted_where_they_say_something() {
         Column::new("gone".into(), [None::<i64>; 3]),
         Column::new("rate".into(), [Some(0.5), None, None]),
     ]);
-    let drift = clean(&contract, &raw, Shape::Columns).drift;
+    let drift = clean(&contract, &raw, RawLayout::Columns).drift;
     assert_eq!(unknown(&drift), ["new string 2 a.csv:3", "flag boolean 1 a.csv:2", "rate number 1 a.csv:2"]);
     assert_eq!((drift.records, drift.absent), (0, Vec::new()));
 }

@@ -44,7 +44,7 @@ fn elements_become_rows() {
         r#"{"id":3,"items":null,"tags":"[\"b\"]"}"#,
         r#"{"id":4,"items":[]}"#,
     ]);
-    let cleaned = clean(&orders(), &raw, Shape::Json);
+    let cleaned = clean(&orders(), &raw, RawLayout::Json);
     assert_eq!(broken(&cleaned), Vec::<String>::new());
     let rows = exploder(0, None).explode(&cleaned.rows).unwrap();
     assert_eq!(
@@ -79,7 +79,7 @@ fn an_element_that_breaks_a_rule_breaks_its_record() {
         r#"{"id":10,"items":[[{"quantity":1}]]}"#,
         r#"{"id":11,"items":[null]}"#,
     ]);
-    let cleaned = clean(&orders(), &raw, Shape::Json);
+    let cleaned = clean(&orders(), &raw, RawLayout::Json);
     assert_eq!(
         broken(&cleaned),
         [
@@ -100,7 +100,7 @@ fn an_element_that_breaks_a_rule_breaks_its_record() {
     );
     // and where records come as columns
     let columns = raw_of_columns();
-    let cleaned = clean(&orders(), &columns, Shape::Columns);
+    let cleaned = clean(&orders(), &columns, RawLayout::Columns);
     assert_eq!(broken(&cleaned), ["3|order_items/quantity|min|0", "4|items|type|x"]);
     assert!(exploder(0, None).explode(&df!("id" => [1i64], "items" => ["[{}]"]).unwrap()).is_err());
 }
@@ -122,7 +122,7 @@ fn chunks_of_elements_keep_rows_apart() {
             format!(r#"{{"id":{row},"items":[{}]}}"#, items.join(","))
         })
         .collect();
-    let cleaned = clean(&orders(), &records(&texts.iter().map(String::as_str).collect::<Vec<_>>()), Shape::Json);
+    let cleaned = clean(&orders(), &records(&texts.iter().map(String::as_str).collect::<Vec<_>>()), RawLayout::Json);
     assert_eq!(cleaned.rows.height(), 50);
     let rows = exploder(0, None).explode(&cleaned.rows).unwrap();
     let expected: Vec<String> =

@@ -37,7 +37,7 @@ fn json_records_become_typed_rows() {
         r#"{"id":1,"id":2}"#,
         r#"{"id":1,"at":" \t2026-01-01T00:00:00.000001Z\n "}"#,
     ]);
-    let cleaned = clean(&contract, &records, Shape::Json);
+    let cleaned = clean(&contract, &records, RawLayout::Json);
     assert_eq!(
         show(&cleaned.rows, &["id", "amount", "at", "ok", "city", "tags", "rate"]),
         [
@@ -79,7 +79,7 @@ fn batches_of_records_keep_rows_apart() {
             _ => format!(r#"{{"id":{n},"s":"\u0041{n}"}}"#),
         })
         .collect();
-    let cleaned = clean(&contract, &records(&lines.iter().map(String::as_str).collect::<Vec<_>>()), Shape::Json);
+    let cleaned = clean(&contract, &records(&lines.iter().map(String::as_str).collect::<Vec<_>>()), RawLayout::Json);
     let rows = show(&cleaned.rows, &["id", "s"]);
     let bad = broken(&cleaned);
     assert_eq!((rows.len(), bad.len()), (600, 400));

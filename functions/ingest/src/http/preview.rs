@@ -1,7 +1,7 @@
 //! A first look at an API that nobody has described yet.
 
 use serde_json::Value;
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::Http;
 use tidemark_pipeline::http::{Body, Pagination, Parameter, Total};
 
@@ -14,7 +14,7 @@ use super::request::{Next, request};
 use crate::incremental::window::Range;
 
 /// What the first answer tells.
-pub struct Look {
+pub struct Preview {
     pub format: Body,
     /// JSON pointer to the records.
     pub records: String,
@@ -29,8 +29,8 @@ pub struct Look {
 ///
 /// # Errors
 /// An API that cannot be asked, or that answers something else than JSON.
-pub fn look(context: &Context<'_>, url: &str) -> Result<Look, Failure> {
-    let mut http = Http::of(url);
+pub fn preview(context: &Context<'_>, url: &str) -> Result<Preview, Error> {
+    let mut http = Http::new(url);
     let client = Client::new(&http, *context, Credentials::none(), "look")?;
     let asked = request(&http, None, Range::default(), &Next::First)?;
     let answer = match client.send(&[asked]).pop() {
@@ -41,7 +41,9 @@ pub fn look(context: &Context<'_>, url: &str) -> Result<Look, Failure> {
             ));
         }
         Some(Err(NoAnswer::Refused(_, failure) | NoAnswer::Failed(failure))) => return Err(failure),
-        Some(Err(NoAnswer::Late(_))) | None => return Err(Failure::new(Kind::Retry, format!("{url} gives no answer"))),
+        Some(Err(NoAnswer::Late(_))) | None => {
+            return Err(Error::new(ErrorKind::Retry, format!("{url} gives no answer")));
+        }
     };
     drop(client);
     let body: Option<Value> = serde_json::from_str(&answer.body).ok();
@@ -52,13 +54,13 @@ pub fn look(context: &Context<'_>, url: &str) -> Result<Look, Failure> {
     }
     let page = PageReader::new(&http, None)
         .read(answer.body, answer.content_type.as_deref())
-        .map_err(|misshapen| Failure::new(Kind::Data, format!("{url}: {}", misshapen.message)))?;
+        .map_err(|misshapen| Error::new(ErrorKind::Data, format!("{url}: {}", misshapen.message)))?;
     let texts: Vec<String> = page.records().map(str::to_owned).collect();
     let (pagination, is_certain) = match discover(&http, &page, &answer.headers) {
         Ok(discovered) => (discovered.pagination, true),
         Err(_) => (body.as_ref().map_or(Pagination::Single, |body| guessed(body, texts.len())), false),
     };
-    Ok(Look { format: http.format, records: http.records, texts, pagination, is_certain })
+    Ok(Preview { format: http.format, records: http.records, texts, pagination, is_certain })
 }
 
 /// The largest array of objects, at most two levels down; the body itself where there is none.

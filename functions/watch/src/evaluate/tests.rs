@@ -1,8 +1,8 @@
-use tidemark_flow::{Failure, Kind, Mark, Status};
+use tidemark_flow::{Error, ErrorKind, Heartbeat, Status};
 use tidemark_pipeline::{SourceFile, read};
 
 use super::*;
-use crate::memory::{key, run};
+use crate::watch_state::{key, run};
 
 /// A pipeline `orders` with whatever else at its beginning.
 pub(crate) fn graph(top: &str) -> Graph {
@@ -18,10 +18,10 @@ fn at(minute: i64) -> Timestamp {
     "2026-03-03T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute)
 }
 
-fn keys(memory: &Memory, graph: &Graph, now: Timestamp) -> Vec<String> {
-    let view = View { graph, broken: &[], arguments: String::new() };
-    let found = findings(memory, &view, now);
-    assert_eq!(found, findings(memory, &view, now));
+fn keys(state: &WatchState, graph: &Graph, now: Timestamp) -> Vec<String> {
+    let view = LakeSnapshot { graph, broken: &[], arguments: String::new() };
+    let found = findings(state, &view, now);
+    assert_eq!(found, findings(state, &view, now));
     let keys: Vec<String> = found.iter().map(Finding::key).collect();
     let mut once = keys.clone();
     once.dedup();
@@ -30,38 +30,38 @@ fn keys(memory: &Memory, graph: &Graph, now: Timestamp) -> Vec<String> {
 }
 
 /// Memories in which one thing is wrong, or will be.
-fn memories() -> Vec<(&'static str, Memory)> {
-    let of = |change: &dyn Fn(&mut Memory)| {
-        let mut memory = Memory::default();
-        memory.pipelines.entry("orders".into()).or_default().since = at(-60);
-        memory.take_in(&run("ingest", 0, Status::Done), None, &[]);
-        change(&mut memory);
-        memory
+fn memories() -> Vec<(&'static str, WatchState)> {
+    let of = |change: &dyn Fn(&mut WatchState)| {
+        let mut state = WatchState::default();
+        state.pipelines.entry("orders".into()).or_default().since = at(-60);
+        state.take_in(&run("ingest", 0, Status::Done), None, &[]);
+        change(&mut state);
+        state
     };
-    let mark = Mark {
+    let mark = Heartbeat {
         run_id: "20260303T080100-1".into(),
         pipeline: "orders".into(),
         step: StepId::Clean,
-        chain: "c".into(),
+        correlation_id: "c".into(),
         scheduled_time: at(0),
         started_at: at(1),
         alive_at: at(1),
     };
     vec![
         ("nothing", of(&|_| ())),
-        ("failed", of(&|memory| memory.take_in(&run("clean", 1, Status::Failed), None, &[]))),
-        ("failed", of(&|memory| memory.last(&key("clean")).is_given_up("why", at(0), "c", at(1)))),
-        ("never_ended", of(&|memory| memory.take_in(&run("clean", 1, Status::Continues), None, &[]))),
-        ("never_ended", of(&|memory| memory.loses(&mark))),
+        ("failed", of(&|state| state.take_in(&run("clean", 1, Status::Failed), None, &[]))),
+        ("failed", of(&|state| state.last(&key("clean")).is_given_up("why", at(0), "c", at(1)))),
+        ("never_ended", of(&|state| state.take_in(&run("clean", 1, Status::Continues), None, &[]))),
+        ("never_ended", of(&|state| state.loses(&mark))),
         (
             "behind",
-            of(&|memory| {
-                memory.last(&key("clean")).shows(true, at(1));
+            of(&|state| {
+                state.last(&key("clean")).shows(true, at(1));
                 // it has been announced again, which did not help
-                memory.last(&key("clean")).announced_at = Some(at(6));
+                state.last(&key("clean")).announced_at = Some(at(6));
             }),
         ),
-        ("blind.log", of(&|memory| memory.last(&key("clean")).hides(&Failure::new(Kind::Data, "damaged"), at(1)))),
+        ("blind.log", of(&|state| state.last(&key("clean")).hides(&Error::new(ErrorKind::Data, "damaged"), at(1)))),
     ]
 }
 
@@ -69,10 +69,10 @@ fn memories() -> Vec<(&'static str, Memory)> {
 #[test]
 fn with_time_more_is_wrong_and_never_less() {
     let graph = graph("");
-    for (wrong, memory) in memories() {
+    for (wrong, state) in memories() {
         let mut before: Vec<String> = Vec::new();
         for minute in 1..600 {
-            let found = keys(&memory, &graph, at(minute));
+            let found = keys(&state, &graph, at(minute));
             assert!(before.iter().all(|key| found.contains(key)), "{before:?}, then {found:?} at {minute}");
             before = found;
         }
@@ -84,22 +84,22 @@ fn with_time_more_is_wrong_and_never_less() {
 #[test]
 fn of_a_step_the_first_that_is_wrong_says_all() {
     let graph = graph("");
-    for (first, mut memory) in memories().into_iter().skip(1) {
-        memory.last(&key("clean")).behind_since.get_or_insert(at(1));
-        assert_eq!(keys(&memory, &graph, at(600)), [format!("orders.clean.{first}")]);
+    for (first, mut state) in memories().into_iter().skip(1) {
+        state.last(&key("clean")).behind_since.get_or_insert(at(1));
+        assert_eq!(keys(&state, &graph, at(600)), [format!("orders.clean.{first}")]);
     }
 }
 
 #[test]
 fn what_is_of_no_pipeline_is_nobodys() {
     let graph = graph("");
-    for (_, mut memory) in memories() {
-        let steps = std::mem::take(&mut memory.steps);
-        memory.steps = steps
+    for (_, mut state) in memories() {
+        let steps = std::mem::take(&mut state.steps);
+        state.steps = steps
             .into_iter()
             .map(|(key, last)| (StepKey { pipeline: "others".parse().unwrap(), ..key }, last))
             .collect();
-        assert_eq!(keys(&memory, &graph, at(600)), [""; 0]);
+        assert_eq!(keys(&state, &graph, at(600)), [""; 0]);
     }
 }
 
@@ -116,19 +116,19 @@ fn a_time_is_missed_until_it_is_started() {
         let graph = graph(top);
         let pipeline = &graph.pipelines()[0];
         let schedule = pipeline.schedule.as_ref().unwrap();
-        let mut memory = Memory::default();
-        memory.pipelines.entry("orders".into()).or_default().since = at(-1);
+        let mut state = WatchState::default();
+        state.pipelines.entry("orders".into()).or_default().since = at(-1);
         let mut count = 0;
         for minute in 0..1_440 {
             let now = at(minute);
             let expected = schedule.previous(now - SignedDuration::from_mins(within)).filter(|time| *time > at(-1));
-            assert_eq!(missed(&memory, pipeline, now), expected, "{top} at {now}");
+            assert_eq!(missed(&state, pipeline, now), expected, "{top} at {now}");
             if let Some(expected) = expected {
                 count += 1;
                 let started_for = |time: Timestamp| {
-                    let mut memory = memory.clone();
-                    memory.pipelines.entry("orders".into()).or_default().started = Some(time);
-                    missed(&memory, pipeline, now)
+                    let mut state = state.clone();
+                    state.pipelines.entry("orders".into()).or_default().started = Some(time);
+                    missed(&state, pipeline, now)
                 };
                 assert_eq!(started_for(expected), None);
                 // what the platform calls the time may be some seconds after it

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use polars::prelude::{
     BooleanChunked, Column, DataFrame, IntoColumn as _, PolarsResult, SchemaExt as _, StringChunked,
 };
-use tidemark_flow::Failure;
+use tidemark_flow::Error;
 use tidemark_lake::{DataFile, Lake, LakeError, Table};
 use tidemark_pipeline::raw::{OBJECT, PAGE, ROW, VERSION};
 use tidemark_transform::Cleaner;
@@ -14,7 +14,7 @@ use tidemark_transform::Cleaner;
 use crate::failures::polars_failure;
 
 /// The quarantined rows of one object, as they stand.
-pub(crate) struct FormerFiles<'a> {
+pub(crate) struct PreviousQuarantine<'a> {
     /// The quarantine.
     pub table: &'a Table,
     pub files: &'a [DataFile],
@@ -34,7 +34,7 @@ pub(crate) fn former(
     (raw, raw_files): (&Table, &[DataFile]),
     from: Option<i64>,
     objects: Option<&BTreeSet<String>>,
-) -> Result<BTreeMap<String, Vec<DataFile>>, Failure> {
+) -> Result<BTreeMap<String, Vec<DataFile>>, Error> {
     let mut files: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
     let is_meant = |file: &&DataFile| {
         let object = file.partition.get(OBJECT);
@@ -62,7 +62,7 @@ pub(crate) fn former(
     Ok(files)
 }
 
-impl FormerFiles<'_> {
+impl PreviousQuarantine<'_> {
     /// Gives out the records of the object that are not among the broken ones. `healed_by`: the contract, where what it lets through is
     /// published.
     pub(crate) fn healed(
@@ -70,8 +70,8 @@ impl FormerFiles<'_> {
         lake: &Lake,
         broken: &Identities,
         healed_by: Option<&str>,
-        give: &mut dyn FnMut(DataFrame) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        give: &mut dyn FnMut(DataFrame) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let failed = |error| polars_failure("healed rows cannot be kept", error);
         for file in self.files {
             let batches = match self.table.batches(lake, file) {
@@ -126,7 +126,7 @@ fn identities(rows: &DataFrame) -> PolarsResult<impl Iterator<Item = (Option<i64
 }
 
 impl Identities {
-    pub(crate) fn add(&mut self, rows: &DataFrame) -> Result<(), Failure> {
+    pub(crate) fn add(&mut self, rows: &DataFrame) -> Result<(), Error> {
         let failed = |error| polars_failure("quarantined rows cannot be told apart", error);
         self.0.extend(identities(rows).map_err(failed)?);
         Ok(())

@@ -5,23 +5,23 @@ use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Cause, Days, StepDue, Trigger, due};
 use tidemark_pipeline::{Pipeline, StepId, graph};
 
-use crate::judge::{PART_WITHIN, View, died, missed};
-use crate::memory::Memory;
+use crate::evaluate::{LakeSnapshot, PART_WITHIN, died, missed};
 use crate::step_key::StepKey;
 use crate::step_state::StepState;
+use crate::watch_state::WatchState;
 
 /// A step is given so long to be woken by the event that is meant for it.
 const FIRST_AFTER: SignedDuration = SignedDuration::from_mins(4);
 /// Between two attempts to help.
 const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
-/// What is to be announced; the memory notes it.
-pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -> Vec<StepDue> {
+/// What is to be announced; the state notes it.
+pub fn remediate(state: &mut WatchState, view: &LakeSnapshot<'_>, now: Timestamp, chain: &str) -> Vec<StepDue> {
     let mut announced = Vec::new();
     for pipeline in view.graph.pipelines() {
         let steps: Vec<&StepId> = view.graph.steps_of(&pipeline.name).collect();
-        if let Some(expected) = missed(memory, pipeline, now) {
-            let known = memory.pipelines.entry(pipeline.name.to_string()).or_default();
+        if let Some(expected) = missed(state, pipeline, now) {
+            let known = state.pipelines.entry(pipeline.name.to_string()).or_default();
             let has_helped =
                 known.helped.is_some_and(|(at, when)| at == expected && now.duration_since(when) < AGAIN_AFTER);
             if !has_helped {
@@ -38,11 +38,11 @@ pub fn help(memory: &mut Memory, view: &View<'_>, now: Timestamp, chain: &str) -
         for step in steps {
             let key = StepKey::new(pipeline, step);
             // it is being done
-            if memory.under_way(&key, now).is_some() {
+            if state.under_way(&key, now).is_some() {
                 continue;
             }
-            let meant = meant(memory, pipeline, step, now);
-            let Some(last) = memory.steps.get_mut(&key) else { continue };
+            let meant = meant(state, pipeline, step, now);
+            let Some(last) = state.steps.get_mut(&key) else { continue };
             if let Some((scheduled_time, days)) = wants_help(last, meant, now) {
                 last.announced_at = Some(now);
                 announced.push(StepDue { days, ..announcement(pipeline, step, scheduled_time, chain) });
@@ -60,9 +60,9 @@ fn announcement(pipeline: &Pipeline, step: &StepId, scheduled_time: Timestamp, c
 }
 
 /// The moment of the schedule by which a step's inputs came; where nobody knows, the last that the schedule meant.
-fn meant(memory: &Memory, pipeline: &Pipeline, step: &StepId, now: Timestamp) -> Timestamp {
+fn meant(state: &WatchState, pipeline: &Pipeline, step: &StepId, now: Timestamp) -> Timestamp {
     let inputs = graph::inputs(pipeline, step);
-    let heads = inputs.iter().filter_map(|input| memory.datasets.get(input.as_str())?.scheduled_time);
+    let heads = inputs.iter().filter_map(|input| state.datasets.get(input.as_str())?.scheduled_time);
     let last = || pipeline.schedule.as_ref().and_then(|schedule| schedule.previous(now));
     heads.max().or_else(last).unwrap_or(now)
 }

@@ -6,13 +6,13 @@ use std::collections::BTreeSet;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Context, Failure, Kind, Mark, RunRecord, is_behind};
-use tidemark_lake::{Lake, LakeError, Seen};
+use tidemark_flow::{Context, Error, ErrorKind, Heartbeat, RunRecord, is_behind};
+use tidemark_lake::{Lake, LakeError, ObjectVersion};
 use tidemark_pipeline::{DatasetName, Pipeline, StepId, graph};
 
-use crate::judge::View;
-use crate::memory::{Memory, SILENT_FOR, Unreadable};
+use crate::evaluate::LakeSnapshot;
 use crate::step_key::StepKey;
+use crate::watch_state::{SILENT_FOR, UnreadableDay, WatchState};
 
 /// The record of a run is written at its end, its id is of its beginning: for so long a record may come later than one with a later id. What
 /// lasts longer says so by a mark.
@@ -45,40 +45,40 @@ pub struct News {
 /// Reads what is new and takes it in.
 pub fn news(
     context: &Context<'_>,
-    memory: &mut Memory,
-    view: &View<'_>,
-    marks: &[Mark],
+    state: &mut WatchState,
+    view: &LakeSnapshot<'_>,
+    marks: &[Heartbeat],
     now: Timestamp,
-) -> Result<News, Failure> {
-    let first = if memory.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOK } else { memory.read_until };
+) -> Result<News, Error> {
+    let first = if state.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOK } else { state.read_until };
     let from = (first - LATE_BY).max(now - LONGEST_LOOK);
     let mut ids = Vec::new();
     for day in days(day_of(from), day_of(now + AHEAD)) {
         ids.extend(context.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
     }
     // what lasts longer than records may be late, also if its mark has gone by now, and what could not be read
-    marks.iter().for_each(|mark| memory.sees(mark, now));
-    let long = memory.marked.iter().map(|(run_id, marked)| (day_of(marked.mark.started_at), run_id.clone()));
-    let again = memory.unreadable.iter().map(|(run_id, unreadable)| (unreadable.day, run_id.clone()));
+    marks.iter().for_each(|mark| state.sees(mark, now));
+    let long = state.marked.iter().map(|(run_id, marked)| (day_of(marked.mark.started_at), run_id.clone()));
+    let again = state.unreadable.iter().map(|(run_id, unreadable)| (unreadable.day, run_id.clone()));
     ids.extend(long.chain(again));
     ids.sort_by(|a, b| a.1.cmp(&b.1));
     ids.dedup();
-    ids.retain(|(_, run_id)| !memory.read.contains(run_id));
+    ids.retain(|(_, run_id)| !state.read.contains(run_id));
     let is_part = ids.len() > AT_ONCE;
     ids.truncate(AT_ONCE);
     let mut about = BTreeSet::new();
     let mut taken = 0;
     for ((day, run_id), found) in ids.iter().zip(context.lake.runs_by_id(&ids)) {
-        let record = match found.map_err(Failure::from) {
+        let record = match found.map_err(Error::from) {
             // not there yet, or no more
             Ok(None) => {
-                memory.unreadable.remove(run_id);
+                state.unreadable.remove(run_id);
                 continue;
             }
             Ok(Some(bytes)) => serde_json::from_slice::<RunRecord>(&bytes).map_err(|error| error.to_string()),
             // the store is down, and all the rest of it
-            Err(failure) if failure.kind == Kind::Retry => return Err(failure),
-            Err(failure) => Err(failure.chain()),
+            Err(failure) if failure.kind == ErrorKind::Retry => return Err(failure),
+            Err(failure) => Err(failure.full_message()),
         };
         match record {
             Ok(mut record) => {
@@ -87,43 +87,43 @@ pub fn news(
                     record.scheduled_time = record.started_at;
                 }
                 let allowed = view.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
-                memory.take_in(&record, allowed, &inputs(view, &record));
-                memory.unreadable.remove(run_id);
+                state.take_in(&record, allowed, &inputs(view, &record));
+                state.unreadable.remove(run_id);
                 about.insert(record.pipeline);
-                memory.read.insert(run_id.clone());
+                state.read.insert(run_id.clone());
                 taken += 1;
             }
             Err(why) => {
-                memory.unreadable.entry(run_id.clone()).or_insert(Unreadable { day: *day, since: now, why });
+                state.unreadable.entry(run_id.clone()).or_insert(UnreadableDay { day: *day, since: now, why });
             }
         }
-        memory.read_until = memory.read_until.max(time_of(run_id).unwrap_or_default().min(now));
+        state.read_until = state.read_until.max(time_of(run_id).unwrap_or_default().min(now));
     }
-    memory.read_until = memory.read_until.max(first);
+    state.read_until = state.read_until.max(first);
     // where nothing runs, nothing of long ago is listed again and again
-    if !is_part && now.duration_since(memory.read_until) > IDLE {
-        memory.read_until = now - AHEAD;
+    if !is_part && now.duration_since(state.read_until) > IDLE {
+        state.read_until = now - AHEAD;
     }
-    memory.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
-    let oldest = moment(memory.read_until - LATE_BY - LATE_BY);
+    state.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
+    let oldest = moment(state.read_until - LATE_BY - LATE_BY);
     let under_way: BTreeSet<&str> = marks.iter().map(|mark| mark.run_id.as_str()).collect();
-    memory.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
+    state.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
     Ok(News { moved: about, records: taken, is_part })
 }
 
 /// What the step of a record reads.
-fn inputs(view: &View<'_>, record: &RunRecord) -> Vec<DatasetName> {
+fn inputs(view: &LakeSnapshot<'_>, record: &RunRecord) -> Vec<DatasetName> {
     let step = record.step.step().zip(view.pipeline(&record.pipeline));
     step.map(|(step, pipeline)| graph::inputs(pipeline, step)).unwrap_or_default()
 }
 
 /// The runs that have said that they are under way, and the names of what cannot be read: a run that lives says so again.
-pub fn marks(lake: &Lake, running: &[String]) -> Result<(Vec<Mark>, Vec<String>), Failure> {
+pub fn marks(lake: &Lake, running: &[String]) -> Result<(Vec<Heartbeat>, Vec<String>), Error> {
     let (mut marks, mut damaged) = (Vec::new(), Vec::new());
     for run_id in running {
         // gone meanwhile
         let Some(bytes) = lake.running(run_id)? else { continue };
-        match serde_json::from_slice::<Mark>(&bytes) {
+        match serde_json::from_slice::<Heartbeat>(&bytes) {
             Ok(mark) if mark.run_id == *run_id => marks.push(mark),
             _ => damaged.push(run_id.clone()),
         }
@@ -132,13 +132,13 @@ pub fn marks(lake: &Lake, running: &[String]) -> Result<(Vec<Mark>, Vec<String>)
 }
 
 /// Takes note of runs that say nothing any more. Gives the marks that nobody needs any longer.
-pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String> {
+pub fn silent(state: &mut WatchState, marks: &[Heartbeat], now: Timestamp) -> Vec<String> {
     let mut done = Vec::new();
     for mark in marks {
-        let is_over = memory.read.contains(&mark.run_id);
+        let is_over = state.read.contains(&mark.run_id);
         let is_silent = now.duration_since(mark.alive_at) >= SILENT_FOR;
         if is_silent && !is_over {
-            memory.loses(mark);
+            state.loses(mark);
         }
         if is_silent || is_over {
             done.push(mark.run_id.clone());
@@ -149,11 +149,17 @@ pub fn silent(memory: &mut Memory, marks: &[Mark], now: Timestamp) -> Vec<String
 
 /// Whether the inputs of steps are ahead of them: by the records, in pipelines in which something has moved; by the logs, where the records
 /// do not say that all is well, and of some others in turn.
-pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved: &BTreeSet<String>, now: Timestamp) {
-    let in_turn = in_turn(memory, view, now);
+pub fn heads(
+    context: &Context<'_>,
+    state: &mut WatchState,
+    view: &LakeSnapshot<'_>,
+    moved: &BTreeSet<String>,
+    now: Timestamp,
+) {
+    let in_turn = in_turn(state, view, now);
     for pipeline in view.graph.pipelines() {
         let name = pipeline.name.to_string();
-        let trusts_records = !in_turn.contains(&name) && !is_known_behind(memory, view, pipeline);
+        let trusts_records = !in_turn.contains(&name) && !is_known_behind(state, view, pipeline);
         if trusts_records && !moved.contains(&name) && !reads_moved(view, pipeline, moved) {
             continue;
         }
@@ -168,12 +174,10 @@ pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved:
             }
             let behind = match step {
                 StepId::Ingest => continue,
-                StepId::Load(_) if trusts_records => Ok(load_is_behind(memory, pipeline, step)),
-                StepId::Load(_) => finds_inputs(context.lake, memory, pipeline, step, now)
-                    .map(|()| load_is_behind(memory, pipeline, step)),
-                StepId::Clean | StepId::Model(_) if trusts_records && has_caught_up(memory, pipeline, step) => {
-                    Ok(false)
-                }
+                StepId::Load(_) if trusts_records => Ok(load_is_behind(state, pipeline, step)),
+                StepId::Load(_) => finds_inputs(context.lake, state, pipeline, step, now)
+                    .map(|()| load_is_behind(state, pipeline, step)),
+                StepId::Clean | StepId::Model(_) if trusts_records && has_caught_up(state, pipeline, step) => Ok(false),
                 StepId::Clean | StepId::Model(_) => is_behind(context.lake, pipeline, step),
             };
             match behind {
@@ -181,38 +185,38 @@ pub fn heads(context: &Context<'_>, memory: &mut Memory, view: &View<'_>, moved:
                     if is_behind {
                         late.extend(graph::outputs(pipeline, step));
                     }
-                    if is_behind || memory.steps.contains_key(&key) {
-                        memory.last(&key).shows(is_behind, now);
+                    if is_behind || state.steps.contains_key(&key) {
+                        state.last(&key).shows(is_behind, now);
                     }
                 }
-                Err(failure) if failure.kind == Kind::Retry => {
-                    tracing::warn!(pipeline = name, %step, error = failure.chain(), "not looked at");
+                Err(failure) if failure.kind == ErrorKind::Retry => {
+                    tracing::warn!(pipeline = name, %step, error = failure.full_message(), "not looked at");
                     is_seen = false;
                     break;
                 }
                 Err(failure) => {
                     late.extend(graph::outputs(pipeline, step));
-                    memory.last(&key).hides(&failure, now);
+                    state.last(&key).hides(&failure, now);
                 }
             }
         }
         // what could not be seen has its turn at the next tick
         let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
-        memory.pipelines.entry(name).or_default().looked_at = looked_at;
+        state.pipelines.entry(name).or_default().looked_at = looked_at;
     }
 }
 
 /// Whether a step of it is known to be behind, or was not to be seen.
-fn is_known_behind(memory: &Memory, view: &View<'_>, pipeline: &Pipeline) -> bool {
+fn is_known_behind(state: &WatchState, view: &LakeSnapshot<'_>, pipeline: &Pipeline) -> bool {
     let mut steps = view.graph.steps_of(&pipeline.name);
     steps.any(|step| {
-        let last = memory.steps.get(&StepKey::new(pipeline, step));
+        let last = state.steps.get(&StepKey::new(pipeline, step));
         last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
     })
 }
 
 /// What moves in one pipeline is seen by those that read it.
-fn reads_moved(view: &View<'_>, pipeline: &Pipeline, moved: &BTreeSet<String>) -> bool {
+fn reads_moved(view: &LakeSnapshot<'_>, pipeline: &Pipeline, moved: &BTreeSet<String>) -> bool {
     if moved.is_empty() {
         return false;
     }
@@ -221,9 +225,9 @@ fn reads_moved(view: &View<'_>, pipeline: &Pipeline, moved: &BTreeSet<String>) -
 }
 
 /// The pipelines whose turn it is.
-fn in_turn(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeSet<String> {
+fn in_turn(state: &WatchState, view: &LakeSnapshot<'_>, now: Timestamp) -> BTreeSet<String> {
     let looked_at = |pipeline: &Pipeline| {
-        memory.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
+        state.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
     };
     let due = |pipeline: &&Pipeline| now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER;
     let mut due: Vec<&Pipeline> = view.graph.pipelines().iter().filter(due).collect();
@@ -233,48 +237,48 @@ fn in_turn(memory: &Memory, view: &View<'_>, now: Timestamp) -> BTreeSet<String>
 }
 
 /// Whether the records say that a step has consumed what its inputs are now.
-fn has_caught_up(memory: &Memory, pipeline: &Pipeline, step: &StepId) -> bool {
-    let last = memory.steps.get(&StepKey::new(pipeline, step));
+fn has_caught_up(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> bool {
+    let last = state.steps.get(&StepKey::new(pipeline, step));
     graph::inputs(pipeline, step).iter().all(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str()));
-        has.zip(memory.datasets.get(input.as_str())).is_some_and(|(has, head)| *has == head.latest)
+        has.zip(state.datasets.get(input.as_str())).is_some_and(|(has, head)| *has == head.latest)
     })
 }
 
 /// What its inputs are now, also where whoever committed it died before he could say so.
 fn finds_inputs(
     lake: &Lake,
-    memory: &mut Memory,
+    state: &mut WatchState,
     pipeline: &Pipeline,
     step: &StepId,
     now: Timestamp,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     for input in graph::inputs(pipeline, step) {
         if let Some(table) = lake.table(&input)? {
-            memory.finds(input.as_str(), table.version(), now);
+            state.finds(input.as_str(), table.version(), now);
         }
     }
     Ok(())
 }
 
 /// By what the run records say it has taken in: of a target only the load itself knows more.
-fn load_is_behind(memory: &Memory, pipeline: &Pipeline, step: &StepId) -> bool {
-    let last = memory.steps.get(&StepKey::new(pipeline, step));
+fn load_is_behind(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> bool {
+    let last = state.steps.get(&StepKey::new(pipeline, step));
     graph::inputs(pipeline, step).iter().any(|input| {
         let has = last.and_then(|last| last.consumed.get(input.as_str())).copied();
-        let head = memory.datasets.get(input.as_str()).filter(|head| head.version >= 0);
+        let head = state.datasets.get(input.as_str()).filter(|head| head.version >= 0);
         head.is_some_and(|head| has.is_none_or(|has| has < head.version))
     })
 }
 
 /// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.
-pub fn memory(lake: &Lake) -> Result<(Memory, Option<Seen>), LakeError> {
-    let Some((bytes, seen)) = lake.watcher()? else { return Ok((Memory::default(), None)) };
-    let memory = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
+pub fn read_state(lake: &Lake) -> Result<(WatchState, Option<ObjectVersion>), LakeError> {
+    let Some((bytes, seen)) = lake.watcher()? else { return Ok((WatchState::default(), None)) };
+    let state = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
         tracing::warn!(%error, "the state of the watcher cannot be read; it begins anew");
-        Memory::default()
+        WatchState::default()
     });
-    Ok((memory, Some(seen)))
+    Ok((state, Some(seen)))
 }
 
 fn day_of(at: Timestamp) -> Date {

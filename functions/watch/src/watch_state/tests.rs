@@ -1,4 +1,4 @@
-use tidemark_flow::{Balance, Bytes, Failure, Input, Kind, Output};
+use tidemark_flow::{Balance, Bytes, Error, ErrorKind, Input, Output};
 use tidemark_lake::Requests;
 
 use super::*;
@@ -12,7 +12,7 @@ pub(crate) fn key(step: &str) -> StepKey {
 pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
     let eight: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
     let started_at = eight + SignedDuration::from_mins(minute);
-    let failure = Failure::new(Kind::Retry, format!("failed at {minute}"));
+    let failure = Error::new(ErrorKind::Retry, format!("failed at {minute}"));
     RunRecord {
         run_id: started_at.strftime("%Y%m%dT%H%M%S").to_string(),
         pipeline: "orders".into(),
@@ -21,7 +21,7 @@ pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
         scheduled_time: started_at,
         days: None,
         full: false,
-        chain: format!("chain {minute}"),
+        correlation_id: format!("chain {minute}"),
         status,
         started_at,
         finished_at: started_at + SignedDuration::from_secs(30),
@@ -34,22 +34,22 @@ pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
         requests: Requests::default(),
         cost_usd: 0.0,
         notes: Vec::new(),
-        goes_on: false,
+        has_more: false,
         drift: Vec::new(),
         error: (status == Status::Failed).then(|| (&failure).into()),
-        about: None,
+        scope: None,
     }
 }
 
-fn failed(minute: i64, kind: Kind) -> RunRecord {
-    let failure = Failure::new(kind, format!("{kind} at {minute}"));
+fn failed(minute: i64, kind: ErrorKind) -> RunRecord {
+    let failure = Error::new(kind, format!("{kind} at {minute}"));
     RunRecord { error: Some((&failure).into()), ..run("clean", minute, Status::Failed) }
 }
 
 fn last(records: &[&RunRecord]) -> StepState {
-    let mut memory = Memory::default();
-    records.iter().for_each(|record| memory.take_in(record, None, &[]));
-    memory.steps[&key("clean")].clone()
+    let mut state = WatchState::default();
+    records.iter().for_each(|record| state.take_in(record, None, &[]));
+    state.steps[&key("clean")].clone()
 }
 
 /// Every order of so many.
@@ -88,7 +88,7 @@ fn of_two_at_once_the_last_to_end_counts() {
     let until =
         |minute, record: RunRecord| RunRecord { finished_at: eight + SignedDuration::from_mins(minute), ..record };
     let well = until(10, run("clean", 0, Status::Done));
-    let (early, late) = (until(5, failed(1, Kind::Data)), until(15, failed(1, Kind::Data)));
+    let (early, late) = (until(5, failed(1, ErrorKind::Data)), until(15, failed(1, ErrorKind::Data)));
     for records in [[&well, &early], [&early, &well]] {
         assert_eq!(last(&records).failing, None);
     }
@@ -99,10 +99,10 @@ fn of_two_at_once_the_last_to_end_counts() {
 
 #[test]
 fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
-    let kinds = [Kind::Retry, Kind::Definition, Kind::Data, Kind::Refused, Kind::Bug];
+    let kinds = [ErrorKind::Retry, ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug];
     for ways in 0..5_usize.pow(4) {
         let records: Vec<_> = (0..4).map(|nth| failed(nth as i64, kinds[ways / 5_usize.pow(nth) % 5])).collect();
-        let is_for_good = |record: &&RunRecord| record.error.as_ref().unwrap().kind != Kind::Retry;
+        let is_for_good = |record: &&RunRecord| record.error.as_ref().unwrap().kind != ErrorKind::Retry;
         for until in 1..=4 {
             let failing = last(&records[..until].iter().collect::<Vec<_>>()).failing.unwrap();
             assert_eq!(failing.is_final, records[..until].iter().any(|record| is_for_good(&record)));
@@ -117,80 +117,80 @@ fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
 #[test]
 fn three_attempts_of_one_chain_are_enough() {
     let is_final = |records: &[RunRecord]| last(&records.iter().collect::<Vec<_>>()).failing.unwrap().is_final;
-    let mut records: Vec<_> = (0..3).map(|nth| failed(nth, Kind::Retry)).collect();
+    let mut records: Vec<_> = (0..3).map(|nth| failed(nth, ErrorKind::Retry)).collect();
     assert!(!is_final(&records));
-    records.iter_mut().for_each(|record| record.chain = "one".into());
+    records.iter_mut().for_each(|record| record.correlation_id = "one".into());
     assert!(!is_final(&records[..2]) && is_final(&records));
     // and the next chain begins with that
-    records.push(failed(3, Kind::Retry));
+    records.push(failed(3, ErrorKind::Retry));
     assert!(is_final(&records));
 }
 
 #[test]
 fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
     let made = |minute, dataset: &str, version| {
-        let output = Output { version: Some(version), ..Output::of(dataset, 1) };
+        let output = Output { version: Some(version), ..Output::new(dataset, 1) };
         RunRecord { outputs: vec![output], ..run("clean", minute, Status::Done) }
     };
     let inputs: Vec<DatasetName> = ["orders", "shops"].map(|name| name.parse().unwrap()).to_vec();
-    let consumed = |memory: &Memory| memory.steps[&key("load table")].consumed.clone();
+    let consumed = |state: &WatchState| state.steps[&key("load table")].consumed.clone();
     let of = |orders, shops: Option<i64>| {
         let shops = shops.map(|version| ("shops".to_owned(), version));
         BTreeMap::from_iter([("orders".to_owned(), orders)].into_iter().chain(shops))
     };
-    let mut memory = Memory::default();
+    let mut state = WatchState::default();
     for (minute, (dataset, version)) in [("orders", 3), ("shops", 7), ("others", 9)].into_iter().enumerate() {
-        memory.take_in(&made(minute as i64, dataset, version), None, &[]);
+        state.take_in(&made(minute as i64, dataset, version), None, &[]);
     }
     let input = Input { dataset: "orders".into(), from_version: None, to_version: 3 };
-    memory.take_in(&RunRecord { inputs: vec![input], ..run("load table", 3, Status::Done) }, None, &inputs);
-    assert_eq!(consumed(&memory), of(3, None));
-    memory.take_in(&made(4, "orders", 4), None, &[]);
+    state.take_in(&RunRecord { inputs: vec![input], ..run("load table", 3, Status::Done) }, None, &inputs);
+    assert_eq!(consumed(&state), of(3, None));
+    state.take_in(&made(4, "orders", 4), None, &[]);
     // it began when that was not there yet
-    let started_at = memory.datasets["orders"].at - SignedDuration::from_secs(1);
-    memory.take_in(&RunRecord { started_at, ..run("load table", 5, Status::NothingToDo) }, None, &inputs);
-    assert_eq!(consumed(&memory), of(3, Some(7)));
-    memory.take_in(&run("load table", 6, Status::NothingToDo), None, &inputs);
-    assert_eq!(consumed(&memory), of(4, Some(7)));
+    let started_at = state.datasets["orders"].at - SignedDuration::from_secs(1);
+    state.take_in(&RunRecord { started_at, ..run("load table", 5, Status::NothingToDo) }, None, &inputs);
+    assert_eq!(consumed(&state), of(3, Some(7)));
+    state.take_in(&run("load table", 6, Status::NothingToDo), None, &inputs);
+    assert_eq!(consumed(&state), of(4, Some(7)));
     // what was said before is no news; a table that was made anew is, whatever its version
-    memory.take_in(&made(0, "orders", 9), None, &[]);
-    assert_eq!(memory.datasets["orders"].version, 4);
-    memory.take_in(&made(7, "orders", 0), None, &[]);
-    assert_eq!(memory.datasets["orders"].version, 0);
+    state.take_in(&made(0, "orders", 9), None, &[]);
+    assert_eq!(state.datasets["orders"].version, 4);
+    state.take_in(&made(7, "orders", 0), None, &[]);
+    assert_eq!(state.datasets["orders"].version, 0);
     // a step of the lake has its own log for that
-    assert!(memory.steps[&key("clean")].consumed.is_empty());
+    assert!(state.steps[&key("clean")].consumed.is_empty());
 }
 
 #[test]
 fn what_is_kept_is_read_back() {
-    let mut memory = Memory::default();
+    let mut state = WatchState::default();
     for (minute, status) in [Status::Done, Status::Failed, Status::Continues].into_iter().enumerate() {
-        memory.take_in(&run("clean", minute as i64, status), None, &[]);
-        memory.take_in(&run("ingest", minute as i64, status), None, &[]);
+        state.take_in(&run("clean", minute as i64, status), None, &[]);
+        state.take_in(&run("ingest", minute as i64, status), None, &[]);
     }
-    memory.last(&key("clean")).hides(&Failure::new(Kind::Data, "damaged"), Timestamp::UNIX_EPOCH);
-    let json = serde_json::to_vec(&memory).unwrap();
-    assert_eq!(serde_json::from_slice::<Memory>(&json).unwrap(), memory);
+    state.last(&key("clean")).hides(&Error::new(ErrorKind::Data, "damaged"), Timestamp::UNIX_EPOCH);
+    let json = serde_json::to_vec(&state).unwrap();
+    assert_eq!(serde_json::from_slice::<WatchState>(&json).unwrap(), state);
 }
 
 /// An earlier version kept what it knew of starts and other things that are no steps.
 #[test]
 fn what_is_no_step_is_left_out_of_what_is_read() {
-    let mut memory = Memory::default();
-    memory.take_in(&run("clean", 1, Status::Done), None, &[]);
-    let mut value = serde_json::to_value(&memory).unwrap();
+    let mut state = WatchState::default();
+    state.take_in(&run("clean", 1, Status::Done), None, &[]);
+    let mut value = serde_json::to_value(&state).unwrap();
     assert_eq!(value["steps"].as_object().unwrap().keys().collect::<Vec<_>>(), ["orders/clean"]);
     for other in ["orders/start", "orders/maintain", "Orders/clean", "orders", ""] {
         value["steps"][other] = value["steps"]["orders/clean"].clone();
     }
-    assert_eq!(serde_json::from_value::<Memory>(value).unwrap(), memory);
+    assert_eq!(serde_json::from_value::<WatchState>(value).unwrap(), state);
 }
 
 #[test]
 fn a_run_of_no_step_starts_its_pipeline_and_no_more() {
-    let mut memory = Memory::default();
-    memory.take_in(&run("start", 1, Status::NothingToDo), None, &[]);
-    memory.take_in(&run("test event", 2, Status::NothingToDo), None, &[]);
-    assert_eq!(memory.pipelines["orders"].started, Some(run("start", 1, Status::Done).scheduled_time));
-    assert!(memory.steps.is_empty());
+    let mut state = WatchState::default();
+    state.take_in(&run("start", 1, Status::NothingToDo), None, &[]);
+    state.take_in(&run("test event", 2, Status::NothingToDo), None, &[]);
+    assert_eq!(state.pipelines["orders"].started, Some(run("start", 1, Status::Done).scheduled_time));
+    assert!(state.steps.is_empty());
 }

@@ -14,8 +14,8 @@ use tidemark_pipeline::ColumnName;
 use crate::draft::Draft;
 use crate::error::LakeError;
 use crate::lake::Lake;
-use crate::misfit::Misfit;
 use crate::schema::{decode_column, encode_column, to_delta};
+use crate::schema_mismatch::Misfit;
 use crate::table::Table;
 
 /// What a commit does to the shape of its table.
@@ -29,11 +29,11 @@ pub(crate) enum Change<'t> {
 }
 
 impl<'t> Change<'t> {
-    pub(crate) fn of(draft: &Draft, lake: &Lake, base: Option<&'t Table>) -> Result<Change<'t>, LakeError> {
+    pub(crate) fn new(draft: &Draft, lake: &Lake, base: Option<&'t Table>) -> Result<Change<'t>, LakeError> {
         let wanted = to_delta(&draft.dataset, &draft.schema)?;
         let Some(table) = base else { return Ok(Change::Made(wanted)) };
         let standing = table.snapshot.schema();
-        let misfit = misfit(table, &wanted, &draft.partition_by);
+        let misfit = schema_mismatch(table, &wanted, &draft.partition_by);
         let is_same_order = standing.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
         if misfit.is_none() && is_same_order {
             return Ok(Change::Widened(table, Vec::new()));
@@ -43,7 +43,7 @@ impl<'t> Change<'t> {
             return Ok(Change::Reshaped(table, wanted));
         }
         match misfit {
-            Some(misfit) => Err(LakeError::Misfit { dataset: draft.dataset.clone(), misfit }),
+            Some(misfit) => Err(LakeError::SchemaMismatch { dataset: draft.dataset.clone(), misfit }),
             None => {
                 let new = wanted.fields().filter(|field| standing.field(field.name()).is_none());
                 Ok(Change::Widened(table, new.cloned().collect()))
@@ -58,13 +58,13 @@ impl Table {
     ///
     /// # Errors
     /// [`LakeError::Type`] for a column that no table can hold.
-    pub fn misfit(&self, schema: &Schema, partition_by: &[ColumnName]) -> Result<Option<Misfit>, LakeError> {
+    pub fn schema_mismatch(&self, schema: &Schema, partition_by: &[ColumnName]) -> Result<Option<Misfit>, LakeError> {
         let wanted = to_delta(self.dataset(), schema)?;
-        Ok(misfit(self, &wanted, partition_by))
+        Ok(schema_mismatch(self, &wanted, partition_by))
     }
 }
 
-fn misfit(table: &Table, wanted: &StructType, partition_by: &[ColumnName]) -> Option<Misfit> {
+fn schema_mismatch(table: &Table, wanted: &StructType, partition_by: &[ColumnName]) -> Option<Misfit> {
     let partitioned_by = table.partition_by();
     if partitioned_by != partition_by {
         return Some(Misfit::Partition { table: partitioned_by, now: partition_by.to_vec() });

@@ -3,17 +3,17 @@
 use std::collections::VecDeque;
 
 /// Where the pieces begin whose rows are not all in closed files yet, each with the number of rows before it.
-pub(crate) struct Marks<P>(VecDeque<(u64, P)>);
+pub(crate) struct ResumeMarks<P>(VecDeque<(u64, P)>);
 
-impl<P> Default for Marks<P> {
-    fn default() -> Marks<P> {
-        Marks(VecDeque::new())
+impl<P> Default for ResumeMarks<P> {
+    fn default() -> ResumeMarks<P> {
+        ResumeMarks(VecDeque::new())
     }
 }
 
-impl<P> Marks<P> {
+impl<P> ResumeMarks<P> {
     /// A piece begins at `place`, behind so many `rows`; `closed` rows are in closed files.
-    pub(crate) fn pass(&mut self, rows: u64, place: P, closed: u64) {
+    pub(crate) fn add(&mut self, rows: u64, place: P, closed: u64) {
         self.0.push_back((rows, place));
         self.let_go(closed);
     }
@@ -37,10 +37,10 @@ mod tests {
 
     #[test]
     fn the_piece_with_the_first_row_that_is_in_no_file_is_kept() {
-        let mut marks = Marks::default();
-        marks.pass(0, "a", 0);
-        marks.pass(10, "b", 5);
-        marks.pass(20, "c", 15);
+        let mut marks = ResumeMarks::default();
+        marks.add(0, "a", 0);
+        marks.add(10, "b", 5);
+        marks.add(20, "c", 15);
         assert_eq!(marks.0.len(), 2);
         marks.let_go(19);
         assert_eq!(marks.0.len(), 2);

@@ -16,15 +16,15 @@ const BAND: Color = Color::RGB(0xF5F8FB);
 pub(super) const HEADER_ROW: u32 = 3;
 
 /// The formats that every sheet shares.
-pub(super) struct Look {
+pub(super) struct SheetFormats {
     pub(super) title: Format,
     pub(super) date: Format,
     pub(super) note: Format,
 }
 
-impl Look {
-    pub(super) fn new() -> Look {
-        Look {
+impl SheetFormats {
+    pub(super) fn new() -> SheetFormats {
+        SheetFormats {
             title: Format::new()
                 .set_bold()
                 .set_font_size(18)
@@ -37,16 +37,16 @@ impl Look {
 }
 
 /// How one column looks.
-pub(super) struct Dress {
+pub(super) struct ColumnFormats {
     pub(super) header: Format,
     pub(super) plain: Format,
     /// Of every other row.
     pub(super) tinted: Format,
 }
 
-impl Dress {
+impl ColumnFormats {
     /// Of the column at `at`, from 0.
-    pub(super) fn of(format: CellFormat, at: u16) -> Dress {
+    pub(super) fn new(format: CellFormat, at: u16) -> ColumnFormats {
         let aligned = match (is_right(format), at) {
             (true, _) => Format::new().set_align(FormatAlign::Right),
             (false, 0) => Format::new().set_align(FormatAlign::Left),
@@ -65,7 +65,7 @@ impl Dress {
             .set_num_format(num_format(format))
             .set_border_bottom(FormatBorder::Hair)
             .set_border_bottom_color(LINE);
-        Dress { header, tinted: plain.clone().set_background_color(BAND), plain }
+        ColumnFormats { header, tinted: plain.clone().set_background_color(BAND), plain }
     }
 }
 

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Deserializer, Serialize};
 #[cfg(test)]
 pub(crate) use tests::{key, run};
-use tidemark_flow::{Activity, Mark, Output, RunRecord, Status};
+use tidemark_flow::{Activity, Heartbeat, Output, RunRecord, Status};
 use tidemark_pipeline::{Budget, DatasetName, StepId};
 
 use crate::step_key::StepKey;
@@ -21,7 +21,7 @@ const USUAL: usize = 10;
 
 /// The watcher's state as it is kept.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Memory {
+pub struct WatchState {
     /// Since when it has been gathered: of what was before, only the records of some days are known.
     #[serde(default)]
     pub began: Timestamp,
@@ -29,24 +29,24 @@ pub struct Memory {
     pub read_until: Timestamp,
     /// Ids of records after a while before it, which have been read: such as are written late are not missed.
     pub read: BTreeSet<String>,
-    pub pipelines: BTreeMap<String, Known>,
+    pub pipelines: BTreeMap<String, PipelineState>,
     #[serde(deserialize_with = "of_steps")]
     pub steps: BTreeMap<StepKey, StepState>,
     /// By dataset: its latest version that is known of, and when it was committed.
-    pub datasets: BTreeMap<String, Head>,
+    pub datasets: BTreeMap<String, DatasetState>,
     /// Records that cannot be read, by run id, with their day.
-    pub unreadable: BTreeMap<String, Unreadable>,
+    pub unreadable: BTreeMap<String, UnreadableDay>,
     /// Given-up events that nobody can make sense of.
-    pub strays: Vec<Stray>,
+    pub strays: Vec<UnroutableEvent>,
     /// Runs that have said that they are under way, by id, until their record has been read.
     #[serde(default)]
-    pub marked: BTreeMap<String, Marked>,
+    pub marked: BTreeMap<String, SeenHeartbeat>,
     /// Incidents at rest, by key, as they were when they were looked at.
     pub at_rest: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Known {
+pub struct PipelineState {
     /// Since when this pipeline is watched with this schedule.
     pub since: Timestamp,
     pub schedule: String,
@@ -70,7 +70,7 @@ pub struct Known {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Head {
+pub struct DatasetState {
     /// The latest version that brought or took files; none yet is -1.
     pub version: i64,
     /// The latest of all.
@@ -84,13 +84,13 @@ pub struct Head {
     pub watermark: Option<Timestamp>,
 }
 
-impl Default for Head {
-    fn default() -> Head {
-        Head { version: -1, latest: -1, at: Timestamp::UNIX_EPOCH, scheduled_time: None, watermark: None }
+impl Default for DatasetState {
+    fn default() -> DatasetState {
+        DatasetState { version: -1, latest: -1, at: Timestamp::UNIX_EPOCH, scheduled_time: None, watermark: None }
     }
 }
 
-impl Head {
+impl DatasetState {
     fn moves(&mut self, version: i64, output: &Output, record: &RunRecord) {
         // what was said before is no news
         if record.finished_at < self.at {
@@ -98,7 +98,7 @@ impl Head {
         }
         // one that was made anew counts from the beginning
         if version < self.latest {
-            *self = Head::default();
+            *self = DatasetState::default();
         }
         self.latest = self.latest.max(version);
         self.watermark = self.watermark.max(output.watermark);
@@ -109,7 +109,7 @@ impl Head {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Unreadable {
+pub struct UnreadableDay {
     pub day: jiff::civil::Date,
     pub since: Timestamp,
     pub why: String,
@@ -117,13 +117,13 @@ pub struct Unreadable {
 
 /// A mark as it was last seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Marked {
-    pub mark: Mark,
+pub struct SeenHeartbeat {
+    pub mark: Heartbeat,
     pub seen_at: Timestamp,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Stray {
+pub struct UnroutableEvent {
     pub at: Timestamp,
     pub by: String,
     pub why: String,
@@ -135,9 +135,9 @@ fn of_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, Step
     Ok(all.into_iter().filter_map(|(text, last)| Some((StepKey::from_text(&text)?, last))).collect())
 }
 
-impl Memory {
+impl WatchState {
     /// An event that nobody can make sense of; of several with one reason the latest is kept.
-    pub fn add_stray(&mut self, stray: Stray) {
+    pub fn add_stray(&mut self, stray: UnroutableEvent) {
         const KEPT: usize = 20;
         self.strays.retain(|other| (&other.by, &other.why) != (&stray.by, &stray.why));
         self.strays.push(stray);
@@ -202,7 +202,7 @@ impl Memory {
         if let Some(head) = self.datasets.get_mut(dataset)
             && version > head.latest
         {
-            *head = Head { version, latest: version, at: now, scheduled_time: None, watermark: head.watermark };
+            *head = DatasetState { version, latest: version, at: now, scheduled_time: None, watermark: head.watermark };
         }
     }
 
@@ -215,12 +215,12 @@ impl Memory {
     }
 
     /// A run says that it is under way.
-    pub fn sees(&mut self, mark: &Mark, now: Timestamp) {
+    pub fn sees(&mut self, mark: &Heartbeat, now: Timestamp) {
         if mark.step == StepId::Ingest {
             self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
         }
         if !self.read.contains(&mark.run_id) {
-            self.marked.insert(mark.run_id.clone(), Marked { mark: mark.clone(), seen_at: now });
+            self.marked.insert(mark.run_id.clone(), SeenHeartbeat { mark: mark.clone(), seen_at: now });
         }
     }
 
@@ -270,7 +270,7 @@ impl Memory {
     }
 
     /// A run says nothing any more, and there is no record of it.
-    pub fn loses(&mut self, mark: &Mark) {
+    pub fn loses(&mut self, mark: &Heartbeat) {
         let Some(key) = StepKey::for_mark(mark) else { return };
         let last = self.last(&key);
         if mark.run_id > last.run_id {

@@ -2,18 +2,18 @@
 
 use polars::prelude::IntoLazy as _;
 use serde_json::{Value, json};
-use tidemark_flow::{Failure, Kind, Mistakes, RunRecord, Status, Wanted};
+use tidemark_flow::{DefinitionErrors, Error, ErrorKind, RunRecord, Selection, Status};
 use tidemark_lake::{Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
 use crate::args::Common;
 use crate::definitions::{load, parameters_of};
+use crate::environment::LocalEnvironment;
 use crate::exit::{Exit, mistakes};
-use crate::world::World;
 use crate::{frames, print};
 
 pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
-    match load(common, Wanted::Nobody) {
+    match load(common, Selection::Nobody) {
         Ok(graph) => {
             if common.json {
                 let names: Vec<_> = graph.pipelines().iter().map(|pipeline| pipeline.name.as_str()).collect();
@@ -34,10 +34,10 @@ pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
 }
 
 /// Mistakes in pipeline files, as `check` tells them.
-pub(crate) fn told_as_check(common: &Common, failure: Failure) -> anyhow::Result<Exit> {
+pub(crate) fn told_as_check(common: &Common, failure: Error) -> anyhow::Result<Exit> {
     let error = anyhow::Error::from(failure);
     match mistakes(&error) {
-        Some(Mistakes(mistakes)) if common.json => {
+        Some(DefinitionErrors(mistakes)) if common.json => {
             print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
             Ok(Exit::Wrong)
         }
@@ -52,10 +52,10 @@ pub(crate) fn runs(common: &Common, pipeline: Option<&str>, failed: bool, limit:
         }
         Err(_) => pipeline.is_none() && !failed,
     };
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let (mut records, mut lines) = (Vec::<Value>::new(), Vec::new());
-    for bytes in lake.runs_such(limit, is_wanted).map_err(Failure::from)? {
+    for bytes in lake.runs_such(limit, is_wanted).map_err(Error::from)? {
         // a record cut short by a crash of the machine hides no other
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else {
             lines.push(vec!["(unreadable)".to_owned()]);
@@ -85,26 +85,26 @@ pub(crate) fn runs(common: &Common, pipeline: Option<&str>, failed: bool, limit:
     Ok(Exit::Done)
 }
 
-pub(crate) fn dataset(name: &str) -> Result<DatasetName, Failure> {
-    name.parse().map_err(|error| Failure::new(Kind::Definition, "not a dataset").because(error))
+pub(crate) fn dataset(name: &str) -> Result<DatasetName, Error> {
+    name.parse().map_err(|error| Error::new(ErrorKind::Definition, "not a dataset").because(error))
 }
 
-fn existing(lake: &Lake, name: &DatasetName) -> Result<Table, Failure> {
+fn existing(lake: &Lake, name: &DatasetName) -> Result<Table, Error> {
     match lake.existing(name) {
         Err(error @ LakeError::NoSuchDataset(_)) => {
             let names: Vec<_> = lake.datasets()?.iter().map(DatasetName::to_string).collect();
-            Err(Failure::from(error).hint(format!("the lake has {}", names.join(", "))))
+            Err(Error::from(error).hint(format!("the lake has {}", names.join(", "))))
         }
         other => Ok(other?),
     }
 }
 
 pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let name = dataset(name)?;
     let table = existing(&lake, &name)?;
-    let files = table.files(&lake).map_err(Failure::from)?;
+    let files = table.files(&lake).map_err(Error::from)?;
     let rows: u64 = files.iter().map(|file| file.rows).sum();
     // as many files as it takes
     let mut enough = 0;
@@ -117,10 +117,10 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
         })
         .cloned()
         .collect();
-    let rows_of = table.scan(&lake, &few).map_err(Failure::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX));
-    let shown = rows_of.collect().map_err(|error| match LakeError::of_query(name.as_str(), error) {
+    let rows_of = table.scan(&lake, &few).map_err(Error::from)?.limit(u32::try_from(limit).unwrap_or(u32::MAX));
+    let shown = rows_of.collect().map_err(|error| match LakeError::from_query(name.as_str(), error) {
         Ok(damage) => damage.into(),
-        Err(error) => Failure::new(Kind::Data, format!("dataset {name} cannot be shown")).because(error),
+        Err(error) => Error::new(ErrorKind::Data, format!("dataset {name} cannot be shown")).because(error),
     })?;
     if common.json {
         print::json(&frames::to_json(&shown))?;
@@ -139,11 +139,11 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
 }
 
 pub(crate) fn history(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let name = dataset(name)?;
     existing(&lake, &name)?;
-    let entries = lake.history(&name, limit).map_err(Failure::from)?;
+    let entries = lake.history(&name, limit).map_err(Error::from)?;
     let columns = ["version", "committed_at", "operation", "files_added", "files_removed", "step", "run_id", "rows"];
     let types = ["int64", "datetime", "string", "int64", "int64", "string", "string", "string"];
     let rows: Vec<Vec<Value>> = entries
@@ -189,26 +189,26 @@ fn balance_text(balance: &serde_json::Map<String, Value>) -> String {
 }
 
 pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {
-    let world = World::new()?;
+    let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let (mut tables, mut read) = (Vec::new(), Vec::new());
-    for name in lake.datasets().map_err(Failure::from)? {
+    for name in lake.datasets().map_err(Error::from)? {
         // a dataset the text does not even mention need not be opened
         if !query.contains(name.as_str()) {
             tables.push((name, polars::prelude::DataFrame::empty().lazy()));
             continue;
         }
-        let Some(table) = lake.table(&name).map_err(Failure::from)? else { continue };
-        let files = table.files(&lake).map_err(Failure::from)?;
+        let Some(table) = lake.table(&name).map_err(Error::from)? else { continue };
+        let files = table.files(&lake).map_err(Error::from)?;
         read.push(name.to_string());
-        tables.push((name, table.scan(&lake, &files).map_err(Failure::from)?));
+        tables.push((name, table.scan(&lake, &files).map_err(Error::from)?));
     }
     let rows = tidemark_transform::sql::query(query, tables)
-        .map_err(|error| Failure::new(Kind::Definition, format!("sql: {error}")))?
+        .map_err(|error| Error::new(ErrorKind::Definition, format!("sql: {error}")))?
         .collect()
-        .map_err(|error| match LakeError::of_query(&read.join(" or "), error) {
-            Ok(damage) => Failure::from(damage),
-            Err(error) => Failure::new(Kind::Definition, format!("sql: {error}")),
+        .map_err(|error| match LakeError::from_query(&read.join(" or "), error) {
+            Ok(damage) => Error::from(damage),
+            Err(error) => Error::new(ErrorKind::Definition, format!("sql: {error}")),
         })?;
     if common.json {
         print::json(&frames::to_json(&rows))?;

@@ -1,12 +1,12 @@
 //! The kinds of error, by what the reader has to do.
 
 use serde::{Deserialize, Serialize};
-use tidemark_lake::{Explained, LakeError, Remedy};
+use tidemark_lake::{LakeError, StoreErrorAction, StoreErrorContext};
 
 /// What to do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Kind {
+pub enum ErrorKind {
     /// Transient: run again.
     Retry,
     /// Fix the pipeline file, or the way it was called.
@@ -19,14 +19,14 @@ pub enum Kind {
     Bug,
 }
 
-impl std::fmt::Display for Kind {
+impl std::fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Kind::Retry => "retry",
-            Kind::Definition => "definition",
-            Kind::Data => "data",
-            Kind::Refused => "refused",
-            Kind::Bug => "bug",
+            ErrorKind::Retry => "retry",
+            ErrorKind::Definition => "definition",
+            ErrorKind::Data => "data",
+            ErrorKind::Refused => "refused",
+            ErrorKind::Bug => "bug",
         })
     }
 }
@@ -34,8 +34,8 @@ impl std::fmt::Display for Kind {
 /// A step that could not be done. Display says what failed and where; why is in `source`; what to do is in `hint`.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
-pub struct Failure {
-    pub kind: Kind,
+pub struct Error {
+    pub kind: ErrorKind,
     pub message: String,
     pub hint: Option<String>,
     #[source]
@@ -44,51 +44,51 @@ pub struct Failure {
     pub over_budget: bool,
 }
 
-impl Failure {
-    pub fn new(kind: Kind, message: impl Into<String>) -> Failure {
-        Failure { kind, message: message.into(), hint: None, source: None, over_budget: false }
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Error {
+        Error { kind, message: message.into(), hint: None, source: None, over_budget: false }
     }
 
     /// More records broke the contract than the pipeline allows.
-    pub fn over_budget(mut self) -> Failure {
+    pub fn over_budget(mut self) -> Error {
         self.over_budget = true;
         self
     }
 
-    pub fn hint(mut self, hint: impl Into<String>) -> Failure {
+    pub fn hint(mut self, hint: impl Into<String>) -> Error {
         self.hint = Some(hint.into());
         self
     }
 
-    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    pub fn because(mut self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         self.source = Some(source.into());
         self
     }
 
     /// What could not be done, since a store failed: kind and hint are what its error allows.
-    pub fn of_store(message: impl Into<String>, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Failure {
+    pub fn from_store(message: impl Into<String>, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         let error = error.into();
-        let (kind, hint) = match Remedy::of(error.as_ref()) {
-            Remedy::RunAgain => (Kind::Retry, "run again"),
-            Remedy::Permit => (Kind::Refused, "let the user who runs tidemark read it"),
-            Remedy::Free => (Kind::Refused, "free some space and run again"),
-            Remedy::Correct => (Kind::Definition, "check how the place is named"),
+        let (kind, hint) = match StoreErrorAction::for_error(error.as_ref()) {
+            StoreErrorAction::RunAgain => (ErrorKind::Retry, "run again"),
+            StoreErrorAction::Permit => (ErrorKind::Refused, "let the user who runs tidemark read it"),
+            StoreErrorAction::Free => (ErrorKind::Refused, "free some space and run again"),
+            StoreErrorAction::Correct => (ErrorKind::Definition, "check how the place is named"),
         };
-        let failure = Failure::new(kind, message).hint(hint);
-        match Explained::among(error.as_ref()) {
+        let failure = Error::new(kind, message).hint(hint);
+        match StoreErrorContext::among(error.as_ref()) {
             Some(explained) => failure.explained(explained),
             None => failure.because(error),
         }
     }
 
     /// With what the store itself has to say, which is more than we know.
-    fn explained(mut self, explained: &Explained) -> Failure {
+    fn explained(mut self, explained: &StoreErrorContext) -> Error {
         self.hint = Some(explained.hint.clone());
         self.because(joined(explained.to_string(), std::error::Error::source(explained)))
     }
 
     /// The message and every cause below it, joined by colons; a cause that only repeats the one above is left out.
-    pub fn chain(&self) -> String {
+    pub fn full_message(&self) -> String {
         joined(self.message.clone(), std::error::Error::source(self))
     }
 }
@@ -106,33 +106,33 @@ pub fn joined(mut text: String, mut cause: Option<&(dyn std::error::Error + 'sta
     text
 }
 
-impl From<LakeError> for Failure {
-    fn from(error: LakeError) -> Failure {
+impl From<LakeError> for Error {
+    fn from(error: LakeError) -> Error {
         let kind = match &error {
-            LakeError::Store { .. } => Kind::Retry,
+            LakeError::Store { .. } => ErrorKind::Retry,
             LakeError::NotALake { .. }
             | LakeError::NoSuchDataset(_)
             | LakeError::NoSuchVersion { .. }
-            | LakeError::Misplaced { .. } => Kind::Definition,
-            LakeError::Corrupt { .. } | LakeError::Type { .. } => Kind::Data,
+            | LakeError::Misplaced { .. } => ErrorKind::Definition,
+            LakeError::Corrupt { .. } | LakeError::Type { .. } => ErrorKind::Data,
             LakeError::Newer { .. }
             | LakeError::Denied { .. }
             | LakeError::Full { .. }
             | LakeError::Unconditional { .. }
-            | LakeError::Misfit { .. }
+            | LakeError::SchemaMismatch { .. }
             | LakeError::Refused { .. }
-            | LakeError::Foreign { .. } => Kind::Refused,
-            LakeError::Bug { .. } => Kind::Bug,
-            _ => Kind::Bug,
+            | LakeError::Foreign { .. } => ErrorKind::Refused,
+            LakeError::Bug { .. } => ErrorKind::Bug,
+            _ => ErrorKind::Bug,
         };
         let (message, hint) = (error.to_string(), error.hint());
         let cause = std::error::Error::source(&error);
-        match Explained::among(&error) {
-            Some(explained) => Failure { hint, ..Failure::new(kind, message) }.explained(explained),
-            None => Failure {
+        match StoreErrorContext::among(&error) {
+            Some(explained) => Error { hint, ..Error::new(kind, message) }.explained(explained),
+            None => Error {
                 hint,
                 source: cause.map(|cause| joined(cause.to_string(), cause.source()).into()),
-                ..Failure::new(kind, message)
+                ..Error::new(kind, message)
             },
         }
     }

@@ -1,4 +1,4 @@
-//! What is wrong now, from what is remembered and what the pipelines say. Pure: the same memory at the same time gives the same findings.
+//! What is wrong now, from what is remembered and what the pipelines say. Pure: the same state at the same time gives the same findings.
 
 #[cfg(test)]
 mod tests;
@@ -8,18 +8,18 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 #[cfg(test)]
 pub(crate) use tests::graph;
-use tidemark_flow::{Broken, thousands};
-use tidemark_pipeline::{Alerts, Graph, Pipeline, StepId, Wrong};
+use tidemark_flow::{BrokenPipeline, thousands};
+use tidemark_pipeline::{Alerts, Graph, IncidentKind, Pipeline, StepId};
 
 use crate::incident::Finding;
-use crate::memory::Memory;
 use crate::step_key::StepKey;
-use crate::step_state::{Failing, QuarantineSpike, StepState, UnderWay, Unseen};
+use crate::step_state::{Failing, QuarantineSpike, StepState, UnderWay, Unobservable};
+use crate::watch_state::WatchState;
 
 /// What the watcher knows of the pipelines.
-pub struct View<'a> {
+pub struct LakeSnapshot<'a> {
     pub graph: &'a Graph,
-    pub broken: &'a [Broken],
+    pub broken: &'a [BrokenPipeline],
     /// What the command `tidemark` has to be told to mean the same, as ` --pipelines shop --set SALES=in`; the lake not among it.
     pub arguments: String,
 }
@@ -31,7 +31,7 @@ pub(crate) const PART_WITHIN: SignedDuration = SignedDuration::from_mins(20);
 /// For so long an event that nobody understood is told of.
 const STRAY_FOR: SignedDuration = SignedDuration::from_hours(24);
 
-impl View<'_> {
+impl LakeSnapshot<'_> {
     pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
         self.graph.pipelines().iter().find(|pipeline| pipeline.name.as_str() == name)
     }
@@ -59,35 +59,35 @@ impl View<'_> {
 }
 
 /// Everything that is wrong.
-pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding> {
+pub fn findings(state: &WatchState, view: &LakeSnapshot<'_>, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
-    for (key, last) in &memory.steps {
+    for (key, last) in &state.steps {
         let pipeline = key.pipeline.as_str();
         if view.has(pipeline, &key.step) {
-            let of_step = Finding { step: Some(key.step.clone()), ..of_pipeline(pipeline) };
-            let under_way = memory.under_way(key, now);
-            found.extend(of_last(last, &of_step, view.alerts(pipeline), under_way, now));
+            let of_step = Finding { step: Some(key.step.clone()), ..pipeline_finding(pipeline) };
+            let under_way = state.under_way(key, now);
+            found.extend(step_findings(last, &of_step, view.alerts(pipeline), under_way, now));
         }
     }
     for pipeline in view.graph.pipelines() {
-        found.extend(not_started(memory, pipeline, now));
+        found.extend(not_started(state, pipeline, now));
     }
     found.extend(
         view.broken.iter().filter(|broken| !broken.is_consequence).map(|broken| broken_definition(broken, now)),
     );
-    found.extend(memory.unreadable.iter().map(|(run_id, unreadable)| Finding {
+    found.extend(state.unreadable.iter().map(|(run_id, unreadable)| Finding {
         of: Some(run_id.clone()),
         since: unreadable.since,
         what: format!("run record runs/{}/{run_id}.json cannot be read: {}", unreadable.day, unreadable.why),
         hint: Some("delete it: a run record is for people only, nothing hangs on it".into()),
-        ..of_watcher()
+        ..unobservable()
     }));
-    found.extend(memory.strays.iter().filter(|stray| now.duration_since(stray.at) < STRAY_FOR).map(|stray| Finding {
+    found.extend(state.strays.iter().filter(|stray| now.duration_since(stray.at) < STRAY_FOR).map(|stray| Finding {
         of: Some(stray.by.clone()),
         since: stray.at,
         what: format!("{} gave up an event that names no step there is: {}", stray.by, stray.why),
         hint: Some("look at what it says, and mend the rule that carried it there".into()),
-        ..of_watcher()
+        ..unobservable()
     }));
     // several strays of one origin are one
     found.sort_by_key(Finding::key);
@@ -95,11 +95,11 @@ pub fn findings(memory: &Memory, view: &View<'_>, now: Timestamp) -> Vec<Finding
     found
 }
 
-fn blank(wrong: Wrong) -> Finding {
+fn blank(wrong: IncidentKind) -> Finding {
     Finding {
         pipeline: None,
         step: None,
-        wrong,
+        incident_kind: wrong,
         of: None,
         since: Timestamp::UNIX_EPOCH,
         count: 1,
@@ -113,16 +113,16 @@ fn blank(wrong: Wrong) -> Finding {
     }
 }
 
-fn of_watcher() -> Finding {
-    blank(Wrong::Blind)
+fn unobservable() -> Finding {
+    blank(IncidentKind::Blind)
 }
 
-fn of_pipeline(name: &str) -> Finding {
-    Finding { pipeline: Some(name.to_owned()), ..blank(Wrong::Failed) }
+fn pipeline_finding(name: &str) -> Finding {
+    Finding { pipeline: Some(name.to_owned()), ..blank(IncidentKind::Failed) }
 }
 
 /// Of one step: it failed, or it died, or it cannot be seen, or it is behind, of which the first says all; and besides, what it put aside.
-fn of_last(
+fn step_findings(
     last: &StepState,
     of: &Finding,
     alerts: Option<&Alerts>,
@@ -134,9 +134,9 @@ fn of_last(
         found.extend(failed(failing, of, now));
     } else if let Some(lost) = died(last, under_way, now) {
         found.push(never_ended(last, lost, of));
-    } else if let Some(Unseen { since, error }) = &last.unseen {
+    } else if let Some(Unobservable { since, error }) = &last.unseen {
         found.push(Finding {
-            wrong: Wrong::Blind,
+            incident_kind: IncidentKind::Blind,
             of: Some("log".into()),
             since: *since,
             what: error.message.clone(),
@@ -161,7 +161,7 @@ fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Findi
         None => "announcing it again did not help".to_owned(),
     };
     Finding {
-        wrong: Wrong::Behind,
+        incident_kind: IncidentKind::Behind,
         since,
         what: format!("its input has a newer version, which it has not taken in; {why}"),
         is_tried_again: under_way.is_none(),
@@ -177,7 +177,7 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
     let mut facts = failing.facts.clone();
     facts.push(("Failed runs".to_owned(), thousands(failing.count)));
     Some(Finding {
-        wrong: if error.over_budget { Wrong::OverBudget } else { Wrong::Failed },
+        incident_kind: if error.over_budget { IncidentKind::OverBudget } else { IncidentKind::Failed },
         since: failing.since,
         count: failing.count,
         what: error.message.clone(),
@@ -201,7 +201,7 @@ fn never_ended(last: &StepState, run: &UnderWay, of: &Finding) -> Finding {
     let (began, ended) = (run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), run.alive_at.strftime("%H:%M:%S UTC"));
     let is_lost = last.lost.is_some();
     Finding {
-        wrong: Wrong::NeverEnded,
+        incident_kind: IncidentKind::NeverEnded,
         since: run.started_at,
         what: if is_lost {
             format!(
@@ -223,10 +223,10 @@ fn never_ended(last: &StepState, run: &UnderWay, of: &Finding) -> Finding {
 }
 
 /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
-pub(crate) fn stuck(memory: &Memory, view: &View<'_>, found: &[Finding]) -> BTreeSet<StepKey> {
+pub(crate) fn stuck(state: &WatchState, view: &LakeSnapshot<'_>, found: &[Finding]) -> BTreeSet<StepKey> {
     let is_stuck = |last: &StepState| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
     let is_there = |key: &StepKey| view.has(key.pipeline.as_str(), &key.step);
-    let known = memory.steps.iter().filter(|(key, last)| is_stuck(last) && is_there(key)).map(|(key, _)| key.clone());
+    let known = state.steps.iter().filter(|(key, last)| is_stuck(last) && is_there(key)).map(|(key, _)| key.clone());
     known.chain(found.iter().filter_map(Finding::stuck_step)).collect()
 }
 
@@ -241,7 +241,7 @@ fn quarantine(spilled: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) 
     };
     let (quarantined, rows_in) = (thousands(quarantined), thousands(rows_in));
     Finding {
-        wrong: Wrong::Quarantine,
+        incident_kind: IncidentKind::Quarantine,
         since: spilled.at,
         what: format!(
             "{quarantined} of {rows_in} records ({share}) went into quarantine; {against}. The others were published."
@@ -254,9 +254,9 @@ fn quarantine(spilled: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) 
 }
 
 /// The scheduled time at which a pipeline should have been started by now, and was not.
-pub(crate) fn missed(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
+pub(crate) fn missed(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
     let schedule = pipeline.schedule.as_ref()?;
-    let known = memory.pipelines.get(pipeline.name.as_str())?;
+    let known = state.pipelines.get(pipeline.name.as_str())?;
     // the platform counts some rates from when it was told of them, so their times are off ours by less than a period
     let adrift = schedule.period_s().filter(|_| schedule.expression().is_adrift).unwrap_or_default();
     let within = pipeline.alerts.start_within_s as i64 + adrift;
@@ -269,31 +269,31 @@ pub(crate) fn missed(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Op
     (expected > known.since && known.started.is_none_or(|started| started < expected)).then_some(expected)
 }
 
-fn not_started(memory: &Memory, pipeline: &Pipeline, now: Timestamp) -> Option<Finding> {
-    let expected = missed(memory, pipeline, now)?;
+fn not_started(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Option<Finding> {
+    let expected = missed(state, pipeline, now)?;
     let schedule = pipeline.schedule.as_ref()?;
-    let known = memory.pipelines.get(pipeline.name.as_str())?;
+    let known = state.pipelines.get(pipeline.name.as_str())?;
     let last = known.started.map(|started| format!("; the last start was for {}", shown(started))).unwrap_or_default();
     Some(Finding {
-        wrong: Wrong::NotStarted,
+        incident_kind: IncidentKind::NotStarted,
         since: expected,
         what: format!("its schedule ({schedule}) meant {}, and it was not started{last}", shown(expected)),
         hint: Some("look whether its schedule is there and switched on, and may invoke function ingest".into()),
         scheduled_time: Some(expected),
         is_tried_again: true,
-        ..of_pipeline(pipeline.name.as_str())
+        ..pipeline_finding(pipeline.name.as_str())
     })
 }
 
-fn broken_definition(broken: &Broken, now: Timestamp) -> Finding {
+fn broken_definition(broken: &BrokenPipeline, now: Timestamp) -> Finding {
     Finding {
         pipeline: Some(broken.pipeline.clone()),
         of: Some("definition".to_owned()),
         since: now,
-        what: broken.failure.chain(),
+        what: broken.failure.full_message(),
         kind: Some(broken.failure.kind),
         hint: broken.failure.hint.clone(),
-        ..of_watcher()
+        ..unobservable()
     }
 }
 

@@ -14,30 +14,37 @@ use crate::host;
 use crate::trigger::Trigger;
 
 /// After which a mark is written, where nothing else is wanted.
-pub const MARK_AFTER: Duration = Duration::from_secs(20);
+pub const HEARTBEAT_AFTER: Duration = Duration::from_secs(20);
 /// Between two signs of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
 
 /// A run that is under way.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Mark {
+pub struct Heartbeat {
     pub run_id: String,
     pub pipeline: String,
     pub step: StepId,
-    pub chain: String,
+    #[serde(rename = "chain")]
+    pub correlation_id: String,
     pub scheduled_time: Timestamp,
     pub started_at: Timestamp,
     /// Its last sign of life.
     pub alive_at: Timestamp,
 }
 
-impl Mark {
-    pub(crate) fn new(pipeline: &str, step: &StepId, trigger: &Trigger, run_id: &str, started_at: Timestamp) -> Mark {
-        Mark {
+impl Heartbeat {
+    pub(crate) fn new(
+        pipeline: &str,
+        step: &StepId,
+        trigger: &Trigger,
+        run_id: &str,
+        started_at: Timestamp,
+    ) -> Heartbeat {
+        Heartbeat {
             run_id: run_id.to_owned(),
             pipeline: pipeline.to_owned(),
             step: step.clone(),
-            chain: trigger.chain.clone(),
+            correlation_id: trigger.correlation_id.clone(),
             scheduled_time: trigger.scheduled_time,
             started_at,
             alive_at: started_at,
@@ -46,8 +53,8 @@ impl Mark {
 
     /// Does what is to be done, and keeps the mark while it takes long. Says whether there is a mark, which is to be taken away when the
     /// record of the run is there.
-    pub(crate) fn while_under_way<T>(mut self, context: &Context<'_>, act: impl FnOnce() -> T) -> (T, bool) {
-        let (lake, mark_after) = (context.lake.clone(), context.process.mark_after);
+    pub(crate) fn beat_while<T>(mut self, context: &Context<'_>, act: impl FnOnce() -> T) -> (T, bool) {
+        let (lake, mark_after) = (context.lake.clone(), context.process.heartbeat_after);
         // a machine that has slept has not been under way for less
         let began = host::now();
         std::thread::scope(|scope| {
@@ -57,8 +64,8 @@ impl Mark {
                 let mut is_kept = false;
                 while until_ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                     self.alive_at = self.started_at + host::now().duration_since(began);
-                    is_kept |= self.keep(&lake);
-                    pause = SIGN_OF_LIFE;
+                    is_kept |= self.write(&lake);
+                    pause = HEARTBEAT_EVERY;
                 }
                 is_kept
             });
@@ -71,13 +78,13 @@ impl Mark {
     }
 
     /// Takes the mark of a run away; one that stays is taken away by the watcher.
-    pub(crate) fn take_away(context: &Context<'_>, run_id: &str) {
+    pub(crate) fn delete(context: &Context<'_>, run_id: &str) {
         if let Err(error) = context.lake.delete_running(run_id) {
             tracing::warn!(%error, hint = error.hint(), run_id, "the mark of a run that has ended was not deleted");
         }
     }
 
-    fn keep(&self, lake: &Lake) -> bool {
+    fn write(&self, lake: &Lake) -> bool {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let kept = lake.put_running(&self.run_id, json);
         if let Err(error) = &kept {

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_flow::{Failure, Kind};
+use tidemark_flow::{Error, ErrorKind};
 
 use crate::channel::{Address, Channels};
-use crate::keep::{Kept, Register};
+use crate::incident_store::{IncidentStore, StoredIncident};
 use crate::message::{Message, State};
 use crate::wording::message;
 
@@ -15,20 +15,20 @@ const SINGLY: usize = 4;
 
 /// What is to be sent, by address.
 #[derive(Default)]
-pub struct Letters(BTreeMap<Address, Vec<Letter>>);
+pub struct Deliveries(BTreeMap<Address, Vec<Delivery>>);
 
-struct Letter {
+struct Delivery {
     /// Of the incident.
     name: String,
     state: State,
     message: Message,
 }
 
-impl Letters {
-    pub fn add(&mut self, register: &Register<'_>, name: String, kept: Kept) {
+impl Deliveries {
+    pub fn add(&mut self, register: &IncidentStore<'_>, name: String, kept: StoredIncident) {
         for (address, state) in kept.claimed {
             let message = message(&kept.incident, state, register);
-            self.0.entry(address).or_default().push(Letter { name: name.clone(), state, message });
+            self.0.entry(address).or_default().push(Delivery { name: name.clone(), state, message });
         }
     }
 }
@@ -37,7 +37,11 @@ impl Letters {
 ///
 /// # Errors
 /// The lake cannot be written: what has been sent may be sent once more.
-pub fn tell(register: &Register<'_>, channels: &Channels<'_>, letters: Letters) -> Result<(usize, usize), Failure> {
+pub fn notify(
+    register: &IncidentStore<'_>,
+    channels: &Channels<'_>,
+    letters: Deliveries,
+) -> Result<(usize, usize), Error> {
     let (mut told, mut untold) = (0, 0);
     for (address, mut letters) in letters.0 {
         // the worst first
@@ -52,9 +56,9 @@ pub fn tell(register: &Register<'_>, channels: &Channels<'_>, letters: Letters) 
                 None => {
                     let messages: Vec<Message> = batch.iter().map(|letter| letter.message.clone()).collect();
                     channels.send(&address, &messages).err().map(|failure| {
-                        tracing::error!(%address, error = failure.chain(), hint = failure.hint, "not told");
-                        is_down = (failure.kind == Kind::Retry).then(|| failure.chain());
-                        failure.chain()
+                        tracing::error!(%address, error = failure.full_message(), hint = failure.hint, "not told");
+                        is_down = (failure.kind == ErrorKind::Retry).then(|| failure.full_message());
+                        failure.full_message()
                     })
                 }
             };

@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tidemark_flow::{Context, Failure, Kind};
+use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_lake::Landing;
 use tidemark_pipeline::PipelineName;
 use tidemark_pipeline::http::Http;
 
 use super::accumulator::PageAccumulator;
 use super::attempt::{Answer, NoAnswer};
-use super::landed::{Note, packed};
+use super::landed::{PageMetadata, packed};
 use super::paging::Paginator;
 use super::partial::{PageStart, PartialWindow};
 use super::request::Next;
 use super::resume::ResumePoint;
 use crate::incremental::observed::Observed;
 use crate::incremental::window::Window;
-use crate::marks::Marks;
+use crate::resume_marks::ResumeMarks;
 
 /// One way through a window.
 pub(crate) struct WindowPass {
@@ -37,11 +37,11 @@ pub(crate) struct WindowPass {
     /// Answers that came before their turn.
     pub queue: VecDeque<(Next, Result<Answer, NoAnswer>)>,
     /// Where the pages begin whose rows are not all in closed files yet, where that is of use.
-    pub marks: Option<Marks<PageStart>>,
+    pub marks: Option<ResumeMarks<PageStart>>,
     /// The last page that had landed before.
     pub before: Option<LandedPage>,
     /// The page that leads no further: it lands with the commit, if there is one.
-    last: Option<(u32, Note, String)>,
+    last: Option<(u32, PageMetadata, String)>,
 }
 
 /// A page that had landed before: how it was asked for, when, and what stands for its records.
@@ -114,12 +114,12 @@ impl WindowPass {
     }
 
     /// A page leads no further, and has not landed yet.
-    pub(crate) fn set_last(&mut self, page: u32, note: Note, body: String) {
+    pub(crate) fn set_last(&mut self, page: u32, note: PageMetadata, body: String) {
         self.last = Some((page, note, body));
     }
 
     /// Lands the last page.
-    pub(crate) fn land(&mut self, context: &Context<'_>) -> Result<(), Failure> {
+    pub(crate) fn land(&mut self, context: &Context<'_>) -> Result<(), Error> {
         if let Some((page, note, body)) = self.last.take() {
             self.landing.land(context.lake, page, pack(&note, &body)?)?;
         }
@@ -127,13 +127,13 @@ impl WindowPass {
     }
 
     /// Nobody shall go on with what has landed; it stays to be looked at.
-    pub(crate) fn give_up(&self, context: &Context<'_>) -> Result<(), Failure> {
-        Ok(self.landing.make_void(context.lake)?)
+    pub(crate) fn give_up(&self, context: &Context<'_>) -> Result<(), Error> {
+        Ok(self.landing.invalidate(context.lake)?)
     }
 
     /// Deletes what has landed and is no news, so that nobody takes it for the answer to a later question.
     pub(crate) fn forget(&self, context: &Context<'_>) {
-        self.landing.forget(context.lake, self.page - 1 - u32::from(self.last.is_some()));
+        self.landing.delete(context.lake, self.page - 1 - u32::from(self.last.is_some()));
     }
 
     /// Where another run goes on.
@@ -153,6 +153,6 @@ impl WindowPass {
 }
 
 /// A page as bytes.
-pub(crate) fn pack(note: &Note, body: &str) -> Result<Bytes, Failure> {
-    packed(note, body).map_err(|error| Failure::new(Kind::Bug, "a page cannot be packed").because(error))
+pub(crate) fn pack(note: &PageMetadata, body: &str) -> Result<Bytes, Error> {
+    packed(note, body).map_err(|error| Error::new(ErrorKind::Bug, "a page cannot be packed").because(error))
 }

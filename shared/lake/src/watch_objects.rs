@@ -9,11 +9,11 @@ use crate::lake::Lake;
 
 /// A version of an object that somebody has looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Seen(UpdateVersion);
+pub struct ObjectVersion(UpdateVersion);
 
 /// What there is, by name; each incident with what tells this version of it from others.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Watched {
+pub struct WatchListing {
     pub incidents: Vec<(String, String)>,
     pub silences: Vec<String>,
     /// Ids of runs.
@@ -22,10 +22,10 @@ pub struct Watched {
 
 impl Lake {
     /// Everything the watcher keeps, by one listing.
-    pub fn watched(&self) -> Result<Watched, LakeError> {
+    pub fn watched(&self) -> Result<WatchListing, LakeError> {
         let folder = Key::Watch.path();
         let found = self.store().list(Some(&folder)).map_err(|source| LakeError::store(folder.to_string(), source))?;
-        let mut watched = Watched::default();
+        let mut watched = WatchListing::default();
         for object in found {
             let parts: Vec<_> = object.location.parts().map(|part| part.as_ref().to_owned()).collect();
             let [_, kind, name] = parts.as_slice() else { continue };
@@ -40,21 +40,21 @@ impl Lake {
         Ok(watched)
     }
 
-    pub fn watcher(&self) -> Result<Option<(bytes::Bytes, Seen)>, LakeError> {
+    pub fn watcher(&self) -> Result<Option<(bytes::Bytes, ObjectVersion)>, LakeError> {
         self.seen(&Key::Watcher)
     }
 
     /// Keeps the watcher's state, if it is as it was seen; `false` if another watcher was faster.
-    pub fn put_watcher(&self, state: Vec<u8>, seen: Option<&Seen>) -> Result<bool, LakeError> {
+    pub fn put_watcher(&self, state: Vec<u8>, seen: Option<&ObjectVersion>) -> Result<bool, LakeError> {
         self.replace(&Key::Watcher, state, seen)
     }
 
-    pub fn incident(&self, name: &str) -> Result<Option<(bytes::Bytes, Seen)>, LakeError> {
+    pub fn incident(&self, name: &str) -> Result<Option<(bytes::Bytes, ObjectVersion)>, LakeError> {
         self.seen(&Key::Incident(name))
     }
 
     /// Keeps an incident, if it is as it was seen; `false` if another watcher was faster.
-    pub fn put_incident(&self, name: &str, incident: Vec<u8>, seen: Option<&Seen>) -> Result<bool, LakeError> {
+    pub fn put_incident(&self, name: &str, incident: Vec<u8>, seen: Option<&ObjectVersion>) -> Result<bool, LakeError> {
         self.replace(&Key::Incident(name), incident, seen)
     }
 
@@ -83,15 +83,15 @@ impl Lake {
         self.delete(&Key::Running(run_id))
     }
 
-    fn seen(&self, key: &Key<'_>) -> Result<Option<(bytes::Bytes, Seen)>, LakeError> {
+    fn seen(&self, key: &Key<'_>) -> Result<Option<(bytes::Bytes, ObjectVersion)>, LakeError> {
         let key = key.path();
         let found = self.store().get_version(&key).map_err(|source| LakeError::store(key.to_string(), source))?;
-        Ok(found.map(|(bytes, version)| (bytes, Seen(version))))
+        Ok(found.map(|(bytes, version)| (bytes, ObjectVersion(version))))
     }
 
-    fn replace(&self, key: &Key<'_>, content: Vec<u8>, seen: Option<&Seen>) -> Result<bool, LakeError> {
+    fn replace(&self, key: &Key<'_>, content: Vec<u8>, seen: Option<&ObjectVersion>) -> Result<bool, LakeError> {
         let key = key.path();
-        let seen = seen.map(|Seen(version)| version.clone());
+        let seen = seen.map(|ObjectVersion(version)| version.clone());
         self.store().replace(&key, content, seen).map_err(|source| LakeError::store(key.to_string(), source))
     }
 

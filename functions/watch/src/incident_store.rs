@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_flow::{Context, Failure, Kind};
-use tidemark_pipeline::{Alerts, Severity, StepId, Wrong};
+use tidemark_flow::{Context, Error, ErrorKind};
+use tidemark_pipeline::{Alerts, IncidentKind, Severity, StepId};
 
 use crate::channel::Address;
+use crate::evaluate::LakeSnapshot;
 use crate::incident::{Finding, Incident};
-use crate::judge::View;
-use crate::memory::Memory;
 use crate::message::State;
 use crate::silence::Silences;
 use crate::step_key::StepKey;
+use crate::watch_state::WatchState;
 
 /// How often an incident that another watcher has changed meanwhile is looked at again.
 const ATTEMPTS: usize = 10;
@@ -22,9 +22,9 @@ const ATTEMPTS: usize = 10;
 const ELSEWHERE: SignedDuration = SignedDuration::from_hours(1);
 
 /// The incidents, and what they are judged by.
-pub struct Register<'a> {
+pub struct IncidentStore<'a> {
     pub context: &'a Context<'a>,
-    pub view: &'a View<'a>,
+    pub view: &'a LakeSnapshot<'a>,
     pub silences: &'a Silences,
     /// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
     pub stuck: BTreeSet<StepKey>,
@@ -32,7 +32,7 @@ pub struct Register<'a> {
 }
 
 /// An incident as it is kept now.
-pub struct Kept {
+pub struct StoredIncident {
     pub incident: Incident,
     pub was_open: bool,
     pub is_changed: bool,
@@ -40,14 +40,19 @@ pub struct Kept {
     pub claimed: Vec<(Address, State)>,
 }
 
-impl Register<'_> {
+impl IncidentStore<'_> {
     /// Brings one incident up to date; `None` where nothing is wrong, and nothing was.
-    pub fn keep(&self, name: &str, finding: Option<Finding>, memory: &Memory) -> Result<Option<Kept>, Failure> {
-        self.change(name, |incident| self.judged(incident, finding.as_ref(), memory))
+    pub fn store(
+        &self,
+        name: &str,
+        finding: Option<Finding>,
+        state: &WatchState,
+    ) -> Result<Option<StoredIncident>, Error> {
+        self.change(name, |incident| self.judged(incident, finding.as_ref(), state))
     }
 
     /// What came of telling.
-    pub fn told(&self, name: &str, address: &Address, sent: &Result<State, String>) -> Result<(), Failure> {
+    pub fn told(&self, name: &str, address: &Address, sent: &Result<State, String>) -> Result<(), Error> {
         let to = address.to_string();
         let end = |incident: Option<Incident>| {
             incident.map(|mut incident| {
@@ -63,7 +68,7 @@ impl Register<'_> {
         &self,
         name: &str,
         decide: impl Fn(Option<Incident>) -> Option<(Incident, Vec<(Address, State)>)>,
-    ) -> Result<Option<Kept>, Failure> {
+    ) -> Result<Option<StoredIncident>, Error> {
         let lake = self.context.lake;
         for _ in 0..ATTEMPTS {
             let found = lake.incident(name)?;
@@ -76,22 +81,23 @@ impl Register<'_> {
             let Some((incident, claimed)) = decide(before.clone()) else { return Ok(None) };
             let was_open = before.as_ref().is_some_and(Incident::is_open);
             if before.as_ref() == Some(&incident) {
-                return Ok(Some(Kept { incident, was_open, is_changed: false, claimed }));
+                return Ok(Some(StoredIncident { incident, was_open, is_changed: false, claimed }));
             }
             let json = serde_json::to_vec(&incident)
-                .map_err(|error| Failure::new(Kind::Bug, "an incident cannot be written").because(error))?;
+                .map_err(|error| Error::new(ErrorKind::Bug, "an incident cannot be written").because(error))?;
             if lake.put_incident(name, json, found.as_ref().map(|(_, seen)| seen))? {
-                return Ok(Some(Kept { incident, was_open, is_changed: true, claimed }));
+                return Ok(Some(StoredIncident { incident, was_open, is_changed: true, claimed }));
             }
         }
-        Err(Failure::new(Kind::Retry, format!("incident {name} is changed by others all the time")).hint("run again"))
+        Err(Error::new(ErrorKind::Retry, format!("incident {name} is changed by others all the time"))
+            .hint("run again"))
     }
 
     fn judged(
         &self,
         before: Option<Incident>,
         finding: Option<&Finding>,
-        memory: &Memory,
+        state: &WatchState,
     ) -> Option<(Incident, Vec<(Address, State)>)> {
         let now = self.now;
         let mut incident = match (before, finding) {
@@ -108,8 +114,8 @@ impl Register<'_> {
                 incident
             }
             // one that was opened after we looked is not ours to resolve
-            (Some(mut incident), None) if incident.opened_at < now && !self.may_last(&incident, memory) => {
-                incident.resolve(self.ended(&incident, memory));
+            (Some(mut incident), None) if incident.opened_at < now && !self.may_last(&incident, state) => {
+                incident.resolve(self.ended(&incident, state));
                 incident
             }
             (Some(incident), None) => incident,
@@ -123,7 +129,7 @@ impl Register<'_> {
         for to in told {
             let Some((address, _)) = addresses.iter().find(|(address, _)| address.to_string() == to) else {
                 // nobody is named so any more; while it is open, or the file cannot be read, somebody may be again
-                if !incident.is_open() && self.knows_whom(&incident, memory) {
+                if !incident.is_open() && self.knows_whom(&incident, state) {
                     incident.pass_over(&to);
                 }
                 continue;
@@ -145,48 +151,50 @@ impl Register<'_> {
     }
 
     /// Whether an open incident that was not found this time may not be over.
-    fn may_last(&self, incident: &Incident, memory: &Memory) -> bool {
+    fn may_last(&self, incident: &Incident, state: &WatchState) -> bool {
         let finding = &incident.finding;
         let Some(pipeline) = finding.pipeline.as_deref() else { return false };
         let is_stuck = finding.stuck_step().is_some_and(|key| self.stuck.contains(&key));
         // whether one that is broken has been started nobody asks
-        let is_unasked = finding.wrong == Wrong::NotStarted && self.view.is_broken(pipeline);
-        let is_elsewhere = self.is_elsewhere(pipeline, memory);
-        let is_forgotten = incident.opened_at < memory.began && !self.is_known_to_be_over(finding, memory);
+        let is_unasked = finding.incident_kind == IncidentKind::NotStarted && self.view.is_broken(pipeline);
+        let is_elsewhere = self.is_elsewhere(pipeline, state);
+        let is_forgotten = incident.opened_at < state.began && !self.is_known_to_be_over(finding, state);
         is_stuck || is_unasked || is_elsewhere || is_forgotten
     }
 
     /// Whether another watcher has it among its pipelines, or it may come back.
-    fn is_elsewhere(&self, pipeline: &str, memory: &Memory) -> bool {
-        let seen_at = memory.pipelines.get(pipeline).map(|known| known.seen_at);
+    fn is_elsewhere(&self, pipeline: &str, state: &WatchState) -> bool {
+        let seen_at = state.pipelines.get(pipeline).map(|known| known.seen_at);
         !self.view.knows(pipeline) && seen_at.is_some_and(|at| self.now.duration_since(at) < ELSEWHERE)
     }
 
     /// Of what was opened before the watcher's state was lost, so that not to find it means nothing.
-    fn is_known_to_be_over(&self, finding: &Finding, memory: &Memory) -> bool {
+    fn is_known_to_be_over(&self, finding: &Finding, state: &WatchState) -> bool {
         let Some(pipeline) = finding.pipeline.as_deref() else { return true };
-        let known = memory.pipelines.get(pipeline);
+        let known = state.pipelines.get(pipeline);
         let Some(step) = &finding.step else {
             let is_scheduled = self.view.pipeline(pipeline).is_some_and(|pipeline| pipeline.schedule.is_some());
-            return match finding.wrong {
-                Wrong::NotStarted => !is_scheduled || known.and_then(|known| known.started) >= finding.scheduled_time,
+            return match finding.incident_kind {
+                IncidentKind::NotStarted => {
+                    !is_scheduled || known.and_then(|known| known.started) >= finding.scheduled_time
+                }
                 _ => true,
             };
         };
-        let has_been_looked_at = || known.is_some_and(|known| known.looked_at >= memory.began);
-        let is_seen = match finding.wrong {
-            Wrong::Behind => !matches!(step, StepId::Load(_)) && has_been_looked_at(),
-            Wrong::Blind => has_been_looked_at(),
+        let has_been_looked_at = || known.is_some_and(|known| known.looked_at >= state.began);
+        let is_seen = match finding.incident_kind {
+            IncidentKind::Behind => !matches!(step, StepId::Load(_)) && has_been_looked_at(),
+            IncidentKind::Blind => has_been_looked_at(),
             _ => false,
         };
-        let well_at = finding.step_key().and_then(|key| memory.steps.get(&key)?.well_at);
+        let well_at = finding.step_key().and_then(|key| state.steps.get(&key)?.well_at);
         is_seen || !self.view.has(pipeline, step) || well_at.is_some_and(|at| at > finding.since)
     }
 
     /// Whether it is known whom an incident is for: the file of a pipeline that says so may be broken.
-    fn knows_whom(&self, incident: &Incident, memory: &Memory) -> bool {
+    fn knows_whom(&self, incident: &Incident, state: &WatchState) -> bool {
         let pipeline = incident.finding.pipeline.as_deref();
-        if pipeline.is_some_and(|name| self.is_elsewhere(name, memory)) {
+        if pipeline.is_some_and(|name| self.is_elsewhere(name, state)) {
             return false;
         }
         !pipeline.is_some_and(|name| self.view.is_broken(name) && self.view.alerts(name).is_none())
@@ -194,13 +202,13 @@ impl Register<'_> {
 
     fn severity(&self, finding: &Finding) -> Severity {
         let alerts = finding.pipeline.as_deref().and_then(|pipeline| self.view.alerts(pipeline));
-        alerts.map_or(finding.wrong.severity(), |alerts| alerts.severity_of(finding.wrong))
+        alerts.map_or(finding.incident_kind.severity(), |alerts| alerts.severity_of(finding.incident_kind))
     }
 
     /// When it was over: with the run that went well, where there was one.
-    fn ended(&self, incident: &Incident, memory: &Memory) -> Timestamp {
+    fn ended(&self, incident: &Incident, state: &WatchState) -> Timestamp {
         let finding = &incident.finding;
-        let well_at = finding.step_key().and_then(|key| memory.steps.get(&key)?.well_at);
+        let well_at = finding.step_key().and_then(|key| state.steps.get(&key)?.well_at);
         let well_at = well_at.filter(|at| *at > finding.since && *at <= self.now);
         well_at.unwrap_or(self.now)
     }
@@ -211,13 +219,13 @@ impl Register<'_> {
         let mut all = match own {
             Some(alerts) => named(alerts),
             // a file that nobody can read is everybody's; what is open of a pipeline that is not there is for those who know of it
-            None if incident.finding.pipeline.is_none() || incident.finding.wrong == Wrong::Blind => {
+            None if incident.finding.pipeline.is_none() || incident.finding.incident_kind == IncidentKind::Blind => {
                 let graph = self.view.graph.pipelines().iter().map(|pipeline| &pipeline.alerts);
                 let broken = self.view.broken.iter().filter_map(|broken| broken.alerts.as_ref());
                 graph.chain(broken).flat_map(named).collect()
             }
             None => {
-                let told = incident.told.keys().filter_map(|text| Address::of(text));
+                let told = incident.told.keys().filter_map(|text| Address::from_text(text));
                 told.map(|address| (address, Severity::Warning)).collect()
             }
         };
@@ -227,7 +235,7 @@ impl Register<'_> {
     }
 
     fn is_silenced(&self, incident: &Incident) -> bool {
-        incident.finding.pipeline.as_deref().is_some_and(|pipeline| self.silences.of(pipeline).is_some())
+        incident.finding.pipeline.as_deref().is_some_and(|pipeline| self.silences.get(pipeline).is_some())
     }
 
     fn is_quiet(&self, incident: &Incident) -> bool {

@@ -6,12 +6,12 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::message::{Event, GivenUp};
+use super::message::{DeadLetter, Event};
 use super::refused::refused;
-use crate::failure::Failure;
+use crate::error::Error;
 
 /// Reads an event within an event.
-type Read = fn(&Value) -> Result<Event, Failure>;
+type Read = fn(&Value) -> Result<Event, Error>;
 
 /// Characters of a reason that are kept.
 const LONGEST: usize = 2_000;
@@ -19,12 +19,12 @@ const LONGEST: usize = 2_000;
 const WITHIN: &str = "a message within a message";
 
 /// What a function's on-failure destination is given.
-pub(super) fn by_function(value: &Value, read: Read) -> GivenUp {
+pub(super) fn by_function(value: &Value, read: Read) -> DeadLetter {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
     let function = text("/requestContext/functionArn").map(name_of);
     let (code, message) = (text("/responsePayload/errorType"), text("/responsePayload/errorMessage"));
     let condition = text("/requestContext/condition").unwrap_or("given up");
-    GivenUp {
+    DeadLetter {
         event: value.get("requestPayload").and_then(|event| read(event).ok()).map(Box::new),
         by: function.unwrap_or("a function").to_owned(),
         attempts: value.pointer("/requestContext/approximateInvokeCount").and_then(Value::as_u64),
@@ -35,7 +35,7 @@ pub(super) fn by_function(value: &Value, read: Read) -> GivenUp {
 }
 
 /// The messages of a dead-letter queue.
-pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<GivenUp>, Failure> {
+pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<DeadLetter>, Error> {
     let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(|record| is_queue(&record)) {
@@ -44,7 +44,7 @@ pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<GivenUp>, Fail
     Ok(records.iter().map(|record| from_message(record, read)).collect())
 }
 
-fn from_message(record: &Value, read: Read) -> GivenUp {
+fn from_message(record: &Value, read: Read) -> DeadLetter {
     let attribute =
         |name: &str| record.pointer(&format!("/messageAttributes/{name}/stringValue")).and_then(Value::as_str);
     let sent = record.pointer("/attributes/SentTimestamp").and_then(Value::as_str);
@@ -53,11 +53,11 @@ fn from_message(record: &Value, read: Read) -> GivenUp {
     let body: Option<Value> = serde_json::from_str(body).ok();
     let event = body.as_ref().and_then(|body| read(body).ok());
     // a function's destination may be a queue too
-    if let Some(Event::GivenUp(mut inner)) = event {
+    if let Some(Event::DeadLetters(mut inner)) = event {
         if let (1, Some(inner)) = (inner.len(), inner.pop()) {
-            return GivenUp { at: inner.at.or(at), ..inner };
+            return DeadLetter { at: inner.at.or(at), ..inner };
         }
-        return GivenUp {
+        return DeadLetter {
             event: None,
             by: "a queue".into(),
             attempts: None,
@@ -67,7 +67,7 @@ fn from_message(record: &Value, read: Read) -> GivenUp {
         };
     }
     let (code, message) = (attribute("ERROR_CODE"), attribute("ERROR_MESSAGE"));
-    GivenUp {
+    DeadLetter {
         event: event.map(Box::new),
         by: attribute("RULE_ARN").or_else(|| attribute("SCHEDULE_ARN")).map_or("a rule", name_of).to_owned(),
         attempts: attribute("RETRY_ATTEMPTS").and_then(|count| count.parse().ok()),
