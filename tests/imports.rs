@@ -2,7 +2,7 @@
 
 mod circles;
 mod files;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;

@@ -31,3 +31,4 @@ mod site;
 mod support;
 mod tasks;
 mod watch;
+mod words;

@@ -7,11 +7,21 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Emulator;
+use super::{ACCOUNT, Emulator, REGION};
 use crate::lambda::bootstrap;
 use crate::site::{Answer, root, tidemark, walk};
 use crate::support::provision::Cache;
 use crate::support::wait::HANG;
+
+/// Logical id and crate of each function.
+const FUNCTIONS: [(&str, &str); 4] =
+    [("Ingest", "ingest"), ("Transform", "transform"), ("Load", "load"), ("Watch", "watch")];
+/// Set to anything, `sam build` compiles the functions for arm64 as a user's does. Without it, it packs those built beside this test.
+const BUILD_ARM64: &str = "TIDEMARK_TEST_ARM64";
+
+pub fn builds_for_arm64() -> bool {
+    std::env::var_os(BUILD_ARM64).is_some()
+}
 
 pub struct Bundle<'e> {
     pub emulator: &'e Emulator,
@@ -19,10 +29,14 @@ pub struct Bundle<'e> {
 }
 
 impl<'e> Bundle<'e> {
-    /// With the templates of the repository, whose functions lie where they are.
+    /// A copy of the templates of the repository. They build the functions from their crates, or pack what is built already.
     pub fn new(emulator: &'e Emulator) -> Bundle<'e> {
         let folder = TempDir::new().unwrap();
-        let (from, functions) = (root().join("infra"), root().join("functions"));
+        let from = root().join("infra");
+        let functions = match builds_for_arm64() {
+            true => root().join("functions"),
+            false => packed_functions(&folder.path().join("functions")),
+        };
         for path in walk(&from) {
             let name = path.strip_prefix(&from).unwrap();
             if name.components().any(|part| part.as_os_str() == ".aws-sam") {
@@ -33,8 +47,12 @@ impl<'e> Bundle<'e> {
             let mut content = std::fs::read(&path).unwrap();
             if name == "template.yaml" {
                 let text = String::from_utf8(content).unwrap();
-                let moved = text.replace("CodeUri: ../functions", &format!("CodeUri: {}", functions.display()));
+                let mut moved = text.replace("CodeUri: ../functions", &format!("CodeUri: {}", functions.display()));
                 assert_eq!(moved.matches(functions.to_str().unwrap()).count(), 4, "every function has its CodeUri");
+                if !builds_for_arm64() {
+                    assert_eq!(moved.matches("BuildMethod: rust-cargolambda").count(), 4);
+                    moved = moved.replace("BuildMethod: rust-cargolambda", "BuildMethod: makefile");
+                }
                 content = moved.into_bytes();
             }
             std::fs::write(copy, content).unwrap();
@@ -66,29 +84,35 @@ impl<'e> Bundle<'e> {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
-    /// `sam build`, of functions and layer, and how long it took; what it says if it fails. It builds for the architecture of the template,
-    /// unoptimized. The emulator runs processes of this machine, so the functions then become those built beside this test, or those
-    /// that `TIDEMARK_BOOTSTRAPS` says.
-    pub fn build(&self) -> Result<Duration, String> {
+    /// The layer of definitions alone, as `sam build` has it built; what it says if that fails.
+    pub fn build_layer(&self) -> Result<(), String> {
+        let artifacts = self.folder.path().join("layer");
+        std::fs::create_dir_all(&artifacts).unwrap();
+        let mut make = Command::new("make");
+        make.args(["build-Pipelines", &format!("TIDEMARK={}", tidemark().display())]);
+        make.arg(format!("ARTIFACTS_DIR={}", artifacts.display())).current_dir(self.infra().join("pipelines"));
+        let answer = Answer::of(&mut make);
+        if answer.code == 0 { Ok(()) } else { Err(format!("{}{}", answer.out, answer.err)) }
+    }
+
+    /// `sam build`, of functions and layer, and how long it took. The emulator runs processes of this machine, so functions that were
+    /// compiled for arm64 then become those built beside this test, or those that `TIDEMARK_BOOTSTRAPS` names.
+    pub fn build(&self) -> Duration {
         // it puts the functions, and the linker it calls, where every other build of this user puts them
-        let _lock = Cache::of_user().lock("sam-build");
+        let _lock = builds_for_arm64().then(|| Cache::of_user().lock("sam-build"));
         let began = Instant::now();
         let tidemark = tidemark().display().to_string();
-        let told = [("SAM_BUILD_MODE", "debug".to_owned()), ("TIDEMARK", tidemark), ("CARGO_TARGET_DIR", target())];
-        let answer = self.emulator.sam_told(&told, &["build"], &self.infra()).unwrap();
-        if answer.code != 0 {
-            return Err(format!("{}{}", answer.out, answer.err));
-        }
+        let variables =
+            [("SAM_BUILD_MODE", "debug".to_owned()), ("TIDEMARK", tidemark), ("CARGO_TARGET_DIR", target())];
+        self.emulator.sam_told(&variables, &["build"], &self.infra()).unwrap().expect(0);
         let took = began.elapsed();
         eprintln!("built: after {took:.1?}");
-        for (id, name) in [("Ingest", "ingest"), ("Transform", "transform"), ("Load", "load"), ("Watch", "watch")] {
+        for (id, name) in FUNCTIONS.into_iter().filter(|_| builds_for_arm64()) {
             let built = self.infra().join(".aws-sam/build").join(id).join("bootstrap");
             assert_eq!(machine_of(&built), AARCH64, "{id}");
-            // a function that is large takes long to be zipped, and is the same however it is reached
-            let (own, here) = (format!("#!/bin/sh\nexec {}\n", bootstrap(name).display()), built);
-            std::fs::write(here, own).unwrap();
+            std::fs::write(built, bootstrap_script(name)).unwrap();
         }
-        Ok(took)
+        took
     }
 
     /// `sam deploy` with an environment of samconfig.toml, and more parameters than are there.
@@ -110,15 +134,9 @@ impl<'e> Bundle<'e> {
         self.emulator.sam(arguments, &self.infra()).unwrap()
     }
 
-    /// The text of an object, if it is there.
+    /// The text of an object, `s3://bucket/key`; `None` if there is none.
     pub fn object(&self, place: &str) -> Option<String> {
-        let (bucket, key) = place.strip_prefix("s3://").unwrap().split_once('/').unwrap();
-        if !self.keys(place).iter().any(|found| found == key) {
-            return None;
-        }
-        let file = self.folder.path().join("object");
-        self.emulator.aws(&["s3api", "get-object", "--bucket", bucket, "--key", key, file.to_str().unwrap()]);
-        Some(std::fs::read_to_string(file).unwrap())
+        self.emulator.get(place.strip_prefix("s3:/").unwrap())
     }
 
     pub fn output(&self, stack: &str, name: &str) -> String {
@@ -153,13 +171,6 @@ impl<'e> Bundle<'e> {
         objects.iter().map(|object| object["Key"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Hands an event to a function and does not wait for it, as a rule does.
-    pub fn send(&self, function: &str, event: &Value) {
-        let (event, answer) = (event.to_string(), self.folder.path().join("answer"));
-        let arguments = ["lambda", "invoke", "--invocation-type", "Event", "--function-name", function, "--payload"];
-        self.emulator.aws(&[&arguments[..], &[&event, answer.to_str().unwrap()]].concat());
-    }
-
     /// An event as EventBridge puts it into the queue for what it could not deliver.
     pub fn dead_letter(&self, event: &Value, of: &str, arn: &str, code: &str) {
         let queue = self.emulator.aws(&["sqs", "get-queue-url", "--queue-name", "tidemark-dev-dead-letters"]);
@@ -171,18 +182,58 @@ impl<'e> Bundle<'e> {
         self.emulator.aws(&[&message[..], &[&attributes]].concat());
     }
 
-    /// Waits until it is so, and says how long that took.
+    /// Waits for a condition, and prints how long that took.
     #[track_caller]
-    pub fn until(&self, what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
-        let began = Instant::now();
+    pub fn until(&self, what: &str, is_so: impl FnMut() -> bool) -> Duration {
+        self.until_firing(&[], what, is_so)
+    }
+
+    /// The same, while rules fire every few seconds, which by the emulator's clock they do once a minute: each by its function and name.
+    #[track_caller]
+    pub fn until_firing(&self, rules: &[(&str, &str)], what: &str, mut is_so: impl FnMut() -> bool) -> Duration {
+        let (began, mut fired) = (Instant::now(), None::<Instant>);
         while !is_so() {
             let log = || self.emulator.log();
             assert!(began.elapsed() < HANG, "not in {HANG:?}: {what}\n{}", log());
-            std::thread::sleep(Duration::from_millis(250));
+            if fired.is_none_or(|fired| fired.elapsed() > FIRE_EVERY) {
+                rules.iter().for_each(|(function, rule)| self.emulator.send(function, &rule_event(rule)));
+                fired = Some(Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(100));
         }
         eprintln!("{what}: after {:.1?}", began.elapsed());
         began.elapsed()
     }
+}
+
+const FIRE_EVERY: Duration = Duration::from_secs(3);
+
+/// The event of a rule that fires now.
+#[expect(clippy::disallowed_methods, reason = "as the clock of EventBridge")]
+pub fn rule_event(rule: &str) -> Value {
+    let arn = format!("arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}");
+    json!({"source": "aws.events", "detail-type": "Scheduled Event", "time": jiff::Timestamp::now().to_string(), "resources": [arn],
+        "detail": {}})
+}
+
+/// A folder for each function with a bootstrap that calls the one built beside this test, and what `sam build` packs it with.
+fn packed_functions(folder: &Path) -> PathBuf {
+    for (id, name) in FUNCTIONS {
+        let function = folder.join(name);
+        std::fs::create_dir_all(&function).unwrap();
+        std::fs::write(
+            function.join("Makefile"),
+            format!("build-{id}:\n\tinstall -m 755 bootstrap \"$(ARTIFACTS_DIR)\"\n"),
+        )
+        .unwrap();
+        std::fs::write(function.join("bootstrap"), bootstrap_script(name)).unwrap();
+    }
+    folder.to_owned()
+}
+
+/// Stands for a function that is too large to be zipped in a test.
+fn bootstrap_script(name: &str) -> String {
+    format!("#!/bin/sh\nexec {}\n", bootstrap(name).display())
 }
 
 /// Of the header of an ELF file: the machine it is for.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::bundle::Bundle;
+use super::bundle::{Bundle, builds_for_arm64};
 use super::call::Call;
 use super::roles::assert_roles_fit;
 use super::tools::can_build;
@@ -17,6 +17,9 @@ use crate::postgres::{Database, database};
 use crate::site::{HEADER, sales};
 
 const INGEST: &str = "tidemark-dev-ingest";
+/// Rules that fire once a minute, and the functions they wake.
+const WATCH_RULE: (&str, &str) = ("tidemark-dev-watch", "tidemark-dev_watch");
+const ORDERS_RULE: (&str, &str) = (INGEST, "tidemark-dev-orders");
 const TOKEN: &str = "hush-and-more";
 const ALERTS: &str = "\n[alerts]\nslack = { secret = \"slack-webhook\" }\n";
 
@@ -48,7 +51,7 @@ fn count(database: &Database, sql: &str) -> Option<String> {
 
 #[test]
 fn one_deploy_puts_every_pipeline_on_its_schedule() {
-    if !can_build() {
+    if !can_build(builds_for_arm64()) {
         return;
     }
     let (Some(emulator), Some(database)) = (Emulator::start("deploy"), database()) else { return };
@@ -57,18 +60,18 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
 
     // a definition that is wrong is not built, and says why
     bundle.define("refunds.toml", &REFUNDS.replace("int64", "int46"));
-    let why = bundle.build().unwrap_err();
+    let why = bundle.build_layer().unwrap_err();
     assert!(why.contains("unknown type `int46`") && why.contains("refunds.toml"), "{why}");
     // nor is one whose schedule nobody has written down
     bundle.define("refunds.toml", &format!("{REFUNDS}{ALERTS}"));
-    let why = bundle.build().unwrap_err();
+    let why = bundle.build_layer().unwrap_err();
     assert!(why.contains("tidemark schedules"), "{why}");
 
     bundle.change("daily-sales.toml", "\n# [alerts]\n", &format!("{ALERTS}email = \"data@example.com\"\n"));
     bundle.change("orders.toml", "\n# [alerts]\n", ALERTS);
     bundle.change("orders.toml", "cron = \"0 */4 * * ? *\", timezone = \"UTC\"", "rate = \"1 minute\"");
     bundle.schedule();
-    let built = bundle.build().unwrap();
+    let built = bundle.build();
 
     let stored = bundle.deploy("dev-storage", &[]);
     let lake = bundle.output("tidemark-dev-storage", "Lake");
@@ -106,14 +109,17 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let told = bundle.until("Slack is told of the missing secret", || {
         says(&["orders: ingest failed", "tidemark/orders-api-token"]) == 1
     });
-    bundle.until("Slack is told of the refunds", || says(&["refunds: ingest failed"]) == 1);
+    // from here on the test fires the rules
+    bundle.until_firing(&[WATCH_RULE], "Slack is told of the refunds", || says(&["refunds: ingest failed"]) == 1);
     // with it a rule fires ingest, whose events wake transform, whose events wake load
     bundle.secret("orders-api-token", TOKEN);
-    let loaded = bundle.until("the orders are in PostgreSQL", || {
+    let loaded = bundle.until_firing(&[ORDERS_RULE], "the orders are in PostgreSQL", || {
         count(&database, "SELECT count(*) FROM orders").as_deref() == Some("25")
             && count(&database, "SELECT sum(orders) FROM orders_by_day").as_deref() == Some("25")
     });
-    bundle.until("Slack is told that it is over", || says(&["Over after", "orders: ingest failed"]) == 1);
+    bundle.until_firing(&[WATCH_RULE], "Slack is told that it is over", || {
+        says(&["Over after", "orders: ingest failed"]) == 1
+    });
 
     // what the emulator does not fire: the input is that of the deployed schedule
     let schedule = emulator.aws(&["scheduler", "get-schedule", "--name", "tidemark-dev-daily-sales"]);
@@ -126,9 +132,9 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
         serde_json::from_str(&input.replace("<aws.scheduler.scheduled-time>", &now.to_string())).unwrap();
     let arn = schedule["Target"]["Arn"].as_str().unwrap();
     let report = format!("daily-sales-{}.xlsx", days[0]);
-    let has_report = || bundle.keys(&reports).contains(&report);
+    let has_report = || bundle.object(&format!("{reports}{report}")).is_some();
     let cold = Instant::now();
-    bundle.send(arn.rsplit(':').next().unwrap(), &morning);
+    emulator.send(arn.rsplit(':').next().unwrap(), &morning);
     bundle.until("the report is in its bucket", has_report);
     let cold = cold.elapsed();
 
@@ -148,7 +154,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     bundle.until("the large file is a dataset", || {
         emulator.log_of(INGEST, "rows_in").iter().any(|line| line.contains("\"rows_in\":140000"))
     });
-    bundle.send(INGEST, &json!({"pipeline": "daily-sales", "from": "2026-01-02", "to": "2026-01-02"}));
+    emulator.send(INGEST, &json!({"pipeline": "daily-sales", "from": "2026-01-02", "to": "2026-01-02"}));
     bundle.until("the report of the other day", || {
         let text = bundle.object(&format!("{reports}daily-sales-2026-01-02-summary.csv")).unwrap_or_default();
         text.contains("Revenue,35000.0,")
@@ -158,7 +164,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let is_it = |call: &&Call| call.action() == "s3:DeleteObject" && call.resource.contains("/landing/orders/");
     let cleared = || emulator.calls().iter().filter(is_it).count();
     let before = cleared();
-    bundle.until("the pages without news are gone", || cleared() > before);
+    bundle.until_firing(&[ORDERS_RULE], "the pages without news are gone", || cleared() > before);
 
     // what a rule or a schedule could not deliver reaches the watcher too
     let rule = "arn:aws:events:eu-west-1:000000000000:rule/tidemark-dev-orders";
@@ -166,8 +172,10 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let schedule = "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/tidemark-dev-daily-sales";
     bundle.dead_letter(&tick, "RULE_ARN", rule, "NO_PERMISSIONS");
     bundle.dead_letter(&morning, "SCHEDULE_ARN", schedule, "AWS.Scheduler.InternalServerError");
-    bundle.until("Slack is told of the rule", || says(&["orders", "NO_PERMISSIONS"]) == 1);
-    bundle.until("Slack is told of the schedule", || says(&["daily-sales", "InternalServerError"]) == 1);
+    bundle.until_firing(&[WATCH_RULE], "Slack is told of the rule", || says(&["orders", "NO_PERMISSIONS"]) == 1);
+    bundle.until_firing(&[WATCH_RULE], "Slack is told of the schedule", || {
+        says(&["daily-sales", "InternalServerError"]) == 1
+    });
 
     assert_roles_fit(&bundle);
 
@@ -180,16 +188,18 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let (functions, layers) = code();
     bundle.change("orders.toml", "\n[[model]]", "channel = \"string\"\n\n[[model]]");
     bundle.schedule();
-    bundle.build().unwrap();
+    bundle.build();
     let changed = bundle.deploy("dev", &parameters);
     let (now_functions, now_layers) = code();
     assert!(functions.len() == 4 && now_functions == functions && now_layers != layers, "{now_layers:?}");
-    bundle.until("the new column is in PostgreSQL", || {
+    bundle.until_firing(&[ORDERS_RULE], "the new column is in PostgreSQL", || {
         count(&database, "SELECT count(*) FROM orders WHERE channel = 'web'").as_deref() == Some("25")
     });
 
     // nothing was told twice: the refunds are failing still, the orders lacked their secret, and then an event
-    bundle.until("Slack is told that this is over too", || says(&["Over after", "orders: ingest failed"]) == 2);
+    bundle.until_firing(&[WATCH_RULE, ORDERS_RULE], "Slack is told that this is over too", || {
+        says(&["Over after", "orders: ingest failed"]) == 2
+    });
     assert_eq!((says(&["refunds: ingest failed"]), says(&["orders: ingest failed"])), (1, 4), "{:#?}", sink.taken());
 
     // the functions go, the data stays

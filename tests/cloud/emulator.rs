@@ -65,15 +65,30 @@ impl Emulator {
         Group::is_left(self.group())
     }
 
-    /// The body of an answer, if there is one.
-    fn get(&self, path: &str) -> Option<String> {
+    /// The body of the answer to a GET; `None` unless its status is 200.
+    pub fn get(&self, path: &str) -> Option<String> {
+        self.request("GET", path, "", "")
+    }
+
+    /// Hands an event to a function and does not wait for it, as a rule does.
+    #[track_caller]
+    pub fn send(&self, function: &str, event: &Value) {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let handed = self.request("POST", &path, "X-Amz-Invocation-Type: Event\r\n", &event.to_string());
+        assert!(handed.is_some(), "{function} takes no event: {}", self.log());
+    }
+
+    /// The body of an answer, unreadable bytes replaced; `None` unless its status is 200 or 202.
+    fn request(&self, method: &str, path: &str, headers: &str, body: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         stream.set_read_timeout(Some(HANG)).unwrap();
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
+        let head = format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n{headers}");
+        write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len()).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+        ["HTTP/1.1 200", "HTTP/1.1 202"].iter().any(|status| head.starts_with(status)).then(|| body.to_owned())
     }
 
     fn prepare(&self) {

@@ -111,11 +111,12 @@ fn fitting(interpreter: PathBuf) -> Option<PathBuf> {
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
 
-/// Whether `sam build` has what it calls here: `make`, and a Rust that builds for arm64, which rustup gets where it is there. A word where
-/// it has not.
-pub fn can_build() -> bool {
+/// Whether this machine has what `sam build` calls: `make`, and for functions of arm64 a Rust that builds them, which rustup installs if it
+/// is there. Says what is missing.
+pub fn can_build(for_arm64: bool) -> bool {
     let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
-    let missing = match (runs(Command::new("make").arg("--version")), builds_for_arm64() || adds_arm64()) {
+    let has_rust = !for_arm64 || builds_for_arm64() || adds_arm64();
+    let missing = match (runs(Command::new("make").arg("--version")), has_rust) {
         (false, _) => "make",
         (true, false) => "Rust for aarch64-unknown-linux-gnu, nor rustup to get it",
         (true, true) => return true,

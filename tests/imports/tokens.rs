@@ -2,7 +2,7 @@
 
 /// What is left of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Token<'s> {
+pub(crate) enum Token<'s> {
     /// A name or a keyword, without `r#`.
     Word(&'s str),
     /// `::`
@@ -13,7 +13,7 @@ pub(super) enum Token<'s> {
 }
 
 /// The tokens of a source, but for those of items under `#[cfg(test)]`.
-pub(super) fn tokens(source: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(source: &str) -> Vec<Token<'_>> {
     let mut rest = source;
     let mut all = Vec::new();
     while let Some((token, after)) = next(rest) {
