@@ -34,9 +34,11 @@ pub fn normal_line(line: &str) -> String {
                 }
             }
             None if word.starts_with('$') && is_number(&word[1..]) => words.push(format!("COST{after}")),
-            None if word.contains("runs/") => words.push(format!("RUN{after}")),
+            None if word.contains("runs/") || is_run_id(word) => words.push(format!("RUN{after}")),
             None if is_hex => words.push(format!("ID{after}")),
-            None if word.len() > 16 && is_date(&word[..10]) && word.ends_with('Z') => words.push(format!("WHEN{after}")),
+            None if word.len() > 16 && word.get(..10).is_some_and(is_date) && word.ends_with('Z') => {
+                words.push(format!("WHEN{after}"));
+            }
             None => words.push(token.to_owned()),
         }
     }
@@ -45,7 +47,13 @@ pub fn normal_line(line: &str) -> String {
 
 fn is_date(word: &str) -> bool {
     let bytes = word.as_bytes();
-    bytes.len() == 10 && bytes.iter().enumerate().all(|(n, b)| if n == 4 || n == 7 { *b == b'-' } else { b.is_ascii_digit() })
+    bytes.len() == 10
+        && bytes.iter().enumerate().all(|(n, b)| if n == 4 || n == 7 { *b == b'-' } else { b.is_ascii_digit() })
+}
+
+/// `20260303T080000123-1f2e3d4c`
+fn is_run_id(word: &str) -> bool {
+    word.len() == 27 && word.get(8..9) == Some("T") && word.get(18..19) == Some("-")
 }
 
 fn is_clock(word: &str) -> bool {
@@ -97,7 +105,8 @@ fn what_differs_from_run_to_run_is_the_same() {
     same("a\n…\nb", "a\n1\n2\nb");
     same("a …: b", "a c: d: b");
     same("b60943dc  2", "00aa00aa  2");
-    for (shown, printed) in [("3 rows", "4 rows"), ("a\nb", "a"), ("2026-03-02", "2026-03-03"), ("a …: b", "a c: d")] {
+    for (shown, printed) in [("3 rows", "4 rows"), ("a\nb", "a"), ("2026-03-02", "2026-03-03"), ("a …: b", "a c: d")]
+    {
         assert!(difference(shown, printed).is_some(), "{shown} {printed}");
     }
 }

@@ -139,9 +139,7 @@ impl Session {
     /// A server goes by the name that the page gives it.
     fn named(&self, printed: &str) -> String {
         match &self.database {
-            Some(database) => {
-                printed.replace(&format!("127.0.0.1:{}/{}", database.port(), database.name()), SERVER)
-            }
+            Some(database) => printed.replace(&format!("127.0.0.1:{}/{}", database.port(), database.name()), SERVER),
             None => printed.to_owned(),
         }
     }
