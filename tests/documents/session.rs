@@ -75,7 +75,6 @@ impl Session {
                 ("database", sql) => {
                     self.database.as_ref().ok_or("no database")?.query(sql);
                 }
-                ("shown", "as printed") => self.is_printed(&block.text)?,
                 ("mail", _) => {
                     let taken = self.mail.as_ref().ok_or("no mail server")?.taken();
                     let last = taken.last().ok_or("no mail came")?["text"].as_str().unwrap().to_owned();
@@ -159,10 +158,10 @@ impl Session {
         while let Ok(line) = lines.recv_timeout(HANG) {
             printed += &format!("{line}\n");
             if normal_line(&line) == last {
-                send(&process, libc::SIGINT);
                 break;
             }
         }
+        send(&process, libc::SIGINT);
         let rest: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let ended = process.wait().unwrap();
         match difference(after, &rest) {
