@@ -111,7 +111,7 @@ fn every_file_that_is_named_is_there() {
 }
 
 /// The names in backticks after `expected` of every message about the field `zzz`.
-fn fields_of(files: &[(&str, &str)]) -> Vec<(String, Vec<String>)> {
+fn fields_of(files: &[(String, String)]) -> Vec<(String, Vec<String>)> {
     let site = Site::new();
     for (name, text) in files {
         site.write(&format!("infra/pipelines/{name}.toml"), text);
@@ -173,8 +173,12 @@ quiet = { zzz = 1 }
 zzz = 1
 "#;
     const API: &str = "[source]\nkind = \"http\"\nzzz = 1\npagination = { zzz = 1 }\nincremental = { zzz = 1 }\n";
-    let sections = fields_of(&[("a", FILES), ("b", API)]);
-    assert!(sections.len() >= 22, "{sections:?}");
+    let mut files = vec![("a".to_owned(), FILES.to_owned()), ("b".to_owned(), API.to_owned())];
+    for way in ["bearer", "basic", "api_key", "oauth2"] {
+        files.push((way.to_owned(), format!("[source]\nkind = \"http\"\nauth = {{ {way} = {{ zzz = 1 }} }}\n")));
+    }
+    let sections = fields_of(&files);
+    assert!(sections.len() >= 26, "{sections:?}");
     let known = page("infra/pipelines/README.md").code();
     let is_known = |field: &String| known.iter().any(|code| code == field);
     for (section, fields) in sections {
@@ -189,6 +193,8 @@ fn every_verb_and_every_variable_is_explained() {
     let help = Site::new().call(&["--help"]).expect(0).out;
     let verbs = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let mut count = 0;
+    // a line that goes on is indented further
+    let verbs = verbs.filter_map(|line| line.strip_prefix("  ").filter(|rest| rest.starts_with(char::is_alphabetic)));
     for verb in verbs.filter_map(|line| line.split_whitespace().next()).filter(|verb| *verb != "help") {
         assert!(page.text.contains(&format!("`tidemark {verb}")), "no word about {verb}");
         count += 1;
