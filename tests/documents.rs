@@ -172,13 +172,14 @@ email = { zzz = 1 }
 quiet = { zzz = 1 }
 zzz = 1
 "#;
-    const API: &str = "[source]\nkind = \"http\"\nzzz = 1\npagination = { zzz = 1 }\nincremental = { zzz = 1 }\n";
-    let mut files = vec![("a".to_owned(), FILES.to_owned()), ("b".to_owned(), API.to_owned())];
+    const API: &str = "[source]\nkind = \"http\"\nurl = \"https://api.example.com\"\n";
+    const FIELDS: &str = "zzz = 1\npagination = { zzz = 1 }\nincremental = { zzz = 1 }\nlimits = { zzz = 1 }\n";
+    let mut files = vec![("a".to_owned(), FILES.to_owned()), ("b".to_owned(), format!("{API}{FIELDS}"))];
     for way in ["bearer", "basic", "api_key", "oauth2"] {
-        files.push((way.to_owned(), format!("[source]\nkind = \"http\"\nauth = {{ {way} = {{ zzz = 1 }} }}\n")));
+        files.push((way.to_owned(), format!("{API}auth = {{ {way} = {{ zzz = 1 }} }}\n")));
     }
     let sections = fields_of(&files);
-    assert!(sections.len() >= 26, "{sections:?}");
+    assert!(sections.len() >= 28, "{sections:?}");
     let known = page("infra/pipelines/README.md").code();
     let is_known = |field: &String| known.iter().any(|code| code == field);
     for (section, fields) in sections {
