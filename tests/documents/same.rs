@@ -28,9 +28,14 @@ pub fn normal_line(line: &str) -> String {
         match replaced {
             Some(what) => {
                 words.pop();
-                // 1 h 59 min is one time
-                if what != "TIME" || words.last().is_none_or(|last| last != "TIME") {
-                    words.push(format!("{what}{after}"));
+                match words.as_slice() {
+                    // 1 h 59 min is one time
+                    [.., last] if what == "TIME" && last == "TIME" => {}
+                    // from one minute to the next
+                    [.., first, to] if what == "WHEN" && first == "WHEN" && to == "to" => {
+                        words.pop();
+                    }
+                    _ => words.push(format!("{what}{after}")),
                 }
             }
             None if word.starts_with('$') && is_number(&word[1..]) => words.push(format!("COST{after}")),
@@ -105,6 +110,7 @@ fn what_differs_from_run_to_run_is_the_same() {
     same("a\n…\nb", "a\n1\n2\nb");
     same("a …: b", "a c: d: b");
     same("b60943dc  2", "00aa00aa  2");
+    same("2026-12-01 01:41  x", "2026-12-01 01:41 to 2026-12-01 01:42  x");
     for (shown, printed) in [("3 rows", "4 rows"), ("a\nb", "a"), ("2026-03-02", "2026-03-03"), ("a …: b", "a c: d")]
     {
         assert!(difference(shown, printed).is_some(), "{shown} {printed}");
