@@ -10,6 +10,7 @@ mod command;
 
 mod crash;
 mod dev;
+mod documents;
 mod evolve;
 mod executor;
 mod fault;

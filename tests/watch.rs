@@ -1,4 +1,5 @@
-//! The functions as a developer has them: `cargo lambda watch` and `cargo lambda invoke`, as the README shows, over a lake in a folder.
+//! The functions as a developer has them: `cargo lambda watch` and `cargo lambda invoke`, as infra/README.md shows, over a lake
+//! in a folder.
 
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -28,7 +29,10 @@ fn the_samples_can_be_invoked_on_this_machine() {
     watch.stdout(Stdio::null()).stderr(Stdio::null());
     let _watch = Group::spawn(&mut watch);
     until("cargo lambda listens", || TcpStream::connect(format!("127.0.0.1:{port}")).is_ok());
+    let page = std::fs::read_to_string(root().join("infra/README.md")).unwrap();
     let invoke = |function: &str, sample: &str| -> Value {
+        let shown = format!("cargo lambda invoke -A 127.0.0.1 {function} --data-file events/{sample}.json\n");
+        assert!(page.contains(&shown), "infra/README.md does not show {shown}");
         let mut command = Command::new(&cargo_lambda);
         command.args(["lambda", "invoke", "-A", "127.0.0.1", "-P", &port, function, "--data-file"]);
         command.arg(format!("events/{sample}.json")).current_dir(root());

@@ -1,4 +1,4 @@
-//! The bundle as a team deploys it: a copy of `infra/` that it may change, built and deployed by the commands of the README.
+//! The bundle as a team deploys it: a copy of `infra/` that it may change, built and deployed by the commands of infra/README.md.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
