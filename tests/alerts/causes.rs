@@ -24,7 +24,7 @@ fn one(tower: &Tower) -> Said {
 fn lasts(tower: &Tower) {
     for ticked in tower.ticks(20, 5) {
         assert_eq!(
-            (ticked.opened.len(), ticked.resolved.len(), ticked.told, ticked.untold),
+            (ticked.opened.len(), ticked.resolved.len(), ticked.sent, ticked.unsent),
             (0, 0, 0, 0),
             "{ticked:#?}"
         );

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tidemark::steps::step;
 use tidemark_flow::{
     BrokenPipeline, Bus, Context, Dispatcher, Error, ErrorKind, Event, EventOutcome, Executor, Folders, Heartbeat,
-    Place, Process, Secret, Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
+    Place, Process, Secret, Secrets, Sources, StepDue, StepFactory, host, load_readable_definitions,
 };
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::{Graph, SecretName};
@@ -130,14 +130,14 @@ impl Tower {
     fn reads(&mut self) {
         let input = self.path("in").display().to_string();
         let parameter = |name: &str| (name == "IN").then(|| input.clone());
-        let (graph, broken) = load_definitions_that_can_be(&self.path("pipelines"), &parameter, &|_| true).unwrap();
+        let (graph, broken) = load_readable_definitions(&self.path("pipelines"), &parameter, &|_| true).unwrap();
         self.known = Known { graph: Some(graph), broken };
     }
 
     /// Nothing of the pipelines is broken; a test of its own text wants to know.
     #[track_caller]
     pub fn is_sound(&self) {
-        let broken: Vec<_> = self.known.broken.iter().map(|broken| broken.failure.full_message()).collect();
+        let broken: Vec<_> = self.known.broken.iter().map(|broken| broken.error.full_message()).collect();
         assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 

@@ -25,7 +25,7 @@ fn what_a_person_has_to_mend_is_told_at_once() {
     };
     let first = tower.ran(failed("2026-03-03T08:01:00Z", "there is no column total"));
     let ticked = tower.at("2026-03-03T08:05:00Z").tick();
-    assert_eq!((ticked.opened.len(), ticked.open, ticked.told, ticked.records), (1, 1, 1, 2));
+    assert_eq!((ticked.opened.len(), ticked.open, ticked.sent, ticked.records), (1, 1, 1, 2));
     assert_eq!(ticked.opened[0].incident, "orders.clean.failed#1");
     let said = one(&tower);
     assert_eq!(said.head, "🔴 orders: clean failed");
@@ -47,7 +47,7 @@ fn what_a_person_has_to_mend_is_told_at_once() {
     // another attempt changes what is known, and is nobody's news
     let second = tower.ran(failed("2026-03-03T09:50:00Z", "there is no column sum"));
     let ticked = tower.at("2026-03-03T09:55:00Z").tick();
-    assert_eq!((ticked.opened.len(), ticked.open, ticked.told), (0, 1, 0));
+    assert_eq!((ticked.opened.len(), ticked.open, ticked.sent), (0, 1, 0));
     let incident = tower.incident("orders.clean.failed");
     assert_eq!((incident.id().as_str(), incident.finding.count), ("orders.clean.failed#1", 2));
     assert_eq!(incident.finding.run_id.as_ref(), Some(&second));
@@ -55,7 +55,7 @@ fn what_a_person_has_to_mend_is_told_at_once() {
 
     tower.ran(run("orders", "clean", "2026-03-03T10:01:00Z").of("2026-03-03T08:00:00Z"));
     let ticked = tower.at("2026-03-03T10:05:00Z").tick();
-    assert_eq!((ticked.resolved.len(), ticked.open, ticked.told), (1, 0, 1));
+    assert_eq!((ticked.resolved.len(), ticked.open, ticked.sent), (1, 0, 1));
     let said = one(&tower);
     assert_eq!(said.head, "✅ Over after 2 h: orders: clean failed");
     assert_eq!(said.what, "The step has succeeded again; it lasted 2 h 00 min. What was wrong: there is no column sum");

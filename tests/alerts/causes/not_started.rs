@@ -30,7 +30,7 @@ fn it_is_told_of_and_started() {
     let announced = tower.announced();
     assert_eq!((announced.len(), announced[0].step.to_string().as_str()), (1, "ingest"));
     assert_eq!((announced[0].function.as_str(), announced[0].correlation_id.as_str()), ("ingest", "watch"));
-    assert!(announced[0].looked_for, "its record is kept, even if there is nothing to do");
+    assert!(announced[0].always_record, "its record is kept, even if there is nothing to do");
     lasts(&tower);
     assert_eq!(tower.heard_on_bus(), ["orders/ingest at 2026-03-03T08:00:00Z"; 3]);
 

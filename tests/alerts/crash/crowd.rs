@@ -45,7 +45,7 @@ fn mails(tower: &Tower) -> BTreeMap<String, usize> {
 fn standing(tower: &Tower) -> BTreeMap<String, String> {
     let of = |incident: watch::Incident| {
         let (openings, resolved) = (&incident.openings, incident.resolved_at);
-        format!("{} {openings:?} {resolved:?} {:?}", incident.id(), incident.told)
+        format!("{} {openings:?} {resolved:?} {:?}", incident.id(), incident.notifications)
     };
     tower.incidents().into_iter().map(|(name, incident)| (name, of(incident))).collect()
 }

@@ -23,10 +23,14 @@ fn what_could_not_be_told_for_hours_is_told_once() {
     tower.sink("slack-webhook").always(DOWN);
     fails(&tower, "orders");
     let ticked = tower.tick();
-    assert_eq!((ticked.told, ticked.untold), (0, 1));
+    assert_eq!((ticked.sent, ticked.unsent), (0, 1));
     tower.ticks(40, 5);
     assert!(
-        tower.incident("orders.clean.failed").told["slack:slack-webhook"].trouble.as_ref().unwrap().contains("503")
+        tower.incident("orders.clean.failed").notifications["slack:slack-webhook"]
+            .last_error
+            .as_ref()
+            .unwrap()
+            .contains("503")
     );
     tower.sink("slack-webhook").always(None);
     tower.ticks(6, 5);
@@ -60,7 +64,7 @@ fn one_of_two_is_down() {
     tower.sink("others").always(DOWN);
     fails(&tower, "orders");
     let ticked = tower.tick();
-    assert_eq!((ticked.told, ticked.untold), (2, 1));
+    assert_eq!((ticked.sent, ticked.unsent), (2, 1));
     tower.ticks(3, 5);
     assert_eq!((tower.messages().len(), tower.mailbox.mails().len()), (1, 1));
     tower.sink("others").always(None);
@@ -70,9 +74,9 @@ fn one_of_two_is_down() {
     *tower.mailbox.is_down.lock().unwrap() = true;
     ends_well(&tower, "orders");
     let ticked = tower.after(5).tick();
-    assert_eq!((ticked.told, ticked.untold), (2, 1));
+    assert_eq!((ticked.sent, ticked.unsent), (2, 1));
     *tower.mailbox.is_down.lock().unwrap() = false;
-    assert_eq!(tower.after(5).tick().told, 1);
+    assert_eq!(tower.after(5).tick().sent, 1);
 }
 
 /// Which of what has come are whole messages.
@@ -90,10 +94,10 @@ fn a_webhook_that_is_gone_holds_up_nobody() {
         fails(&tower, pipeline);
     }
     let ticked = tower.tick();
-    assert_eq!((ticked.told, ticked.untold), (4, 4));
+    assert_eq!((ticked.sent, ticked.unsent), (4, 4));
     assert_eq!((tower.messages().len(), tower.mailbox.mails().len()), (2, 2));
     let incident = tower.incident("shop.clean.failed");
-    let trouble = |to: &str| incident.told[to].trouble.clone().unwrap();
+    let trouble = |to: &str| incident.notifications[to].last_error.clone().unwrap();
     assert!(trouble("slack:others").contains("the webhook of secret others is gone"), "{}", trouble("slack:others"));
     assert_eq!(trouble("slack:nowhere"), "no secret nowhere");
     // nobody asks it all the time
@@ -129,7 +133,7 @@ fn many_at_once_come_as_one() {
         fails(&tower, name);
     }
     let ticked = tower.tick();
-    assert_eq!((ticked.told, ticked.opened.len(), tower.sink("slack-webhook").taken().len()), (8, 8, 5));
+    assert_eq!((ticked.sent, ticked.opened.len(), tower.sink("slack-webhook").taken().len()), (8, 8, 5));
     let said = &tower.messages()[0];
     assert_eq!((said.head.as_str(), said.lines.len()), ("🔴 8 incidents: 8 critical", 8));
     assert!(said.lines[0].starts_with("*🔴 p04: clean failed*"), "{}", said.lines[0]);
@@ -148,7 +152,7 @@ fn a_watcher_that_runs_out_of_time_loses_nothing() {
     fails(&tower, "orders");
     fails(&tower, "shop");
     let ticked = tower.tick_late();
-    assert_eq!((ticked.opened.len(), ticked.told, ticked.untold), (2, 0, 2));
+    assert_eq!((ticked.opened.len(), ticked.sent, ticked.unsent), (2, 0, 2));
     tower.after(5).tick();
     assert_eq!(tower.heads(), ["🔴 orders: clean failed", "🔴 shop: clean failed"]);
 }

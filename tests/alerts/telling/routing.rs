@@ -89,7 +89,7 @@ fn a_pipeline_that_names_nobody_has_its_incidents_all_the_same() {
     tower.tick();
     fails(&tower, "orders");
     let ticked = tower.tick();
-    assert_eq!((ticked.opened.len(), ticked.told, tower.open().len()), (1, 0, 1));
+    assert_eq!((ticked.opened.len(), ticked.sent, tower.open().len()), (1, 0, 1));
     ends_well(&tower, "orders");
     assert_eq!(tower.after(5).tick().resolved.len(), 1);
     assert_eq!(tower.messages(), []);

@@ -25,7 +25,7 @@ fn what_comes_in_quiet_hours_waits_for_their_end() {
     fails(&tower, "orders");
     fails(&tower, "shop");
     let ticked = tower.tick();
-    assert_eq!((ticked.opened.len(), ticked.told, ticked.untold), (2, 1, 0));
+    assert_eq!((ticked.opened.len(), ticked.sent, ticked.unsent), (2, 1, 0));
     assert_eq!(tower.heads(), ["🔴 shop: clean failed"]);
     tower.ticks(8, 60);
     tower.at("2026-07-04T05:59:00Z").tick();

@@ -20,18 +20,18 @@ fn at(text: &str) -> Timestamp {
 fn every_sample_is_understood() {
     let scheduled_time = at("2026-03-03T08:00:00Z");
     let due = |step: &str, function: &str| {
-        let chain = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
+        let correlation_id = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
         let (pipeline, step, function) = (daily(), step.parse().unwrap(), function.to_owned());
         Event::StepDue(StepDue {
             pipeline,
             step,
             function,
             scheduled_time,
-            correlation_id: chain,
+            correlation_id,
             full: false,
             days: None,
             part: 0,
-            looked_for: false,
+            always_record: false,
         })
     };
     let object = Event::Object {
@@ -91,7 +91,7 @@ fn what_is_announced_is_read_back() {
         full: true,
         days: Some(Days { from: "2026-03-01".parse().unwrap(), to: "2026-03-02".parse().unwrap() }),
         part: 3,
-        looked_for: true,
+        always_record: true,
     };
     let envelope = serde_json::json!({
         "source": SOURCE, "detail-type": STEP_DUE, "time": "2026-03-03T08:00:01Z", "detail": serde_json::to_value(&due).unwrap(),
@@ -137,7 +137,7 @@ fn keys_come_percent_encoded_or_not() {
     let decode = |key: &str| decoded(key);
     assert_eq!(decode("daily/2026-03-02.csv").unwrap(), "daily/2026-03-02.csv");
     assert_eq!(decode("a+b%2Bc%20d/%C3%A4.csv").unwrap(), "a b+c d/ä.csv");
-    // no encoding at all: whoever sent it meant the characters
+    // not encoded: the key consists of these very characters
     for plain in ["100%", "%zz.csv", "%ff%fe", "50%2"] {
         assert_eq!(decode(plain), None, "{plain}");
     }
