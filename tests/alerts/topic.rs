@@ -1,4 +1,4 @@
-//! Mail by a topic of SNS.
+//! Mail through an SNS topic.
 
 use serde_json::json;
 use tidemark_aws::{Account, RetryPolicy, Topic};
@@ -16,15 +16,16 @@ const ARN: &str = "arn:aws:sns:eu-central-1:000000000000:tidemark-alerts";
 fn account(sns: &Sns) -> Account {
     let endpoint = sns.endpoint();
     let set = [
-        // another region than the topic's
+        // a different region from the topic's
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "hidden"),
         ("AWS_ENDPOINT_URL_SNS", endpoint.as_str()),
     ];
     let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let patience = RetryPolicy { pause: std::time::Duration::from_millis(1), attempts: 3, ..RetryPolicy::default() };
-    Account::from_variables(variable, patience).unwrap()
+    let retry_policy =
+        RetryPolicy { pause: std::time::Duration::from_millis(1), attempts: 3, ..RetryPolicy::default() };
+    Account::from_variables(variable, retry_policy).unwrap()
 }
 
 fn mail() -> Mail {
@@ -41,7 +42,7 @@ fn mail() -> Mail {
 }
 
 #[test]
-fn a_topic_takes_whatever_there_is_to_say() {
+fn topic_accepts_every_mail() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     let secret = |name: &SecretName| -> Result<Secret, Error> { panic!("nobody needs {name}") };
@@ -78,7 +79,7 @@ fn a_topic_takes_whatever_there_is_to_say() {
 }
 
 #[test]
-fn what_a_topic_refuses_is_said() {
+fn topic_refusals_are_reported() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     for (status, code, kind, words) in [

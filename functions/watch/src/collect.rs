@@ -276,7 +276,7 @@ fn load_is_behind(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> boo
 pub fn read_state(lake: &Lake) -> Result<(WatchState, Option<ObjectVersion>), LakeError> {
     let Some((bytes, seen)) = lake.watcher()? else { return Ok((WatchState::default(), None)) };
     let state = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the state of the watcher cannot be read; it begins anew");
+        tracing::warn!(%error, "the state of the watcher cannot be read; it is rebuilt");
         WatchState::default()
     });
     Ok((state, Some(seen)))

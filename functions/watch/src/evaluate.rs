@@ -80,15 +80,15 @@ pub fn findings(state: &WatchState, snapshot: &LakeSnapshot<'_>, now: Timestamp)
         qualifier: Some(run_id.clone()),
         since: unreadable.since,
         what: format!("run record runs/{}/{run_id}.json cannot be read: {}", unreadable.day, unreadable.why),
-        hint: Some("delete it: a run record is for people only, nothing hangs on it".into()),
+        hint: Some("delete it: a run record is for people only, nothing depends on it".into()),
         ..unobservable()
     }));
     found.extend(state.unroutable.iter().filter(|event| now.duration_since(event.at) < UNROUTABLE_FOR).map(|event| {
         Finding {
             qualifier: Some(event.by.clone()),
             since: event.at,
-            what: format!("{} gave up an event that names no step there is: {}", event.by, event.why),
-            hint: Some("look at what it says, and mend the rule that carried it there".into()),
+            what: format!("{} gave up an event that names no known step: {}", event.by, event.why),
+            hint: Some("look at its message, and fix the rule that routed it there".into()),
             ..unobservable()
         }
     }));
@@ -210,12 +210,12 @@ fn never_ended(last: &StepState, run: &RunInProgress, of: &Finding) -> Finding {
         since: run.started_at,
         what: if is_lost {
             format!(
-                "run {} began at {began} and said its last at {ended}; it was killed, or its machine went away. Nothing is half done.",
+                "run {} began at {began} and gave its last sign of life at {ended}; it was killed, or its machine is gone. Nothing is half done.",
                 run.run_id
             )
         } else {
             format!(
-                "run {} began at {began} and put down what it had at {ended}, to be gone on with; nobody has. Nothing is half done.",
+                "run {} began at {began} and saved its progress at {ended}, and has not been continued. Nothing is half done.",
                 run.run_id
             )
         },
@@ -283,7 +283,7 @@ fn not_started(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Optio
     Some(Finding {
         incident_kind: IncidentKind::NotStarted,
         since: expected,
-        what: format!("its schedule ({schedule}) meant {}, and it was not started{last}", format_time(expected)),
+        what: format!("its schedule ({schedule}) was due at {}, and it was not started{last}", format_time(expected)),
         hint: Some("look whether its schedule is there and switched on, and may invoke function ingest".into()),
         scheduled_time: Some(expected),
         is_tried_again: true,

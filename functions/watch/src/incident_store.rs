@@ -89,7 +89,7 @@ impl IncidentStore<'_> {
                 return Ok(Some(StoredIncident { incident, was_open, is_changed: true, claimed }));
             }
         }
-        Err(Error::new(ErrorKind::Retry, format!("incident {name} is changed by others all the time"))
+        Err(Error::new(ErrorKind::Retry, format!("incident {name} keeps being changed by other watchers"))
             .hint("run again"))
     }
 

@@ -52,8 +52,8 @@ pub fn handle(
         Event::Rule { rules, .. } if rules.iter().any(|rule| rule.ends_with(OWN_RULE)) => {}
         Event::DeadLetters(dead_letters) => record_dead_letters(context, snapshot, dead_letters)?,
         _ => {
-            return Err(Error::new(ErrorKind::Refused, "this event is none of the watcher's")
-                .hint("mend the rule that carried the event here"));
+            return Err(Error::new(ErrorKind::Refused, "this event is not for the watcher")
+                .hint("fix the rule that routed the event here"));
         }
     }
     with_channels(context, environment, |channels| tick(context, snapshot, bus, channels, correlation_id))

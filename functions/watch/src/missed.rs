@@ -44,7 +44,7 @@ pub fn missed(context: &Context<'_>, snapshot: &LakeSnapshot<'_>) -> Result<Vec<
             return Ok(missed);
         }
     }
-    Err(Error::new(ErrorKind::Retry, "the state of the watcher is changed by others all the time")
+    Err(Error::new(ErrorKind::Retry, "the state of the watcher keeps being changed by other watchers")
         .hint("start it again"))
 }
 

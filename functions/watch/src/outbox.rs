@@ -56,7 +56,7 @@ pub fn notify(
                 None => {
                     let messages: Vec<Message> = batch.iter().map(|delivery| delivery.message.clone()).collect();
                     channels.send(&address, &messages).err().map(|failure| {
-                        tracing::error!(%address, error = failure.full_message(), hint = failure.hint, "not told");
+                        tracing::error!(%address, error = failure.full_message(), hint = failure.hint, "notification failed");
                         is_down = (failure.kind == ErrorKind::Retry).then(|| failure.full_message());
                         failure.full_message()
                     })

@@ -115,7 +115,7 @@ pub fn tick(
         let json = serialized(&state)?;
         // another watcher was faster: the next tick collects again what it has not seen
         if !lake.put_watcher(json, seen.as_ref())? {
-            tracing::info!("another watcher has looked at the same time");
+            tracing::info!("another watcher ran at the same time");
             return Ok(report);
         }
     }
@@ -235,7 +235,7 @@ pub fn record_dead_letters(
             return Ok(());
         }
     }
-    Err(Error::new(ErrorKind::Retry, "the state of the watcher is changed by others all the time")
+    Err(Error::new(ErrorKind::Retry, "the state of the watcher keeps being changed by other watchers")
         .hint("send it again"))
 }
 
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dataset_is_behind_the_clock_by_what_its_runs_have_said() {
+    fn lag_is_computed_from_watermarks_of_runs() {
         let (graph, mut state) = (graph(""), WatchState::default());
         let both = |seconds: u64| vec![("orders".to_owned(), seconds), ("totals".to_owned(), seconds)];
         assert_eq!(lags_of(&state, &graph, &[]), []);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_behind_goes_on_being_so_while_its_file_is_broken() {
+    fn lag_is_still_reported_while_a_pipeline_is_broken() {
         let mut state = WatchState::default();
         commits(&mut state, 1, 1, Some("2026-03-03T08:00:00Z"));
         let none = tidemark_pipeline::Graph::new(Vec::new()).unwrap();

@@ -64,7 +64,7 @@ fn problem(incident: &Incident, state: State) -> String {
     }
     match state {
         State::Flapping => format!(
-            "It has opened {} times within a day. From now on nothing more is told of it until it has been steady for 6 hours.\n{text}",
+            "It has opened {} times within a day. From now on nothing more is reported of it until it has been steady for 6 hours.\n{text}",
             incident.flaps()
         ),
         _ => text,
@@ -82,7 +82,7 @@ fn resolution(incident: &Incident, store: &IncidentStore<'_>) -> String {
     let by = match finding.incident_kind {
         _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",
         IncidentKind::Failed | IncidentKind::OverBudget | IncidentKind::NeverEnded => "The step has succeeded again",
-        IncidentKind::Quarantine => "The next run put few aside",
+        IncidentKind::Quarantine => "The next run quarantined few records",
         IncidentKind::NotStarted => "The pipeline has been started, or its schedule has changed",
         IncidentKind::Behind => "The step has caught up with its input",
         IncidentKind::Unobservable => "It can be seen again",
@@ -110,7 +110,7 @@ fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::Definition => "the pipeline file, or what it names, has to be mended",
         ErrorKind::Data => "the data has to be mended",
         ErrorKind::Refused => "too large, or not allowed",
-        ErrorKind::Bug => "a mistake of Tidemark's",
+        ErrorKind::Bug => "a bug in Tidemark",
     }
 }
 
@@ -126,7 +126,7 @@ fn next(finding: &Finding, store: &IncidentStore<'_>) -> String {
         IncidentKind::Quarantine => {
             "Nothing: what is good was published, and what is not waits in quarantine.".to_owned()
         }
-        IncidentKind::Unobservable if finding.pipeline.is_some() => "Nothing, until it is mended.".to_owned(),
+        IncidentKind::Unobservable if finding.pipeline.is_some() => "Nothing, until it is fixed.".to_owned(),
         IncidentKind::Unobservable => "The rest is watched all the same.".to_owned(),
         _ if finding.is_tried_again && at.is_empty() => "It is tried again every half hour.".to_owned(),
         _ if finding.is_tried_again => {
@@ -134,7 +134,7 @@ fn next(finding: &Finding, store: &IncidentStore<'_>) -> String {
         }
         _ if at.is_empty() => "Nothing, until it is run again.".to_owned(),
         _ => format!(
-            "It runs again{at}, and will fail the same way if nothing has been mended. What was published before stands."
+            "It runs again{at}, and will fail the same way if nothing has been fixed. What was published before stands."
         ),
     }
 }

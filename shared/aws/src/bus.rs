@@ -63,7 +63,7 @@ impl EventBus {
                 return Ok(());
             }
             if tried == TRIES {
-                return Err(self.failed(format!("{} entries were not taken, the last for {refusal}", waiting.len())));
+                return Err(self.failed(format!("{} entries were not accepted, the last for {refusal}", waiting.len())));
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
@@ -79,7 +79,7 @@ impl EventBus {
     }
 
     fn failed(&self, why: String) -> Error {
-        Error::new(ErrorKind::Retry, format!("bus {} does not take what is to be announced", self.name))
+        Error::new(ErrorKind::Retry, format!("bus {} does not accept announcements", self.name))
             .hint("the same event again makes up for it; check that the bus exists and the role may put events on it")
             .because(why)
     }

@@ -220,7 +220,7 @@ mod tests {
         [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "hidden")];
 
     #[test]
-    fn what_is_not_set_is_said() {
+    fn missing_variables_are_named() {
         for (absent, hint) in [(0, "AWS_REGION"), (1, "AWS_ACCESS_KEY_ID"), (2, "AWS_SECRET_ACCESS_KEY")] {
             let mut set = WHOLE;
             set[absent].1 = "";
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "measures")]
-    fn a_function_has_its_client_at_once() {
+    fn building_a_client_is_fast() {
         let began = Instant::now();
         let account = account(&WHOLE).unwrap();
         let made = began.elapsed();

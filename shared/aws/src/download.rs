@@ -41,7 +41,7 @@ pub(crate) async fn get(bucket: &Bucket, path: &Path, options: GetOptions) -> Re
         Some(GetRange::Suffix(_)) => first.range.start,
     };
     if first.range.start != begin {
-        return Err(Error::NotSupported { source: format!("{bucket} gives other ranges than it is asked for").into() });
+        return Err(Error::NotSupported { source: format!("{bucket} returns other ranges than requested").into() });
     }
     let end = match range {
         None | Some(GetRange::Offset(_) | GetRange::Suffix(_)) => first.meta.size,
@@ -165,7 +165,7 @@ impl Download {
     /// Opens a later part of the same version.
     async fn rest(&self, range: Range<u64>) -> Result<ByteStream> {
         let Some(e_tag) = &self.e_tag else {
-            let source = format!("{} gives no ETag, so parts of one version cannot be told", self.bucket);
+            let source = format!("{} gives no ETag, so parts of one version cannot be identified", self.bucket);
             return Err(Error::NotSupported { source: source.into() });
         };
         let request = self.bucket.client.get_object().bucket(self.bucket.name()).key(self.bucket.key(&self.path));
@@ -174,11 +174,11 @@ impl Download {
         let output = sent.map_err(|error| self.bucket.target.explain(&self.path, &error))?;
         // a store that ignores the condition is noticed here
         if output.e_tag.as_ref() != Some(e_tag) {
-            let source = "the object is another one now".into();
+            let source = "the object has changed".into();
             return Err(Error::Precondition { path: self.path.to_string(), source });
         }
         if covered(&output).0.start != range.start {
-            let source = format!("{} gives other ranges than it is asked for", self.bucket);
+            let source = format!("{} returns other ranges than requested", self.bucket);
             return Err(Error::NotSupported { source: source.into() });
         }
         Ok(output.body)

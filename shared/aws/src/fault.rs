@@ -31,7 +31,7 @@ pub enum S3Fault {
     #[error("no AWS credentials were found ({why})")]
     NoCredentials { why: String },
 
-    #[error("bucket {bucket} takes no more requests for now (SlowDown)")]
+    #[error("bucket {bucket} accepts no more requests at the moment (SlowDown)")]
     SlowDown { bucket: String },
 
     #[error("bucket {bucket} did not answer in time")]
@@ -45,7 +45,7 @@ pub enum S3Fault {
     Truncated { bucket: String },
 
     /// Other clients are writing the same object.
-    #[error("other writes to the same object of bucket {bucket} went on for too long")]
+    #[error("other writes to the same object of bucket {bucket} conflicted for too long")]
     Conflict { bucket: String },
 
     #[error("bucket {bucket} failed with status {status} ({code})")]
@@ -74,7 +74,7 @@ impl S3Fault {
     pub fn hint(&self) -> String {
         use S3Fault::*;
         let hint = match self {
-            NoSuchBucket { .. } => "check its name, or make it",
+            NoSuchBucket { .. } => "check its name, or create it",
             WrongRegion { region, .. } => return format!("set AWS_REGION={region}"),
             Denied { .. } => "allow it in the policy of the role or of the bucket",
             InvalidCredentials { .. } => "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
@@ -134,9 +134,9 @@ impl Answer {
     fn expected_region(&self) -> Option<String> {
         let is_region = matches!(self.status, 301 | 307)
             || ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException"].contains(&self.code.as_str());
-        let said = || self.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
+        let expected = || self.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
         match is_region || (self.status == 400 && self.code.is_empty()) {
-            true => self.region.clone().or_else(said),
+            true => self.region.clone().or_else(expected),
             false => None,
         }
     }
@@ -229,13 +229,13 @@ impl RequestTarget {
         let answer = Answer::from_error(error);
         let (status, code) = answer.map_or((0, String::new()), |answer| (answer.status, answer.code));
         let location = path.to_string();
-        let said = |said: &str| said.to_owned().into();
+        let source = |text: &str| text.to_owned().into();
         match (status, code.as_str()) {
             (404, "NoSuchKey" | "NotFound" | "") => {
-                StoreError::NotFound { path: location, source: said("the bucket holds no such object") }
+                StoreError::NotFound { path: location, source: source("the bucket holds no such object") }
             }
-            (412, _) => StoreError::Precondition { path: location, source: said("the object is another one now") },
-            (304, _) => StoreError::NotModified { path: location, source: said("the object is the same") },
+            (412, _) => StoreError::Precondition { path: location, source: source("the object has changed") },
+            (304, _) => StoreError::NotModified { path: location, source: source("the object is the same") },
             _ => self.fault(error).at(path.as_ref()),
         }
     }

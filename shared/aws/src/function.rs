@@ -304,7 +304,7 @@ fn answer(outcome: &EventOutcome) -> Result<Value, Diagnostic> {
         duration_ms = record.duration_ms,
         cost_usd = record.cost_usd,
         announced = outcome.due.len(),
-        "step walked"
+        "step ended"
     );
     serde_json::to_value(record)
         .map_err(|error| diagnostic(&Error::new(ErrorKind::Bug, "the run record cannot be written").because(error)))

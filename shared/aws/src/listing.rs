@@ -71,7 +71,7 @@ pub(crate) fn metas(bucket: &Bucket, page: &ListObjectsV2Output) -> Vec<ObjectMe
         let Some(location) = bucket.path(key) else {
             // some tools mark a folder with a key that ends in a slash
             if !key.ends_with('/') {
-                tracing::warn!(bucket = bucket.name(), key, "an object is passed over: its key has empty parts");
+                tracing::warn!(bucket = bucket.name(), key, "an object is skipped: its key has empty parts");
             }
             continue;
         };

@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused() {
+    fn invalid_places_are_refused() {
         let invalid =
             ["s3://", "s3:///a", "s3:/lake", "lake", "s3://a", "s3://La", "s3://l_ke", "s3://-lake", "s3://l..e"];
         let wrong_prefix = ["s3://lake//a", "s3://lake/a//b", "s3://lake/../b", "s3://lake/./b", "s3://lake/a//"];

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_is_as_sns_takes_it() {
+    fn subject_is_converted_for_sns() {
         for (text, taken) in [
             ("[critical] orders: clean failed", "[critical] orders: clean failed"),
             ("  é\r\nBcc: a@b.c …", "???Bcc: a@b.c ..."),
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_between_characters() {
+    fn text_is_truncated_between_characters() {
         assert_eq!(truncated("ééé", 6), "ééé");
         assert_eq!(truncated("éééé", 7), "é\n…\n");
         assert_eq!(truncated("éééé", 0), "\n…\n");

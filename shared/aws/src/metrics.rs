@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_run_what_is_nothing_is_not_sent() {
+    fn zero_counts_of_a_run_are_not_sent() {
         let line = written(run(&record()));
         let rows = ["rows_written", "rows_filtered", "rows_quarantined"];
         let always = ["duration_ms", "peak_memory_bytes", "cost_usd", "runs_done", "runs_failed"];
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watcher_has_a_heart() {
+    fn watcher_sends_a_heartbeat() {
         let seen = json!({"pipelines": 2, "records": 7, "opened": [{"incident": "a#1"}], "resolved": [], "open": 1, "told": 1, "untold": 0, "announced": 0});
         let look = |seen: &Value| written(watch(seen, at("2026-03-03T08:00:59.750Z"), at("2026-03-03T08:01:00Z")));
         let line = look(&seen);
@@ -225,14 +225,14 @@ mod tests {
     fn each_dataset_has_its_lag() {
         let seen = json!({"lag_seconds": {"sales": 60, "sales_by_day": 86_400}});
         let lines: Vec<Value> = lags(&seen).into_iter().map(written).collect();
-        let told: Vec<_> = lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
-        assert_eq!(told, [(Some("sales"), Some(60)), (Some("sales_by_day"), Some(86_400))]);
+        let seconds: Vec<_> = lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
+        assert_eq!(seconds, [(Some("sales"), Some(60)), (Some("sales_by_day"), Some(86_400))]);
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["dataset"]]));
         assert!(lags(&json!({})).is_empty());
     }
 
     #[test]
-    fn what_is_not_handled_is_counted_and_says_nothing_of_what_was_in_it() {
+    fn failed_events_are_counted_without_their_content() {
         let failure = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
         let line = written(not_handled(&failure, "tidemark-dev-load"));
         assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("tidemark-dev-load")));

@@ -240,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_a_header_is_plain() {
+    fn key_is_encoded_for_headers() {
         assert_eq!(encoded("a b+c%20ä&=?.csv"), "a%20b%2Bc%2520%C3%A4%26%3D%3F.csv");
         assert_eq!(encoded("a/b~c_d-e.f"), "a/b~c_d-e.f");
     }

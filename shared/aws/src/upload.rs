@@ -112,7 +112,7 @@ impl Drop for Upload {
             let abandoned = self.abandon();
             handle.spawn(async move {
                 if let Err(error) = abandoned.await {
-                    tracing::warn!(%error, "the parts of an upload were not taken back");
+                    tracing::warn!(%error, "the parts of an upload were not deleted");
                 }
             });
         }

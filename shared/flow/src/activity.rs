@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_of_an_activity_is_read_and_written_as_it_was() {
+    fn activities_survive_serialization() {
         let activities = [
             ("clean", Activity::Step(StepId::Clean)),
             ("load report", Activity::Step(StepId::Load("report".into()))),

@@ -37,7 +37,7 @@ impl From<DefinitionErrors> for Error {
         let count = mistakes.0.len();
         let what = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
         Error::new(ErrorKind::Definition, format!("{what} in the pipeline files"))
-            .hint("mend them; tidemark check shows them all")
+            .hint("fix them; tidemark check shows them all")
             .because(mistakes)
     }
 }

@@ -85,9 +85,12 @@ impl Dispatcher<'_> {
             }
         };
         if function_of(&step) != function {
-            let message =
-                format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
-            return Err(Error::new(ErrorKind::Refused, message).hint("mend the rule that carried the event here"));
+            let message = format!(
+                "step {step} of {} is not run by function {function}, but by {}",
+                pipeline.name,
+                function_of(&step)
+            );
+            return Err(Error::new(ErrorKind::Refused, message).hint("fix the rule that routed the event here"));
         }
         if let Some(before) = waits_for(context.lake, pipeline, &step)? {
             let mut record = nothing(pipeline.name.as_str(), step.into(), &trigger);
@@ -169,8 +172,8 @@ fn resolve<'g>(
             ResolvedEvent::Step(pipeline, due.step.clone(), trigger)
         }
         Event::DeadLetters(_) => {
-            return Err(Error::new(ErrorKind::Refused, "events that were given up are the watcher's")
-                .hint("let the destination of what fails be the function watch"));
+            return Err(Error::new(ErrorKind::Refused, "dead letters are handled by the watcher")
+                .hint("set the function watch as the destination of failed events"));
         }
         Event::Object { bucket, key, at } => pipeline_of_object(graph, bus, bucket, key, *at, correlation_id)?,
     })

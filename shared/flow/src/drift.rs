@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drift_reads_well() {
+    fn drift_display() {
         let drift = |field: &str, records| Drift {
             field: field.to_owned(),
             records,

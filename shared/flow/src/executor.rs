@@ -111,7 +111,7 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
 }
 
 /// The beginning of the note in a run record saying that the record could not be written.
-pub const NOT_KEPT: &str = "the run record was not kept";
+pub const NOT_KEPT: &str = "the run record could not be stored";
 
 /// Writes the run record as the last step. The commit is valid without it, so a failure here is only noted.
 pub(crate) fn write_record(context: &Context<'_>, record: &mut RunRecord) {
@@ -120,7 +120,7 @@ pub(crate) fn write_record(context: &Context<'_>, record: &mut RunRecord) {
         .map_err(|error| Error::new(ErrorKind::Bug, "the run record cannot be written").because(error))
         .and_then(|json| Ok(context.lake.put_run(day, &record.run_id, json)?));
     if let Err(failure) = written {
-        tracing::warn!(run_id = record.run_id, error = failure.full_message(), "the run record was not kept");
+        tracing::warn!(run_id = record.run_id, error = failure.full_message(), "the run record could not be stored");
         record.notes.push(format!("{NOT_KEPT}: {}", failure.full_message()));
     }
 }

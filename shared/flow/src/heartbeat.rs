@@ -60,7 +60,7 @@ impl Heartbeat {
         let began = host::now();
         std::thread::scope(|scope| {
             let (ended, until_ended) = channel::<()>();
-            let writer = std::thread::Builder::new().name("mark".into()).spawn_scoped(scope, move || {
+            let writer = std::thread::Builder::new().name("heartbeat".into()).spawn_scoped(scope, move || {
                 let mut pause = first_after;
                 let mut is_stored = false;
                 while until_ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
@@ -81,7 +81,7 @@ impl Heartbeat {
     /// Deletes the heartbeat of a run. If that fails, the watcher deletes it later.
     pub(crate) fn delete(context: &Context<'_>, run_id: &str) {
         if let Err(error) = context.lake.delete_running(run_id) {
-            tracing::warn!(%error, hint = error.hint(), run_id, "the mark of a run that has ended was not deleted");
+            tracing::warn!(%error, hint = error.hint(), run_id, "the heartbeat of a run that has ended was not deleted");
         }
     }
 
@@ -89,7 +89,7 @@ impl Heartbeat {
         let json = serde_json::to_vec(self).unwrap_or_default();
         let stored = lake.put_running(&self.run_id, json);
         if let Err(error) = &stored {
-            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the mark of a run that takes long was not kept");
+            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the heartbeat of a long run was not stored");
         }
         stored.is_ok()
     }

@@ -207,7 +207,7 @@ impl<S: Step> Local<'_, '_, S> {
         partials: Vec<(String, S::Partial)>,
     ) -> Result<(), Error> {
         let refused = || {
-            let message = format!("{} of {} gets nowhere in one invocation", self.step.id(), self.step.pipeline());
+            let message = format!("{} of {} makes no progress in one invocation", self.step.id(), self.step.pipeline());
             Error::new(ErrorKind::Refused, message).hint("give the function a longer timeout or more memory")
         };
         let checkpoint = self.scope.checkpoint.as_ref().ok_or_else(refused)?;

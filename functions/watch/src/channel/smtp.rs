@@ -76,7 +76,7 @@ impl<'a> Smtp<'a> {
     fn from(&self) -> Result<Mailbox, Error> {
         let hint = format!("set {MAIL_FROM}, for example to tidemark@example.com");
         let Some(from) = &self.from else {
-            return Err(Error::new(ErrorKind::Definition, "nobody is named whom mail is from").hint(hint));
+            return Err(Error::new(ErrorKind::Definition, "the sender of mail is not set").hint(hint));
         };
         let mut from: Mailbox = from.parse().map_err(|_| {
             Error::new(ErrorKind::Definition, format!("{MAIL_FROM} is not an address: {from:?}")).hint(hint)
@@ -168,7 +168,7 @@ impl Server {
         let url = Url::parse(text).map_err(|_| invalid("is not a URL", FORMS))?;
         if url.password().is_some() {
             let hint = format!("take it out, and store it as the secret {PASSWORD}");
-            return Err(invalid("has a password in it", &hint));
+            return Err(invalid("contains a password", &hint));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| invalid("names no host", FORMS))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
@@ -199,17 +199,17 @@ impl Server {
             return match (error.is_transient(), login, self.user.is_some()) {
                 (true, ..) => of(
                     ErrorKind::Retry,
-                    format!("{host} takes no mail for now ({code} {reason})"),
+                    format!("{host} does not accept mail at the moment ({code} {reason})"),
                     "it is sent again".to_owned(),
                 ),
                 (_, true, true) => of(
                     ErrorKind::Definition,
-                    format!("{host} does not let {user} in ({code} {reason})"),
+                    format!("{host} rejects the login of {user} ({code} {reason})"),
                     format!("check the user in {SMTP}, and the secret {PASSWORD}"),
                 ),
                 (_, true, false) => of(
                     ErrorKind::Definition,
-                    format!("{host} wants to know who sends ({code} {reason})"),
+                    format!("{host} requires a login ({code} {reason})"),
                     format!("name a user in {SMTP}, smtp://user@host:587, and store the secret {PASSWORD}"),
                 ),
                 _ => of(
@@ -281,10 +281,10 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_wrong_is_never_repeated() {
+    fn invalid_setting_is_never_quoted_in_errors() {
         for (text, what) in [
-            ("smtp://tidemark:hidden@mail.example.com", "TIDEMARK_SMTP has a password in it"),
-            ("smtp://:hidden@mail.example.com", "TIDEMARK_SMTP has a password in it"),
+            ("smtp://tidemark:hidden@mail.example.com", "TIDEMARK_SMTP contains a password"),
+            ("smtp://:hidden@mail.example.com", "TIDEMARK_SMTP contains a password"),
             ("hidden", "TIDEMARK_SMTP is not a URL"),
             ("https://hidden", "TIDEMARK_SMTP is not the URL of a mail server"),
             ("smtp:hidden", "TIDEMARK_SMTP names no host"),

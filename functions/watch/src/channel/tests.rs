@@ -182,40 +182,40 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn opened_looks_as_it_should() {
+fn opened_message_snapshots() {
     assert_forms("opened", &[opened()]);
     assert_forms("opened-warning", &[behind()]);
 }
 
 #[test]
-fn flapping_looks_as_it_should() {
+fn flapping_message_snapshots() {
     assert_forms("flapping", &[flapping()]);
 }
 
 #[test]
-fn resolved_looks_as_it_should() {
+fn resolved_message_snapshots() {
     assert_forms("resolved", &[resolved()]);
 }
 
 #[test]
-fn a_sample_looks_as_it_should() {
+fn sample_message_snapshots() {
     assert_forms("sample", &[sample()]);
 }
 
 #[test]
-fn what_others_wrote_only_says_something() {
+fn hostile_text_is_rendered_harmless() {
     assert_forms("hostile", &[hostile()]);
     assert_forms("hostile-digest", &[hostile(), hostile()]);
 }
 
 #[test]
-fn several_are_one_message() {
+fn several_messages_are_one_digest() {
     assert_forms("digest", &[resolved(), behind(), opened(), flapping()]);
     assert_forms("digest-of-64", &many());
 }
 
 #[test]
-fn what_is_over_is_found_below_what_was_opened() {
+fn resolved_mail_replies_to_the_opened_mail() {
     let id = |message: &Message| email::mail("data@example.com", std::slice::from_ref(message));
     let (opened, over) = (id(&opened()), id(&resolved()));
     assert_eq!(over.in_reply_to.as_ref(), Some(&opened.message_id));
@@ -229,7 +229,7 @@ fn what_is_over_is_found_below_what_was_opened() {
 
 /// A truncated command would be a different one.
 #[test]
-fn a_command_is_whole_or_not_there() {
+fn a_command_is_never_truncated() {
     let long = Message { command: Some(format!("tidemark run {}", "x".repeat(3_000))), ..opened() };
     assert!(!slack::body(std::slice::from_ref(&long)).to_string().contains("tidemark run"));
     assert!(email::mail("a@b.c", std::slice::from_ref(&long)).text.contains(long.command.as_deref().unwrap()));

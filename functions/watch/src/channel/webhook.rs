@@ -50,7 +50,7 @@ impl<'a> Webhook<'a> {
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(host) => {}
-            "http" => return Err(invalid("a URL with http, which would give it away on its way")),
+            "http" => return Err(invalid("a URL with http, which would reveal it in transit")),
             _ => return Err(invalid("not the URL of a webhook")),
         }
         Ok(Webhook { name, url })
@@ -114,7 +114,7 @@ impl<'a> Webhook<'a> {
             }
             (300..=399, _) => definition(
                 format!("the webhook of secret {name} leads elsewhere ({reply})"),
-                "store the URL it leads to, if that is meant",
+                "store the URL it leads to, if that is intended",
             ),
             _ => Ok(Posted::Malformed(
                 Error::new(ErrorKind::Bug, format!("Slack does not understand a message of ours ({reply})"))
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_asked_by_https_only_unless_it_is_here() {
+    fn webhooks_need_https_except_on_loopback() {
         for url in [
             "https://hooks.slack.com/services/T0/B0/hidden",
             "https://hooks.slack.com/services/T0/B0/hidden\n",
@@ -225,11 +225,11 @@ mod tests {
             ("ftp://hidden", "secret slack-webhook is not the URL of a webhook"),
             (
                 "http://hooks.slack.com/hidden",
-                "secret slack-webhook is a URL with http, which would give it away on its way",
+                "secret slack-webhook is a URL with http, which would reveal it in transit",
             ),
             (
                 "http://localhost.example.com/hidden",
-                "secret slack-webhook is a URL with http, which would give it away on its way",
+                "secret slack-webhook is a URL with http, which would reveal it in transit",
             ),
         ] {
             let failure = webhook(url).unwrap_err();
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_word_of_an_answer_is_repeated() {
+    fn only_an_error_code_of_a_response_is_quoted() {
         assert_eq!(reason(b"no_service\n"), "no_service");
         for other in ["https://hooks.slack.com/services/hidden", "<html>", "No", "two words"] {
             assert_eq!(reason(other.as_bytes()), "");
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn slack_says_how_long_to_wait() {
+    fn retry_after_header_is_parsed() {
         let now = "2026-11-26T08:00:00Z".parse().unwrap();
         let of = |text: &'static str| {
             retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]), now)

@@ -222,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_ends_in_an_ellipsis() {
+    fn truncated_text_ends_with_an_ellipsis() {
         for (text, most, kept) in [
             ("twelve", 6, "twelve"),
             ("twelve", 5, "twel…"),
@@ -239,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_it_lasted_in_two_units() {
+    fn durations_have_at_most_two_units() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let from = at("2026-11-26T08:00:00Z");
         for (to, text) in [
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_only_says_something() {
+    fn control_characters_are_removed() {
         assert_eq!(line("a\r\nBcc: b@c.d\t\u{202e}e\u{2028}f \u{0}"), "a Bcc: b@c.d ef");
         assert_eq!(lines("\n\n  a\u{7}\u{200f}b \r\n\tc\n\n"), "  a b\n c");
         assert_eq!(verbatim(" run 'a  b'\n"), "run 'a  b'");

@@ -72,7 +72,7 @@ fn states() -> Vec<(&'static str, WatchState)> {
 
 /// A problem does not disappear by waiting.
 #[test]
-fn with_time_more_is_wrong_and_never_less() {
+fn problems_do_not_disappear_with_time() {
     let graph = graph("");
     for (kind, state) in states() {
         let mut before: Vec<String> = Vec::new();
@@ -87,7 +87,7 @@ fn with_time_more_is_wrong_and_never_less() {
 }
 
 #[test]
-fn of_a_step_the_first_that_is_wrong_says_all() {
+fn only_the_first_problem_of_a_step_is_reported() {
     let graph = graph("");
     for (first, mut state) in states().into_iter().skip(1) {
         state.step_mut(&key("clean")).behind_since.get_or_insert(at(1));
@@ -96,7 +96,7 @@ fn of_a_step_the_first_that_is_wrong_says_all() {
 }
 
 #[test]
-fn what_is_of_no_pipeline_is_nobodys() {
+fn steps_of_unknown_pipelines_are_ignored() {
     let graph = graph("");
     for (_, mut state) in states() {
         let steps = std::mem::take(&mut state.steps);
@@ -110,7 +110,7 @@ fn what_is_of_no_pipeline_is_nobodys() {
 
 /// For every kind of schedule, a start counts as missed a quarter of an hour after its time, until the pipeline is started.
 #[test]
-fn a_time_is_missed_until_it_is_started() {
+fn scheduled_time_is_missed_until_started() {
     let tops = [
         ("schedule = { cron = '*/20 * * * ? *', timezone = 'UTC' }", 15),
         ("schedule = { cron = '0 8-10 * * ? *', timezone = 'Europe/London' }", 15),

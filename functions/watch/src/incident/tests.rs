@@ -72,7 +72,7 @@ impl Story {
 /// However the problem comes and goes, and whenever the channel is down: no notification is sent twice, flapping is reported once, and the
 /// last notification is the final state.
 #[test]
-fn the_last_that_is_heard_is_true() {
+fn last_notification_is_the_final_state() {
     let mut flappings = 0;
     for seed in 0..2_000 {
         let (mut dice, mut story) = (Dice(seed), Story::new());
@@ -113,7 +113,7 @@ fn the_last_that_is_heard_is_true() {
 }
 
 #[test]
-fn whoever_has_begun_and_never_ended_leaves_it_to_the_next() {
+fn claim_expires_if_sending_never_ends() {
     let mut story = Story::new();
     story.incident.add_recipients(&[TO.to_owned()]);
     story.incident.claim(TO, story.now);
@@ -125,7 +125,7 @@ fn whoever_has_begun_and_never_ended_leaves_it_to_the_next() {
 }
 
 #[test]
-fn a_key_is_one_for_each_cause() {
+fn each_cause_has_its_own_key() {
     let base = finding(Timestamp::UNIX_EPOCH);
     assert_eq!(base.key(), "orders.load_postgres-orders.failed");
     let others = [
@@ -144,7 +144,7 @@ fn a_key_is_one_for_each_cause() {
 }
 
 #[test]
-fn what_is_kept_is_read_back() {
+fn incident_survives_serialization() {
     let mut story = Story::new();
     story.look(true, false);
     let json = serde_json::to_vec(&story.incident).unwrap();

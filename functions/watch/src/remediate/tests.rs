@@ -26,7 +26,7 @@ fn every_half_hour(from: i64, step: &str) -> Vec<(i64, String)> {
 }
 
 #[test]
-fn it_helps_every_half_hour() {
+fn steps_are_announced_again_every_half_hour() {
     let graph = graph("");
     type Change = fn(&mut WatchState);
     let cases: [(Change, i64); 4] = [
@@ -44,7 +44,7 @@ fn it_helps_every_half_hour() {
 }
 
 #[test]
-fn it_does_nothing_where_nothing_would_help() {
+fn permanent_errors_are_not_retried() {
     let graph = graph("");
     for kind in [ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug] {
         let mut state = WatchState::default();
@@ -61,7 +61,7 @@ fn it_does_nothing_where_nothing_would_help() {
 }
 
 #[test]
-fn what_is_under_way_is_left_alone() {
+fn running_steps_are_not_announced() {
     let graph = graph("");
     let mut state = WatchState::default();
     state.apply_record(&run("clean", 1, Status::Failed), None, &[]);
@@ -83,7 +83,7 @@ fn what_is_under_way_is_left_alone() {
 }
 
 #[test]
-fn a_start_that_was_missed_is_made_again_until_it_is_there() {
+fn missed_start_is_announced_until_it_happens() {
     let graph = graph("schedule = { cron = '0 8 * * ? *', timezone = 'UTC' }");
     let mut state = WatchState::default();
     state.pipelines.entry("orders".into()).or_default().since = at(-60);

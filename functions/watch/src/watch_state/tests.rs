@@ -67,7 +67,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn in_whatever_order_records_come_the_latest_counts() {
+fn latest_record_counts_in_any_order() {
     const WAYS: [Status; 4] = [Status::Done, Status::NothingToDo, Status::Continues, Status::Failed];
     for ways in 0..4_usize.pow(4) {
         let records: Vec<_> = (0..4).map(|nth| run("clean", nth as i64, WAYS[ways / 4_usize.pow(nth) % 4])).collect();
@@ -83,7 +83,7 @@ fn in_whatever_order_records_come_the_latest_counts() {
 }
 
 #[test]
-fn of_two_at_once_the_last_to_end_counts() {
+fn last_of_two_concurrent_runs_to_end_counts() {
     let eight = run("clean", 0, Status::Done).started_at;
     let until =
         |minute, record: RunRecord| RunRecord { finished_at: eight + SignedDuration::from_mins(minute), ..record };
@@ -98,7 +98,7 @@ fn of_two_at_once_the_last_to_end_counts() {
 }
 
 #[test]
-fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
+fn permanent_failure_lasts_until_success() {
     let kinds = [ErrorKind::Retry, ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug];
     for ways in 0..5_usize.pow(4) {
         let records: Vec<_> = (0..4).map(|nth| failed(nth as i64, kinds[ways / 5_usize.pow(nth) % 5])).collect();
@@ -115,7 +115,7 @@ fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
 }
 
 #[test]
-fn three_attempts_of_one_chain_are_enough() {
+fn three_attempts_with_one_correlation_id_are_final() {
     let is_final = |records: &[RunRecord]| last(&records.iter().collect::<Vec<_>>()).failing.unwrap().is_final;
     let mut records: Vec<_> = (0..3).map(|nth| failed(nth, ErrorKind::Retry)).collect();
     assert!(!is_final(&records));
@@ -127,7 +127,7 @@ fn three_attempts_of_one_chain_are_enough() {
 }
 
 #[test]
-fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
+fn load_consumes_recorded_inputs_and_versions_seen_at_start() {
     let made = |minute, dataset: &str, version| {
         let output = Output { version: Some(version), ..Output::new(dataset, 1) };
         RunRecord { outputs: vec![output], ..run("clean", minute, Status::Done) }
@@ -162,7 +162,7 @@ fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
 }
 
 #[test]
-fn what_is_kept_is_read_back() {
+fn state_survives_serialization() {
     let mut state = WatchState::default();
     for (minute, status) in [Status::Done, Status::Failed, Status::Continues].into_iter().enumerate() {
         state.apply_record(&run("clean", minute as i64, status), None, &[]);
@@ -175,7 +175,7 @@ fn what_is_kept_is_read_back() {
 
 /// An earlier version kept what it knew of starts and other things that are no steps.
 #[test]
-fn what_is_no_step_is_left_out_of_what_is_read() {
+fn keys_that_are_no_steps_are_ignored() {
     let mut state = WatchState::default();
     state.apply_record(&run("clean", 1, Status::Done), None, &[]);
     let mut value = serde_json::to_value(&state).unwrap();
@@ -187,7 +187,7 @@ fn what_is_no_step_is_left_out_of_what_is_read() {
 }
 
 #[test]
-fn a_run_of_no_step_starts_its_pipeline_and_no_more() {
+fn start_record_only_marks_the_pipeline_started() {
     let mut state = WatchState::default();
     state.apply_record(&run("start", 1, Status::NothingToDo), None, &[]);
     state.apply_record(&run("test event", 2, Status::NothingToDo), None, &[]);

@@ -17,7 +17,7 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[test]
-fn every_sample_is_understood() {
+fn every_sample_is_parsed() {
     let scheduled_time = at("2026-03-03T08:00:00Z");
     let due = |step: &str, function: &str| {
         let correlation_id = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
@@ -81,7 +81,7 @@ fn every_sample_is_understood() {
 }
 
 #[test]
-fn what_is_announced_is_read_back() {
+fn announcements_survive_serialization() {
     let due = StepDue {
         pipeline: daily(),
         step: StepId::Load("report".into()),
@@ -100,7 +100,7 @@ fn what_is_announced_is_read_back() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_and_shown() {
+fn foreign_events_are_refused_and_quoted() {
     let change = |name: &str, pointer: &str, value: Value| {
         let mut event = sample(name);
         *event.pointer_mut(pointer).unwrap() = value;
@@ -133,7 +133,7 @@ fn what_is_not_ours_is_refused_and_shown() {
 }
 
 #[test]
-fn keys_come_percent_encoded_or_not() {
+fn keys_are_decoded_if_percent_encoded() {
     let decode = |key: &str| decoded(key);
     assert_eq!(decode("daily/2026-03-02.csv").unwrap(), "daily/2026-03-02.csv");
     assert_eq!(decode("a+b%2Bc%20d/%C3%A4.csv").unwrap(), "a b+c d/ä.csv");
