@@ -77,12 +77,12 @@ fn send(url: &str, messages: &[Message]) -> Result<(), Error> {
 
 #[track_caller]
 fn fails(result: Result<(), Error>, kind: ErrorKind, words: &str) {
-    let failure = result.unwrap_err();
-    let hint = failure.hint.clone().unwrap_or_default();
-    assert_eq!(failure.kind, kind, "{}", failure.full_message());
-    assert!(failure.full_message().contains(words), "{} does not say {words}", failure.full_message());
+    let error = result.unwrap_err();
+    let hint = error.hint.clone().unwrap_or_default();
+    assert_eq!(error.kind, kind, "{}", error.full_message());
+    assert!(error.full_message().contains(words), "{} does not say {words}", error.full_message());
     assert!(!hint.is_empty());
-    for text in [failure.full_message(), hint, format!("{failure:?}")] {
+    for text in [error.full_message(), hint, format!("{error:?}")] {
         assert!(!text.contains("hidden") && !text.contains(HIDDEN), "{text}");
     }
 }
@@ -208,7 +208,7 @@ fn sends_as_environment_says() {
     let Ok(url) = std::env::var("ALERTS_SLACK") else { return };
     let result = match send(&url, &[message(1)]) {
         Ok(()) => serde_json::json!({"kind": "sent", "says": ""}),
-        Err(failure) => serde_json::json!({"kind": failure.kind, "says": failure.full_message()}),
+        Err(error) => serde_json::json!({"kind": error.kind, "says": error.full_message()}),
     };
     println!("{RESULT_PREFIX}{result}");
 }

@@ -185,14 +185,14 @@ impl Bench {
         plan.join();
         let sent_at = harness.mailbox.sent_at.lock().unwrap().clone();
         match &report {
-            Err(failure) if failure.kind != ErrorKind::Retry => {
+            Err(error) if error.kind != ErrorKind::Retry => {
                 return Err(format!(
                     "a fault of the store is not said to be one: {:?} {}",
-                    failure.kind,
-                    failure.full_message()
+                    error.kind,
+                    error.full_message()
                 ));
             }
-            Err(failure) if matches!(case.fault, Fault::Slow | Fault::Overtaken) => return Err(failure.full_message()),
+            Err(error) if matches!(case.fault, Fault::Slow | Fault::Overtaken) => return Err(error.full_message()),
             _ => {}
         }
         if case.is_again {

@@ -205,7 +205,7 @@ impl WatcherHarness {
     /// Runs a tick that must succeed.
     #[track_caller]
     pub fn tick(&self) -> TickReport {
-        self.tick_on(&self.lake()).unwrap_or_else(|failure| panic!("{}", failure.full_message()))
+        self.tick_on(&self.lake()).unwrap_or_else(|error| panic!("{}", error.full_message()))
     }
 
     /// Runs `count` ticks, each `minutes` after the one before.
@@ -263,8 +263,7 @@ impl WatcherHarness {
             _ => "ingest",
         };
         self.with_context(&self.lake(), |context| {
-            let context =
-                Context { process: Process { heartbeat_after: heartbeat_after, ..context.process }, ..*context };
+            let context = Context { process: Process { heartbeat_after, ..context.process }, ..*context };
             let (graph, bus, executor) = (self.graph(), &self.announced, Executor::SEQUENTIAL);
             let dispatcher = Dispatcher { environment: self, graph, bus, executor, function, steps };
             dispatcher.handle(&context, event, "chain").unwrap()

@@ -37,12 +37,12 @@ fn send(url: &str, messages: &[Message]) -> Result<(), Error> {
 
 #[track_caller]
 fn fails(result: Result<(), Error>, kind: ErrorKind, words: &str) {
-    let failure = result.unwrap_err();
-    let hint = failure.hint.clone().unwrap_or_default();
-    assert_eq!(failure.kind, kind, "{}", failure.full_message());
-    assert!(failure.full_message().contains(words), "{} does not say {words}", failure.full_message());
+    let error = result.unwrap_err();
+    let hint = error.hint.clone().unwrap_or_default();
+    assert_eq!(error.kind, kind, "{}", error.full_message());
+    assert!(error.full_message().contains(words), "{} does not say {words}", error.full_message());
     assert!(!hint.is_empty());
-    for text in [failure.full_message(), hint, format!("{failure:?}")] {
+    for text in [error.full_message(), hint, format!("{error:?}")] {
         assert!(!text.contains("hidden"), "{text}");
     }
 }
@@ -157,7 +157,7 @@ fn sends_as_environment_says() {
     let settings = [("TIDEMARK_SMTP", url.as_str()), ("TIDEMARK_MAIL_FROM", "Data <tidemark@example.org>")];
     let result = match send_with(&settings, &password, "data@example.com", &[message(1)]) {
         Ok(()) => json!({"kind": "sent", "says": ""}),
-        Err(failure) => json!({"kind": failure.kind, "says": failure.full_message()}),
+        Err(error) => json!({"kind": error.kind, "says": error.full_message()}),
     };
     println!("{RESULT_PREFIX}{result}");
 }

@@ -40,9 +40,9 @@ pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
 
 impl Run {
     pub fn failed(mut self, kind: ErrorKind, message: &str) -> Run {
-        let failure = Error::new(kind, message).hint("mend it");
+        let error = Error::new(kind, message).hint("mend it");
         self.0.status = Status::Failed;
-        self.0.error = Some((&failure).into());
+        self.0.error = Some((&error).into());
         self
     }
 

@@ -92,21 +92,21 @@ fn topic_refusals_are_reported() {
         (429, "Throttling", ErrorKind::Retry, "does not take a mail"),
     ] {
         sns.refuse(Some((status, code)));
-        let failure = topic.send(&mail()).unwrap_err();
-        assert_eq!(failure.kind, kind, "{code}: {}", failure.full_message());
-        assert!(failure.full_message().contains(words) && failure.hint.is_some(), "{}", failure.full_message());
-        assert!(!format!("{failure:?}").contains("hidden"));
+        let error = topic.send(&mail()).unwrap_err();
+        assert_eq!(error.kind, kind, "{code}: {}", error.full_message());
+        assert!(error.full_message().contains(words) && error.hint.is_some(), "{}", error.full_message());
+        assert!(!format!("{error:?}").contains("hidden"));
     }
     assert!(sns.taken().is_empty());
     sns.refuse(None);
     topic.send(&mail()).unwrap();
     for arn in ["tidemark-alerts", "arn:aws:sqs:eu-central-1:0:x", "arn:aws:sns::0:x", "arn:aws:sns:eu-central-1:0:"] {
-        let failure = Topic::new(&account(&sns), arn, runtime.handle().clone()).unwrap_err();
-        assert_eq!(failure.kind, ErrorKind::Definition);
+        let error = Topic::new(&account(&sns), arn, runtime.handle().clone()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Definition);
         assert!(
-            failure.full_message().starts_with("TIDEMARK_ALERT_TOPIC is not the ARN of a topic"),
+            error.full_message().starts_with("TIDEMARK_ALERT_TOPIC is not the ARN of a topic"),
             "{}",
-            failure.full_message()
+            error.full_message()
         );
     }
 }

@@ -143,8 +143,8 @@ impl Account {
             .timeout_config(retry_policy.timeouts());
         let config = loader.load().await;
         if config.region().is_none() {
-            let failure = Error::new(ErrorKind::Definition, "the AWS region is not set");
-            return Err(failure.hint("set AWS_REGION, or region in the profile of ~/.aws/config"));
+            let error = Error::new(ErrorKind::Definition, "the AWS region is not set");
+            return Err(error.hint("set AWS_REGION, or region in the profile of ~/.aws/config"));
         }
         Ok(Account { config, retry_policy })
     }
@@ -224,9 +224,9 @@ mod tests {
         for (absent, hint) in [(0, "AWS_REGION"), (1, "AWS_ACCESS_KEY_ID"), (2, "AWS_SECRET_ACCESS_KEY")] {
             let mut set = WHOLE;
             set[absent].1 = "";
-            let failure = account(&set).unwrap_err();
-            assert_eq!(failure.kind, ErrorKind::Definition);
-            assert!(failure.hint.unwrap().contains(hint));
+            let error = account(&set).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Definition);
+            assert!(error.hint.unwrap().contains(hint));
         }
     }
 

@@ -199,7 +199,7 @@ impl Function {
         let _span =
             tracing::info_span!("invocation", chain = correlation_id, request_id = context.request_id).entered();
         let answered = self.handle(event, correlation_id, deadline(context, received), billed_from);
-        match answered.map_err(|failure| self.not_handled(&failure))? {
+        match answered.map_err(|error| self.not_handled(&error))? {
             Answer::Step(outcome) => {
                 self.metrics.record_run(&outcome.record, host::now());
                 answer(&outcome)
@@ -319,17 +319,17 @@ fn deadline(context: &Invocation, received: Timestamp) -> Option<Timestamp> {
 }
 
 /// Copies the error of the setup, which is the answer to every event.
-fn repeated(failure: &Error) -> Error {
-    let mut again = Error::new(failure.kind, failure.message.clone());
-    again.hint.clone_from(&failure.hint);
-    match &failure.source {
+fn repeated(error: &Error) -> Error {
+    let mut again = Error::new(error.kind, error.message.clone());
+    again.hint.clone_from(&error.hint);
+    match &error.source {
         Some(source) => again.because(joined(source.to_string(), source.source())),
         None => again,
     }
 }
 
-fn diagnostic(failure: &Error) -> Diagnostic {
-    record_diagnostic(&ErrorRecord::from(failure))
+fn diagnostic(error: &Error) -> Diagnostic {
+    record_diagnostic(&ErrorRecord::from(error))
 }
 
 /// The response for an error. Alarms and retries use the kind as a stable type; the message contains all causes.

@@ -87,9 +87,9 @@ mod tests {
             ["s3://", "s3:///a", "s3:/lake", "lake", "s3://a", "s3://La", "s3://l_ke", "s3://-lake", "s3://l..e"];
         let wrong_prefix = ["s3://lake//a", "s3://lake/a//b", "s3://lake/../b", "s3://lake/./b", "s3://lake/a//"];
         for place in invalid.iter().chain(&wrong_prefix) {
-            let failure = Location::parse(place).unwrap_err();
-            assert_eq!(failure.kind, ErrorKind::Definition);
-            assert!(failure.message.starts_with(place) && failure.hint.is_some(), "{place}");
+            let error = Location::parse(place).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Definition);
+            assert!(error.message.starts_with(place) && error.hint.is_some(), "{place}");
         }
     }
 

@@ -47,8 +47,8 @@ impl Metrics {
     }
 
     /// Writes the metric of an event that failed without a run record.
-    pub(crate) fn record_unhandled(&self, failure: &Error, now: Timestamp) {
-        self.emit(not_handled(failure, &self.function), now);
+    pub(crate) fn record_unhandled(&self, error: &Error, now: Timestamp) {
+        self.emit(not_handled(error, &self.function), now);
     }
 
     fn emit(&self, line: Line<'_>, now: Timestamp) {
@@ -145,11 +145,11 @@ fn lags(seen: &Value) -> Vec<Line<'static>> {
 }
 
 /// An event that failed. Only the message is included: its causes may quote the refused event, and are in the log.
-fn not_handled(failure: &Error, function: &str) -> Line<'static> {
+fn not_handled(error: &Error, function: &str) -> Line<'static> {
     Line {
         metrics: vec![("not_handled", "Count", json!(1))],
         dimensions: vec![("function", json!(function))],
-        properties: vec![("kind", json!(failure.kind)), ("message", json!(failure.message))],
+        properties: vec![("kind", json!(error.kind)), ("message", json!(error.message))],
     }
 }
 
@@ -225,7 +225,8 @@ mod tests {
     fn each_dataset_has_its_lag() {
         let seen = json!({"lag_seconds": {"sales": 60, "sales_by_day": 86_400}});
         let lines: Vec<Value> = lags(&seen).into_iter().map(written).collect();
-        let seconds: Vec<_> = lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
+        let seconds: Vec<_> =
+            lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
         assert_eq!(seconds, [(Some("sales"), Some(60)), (Some("sales_by_day"), Some(86_400))]);
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["dataset"]]));
         assert!(lags(&json!({})).is_empty());
@@ -233,11 +234,11 @@ mod tests {
 
     #[test]
     fn failed_events_are_counted_without_their_content() {
-        let failure = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
-        let line = written(not_handled(&failure, "tidemark-dev-load"));
+        let error = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
+        let line = written(not_handled(&error, "tidemark-dev-load"));
         assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("tidemark-dev-load")));
         assert_eq!((&line["kind"], &line["message"]), (&json!("refused"), &json!("this is no event of Tidemark")));
-        assert!(failure.full_message().contains("hunter2"), "the log has it");
+        assert!(error.full_message().contains("hunter2"), "the log has it");
         let denied = Error::new(ErrorKind::Refused, "bucket lake may not be read").because("hunter2");
         assert!(!written(not_handled(&denied, "load")).to_string().contains("hunter2"));
     }

@@ -94,10 +94,10 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
             record.has_more = summary.has_more;
             record.drift = summary.drift;
         }
-        Err(failure) => {
+        Err(error) => {
             record.status = Status::Failed;
             record.scope = scope_record;
-            record.error = Some(ErrorRecord::from(&failure));
+            record.error = Some(ErrorRecord::from(&error));
         }
     }
     if is_kept {

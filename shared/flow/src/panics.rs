@@ -27,6 +27,6 @@ pub(crate) fn panicked(what: &str, panic: Box<dyn Any + Send>) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("without a message");
     let place = last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
-    let failure = Error::new(ErrorKind::Bug, format!("{what} panicked{place}"));
-    failure.hint("nothing was committed; please report this").because(text.to_owned())
+    let error = Error::new(ErrorKind::Bug, format!("{what} panicked{place}"));
+    error.hint("nothing was committed; please report this").because(text.to_owned())
 }

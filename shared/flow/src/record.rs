@@ -168,12 +168,12 @@ pub struct ErrorRecord {
 }
 
 impl From<&Error> for ErrorRecord {
-    fn from(failure: &Error) -> ErrorRecord {
+    fn from(error: &Error) -> ErrorRecord {
         ErrorRecord {
-            kind: failure.kind,
-            message: failure.full_message(),
-            hint: failure.hint.clone(),
-            over_budget: failure.over_budget,
+            kind: error.kind,
+            message: error.full_message(),
+            hint: error.hint.clone(),
+            over_budget: error.over_budget,
         }
     }
 }

@@ -168,9 +168,9 @@ impl<S: Step> Local<'_, '_, S> {
                     Slot::Open(partial) => partial.take(),
                     Slot::Done(_) | Slot::Late(_) => continue,
                 };
-                let outcome = self.step.run(&context, self.session, task, from).map_err(|failure| {
+                let outcome = self.step.run(&context, self.session, task, from).map_err(|error| {
                     stop.store(true, Ordering::Relaxed);
-                    (nth, failure)
+                    (nth, error)
                 })?;
                 match outcome {
                     TaskOutcome::Done(receipt) => {
@@ -194,7 +194,7 @@ impl<S: Step> Local<'_, '_, S> {
         };
         // all tasks before the first failed one are done, so the reported error does not depend on the number of threads
         match ended.into_iter().filter_map(Result::err).min_by_key(|(nth, _)| *nth) {
-            Some((_, failure)) => Err(failure),
+            Some((_, error)) => Err(error),
             None => Ok(()),
         }
     }

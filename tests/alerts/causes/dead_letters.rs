@@ -219,8 +219,8 @@ fn dead_letter_of_a_broken_pipeline() {
 fn foreign_events_are_refused() {
     let harness = harness();
     for name in ["schedule", "range", "object-created", "step-due-clean", "s3-test"] {
-        let failure = harness.receive(&sample(name)).unwrap_err();
-        assert_eq!(failure.kind, tidemark_flow::ErrorKind::Refused, "{name}");
+        let error = harness.receive(&sample(name)).unwrap_err();
+        assert_eq!(error.kind, tidemark_flow::ErrorKind::Refused, "{name}");
     }
     harness.receive(&sample("tick")).unwrap();
 }

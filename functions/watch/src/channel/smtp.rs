@@ -291,9 +291,9 @@ mod tests {
             ("smtp://mail.example.com/hidden", "TIDEMARK_SMTP has more than a host, a port and a user"),
             ("smtp://mail.example.com?tls=hidden", "TIDEMARK_SMTP has more than a host, a port and a user"),
         ] {
-            let failure = Server::from_text(text).unwrap_err();
-            assert_eq!((failure.kind, failure.full_message().as_str()), (ErrorKind::Definition, what));
-            assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
+            let error = Server::from_text(text).unwrap_err();
+            assert_eq!((error.kind, error.full_message().as_str()), (ErrorKind::Definition, what));
+            assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
         }
     }
 }

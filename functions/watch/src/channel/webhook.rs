@@ -232,9 +232,9 @@ mod tests {
                 "secret slack-webhook is a URL with http, which would reveal it in transit",
             ),
         ] {
-            let failure = webhook(url).unwrap_err();
-            assert_eq!((failure.kind, failure.full_message().as_str()), (ErrorKind::Definition, what));
-            assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
+            let error = webhook(url).unwrap_err();
+            assert_eq!((error.kind, error.full_message().as_str()), (ErrorKind::Definition, what));
+            assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
         }
     }
 

@@ -14,8 +14,8 @@ pub(super) fn refused(what: &str, value: &Value) -> Error {
 pub(super) fn refused_for(what: &str, value: &Value, why: &str) -> Error {
     const SHOWN: usize = 200;
     let text: String = value.to_string().chars().take(SHOWN).collect();
-    let failure = Error::new(ErrorKind::Refused, format!("this is {what}")).because(format!("{text}{why}"));
-    failure.hint(
+    let error = Error::new(ErrorKind::Refused, format!("this is {what}")).because(format!("{text}{why}"));
+    error.hint(
         "send {\"pipeline\", \"scheduled_time\"}, {\"pipeline\", \"from\", \"to\"}, \"step due\" or S3 \"Object Created\"; folder events has \
          one of each",
     )

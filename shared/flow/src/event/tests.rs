@@ -126,9 +126,9 @@ fn foreign_events_are_refused_and_quoted() {
         change("object-created", "/time", Value::Null),
     ];
     for event in refused {
-        let failure = Event::read(&event).unwrap_err();
-        assert_eq!(failure.kind, ErrorKind::Refused, "{event}");
-        assert!(failure.hint.is_some() && failure.message.starts_with("this is "), "{failure:?}");
+        let error = Event::read(&event).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused, "{event}");
+        assert!(error.hint.is_some() && error.message.starts_with("this is "), "{error:?}");
     }
 }
 
