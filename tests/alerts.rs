@@ -1,35 +1,36 @@
-//! Where alerts arrive: a webhook shaped like Slack's, a real mail server, a topic of SNS; and what the channels make of them.
+//! Tests of the watcher and its channels. The receivers are a webhook that behaves like Slack's, a real mail server, and an SNS topic.
 
 mod causes;
 mod channels;
 mod crash;
 mod function;
-mod kept;
+mod harness;
 mod mail;
+mod notify;
+mod received;
 mod record;
-mod said;
+mod recorders;
 mod slack;
 mod smtp;
 mod sns;
-mod telling;
 mod topic;
-mod tower;
 
 use std::process::Command;
 
-pub use kept::{Announced, Mailbox};
-pub use said::Said;
+pub use received::SlackMessage;
+pub use recorders::{Mailbox, RecordingBus};
 use serde_json::Value;
 pub use slack::{Sink, Trouble};
 pub use smtp::{Smtp, Way};
 
 use crate::postgres::Authority;
 
-/// Before what a process that was started as below has to say.
-const TOLD: &str = "as it was told: ";
+/// Prefix of the line with the result of such a process.
+const RESULT_PREFIX: &str = "result: ";
 
-/// What a test says that is run in a process of its own, since whom a process trusts is in its environment.
-fn told_by_another(test: &str, environment: &[(&str, &str)], trusted: Option<&Authority>) -> Value {
+/// Runs a test in a process of its own, and returns the result that it prints. Trusted certificates are set by environment variables, so
+/// they need a process of their own.
+fn run_test_in_process(test: &str, environment: &[(&str, &str)], trusted: Option<&Authority>) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let authorities = folder.path().join("authorities.pem");
     let mut command = Command::new(std::env::current_exe().unwrap());
@@ -39,6 +40,6 @@ fn told_by_another(test: &str, environment: &[(&str, &str)], trusted: Option<&Au
         command.env("SSL_CERT_FILE", &authorities).env_remove("SSL_CERT_DIR");
     }
     let out = String::from_utf8(command.output().unwrap().stdout).unwrap();
-    let told = out.lines().find_map(|line| line.split_once(TOLD)).unwrap_or_else(|| panic!("{out}"));
-    serde_json::from_str(told.1).unwrap()
+    let result = out.lines().find_map(|line| line.split_once(RESULT_PREFIX)).unwrap_or_else(|| panic!("{out}"));
+    serde_json::from_str(result.1).unwrap()
 }

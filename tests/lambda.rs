@@ -1,5 +1,5 @@
-//! Lambda without Lambda: the real bootstraps as processes, each behind a Runtime API of its own, and an event bus that keeps what is
-//! announced for a test to carry on.
+//! A local emulation of Lambda: the real bootstraps as processes, each with its own Runtime API, and an event bus that records
+//! announcements for the test to deliver.
 
 mod bus;
 mod http;

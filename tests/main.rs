@@ -4,9 +4,9 @@
 
 mod alerts;
 mod api;
-mod chain;
 mod cloud;
 mod command;
+mod dispatch;
 
 mod crash;
 mod dev;

@@ -1,5 +1,4 @@
-//! The functions as a developer has them: `cargo lambda watch` and `cargo lambda invoke`, as infra/README.md shows, over a lake
-//! in a folder.
+//! The functions as a developer runs them, with `cargo lambda watch` and `cargo lambda invoke` as in infra/README.md, over a lake in a folder.
 
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -13,7 +12,7 @@ use crate::support::port::free_port;
 use crate::support::wait::until;
 
 #[test]
-fn the_samples_can_be_invoked_on_this_machine() {
+fn samples_can_be_invoked_locally() {
     let Some(cargo_lambda) = cargo_lambda() else { return };
     let site = Site::new();
     site.write("sales/2026-03-02.csv", sales("2026-03-02", &[("600001", "A", 3, "2.50"), ("600002", "B", 1, "1.25")]));
@@ -45,7 +44,7 @@ fn the_samples_can_be_invoked_on_this_machine() {
     let waits = invoke("load", "step-due-load");
     assert_eq!(step(&waits), "load report nothing_to_do");
     assert!(waits["notes"][0].as_str().unwrap().starts_with("waits for model"), "{waits}");
-    // nothing is wrong, and the three steps that were walked have their records
+    // there is no problem, and the three steps that ran have their records
     let seen = invoke("watch", "tick");
     assert_eq!((&seen["pipelines"], &seen["records"], &seen["open"]), (&2.into(), &3.into(), &0.into()), "{seen}");
     assert_eq!(site.sql("SELECT orders FROM sales_by_day"), [[2]]);

@@ -1,4 +1,4 @@
-//! Gives this crate the fingerprint of the program.
+//! Provides this crate with the program's fingerprint.
 
 #[path = "../../shared/flow/build/fingerprint.rs"]
 mod fingerprint;

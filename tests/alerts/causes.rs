@@ -1,33 +1,33 @@
-//! Each thing that can be wrong: opened once, not repeated while it lasts, resolved by what mends it, and what is said of it.
+//! Each kind of problem: it is opened once, not repeated while it lasts, resolved when it is fixed, and described correctly.
 
 mod behind;
-mod blind;
+mod dead_letters;
 mod failed;
-mod given_up;
 mod never_ended;
 mod not_started;
 mod quarantine;
+mod unobservable;
 
-use super::said::Said;
-use super::tower::Tower;
+use super::harness::WatcherHarness;
+use super::received::SlackMessage;
 
-/// The only message there is.
+/// Returns the only message.
 #[track_caller]
-fn one(tower: &Tower) -> Said {
-    let messages = tower.messages();
+fn only_message(harness: &WatcherHarness) -> SlackMessage {
+    let messages = harness.messages();
     assert_eq!(messages.len(), 1, "{messages:#?}");
     messages.into_iter().next().unwrap()
 }
 
-/// Nothing more is told of it, and nothing opens or resolves, for so long as it lasts.
+/// Checks that nothing is opened, resolved or sent while the problem lasts.
 #[track_caller]
-fn lasts(tower: &Tower) {
-    for ticked in tower.ticks(20, 5) {
+fn assert_quiet(harness: &WatcherHarness) {
+    for report in harness.ticks(20, 5) {
         assert_eq!(
-            (ticked.opened.len(), ticked.resolved.len(), ticked.told, ticked.untold),
+            (report.opened.len(), report.resolved.len(), report.sent, report.unsent),
             (0, 0, 0, 0),
-            "{ticked:#?}"
+            "{report:#?}"
         );
     }
-    assert_eq!(tower.messages(), []);
+    assert_eq!(harness.messages(), []);
 }

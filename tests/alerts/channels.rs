@@ -1,4 +1,4 @@
-//! What arrives at the webhook, and what is said when it does not.
+//! What arrives at the webhook, and the errors if it does not.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use watch::channel::{Address, Channels, Smtp};
 use watch::message::{Message, State};
 
 use super::slack::HIDDEN;
-use super::{Sink, TOLD, Trouble, told_by_another};
+use super::{RESULT_PREFIX, Sink, Trouble, run_test_in_process};
 use crate::postgres::Authority;
 use crate::support::running::TestEnvironment;
 use crate::support::wait::HANG;
@@ -48,7 +48,7 @@ pub fn resolved(n: usize) -> Message {
     }
 }
 
-/// As bad as an error can be.
+/// A message with malicious content.
 pub fn hostile() -> Message {
     Message {
         title: format!("<!channel>\r\nBcc: everybody@example.com{}", "🚀".repeat(300)),
@@ -61,8 +61,8 @@ pub fn hostile() -> Message {
     }
 }
 
-/// To one webhook.
-fn tell(url: &str, messages: &[Message]) -> Result<(), Error> {
+/// Sends to one webhook.
+fn send(url: &str, messages: &[Message]) -> Result<(), Error> {
     let secret = |name: &SecretName| {
         assert_eq!(name.as_str(), "slack-webhook");
         Ok(Secret::new(url))
@@ -76,26 +76,26 @@ fn tell(url: &str, messages: &[Message]) -> Result<(), Error> {
 }
 
 #[track_caller]
-fn fails(told: Result<(), Error>, kind: ErrorKind, words: &str) {
-    let failure = told.unwrap_err();
-    let hint = failure.hint.clone().unwrap_or_default();
-    assert_eq!(failure.kind, kind, "{}", failure.full_message());
-    assert!(failure.full_message().contains(words), "{} does not say {words}", failure.full_message());
+fn fails(result: Result<(), Error>, kind: ErrorKind, words: &str) {
+    let error = result.unwrap_err();
+    let hint = error.hint.clone().unwrap_or_default();
+    assert_eq!(error.kind, kind, "{}", error.full_message());
+    assert!(error.full_message().contains(words), "{} does not say {words}", error.full_message());
     assert!(!hint.is_empty());
-    for text in [failure.full_message(), hint, format!("{failure:?}")] {
+    for text in [error.full_message(), hint, format!("{error:?}")] {
         assert!(!text.contains("hidden") && !text.contains(HIDDEN), "{text}");
     }
 }
 
 #[test]
-fn an_address_has_a_name_that_lasts() {
+fn addresses_have_stable_names() {
     let slack = Address::Slack("slack-webhook".parse().unwrap());
     assert_eq!(slack.to_string(), "slack:slack-webhook");
     assert_eq!(Address::Email("data@example.com".to_owned()).to_string(), "email:data@example.com");
 }
 
 #[test]
-fn slack_takes_whatever_there_is_to_say() {
+fn slack_accepts_every_message() {
     let sink = Sink::start();
     let digest: Vec<Message> = (0..80).map(message).collect();
     let hostile_digest: Vec<Message> = (0..30).map(|_| hostile()).collect();
@@ -111,9 +111,9 @@ fn slack_takes_whatever_there_is_to_say() {
     let all: [&[Message]; 7] =
         [&[message(1)], &[resolved(1)], &[hostile()], &[bare], &[message(1), resolved(2)], &digest, &hostile_digest];
     for messages in all {
-        tell(&sink.url(), messages).unwrap();
+        send(&sink.url(), messages).unwrap();
     }
-    tell(&sink.url(), &[]).unwrap();
+    send(&sink.url(), &[]).unwrap();
     let taken = sink.taken();
     assert_eq!((taken.len(), sink.requests()), (7, 7), "each was taken as it was sent first");
     assert_eq!(taken[0]["text"], "🔴 orders: load postgres-orders failed (1)");
@@ -129,7 +129,7 @@ fn slack_takes_whatever_there_is_to_say() {
 }
 
 #[test]
-fn what_slack_refuses_is_said_without_its_secret() {
+fn slack_errors_do_not_reveal_the_secret() {
     use ErrorKind::{Definition, Retry};
     let sink = Sink::start();
     for (trouble, kind, words) in [
@@ -153,90 +153,91 @@ fn what_slack_refuses_is_said_without_its_secret() {
         (Trouble::CutBefore, Retry, "the connection broke"),
     ] {
         sink.trouble([trouble]);
-        fails(tell(&sink.url(), &[message(1)]), kind, words);
+        fails(send(&sink.url(), &[message(1)]), kind, words);
     }
     assert_eq!((sink.taken().len(), sink.requests()), (0, 10), "nothing is sent twice at once");
     let other = sink.url().replace("/services", "/hidden");
-    fails(tell(&other, &[message(1)]), Definition, "is gone (404 no_service)");
-    fails(tell(&sink.url().replace("http", "https"), &[message(1)]), Retry, "cannot be reached");
-    fails(tell("http://hooks.slack.com/hidden", &[message(1)]), Definition, "a URL with http");
+    fails(send(&other, &[message(1)]), Definition, "is gone (404 no_service)");
+    fails(send(&sink.url().replace("http", "https"), &[message(1)]), Retry, "cannot be reached");
+    fails(send("http://hooks.slack.com/hidden", &[message(1)]), Definition, "a URL with http");
     sink.stop();
-    fails(tell(&sink.url(), &[message(1)]), Retry, "no connection");
+    fails(send(&sink.url(), &[message(1)]), Retry, "no connection");
 }
 
 #[test]
-fn a_moment_is_waited_for_and_no_longer() {
+fn short_rate_limits_are_waited_for() {
     let sink = Sink::start();
     sink.trouble([Trouble::Limited(1)]);
     let began = Instant::now();
-    tell(&sink.url(), &[message(1)]).unwrap();
+    send(&sink.url(), &[message(1)]).unwrap();
     assert!(began.elapsed() >= Duration::from_secs(1));
     assert_eq!((sink.taken().len(), sink.requests()), (1, 2));
     sink.always(Some(Trouble::Limited(1)));
-    fails(tell(&sink.url(), &[message(1)]), ErrorKind::Retry, "until 2026-11-26 08:05 UTC");
+    fails(send(&sink.url(), &[message(1)]), ErrorKind::Retry, "until 2026-11-26 08:05 UTC");
     assert_eq!((sink.taken().len(), sink.requests()), (1, 4));
 }
 
 #[test]
-fn a_message_is_not_lost_for_its_looks() {
+fn rejected_layout_falls_back_to_plain_text() {
     let sink = Sink::start();
     sink.always(Some(Trouble::NoBlocks));
-    tell(&sink.url(), &[message(1), hostile()]).unwrap();
+    send(&sink.url(), &[message(1), hostile()]).unwrap();
     let taken = sink.taken();
     assert_eq!(taken.len(), 1);
     let text = taken[0]["text"].as_str().unwrap();
     assert!(text.contains("orders: load postgres-orders failed (1)\n```tidemark run orders"), "{text}");
     assert!(!text.contains("<!"), "{text}");
     sink.always(Some(Trouble::Says(400, "invalid_payload")));
-    fails(tell(&sink.url(), &[message(1)]), ErrorKind::Bug, "400 invalid_payload");
+    fails(send(&sink.url(), &[message(1)]), ErrorKind::Bug, "400 invalid_payload");
 }
 
-/// It is not known whether it was taken, so it is said to be sent again: once too often is better than never.
+/// It is unknown whether the message was accepted, so it is sent again: a duplicate is better than a loss.
 #[test]
-fn who_is_cut_off_does_not_know() {
+fn lost_connection_is_reported_as_retry() {
     let sink = Sink::start();
     sink.trouble([Trouble::CutAfter, Trouble::Slow(HANG)]);
-    fails(tell(&sink.url(), &[message(1)]), ErrorKind::Retry, "the connection broke");
+    fails(send(&sink.url(), &[message(1)]), ErrorKind::Retry, "the connection broke");
     assert_eq!(sink.taken().len(), 1);
-    fails(tell(&sink.url(), &[message(2)]), ErrorKind::Retry, "no answer in time");
+    fails(send(&sink.url(), &[message(2)]), ErrorKind::Retry, "no answer in time");
     assert_eq!(sink.taken().len(), 2);
 }
 
-/// What a process of its own does; nothing, where there is nothing to tell.
+/// Runs in a process of its own; does nothing if its environment variable is not set.
 #[test]
-fn tells_as_it_was_told() {
+fn sends_as_environment_says() {
     let Ok(url) = std::env::var("ALERTS_SLACK") else { return };
-    let told = match tell(&url, &[message(1)]) {
+    let result = match send(&url, &[message(1)]) {
         Ok(()) => serde_json::json!({"kind": "sent", "says": ""}),
-        Err(failure) => serde_json::json!({"kind": failure.kind, "says": failure.full_message()}),
+        Err(error) => serde_json::json!({"kind": error.kind, "says": error.full_message()}),
     };
-    println!("{TOLD}{told}");
+    println!("{RESULT_PREFIX}{result}");
 }
 
 #[test]
-fn slack_is_told_if_it_is_who_it_says() {
+fn slack_certificate_is_verified() {
     let (house, stranger) = (Authority::new("the house"), Authority::new("a stranger"));
     let sink = Sink::start();
     let url = sink.encrypted(&house);
-    let told = |url: &str, authority| {
-        let told = told_by_another("alerts::channels::tells_as_it_was_told", &[("ALERTS_SLACK", url)], authority);
-        let says = told["says"].as_str().unwrap().to_owned();
+    let result = |url: &str, authority| {
+        let result =
+            run_test_in_process("alerts::channels::sends_as_environment_says", &[("ALERTS_SLACK", url)], authority);
+        let says = result["says"].as_str().unwrap().to_owned();
         assert!(!says.contains("hidden"), "{says}");
-        (told["kind"].as_str().unwrap().to_owned(), says)
+        (result["kind"].as_str().unwrap().to_owned(), says)
     };
-    assert_eq!(told(&url, Some(&house)).0, "sent");
+    assert_eq!(result(&url, Some(&house)).0, "sent");
     for (url, authority) in
         [(&url, Some(&stranger)), (&url, None), (&url.replace("localhost", "127.0.0.1"), Some(&house))]
     {
-        let (kind, says) = told(url, authority);
+        let (kind, says) = result(url, authority);
         assert!(kind == "refused" && says.contains("is not who it says, or not known"), "{says}");
     }
     assert_eq!(sink.taken().len(), 1);
 }
 
-/// The sink would not notice anything if it took everything.
+/// Checks that the sink rejects invalid messages.
 #[test]
-fn the_sink_is_as_strict_as_slack() {
+fn sink_enforces_slack_limits() {
     use std::io::{Read as _, Write as _};
     let sink = Sink::start();
     let post = |kind: &str, body: &Value| {

@@ -1,5 +1,5 @@
-//! The crash test of the watcher: whatever fails, and whenever, the looks after it end with the incidents and the messages of a morning
-//! without fault, but for one message more where the fault fell between sending and remembering.
+//! The crash test of the watcher: whatever fails, and whenever, the ticks after it end with the incidents and messages of a morning without
+//! faults. One message may be repeated if the fault happened between sending and recording.
 
 mod crowd;
 mod post;
@@ -12,12 +12,12 @@ use std::time::Instant;
 use tidemark_flow::ErrorKind;
 use watch::Incident;
 
+use super::harness::{DAILY, WatcherHarness, pipeline};
 use super::record::run;
-use super::tower::{DAILY, Tower, pipeline};
 use crate::crash::house::Backend;
 use crate::fault::{Aim, Call, Fault, Plan};
 
-/// Who is told of the pipelines of the morning, by mail.
+/// The mail recipients of the pipelines.
 const MAIL: &str = "email = 'data@example.com'\nmax_quarantined = 10";
 
 type Files = Vec<(&'static str, String)>;
@@ -32,68 +32,68 @@ fn of(files: &Files) -> Vec<(&str, &str)> {
 
 const DAMAGED: &str = "runs/2026-03-03/20260303T083000000-0000ffff.json";
 
-/// A look of the watcher, and what has come before it.
-type Round = (&'static str, fn(&Tower));
+/// The time of a tick, and what happens before it.
+type Round = (&'static str, fn(&WatcherHarness));
 
-/// A morning on which much goes wrong and is mended. Each lasts for two looks at least, or one that fails would hide it for good; and there
-/// is never so much at once that it would be told together.
+/// A morning with many problems that are fixed. Each lasts for at least two ticks, or a failed tick would hide it; and there are never so
+/// many messages at once that they become a digest.
 const ROUNDS: [Round; 13] = [
     ("2026-03-03T07:55:00Z", |_| ()),
-    ("2026-03-03T08:05:00Z", |tower| {
-        tower.ran(run("orders", "ingest", "2026-03-03T08:00:00Z"));
-        tower.ran(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Definition, "no such column"));
+    ("2026-03-03T08:05:00Z", |harness| {
+        harness.put_run(run("orders", "ingest", "2026-03-03T08:00:00Z"));
+        harness.put_run(run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Definition, "no such column"));
     }),
-    ("2026-03-03T08:10:00Z", |tower| {
-        tower.ran(run("orders", "clean", "2026-03-03T08:06:00Z").failed(ErrorKind::Retry, "throttled"));
+    ("2026-03-03T08:10:00Z", |harness| {
+        harness.put_run(run("orders", "clean", "2026-03-03T08:06:00Z").failed(ErrorKind::Retry, "throttled"));
     }),
     ("2026-03-03T08:15:00Z", |_| ()),
-    ("2026-03-03T08:20:00Z", |tower| {
-        tower.ran(run("orders", "clean", "2026-03-03T08:17:00Z").rows(1000, 50));
+    ("2026-03-03T08:20:00Z", |harness| {
+        harness.put_run(run("orders", "clean", "2026-03-03T08:17:00Z").rows(1000, 50));
     }),
-    ("2026-03-03T08:25:00Z", |tower| {
-        tower.ran(run("shop", "ingest", "2026-03-03T08:16:00Z").nothing());
-        tower.marks("shop", "clean", "2026-03-03T08:18:00Z", "2026-03-03T08:24:00Z");
+    ("2026-03-03T08:25:00Z", |harness| {
+        harness.put_run(run("shop", "ingest", "2026-03-03T08:16:00Z").nothing());
+        harness.write_heartbeat("shop", "clean", "2026-03-03T08:18:00Z", "2026-03-03T08:24:00Z");
     }),
     ("2026-03-03T08:30:00Z", |_| ()),
-    ("2026-03-03T08:35:00Z", |tower| tower.damages(DAMAGED)),
+    ("2026-03-03T08:35:00Z", |harness| harness.damage(DAMAGED)),
     ("2026-03-03T08:40:00Z", |_| ()),
-    ("2026-03-03T08:45:00Z", |tower| {
-        tower.ran(run("shop", "clean", "2026-03-03T08:42:00Z"));
+    ("2026-03-03T08:45:00Z", |harness| {
+        harness.put_run(run("shop", "clean", "2026-03-03T08:42:00Z"));
     }),
-    ("2026-03-03T08:50:00Z", |tower| tower.store().delete(&DAMAGED.into()).unwrap()),
-    ("2026-03-03T08:55:00Z", |tower| {
-        tower.ran(run("orders", "clean", "2026-03-03T08:51:00Z").rows(1000, 0));
+    ("2026-03-03T08:50:00Z", |harness| harness.store().delete(&DAMAGED.into()).unwrap()),
+    ("2026-03-03T08:55:00Z", |harness| {
+        harness.put_run(run("orders", "clean", "2026-03-03T08:51:00Z").rows(1000, 0));
     }),
     ("2026-03-03T09:00:00Z", |_| ()),
 ];
 
-/// What is left of a morning.
+/// The state at the end of a morning.
 #[derive(Debug, Clone, PartialEq)]
-struct Ending {
+struct Outcome {
     incidents: BTreeMap<String, Incident>,
-    /// By what tells one from another, how often it came, and what it said.
+    /// By message id: how often it was sent, and its subject.
     mails: BTreeMap<String, (usize, String)>,
 }
 
-impl Ending {
-    fn of(tower: &Tower) -> Ending {
+impl Outcome {
+    fn of(harness: &WatcherHarness) -> Outcome {
         let mut mails = BTreeMap::new();
-        for mail in tower.mailbox.mails() {
+        for mail in harness.mailbox.mails() {
             assert!(!mail.message_id.contains("digest"), "{}", mail.subject);
             let entry = mails.entry(mail.message_id.clone()).or_insert((0, mail.subject.clone()));
             entry.0 += 1;
         }
-        Ending { incidents: tower.incidents(), mails }
+        Outcome { incidents: harness.incidents(), mails }
     }
 
-    /// The same, whenever it was seen.
-    fn whenever(mut self) -> Ending {
+    /// The same without times.
+    fn whenever(mut self) -> Outcome {
         for incident in self.incidents.values_mut() {
             (incident.opened_at, incident.openings) = (jiff::Timestamp::UNIX_EPOCH, Vec::new());
             incident.finding.since = jiff::Timestamp::UNIX_EPOCH;
             incident.resolved_at = incident.resolved_at.map(|_| jiff::Timestamp::UNIX_EPOCH);
         }
-        // the time of the opening is in what tells one mail from another
+        // the message id includes the time of the opening
         let mails = std::mem::take(&mut self.mails);
         for (id, (times, subject)) in mails {
             let parts: Vec<&str> = id.split('.').collect();
@@ -103,8 +103,8 @@ impl Ending {
         self
     }
 
-    /// How many mails came once too often; an error says what is not as it should be.
-    fn repeats(&self, clean: &Ending) -> Result<usize, String> {
+    /// How many mails were repeated. Returns an error if anything else differs.
+    fn repeats(&self, clean: &Outcome) -> Result<usize, String> {
         if self.incidents != clean.incidents {
             for (name, incident) in &clean.incidents {
                 if self.incidents.get(name) != Some(incident) {
@@ -127,84 +127,84 @@ impl Ending {
     }
 }
 
-/// A morning up to a round, and what its looks ask of the store.
+/// A morning without faults, and the calls that its ticks make to the store.
 struct Bench {
     backend: Backend,
     files: Files,
-    /// In memory: as it stands before each round.
-    before: Vec<Tower>,
-    clean: Ending,
+    /// For memory: the state before each round.
+    before: Vec<WatcherHarness>,
+    clean: Outcome,
     calls: Vec<Vec<(Call, String)>>,
 }
 
 impl Bench {
     fn new(backend: Backend) -> Bench {
         let files = files(MAIL);
-        let tower = Tower::new(backend, &of(&files));
-        tower.is_sound();
+        let harness = WatcherHarness::new(backend, &of(&files));
+        harness.assert_not_broken();
         let (mut before, mut calls) = (Vec::new(), Vec::new());
         for (time, act) in ROUNDS {
             if backend == Backend::Memory {
-                before.push(tower.fork(&of(&files)));
+                before.push(harness.fork(&of(&files)));
             }
-            act(tower.at(time));
+            act(harness.at(time));
             let plan = Plan::clean();
-            tower.tick_under(&plan).unwrap();
+            harness.tick_with_faults(&plan).unwrap();
             calls.push(plan.calls());
         }
-        let clean = Ending::of(&tower);
-        // it is much, and it has all been told and is over
+        let clean = Outcome::of(&harness);
+        // all incidents are resolved, and all have been notified
         assert_eq!((clean.incidents.len(), clean.mails.len()), (5, 10), "{clean:#?}");
         assert!(clean.incidents.values().all(|incident| !incident.is_open()));
         assert!(clean.mails.values().all(|(times, _)| *times == 1));
         Bench { backend, files, before, clean, calls }
     }
 
-    /// As it stands before a round.
-    fn up_to(&self, round: usize) -> Tower {
-        if let Some(tower) = self.before.get(round) {
-            return tower.fork(&of(&self.files));
+    /// The state before a round.
+    fn up_to(&self, round: usize) -> WatcherHarness {
+        if let Some(harness) = self.before.get(round) {
+            return harness.fork(&of(&self.files));
         }
-        let tower = Tower::new(self.backend, &of(&self.files));
+        let harness = WatcherHarness::new(self.backend, &of(&self.files));
         for (time, act) in &ROUNDS[..round] {
-            act(tower.at(time));
-            tower.tick();
+            act(harness.at(time));
+            harness.tick();
         }
-        tower
+        harness
     }
 
-    /// Whether the fault befell, and whether it led to a repeat.
+    /// Runs a case. Returns whether the fault happened, and whether a message was repeated.
     fn suffer(&self, case: &Case) -> Result<(bool, bool), String> {
-        let tower = Arc::new(self.up_to(case.round));
+        let harness = Arc::new(self.up_to(case.round));
         let plan = Plan::new(Aim::Nth(case.nth), case.fault);
-        let other = tower.clone();
+        let other = harness.clone();
         plan.meanwhile(move || drop(other.tick()));
         let (time, act) = ROUNDS[case.round];
-        act(tower.at(time));
-        let ticked = tower.tick_under(&plan);
+        act(harness.at(time));
+        let report = harness.tick_with_faults(&plan);
         plan.join();
-        let sent_at = tower.mailbox.sent_at.lock().unwrap().clone();
-        match &ticked {
-            Err(failure) if failure.kind != ErrorKind::Retry => {
+        let sent_at = harness.mailbox.sent_at.lock().unwrap().clone();
+        match &report {
+            Err(error) if error.kind != ErrorKind::Retry => {
                 return Err(format!(
                     "a fault of the store is not said to be one: {:?} {}",
-                    failure.kind,
-                    failure.full_message()
+                    error.kind,
+                    error.full_message()
                 ));
             }
-            Err(failure) if matches!(case.fault, Fault::Slow | Fault::Overtaken) => return Err(failure.full_message()),
+            Err(error) if matches!(case.fault, Fault::Slow | Fault::Overtaken) => return Err(error.full_message()),
             _ => {}
         }
         if case.is_again {
-            tower.tick();
+            harness.tick();
         }
         for (time, act) in &ROUNDS[case.round + 1..] {
-            act(tower.at(time));
-            tower.tick();
+            act(harness.at(time));
+            harness.tick();
         }
-        // the last round may have been the one
-        tower.after(5).tick();
-        let (ending, clean) = (Ending::of(&tower), self.clean.clone());
+        // the fault may have happened in the last round
+        harness.after(5).tick();
+        let (ending, clean) = (Outcome::of(&harness), self.clean.clone());
         let repeats = match case.is_again {
             true => ending.repeats(&clean)?,
             false => ending.whenever().repeats(&clean.whenever())?,
@@ -226,17 +226,17 @@ impl Bench {
 struct Case {
     bench: usize,
     round: usize,
-    /// Of the calls that the fault can befall.
+    /// Index of the affected call, among the calls that this fault can affect.
     nth: usize,
     fault: Fault,
-    /// The next look is at once; otherwise it is five minutes later.
+    /// Whether the next tick follows at once, instead of five minutes later.
     is_again: bool,
     #[expect(dead_code, reason = "read by people")]
     call: (Call, String),
 }
 
-/// Every other call in memory once, in turn by each of its faults, and both ways to go on; of a folder one in so many, of S3 one in more.
-/// Every one by every fault with `TIDEMARK_CRASH=all`.
+/// The cases: in memory every second call, with its faults and both delays in turn; for a folder and S3 fewer calls. With
+/// `TIDEMARK_CRASH=all` every call with every fault.
 fn cases(benches: &[Bench]) -> Vec<Case> {
     let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let mut cases = Vec::new();
@@ -254,11 +254,11 @@ fn cases(benches: &[Bench]) -> Vec<Case> {
                 let faults = call.0.faults();
                 for (turn, &fault) in faults.iter().enumerate() {
                     let nth = before.entry(fault).or_default();
-                    // a folder has its condition from a lock, which is not had below a plan
+                    // a folder implements conditions with a lock, which is not available below a fault plan
                     let is_possible = at.backend != Backend::Folder || fault != Fault::Overtaken;
                     let is_turn = number % every == 0 && number / every % faults.len() == turn;
                     if is_possible && (is_all || is_turn) {
-                        // nothing is missed of what was before the first look
+                        // before the first tick nothing can be missed
                         let is_again = round == 0 || (number / every / faults.len()).is_multiple_of(2);
                         for is_again in if is_all && round > 0 { vec![true, false] } else { vec![is_again] } {
                             cases.push(Case { bench, round, nth: *nth, fault, is_again, call: call.clone() });
@@ -266,7 +266,7 @@ fn cases(benches: &[Bench]) -> Vec<Case> {
                     }
                     *nth += 1;
                 }
-                // between sending and remembering is where it matters: that is looked at more closely
+                // faults between sending and recording matter most, so they are tested more densely
                 if !is_all && at.backend == Backend::Memory && call.1.contains("watch/incidents/") {
                     for fault in [Fault::ErrorBefore, Fault::GoneBefore, Fault::GoneAfter] {
                         if let (true, Some(nth)) = (faults.contains(&fault), before.get(&fault)) {
@@ -283,12 +283,12 @@ fn cases(benches: &[Bench]) -> Vec<Case> {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "says how long it took")]
-fn after_a_fault_at_any_call_everybody_has_been_told_of_everything() {
+fn nothing_is_lost_after_a_fault_at_any_call() {
     let began = Instant::now();
     let benches = Backend::ALL.map(Bench::new);
     let cases = cases(&benches);
     let (next, hits, repeats) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
-    let wrong = Mutex::new(Vec::new());
+    let failures = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
@@ -298,7 +298,7 @@ fn after_a_fault_at_any_call_everybody_has_been_told_of_everything() {
                             hits.fetch_add(usize::from(hit), Ordering::Relaxed);
                             repeats.fetch_add(usize::from(repeat), Ordering::Relaxed);
                         }
-                        Err(difference) => wrong.lock().unwrap().push(format!("{case:?}: {difference}")),
+                        Err(difference) => failures.lock().unwrap().push(format!("{case:?}: {difference}")),
                     }
                 }
             });
@@ -310,8 +310,13 @@ fn after_a_fault_at_any_call_everybody_has_been_told_of_everything() {
     println!(
         "calls {calls:?}, faults {cases}, of which befell {hits}; {repeats} led to a repeated message; {seconds} s"
     );
-    let wrong = wrong.into_inner().unwrap();
-    assert!(wrong.is_empty(), "{} of {cases} cases:\n{}", wrong.len(), wrong[..wrong.len().min(12)].join("\n"));
+    let failures = failures.into_inner().unwrap();
+    assert!(
+        failures.is_empty(),
+        "{} of {cases} cases:\n{}",
+        failures.len(),
+        failures[..failures.len().min(12)].join("\n")
+    );
     assert!(hits * 100 >= cases * 95, "{hits} of {cases} faults befell");
     assert!(repeats > 0, "no fault fell between sending and remembering");
 }

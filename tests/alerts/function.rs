@@ -1,4 +1,4 @@
-//! Function `watch` as Lambda runs it: its tick, events that were given up, its heartbeat.
+//! Function `watch` as Lambda runs it: its tick, dead letters, and heartbeat metric.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,7 +21,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(root().join(format!("events/{name}.json"))).unwrap()).unwrap()
 }
 
-/// The pipelines of the repository, of which `daily-sales` tells somebody.
+/// The pipelines of the repository, with recipients for `daily-sales`.
 fn pipelines(folder: &TempDir, alerts: &str) -> PathBuf {
     let (from, to) = (root().join("infra/pipelines"), folder.path().join("pipelines"));
     for path in walk(&from) {
@@ -36,9 +36,9 @@ fn pipelines(folder: &TempDir, alerts: &str) -> PathBuf {
     to
 }
 
-fn counts(seen: &Value) -> [u64; 4] {
-    let length = |name: &str| seen[name].as_array().unwrap().len() as u64;
-    [length("opened"), length("resolved"), seen["told"].as_u64().unwrap(), seen["untold"].as_u64().unwrap()]
+fn counts(report: &Value) -> [u64; 4] {
+    let length = |name: &str| report[name].as_array().unwrap().len() as u64;
+    [length("opened"), length("resolved"), report["told"].as_u64().unwrap(), report["untold"].as_u64().unwrap()]
 }
 
 fn text(message: &Value) -> &str {
@@ -46,10 +46,10 @@ fn text(message: &Value) -> &str {
 }
 
 #[test]
-fn it_tells_of_a_failure_and_of_its_end() {
+fn failure_is_reported_and_resolved() {
     let (folder, sink) = (TempDir::new().unwrap(), Sink::start());
     let pipelines = pipelines(&folder, "slack = { secret = \"slack-webhook\" }");
-    let stack = Stack::told(1, &pipelines, &[("TIDEMARK_SECRET_SLACK_WEBHOOK", sink.url())]);
+    let stack = Stack::with_variables(1, &pipelines, &[("TIDEMARK_SECRET_SLACK_WEBHOOK", sink.url())]);
     let watch = |event: &Value| stack.named("watch", 0).invoke(event, TIME).record();
     assert_eq!(counts(&watch(&sample("tick"))), [0, 0, 0, 0]);
 
@@ -59,17 +59,17 @@ fn it_tells_of_a_failure_and_of_its_end() {
     stack.put_sales("day.csv", sales(DAY, &rows));
     let answers = stack.carry(morning(AT), TIME);
     assert!(matches!(answers.last(), Some(Answer::Failed(kind, _)) if kind == "data"), "{answers:?}");
-    let seen = watch(&sample("tick"));
-    assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
-    assert_eq!(seen["opened"][0]["incident"], "daily-sales.clean.over_budget#1");
-    // it lasts; the platform gives up as well, which is no other incident
+    let report = watch(&sample("tick"));
+    assert_eq!(counts(&report), [1, 0, 1, 0], "{report}");
+    assert_eq!(report["opened"][0]["incident"], "daily-sales.clean.over_budget#1");
+    // it lasts; the dead letter of the same event is no second incident
     assert_eq!(counts(&watch(&sample("tick"))), [0, 0, 0, 0]);
     assert_eq!(counts(&watch(&sample("given-up"))), [0, 0, 0, 0]);
 
     stack.put_sales("day.csv", sales(DAY, &[("500001", "A", 1, "2.95")]));
     stack.carry(morning("2011-12-09T08:00:00Z"), TIME);
-    let seen = watch(&sample("tick"));
-    assert_eq!(counts(&seen), [0, 1, 1, 0], "{seen}");
+    let report = watch(&sample("tick"));
+    assert_eq!(counts(&report), [0, 1, 1, 0], "{report}");
     let taken = sink.taken();
     assert_eq!(taken.len(), 2, "{taken:#?}");
     assert!(text(&taken[0]).contains("daily-sales: clean is over its error budget"), "{}", taken[0]);
@@ -80,37 +80,37 @@ fn it_tells_of_a_failure_and_of_its_end() {
     assert_eq!(looks.len(), 5);
     assert!(looks.iter().all(|line| line["heartbeat"] == 1 && line["function"] == "watch"), "{looks:#?}");
     assert_eq!(looks[1]["incidents_opened"], 1);
-    // at the last look all are there, and years behind the clock
+    // in the last tick all datasets are there, and years behind the clock
     let names: Vec<_> = lags.iter().map(|line| line["dataset"].as_str().unwrap()).collect();
     assert_eq!(names, ["sales", "sales_by_country", "sales_by_day", "sales_by_hour", "sales_by_product"]);
     assert!(lags.iter().all(|line| line["lag_seconds"].as_u64() > Some(300_000_000)), "{lags:#?}");
-    assert_eq!(json!(names), json!(seen["lag_seconds"].as_object().unwrap().keys().collect::<Vec<_>>()));
+    assert_eq!(json!(names), json!(report["lag_seconds"].as_object().unwrap().keys().collect::<Vec<_>>()));
 }
 
 #[test]
-fn what_was_given_up_is_told_at_once() {
+fn dead_letters_are_reported_at_once() {
     let (folder, topic) = (TempDir::new().unwrap(), Sns::start());
     let pipelines = pipelines(&folder, "email = \"data@example.com\"");
     let more = [("TIDEMARK_ALERT_TOPIC", ARN.to_owned()), ("AWS_ENDPOINT_URL_SNS", topic.endpoint())];
-    let stack = Stack::told(1, &pipelines, &more);
+    let stack = Stack::with_variables(1, &pipelines, &more);
     let watch = |event: &Value| stack.named("watch", 0).invoke(event, TIME);
-    let mut stray = sample("given-up");
-    stray["requestPayload"] = json!({"hello": "world"});
-    let mut given_up = sample("given-up");
-    given_up["timestamp"] = json!("2036-03-03T08:04:12.123Z");
-    let seen = watch(&given_up).record();
-    assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
-    assert_eq!(seen["opened"][0]["incident"], "daily-sales.clean.failed#1");
+    let mut foreign = sample("given-up");
+    foreign["requestPayload"] = json!({"hello": "world"});
+    let mut dead_letter = sample("given-up");
+    dead_letter["timestamp"] = json!("2036-03-03T08:04:12.123Z");
+    let report = watch(&dead_letter).record();
+    assert_eq!(counts(&report), [1, 0, 1, 0], "{report}");
+    assert_eq!(report["opened"][0]["incident"], "daily-sales.clean.failed#1");
     let mail = &topic.taken()[0];
     assert!(mail.message.contains("the store does not answer"), "{}", mail.message);
-    // the same again, and through a bus
+    // the same event again, and through a bus
     let bridged = json!({"source": "lambda", "detail-type": "Lambda Function Invocation Result - Failure", "time": "2026-03-03T08:05:00Z",
-        "detail": given_up});
-    assert_eq!(counts(&watch(&given_up).record()), [0, 0, 0, 0]);
+        "detail": dead_letter});
+    assert_eq!(counts(&watch(&dead_letter).record()), [0, 0, 0, 0]);
     assert_eq!(counts(&watch(&bridged).record()), [0, 0, 0, 0]);
-    // what is no event of ours is somebody's all the same
-    let seen = watch(&stray).record();
-    assert_eq!(counts(&seen), [1, 0, 1, 0], "{seen}");
-    // and what is none of the watcher's is refused
+    // foreign dead letters are reported too
+    let report = watch(&foreign).record();
+    assert_eq!(counts(&report), [1, 0, 1, 0], "{report}");
+    // events that are not for the watcher are refused
     assert!(matches!(watch(&sample("object-created")), Answer::Failed(kind, _) if kind == "refused"));
 }

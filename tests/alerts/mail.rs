@@ -1,4 +1,4 @@
-//! Mail as a server gets it, and what is said when it gets none.
+//! Mail as a server receives it, and the errors if it does not.
 
 use std::time::Instant;
 
@@ -10,13 +10,13 @@ use watch::channel::{Address, Channels};
 use watch::message::Message;
 
 use super::channels::{hostile, message, now, resolved};
-use super::{Smtp, TOLD, Way, told_by_another};
+use super::{RESULT_PREFIX, Smtp, Way, run_test_in_process};
 use crate::postgres::Authority;
 use crate::support::running::TestEnvironment;
 
 const PASSWORD: &str = "hidden-password";
 
-fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Message]) -> Result<(), Error> {
+fn send_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Message]) -> Result<(), Error> {
     let secret = |name: &SecretName| {
         assert_eq!(name.as_str(), "smtp-password");
         Ok(Secret::new(password))
@@ -30,31 +30,31 @@ fn tell_with(settings: &[(&str, &str)], password: &str, to: &str, messages: &[Me
     channels.send(&Address::Email(to.to_owned()), messages)
 }
 
-fn tell(url: &str, messages: &[Message]) -> Result<(), Error> {
+fn send(url: &str, messages: &[Message]) -> Result<(), Error> {
     let settings = [("TIDEMARK_SMTP", url), ("TIDEMARK_MAIL_FROM", "tidemark@example.org")];
-    tell_with(&settings, PASSWORD, "data@example.com", messages)
+    send_with(&settings, PASSWORD, "data@example.com", messages)
 }
 
 #[track_caller]
-fn fails(told: Result<(), Error>, kind: ErrorKind, words: &str) {
-    let failure = told.unwrap_err();
-    let hint = failure.hint.clone().unwrap_or_default();
-    assert_eq!(failure.kind, kind, "{}", failure.full_message());
-    assert!(failure.full_message().contains(words), "{} does not say {words}", failure.full_message());
+fn fails(result: Result<(), Error>, kind: ErrorKind, words: &str) {
+    let error = result.unwrap_err();
+    let hint = error.hint.clone().unwrap_or_default();
+    assert_eq!(error.kind, kind, "{}", error.full_message());
+    assert!(error.full_message().contains(words), "{} does not say {words}", error.full_message());
     assert!(!hint.is_empty());
-    for text in [failure.full_message(), hint, format!("{failure:?}")] {
+    for text in [error.full_message(), hint, format!("{error:?}")] {
         assert!(!text.contains("hidden"), "{text}");
     }
 }
 
 #[test]
-fn a_mail_arrives_as_it_was_meant() {
+fn mail_arrives_unchanged() {
     let Some(smtp) = Smtp::start() else { return };
-    tell(&smtp.url(), &[message(1)]).unwrap();
-    tell(&smtp.url(), &[resolved(1)]).unwrap();
-    tell(&smtp.url(), &[hostile()]).unwrap();
+    send(&smtp.url(), &[message(1)]).unwrap();
+    send(&smtp.url(), &[resolved(1)]).unwrap();
+    send(&smtp.url(), &[hostile()]).unwrap();
     let many: Vec<Message> = (0..70).map(message).collect();
-    tell(&smtp.url(), &many).unwrap();
+    send(&smtp.url(), &many).unwrap();
     let taken = smtp.taken();
     assert_eq!(taken.len(), 4);
     let header = |n: usize, name: &str| taken[n]["headers"][name].as_str().unwrap_or_default().to_owned();
@@ -71,12 +71,12 @@ fn a_mail_arrives_as_it_was_meant() {
     assert!(text.starts_with("CRITICAL: orders: load postgres-orders failed (1)\n====="), "{text}");
     assert!(text.contains("\n  tidemark run orders --at 2026-11-26T08:00:00Z\n"), "{text}");
     assert!(first["html"].as_str().unwrap().starts_with("<!DOCTYPE html>\n"));
-    // one thread
+    // the mails form one thread
     assert!(header(0, "message-id").ends_with("@example.org>") && header(0, "in-reply-to").is_empty());
     assert_eq!(header(1, "in-reply-to"), header(0, "message-id"));
     assert_eq!(header(1, "references"), header(0, "message-id"));
     assert_ne!(header(1, "message-id"), header(0, "message-id"));
-    // nothing of an error is a header, a second recipient or a tag
+    // no part of an error becomes a header, a second recipient or a tag
     let hostile = &taken[2];
     assert_eq!(hostile["to"], json!(["data@example.com"]));
     assert_eq!(header(2, "bcc"), "");
@@ -94,7 +94,7 @@ fn a_mail_arrives_as_it_was_meant() {
 }
 
 #[test]
-fn what_a_mail_server_refuses_is_said() {
+fn mail_server_refusals_are_reported() {
     use ErrorKind::{Definition, Retry};
     let Some(mut smtp) = Smtp::start() else { return };
     for (answer, kind, words) in [
@@ -105,92 +105,92 @@ fn what_a_mail_server_refuses_is_said() {
         ),
         (json!({"mail": "553 5.7.1 not yours"}), Definition, "(553 5.7.1 not yours)"),
         (json!({"data": "554 5.7.1 looks like spam"}), Definition, "(554 5.7.1 looks like spam)"),
-        (json!({"mail": "530 5.7.0 who are you"}), Definition, "wants to know who sends (530 5.7.0 who are you)"),
-        (json!({"rcpt": "450 4.2.1 try later"}), Retry, "takes no mail for now (450 4.2.1 try later)"),
+        (json!({"mail": "530 5.7.0 who are you"}), Definition, "requires a login (530 5.7.0 who are you)"),
+        (json!({"rcpt": "450 4.2.1 try later"}), Retry, "does not accept mail at the moment (450 4.2.1 try later)"),
         (json!({"data": "452 4.3.1 full"}), Retry, "(452 4.3.1 full)"),
     ] {
         smtp.answer(answer);
-        fails(tell(&smtp.url(), &[message(1)]), kind, words);
+        fails(send(&smtp.url(), &[message(1)]), kind, words);
     }
     assert_eq!(smtp.taken().len(), 0);
-    // it is not known whether it was taken
+    // it is unknown whether the mail was accepted
     smtp.answer(json!({"cut_after": true}));
-    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached");
+    fails(send(&smtp.url(), &[message(1)]), Retry, "cannot be reached");
     assert_eq!(smtp.taken().len(), 1);
     smtp.answer(json!({"silent": true}));
     let began = Instant::now();
-    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached (no answer in time)");
+    fails(send(&smtp.url(), &[message(1)]), Retry, "cannot be reached (no answer in time)");
     assert!(began.elapsed().as_secs() >= 9, "{:?}", began.elapsed());
     smtp.answer(json!({}));
-    tell(&smtp.url(), &[message(1)]).unwrap();
-    // one that has no STARTTLS, and is not this machine by its name
+    send(&smtp.url(), &[message(1)]).unwrap();
+    // a server without STARTTLS, under a name that is not loopback
     let elsewhere = smtp.url().replace("127.0.0.1", "0.0.0.0");
-    fails(tell(&elsewhere, &[message(1)]), Definition, "STARTTLS is not supported");
+    fails(send(&elsewhere, &[message(1)]), Definition, "STARTTLS is not supported");
     assert_eq!(smtp.taken().len(), 2);
     smtp.stop();
-    fails(tell(&smtp.url(), &[message(1)]), Retry, "cannot be reached (Connection refused");
+    fails(send(&smtp.url(), &[message(1)]), Retry, "cannot be reached (Connection refused");
 }
 
 #[test]
-fn settings_that_are_missing_or_wrong_are_said() {
-    let told = |settings: &[(&str, &str)], to: &str| tell_with(settings, PASSWORD, to, &[message(1)]);
+fn missing_or_invalid_settings_are_reported() {
+    let result = |settings: &[(&str, &str)], to: &str| send_with(settings, PASSWORD, to, &[message(1)]);
     let (smtp, from) = (("TIDEMARK_SMTP", "smtp://127.0.0.1:1"), ("TIDEMARK_MAIL_FROM", "tidemark@example.org"));
-    fails(told(&[from], "a@example.com"), ErrorKind::Definition, "there is no mail server");
-    fails(told(&[smtp], "a@example.com"), ErrorKind::Definition, "nobody is named whom mail is from");
+    fails(result(&[from], "a@example.com"), ErrorKind::Definition, "there is no mail server");
+    fails(result(&[smtp], "a@example.com"), ErrorKind::Definition, "the sender of mail is not set");
     let nobody = ("TIDEMARK_MAIL_FROM", "nobody");
-    fails(told(&[smtp, nobody], "a@example.com"), ErrorKind::Definition, "TIDEMARK_MAIL_FROM is not an address");
+    fails(result(&[smtp, nobody], "a@example.com"), ErrorKind::Definition, "TIDEMARK_MAIL_FROM is not an address");
     let with_password = ("TIDEMARK_SMTP", "smtp://tidemark:hidden@mail.example.com");
-    fails(told(&[with_password, from], "a@example.com"), ErrorKind::Definition, "TIDEMARK_SMTP has a password in it");
+    fails(result(&[with_password, from], "a@example.com"), ErrorKind::Definition, "TIDEMARK_SMTP contains a password");
     fails(
-        told(&[smtp, from], "nobody\r\nBcc: b@c.d"),
+        result(&[smtp, from], "nobody\r\nBcc: b@c.d"),
         ErrorKind::Definition,
         "\"nobody Bcc: b@c.d\" is not an address",
     );
 }
 
-/// What such a process does; nothing, where there is nothing to tell.
+/// Runs in a process of its own; does nothing if its environment variables are not set.
 #[test]
-fn tells_as_it_was_told() {
+fn sends_as_environment_says() {
     let (Ok(url), Ok(password)) = (std::env::var("ALERTS_SMTP"), std::env::var("ALERTS_PASSWORD")) else {
         return;
     };
     let settings = [("TIDEMARK_SMTP", url.as_str()), ("TIDEMARK_MAIL_FROM", "Data <tidemark@example.org>")];
-    let told = match tell_with(&settings, &password, "data@example.com", &[message(1)]) {
+    let result = match send_with(&settings, &password, "data@example.com", &[message(1)]) {
         Ok(()) => json!({"kind": "sent", "says": ""}),
-        Err(failure) => json!({"kind": failure.kind, "says": failure.full_message()}),
+        Err(error) => json!({"kind": error.kind, "says": error.full_message()}),
     };
-    println!("{TOLD}{told}");
+    println!("{RESULT_PREFIX}{result}");
 }
 
 #[test]
-fn mail_is_encrypted_on_its_way_to_a_server_that_is_who_it_says() {
+fn mail_is_encrypted_and_the_server_verified() {
     let (house, stranger) = (Authority::new("the house"), Authority::new("a stranger"));
     for way in [Way::StartTls, Way::Tls] {
         let Some(smtp) = Smtp::with(way, Some(("tidemark", PASSWORD)), Some(&house)) else { return };
-        let told = |authority, url: &str, password| {
+        let result = |authority, url: &str, password| {
             let environment = [("ALERTS_SMTP", url), ("ALERTS_PASSWORD", password)];
-            let told = told_by_another("alerts::mail::tells_as_it_was_told", &environment, authority);
-            let says = told["says"].as_str().unwrap().to_owned();
+            let result = run_test_in_process("alerts::mail::sends_as_environment_says", &environment, authority);
+            let says = result["says"].as_str().unwrap().to_owned();
             assert!(!says.contains("hidden"), "{says}");
-            (told["kind"].as_str().unwrap().to_owned(), says)
+            (result["kind"].as_str().unwrap().to_owned(), says)
         };
         let url = smtp.url();
-        assert_eq!(told(Some(&house), &url, PASSWORD).0, "sent", "{way:?}");
+        assert_eq!(result(Some(&house), &url, PASSWORD).0, "sent", "{way:?}");
         let taken = smtp.taken();
         assert_eq!(taken.len(), 1);
         assert_eq!((&taken[0]["is_encrypted"], &taken[0]["user"]), (&json!(true), &json!("tidemark")));
         assert_eq!(taken[0]["headers"]["from"], "Data <tidemark@example.org>");
 
-        let (kind, says) = told(Some(&house), &url, "hidden-and-wrong");
+        let (kind, says) = result(Some(&house), &url, "hidden-and-wrong");
         assert!(kind == "definition" && says.contains("does not let tidemark in (535"), "{says}");
-        let (kind, says) = told(Some(&house), &url.replace("tidemark@", ""), PASSWORD);
-        assert!(kind == "definition" && says.contains("wants to know who sends (530"), "{says}");
+        let (kind, says) = result(Some(&house), &url.replace("tidemark@", ""), PASSWORD);
+        assert!(kind == "definition" && says.contains("requires a login (530"), "{says}");
         for authority in [Some(&stranger), None] {
-            let (kind, says) = told(authority, &url, PASSWORD);
+            let (kind, says) = result(authority, &url, PASSWORD);
             assert!(kind == "refused" && says.contains("is not who it says, or not known"), "{says}");
         }
         if way == Way::Tls {
-            let (kind, says) = told(Some(&house), &url.replace("127.0.0.1", "localhost"), PASSWORD);
+            let (kind, says) = result(Some(&house), &url.replace("127.0.0.1", "localhost"), PASSWORD);
             assert!(kind == "refused" && says.contains("not valid for"), "{says}");
         }
         assert_eq!(smtp.taken().len(), 1, "{way:?}");
@@ -200,6 +200,6 @@ fn mail_is_encrypted_on_its_way_to_a_server_that_is_who_it_says() {
 #[test]
 fn a_login_on_this_machine_needs_no_certificate() {
     let Some(smtp) = Smtp::with(Way::Plain, Some(("tidemark", PASSWORD)), None) else { return };
-    tell(&smtp.url(), &[message(1)]).unwrap();
+    send(&smtp.url(), &[message(1)]).unwrap();
     assert_eq!(smtp.taken()[0]["user"], "tidemark");
 }

@@ -1,13 +1,13 @@
-//! Records of runs as the corridor writes them.
+//! Run records as steps write them.
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Balance, Bytes, Error, ErrorKind, Input, Output, RunRecord, Status};
 use tidemark_lake::Requests;
 
-/// The record of a run, to be told more about.
+/// A builder for run records.
 pub struct Run(pub RunRecord);
 
-/// A run of half a minute that ended well, of the scheduled time at which it began.
+/// A successful run of half a minute, whose scheduled time is its start.
 pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
     let started_at: Timestamp = began.parse().unwrap();
     Run(RunRecord {
@@ -40,9 +40,9 @@ pub fn run(pipeline: &str, step: &str, began: &str) -> Run {
 
 impl Run {
     pub fn failed(mut self, kind: ErrorKind, message: &str) -> Run {
-        let failure = Error::new(kind, message).hint("mend it");
+        let error = Error::new(kind, message).hint("mend it");
         self.0.status = Status::Failed;
-        self.0.error = Some((&failure).into());
+        self.0.error = Some((&error).into());
         self
     }
 
@@ -62,18 +62,18 @@ impl Run {
         self
     }
 
-    /// The moment of the schedule that it meant.
-    pub fn of(mut self, scheduled_time: &str) -> Run {
+    /// Sets the scheduled time.
+    pub fn scheduled_at(mut self, scheduled_time: &str) -> Run {
         self.0.scheduled_time = scheduled_time.parse().unwrap();
         self
     }
 
-    pub fn chain(mut self, chain: &str) -> Run {
-        self.0.correlation_id = chain.into();
+    pub fn correlation_id(mut self, correlation_id: &str) -> Run {
+        self.0.correlation_id = correlation_id.into();
         self
     }
 
-    pub fn until(mut self, finished: &str) -> Run {
+    pub fn finished_at(mut self, finished: &str) -> Run {
         self.0.finished_at = finished.parse().unwrap();
         self
     }
@@ -83,13 +83,13 @@ impl Run {
         self
     }
 
-    pub fn made(mut self, dataset: &str, version: i64) -> Run {
+    pub fn output(mut self, dataset: &str, version: i64) -> Run {
         let output = Output { version: Some(version), ..Output::new(dataset, 1) };
         self.0.outputs.push(output);
         self
     }
 
-    pub fn took(mut self, dataset: &str, version: i64) -> Run {
+    pub fn input(mut self, dataset: &str, version: i64) -> Run {
         self.0.inputs.push(Input { dataset: dataset.into(), from_version: None, to_version: version });
         self
     }

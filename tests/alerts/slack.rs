@@ -1,5 +1,5 @@
-//! An incoming webhook as Slack has them: it holds a message to the limits of Block Kit
-//! (<https://docs.slack.dev/reference/block-kit/blocks>), answers in Slack's words, keeps what came, and has its troubles.
+//! A fake of Slack's incoming webhooks: it enforces the limits of Block Kit (<https://docs.slack.dev/reference/block-kit/blocks>), answers
+//! like Slack, records messages, and can simulate failures.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -15,30 +15,30 @@ use tokio_rustls::TlsAcceptor;
 use crate::lambda::{Asked, Reply, cut, listen, reply, runtime};
 use crate::postgres::Authority;
 
-/// What is as secret as a webhook's URL.
+/// The secret part of the URL.
 pub const HIDDEN: &str = "/services/T024BE7LD/B024BE7LE/hidden-in-the-path";
 
-/// On its own port, for as long as it is kept.
+/// A webhook on its own port, until it is dropped.
 pub struct Sink {
     address: SocketAddr,
     listening: AbortHandle,
     state: Arc<Mutex<State>>,
 }
 
-/// What one request meets.
+/// The simulated failure of a request.
 #[derive(Debug, Clone, Copy)]
 pub enum Trouble {
-    /// An answer of Slack's: a status and a word. The message is not taken.
+    /// An error response: a status and an error code. The message is not accepted.
     Says(u16, &'static str),
     /// 429, with these seconds in `Retry-After`.
     Limited(u64),
-    /// It is taken, and the answer comes late.
+    /// The message is accepted, and the response comes late.
     Slow(Duration),
-    /// The connection breaks, and the message is not taken.
+    /// The connection breaks, and the message is not accepted.
     CutBefore,
-    /// The message is taken, and the connection breaks.
+    /// The message is accepted, and the connection breaks.
     CutAfter,
-    /// Blocks are not understood; a text is.
+    /// Blocks are rejected; plain text is accepted.
     NoBlocks,
 }
 
@@ -61,12 +61,12 @@ impl Sink {
         Sink { address, listening, state }
     }
 
-    /// The secret.
+    /// The URL, which is the secret.
     pub fn url(&self) -> String {
         format!("http://{}{HIDDEN}", self.address)
     }
 
-    /// The secret of one that speaks TLS, and proves to be `localhost`.
+    /// The URL of a TLS endpoint with a certificate for `localhost`.
     pub fn encrypted(&self, authority: &Authority) -> String {
         let acceptor = TlsAcceptor::from(Arc::new(authority.server("localhost")));
         let (listener, sink) = (runtime().block_on(TcpListener::bind("127.0.0.1:0")).unwrap(), self.address);
@@ -74,7 +74,7 @@ impl Sink {
         runtime().spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
-                // a client that does not like what it is shown goes away
+                // a client that rejects the certificate closes the connection
                 tokio::spawn(async move {
                     let mut client = acceptor.accept(client).await?;
                     copy_bidirectional(&mut client, &mut TcpStream::connect(sink).await?).await
@@ -84,32 +84,32 @@ impl Sink {
         format!("https://localhost:{port}{HIDDEN}")
     }
 
-    /// Every message that was taken, in order.
+    /// All accepted messages, in order.
     pub fn taken(&self) -> Vec<Value> {
         self.state.lock().unwrap().taken.clone()
     }
 
-    /// How many messages were taken.
+    /// Number of accepted messages.
     pub fn count(&self) -> usize {
         self.state.lock().unwrap().taken.len()
     }
 
-    /// How often it was asked.
+    /// Number of requests.
     pub fn requests(&self) -> usize {
         self.state.lock().unwrap().requests
     }
 
-    /// The next requests meet one each.
+    /// Sets the failures of the next requests, one each.
     pub fn trouble(&self, troubles: impl IntoIterator<Item = Trouble>) {
         self.state.lock().unwrap().troubles.extend(troubles);
     }
 
-    /// From now on every request meets this, or none.
+    /// Sets or clears the failure of all further requests.
     pub fn always(&self, trouble: Option<Trouble>) {
         self.state.lock().unwrap().always = trouble;
     }
 
-    /// Nobody listens any more.
+    /// Stops listening.
     pub fn stop(&self) {
         self.listening.abort();
     }
@@ -140,7 +140,7 @@ async fn take(state: &Mutex<State>, asked: &Asked) -> Reply {
     if asked.target != format!("POST {HIDDEN}") {
         return reply(404, "no_service");
     }
-    let message = match judged(asked) {
+    let message = match checked(asked) {
         Ok(message) => message,
         Err((status, word)) => return reply(status, word),
     };
@@ -158,7 +158,7 @@ async fn take(state: &Mutex<State>, asked: &Asked) -> Reply {
 
 type Refused = (u16, &'static str);
 
-fn judged(asked: &Asked) -> Result<Value, Refused> {
+fn checked(asked: &Asked) -> Result<Value, Refused> {
     let kind = asked.headers.get("content-type").and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     let message: Value = serde_json::from_slice(&asked.body).map_err(|_| (400, "invalid_payload"))?;
     if !kind.starts_with("application/json") || !message.is_object() {
@@ -182,7 +182,7 @@ fn judged(asked: &Asked) -> Result<Value, Refused> {
     if !attachments.iter().all(is_attachment) {
         return Err((400, "invalid_attachments"));
     }
-    // what Slack does not say, and others have found out
+    // an undocumented limit that others have found
     if units(&message["blocks"].to_string()) + units(&message["attachments"].to_string()) > 13_000 {
         return Err((400, "msg_blocks_too_long"));
     }
@@ -193,7 +193,7 @@ fn is_attachment(attachment: &Value) -> bool {
     let colour = attachment["color"].as_str().unwrap_or("#000000");
     let is_colour = colour.len() == 7 && colour[1..].bytes().all(|b| b.is_ascii_hexdigit());
     let blocks = attachment["blocks"].as_array().map(Vec::as_slice).unwrap_or_default();
-    // beside blocks there is nothing else
+    // blocks exclude other content
     has_only(attachment, &["color", "blocks"])
         && is_colour
         && (1..=50).contains(&blocks.len())

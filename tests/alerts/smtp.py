@@ -1,4 +1,5 @@
-"""A mail server: what it takes is a line of JSON on stdout, what it is told a line of JSON on stdin; at its end it ends."""
+"""A mail server. It writes its port and each accepted mail as a line of JSON to stdout, reads the replies to give as lines of JSON from
+stdin, and ends when stdin is closed."""
 
 import asyncio
 import email
@@ -12,15 +13,15 @@ import warnings
 
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
-# a client that does not trust it is what the tests are about
+# clients that do not trust the certificate are part of the tests
 logging.disable(logging.CRITICAL)
 warnings.simplefilter("ignore")
 
-told = json.loads(sys.argv[1])
+settings = json.loads(sys.argv[1])
 replies = {}
 
 
-def say(value):
+def report(value):
     print(json.dumps(value), flush=True)
 
 
@@ -45,7 +46,7 @@ class Handler:
             return refused
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         parts = {part.get_content_type(): part.get_content() for part in mail.walk() if not part.is_multipart()}
-        say({
+        report({
             "from": envelope.mail_from,
             "to": envelope.rcpt_tos,
             "hello": session.host_name,
@@ -63,7 +64,7 @@ class Handler:
 
 
 def authenticator(server, session, envelope, mechanism, data):
-    known = tuple(part.encode() for part in told["login"])
+    known = tuple(part.encode() for part in settings["login"])
     if isinstance(data, LoginPassword) and (data.login, data.password) == known:
         return AuthResult(success=True, auth_data=data.login.decode())
     return AuthResult(success=False, handled=False)
@@ -73,7 +74,7 @@ def listen_to_stdin(loop):
     for line in sys.stdin:
         asked = json.loads(line)
         if "sync" in asked:
-            loop.call_soon_threadsafe(say, asked)
+            loop.call_soon_threadsafe(report, asked)
         else:
             replies.clear()
             replies.update(asked)
@@ -82,19 +83,19 @@ def listen_to_stdin(loop):
 
 async def main():
     context = None
-    if told["certificate"]:
+    if settings["certificate"]:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(told["certificate"], told["key"])
-    is_starttls = told["way"] == "starttls"
+        context.load_cert_chain(settings["certificate"], settings["key"])
+    is_starttls = settings["way"] == "starttls"
     options = {"tls_context": context, "require_starttls": True} if is_starttls else {}
-    if told["login"]:
-        # by TLS from the first byte it does not see that there is TLS
+    if settings["login"]:
+        # aiosmtpd does not notice TLS that was there from the first byte
         options |= {"authenticator": authenticator, "auth_required": True, "auth_require_tls": is_starttls}
     server = await asyncio.get_running_loop().create_server(
         lambda: SMTP(Handler(), hostname="mail.test", enable_SMTPUTF8=False, **options),
-        "127.0.0.1", 0, ssl=context if told["way"] == "tls" else None,
+        "127.0.0.1", 0, ssl=context if settings["way"] == "tls" else None,
     )
-    say({"port": server.sockets[0].getsockname()[1]})
+    report({"port": server.sockets[0].getsockname()[1]})
 
 
 loop = asyncio.new_event_loop()

@@ -1,4 +1,4 @@
-//! A real mail server in a process of its own (`smtp.py`, aiosmtpd): STARTTLS, TLS from the first byte, logins, and refusals.
+//! A real mail server in a process of its own (`smtp.py`, aiosmtpd), with STARTTLS, TLS from the first byte, logins, and refusals.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, Stdio};
@@ -11,16 +11,16 @@ use tempfile::TempDir;
 use crate::postgres::Authority;
 use crate::python;
 
-/// How a client may talk to it.
+/// The security of the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     Plain,
-    /// Nothing is taken before it.
+    /// STARTTLS is required.
     StartTls,
     Tls,
 }
 
-/// On its own port, for as long as it is kept.
+/// A server on its own port, until it is dropped.
 pub struct Smtp {
     process: Child,
     port: u16,
@@ -28,7 +28,7 @@ pub struct Smtp {
     host: &'static str,
     user: Option<String>,
     pipes: Mutex<Pipes>,
-    /// Of its certificate.
+    /// The folder of its certificate.
     _folder: TempDir,
 }
 
@@ -39,14 +39,14 @@ struct Pipes {
 }
 
 impl Smtp {
-    /// Without TLS and logins; `None`, with a word, where there is no Python 3.
+    /// Starts a server without TLS and logins. Prints a note and returns `None` if there is no Python 3.
     pub fn start() -> Option<Smtp> {
         Smtp::with(Way::Plain, None, None)
     }
 
-    /// With a user and a password that it wants to hear, and an authority that says who it is.
+    /// Starts a server that requires this login, with a certificate of this authority.
     pub fn with(way: Way, login: Option<(&str, &str)>, authority: Option<&Authority>) -> Option<Smtp> {
-        // an address of this machine which is no loopback address
+        // an address of this machine that is not a loopback address
         let host = if way == Way::StartTls { "0.0.0.0" } else { "127.0.0.1" };
         let folder = tempfile::tempdir().unwrap();
         let (certificate, key) = (folder.path().join("certificate.pem"), folder.path().join("key.pem"));
@@ -60,17 +60,17 @@ impl Smtp {
             Way::StartTls => "starttls",
             Way::Tls => "tls",
         };
-        let told = json!({
+        let settings = json!({
             "way": way_name,
             "login": login.map(|(user, password)| [user, password]),
             "certificate": authority.map(|_| &certificate),
             "key": key,
         });
         let mut command = python::smtp()?;
-        command.arg(crate::site::root().join("tests/alerts/smtp.py")).arg(told.to_string());
+        command.arg(crate::site::root().join("tests/alerts/smtp.py")).arg(settings.to_string());
         let mut process = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (stdin, stdout) = (process.stdin.take().unwrap(), process.stdout.take().unwrap());
-        // read at once: who writes into a pipe that is full waits
+        // read continuously, since a process blocks if its output pipe is full
         let (sender, lines) = channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
@@ -89,14 +89,14 @@ impl Smtp {
         })
     }
 
-    /// As `TIDEMARK_SMTP` has it.
+    /// The URL for `TIDEMARK_SMTP`.
     pub fn url(&self) -> String {
         let scheme = if self.way == Way::Tls { "smtps" } else { "smtp" };
         let user = self.user.as_ref().map(|user| format!("{user}@")).unwrap_or_default();
         format!("{scheme}://{user}{}:{}", self.host, self.port)
     }
 
-    /// Every mail that was taken, in order.
+    /// All accepted mails, in order.
     pub fn taken(&self) -> Vec<Value> {
         let mut pipes = self.pipes.lock().unwrap();
         let Pipes { stdin, lines, taken } = &mut *pipes;
@@ -110,15 +110,15 @@ impl Smtp {
         }
     }
 
-    /// What is answered from now on: `{"rcpt": "550 no such user"}`, also to `mail` and `data`; `{"silent": true}`, nothing;
-    /// `{"cut_after": true}`, mail is taken and the connection breaks; `{}`, as usual.
+    /// Sets the behaviour from now on. `{"rcpt": "550 no such user"}` sets a response; `mail` and `data` work alike. `{"silent": true}`
+    /// sends no response. `{"cut_after": true}` accepts a mail and then breaks the connection. `{}` is normal.
     pub fn answer(&self, answers: Value) {
         writeln!(self.pipes.lock().unwrap().stdin, "{answers}").unwrap();
-        // it has heard it once it answers
+        // the response shows that the setting is in effect
         self.taken();
     }
 
-    /// Nobody listens any more.
+    /// Stops the server.
     pub fn stop(&mut self) {
         let _ = self.process.kill();
         let _ = self.process.wait();

@@ -1,4 +1,4 @@
-//! A topic of SNS as far as `Publish` goes: the query protocol in, XML out, and the limits in between.
+//! A fake SNS topic for `Publish`: the query protocol, XML responses, and the limits of SNS.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -6,13 +6,13 @@ use std::sync::{Arc, Mutex};
 
 use crate::lambda::{Asked, Reply, reply, serve};
 
-/// What was published.
+/// A published message.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Published {
     pub topic: String,
     pub subject: String,
     pub message: String,
-    /// Type and value by name.
+    /// Attributes: type and value by name.
     pub attributes: BTreeMap<String, (String, String)>,
 }
 
@@ -52,7 +52,7 @@ impl Sns {
         self.state.lock().unwrap().requests
     }
 
-    /// Every request from now on is refused with this status and code.
+    /// Refuses all further requests with this status and code.
     pub fn refuse(&self, refusal: Option<(u16, &'static str)>) {
         self.state.lock().unwrap().refusal = refusal;
     }
@@ -109,7 +109,7 @@ fn publish(state: &mut State, asked: &Asked) -> Reply {
     let is_subject = (1..100).contains(&subject.len())
         && subject.bytes().all(|b| (b' '..=b'~').contains(&b))
         && subject.as_bytes()[0].is_ascii_graphic();
-    // the region of the topic is that of the request
+    // the request must be signed for the region of the topic
     let region = published.topic.split(':').nth(3).unwrap_or_default();
     let is_here = signed.contains(&format!("/{region}/sns/"));
     if !is_subject || !is_here || published.message.is_empty() || bytes > 256 * 1024 {

@@ -1,4 +1,4 @@
-//! Mail by a topic of SNS.
+//! Mail through an SNS topic.
 
 use serde_json::json;
 use tidemark_aws::{Account, RetryPolicy, Topic};
@@ -16,15 +16,16 @@ const ARN: &str = "arn:aws:sns:eu-central-1:000000000000:tidemark-alerts";
 fn account(sns: &Sns) -> Account {
     let endpoint = sns.endpoint();
     let set = [
-        // another region than the topic's
+        // a different region from the topic's
         ("AWS_REGION", "us-east-1"),
         ("AWS_ACCESS_KEY_ID", "id"),
         ("AWS_SECRET_ACCESS_KEY", "hidden"),
         ("AWS_ENDPOINT_URL_SNS", endpoint.as_str()),
     ];
     let variable = |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-    let patience = RetryPolicy { pause: std::time::Duration::from_millis(1), attempts: 3, ..RetryPolicy::default() };
-    Account::from_variables(variable, patience).unwrap()
+    let retry_policy =
+        RetryPolicy { pause: std::time::Duration::from_millis(1), attempts: 3, ..RetryPolicy::default() };
+    Account::from_variables(variable, retry_policy).unwrap()
 }
 
 fn mail() -> Mail {
@@ -41,7 +42,7 @@ fn mail() -> Mail {
 }
 
 #[test]
-fn a_topic_takes_whatever_there_is_to_say() {
+fn topic_accepts_every_mail() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     let secret = |name: &SecretName| -> Result<Secret, Error> { panic!("nobody needs {name}") };
@@ -78,7 +79,7 @@ fn a_topic_takes_whatever_there_is_to_say() {
 }
 
 #[test]
-fn what_a_topic_refuses_is_said() {
+fn topic_refusals_are_reported() {
     let (sns, runtime) = (Sns::start(), Runtime::new().unwrap());
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     for (status, code, kind, words) in [
@@ -91,21 +92,21 @@ fn what_a_topic_refuses_is_said() {
         (429, "Throttling", ErrorKind::Retry, "does not take a mail"),
     ] {
         sns.refuse(Some((status, code)));
-        let failure = topic.send(&mail()).unwrap_err();
-        assert_eq!(failure.kind, kind, "{code}: {}", failure.full_message());
-        assert!(failure.full_message().contains(words) && failure.hint.is_some(), "{}", failure.full_message());
-        assert!(!format!("{failure:?}").contains("hidden"));
+        let error = topic.send(&mail()).unwrap_err();
+        assert_eq!(error.kind, kind, "{code}: {}", error.full_message());
+        assert!(error.full_message().contains(words) && error.hint.is_some(), "{}", error.full_message());
+        assert!(!format!("{error:?}").contains("hidden"));
     }
     assert!(sns.taken().is_empty());
     sns.refuse(None);
     topic.send(&mail()).unwrap();
     for arn in ["tidemark-alerts", "arn:aws:sqs:eu-central-1:0:x", "arn:aws:sns::0:x", "arn:aws:sns:eu-central-1:0:"] {
-        let failure = Topic::new(&account(&sns), arn, runtime.handle().clone()).unwrap_err();
-        assert_eq!(failure.kind, ErrorKind::Definition);
+        let error = Topic::new(&account(&sns), arn, runtime.handle().clone()).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Definition);
         assert!(
-            failure.full_message().starts_with("TIDEMARK_ALERT_TOPIC is not the ARN of a topic"),
+            error.full_message().starts_with("TIDEMARK_ALERT_TOPIC is not the ARN of a topic"),
             "{}",
-            failure.full_message()
+            error.full_message()
         );
     }
 }

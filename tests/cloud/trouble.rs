@@ -41,7 +41,7 @@ impl Account {
              id = 'int64'\nnote = 'string'\n{target}"
         );
         std::fs::write(folder.path().join("notes.toml"), text).unwrap();
-        let stack = Stack::told(1, folder.path(), &[("TIDEMARK_SECRET_SLACK_WEBHOOK", sink.url())]);
+        let stack = Stack::with_variables(1, folder.path(), &[("TIDEMARK_SECRET_SLACK_WEBHOOK", sink.url())]);
         stack.put_sales("1.csv", "id,note\n1,a\n2,b\n");
         Account { stack, sink, hour: 0, folder }
     }

@@ -46,7 +46,7 @@ fn a_schedule_sets_off_a_fetch_and_all_that_reads_it() {
     let text = format!("{}\n{model}", define(&format!("{}/v1/orders", api.origin()), source));
     std::fs::write(pipelines.path().join("orders.toml"), text).unwrap();
     let secret = Arc::new(Mutex::new(None));
-    let stack = Stack::told(1, pipelines.path(), &[("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets(&secret))]);
+    let stack = Stack::with_variables(1, pipelines.path(), &[("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets(&secret))]);
     let schedule = |at: &str| json!({"pipeline": "orders", "scheduled_time": at});
 
     // the secret is not there yet

@@ -1,4 +1,4 @@
-//! An event bus as far as `PutEvents` goes: it takes entries, refuses some when told to, and keeps the rest.
+//! A fake event bus for `PutEvents`: it accepts entries, refuses some if told to, and records the rest.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -15,11 +15,11 @@ pub struct Bus {
 
 #[derive(Default)]
 struct State {
-    /// As EventBridge would deliver them.
+    /// The events in the form in which EventBridge delivers them.
     events: Vec<Value>,
-    /// How many entries there were in each request.
+    /// Number of entries in each request.
     batches: Vec<usize>,
-    /// So many entries are refused before any is taken.
+    /// Number of entries to be refused before any is accepted.
     refuses: usize,
 }
 
@@ -38,7 +38,7 @@ impl Bus {
         format!("http://{}", self.address)
     }
 
-    /// Everything announced since this was last asked.
+    /// Returns the events since the last call.
     pub fn take(&self) -> Vec<Value> {
         std::mem::take(&mut self.state.lock().unwrap().events)
     }

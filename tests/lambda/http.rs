@@ -1,4 +1,4 @@
-//! A few lines around hyper: one port, one closure that answers.
+//! A minimal HTTP server on hyper: one port, and one closure that answers.
 
 use std::io::Error;
 use std::net::SocketAddr;
@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::AbortHandle;
 
-/// What was asked, with its whole body.
+/// A request with its whole body.
 pub struct Asked {
     /// `GET /path`
     pub target: String,
@@ -29,7 +29,7 @@ pub fn runtime() -> &'static Runtime {
     RUNTIME.get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap())
 }
 
-/// Instead of an answer: the connection is closed, as by a server that dies.
+/// Closes the connection instead of answering, like a server that crashes.
 pub fn cut() -> Reply {
     let mut reply = reply(500, "");
     reply.extensions_mut().insert(Cut);
@@ -39,7 +39,7 @@ pub fn cut() -> Reply {
 #[derive(Clone)]
 struct Cut;
 
-/// Listens on a port of this machine until the test process ends.
+/// Listens on a local port until the test process ends.
 pub fn serve<A, F>(answer: A) -> SocketAddr
 where
     A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
@@ -48,7 +48,7 @@ where
     listen(answer).0
 }
 
-/// The same, until it is aborted.
+/// The same, until the returned task is aborted.
 pub fn listen<A, F>(answer: A) -> (SocketAddr, AbortHandle)
 where
     A: Fn(Asked) -> F + Clone + Send + Sync + 'static,
@@ -69,7 +69,7 @@ where
                     if reply.extensions().get::<Cut>().is_some() { Err(Error::other("cut")) } else { Ok(reply) }
                 }
             });
-            // whoever asked may be killed at any time
+            // the client may be killed at any time
             tokio::spawn(hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service));
         }
     });

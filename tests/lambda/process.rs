@@ -1,4 +1,4 @@
-//! One function: a bootstrap as Lambda starts it, killed and started again as Lambda does, and the Runtime API it asks for events.
+//! One function: a bootstrap that is started, killed and restarted as Lambda does, with the Runtime API from which it fetches events.
 //! Protocol: <https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html>
 
 use std::collections::{HashMap, VecDeque};
@@ -21,9 +21,9 @@ use crate::support::wait::HANG;
 #[derive(Debug, Clone, PartialEq)]
 pub enum Answer {
     Done(Value),
-    /// The function's error: its type and its message.
+    /// The function's error: type and message.
     Failed(String, String),
-    /// The process is gone.
+    /// The process has ended.
     Died,
 }
 
@@ -44,14 +44,14 @@ pub struct Function {
     api: Arc<Api>,
     address: SocketAddr,
     process: Mutex<Option<Child>>,
-    /// With 1,769 MB a function has the time of one processor.
+    /// With 1,769 MB a function gets one full vCPU.
     one_processor: AtomicBool,
 }
 
 #[derive(Default)]
 struct Api {
     waiting: Mutex<VecDeque<Invocation>>,
-    came: Notify,
+    arrived: Notify,
     answers: Mutex<HashMap<String, Answer>>,
     next: AtomicU64,
 }
@@ -98,7 +98,7 @@ impl Function {
         command.env("TMPDIR", self.folder.join("tmp")).envs(self.environment.iter().cloned());
         command.current_dir(&self.folder).stdout(append("stdout")).stderr(append("stderr"));
         if self.one_processor.load(Ordering::Relaxed) {
-            // SAFETY: sched_setaffinity is a system call on memory of the closure's own
+            // SAFETY: sched_setaffinity is a system call that reads only memory owned by the closure
             unsafe {
                 command.pre_exec(|| {
                     let mut processors: libc::cpu_set_t = std::mem::zeroed();
@@ -127,12 +127,12 @@ impl Function {
         }
     }
 
-    /// Hands one event over, with as much time as Lambda would give, and waits for the answer.
+    /// Delivers one event with this time limit, and waits for the answer.
     pub fn invoke(&self, event: &Value, time: Duration) -> Answer {
         self.invoke_until(event, time, || false)
     }
 
-    /// The same, and the process is killed if it has not answered before it `is_over`.
+    /// The same, but kills the process if `is_over` returns true before it has answered.
     pub fn invoke_until(&self, event: &Value, time: Duration, mut is_over: impl FnMut() -> bool) -> Answer {
         self.ensure();
         let id = format!("request-{}", self.api.next.fetch_add(1, Ordering::SeqCst));
@@ -140,7 +140,7 @@ impl Function {
         let deadline_ms = (SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + time).as_millis();
         let event = serde_json::to_vec(event).unwrap();
         self.api.waiting.lock().unwrap().push_back(Invocation { id: id.clone(), event, deadline_ms });
-        self.api.came.notify_one();
+        self.api.arrived.notify_one();
         loop {
             if let Some(answer) = self.api.answers.lock().unwrap().remove(&id) {
                 return answer;
@@ -152,14 +152,14 @@ impl Function {
             }
             if is_over || self.is_gone() {
                 self.api.waiting.lock().unwrap().retain(|waiting| waiting.id != id);
-                // an answer may have come with the last breath
+                // the answer may have arrived just before the process ended
                 return self.api.answers.lock().unwrap().remove(&id).unwrap_or(Answer::Died);
             }
             std::thread::sleep(Duration::from_millis(1));
         }
     }
 
-    /// The metrics and whatever else went to stdout, line by line.
+    /// The lines of stdout: metrics and anything else.
     pub fn stdout(&self) -> Vec<Value> {
         let text = std::fs::read_to_string(self.folder.join("stdout")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -201,11 +201,11 @@ impl Api {
 
     async fn next(&self) -> Reply {
         let invocation = loop {
-            let came = self.came.notified();
+            let arrived = self.arrived.notified();
             if let Some(invocation) = self.waiting.lock().unwrap().pop_front() {
                 break invocation;
             }
-            came.await;
+            arrived.await;
         };
         let mut reply = reply(200, invocation.event);
         let headers = [

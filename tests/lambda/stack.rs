@@ -1,4 +1,4 @@
-//! All functions of the bundle over one S3 and one bus, as a deployment has them.
+//! All functions of the bundle over one S3 and one bus, as in a deployment.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::site::root;
 const NAMES: [&str; 4] = ["ingest", "transform", "load", "watch"];
 
 pub struct Stack {
-    /// Of its lake `s3://lake/<name>` and its reports `s3://reports/<name>`.
+    /// Name of its lake `s3://lake/<name>` and its reports `s3://reports/<name>`.
     name: &'static str,
     pub s3: Arc<Server>,
     pub bus: Bus,
@@ -22,7 +22,7 @@ pub struct Stack {
     functions: Vec<Vec<Function>>,
 }
 
-/// A bootstrap: beside this test, or in the folder `TIDEMARK_BOOTSTRAPS` says, where `cargo lambda build` has put it.
+/// The path of a bootstrap: next to this test binary, or in the folder `TIDEMARK_BOOTSTRAPS`, where `cargo lambda build` has put it.
 pub fn bootstrap(name: &str) -> PathBuf {
     if let Some(folder) = std::env::var_os("TIDEMARK_BOOTSTRAPS") {
         let folder = PathBuf::from(folder);
@@ -35,24 +35,24 @@ pub fn bootstrap(name: &str) -> PathBuf {
 }
 
 impl Stack {
-    /// With buckets `lake`, `sales` and `reports`, the pipelines of the repository, and so many processes of each function.
+    /// With buckets `lake`, `sales` and `reports`, the pipelines of the repository, and this many processes of each function.
     pub fn new(processes: usize) -> Stack {
         Stack::with(processes, &root().join("infra/pipelines"))
     }
 
     /// With one process of each function, all on one processor of this machine.
-    pub fn of_one_processor() -> Stack {
+    pub fn on_one_processor() -> Stack {
         let stack = Stack::new(1);
         stack.functions.iter().flatten().for_each(Function::take_one_processor);
         stack
     }
 
     pub fn with(processes: usize, pipelines: &Path) -> Stack {
-        Stack::told(processes, pipelines, &[])
+        Stack::with_variables(processes, pipelines, &[])
     }
 
-    /// With these environment variables beside the usual ones.
-    pub fn told(processes: usize, pipelines: &Path, more: &[(&str, String)]) -> Stack {
+    /// With these additional environment variables.
+    pub fn with_variables(processes: usize, pipelines: &Path, more: &[(&str, String)]) -> Stack {
         let s3 = Server::atomic();
         for bucket in ["lake", "sales", "reports"] {
             s3.bucket(bucket);
@@ -60,8 +60,8 @@ impl Stack {
         Stack::over(Arc::new(s3), "main", processes, pipelines, more)
     }
 
-    /// Another one that reads the same objects, with a lake and reports of its own.
-    pub fn beside(&self, name: &'static str) -> Stack {
+    /// Another stack that reads the same source objects, with its own lake and reports.
+    pub fn sibling(&self, name: &'static str) -> Stack {
         Stack::over(self.s3.clone(), name, 1, &root().join("infra/pipelines"), &[])
     }
 
@@ -89,12 +89,12 @@ impl Stack {
         Stack { name, s3, bus, folder, functions }
     }
 
-    /// Where its lake is, and where its reports are.
+    /// The URLs of its lake and of its reports.
     pub fn places(&self) -> [String; 2] {
         ["lake", "reports"].map(|bucket| format!("s3://{bucket}/{}", self.name))
     }
 
-    /// One of the processes of the function an event goes to.
+    /// One of the processes of the function that handles an event.
     pub fn function(&self, event: &Value, process: usize) -> &Function {
         let name = event["detail"]["function"].as_str().unwrap_or("ingest");
         self.named(name, process)
@@ -105,7 +105,7 @@ impl Stack {
         &self.functions[at][process % self.functions[at].len()]
     }
 
-    /// Everything that one event sets off, one event after the other; the answers in their order.
+    /// Handles an event and everything it triggers, one event after the other. Returns the answers in order.
     pub fn carry(&self, event: Value, time: Duration) -> Vec<Answer> {
         let (mut due, mut answers) = (vec![event], Vec::new());
         while !due.is_empty() {
@@ -116,20 +116,20 @@ impl Stack {
         answers
     }
 
-    /// Puts a file where the source of the sales is.
+    /// Uploads a file to the source of the sales.
     pub fn put_sales(&self, name: &str, content: impl AsRef<[u8]>) {
         let folder = self.s3.folder("sales").join("daily");
         std::fs::create_dir_all(&folder).unwrap();
         std::fs::write(folder.join(name), content).unwrap();
     }
 
-    /// The command `tidemark`, told of the same S3.
+    /// Environment variables by which the command `tidemark` uses the same S3.
     pub fn variables(&self) -> Vec<(&'static str, String)> {
         self.s3.variables().into()
     }
 }
 
-/// What a schedule gives to `ingest`.
+/// The input that a schedule gives to `ingest`.
 pub fn morning(at: &str) -> Value {
     json!({"pipeline": "daily-sales", "scheduled_time": at})
 }

@@ -15,9 +15,9 @@ use crate::print;
 
 /// Sends a sample to every channel of a pipeline.
 pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
-    let graph = load(common, Selection::Nobody)?;
+    let graph = load(common, Selection::CheckOnly)?;
     let pipeline = graph.pipeline(name).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))?;
-    let addresses = watch::named(&pipeline.alerts);
+    let addresses = watch::recipients(&pipeline.alerts);
     if addresses.is_empty() {
         return Err(Error::new(ErrorKind::Definition, format!("{name} names nobody in [alerts]"))
             .hint("write [alerts] with slack = { secret = \"slack-webhook\" } or email = \"you@example.com\" into its file")
@@ -129,7 +129,7 @@ pub(crate) fn silences(common: &Common) -> anyhow::Result<Exit> {
 }
 
 fn known(common: &Common, name: &str) -> Result<PipelineName, Error> {
-    let graph = load(common, Selection::Nobody)?;
+    let graph = load(common, Selection::CheckOnly)?;
     let pipeline = graph.pipeline(name).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))?;
     Ok(pipeline.name.clone())
 }

@@ -136,7 +136,7 @@ impl<'a> Dev<'a> {
                     self.reads_anew(now, &mut definitions, &mut queue, &mut done);
                     done.ticks += 1;
                     if let Some(ticked) = self.watches(time, &definitions, &mut queue) {
-                        done.told += ticked.told;
+                        done.told += ticked.sent;
                         open = ticked.open;
                     }
                     continue;

@@ -13,7 +13,7 @@ use crate::exit::{Exit, mistakes};
 use crate::{frames, print};
 
 pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
-    match load(common, Selection::Nobody) {
+    match load(common, Selection::CheckOnly) {
         Ok(graph) => {
             if common.json {
                 let names: Vec<_> = graph.pipelines().iter().map(|pipeline| pipeline.name.as_str()).collect();

@@ -67,7 +67,7 @@ fn taken(path: &Path) -> Error {
 
 /// A dataset has one maker. Files that have mistakes cannot say what they make.
 fn refuse_dataset(common: &Common, name: &PipelineName) -> Result<(), Error> {
-    let Ok(graph) = load(common, Selection::Nobody) else { return Ok(()) };
+    let Ok(graph) = load(common, Selection::CheckOnly) else { return Ok(()) };
     let dataset: Result<DatasetName, _> = name.as_str().replace('-', "_").parse();
     match dataset.ok().and_then(|dataset| Some((graph.maker(&dataset)?.0.name.clone(), dataset))) {
         Some((maker, dataset)) => {

@@ -24,7 +24,7 @@ const SHOWN: usize = 40;
 /// Writes the file, or with `check` says how it differs from what would be written.
 pub(crate) fn schedules(common: &Common, check: bool) -> anyhow::Result<Exit> {
     // whatever a deployment will give them, the file is the same
-    let graph = load_definitions(&common.pipelines, &|_| None, Selection::Nobody);
+    let graph = load_definitions(&common.pipelines, &|_| None, Selection::CheckOnly);
     let wanted = match graph.and_then(|graph| template::template(&graph)) {
         Ok(text) => text,
         Err(failure) => return told_as_check(common, failure),

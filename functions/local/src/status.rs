@@ -19,7 +19,7 @@ pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
     let lake = world.existing_lake(&common.lake)?;
     let now = host::now();
     // a lake can be looked at from anywhere; what was to be when, the pipelines say
-    let graph = load(common, Selection::Nobody).ok();
+    let graph = load(common, Selection::CheckOnly).ok();
     let mut states = Vec::new();
     for name in lake.datasets().map_err(Error::from)? {
         if let Some(table) = lake.table(&name).map_err(Error::from)? {
@@ -137,8 +137,8 @@ fn print_incident(incident: &Incident, silences: &Silences, now: Timestamp) {
     if let Some(silence) = silence {
         print::line(&format!("    silenced until {}", silence.until.strftime("%Y-%m-%d %H:%M UTC")));
     }
-    for (address, told) in &incident.told {
-        if let Some(trouble) = &told.trouble {
+    for (address, told) in &incident.notifications {
+        if let Some(trouble) = &told.last_error {
             print::line(&format!("    not told yet: {address}: {trouble}"));
         }
     }
@@ -151,7 +151,7 @@ fn incident_json(incident: &Incident, silences: &Silences) -> Value {
         "id": incident.id(), "key": incident.key, "severity": incident.severity, "wrong": finding.incident_kind,
         "title": watch::title(finding), "pipeline": finding.pipeline, "step": finding.step, "since": finding.since,
         "opened_at": incident.opened_at, "count": finding.count, "what": finding.what, "kind": finding.kind, "hint": finding.hint,
-        "scheduled_time": finding.scheduled_time, "run_id": finding.run_id, "told": incident.told,
+        "scheduled_time": finding.scheduled_time, "run_id": finding.run_id, "told": incident.notifications,
         "silenced_until": silence.map(|silence| silence.until),
     })
 }

@@ -1,5 +1,5 @@
-//! Looks at the lake: at the run records that are new, at the runs that are under way, and at the logs of the datasets of pipelines in which
-//! something has moved. What cannot be read hides nothing else.
+//! Collects the watcher's input from the lake: new run records, heartbeats of running steps, and the logs of the datasets of pipelines with
+//! changes. Something unreadable does not hide anything else.
 
 use std::collections::BTreeSet;
 
@@ -12,161 +12,162 @@ use tidemark_pipeline::{DatasetName, Pipeline, StepId, graph};
 
 use crate::evaluate::LakeSnapshot;
 use crate::step_key::StepKey;
-use crate::watch_state::{SILENT_FOR, UnreadableDay, WatchState};
+use crate::watch_state::{SILENT_FOR, UnreadableRecord, WatchState};
 
-/// The record of a run is written at its end, its id is of its beginning: for so long a record may come later than one with a later id. What
-/// lasts longer says so by a mark.
-const LATE_BY: SignedDuration = SignedDuration::from_mins(20);
-/// How far back a watcher looks that remembers nothing, and one that has been away.
-const FIRST_LOOK: SignedDuration = SignedDuration::from_hours(48);
-const LONGEST_LOOK: SignedDuration = SignedDuration::from_hours(7 * 24);
-/// For so long what is listed may become more without anything new in it.
+/// Run records are listed by id, that is by the start of the run, but written at its end. So a record may appear this much later than one
+/// with a later id. A run that takes longer writes heartbeats.
+const MAX_RECORD_DELAY: SignedDuration = SignedDuration::from_mins(20);
+/// How far back run records are read by a watcher without state, and by one that has not run for a long time.
+const FIRST_LOOKBACK: SignedDuration = SignedDuration::from_hours(48);
+const MAX_LOOKBACK: SignedDuration = SignedDuration::from_hours(7 * 24);
+/// If no new record has been found for this long, the start of the listing moves forward, so that the listing does not grow without limit.
 const IDLE: SignedDuration = SignedDuration::from_hours(1);
-/// Records that are read in one look.
-const AT_ONCE: usize = 5_000;
-/// Another machine's clock may be ahead of ours by so much, or behind.
-const AHEAD: SignedDuration = SignedDuration::from_mins(10);
-/// Pipelines whose logs are looked at although nothing is known to have moved, each tick, and those of them that never were.
-const IN_TURN: usize = 2;
-const NEVER_YET: usize = 5;
-/// After which such a look is worth another: it is for what was committed by somebody who died before he could say so.
-const AGAIN_AFTER: SignedDuration = SignedDuration::from_mins(30);
+/// Maximum number of run records read in one tick.
+const MAX_RECORDS_PER_TICK: usize = 5_000;
+/// Maximum difference assumed between the clocks of two machines.
+const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// How many pipelines have their logs checked in each tick although no change is known, and the limit for pipelines that have never been
+/// checked.
+const ROUTINE_CHECKS: usize = 2;
+const MAX_FIRST_CHECKS: usize = 5;
+/// Minimum time between two such checks of a pipeline. They find commits by a process that died before it could write its run record.
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_mins(30);
 
-/// What was new.
-pub struct News {
-    /// The pipelines that it is about.
-    pub moved: BTreeSet<String>,
-    /// How many records were taken in.
+/// The result of reading new run records.
+pub struct NewRecords {
+    /// Pipelines with new records.
+    pub changed_pipelines: BTreeSet<String>,
+    /// Number of new records.
     pub records: usize,
-    /// There is more, for the next look: what is known now is of long ago.
+    /// There are more records than one tick reads, so the state is not up to date yet.
     pub is_part: bool,
 }
 
-/// Reads what is new and takes it in.
-pub fn news(
+/// Reads new run records and applies them to the state.
+pub fn read_new_records(
     context: &Context<'_>,
     state: &mut WatchState,
-    view: &LakeSnapshot<'_>,
-    marks: &[Heartbeat],
+    snapshot: &LakeSnapshot<'_>,
+    heartbeats: &[Heartbeat],
     now: Timestamp,
-) -> Result<News, Error> {
-    let first = if state.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOK } else { state.read_until };
-    let from = (first - LATE_BY).max(now - LONGEST_LOOK);
+) -> Result<NewRecords, Error> {
+    let first = if state.read_until == Timestamp::UNIX_EPOCH { now - FIRST_LOOKBACK } else { state.read_until };
+    let from = (first - MAX_RECORD_DELAY).max(now - MAX_LOOKBACK);
     let mut ids = Vec::new();
-    for day in days(day_of(from), day_of(now + AHEAD)) {
-        ids.extend(context.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
+    for day in days(day_of(from), day_of(now + CLOCK_SKEW)) {
+        ids.extend(context.lake.runs_of(day, &run_id_prefix(from))?.into_iter().map(|run_id| (day, run_id)));
     }
-    // what lasts longer than records may be late, also if its mark has gone by now, and what could not be read
-    marks.iter().for_each(|mark| state.sees(mark, now));
-    let long = state.marked.iter().map(|(run_id, marked)| (day_of(marked.mark.started_at), run_id.clone()));
+    // also records of long runs, even if their heartbeat has been deleted by now, and records that could not be read before
+    heartbeats.iter().for_each(|heartbeat| state.record_heartbeat(heartbeat, now));
+    let long = state.heartbeats.iter().map(|(run_id, seen)| (day_of(seen.heartbeat.started_at), run_id.clone()));
     let again = state.unreadable.iter().map(|(run_id, unreadable)| (unreadable.day, run_id.clone()));
     ids.extend(long.chain(again));
     ids.sort_by(|a, b| a.1.cmp(&b.1));
     ids.dedup();
     ids.retain(|(_, run_id)| !state.read.contains(run_id));
-    let is_part = ids.len() > AT_ONCE;
-    ids.truncate(AT_ONCE);
-    let mut about = BTreeSet::new();
+    let is_part = ids.len() > MAX_RECORDS_PER_TICK;
+    ids.truncate(MAX_RECORDS_PER_TICK);
+    let mut changed_pipelines = BTreeSet::new();
     let mut taken = 0;
     for ((day, run_id), found) in ids.iter().zip(context.lake.runs_by_id(&ids)) {
         let record = match found.map_err(Error::from) {
-            // not there yet, or no more
+            // not written yet, or deleted
             Ok(None) => {
                 state.unreadable.remove(run_id);
                 continue;
             }
             Ok(Some(bytes)) => serde_json::from_slice::<RunRecord>(&bytes).map_err(|error| error.to_string()),
-            // the store is down, and all the rest of it
+            // the store is down, so the other records cannot be read either
             Err(failure) if failure.kind == ErrorKind::Retry => return Err(failure),
             Err(failure) => Err(failure.full_message()),
         };
         match record {
             Ok(mut record) => {
-                // of a version of this program that did not say it
+                // an older version of this program did not write the scheduled time
                 if record.scheduled_time == Timestamp::UNIX_EPOCH {
                     record.scheduled_time = record.started_at;
                 }
-                let allowed = view.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
-                state.take_in(&record, allowed, &inputs(view, &record));
+                let allowed = snapshot.alerts(&record.pipeline).and_then(|alerts| alerts.max_quarantined);
+                state.apply_record(&record, allowed, &inputs(snapshot, &record));
                 state.unreadable.remove(run_id);
-                about.insert(record.pipeline);
+                changed_pipelines.insert(record.pipeline);
                 state.read.insert(run_id.clone());
                 taken += 1;
             }
             Err(why) => {
-                state.unreadable.entry(run_id.clone()).or_insert(UnreadableDay { day: *day, since: now, why });
+                state.unreadable.entry(run_id.clone()).or_insert(UnreadableRecord { day: *day, since: now, why });
             }
         }
-        state.read_until = state.read_until.max(time_of(run_id).unwrap_or_default().min(now));
+        state.read_until = state.read_until.max(time_of_run_id(run_id).unwrap_or_default().min(now));
     }
     state.read_until = state.read_until.max(first);
-    // where nothing runs, nothing of long ago is listed again and again
+    // if nothing runs, do not list the same old records again and again
     if !is_part && now.duration_since(state.read_until) > IDLE {
-        state.read_until = now - AHEAD;
+        state.read_until = now - CLOCK_SKEW;
     }
-    state.marked.retain(|_, marked| now.duration_since(marked.seen_at) < LATE_BY);
-    let oldest = moment(state.read_until - LATE_BY - LATE_BY);
-    let under_way: BTreeSet<&str> = marks.iter().map(|mark| mark.run_id.as_str()).collect();
+    state.heartbeats.retain(|_, seen| now.duration_since(seen.seen_at) < MAX_RECORD_DELAY);
+    let oldest = run_id_prefix(state.read_until - MAX_RECORD_DELAY - MAX_RECORD_DELAY);
+    let under_way: BTreeSet<&str> = heartbeats.iter().map(|heartbeat| heartbeat.run_id.as_str()).collect();
     state.read.retain(|run_id| *run_id > oldest || under_way.contains(run_id.as_str()));
-    Ok(News { moved: about, records: taken, is_part })
+    Ok(NewRecords { changed_pipelines, records: taken, is_part })
 }
 
-/// What the step of a record reads.
-fn inputs(view: &LakeSnapshot<'_>, record: &RunRecord) -> Vec<DatasetName> {
-    let step = record.step.step().zip(view.pipeline(&record.pipeline));
+/// The datasets that the step of a record reads.
+fn inputs(snapshot: &LakeSnapshot<'_>, record: &RunRecord) -> Vec<DatasetName> {
+    let step = record.step.step().zip(snapshot.pipeline(&record.pipeline));
     step.map(|(step, pipeline)| graph::inputs(pipeline, step)).unwrap_or_default()
 }
 
-/// The runs that have said that they are under way, and the names of what cannot be read: a run that lives says so again.
-pub fn marks(lake: &Lake, running: &[String]) -> Result<(Vec<Heartbeat>, Vec<String>), Error> {
-    let (mut marks, mut damaged) = (Vec::new(), Vec::new());
+/// Reads heartbeats. Also returns the ids of unreadable ones; a run that is still alive writes its heartbeat again.
+pub fn read_heartbeats(lake: &Lake, running: &[String]) -> Result<(Vec<Heartbeat>, Vec<String>), Error> {
+    let (mut heartbeats, mut damaged) = (Vec::new(), Vec::new());
     for run_id in running {
-        // gone meanwhile
+        // deleted meanwhile
         let Some(bytes) = lake.running(run_id)? else { continue };
         match serde_json::from_slice::<Heartbeat>(&bytes) {
-            Ok(mark) if mark.run_id == *run_id => marks.push(mark),
+            Ok(heartbeat) if heartbeat.run_id == *run_id => heartbeats.push(heartbeat),
             _ => damaged.push(run_id.clone()),
         }
     }
-    Ok((marks, damaged))
+    Ok((heartbeats, damaged))
 }
 
-/// Takes note of runs that say nothing any more. Gives the marks that nobody needs any longer.
-pub fn silent(state: &mut WatchState, marks: &[Heartbeat], now: Timestamp) -> Vec<String> {
+/// Records runs whose heartbeat is overdue. Returns the ids of heartbeats that are no longer needed.
+pub fn note_silent_runs(state: &mut WatchState, heartbeats: &[Heartbeat], now: Timestamp) -> Vec<String> {
     let mut done = Vec::new();
-    for mark in marks {
-        let is_over = state.read.contains(&mark.run_id);
-        let is_silent = now.duration_since(mark.alive_at) >= SILENT_FOR;
+    for heartbeat in heartbeats {
+        let is_over = state.read.contains(&heartbeat.run_id);
+        let is_silent = now.duration_since(heartbeat.alive_at) >= SILENT_FOR;
         if is_silent && !is_over {
-            state.loses(mark);
+            state.record_lost_run(heartbeat);
         }
         if is_silent || is_over {
-            done.push(mark.run_id.clone());
+            done.push(heartbeat.run_id.clone());
         }
     }
     done
 }
 
-/// Whether the inputs of steps are ahead of them: by the records, in pipelines in which something has moved; by the logs, where the records
-/// do not say that all is well, and of some others in turn.
-pub fn heads(
+/// Updates for each step whether its inputs are ahead of it. For pipelines with changes the run records decide. The logs are read where the
+/// records do not show that a step is up to date, and for some other pipelines in turn.
+pub fn check_inputs(
     context: &Context<'_>,
     state: &mut WatchState,
-    view: &LakeSnapshot<'_>,
-    moved: &BTreeSet<String>,
+    snapshot: &LakeSnapshot<'_>,
+    changed: &BTreeSet<String>,
     now: Timestamp,
 ) {
-    let in_turn = in_turn(state, view, now);
-    for pipeline in view.graph.pipelines() {
+    let due_pipelines = due_for_check(state, snapshot, now);
+    for pipeline in snapshot.graph.pipelines() {
         let name = pipeline.name.to_string();
-        let trusts_records = !in_turn.contains(&name) && !is_known_behind(state, view, pipeline);
-        if trusts_records && !moved.contains(&name) && !reads_moved(view, pipeline, moved) {
+        let trusts_records = !due_pipelines.contains(&name) && !is_known_behind(state, snapshot, pipeline);
+        if trusts_records && !changed.contains(&name) && !reads_changed(snapshot, pipeline, changed) {
             continue;
         }
-        // what those make that are behind, or cannot be seen: who reads it waits, and is judged when it is there
+        // outputs of steps that are behind or unobservable: steps that read them wait, and are checked when the outputs are there
         let mut late: Vec<DatasetName> = Vec::new();
         let mut is_seen = true;
-        for step in view.graph.steps_of(&pipeline.name) {
+        for step in snapshot.graph.steps_of(&pipeline.name) {
             let key = StepKey::new(pipeline, step);
             if graph::inputs(pipeline, step).iter().any(|input| late.contains(input)) {
                 late.extend(graph::outputs(pipeline, step));
@@ -175,7 +176,7 @@ pub fn heads(
             let behind = match step {
                 StepId::Ingest => continue,
                 StepId::Load(_) if trusts_records => Ok(load_is_behind(state, pipeline, step)),
-                StepId::Load(_) => finds_inputs(context.lake, state, pipeline, step, now)
+                StepId::Load(_) => update_heads(context.lake, state, pipeline, step, now)
                     .map(|()| load_is_behind(state, pipeline, step)),
                 StepId::Clean | StepId::Model(_) if trusts_records && has_caught_up(state, pipeline, step) => Ok(false),
                 StepId::Clean | StepId::Model(_) => is_behind(context.lake, pipeline, step),
@@ -186,7 +187,7 @@ pub fn heads(
                         late.extend(graph::outputs(pipeline, step));
                     }
                     if is_behind || state.steps.contains_key(&key) {
-                        state.last(&key).shows(is_behind, now);
+                        state.step_mut(&key).record_lag(is_behind, now);
                     }
                 }
                 Err(failure) if failure.kind == ErrorKind::Retry => {
@@ -196,47 +197,47 @@ pub fn heads(
                 }
                 Err(failure) => {
                     late.extend(graph::outputs(pipeline, step));
-                    state.last(&key).hides(&failure, now);
+                    state.step_mut(&key).record_unobservable(&failure, now);
                 }
             }
         }
-        // what could not be seen has its turn at the next tick
+        // a pipeline that could not be observed is checked again in the next tick
         let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
         state.pipelines.entry(name).or_default().looked_at = looked_at;
     }
 }
 
-/// Whether a step of it is known to be behind, or was not to be seen.
-fn is_known_behind(state: &WatchState, view: &LakeSnapshot<'_>, pipeline: &Pipeline) -> bool {
-    let mut steps = view.graph.steps_of(&pipeline.name);
+/// Whether a step of the pipeline is known to be behind, or was unobservable.
+fn is_known_behind(state: &WatchState, snapshot: &LakeSnapshot<'_>, pipeline: &Pipeline) -> bool {
+    let mut steps = snapshot.graph.steps_of(&pipeline.name);
     steps.any(|step| {
         let last = state.steps.get(&StepKey::new(pipeline, step));
-        last.is_some_and(|last| last.behind_since.is_some() || last.unseen.is_some())
+        last.is_some_and(|last| last.behind_since.is_some() || last.unobservable.is_some())
     })
 }
 
-/// What moves in one pipeline is seen by those that read it.
-fn reads_moved(view: &LakeSnapshot<'_>, pipeline: &Pipeline, moved: &BTreeSet<String>) -> bool {
-    if moved.is_empty() {
+/// Whether the pipeline reads a dataset of a pipeline with changes.
+fn reads_changed(snapshot: &LakeSnapshot<'_>, pipeline: &Pipeline, changed: &BTreeSet<String>) -> bool {
+    if changed.is_empty() {
         return false;
     }
-    let inputs = view.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
-    inputs.filter_map(|input| view.graph.maker(&input)).any(|(maker, _)| moved.contains(maker.name.as_str()))
+    let inputs = snapshot.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
+    inputs.filter_map(|input| snapshot.graph.maker(&input)).any(|(maker, _)| changed.contains(maker.name.as_str()))
 }
 
-/// The pipelines whose turn it is.
-fn in_turn(state: &WatchState, view: &LakeSnapshot<'_>, now: Timestamp) -> BTreeSet<String> {
+/// The pipelines whose routine check is due.
+fn due_for_check(state: &WatchState, snapshot: &LakeSnapshot<'_>, now: Timestamp) -> BTreeSet<String> {
     let looked_at = |pipeline: &Pipeline| {
         state.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
     };
-    let due = |pipeline: &&Pipeline| now.duration_since(looked_at(pipeline)) >= AGAIN_AFTER;
-    let mut due: Vec<&Pipeline> = view.graph.pipelines().iter().filter(due).collect();
+    let due = |pipeline: &&Pipeline| now.duration_since(looked_at(pipeline)) >= RECHECK_AFTER;
+    let mut due: Vec<&Pipeline> = snapshot.graph.pipelines().iter().filter(due).collect();
     due.sort_by_key(|pipeline| looked_at(pipeline));
     let never = due.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
-    due.iter().take(never.clamp(IN_TURN, NEVER_YET)).map(|pipeline| pipeline.name.to_string()).collect()
+    due.iter().take(never.clamp(ROUTINE_CHECKS, MAX_FIRST_CHECKS)).map(|pipeline| pipeline.name.to_string()).collect()
 }
 
-/// Whether the records say that a step has consumed what its inputs are now.
+/// Whether the records show that a step has consumed the current versions of its inputs.
 fn has_caught_up(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> bool {
     let last = state.steps.get(&StepKey::new(pipeline, step));
     graph::inputs(pipeline, step).iter().all(|input| {
@@ -245,8 +246,8 @@ fn has_caught_up(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> bool
     })
 }
 
-/// What its inputs are now, also where whoever committed it died before he could say so.
-fn finds_inputs(
+/// Updates the known versions of a step's inputs, including versions committed by a process that died before it could write its run record.
+fn update_heads(
     lake: &Lake,
     state: &mut WatchState,
     pipeline: &Pipeline,
@@ -255,13 +256,13 @@ fn finds_inputs(
 ) -> Result<(), Error> {
     for input in graph::inputs(pipeline, step) {
         if let Some(table) = lake.table(&input)? {
-            state.finds(input.as_str(), table.version(), now);
+            state.record_version(input.as_str(), table.version(), now);
         }
     }
     Ok(())
 }
 
-/// By what the run records say it has taken in: of a target only the load itself knows more.
+/// Whether a load is behind, according to the versions it consumed in its run records. Only the load itself knows the state of its target.
 fn load_is_behind(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> bool {
     let last = state.steps.get(&StepKey::new(pipeline, step));
     graph::inputs(pipeline, step).iter().any(|input| {
@@ -271,11 +272,11 @@ fn load_is_behind(state: &WatchState, pipeline: &Pipeline, step: &StepId) -> boo
     })
 }
 
-/// What the watcher remembers; nothing where it has been lost, or damaged: then it is gathered again from the records.
+/// Reads the watcher's state. If it is missing or damaged, an empty state is returned, which is rebuilt from the run records.
 pub fn read_state(lake: &Lake) -> Result<(WatchState, Option<ObjectVersion>), LakeError> {
     let Some((bytes, seen)) = lake.watcher()? else { return Ok((WatchState::default(), None)) };
     let state = serde_json::from_slice(&bytes).unwrap_or_else(|error| {
-        tracing::warn!(%error, "the state of the watcher cannot be read; it begins anew");
+        tracing::warn!(%error, "the state of the watcher cannot be read; it is rebuilt");
         WatchState::default()
     });
     Ok((state, Some(seen)))
@@ -289,13 +290,13 @@ fn days(from: Date, to: Date) -> impl Iterator<Item = Date> {
     std::iter::successors(Some(from), |day| day.tomorrow().ok()).take_while(move |day| *day <= to)
 }
 
-/// What ids of runs of a moment begin with.
-fn moment(at: Timestamp) -> String {
+/// The prefix of the ids of runs that started at this time.
+fn run_id_prefix(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S").to_string()
 }
 
-/// When a run began, by its id.
-fn time_of(run_id: &str) -> Option<Timestamp> {
+/// Parses the start of a run from its id.
+fn time_of_run_id(run_id: &str) -> Option<Timestamp> {
     let text = run_id.get(..15)?;
     let local = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", text).ok()?;
     local.to_zoned(TimeZone::UTC).ok().map(|zoned| zoned.timestamp())

@@ -1,4 +1,4 @@
-//! Events that the platform has given up: each is about a step, whose failure it makes final, or about nothing anybody knows.
+//! Dead letters: each one makes the failure of a step final, or is reported as unroutable if it names no known step.
 
 use jiff::Timestamp;
 use tidemark_flow::{DeadLetter, Event, wakes};
@@ -8,36 +8,36 @@ use crate::evaluate::LakeSnapshot;
 use crate::step_key::StepKey;
 use crate::watch_state::{UnroutableEvent, WatchState};
 
-pub(crate) fn note(state: &mut WatchState, view: &LakeSnapshot<'_>, given_up: &DeadLetter, now: Timestamp) {
-    let at = given_up.at.unwrap_or(now);
-    let attempts = given_up.attempts.map(|count| format!(" after {count} attempts")).unwrap_or_default();
-    let why = format!("{}{attempts}: {}", given_up.by, given_up.why);
-    let named = given_up.event.as_deref().map(|event| named(view, event)).unwrap_or_default();
-    if named.is_empty() {
-        // without the message, in which the event itself may be
-        let kind = &given_up.code;
-        let pipeline = given_up.event.as_deref().and_then(Event::pipeline);
+pub(crate) fn record(state: &mut WatchState, snapshot: &LakeSnapshot<'_>, dead_letter: &DeadLetter, now: Timestamp) {
+    let at = dead_letter.at.unwrap_or(now);
+    let attempts = dead_letter.attempts.map(|count| format!(" after {count} attempts")).unwrap_or_default();
+    let why = format!("{}{attempts}: {}", dead_letter.by, dead_letter.why);
+    let affected = dead_letter.event.as_deref().map(|event| affected_steps(snapshot, event)).unwrap_or_default();
+    if affected.is_empty() {
+        // leave out the error message, which may quote the event itself
+        let kind = &dead_letter.code;
+        let pipeline = dead_letter.event.as_deref().and_then(Event::pipeline);
         let why = pipeline.map_or_else(|| kind.clone(), |pipeline| format!("{kind}, of pipeline {pipeline}"));
-        // it may have waited for long where it comes from
-        return state.add_stray(UnroutableEvent { at: now, by: given_up.by.clone(), why });
+        // the time of reading: it may have been in its queue for a long time
+        return state.add_unroutable(UnroutableEvent { at: now, by: dead_letter.by.clone(), why });
     }
-    let (scheduled_time, chain) = match given_up.event.as_deref() {
+    let (scheduled_time, correlation_id) = match dead_letter.event.as_deref() {
         Some(Event::StepDue(due)) => (due.scheduled_time, due.correlation_id.as_str()),
         Some(Event::Schedule { scheduled_time, .. } | Event::Rule { scheduled_time, .. }) => (*scheduled_time, ""),
         _ => (at, ""),
     };
-    for key in named {
-        state.last(&key).is_given_up(&why, scheduled_time, chain, at);
+    for key in affected {
+        state.step_mut(&key).record_dead_letter(&why, scheduled_time, correlation_id, at);
     }
 }
 
 /// The steps that an event would have woken.
-fn named(view: &LakeSnapshot<'_>, event: &Event) -> Vec<StepKey> {
-    let known = wakes(view.graph, event);
+fn affected_steps(snapshot: &LakeSnapshot<'_>, event: &Event) -> Vec<StepKey> {
+    let known = wakes(snapshot.graph, event);
     if !known.is_empty() {
         return known.into_iter().map(|(pipeline, step)| StepKey::new(pipeline, step)).collect();
     }
-    // of one that is broken nobody knows more than the event says
+    // for a broken pipeline only the event itself says which step it is
     let key = match event {
         Event::StepDue(due) => StepKey { pipeline: due.pipeline.clone(), step: due.step.clone() },
         Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => {
@@ -45,5 +45,5 @@ fn named(view: &LakeSnapshot<'_>, event: &Event) -> Vec<StepKey> {
         }
         _ => return Vec::new(),
     };
-    if view.is_broken(key.pipeline.as_str()) { vec![key] } else { Vec::new() }
+    if snapshot.is_broken(key.pipeline.as_str()) { vec![key] } else { Vec::new() }
 }

@@ -1,4 +1,5 @@
-//! What is wrong now, from what is remembered and what the pipelines say. Pure: the same state at the same time gives the same findings.
+//! Derives all current problems from the watcher's state and the pipeline definitions. Pure: the same state at the same time gives the same
+//! findings.
 
 #[cfg(test)]
 mod tests;
@@ -13,36 +14,36 @@ use tidemark_pipeline::{Alerts, Graph, IncidentKind, Pipeline, StepId};
 
 use crate::incident::Finding;
 use crate::step_key::StepKey;
-use crate::step_state::{Failing, QuarantineSpike, StepState, UnderWay, Unobservable};
+use crate::step_state::{Failing, QuarantineSpike, RunInProgress, StepState, Unobservable};
 use crate::watch_state::WatchState;
 
-/// What the watcher knows of the pipelines.
+/// The pipeline definitions that the watcher evaluates.
 pub struct LakeSnapshot<'a> {
     pub graph: &'a Graph,
     pub broken: &'a [BrokenPipeline],
-    /// What the command `tidemark` has to be told to mean the same, as ` --pipelines shop --set SALES=in`; the lake not among it.
+    /// Arguments by which the command `tidemark` finds the same pipelines, such as ` --pipelines shop --set SALES=in`, without the lake.
     pub arguments: String,
 }
 
-/// A transient error that has not gone by then is not one.
-const PATIENCE: SignedDuration = SignedDuration::from_mins(10);
-/// Longer than an invocation may take; a run that was to be gone on with has not been.
-pub(crate) const PART_WITHIN: SignedDuration = SignedDuration::from_mins(20);
-/// For so long an event that nobody understood is told of.
-const STRAY_FOR: SignedDuration = SignedDuration::from_hours(24);
+/// A transient error that lasts longer than this is reported.
+const RETRY_GRACE: SignedDuration = SignedDuration::from_mins(10);
+/// Longer than an invocation may take: a run that should have been continued within this time was lost.
+pub(crate) const MAX_CONTINUATION_DELAY: SignedDuration = SignedDuration::from_mins(20);
+/// How long an unroutable event is reported.
+const UNROUTABLE_FOR: SignedDuration = SignedDuration::from_hours(24);
 
 impl LakeSnapshot<'_> {
     pub fn pipeline(&self, name: &str) -> Option<&Pipeline> {
         self.graph.pipelines().iter().find(|pipeline| pipeline.name.as_str() == name)
     }
 
-    /// What a pipeline says of alerts, as far as that can be read.
+    /// The `[alerts]` of a pipeline, as far as they can be read.
     pub fn alerts(&self, name: &str) -> Option<&Alerts> {
         let broken = || self.broken.iter().find(|broken| broken.pipeline == name)?.alerts.as_ref();
         self.pipeline(name).map(|pipeline| &pipeline.alerts).or_else(broken)
     }
 
-    /// Whether it is among the pipelines, broken or not.
+    /// Whether the pipeline exists, broken or not.
     pub(crate) fn knows(&self, name: &str) -> bool {
         self.pipeline(name).is_some() || self.is_broken(name)
     }
@@ -51,56 +52,58 @@ impl LakeSnapshot<'_> {
         self.pipeline(name).is_none() && self.broken.iter().any(|broken| broken.pipeline == name)
     }
 
-    /// Whether this is a step of a pipeline that there is; of one that is broken nobody knows.
+    /// Whether this is a step of an existing pipeline. The steps of a broken pipeline are unknown, so any step is accepted.
     pub(crate) fn has(&self, pipeline: &str, step: &StepId) -> bool {
         let is_step = |known: &Pipeline| self.graph.steps_of(&known.name).any(|of| of == step);
         self.pipeline(pipeline).map_or_else(|| self.broken.iter().any(|broken| broken.pipeline == pipeline), is_step)
     }
 }
 
-/// Everything that is wrong.
-pub fn findings(state: &WatchState, view: &LakeSnapshot<'_>, now: Timestamp) -> Vec<Finding> {
+/// All current problems.
+pub fn findings(state: &WatchState, snapshot: &LakeSnapshot<'_>, now: Timestamp) -> Vec<Finding> {
     let mut found = Vec::new();
     for (key, last) in &state.steps {
         let pipeline = key.pipeline.as_str();
-        if view.has(pipeline, &key.step) {
+        if snapshot.has(pipeline, &key.step) {
             let of_step = Finding { step: Some(key.step.clone()), ..pipeline_finding(pipeline) };
-            let under_way = state.under_way(key, now);
-            found.extend(step_findings(last, &of_step, view.alerts(pipeline), under_way, now));
+            let under_way = state.running_since(key, now);
+            found.extend(step_findings(last, &of_step, snapshot.alerts(pipeline), under_way, now));
         }
     }
-    for pipeline in view.graph.pipelines() {
+    for pipeline in snapshot.graph.pipelines() {
         found.extend(not_started(state, pipeline, now));
     }
     found.extend(
-        view.broken.iter().filter(|broken| !broken.is_consequence).map(|broken| broken_definition(broken, now)),
+        snapshot.broken.iter().filter(|broken| !broken.is_consequence).map(|broken| broken_definition(broken, now)),
     );
     found.extend(state.unreadable.iter().map(|(run_id, unreadable)| Finding {
-        of: Some(run_id.clone()),
+        qualifier: Some(run_id.clone()),
         since: unreadable.since,
         what: format!("run record runs/{}/{run_id}.json cannot be read: {}", unreadable.day, unreadable.why),
-        hint: Some("delete it: a run record is for people only, nothing hangs on it".into()),
+        hint: Some("delete it: a run record is for people only, nothing depends on it".into()),
         ..unobservable()
     }));
-    found.extend(state.strays.iter().filter(|stray| now.duration_since(stray.at) < STRAY_FOR).map(|stray| Finding {
-        of: Some(stray.by.clone()),
-        since: stray.at,
-        what: format!("{} gave up an event that names no step there is: {}", stray.by, stray.why),
-        hint: Some("look at what it says, and mend the rule that carried it there".into()),
-        ..unobservable()
+    found.extend(state.unroutable.iter().filter(|event| now.duration_since(event.at) < UNROUTABLE_FOR).map(|event| {
+        Finding {
+            qualifier: Some(event.by.clone()),
+            since: event.at,
+            what: format!("{} gave up an event that names no known step: {}", event.by, event.why),
+            hint: Some("look at its message, and fix the rule that routed it there".into()),
+            ..unobservable()
+        }
     }));
-    // several strays of one origin are one
+    // several unroutable events of one origin are one finding
     found.sort_by_key(Finding::key);
     found.dedup_by_key(|finding| finding.key());
     found
 }
 
-fn blank(wrong: IncidentKind) -> Finding {
+fn new_finding(incident_kind: IncidentKind) -> Finding {
     Finding {
         pipeline: None,
         step: None,
-        incident_kind: wrong,
-        of: None,
+        incident_kind,
+        qualifier: None,
         since: Timestamp::UNIX_EPOCH,
         count: 1,
         what: String::new(),
@@ -114,14 +117,15 @@ fn blank(wrong: IncidentKind) -> Finding {
 }
 
 fn unobservable() -> Finding {
-    blank(IncidentKind::Blind)
+    new_finding(IncidentKind::Unobservable)
 }
 
 fn pipeline_finding(name: &str) -> Finding {
-    Finding { pipeline: Some(name.to_owned()), ..blank(IncidentKind::Failed) }
+    Finding { pipeline: Some(name.to_owned()), ..new_finding(IncidentKind::Failed) }
 }
 
-/// Of one step: it failed, or it died, or it cannot be seen, or it is behind, of which the first says all; and besides, what it put aside.
+/// The findings of one step: the first that applies of failed, dead, unobservable and behind, which explains the others; and independently
+/// of these a quarantine spike.
 fn step_findings(
     last: &StepState,
     of: &Finding,
@@ -132,12 +136,12 @@ fn step_findings(
     let mut found = Vec::new();
     if let Some(failing) = &last.failing {
         found.extend(failed(failing, of, now));
-    } else if let Some(lost) = died(last, under_way, now) {
+    } else if let Some(lost) = dead_run(last, under_way, now) {
         found.push(never_ended(last, lost, of));
-    } else if let Some(Unobservable { since, error }) = &last.unseen {
+    } else if let Some(Unobservable { since, error }) = &last.unobservable {
         found.push(Finding {
-            incident_kind: IncidentKind::Blind,
-            of: Some("log".into()),
+            incident_kind: IncidentKind::Unobservable,
+            qualifier: Some("log".into()),
             since: *since,
             what: error.message.clone(),
             kind: Some(error.kind),
@@ -146,18 +150,18 @@ fn step_findings(
         });
     } else if let Some(since) = last.behind_since {
         let within = alerts.map_or(Alerts::default().caught_up_within_s, |alerts| alerts.caught_up_within_s);
-        let has_been_helped = under_way.is_some() || last.announced_at.is_some_and(|at| at >= since);
-        if has_been_helped && now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
+        let has_been_announced = under_way.is_some() || last.announced_at.is_some_and(|at| at >= since);
+        if has_been_announced && now.duration_since(since).as_secs() >= i64::try_from(within).unwrap_or(i64::MAX) {
             found.push(behind(since, under_way, of));
         }
     }
-    found.extend(last.spilled.as_ref().map(|spilled| quarantine(spilled, of, alerts)));
+    found.extend(last.quarantine_spike.as_ref().map(|spike| quarantine(spike, of, alerts)));
     found
 }
 
 fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Finding {
     let why = match under_way {
-        Some(started) => format!("a run of it has been under way since {}", shown(started)),
+        Some(started) => format!("a run of it has been under way since {}", format_time(started)),
         None => "announcing it again did not help".to_owned(),
     };
     Finding {
@@ -171,7 +175,7 @@ fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Findi
 
 fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
     let error = &failing.error;
-    if !failing.is_final && now.duration_since(failing.since) < PATIENCE {
+    if !failing.is_final && now.duration_since(failing.since) < RETRY_GRACE {
         return None;
     }
     let mut facts = failing.facts.clone();
@@ -191,13 +195,14 @@ fn failed(failing: &Failing, of: &Finding, now: Timestamp) -> Option<Finding> {
     })
 }
 
-/// A run that will say nothing any more.
-pub(crate) fn died(last: &StepState, under_way: Option<Timestamp>, now: Timestamp) -> Option<&UnderWay> {
-    let is_over = |run: &&UnderWay| under_way.is_none() && now.duration_since(run.alive_at) >= PART_WITHIN;
+/// A run that died: its heartbeat stopped, or it was not continued in time.
+pub(crate) fn dead_run(last: &StepState, under_way: Option<Timestamp>, now: Timestamp) -> Option<&RunInProgress> {
+    let is_over =
+        |run: &&RunInProgress| under_way.is_none() && now.duration_since(run.alive_at) >= MAX_CONTINUATION_DELAY;
     last.lost.as_ref().or_else(|| last.continues.as_ref().filter(is_over))
 }
 
-fn never_ended(last: &StepState, run: &UnderWay, of: &Finding) -> Finding {
+fn never_ended(last: &StepState, run: &RunInProgress, of: &Finding) -> Finding {
     let (began, ended) = (run.started_at.strftime("%Y-%m-%d %H:%M:%S UTC"), run.alive_at.strftime("%H:%M:%S UTC"));
     let is_lost = last.lost.is_some();
     Finding {
@@ -205,36 +210,36 @@ fn never_ended(last: &StepState, run: &UnderWay, of: &Finding) -> Finding {
         since: run.started_at,
         what: if is_lost {
             format!(
-                "run {} began at {began} and said its last at {ended}; it was killed, or its machine went away. Nothing is half done.",
+                "run {} began at {began} and gave its last sign of life at {ended}; it was killed, or its machine is gone. Nothing is half done.",
                 run.run_id
             )
         } else {
             format!(
-                "run {} began at {began} and put down what it had at {ended}, to be gone on with; nobody has. Nothing is half done.",
+                "run {} began at {began} and saved its progress at {ended}, and has not been continued. Nothing is half done.",
                 run.run_id
             )
         },
         scheduled_time: Some(run.scheduled_time),
-        // a run that has been killed has left no record
+        // a killed run has written no record
         run_id: (!is_lost).then(|| run.run_id.clone()),
         is_tried_again: true,
         ..of.clone()
     }
 }
 
-/// Steps that do not come to a good end, for whatever reason: what is wrong with them is not over while that lasts.
-pub(crate) fn stuck(state: &WatchState, view: &LakeSnapshot<'_>, found: &[Finding]) -> BTreeSet<StepKey> {
+/// Steps that do not succeed at present, for whatever reason. Their incidents stay open until they succeed.
+pub(crate) fn stuck(state: &WatchState, snapshot: &LakeSnapshot<'_>, found: &[Finding]) -> BTreeSet<StepKey> {
     let is_stuck = |last: &StepState| last.failing.is_some() || last.lost.is_some() || last.continues.is_some();
-    let is_there = |key: &StepKey| view.has(key.pipeline.as_str(), &key.step);
+    let is_there = |key: &StepKey| snapshot.has(key.pipeline.as_str(), &key.step);
     let known = state.steps.iter().filter(|(key, last)| is_stuck(last) && is_there(key)).map(|(key, _)| key.clone());
     known.chain(found.iter().filter_map(Finding::stuck_step)).collect()
 }
 
-fn quarantine(spilled: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) -> Finding {
-    let QuarantineSpike { quarantined, rows_in, .. } = *spilled;
+fn quarantine(spike: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) -> Finding {
+    let QuarantineSpike { quarantined, rows_in, .. } = *spike;
     let percent = |share: f64| format!("{:.1} %", share * 100.0);
     let share = percent(quarantined as f64 / rows_in.max(1) as f64);
-    let against = match (alerts.and_then(|alerts| alerts.max_quarantined), spilled.usual) {
+    let against = match (alerts.and_then(|alerts| alerts.max_quarantined), spike.usual) {
         (Some(budget), _) => format!("more than max_quarantined = {budget} of [alerts]"),
         (None, Some(usual)) => format!("usual are {}", percent(usual)),
         (None, None) => "more than usual".to_owned(),
@@ -242,28 +247,28 @@ fn quarantine(spilled: &QuarantineSpike, of: &Finding, alerts: Option<&Alerts>) 
     let (quarantined, rows_in) = (thousands(quarantined), thousands(rows_in));
     Finding {
         incident_kind: IncidentKind::Quarantine,
-        since: spilled.at,
+        since: spike.at,
         what: format!(
             "{quarantined} of {rows_in} records ({share}) went into quarantine; {against}. The others were published."
         ),
-        scheduled_time: Some(spilled.scheduled_time),
-        run_id: Some(spilled.run_id.clone()),
+        scheduled_time: Some(spike.scheduled_time),
+        run_id: Some(spike.run_id.clone()),
         facts: vec![("Rows".to_owned(), format!("{rows_in} in, {quarantined} quarantined"))],
         ..of.clone()
     }
 }
 
-/// The scheduled time at which a pipeline should have been started by now, and was not.
+/// The scheduled time for which a pipeline should have been started by now, and was not.
 pub(crate) fn missed(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Option<Timestamp> {
     let schedule = pipeline.schedule.as_ref()?;
     let known = state.pipelines.get(pipeline.name.as_str())?;
-    // the platform counts some rates from when it was told of them, so their times are off ours by less than a period
+    // the platform counts some rates from when the schedule was created, so its times differ from ours by less than a period
     let adrift = schedule.period_s().filter(|_| schedule.expression().is_adrift).unwrap_or_default();
     let within = pipeline.alerts.start_within_s as i64 + adrift;
     let latest = now.checked_sub(SignedDuration::from_secs(within)).ok()?;
     let expected = schedule.previous(latest)?;
-    // those that are made up for are to be started as if they had been meant then
-    if known.made_up_at.is_some_and(|at| at > latest) {
+    // the missed times are being caught up on; give that the time of a regular start
+    if known.catch_up_started_at.is_some_and(|at| at > latest) {
         return None;
     }
     (expected > known.since && known.started.is_none_or(|started| started < expected)).then_some(expected)
@@ -273,11 +278,12 @@ fn not_started(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Optio
     let expected = missed(state, pipeline, now)?;
     let schedule = pipeline.schedule.as_ref()?;
     let known = state.pipelines.get(pipeline.name.as_str())?;
-    let last = known.started.map(|started| format!("; the last start was for {}", shown(started))).unwrap_or_default();
+    let last =
+        known.started.map(|started| format!("; the last start was for {}", format_time(started))).unwrap_or_default();
     Some(Finding {
         incident_kind: IncidentKind::NotStarted,
         since: expected,
-        what: format!("its schedule ({schedule}) meant {}, and it was not started{last}", shown(expected)),
+        what: format!("its schedule ({schedule}) was due at {}, and it was not started{last}", format_time(expected)),
         hint: Some("look whether its schedule is there and switched on, and may invoke function ingest".into()),
         scheduled_time: Some(expected),
         is_tried_again: true,
@@ -288,16 +294,16 @@ fn not_started(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Optio
 fn broken_definition(broken: &BrokenPipeline, now: Timestamp) -> Finding {
     Finding {
         pipeline: Some(broken.pipeline.clone()),
-        of: Some("definition".to_owned()),
+        qualifier: Some("definition".to_owned()),
         since: now,
-        what: broken.failure.full_message(),
-        kind: Some(broken.failure.kind),
-        hint: broken.failure.hint.clone(),
+        what: broken.error.full_message(),
+        kind: Some(broken.error.kind),
+        hint: broken.error.hint.clone(),
         ..unobservable()
     }
 }
 
-/// `2026-11-26 08:00 UTC`
-pub(crate) fn shown(at: Timestamp) -> String {
+/// Formats a time: `2026-11-26 08:00 UTC`.
+pub(crate) fn format_time(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M UTC").to_string()
 }

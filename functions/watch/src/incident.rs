@@ -1,4 +1,4 @@
-//! One thing that is wrong: opened once, resolved once, however many symptoms it has. Everything here is decided from what is passed in.
+//! An incident: one problem, opened once and resolved once, however many symptoms it has. Everything here is pure.
 
 use std::collections::BTreeMap;
 
@@ -10,61 +10,61 @@ use tidemark_pipeline::{IncidentKind, Severity, StepId};
 use crate::message::State;
 use crate::step_key::StepKey;
 
-/// So many openings within [`FLAP_WINDOW`] are a flapping.
-const FLAPS: usize = 3;
+/// An incident that opens this often within [`FLAP_WINDOW`] is flapping.
+const FLAP_THRESHOLD: usize = 3;
 const FLAP_WINDOW: SignedDuration = SignedDuration::from_hours(24);
-/// It is over when nothing has turned for so long.
+/// Flapping ends when the incident has neither opened nor resolved for this long.
 const STEADY_AFTER: SignedDuration = SignedDuration::from_hours(6);
-/// Whoever has begun to send has so long for it; then another may. It is less than from one tick to the next.
-const SENDING_FOR: SignedDuration = SignedDuration::from_mins(4);
+/// How long a claim to send a notification is valid; then another watcher may send it. Shorter than the time between two ticks.
+const CLAIM_TIMEOUT: SignedDuration = SignedDuration::from_mins(4);
 
-/// A channel that has not taken a message so often, an hour of looks, is asked less often from then on.
-const OFTEN: u32 = 12;
-const SELDOM: SignedDuration = SignedDuration::from_mins(25);
+/// After this many failed attempts (an hour of ticks) an address is tried less often.
+const FREQUENT_ATTEMPTS: u32 = 12;
+const SLOW_RETRY_AFTER: SignedDuration = SignedDuration::from_mins(25);
 
-/// What is wrong now, as it was found.
+/// A current problem.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
-    /// The pipeline, or the stem of a file that should be one; `None` where it is the watcher's own.
+    /// The pipeline, or the stem of a file that should be one; `None` if it is a problem of the watcher itself.
     pub pipeline: Option<String>,
     pub step: Option<StepId>,
     #[serde(rename = "wrong")]
     pub incident_kind: IncidentKind,
-    /// What tells it from others of the same kind; a part of its name.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub of: Option<String>,
-    /// Since when.
+    /// Distinguishes findings of the same kind; part of the key.
+    #[serde(rename = "of", default, skip_serializing_if = "Option::is_none")]
+    pub qualifier: Option<String>,
+    /// When the problem began.
     pub since: Timestamp,
-    /// How often so far.
+    /// How often it has occurred so far.
     pub count: u64,
     /// What is wrong and why.
     pub what: String,
     pub kind: Option<ErrorKind>,
     pub hint: Option<String>,
-    /// The moment of the schedule that is meant.
+    /// The scheduled time of the affected run.
     pub scheduled_time: Option<Timestamp>,
-    /// The latest run in which it was seen.
+    /// The latest run that shows the problem.
     pub run_id: Option<String>,
-    /// Names and values of interest: rows, partitions.
+    /// Further facts as names and values: rows, partitions.
     pub facts: Vec<(String, String)>,
-    /// The watcher tries it again by itself.
+    /// Whether the watcher retries the step by itself.
     pub is_tried_again: bool,
 }
 
 impl Finding {
-    /// The dedup key, stable for as long as pipeline and step have their names: `orders.load_postgres-orders.failed`.
+    /// The deduplication key, stable as long as pipeline and step keep their names: `orders.load_postgres-orders.failed`.
     pub fn key(&self) -> String {
         let step = self.step.as_ref().map(StepId::to_string);
         let parts = [
             self.pipeline.as_deref().or(Some("watch")),
             step.as_deref(),
             Some(self.incident_kind.name()),
-            self.of.as_deref(),
+            self.qualifier.as_deref(),
         ];
         parts.into_iter().flatten().map(|part| part.replace(' ', "_")).collect::<Vec<_>>().join(".")
     }
 
-    /// The step that does not come to a good end, where that is what is wrong; its next success ends the incident.
+    /// The step that does not succeed, if that is the problem; its next success ends the incident.
     pub fn stuck_step(&self) -> Option<StepKey> {
         (self.incident_kind != IncidentKind::Quarantine).then(|| self.step_key())?
     }
@@ -74,12 +74,13 @@ impl Finding {
     }
 }
 
-/// What an address has been told.
+/// The state that an address has been notified of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotificationState {
-    /// It is to be told, and has not been yet.
-    Nothing,
+    /// It is to be notified, and has not been yet.
+    #[serde(rename = "nothing")]
+    Pending,
     Opened,
     Flapping,
     Resolved,
@@ -87,48 +88,55 @@ pub enum NotificationState {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
-    /// The opening that `said` is about.
+    /// The number of the opening that `state` refers to.
     pub opening: u64,
-    pub said: NotificationState,
-    /// Somebody has begun to send; if nothing comes of it, it is sent again.
+    #[serde(rename = "said")]
+    pub state: NotificationState,
+    /// When a watcher claimed to send. If there is no result in time, it is sent again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sending_since: Option<Timestamp>,
-    /// Why it could not be sent, the last time.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trouble: Option<String>,
-    /// How often it could not be sent, and when that was last tried.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tried: Option<(u32, Timestamp)>,
+    /// The error of the last attempt, if it failed.
+    #[serde(rename = "trouble", default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// Number of failed attempts, and the time of the last one.
+    #[serde(rename = "tried", default, skip_serializing_if = "Option::is_none")]
+    pub failed_attempts: Option<(u32, Timestamp)>,
 }
 
 impl Notification {
-    /// Of an opening nobody has been told of.
-    fn nothing(opening: u64) -> Notification {
-        Notification { opening, said: NotificationState::Nothing, sending_since: None, trouble: None, tried: None }
+    /// A notification of an opening that has not been sent.
+    fn pending(opening: u64) -> Notification {
+        Notification {
+            opening,
+            state: NotificationState::Pending,
+            sending_since: None,
+            last_error: None,
+            failed_attempts: None,
+        }
     }
 }
 
-/// As it is kept in the lake, one object for each key, from the first opening on.
+/// An incident as stored in the lake: one object for each key, from the first opening on.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Incident {
     pub key: String,
-    /// How often it has been opened; with the key it is the incident's id.
+    /// How often it has been opened. Key and opening together are the id.
     pub opening: u64,
     pub severity: Severity,
-    /// As it was last found.
+    /// The latest finding.
     pub finding: Finding,
     pub opened_at: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolved_at: Option<Timestamp>,
-    /// When it opened, the latest last; those that matter to whether it flaps.
+    /// Times of the openings that count for flapping, the latest last.
     pub openings: Vec<Timestamp>,
-    /// By address.
-    #[serde(default)]
-    pub told: BTreeMap<String, Notification>,
+    /// Notifications by address.
+    #[serde(rename = "told", default)]
+    pub notifications: BTreeMap<String, Notification>,
 }
 
 impl Incident {
-    /// Opened for the first time.
+    /// A new incident.
     pub fn open(finding: Finding, severity: Severity, now: Timestamp) -> Incident {
         Incident {
             key: finding.key(),
@@ -138,11 +146,11 @@ impl Incident {
             opened_at: now,
             resolved_at: None,
             openings: vec![now],
-            told: BTreeMap::new(),
+            notifications: BTreeMap::new(),
         }
     }
 
-    /// Stable over the life of the incident.
+    /// The id, which is stable over the life of the incident.
     pub fn id(&self) -> String {
         format!("{}#{}", self.key, self.opening)
     }
@@ -151,8 +159,8 @@ impl Incident {
         self.resolved_at.is_none()
     }
 
-    /// It is still wrong, or again.
-    pub fn found(&mut self, finding: Finding, severity: Severity, now: Timestamp) {
+    /// The problem has been found still, or again: updates the incident, and reopens it if it was resolved.
+    pub fn update(&mut self, finding: Finding, severity: Severity, now: Timestamp) {
         if !self.is_open() {
             self.opening += 1;
             self.opened_at = now;
@@ -164,19 +172,19 @@ impl Incident {
         self.finding = finding;
     }
 
-    /// It is wrong no more.
+    /// Resolves the incident if it is open.
     pub fn resolve(&mut self, now: Timestamp) {
         if self.is_open() {
             self.resolved_at = Some(now);
         }
     }
 
-    /// Whether it opens and resolves again and again.
+    /// Whether the incident keeps opening and resolving.
     pub fn is_flapping(&self, now: Timestamp) -> bool {
         let recent =
             self.openings.iter().filter(|opened| self.opened_at.duration_since(**opened) < FLAP_WINDOW).count();
         let turned = self.resolved_at.unwrap_or(self.opened_at);
-        recent >= FLAPS && now.duration_since(turned) < STEADY_AFTER
+        recent >= FLAP_THRESHOLD && now.duration_since(turned) < STEADY_AFTER
     }
 
     /// How often it has opened lately.
@@ -184,28 +192,29 @@ impl Incident {
         self.openings.len()
     }
 
-    /// From now on these addresses are to be told of this opening.
-    pub fn is_for(&mut self, addresses: &[String]) {
+    /// Adds these addresses to the recipients of the current opening.
+    pub fn add_recipients(&mut self, addresses: &[String]) {
         if !self.is_open() {
             return;
         }
         for address in addresses {
-            let told = self.told.entry(address.clone()).or_insert(Notification::nothing(self.opening));
-            // who has been told that it is over hears of it anew; so does who may have been
-            let may_know =
-                told.said == NotificationState::Resolved || told.sending_since.is_some() || told.trouble.is_some();
-            if may_know && told.opening < self.opening {
-                *told = Notification::nothing(self.opening);
+            let notification = self.notifications.entry(address.clone()).or_insert(Notification::pending(self.opening));
+            // an address that was notified of the end, or may have been, gets a new notification
+            let may_know = notification.state == NotificationState::Resolved
+                || notification.sending_since.is_some()
+                || notification.last_error.is_some();
+            if may_know && notification.opening < self.opening {
+                *notification = Notification::pending(self.opening);
             }
-            told.opening = self.opening;
+            notification.opening = self.opening;
         }
     }
 
-    /// What an address is to be told now; `None` if it knows.
-    pub fn untold(&self, address: &str, now: Timestamp) -> Option<State> {
-        let told = self.told.get(address)?;
-        match (self.is_open(), self.is_flapping(now), told.said) {
-            // of what it was told before; it is not to be told of this opening
+    /// The state that an address has to be notified of now; `None` if it is up to date.
+    pub fn pending_notification(&self, address: &str, now: Timestamp) -> Option<State> {
+        let notification = self.notifications.get(address)?;
+        match (self.is_open(), self.is_flapping(now), notification.state) {
+            // it was notified of an earlier opening, and is no recipient of this one
             (_, _, NotificationState::Resolved) => None,
             (_, true, NotificationState::Flapping) | (true, false, NotificationState::Opened) => None,
             (true, true, _) => Some(State::Flapping),
@@ -214,56 +223,59 @@ impl Incident {
         }
     }
 
-    /// Whether an address knows nothing of this opening.
-    pub fn is_unheard_of(&self, address: &str) -> bool {
-        self.told.get(address).is_none_or(|told| told.said == NotificationState::Nothing)
+    /// Whether an address has not been notified of this opening.
+    pub fn was_never_notified(&self, address: &str) -> bool {
+        self.notifications.get(address).is_none_or(|notification| notification.state == NotificationState::Pending)
     }
 
-    /// Whether this watcher may send: nobody else is about to.
-    pub fn is_free(&self, address: &str, now: Timestamp) -> bool {
-        let Some(told) = self.told.get(address) else { return true };
-        let is_resting = told.tried.is_some_and(|(times, at)| times >= OFTEN && now.duration_since(at) < SELDOM);
-        !is_resting && told.sending_since.is_none_or(|since| now.duration_since(since) >= SENDING_FOR)
+    /// Whether this watcher may send: no other watcher is about to, and the address is not being retried too often.
+    pub fn may_send(&self, address: &str, now: Timestamp) -> bool {
+        let Some(notification) = self.notifications.get(address) else { return true };
+        let is_resting = notification
+            .failed_attempts
+            .is_some_and(|(times, at)| times >= FREQUENT_ATTEMPTS && now.duration_since(at) < SLOW_RETRY_AFTER);
+        !is_resting && notification.sending_since.is_none_or(|since| now.duration_since(since) >= CLAIM_TIMEOUT)
     }
 
-    pub fn begin(&mut self, address: &str, now: Timestamp) {
-        if let Some(told) = self.told.get_mut(address) {
-            told.sending_since = Some(now);
+    pub fn claim(&mut self, address: &str, now: Timestamp) {
+        if let Some(notification) = self.notifications.get_mut(address) {
+            notification.sending_since = Some(now);
         }
     }
 
-    /// What came of sending.
-    pub fn end(&mut self, address: &str, sent: &Result<State, String>, now: Timestamp) {
-        let Some(told) = self.told.get_mut(address) else { return };
-        told.sending_since = None;
+    /// Records the result of sending.
+    pub fn record_delivery(&mut self, address: &str, sent: &Result<State, String>, now: Timestamp) {
+        let Some(notification) = self.notifications.get_mut(address) else { return };
+        notification.sending_since = None;
         match sent {
             Ok(state) => {
-                (told.trouble, told.tried) = (None, None);
-                told.said = match state {
+                (notification.last_error, notification.failed_attempts) = (None, None);
+                notification.state = match state {
                     State::Flapping => NotificationState::Flapping,
                     State::Resolved => NotificationState::Resolved,
                     State::Opened | State::Sample => NotificationState::Opened,
                 };
             }
-            Err(trouble) => {
-                told.trouble = Some(trouble.clone());
-                told.tried = Some((told.tried.map_or(0, |(times, _)| times) + 1, now));
+            Err(error) => {
+                notification.last_error = Some(error.clone());
+                notification.failed_attempts =
+                    Some((notification.failed_attempts.map_or(0, |(times, _)| times) + 1, now));
             }
         }
     }
 
-    /// It is over before anybody was told, and nobody wanted to be.
-    pub fn pass_over(&mut self, address: &str) {
-        if let Some(told) = self.told.get_mut(address) {
-            told.said = NotificationState::Resolved;
+    /// Marks an address as up to date without a notification: the incident ended before it was notified.
+    pub fn skip(&mut self, address: &str) {
+        if let Some(notification) = self.notifications.get_mut(address) {
+            notification.state = NotificationState::Resolved;
         }
     }
 
-    /// Whether nothing will come of it by itself: over, everybody told, and no flapping to be ended.
+    /// Whether nothing is left to do: resolved, all recipients notified, and not flapping.
     pub fn is_at_rest(&self, now: Timestamp) -> bool {
         !self.is_open()
             && !self.is_flapping(now)
-            && self.told.values().all(|told| told.said == NotificationState::Resolved)
+            && self.notifications.values().all(|notification| notification.state == NotificationState::Resolved)
     }
 }
 

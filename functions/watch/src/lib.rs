@@ -1,5 +1,5 @@
-//! Looks at the lake every few minutes: what failed, what did not start, what is behind, what never ended. Each thing that is wrong is one
-//! incident, opened once and resolved once, and told to those whom its pipeline names.
+//! The watcher. Every few minutes it checks the lake for what failed, did not start, is behind, or never ended. Each problem is one
+//! incident, which is opened once, resolved once, and reported to the recipients that its pipeline names.
 
 pub mod channel;
 mod collect;
@@ -26,49 +26,49 @@ use channel::smtp::Smtp;
 pub use channel::{Address, Channels};
 pub use evaluate::LakeSnapshot;
 pub use incident::{Finding, Incident, Notification, NotificationState};
-pub use incident_store::named;
+pub use incident_store::recipients;
 pub use missed::{Missed, missed};
 pub use silence::{Silence, Silences, silence};
-pub use tick::{IncidentChange, TickReport, note, tick};
+pub use tick::{IncidentChange, TickReport, record_dead_letters, tick};
 pub use watch_state::{PipelineState, WatchState};
 pub use wording::{lasted, quoted, sample, title};
 
-/// What the name of the rule ends with that wakes the watcher.
+/// The ending of the name of the rule that wakes the watcher.
 const OWN_RULE: &str = "watch";
 
-/// Handles one event: the watcher's own schedule, or events that the platform has given up.
+/// Handles one event: a tick of the watcher's own schedule, or dead letters.
 ///
 /// # Errors
-/// An event that is none of the watcher's; a lake that cannot be read or written.
+/// The event is not for the watcher, or the lake cannot be read or written.
 pub fn handle(
     context: &Context<'_>,
     environment: ChannelEnvironment<'_>,
-    view: &LakeSnapshot<'_>,
+    snapshot: &LakeSnapshot<'_>,
     bus: &dyn Bus,
     event: &Event,
-    chain: &str,
+    correlation_id: &str,
 ) -> Result<TickReport, Error> {
     match event {
         Event::Rule { rules, .. } if rules.iter().any(|rule| rule.ends_with(OWN_RULE)) => {}
-        Event::DeadLetters(given_up) => note(context, view, given_up)?,
+        Event::DeadLetters(dead_letters) => record_dead_letters(context, snapshot, dead_letters)?,
         _ => {
-            return Err(Error::new(ErrorKind::Refused, "this event is none of the watcher's")
-                .hint("mend the rule that carried the event here"));
+            return Err(Error::new(ErrorKind::Refused, "this event is not for the watcher")
+                .hint("fix the rule that routed the event here"));
         }
     }
-    with_channels(context, environment, |channels| tick(context, view, bus, channels, chain))
+    with_channels(context, environment, |channels| tick(context, snapshot, bus, channels, correlation_id))
 }
 
-/// What channels need of the world.
+/// The dependencies of the channels.
 pub struct ChannelEnvironment<'a> {
     pub secrets: &'a dyn Secrets,
-    /// Without it mail goes by SMTP, as the settings have it.
+    /// Sends mail; if `None`, mail goes by SMTP according to the settings.
     pub mailer: Option<&'a dyn Mailer>,
-    /// What I/O blocks on.
+    /// The runtime on which I/O blocks.
     pub handle: Handle,
 }
 
-/// Builds the channels, which ask nobody before there is something to send.
+/// Builds the channels and passes them to `act`. They send no request until there is something to send.
 pub fn with_channels<T>(
     context: &Context<'_>,
     environment: ChannelEnvironment<'_>,
@@ -79,7 +79,7 @@ pub fn with_channels<T>(
     act(&Channels::new(secrets, mailer.unwrap_or(&smtp), context.clock, handle))
 }
 
-/// Every incident that is open, the oldest first.
+/// All open incidents, the oldest first.
 ///
 /// # Errors
 /// The lake cannot be read.

@@ -1,15 +1,15 @@
-//! Function `watch` on Lambda: a look at everything every few minutes, and at what was given up. This file is the door; `lib.rs` is the
-//! house.
+//! Function `watch` on Lambda: the entry point. It handles the watcher's schedule and dead letters; the logic is in `lib.rs`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> Result<(), tidemark_aws::RuntimeError> {
-    tidemark_aws::serve_watch(|context, watched, event, chain| {
-        let view = watch::LakeSnapshot { graph: watched.graph, broken: watched.broken, arguments: String::new() };
-        let (secrets, mailer, handle) = (watched.secrets, watched.mailer, watched.handle.clone());
+    tidemark_aws::serve_watch(|context, environment, event, correlation_id| {
+        let snapshot =
+            watch::LakeSnapshot { graph: environment.graph, broken: environment.broken, arguments: String::new() };
+        let (secrets, mailer, handle) = (environment.secrets, environment.mailer, environment.handle.clone());
         let channels = watch::ChannelEnvironment { secrets, mailer, handle };
-        let seen = watch::handle(context, channels, &view, watched.bus, event, chain)?;
-        Ok(seen.to_json())
+        let report = watch::handle(context, channels, &snapshot, environment.bus, event, correlation_id)?;
+        Ok(report.to_json())
     })
 }

@@ -1,20 +1,20 @@
-//! What is told of an incident, before a channel gives it its form.
+//! A message on an incident, before a channel renders it.
 
 use jiff::Timestamp;
 use tidemark_pipeline::{Severity, StepId};
 
-/// What has become of an incident.
+/// The state of an incident that a message reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Opened,
-    /// It opens and resolves again and again; what it does next is not told until it is steady.
+    /// It keeps opening and resolving; nothing more is reported until it is steady.
     Flapping,
     Resolved,
-    /// None at all: somebody tries the channel out.
+    /// A test message to try a channel.
     Sample,
 }
 
-/// One message, the same for every channel. It holds no content of records and no secret.
+/// One message, the same for every channel. It contains no record content and no secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     pub state: State,
@@ -23,16 +23,16 @@ pub struct Message {
     pub incident: String,
     pub pipeline: String,
     pub step: Option<StepId>,
-    /// One line on what is or was wrong, the same for the life of the incident: `orders: load postgres-orders failed`. What has become
-    /// of it (critical, flapping, over) is put before it by the channels.
+    /// One line that says what is or was wrong, the same for the life of the incident: `orders: load postgres-orders failed`. The channels
+    /// put the state (critical, flapping, over) before it.
     pub title: String,
-    /// What is wrong and why, in a few lines; of one that is over, what ended it.
+    /// What is wrong and why, in a few lines; for a resolved incident, what ended it.
     pub what: String,
-    /// Names and values: `Scheduled` → `2026-11-26 08:00 UTC`, `Rows` → `1,204 in, 17 quarantined`.
+    /// Facts as names and values: `Scheduled` → `2026-11-26 08:00 UTC`, `Rows` → `1,204 in, 17 quarantined`.
     pub facts: Vec<(String, String)>,
-    /// What happens next by itself; empty if nothing does.
+    /// What happens next automatically; empty if nothing does.
     pub next: String,
-    /// The exact command for a terminal, on one line, if that is not enough.
+    /// The exact command for a terminal, on one line, in case that is not enough.
     pub command: Option<String>,
     /// Link to the run record, or its path.
     pub record: Option<String>,

@@ -1,49 +1,50 @@
-//! Scheduled times that nobody was there for: what a machine that was off makes up for when it is on again.
+//! Missed scheduled times, for a machine that was off and catches up when it is on again.
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::{CatchUp, Pipeline, PipelineName};
 
-use crate::collect::{self, News};
+use crate::collect::{self, NewRecords};
 use crate::evaluate::LakeSnapshot;
-use crate::tick::{knows, written};
+use crate::tick::{serialized, update_pipelines};
 use crate::watch_state::WatchState;
 
-/// Of one pipeline.
+/// The missed scheduled times of one pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missed {
     pub pipeline: PipelineName,
-    /// Those to be made up for, the earliest first.
+    /// The times to catch up on, the earliest first.
     pub times: Vec<Timestamp>,
-    /// How many are passed over.
+    /// How many missed times are skipped.
     pub passed_over: usize,
 }
 
-/// So many are made up for, at most.
+/// Maximum number of scheduled times to catch up on.
 const MOST: usize = 400;
 const ATTEMPTS: usize = 10;
 
-/// What was missed, and what of it each pipeline wants done. What is passed over is not missed any longer.
+/// Finds the missed times, and selects those that each pipeline wants to catch up on. Skipped times count as dealt with.
 ///
 /// # Errors
 /// The lake cannot be read or written.
-pub fn missed(context: &Context<'_>, view: &LakeSnapshot<'_>) -> Result<Vec<Missed>, Error> {
+pub fn missed(context: &Context<'_>, snapshot: &LakeSnapshot<'_>) -> Result<Vec<Missed>, Error> {
     let now = (context.clock)();
     for _ in 0..ATTEMPTS {
         let watched = context.lake.watched()?;
         let (mut state, seen) = collect::read_state(context.lake)?;
-        knows(&mut state, view, now);
-        let (marks, _) = collect::marks(context.lake, &watched.running)?;
-        let News { moved, .. } = collect::news(context, &mut state, view, &marks, now)?;
-        // what was begun and not gone on with is seen now, since nothing moves by itself
-        collect::heads(context, &mut state, view, &moved, now);
+        update_pipelines(&mut state, snapshot, now);
+        let (heartbeats, _) = collect::read_heartbeats(context.lake, &watched.running)?;
+        let NewRecords { changed_pipelines: changed, .. } =
+            collect::read_new_records(context, &mut state, snapshot, &heartbeats, now)?;
+        // check now for steps that were started and not continued, since there are no events
+        collect::check_inputs(context, &mut state, snapshot, &changed, now);
         let missed: Vec<Missed> =
-            view.graph.pipelines().iter().filter_map(|pipeline| missed_by(&mut state, pipeline, now)).collect();
-        if context.lake.put_watcher(written(&state)?, seen.as_ref())? {
+            snapshot.graph.pipelines().iter().filter_map(|pipeline| missed_by(&mut state, pipeline, now)).collect();
+        if context.lake.put_watcher(serialized(&state)?, seen.as_ref())? {
             return Ok(missed);
         }
     }
-    Err(Error::new(ErrorKind::Retry, "the state of the watcher is changed by others all the time")
+    Err(Error::new(ErrorKind::Retry, "the state of the watcher keeps being changed by other watchers")
         .hint("start it again"))
 }
 
@@ -68,7 +69,7 @@ fn missed_by(state: &mut WatchState, pipeline: &Pipeline, now: Timestamp) -> Opt
         }
     }
     if !times.is_empty() {
-        known.made_up_at = Some(now);
+        known.catch_up_started_at = Some(now);
     }
     Some(Missed { pipeline: pipeline.name.clone(), passed_over: all - times.len(), times })
 }

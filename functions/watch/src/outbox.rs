@@ -1,5 +1,5 @@
-//! Sends what was claimed, each address its own, and keeps what came of it. What does not get through is sent at the next tick; a watcher
-//! that is killed between sending and keeping makes one message come twice, and none be lost.
+//! Sends the claimed notifications, grouped by address, and records the results. A failed one is sent again in the next tick. If the
+//! watcher is killed between sending and recording, a message is sent twice, but none is lost.
 
 use std::collections::BTreeMap;
 
@@ -10,68 +10,68 @@ use crate::incident_store::{IncidentStore, StoredIncident};
 use crate::message::{Message, State};
 use crate::wording::message;
 
-/// More at once come as one digest: nobody reads twenty messages, and Slack takes one a second.
-const SINGLY: usize = 4;
+/// More messages than this for one address are sent as one digest: nobody reads twenty messages, and Slack accepts only one per second.
+const MAX_SINGLE_MESSAGES: usize = 4;
 
-/// What is to be sent, by address.
+/// The messages to be sent, by address.
 #[derive(Default)]
 pub struct Deliveries(BTreeMap<Address, Vec<Delivery>>);
 
 struct Delivery {
-    /// Of the incident.
+    /// Object name of the incident.
     name: String,
     state: State,
     message: Message,
 }
 
 impl Deliveries {
-    pub fn add(&mut self, register: &IncidentStore<'_>, name: String, kept: StoredIncident) {
-        for (address, state) in kept.claimed {
-            let message = message(&kept.incident, state, register);
+    pub fn add(&mut self, store: &IncidentStore<'_>, name: String, stored: StoredIncident) {
+        for (address, state) in stored.claimed {
+            let message = message(&stored.incident, state, store);
             self.0.entry(address).or_default().push(Delivery { name: name.clone(), state, message });
         }
     }
 }
 
-/// Sends everything. Gives how many messages were taken, and how many were not.
+/// Sends all messages. Returns how many were accepted, and how many were not.
 ///
 /// # Errors
-/// The lake cannot be written: what has been sent may be sent once more.
+/// The lake cannot be written; messages that were sent may be sent again.
 pub fn notify(
-    register: &IncidentStore<'_>,
+    store: &IncidentStore<'_>,
     channels: &Channels<'_>,
-    letters: Deliveries,
+    deliveries: Deliveries,
 ) -> Result<(usize, usize), Error> {
-    let (mut told, mut untold) = (0, 0);
-    for (address, mut letters) in letters.0 {
+    let (mut sent, mut unsent) = (0, 0);
+    for (address, mut deliveries) in deliveries.0 {
         // the worst first
-        letters.sort_by_key(|letter| std::cmp::Reverse(letter.message.severity));
-        let size = if letters.len() > SINGLY { letters.len() } else { 1 };
-        // where one does not get through for now, the next would not either
+        deliveries.sort_by_key(|delivery| std::cmp::Reverse(delivery.message.severity));
+        let size = if deliveries.len() > MAX_SINGLE_MESSAGES { deliveries.len() } else { 1 };
+        // if a channel is down for one message, it is down for the next ones too
         let mut is_down: Option<String> = None;
-        for batch in letters.chunks(size) {
-            let trouble = match &is_down {
-                Some(trouble) => Some(trouble.clone()),
-                None if register.context.is_late() => Some("there was no time left".to_owned()),
+        for batch in deliveries.chunks(size) {
+            let last_error = match &is_down {
+                Some(last_error) => Some(last_error.clone()),
+                None if store.context.is_late() => Some("there was no time left".to_owned()),
                 None => {
-                    let messages: Vec<Message> = batch.iter().map(|letter| letter.message.clone()).collect();
+                    let messages: Vec<Message> = batch.iter().map(|delivery| delivery.message.clone()).collect();
                     channels.send(&address, &messages).err().map(|failure| {
-                        tracing::error!(%address, error = failure.full_message(), hint = failure.hint, "not told");
+                        tracing::error!(%address, error = failure.full_message(), hint = failure.hint, "notification failed");
                         is_down = (failure.kind == ErrorKind::Retry).then(|| failure.full_message());
                         failure.full_message()
                     })
                 }
             };
-            for letter in batch {
-                let sent = trouble.clone().map_or(Ok(letter.state), Err);
-                if sent.is_ok() {
-                    told += 1
+            for delivery in batch {
+                let result = last_error.clone().map_or(Ok(delivery.state), Err);
+                if result.is_ok() {
+                    sent += 1
                 } else {
-                    untold += 1
+                    unsent += 1
                 }
-                register.told(&letter.name, &address, &sent)?;
+                store.record_delivery(&delivery.name, &address, &result)?;
             }
         }
     }
-    Ok((told, untold))
+    Ok((sent, unsent))
 }

@@ -1,4 +1,4 @@
-//! A step among those of all pipelines, as what is known of it is kept by.
+//! The key of a step across all pipelines, under which its state is stored.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::{Serialize, Serializer};
 use tidemark_flow::{Heartbeat, RunRecord};
 use tidemark_pipeline::{Pipeline, PipelineName, StepId};
 
-/// Written as `orders/load report`.
+/// Serialized as `orders/load report`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct StepKey {
     pub pipeline: PipelineName,
@@ -18,24 +18,24 @@ impl StepKey {
         StepKey { pipeline: pipeline.name.clone(), step: step.clone() }
     }
 
-    /// As it is written; `None` if that is no step.
+    /// Parses the serialized form; returns `None` if it is not a step.
     pub fn from_text(text: &str) -> Option<StepKey> {
         let (pipeline, step) = text.split_once('/')?;
         StepKey::from_parts(pipeline, &step.parse().ok()?)
     }
 
-    /// `None` if no pipeline can have that name.
+    /// Returns `None` if this is not a valid pipeline name.
     pub fn from_parts(pipeline: &str, step: &StepId) -> Option<StepKey> {
         Some(StepKey { pipeline: pipeline.parse().ok()?, step: step.clone() })
     }
 
-    /// `None` if it was no run of a step.
+    /// The step of a run record. Returns `None` if it is not the record of a step.
     pub fn for_run(record: &RunRecord) -> Option<StepKey> {
         StepKey::from_parts(&record.pipeline, record.step.step()?)
     }
 
-    pub fn for_mark(mark: &Heartbeat) -> Option<StepKey> {
-        StepKey::from_parts(&mark.pipeline, &mark.step)
+    pub fn for_heartbeat(heartbeat: &Heartbeat) -> Option<StepKey> {
+        StepKey::from_parts(&heartbeat.pipeline, &heartbeat.step)
     }
 }
 

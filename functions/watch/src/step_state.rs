@@ -1,4 +1,4 @@
-//! What is known of one step, and what becomes of it: it fails, once more or for good; it cannot be seen; it is behind.
+//! The known state of one step, and its transitions: failure, success, unobservable, behind.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,40 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use tidemark_flow::{Days, Error, ErrorKind, ErrorRecord, Heartbeat, RunRecord};
 
-/// Attempts that the platform makes of an event before it gives it up.
+/// How often the platform delivers an event before it gives up.
 const ATTEMPTS: u64 = 3;
 
-/// The last that is known of a step.
+/// The latest known state of a step.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct StepState {
-    /// The greatest id of a run of it.
+    /// The highest run id seen for this step.
     pub run_id: String,
-    /// When it last ended well, by the beginning of that run, and by its end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub well_at: Option<Timestamp>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub well_until: Option<Timestamp>,
+    /// Start and end of the last successful run.
+    #[serde(rename = "well_at", default, skip_serializing_if = "Option::is_none")]
+    pub last_success_started_at: Option<Timestamp>,
+    #[serde(rename = "well_until", default, skip_serializing_if = "Option::is_none")]
+    pub last_success_ended_at: Option<Timestamp>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failing: Option<Failing>,
-    /// A run that is to be gone on with.
+    /// A run that is to be continued.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub continues: Option<UnderWay>,
-    /// A run that took long and says nothing any more.
+    pub continues: Option<RunInProgress>,
+    /// A run whose heartbeat has stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub lost: Option<UnderWay>,
-    /// More went into quarantine than usual.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub spilled: Option<QuarantineSpike>,
+    pub lost: Option<RunInProgress>,
+    /// Set if more rows than usual went into quarantine.
+    #[serde(rename = "spilled", default, skip_serializing_if = "Option::is_none")]
+    pub quarantine_spike: Option<QuarantineSpike>,
     /// Since when its input is known to be ahead of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub behind_since: Option<Timestamp>,
-    /// Why its datasets cannot be looked at.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<Unobservable>,
-    /// When the watcher has last announced it.
+    /// Why its datasets cannot be read.
+    #[serde(rename = "unseen", default, skip_serializing_if = "Option::is_none")]
+    pub unobservable: Option<Unobservable>,
+    /// When the watcher last announced it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced_at: Option<Timestamp>,
-    /// Versions of its inputs that it has consumed.
+    /// Versions of its inputs that it has consumed, by dataset.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub consumed: BTreeMap<String, i64>,
 }
@@ -47,32 +47,33 @@ pub struct StepState {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Failing {
     pub since: Timestamp,
-    /// When it last did.
+    /// Time of the latest failure.
     #[serde(default)]
     pub latest: Timestamp,
     pub count: u64,
-    /// Attempts of the latest chain.
+    /// Number of attempts with the latest correlation id.
     pub attempts: u64,
-    pub chain: String,
+    #[serde(rename = "chain")]
+    pub correlation_id: String,
     pub run_id: String,
     pub scheduled_time: Timestamp,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<Days>,
-    /// Everything was to be made anew, which is asked for by a person, and again by nobody else.
+    /// The run was to rebuild everything. A person has asked for that, so the watcher does not repeat it.
     #[serde(default)]
     pub full: bool,
     pub error: ErrorRecord,
-    /// The platform will not try it again.
-    #[serde(default)]
-    pub is_given_up: bool,
-    /// It will not go by itself; that stays so until the step ends well.
+    /// The event was dead-lettered: the platform will not retry it.
+    #[serde(rename = "is_given_up", default)]
+    pub is_dead_letter: bool,
+    /// The failure will not resolve by itself. Once set, it stays so until the step succeeds.
     #[serde(default)]
     pub is_final: bool,
     pub facts: Vec<(String, String)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UnderWay {
+pub struct RunInProgress {
     pub run_id: String,
     pub started_at: Timestamp,
     pub alive_at: Timestamp,
@@ -86,7 +87,7 @@ pub struct QuarantineSpike {
     pub scheduled_time: Timestamp,
     pub quarantined: u64,
     pub rows_in: u64,
-    /// The share that is usual.
+    /// The usual share of quarantined rows, if known.
     pub usual: Option<f64>,
 }
 
@@ -96,9 +97,9 @@ pub struct Unobservable {
     pub error: ErrorRecord,
 }
 
-impl UnderWay {
-    pub fn from_record(record: &RunRecord) -> UnderWay {
-        UnderWay {
+impl RunInProgress {
+    pub fn from_record(record: &RunRecord) -> RunInProgress {
+        RunInProgress {
             run_id: record.run_id.clone(),
             started_at: record.started_at,
             alive_at: record.finished_at,
@@ -106,35 +107,35 @@ impl UnderWay {
         }
     }
 
-    pub fn from_mark(mark: &Heartbeat) -> UnderWay {
-        UnderWay {
-            run_id: mark.run_id.clone(),
-            started_at: mark.started_at,
-            alive_at: mark.alive_at,
-            scheduled_time: mark.scheduled_time,
+    pub fn from_heartbeat(heartbeat: &Heartbeat) -> RunInProgress {
+        RunInProgress {
+            run_id: heartbeat.run_id.clone(),
+            started_at: heartbeat.started_at,
+            alive_at: heartbeat.alive_at,
+            scheduled_time: heartbeat.scheduled_time,
         }
     }
 }
 
 impl Failing {
-    /// Whether the watcher tries it again by itself.
+    /// Whether the watcher retries it by itself.
     pub fn is_tried_again(&self) -> bool {
         self.error.kind == ErrorKind::Retry && !self.full
     }
 
-    /// For the first time.
+    /// The first failure.
     fn from_record(record: &RunRecord, error: ErrorRecord) -> Failing {
         Failing {
             since: record.started_at,
             latest: record.finished_at,
             count: 1,
             attempts: 1,
-            chain: record.correlation_id.clone(),
+            correlation_id: record.correlation_id.clone(),
             run_id: record.run_id.clone(),
             scheduled_time: record.scheduled_time,
             days: record.days,
             full: record.full,
-            is_given_up: false,
+            is_dead_letter: false,
             is_final: error.kind != ErrorKind::Retry,
             error,
             facts: facts_of(record),
@@ -143,32 +144,32 @@ impl Failing {
 }
 
 impl StepState {
-    pub fn fails(&mut self, record: &RunRecord) {
+    pub fn record_failure(&mut self, record: &RunRecord) {
         let Some(error) = record.error.clone() else { return };
-        if self.well_until >= Some(record.finished_at) {
+        if self.last_success_ended_at >= Some(record.finished_at) {
             return;
         }
-        self.is_heard_of(record.finished_at);
+        self.clear_runs_until(record.finished_at);
         let Some(before) = self.failing.take() else {
             self.failing = Some(Failing::from_record(record, error));
             return;
         };
-        let same_chain = before.chain == record.correlation_id;
-        let attempts = if same_chain { before.attempts + 1 } else { 1 };
-        let is_given_up = before.is_given_up && same_chain;
-        let may_go = error.kind == ErrorKind::Retry && attempts < ATTEMPTS && !is_given_up;
+        let is_same_event = before.correlation_id == record.correlation_id;
+        let attempts = if is_same_event { before.attempts + 1 } else { 1 };
+        let is_given_up = before.is_dead_letter && is_same_event;
+        let may_recover = error.kind == ErrorKind::Retry && attempts < ATTEMPTS && !is_given_up;
         let counted = Failing {
             count: before.count + 1,
             attempts,
-            chain: record.correlation_id.clone(),
-            is_given_up,
-            is_final: before.is_final || !may_go,
+            correlation_id: record.correlation_id.clone(),
+            is_dead_letter: is_given_up,
+            is_final: before.is_final || !may_recover,
             latest: before.latest.max(record.finished_at),
             ..before
         };
-        // the latest error is the one that counts, but a cause that will not go by itself is not hidden by one that may
+        // the latest error counts, but a transient error does not hide a permanent one
         let is_late = record.finished_at < counted.latest;
-        let is_hidden = is_late || (may_go && counted.error.kind != ErrorKind::Retry);
+        let is_hidden = is_late || (may_recover && counted.error.kind != ErrorKind::Retry);
         self.failing = Some(if is_hidden {
             counted
         } else {
@@ -184,45 +185,47 @@ impl StepState {
         });
     }
 
-    /// Of two that were under way at once the one counts that was the last to end.
-    pub fn ends_well(&mut self, record: &RunRecord) {
+    /// Records a success. Of two concurrent runs, the one that ended last counts.
+    pub fn record_success(&mut self, record: &RunRecord) {
         let until = record.finished_at;
-        if self.well_until > Some(until) {
+        if self.last_success_ended_at > Some(until) {
             return;
         }
-        (self.well_at, self.well_until) = (Some(record.started_at), Some(until));
+        (self.last_success_started_at, self.last_success_ended_at) = (Some(record.started_at), Some(until));
         self.failing.take_if(|failing| failing.latest <= until);
-        self.is_heard_of(until);
+        self.clear_runs_until(until);
     }
 
-    /// It has come to an end, be it good or bad: whatever said its last before then is nobody's matter any more.
-    fn is_heard_of(&mut self, at: Timestamp) {
+    /// A run has ended, successfully or not: forget unfinished runs that were last alive before then.
+    fn clear_runs_until(&mut self, at: Timestamp) {
         self.continues.take_if(|run| run.alive_at <= at);
         self.lost.take_if(|run| run.alive_at <= at);
     }
 
-    /// Its datasets cannot be looked at.
-    pub fn hides(&mut self, failure: &Error, now: Timestamp) {
-        let since = self.unseen.as_ref().map_or(now, |unseen| unseen.since);
-        (self.unseen, self.behind_since) = (Some(Unobservable { since, error: failure.into() }), None);
+    /// Records that its datasets cannot be read.
+    pub fn record_unobservable(&mut self, failure: &Error, now: Timestamp) {
+        let since = self.unobservable.as_ref().map_or(now, |unobservable| unobservable.since);
+        (self.unobservable, self.behind_since) = (Some(Unobservable { since, error: failure.into() }), None);
     }
 
-    /// Whether its inputs are ahead of it.
-    pub fn shows(&mut self, is_behind: bool, now: Timestamp) {
-        self.unseen = None;
-        // one that has ended well since is behind something newer
-        let since = self.behind_since.filter(|since| self.well_at.is_none_or(|well_at| well_at <= *since));
+    /// Records whether its inputs are ahead of it.
+    pub fn record_lag(&mut self, is_behind: bool, now: Timestamp) {
+        self.unobservable = None;
+        // if the step has succeeded since then, it is behind a newer version
+        let since = self
+            .behind_since
+            .filter(|since| self.last_success_started_at.is_none_or(|success_at| success_at <= *since));
         self.behind_since = is_behind.then(|| since.unwrap_or(now));
     }
 
-    /// The platform has given up an event that was to wake this step.
-    pub fn is_given_up(&mut self, why: &str, scheduled_time: Timestamp, chain: &str, at: Timestamp) {
-        if self.well_until > Some(at) {
+    /// Records that the platform has given up an event that was to wake this step.
+    pub fn record_dead_letter(&mut self, why: &str, scheduled_time: Timestamp, correlation_id: &str, at: Timestamp) {
+        if self.last_success_ended_at > Some(at) {
             return;
         }
         match &mut self.failing {
             Some(failing) => {
-                (failing.is_given_up, failing.is_final) = (true, true);
+                (failing.is_dead_letter, failing.is_final) = (true, true);
                 failing.latest = failing.latest.max(at);
             }
             None => {
@@ -231,7 +234,7 @@ impl StepState {
                     latest: at,
                     count: 1,
                     attempts: 1,
-                    chain: chain.to_owned(),
+                    correlation_id: correlation_id.to_owned(),
                     run_id: String::new(),
                     scheduled_time,
                     days: None,
@@ -242,7 +245,7 @@ impl StepState {
                         hint: None,
                         over_budget: false,
                     },
-                    is_given_up: true,
+                    is_dead_letter: true,
                     is_final: true,
                     facts: Vec::new(),
                 });
@@ -251,14 +254,14 @@ impl StepState {
     }
 }
 
-/// What a record has to say of what it was about.
+/// Facts about the planned work of a run, from its record.
 fn facts_of(record: &RunRecord) -> Vec<(String, String)> {
     let mut facts = Vec::new();
-    if let Some(about) = &record.scope {
-        if !about.partitions.is_empty() {
-            facts.push(("Partitions".to_owned(), about.to_string()));
+    if let Some(scope) = &record.scope {
+        if !scope.partitions.is_empty() {
+            facts.push(("Partitions".to_owned(), scope.to_string()));
         }
-        if let Some(rows) = about.rows {
+        if let Some(rows) = scope.rows {
             facts.push(("Rows".to_owned(), tidemark_flow::thousands(rows)));
         }
     }

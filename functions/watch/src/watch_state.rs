@@ -1,5 +1,5 @@
-//! What follows from the run records that have been read: what became of each step, and how far each dataset is. It hangs on nothing but
-//! the records and the marks, so a watcher that finds it gone reads the last days again.
+//! The watcher's state: the state of each step and of each dataset. It is derived only from run records and heartbeats, so a watcher
+//! without it reads the last days again.
 
 #[cfg(test)]
 mod tests;
@@ -14,34 +14,35 @@ use tidemark_flow::{Activity, Heartbeat, Output, RunRecord, Status};
 use tidemark_pipeline::{Budget, DatasetName, StepId};
 
 use crate::step_key::StepKey;
-use crate::step_state::{QuarantineSpike, StepState, UnderWay};
+use crate::step_state::{QuarantineSpike, RunInProgress, StepState};
 
-/// Runs of a pipeline that say what is usual.
+/// Number of runs whose median is the usual share of quarantined rows.
 const USUAL: usize = 10;
 
-/// The watcher's state as it is kept.
+/// The watcher's state as stored in the lake.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct WatchState {
-    /// Since when it has been gathered: of what was before, only the records of some days are known.
+    /// When this state was started. Of the time before, only the records of some days are known.
     #[serde(default)]
     pub began: Timestamp,
-    /// Run records have been read up to this moment of their ids.
+    /// Run records have been read up to this time, by their ids.
     pub read_until: Timestamp,
-    /// Ids of records after a while before it, which have been read: such as are written late are not missed.
+    /// Ids of the records read recently, so that records written late are found without reading others twice.
     pub read: BTreeSet<String>,
     pub pipelines: BTreeMap<String, PipelineState>,
-    #[serde(deserialize_with = "of_steps")]
+    #[serde(deserialize_with = "deserialize_steps")]
     pub steps: BTreeMap<StepKey, StepState>,
-    /// By dataset: its latest version that is known of, and when it was committed.
+    /// The latest known version of each dataset.
     pub datasets: BTreeMap<String, DatasetState>,
-    /// Records that cannot be read, by run id, with their day.
-    pub unreadable: BTreeMap<String, UnreadableDay>,
-    /// Given-up events that nobody can make sense of.
-    pub strays: Vec<UnroutableEvent>,
-    /// Runs that have said that they are under way, by id, until their record has been read.
-    #[serde(default)]
-    pub marked: BTreeMap<String, SeenHeartbeat>,
-    /// Incidents at rest, by key, as they were when they were looked at.
+    /// Unreadable run records, by run id.
+    pub unreadable: BTreeMap<String, UnreadableRecord>,
+    /// Dead letters that name no known step.
+    #[serde(rename = "strays")]
+    pub unroutable: Vec<UnroutableEvent>,
+    /// Heartbeats by run id, until the record of the run has been read.
+    #[serde(rename = "marked", default)]
+    pub heartbeats: BTreeMap<String, SeenHeartbeat>,
+    /// Incidents that need no attention, by object name, with the tag of the version that was checked.
     pub at_rest: BTreeMap<String, String>,
 }
 
@@ -52,34 +53,34 @@ pub struct PipelineState {
     pub schedule: String,
     /// Scheduled times up to this one have been started, or need not be.
     pub started: Option<Timestamp>,
-    /// The scheduled time for which the watcher has started it, and when.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub helped: Option<(Timestamp, Timestamp)>,
-    /// When somebody has set about making up for what was missed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub made_up_at: Option<Timestamp>,
-    /// When its datasets were last looked at.
+    /// The scheduled time for which the watcher has started the pipeline, and when it did so.
+    #[serde(rename = "helped", default, skip_serializing_if = "Option::is_none")]
+    pub restarted: Option<(Timestamp, Timestamp)>,
+    /// When a process started to catch up on missed times.
+    #[serde(rename = "made_up_at", default, skip_serializing_if = "Option::is_none")]
+    pub catch_up_started_at: Option<Timestamp>,
+    /// When its datasets were last checked.
     #[serde(default)]
     pub looked_at: Timestamp,
-    /// When a watcher last had it among its pipelines, about.
+    /// When a watcher last had it among its pipelines, approximately.
     #[serde(default)]
     pub seen_at: Timestamp,
-    /// Shares of records that the latest runs put into quarantine, the latest last.
+    /// Shares of rows that the latest runs put into quarantine, the latest last.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub shares: Vec<f64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatasetState {
-    /// The latest version that brought or took files; none yet is -1.
+    /// The latest version that added or removed files; -1 if there is none yet.
     pub version: i64,
-    /// The latest of all.
+    /// The latest version of all.
     pub latest: i64,
-    /// When the one that brought or took files was committed.
+    /// When the version that added or removed files was committed.
     pub at: Timestamp,
-    /// The moment of the schedule by which it came, where that is known.
+    /// The scheduled time of the run that committed it, if known.
     pub scheduled_time: Option<Timestamp>,
-    /// Up to when it is complete, as far as a run has said so.
+    /// Event time up to which it is complete, as reported by its runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Timestamp>,
 }
@@ -91,12 +92,12 @@ impl Default for DatasetState {
 }
 
 impl DatasetState {
-    fn moves(&mut self, version: i64, output: &Output, record: &RunRecord) {
-        // what was said before is no news
+    fn apply(&mut self, version: i64, output: &Output, record: &RunRecord) {
+        // ignore records older than the last commit
         if record.finished_at < self.at {
             return;
         }
-        // one that was made anew counts from the beginning
+        // a rebuilt dataset counts its versions from 0 again
         if version < self.latest {
             *self = DatasetState::default();
         }
@@ -109,16 +110,17 @@ impl DatasetState {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct UnreadableDay {
+pub struct UnreadableRecord {
     pub day: jiff::civil::Date,
     pub since: Timestamp,
     pub why: String,
 }
 
-/// A mark as it was last seen.
+/// A heartbeat, and when it was last seen.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SeenHeartbeat {
-    pub mark: Heartbeat,
+    #[serde(rename = "mark")]
+    pub heartbeat: Heartbeat,
     pub seen_at: Timestamp,
 }
 
@@ -129,34 +131,34 @@ pub struct UnroutableEvent {
     pub why: String,
 }
 
-/// What is kept of steps; other versions of this program keep it of more than steps.
-fn of_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, StepState>, D::Error> {
+/// Reads the states of steps, ignoring keys that are not steps, which other versions of this program write.
+fn deserialize_steps<'de, D: Deserializer<'de>>(from: D) -> Result<BTreeMap<StepKey, StepState>, D::Error> {
     let all = BTreeMap::<String, StepState>::deserialize(from)?;
     Ok(all.into_iter().filter_map(|(text, last)| Some((StepKey::from_text(&text)?, last))).collect())
 }
 
 impl WatchState {
-    /// An event that nobody can make sense of; of several with one reason the latest is kept.
-    pub fn add_stray(&mut self, stray: UnroutableEvent) {
+    /// Adds an event that names no known step. Of several with the same origin and reason only the latest is kept.
+    pub fn add_unroutable(&mut self, event: UnroutableEvent) {
         const KEPT: usize = 20;
-        self.strays.retain(|other| (&other.by, &other.why) != (&stray.by, &stray.why));
-        self.strays.push(stray);
-        if self.strays.len() > KEPT {
-            self.strays.remove(0);
+        self.unroutable.retain(|other| (&other.by, &other.why) != (&event.by, &event.why));
+        self.unroutable.push(event);
+        if self.unroutable.len() > KEPT {
+            self.unroutable.remove(0);
         }
     }
 
-    pub fn last(&mut self, key: &StepKey) -> &mut StepState {
+    pub fn step_mut(&mut self, key: &StepKey) -> &mut StepState {
         self.steps.entry(key.clone()).or_default()
     }
 
-    /// Takes in one run record; in the order of their ids, each once. `allowed` and `inputs` are what its pipeline says of quarantine, and
-    /// of what the step reads.
-    pub fn take_in(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
+    /// Applies one run record. Records have to be applied once each, in the order of their ids. `allowed` is the quarantine limit of the
+    /// pipeline, `inputs` are the datasets that the step reads.
+    pub fn apply_record(&mut self, record: &RunRecord, allowed: Option<Budget>, inputs: &[DatasetName]) {
         if matches!(record.step, Activity::Step(StepId::Ingest) | Activity::Started) {
-            self.starts(&record.pipeline, record.scheduled_time, record.started_at);
+            self.record_start(&record.pipeline, record.scheduled_time, record.started_at);
         }
-        self.marked.remove(&record.run_id);
+        self.heartbeats.remove(&record.run_id);
         let is_load = matches!(record.step, Activity::Step(StepId::Load(_)));
         for output in &record.outputs {
             if let Some(version) = output.version
@@ -164,13 +166,13 @@ impl WatchState {
                 && !is_load
             {
                 let head = self.datasets.entry(output.dataset.clone()).or_default();
-                head.moves(version, output, record);
+                head.apply(version, output, record);
             }
         }
         let Some(key) = StepKey::for_run(record) else { return };
         let looked_at: Vec<(String, i64)> = match record.status {
             Status::Done => record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect(),
-            // it has looked at what there was when it began
+            // it has checked the versions that existed when it began
             Status::NothingToDo => {
                 let known =
                     inputs.iter().filter_map(|input| Some((input.to_string(), self.datasets.get(input.as_str())?)));
@@ -179,26 +181,26 @@ impl WatchState {
             }
             Status::Continues | Status::Failed => Vec::new(),
         };
-        let last = self.last(&key);
-        // a record that comes late changes nothing that a later one has said
+        let last = self.step_mut(&key);
+        // a late record does not override a later run
         let is_latest = record.run_id >= last.run_id;
         match record.status {
-            Status::Failed => last.fails(record),
-            Status::Done | Status::NothingToDo => last.ends_well(record),
-            Status::Continues if is_latest => last.continues = Some(UnderWay::from_record(record)),
+            Status::Failed => last.record_failure(record),
+            Status::Done | Status::NothingToDo => last.record_success(record),
+            Status::Continues if is_latest => last.continues = Some(RunInProgress::from_record(record)),
             Status::Continues => {}
         }
         if is_latest {
             last.run_id.clone_from(&record.run_id);
             last.consumed.extend(looked_at);
             if key.step == StepId::Clean && record.status == Status::Done {
-                self.spills(&key, record, allowed);
+                self.check_quarantine(&key, record, allowed);
             }
         }
     }
 
-    /// A dataset has a version of which no record says anything: whoever committed it died before he could.
-    pub fn finds(&mut self, dataset: &str, version: i64, now: Timestamp) {
+    /// Records a version that is in no run record, since the process that committed it died before it could write one.
+    pub fn record_version(&mut self, dataset: &str, version: i64, now: Timestamp) {
         if let Some(head) = self.datasets.get_mut(dataset)
             && version > head.latest
         {
@@ -206,39 +208,42 @@ impl WatchState {
         }
     }
 
-    /// The first step of a pipeline says that it has been started, at a moment. A time that was still to come then is not dealt with.
-    fn starts(&mut self, pipeline: &str, scheduled_time: Timestamp, at: Timestamp) {
+    /// Records that a pipeline was started at `at` for a scheduled time. If that time was still in the future, it does not count as
+    /// started.
+    fn record_start(&mut self, pipeline: &str, scheduled_time: Timestamp, at: Timestamp) {
         const AHEAD: SignedDuration = SignedDuration::from_mins(10);
-        let meant = if scheduled_time.duration_since(at) > AHEAD { at } else { scheduled_time };
+        let time = if scheduled_time.duration_since(at) > AHEAD { at } else { scheduled_time };
         let known = self.pipelines.entry(pipeline.to_owned()).or_default();
-        known.started = known.started.max(Some(meant));
+        known.started = known.started.max(Some(time));
     }
 
-    /// A run says that it is under way.
-    pub fn sees(&mut self, mark: &Heartbeat, now: Timestamp) {
-        if mark.step == StepId::Ingest {
-            self.starts(&mark.pipeline, mark.scheduled_time, mark.started_at);
+    /// Records the heartbeat of a run.
+    pub fn record_heartbeat(&mut self, heartbeat: &Heartbeat, now: Timestamp) {
+        if heartbeat.step == StepId::Ingest {
+            self.record_start(&heartbeat.pipeline, heartbeat.scheduled_time, heartbeat.started_at);
         }
-        if !self.read.contains(&mark.run_id) {
-            self.marked.insert(mark.run_id.clone(), SeenHeartbeat { mark: mark.clone(), seen_at: now });
+        if !self.read.contains(&heartbeat.run_id) {
+            self.heartbeats
+                .insert(heartbeat.run_id.clone(), SeenHeartbeat { heartbeat: heartbeat.clone(), seen_at: now });
         }
     }
 
-    /// Since when a step is being walked, as far as its runs say so.
-    pub fn under_way(&self, key: &StepKey, now: Timestamp) -> Option<Timestamp> {
-        let marks = self.marked.values().map(|marked| &marked.mark);
-        let alive = marks.filter(|mark| now.duration_since(mark.alive_at) < SILENT_FOR);
-        let of_step = alive.filter(|mark| mark.pipeline == key.pipeline.as_str() && mark.step == key.step);
-        of_step.map(|mark| mark.started_at).min()
+    /// Since when a step is running, according to heartbeats; `None` if it is not.
+    pub fn running_since(&self, key: &StepKey, now: Timestamp) -> Option<Timestamp> {
+        let heartbeats = self.heartbeats.values().map(|seen| &seen.heartbeat);
+        let alive = heartbeats.filter(|heartbeat| now.duration_since(heartbeat.alive_at) < SILENT_FOR);
+        let of_step =
+            alive.filter(|heartbeat| heartbeat.pipeline == key.pipeline.as_str() && heartbeat.step == key.step);
+        of_step.map(|heartbeat| heartbeat.started_at).min()
     }
 
-    /// What is usual is the median of the latest runs.
-    fn spills(&mut self, key: &StepKey, record: &RunRecord, allowed: Option<Budget>) {
-        /// Of fewer records nobody is told unasked.
+    /// Checks whether a run put unusually many rows into quarantine, compared with the limit or the median of the latest runs.
+    fn check_quarantine(&mut self, key: &StepKey, record: &RunRecord, allowed: Option<Budget>) {
+        /// Up to this number of records there is no alert, unless a limit is set.
         const FEW: u64 = 10;
-        /// Times the usual share.
+        /// Multiple of the usual share that counts as a spike.
         const MUCH: f64 = 3.0;
-        /// Runs it takes to know what is usual.
+        /// Minimum number of runs to determine the usual share.
         const ENOUGH: usize = 3;
         let (quarantined, rows_in) = (record.rows.quarantined, record.rows.rows_in);
         if rows_in == 0 {
@@ -254,12 +259,12 @@ impl WatchState {
             (None, Some(usual)) => quarantined > FEW && share > MUCH * usual,
             (None, None) => false,
         };
-        // what is much is not usual, until it has become so
+        // the share of this run counts from the next run on, so a lasting spike becomes the usual share
         known.shares.push(share);
         if known.shares.len() > USUAL {
             known.shares.remove(0);
         }
-        self.last(key).spilled = is_much.then(|| QuarantineSpike {
+        self.step_mut(key).quarantine_spike = is_much.then(|| QuarantineSpike {
             run_id: record.run_id.clone(),
             at: record.finished_at,
             scheduled_time: record.scheduled_time,
@@ -269,15 +274,15 @@ impl WatchState {
         });
     }
 
-    /// A run says nothing any more, and there is no record of it.
-    pub fn loses(&mut self, mark: &Heartbeat) {
-        let Some(key) = StepKey::for_mark(mark) else { return };
-        let last = self.last(&key);
-        if mark.run_id > last.run_id {
-            last.lost = Some(UnderWay::from_mark(mark));
+    /// Records a run whose heartbeat has stopped, without a run record.
+    pub fn record_lost_run(&mut self, heartbeat: &Heartbeat) {
+        let Some(key) = StepKey::for_heartbeat(heartbeat) else { return };
+        let last = self.step_mut(&key);
+        if heartbeat.run_id > last.run_id {
+            last.lost = Some(RunInProgress::from_heartbeat(heartbeat));
         }
     }
 }
 
-/// After which a run that says nothing is taken for dead; it would have said something each minute.
+/// A run without a heartbeat for this long is considered dead; heartbeats are written once a minute.
 pub const SILENT_FOR: SignedDuration = SignedDuration::from_mins(5);

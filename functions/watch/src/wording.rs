@@ -1,29 +1,29 @@
-//! What is said of an incident: what is wrong, what happens next by itself, and what to do if that is not enough.
+//! The texts of messages: what is wrong, what happens next automatically, and what to do if that is not enough.
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::ErrorKind;
 use tidemark_pipeline::{IncidentKind, StepId};
 
-use crate::evaluate::shown;
+use crate::evaluate::format_time;
 use crate::incident::{Finding, Incident};
 use crate::incident_store::IncidentStore;
 use crate::message::{Message, State};
 
-/// The message on an incident.
-pub fn message(incident: &Incident, state: State, register: &IncidentStore<'_>) -> Message {
+/// Builds the message on an incident.
+pub fn message(incident: &Incident, state: State, store: &IncidentStore<'_>) -> Message {
     let finding = &incident.finding;
-    let pipeline = finding.pipeline.clone().unwrap_or_else(|| NOBODY.to_owned());
+    let pipeline = finding.pipeline.clone().unwrap_or_else(|| NO_PIPELINE.to_owned());
     let is_over = state == State::Resolved;
     Message {
         state,
         severity: incident.severity,
         incident: incident.id(),
         title: title(finding),
-        what: if is_over { over(incident, register) } else { wrong(incident, state) },
+        what: if is_over { resolution(incident, store) } else { problem(incident, state) },
         facts: facts(finding),
-        next: if is_over { String::new() } else { next(finding, register) },
-        command: if is_over { None } else { command(finding, register) },
-        record: finding.run_id.as_deref().and_then(|run_id| record(run_id, register)),
+        next: if is_over { String::new() } else { next(finding, store) },
+        command: if is_over { None } else { command(finding, store) },
+        record: finding.run_id.as_deref().and_then(|run_id| record(run_id, store)),
         opened_at: finding.since,
         resolved_at: incident.resolved_at.filter(|_| is_over),
         step: finding.step.clone(),
@@ -31,15 +31,15 @@ pub fn message(incident: &Incident, state: State, register: &IncidentStore<'_>) 
     }
 }
 
-/// In place of a pipeline, where it is none's.
-const NOBODY: &str = "tidemark";
+/// Stands for the pipeline if an incident belongs to none.
+const NO_PIPELINE: &str = "tidemark";
 
-/// What is wrong, in one line, the same for as long as it is.
+/// The title: what is wrong, in one line. It stays the same while the incident lasts.
 pub fn title(finding: &Finding) -> String {
-    format!("{}: {}", finding.pipeline.as_deref().unwrap_or(NOBODY), trouble(finding))
+    format!("{}: {}", finding.pipeline.as_deref().unwrap_or(NO_PIPELINE), problem_title(finding))
 }
 
-fn trouble(finding: &Finding) -> String {
+fn problem_title(finding: &Finding) -> String {
     let step = finding.step.as_ref().map(StepId::to_string).unwrap_or_default();
     match finding.incident_kind {
         IncidentKind::Failed => format!("{step} failed"),
@@ -48,7 +48,7 @@ fn trouble(finding: &Finding) -> String {
         IncidentKind::NotStarted => "did not start on schedule".to_owned(),
         IncidentKind::Behind => format!("{step} is behind its input"),
         IncidentKind::NeverEnded => format!("{step} started and never ended"),
-        IncidentKind::Blind => match (&finding.pipeline, &finding.of) {
+        IncidentKind::Unobservable => match (&finding.pipeline, &finding.qualifier) {
             (Some(_), Some(of)) if of == "definition" => "its pipeline file is broken, nothing of it runs".to_owned(),
             (Some(_), _) => format!("{step} cannot be watched"),
             (None, _) => "something cannot be watched".to_owned(),
@@ -56,7 +56,7 @@ fn trouble(finding: &Finding) -> String {
     }
 }
 
-fn wrong(incident: &Incident, state: State) -> String {
+fn problem(incident: &Incident, state: State) -> String {
     let finding = &incident.finding;
     let mut text = finding.what.clone();
     if let Some(hint) = &finding.hint {
@@ -64,38 +64,38 @@ fn wrong(incident: &Incident, state: State) -> String {
     }
     match state {
         State::Flapping => format!(
-            "It has opened {} times within a day. From now on nothing more is told of it until it has been steady for 6 hours.\n{text}",
+            "It has opened {} times within a day. From now on nothing more is reported of it until it has been steady for 6 hours.\n{text}",
             incident.flaps()
         ),
         _ => text,
     }
 }
 
-fn over(incident: &Incident, register: &IncidentStore<'_>) -> String {
+fn resolution(incident: &Incident, store: &IncidentStore<'_>) -> String {
     let finding = &incident.finding;
     let resolved_at = incident.resolved_at.unwrap_or(incident.opened_at);
     let lasted = lasted(resolved_at.duration_since(finding.since));
     let is_gone = |pipeline: &String| match &finding.step {
-        Some(step) => !register.view.has(pipeline, step),
-        None => !register.view.knows(pipeline),
+        Some(step) => !store.snapshot.has(pipeline, step),
+        None => !store.snapshot.knows(pipeline),
     };
     let by = match finding.incident_kind {
         _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",
         IncidentKind::Failed | IncidentKind::OverBudget | IncidentKind::NeverEnded => "The step has succeeded again",
-        IncidentKind::Quarantine => "The next run put few aside",
+        IncidentKind::Quarantine => "The next run quarantined few records",
         IncidentKind::NotStarted => "The pipeline has been started, or its schedule has changed",
         IncidentKind::Behind => "The step has caught up with its input",
-        IncidentKind::Blind => "It can be seen again",
+        IncidentKind::Unobservable => "It can be seen again",
     };
     format!("{by}; it lasted {lasted}. What was wrong: {}", finding.what)
 }
 
-/// Beside since when, which every message says.
+/// Facts of a message, in addition to the times that every message has.
 fn facts(finding: &Finding) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     let mut fact = |name: &str, value: String| facts.push((name.to_owned(), value));
     if let Some(at) = finding.scheduled_time {
-        fact("Scheduled", shown(at));
+        fact("Scheduled", format_time(at));
     }
     if let Some(kind) = finding.kind {
         fact("Kind", format!("{kind} ({})", meaning(kind)));
@@ -110,14 +110,14 @@ fn meaning(kind: ErrorKind) -> &'static str {
         ErrorKind::Definition => "the pipeline file, or what it names, has to be mended",
         ErrorKind::Data => "the data has to be mended",
         ErrorKind::Refused => "too large, or not allowed",
-        ErrorKind::Bug => "a mistake of Tidemark's",
+        ErrorKind::Bug => "a bug in Tidemark",
     }
 }
 
-fn next(finding: &Finding, register: &IncidentStore<'_>) -> String {
-    let pipeline = finding.pipeline.as_deref().and_then(|name| register.view.pipeline(name));
+fn next(finding: &Finding, store: &IncidentStore<'_>) -> String {
+    let pipeline = finding.pipeline.as_deref().and_then(|name| store.snapshot.pipeline(name));
     let schedule = pipeline.and_then(|pipeline| pipeline.schedule.as_ref());
-    let scheduled = schedule.and_then(|schedule| schedule.next(register.now)).map(shown);
+    let scheduled = schedule.and_then(|schedule| schedule.next(store.now)).map(format_time);
     let at = scheduled.map(|at| format!(" at {at}")).unwrap_or_default();
     match finding.incident_kind {
         IncidentKind::NotStarted => format!(
@@ -126,35 +126,35 @@ fn next(finding: &Finding, register: &IncidentStore<'_>) -> String {
         IncidentKind::Quarantine => {
             "Nothing: what is good was published, and what is not waits in quarantine.".to_owned()
         }
-        IncidentKind::Blind if finding.pipeline.is_some() => "Nothing, until it is mended.".to_owned(),
-        IncidentKind::Blind => "The rest is watched all the same.".to_owned(),
+        IncidentKind::Unobservable if finding.pipeline.is_some() => "Nothing, until it is fixed.".to_owned(),
+        IncidentKind::Unobservable => "The rest is watched all the same.".to_owned(),
         _ if finding.is_tried_again && at.is_empty() => "It is tried again every half hour.".to_owned(),
         _ if finding.is_tried_again => {
             format!("It is tried again every half hour, and with the next scheduled run{at}.")
         }
         _ if at.is_empty() => "Nothing, until it is run again.".to_owned(),
         _ => format!(
-            "It runs again{at}, and will fail the same way if nothing has been mended. What was published before stands."
+            "It runs again{at}, and will fail the same way if nothing has been fixed. What was published before stands."
         ),
     }
 }
 
-/// For a terminal in the folder of the pipelines.
-fn command(finding: &Finding, register: &IncidentStore<'_>) -> Option<String> {
-    let place = register.context.lake.store().place();
+/// The command to run in a terminal, in the folder of the pipelines.
+fn command(finding: &Finding, store: &IncidentStore<'_>) -> Option<String> {
+    let place = store.context.lake.store().place();
     let lake = if place == "lake" { String::new() } else { format!(" --lake {}", quoted(place)) };
-    let arguments = &register.view.arguments;
+    let arguments = &store.snapshot.arguments;
     let pipeline = finding.pipeline.as_deref();
     match finding.incident_kind {
         IncidentKind::Quarantine => {
-            let pipeline = register.view.pipeline(pipeline?)?;
+            let pipeline = store.snapshot.pipeline(pipeline?)?;
             let dataset = &pipeline.contract.as_ref()?.dataset;
             Some(format!("tidemark quarantine list {dataset}{lake}"))
         }
-        IncidentKind::Blind if finding.of.as_deref() == Some("definition") => {
+        IncidentKind::Unobservable if finding.qualifier.as_deref() == Some("definition") => {
             Some(format!("tidemark check{arguments}"))
         }
-        IncidentKind::Blind => None,
+        IncidentKind::Unobservable => None,
         _ => {
             let at = finding.scheduled_time.map(|at| format!(" --at {at}")).unwrap_or_default();
             Some(format!("tidemark run {}{at}{lake}{arguments}", pipeline?))
@@ -162,19 +162,19 @@ fn command(finding: &Finding, register: &IncidentStore<'_>) -> Option<String> {
     }
 }
 
-/// As a shell takes it for one word.
+/// Quotes a text for a shell, if necessary.
 pub fn quoted(text: &str) -> String {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"/._-:=@%+,".contains(&byte));
     if is_plain { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
-fn record(run_id: &str, register: &IncidentStore<'_>) -> Option<String> {
+fn record(run_id: &str, store: &IncidentStore<'_>) -> Option<String> {
     let day = run_id.get(..8)?;
     let day = format!("{}-{}-{}", day.get(..4)?, day.get(4..6)?, day.get(6..)?);
-    Some(format!("{}/runs/{day}/{run_id}.json", register.context.lake.store().place()))
+    Some(format!("{}/runs/{day}/{run_id}.json", store.context.lake.store().place()))
 }
 
-/// `2 h 05 min`
+/// Formats a duration: `2 h 05 min`.
 pub fn lasted(duration: SignedDuration) -> String {
     let minutes = duration.as_mins().max(0);
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
@@ -185,7 +185,7 @@ pub fn lasted(duration: SignedDuration) -> String {
     }
 }
 
-/// Of no incident: what a message looks like.
+/// A sample message, which shows what an alert looks like.
 pub fn sample(pipeline: &str, now: Timestamp, place: &str) -> Message {
     Message {
         state: State::Sample,
@@ -196,7 +196,10 @@ pub fn sample(pipeline: &str, now: Timestamp, place: &str) -> Message {
         title: format!("{pipeline}: this is what an alert looks like"),
         what: "Nothing is wrong: somebody ran `tidemark alerts test`. Here a message says what failed, and why."
             .to_owned(),
-        facts: vec![("Scheduled".to_owned(), shown(now)), ("Rows".to_owned(), "1,204 in, 17 quarantined".to_owned())],
+        facts: vec![
+            ("Scheduled".to_owned(), format_time(now)),
+            ("Rows".to_owned(), "1,204 in, 17 quarantined".to_owned()),
+        ],
         next: "Nothing. Here it says what happens next by itself.".to_owned(),
         command: Some(format!("tidemark run {pipeline}")),
         record: Some(format!("{place}/runs")),

@@ -1,4 +1,4 @@
-//! What is in a bucket below a prefix: the client that asks for it, and its keys.
+//! A bucket and a prefix in it: the client, and the mapping between keys and paths.
 
 use std::sync::Arc;
 
@@ -9,34 +9,34 @@ use object_store::{Error, PutMode, Result};
 use tokio::runtime::Handle;
 
 use crate::client::{Account, RetryPolicy};
-use crate::fault::Whither;
+use crate::fault::RequestTarget;
 use crate::location::Location;
 
-/// Cheap to clone.
+/// A prefix of a bucket, with the client that accesses it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     pub client: Client,
-    pub whither: Arc<Whither>,
+    pub target: Arc<RequestTarget>,
     pub prefix: Path,
-    pub patience: RetryPolicy,
+    pub retry_policy: RetryPolicy,
     pub handle: Handle,
 }
 
 impl std::fmt::Display for Bucket {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "s3://{}/{}", self.whither.bucket, self.prefix)
+        write!(f, "s3://{}/{}", self.target.bucket, self.prefix)
     }
 }
 
 impl Bucket {
     pub fn new(client: Client, account: &Account, location: &Location, handle: Handle) -> Bucket {
-        let whither = Whither { bucket: location.bucket.clone(), region: account.region().to_owned() };
-        let (prefix, patience) = (location.prefix.clone(), account.patience());
-        Bucket { client, whither: Arc::new(whither), prefix, patience, handle }
+        let target = RequestTarget { bucket: location.bucket.clone(), region: account.region().to_owned() };
+        let (prefix, retry_policy) = (location.prefix.clone(), account.retry_policy());
+        Bucket { client, target: Arc::new(target), prefix, retry_policy, handle }
     }
 
     pub fn name(&self) -> &str {
-        &self.whither.bucket
+        &self.target.bucket
     }
 
     pub fn key(&self, path: &Path) -> String {
@@ -47,7 +47,8 @@ impl Bucket {
         }
     }
 
-    /// The path of a key, `None` for a key that no path can name, such as `a//b`, and for those that only mark a folder.
+    /// The path of a key relative to the prefix. Returns `None` for a key that no path can express, such as `a//b`, and for keys that only
+    /// mark a folder.
     pub fn path(&self, key: &str) -> Option<Path> {
         let inside = match self.prefix.as_ref() {
             "" => key,
@@ -57,7 +58,7 @@ impl Bucket {
     }
 }
 
-/// What has to hold for a write to be done, as headers.
+/// The precondition of a write, as HTTP headers.
 pub(crate) struct Condition {
     pub if_match: Option<String>,
     pub if_none_match: Option<String>,
@@ -77,7 +78,7 @@ impl Condition {
     }
 }
 
-/// The moment a store tells; one that tells none is as old as can be.
+/// Converts a time of the store; a missing time becomes the Unix epoch.
 pub(crate) fn time_in(time: Option<aws_smithy_types::DateTime>) -> DateTime<Utc> {
     time.and_then(|time| DateTime::from_timestamp(time.secs(), time.subsec_nanos())).unwrap_or_default()
 }

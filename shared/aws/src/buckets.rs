@@ -1,4 +1,4 @@
-//! Places in buckets, by their `s3://bucket/prefix`.
+//! Opens places in buckets by their URL, `s3://bucket/prefix`.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,12 +12,12 @@ use crate::bucket::Bucket;
 use crate::client::{Account, RetryPolicy};
 use crate::location::Location;
 
-/// Opens places in buckets. One client is behind all of them, built when the first is asked for.
+/// Opens places in buckets. All share one client, which is built on first use.
 #[derive(Debug)]
 pub struct Buckets {
     handle: Handle,
     meter: Meter,
-    /// Where the account comes from, when it is needed.
+    /// Builds the account on first use.
     account: fn(&Handle) -> Result<Account, Error>,
     client: Mutex<Option<Client>>,
 }
@@ -29,13 +29,13 @@ struct Client {
 }
 
 impl Buckets {
-    /// With the credentials, region and endpoint this user has set up for AWS: environment, profile, single sign-on.
+    /// Uses the credentials, region and endpoint that this user has configured for AWS: environment, profile, single sign-on.
     pub fn for_current_user(handle: Handle, meter: &Meter) -> Buckets {
         let account = |handle: &Handle| handle.block_on(Account::for_current_user());
         Buckets { handle, meter: meter.clone(), account, client: Mutex::new(None) }
     }
 
-    /// With what the variables `AWS_*` say, and nothing else.
+    /// Uses only the environment variables `AWS_*`.
     pub fn from_variables(handle: Handle, meter: &Meter) -> Buckets {
         let account = |_: &Handle| Account::from_variables(|name| std::env::var(name).ok(), RetryPolicy::default());
         Buckets { handle, meter: meter.clone(), account, client: Mutex::new(None) }
@@ -46,10 +46,10 @@ impl Buckets {
         Buckets { client: Mutex::new(Some(client)), ..Buckets::from_variables(handle, meter) }
     }
 
-    /// The account behind it, for the clients of other services; from now on there is a client.
+    /// The account, for clients of other services. Builds the client if there is none yet.
     ///
     /// # Errors
-    /// Kind `definition` where region or credentials are not set.
+    /// Kind `definition` if region or credentials are not set.
     pub fn account(&self) -> Result<Account, Error> {
         Ok(self.client()?.account)
     }
@@ -74,23 +74,23 @@ impl Buckets {
         Ok(Store::remote(bucket, &location.place(), self.handle.clone(), &self.meter))
     }
 
-    /// The place by the whole interface of object stores, for those who need more than a lake does.
+    /// The place with the full object store interface, for callers that need more than a lake does.
     pub fn objects(&self, place: &str) -> Result<Arc<dyn ObjectStore>, Error> {
         Ok(Arc::new(self.bucket(&Location::parse(place)?)?))
     }
 
-    /// The place as a store of its own, whose root is the prefix.
+    /// The place as a store whose root is the prefix.
     ///
     /// # Errors
-    /// What is no place in a bucket. Whether it is there shows with the first request.
+    /// The text is not a place in a bucket. Whether the bucket exists shows only with the first request.
     pub fn folder(&self, place: &str) -> Result<Store, Error> {
         self.store(&Location::parse(place)?)
     }
 
-    /// What a source's path names: an object, or everything below a prefix.
+    /// Resolves the path of a source: an object, or everything below a prefix.
     ///
     /// # Errors
-    /// What is no place in a bucket, and whatever keeps us from asking whether it is an object.
+    /// The text is not a place in a bucket, or the request that checks for an object fails.
     pub fn locate(&self, path: &str) -> Result<Place, Error> {
         let location = Location::parse(path)?;
         let split = if location.is_folder { None } else { location.split() };

@@ -1,4 +1,4 @@
-//! The event bus: announcements in batches, each of which is accepted or sent again.
+//! The event bus: sends announcements in batches, and retries entries that were not accepted.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use tidemark_flow::{Bus, Error, ErrorKind, StepDue};
 use tidemark_lake::{Meter, Requests};
 use tokio::runtime::Handle;
 
-/// Entries that EventBridge takes at once.
+/// Maximum number of entries of a `PutEvents` request.
 const BATCH: usize = 10;
-/// How often an entry that was not accepted is sent, and how long is waited before the second time; twice as long each time after.
+/// How often an entry is sent at most, and the pause before the second attempt; the pause doubles with each further attempt.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// One bus of EventBridge.
+/// One EventBridge event bus.
 #[derive(Debug)]
 pub(crate) struct EventBus {
     pub client: Client,
@@ -43,7 +43,7 @@ impl EventBus {
                 .send()
                 .await
                 .map_err(|error| self.failed(DisplayErrorContext(&error).to_string()))?;
-            // one answer per entry, in their order; a batch that was answered may still have entries that were not taken
+            // the response has one result per entry, in order; single entries may have been rejected
             let answers = answer.entries();
             let mut refusal = String::new();
             let mut answer = answers.iter();
@@ -63,7 +63,7 @@ impl EventBus {
                 return Ok(());
             }
             if tried == TRIES {
-                return Err(self.failed(format!("{} entries were not taken, the last for {refusal}", waiting.len())));
+                return Err(self.failed(format!("{} entries were not accepted, the last for {refusal}", waiting.len())));
             }
             tokio::time::sleep(pause).await;
             pause *= 2;
@@ -79,13 +79,13 @@ impl EventBus {
     }
 
     fn failed(&self, why: String) -> Error {
-        Error::new(ErrorKind::Retry, format!("bus {} does not take what is to be announced", self.name))
+        Error::new(ErrorKind::Retry, format!("bus {} does not accept announcements", self.name))
             .hint("the same event again makes up for it; check that the bus exists and the role may put events on it")
             .because(why)
     }
 }
 
-/// No bus at all, which the user has to ask for: what would be announced is logged, for somebody to carry it on by hand.
+/// Replaces the bus if the user sets it to `none`: due steps are only logged, for the user to forward by hand.
 pub(crate) struct NoBus;
 
 impl Bus for NoBus {

@@ -1,4 +1,4 @@
-//! Clients, built once: on Lambda from the environment alone, for a user from whatever the user has set up.
+//! AWS clients, built once: on Lambda from the environment only, for a user from the whole AWS configuration.
 
 use std::time::Duration;
 
@@ -20,40 +20,40 @@ use tidemark_lake::Meter;
 
 use crate::meter::Metered;
 
-/// One HTTP client, so one pool of connections, for every service.
+/// One HTTP client, and so one connection pool, for all services.
 fn http_client() -> SharedHttpClient {
     let client = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    Late(client).into_shared()
+    LazyHttpClient(client).into_shared()
 }
 
-/// Reads the certificates this machine trusts with the first request. Left alone, the client reads them as soon as it is built, and a
-/// function that has nothing to ask would have waited for it.
+/// An HTTP client that loads the certificates of this machine with the first request. The default client loads them when it is built, which
+/// would slow down every start of a function, even if it sends no request.
 #[derive(Debug)]
-struct Late(SharedHttpClient);
+struct LazyHttpClient(SharedHttpClient);
 
-impl HttpClient for Late {
+impl HttpClient for LazyHttpClient {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         self.0.http_connector(settings, components)
     }
 }
 
-/// How many requests may be made again, over all of them: enough that a bad minute passes, and no store is beaten while it is down. It
-/// fills up by itself, since a function that is kept waiting may not have many that succeed at once.
+/// The token bucket that limits retries over all requests: enough to pass a bad minute, without flooding a store that is down. It refills
+/// with time, since a throttled function may not have many successful requests.
 fn allowance() -> TokenBucket {
     TokenBucket::builder().capacity(500).refill_rate(10.0).build()
 }
 
-/// How long a request is waited for, and how often it is made.
+/// Timeouts and number of attempts of requests.
 #[derive(Debug, Clone, Copy)]
 pub struct RetryPolicy {
     pub connect: Duration,
-    /// Between two signs of life of a reply.
+    /// Longest time without any data of a response.
     pub read: Duration,
-    /// For one attempt, whose body may be an upload of 64 MB.
+    /// For one attempt. Its body may be an upload of 64 MB.
     pub attempt: Duration,
-    /// Of one request, all in all.
+    /// Total number of attempts of one request.
     pub attempts: u32,
-    /// Before the second attempt, at most; it doubles from there.
+    /// Longest pause before the second attempt; it doubles with each further attempt.
     pub pause: Duration,
 }
 
@@ -86,20 +86,23 @@ impl RetryPolicy {
     }
 }
 
-/// What the clients of all services are made of: who asks, where, with how much patience.
+/// The configuration shared by the clients of all services: credentials, region, endpoints, timeouts and retries.
 #[derive(Debug, Clone)]
 pub struct Account {
     config: SdkConfig,
-    patience: RetryPolicy,
+    retry_policy: RetryPolicy,
 }
 
 impl Account {
-    /// From the standard variables `AWS_*` alone, which is all that a function on Lambda has: nothing is read from a disk or a network.
-    /// `variable` looks one up.
+    /// Reads only the standard variables `AWS_*`, which is all a function on Lambda has: no file and no network is read. `variable` looks
+    /// up a variable.
     ///
     /// # Errors
-    /// [`Kind::Definition`] where region or credentials are not set.
-    pub fn from_variables(variable: impl Fn(&str) -> Option<String>, patience: RetryPolicy) -> Result<Account, Error> {
+    /// [`ErrorKind::Definition`] if region or credentials are not set.
+    pub fn from_variables(
+        variable: impl Fn(&str) -> Option<String>,
+        retry_policy: RetryPolicy,
+    ) -> Result<Account, Error> {
         let set = |name: &str| variable(name).filter(|value| !value.is_empty());
         let missing = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{what} not set")).hint(hint);
         let region = set("AWS_REGION").or_else(|| set("AWS_DEFAULT_REGION"));
@@ -121,51 +124,51 @@ impl Account {
             .http_client(http_client())
             .region(Region::new(region))
             .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .retry_config(patience.retries())
-            .timeout_config(patience.timeouts())
+            .retry_config(retry_policy.retries())
+            .timeout_config(retry_policy.timeouts())
             .service_config(endpoints);
         config.set_endpoint_url(endpoint);
-        Ok(Account { config: config.build(), patience })
+        Ok(Account { config: config.build(), retry_policy })
     }
 
-    /// From what the user has set up for AWS: variables, profiles, single sign-on, in the order of the AWS command.
+    /// Reads the user's AWS configuration: variables, profiles, single sign-on, in the same order as the AWS CLI.
     ///
     /// # Errors
-    /// [`Kind::Definition`] where no region is set. Credentials are looked for at the first request.
+    /// [`ErrorKind::Definition`] if no region is set. Credentials are only looked up at the first request.
     pub async fn for_current_user() -> Result<Account, Error> {
-        let patience = RetryPolicy::default();
+        let retry_policy = RetryPolicy::default();
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http_client())
-            .retry_config(patience.retries())
-            .timeout_config(patience.timeouts());
+            .retry_config(retry_policy.retries())
+            .timeout_config(retry_policy.timeouts());
         let config = loader.load().await;
         if config.region().is_none() {
-            let failure = Error::new(ErrorKind::Definition, "the AWS region is not set");
-            return Err(failure.hint("set AWS_REGION, or region in the profile of ~/.aws/config"));
+            let error = Error::new(ErrorKind::Definition, "the AWS region is not set");
+            return Err(error.hint("set AWS_REGION, or region in the profile of ~/.aws/config"));
         }
-        Ok(Account { config, patience })
+        Ok(Account { config, retry_policy })
     }
 
-    /// For the client of another service.
+    /// The configuration for the client of another service.
     pub fn config(&self) -> &SdkConfig {
         &self.config
     }
 
-    pub(crate) fn patience(&self) -> RetryPolicy {
-        self.patience
+    pub(crate) fn retry_policy(&self) -> RetryPolicy {
+        self.retry_policy
     }
 
     pub(crate) fn region(&self) -> &str {
         self.config.region().map_or("", |region| region.as_ref())
     }
 
-    /// A client whose every attempt `meter` counts.
+    /// An S3 client; `meter` counts every attempt of a request.
     pub(crate) fn s3(&self, meter: &Meter) -> aws_sdk_s3::Client {
         let mut config = aws_sdk_s3::config::Builder::from(&self.config)
             .interceptor(Metered::new(meter))
             .retry_partition(RetryPartition::custom("tidemark").token_bucket(allowance()).build());
         if self.has_s3_endpoint() {
-            // other stores have no host name per bucket, and not all of them know the checksums that AWS began to send in 2025
+            // other stores have no host name per bucket, and not all support the checksums that AWS introduced in 2025
             config = config
                 .force_path_style(true)
                 .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
@@ -181,7 +184,7 @@ impl Account {
     }
 }
 
-/// The endpoints that single services have.
+/// Endpoints of single services.
 #[derive(Debug)]
 struct Endpoints {
     s3: Option<String>,
@@ -217,13 +220,13 @@ mod tests {
         [("AWS_REGION", "eu-west-1"), ("AWS_ACCESS_KEY_ID", "id"), ("AWS_SECRET_ACCESS_KEY", "hidden")];
 
     #[test]
-    fn what_is_not_set_is_said() {
+    fn missing_variables_are_named() {
         for (absent, hint) in [(0, "AWS_REGION"), (1, "AWS_ACCESS_KEY_ID"), (2, "AWS_SECRET_ACCESS_KEY")] {
             let mut set = WHOLE;
             set[absent].1 = "";
-            let failure = account(&set).unwrap_err();
-            assert_eq!(failure.kind, ErrorKind::Definition);
-            assert!(failure.hint.unwrap().contains(hint));
+            let error = account(&set).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Definition);
+            assert!(error.hint.unwrap().contains(hint));
         }
     }
 
@@ -238,7 +241,7 @@ mod tests {
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "measures")]
-    fn a_function_has_its_client_at_once() {
+    fn building_a_client_is_fast() {
         let began = Instant::now();
         let account = account(&WHOLE).unwrap();
         let made = began.elapsed();

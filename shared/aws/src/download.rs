@@ -1,5 +1,5 @@
-//! The bytes of one object, in order, read by several requests where one is not enough: ranges in parallel, and the rest of a body
-//! that broke off. They are all of one version, which each request after the first makes a condition.
+//! Downloads one object in order, with several requests if necessary: ranges in parallel, and the rest of a body that broke off. Every
+//! request after the first is conditional on the same version of the object.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use tokio::task::JoinHandle;
 use crate::bucket::{Bucket, time_in, time_out};
 use crate::fault::{Answer, S3Fault};
 
-/// What one request asks for, where the reader did not say.
+/// Size of the range of one request, unless the reader asks for less.
 const PART: u64 = 8 << 20;
-/// Parts on their way at once, so memory holds no more than these.
+/// Maximum number of parts in flight; this bounds memory.
 const IN_FLIGHT: usize = 4;
 
-/// One version of an object.
+/// One version of an object to be downloaded.
 #[derive(Debug)]
 struct Download {
     bucket: Bucket,
@@ -30,7 +30,7 @@ struct Download {
     version: Option<String>,
 }
 
-/// Opens an object. An answer of one part is taken as it comes; more of them are fetched ahead of the reader.
+/// Opens an object. A response of a single part is streamed; further parts are fetched ahead of the reader.
 pub(crate) async fn get(bucket: &Bucket, path: &Path, options: GetOptions) -> Result<GetResult> {
     let range = options.range.clone();
     let (first, body) = open(bucket, path, options).await?;
@@ -41,7 +41,7 @@ pub(crate) async fn get(bucket: &Bucket, path: &Path, options: GetOptions) -> Re
         Some(GetRange::Suffix(_)) => first.range.start,
     };
     if first.range.start != begin {
-        return Err(Error::NotSupported { source: format!("{bucket} gives other ranges than it is asked for").into() });
+        return Err(Error::NotSupported { source: format!("{bucket} returns other ranges than requested").into() });
     }
     let end = match range {
         None | Some(GetRange::Offset(_) | GetRange::Suffix(_)) => first.meta.size,
@@ -53,7 +53,7 @@ pub(crate) async fn get(bucket: &Bucket, path: &Path, options: GetOptions) -> Re
     Ok(GetResult { payload, meta: first.meta, range: begin..end, attributes: Attributes::new() })
 }
 
-/// What the first answer says.
+/// Metadata and range of the first response.
 struct First {
     meta: ObjectMeta,
     range: Range<u64>,
@@ -76,7 +76,7 @@ async fn open(bucket: &Bucket, path: &Path, options: GetOptions) -> Result<(Firs
     let request = request.set_if_modified_since(options.if_modified_since.map(time_out));
     let request = request.set_if_unmodified_since(options.if_unmodified_since.map(time_out));
     let sent = match request.clone().set_range(range).send().await {
-        // an object without a byte has no range; all of it can be had
+        // an empty object has no satisfiable range; request the whole object
         Err(error)
             if options.range.is_none() && Answer::from_error(&error).is_some_and(|answer| answer.status == 416) =>
         {
@@ -84,24 +84,24 @@ async fn open(bucket: &Bucket, path: &Path, options: GetOptions) -> Result<(Firs
         }
         sent => sent,
     };
-    let mut got = sent.map_err(|error| bucket.whither.explain(path, &error))?;
-    let body = std::mem::take(&mut got.body);
-    let (range, size) = covered(&got);
+    let mut output = sent.map_err(|error| bucket.target.explain(path, &error))?;
+    let body = std::mem::take(&mut output.body);
+    let (range, size) = covered(&output);
     let meta = ObjectMeta {
         location: path.clone(),
-        last_modified: time_in(got.last_modified),
+        last_modified: time_in(output.last_modified),
         size,
-        e_tag: got.e_tag,
-        version: got.version_id,
+        e_tag: output.e_tag,
+        version: output.version_id,
     };
     Ok((First { meta, range }, body))
 }
 
-/// The range an answer covers, and the size of the object.
-fn covered(got: &GetObjectOutput) -> (Range<u64>, u64) {
-    let length = got.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
+/// The range that a response covers, and the size of the object.
+fn covered(output: &GetObjectOutput) -> (Range<u64>, u64) {
+    let length = output.content_length.and_then(|length| u64::try_from(length).ok()).unwrap_or_default();
     // "bytes 0-99/1234"
-    let parsed = got.content_range().and_then(|text| {
+    let parsed = output.content_range().and_then(|text| {
         let (range, size) = text.strip_prefix("bytes ")?.split_once('/')?;
         let (start, last) = range.split_once('-')?;
         Some((start.parse().ok()?..last.parse::<u64>().ok()? + 1, size.parse().ok()?))
@@ -110,20 +110,20 @@ fn covered(got: &GetObjectOutput) -> (Range<u64>, u64) {
 }
 
 impl Download {
-    /// The bytes from the first range on, up to an end.
+    /// Streams the bytes from the beginning of the first range up to `end`.
     fn stream(self: Arc<Self>, first: Range<u64>, body: ByteStream, end: u64) -> BoxStream<'static, Result<Bytes>> {
         let rest = (first.end..end).step_by(PART as usize).map(move |start| (start..end.min(start + PART), None));
         let parts = std::iter::once((first, Some(body))).chain(rest);
         let handle = self.bucket.handle.clone();
         let fetched = futures::stream::iter(parts).map(move |(range, body)| {
-            // on its own, so that it goes on while whoever reads is busy with what has come
+            // in a task of its own, so that it continues while the reader processes earlier chunks
             Fetching(handle.spawn(self.clone().fetch(range, body)))
         });
         let chunks = fetched.map(Fetching::done).buffered(IN_FLIGHT);
         chunks.map_ok(|chunks| futures::stream::iter(chunks.into_iter().map(Ok))).try_flatten().boxed()
     }
 
-    /// The bytes of a range; `body` is what has been opened of it. A body that breaks off is asked for the rest.
+    /// Fetches the bytes of a range. `body` is an already opened response for it. If a body breaks off, the rest is requested.
     async fn fetch(self: Arc<Self>, range: Range<u64>, mut body: Option<ByteStream>) -> Result<Vec<Bytes>> {
         let (mut chunks, mut at, mut failed) = (Vec::new(), range.start, 0);
         while at < range.end {
@@ -133,20 +133,20 @@ impl Download {
             };
             let Some(fault) = self.drain(open, &mut at, range.end, &mut chunks).await else { break };
             failed += 1;
-            if failed >= self.bucket.patience.attempts {
+            if failed >= self.bucket.retry_policy.attempts {
                 return Err(fault.at(self.path.as_ref()));
             }
             tracing::debug!(%fault, object = %self.path, at, "a body broke off");
-            tokio::time::sleep(self.bucket.patience.pause).await;
+            tokio::time::sleep(self.bucket.retry_policy.pause).await;
         }
         Ok(chunks)
     }
 
-    /// Reads on to the end, or to what is wrong.
+    /// Reads to the end of the range. Returns the fault if the body breaks off or is too slow.
     async fn drain(&self, mut body: ByteStream, at: &mut u64, end: u64, chunks: &mut Vec<Bytes>) -> Option<S3Fault> {
         let bucket = self.bucket.name().to_owned();
         while *at < end {
-            let mut chunk = match tokio::time::timeout(self.bucket.patience.read, body.next()).await {
+            let mut chunk = match tokio::time::timeout(self.bucket.retry_policy.read, body.next()).await {
                 Err(_) => return Some(S3Fault::Timeout { bucket }),
                 Ok(None) => return Some(S3Fault::Truncated { bucket }),
                 Ok(Some(Err(error))) => {
@@ -165,27 +165,27 @@ impl Download {
     /// Opens a later part of the same version.
     async fn rest(&self, range: Range<u64>) -> Result<ByteStream> {
         let Some(e_tag) = &self.e_tag else {
-            let source = format!("{} gives no ETag, so parts of one version cannot be told", self.bucket);
+            let source = format!("{} gives no ETag, so parts of one version cannot be identified", self.bucket);
             return Err(Error::NotSupported { source: source.into() });
         };
         let request = self.bucket.client.get_object().bucket(self.bucket.name()).key(self.bucket.key(&self.path));
         let request = request.if_match(e_tag).set_version_id(self.version.clone());
         let sent = request.range(format!("bytes={}-{}", range.start, range.end - 1)).send().await;
-        let got = sent.map_err(|error| self.bucket.whither.explain(&self.path, &error))?;
-        // a store that does not know the condition shows it here
-        if got.e_tag.as_ref() != Some(e_tag) {
-            let source = "the object is another one now".into();
+        let output = sent.map_err(|error| self.bucket.target.explain(&self.path, &error))?;
+        // a store that ignores the condition is noticed here
+        if output.e_tag.as_ref() != Some(e_tag) {
+            let source = "the object has changed".into();
             return Err(Error::Precondition { path: self.path.to_string(), source });
         }
-        if covered(&got).0.start != range.start {
-            let source = format!("{} gives other ranges than it is asked for", self.bucket);
+        if covered(&output).0.start != range.start {
+            let source = format!("{} returns other ranges than requested", self.bucket);
             return Err(Error::NotSupported { source: source.into() });
         }
-        Ok(got.body)
+        Ok(output.body)
     }
 }
 
-/// A part on its way, which ends with whoever waits for it.
+/// A part being fetched in a task. The task is aborted on drop.
 struct Fetching(JoinHandle<Result<Vec<Bytes>>>);
 
 impl Fetching {

@@ -1,4 +1,4 @@
-//! What a function finds outside the lake: buckets and the folders of its own disk, and the secrets of Secrets Manager.
+//! A function's access to everything outside the lake: buckets, folders of its own disk, and secrets in Secrets Manager.
 
 use tidemark_flow::{Error, Folders, Place, Secret, Secrets, Sources, host, is_bucket};
 use tidemark_lake::{Meter, Store};

@@ -1,4 +1,4 @@
-//! What goes wrong between us and a bucket, by what can be done about it.
+//! Errors of requests to a bucket, by what can be done about them.
 
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_s3::config::http::HttpResponse;
@@ -7,7 +7,8 @@ use object_store::Error as StoreError;
 use object_store::path::Path;
 use tidemark_lake::{StoreErrorAction, StoreErrorContext};
 
-/// Display is one line: what is wrong. What to do about it is in [`S3Fault::hint`]. Never a secret, never a header.
+/// A failed request. `Display` is one line that says what is wrong; [`S3Fault::hint`] says what to do. Neither ever contains a secret or a
+/// header.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum S3Fault {
@@ -20,7 +21,7 @@ pub enum S3Fault {
     #[error("access to bucket {bucket} is denied ({code})")]
     Denied { bucket: String, code: String },
 
-    /// The key is unknown, or the secret is not the key's.
+    /// The access key is unknown, or the secret does not match it.
     #[error("the credentials are not valid ({code})")]
     InvalidCredentials { code: String },
 
@@ -30,21 +31,21 @@ pub enum S3Fault {
     #[error("no AWS credentials were found ({why})")]
     NoCredentials { why: String },
 
-    #[error("bucket {bucket} takes no more requests for now (SlowDown)")]
+    #[error("bucket {bucket} accepts no more requests at the moment (SlowDown)")]
     SlowDown { bucket: String },
 
     #[error("bucket {bucket} did not answer in time")]
     Timeout { bucket: String },
 
-    /// Refused, reset, closed in the middle of a reply, a name that does not resolve.
+    /// Connection refused, reset, or closed in the middle of a response; name not resolved.
     #[error("the connection to bucket {bucket} failed ({why})")]
     Connection { bucket: String, why: String },
 
     #[error("the body from bucket {bucket} ended early, again and again")]
     Truncated { bucket: String },
 
-    /// Others are writing the same object.
-    #[error("other writes to the same object of bucket {bucket} went on for too long")]
+    /// Other clients are writing the same object.
+    #[error("other writes to the same object of bucket {bucket} conflicted for too long")]
     Conflict { bucket: String },
 
     #[error("bucket {bucket} failed with status {status} ({code})")]
@@ -55,7 +56,7 @@ pub enum S3Fault {
 }
 
 impl S3Fault {
-    pub fn remedy(&self) -> StoreErrorAction {
+    pub fn action(&self) -> StoreErrorAction {
         use S3Fault::*;
         match self {
             NoSuchBucket { .. } | WrongRegion { .. } | NoCredentials { .. } | Other { .. } => StoreErrorAction::Correct,
@@ -73,7 +74,7 @@ impl S3Fault {
     pub fn hint(&self) -> String {
         use S3Fault::*;
         let hint = match self {
-            NoSuchBucket { .. } => "check its name, or make it",
+            NoSuchBucket { .. } => "check its name, or create it",
             WrongRegion { region, .. } => return format!("set AWS_REGION={region}"),
             Denied { .. } => "allow it in the policy of the role or of the bucket",
             InvalidCredentials { .. } => "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile",
@@ -88,11 +89,11 @@ impl S3Fault {
         hint.to_owned()
     }
 
-    /// As the error of a store, with the explanation below it.
+    /// Converts to the error of a store, with the explanation as its source.
     pub(crate) fn at(self, key: &str) -> StoreError {
         let (path, is_denied) = (key.to_owned(), matches!(self, S3Fault::Denied { .. }));
         let is_unknown = matches!(self, S3Fault::InvalidCredentials { .. } | S3Fault::ExpiredCredentials);
-        let source = Box::new(StoreErrorContext { remedy: self.remedy(), hint: self.hint(), fault: Box::new(self) });
+        let source = Box::new(StoreErrorContext { remedy: self.action(), hint: self.hint(), fault: Box::new(self) });
         match (is_denied, is_unknown) {
             (true, _) => StoreError::PermissionDenied { path, source },
             (_, true) => StoreError::Unauthenticated { path, source },
@@ -101,13 +102,13 @@ impl S3Fault {
     }
 }
 
-/// What the service said of a request.
+/// The error response of the service.
 pub(crate) struct Answer {
     pub status: u16,
-    /// Empty where there was no body to tell it, as after HEAD.
+    /// Empty if the response has no body, as after HEAD.
     pub code: String,
     message: String,
-    /// Where the bucket is, if the service says so.
+    /// The region of the bucket, if the response contains it.
     region: Option<String>,
 }
 
@@ -123,31 +124,32 @@ impl Answer {
         })
     }
 
-    /// Another write to the same object is in flight: what comes of it is not known yet.
+    /// Whether another write to the same object is in progress, so that the outcome is unknown.
     pub fn is_conflict(&self) -> bool {
         self.status == 409 && ["ConditionalRequestConflict", "OperationAborted"].contains(&self.code.as_str())
     }
 
-    /// "The authorization header is malformed; the region 'a' is wrong; expecting 'b'"
+    /// The region that the service expects, if that was the mistake: from a header, or from the message "The authorization header is
+    /// malformed; the region 'a' is wrong; expecting 'b'".
     fn expected_region(&self) -> Option<String> {
         let is_region = matches!(self.status, 301 | 307)
             || ["AuthorizationHeaderMalformed", "IllegalLocationConstraintException"].contains(&self.code.as_str());
-        let said = || self.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
+        let expected = || self.message.split("expecting '").nth(1)?.split('\'').next().map(str::to_owned);
         match is_region || (self.status == 400 && self.code.is_empty()) {
-            true => self.region.clone().or_else(said),
+            true => self.region.clone().or_else(expected),
             false => None,
         }
     }
 }
 
-/// Where a request went, for its errors.
+/// Bucket and region of a request, for its errors.
 #[derive(Debug, Clone)]
-pub(crate) struct Whither {
+pub(crate) struct RequestTarget {
     pub bucket: String,
     pub region: String,
 }
 
-impl Whither {
+impl RequestTarget {
     pub fn fault<E>(&self, error: &SdkError<E, HttpResponse>) -> S3Fault
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -163,7 +165,7 @@ impl Whither {
             cause = error.source();
             if error.is::<CredentialsError>() {
                 let why = root(error);
-                // a provider has no variant for it
+                // the providers have no error variant for expiry
                 return if why.contains("expired") {
                     S3Fault::ExpiredCredentials
                 } else {
@@ -179,7 +181,7 @@ impl Whither {
         }
     }
 
-    /// Of one object among many, of which only a code is told.
+    /// The fault of one object in a batch request, for which the service returns only a code.
     pub fn coded(&self, code: &str) -> S3Fault {
         let status = match code {
             "AccessDenied" => 403,
@@ -219,7 +221,7 @@ impl Whither {
         }
     }
 
-    /// The error of a request about one object.
+    /// The store error of a request for one object.
     pub fn explain<E>(&self, path: &Path, error: &SdkError<E, HttpResponse>) -> StoreError
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
@@ -227,13 +229,13 @@ impl Whither {
         let answer = Answer::from_error(error);
         let (status, code) = answer.map_or((0, String::new()), |answer| (answer.status, answer.code));
         let location = path.to_string();
-        let said = |said: &str| said.to_owned().into();
+        let source = |text: &str| text.to_owned().into();
         match (status, code.as_str()) {
             (404, "NoSuchKey" | "NotFound" | "") => {
-                StoreError::NotFound { path: location, source: said("the bucket holds no such object") }
+                StoreError::NotFound { path: location, source: source("the bucket holds no such object") }
             }
-            (412, _) => StoreError::Precondition { path: location, source: said("the object is another one now") },
-            (304, _) => StoreError::NotModified { path: location, source: said("the object is the same") },
+            (412, _) => StoreError::Precondition { path: location, source: source("the object has changed") },
+            (304, _) => StoreError::NotModified { path: location, source: source("the object is the same") },
             _ => self.fault(error).at(path.as_ref()),
         }
     }

@@ -1,4 +1,4 @@
-//! One function on Lambda: what is built once at its start, and one invocation after another.
+//! A function on Lambda: its setup at the start of the process, and the handling of its invocations.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde_json::Value;
 use tidemark_flow::{
     BrokenPipeline, Bus, ComputeProfile, Context, Dispatcher, Error, ErrorKind, ErrorRecord, Event, EventOutcome,
     Executor, HEARTBEAT_AFTER, Mailer, Process, Quiet, Secrets, StepFactory, host, is_bucket, joined,
-    load_definitions_that_can_be, settings, watch_panics,
+    load_readable_definitions, settings, watch_panics,
 };
 use tidemark_lake::{Lake, Meter};
 use tidemark_pipeline::Graph;
@@ -24,46 +24,45 @@ use crate::environment::FunctionEnvironment;
 use crate::mail::Topic;
 use crate::metrics::Metrics;
 
-/// What the watcher does with one: it has the pipelines that can be had, what is wrong with the others, and somebody who takes mail. It
-/// answers with what it has seen and done.
+/// Handles one event in the watcher and returns its report. Gets the readable pipelines, the errors of the others, and a mailer.
 pub type Watch = fn(&Context<'_>, &WatchEnvironment<'_>, &Event, &str) -> Result<Value, Error>;
 
-/// What only the watcher needs.
+/// Additional inputs of the watcher.
 pub struct WatchEnvironment<'a> {
     pub graph: &'a Graph,
     pub broken: &'a [BrokenPipeline],
     pub bus: &'a dyn Bus,
-    /// `None`: there is no topic, so mail goes another way.
+    /// `None` if no SNS topic is set; mail then goes by SMTP.
     pub mailer: Option<&'a dyn Mailer>,
     pub secrets: &'a dyn Secrets,
     pub handle: Handle,
 }
 
-/// What a function is.
+/// The task of a function.
 enum Role {
-    /// It runs these steps.
+    /// Runs steps, under this name.
     Run(&'static str, StepFactory),
     Watch(Watch),
 }
 
-/// Of the time an invocation has, what is kept for finishing a unit of work and putting down what there is: a third of it, within
-/// these bounds. The longest unit is a partition that is merged.
+/// Bounds of the reserve: a third of the time of an invocation is kept for finishing the current unit of work and saving progress. The
+/// longest unit is the merge of one partition.
 const LEAST_RESERVE: Duration = Duration::from_millis(500);
 const MOST_RESERVE: Duration = Duration::from_secs(60);
 
-/// What a panic at the start, or of the runtime itself, comes out as.
+/// The error type of the Lambda runtime; a panic at the start also ends up as one.
 pub type RuntimeError = lambda_runtime::Error;
 
-/// Answers events, as the function of this name that runs these steps, until Lambda ends the process. What is wrong with the settings is the answer to every
-/// event, so that it is seen where the platform shows errors.
+/// Handles events as the function of this name, with these steps, until Lambda ends the process. If the settings are wrong, every event is
+/// answered with that error, so that it shows where the platform shows errors.
 ///
 /// # Errors
-/// This is not Lambda, or its Runtime API cannot be reached.
+/// The process does not run on Lambda, or the Runtime API cannot be reached.
 pub fn serve(name: &'static str, steps: StepFactory) -> Result<(), RuntimeError> {
     run(name, Role::Run(name, steps))
 }
 
-/// The same of the watcher.
+/// Like [`serve`], for the watcher.
 ///
 /// # Errors
 /// As [`serve`].
@@ -71,10 +70,10 @@ pub fn serve_watch(watch: Watch) -> Result<(), RuntimeError> {
     run("watch", Role::Watch(watch))
 }
 
-/// The version, and the fingerprint of the program: equal for the functions and the command that are built from one commit.
+/// The version and the program's fingerprint, which is the same for the functions and the command built from one commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("TIDEMARK_BUILD"), ")");
 
-fn run(name: &'static str, does: Role) -> Result<(), RuntimeError> {
+fn run(name: &'static str, role: Role) -> Result<(), RuntimeError> {
     if std::env::args_os().nth(1).is_some_and(|argument| argument == "--version") {
         return Ok(writeln!(std::io::stdout(), "{name} {VERSION}")?);
     }
@@ -84,13 +83,14 @@ fn run(name: &'static str, does: Role) -> Result<(), RuntimeError> {
     let began = host::now();
     log();
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let function = Arc::new(Function::new(name, does, runtime.handle().clone(), began));
+    let function = Arc::new(Function::new(name, role, runtime.handle().clone(), began));
     runtime.block_on(lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let function = function.clone();
         async move {
-            // a step blocks
-            let of_event = function.clone();
-            let answer = tokio::task::spawn_blocking(move || of_event.answer(&event.payload, &event.context)).await;
+            // a step blocks its thread
+            let function_of_event = function.clone();
+            let answer =
+                tokio::task::spawn_blocking(move || function_of_event.answer(&event.payload, &event.context)).await;
             answer.unwrap_or_else(|panic| {
                 Err(function.not_handled(&Error::new(ErrorKind::Bug, "the function panicked").because(panic)))
             })
@@ -98,7 +98,7 @@ fn run(name: &'static str, does: Role) -> Result<(), RuntimeError> {
     })))
 }
 
-/// JSON lines on stderr, each with the ids of what it belongs to. A panic is a line as well, with its place.
+/// Sets up logging: JSON lines on stderr, each with the ids of its invocation. A panic is logged with its location.
 fn log() {
     let filter = variable(settings::LOG).unwrap_or_else(|| {
         "warn,tidemark_aws=info,tidemark_flow=info,delta_kernel=off,delta_kernel_default_engine=off".into()
@@ -110,7 +110,7 @@ fn log() {
 }
 
 struct Function {
-    does: Role,
+    role: Role,
     metrics: Metrics,
     handle: Handle,
     setup: Result<Setup, Error>,
@@ -121,22 +121,22 @@ struct Function {
 
 struct Setup {
     graph: Graph,
-    /// Files that are no pipelines, or want a parameter: an event for one of them fails, and only that.
+    /// Pipelines whose definition is broken or lacks a parameter. Events for one of them fail; all others work.
     broken: Vec<BrokenPipeline>,
     mailer: Option<Box<dyn Mailer + Send + Sync>>,
     place: String,
     buckets: Buckets,
     bus: Box<dyn Bus + Send + Sync>,
     meter: Meter,
-    machine: ComputeProfile,
+    compute: ComputeProfile,
 }
 
 impl Setup {
-    /// Everything that can be had without asking anybody.
-    fn from_environment(does: &Role, handle: &Handle) -> Result<Setup, Error> {
+    /// Builds everything that needs no request.
+    fn from_environment(role: &Role, handle: &Handle) -> Result<Setup, Error> {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
-        let (graph, broken) = load_definitions_that_can_be(&PathBuf::from(pipelines), &variable, &|_| true)?;
+        let (graph, broken) = load_readable_definitions(&PathBuf::from(pipelines), &variable, &|_| true)?;
         let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
         let buckets = Buckets::from_variables(handle.clone(), &meter);
         if is_bucket(&place) {
@@ -150,7 +150,7 @@ impl Setup {
             }
         };
         let topic = variable(settings::ALERT_TOPIC);
-        let mailer: Option<Box<dyn Mailer + Send + Sync>> = match (does, topic) {
+        let mailer: Option<Box<dyn Mailer + Send + Sync>> = match (role, topic) {
             (Role::Watch(_), Some(arn)) => Some(Box::new(Topic::new(&buckets.account()?, &arn, handle.clone())?)),
             _ => None,
         };
@@ -163,7 +163,7 @@ impl Setup {
             buckets,
             bus,
             meter,
-            machine: ComputeProfile {
+            compute: ComputeProfile {
                 memory_mb: memory_mb.unwrap_or(ComputeProfile::DEPLOYED.memory_mb),
                 is_arm: cfg!(target_arch = "aarch64"),
             },
@@ -171,7 +171,7 @@ impl Setup {
     }
 }
 
-/// A template gives every variable, and those without a value as nothing.
+/// Reads an environment variable. The template sets every variable, so an empty one counts as unset.
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
@@ -184,33 +184,34 @@ fn required(name: &str, what: &str) -> Result<String, Error> {
 }
 
 impl Function {
-    fn new(name: &str, does: Role, handle: Handle, began: Timestamp) -> Function {
-        let setup = Setup::from_environment(&does, &handle);
+    fn new(name: &str, role: Role, handle: Handle, began: Timestamp) -> Function {
+        let setup = Setup::from_environment(&role, &handle);
         let metrics = Metrics::from_variables(name);
-        Function { does, metrics, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
+        Function { role, metrics, handle, setup, lake: OnceLock::new(), began, is_warm: OnceLock::new() }
     }
 
-    /// Answers one event with the run record of the step it meant.
+    /// Handles one event and returns the run record of the selected step, or the watcher's report.
     fn answer(&self, event: &Value, context: &Invocation) -> Result<Value, Diagnostic> {
         let received = host::now();
-        // the start of the process is billed with its first invocation
+        // the first invocation also pays for the start of the process
         let billed_from = if self.is_warm.set(()).is_ok() { self.began } else { received };
-        let chain = event.pointer("/detail/chain").and_then(Value::as_str).unwrap_or(&context.request_id);
-        let _span = tracing::info_span!("invocation", chain, request_id = context.request_id).entered();
-        let answered = self.handle(event, chain, deadline(context, received), billed_from);
-        match answered.map_err(|failure| self.not_handled(&failure))? {
-            Answer::Walked(handled) => {
-                self.metrics.record_run(&handled.record, host::now());
-                answer(&handled)
+        let correlation_id = event.pointer("/detail/chain").and_then(Value::as_str).unwrap_or(&context.request_id);
+        let _span =
+            tracing::info_span!("invocation", chain = correlation_id, request_id = context.request_id).entered();
+        let answered = self.handle(event, correlation_id, deadline(context, received), billed_from);
+        match answered.map_err(|error| self.not_handled(&error))? {
+            Answer::Step(outcome) => {
+                self.metrics.record_run(&outcome.record, host::now());
+                answer(&outcome)
             }
-            Answer::Watched(seen) => {
+            Answer::Watch(seen) => {
                 self.metrics.record_watch(&seen, received, host::now());
                 Ok(seen)
             }
         }
     }
 
-    /// What went wrong where no run record tells of it, in the log, as a metric and as the answer.
+    /// Reports an error that no run record contains: in the log, as a metric and as the response.
     fn not_handled(&self, failure: &Error) -> Diagnostic {
         tracing::error!(kind = %failure.kind, error = failure.full_message(), hint = failure.hint, "not handled");
         self.metrics.record_unhandled(failure, host::now());
@@ -220,17 +221,17 @@ impl Function {
     fn handle(
         &self,
         event: &Value,
-        chain: &str,
+        correlation_id: &str,
         deadline: Option<Timestamp>,
         billed_from: Timestamp,
     ) -> Result<Answer, Error> {
         let setup = self.setup.as_ref().map_err(repeated)?;
         let event = Event::read(event)?;
-        if let (Role::Run(..), Some(meant)) = (&self.does, event.pipeline()) {
-            let is_meant = |broken: &&BrokenPipeline| broken.pipeline == meant.as_str();
-            setup.broken.iter().find(is_meant).map_or(Ok(()), |broken| Err(repeated(&broken.failure)))?;
+        if let (Role::Run(..), Some(pipeline)) = (&self.role, event.pipeline()) {
+            let is_named = |broken: &&BrokenPipeline| broken.pipeline == pipeline.as_str();
+            setup.broken.iter().find(is_named).map_or(Ok(()), |broken| Err(repeated(&broken.error)))?;
         }
-        let Setup { graph, buckets, bus, meter, machine: size, .. } = setup;
+        let Setup { graph, buckets, bus, meter, compute: size, .. } = setup;
         let environment = FunctionEnvironment { buckets, handle: &self.handle, meter };
         let process = Process {
             build: env!("TIDEMARK_BUILD"),
@@ -251,22 +252,22 @@ impl Function {
             process,
         };
         let bus = bus.as_ref();
-        match self.does {
+        match self.role {
             Role::Run(function, steps) => {
                 let executor = Executor::SEQUENTIAL;
                 let dispatcher = Dispatcher { environment: &environment, graph, bus, executor, function, steps };
-                dispatcher.handle(&context, &event, chain).map(Box::new).map(Answer::Walked)
+                dispatcher.handle(&context, &event, correlation_id).map(Box::new).map(Answer::Step)
             }
             Role::Watch(watch) => {
                 let mailer = setup.mailer.as_deref().map(|mailer| mailer as &dyn Mailer);
                 let (broken, handle) = (setup.broken.as_slice(), self.handle.clone());
                 let watched = WatchEnvironment { graph, broken, bus, mailer, secrets: &environment, handle };
-                watch(&context, &watched, &event, chain).map(Answer::Watched)
+                watch(&context, &watched, &event, correlation_id).map(Answer::Watch)
             }
         }
     }
 
-    /// The lake, opened by the first invocation and kept for those after it.
+    /// The lake, opened by the first invocation and kept for later ones.
     fn lake(&self, setup: &Setup) -> Result<&Lake, Error> {
         if let Some(lake) = self.lake.get() {
             return Ok(lake);
@@ -280,15 +281,15 @@ impl Function {
     }
 }
 
-/// What came of an event.
+/// The result of an event.
 enum Answer {
-    Walked(Box<EventOutcome>),
-    Watched(Value),
+    Step(Box<EventOutcome>),
+    Watch(Value),
 }
 
-/// Says what came of a step, in the log and as the answer.
-fn answer(handled: &EventOutcome) -> Result<Value, Diagnostic> {
-    let record = &handled.record;
+/// Logs the result of a step and builds the response.
+fn answer(outcome: &EventOutcome) -> Result<Value, Diagnostic> {
+    let record = &outcome.record;
     if let Some(error) = &record.error {
         let (pipeline, step, run_id) = (&record.pipeline, &record.step, &record.run_id);
         tracing::error!(pipeline, %step, run_id, kind = %error.kind, error = error.message, hint = error.hint, "step failed");
@@ -302,14 +303,14 @@ fn answer(handled: &EventOutcome) -> Result<Value, Diagnostic> {
         rows_in = record.rows.rows_in,
         duration_ms = record.duration_ms,
         cost_usd = record.cost_usd,
-        announced = handled.due.len(),
-        "step walked"
+        announced = outcome.due.len(),
+        "step ended"
     );
     serde_json::to_value(record)
         .map_err(|error| diagnostic(&Error::new(ErrorKind::Bug, "the run record cannot be written").because(error)))
 }
 
-/// When to put down what there is. A deadline that is over before anything has begun is none: stand-ins for Lambda send such.
+/// When to stop and save progress. Returns `None` if too little time is left, as with deadlines in the past that Lambda emulators send.
 fn deadline(context: &Invocation, received: Timestamp) -> Option<Timestamp> {
     let end = Timestamp::from_millisecond(i64::try_from(context.deadline).ok()?).ok()?;
     let given = Duration::try_from(end.duration_since(received)).ok()?;
@@ -317,21 +318,21 @@ fn deadline(context: &Invocation, received: Timestamp) -> Option<Timestamp> {
     (given > reserve).then(|| end - reserve)
 }
 
-/// What was wrong at the start is wrong for every event.
-fn repeated(failure: &Error) -> Error {
-    let mut again = Error::new(failure.kind, failure.message.clone());
-    again.hint.clone_from(&failure.hint);
-    match &failure.source {
+/// Copies the error of the setup, which is the answer to every event.
+fn repeated(error: &Error) -> Error {
+    let mut again = Error::new(error.kind, error.message.clone());
+    again.hint.clone_from(&error.hint);
+    match &error.source {
         Some(source) => again.because(joined(source.to_string(), source.source())),
         None => again,
     }
 }
 
-fn diagnostic(failure: &Error) -> Diagnostic {
-    record_diagnostic(&ErrorRecord::from(failure))
+fn diagnostic(error: &Error) -> Diagnostic {
+    record_diagnostic(&ErrorRecord::from(error))
 }
 
-/// The kind is the stable type by which alarms and retries are sorted; the message has every cause.
+/// The response for an error. Alarms and retries use the kind as a stable type; the message contains all causes.
 fn record_diagnostic(error: &ErrorRecord) -> Diagnostic {
     let hint = error.hint.as_ref().map(|hint| format!(" → {hint}")).unwrap_or_default();
     Diagnostic { error_type: error.kind.to_string(), error_message: format!("{}{hint}", error.message) }

@@ -1,5 +1,6 @@
-//! AWS: the only crate that names it, beside the functions' `main.rs`. It turns settings of the environment into clients, buckets into
-//! stores, announcements into events, and run records into metrics. It must never know what a step does.
+//! Everything specific to AWS. This is the only crate that depends on AWS, besides the `main.rs` of the functions. It turns environment
+//! variables into clients, buckets into stores, announcements into events, and run records into metrics. It must never know what a step
+//! does.
 
 mod bucket;
 mod buckets;

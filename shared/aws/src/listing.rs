@@ -1,4 +1,4 @@
-//! Listings, page by page: never all of them in memory.
+//! Listings, page by page: a listing is never held in memory as a whole.
 
 use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
 use futures::stream::BoxStream;
@@ -8,14 +8,15 @@ use object_store::{ObjectMeta, Result};
 
 use crate::bucket::{Bucket, time_in};
 
-/// Where a listing goes on.
+/// The next page of a listing.
 enum Next {
     First,
     After(String),
-    Nowhere,
+    End,
 }
 
-/// Everything below a prefix and after an offset, in the order of the keys' bytes; with `delimited`, only what is directly below it.
+/// The pages of a listing: everything below a prefix and after an offset, ordered by the bytes of the keys. With `delimited`, only what is
+/// directly below the prefix.
 pub(crate) fn pages(
     bucket: &Bucket,
     prefix: Option<&Path>,
@@ -30,20 +31,20 @@ pub(crate) fn pages(
     let request = bucket.client.list_objects_v2().bucket(bucket.name()).set_prefix(below);
     let request = request.set_start_after(offset.map(|offset| bucket.key(offset)));
     let request = request.set_delimiter(delimited.then(|| "/".to_owned()));
-    let whither = bucket.whither.clone();
+    let target = bucket.target.clone();
     let pages = futures::stream::try_unfold(Next::First, move |next| {
-        let (request, whither, root) = (request.clone(), whither.clone(), root.clone());
+        let (request, target, root) = (request.clone(), target.clone(), root.clone());
         async move {
             let token = match next {
                 Next::First => None,
                 Next::After(token) => Some(token),
-                Next::Nowhere => return Ok(None),
+                Next::End => return Ok(None),
             };
             let sent = request.set_continuation_token(token).send().await;
-            let page = sent.map_err(|error| whither.explain(&root, &error))?;
+            let page = sent.map_err(|error| target.explain(&root, &error))?;
             let next = match (page.is_truncated, page.next_continuation_token.clone()) {
                 (Some(true), Some(token)) => Next::After(token),
-                _ => Next::Nowhere,
+                _ => Next::End,
             };
             Ok(Some((page, next)))
         }
@@ -68,9 +69,9 @@ pub(crate) fn metas(bucket: &Bucket, page: &ListObjectsV2Output) -> Vec<ObjectMe
     for object in page.contents() {
         let key = object.key().unwrap_or_default();
         let Some(location) = bucket.path(key) else {
-            // a key that ends in a slash is how some tools mark a folder
+            // some tools mark a folder with a key that ends in a slash
             if !key.ends_with('/') {
-                tracing::warn!(bucket = bucket.name(), key, "an object is passed over: its key has empty parts");
+                tracing::warn!(bucket = bucket.name(), key, "an object is skipped: its key has empty parts");
             }
             continue;
         };

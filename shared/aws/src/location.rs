@@ -1,43 +1,43 @@
-//! `s3://bucket/prefix`, taken apart.
+//! Parses `s3://bucket/prefix`.
 
 use object_store::path::Path;
 use tidemark_flow::{Error, ErrorKind};
 
-/// A bucket and what is in it below a prefix.
+/// A bucket and a prefix in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Location {
     pub bucket: String,
     /// Empty for the whole bucket.
     pub prefix: Path,
-    /// Whether it can only mean what is below it: it ends in a slash, or names the bucket alone.
+    /// Whether it can only be a folder: it ends in a slash, or names only the bucket.
     pub is_folder: bool,
 }
 
 impl Location {
-    /// Parses a place as the user names it. Keys are taken as they are, without `%20`.
+    /// Parses a place as the user writes it. Keys are used literally; `%20` is not decoded.
     ///
     /// # Errors
-    /// [`Kind::Definition`] for what is no bucket or no prefix.
+    /// [`ErrorKind::Definition`] if bucket or prefix is not valid.
     pub fn parse(place: &str) -> Result<Location, Error> {
-        let wrong = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{place}: {what}")).hint(hint);
+        let invalid = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{place}: {what}")).hint(hint);
         let form = "write s3://bucket or s3://bucket/prefix";
-        let rest = place.strip_prefix("s3://").ok_or_else(|| wrong("not a place in a bucket", form))?;
+        let rest = place.strip_prefix("s3://").ok_or_else(|| invalid("not a place in a bucket", form))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(wrong("the bucket is not named", form));
+            return Err(invalid("the bucket is not named", form));
         }
         if !is_bucket(bucket) {
             let hint = "3 to 63 letters a-z, digits, points and hyphens, with a letter or a digit at either end";
-            return Err(wrong(&format!("{bucket} is not the name of a bucket"), hint));
+            return Err(invalid(&format!("{bucket} is not the name of a bucket"), hint));
         }
         let plain = prefix.strip_suffix('/').unwrap_or(prefix);
         let path = Path::parse(plain).ok().filter(|path| path.as_ref() == plain);
-        let prefix = path.ok_or_else(|| wrong("not a usable prefix", "leave out empty parts, `.` and `..`"))?;
+        let prefix = path.ok_or_else(|| invalid("not a usable prefix", "leave out empty parts, `.` and `..`"))?;
         let is_folder = rest.ends_with('/') || plain.is_empty();
         Ok(Location { bucket: bucket.to_owned(), prefix, is_folder })
     }
 
-    /// As the user names it.
+    /// The URL, as the user writes it.
     pub fn place(&self) -> String {
         let slash = if self.prefix.as_ref().is_empty() { "" } else { "/" };
         format!("s3://{}{slash}{}", self.bucket, self.prefix)
@@ -52,7 +52,7 @@ impl Location {
     }
 }
 
-/// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
+/// Whether a name follows the bucket naming rules: <https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html>
 fn is_bucket(name: &str) -> bool {
     let is_plain = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
@@ -82,14 +82,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_place_is_refused() {
-        let wrong =
+    fn invalid_places_are_refused() {
+        let invalid =
             ["s3://", "s3:///a", "s3:/lake", "lake", "s3://a", "s3://La", "s3://l_ke", "s3://-lake", "s3://l..e"];
         let wrong_prefix = ["s3://lake//a", "s3://lake/a//b", "s3://lake/../b", "s3://lake/./b", "s3://lake/a//"];
-        for place in wrong.iter().chain(&wrong_prefix) {
-            let failure = Location::parse(place).unwrap_err();
-            assert_eq!(failure.kind, ErrorKind::Definition);
-            assert!(failure.message.starts_with(place) && failure.hint.is_some(), "{place}");
+        for place in invalid.iter().chain(&wrong_prefix) {
+            let error = Location::parse(place).unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Definition);
+            assert!(error.message.starts_with(place) && error.hint.is_some(), "{place}");
         }
     }
 

@@ -1,5 +1,4 @@
-//! Mail by a topic of AWS SNS, to whoever has subscribed to it: <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>. SNS mails
-//! plain text only.
+//! Sends mail to the subscribers of an SNS topic: <https://docs.aws.amazon.com/sns/latest/api/API_Publish.html>. SNS mails plain text only.
 
 use std::time::Duration;
 
@@ -16,15 +15,15 @@ use tokio::runtime::Handle;
 
 use crate::client::Account;
 
-/// SNS takes fewer than 100 characters.
+/// SNS accepts subjects of fewer than 100 characters.
 const SUBJECT: usize = 99;
-/// Of text and attributes together; some is left for their names.
+/// Maximum size of text and attribute values together; the rest is reserved for attribute names.
 const BYTES: usize = 256 * 1024 - 1024;
-/// For all attempts together.
+/// Timeout for all attempts together.
 const WHOLE: Duration = Duration::from_secs(10);
 
-/// A topic. Whom a mail is for is its attribute `to`, so that a subscription with the filter policy `{"to": ["data@example.com"]}` gets
-/// what is for that address; so are its `pipeline`s and its `severity`.
+/// An SNS topic. The recipients of a mail are its attribute `to`, so a subscription with the filter policy `{"to": ["data@example.com"]}`
+/// gets the mails for that address. The attributes `pipeline` and `severity` can be filtered in the same way.
 #[derive(Debug)]
 pub struct Topic {
     client: Client,
@@ -33,10 +32,10 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// By its ARN, in whose region it is asked for. Asks nobody yet.
+    /// Parses the ARN and builds a client for its region. Sends no request.
     ///
     /// # Errors
-    /// [`Kind::Definition`] if that is not the ARN of a topic.
+    /// [`ErrorKind::Definition`] if this is not the ARN of a topic.
     pub fn new(account: &Account, arn: &str, handle: Handle) -> Result<Topic, Error> {
         let region = match arn.split(':').collect::<Vec<_>>().as_slice() {
             ["arn", _, "sns", region, _, name] if !region.is_empty() && !name.is_empty() => (*region).to_owned(),
@@ -100,7 +99,7 @@ impl Mailer for Topic {
             let value = value.map_err(|error| Error::new(ErrorKind::Bug, "a mail cannot be written").because(error))?;
             publish = publish.message_attributes(name, value);
         }
-        let sent = publish.message(within(&mail.text, BYTES.saturating_sub(taken))).send();
+        let sent = publish.message(truncated(&mail.text, BYTES.saturating_sub(taken))).send();
         match self.handle.block_on(sent) {
             Ok(_) => Ok(()),
             Err(error) => Err(self.failed(error.code(), DisplayErrorContext(&error).to_string())),
@@ -108,7 +107,8 @@ impl Mailer for Topic {
     }
 }
 
-/// As SNS takes it: ASCII, no control characters, beginning with a letter, a digit or punctuation, cut to its length.
+/// Converts a subject to what SNS accepts: ASCII without control characters, starting with a letter, a digit or punctuation, and truncated
+/// to [`SUBJECT`].
 fn subject(text: &str) -> String {
     let mut ascii = String::new();
     for c in text.chars() {
@@ -130,8 +130,8 @@ fn subject(text: &str) -> String {
     }
 }
 
-/// So much of a text as has at most so many bytes.
-fn within(text: &str, most: usize) -> String {
+/// Truncates a text to at most `most` bytes.
+fn truncated(text: &str, most: usize) -> String {
     if text.len() <= most {
         return text.to_owned();
     }
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_is_as_sns_takes_it() {
+    fn subject_is_converted_for_sns() {
         for (text, taken) in [
             ("[critical] orders: clean failed", "[critical] orders: clean failed"),
             ("  é\r\nBcc: a@b.c …", "???Bcc: a@b.c ..."),
@@ -159,9 +159,9 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_between_characters() {
-        assert_eq!(within("ééé", 6), "ééé");
-        assert_eq!(within("éééé", 7), "é\n…\n");
-        assert_eq!(within("éééé", 0), "\n…\n");
+    fn text_is_truncated_between_characters() {
+        assert_eq!(truncated("ééé", 6), "ééé");
+        assert_eq!(truncated("éééé", 7), "é\n…\n");
+        assert_eq!(truncated("éééé", 0), "\n…\n");
     }
 }

@@ -1,4 +1,4 @@
-//! Counts what is sent, where it is sent: every attempt has its price, those included that nobody asked for.
+//! Counts requests when they are sent. Every attempt has its price, so retries of the SDK count too.
 
 use aws_sdk_s3::config::interceptors::BeforeTransmitInterceptorContextRef;
 use aws_sdk_s3::config::{ConfigBag, Intercept, RuntimeComponents};
@@ -35,14 +35,14 @@ impl Intercept for Metered {
     }
 }
 
-/// One attempt, by what it is priced as.
+/// The price class of one attempt of an operation.
 fn requests(operation: &str) -> Requests {
     let none = Requests::default();
     match operation {
         "GetObject" | "HeadObject" => Requests { get: 1, ..none },
         "ListObjectsV2" => Requests { list: 1, ..none },
         "DeleteObject" | "DeleteObjects" | "AbortMultipartUpload" => Requests { delete: 1, ..none },
-        // PutObject, CopyObject, and the three that make an upload in parts
+        // PutObject, CopyObject, and the three requests of a multipart upload
         _ => Requests { put: 1, ..none },
     }
 }

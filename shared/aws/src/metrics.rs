@@ -1,5 +1,5 @@
-//! Metrics: lines in CloudWatch's Embedded Metric Format, which needs no request. Each metric of each value of its dimensions is paid for in
-//! every hour in which it is sent, so what is nothing is not sent. Format:
+//! Metrics, written as lines in CloudWatch's Embedded Metric Format, which needs no request. CloudWatch charges for each metric and each
+//! dimension value in every hour in which it is sent, so zero values are not sent. Format:
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
 use std::io::Write as _;
@@ -8,25 +8,25 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tidemark_flow::{Error, RunRecord, Status, settings};
 
-/// Where the metrics of every function are found, unless somebody says otherwise.
+/// Default namespace of the metrics of every function.
 const NAMESPACE: &str = "Tidemark";
 
-/// Writes metrics to stdout, where Lambda finds them.
+/// Writes metrics to stdout, where Lambda collects them.
 pub(crate) struct Metrics {
     namespace: String,
-    /// The function, by its name.
+    /// Name of the function.
     function: String,
 }
 
-/// What a line tells: metrics by name and unit, dimensions, and fields beside them that help to find what it is about.
+/// One line: metrics with name and unit, dimensions, and further properties for searching.
 struct Line<'a> {
     metrics: Vec<(&'a str, &'a str, Value)>,
     dimensions: Vec<(&'a str, Value)>,
-    beside: Vec<(&'a str, Value)>,
+    properties: Vec<(&'a str, Value)>,
 }
 
 impl Metrics {
-    /// Of a function whose name is `function` where Lambda does not say it.
+    /// Reads the settings from the environment. `function` is the name of the function if Lambda does not provide it.
     pub(crate) fn from_variables(function: &str) -> Metrics {
         let variable = |name: &str| std::env::var(name).ok().filter(|text| !text.is_empty());
         Metrics {
@@ -35,42 +35,41 @@ impl Metrics {
         }
     }
 
-    /// What came of a run.
+    /// Writes the metrics of a run.
     pub(crate) fn record_run(&self, record: &RunRecord, now: Timestamp) {
         self.emit(run(record), now);
     }
 
-    /// That the watcher has looked, what it saw, and how far each dataset is behind the clock. An alarm on the heartbeat that is missing
-    /// watches the watcher.
+    /// Writes the watcher's heartbeat, what it found, and the lag of each dataset. An alarm on a missing heartbeat watches the watcher.
     pub(crate) fn record_watch(&self, seen: &Value, began: Timestamp, now: Timestamp) {
         self.emit(watch(seen, began, now), now);
         lags(seen).into_iter().for_each(|lag| self.emit(lag, now));
     }
 
-    /// An event that came to nothing, of which there is no run record.
-    pub(crate) fn record_unhandled(&self, failure: &Error, now: Timestamp) {
-        self.emit(not_handled(failure, &self.function), now);
+    /// Writes the metric of an event that failed without a run record.
+    pub(crate) fn record_unhandled(&self, error: &Error, now: Timestamp) {
+        self.emit(not_handled(error, &self.function), now);
     }
 
     fn emit(&self, line: Line<'_>, now: Timestamp) {
-        // who does not listen to stdout wants no metrics
+        // a closed stdout means that no metrics are wanted
         let _ = writeln!(std::io::stdout(), "{}", self.line(line, now));
     }
 
     fn line(&self, line: Line<'_>, now: Timestamp) -> Value {
-        let Line { metrics, dimensions, beside } = line;
+        let Line { metrics, dimensions, properties } = line;
         let named: Vec<_> = metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": unit})).collect();
         let by: Vec<_> = dimensions.iter().map(|(name, _)| json!(name)).collect();
         let values = metrics.into_iter().map(|(name, _, value)| (name, value));
         let mut all: Map<String, Value> =
-            values.chain(dimensions).chain(beside).map(|(name, value)| (name.to_owned(), value)).collect();
+            values.chain(dimensions).chain(properties).map(|(name, value)| (name.to_owned(), value)).collect();
         let directive = json!({"Namespace": self.namespace, "Dimensions": [by], "Metrics": named});
         all.insert("_aws".into(), json!({"Timestamp": now.as_millisecond(), "CloudWatchMetrics": [directive]}));
         Value::Object(all)
     }
 }
 
-/// Metrics by `pipeline` and `step`; beside them what finds the run again, and what nobody graphs.
+/// Metrics by `pipeline` and `step`, with properties that identify the run or are not graphed.
 fn run(record: &RunRecord) -> Line<'static> {
     let rows = &record.rows;
     let counts = [
@@ -89,14 +88,14 @@ fn run(record: &RunRecord) -> Line<'static> {
         ("duration_ms", "Milliseconds", json!(record.duration_ms)),
         ("peak_memory_bytes", "Bytes", json!(record.peak_memory_bytes)),
         ("cost_usd", "None", json!(record.cost_usd)),
-        // two graphs hang on these
+        // sent even if zero: two graphs depend on these
         ("runs_done", "Count", is(Status::Done)),
         ("runs_failed", "Count", is(Status::Failed)),
     ]);
     Line {
         metrics,
         dimensions: vec![("pipeline", json!(record.pipeline)), ("step", json!(record.step))],
-        beside: vec![
+        properties: vec![
             ("run_id", json!(record.run_id)),
             ("chain", json!(record.correlation_id)),
             ("status", json!(record.status)),
@@ -107,7 +106,7 @@ fn run(record: &RunRecord) -> Line<'static> {
     }
 }
 
-/// One look of the watcher: numbers of what it saw, lists by their length.
+/// The metrics of one tick of the watcher: numbers of its report, and lengths of its lists.
 fn watch(seen: &Value, began: Timestamp, now: Timestamp) -> Line<'static> {
     let count = |name: &str| match &seen[name] {
         Value::Array(items) => items.len() as u64,
@@ -122,7 +121,7 @@ fn watch(seen: &Value, began: Timestamp, now: Timestamp) -> Line<'static> {
         ("untold", "messages_waiting"),
         ("announced", "steps_announced_again"),
     ];
-    // an alarm and a graph hang on these, unless this look does not know
+    // sent even if zero, since an alarm and a graph depend on these; not sent if this tick does not know them
     let is_known = seen["is_part"] != json!(true);
     let is_sent =
         |metric: &str, count: u64| count > 0 || is_known && matches!(metric, "incidents_open" | "messages_waiting");
@@ -131,26 +130,26 @@ fn watch(seen: &Value, began: Timestamp, now: Timestamp) -> Line<'static> {
     let mut metrics: Vec<_> = counts.map(|(metric, count)| (metric, "Count", json!(count))).collect();
     metrics.push(("heartbeat", "Count", json!(1)));
     metrics.push(("watch_ms", "Milliseconds", json!(now.duration_since(began).as_millis())));
-    Line { metrics, dimensions: vec![("function", json!("watch"))], beside: Vec::new() }
+    Line { metrics, dimensions: vec![("function", json!("watch"))], properties: Vec::new() }
 }
 
-/// How far each dataset is behind the clock, as the watcher knows it: it rises when nothing runs.
+/// The lag of each dataset behind the clock, as reported by the watcher. It rises while nothing runs.
 fn lags(seen: &Value) -> Vec<Line<'static>> {
     let lags = seen["lag_seconds"].as_object().into_iter().flatten();
     let line = |(dataset, seconds): (&String, &Value)| Line {
         metrics: vec![("lag_seconds", "Seconds", seconds.clone())],
         dimensions: vec![("dataset", json!(dataset))],
-        beside: Vec::new(),
+        properties: Vec::new(),
     };
     lags.map(line).collect()
 }
 
-/// The message alone: of what is below it, as the event that was refused, the log has enough.
-fn not_handled(failure: &Error, function: &str) -> Line<'static> {
+/// An event that failed. Only the message is included: its causes may quote the refused event, and are in the log.
+fn not_handled(error: &Error, function: &str) -> Line<'static> {
     Line {
         metrics: vec![("not_handled", "Count", json!(1))],
         dimensions: vec![("function", json!(function))],
-        beside: vec![("kind", json!(failure.kind)), ("message", json!(failure.message))],
+        properties: vec![("kind", json!(error.kind)), ("message", json!(error.message))],
     }
 }
 
@@ -172,7 +171,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// A line as it is written; each metric that is named is there and a number, each dimension a text.
+    /// Writes a line and checks that each declared metric is a number, and each declared dimension a text.
     fn written(line: Line<'_>) -> Value {
         let metrics = Metrics { namespace: "Tidemark-dev".into(), function: "tidemark-dev-load".into() };
         let line = metrics.line(line, at("2026-03-03T08:01:00Z"));
@@ -194,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_run_what_is_nothing_is_not_sent() {
+    fn zero_counts_of_a_run_are_not_sent() {
         let line = written(run(&record()));
         let rows = ["rows_written", "rows_filtered", "rows_quarantined"];
         let always = ["duration_ms", "peak_memory_bytes", "cost_usd", "runs_done", "runs_failed"];
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn the_watcher_has_a_heart() {
+    fn watcher_sends_a_heartbeat() {
         let seen = json!({"pipelines": 2, "records": 7, "opened": [{"incident": "a#1"}], "resolved": [], "open": 1, "told": 1, "untold": 0, "announced": 0});
         let look = |seen: &Value| written(watch(seen, at("2026-03-03T08:00:59.750Z"), at("2026-03-03T08:01:00Z")));
         let line = look(&seen);
@@ -226,19 +225,20 @@ mod tests {
     fn each_dataset_has_its_lag() {
         let seen = json!({"lag_seconds": {"sales": 60, "sales_by_day": 86_400}});
         let lines: Vec<Value> = lags(&seen).into_iter().map(written).collect();
-        let told: Vec<_> = lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
-        assert_eq!(told, [(Some("sales"), Some(60)), (Some("sales_by_day"), Some(86_400))]);
+        let seconds: Vec<_> =
+            lines.iter().map(|line| (line["dataset"].as_str(), line["lag_seconds"].as_u64())).collect();
+        assert_eq!(seconds, [(Some("sales"), Some(60)), (Some("sales_by_day"), Some(86_400))]);
         assert_eq!(lines[0]["_aws"]["CloudWatchMetrics"][0]["Dimensions"], json!([["dataset"]]));
         assert!(lags(&json!({})).is_empty());
     }
 
     #[test]
-    fn what_is_not_handled_is_counted_and_says_nothing_of_what_was_in_it() {
-        let failure = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
-        let line = written(not_handled(&failure, "tidemark-dev-load"));
+    fn failed_events_are_counted_without_their_content() {
+        let error = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
+        let line = written(not_handled(&error, "tidemark-dev-load"));
         assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("tidemark-dev-load")));
         assert_eq!((&line["kind"], &line["message"]), (&json!("refused"), &json!("this is no event of Tidemark")));
-        assert!(failure.full_message().contains("hunter2"), "the log has it");
+        assert!(error.full_message().contains("hunter2"), "the log has it");
         let denied = Error::new(ErrorKind::Refused, "bucket lake may not be read").because("hunter2");
         assert!(!written(not_handled(&denied, "load")).to_string().contains("hunter2"));
     }

@@ -1,4 +1,4 @@
-//! AWS Secrets Manager: secret `orders-api-token` of a definition is `tidemark/orders-api-token` there.
+//! Reads secrets from AWS Secrets Manager. The secret `orders-api-token` of a definition is stored there as `tidemark/orders-api-token`.
 
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::error::{DisplayErrorContext, ProvideErrorMetadata as _};
@@ -8,10 +8,10 @@ use tokio::runtime::Handle;
 
 use crate::client::Account;
 
-/// What a secret is. It is asked for by each run that needs it, so that a new one is taken up at once.
+/// Reads a secret. Each run that needs it asks anew, so a changed secret takes effect at once.
 ///
 /// # Errors
-/// A secret that is not there, or that the function may not read, by its name and what to do.
+/// The secret does not exist, or the function may not read it; the hint says what to do.
 pub(crate) fn secret(account: &Account, handle: &Handle, name: &SecretName) -> Result<Secret, Error> {
     let id = format!("tidemark/{name}");
     let client = Client::new(account.config());

@@ -21,15 +21,15 @@ use crate::fault::{Answer, S3Fault};
 use crate::upload::Upload;
 use crate::{download, listing};
 
-/// What is longer goes in parts.
+/// Objects longer than this are uploaded in parts.
 const WHOLE: usize = 100 << 20;
-/// How often a write is tried while others write the same object.
+/// How often a write is attempted while others write the same object.
 const CONFLICTS: u32 = 10;
-/// Objects that one request can delete.
+/// Maximum number of objects of a delete request.
 const DELETED_AT_ONCE: usize = 1000;
 
 impl Bucket {
-    /// Writes an object at once; `None`: others write it at this moment, and nobody knows who wins.
+    /// Writes an object with one request. Returns `None` if a concurrent write makes the outcome unknown.
     async fn put_whole(&self, path: &Path, body: Bytes, mode: &PutMode) -> Result<Option<PutResult>> {
         let request = self.client.put_object().bucket(self.name()).key(self.key(path)).body(ByteStream::from(body));
         let Condition { if_match, if_none_match } = Condition::from_mode(mode)?;
@@ -37,21 +37,21 @@ impl Bucket {
         match sent {
             Ok(put) => Ok(Some(PutResult { e_tag: put.e_tag, version: put.version_id })),
             Err(error) if Answer::from_error(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
-            Err(error) => Err(self.whither.explain(path, &error)),
+            Err(error) => Err(self.target.explain(path, &error)),
         }
     }
 
-    /// Why a condition was not met, after all attempts found others writing: only what stands there can tell.
+    /// The error after all attempts met concurrent writes. The current object shows whether the condition can still hold.
     async fn after_conflicts(&self, path: &Path, mode: &PutMode) -> Error {
         let conflict = S3Fault::Conflict { bucket: self.name().to_owned() };
-        let standing = match self.head(path, GetOptions::default()).await {
-            Ok(standing) => Some(standing.meta.e_tag),
+        let current = match self.head(path, GetOptions::default()).await {
+            Ok(current) => Some(current.meta.e_tag),
             Err(Error::NotFound { .. }) => None,
             Err(error) => return error,
         };
-        match (mode, standing) {
+        match (mode, current) {
             (PutMode::Create, Some(_)) => Error::AlreadyExists { path: path.to_string(), source: Box::new(conflict) },
-            (PutMode::Update(seen), standing) if standing != Some(seen.e_tag.clone()) => {
+            (PutMode::Update(seen), current) if current != Some(seen.e_tag.clone()) => {
                 Error::Precondition { path: path.to_string(), source: Box::new(conflict) }
             }
             _ => conflict.at(path.as_ref()),
@@ -68,10 +68,10 @@ impl Bucket {
             Ok(head) => head,
             Err(error) => {
                 let answer = Answer::from_error(&error);
-                // the answer to a HEAD has no body that could say why; that to a GET has
+                // a HEAD response has no body with the reason; a GET response has
                 return match answer.filter(|answer| [400, 403].contains(&answer.status) && answer.code.is_empty()) {
-                    Some(_) => Err(self.why(path).await.unwrap_or_else(|| self.whither.explain(path, &error))),
-                    None => Err(self.whither.explain(path, &error)),
+                    Some(_) => Err(self.why(path).await.unwrap_or_else(|| self.target.explain(path, &error))),
+                    None => Err(self.target.explain(path, &error)),
                 };
             }
         };
@@ -87,17 +87,17 @@ impl Bucket {
         Ok(GetResult { payload, meta, range: 0..size, attributes: object_store::Attributes::new() })
     }
 
-    /// Why an object may not be looked at.
+    /// Finds out with a GET why an object is not accessible.
     async fn why(&self, path: &Path) -> Option<Error> {
         let request = self.client.get_object().bucket(self.name()).key(self.key(path)).range("bytes=0-0");
         let error = request.send().await.err()?;
-        Some(self.whither.explain(path, &error))
+        Some(self.target.explain(path, &error))
     }
 
     async fn delete_some(&self, paths: Vec<Path>) -> Vec<Result<Path>> {
         if let [path] = &paths[..] {
             let sent = self.client.delete_object().bucket(self.name()).key(self.key(path)).send().await;
-            return vec![sent.map(|_| path.clone()).map_err(|error| self.whither.explain(path, &error))];
+            return vec![sent.map(|_| path.clone()).map_err(|error| self.target.explain(path, &error))];
         }
         let keys = paths.iter().map(|path| ObjectIdentifier::builder().key(self.key(path)).build());
         let delete = keys.collect::<std::result::Result<Vec<_>, _>>();
@@ -108,20 +108,20 @@ impl Bucket {
         };
         let failed = match self.client.delete_objects().bucket(self.name()).delete(delete).send().await {
             Ok(done) => done.errors.unwrap_or_default(),
-            Err(error) => return vec![Err(self.whither.explain(&self.prefix, &error))],
+            Err(error) => return vec![Err(self.target.explain(&self.prefix, &error))],
         };
         let outcome = |path: Path| {
             let key = self.key(&path);
             match failed.iter().find(|error| error.key() == Some(&key)) {
                 None => Ok(path),
-                Some(error) => Err(self.whither.coded(error.code().unwrap_or_default()).at(path.as_ref())),
+                Some(error) => Err(self.target.coded(error.code().unwrap_or_default()).at(path.as_ref())),
             }
         };
         paths.into_iter().map(outcome).collect()
     }
 }
 
-/// As a key stands in the header that names the object to copy.
+/// Percent-encodes a key for the header that names the source of a copy.
 fn encoded(key: &str) -> String {
     let mut encoded = String::with_capacity(key.len());
     for byte in key.bytes() {
@@ -137,10 +137,11 @@ fn encoded(key: &str) -> String {
 
 #[async_trait]
 impl ObjectStore for Bucket {
-    /// A write on a condition that another attempt of ours has met already finds the object there: whoever asked has to look whose it is.
+    /// A retried conditional write may find the object that its own earlier attempt has written. The caller has to check whose object it
+    /// is.
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
         let body = Bytes::from(payload);
-        let mut pause = self.patience.pause / 10;
+        let mut pause = self.retry_policy.pause / 10;
         for _ in 0..CONFLICTS {
             let put = match body.len() > WHOLE {
                 true => Upload::whole(self, location, body.clone(), &opts.mode).await,
@@ -154,7 +155,7 @@ impl ObjectStore for Bucket {
                 }
                 Err(error) => return Err(error),
             }
-            pause = (pause * 2).min(self.patience.pause * 5);
+            pause = (pause * 2).min(self.retry_policy.pause * 5);
         }
         Err(self.after_conflicts(location, &opts.mode).await)
     }
@@ -219,17 +220,17 @@ impl ObjectStore for Bucket {
         }
         let source = format!("{}/{}", self.name(), encoded(&self.key(from)));
         let request = self.client.copy_object().bucket(self.name()).key(self.key(to)).copy_source(source);
-        request.send().await.map(drop).map_err(|error| self.whither.explain(from, &error))
+        request.send().await.map(drop).map_err(|error| self.target.explain(from, &error))
     }
 }
 
 #[async_trait]
 impl Links for Bucket {
     async fn link(&self, path: &Path, lasts: Duration) -> Result<String> {
-        let wrong = |source| Error::Generic { store: "S3", source };
-        let lasts = PresigningConfig::expires_in(lasts).map_err(|error| wrong(Box::new(error)))?;
+        let failed = |source| Error::Generic { store: "S3", source };
+        let lasts = PresigningConfig::expires_in(lasts).map_err(|error| failed(Box::new(error)))?;
         let request = self.client.get_object().bucket(self.name()).key(self.key(path));
-        let signed = request.presigned(lasts).await.map_err(|error| self.whither.explain(path, &error))?;
+        let signed = request.presigned(lasts).await.map_err(|error| self.target.explain(path, &error))?;
         Ok(signed.uri().to_owned())
     }
 }
@@ -239,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_key_in_a_header_is_plain() {
+    fn key_is_encoded_for_headers() {
         assert_eq!(encoded("a b+c%20ä&=?.csv"), "a%20b%2Bc%2520%C3%A4%26%3D%3F.csv");
         assert_eq!(encoded("a/b~c_d-e.f"), "a/b~c_d-e.f");
     }

@@ -1,4 +1,4 @@
-//! An object that comes in parts, and is there when the last of them is.
+//! Multipart uploads. The object appears when the upload is completed.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,18 +14,18 @@ use object_store::{MultipartUpload, PutMode, PutPayload, PutResult, Result, Uplo
 use crate::bucket::{Bucket, Condition};
 use crate::fault::{Answer, S3Fault};
 
-/// Length of the parts that we cut ourselves.
+/// Size in bytes of the parts cut here.
 const PART: usize = 16 << 20;
-/// Parts on their way at once.
+/// Maximum number of parts in flight.
 const IN_FLIGHT: usize = 4;
 
-/// What is dropped before it is complete is taken back, since the parts that have come have their price.
+/// A multipart upload. If it is dropped before completion, it is aborted, since stored parts cost money.
 #[derive(Debug)]
 pub(crate) struct Upload {
     bucket: Bucket,
     path: Path,
     id: String,
-    /// Those that have come, by number.
+    /// Uploaded parts, by number.
     parts: Arc<Mutex<BTreeMap<i32, CompletedPart>>>,
     last: i32,
     is_open: bool,
@@ -34,13 +34,13 @@ pub(crate) struct Upload {
 impl Upload {
     pub async fn begin(bucket: &Bucket, path: &Path) -> Result<Upload> {
         let request = bucket.client.create_multipart_upload().bucket(bucket.name()).key(bucket.key(path));
-        let begun = request.send().await.map_err(|error| bucket.whither.explain(path, &error))?;
-        let id = begun.upload_id.unwrap_or_default();
+        let created = request.send().await.map_err(|error| bucket.target.explain(path, &error))?;
+        let id = created.upload_id.unwrap_or_default();
         let (bucket, path, parts) = (bucket.clone(), path.clone(), Arc::default());
         Ok(Upload { bucket, path, id, parts, last: 0, is_open: true })
     }
 
-    /// Writes an object in parts of our own; `None`: others write it at this moment, and nobody knows who wins.
+    /// Writes an object in parts. Returns `None` if a concurrent write makes the outcome unknown.
     pub async fn whole(bucket: &Bucket, path: &Path, body: Bytes, mode: &PutMode) -> Result<Option<PutResult>> {
         let mut upload = Upload::begin(bucket, path).await?;
         let cuts = (0..body.len()).step_by(PART).map(|at| body.slice(at..body.len().min(at + PART)));
@@ -51,7 +51,7 @@ impl Upload {
 
     async fn finish(&mut self, mode: &PutMode) -> Result<Option<PutResult>> {
         if self.last == 0 {
-            // an object without a byte has one part too
+            // an empty object needs one part too
             self.put_part(PutPayload::default()).await?;
         }
         let parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
@@ -64,9 +64,9 @@ impl Upload {
                 self.is_open = false;
                 Ok(Some(PutResult { e_tag: done.e_tag, version: done.version_id }))
             }
-            // the parts have to come again, says the service
+            // the service requires the parts to be uploaded again
             Err(error) if Answer::from_error(&error).is_some_and(|answer| answer.is_conflict()) => Ok(None),
-            Err(error) => Err(self.bucket.whither.explain(&self.path, &error)),
+            Err(error) => Err(self.bucket.target.explain(&self.path, &error)),
         }
     }
 
@@ -74,8 +74,8 @@ impl Upload {
         self.is_open = false;
         let request = self.bucket.client.abort_multipart_upload().bucket(self.bucket.name());
         let request = request.key(self.bucket.key(&self.path)).upload_id(&self.id);
-        let (whither, path) = (self.bucket.whither.clone(), self.path.clone());
-        async move { request.send().await.map(drop).map_err(|error| whither.explain(&path, &error)) }
+        let (target, path) = (self.bucket.target.clone(), self.path.clone());
+        async move { request.send().await.map(drop).map_err(|error| target.explain(&path, &error)) }
     }
 }
 
@@ -86,9 +86,9 @@ impl MultipartUpload for Upload {
         let number = self.last;
         let request = self.bucket.client.upload_part().bucket(self.bucket.name()).key(self.bucket.key(&self.path));
         let request = request.upload_id(&self.id).part_number(number).body(ByteStream::from(Bytes::from(data)));
-        let (parts, whither, path) = (self.parts.clone(), self.bucket.whither.clone(), self.path.clone());
+        let (parts, target, path) = (self.parts.clone(), self.bucket.target.clone(), self.path.clone());
         Box::pin(async move {
-            let sent = request.send().await.map_err(|error| whither.explain(&path, &error))?;
+            let sent = request.send().await.map_err(|error| target.explain(&path, &error))?;
             let part = CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build();
             parts.lock().unwrap_or_else(PoisonError::into_inner).insert(number, part);
             Ok(())
@@ -112,7 +112,7 @@ impl Drop for Upload {
             let abandoned = self.abandon();
             handle.spawn(async move {
                 if let Err(error) = abandoned.await {
-                    tracing::warn!(%error, "the parts of an upload were not taken back");
+                    tracing::warn!(%error, "the parts of an upload were not deleted");
                 }
             });
         }

@@ -1,10 +1,10 @@
-//! The fingerprint of the program, for the build scripts of those who name it: of `Cargo.lock` and of every source file that decides what
-//! rows a step computes, what files it writes and how its work is cut into tasks. It is the same for the command and the functions built
-//! from one commit, so that a checkpoint or a task of one is read by the others, and by no other version.
+//! Computes the program's fingerprint in build scripts: a hash of `Cargo.lock` and of every source file that decides which rows a step
+//! computes, which files it writes and how its work is split into tasks. The command and the functions built from one commit share it, so
+//! each can read the checkpoints and tasks of the others. No other version can.
 
 use std::path::{Path, PathBuf};
 
-/// What is hashed, under the root of the workspace.
+/// Files and folders to hash, relative to the root of the workspace.
 const SOURCES: [&str; 8] = [
     "Cargo.lock",
     "functions/ingest/src",
@@ -16,7 +16,7 @@ const SOURCES: [&str; 8] = [
     "shared/transform/src",
 ];
 
-/// Gives the crate being built the variable `TIDEMARK_BUILD`, and has it built again when a source changes.
+/// Sets the variable `TIDEMARK_BUILD` for the crate being built, and has it rebuilt when one of the sources changes.
 pub fn emit() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = Vec::new();
@@ -28,7 +28,7 @@ pub fn emit() {
     files.sort();
     let mut hash = Fnv::default();
     for file in files {
-        // the place within the workspace, not the place of the workspace
+        // hash the path within the workspace, so that the location of the workspace itself does not matter
         hash.add(file.strip_prefix(&root).unwrap_or(&file).to_string_lossy().as_bytes());
         hash.add(&std::fs::read(&file).unwrap_or_default());
     }
@@ -42,8 +42,8 @@ fn collect(path: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// FNV-1a of 64 bits (<http://www.isthe.com/chongo/tech/comp/fnv/>), forwards and over the complement: a build script needs no
-/// cryptography, and no dependency.
+/// Two 64-bit FNV-1a hashes (<http://www.isthe.com/chongo/tech/comp/fnv/>): one of the bytes, one of their complement. A build script needs
+/// neither a cryptographic hash nor a dependency.
 struct Fnv(u64, u64);
 
 impl Default for Fnv {

@@ -1,16 +1,16 @@
-//! What a run record is of.
+//! The activity that a run record describes.
 
 use serde::{Deserialize, Serialize};
 use tidemark_pipeline::StepId;
 
-/// What a run record is of. It is written as its text: a step's is the step's own.
+/// The activity that a run record describes. It is serialized as text; a step uses the text of its [`StepId`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub enum Activity {
     Step(StepId),
     /// A pipeline without a source was started, and each of its steps announced.
     Started,
-    /// An event that meant no step, by its name; also whatever another version of this program calls a step.
+    /// An event that selected no step, by its name. Also any step name that this version of the program does not know.
     Event(String),
 }
 
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_text_of_an_activity_is_read_and_written_as_it_was() {
+    fn activities_survive_serialization() {
         let activities = [
             ("clean", Activity::Step(StepId::Clean)),
             ("load report", Activity::Step(StepId::Load("report".into()))),

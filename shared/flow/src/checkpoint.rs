@@ -1,4 +1,4 @@
-//! Receipts that are put down when the deadline comes, one object each, and taken up by the next invocation of the same plan.
+//! Receipts that are saved when the deadline passes, one object each, so that the next invocation of the same plan can resume from them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -11,19 +11,19 @@ use crate::context::Context;
 use crate::error::{Error, ErrorKind};
 use crate::step::Step;
 
-/// Of receipts, partial receipts and tasks as they are written; another number is not read.
+/// Format number of stored receipts, partial receipts and task messages. Objects with another number are ignored.
 pub(crate) const FORMAT: u32 = 1;
 
-/// What earlier invocations have kept of a plan, by the name of the task's receipt.
+/// The receipts that earlier invocations of the same plan have saved, by receipt object name.
 #[derive(Default)]
 pub(crate) struct SavedReceipts {
     receipts: BTreeMap<String, (String, ReceiptState)>,
     spills: HashSet<String>,
-    /// Partial receipts that were taken up, to be compared with what comes of them.
+    /// Partial receipts that this invocation resumed from, by task name. Comparing them with new ones shows whether there was any progress.
     partials: BTreeMap<String, Value>,
 }
 
-/// What is kept of a task.
+/// The saved state of one task.
 pub(crate) enum SavedReceipt<R, P> {
     Done(R),
     Partial(P),
@@ -33,7 +33,7 @@ pub(crate) enum SavedReceipt<R, P> {
 #[serde(deny_unknown_fields)]
 struct ReceiptFile {
     format: u32,
-    /// The name of the task, whole: two may share a key where a store does not tell upper case from lower.
+    /// The full task name. On a store that ignores case two task names may share one object key.
     task: String,
     state: ReceiptState,
 }
@@ -46,7 +46,7 @@ enum ReceiptState {
 }
 
 impl SavedReceipts {
-    /// What is there of a plan. What cannot be read counts as not there.
+    /// Reads the saved receipts of a plan. Unreadable objects are ignored.
     pub(crate) fn read(context: &Context<'_>, checkpoint: &Checkpoint) -> Result<SavedReceipts, Error> {
         let (receipts, spills) = context.lake.checkpoint(checkpoint)?;
         let read = |bytes: &Bytes| {
@@ -57,7 +57,7 @@ impl SavedReceipts {
         Ok(SavedReceipts { receipts, spills, partials: BTreeMap::new() })
     }
 
-    /// Gives out what is kept of a task; `None` if nothing is, or not all that it needs.
+    /// Removes and returns the saved state of a task. Returns `None` if there is none, or if spill objects that it needs are missing.
     pub(crate) fn take<S: Step>(&mut self, step: &S, task: &str) -> Option<SavedReceipt<S::Receipt, S::Partial>> {
         let (of, state) = self.receipts.remove(&receipt_name(task))?;
         if of != task {
@@ -77,7 +77,7 @@ impl SavedReceipts {
         }
     }
 
-    /// Keeps receipts, by the names of their tasks. `false`: they say no more than what was taken up.
+    /// Saves receipts and partial receipts by task name. Returns false if they contain no progress over the state that was resumed.
     pub(crate) fn put<S: Step>(
         &self,
         context: &Context<'_>,

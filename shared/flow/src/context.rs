@@ -1,4 +1,4 @@
-//! What a run has to work with, and the traits by which a step asks for the rest of the world. Built once, where a process starts.
+//! The environment of a run, and the traits by which a step accesses everything outside the lake. Built once at the start of a process.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,36 +12,37 @@ use crate::price::ComputeProfile;
 use crate::record::RunRecord;
 use crate::secret::Secret;
 
-/// What every step may use while it runs.
+/// Everything a step may use while it runs.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {
     pub lake: &'a Lake,
     pub clock: &'a (dyn Fn() -> Timestamp + Sync),
-    /// A new id per attempt, sorting by time.
+    /// Returns a new run id for each attempt; ids sort by time.
     pub run_id: &'a (dyn Fn() -> String + Sync),
-    /// When a step has to put down what it has, for another invocation to go on with; `None` where nothing limits the time.
+    /// When a step must stop and save its progress for another invocation; `None` if there is no time limit.
     pub deadline: Option<Timestamp>,
-    /// Bytes of memory a step may plan with.
+    /// Memory budget of a step in bytes.
     pub memory: u64,
-    /// Folder on a local disk for what does not fit in memory.
+    /// Folder on a local disk for data that does not fit in memory.
     pub scratch: &'a Path,
     pub progress: &'a dyn Progress,
     pub process: Process<'a>,
 }
 
-/// The process a run is in, as its run record describes it.
+/// Facts about the process that a run record reports.
 #[derive(Clone, Copy)]
 pub struct Process<'a> {
-    /// Fingerprint of the program: a checkpoint is read only by the program that wrote it.
+    /// Fingerprint of the program. A checkpoint is read only by a program with the same fingerprint.
     pub build: &'a str,
-    /// Most memory this process has had so far, in bytes.
+    /// Peak memory of this process so far, in bytes.
     pub peak_memory: &'a (dyn Fn() -> u64 + Sync),
     /// Counts the requests of this process, to any store, bus or API.
     pub meter: &'a Meter,
     pub compute: ComputeProfile,
-    /// Since when this run has to be paid for, where that is before it begins: the start of a function is.
+    /// Start of the billed time if it is earlier than the start of the run: the first invocation of a function also pays for the start of
+    /// its process.
     pub billed_from: Option<Timestamp>,
-    /// How long a run is under way before it is marked so in the lake.
+    /// How long a run may take before it writes its first heartbeat to the lake.
     pub heartbeat_after: Duration,
 }
 
@@ -52,56 +53,56 @@ impl Context<'_> {
     }
 }
 
-/// Finds what the path of a source names.
+/// Resolves the path of a source.
 pub trait Sources: Sync {
     /// # Errors
-    /// What is not there or may not be read, with what to do about it.
+    /// The path does not exist or is not readable; the hint says what to do.
     fn locate(&self, path: &str) -> Result<Place, Error>;
 }
 
 /// Opens the folders that reports and database files go to.
 pub trait Folders: Sync {
-    /// The folder at a path, made if it is not there.
+    /// Opens the folder at a path, and creates it if it does not exist.
     ///
     /// # Errors
-    /// What may not be made or opened, with what to do about it.
+    /// The folder cannot be created or opened; the hint says what to do.
     fn folder(&self, path: &str) -> Result<Store, Error>;
 }
 
-/// Knows the values of secrets.
+/// Looks up secrets.
 pub trait Secrets: Sync {
     /// # Errors
-    /// A secret that nobody has stored, or that may not be read.
+    /// The secret does not exist or is not readable.
     fn secret(&self, name: &SecretName) -> Result<Secret, Error>;
 }
 
-/// All that is outside the lake and this process.
+/// Access to everything outside the lake and this process.
 pub trait Environment: Sources + Folders + Secrets {}
 
 impl<T: Sources + Folders + Secrets> Environment for T {}
 
-/// Whether a place is in a bucket, and not on this machine.
+/// Whether a path is in an S3 bucket, rather than on this machine.
 pub fn is_bucket(place: &str) -> bool {
     place.starts_with("s3://")
 }
 
-/// What a path names.
+/// The target of a path.
 pub enum Place {
     Folder(Store),
     File { folder: Store, name: String },
 }
 
-/// Shown to the user while steps run.
+/// Reports the progress of running steps to the user.
 pub trait Progress: Sync {
     fn begin(&self, pipeline: &str, step: &str);
-    /// Work ahead: bytes still to read.
+    /// Announces the number of bytes still to be read.
     fn expect(&self, bytes: u64);
     fn advance(&self, bytes: u64);
     /// A run has ended.
     fn end(&self, record: &RunRecord);
 }
 
-/// Shows nothing.
+/// Reports no progress.
 pub struct Quiet;
 
 impl Progress for Quiet {

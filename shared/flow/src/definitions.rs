@@ -1,4 +1,4 @@
-//! Pipeline files from a folder.
+//! Loads pipeline files from a folder.
 
 use std::path::{Path, PathBuf};
 
@@ -7,16 +7,16 @@ use tidemark_pipeline::{Alerts, Definition, Diagnostic, Graph, SourceFile, read}
 
 use crate::error::{Error, ErrorKind};
 
-/// Which pipelines need their parameters.
+/// Selects the pipelines whose parameters must have values.
 #[derive(Clone, Copy)]
 pub enum Selection<'a> {
-    /// Those named; all if none is named.
+    /// The named pipelines, or all if the list is empty.
     Named(&'a [String]),
-    /// None: the files are only looked at.
-    Nobody,
+    /// No pipeline: the files are only checked.
+    CheckOnly,
 }
 
-/// Mistakes in pipeline files.
+/// All mistakes found in pipeline files.
 #[derive(Debug)]
 pub struct DefinitionErrors(pub Vec<Diagnostic>);
 
@@ -37,20 +37,21 @@ impl From<DefinitionErrors> for Error {
         let count = mistakes.0.len();
         let what = if count == 1 { "a mistake".to_owned() } else { format!("{count} mistakes") };
         Error::new(ErrorKind::Definition, format!("{what} in the pipeline files"))
-            .hint("mend them; tidemark check shows them all")
+            .hint("fix them; tidemark check shows them all")
             .because(mistakes)
     }
 }
 
-/// Reads every pipeline file of a folder; `parameter` gives the value of a parameter by its name.
+/// Reads every pipeline file of a folder. `parameter` returns the value of a parameter by its name.
 ///
 /// # Errors
-/// Kind `definition`: all [`Mistakes`], as the source; a folder that is not there or holds no pipeline; a name nobody has.
+/// Kind `definition`: mistakes in the files (all of them, as [`DefinitionErrors`] in the source), a folder that does not exist or contains
+/// no pipeline, or a selected name that no pipeline has.
 pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: Selection<'_>) -> Result<Graph, Error> {
     let paths = files_of(folder)?;
     let (mut definitions, mut mistakes) = (Vec::new(), Vec::new());
     for path in paths {
-        let bytes = std::fs::read(&path).map_err(|error| unread(&path, error))?;
+        let bytes = std::fs::read(&path).map_err(|error| unreadable(&path, error))?;
         match definition(&path, &bytes, parameter, wanted) {
             Ok(definition) => definitions.push(definition),
             Err(found) => mistakes.extend(found),
@@ -68,32 +69,32 @@ pub fn load(folder: &Path, parameter: &dyn Fn(&str) -> Option<String>, wanted: S
     Ok(graph)
 }
 
-/// A pipeline that cannot be had, and who is to know.
+/// A pipeline whose definition could not be loaded, and the people to notify about it.
 #[derive(Debug)]
 pub struct BrokenPipeline {
-    /// The stem of its file.
+    /// The stem of its file name.
     pub pipeline: String,
-    pub failure: Error,
-    /// What its own `[alerts]` say, where that table itself can be read.
+    pub error: Error,
+    /// Its own `[alerts]` table, if that part of the file can be read.
     pub alerts: Option<Alerts>,
-    /// Nothing is wrong with it but that it reads what another broken one would make.
+    /// Its only mistake is that it reads a dataset of another broken pipeline.
     pub is_consequence: bool,
 }
 
-/// Reads the pipeline files of a folder as far as they can be read: one that is broken hides no other. `is_meant` leaves out pipelines by
-/// the stem of their file.
+/// Reads every readable pipeline file of a folder; a broken file does not hide the others. `is_selected` filters pipelines by the stem of
+/// their file name.
 ///
 /// # Errors
-/// Kind `definition`: a folder that is not there or holds no pipeline.
-pub fn load_what_can_be(
+/// Kind `definition`: a folder that does not exist or contains no pipeline.
+pub fn load_readable(
     folder: &Path,
     parameter: &dyn Fn(&str) -> Option<String>,
-    is_meant: &dyn Fn(&str) -> bool,
+    is_selected: &dyn Fn(&str) -> bool,
 ) -> Result<(Graph, Vec<BrokenPipeline>), Error> {
     let (mut definitions, mut broken) = (Vec::new(), Vec::new());
     for path in files_of(folder)? {
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        if !is_meant(&stem) {
+        if !is_selected(&stem) {
             continue;
         }
         let bytes = match std::fs::read(&path) {
@@ -101,7 +102,7 @@ pub fn load_what_can_be(
             Err(error) => {
                 broken.push(BrokenPipeline {
                     pipeline: stem,
-                    failure: unread(&path, error),
+                    error: unreadable(&path, error),
                     alerts: None,
                     is_consequence: false,
                 });
@@ -116,14 +117,14 @@ pub fn load_what_can_be(
                 let alerts = file.and_then(|file| alerts_of(&file, parameter));
                 broken.push(BrokenPipeline {
                     pipeline: stem,
-                    failure: DefinitionErrors(mistakes).into(),
+                    error: DefinitionErrors(mistakes).into(),
                     alerts,
                     is_consequence: false,
                 });
             }
         }
     }
-    // those that do not fit together, until what is left does
+    // remove definitions that do not fit together until the others form a graph
     loop {
         let mistakes = match Graph::new(definitions.clone()) {
             Ok(graph) => return Ok((graph, broken)),
@@ -136,21 +137,21 @@ pub fn load_what_can_be(
             let own: Vec<_> = mistakes.iter().filter(|mistake| mistake.file == definition.file).cloned().collect();
             broken.push(BrokenPipeline {
                 pipeline: definition.pipeline.name.to_string(),
-                failure: DefinitionErrors(own.clone()).into(),
+                error: DefinitionErrors(own.clone()).into(),
                 alerts: Some(definition.pipeline.alerts.clone()),
                 is_consequence: has_others && own.iter().all(Diagnostic::is_of_unknown_dataset),
             });
         }
-        // a mistake of no file would never go
+        // a mistake that belongs to no file would never disappear, so give up on all
         definitions = if out.is_empty() { Vec::new() } else { fit };
     }
 }
 
-fn unread(path: &Path, error: std::io::Error) -> Error {
+fn unreadable(path: &Path, error: std::io::Error) -> Error {
     Error::new(ErrorKind::Definition, format!("{} cannot be read", path.display())).because(error)
 }
 
-/// The pipeline files of a folder, by name.
+/// The pipeline files of a folder, sorted by name.
 fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     let absent = || {
         let message = format!("no pipelines at {}", folder.display());
@@ -158,7 +159,7 @@ fn files_of(folder: &Path) -> Result<Vec<PathBuf>, Error> {
     };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(|error| absent().because(error))? {
-        let path = entry.map_err(|error| unread(folder, error))?.path();
+        let path = entry.map_err(|error| unreadable(folder, error))?.path();
         if path.extension().is_some_and(|extension| extension == "toml") {
             paths.push(path);
         }
@@ -180,9 +181,9 @@ fn definition(
     let file = SourceFile::new(&shown, bytes).map_err(|mistake| vec![mistake])?;
     let is_wanted = match wanted {
         Selection::Named(names) => names.is_empty() || names.iter().any(|name| name == file.stem()),
-        Selection::Nobody => false,
+        Selection::CheckOnly => false,
     };
-    // a pipeline nobody wants to run is checked with its parameters standing for themselves
+    // pipelines that are not selected are only checked: each parameter stands for itself
     let parameter = |name: &str| parameter(name).or_else(|| (!is_wanted).then(|| format!("${{{name}}}")));
     let folder = path.parent().unwrap_or(Path::new("."));
     let sql_file = |name: &str| std::fs::read_to_string(folder.join(name)).map_err(|error| error.to_string());

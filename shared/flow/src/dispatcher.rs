@@ -1,7 +1,8 @@
-//! From an event to a run record, and from a commit to the steps it wakes. One function handles one event by running one step.
+//! Runs the step that an event selects, and announces the steps that may have become due by its commit. One function handles one event by
+//! running one step.
 //!
-//! The logs decide, events only wake: a step that finds nothing to do announces those behind it all the same, so that an announcement
-//! that was lost with a crash is made up for, and one that is made twice finds nothing to do.
+//! The dataset logs decide what is to be done; events only wake steps. A step that finds nothing to do still announces the steps
+//! downstream. That repairs an announcement that was lost in a crash, and a duplicate announcement finds nothing to do.
 
 use jiff::Timestamp;
 use tidemark_lake::Lake;
@@ -17,17 +18,17 @@ use crate::record::{RunRecord, Status};
 use crate::tasks::Executor;
 use crate::trigger::{Cause, Trigger};
 
-/// Builds a step of a pipeline, or says whose it is.
+/// Builds a step of a pipeline. Returns an error that names the right function if the step belongs to another one.
 pub type StepFactory =
     for<'a> fn(&'a dyn Environment, &'a Graph, &'a Pipeline, &StepId) -> Result<Box<dyn Runnable + 'a>, Error>;
 
-/// Where announcements go.
+/// The bus that carries announcements.
 pub trait Bus {
-    /// Announces every one of them, or fails: then some may have been announced, which does no harm.
+    /// Announces all of them. If it fails, some may have been announced; duplicates are harmless.
     fn announce(&self, due: &[StepDue]) -> Result<(), Error>;
 }
 
-/// The function that runs a step, by its name.
+/// The name of the function that runs a step.
 pub fn function_of(step: &StepId) -> &'static str {
     match step {
         StepId::Ingest => "ingest",
@@ -36,14 +37,14 @@ pub fn function_of(step: &StepId) -> &'static str {
     }
 }
 
-/// How an event was handled.
+/// The result of handling an event.
 pub struct EventOutcome {
     pub record: RunRecord,
-    /// What was announced.
+    /// The announcements that were sent.
     pub due: Vec<StepDue>,
 }
 
-/// One function: what it runs, and where it announces what has become due.
+/// One function: the steps it runs, and the bus to which it announces due steps.
 pub struct Dispatcher<'a> {
     pub environment: &'a dyn Environment,
     pub graph: &'a Graph,
@@ -55,12 +56,12 @@ pub struct Dispatcher<'a> {
 }
 
 impl Dispatcher<'_> {
-    /// Handles one event: runs the step it means, and announces what may have become due by it.
+    /// Handles one event: runs the step it selects, and announces the steps that may have become due.
     ///
     /// # Errors
-    /// An event that is not ours, or that cannot be announced further; a step that fails says so in its record. The same event again is
-    /// harmless, and makes up for what is missing.
-    pub fn handle(&self, context: &Context<'_>, event: &Event, chain: &str) -> Result<EventOutcome, Error> {
+    /// The event is not one of Tidemark's, selects a step of another function, or due steps cannot be announced. The failure of a step is
+    /// no error here: its record has it. Sending the same event again is harmless and repairs missing announcements.
+    pub fn handle(&self, context: &Context<'_>, event: &Event, correlation_id: &str) -> Result<EventOutcome, Error> {
         let Dispatcher { graph, bus, function, .. } = *self;
         let nothing = |pipeline: &str, activity, trigger: &Trigger| {
             let now = (context.clock)();
@@ -68,7 +69,7 @@ impl Dispatcher<'_> {
             record.peak_memory_bytes = (context.process.peak_memory)();
             record
         };
-        let (pipeline, step, trigger) = match resolve(context, graph, bus, event, chain)? {
+        let (pipeline, step, trigger) = match resolve(context, graph, bus, event, correlation_id)? {
             ResolvedEvent::Step(pipeline, step, trigger) => (pipeline, step, trigger),
             ResolvedEvent::Announced(pipeline, trigger) => {
                 let mut record = nothing(pipeline.name.as_str(), Activity::Started, &trigger);
@@ -78,15 +79,18 @@ impl Dispatcher<'_> {
                 return Ok(EventOutcome { record, due: Vec::new() });
             }
             ResolvedEvent::Nothing => {
-                let trigger = Trigger::at((context.clock)(), chain);
+                let trigger = Trigger::at((context.clock)(), correlation_id);
                 let record = nothing(function, activity_of(event), &trigger);
                 return Ok(EventOutcome { record, due: Vec::new() });
             }
         };
         if function_of(&step) != function {
-            let message =
-                format!("step {step} of {} is none of {function}'s, but of {}'s", pipeline.name, function_of(&step));
-            return Err(Error::new(ErrorKind::Refused, message).hint("mend the rule that carried the event here"));
+            let message = format!(
+                "step {step} of {} is not run by function {function}, but by {}",
+                pipeline.name,
+                function_of(&step)
+            );
+            return Err(Error::new(ErrorKind::Refused, message).hint("fix the rule that routed the event here"));
         }
         if let Some(before) = waits_for(context.lake, pipeline, &step)? {
             let mut record = nothing(pipeline.name.as_str(), step.into(), &trigger);
@@ -100,23 +104,23 @@ impl Dispatcher<'_> {
         }
         let due = due_after(context.lake, graph, pipeline, &step, &trigger, &record)?;
         bus.announce(&due)?;
-        // the record that is kept was written before
+        // the stored record was written before these were announced
         record.requests.events += due.len() as u64;
         record.cost_usd += price_of_events(due.len());
         Ok(EventOutcome { record, due })
     }
 }
 
-/// What an event turned out to mean.
+/// The step or pipeline that an event selects.
 enum ResolvedEvent<'g> {
     Step(&'g Pipeline, StepId, Trigger),
-    /// A pipeline without a source: each of its steps looks for itself.
+    /// A pipeline without a source. All of its steps have been announced, and each checks for itself whether it has work.
     Announced(&'g Pipeline, Trigger),
-    /// No step, and that is all right.
+    /// No step, which is not an error.
     Nothing,
 }
 
-/// The record of an event that means no step says which event it was.
+/// The activity recorded for an event that selects no step.
 fn activity_of(event: &Event) -> Activity {
     let name = match event {
         Event::Test => "test event",
@@ -126,13 +130,13 @@ fn activity_of(event: &Event) -> Activity {
     Activity::Event(name.to_owned())
 }
 
-/// The step an event means. An object that several pipelines read is announced to the others.
+/// Finds the step that an event selects. If several pipelines read an object, one of them is returned and the others are announced.
 fn resolve<'g>(
     context: &Context<'_>,
     graph: &'g Graph,
     bus: &dyn Bus,
     event: &Event,
-    chain: &str,
+    correlation_id: &str,
 ) -> Result<ResolvedEvent<'g>, Error> {
     let known = |name: &PipelineName| {
         graph.pipeline(name.as_str()).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))
@@ -145,13 +149,14 @@ fn resolve<'g>(
         bus.announce(&all)?;
         Ok(ResolvedEvent::Announced(pipeline, trigger))
     };
-    let start = |at: Timestamp| Trigger { always_record: true, ..Trigger::at(at, chain) };
+    let start = |at: Timestamp| Trigger { always_record: true, ..Trigger::at(at, correlation_id) };
     Ok(match event {
         Event::Test => ResolvedEvent::Nothing,
         Event::Schedule { pipeline, scheduled_time } => first(known(pipeline)?, start(*scheduled_time))?,
         Event::Rule { rules, scheduled_time } => first(pipeline_of_rule(graph, rules)?, start(*scheduled_time))?,
         Event::Range { pipeline, days } => {
-            let trigger = Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((context.clock)(), chain) };
+            let trigger =
+                Trigger { days: Some(*days), cause: Cause::Manual, ..Trigger::at((context.clock)(), correlation_id) };
             first(known(pipeline)?, trigger)?
         }
         Event::StepDue(due) => {
@@ -161,21 +166,20 @@ fn resolve<'g>(
                 return Err(Error::new(ErrorKind::Definition, message)
                     .hint("its definition has changed since the event was sent: nothing is lost, drop the event"));
             }
-            let StepDue { scheduled_time, full, days, part, looked_for, .. } = due.clone();
-            let (chain, cause) = (due.correlation_id.clone(), Cause::Due);
-            let trigger =
-                Trigger { scheduled_time, full, days, part, correlation_id: chain, cause, always_record: looked_for };
+            let StepDue { scheduled_time, full, days, part, always_record, .. } = due.clone();
+            let (correlation_id, cause) = (due.correlation_id.clone(), Cause::Due);
+            let trigger = Trigger { scheduled_time, full, days, part, correlation_id, cause, always_record };
             ResolvedEvent::Step(pipeline, due.step.clone(), trigger)
         }
         Event::DeadLetters(_) => {
-            return Err(Error::new(ErrorKind::Refused, "events that were given up are the watcher's")
-                .hint("let the destination of what fails be the function watch"));
+            return Err(Error::new(ErrorKind::Refused, "dead letters are handled by the watcher")
+                .hint("set the function watch as the destination of failed events"));
         }
-        Event::Object { bucket, key, at } => pipeline_of_object(graph, bus, bucket, key, *at, chain)?,
+        Event::Object { bucket, key, at } => pipeline_of_object(graph, bus, bucket, key, *at, correlation_id)?,
     })
 }
 
-/// A rule is named after its pipeline, with whatever else in front: `tidemark-prod-daily-sales`.
+/// Finds the pipeline of a rule. The name of the rule ends with the name of the pipeline, after any prefix: `tidemark-prod-daily-sales`.
 fn pipeline_of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeline, Error> {
     let names =
         |rule: &str, name: &str| rule.strip_suffix(name).is_some_and(|rest| rest.is_empty() || rest.ends_with('-'));
@@ -193,7 +197,7 @@ fn pipeline_of_object<'g>(
     bucket: &str,
     key: &str,
     at: Timestamp,
-    chain: &str,
+    correlation_id: &str,
 ) -> Result<ResolvedEvent<'g>, Error> {
     let (readers, is_ours) = readers(graph, bucket, key);
     if !is_ours {
@@ -201,7 +205,7 @@ fn pipeline_of_object<'g>(
             .hint("take the bucket out of the rule, or give it a pipeline"));
     }
     let object = format!("s3://{bucket}/{}", decoded(key).as_deref().unwrap_or(key));
-    let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, chain) };
+    let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, correlation_id) };
     let mut readers = readers.into_iter();
     let Some(first) = readers.next() else { return Ok(ResolvedEvent::Nothing) };
     let others: Vec<_> = readers.map(|pipeline| due(pipeline, &StepId::Ingest, &trigger)).collect();
@@ -209,7 +213,7 @@ fn pipeline_of_object<'g>(
     Ok(ResolvedEvent::Step(first, StepId::Ingest, trigger))
 }
 
-/// The pipelines whose source an object may be part of, and whether any has a source in its bucket.
+/// The pipelines whose source may contain an object, and whether any pipeline has a source in the object's bucket.
 fn readers<'g>(graph: &'g Graph, bucket: &str, key: &str) -> (Vec<&'g Pipeline>, bool) {
     let keys: Vec<String> = std::iter::once(key.to_owned()).chain(decoded(key).filter(|other| other != key)).collect();
     let (mut readers, mut is_ours) = (Vec::new(), false);
@@ -222,7 +226,7 @@ fn readers<'g>(graph: &'g Graph, bucket: &str, key: &str) -> (Vec<&'g Pipeline>,
         };
         if of == bucket {
             is_ours = true;
-            // what comes before the first wildcard; the listing is what decides
+            // compare only the part before the first wildcard; the step's own listing decides
             let plain = path.split(['*', '?', '[', '{']).next().unwrap_or_default();
             if keys.iter().any(|key| key.starts_with(plain)) {
                 readers.push(pipeline);
@@ -232,7 +236,7 @@ fn readers<'g>(graph: &'g Graph, bucket: &str, key: &str) -> (Vec<&'g Pipeline>,
     (readers, is_ours)
 }
 
-/// The steps that an event wakes before any other; none if it names none that there is.
+/// The steps that an event wakes directly. Empty if the event names no existing step.
 pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g StepId)> {
     let first = |pipeline: &'g Pipeline| Some((pipeline, graph.steps_of(&pipeline.name).next()?));
     match event {
@@ -248,7 +252,7 @@ pub fn wakes<'g>(graph: &'g Graph, event: &Event) -> Vec<(&'g Pipeline, &'g Step
     }
 }
 
-/// The announcement of a step, as a trigger sets it off.
+/// Builds the announcement of a step with the parameters of a trigger.
 pub fn due(pipeline: &Pipeline, step: &StepId, trigger: &Trigger) -> StepDue {
     StepDue {
         pipeline: pipeline.name.clone(),
@@ -259,12 +263,12 @@ pub fn due(pipeline: &Pipeline, step: &StepId, trigger: &Trigger) -> StepDue {
         full: trigger.full,
         days: trigger.days,
         part: 0,
-        looked_for: false,
+        always_record: false,
     }
 }
 
-/// What a step wakes: itself where it is not done; else those that read what it makes, of which only those are passed over that are known
-/// to be no version behind.
+/// The announcements after a run: the step itself if it has more to do, otherwise the steps that read its outputs. Readers that are known
+/// to be up to date are left out.
 fn due_after(
     lake: &Lake,
     graph: &Graph,
@@ -276,12 +280,12 @@ fn due_after(
     let status = record.status;
     if status == Status::Continues {
         let part = trigger.part + 1;
-        return Ok(vec![StepDue { part, looked_for: trigger.always_record, ..due(pipeline, step, trigger) }]);
+        return Ok(vec![StepDue { part, always_record: trigger.always_record, ..due(pipeline, step, trigger) }]);
     }
     let mut found: Vec<StepDue> = Vec::new();
     let has_waited = trigger.part > 0 && matches!(pipeline.source, Some(Source::Files(_)));
     if *step == StepId::Ingest && (has_waited || record.has_more) {
-        // what has come while files were read has waited; what is left of an API is not begun anew
+        // objects that arrived while files were read have not been listed yet; the rest of an API is continued, not restarted
         found.push(StepDue { full: trigger.full && !record.has_more, ..due(pipeline, step, trigger) });
     }
     for dataset in graph::outputs(pipeline, step) {
@@ -290,7 +294,7 @@ fn due_after(
             if found.contains(&more) {
                 continue;
             }
-            // whoever asks for days means the last step, however little there is to do on the way
+            // a request for days means the last step, even if nothing changes in the steps before it
             if status == Status::Done || trigger.days.is_some() || is_behind(lake, of, reader)? {
                 found.push(more);
             }
@@ -299,7 +303,8 @@ fn due_after(
     Ok(found)
 }
 
-/// Whether a step has not consumed what its inputs are now. Of a target only the load itself can say.
+/// Whether a step has not yet consumed the current versions of its inputs. Always true for ingests and loads, since only the step itself
+/// can tell.
 pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<bool, Error> {
     let Some(output) = output(pipeline, step) else { return Ok(true) };
     let table = lake.table(&output)?;
@@ -313,7 +318,7 @@ pub fn is_behind(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<bool
     Ok(false)
 }
 
-/// The dataset whose log says what a step has consumed.
+/// The dataset whose log records what a step has consumed.
 fn output(pipeline: &Pipeline, step: &StepId) -> Option<DatasetName> {
     match step {
         StepId::Ingest | StepId::Load(_) => None,
@@ -322,8 +327,8 @@ fn output(pipeline: &Pipeline, step: &StepId) -> Option<DatasetName> {
     }
 }
 
-/// A step of the same pipeline, before this one, that has not consumed its inputs yet: what it will bring belongs to what this one reads,
-/// and it wakes this one when it has. So a report is not made of half of its models.
+/// Finds an upstream step of the same pipeline that has not consumed its inputs yet. Its output belongs to what this step reads, and it
+/// wakes this step when it is done. So a report never combines current and outdated models.
 fn waits_for(lake: &Lake, pipeline: &Pipeline, step: &StepId) -> Result<Option<StepId>, Error> {
     let mut ahead = vec![step.clone()];
     let mut seen = vec![step.clone()];

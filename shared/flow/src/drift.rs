@@ -1,25 +1,25 @@
-//! Fields of a source that no column of the contract reads, as a run tells of them.
+//! Source fields that no column of the contract reads, as a run reports them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A field that no column reads.
+/// A source field that no column reads.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drift {
     /// A JSON pointer, or the name of a column of the source.
     pub field: String,
-    /// Records of this run that have it.
+    /// How many records of this run have it.
     pub records: u64,
-    /// `<object>:<row>` of the first of them.
+    /// Position of the first such record, as `<object>:<row>`.
     pub first: String,
-    /// `string`, `number`, `boolean`, `object`, `array`; `null` where it never was anything else.
+    /// JSON type: `string`, `number`, `boolean`, `object` or `array`; `null` if it had no other value.
     pub kind: String,
 }
 
 impl fmt::Display for Drift {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // a name of somebody else's, on our terminal
+        // the name comes from the source and is printed to a terminal
         let field: String = self.field.chars().map(|c| if c.is_control() { '\u{FFFD}' } else { c }).collect();
         let records = if self.records == 1 { "record" } else { "records" };
         let count = thousands(self.records);
@@ -27,7 +27,7 @@ impl fmt::Display for Drift {
     }
 }
 
-/// `541,909`
+/// Formats a number with commas between groups of three digits: `541,909`.
 pub fn thousands(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_drift_reads_well() {
+    fn drift_display() {
         let drift = |field: &str, records| Drift {
             field: field.to_owned(),
             records,

@@ -1,21 +1,21 @@
-//! The kinds of error, by what the reader has to do.
+//! The error type of all steps. The kind of an error says what the user has to do.
 
 use serde::{Deserialize, Serialize};
 use tidemark_lake::{LakeError, StoreErrorAction, StoreErrorContext};
 
-/// What to do about an error.
+/// The kind of an error, by what has to be done about it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ErrorKind {
     /// Transient: run again.
     Retry,
-    /// Fix the pipeline file, or the way it was called.
+    /// Fix the pipeline file or the arguments.
     Definition,
-    /// Data broke its contract, or is damaged.
+    /// The data breaks its contract or is damaged.
     Data,
-    /// Too large, or not allowed; says what it would take.
+    /// Too large or not permitted; the hint says what is needed.
     Refused,
-    /// Ours.
+    /// A bug in Tidemark.
     Bug,
 }
 
@@ -31,7 +31,7 @@ impl std::fmt::Display for ErrorKind {
     }
 }
 
-/// A step that could not be done. Display says what failed and where; why is in `source`; what to do is in `hint`.
+/// The error of a step. `Display` says what failed and where, `source` says why, `hint` says what to do.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Error {
@@ -49,7 +49,7 @@ impl Error {
         Error { kind, message: message.into(), hint: None, source: None, over_budget: false }
     }
 
-    /// More records broke the contract than the pipeline allows.
+    /// Marks that more records broke the contract than the pipeline allows.
     pub fn over_budget(mut self) -> Error {
         self.over_budget = true;
         self
@@ -65,7 +65,7 @@ impl Error {
         self
     }
 
-    /// What could not be done, since a store failed: kind and hint are what its error allows.
+    /// Builds an error caused by a failed store; kind and hint follow from the store's error.
     pub fn from_store(message: impl Into<String>, error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
         let error = error.into();
         let (kind, hint) = match StoreErrorAction::for_error(error.as_ref()) {
@@ -81,7 +81,7 @@ impl Error {
         }
     }
 
-    /// With what the store itself has to say, which is more than we know.
+    /// Replaces hint and source by the explanation the store gave, which is more specific.
     fn explained(mut self, explained: &StoreErrorContext) -> Error {
         self.hint = Some(explained.hint.clone());
         self.because(joined(explained.to_string(), std::error::Error::source(explained)))

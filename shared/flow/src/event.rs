@@ -1,5 +1,5 @@
-//! What a function is woken by. Bytes from outside become an [`Event`] here and nowhere else: our own messages are read strictly, those of
-//! AWS tolerantly, and what is neither is refused.
+//! The events that wake a function. This is the only place where external bytes become an [`Event`]: Tidemark's own messages are parsed
+//! strictly, those of AWS tolerantly, and anything else is refused.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -32,7 +32,7 @@ struct Asked {
     to: Date,
 }
 
-/// What EventBridge puts around every event.
+/// The envelope that EventBridge puts around every event.
 #[derive(Deserialize)]
 struct Envelope {
     source: String,
@@ -63,7 +63,7 @@ struct Object {
 
 impl Event {
     /// # Errors
-    /// Kind `refused` for what is no event of ours: it must not be taken for done.
+    /// Kind `refused` if this is not an event of Tidemark. The caller must not acknowledge it.
     pub fn read(value: &Value) -> Result<Event, Error> {
         let has = |name: &str| value.get(name).is_some();
         if has("detail-type") {
@@ -117,7 +117,8 @@ fn parse<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value
     T::deserialize(part).map_err(|error| refused_for(&format!("{what} that is broken"), whole, &format!(": {error}")))
 }
 
-/// A key as it is, from one that may be percent-encoded as in a URL (`+` is a blank); S3 itself and its stand-ins differ in this.
+/// Decodes a key that may be percent-encoded as in a URL query (`+` is a blank). S3 and compatible stores differ in whether they encode
+/// keys. Returns `None` if the key is not valid percent-encoding.
 pub(crate) fn decoded(key: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(key.len());
     let mut rest = key.as_bytes();

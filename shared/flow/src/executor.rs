@@ -1,4 +1,4 @@
-//! Runs a step, once, in one direction: plan, tasks, balance, commit, run record. I/O is at the two ends and in the tasks.
+//! Runs a step: plan, tasks, balance, commit, run record, in this order. I/O happens only in `observe`, in the tasks and in `commit`.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -17,16 +17,16 @@ use crate::step::{DraftSummary, Step, TaskScope};
 use crate::tasks::{Executor, Progress, run_all};
 use crate::trigger::Trigger;
 
-/// A step, whatever it is made of.
+/// A step with its associated types erased.
 pub trait Runnable: Sync {
-    /// Runs it and writes its run record, unless there was nothing to do and nobody wants the record of that. The outcome is always a
-    /// record; what failed is in its `error`.
+    /// Runs the step and writes its run record, unless there was nothing to do and no record of that is wanted. It always returns a record;
+    /// a failure is in its `error`.
     fn run(&self, context: &Context<'_>, executor: Executor<'_>, trigger: &Trigger) -> RunRecord;
 
-    /// What it would take in now; `None` if there is nothing to do.
+    /// The size of the work that is due now; `None` if there is nothing to do.
     fn due(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Size>, Error>;
 
-    /// Runs one of its tasks, which another process has sent.
+    /// Runs one of its tasks, received from another process.
     fn run_task(&self, context: &Context<'_>, message: &TaskMessage) -> Result<TaskReply, Error>;
 }
 
@@ -48,26 +48,26 @@ impl<S: Step> Runnable for S {
     }
 }
 
-/// How an attempt ended.
+/// The outcome of an attempt.
 enum StepOutcome {
     Nothing,
     Done(DraftSummary),
-    /// The deadline has passed; another invocation goes on.
+    /// The deadline has passed; another invocation continues the work.
     Continues,
 }
 
-/// How often a step that loses the race plans again before it gives up; each loss means that another run has got ahead.
+/// How often a step that loses a commit race plans again before it gives up. Each loss means that another run has committed.
 const ATTEMPTS: usize = 50;
 
 fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Trigger, step: &S) -> RunRecord {
     let (run_id, started_at, id) = ((context.run_id)(), (context.clock)(), step.id());
     context.progress.begin(step.pipeline(), &id.to_string());
     let before = context.process.meter.requests();
-    // a draft that was never committed is nothing, so whatever was being done, nothing is half done
-    let mut about = None;
-    let mark = Heartbeat::new(step.pipeline(), &id, trigger, &run_id, started_at);
-    let (outcome, has_mark) = mark.beat_while(context, || {
-        catch_unwind(AssertUnwindSafe(|| attempt(context, executor, trigger, step, &run_id, &mut about)))
+    // a draft that was never committed has no effect, so a panic leaves nothing half done
+    let mut scope_record = None;
+    let heartbeat = Heartbeat::new(step.pipeline(), &id, trigger, &run_id, started_at);
+    let (outcome, has_heartbeat) = heartbeat.beat_while(context, || {
+        catch_unwind(AssertUnwindSafe(|| attempt(context, executor, trigger, step, &run_id, &mut scope_record)))
     });
     let outcome = outcome.unwrap_or_else(|panic| Err(panicked(&format!("{id} of {}", step.pipeline()), panic)));
     let mut record = RunRecord::new(run_id, step.pipeline(), Activity::Step(id), trigger, started_at);
@@ -94,33 +94,33 @@ fn run_step<S: Step>(context: &Context<'_>, executor: Executor<'_>, trigger: &Tr
             record.has_more = summary.has_more;
             record.drift = summary.drift;
         }
-        Err(failure) => {
+        Err(error) => {
             record.status = Status::Failed;
-            record.scope = about;
-            record.error = Some(ErrorRecord::from(&failure));
+            record.scope = scope_record;
+            record.error = Some(ErrorRecord::from(&error));
         }
     }
     if is_kept {
         write_record(context, &mut record);
     }
-    if has_mark {
+    if has_heartbeat {
         Heartbeat::delete(context, &record.run_id);
     }
     context.progress.end(&record);
     record
 }
 
-/// How the note begins that says so of a run record.
-pub const NOT_KEPT: &str = "the run record was not kept";
+/// The beginning of the note in a run record saying that the record could not be written.
+pub const NOT_KEPT: &str = "the run record could not be stored";
 
-/// Writes the run record, last of all. The commit stands without it, so a failure here is noted and not counted.
+/// Writes the run record as the last step. The commit is valid without it, so a failure here is only noted.
 pub(crate) fn write_record(context: &Context<'_>, record: &mut RunRecord) {
     let day = record.started_at.to_zoned(jiff::tz::TimeZone::UTC).date();
     let written = serde_json::to_vec(record)
         .map_err(|error| Error::new(ErrorKind::Bug, "the run record cannot be written").because(error))
         .and_then(|json| Ok(context.lake.put_run(day, &record.run_id, json)?));
     if let Err(failure) = written {
-        tracing::warn!(run_id = record.run_id, error = failure.full_message(), "the run record was not kept");
+        tracing::warn!(run_id = record.run_id, error = failure.full_message(), "the run record could not be stored");
         record.notes.push(format!("{NOT_KEPT}: {}", failure.full_message()));
     }
 }
@@ -131,14 +131,14 @@ fn attempt<S: Step>(
     trigger: &Trigger,
     step: &S,
     run_id: &str,
-    about: &mut Option<ScopeRecord>,
+    scope_record: &mut Option<ScopeRecord>,
 ) -> Result<StepOutcome, Error> {
     for _ in 0..ATTEMPTS {
         let Some(observed) = step.observe(context, trigger)? else { return Ok(StepOutcome::Nothing) };
         let Some(plan) = step.plan(observed, trigger)? else { return Ok(StepOutcome::Nothing) };
         let planned = step.scope(&plan);
         context.progress.expect(planned.size.bytes);
-        *about = Some(planned.into());
+        *scope_record = Some(planned.into());
         let checkpoint = step.checkpoint(&plan).map(|(dataset, plan)| {
             let plan = fingerprint(&format!("{} {} {plan}", step.id(), context.process.build));
             Checkpoint { dataset, plan }
@@ -153,7 +153,7 @@ fn attempt<S: Step>(
         };
         summary.rows.check()?;
         let outcome = step.commit(context, draft, &mut summary)?;
-        // committed or overtaken: this plan does not come again
+        // committed or overtaken: this plan will not be used again
         if let (Some(checkpoint), true) = (&scope.checkpoint, has_spilled || trigger.part > 0) {
             context.lake.delete_checkpoint(checkpoint);
         }
@@ -164,7 +164,7 @@ fn attempt<S: Step>(
                 }
                 return Ok(StepOutcome::Done(summary));
             }
-            // somebody else was first: look again, there may be nothing left to do
+            // another run has committed first: observe again, there may be nothing left to do
             Outcome::Lost(version) => {
                 tracing::info!(run_id, version, step = %step.id(), "lost the race; planning again")
             }

@@ -1,5 +1,6 @@
-//! A run that takes long says in the lake that it is under way, and says it again while it lasts. Whoever finds the mark of a run that says
-//! nothing any more, and no record of it, knows that it never ended. A short run leaves no mark: that it died is seen by what is missing.
+//! Heartbeats of long runs. A run that takes long stores a heartbeat in the lake and renews it regularly. A heartbeat that is no longer
+//! renewed, without a run record, means that the run was killed. A short run stores none; the watcher notices its death by the missing
+//! result.
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
@@ -13,12 +14,12 @@ use crate::context::Context;
 use crate::host;
 use crate::trigger::Trigger;
 
-/// After which a mark is written, where nothing else is wanted.
+/// Default run time after which the first heartbeat is written.
 pub const HEARTBEAT_AFTER: Duration = Duration::from_secs(20);
-/// Between two signs of life.
+/// Time between two heartbeats.
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(60);
 
-/// A run that is under way.
+/// The heartbeat of a run that is in progress.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Heartbeat {
     pub run_id: String,
@@ -28,7 +29,7 @@ pub struct Heartbeat {
     pub correlation_id: String,
     pub scheduled_time: Timestamp,
     pub started_at: Timestamp,
-    /// Its last sign of life.
+    /// When the heartbeat was last renewed.
     pub alive_at: Timestamp,
 }
 
@@ -51,45 +52,45 @@ impl Heartbeat {
         }
     }
 
-    /// Does what is to be done, and keeps the mark while it takes long. Says whether there is a mark, which is to be taken away when the
-    /// record of the run is there.
+    /// Calls `act`, and writes heartbeats while it takes long. Returns its result, and whether a heartbeat was stored. The caller deletes
+    /// the heartbeat after it has written the run record.
     pub(crate) fn beat_while<T>(mut self, context: &Context<'_>, act: impl FnOnce() -> T) -> (T, bool) {
-        let (lake, mark_after) = (context.lake.clone(), context.process.heartbeat_after);
-        // a machine that has slept has not been under way for less
+        let (lake, first_after) = (context.lake.clone(), context.process.heartbeat_after);
+        // wall-clock time, so that time in which the machine was suspended counts
         let began = host::now();
         std::thread::scope(|scope| {
             let (ended, until_ended) = channel::<()>();
-            let keeper = std::thread::Builder::new().name("mark".into()).spawn_scoped(scope, move || {
-                let mut pause = mark_after;
-                let mut is_kept = false;
+            let writer = std::thread::Builder::new().name("heartbeat".into()).spawn_scoped(scope, move || {
+                let mut pause = first_after;
+                let mut is_stored = false;
                 while until_ended.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
                     self.alive_at = self.started_at + host::now().duration_since(began);
-                    is_kept |= self.write(&lake);
+                    is_stored |= self.write(&lake);
                     pause = HEARTBEAT_EVERY;
                 }
-                is_kept
+                is_stored
             });
             let done = act();
             drop(ended);
-            // without a thread the run goes on unmarked
-            let is_kept = keeper.is_ok_and(|keeper| keeper.join().unwrap_or(true));
-            (done, is_kept)
+            // if the thread cannot be started, the run continues without heartbeats
+            let is_stored = writer.is_ok_and(|writer| writer.join().unwrap_or(true));
+            (done, is_stored)
         })
     }
 
-    /// Takes the mark of a run away; one that stays is taken away by the watcher.
+    /// Deletes the heartbeat of a run. If that fails, the watcher deletes it later.
     pub(crate) fn delete(context: &Context<'_>, run_id: &str) {
         if let Err(error) = context.lake.delete_running(run_id) {
-            tracing::warn!(%error, hint = error.hint(), run_id, "the mark of a run that has ended was not deleted");
+            tracing::warn!(%error, hint = error.hint(), run_id, "the heartbeat of a run that has ended was not deleted");
         }
     }
 
     fn write(&self, lake: &Lake) -> bool {
         let json = serde_json::to_vec(self).unwrap_or_default();
-        let kept = lake.put_running(&self.run_id, json);
-        if let Err(error) = &kept {
-            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the mark of a run that takes long was not kept");
+        let stored = lake.put_running(&self.run_id, json);
+        if let Err(error) = &stored {
+            tracing::warn!(%error, hint = error.hint(), run_id = self.run_id, "the heartbeat of a long run was not stored");
         }
-        kept.is_ok()
+        stored.is_ok()
     }
 }

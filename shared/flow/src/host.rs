@@ -1,4 +1,4 @@
-//! This process and the machine it is on: clock, ids, memory, folders. The only place that reads the clock or makes ids.
+//! This process and its machine: clock, ids, memory, folders. The only place that reads the clock or generates ids.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::path::Path;
@@ -14,47 +14,47 @@ use crate::error::{Error, ErrorKind};
 use crate::secret::Secret;
 use crate::settings;
 
-/// The only clock.
+/// The current time. All time comes from here.
 #[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
 
-/// `20111209T080000123-1f2e3d4c`: sorts by time, and no two processes make the same.
+/// A new run id like `20111209T080000123-1f2e3d4c`. Ids sort by time and are unique across processes.
 pub fn run_id() -> String {
     run_id_at(now())
 }
 
-/// The same of another moment.
+/// A run id for the given time.
 pub fn run_id_at(at: Timestamp) -> String {
-    // a new hasher has keys of its own, from the system's randomness
+    // each new hasher has random keys from the operating system
     let random = RandomState::new().hash_one(std::process::id());
     format!("{}-{:08x}", at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"), random & 0xffff_ffff)
 }
 
-/// Most memory this process has had, in bytes; 0 where the system does not tell.
+/// Peak memory of this process in bytes; 0 if the system does not report it.
 pub fn peak_memory() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     kilobytes(&status, "VmHWM:").unwrap_or_default()
 }
 
-/// What the program itself and the buffers of its threads take.
+/// Memory used by the program itself and by the buffers of its threads.
 const RESIDENT: u64 = 192 << 20;
-/// With less, nothing is gained.
+/// Lower bound of the memory budget; less would not help.
 const LEAST: u64 = 64 << 20;
 
-/// Memory a step may plan with: what the user says, else half of what the function, the machine, or the group this process is held in,
-/// has.
+/// Memory budget of a step in bytes: the user's setting, otherwise half of what is available to the function, the machine or the control
+/// group of this process.
 pub fn memory(function: Option<u64>) -> u64 {
     if let Some(given) = std::env::var(settings::MEMORY_MB).ok().and_then(|text| text.parse::<u64>().ok()) {
         return given << 20;
     }
-    let machine = || std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
-    let limit = function.unwrap_or_else(|| machine().unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)));
+    let total_memory = || std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| kilobytes(&text, "MemTotal:"));
+    let limit = function.unwrap_or_else(|| total_memory().unwrap_or(4 << 30).min(group_limit().unwrap_or(u64::MAX)));
     (limit.saturating_sub(RESIDENT) / 2).max(LEAST)
 }
 
-/// A secret out of this process's environment; `None` if it is not there, or empty.
+/// Reads a secret from the environment of this process; `None` if the variable is unset or empty.
 pub fn secret(name: &SecretName) -> Option<Secret> {
     std::env::var(variable_of(name)).ok().filter(|text| !text.is_empty()).map(Secret::new)
 }
@@ -69,7 +69,7 @@ fn kilobytes(text: &str, field: &str) -> Option<u64> {
     line.trim().trim_end_matches(" kB").parse::<u64>().ok().map(|kb| kb << 10)
 }
 
-/// The least limit of the control groups this process is in and of those above them.
+/// The lowest memory limit of the control groups of this process and of their ancestors.
 fn group_limit() -> Option<u64> {
     let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
     let limits = groups.lines().flat_map(|line| {
@@ -87,10 +87,10 @@ fn group_limit() -> Option<u64> {
     limits.min()
 }
 
-/// What a source's path on this machine names.
+/// Resolves the path of a source on this machine.
 pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Error> {
     let path = Path::new(path);
-    let wrong = |error: std::io::Error| {
+    let failed = |error: std::io::Error| {
         let (kind, hint) = match error.kind() {
             std::io::ErrorKind::NotFound => (ErrorKind::Definition, "give the path of a file, a folder or a glob"),
             std::io::ErrorKind::PermissionDenied => (ErrorKind::Refused, "let the user who runs tidemark read it"),
@@ -103,19 +103,19 @@ pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Error
             .map(|store| store.with_meter(meter))
             .map_err(|error| Error::from(LakeError::store(folder.display().to_string(), error)))
     };
-    if std::fs::metadata(path).map_err(wrong)?.is_dir() {
-        // the store would only say that a listing failed
-        std::fs::read_dir(path).map_err(wrong)?;
+    if std::fs::metadata(path).map_err(failed)?.is_dir() {
+        // check first, since the error of the store would only say that a listing failed
+        std::fs::read_dir(path).map_err(failed)?;
         return Ok(Place::Folder(open(path)?));
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    // a file in a folder that may not be listed can be read all the same
-    std::fs::File::open(path).map_err(wrong)?;
+    // a file can be read even if its folder cannot be listed
+    std::fs::File::open(path).map_err(failed)?;
     Ok(Place::File { folder: open(folder)?, name })
 }
 
-/// The folder of a report on this machine, made if it is not there.
+/// Opens the folder of a report on this machine, and creates it if it does not exist.
 pub fn folder(path: &str, handle: &Handle, meter: &Meter) -> Result<Store, Error> {
     Store::made_folder(Path::new(path), handle.clone())
         .map(|store| store.with_meter(meter))

@@ -1,7 +1,7 @@
-//! The order of things: how a step runs, what wakes it, what it reports and announces, and the kinds of error.
+//! Orchestration: how a step runs, which events wake it, what it records and announces, and the kinds of error.
 //!
-//! `event → Trigger → Plan → Vec<Task> → Receipt… → Draft (files + balance) → Commit → run record → announcements`, once, in one
-//! direction. This crate must never know what a step computes, or AWS.
+//! The flow is `event → Trigger → Plan → Vec<Task> → Receipt… → Draft (files + balance) → Commit → run record → announcements`. This crate
+//! must never know what a step computes, nor anything about AWS.
 
 mod activity;
 mod balance;
@@ -31,8 +31,7 @@ pub use activity::Activity;
 pub use balance::Balance;
 pub use context::{Context, Environment, Folders, Place, Process, Progress, Quiet, Secrets, Sources, is_bucket};
 pub use definitions::{
-    BrokenPipeline, DefinitionErrors, Selection, load as load_definitions,
-    load_what_can_be as load_definitions_that_can_be,
+    BrokenPipeline, DefinitionErrors, Selection, load as load_definitions, load_readable as load_readable_definitions,
 };
 pub use dispatcher::{Bus, Dispatcher, EventOutcome, StepFactory, due, function_of, is_behind, wakes};
 pub use drift::{Drift, thousands};

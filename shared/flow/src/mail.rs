@@ -1,10 +1,10 @@
-//! A mail as it is handed over, ready to be sent, to whatever sends mail where this runs: an SMTP server, or a topic of AWS.
+//! The interface to whatever sends mail in this environment: an SMTP server or an SNS topic.
 
 use tidemark_pipeline::Severity;
 
 use crate::error::Error;
 
-/// One mail. Texts are whole and safe: subject of one line, HTML escaped.
+/// One mail, ready to be sent: the subject is a single line, and the HTML is escaped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub to: Vec<String>,
@@ -12,22 +12,22 @@ pub struct Mail {
     pub subject: String,
     pub text: String,
     pub html: String,
-    /// What is left of the `@` in the header `Message-ID`. The same mail has the same, so that one that is sent again is known again.
+    /// The part of the `Message-ID` header before the `@`. It is the same each time the same mail is sent, so duplicates can be recognized.
     pub message_id: String,
-    /// The `message_id` of the mail this one goes on from.
+    /// The `message_id` of the mail that this one follows up on.
     pub in_reply_to: Option<String>,
-    /// The pipelines it is about.
+    /// The pipelines it reports on.
     pub pipelines: Vec<String>,
-    /// The worst of what it is about.
+    /// The highest severity of what it reports.
     pub severity: Severity,
 }
 
 /// Sends mail.
 pub trait Mailer {
-    /// Returns once somebody has taken it over.
+    /// Returns once a server or service has accepted the mail.
     ///
     /// # Errors
-    /// [`Kind::Retry`](crate::Kind::Retry) where it may well be taken later; it is not known to be undelivered then. Any other kind says
-    /// what has to change first.
+    /// [`ErrorKind::Retry`](crate::ErrorKind::Retry) if sending may succeed later; the mail may even have been delivered. Any other kind
+    /// says what has to be changed first.
     fn send(&self, mail: &Mail) -> Result<(), Error>;
 }

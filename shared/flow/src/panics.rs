@@ -1,4 +1,4 @@
-//! Panics, as failures with the place they came from.
+//! Turns panics into errors with their source location.
 
 use std::any::Any;
 use std::sync::{Mutex, PoisonError};
@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// From now on the place of a panic is known to whoever catches it.
+/// Installs a panic hook that records the location of each panic.
 pub fn watch_panics() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -17,16 +17,16 @@ pub fn watch_panics() {
     }));
 }
 
-/// Where the panic was that has just been caught, as `file:line:column`.
+/// Location of the panic that was just caught, as `file:line:column`.
 fn last_panic() -> Option<String> {
     LAST_PANIC.lock().unwrap_or_else(PoisonError::into_inner).take()
 }
 
-/// A panic as the failure it is, with the place it came from.
+/// Turns a caught panic into an error that includes its location.
 pub(crate) fn panicked(what: &str, panic: Box<dyn Any + Send>) -> Error {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
     let text = text.unwrap_or("without a message");
     let place = last_panic().map(|place| format!(" at {place}")).unwrap_or_default();
-    let failure = Error::new(ErrorKind::Bug, format!("{what} panicked{place}"));
-    failure.hint("nothing was committed; please report this").because(text.to_owned())
+    let error = Error::new(ErrorKind::Bug, format!("{what} panicked{place}"));
+    error.hint("nothing was committed; please report this").because(text.to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a run costs: its billed time and its requests. One table, dated, for the region us-east-1.
+//! The price of a run: its billed time and its requests. Prices are dated, and for the region us-east-1.
 
 use tidemark_lake::Requests;
 
@@ -9,12 +9,12 @@ const GB_SECOND_ARM: f64 = 0.000_013_333_4;
 const INVOCATION: f64 = 0.000_000_2;
 /// S3 Standard, USD per PUT, COPY, POST or LIST. Source: <https://aws.amazon.com/s3/pricing>, 2026-11.
 const PUT: f64 = 0.000_005;
-/// S3 Standard, USD per GET and all others that cost. Same source.
+/// S3 Standard, USD per GET and all other requests that are charged. Same source.
 const GET: f64 = 0.000_000_4;
-/// EventBridge, USD per event of one's own. Source: <https://aws.amazon.com/eventbridge/pricing>, 2026-11.
+/// EventBridge, USD per custom event. Source: <https://aws.amazon.com/eventbridge/pricing>, 2026-11.
 const EVENT: f64 = 0.000_001;
 
-/// The function a step runs in, as far as it has a price.
+/// The properties of a function that determine its price.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ComputeProfile {
     pub memory_mb: u32,
@@ -22,7 +22,7 @@ pub struct ComputeProfile {
 }
 
 impl ComputeProfile {
-    /// A function as the templates deploy it: the memory at which Lambda gives one whole processor.
+    /// The function as the templates deploy it: 1,769 MB is the memory at which Lambda provides one full vCPU.
     pub const DEPLOYED: ComputeProfile = ComputeProfile { memory_mb: 1769, is_arm: true };
 
     fn second(self) -> f64 {
@@ -30,26 +30,26 @@ impl ComputeProfile {
     }
 }
 
-/// USD of an invocation that was billed `billed_ms` and made these requests.
-pub(crate) fn cost(machine: ComputeProfile, billed_ms: u64, requests: Requests) -> f64 {
+/// Price in USD of an invocation with this billed time and these requests.
+pub(crate) fn cost(compute: ComputeProfile, billed_ms: u64, requests: Requests) -> f64 {
     let Requests { get, put, list, delete: _, events, api: _ } = requests;
-    let usd = billed_ms as f64 / 1000.0 * machine.second()
+    let usd = billed_ms as f64 / 1000.0 * compute.second()
         + INVOCATION
         + (put + list) as f64 * PUT
         + get as f64 * GET
         + events as f64 * EVENT;
-    // a tenth of a millionth of a dollar is the finest that means anything
+    // round to 1e-7 dollars; smaller amounts mean nothing
     (usd * 1e7).round() / 1e7
 }
 
-/// USD of so many announcements.
+/// Price in USD of this many announcements.
 pub(crate) fn price_of_events(events: usize) -> f64 {
     events as f64 * EVENT
 }
 
-/// USD of a run that is yet to come: its seconds, and some requests for every partition it writes.
+/// Estimated price in USD of a future run: its seconds, and some requests for every partition it writes.
 pub fn estimate(seconds: f64, partitions: u64) -> f64 {
-    // listing, reading and committing a log, its run record, and what it announces
+    // listing, reading and committing a log, its run record, and its announcements
     const PER_RUN: u64 = 6;
     let requests = Requests { put: partitions + PER_RUN, get: partitions + 10, events: 1, ..Requests::default() };
     cost(ComputeProfile::DEPLOYED, (seconds * 1000.0) as u64, requests)

@@ -1,4 +1,4 @@
-//! The record of a run: what went in, what came out, what it took, how it ended.
+//! The run record: inputs, outputs, resources and outcome of a run.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,13 +16,13 @@ use crate::trigger::{Days, Trigger};
 pub enum Status {
     Done,
     NothingToDo,
-    /// Its time is over and it is not done; what it has done is kept, and the next invocation goes on with it.
+    /// Its time ran out before it was done. Its progress is saved, and the next invocation continues.
     Continues,
     Failed,
 }
 
 impl std::fmt::Display for Status {
-    /// As the record writes it.
+    /// The text used in the run record.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Status::Done => "done",
@@ -33,23 +33,23 @@ impl std::fmt::Display for Status {
     }
 }
 
-/// One attempt of one step.
+/// The record of one attempt of one step.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct RunRecord {
     pub run_id: String,
     pub pipeline: String,
     pub step: Activity,
     pub trigger: String,
-    /// The moment of the schedule that is meant.
+    /// The scheduled time that the run was for.
     #[serde(default)]
     pub scheduled_time: Timestamp,
-    /// The days whose reports were meant, where not the day before the scheduled time.
+    /// The days requested for reports, if not the day before the scheduled time.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days: Option<Days>,
-    /// Everything was to be made anew.
+    /// The run was to rebuild everything.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub full: bool,
-    /// The same for everything that one event has set off.
+    /// Shared by all runs that one event has triggered.
     #[serde(default, rename = "chain")]
     pub correlation_id: String,
     pub status: Status,
@@ -61,30 +61,30 @@ pub struct RunRecord {
     pub rows: Balance,
     pub bytes: Bytes,
     pub peak_memory_bytes: u64,
-    /// To the lake, to sources and reports, retries included; in a function's answer also what it announced on the event bus, which comes
-    /// after the record has been kept.
+    /// Requests to the lake, to sources and to reports, retries included. The answer of a function also counts announcements, which follow
+    /// the writing of the record.
     #[serde(default)]
     pub requests: Requests,
-    /// What the run costs on AWS: its time at the function's memory and architecture, and its requests. On your own machine: what it
-    /// would cost at 1,769 MB of arm64.
+    /// Price of the run on AWS: its time at the memory size and architecture of the function, and its requests. For a run on another
+    /// machine, what it would cost with 1,769 MB on arm64.
     pub cost_usd: f64,
-    /// What was seen and did not stop the run: a file still being written, a column that came new.
+    /// Observations that did not stop the run: a file still being written, a new column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
-    /// The source has more: the step is due again at once.
+    /// The source has more data: the step is due again at once.
     #[serde(rename = "goes_on", default, skip_serializing_if = "std::ops::Not::not")]
     pub has_more: bool,
-    /// Fields that no column of the contract reads, those of most records first.
+    /// Fields that no column of the contract reads; those in the most records come first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drift: Vec<Drift>,
     pub error: Option<ErrorRecord>,
-    /// What a run that failed was about.
+    /// The planned work of a failed run.
     #[serde(rename = "about", default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<ScopeRecord>,
 }
 
 impl RunRecord {
-    /// Of a run that has found nothing to do yet.
+    /// The record of a run that has found nothing to do; the other fields are filled in later.
     pub(crate) fn new(
         run_id: String,
         pipeline: &str,
@@ -124,7 +124,7 @@ impl RunRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     pub dataset: String,
-    /// Exclusive; absent at the first time.
+    /// Exclusive; absent the first time.
     pub from_version: Option<i64>,
     pub to_version: i64,
 }
@@ -136,16 +136,16 @@ pub struct Output {
     pub version: Option<i64>,
     /// Partitions that changed.
     pub partitions: u64,
-    /// Event time up to which it is complete now.
+    /// Event time up to which the dataset is now complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<Timestamp>,
-    /// Where to fetch it for some hours, with nothing but this link; only of a report in a bucket.
+    /// A link by which anyone can download it for some hours; only for a report in a bucket.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
 }
 
 impl Output {
-    /// Before it is committed.
+    /// An output that has not been committed yet.
     pub fn new(dataset: impl Into<String>, partitions: u64) -> Output {
         Output { dataset: dataset.into(), version: None, partitions, watermark: None, link: None }
     }
@@ -162,18 +162,18 @@ pub struct ErrorRecord {
     pub kind: ErrorKind,
     pub message: String,
     pub hint: Option<String>,
-    /// As [`Failure::over_budget`].
+    /// See [`Error::over_budget`].
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub over_budget: bool,
 }
 
 impl From<&Error> for ErrorRecord {
-    fn from(failure: &Error) -> ErrorRecord {
+    fn from(error: &Error) -> ErrorRecord {
         ErrorRecord {
-            kind: failure.kind,
-            message: failure.full_message(),
-            hint: failure.hint.clone(),
-            over_budget: failure.over_budget,
+            kind: error.kind,
+            message: error.full_message(),
+            hint: error.hint.clone(),
+            over_budget: error.over_budget,
         }
     }
 }

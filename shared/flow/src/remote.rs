@@ -1,4 +1,4 @@
-//! Tasks as messages: what another process needs to run one, and what it answers. A Distributed Map carries exactly these.
+//! Tasks as messages: what another process needs to run a task, and its reply. A Distributed Map carries exactly these.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,16 +15,16 @@ pub trait RemoteTasks: Sync {
     /// Runs the tasks of one stage, in any order, each at least once. The answers are in the order of the messages.
     ///
     /// # Errors
-    /// Where a task has failed, or could not be handed over.
+    /// A task failed, or could not be handed over.
     fn run(&self, tasks: &[TaskMessage]) -> Result<Vec<TaskReply>, Error>;
 }
 
-/// A task on its way to another process.
+/// A task to be run in another process.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskMessage {
     format: u32,
-    /// Of the program that cut the task: another one may cut, or compute, otherwise.
+    /// Fingerprint of the program that created the task. Another program may split the work or compute differently.
     build: String,
     pub pipeline: PipelineName,
     pub step: StepId,
@@ -36,7 +36,7 @@ pub struct TaskMessage {
     task: Value,
 }
 
-/// What a task has come to.
+/// The result of a task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TaskReply {

@@ -1,8 +1,8 @@
-//! What a secret's name stands for. It goes into requests, and nowhere else.
+//! Secret values. They go into requests and nowhere else.
 
 use std::fmt;
 
-/// A secret. It cannot be printed, compared or kept by accident: whoever needs it says so.
+/// A secret value. It cannot be printed, compared or stored by accident; [`Secret::expose`] is explicit.
 #[derive(Clone)]
 pub struct Secret(String);
 
@@ -11,7 +11,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The secret itself, for a request.
+    /// The value, for use in a request.
     pub fn expose(&self) -> &str {
         &self.0
     }

@@ -6,24 +6,25 @@ pub const LAKE: &str = "TIDEMARK_LAKE";
 pub const PIPELINES: &str = "TIDEMARK_PIPELINES";
 /// Level of the log on stderr: `warn`, `info`, `tidemark_lake=debug`, … (syntax of `tracing`).
 pub const LOG: &str = "TIDEMARK_LOG";
-/// Memory a step may plan with, in MiB; half of the machine's by default.
+/// Memory budget of a step, in MiB; half of the machine's memory by default.
 pub const MEMORY_MB: &str = "TIDEMARK_MEMORY_MB";
-/// In front of a secret's name, in capitals and with `_` for `-`: what the secret is, where no secrets manager is asked.
+/// Prefix of the variable of a secret. The secret's name follows in capitals, with `_` for `-`. The value is used where no secrets manager
+/// is available.
 pub const SECRET: &str = "TIDEMARK_SECRET_";
-/// The event bus that a function announces to; `none`: it only logs what it would announce.
+/// The event bus to which a function announces due steps; with `none` it only logs them.
 pub const BUS: &str = "TIDEMARK_BUS";
-/// The namespace of a function's metrics, `Tidemark` by default: so that two stacks in one account do not mix.
+/// The CloudWatch namespace of a function's metrics, `Tidemark` by default. It separates several stacks in one account.
 pub const NAMESPACE: &str = "TIDEMARK_NAMESPACE";
-/// The mail server, where mail is not sent by AWS: `smtps://host`, or `smtp://user@host:587`. Its password is the secret `smtp-password`.
+/// The mail server, if mail is not sent by AWS: `smtps://host`, or `smtp://user@host:587`. Its password is the secret `smtp-password`.
 pub const SMTP: &str = "TIDEMARK_SMTP";
-/// Whom mail is from: `tidemark@example.com`, or `Tidemark <tidemark@example.com>`.
+/// The sender of mail: `tidemark@example.com`, or `Tidemark <tidemark@example.com>`.
 pub const MAIL_FROM: &str = "TIDEMARK_MAIL_FROM";
-/// The ARN of the topic of SNS by which a function sends mail.
+/// The ARN of the SNS topic through which a function sends mail.
 pub const ALERT_TOPIC: &str = "TIDEMARK_ALERT_TOPIC";
 
-/// What a function reads where it is deployed; `infra/template.yaml` gives these, and the parameters of the pipelines, and no others.
+/// Variables of a deployed function. `infra/template.yaml` sets these, the parameters of the pipelines, and no others.
 pub const DEPLOYED: [&str; 8] = [LAKE, PIPELINES, LOG, BUS, NAMESPACE, SMTP, MAIL_FROM, ALERT_TOPIC];
-/// What is for people at their own machine: a function knows its memory, and asks Secrets Manager.
+/// Variables for local use only: a function knows its memory, and reads secrets from Secrets Manager.
 pub const LOCAL: [&str; 2] = [MEMORY_MB, SECRET];
 
 #[cfg(test)]

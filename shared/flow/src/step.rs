@@ -1,5 +1,5 @@
-//! A step of a pipeline, cut into tasks. Deciding (`plan`, `tasks`, `gather`) is pure; reading and writing is in `observe`, `run` and
-//! `commit`. Who runs the tasks, in which order and where, is the executor's business and never the step's.
+//! A step of a pipeline, split into tasks. Decisions (`plan`, `tasks`, `gather`) are pure; I/O happens in `observe`, `run` and `commit`.
+//! The executor alone decides where and in which order tasks run.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -16,55 +16,55 @@ use crate::trigger::Trigger;
 
 /// One step of a pipeline: `observe → plan → (tasks → run …) … → gather → commit`.
 pub trait Step: Sync {
-    /// All that planning looks at: heads and files of the logs, the listing of a source.
+    /// The input of planning: heads and files of the logs, the listing of a source.
     type Observed;
-    /// What is to be done.
+    /// The work to be done.
     type Plan;
-    /// One independent piece of the work. It names files and positions and holds no rows; a task can be run in any order among those of
-    /// its stage, twice, and in another process.
+    /// One independent unit of the work. It names files and positions and contains no rows. It can be run in any order among the tasks of
+    /// its stage, more than once, and in another process.
     type Task: Serialize + DeserializeOwned + Sync;
-    /// What a task has done: files that nothing names yet, counts, and rows it has left for tasks of a later stage.
+    /// The result of a task: files that no log refers to yet, counts, and rows left for the tasks of a later stage.
     type Receipt: Serialize + DeserializeOwned + Send;
-    /// How far a task has come that does not fit one invocation: a position and the files that are closed, never rows.
+    /// The progress of a task that does not fit one invocation: a position and the completed files, never rows.
     type Partial: Serialize + DeserializeOwned + Send;
-    /// What the tasks of one attempt share within a process: a compiled contract, a connection, rows that are still in memory.
+    /// State that the tasks of one attempt share within a process: a compiled contract, a connection, rows still in memory.
     type Session<'s>: Sync
     where
         Self: 's;
-    /// What is to be committed.
+    /// The result to be committed.
     type Draft;
 
-    /// The name of its pipeline.
+    /// The name of the step's pipeline.
     fn pipeline(&self) -> &str;
 
     fn id(&self) -> StepId;
 
-    /// Looks at the logs and the source. `None`: there is nothing to be done, whatever the plan.
+    /// Reads the logs and the source. Returns `None` if there is nothing to do, whatever the plan would be.
     fn observe(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Self::Observed>, Error>;
 
-    /// Decides what is to be done; `None` if nothing is.
+    /// Decides what to do. Returns `None` if there is nothing to do.
     fn plan(&self, observed: Self::Observed, trigger: &Trigger) -> Result<Option<Self::Plan>, Error>;
 
-    /// What a plan is about.
+    /// The amount of work of a plan.
     fn scope(&self, plan: &Self::Plan) -> Scope;
 
-    /// Where the receipts of a plan are kept, where it can be done in several invocations: the dataset it is for, and a text that
-    /// differs between any two plans. The program itself need not be part of it.
+    /// Identifies the checkpoint of a plan that may take several invocations: the dataset it writes, and a text that differs between any
+    /// two plans. The text need not include the program's fingerprint.
     fn checkpoint(&self, _: &Self::Plan) -> Option<(DatasetName, String)> {
         None
     }
 
-    /// The tasks of the next stage, given the receipts of all stages before it in the order of their tasks; none: the work is done.
+    /// The tasks of the next stage, given the receipts of all earlier stages in the order of their tasks. An empty list means that the work
+    /// is done.
     fn tasks(&self, plan: &Self::Plan, receipts: &[Self::Receipt]) -> Result<Vec<Self::Task>, Error>;
 
-    /// Names a task within its plan. Two tasks have the same name only if they do the same.
+    /// The name of a task within its plan. Two tasks share a name only if they do the same work.
     fn task_name(&self, task: &Self::Task) -> String;
 
-    /// Prepares for running tasks of one attempt in this process.
+    /// Prepares this process to run tasks of one attempt.
     fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Self::Session<'s>, Error>;
 
-    /// Does one task, from its beginning or from where it was left. It writes what nothing names yet, and may be thrown away at any
-    /// point.
+    /// Runs one task, from its beginning or from saved progress. No log refers to the files it writes, so it may be aborted at any point.
     fn run(
         &self,
         context: &Context<'_>,
@@ -73,7 +73,7 @@ pub trait Step: Sync {
         from: Option<Self::Partial>,
     ) -> Result<TaskOutcome<Self::Receipt, Self::Partial>, Error>;
 
-    /// Makes receipts good for another process: rows of theirs that are only in this one go to the lake.
+    /// Makes receipts usable by another process: rows that exist only in this process are written to the lake.
     fn persist(
         &self,
         _: &Context<'_>,
@@ -83,7 +83,7 @@ pub trait Step: Sync {
         Ok(receipts)
     }
 
-    /// Whether rows of this process have gone to the checkpoint.
+    /// Whether this process has written rows to the checkpoint.
     fn has_spilled(&self, _: &Self::Session<'_>) -> bool {
         false
     }
@@ -93,7 +93,7 @@ pub trait Step: Sync {
         Vec::new()
     }
 
-    /// What all tasks together have come to; `None`: it is what stands already.
+    /// Combines the receipts of all tasks into a draft. Returns `None` if the result equals what is already committed.
     fn gather(
         &self,
         plan: Self::Plan,
@@ -101,35 +101,35 @@ pub trait Step: Sync {
         run_id: &str,
     ) -> Result<Option<(DraftSummary, Self::Draft)>, Error>;
 
-    /// Makes the draft visible, whole or not at all. What only a target can count (rows it had already) it adds to `summary`.
+    /// Commits the draft atomically. Counts that only the target knows (such as rows it already had) are added to `summary`.
     fn commit(&self, context: &Context<'_>, draft: Self::Draft, summary: &mut DraftSummary) -> Result<Outcome, Error>;
 }
 
-/// How a task ended.
+/// The outcome of a task.
 pub enum TaskOutcome<R, P> {
     Done(R),
-    /// The deadline has passed. `None`: there is nothing to go on with, the task has to begin again.
+    /// The deadline has passed. The progress is `None` if the task has to restart from the beginning.
     Late(Option<P>),
 }
 
-/// What a session belongs to.
+/// The run and checkpoint that a session belongs to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskScope {
     pub run_id: String,
-    /// Where rows go that have to outlast the process.
+    /// Where rows that must outlive the process are stored.
     pub checkpoint: Option<Checkpoint>,
 }
 
-/// What a draft says of itself.
+/// Facts about a draft for the run record.
 #[derive(Debug, Clone, Default)]
 pub struct DraftSummary {
     pub inputs: Vec<Input>,
-    /// The first is what is committed; its version is filled in by the commit.
+    /// The first one is the committed dataset; its version is filled in after the commit.
     pub outputs: Vec<Output>,
     pub rows: Balance,
     pub bytes: Bytes,
     pub notes: Vec<String>,
-    /// The source is known to have more than this: the step is due again.
+    /// The source has more data than this: the step is due again.
     pub has_more: bool,
     pub drift: Vec<Drift>,
 }

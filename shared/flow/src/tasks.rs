@@ -1,4 +1,4 @@
-//! Running the tasks of a plan, stage by stage: in this process, one after another or side by side, or wherever somebody takes them.
+//! Runs the tasks of a plan, stage by stage: in this process, one after another or on several threads, or in other processes.
 
 use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
@@ -11,12 +11,12 @@ use crate::error::{Error, ErrorKind};
 use crate::remote::{RemoteTasks, TaskMessage};
 use crate::step::{Step, TaskOutcome, TaskScope};
 
-/// Who runs the tasks of a step. The commit is the same to the byte.
+/// Where the tasks of a step run. The commit is byte for byte the same in each case.
 #[derive(Clone, Copy)]
 pub enum Executor<'a> {
-    /// In this process: one task after another, or side by side on several threads. When the deadline comes, what is done is put down.
+    /// In this process, on this many threads. When the deadline passes, the progress is saved.
     Local { threads: NonZeroUsize },
-    /// Anywhere else: each task is a message, and its receipt another.
+    /// In other processes: each task is sent as a message, and its receipt comes back as another.
     Remote(&'a dyn RemoteTasks),
 }
 
@@ -24,21 +24,21 @@ impl Executor<'_> {
     /// One task after another.
     pub const SEQUENTIAL: Executor<'static> = Executor::Local { threads: NonZeroUsize::MIN };
 
-    /// Side by side on all cores of this machine.
+    /// On all cores of this machine.
     pub fn for_all_cores() -> Executor<'static> {
         Executor::Local { threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN) }
     }
 }
 
-/// How far the tasks of a plan have come.
+/// The outcome of running the tasks of a plan.
 pub(crate) enum Progress<R> {
-    /// All are done. The receipts are in the order of the tasks; rows of theirs may have gone to the checkpoint.
+    /// All are done. The receipts are in the order of the tasks. `has_spilled` says whether rows were written to the checkpoint.
     Complete { receipts: Vec<R>, has_spilled: bool },
-    /// The deadline has passed; what is done is in the checkpoint.
+    /// The deadline has passed; the progress is in the checkpoint.
     Late,
 }
 
-/// Runs all tasks of a plan that are not done yet.
+/// Runs all tasks of a plan that are not done yet. With `is_continued` the receipts of earlier invocations are read first.
 pub(crate) fn run_all<S: Step>(
     context: &Context<'_>,
     executor: Executor<'_>,
@@ -87,18 +87,18 @@ struct Local<'r, 's, S: Step + 's> {
     saved: SavedReceipts,
 }
 
-/// A task and how far it is.
+/// The state of a task.
 enum Slot<R, P> {
     Open(Option<P>),
     Done(R),
-    /// The deadline came while it ran.
+    /// The deadline passed while it ran.
     Late(Option<P>),
 }
 
 impl<S: Step> Local<'_, '_, S> {
     fn run(mut self, plan: &S::Plan) -> Result<Progress<S::Receipt>, Error> {
         let mut receipts = Vec::new();
-        // what this invocation has done and nobody has kept: the names of the tasks, and the places of their receipts
+        // receipts of this invocation that are not saved yet: the names of the tasks, and the positions of their receipts
         let mut fresh: Vec<(String, usize)> = Vec::new();
         let has_advanced = AtomicBool::new(false);
         loop {
@@ -139,13 +139,13 @@ impl<S: Step> Local<'_, '_, S> {
                 }
             }
             if !is_whole {
-                return self.put_down(receipts, fresh, partials).map(|()| Progress::Late);
+                return self.save_progress(receipts, fresh, partials).map(|()| Progress::Late);
             }
         }
     }
 
-    /// Runs the open tasks of one stage, in their order, until all are done or the deadline has passed. At least one is begun in an
-    /// invocation, however late it is.
+    /// Runs the open tasks of one stage in order, until all are done or the deadline has passed. Each invocation starts at least one task,
+    /// even if it is late.
     fn stage(
         &self,
         tasks: &[S::Task],
@@ -168,9 +168,9 @@ impl<S: Step> Local<'_, '_, S> {
                     Slot::Open(partial) => partial.take(),
                     Slot::Done(_) | Slot::Late(_) => continue,
                 };
-                let outcome = self.step.run(&context, self.session, task, from).map_err(|failure| {
+                let outcome = self.step.run(&context, self.session, task, from).map_err(|error| {
                     stop.store(true, Ordering::Relaxed);
-                    (nth, failure)
+                    (nth, error)
                 })?;
                 match outcome {
                     TaskOutcome::Done(receipt) => {
@@ -192,22 +192,22 @@ impl<S: Step> Local<'_, '_, S> {
                 workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| resume_unwind(panic))).collect()
             }),
         };
-        // all before the first that failed have been done, so it is the same one whoever ran them
+        // all tasks before the first failed one are done, so the reported error does not depend on the number of threads
         match ended.into_iter().filter_map(Result::err).min_by_key(|(nth, _)| *nth) {
-            Some((_, failure)) => Err(failure),
+            Some((_, error)) => Err(error),
             None => Ok(()),
         }
     }
 
-    /// Keeps what this invocation has done, for the next one to go on with.
-    fn put_down(
+    /// Saves the progress of this invocation, for the next one to continue.
+    fn save_progress(
         &self,
         receipts: Vec<S::Receipt>,
         fresh: Vec<(String, usize)>,
         partials: Vec<(String, S::Partial)>,
     ) -> Result<(), Error> {
         let refused = || {
-            let message = format!("{} of {} gets nowhere in one invocation", self.step.id(), self.step.pipeline());
+            let message = format!("{} of {} makes no progress in one invocation", self.step.id(), self.step.pipeline());
             Error::new(ErrorKind::Refused, message).hint("give the function a longer timeout or more memory")
         };
         let checkpoint = self.scope.checkpoint.as_ref().ok_or_else(refused)?;
@@ -215,7 +215,7 @@ impl<S: Step> Local<'_, '_, S> {
         let receipts = receipts.into_iter().enumerate().filter(|(nth, _)| places.next_if_eq(nth).is_some());
         let receipts = self.step.persist(self.context, self.session, receipts.map(|(_, receipt)| receipt).collect())?;
         let done = fresh.into_iter().map(|(name, _)| name).zip(receipts).collect();
-        // an invocation that came no further than the one before it: so would the next
+        // no progress over the previous invocation: the next one would make none either
         match self.saved.put::<S>(self.context, checkpoint, done, partials)? {
             true => Ok(()),
             false => Err(refused()),

@@ -1,40 +1,40 @@
-//! What wakes a step, once the event has been understood.
+//! The reason to run a step, as parsed from an event.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 
-/// One reason to look at a step. It says when, never what to do: that the logs say.
+/// One reason to check a step. It says when, never what to do; the logs decide that.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trigger {
-    /// The moment of the schedule that is meant, not the moment of running.
+    /// The scheduled time that the run is for, not the time at which it runs.
     pub scheduled_time: Timestamp,
-    /// Forget what has been consumed and make everything anew.
+    /// Ignore what has been consumed, and rebuild everything.
     pub full: bool,
-    /// The days whose reports are meant; the day before the scheduled time where there are none.
+    /// The days requested for reports; if `None`, the day before the scheduled time.
     pub days: Option<Days>,
-    /// The part of a step that did not fit one invocation; 0 is its beginning.
+    /// Number of the invocation, for a step that does not fit one invocation; 0 is the first.
     pub part: u32,
-    /// The same for everything that one event has set off, so that its lines are found together.
+    /// Shared by everything that one event triggers, so that the log lines can be found together.
     pub correlation_id: String,
     pub cause: Cause,
-    /// Somebody looks for the record of it: it is kept even if nothing is to be done.
+    /// Write a run record even if there is nothing to do, because the watcher expects one.
     pub always_record: bool,
 }
 
-/// Where a trigger came from; for people.
+/// The origin of a trigger, for display.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cause {
     Schedule,
-    /// A commit of the dataset a step reads, or an earlier part of the step itself.
+    /// An announcement: a dataset that the step reads has a new commit, or an earlier part of the step itself has ended.
     Due,
-    /// An object that came into a source's bucket.
+    /// A new object in the bucket of a source, by its URL.
     Object(String),
-    /// Somebody asked.
+    /// A request by a user.
     Manual,
 }
 
-/// Some days, both ends included.
+/// A range of days, both ends included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Days {
@@ -43,14 +43,14 @@ pub struct Days {
 }
 
 impl Trigger {
-    /// What a schedule sets off.
-    pub fn at(scheduled_time: Timestamp, chain: impl Into<String>) -> Trigger {
+    /// The trigger of a schedule.
+    pub fn at(scheduled_time: Timestamp, correlation_id: impl Into<String>) -> Trigger {
         Trigger {
             scheduled_time,
             full: false,
             days: None,
             part: 0,
-            correlation_id: chain.into(),
+            correlation_id: correlation_id.into(),
             cause: Cause::Schedule,
             always_record: false,
         }

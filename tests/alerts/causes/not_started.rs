@@ -1,134 +1,134 @@
-//! A pipeline that did not start when its schedule said so.
+//! Pipelines that did not start on schedule.
 
+use super::super::harness::{ALL, DAILY, WatcherHarness, orders, pipeline};
 use super::super::record::run;
-use super::super::tower::{ALL, DAILY, Tower, orders, pipeline};
-use super::{lasts, one};
+use super::{assert_quiet, only_message};
 use crate::crash::house::Backend;
 
 #[test]
-fn it_is_told_of_and_started() {
-    let tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
-    tower.tick();
-    assert_eq!(tower.at("2026-03-03T08:14:59Z").tick().open, 0);
-    let ticked = tower.at("2026-03-03T08:15:00Z").tick();
-    assert_eq!((ticked.opened[0].incident.as_str(), ticked.announced), ("orders.not_started#1", 1));
-    let said = one(&tower);
-    assert_eq!(said.head, "🔴 orders: did not start on schedule");
+fn missed_start_is_reported_and_made_up_for() {
+    let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
+    harness.tick();
+    assert_eq!(harness.at("2026-03-03T08:14:59Z").tick().open, 0);
+    let report = harness.at("2026-03-03T08:15:00Z").tick();
+    assert_eq!((report.opened[0].incident.as_str(), report.announced), ("orders.not_started#1", 1));
+    let message = only_message(&harness);
+    assert_eq!(message.head, "🔴 orders: did not start on schedule");
     assert_eq!(
-        said.what,
-        "its schedule (cron 0 8 * * ? * (UTC)) meant 2026-03-03 08:00 UTC, and it was not started\n\
+        message.what,
+        "its schedule (cron 0 8 * * ? * (UTC)) was due at 2026-03-03 08:00 UTC, and it was not started\n\
          → look whether its schedule is there and switched on, and may invoke function ingest"
     );
-    assert_eq!((said.fact("Scheduled"), said.time("opened")), ("2026-03-03 08:00 UTC", "2026-03-03 08:00 UTC"));
+    assert_eq!((message.fact("Scheduled"), message.time("opened")), ("2026-03-03 08:00 UTC", "2026-03-03 08:00 UTC"));
     assert_eq!(
-        said.next,
+        message.next,
         "The watcher has started it now for this time, and does so again every half hour until it has. \
          The schedule is next due at 2026-03-04 08:00 UTC."
     );
-    assert_eq!(said.command, "tidemark run orders --at 2026-03-03T08:00:00Z");
-    assert_eq!((said.record(), said.incident()), ("", "orders.not_started#1"));
-    let announced = tower.announced();
+    assert_eq!(message.command, "tidemark run orders --at 2026-03-03T08:00:00Z");
+    assert_eq!((message.record(), message.incident()), ("", "orders.not_started#1"));
+    let announced = harness.announced();
     assert_eq!((announced.len(), announced[0].step.to_string().as_str()), (1, "ingest"));
     assert_eq!((announced[0].function.as_str(), announced[0].correlation_id.as_str()), ("ingest", "watch"));
-    assert!(announced[0].looked_for, "its record is kept, even if there is nothing to do");
-    lasts(&tower);
-    assert_eq!(tower.heard_on_bus(), ["orders/ingest at 2026-03-03T08:00:00Z"; 3]);
+    assert!(announced[0].always_record, "its record is kept, even if there is nothing to do");
+    assert_quiet(&harness);
+    assert_eq!(harness.announced_steps(), ["orders/ingest at 2026-03-03T08:00:00Z"; 3]);
 
-    // the next day it is not started either: that is the same
-    tower.at("2026-03-04T08:15:00Z").tick();
-    assert_eq!(tower.messages(), []);
-    assert_eq!(tower.heard_on_bus(), ["orders/ingest at 2026-03-04T08:00:00Z"]);
-    let finding = tower.incident("orders.not_started").finding;
+    // it is not started the next day either: the same incident lasts
+    harness.at("2026-03-04T08:15:00Z").tick();
+    assert_eq!(harness.messages(), []);
+    assert_eq!(harness.announced_steps(), ["orders/ingest at 2026-03-04T08:00:00Z"]);
+    let finding = harness.incident("orders.not_started").finding;
     assert_eq!(finding.since.to_string(), "2026-03-03T08:00:00Z");
 
-    tower.ran(run("orders", "ingest", "2026-03-04T08:16:00Z").of("2026-03-04T08:00:00Z").nothing());
-    assert_eq!(tower.at("2026-03-04T08:20:00Z").tick().resolved.len(), 1);
-    let said = one(&tower);
-    assert_eq!(said.head, "✅ Over after 1 d: orders: did not start on schedule");
+    harness.put_run(run("orders", "ingest", "2026-03-04T08:16:00Z").scheduled_at("2026-03-04T08:00:00Z").nothing());
+    assert_eq!(harness.at("2026-03-04T08:20:00Z").tick().resolved.len(), 1);
+    let message = only_message(&harness);
+    assert_eq!(message.head, "✅ Over after 1 d: orders: did not start on schedule");
     assert!(
-        said.what.starts_with("The pipeline has been started, or its schedule has changed; it lasted 1 d 0 h."),
+        message.what.starts_with("The pipeline has been started, or its schedule has changed; it lasted 1 d 0 h."),
         "{}",
-        said.what
+        message.what
     );
-    lasts(&tower);
+    assert_quiet(&harness);
 }
 
 #[test]
-fn what_has_been_started_is_not_missed() {
-    let tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
-    tower.tick();
-    // it failed, or goes on, or has only said that it is under way; started it has been
+fn started_pipelines_are_not_missed() {
+    let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
+    harness.tick();
+    // a failed run, a continued run or a heartbeat also shows that it was started
     let ways = ["failed", "continues", "mark", "object"];
     for (day, way) in ways.iter().enumerate() {
         let at = |time: &str| format!("2026-03-{:02}T{time}:00Z", day + 3);
         let ingest = || run("orders", "ingest", &at("08:00"));
         match *way {
-            "failed" => drop(tower.ran(ingest().failed(tidemark_flow::ErrorKind::Retry, "throttled"))),
-            "continues" => drop(tower.ran(ingest().continues())),
-            "mark" => drop(tower.marks("orders", "ingest", &at("08:00"), &at("08:14"))),
-            _ => drop(tower.ran(run("orders", "ingest", &at("08:05")))),
+            "failed" => drop(harness.put_run(ingest().failed(tidemark_flow::ErrorKind::Retry, "throttled"))),
+            "continues" => drop(harness.put_run(ingest().continues())),
+            "mark" => drop(harness.write_heartbeat("orders", "ingest", &at("08:00"), &at("08:14"))),
+            _ => drop(harness.put_run(run("orders", "ingest", &at("08:05")))),
         }
-        tower.at(&at("08:15")).tick();
-        let missed: Vec<_> = tower.open().into_iter().filter(|id| id.contains("not_started")).collect();
+        harness.at(&at("08:15")).tick();
+        let missed: Vec<_> = harness.open().into_iter().filter(|id| id.contains("not_started")).collect();
         assert_eq!(missed, [""; 0], "{way}");
     }
 }
 
 #[test]
-fn what_was_before_it_was_known_is_not_missed() {
-    let mut tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
-    tower.at("2026-03-03T12:00:00Z").tick();
-    tower.changes("other", &pipeline("other", DAILY, ALL));
-    tower.ticks(20, 5);
-    assert_eq!(tower.open(), [""; 0]);
-    // nor what another schedule would have meant
-    tower.changes("orders", &orders("schedule = { cron = '0 13 * * ? *', timezone = 'UTC' }", ALL));
-    tower.ticks(20, 5);
-    assert_eq!(tower.open(), [""; 0]);
-    // from then on it is
-    tower.at("2026-03-04T13:15:00Z").tick();
-    assert_eq!(tower.open(), ["orders.not_started#1", "other.not_started#1"]);
-    // a new schedule begins anew, and so does the waiting
-    tower.changes("orders", &orders("schedule = { cron = '0 14 * * ? *', timezone = 'UTC' }", ALL));
-    tower.at("2026-03-04T13:20:00Z").tick();
-    assert_eq!(tower.open(), ["other.not_started#1"]);
+fn times_before_a_schedule_was_known_are_not_missed() {
+    let mut harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
+    harness.at("2026-03-03T12:00:00Z").tick();
+    harness.change("other", &pipeline("other", DAILY, ALL));
+    harness.ticks(20, 5);
+    assert_eq!(harness.open(), [""; 0]);
+    // times of a new schedule before it was known are not missed either
+    harness.change("orders", &orders("schedule = { cron = '0 13 * * ? *', timezone = 'UTC' }", ALL));
+    harness.ticks(20, 5);
+    assert_eq!(harness.open(), [""; 0]);
+    // later times are missed
+    harness.at("2026-03-04T13:15:00Z").tick();
+    assert_eq!(harness.open(), ["orders.not_started#1", "other.not_started#1"]);
+    // a new schedule starts a new waiting time
+    harness.change("orders", &orders("schedule = { cron = '0 14 * * ? *', timezone = 'UTC' }", ALL));
+    harness.at("2026-03-04T13:20:00Z").tick();
+    assert_eq!(harness.open(), ["other.not_started#1"]);
 }
 
 #[test]
-fn a_rate_that_no_cron_says_is_given_one_of_its_periods() {
-    let tower = Tower::new(Backend::Memory, &[("orders", &orders("schedule = { rate = '5 hours' }", ALL))]);
-    tower.is_sound();
-    tower.at("2026-03-03T07:59:00Z").tick();
-    // the platform counts from another moment
-    tower.ran(run("orders", "ingest", "2026-03-03T08:13:00Z"));
-    assert_eq!(tower.at("2026-03-03T15:14:59Z").tick().open, 0);
-    // ten, a period and a quarter of an hour
-    assert_eq!(tower.at("2026-03-03T15:15:00Z").tick().open, 1);
-    let said = one(&tower);
-    assert!(said.what.contains("its schedule (rate 5 hours) meant 2026-03-03 10:00 UTC"), "{}", said.what);
-    assert!(said.what.contains("the last start was for 2026-03-03 08:13 UTC"), "{}", said.what);
+fn irregular_rates_are_given_one_more_period() {
+    let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders("schedule = { rate = '5 hours' }", ALL))]);
+    harness.assert_not_broken();
+    harness.at("2026-03-03T07:59:00Z").tick();
+    // the platform counts the rate from another time
+    harness.put_run(run("orders", "ingest", "2026-03-03T08:13:00Z"));
+    assert_eq!(harness.at("2026-03-03T15:14:59Z").tick().open, 0);
+    // ten o'clock, plus one period and a quarter of an hour
+    assert_eq!(harness.at("2026-03-03T15:15:00Z").tick().open, 1);
+    let message = only_message(&harness);
+    assert!(message.what.contains("its schedule (rate 5 hours) was due at 2026-03-03 10:00 UTC"), "{}", message.what);
+    assert!(message.what.contains("the last start was for 2026-03-03 08:13 UTC"), "{}", message.what);
 }
 
-/// A month of mornings around each change of the clocks: each is missed once and at its time, though it may not exist, or come twice.
+/// The days around each change of the clocks: each scheduled time is missed once, even if its local time does not exist or occurs twice.
 #[test]
-fn the_clocks_change() {
+fn daylight_saving_changes() {
     for (from, to) in
         [("2026-03-20T00:00:00Z", "2026-04-05T00:00:00Z"), ("2026-10-20T00:00:00Z", "2026-11-01T00:00:00Z")]
     {
         let top = "schedule = { cron = '30 1 * * ? *', timezone = 'Europe/London' }";
-        let tower = Tower::new(Backend::Memory, &[("orders", &orders(top, ALL))]);
-        tower.at(from).tick();
+        let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(top, ALL))]);
+        harness.at(from).tick();
         let mut missed = Vec::new();
-        while tower.now() < to.parse().unwrap() {
-            tower.after(15).tick();
-            for due in tower.announced() {
-                // as soon as it is announced it is started
-                let began = tower.now().to_string();
-                tower.ran(run("orders", "ingest", &began).of(&due.scheduled_time.to_string()));
-                missed.push((due.scheduled_time, tower.now()));
+        while harness.now() < to.parse().unwrap() {
+            harness.after(15).tick();
+            for due in harness.announced() {
+                // it is started as soon as it is announced
+                let began = harness.now().to_string();
+                harness.put_run(run("orders", "ingest", &began).scheduled_at(&due.scheduled_time.to_string()));
+                missed.push((due.scheduled_time, harness.now()));
             }
         }
-        let schedule = tower.graph().pipelines()[0].schedule.clone().unwrap();
+        let schedule = harness.graph().pipelines()[0].schedule.clone().unwrap();
         let mut expected = Vec::new();
         let mut at = from.parse().unwrap();
         while let Some(next) = schedule.next(at).filter(|next| *next < to.parse().unwrap()) {
@@ -136,22 +136,22 @@ fn the_clocks_change() {
             at = next;
         }
         assert_eq!(missed, expected);
-        let incident = tower.incident("orders.not_started");
+        let incident = harness.incident("orders.not_started");
         assert_eq!(incident.opening as usize, expected.len());
     }
 }
 
 #[test]
-fn nothing_is_said_of_it_while_its_file_is_broken() {
-    let mut tower = Tower::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
-    tower.tick();
-    tower.at("2026-03-03T08:15:00Z").tick();
-    assert_eq!(tower.heads(), ["🔴 orders: did not start on schedule"]);
-    tower.changes("orders", &orders("schedule = 5", ALL));
-    tower.after(5).tick();
-    assert_eq!(tower.heads(), ["🔴 orders: its pipeline file is broken, nothing of it runs"]);
-    tower.changes("orders", &orders(DAILY, ALL));
-    tower.after(5).tick();
-    assert_eq!(tower.heads(), ["✅ Over after 5 min: orders: its pipeline file is broken, nothing of it runs"]);
-    assert_eq!(tower.open(), ["orders.not_started#1"]);
+fn missed_starts_are_not_reported_while_the_file_is_broken() {
+    let mut harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
+    harness.tick();
+    harness.at("2026-03-03T08:15:00Z").tick();
+    assert_eq!(harness.headlines(), ["🔴 orders: did not start on schedule"]);
+    harness.change("orders", &orders("schedule = 5", ALL));
+    harness.after(5).tick();
+    assert_eq!(harness.headlines(), ["🔴 orders: its pipeline file is broken, nothing of it runs"]);
+    harness.change("orders", &orders(DAILY, ALL));
+    harness.after(5).tick();
+    assert_eq!(harness.headlines(), ["✅ Over after 5 min: orders: its pipeline file is broken, nothing of it runs"]);
+    assert_eq!(harness.open(), ["orders.not_started#1"]);
 }

@@ -1,14 +1,14 @@
-//! Faults of the channel: at each message of the morning, each way in which one can fail to arrive.
+//! Faults of the channel: each message of the morning, with each way in which it can fail to arrive.
 
 use std::time::Duration;
 
 use super::super::Trouble;
-use super::super::said::Said;
-use super::super::tower::{ALL, SLACK, Tower};
+use super::super::harness::{ALL, SLACK, WatcherHarness};
+use super::super::received::SlackMessage;
 use super::{ROUNDS, files, of};
 use crate::crash::house::Backend;
 
-/// What a webhook does with one request.
+/// The failures of a webhook.
 fn troubles() -> [(&'static str, Trouble); 5] {
     [
         ("refused", Trouble::Says(503, "service_unavailable")),
@@ -19,48 +19,51 @@ fn troubles() -> [(&'static str, Trouble); 5] {
     ]
 }
 
-/// The messages of the morning, of which one request meets a trouble.
-fn morning(trouble: Option<(usize, Trouble)>) -> (Tower, Vec<Said>) {
+/// The messages of the morning, of which one request may fail.
+fn morning(trouble: Option<(usize, Trouble)>) -> (WatcherHarness, Vec<SlackMessage>) {
     let files = files(&format!("{ALL}\nmax_quarantined = 10"));
-    let tower = Tower::new(Backend::Memory, &of(&files));
+    let harness = WatcherHarness::new(Backend::Memory, &of(&files));
     if let Some((nth, trouble)) = trouble {
         let calm = std::iter::repeat_n(Trouble::Slow(Duration::ZERO), nth);
-        tower.sink(SLACK).trouble(calm.chain([trouble]));
+        harness.sink(SLACK).trouble(calm.chain([trouble]));
     }
     for (time, act) in ROUNDS {
-        act(tower.at(time));
-        tower.tick();
+        act(harness.at(time));
+        harness.tick();
     }
-    tower.after(5).tick();
-    let messages = tower.messages();
-    (tower, messages)
+    harness.after(5).tick();
+    let messages = harness.messages();
+    (harness, messages)
 }
 
-/// What tells one from another: the incident and what became of it.
-fn names(messages: &[Said]) -> Vec<String> {
-    let mut names: Vec<_> = messages.iter().map(|said| format!("{} {}", said.incident(), said.is_over())).collect();
+/// What identifies a message: the incident and its state.
+fn names(messages: &[SlackMessage]) -> Vec<String> {
+    let mut names: Vec<_> = messages
+        .iter()
+        .map(|slack_message| format!("{} {}", slack_message.incident(), slack_message.is_over()))
+        .collect();
     names.sort();
     names
 }
 
 #[test]
-fn at_each_message_the_channel_fails_in_each_way() {
+fn channel_fails_at_each_message_in_each_way() {
     let (clean, messages) = morning(None);
     let (incidents, clean) = (clean.incidents(), names(&messages));
     assert_eq!(clean.len(), 10);
     let mut repeats = 0;
     for nth in 0..clean.len() {
         for (name, trouble) in troubles() {
-            let (tower, messages) = morning(Some((nth, trouble)));
+            let (harness, messages) = morning(Some((nth, trouble)));
             let mut found = names(&messages);
             if matches!(trouble, Trouble::CutAfter) {
-                // it was taken and comes again, since nobody knows that it was
+                // it was accepted and is sent again, since that is unknown
                 assert_eq!(found.len(), clean.len() + 1, "{name} at {nth}: {found:#?}");
                 found.dedup();
                 repeats += 1;
             }
             assert_eq!(found, clean, "{name} at {nth}");
-            assert_eq!(tower.incidents(), incidents, "{name} at {nth}");
+            assert_eq!(harness.incidents(), incidents, "{name} at {nth}");
         }
     }
     println!("{} requests failed in {} ways; {repeats} led to a repeated message", clean.len(), troubles().len());

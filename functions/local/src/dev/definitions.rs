@@ -1,6 +1,6 @@
 //! The pipelines as they are now, those that are broken among them.
 
-use tidemark_flow::{BrokenPipeline, Error, load_definitions_that_can_be};
+use tidemark_flow::{BrokenPipeline, Error, load_readable_definitions};
 use tidemark_pipeline::Graph;
 use watch::LakeSnapshot;
 
@@ -18,7 +18,7 @@ impl Definitions {
     pub(super) fn read(common: &Common) -> Result<Definitions, Error> {
         let (names, left_out) = meant(common, &[]);
         let is_meant = |name: &str| names.is_empty() || !left_out.iter().any(|left| left.pipeline == name);
-        let (graph, broken) = load_definitions_that_can_be(&common.pipelines, &|name| value(common, name), &is_meant)?;
+        let (graph, broken) = load_readable_definitions(&common.pipelines, &|name| value(common, name), &is_meant)?;
         Ok(Definitions { graph, broken, left_out })
     }
 

@@ -90,7 +90,7 @@ impl Queue {
                     == (&due.pipeline, &due.step, due.part, due.days, due.full)
                 && (known.scheduled_time == due.scheduled_time || !matches!(due.step, StepId::Load(_)))
             {
-                known.looked_for |= due.looked_for;
+                known.always_record |= due.always_record;
                 known.scheduled_time = known.scheduled_time.max(due.scheduled_time);
                 return;
             }
@@ -134,7 +134,7 @@ impl Queue {
         let Some(pause) = PAUSES.get(job.attempts) else { return false };
         // that it finds nothing to do any more is worth a record: it says that what failed is over
         if let Event::StepDue(due) = &mut job.event {
-            due.looked_for = true;
+            due.always_record = true;
         }
         self.waiting.push_back(Job { attempts: job.attempts + 1, not_before: now + *pause, ..job });
         true
@@ -191,7 +191,7 @@ mod tests {
             full: false,
             days: None,
             part: 0,
-            looked_for: false,
+            always_record: false,
         }
     }
 

@@ -23,7 +23,7 @@ impl Terminal {
             self.say(&format!("· {}  {next}", pipeline.name));
         }
         for broken in &definitions.broken {
-            self.say(&format!("{} {}  {}", print::cross(), broken.pipeline, broken.failure.full_message()));
+            self.say(&format!("{} {}  {}", print::cross(), broken.pipeline, broken.error.full_message()));
         }
         if !self.is_quiet {
             definitions.left_out.iter().for_each(print::left_out);
@@ -60,13 +60,13 @@ impl Terminal {
         for turn in &ticked.resolved {
             self.say(&format!("{} over: {}  incident {}", print::tick(), turn.title, turn.incident));
         }
-        if ticked.told + ticked.untold > 0 {
-            let untold = if ticked.untold > 0 {
-                format!(", {} could not be, and will be", ticked.untold)
+        if ticked.sent + ticked.unsent > 0 {
+            let untold = if ticked.unsent > 0 {
+                format!(", {} could not be, and will be", ticked.unsent)
             } else {
                 String::new()
             };
-            self.say(&format!("  {} sent{untold}", counted(ticked.told, "message")));
+            self.say(&format!("  {} sent{untold}", counted(ticked.sent, "message")));
         }
     }
 

@@ -110,7 +110,7 @@ impl Worker<'_> {
         let (event, code) = (Some(Box::new(event)), kind.to_string());
         let given_up = DeadLetter { event, by, attempts: None, code, why, at: Some(time.now()) };
         self.with_context(time, &Quiet, |context| {
-            watch::note(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
+            watch::record_dead_letters(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
         })
     }
 

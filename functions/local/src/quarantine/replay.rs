@@ -38,7 +38,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     let began = host::now();
     let trigger = Trigger::at(at.unwrap_or(began), host::run_id());
     // without parameters, since only some pipelines need theirs
-    let graph = load(common, Selection::Nobody)?;
+    let graph = load(common, Selection::CheckOnly)?;
     let mut replays = broken(&lake, &graph, dataset)?;
     world.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {

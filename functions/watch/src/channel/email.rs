@@ -1,10 +1,12 @@
-//! What a message looks like as a mail: subject and plain text here, the other half in `html`.
+//! Renders messages as mail: the subject and the plain text part. The HTML part is in `html`.
 
 use tidemark_flow::Mail;
 use tidemark_pipeline::Severity;
 
 use super::html::{self, COMMANDS, ENTRIES};
-use super::words::{BEFORE_NEXT, Tone, before_command, counted, cut, first_line, origin, plain, shouted, sorted};
+use super::words::{
+    BEFORE_NEXT, Tone, before_command, cut, first_line, origin, sanitized, sorted, summary, uppercase_title,
+};
 use crate::message::{Message, State};
 
 const SUBJECT: usize = 78;
@@ -15,9 +17,9 @@ const FACTS: usize = 20;
 const FACT: usize = 400;
 const LINE: usize = 300;
 
-/// One message in full, or several as a digest. There is at least one.
+/// Renders one message in full, or several as a digest. There is at least one.
 pub(super) fn mail(to: &str, messages: &[Message]) -> Mail {
-    let messages: Vec<Message> = messages.iter().map(|message| shortened(plain(message))).collect();
+    let messages: Vec<Message> = messages.iter().map(|message| shortened(sanitized(message))).collect();
     let (subject, text, html) = match messages.as_slice() {
         [one] => (subject(one), whole(one), html::whole(one)),
         _ => (digest_subject(&messages), digest(&messages), html::digest(&messages)),
@@ -38,7 +40,7 @@ pub(super) fn mail(to: &str, messages: &[Message]) -> Mail {
     }
 }
 
-/// Nobody reads ten pages of an error in a mail.
+/// Truncates all texts of a message to lengths that fit a mail.
 fn shortened(mut message: Message) -> Message {
     message.what = cut(&message.what, WHAT);
     message.next = cut(&message.next, NEXT);
@@ -61,12 +63,12 @@ fn digest_subject(messages: &[Message]) -> String {
     let mut pipelines: Vec<&str> = sorted(messages).iter().map(|message| message.pipeline.as_str()).collect();
     let mut known = std::collections::BTreeSet::new();
     pipelines.retain(|pipeline| known.insert(*pipeline));
-    cut(&format!("[tidemark] {} ({})", counted(messages), pipelines.join(", ")), SUBJECT)
+    cut(&format!("[tidemark] {} ({})", summary(messages), pipelines.join(", ")), SUBJECT)
 }
 
 fn whole(message: &Message) -> String {
     let mut text = Text::default();
-    text.heading(&shouted(message));
+    text.heading(&uppercase_title(message));
     text.paragraph(&message.what, "");
     text.table(message.facts.iter().map(|(name, value)| (name.as_str(), value.as_str())));
     if !message.next.is_empty() {
@@ -84,11 +86,11 @@ fn whole(message: &Message) -> String {
 
 fn digest(messages: &[Message]) -> String {
     let mut text = Text::default();
-    text.heading(&counted(messages));
+    text.heading(&summary(messages));
     let mut commands = 0;
     for message in sorted(messages).into_iter().take(ENTRIES) {
-        text.paragraph(&shouted(message), "");
-        // below its title
+        text.paragraph(&uppercase_title(message), "");
+        // remove the blank line, so that the text follows its title directly
         text.0.pop();
         text.paragraph(&cut(first_line(&message.what), LINE), "  ");
         if let Some(command) = message.command.as_ref().filter(|_| commands < COMMANDS) {
@@ -103,7 +105,7 @@ fn digest(messages: &[Message]) -> String {
     text.0
 }
 
-/// Plain text of so many columns.
+/// Builds plain text wrapped at [`COLUMNS`] columns.
 #[derive(Default)]
 struct Text(String);
 
@@ -130,7 +132,7 @@ impl Text {
         self.0.push('\n');
     }
 
-    /// On one line, whatever its length, so that it can be copied.
+    /// Adds a command on a line of its own. It is never wrapped, so that it can be copied.
     fn command(&mut self, command: &str) {
         self.0.push_str(&format!("  {command}\n\n"));
     }
@@ -146,7 +148,7 @@ impl Text {
     }
 }
 
-/// Words in lines of at most [`COLUMNS`], but for a word that is longer: it may be a path.
+/// Wraps words in lines of at most [`COLUMNS`] characters. A longer word is not broken, since it may be a path.
 fn wrapped(text: &str, first: &str, rest: &str) -> String {
     let mut out = String::new();
     let mut line = first.to_owned();
@@ -169,8 +171,9 @@ fn wrapped(text: &str, first: &str, rest: &str) -> String {
     out
 }
 
-/// The same for the same state of the same incident, so that one that is sent twice can be known, and what comes later is found below
-/// what came first. The time is in it, since a lake that is made anew counts its incidents anew.
+/// The `Message-ID` and, for a later state, the `In-Reply-To`. The id is the same for the same state of the same incident, so that
+/// duplicates can be recognized and follow-ups are shown in one thread. It includes the time, since a rebuilt lake numbers its incidents
+/// from 1 again.
 fn identity(messages: &[Message]) -> (String, Option<String>) {
     let of = |message: &Message, state: State| {
         let state = match state {
@@ -196,7 +199,7 @@ fn identity(messages: &[Message]) -> (String, Option<String>) {
     }
 }
 
-/// FNV-1a.
+/// 64-bit FNV-1a.
 fn hash(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
 }

@@ -1,15 +1,15 @@
-//! The HTML of a mail: tables and styles in place, which is what Outlook and Gmail keep, no images, and colours of the night where a
-//! reader has them.
+//! Renders the HTML part of a mail: tables and inline styles, which Outlook and Gmail keep, no images, and dark colours if the reader
+//! prefers them.
 
-use super::words::{BEFORE_NEXT, Tone, after, before_command, counted, cut, first_line, origin, sorted};
+use super::words::{BEFORE_NEXT, Tone, before_command, cut, duration_suffix, first_line, origin, sorted, summary};
 use crate::message::Message;
 
 const FONT: &str = "font-family:-apple-system,'Segoe UI',Roboto,Helvetica,Arial,sans-serif";
 const CODE: &str = "font-family:Consolas,Menlo,'DejaVu Sans Mono',monospace";
-/// Messages of a digest that are shown, here and in its plain text, and those of them whose command is.
+/// How many messages of a digest are shown, in HTML and plain text, and how many of them with their command.
 pub(super) const ENTRIES: usize = 50;
 pub(super) const COMMANDS: usize = 5;
-/// Characters of a title in a digest and of what is below it.
+/// Maximum length in characters of a title in a digest, and of the line below it.
 const TITLE: usize = 200;
 const LINE: usize = 300;
 
@@ -38,7 +38,7 @@ pub(super) fn whole(message: &Message) -> String {
     let band = format!(
         "<strong>{}</strong>{}&ensp;·&ensp;{}",
         tone.word().to_uppercase(),
-        escaped(&after(message)),
+        escaped(&duration_suffix(message)),
         escaped(&message.pipeline)
     );
     page(&message.title, &cut(first_line(&message.what), 120), tone, &band, &rows)
@@ -46,8 +46,8 @@ pub(super) fn whole(message: &Message) -> String {
 
 pub(super) fn digest(messages: &[Message]) -> String {
     let sorted = sorted(messages);
-    let counted = counted(messages);
-    // a number stays with what it counts
+    let counted = summary(messages);
+    // no line break between a number and what it counts
     let kept: Vec<String> = counted.split(", ").map(|part| part.replace(' ', "\u{a0}")).collect();
     let mut rows = title(&kept.join(", "));
     let mut commands = 0;
@@ -57,7 +57,7 @@ pub(super) fn digest(messages: &[Message]) -> String {
             "<div class=\"ink\" style=\"{FONT};font-size:15px;line-height:21px;font-weight:600;color:#1c1f23\"><span style=\"display:inline-block;\
              background-color:{};color:#ffffff;font-size:11px;line-height:18px;font-weight:600;padding:0 7px;border-radius:3px\">{}</span>&ensp;{}</div>",
             tone.colour(),
-            escaped(&format!("{}{}", tone.word().to_uppercase(), after(message))),
+            escaped(&format!("{}{}", tone.word().to_uppercase(), duration_suffix(message))),
             escaped(&cut(&message.title, TITLE)),
         );
         let what = first_line(&message.what);
@@ -79,7 +79,7 @@ pub(super) fn digest(messages: &[Message]) -> String {
     page(&counted, &cut(preview, 120), worst, "<strong>TIDEMARK</strong>", &rows)
 }
 
-/// A card under a band of its colour. `band` and `rows` are HTML; `preview` is what a list of mails shows beside the subject.
+/// The whole page: a card below a coloured band. `band` and `rows` are HTML; `preview` is what mail clients show beside the subject.
 fn page(title: &str, preview: &str, tone: Tone, band: &str, rows: &str) -> String {
     format!(
         "<!DOCTYPE html>
@@ -144,7 +144,7 @@ fn label(text: &str) -> String {
     )
 }
 
-/// Lines, with the blanks they begin with.
+/// Renders lines, keeping their leading blanks.
 fn paragraph(text: &str) -> String {
     let line = |line: &str| {
         let blanks = line.len() - line.trim_start_matches(' ').len();
@@ -166,7 +166,7 @@ fn code(command: &str) -> String {
     )
 }
 
-/// Names and values; the values are HTML.
+/// A table of names and values; the values are HTML.
 fn table<'t>(rows: impl Iterator<Item = (&'t str, String)>, size: &str) -> String {
     let cell = |(name, value): (&str, String)| {
         let style = format!("{FONT};font-size:{size};line-height:20px;vertical-align:top");
@@ -182,7 +182,7 @@ fn table<'t>(rows: impl Iterator<Item = (&'t str, String)>, size: &str) -> Strin
     )
 }
 
-/// A link if it is one, whole.
+/// Renders a value as a link if the whole value is an https URL.
 fn linked(value: &str) -> String {
     let text = escaped(value);
     match url::Url::parse(value) {

@@ -1,5 +1,5 @@
-//! Where messages go: Slack, e-mail. A channel is given messages and brings them into its form, within its limits; it knows nothing of
-//! incidents, and remembers nothing.
+//! Channels for messages: Slack and e-mail. A channel renders messages within the limits of its service. It knows nothing of incidents and
+//! keeps no state.
 
 mod email;
 mod html;
@@ -23,16 +23,16 @@ use tokio::runtime::Handle;
 use crate::message::Message;
 use webhook::{Posted, Webhook};
 
-/// To whom. Its text is the same as long as it means the same: `slack:slack-webhook`, `email:data@example.com`.
+/// A recipient. Its text form is stable: `slack:slack-webhook`, `email:data@example.com`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
-    /// A channel of Slack, by the secret that is the URL of its webhook.
+    /// A Slack channel, by the name of the secret with the URL of its webhook.
     Slack(SecretName),
     Email(String),
 }
 
 impl Address {
-    /// What its text stands for; `None` if that is none.
+    /// Parses the text form; returns `None` if it is not valid.
     pub fn from_text(text: &str) -> Option<Address> {
         match text.split_once(':')? {
             ("slack", secret) => secret.parse().ok().map(Address::Slack),
@@ -51,19 +51,19 @@ impl fmt::Display for Address {
     }
 }
 
-/// All channels, with what they need of the world.
+/// All channels, with everything they depend on.
 pub struct Channels<'a> {
     secrets: &'a dyn Secrets,
     mailer: &'a dyn Mailer,
     clock: &'a (dyn Fn() -> Timestamp + Sync),
     handle: Handle,
-    /// Two, since the certificates of the machine are read only where one is needed.
+    /// Two clients, since the certificates of the machine are loaded only for https.
     https: OnceCell<reqwest::Client>,
     http: OnceCell<reqwest::Client>,
 }
 
 impl<'a> Channels<'a> {
-    /// Asks nobody yet.
+    /// Creates the channels. Sends no request.
     pub fn new(
         secrets: &'a dyn Secrets,
         mailer: &'a dyn Mailer,
@@ -73,11 +73,11 @@ impl<'a> Channels<'a> {
         Channels { secrets, mailer, clock, handle, https: OnceCell::new(), http: OnceCell::new() }
     }
 
-    /// One message in its full form, or several as one digest. It takes less than a minute, whatever happens.
+    /// Sends one message in full, or several as one digest. Takes less than a minute in any case.
     ///
     /// # Errors
-    /// [`Kind::Retry`](tidemark_flow::Kind::Retry): it may succeed later, and may even have come through. Any other kind says what has to
-    /// change first.
+    /// [`ErrorKind::Retry`](tidemark_flow::ErrorKind::Retry) if sending may succeed later; the message may even have been delivered. Any
+    /// other kind says what has to be changed first.
     pub fn send(&self, to: &Address, messages: &[Message]) -> Result<(), Error> {
         match (to, messages) {
             (_, []) => Ok(()),
@@ -92,16 +92,16 @@ impl<'a> Channels<'a> {
         let body = slack::body(messages);
         self.handle.block_on(async {
             let Some(refusal) = self.posted(&webhook, client, &body).await? else { return Ok(()) };
-            // it is not lost for its looks
+            // Slack rejected the layout: send plain text instead
             tracing::warn!(error = refusal.full_message(), "a message is sent to Slack as plain text");
-            match self.posted(&webhook, client, &slack::bare(messages)).await? {
+            match self.posted(&webhook, client, &slack::plain_text(messages)).await? {
                 None => Ok(()),
                 Some(refusal) => Err(refusal),
             }
         })
     }
 
-    /// Sends it, and once more if Slack asks to wait for a moment. What comes back is why Slack does not understand it.
+    /// Posts a body, and once more if Slack asks for a short wait. Returns the reason if Slack rejects the body as malformed.
     async fn posted(
         &self,
         webhook: &Webhook<'_>,
@@ -111,10 +111,10 @@ impl<'a> Channels<'a> {
         let mut is_again = false;
         loop {
             match webhook.post(client, body, (self.clock)()).await? {
-                Posted::Taken => return Ok(None),
+                Posted::Accepted => return Ok(None),
                 Posted::Malformed(refusal) => return Ok(Some(refusal)),
                 Posted::Later(wait) if !is_again && webhook::is_worth_waiting(wait) => tokio::time::sleep(wait).await,
-                Posted::Later(wait) => return Err(webhook.asks_to_wait(wait, (self.clock)())),
+                Posted::Later(wait) => return Err(webhook.rate_limited(wait, (self.clock)())),
             }
             is_again = true;
         }

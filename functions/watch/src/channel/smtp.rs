@@ -1,4 +1,4 @@
-//! Mail by SMTP, where there is no AWS to send it: encrypted, unless the server is this machine.
+//! Sends mail by SMTP, for environments without AWS. The connection is encrypted, unless the server is this machine.
 
 use std::error::Error as _;
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -20,16 +20,16 @@ use url::Url;
 use super::loopback::is_loopback;
 use super::words::{cut, line};
 
-/// For each step of the conversation, and for all of it.
+/// Timeouts of a single SMTP command, and of the whole conversation.
 const TIMEOUT: Duration = Duration::from_secs(10);
 const WHOLE: Duration = Duration::from_secs(30);
 const PASSWORD: &str = "smtp-password";
 const FORMS: &str = "write smtps://host, or smtp://user@host:587";
-/// RFC 3834: nobody who is away answers this.
+/// RFC 3834: prevents automatic replies such as out-of-office mails.
 const AUTO_SUBMITTED: (&str, &str) = ("Auto-Submitted", "auto-generated");
 
-/// A mail server, as the settings have it. They are looked at when there is something to send, so that a mistake in them is the error of
-/// that mail, and of nothing else.
+/// A mail server, as set in the environment. The settings are only checked when a mail is sent, so that a mistake in them is an error of
+/// that mail and of nothing else.
 pub struct Smtp<'a> {
     url: Option<String>,
     from: Option<String>,
@@ -37,7 +37,7 @@ pub struct Smtp<'a> {
     clock: &'a (dyn Fn() -> Timestamp + Sync),
 }
 
-/// Where mail is taken, and how far the way there is trusted.
+/// The address of the server, and the security of the connection.
 #[derive(Debug, PartialEq, Eq)]
 struct Server {
     host: String,
@@ -50,14 +50,14 @@ struct Server {
 enum Security {
     /// TLS from the first byte.
     Tls,
-    /// TLS before anything is said.
+    /// TLS by STARTTLS, before anything else is sent.
     StartTls,
-    /// To this machine.
+    /// Unencrypted; only for this machine.
     None,
 }
 
 impl<'a> Smtp<'a> {
-    /// `variable` looks up a setting. Without a server each mail is an error that says what to set.
+    /// Reads the settings. `variable` looks up a variable. If no server is set, sending a mail returns an error that says what to set.
     pub fn from_variables(
         variable: impl Fn(&str) -> Option<String>,
         secrets: &'a dyn Secrets,
@@ -76,7 +76,7 @@ impl<'a> Smtp<'a> {
     fn from(&self) -> Result<Mailbox, Error> {
         let hint = format!("set {MAIL_FROM}, for example to tidemark@example.com");
         let Some(from) = &self.from else {
-            return Err(Error::new(ErrorKind::Definition, "nobody is named whom mail is from").hint(hint));
+            return Err(Error::new(ErrorKind::Definition, "the sender of mail is not set").hint(hint));
         };
         let mut from: Mailbox = from.parse().map_err(|_| {
             Error::new(ErrorKind::Definition, format!("{MAIL_FROM} is not an address: {from:?}")).hint(hint)
@@ -119,8 +119,8 @@ impl<'a> Smtp<'a> {
                 HeaderName::new_from_ascii_str(AUTO_SUBMITTED.0),
                 AUTO_SUBMITTED.1.to_owned(),
             ));
-        if let Some(former) = &mail.in_reply_to {
-            builder = builder.in_reply_to(id(former)).references(id(former));
+        if let Some(parent) = &mail.in_reply_to {
+            builder = builder.in_reply_to(id(parent)).references(id(parent));
         }
         for to in &mail.to {
             let to = to.parse().map_err(|_| {
@@ -140,7 +140,7 @@ impl Mailer for Smtp<'_> {
         let (server, from) = (self.server()?, self.from()?);
         let message = self.message(mail, &from)?;
         let transport = self.transport(&server, &from)?;
-        // a server that is slow at every step would keep the watcher for minutes
+        // limit the whole conversation, since a server that is slow at every command would block the watcher for minutes
         let (sender, receiver) = mpsc::sync_channel(1);
         let sending = move || {
             let _ = sender.send(transport.send(&message));
@@ -162,24 +162,24 @@ impl Mailer for Smtp<'_> {
 
 impl Server {
     /// # Errors
-    /// What is wrong with the setting, and never the setting itself: it may hold a password.
+    /// Says what is wrong with the setting, but never quotes it: it may contain a password.
     fn from_text(text: &str) -> Result<Server, Error> {
-        let wrong = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{SMTP} {what}")).hint(hint);
-        let url = Url::parse(text).map_err(|_| wrong("is not a URL", FORMS))?;
+        let invalid = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{SMTP} {what}")).hint(hint);
+        let url = Url::parse(text).map_err(|_| invalid("is not a URL", FORMS))?;
         if url.password().is_some() {
             let hint = format!("take it out, and store it as the secret {PASSWORD}");
-            return Err(wrong("has a password in it", &hint));
+            return Err(invalid("contains a password", &hint));
         }
-        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| wrong("names no host", FORMS))?;
+        let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| invalid("names no host", FORMS))?;
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
-            return Err(wrong("has more than a host, a port and a user", FORMS));
+            return Err(invalid("has more than a host, a port and a user", FORMS));
         }
-        let is_here = is_loopback(host);
+        let is_local = is_loopback(host);
         let (security, port) = match url.scheme() {
             "smtps" => (Security::Tls, 465),
-            "smtp" if is_here => (Security::None, 25),
+            "smtp" if is_local => (Security::None, 25),
             "smtp" => (Security::StartTls, 587),
-            _ => return Err(wrong("is not the URL of a mail server", FORMS)),
+            _ => return Err(invalid("is not the URL of a mail server", FORMS)),
         };
         Ok(Server {
             host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
@@ -190,7 +190,7 @@ impl Server {
     }
 
     fn failed(&self, error: &lettre::transport::smtp::Error, mail: &Mail) -> Error {
-        let said = cut(&line(&error.source().map(ToString::to_string).unwrap_or_default()), 300);
+        let reason = cut(&line(&error.source().map(ToString::to_string).unwrap_or_default()), 300);
         let host = format!("mail server {}:{}", self.host, self.port);
         let of = |kind: ErrorKind, message: String, hint: String| Error::new(kind, message).hint(hint);
         let (to, user) = (mail.to.join(", "), self.user.as_deref().unwrap_or_default());
@@ -199,38 +199,42 @@ impl Server {
             return match (error.is_transient(), login, self.user.is_some()) {
                 (true, ..) => of(
                     ErrorKind::Retry,
-                    format!("{host} takes no mail for now ({code} {said})"),
+                    format!("{host} does not accept mail at the moment ({code} {reason})"),
                     "it is sent again".to_owned(),
                 ),
                 (_, true, true) => of(
                     ErrorKind::Definition,
-                    format!("{host} does not let {user} in ({code} {said})"),
+                    format!("{host} rejects the login of {user} ({code} {reason})"),
                     format!("check the user in {SMTP}, and the secret {PASSWORD}"),
                 ),
                 (_, true, false) => of(
                     ErrorKind::Definition,
-                    format!("{host} wants to know who sends ({code} {said})"),
+                    format!("{host} requires a login ({code} {reason})"),
                     format!("name a user in {SMTP}, smtp://user@host:587, and store the secret {PASSWORD}"),
                 ),
                 _ => of(
                     ErrorKind::Definition,
-                    format!("{host} refuses a mail to {to} ({code} {said})"),
+                    format!("{host} refuses a mail to {to} ({code} {reason})"),
                     format!("check the address in [alerts], and {MAIL_FROM}"),
                 ),
             };
         }
-        if said.contains("invalid peer certificate") {
+        if reason.contains("invalid peer certificate") {
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
-            return of(ErrorKind::Refused, format!("{host} is not who it says, or not known: {said}"), hint.to_owned());
+            return of(
+                ErrorKind::Refused,
+                format!("{host} is not who it says, or not known: {reason}"),
+                hint.to_owned(),
+            );
         }
         if error.is_client() {
-            let hint = match said.starts_with("STARTTLS") {
+            let hint = match reason.starts_with("STARTTLS") {
                 true => "the password and all mail would be read on the way: use smtps://, or another port",
                 false => "look at what the server offers",
             };
-            return of(ErrorKind::Definition, format!("{host} cannot be used: {said}"), hint.to_owned());
+            return of(ErrorKind::Definition, format!("{host} cannot be used: {reason}"), hint.to_owned());
         }
-        self.unreachable(if is_late(error) { "no answer in time" } else { &said })
+        self.unreachable(if is_late(error) { "no answer in time" } else { &reason })
     }
 
     fn unreachable(&self, why: &str) -> Error {
@@ -239,16 +243,16 @@ impl Server {
     }
 }
 
-/// A socket whose time is up says that it would block.
+/// Whether a socket timed out; some systems report that as `WouldBlock`.
 fn is_late(error: &lettre::transport::smtp::Error) -> bool {
     use std::io::ErrorKind::{TimedOut, WouldBlock};
     let kind = error.source().and_then(|cause| cause.downcast_ref::<std::io::Error>()).map(std::io::Error::kind);
     kind.is_some_and(|kind| [TimedOut, WouldBlock].contains(&kind))
 }
 
-/// What is percent-encoded in a URL.
+/// Decodes percent-encoding in a URL.
 fn decoded(text: &str) -> String {
-    // a form has three characters that mean something else
+    // the form decoder treats these three characters specially
     let form = text.replace('+', "%2B").replace('&', "%26").replace('=', "%3D");
     url::form_urlencoded::parse(form.as_bytes()).map(|(name, _)| name.into_owned()).collect()
 }
@@ -277,19 +281,19 @@ mod tests {
     }
 
     #[test]
-    fn a_setting_that_is_wrong_is_never_repeated() {
+    fn invalid_setting_is_never_quoted_in_errors() {
         for (text, what) in [
-            ("smtp://tidemark:hidden@mail.example.com", "TIDEMARK_SMTP has a password in it"),
-            ("smtp://:hidden@mail.example.com", "TIDEMARK_SMTP has a password in it"),
+            ("smtp://tidemark:hidden@mail.example.com", "TIDEMARK_SMTP contains a password"),
+            ("smtp://:hidden@mail.example.com", "TIDEMARK_SMTP contains a password"),
             ("hidden", "TIDEMARK_SMTP is not a URL"),
             ("https://hidden", "TIDEMARK_SMTP is not the URL of a mail server"),
             ("smtp:hidden", "TIDEMARK_SMTP names no host"),
             ("smtp://mail.example.com/hidden", "TIDEMARK_SMTP has more than a host, a port and a user"),
             ("smtp://mail.example.com?tls=hidden", "TIDEMARK_SMTP has more than a host, a port and a user"),
         ] {
-            let failure = Server::from_text(text).unwrap_err();
-            assert_eq!((failure.kind, failure.full_message().as_str()), (ErrorKind::Definition, what));
-            assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
+            let error = Server::from_text(text).unwrap_err();
+            assert_eq!((error.kind, error.full_message().as_str()), (ErrorKind::Definition, what));
+            assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
         }
     }
 }

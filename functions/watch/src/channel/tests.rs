@@ -1,4 +1,4 @@
-//! Every kind of message in every form, held against files that a person has looked at. `TIDEMARK_SNAPSHOTS=write` writes them anew.
+//! Snapshot tests: every kind of message in every format, compared with reviewed files. `TIDEMARK_SNAPSHOTS=write` rewrites the files.
 
 use std::path::Path;
 
@@ -91,7 +91,7 @@ fn sample() -> Message {
     }
 }
 
-/// What an error may hold that others have written.
+/// A message with malicious content from outside.
 fn hostile() -> Message {
     let long = "<!channel> & <@U012> ".repeat(500);
     Message {
@@ -140,7 +140,7 @@ fn assert_snapshot(name: &str, text: &str) {
     );
 }
 
-/// What is held for every message, in whatever form.
+/// Checks the snapshots of messages, and properties that hold for every message in every format.
 fn assert_forms(name: &str, messages: &[Message]) {
     let slack = slack::body(messages);
     assert_snapshot(&format!("{name}.slack.json"), &format!("{}\n", serde_json::to_string_pretty(&slack).unwrap()));
@@ -164,7 +164,7 @@ fn assert_forms(name: &str, messages: &[Message]) {
     let wide = mail.text.lines().filter(|line| line.chars().count() > 78 && !own(line)).collect::<Vec<_>>();
     assert!(wide.iter().all(|line| line.starts_with("  tidemark ") || line.contains("://")), "{:?}", wide.first());
     for text in texts(&slack) {
-        // the only thing in angle brackets is the link to the record
+        // the only angle brackets are those of the link to the run record
         let is_link =
             |(at, _): (usize, &str)| text[at..].starts_with("<https://") && text[at..].contains("|run record>");
         assert!(text.match_indices('<').all(is_link), "{text}");
@@ -182,54 +182,54 @@ fn texts(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn opened_looks_as_it_should() {
+fn opened_message_snapshots() {
     assert_forms("opened", &[opened()]);
     assert_forms("opened-warning", &[behind()]);
 }
 
 #[test]
-fn flapping_looks_as_it_should() {
+fn flapping_message_snapshots() {
     assert_forms("flapping", &[flapping()]);
 }
 
 #[test]
-fn resolved_looks_as_it_should() {
+fn resolved_message_snapshots() {
     assert_forms("resolved", &[resolved()]);
 }
 
 #[test]
-fn a_sample_looks_as_it_should() {
+fn sample_message_snapshots() {
     assert_forms("sample", &[sample()]);
 }
 
 #[test]
-fn what_others_wrote_only_says_something() {
+fn hostile_text_is_rendered_harmless() {
     assert_forms("hostile", &[hostile()]);
     assert_forms("hostile-digest", &[hostile(), hostile()]);
 }
 
 #[test]
-fn several_are_one_message() {
+fn several_messages_are_one_digest() {
     assert_forms("digest", &[resolved(), behind(), opened(), flapping()]);
     assert_forms("digest-of-64", &many());
 }
 
 #[test]
-fn what_is_over_is_found_below_what_was_opened() {
+fn resolved_mail_replies_to_the_opened_mail() {
     let id = |message: &Message| email::mail("data@example.com", std::slice::from_ref(message));
     let (opened, over) = (id(&opened()), id(&resolved()));
     assert_eq!(over.in_reply_to.as_ref(), Some(&opened.message_id));
     assert_ne!(over.message_id, opened.message_id);
     assert_eq!(opened.in_reply_to, None);
     assert_eq!(opened.subject.split("] ").nth(1), over.subject.split("] ").nth(1));
-    // another incident of the same name, of a lake that was made anew
+    // another incident of the same name, in a lake that was rebuilt
     let other = Message { opened_at: "2027-01-01T00:00:00Z".parse().unwrap(), ..self::opened() };
     assert_ne!(id(&other).message_id, opened.message_id);
 }
 
-/// A command that is cut would be another one.
+/// A truncated command would be a different one.
 #[test]
-fn a_command_is_whole_or_not_there() {
+fn a_command_is_never_truncated() {
     let long = Message { command: Some(format!("tidemark run {}", "x".repeat(3_000))), ..opened() };
     assert!(!slack::body(std::slice::from_ref(&long)).to_string().contains("tidemark run"));
     assert!(email::mail("a@b.c", std::slice::from_ref(&long)).text.contains(long.command.as_deref().unwrap()));

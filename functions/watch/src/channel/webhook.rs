@@ -1,5 +1,5 @@
-//! An incoming webhook of Slack (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>): one request, one answer. Its
-//! URL is the secret, so it is in no error and no log.
+//! A Slack incoming webhook (<https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks>): one request, one response. Its
+//! URL is secret, so it appears in no error and no log.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,87 +15,87 @@ use super::loopback::is_loopback;
 use super::words::time;
 
 const CONNECT: Duration = Duration::from_secs(3);
-/// For the whole of an attempt.
+/// Timeout of a whole attempt.
 const WHOLE: Duration = Duration::from_secs(10);
-/// Longer than this nobody waits: the next tick comes soon.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// More of an answer than its reason is not read.
+/// Longest wait within a tick; after a longer one the next tick sends the message.
+const LONGEST_WAIT: Duration = Duration::from_secs(3);
+/// Maximum number of bytes read of a response; the reason is at its beginning.
 const REASON: usize = 1_024;
 
-/// One webhook, by the name of the secret that its URL is.
+/// One webhook, with the name of the secret that contains its URL.
 pub(super) struct Webhook<'a> {
     name: &'a SecretName,
     url: Url,
 }
 
-/// What became of an attempt.
+/// The result of an attempt.
 pub(super) enum Posted {
-    Taken,
-    /// Slack does not understand it, and says why.
+    Accepted,
+    /// Slack rejects the body as malformed, for this reason.
     Malformed(Error),
-    /// It may be sent again after that.
+    /// Slack asks to wait this long before the next attempt.
     Later(Duration),
 }
 
 impl<'a> Webhook<'a> {
     /// # Errors
-    /// [`Kind::Definition`] if the secret is not the URL of one.
+    /// [`ErrorKind::Definition`] if the secret is not the URL of a webhook.
     pub fn new(name: &'a SecretName, secret: &Secret) -> Result<Webhook<'a>, Error> {
-        let wrong = |what: &str| {
+        let invalid = |what: &str| {
             Error::new(ErrorKind::Definition, format!("secret {name} is {what}"))
                 .hint("store the URL of an incoming webhook in it: https://hooks.slack.com/services/…")
         };
-        let url = Url::parse(secret.expose().trim()).map_err(|_| wrong("not a URL"))?;
+        let url = Url::parse(secret.expose().trim()).map_err(|_| invalid("not a URL"))?;
         let host = url.host_str().unwrap_or_default();
         match url.scheme() {
             "https" => {}
             "http" if is_loopback(host) => {}
-            "http" => return Err(wrong("a URL with http, which would give it away on its way")),
-            _ => return Err(wrong("not the URL of a webhook")),
+            "http" => return Err(invalid("a URL with http, which would reveal it in transit")),
+            _ => return Err(invalid("not the URL of a webhook")),
         }
         Ok(Webhook { name, url })
     }
 
-    /// Whether certificates are needed.
+    /// Whether the URL is https, so that certificates are needed.
     pub fn is_https(&self) -> bool {
         self.url.scheme() == "https"
     }
 
     /// # Errors
-    /// Whatever sending the same again at once would not change.
+    /// Any failure that an immediate second attempt would not change.
     pub async fn post(&self, client: &reqwest::Client, body: &Value, now: Timestamp) -> Result<Posted, Error> {
         let request = client.post(self.url.clone()).header(CONTENT_TYPE, "application/json; charset=utf-8");
         let exchange = async {
             let mut answer = request.body(body.to_string()).send().await?;
-            let mut said = Vec::new();
-            while said.len() < REASON
+            let mut reply = Vec::new();
+            while reply.len() < REASON
                 && let Some(chunk) = answer.chunk().await?
             {
-                said.extend_from_slice(&chunk);
+                reply.extend_from_slice(&chunk);
             }
-            Ok((answer.status().as_u16(), answer.headers().clone(), said))
+            Ok((answer.status().as_u16(), answer.headers().clone(), reply))
         };
         match exchange.await {
-            Ok((status, headers, said)) => self.judged(status, &headers, &reason(&said), now),
-            Err(error) => Err(self.broken(error)),
+            Ok((status, headers, reply)) => self.classified(status, &headers, &reason(&reply), now),
+            Err(error) => Err(self.connection_error(error)),
         }
     }
 
-    /// Slack has asked to wait for longer than anybody does.
-    pub fn asks_to_wait(&self, wait: Duration, now: Timestamp) -> Error {
+    /// The error if Slack asks to wait for longer than a tick can.
+    pub fn rate_limited(&self, wait: Duration, now: Timestamp) -> Error {
         let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok()).map(time);
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
         let message = format!("Slack takes nothing through the webhook of secret {}{until}", self.name);
         Error::new(ErrorKind::Retry, message).hint("it is sent again after that")
     }
 
-    fn judged(&self, status: u16, headers: &HeaderMap, reason: &str, now: Timestamp) -> Result<Posted, Error> {
+    fn classified(&self, status: u16, headers: &HeaderMap, reason: &str, now: Timestamp) -> Result<Posted, Error> {
         let name = self.name;
-        let said = if reason.is_empty() { status.to_string() } else { format!("{status} {reason}") };
+        let reply = if reason.is_empty() { status.to_string() } else { format!("{status} {reason}") };
         let definition = |message: String, hint: &str| Err(Error::new(ErrorKind::Definition, message).hint(hint));
         match (status, reason) {
-            (200..300, _) => Ok(Posted::Taken),
-            (429, _) => Ok(Posted::Later(asked(headers, now))),
+            (200..300, _) => Ok(Posted::Accepted),
+            (429, _) => Ok(Posted::Later(retry_after(headers, now))),
             (410, "channel_is_archived") => definition(
                 format!("the channel of the webhook of secret {name} is archived"),
                 "make a webhook for another channel and put its URL into the secret, or bring the channel back",
@@ -105,25 +105,25 @@ impl<'a> Webhook<'a> {
                 "ask who administers the workspace, or make a webhook for another channel",
             ),
             (401 | 403 | 404 | 410, _) => definition(
-                format!("the webhook of secret {name} is gone ({said})"),
+                format!("the webhook of secret {name} is gone ({reply})"),
                 "make a new one in the app's settings in Slack (Incoming Webhooks), and put its URL into the secret",
             ),
             (408 | 425 | 500.., _) => {
-                let message = format!("Slack cannot take a message through the webhook of secret {name} ({said})");
+                let message = format!("Slack cannot take a message through the webhook of secret {name} ({reply})");
                 Err(Error::new(ErrorKind::Retry, message).hint("it is sent again"))
             }
             (300..=399, _) => definition(
-                format!("the webhook of secret {name} leads elsewhere ({said})"),
-                "store the URL it leads to, if that is meant",
+                format!("the webhook of secret {name} leads elsewhere ({reply})"),
+                "store the URL it leads to, if that is intended",
             ),
             _ => Ok(Posted::Malformed(
-                Error::new(ErrorKind::Bug, format!("Slack does not understand a message of ours ({said})"))
+                Error::new(ErrorKind::Bug, format!("Slack does not understand a message of ours ({reply})"))
                     .hint("please report this"),
             )),
         }
     }
 
-    fn broken(&self, error: reqwest::Error) -> Error {
+    fn connection_error(&self, error: reqwest::Error) -> Error {
         let error = error.without_url();
         let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
         let deepest = deepest.map(ToString::to_string).unwrap_or_default();
@@ -144,8 +144,8 @@ impl<'a> Webhook<'a> {
     }
 }
 
-/// How long is to be waited; half a minute where Slack does not say.
-fn asked(headers: &HeaderMap, now: Timestamp) -> Duration {
+/// The time to wait, from the `Retry-After` header; half a minute if Slack does not say.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Duration {
     let text = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim);
     let seconds = text.and_then(|text| text.parse::<u32>().ok()).map(|seconds| Duration::from_secs(seconds.into()));
     let date = || {
@@ -156,22 +156,22 @@ fn asked(headers: &HeaderMap, now: Timestamp) -> Duration {
 }
 
 pub(super) fn is_worth_waiting(wait: Duration) -> bool {
-    wait <= PATIENCE
+    wait <= LONGEST_WAIT
 }
 
-/// Slack's word for it: `no_service`. Another text may be anything, even our own URL, and is not repeated.
-fn reason(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
+/// Slack's error code, such as `no_service`. Any other text is dropped, since it may contain anything, even the secret URL.
+fn reason(reply: &[u8]) -> String {
+    let text = String::from_utf8_lossy(reply);
     let text = text.trim();
     let is_word = text.len() <= 60 && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
     if is_word { text.to_owned() } else { String::new() }
 }
 
-/// Follows nothing: a webhook answers, or it is none.
+/// Builds an HTTP client that does not follow redirects, since a webhook never redirects.
 pub(super) fn client(is_https: bool) -> Result<reqwest::Client, Error> {
     let agent = (USER_AGENT, HeaderValue::from_static(concat!("tidemark/", env!("CARGO_PKG_VERSION"))));
     let builder = reqwest::Client::builder();
-    // what is on this machine is not asked for by way of another
+    // a server on this machine is not reached through a proxy
     let builder = if is_https { builder } else { builder.no_proxy() };
     builder
         .redirect(reqwest::redirect::Policy::none())
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_webhook_is_asked_by_https_only_unless_it_is_here() {
+    fn webhooks_need_https_except_on_loopback() {
         for url in [
             "https://hooks.slack.com/services/T0/B0/hidden",
             "https://hooks.slack.com/services/T0/B0/hidden\n",
@@ -225,21 +225,21 @@ mod tests {
             ("ftp://hidden", "secret slack-webhook is not the URL of a webhook"),
             (
                 "http://hooks.slack.com/hidden",
-                "secret slack-webhook is a URL with http, which would give it away on its way",
+                "secret slack-webhook is a URL with http, which would reveal it in transit",
             ),
             (
                 "http://localhost.example.com/hidden",
-                "secret slack-webhook is a URL with http, which would give it away on its way",
+                "secret slack-webhook is a URL with http, which would reveal it in transit",
             ),
         ] {
-            let failure = webhook(url).unwrap_err();
-            assert_eq!((failure.kind, failure.full_message().as_str()), (ErrorKind::Definition, what));
-            assert!(!format!("{failure:?}").contains("hidden"), "{failure:?}");
+            let error = webhook(url).unwrap_err();
+            assert_eq!((error.kind, error.full_message().as_str()), (ErrorKind::Definition, what));
+            assert!(!format!("{error:?}").contains("hidden"), "{error:?}");
         }
     }
 
     #[test]
-    fn only_a_word_of_an_answer_is_repeated() {
+    fn only_an_error_code_of_a_response_is_quoted() {
         assert_eq!(reason(b"no_service\n"), "no_service");
         for other in ["https://hooks.slack.com/services/hidden", "<html>", "No", "two words"] {
             assert_eq!(reason(other.as_bytes()), "");
@@ -247,10 +247,11 @@ mod tests {
     }
 
     #[test]
-    fn slack_says_how_long_to_wait() {
+    fn retry_after_header_is_parsed() {
         let now = "2026-11-26T08:00:00Z".parse().unwrap();
-        let of =
-            |text: &'static str| asked(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]), now);
+        let of = |text: &'static str| {
+            retry_after(&HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]), now)
+        };
         assert_eq!(of("2"), Duration::from_secs(2));
         assert_eq!(of("Thu, 26 Nov 2026 08:01:00 GMT"), Duration::from_secs(60));
         assert_eq!(of("Thu, 26 Nov 2026 07:01:00 GMT"), Duration::ZERO);

@@ -1,5 +1,5 @@
-//! What every channel says the same way: the state in a word and a colour, times, what is left of a text that is too long, and of one
-//! that would do more than be read.
+//! Formatting shared by all channels: the state as a word and a colour, times, truncation, and removal of control and bidirectional
+//! characters.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -7,7 +7,7 @@ use tidemark_pipeline::Severity;
 
 use crate::message::{Message, State};
 
-/// How a message is to be taken, the worst first.
+/// The urgency of a message, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Tone {
     Critical,
@@ -40,8 +40,8 @@ impl Tone {
         }
     }
 
-    /// For where colour is had from a character only.
-    pub fn mark(self) -> &'static str {
+    /// An emoji, for places where colour needs a character.
+    pub fn emoji(self) -> &'static str {
         match self {
             Tone::Critical => "🔴",
             Tone::Warning | Tone::Flapping => "🟠",
@@ -50,7 +50,7 @@ impl Tone {
         }
     }
 
-    /// White text on it can be read (WCAG AA), by day and by night.
+    /// A background colour on which white text is readable (WCAG AA), in light and dark mode.
     pub fn colour(self) -> &'static str {
         match self {
             Tone::Critical => "#c5221f",
@@ -61,49 +61,49 @@ impl Tone {
     }
 }
 
-/// The title with what has become of it, for where the colour says how bad it is: `Over after 2 h 10 min: orders: clean failed`.
+/// The title with its state, for places where an emoji shows the urgency: `Over after 2 h 10 min: orders: clean failed`.
 pub(super) fn headline(message: &Message) -> String {
     let became = match message.state {
         State::Opened => String::new(),
         State::Flapping => "Flapping: ".to_owned(),
-        State::Resolved => format!("Over{}: ", after(message)),
+        State::Resolved => format!("Over{}: ", duration_suffix(message)),
         State::Sample => "Sample: ".to_owned(),
     };
-    format!("{} {became}{}", Tone::for_message(message).mark(), message.title)
+    format!("{} {became}{}", Tone::for_message(message).emoji(), message.title)
 }
 
-/// The same for where there is no colour: `CRITICAL: orders: clean failed`.
-pub(super) fn shouted(message: &Message) -> String {
-    format!("{}{}: {}", Tone::for_message(message).word().to_uppercase(), after(message), message.title)
+/// The same for places without colour: `CRITICAL: orders: clean failed`.
+pub(super) fn uppercase_title(message: &Message) -> String {
+    format!("{}{}: {}", Tone::for_message(message).word().to_uppercase(), duration_suffix(message), message.title)
 }
 
-/// How long it has lasted, once it is over: ` after 2 h 10 min`.
-pub(super) fn after(message: &Message) -> String {
+/// How long a resolved incident lasted: ` after 2 h 10 min`. Empty in other states.
+pub(super) fn duration_suffix(message: &Message) -> String {
     let over = message.resolved_at.filter(|_| message.state == State::Resolved);
     over.map(|over| format!(" after {}", lasted(message.opened_at, over))).unwrap_or_default()
 }
 
-/// Several messages in a few words: `5 incidents: 2 critical, 3 over`.
-pub(super) fn counted(messages: &[Message]) -> String {
+/// Summary of several messages: `5 incidents: 2 critical, 3 over`.
+pub(super) fn summary(messages: &[Message]) -> String {
     let times = |tone: Tone| messages.iter().filter(|message| Tone::for_message(message) == tone).count();
     let each = Tone::ALL.map(|tone| (times(tone), tone.word()));
     let each: Vec<_> = each.iter().filter(|(n, _)| *n > 0).map(|(n, word)| format!("{n} {word}")).collect();
     format!("{} incidents: {}", messages.len(), each.join(", "))
 }
 
-/// The worst first, and else in their order.
+/// Sorts messages, the worst first; otherwise their order is kept.
 pub(super) fn sorted(messages: &[Message]) -> Vec<&Message> {
     let mut sorted: Vec<&Message> = messages.iter().collect();
     sorted.sort_by_key(|message| Tone::for_message(message));
     sorted
 }
 
-/// `2026-11-26 08:03 UTC`
+/// Formats a time: `2026-11-26 08:03 UTC`.
 pub(super) fn time(at: Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%Y-%m-%d %H:%M UTC").to_string()
 }
 
-/// `45 s`, `12 min`, `2 h 10 min`, `3 d 4 h`
+/// Formats a duration in at most two units: `45 s`, `12 min`, `2 h 10 min`, `3 d 4 h`.
 pub(super) fn lasted(from: Timestamp, to: Timestamp) -> String {
     let seconds = to.duration_since(from).as_secs().max(0);
     let two = |(great, unit): (i64, &str), (small, part): (i64, &str)| match small {
@@ -118,7 +118,7 @@ pub(super) fn lasted(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
-/// When it began, and when it was over.
+/// When the incident was opened, and when it was resolved.
 pub(super) fn times(message: &Message) -> Vec<(&'static str, String)> {
     match (message.state, message.resolved_at) {
         (State::Sample, _) => vec![("Sent", time(message.opened_at))],
@@ -127,7 +127,7 @@ pub(super) fn times(message: &Message) -> Vec<(&'static str, String)> {
     }
 }
 
-/// Which incident, since when, and where more is known.
+/// The incident, its times, and its run record.
 pub(super) fn origin(message: &Message) -> Vec<(&'static str, String)> {
     let mut origin = vec![("Incident", message.incident.clone())];
     origin.extend(times(message));
@@ -135,16 +135,16 @@ pub(super) fn origin(message: &Message) -> Vec<(&'static str, String)> {
     origin
 }
 
-/// What stands above the command.
+/// The label above the command.
 pub(super) fn before_command(message: &Message) -> &'static str {
     if message.next.is_empty() { "To be run" } else { "If that is not enough, run" }
 }
 
 pub(super) const BEFORE_NEXT: &str = "What happens next";
 
-/// A message whose texts only say something: no control characters, no marks that turn the order of what stands around them, no line
-/// ends where there is one line. What a pipeline's error holds was written by others.
-pub(super) fn plain(message: &Message) -> Message {
+/// Removes everything from a message that could do more than be displayed: control characters, characters that change the text direction,
+/// and line breaks in single-line fields. The error of a pipeline may quote external data.
+pub(super) fn sanitized(message: &Message) -> Message {
     let facts = message.facts.iter().map(|(name, value)| (line(name), line(value)));
     let facts = facts.filter(|(name, value)| !name.is_empty() && !value.is_empty()).collect();
     let incident = line(&message.incident);
@@ -162,16 +162,17 @@ pub(super) fn plain(message: &Message) -> Message {
     }
 }
 
-/// One line, of words with one blank between them.
+/// Converts a text to one line, with single blanks between words.
 pub(super) fn line(text: &str) -> String {
-    let text: String = text.chars().filter(|&c| !is_turning(c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let text: String =
+        text.chars().filter(|&c| !is_bidi_control(c)).map(|c| if c.is_control() { ' ' } else { c }).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Lines as they are, without blanks at their ends, and none of them empty at the beginning and the end.
+/// Keeps lines, but removes trailing blanks, and empty lines at the beginning and the end.
 fn lines(text: &str) -> String {
     let line = |line: &str| {
-        let kept = line.chars().filter(|&c| !is_turning(c));
+        let kept = line.chars().filter(|&c| !is_bidi_control(c));
         let kept: String = kept.map(|c| if c.is_control() || c.is_whitespace() { ' ' } else { c }).collect();
         kept.trim_end().to_owned()
     };
@@ -179,14 +180,14 @@ fn lines(text: &str) -> String {
     lines.join("\n").trim_matches('\n').to_owned()
 }
 
-/// As it is, but for what could not be typed.
+/// Keeps the text, but removes characters that cannot be typed.
 fn verbatim(text: &str) -> String {
-    let kept = text.chars().filter(|&c| !is_turning(c)).map(|c| if c.is_control() { ' ' } else { c });
+    let kept = text.chars().filter(|&c| !is_bidi_control(c)).map(|c| if c.is_control() { ' ' } else { c });
     kept.collect::<String>().trim().to_owned()
 }
 
-/// Marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9), and line ends beside the usual ones.
-fn is_turning(c: char) -> bool {
+/// Whether this is a mark, embedding, override or isolate of the bidirectional algorithm (UAX #9), or a Unicode line separator.
+fn is_bidi_control(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
@@ -194,12 +195,12 @@ pub(super) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// At most so many characters, with `…` at the end of what was longer.
+/// Truncates to at most `most` characters; a truncated text ends with `…`.
 pub(super) fn cut(text: &str, most: usize) -> String {
     cut_by(text, most, |_| 1)
 }
 
-/// The same, where a character counts for more than one.
+/// The same with a custom weight for each character.
 pub(super) fn cut_by(text: &str, most: usize, weight: impl Fn(char) -> usize) -> String {
     let (mut sum, mut kept) = (0, 0);
     for (at, c) in text.char_indices() {
@@ -211,7 +212,7 @@ pub(super) fn cut_by(text: &str, most: usize, weight: impl Fn(char) -> usize) ->
     if sum <= most {
         return text.to_owned();
     }
-    // what would join the next character to those before it has nothing to join
+    // a joiner at the end has nothing to join
     let whole = text[..kept].trim_end_matches(|c: char| c.is_whitespace() || matches!(c, '\u{200d}' | '\u{fe0f}'));
     format!("{whole}…")
 }
@@ -221,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_too_long_ends_in_an_ellipsis() {
+    fn truncated_text_ends_with_an_ellipsis() {
         for (text, most, kept) in [
             ("twelve", 6, "twelve"),
             ("twelve", 5, "twel…"),
@@ -238,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn how_long_it_lasted_in_two_units() {
+    fn durations_have_at_most_two_units() {
         let at = |text: &str| text.parse::<Timestamp>().unwrap();
         let from = at("2026-11-26T08:00:00Z");
         for (to, text) in [
@@ -255,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_only_says_something() {
+    fn control_characters_are_removed() {
         assert_eq!(line("a\r\nBcc: b@c.d\t\u{202e}e\u{2028}f \u{0}"), "a Bcc: b@c.d ef");
         assert_eq!(lines("\n\n  a\u{7}\u{200f}b \r\n\tc\n\n"), "  a b\n c");
         assert_eq!(verbatim(" run 'a  b'\n"), "run 'a  b'");

@@ -4,7 +4,7 @@ use tidemark_pipeline::{SourceFile, read};
 use super::*;
 use crate::watch_state::{key, run};
 
-/// A pipeline `orders` with whatever else at its beginning.
+/// A pipeline `orders`, with more text at the beginning of its file.
 pub(crate) fn graph(top: &str) -> Graph {
     let text = format!(
         "{top}\n[source]\nkind = 'files'\npath = 'in'\nformat = 'csv'\n\n[contract]\ndataset = 'orders'\n\n\
@@ -19,9 +19,9 @@ fn at(minute: i64) -> Timestamp {
 }
 
 fn keys(state: &WatchState, graph: &Graph, now: Timestamp) -> Vec<String> {
-    let view = LakeSnapshot { graph, broken: &[], arguments: String::new() };
-    let found = findings(state, &view, now);
-    assert_eq!(found, findings(state, &view, now));
+    let snapshot = LakeSnapshot { graph, broken: &[], arguments: String::new() };
+    let found = findings(state, &snapshot, now);
+    assert_eq!(found, findings(state, &snapshot, now));
     let keys: Vec<String> = found.iter().map(Finding::key).collect();
     let mut once = keys.clone();
     once.dedup();
@@ -29,16 +29,16 @@ fn keys(state: &WatchState, graph: &Graph, now: Timestamp) -> Vec<String> {
     keys
 }
 
-/// Memories in which one thing is wrong, or will be.
-fn memories() -> Vec<(&'static str, WatchState)> {
+/// States that contain one problem, or will after some time.
+fn states() -> Vec<(&'static str, WatchState)> {
     let of = |change: &dyn Fn(&mut WatchState)| {
         let mut state = WatchState::default();
         state.pipelines.entry("orders".into()).or_default().since = at(-60);
-        state.take_in(&run("ingest", 0, Status::Done), None, &[]);
+        state.apply_record(&run("ingest", 0, Status::Done), None, &[]);
         change(&mut state);
         state
     };
-    let mark = Heartbeat {
+    let heartbeat = Heartbeat {
         run_id: "20260303T080100-1".into(),
         pipeline: "orders".into(),
         step: StepId::Clean,
@@ -49,51 +49,56 @@ fn memories() -> Vec<(&'static str, WatchState)> {
     };
     vec![
         ("nothing", of(&|_| ())),
-        ("failed", of(&|state| state.take_in(&run("clean", 1, Status::Failed), None, &[]))),
-        ("failed", of(&|state| state.last(&key("clean")).is_given_up("why", at(0), "c", at(1)))),
-        ("never_ended", of(&|state| state.take_in(&run("clean", 1, Status::Continues), None, &[]))),
-        ("never_ended", of(&|state| state.loses(&mark))),
+        ("failed", of(&|state| state.apply_record(&run("clean", 1, Status::Failed), None, &[]))),
+        ("failed", of(&|state| state.step_mut(&key("clean")).record_dead_letter("why", at(0), "c", at(1)))),
+        ("never_ended", of(&|state| state.apply_record(&run("clean", 1, Status::Continues), None, &[]))),
+        ("never_ended", of(&|state| state.record_lost_run(&heartbeat))),
         (
             "behind",
             of(&|state| {
-                state.last(&key("clean")).shows(true, at(1));
-                // it has been announced again, which did not help
-                state.last(&key("clean")).announced_at = Some(at(6));
+                state.step_mut(&key("clean")).record_lag(true, at(1));
+                // it was announced again, without success
+                state.step_mut(&key("clean")).announced_at = Some(at(6));
             }),
         ),
-        ("blind.log", of(&|state| state.last(&key("clean")).hides(&Error::new(ErrorKind::Data, "damaged"), at(1)))),
+        (
+            "blind.log",
+            of(&|state| {
+                state.step_mut(&key("clean")).record_unobservable(&Error::new(ErrorKind::Data, "damaged"), at(1))
+            }),
+        ),
     ]
 }
 
-/// What is wrong does not go by waiting.
+/// A problem does not disappear by waiting.
 #[test]
-fn with_time_more_is_wrong_and_never_less() {
+fn problems_do_not_disappear_with_time() {
     let graph = graph("");
-    for (wrong, state) in memories() {
+    for (kind, state) in states() {
         let mut before: Vec<String> = Vec::new();
         for minute in 1..600 {
             let found = keys(&state, &graph, at(minute));
             assert!(before.iter().all(|key| found.contains(key)), "{before:?}, then {found:?} at {minute}");
             before = found;
         }
-        let expected: Vec<String> = (wrong != "nothing").then(|| format!("orders.clean.{wrong}")).into_iter().collect();
+        let expected: Vec<String> = (kind != "nothing").then(|| format!("orders.clean.{kind}")).into_iter().collect();
         assert_eq!(before, expected);
     }
 }
 
 #[test]
-fn of_a_step_the_first_that_is_wrong_says_all() {
+fn only_the_first_problem_of_a_step_is_reported() {
     let graph = graph("");
-    for (first, mut state) in memories().into_iter().skip(1) {
-        state.last(&key("clean")).behind_since.get_or_insert(at(1));
+    for (first, mut state) in states().into_iter().skip(1) {
+        state.step_mut(&key("clean")).behind_since.get_or_insert(at(1));
         assert_eq!(keys(&state, &graph, at(600)), [format!("orders.clean.{first}")]);
     }
 }
 
 #[test]
-fn what_is_of_no_pipeline_is_nobodys() {
+fn steps_of_unknown_pipelines_are_ignored() {
     let graph = graph("");
-    for (_, mut state) in memories() {
+    for (_, mut state) in states() {
         let steps = std::mem::take(&mut state.steps);
         state.steps = steps
             .into_iter()
@@ -103,9 +108,9 @@ fn what_is_of_no_pipeline_is_nobodys() {
     }
 }
 
-/// Whatever the schedule: a time is missed a quarter of an hour after it, until it is started.
+/// For every kind of schedule, a start counts as missed a quarter of an hour after its time, until the pipeline is started.
 #[test]
-fn a_time_is_missed_until_it_is_started() {
+fn scheduled_time_is_missed_until_started() {
     let tops = [
         ("schedule = { cron = '*/20 * * * ? *', timezone = 'UTC' }", 15),
         ("schedule = { cron = '0 8-10 * * ? *', timezone = 'Europe/London' }", 15),
@@ -131,7 +136,7 @@ fn a_time_is_missed_until_it_is_started() {
                     missed(&state, pipeline, now)
                 };
                 assert_eq!(started_for(expected), None);
-                // what the platform calls the time may be some seconds after it
+                // the platform's scheduled time may be some seconds late
                 assert_eq!(started_for(expected + SignedDuration::from_secs(6)), None);
                 assert_eq!(started_for(expected - SignedDuration::from_secs(1)), Some(expected));
             }

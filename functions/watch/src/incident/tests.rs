@@ -2,7 +2,7 @@ use super::*;
 
 const TO: &str = "email:data@example.com";
 
-/// Numbers that look as if by chance, the same for the same seed.
+/// A pseudo-random number generator with a seed.
 struct Dice(u64);
 
 impl Dice {
@@ -17,7 +17,7 @@ fn finding(since: Timestamp) -> Finding {
         pipeline: Some("orders".into()),
         step: Some(StepId::Load("postgres-orders".into())),
         incident_kind: IncidentKind::Failed,
-        of: None,
+        qualifier: None,
         since,
         count: 1,
         what: "the server is gone".into(),
@@ -30,12 +30,12 @@ fn finding(since: Timestamp) -> Finding {
     }
 }
 
-/// An incident, whom it is for, and what has got through to them.
+/// An incident with one recipient, and the notifications that the recipient has received.
 struct Story {
     incident: Incident,
     now: Timestamp,
     heard: Vec<(u64, State)>,
-    /// For how long nothing had turned then.
+    /// For each notification, how long the incident had been steady.
     steady_for: Vec<SignedDuration>,
 }
 
@@ -43,24 +43,24 @@ impl Story {
     fn new() -> Story {
         let now: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
         let mut incident = Incident::open(finding(now), Severity::Critical, now);
-        incident.is_for(&[TO.to_owned()]);
+        incident.add_recipients(&[TO.to_owned()]);
         Story { incident, now, heard: Vec::new(), steady_for: Vec::new() }
     }
 
     fn look(&mut self, is_wrong: bool, is_up: bool) {
         match is_wrong {
-            true => self.incident.found(finding(self.now), Severity::Critical, self.now),
+            true => self.incident.update(finding(self.now), Severity::Critical, self.now),
             false => self.incident.resolve(self.now),
         }
-        self.incident.is_for(&[TO.to_owned()]);
-        let Some(state) = self.incident.untold(TO, self.now) else { return };
-        if !self.incident.is_free(TO, self.now) {
+        self.incident.add_recipients(&[TO.to_owned()]);
+        let Some(state) = self.incident.pending_notification(TO, self.now) else { return };
+        if !self.incident.may_send(TO, self.now) {
             return;
         }
-        self.incident.begin(TO, self.now);
-        assert!(!self.incident.is_free(TO, self.now), "two would send");
+        self.incident.claim(TO, self.now);
+        assert!(!self.incident.may_send(TO, self.now), "two would send");
         let sent = if is_up { Ok(state) } else { Err("down".to_owned()) };
-        self.incident.end(TO, &sent, self.now);
+        self.incident.record_delivery(TO, &sent, self.now);
         if is_up {
             self.heard.push((self.incident.opening, state));
             let turned = self.incident.resolved_at.unwrap_or(self.incident.opened_at);
@@ -69,10 +69,10 @@ impl Story {
     }
 }
 
-/// Whatever comes and goes, and whenever a channel is down: nothing is told twice, that it flaps is said once, and in the end the truth is
-/// known.
+/// However the problem comes and goes, and whenever the channel is down: no notification is sent twice, flapping is reported once, and the
+/// last notification is the final state.
 #[test]
-fn the_last_that_is_heard_is_true() {
+fn last_notification_is_the_final_state() {
     let mut flappings = 0;
     for seed in 0..2_000 {
         let (mut dice, mut story) = (Dice(seed), Story::new());
@@ -92,17 +92,18 @@ fn the_last_that_is_heard_is_true() {
             story.look(is_wrong, true);
         }
         let incident = &story.incident;
-        assert_eq!(incident.untold(TO, story.now), None, "seed {seed}: {incident:#?}");
+        assert_eq!(incident.pending_notification(TO, story.now), None, "seed {seed}: {incident:#?}");
         assert_eq!(incident.is_at_rest(story.now), !is_wrong, "seed {seed}");
         let expected = if is_wrong { NotificationState::Opened } else { NotificationState::Resolved };
-        assert_eq!(incident.told[TO].said, expected, "seed {seed}");
+        assert_eq!(incident.notifications[TO].state, expected, "seed {seed}");
         for (nth, one) in story.heard.iter().enumerate() {
             assert!(!story.heard[nth + 1..].contains(one), "seed {seed}: twice {one:?} in {:?}", story.heard);
         }
         for (two, steady_for) in story.heard.windows(2).zip(&story.steady_for[1..]) {
             let (before, after) = (two[0], two[1]);
             assert!(before.1 != State::Resolved || before.0 < after.0, "seed {seed}: {:?}", story.heard);
-            // it promises to be still until then; what opens later, when it flaps no more, is told
+            // after a flapping notification there is none until the incident is steady; a later opening is reported, once it no longer
+            // flaps
             let is_steady = *steady_for >= STEADY_AFTER || before.0 < after.0;
             assert!(before.1 != State::Flapping || is_steady, "seed {seed}: {:?}", story.heard);
         }
@@ -112,10 +113,10 @@ fn the_last_that_is_heard_is_true() {
 }
 
 #[test]
-fn whoever_has_begun_and_never_ended_leaves_it_to_the_next() {
+fn claim_expires_if_sending_never_ends() {
     let mut story = Story::new();
-    story.incident.is_for(&[TO.to_owned()]);
-    story.incident.begin(TO, story.now);
+    story.incident.add_recipients(&[TO.to_owned()]);
+    story.incident.claim(TO, story.now);
     story.look(true, true);
     assert_eq!(story.heard, []);
     story.now += SignedDuration::from_mins(5);
@@ -124,7 +125,7 @@ fn whoever_has_begun_and_never_ended_leaves_it_to_the_next() {
 }
 
 #[test]
-fn a_key_is_one_for_each_cause() {
+fn each_cause_has_its_own_key() {
     let base = finding(Timestamp::UNIX_EPOCH);
     assert_eq!(base.key(), "orders.load_postgres-orders.failed");
     let others = [
@@ -133,17 +134,17 @@ fn a_key_is_one_for_each_cause() {
         Finding { step: None, ..base.clone() },
         Finding { incident_kind: IncidentKind::Behind, ..base.clone() },
         Finding { pipeline: None, ..base.clone() },
-        Finding { of: Some("log".into()), ..base.clone() },
+        Finding { qualifier: Some("log".into()), ..base.clone() },
     ];
     let keys: std::collections::BTreeSet<String> = others.iter().map(Finding::key).collect();
     assert_eq!(keys.len(), others.len());
-    // what it is about now is not in it
+    // details of the current occurrence are not part of the key
     let later = Finding { count: 9, what: "other".into(), run_id: Some("1".into()), kind: None, ..base.clone() };
     assert_eq!(later.key(), base.key());
 }
 
 #[test]
-fn what_is_kept_is_read_back() {
+fn incident_survives_serialization() {
     let mut story = Story::new();
     story.look(true, false);
     let json = serde_json::to_vec(&story.incident).unwrap();

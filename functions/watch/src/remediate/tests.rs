@@ -9,13 +9,13 @@ fn at(minute: i64) -> Timestamp {
     "2026-03-03T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute)
 }
 
-/// The minutes of half a day at which something is announced, by a look every five minutes, and what.
+/// The minutes at which a step is announced, and its name, over half a day with a tick every five minutes.
 fn announced(state: &mut WatchState, graph: &Graph) -> Vec<(i64, String)> {
-    let view = LakeSnapshot { graph, broken: &[], arguments: String::new() };
+    let snapshot = LakeSnapshot { graph, broken: &[], arguments: String::new() };
     let mut all = Vec::new();
     for minute in (5..720).step_by(5) {
-        let due = remediate(state, &view, at(minute), "watch");
-        assert!(due.iter().all(|due| due.looked_for && due.correlation_id == "watch"));
+        let due = remediate(state, &snapshot, at(minute), "watch");
+        assert!(due.iter().all(|due| due.always_record && due.correlation_id == "watch"));
         all.extend(due.into_iter().map(|due| (minute, due.step.to_string())));
     }
     all
@@ -26,15 +26,15 @@ fn every_half_hour(from: i64, step: &str) -> Vec<(i64, String)> {
 }
 
 #[test]
-fn it_helps_every_half_hour() {
+fn steps_are_announced_again_every_half_hour() {
     let graph = graph("");
     type Change = fn(&mut WatchState);
     let cases: [(Change, i64); 4] = [
-        // it was behind when somebody looked at five minutes past
-        (|state| state.last(&key("clean")).shows(true, at(5)), 10),
-        (|state| state.take_in(&run("clean", 1, Status::Failed), None, &[]), 10),
-        (|state| state.take_in(&run("clean", 1, Status::Continues), None, &[]), 25),
-        (|state| state.last(&key("clean")).is_given_up("why", at(0), "c", at(2)), 10),
+        // it was found to be behind at five minutes past
+        (|state| state.step_mut(&key("clean")).record_lag(true, at(5)), 10),
+        (|state| state.apply_record(&run("clean", 1, Status::Failed), None, &[]), 10),
+        (|state| state.apply_record(&run("clean", 1, Status::Continues), None, &[]), 25),
+        (|state| state.step_mut(&key("clean")).record_dead_letter("why", at(0), "c", at(2)), 10),
     ];
     for (change, first) in cases {
         let mut state = WatchState::default();
@@ -44,30 +44,30 @@ fn it_helps_every_half_hour() {
 }
 
 #[test]
-fn it_does_nothing_where_nothing_would_help() {
+fn permanent_errors_are_not_retried() {
     let graph = graph("");
     for kind in [ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug] {
         let mut state = WatchState::default();
         let failure = Error::new(kind, "for good");
         let record = RunRecord { error: Some((&failure).into()), ..run("clean", 1, Status::Failed) };
-        state.take_in(&record, None, &[]);
-        state.last(&key("model totals")).shows(false, at(1));
+        state.apply_record(&record, None, &[]);
+        state.step_mut(&key("model totals")).record_lag(false, at(1));
         assert_eq!(announced(&mut state, &graph), [], "{kind}");
     }
     let mut state = WatchState::default();
-    state.take_in(&run("clean", 1, Status::Failed), None, &[]);
-    state.take_in(&run("clean", 2, Status::Done), None, &[]);
+    state.apply_record(&run("clean", 1, Status::Failed), None, &[]);
+    state.apply_record(&run("clean", 2, Status::Done), None, &[]);
     assert_eq!(announced(&mut state, &graph), []);
 }
 
 #[test]
-fn what_is_under_way_is_left_alone() {
+fn running_steps_are_not_announced() {
     let graph = graph("");
     let mut state = WatchState::default();
-    state.take_in(&run("clean", 1, Status::Failed), None, &[]);
-    let view = LakeSnapshot { graph: &graph, broken: &[], arguments: String::new() };
+    state.apply_record(&run("clean", 1, Status::Failed), None, &[]);
+    let snapshot = LakeSnapshot { graph: &graph, broken: &[], arguments: String::new() };
     for minute in (5..200).step_by(5) {
-        let mark = Heartbeat {
+        let heartbeat = Heartbeat {
             run_id: "20260303T080200-1".into(),
             pipeline: "orders".into(),
             step: StepId::Clean,
@@ -76,20 +76,20 @@ fn what_is_under_way_is_left_alone() {
             started_at: at(2),
             alive_at: at(minute) - SignedDuration::from_secs(50),
         };
-        state.sees(&mark, at(minute));
-        assert_eq!(remediate(&mut state, &view, at(minute), "watch"), []);
+        state.record_heartbeat(&heartbeat, at(minute));
+        assert_eq!(remediate(&mut state, &snapshot, at(minute), "watch"), []);
     }
-    assert_eq!(remediate(&mut state, &view, at(205), "watch").len(), 1);
+    assert_eq!(remediate(&mut state, &snapshot, at(205), "watch").len(), 1);
 }
 
 #[test]
-fn a_start_that_was_missed_is_made_again_until_it_is_there() {
+fn missed_start_is_announced_until_it_happens() {
     let graph = graph("schedule = { cron = '0 8 * * ? *', timezone = 'UTC' }");
     let mut state = WatchState::default();
     state.pipelines.entry("orders".into()).or_default().since = at(-60);
-    // what is behind waits for that
-    state.last(&key("clean")).shows(true, at(14));
+    // steps that are behind wait for the start
+    state.step_mut(&key("clean")).record_lag(true, at(14));
     assert_eq!(announced(&mut state.clone(), &graph), every_half_hour(15, "ingest"));
-    state.take_in(&run("ingest", 0, Status::NothingToDo), None, &[]);
+    state.apply_record(&run("ingest", 0, Status::NothingToDo), None, &[]);
     assert_eq!(announced(&mut state, &graph), every_half_hour(20, "clean"));
 }

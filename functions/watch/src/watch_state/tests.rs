@@ -8,7 +8,7 @@ pub(crate) fn key(step: &str) -> StepKey {
     StepKey::from_text(&format!("orders/{step}")).unwrap()
 }
 
-/// A run of half a minute, so many minutes after eight.
+/// A run of half a minute that starts `minute` minutes after eight.
 pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
     let eight: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
     let started_at = eight + SignedDuration::from_mins(minute);
@@ -48,11 +48,11 @@ fn failed(minute: i64, kind: ErrorKind) -> RunRecord {
 
 fn last(records: &[&RunRecord]) -> StepState {
     let mut state = WatchState::default();
-    records.iter().for_each(|record| state.take_in(record, None, &[]));
+    records.iter().for_each(|record| state.apply_record(record, None, &[]));
     state.steps[&key("clean")].clone()
 }
 
-/// Every order of so many.
+/// All permutations of `count` items.
 fn orders(count: usize) -> Vec<Vec<usize>> {
     if count == 0 {
         return vec![Vec::new()];
@@ -67,14 +67,14 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 }
 
 #[test]
-fn in_whatever_order_records_come_the_latest_counts() {
+fn latest_record_counts_in_any_order() {
     const WAYS: [Status; 4] = [Status::Done, Status::NothingToDo, Status::Continues, Status::Failed];
     for ways in 0..4_usize.pow(4) {
         let records: Vec<_> = (0..4).map(|nth| run("clean", nth as i64, WAYS[ways / 4_usize.pow(nth) % 4])).collect();
         let seen = |order: &[usize]| {
             let last = last(&order.iter().map(|nth| &records[*nth]).collect::<Vec<_>>());
             let failing = last.failing.map(|failing| (failing.run_id, failing.error.message));
-            (last.run_id, last.well_at, failing, last.continues)
+            (last.run_id, last.last_success_started_at, failing, last.continues)
         };
         for order in orders(4) {
             assert_eq!(seen(&order), seen(&[0, 1, 2, 3]), "{order:?} of {records:#?}");
@@ -83,7 +83,7 @@ fn in_whatever_order_records_come_the_latest_counts() {
 }
 
 #[test]
-fn of_two_at_once_the_last_to_end_counts() {
+fn last_of_two_concurrent_runs_to_end_counts() {
     let eight = run("clean", 0, Status::Done).started_at;
     let until =
         |minute, record: RunRecord| RunRecord { finished_at: eight + SignedDuration::from_mins(minute), ..record };
@@ -98,7 +98,7 @@ fn of_two_at_once_the_last_to_end_counts() {
 }
 
 #[test]
-fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
+fn permanent_failure_lasts_until_success() {
     let kinds = [ErrorKind::Retry, ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug];
     for ways in 0..5_usize.pow(4) {
         let records: Vec<_> = (0..4).map(|nth| failed(nth as i64, kinds[ways / 5_usize.pow(nth) % 5])).collect();
@@ -106,7 +106,7 @@ fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
         for until in 1..=4 {
             let failing = last(&records[..until].iter().collect::<Vec<_>>()).failing.unwrap();
             assert_eq!(failing.is_final, records[..until].iter().any(|record| is_for_good(&record)));
-            // each is a chain of its own, so none was tried often enough to hide what a person has to mend
+            // each has its own correlation id, so no event has used up its attempts, which would hide the permanent error
             let latest = records[..until].iter().rev().find(is_for_good).unwrap_or(&records[until - 1]);
             assert_eq!(Some(&failing.error), latest.error.as_ref());
             assert_eq!((failing.count, failing.since), (until as u64, records[0].started_at));
@@ -115,19 +115,19 @@ fn what_will_not_go_by_itself_stays_so_until_it_ends_well() {
 }
 
 #[test]
-fn three_attempts_of_one_chain_are_enough() {
+fn three_attempts_with_one_correlation_id_are_final() {
     let is_final = |records: &[RunRecord]| last(&records.iter().collect::<Vec<_>>()).failing.unwrap().is_final;
     let mut records: Vec<_> = (0..3).map(|nth| failed(nth, ErrorKind::Retry)).collect();
     assert!(!is_final(&records));
     records.iter_mut().for_each(|record| record.correlation_id = "one".into());
     assert!(!is_final(&records[..2]) && is_final(&records));
-    // and the next chain begins with that
+    // the next event starts with the failure already final
     records.push(failed(3, ErrorKind::Retry));
     assert!(is_final(&records));
 }
 
 #[test]
-fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
+fn load_consumes_recorded_inputs_and_versions_seen_at_start() {
     let made = |minute, dataset: &str, version| {
         let output = Output { version: Some(version), ..Output::new(dataset, 1) };
         RunRecord { outputs: vec![output], ..run("clean", minute, Status::Done) }
@@ -140,44 +140,44 @@ fn a_load_has_what_it_says_and_what_was_there_when_it_looked() {
     };
     let mut state = WatchState::default();
     for (minute, (dataset, version)) in [("orders", 3), ("shops", 7), ("others", 9)].into_iter().enumerate() {
-        state.take_in(&made(minute as i64, dataset, version), None, &[]);
+        state.apply_record(&made(minute as i64, dataset, version), None, &[]);
     }
     let input = Input { dataset: "orders".into(), from_version: None, to_version: 3 };
-    state.take_in(&RunRecord { inputs: vec![input], ..run("load table", 3, Status::Done) }, None, &inputs);
+    state.apply_record(&RunRecord { inputs: vec![input], ..run("load table", 3, Status::Done) }, None, &inputs);
     assert_eq!(consumed(&state), of(3, None));
-    state.take_in(&made(4, "orders", 4), None, &[]);
-    // it began when that was not there yet
+    state.apply_record(&made(4, "orders", 4), None, &[]);
+    // it began before that version was committed
     let started_at = state.datasets["orders"].at - SignedDuration::from_secs(1);
-    state.take_in(&RunRecord { started_at, ..run("load table", 5, Status::NothingToDo) }, None, &inputs);
+    state.apply_record(&RunRecord { started_at, ..run("load table", 5, Status::NothingToDo) }, None, &inputs);
     assert_eq!(consumed(&state), of(3, Some(7)));
-    state.take_in(&run("load table", 6, Status::NothingToDo), None, &inputs);
+    state.apply_record(&run("load table", 6, Status::NothingToDo), None, &inputs);
     assert_eq!(consumed(&state), of(4, Some(7)));
-    // what was said before is no news; a table that was made anew is, whatever its version
-    state.take_in(&made(0, "orders", 9), None, &[]);
+    // older records are ignored, but a rebuilt table counts, whatever its version
+    state.apply_record(&made(0, "orders", 9), None, &[]);
     assert_eq!(state.datasets["orders"].version, 4);
-    state.take_in(&made(7, "orders", 0), None, &[]);
+    state.apply_record(&made(7, "orders", 0), None, &[]);
     assert_eq!(state.datasets["orders"].version, 0);
-    // a step of the lake has its own log for that
+    // for steps that write datasets the log has the consumed versions
     assert!(state.steps[&key("clean")].consumed.is_empty());
 }
 
 #[test]
-fn what_is_kept_is_read_back() {
+fn state_survives_serialization() {
     let mut state = WatchState::default();
     for (minute, status) in [Status::Done, Status::Failed, Status::Continues].into_iter().enumerate() {
-        state.take_in(&run("clean", minute as i64, status), None, &[]);
-        state.take_in(&run("ingest", minute as i64, status), None, &[]);
+        state.apply_record(&run("clean", minute as i64, status), None, &[]);
+        state.apply_record(&run("ingest", minute as i64, status), None, &[]);
     }
-    state.last(&key("clean")).hides(&Error::new(ErrorKind::Data, "damaged"), Timestamp::UNIX_EPOCH);
+    state.step_mut(&key("clean")).record_unobservable(&Error::new(ErrorKind::Data, "damaged"), Timestamp::UNIX_EPOCH);
     let json = serde_json::to_vec(&state).unwrap();
     assert_eq!(serde_json::from_slice::<WatchState>(&json).unwrap(), state);
 }
 
 /// An earlier version kept what it knew of starts and other things that are no steps.
 #[test]
-fn what_is_no_step_is_left_out_of_what_is_read() {
+fn keys_that_are_no_steps_are_ignored() {
     let mut state = WatchState::default();
-    state.take_in(&run("clean", 1, Status::Done), None, &[]);
+    state.apply_record(&run("clean", 1, Status::Done), None, &[]);
     let mut value = serde_json::to_value(&state).unwrap();
     assert_eq!(value["steps"].as_object().unwrap().keys().collect::<Vec<_>>(), ["orders/clean"]);
     for other in ["orders/start", "orders/maintain", "Orders/clean", "orders", ""] {
@@ -187,10 +187,10 @@ fn what_is_no_step_is_left_out_of_what_is_read() {
 }
 
 #[test]
-fn a_run_of_no_step_starts_its_pipeline_and_no_more() {
+fn start_record_only_marks_the_pipeline_started() {
     let mut state = WatchState::default();
-    state.take_in(&run("start", 1, Status::NothingToDo), None, &[]);
-    state.take_in(&run("test event", 2, Status::NothingToDo), None, &[]);
+    state.apply_record(&run("start", 1, Status::NothingToDo), None, &[]);
+    state.apply_record(&run("test event", 2, Status::NothingToDo), None, &[]);
     assert_eq!(state.pipelines["orders"].started, Some(run("start", 1, Status::Done).scheduled_time));
     assert!(state.steps.is_empty());
 }

@@ -1,7 +1,8 @@
-//! Events that nobody could handle. A function's on-failure destination gives them whole
-//! (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>), straight or through a bus; a rule's dead-letter
-//! queue, or a schedule's, gives the event as it was, with the reason in attributes
-//! (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html>). None of it is refused: what cannot be read is told of as it is.
+//! Dead letters: events that were not handled successfully. The on-failure destination of a function receives the whole event
+//! (<https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html>), directly or through a bus. The dead-letter queue
+//! of a rule or schedule receives the original event, with the reason in message attributes
+//! (<https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-rule-dlq.html>). None of them is refused: an unreadable one is reported as
+//! such.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -10,15 +11,15 @@ use super::message::{DeadLetter, Event};
 use super::refused::refused;
 use crate::error::Error;
 
-/// Reads an event within an event.
+/// Parses an event within an event.
 type Read = fn(&Value) -> Result<Event, Error>;
 
-/// Characters of a reason that are kept.
+/// Maximum length of a stored reason, in characters.
 const LONGEST: usize = 2_000;
-/// What a queue's message is that holds several others.
+/// Code of a queue message that contains several messages itself.
 const WITHIN: &str = "a message within a message";
 
-/// What a function's on-failure destination is given.
+/// Parses the payload of a function's on-failure destination.
 pub(super) fn by_function(value: &Value, read: Read) -> DeadLetter {
     let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str);
     let function = text("/requestContext/functionArn").map(name_of);
@@ -34,7 +35,7 @@ pub(super) fn by_function(value: &Value, read: Read) -> DeadLetter {
     }
 }
 
-/// The messages of a dead-letter queue.
+/// Parses the messages of a dead-letter queue.
 pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<DeadLetter>, Error> {
     let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
@@ -52,7 +53,7 @@ fn from_message(record: &Value, read: Read) -> DeadLetter {
     let body = record.get("body").and_then(Value::as_str).unwrap_or_default();
     let body: Option<Value> = serde_json::from_str(body).ok();
     let event = body.as_ref().and_then(|body| read(body).ok());
-    // a function's destination may be a queue too
+    // the on-failure destination of a function may also be a queue
     if let Some(Event::DeadLetters(mut inner)) = event {
         if let (1, Some(inner)) = (inner.len(), inner.pop()) {
             return DeadLetter { at: inner.at.or(at), ..inner };
@@ -77,7 +78,7 @@ fn from_message(record: &Value, read: Read) -> DeadLetter {
     }
 }
 
-/// `ingest` of `arn:aws:lambda:eu-west-1:123456789012:function:ingest:$LATEST`, `daily` of `…:rule/daily`.
+/// The name in an ARN: `ingest` of `arn:aws:lambda:eu-west-1:123456789012:function:ingest:$LATEST`, `daily` of `…:rule/daily`.
 fn name_of(arn: &str) -> &str {
     match arn.split_once(":function:") {
         Some((_, name)) => name.split(':').next().unwrap_or(name),
@@ -85,8 +86,8 @@ fn name_of(arn: &str) -> &str {
     }
 }
 
-/// What is said of it, cut to what is kept; `None` if nothing is.
+/// Joins code and message, truncated to [`LONGEST`]. Returns `None` if both are absent.
 fn why(code: Option<&str>, message: Option<&str>) -> Option<String> {
-    let said: Vec<&str> = [code, message].into_iter().flatten().collect();
-    (!said.is_empty()).then(|| said.join(": ").chars().take(LONGEST).collect())
+    let parts: Vec<&str> = [code, message].into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| parts.join(": ").chars().take(LONGEST).collect())
 }

@@ -6,65 +6,65 @@ use tidemark_pipeline::{PipelineName, StepId};
 
 use crate::trigger::Days;
 
-/// `source` of the events that are ours.
+/// The `source` of Tidemark's own events.
 pub const SOURCE: &str = "tidemark";
-/// `detail-type` of an event that says that a step may have something to do.
+/// The `detail-type` of an event saying that a step may have something to do.
 pub const STEP_DUE: &str = "step due";
 
-/// A message, understood.
+/// A parsed event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// `{"pipeline": "daily-sales", "scheduled_time": "2026-03-03T08:00:00Z"}`: the input that a schedule is given.
+    /// The input of a schedule: `{"pipeline": "daily-sales", "scheduled_time": "2026-03-03T08:00:00Z"}`.
     Schedule {
         pipeline: PipelineName,
         scheduled_time: Timestamp,
     },
-    /// EventBridge's own "Scheduled Event", of a rule that was given no input; the rule is named after its pipeline.
+    /// The "Scheduled Event" of an EventBridge rule that has no custom input. The name of the rule ends with the name of its pipeline.
     Rule {
         rules: Vec<String>,
         scheduled_time: Timestamp,
     },
     StepDue(StepDue),
-    /// S3 "Object Created", through EventBridge.
+    /// S3 "Object Created", delivered by EventBridge.
     Object {
         bucket: String,
         key: String,
         at: Timestamp,
     },
-    /// `{"pipeline": "daily-sales", "from": "2026-03-01", "to": "2026-03-03"}`: somebody asks for some days again.
+    /// A request to process some days again: `{"pipeline": "daily-sales", "from": "2026-03-01", "to": "2026-03-03"}`.
     Range {
         pipeline: PipelineName,
         days: Days,
     },
-    /// What S3 sends to try a notification out.
+    /// The test event that S3 sends when a notification is configured.
     Test,
-    /// Events that nobody could handle, as the platform gives them to whoever is to know.
+    /// Events that were not handled successfully, delivered to the watcher by the platform.
     DeadLetters(Vec<DeadLetter>),
 }
 
-/// An event that was tried as often as the platform tries, and given up.
+/// An event whose delivery the platform has given up after all retries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// What it was; `None` if it cannot be read.
+    /// The event itself; `None` if it cannot be read.
     pub event: Option<Box<Event>>,
-    /// The function or rule that gave up, by its name.
+    /// Name of the function or rule that failed to handle it.
     pub by: String,
     pub attempts: Option<u64>,
-    /// The kind of failure, without a message, in which the event itself may be.
+    /// The error code. It never includes the error message, which may contain parts of the event.
     pub code: String,
-    /// Why, in the words of the function or of the platform.
+    /// The reason as the function or the platform states it.
     pub why: String,
-    /// When it was given up, where that is said.
+    /// When delivery was given up, if known.
     pub at: Option<Timestamp>,
 }
 
-/// The detail of an event "step due".
+/// The `detail` of a "step due" event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StepDue {
     pub pipeline: PipelineName,
     pub step: StepId,
-    /// The function that walks such a step: `ingest`, `transform` or `load`. Rules carry the event there by it.
+    /// The function that runs this step: `ingest`, `transform` or `load`. Rules route the event by it.
     pub function: String,
     pub scheduled_time: Timestamp,
     #[serde(rename = "chain")]
@@ -75,9 +75,9 @@ pub struct StepDue {
     pub days: Option<Days>,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub part: u32,
-    /// As [`crate::Trigger::looked_for`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub looked_for: bool,
+    /// See [`crate::Trigger::always_record`].
+    #[serde(rename = "looked_for", default, skip_serializing_if = "std::ops::Not::not")]
+    pub always_record: bool,
 }
 
 fn is_zero(part: &u32) -> bool {
@@ -85,7 +85,7 @@ fn is_zero(part: &u32) -> bool {
 }
 
 impl Event {
-    /// The pipeline it names.
+    /// The pipeline that the event names, if any.
     pub fn pipeline(&self) -> Option<&PipelineName> {
         match self {
             Event::Schedule { pipeline, .. } | Event::Range { pipeline, .. } => Some(pipeline),

@@ -17,21 +17,21 @@ fn at(text: &str) -> Timestamp {
 }
 
 #[test]
-fn every_sample_is_understood() {
+fn every_sample_is_parsed() {
     let scheduled_time = at("2026-03-03T08:00:00Z");
     let due = |step: &str, function: &str| {
-        let chain = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
+        let correlation_id = "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa".to_owned();
         let (pipeline, step, function) = (daily(), step.parse().unwrap(), function.to_owned());
         Event::StepDue(StepDue {
             pipeline,
             step,
             function,
             scheduled_time,
-            correlation_id: chain,
+            correlation_id,
             full: false,
             days: None,
             part: 0,
-            looked_for: false,
+            always_record: false,
         })
     };
     let object = Event::Object {
@@ -81,7 +81,7 @@ fn every_sample_is_understood() {
 }
 
 #[test]
-fn what_is_announced_is_read_back() {
+fn announcements_survive_serialization() {
     let due = StepDue {
         pipeline: daily(),
         step: StepId::Load("report".into()),
@@ -91,7 +91,7 @@ fn what_is_announced_is_read_back() {
         full: true,
         days: Some(Days { from: "2026-03-01".parse().unwrap(), to: "2026-03-02".parse().unwrap() }),
         part: 3,
-        looked_for: true,
+        always_record: true,
     };
     let envelope = serde_json::json!({
         "source": SOURCE, "detail-type": STEP_DUE, "time": "2026-03-03T08:00:01Z", "detail": serde_json::to_value(&due).unwrap(),
@@ -100,7 +100,7 @@ fn what_is_announced_is_read_back() {
 }
 
 #[test]
-fn what_is_not_ours_is_refused_and_shown() {
+fn foreign_events_are_refused_and_quoted() {
     let change = |name: &str, pointer: &str, value: Value| {
         let mut event = sample(name);
         *event.pointer_mut(pointer).unwrap() = value;
@@ -126,18 +126,18 @@ fn what_is_not_ours_is_refused_and_shown() {
         change("object-created", "/time", Value::Null),
     ];
     for event in refused {
-        let failure = Event::read(&event).unwrap_err();
-        assert_eq!(failure.kind, ErrorKind::Refused, "{event}");
-        assert!(failure.hint.is_some() && failure.message.starts_with("this is "), "{failure:?}");
+        let error = Event::read(&event).unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Refused, "{event}");
+        assert!(error.hint.is_some() && error.message.starts_with("this is "), "{error:?}");
     }
 }
 
 #[test]
-fn keys_come_percent_encoded_or_not() {
+fn keys_are_decoded_if_percent_encoded() {
     let decode = |key: &str| decoded(key);
     assert_eq!(decode("daily/2026-03-02.csv").unwrap(), "daily/2026-03-02.csv");
     assert_eq!(decode("a+b%2Bc%20d/%C3%A4.csv").unwrap(), "a b+c d/ä.csv");
-    // no encoding at all: whoever sent it meant the characters
+    // not encoded: the key consists of these very characters
     for plain in ["100%", "%zz.csv", "%ff%fe", "50%2"] {
         assert_eq!(decode(plain), None, "{plain}");
     }

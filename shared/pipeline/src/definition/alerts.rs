@@ -99,7 +99,8 @@ pub enum IncidentKind {
     /// A run started and never ended.
     NeverEnded,
     /// The watcher cannot see: a pipeline file is broken, a run record cannot be read, an event was not understood.
-    Blind,
+    #[serde(rename = "blind")]
+    Unobservable,
 }
 
 impl IncidentKind {
@@ -110,7 +111,7 @@ impl IncidentKind {
         IncidentKind::NotStarted,
         IncidentKind::Behind,
         IncidentKind::NeverEnded,
-        IncidentKind::Blind,
+        IncidentKind::Unobservable,
     ];
 
     /// As it is written: `not_started`.
@@ -122,7 +123,7 @@ impl IncidentKind {
             IncidentKind::NotStarted => "not_started",
             IncidentKind::Behind => "behind",
             IncidentKind::NeverEnded => "never_ended",
-            IncidentKind::Blind => "blind",
+            IncidentKind::Unobservable => "blind",
         }
     }
 

@@ -1,28 +1,28 @@
-//! What the platform does to events and processes: at least once, in any order, killed, side by side.
+//! What can happen to events and processes: duplicates, any order, kills, concurrency.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use super::{DAYS, TIME, assert_same, command, file, of_command, of_stack};
+use super::{DAYS, TIME, assert_same, command, file, from_command, from_stack};
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::Site;
 use crate::support::random::Random;
 
-/// Carries both mornings through trouble, and compares with a run of the command after each.
+/// Runs both mornings with a disturbance, and compares with a run of the command after each.
 fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
     let (stack, site) = (Stack::new(processes), Site::with_daily_sales());
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
         carry(&stack, morning(at));
         command(&stack, &site, at);
-        assert_same(&of_stack(&stack), &of_command(&stack, &site));
+        assert_same(&from_stack(&stack), &from_command(&stack, &site));
     }
 }
 
 #[test]
-fn every_event_comes_twice_and_in_any_order() {
+fn events_are_duplicated_and_reordered() {
     for seed in [1, 2] {
         let dice = Mutex::new(Random::new(seed));
         through(1, |stack, event| {
@@ -38,12 +38,12 @@ fn every_event_comes_twice_and_in_any_order() {
     }
 }
 
-/// So often functions are killed, over so many pairs of mornings at most.
+/// How many kills there must be, and over how many pairs of mornings at most.
 const KILLS: usize = 40;
 const MOST_PAIRS: u64 = 20;
 
-/// A function that dies is started again with the same event, as often as it takes; Lambda gives up after the second time, and then the
-/// event of the next schedule does as well.
+/// A killed function is started again with the same event, as often as necessary. Lambda gives up after the second retry; then the event of
+/// the next schedule has the same effect.
 #[test]
 fn functions_are_killed_at_random() {
     let (kills, mut pairs) = (AtomicUsize::new(0), 0);
@@ -55,7 +55,7 @@ fn functions_are_killed_at_random() {
             while !due.is_empty() {
                 let event = due.remove(0);
                 for attempt in 0.. {
-                    // after so many requests to S3, and so many looks more; later each time, so that it ends
+                    // kill it after a number of requests to S3 and a number of polls, later each time, so that it ends
                     let [mut requests, mut looks] =
                         [4, 8].map(|most| dice.lock().unwrap().below(most << attempt.min(10)));
                     let _ = stack.s3.asked();
@@ -79,7 +79,7 @@ fn functions_are_killed_at_random() {
 }
 
 #[test]
-fn eight_at_once_end_as_one() {
+fn eight_concurrent_workers() {
     through(8, |stack, event| {
         let mut due = vec![event];
         while !due.is_empty() {
@@ -93,7 +93,7 @@ fn eight_at_once_end_as_one() {
                     }
                 }
             });
-            // each of them has announced what it woke
+            // each of them has announced the steps that it woke
             due = stack.bus.take();
             due.sort_by_key(|event| event["detail"].to_string());
             due.dedup_by_key(|event| event["detail"].clone());
@@ -101,20 +101,20 @@ fn eight_at_once_end_as_one() {
     });
 }
 
-/// Events are hints: of many mornings only the last one's schedule arrives, and of its chain nothing is lost.
+/// Events are hints: of many mornings only the last schedule arrives, and nothing that it triggers is lost.
 #[test]
-fn with_every_event_lost_but_the_last_the_state_is_right() {
+fn only_the_last_event_arrives() {
     let (stack, site) = (Stack::new(1), Site::with_daily_sales());
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
-        // it is ingested, and what it announces is lost
+        // it is ingested, and its announcements are lost
         stack.named("ingest", 0).invoke(&morning(at), TIME).record();
         drop(stack.bus.take());
     }
-    // a duplicate of the last finds nothing to do, and announces those that are behind all the same
+    // a duplicate of the last event finds nothing to do, and still announces the steps that are behind
     stack.carry(morning(DAYS[1].1), TIME);
     command(&stack, &site, DAYS[1].1);
-    let (ours, theirs) = (of_stack(&stack), of_command(&stack, &site));
+    let (ours, theirs) = (from_stack(&stack), from_command(&stack, &site));
     for name in ["sales", "sales_by_day", "report daily-sales-2011-12-08.xlsx", "table sales_by_day"] {
         // the command has read both files at once, so raw rows arrived in another version
         assert_eq!(ours[name], theirs[name], "{name}");

@@ -1,10 +1,10 @@
-//! A message as a reader of the channel has it.
+//! Messages as a reader of the channel sees them.
 
 use serde_json::Value;
 
-/// A message in Slack, taken apart.
+/// A parsed Slack message.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Said {
+pub struct SlackMessage {
     pub head: String,
     pub what: String,
     pub facts: Vec<(String, String)>,
@@ -12,51 +12,51 @@ pub struct Said {
     pub command: String,
     /// Incident, times, run record.
     pub origin: String,
-    /// Of a digest: each line's head.
+    /// For a digest: the title of each entry.
     pub lines: Vec<String>,
 }
 
-impl Said {
-    pub fn of(message: &Value) -> Said {
-        let mut said = Said { head: text(&message["blocks"][0]["text"]), ..Said::default() };
+impl SlackMessage {
+    pub fn parse(message: &Value) -> SlackMessage {
+        let mut slack_message = SlackMessage { head: text(&message["blocks"][0]["text"]), ..SlackMessage::default() };
         let attachments = message["attachments"].as_array().unwrap();
         if attachments.len() > 1 {
-            said.lines = attachments.iter().map(|attachment| text(&attachment["blocks"][0]["text"])).collect();
-            return said;
+            slack_message.lines = attachments.iter().map(|attachment| text(&attachment["blocks"][0]["text"])).collect();
+            return slack_message;
         }
         for block in attachments[0]["blocks"].as_array().unwrap() {
             let of = text(&block["text"]);
             if block["type"] == "context" {
-                said.origin = text(&block["elements"][0]);
+                slack_message.origin = text(&block["elements"][0]);
             } else if let Some(fields) = block["fields"].as_array() {
                 let split = |field: &Value| {
                     let text = text(field);
                     let (name, value) = text.split_once('\n').unwrap();
                     (name.trim_matches('*').to_owned(), value.to_owned())
                 };
-                said.facts = fields.iter().map(split).collect();
+                slack_message.facts = fields.iter().map(split).collect();
             } else if let Some(next) = of.strip_prefix("*What happens next*\n") {
-                said.next = next.to_owned();
+                slack_message.next = next.to_owned();
             } else if let Some((_, code)) = of.split_once("```") {
-                said.command = code.trim_end_matches("```").to_owned();
+                slack_message.command = code.trim_end_matches("```").to_owned();
             } else {
-                said.what = of;
+                slack_message.what = of;
             }
         }
-        said
+        slack_message
     }
 
     pub fn fact(&self, name: &str) -> &str {
         self.facts.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
-    /// `opened` or `over`.
+    /// A time by its name, `opened` or `over`.
     pub fn time(&self, name: &str) -> &str {
         let parts = self.origin.split("  ·  ").filter_map(|part| part.split_once(' '));
         parts.filter(|(part, _)| *part == name).map(|(_, time)| time).next().unwrap_or_default()
     }
 
-    /// `orders.clean.failed#1`
+    /// The incident id, like `orders.clean.failed#1`.
     pub fn incident(&self) -> &str {
         self.origin.split("  ·  ").nth(1).unwrap_or_default()
     }

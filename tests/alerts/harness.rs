@@ -1,5 +1,5 @@
-//! A watcher over a lake of its own: pipelines from text, a clock that the test sets, run records as the corridor writes them, a bus that
-//! keeps what is announced, webhooks and a mailbox that keep what they are told.
+//! A test harness for the watcher over a lake of its own: pipelines from text, a clock set by the test, run records as steps write them, a
+//! bus that records announcements, and webhooks and a mailbox that record messages.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,93 +15,93 @@ use tempfile::TempDir;
 use tidemark::steps::step;
 use tidemark_flow::{
     BrokenPipeline, Bus, Context, Dispatcher, Error, ErrorKind, Event, EventOutcome, Executor, Folders, Heartbeat,
-    Place, Process, Secret, Secrets, Sources, StepDue, StepFactory, host, load_definitions_that_can_be,
+    Place, Process, Secret, Secrets, Sources, StepDue, StepFactory, host, load_readable_definitions,
 };
 use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::{Graph, SecretName};
 use watch::{ChannelEnvironment, Channels, Incident, LakeSnapshot, TickReport, handle, tick};
 
 use super::Sink;
-use super::kept::{Announced, Mailbox};
+use super::received::SlackMessage;
 use super::record::Run;
-use super::said::Said;
+use super::recorders::{Mailbox, RecordingBus};
 use crate::crash::house::{Backend, in_bucket, new_bucket, runtime};
 use crate::crash::sales::local;
 use crate::fault::{Faulty, Plan};
 use crate::support::running;
 
-/// When most of the tests begin.
+/// The time at which most tests begin.
 pub const MORNING: &str = "2026-03-03T07:00:00Z";
-/// The secret of the webhook that most pipelines name.
+/// The name of the webhook secret that most pipelines use.
 pub const SLACK: &str = "slack-webhook";
 
-enum Room {
+enum Storage {
     Memory(Arc<InMemory>),
     Folder(TempDir),
     Bucket(String),
 }
 
-/// The pipelines as they stand.
+/// The loaded pipeline definitions.
 #[derive(Default)]
-struct Known {
+struct Definitions {
     graph: Option<Graph>,
     broken: Vec<BrokenPipeline>,
 }
 
-pub struct Tower {
-    room: Room,
+pub struct WatcherHarness {
+    storage: Storage,
     folder: TempDir,
-    known: Known,
+    definitions: Definitions,
     now: Mutex<Timestamp>,
     sinks: BTreeMap<String, Sink>,
-    /// How many messages of each sink have been asked for.
-    heard: Mutex<BTreeMap<String, usize>>,
+    /// How many messages of each sink have been returned.
+    read_messages: Mutex<BTreeMap<String, usize>>,
     pub mailbox: Mailbox,
-    announced: Announced,
+    announced: RecordingBus,
     runs: AtomicU64,
 }
 
-impl Tower {
-    /// `pipelines` are names and texts of files; `${IN}` is a folder of the test.
-    pub fn new(backend: Backend, pipelines: &[(&str, &str)]) -> Tower {
+impl WatcherHarness {
+    /// `pipelines` are names and texts of pipeline files; `${IN}` stands for a folder of the test.
+    pub fn new(backend: Backend, pipelines: &[(&str, &str)]) -> WatcherHarness {
         let room = match backend {
-            Backend::Memory => Room::Memory(Arc::new(InMemory::new())),
-            Backend::Folder => Room::Folder(tempfile::tempdir().unwrap()),
-            Backend::S3 => Room::Bucket(new_bucket(None)),
+            Backend::Memory => Storage::Memory(Arc::new(InMemory::new())),
+            Backend::Folder => Storage::Folder(tempfile::tempdir().unwrap()),
+            Backend::S3 => Storage::Bucket(new_bucket(None)),
         };
-        let tower = Tower::over(room, pipelines);
-        tower.lake();
-        tower
+        let harness = WatcherHarness::with_storage(room, pipelines);
+        harness.lake();
+        harness
     }
 
-    fn over(room: Room, pipelines: &[(&str, &str)]) -> Tower {
+    fn with_storage(room: Storage, pipelines: &[(&str, &str)]) -> WatcherHarness {
         let folder = tempfile::tempdir().unwrap();
         for name in ["pipelines", "in"] {
             std::fs::create_dir(folder.path().join(name)).unwrap();
         }
-        let mut tower = Tower {
-            room,
+        let mut harness = WatcherHarness {
+            storage: room,
             folder,
-            known: Known::default(),
+            definitions: Definitions::default(),
             now: Mutex::new(MORNING.parse().unwrap()),
             sinks: BTreeMap::new(),
-            heard: Mutex::default(),
+            read_messages: Mutex::default(),
             mailbox: Mailbox::default(),
-            announced: Announced::default(),
+            announced: RecordingBus::default(),
             runs: AtomicU64::new(0),
         };
         for (name, text) in pipelines {
-            tower.write(name, text);
+            harness.write(name, text);
         }
-        tower.reads();
-        tower.listens(SLACK);
-        tower
+        harness.reload();
+        harness.start_webhook(SLACK);
+        harness
     }
 
-    /// Another one over what this one has in memory and in its mailbox.
-    pub fn fork(&self, pipelines: &[(&str, &str)]) -> Tower {
-        let Room::Memory(store) = &self.room else { panic!("only memory is forked") };
-        let other = Tower::over(Room::Memory(Arc::new(store.fork())), pipelines);
+    /// A copy of the lake in memory, and of the mailbox.
+    pub fn fork(&self, pipelines: &[(&str, &str)]) -> WatcherHarness {
+        let Storage::Memory(store) = &self.storage else { panic!("only memory is forked") };
+        let other = WatcherHarness::with_storage(Storage::Memory(Arc::new(store.fork())), pipelines);
         *other.now.lock().unwrap() = self.now();
         other.runs.store(self.runs.load(Ordering::SeqCst), Ordering::SeqCst);
         *other.mailbox.mails.lock().unwrap() = self.mailbox.mails();
@@ -116,33 +116,33 @@ impl Tower {
         std::fs::write(self.path(&format!("pipelines/{name}.toml")), text).unwrap();
     }
 
-    /// Writes a pipeline file anew, and reads all.
-    pub fn changes(&mut self, name: &str, text: &str) {
+    /// Replaces a pipeline file, and reloads all.
+    pub fn change(&mut self, name: &str, text: &str) {
         self.write(name, text);
-        self.reads();
+        self.reload();
     }
 
-    pub fn removes(&mut self, name: &str) {
+    pub fn remove(&mut self, name: &str) {
         std::fs::remove_file(self.path(&format!("pipelines/{name}.toml"))).unwrap();
-        self.reads();
+        self.reload();
     }
 
-    fn reads(&mut self) {
+    fn reload(&mut self) {
         let input = self.path("in").display().to_string();
         let parameter = |name: &str| (name == "IN").then(|| input.clone());
-        let (graph, broken) = load_definitions_that_can_be(&self.path("pipelines"), &parameter, &|_| true).unwrap();
-        self.known = Known { graph: Some(graph), broken };
+        let (graph, broken) = load_readable_definitions(&self.path("pipelines"), &parameter, &|_| true).unwrap();
+        self.definitions = Definitions { graph: Some(graph), broken };
     }
 
-    /// Nothing of the pipelines is broken; a test of its own text wants to know.
+    /// Checks that no pipeline is broken, for tests with pipeline texts of their own.
     #[track_caller]
-    pub fn is_sound(&self) {
-        let broken: Vec<_> = self.known.broken.iter().map(|broken| broken.failure.full_message()).collect();
+    pub fn assert_not_broken(&self) {
+        let broken: Vec<_> = self.definitions.broken.iter().map(|broken| broken.error.full_message()).collect();
         assert!(broken.is_empty(), "{}", broken.join("\n"));
     }
 
-    /// A webhook by the name of its secret.
-    pub fn listens(&mut self, secret: &str) -> &Sink {
+    /// Starts a webhook whose URL is the secret of this name.
+    pub fn start_webhook(&mut self, secret: &str) -> &Sink {
         self.sinks.entry(secret.to_owned()).or_insert_with(Sink::start)
     }
 
@@ -154,28 +154,28 @@ impl Tower {
         *self.now.lock().unwrap()
     }
 
-    pub fn at(&self, time: &str) -> &Tower {
+    pub fn at(&self, time: &str) -> &WatcherHarness {
         *self.now.lock().unwrap() = time.parse().unwrap();
         self
     }
 
-    pub fn after(&self, minutes: i64) -> &Tower {
+    pub fn after(&self, minutes: i64) -> &WatcherHarness {
         *self.now.lock().unwrap() += SignedDuration::from_mins(minutes);
         self
     }
 
     fn objects(&self) -> Arc<dyn ObjectStore> {
-        match &self.room {
-            Room::Memory(store) => store.clone(),
-            Room::Folder(folder) => local(folder.path()),
-            Room::Bucket(name) => in_bucket(name),
+        match &self.storage {
+            Storage::Memory(store) => store.clone(),
+            Storage::Folder(folder) => local(folder.path()),
+            Storage::Bucket(name) => in_bucket(name),
         }
     }
 
-    /// The store as the command has it: a folder is known as one.
+    /// The store as the command opens it; a folder is opened as a folder.
     pub fn store(&self) -> Store {
-        match &self.room {
-            Room::Folder(folder) => Store::folder(folder.path(), runtime()).unwrap(),
+        match &self.storage {
+            Storage::Folder(folder) => Store::folder(folder.path(), runtime()).unwrap(),
             _ => Store::new(self.objects(), "lake", runtime()),
         }
     }
@@ -184,17 +184,17 @@ impl Tower {
         Lake::open(self.store(), true).unwrap()
     }
 
-    /// The lake under a plan.
-    fn under(&self, plan: &Arc<Plan>) -> Result<Lake, Error> {
+    /// The lake with injected faults.
+    fn faulty_lake(&self, plan: &Arc<Plan>) -> Result<Lake, Error> {
         Ok(Lake::open(Store::new(Faulty::new(self.objects(), plan), "lake", runtime()), true)?)
     }
 
     pub fn graph(&self) -> &Graph {
-        self.known.graph.as_ref().unwrap()
+        self.definitions.graph.as_ref().unwrap()
     }
 
-    pub fn view(&self) -> LakeSnapshot<'_> {
-        LakeSnapshot { graph: self.graph(), broken: &self.known.broken, arguments: String::new() }
+    pub fn snapshot(&self) -> LakeSnapshot<'_> {
+        LakeSnapshot { graph: self.graph(), broken: &self.definitions.broken, arguments: String::new() }
     }
 
     pub fn with_context<T>(&self, lake: &Lake, act: impl FnOnce(&Context<'_>) -> T) -> T {
@@ -202,100 +202,100 @@ impl Tower {
         act(&running::context(lake, &clock, &run_id, self.folder.path()))
     }
 
-    /// One look of a watcher, which goes well.
+    /// Runs a tick that must succeed.
     #[track_caller]
     pub fn tick(&self) -> TickReport {
-        self.tick_of(&self.lake()).unwrap_or_else(|failure| panic!("{}", failure.full_message()))
+        self.tick_on(&self.lake()).unwrap_or_else(|error| panic!("{}", error.full_message()))
     }
 
-    /// So many looks with so many minutes before each.
+    /// Runs `count` ticks, each `minutes` after the one before.
     #[track_caller]
     pub fn ticks(&self, count: usize, minutes: i64) -> Vec<TickReport> {
         (0..count).map(|_| self.after(minutes).tick()).collect()
     }
 
-    /// One that may go ill.
-    pub fn tick_under(&self, plan: &Arc<Plan>) -> Result<TickReport, Error> {
+    /// Runs a tick with injected faults; it may fail.
+    pub fn tick_with_faults(&self, plan: &Arc<Plan>) -> Result<TickReport, Error> {
         *self.mailbox.plan.lock().unwrap() = Some(plan.clone());
         self.mailbox.sent_at.lock().unwrap().clear();
-        let ticked = self.under(plan).and_then(|lake| self.tick_of(&lake));
+        let report = self.faulty_lake(plan).and_then(|lake| self.tick_on(&lake));
         *self.mailbox.plan.lock().unwrap() = None;
-        ticked
+        report
     }
 
-    pub fn tick_of(&self, lake: &Lake) -> Result<TickReport, Error> {
-        self.tick_by(lake, &self.announced)
+    pub fn tick_on(&self, lake: &Lake) -> Result<TickReport, Error> {
+        self.tick_with_bus(lake, &self.announced)
     }
 
-    pub fn tick_by(&self, lake: &Lake, bus: &dyn Bus) -> Result<TickReport, Error> {
+    pub fn tick_with_bus(&self, lake: &Lake, bus: &dyn Bus) -> Result<TickReport, Error> {
         self.with_context(lake, |context| {
             let channels = Channels::new(self, &self.mailbox, context.clock, runtime());
-            tick(context, &self.view(), bus, &channels, "watch")
+            tick(context, &self.snapshot(), bus, &channels, "watch")
         })
     }
 
-    /// One whose time is over when it has looked.
+    /// Runs a tick whose deadline has passed before it sends.
     pub fn tick_late(&self) -> TickReport {
         self.with_context(&self.lake(), |context| {
             let context = Context { deadline: Some(self.now()), ..*context };
             let channels = Channels::new(self, &self.mailbox, context.clock, runtime());
-            tick(&context, &self.view(), &self.announced, &channels, "watch").unwrap()
+            tick(&context, &self.snapshot(), &self.announced, &channels, "watch").unwrap()
         })
     }
 
-    /// An event as the watcher's function is given it.
-    pub fn receives(&self, event: &Value) -> Result<TickReport, Error> {
+    /// Handles an event as the watcher's function receives it.
+    pub fn receive(&self, event: &Value) -> Result<TickReport, Error> {
         let event = Event::read(event)?;
         self.with_context(&self.lake(), |context| {
             let channels = ChannelEnvironment { secrets: self, mailer: Some(&self.mailbox), handle: runtime() };
-            handle(context, channels, &self.view(), &self.announced, &event, "watch")
+            handle(context, channels, &self.snapshot(), &self.announced, &event, "watch")
         })
     }
 
-    /// Runs what an event means, as the functions do.
-    pub fn walks(&self, event: &Event) -> EventOutcome {
-        self.walks_within(event, tidemark_flow::HEARTBEAT_AFTER, step)
+    /// Runs the step that an event selects, as the functions do.
+    pub fn run(&self, event: &Event) -> EventOutcome {
+        self.run_with(event, tidemark_flow::HEARTBEAT_AFTER, step)
     }
 
-    pub fn walks_within(&self, event: &Event, mark_after: std::time::Duration, steps: StepFactory) -> EventOutcome {
+    pub fn run_with(&self, event: &Event, heartbeat_after: std::time::Duration, steps: StepFactory) -> EventOutcome {
         let function = match event {
             Event::StepDue(due) => due.function.as_str(),
             _ => "ingest",
         };
         self.with_context(&self.lake(), |context| {
-            let context = Context { process: Process { heartbeat_after: mark_after, ..context.process }, ..*context };
+            let context = Context { process: Process { heartbeat_after, ..context.process }, ..*context };
             let (graph, bus, executor) = (self.graph(), &self.announced, Executor::SEQUENTIAL);
             let dispatcher = Dispatcher { environment: self, graph, bus, executor, function, steps };
             dispatcher.handle(&context, event, "chain").unwrap()
         })
     }
 
-    /// What has been announced since this was last asked.
+    /// Returns the announcements since the last call.
     pub fn announced(&self) -> Vec<StepDue> {
         std::mem::take(&mut self.announced.0.lock().unwrap())
     }
 
-    /// The same in words: `orders/clean at 2026-03-03T08:00:00Z`.
-    pub fn heard_on_bus(&self) -> Vec<String> {
+    /// The same as text: `orders/clean at 2026-03-03T08:00:00Z`.
+    pub fn announced_steps(&self) -> Vec<String> {
         let of = |due: StepDue| format!("{}/{} at {}", due.pipeline, due.step, due.scheduled_time);
         self.announced().into_iter().map(of).collect()
     }
 
-    /// What has come to a webhook since this was last asked.
-    pub fn messages_of(&self, secret: &str) -> Vec<Said> {
+    /// Returns the messages to a webhook since the last call.
+    pub fn messages_to(&self, secret: &str) -> Vec<SlackMessage> {
         let taken = self.sinks[secret].taken();
-        let mut heard = self.heard.lock().unwrap();
+        let mut heard = self.read_messages.lock().unwrap();
         let before = heard.insert(secret.to_owned(), taken.len()).unwrap_or_default();
-        taken[before..].iter().map(Said::of).collect()
+        taken[before..].iter().map(SlackMessage::parse).collect()
     }
 
-    pub fn messages(&self) -> Vec<Said> {
-        self.messages_of(SLACK)
+    pub fn messages(&self) -> Vec<SlackMessage> {
+        self.messages_to(SLACK)
     }
 
-    /// Only their headlines.
-    pub fn heads(&self) -> Vec<String> {
-        self.messages().into_iter().map(|said| said.head).collect()
+    /// The headlines of the new messages.
+    pub fn headlines(&self) -> Vec<String> {
+        self.messages().into_iter().map(|message| message.head).collect()
     }
 
     pub fn incident(&self, key: &str) -> Incident {
@@ -303,7 +303,7 @@ impl Tower {
         serde_json::from_slice(&bytes).unwrap()
     }
 
-    /// Every incident there is, by the name of its object.
+    /// All incidents, by object name.
     pub fn incidents(&self) -> BTreeMap<String, Incident> {
         let lake = self.lake();
         let names = lake.watched().unwrap().incidents.into_iter().map(|(name, _)| name);
@@ -321,8 +321,8 @@ impl Tower {
         format!("{}-{nth:08x}", at.to_zoned(TimeZone::UTC).strftime("%Y%m%dT%H%M%S%3f"))
     }
 
-    /// Keeps the record of a run. Gives its id.
-    pub fn ran(&self, run: Run) -> String {
+    /// Stores a run record. Returns the run id.
+    pub fn put_run(&self, run: Run) -> String {
         let mut record = run.0;
         if record.run_id.is_empty() {
             record.run_id = self.run_id(record.started_at);
@@ -332,10 +332,10 @@ impl Tower {
         record.run_id
     }
 
-    /// A mark of a run that began then and last said something then.
-    pub fn marks(&self, pipeline: &str, step: &str, began: &str, alive_at: &str) -> String {
+    /// Stores the heartbeat of a run. Returns the run id.
+    pub fn write_heartbeat(&self, pipeline: &str, step: &str, began: &str, alive_at: &str) -> String {
         let started_at: Timestamp = began.parse().unwrap();
-        let mark = Heartbeat {
+        let heartbeat = Heartbeat {
             run_id: self.run_id(started_at),
             pipeline: pipeline.into(),
             step: step.parse().unwrap(),
@@ -344,29 +344,29 @@ impl Tower {
             started_at,
             alive_at: alive_at.parse().unwrap(),
         };
-        self.lake().put_running(&mark.run_id, serde_json::to_vec(&mark).unwrap()).unwrap();
-        mark.run_id
+        self.lake().put_running(&heartbeat.run_id, serde_json::to_vec(&heartbeat).unwrap()).unwrap();
+        heartbeat.run_id
     }
 
-    /// Puts something else where an object is.
-    pub fn damages(&self, key: &str) {
+    /// Overwrites an object with damaged content.
+    pub fn damage(&self, key: &str) {
         self.store().put(&key.into(), "{ half of").unwrap();
     }
 }
 
-impl Sources for Tower {
+impl Sources for WatcherHarness {
     fn locate(&self, path: &str) -> Result<Place, Error> {
         host::locate(path, &runtime(), &Meter::default())
     }
 }
 
-impl Folders for Tower {
+impl Folders for WatcherHarness {
     fn folder(&self, path: &str) -> Result<Store, Error> {
         host::folder(path, &runtime(), &Meter::default())
     }
 }
 
-impl Secrets for Tower {
+impl Secrets for WatcherHarness {
     fn secret(&self, name: &SecretName) -> Result<Secret, Error> {
         match self.sinks.get(name.as_str()) {
             Some(sink) => Ok(Secret::new(sink.url())),
@@ -375,12 +375,12 @@ impl Secrets for Tower {
     }
 }
 
-/// A pipeline `orders` of two columns with one model, and whatever else at its beginning and in `[alerts]`.
+/// A pipeline `orders` with two columns and one model; `top` is put at the beginning of the file, `alerts` into `[alerts]`.
 pub fn orders(top: &str, alerts: &str) -> String {
     pipeline("orders", top, alerts)
 }
 
-/// Its clean dataset is named as it is itself.
+/// The same with another name, which is also the name of its clean dataset.
 pub fn pipeline(name: &str, top: &str, alerts: &str) -> String {
     format!(
         "{top}\n[source]\nkind = 'files'\npath = '${{IN}}/{name}*.csv'\nformat = 'csv'\n\n[contract]\ndataset = '{name}'\n\n\
@@ -390,7 +390,7 @@ pub fn pipeline(name: &str, top: &str, alerts: &str) -> String {
     )
 }
 
-/// Every day at eight.
+/// A schedule: every day at eight.
 pub const DAILY: &str = "schedule = { cron = '0 8 * * ? *', timezone = 'UTC' }";
-/// Everybody there is hears of everything.
+/// All messages go to one Slack webhook.
 pub const ALL: &str = "slack = { secret = 'slack-webhook' }";

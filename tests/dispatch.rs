@@ -1,5 +1,5 @@
-//! The chain: real bootstraps, a real S3 over HTTP, and announcements carried from one to the next end with the lake and the reports that
-//! `tidemark run` leaves on one machine, to the byte; whatever happens to events and processes on the way.
+//! Event-driven runs: real function bootstraps, a real S3 over HTTP, and announcements carried from one function to the next. The lake and
+//! the reports must be byte for byte those of `tidemark run` on one machine, whatever happens to events and processes on the way.
 
 mod events;
 mod large;
@@ -14,16 +14,16 @@ use tidemark_lake::{Lake, Meter, Store};
 
 use crate::crash::house::runtime;
 use crate::lambda::{Answer, Stack, morning};
-use crate::site::{Answer as Said, Site, sales, tidemark};
+use crate::site::{Answer as CommandOutput, Site, sales, tidemark};
 use crate::support::wait::HANG;
 
-/// More than any step of these tests takes.
+/// Longer than any step of these tests takes.
 const TIME: Duration = HANG;
 
 /// The days of the tests, each with the morning after it.
 const DAYS: [(&str, &str); 2] = [("2011-12-07", "2011-12-08T08:00:00Z"), ("2011-12-08", "2011-12-09T08:00:00Z")];
 
-/// What can be seen of a lake and its reports: by dataset its live files, watermark and definition; by report its bytes.
+/// The contents of a lake and its reports: for each dataset its live files, watermark and definition; for each report its bytes.
 type Seen = BTreeMap<String, String>;
 
 /// Some rows of a day, a few of which break the contract.
@@ -59,15 +59,15 @@ fn seen(lake: &Lake, reports: &Store, database: &Path) -> Seen {
     seen
 }
 
-/// What the functions have left.
-fn of_stack(stack: &Stack) -> Seen {
+/// The result of the functions.
+fn from_stack(stack: &Stack) -> Seen {
     let [lake, reports] = stack.places().map(|place| stack.s3.store(&place, runtime()));
     let lake = Lake::open(lake, false).unwrap();
     seen(&lake, &reports, &stack.folder.path().join("copy.db"))
 }
 
-/// What the command leaves in folders of this machine, of the same objects.
-fn of_command(stack: &Stack, site: &Site) -> Seen {
+/// The result of the command in local folders, from the same source objects.
+fn from_command(stack: &Stack, site: &Site) -> Seen {
     let lake = Lake::open_folder(&site.path("lake"), false, runtime(), &Meter::default()).unwrap();
     let reports = Store::folder(&site.path("reports"), runtime()).unwrap();
     seen(&lake, &reports, &stack.folder.path().join("other.db"))
@@ -77,7 +77,7 @@ fn command(stack: &Stack, site: &Site, at: &str) {
     let mut command = site.command(tidemark());
     command.args(["run", "daily-sales", "--json", "--at", at, "--set", "SALES=s3://sales/daily"]);
     command.args(["--set", "REPORTS=reports", "--lake", "lake"]).envs(stack.variables());
-    Said::of(&mut command).expect(0);
+    CommandOutput::of(&mut command).expect(0);
 }
 
 #[track_caller]
@@ -93,8 +93,8 @@ fn records(answers: Vec<Answer>) -> Vec<Value> {
     answers.into_iter().map(Answer::record).collect()
 }
 
-/// What each invocation took, for those who look (`--nocapture`).
-fn tell(records: &[Value]) {
+/// Prints the resources that each invocation used (visible with `--nocapture`).
+fn print_resources(records: &[Value]) {
     for record in records {
         let (step, status, ms) = (&record["step"], &record["status"], &record["duration_ms"]);
         println!("{step} {status} {ms} ms {} {} USD", record["requests"], record["cost_usd"]);
@@ -102,20 +102,20 @@ fn tell(records: &[Value]) {
 }
 
 #[test]
-fn an_event_sets_off_what_a_run_does() {
+fn events_produce_the_same_result_as_a_run() {
     let (stack, site) = (Stack::new(1), Site::with_daily_sales());
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
         let records = records(stack.carry(morning(at), TIME));
-        tell(&records);
+        print_resources(&records);
         command(&stack, &site, at);
-        assert_same(&of_stack(&stack), &of_command(&stack, &site));
+        assert_same(&from_stack(&stack), &from_command(&stack, &site));
 
         let steps: Vec<_> = records.iter().map(|record| record["step"].as_str().unwrap()).collect();
         assert_eq!(steps[..2], ["ingest", "clean"]);
-        // one id along the whole chain, and every step done once; what woke a report too early made none
-        let chain = &records[0]["chain"];
-        assert!(records.iter().all(|record| record["chain"] == *chain), "{records:#?}");
+        // all runs share one correlation id, and every step is done once; announcements that woke a report too early left no record
+        let correlation_id = &records[0]["chain"];
+        assert!(records.iter().all(|record| record["chain"] == *correlation_id), "{records:#?}");
         let done = |step: &str| records.iter().filter(|run| run["step"] == step && run["status"] == "done").count();
         for step in ["ingest", "clean", "model sales_by_day", "model sales_by_hour", "load report"] {
             assert_eq!(done(step), 1, "{step}: {steps:?}");
@@ -130,7 +130,7 @@ fn an_event_sets_off_what_a_run_does() {
     }
     // the same event again finds nothing to do
     let again = records(stack.carry(morning(DAYS[1].1), TIME));
-    tell(&again);
+    print_resources(&again);
     for record in again {
         assert_eq!(record["status"], "nothing_to_do", "{record}");
     }

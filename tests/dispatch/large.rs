@@ -1,5 +1,6 @@
-//! A file that does not fit one invocation, through real bootstraps of 1,769 MB and one processor in invocations of 60 s. It is measured as
-//! much as tested, and takes its time: `TIDEMARK_LARGE=5000` says of how many megabytes. What does not need real time is in `parts`.
+//! A file that does not fit one invocation, with real bootstraps of 1,769 MB and one processor, in invocations of 60 s. This is a
+//! measurement as much as a test, and takes long. `TIDEMARK_LARGE=5000` sets the size of the file in megabytes. Tests that need no real
+//! time are in `parts`.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::{assert_same, of_stack};
+use super::{assert_same, from_stack};
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::public_data;
 
@@ -15,13 +16,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(86_400);
 const AT: &str = "2011-12-09T08:00:00Z";
 
-/// What all invocations of a step came to.
+/// The totals of all invocations of a step.
 #[derive(Default)]
 struct Sum {
     step: String,
     invocations: u32,
     killed: u32,
-    /// Invocations that were not the last of their step.
+    /// Invocations before the last one of their step.
     continued: u32,
     seconds: f64,
     longest: f64,
@@ -31,13 +32,13 @@ struct Sum {
 }
 
 #[test]
-fn a_file_passes_through_in_as_many_invocations_as_it_takes() {
+fn large_file_takes_several_invocations() {
     let Some(megabytes) = std::env::var("TIDEMARK_LARGE").ok().and_then(|text| text.parse::<u64>().ok()) else {
         eprintln!("skipped: TIDEMARK_LARGE says of how many megabytes the file is to be");
         return;
     };
     let Some(sales) = public_data("A/online_retail.csv.gz") else { return };
-    let stack = Stack::of_one_processor();
+    let stack = Stack::on_one_processor();
     write_repeated(&sales, &stack, megabytes << 20);
     let sums = carry(&stack, LIMIT);
     println!("step, invocations, killed, billed s, longest s, USD, peak MiB, GET, PUT, LIST");
@@ -60,15 +61,15 @@ fn a_file_passes_through_in_as_many_invocations_as_it_takes() {
     let invocations: u32 = sums.iter().map(|sum| sum.invocations).sum();
     let (seconds, dollars) = sums.iter().fold((0.0, 0.0), |(s, d), sum| (s + sum.seconds, d + sum.dollars));
     println!("all: {invocations} invocations, {seconds:.1} s billed, {dollars:.5} USD");
-    // and as if there were no end to an invocation
-    let whole = stack.beside("whole");
+    // the same without a time limit
+    let whole = stack.sibling("whole");
     let one_by_one = carry(&whole, DAY);
     assert!(one_by_one.iter().all(|sum| sum.continued == 0));
     assert!(sums.iter().any(|sum| sum.continued > 0), "{megabytes} MB fit into one invocation");
-    assert_same(&of_stack(&stack), &of_stack(&whole));
+    assert_same(&from_stack(&stack), &from_stack(&whole));
 }
 
-/// All that the morning's event sets off.
+/// Handles the morning's event and everything it triggers.
 fn carry(stack: &Stack, limit: Duration) -> Vec<Sum> {
     let (mut due, mut sums) = (vec![morning(AT)], Vec::new());
     while !due.is_empty() {
@@ -79,7 +80,7 @@ fn carry(stack: &Stack, limit: Duration) -> Vec<Sum> {
     sums
 }
 
-/// As Lambda would: over its time a function is killed, and gets the same event again, twice at most.
+/// Invokes as Lambda does: a function that exceeds its time is killed, and gets the same event again, at most twice.
 fn invoke(stack: &Stack, event: &Value, limit: Duration, sums: &mut Vec<Sum>) {
     for _ in 0..3 {
         let began = Instant::now();
@@ -114,7 +115,7 @@ fn invoke(stack: &Stack, event: &Value, limit: Duration, sums: &mut Vec<Sum>) {
     panic!("{event} did not end in three times {limit:?}");
 }
 
-/// The sales file with its rows again and again.
+/// Writes the sales file with its rows repeated up to a size.
 fn write_repeated(sales: &Path, stack: &Stack, bytes: u64) {
     let mut text = Vec::new();
     flate2::read::GzDecoder::new(std::fs::File::open(sales).unwrap()).read_to_end(&mut text).unwrap();
@@ -126,7 +127,7 @@ fn write_repeated(sales: &Path, stack: &Stack, bytes: u64) {
     for _ in 0..bytes.div_ceil(rows.len() as u64) {
         file.write_all(rows).unwrap();
     }
-    // the server would read all of it at each request to tell its ETag, were that not kept beside it, under the names in base64
+    // the server would read the whole file at each request to compute its ETag, so store the ETag beside it, under the names in base64
     let (of_bucket, of_key) = ("c2FsZXM", "ZGFpbHkvbGFyZ2UuY3N2");
     let kept = format!(".bucket-{of_bucket}.object-{of_key}.internal.json");
     std::fs::write(bucket.with_file_name(kept), r#"{"e_tag": "large"}"#).unwrap();

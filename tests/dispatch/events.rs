@@ -1,8 +1,8 @@
-//! Every kind of event a function accepts, and what it refuses.
+//! Every kind of event that a function accepts or refuses.
 
 use serde_json::{Value, json};
 
-use super::{DAYS, TIME, file, of_stack, records};
+use super::{DAYS, TIME, file, from_stack, records};
 use crate::lambda::{Answer, Stack, morning};
 use crate::site::root;
 
@@ -10,7 +10,7 @@ fn sample(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(root().join(format!("events/{name}.json"))).unwrap()).unwrap()
 }
 
-/// The samples of `events/` wake what they say, over the days they name.
+/// The samples in `events/` wake the steps and days that they name.
 #[test]
 fn every_sample_is_accepted() {
     let stack = Stack::new(1);
@@ -26,7 +26,7 @@ fn every_sample_is_accepted() {
     assert_eq!(step("scheduled-event"), nothing("ingest"));
     assert_eq!(step("step-due-clean"), done("clean"));
     assert_eq!(step("step-due-model"), done("model sales_by_day"));
-    // three models are still to come, and the last of them wakes it
+    // three models are pending, and the last of them wakes it
     assert_eq!(step("step-due-load"), nothing("load report"));
     assert_eq!(step("s3-test").1, "nothing_to_do");
     assert!(matches!(
@@ -46,13 +46,13 @@ fn every_sample_is_accepted() {
 }
 
 #[test]
-fn a_range_makes_the_reports_of_its_days() {
+fn range_rebuilds_the_reports_of_its_days() {
     let stack = Stack::new(1);
     for (day, at) in DAYS {
         stack.put_sales(&format!("{day}.csv"), file(day));
         records(stack.carry(morning(at), TIME));
     }
-    let before = of_stack(&stack);
+    let before = from_stack(&stack);
     let reports = stack.s3.folder("reports").join("main");
     for (day, _) in DAYS {
         std::fs::remove_file(reports.join(format!("daily-sales-{day}.xlsx"))).unwrap();
@@ -64,10 +64,10 @@ fn a_range_makes_the_reports_of_its_days() {
     };
     let report_of_all = report(&range);
     assert_eq!(report_of_all["outputs"].as_array().unwrap().len(), 3, "{report_of_all}");
-    // again, with nothing to do on the way
+    // again, with nothing to do in the steps before
     std::fs::remove_file(reports.join("daily-sales-2011-12-07.xlsx")).unwrap();
     report(&range);
-    let after = of_stack(&stack);
+    let after = from_stack(&stack);
     for (day, _) in DAYS {
         let name = format!("report daily-sales-{day}.xlsx");
         assert_eq!(before[&name], after[&name]);
@@ -76,7 +76,7 @@ fn a_range_makes_the_reports_of_its_days() {
 }
 
 #[test]
-fn what_is_not_ours_fails_and_the_next_event_works() {
+fn foreign_event_fails_and_the_next_event_works() {
     let stack = Stack::new(1);
     stack.put_sales("2011-12-07.csv", file("2011-12-07"));
     let due = |step: &str, pipeline: &str| {
@@ -109,7 +109,7 @@ fn what_is_not_ours_fails_and_the_next_event_works() {
     assert!(lines.len() == 5 && lines[4]["runs_done"] == 1, "{lines:#?}");
 }
 
-/// Every line of metrics of `ingest` is of an event that came to nothing, of these kinds.
+/// Checks that every metrics line of `ingest` is of a failed event, with these kinds of errors.
 fn not_handled(stack: &Stack, namespace: &str, kinds: &[&str]) {
     let lines = stack.named("ingest", 0).stdout();
     let found: Vec<_> = lines.iter().map(|line| line["kind"].as_str().unwrap()).collect();
@@ -123,9 +123,9 @@ fn not_handled(stack: &Stack, namespace: &str, kinds: &[&str]) {
     }
 }
 
-/// More consumers than a batch holds, and a bus that does not take all of them at once.
+/// More consumers than fit a batch, and a bus that does not accept all of them at once.
 #[test]
-fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
+fn announcements_are_batched_and_retried() {
     let pipelines = tempfile::tempdir().unwrap();
     let model = |n: usize| format!("[[model]]\nname = \"m{n:02}\"\nsql = \"SELECT id FROM orders\"\n");
     let text = format!(
@@ -147,10 +147,10 @@ fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
     names.sort();
     names.dedup();
     assert_eq!(names.len(), 23);
-    // ten refused, then three of them again, before any goes through
+    // ten entries are refused, then three of them again, before all are accepted
     assert_eq!(stack.bus.batches(), [10, 10, 3, 10, 3]);
 
-    // one that takes nothing fails the invocation; the same event later makes up for it
+    // a bus that accepts nothing fails the invocation; the same event later repairs it
     stack.put_sales("b.csv", "id\n3\n");
     let next = json!({"pipeline": "orders", "scheduled_time": "2011-12-09T08:00:00Z"});
     stack.bus.refuse(1000);
@@ -165,11 +165,11 @@ fn announcements_go_in_batches_and_are_sent_until_each_is_taken() {
     assert_eq!(stack.bus.take().len(), 1, "clean is behind, so it is announced again");
 }
 
-/// What is wrong with the settings is the answer to an event, not a process that ends.
+/// Wrong settings are the answer to an event, and do not end the process.
 #[test]
 fn wrong_settings_are_explained_by_every_answer() {
     let empty = tempfile::tempdir().unwrap();
-    let stack = Stack::told(1, empty.path(), &[("TIDEMARK_NAMESPACE", "Tidemark/dev".into())]);
+    let stack = Stack::with_variables(1, empty.path(), &[("TIDEMARK_NAMESPACE", "Tidemark/dev".into())]);
     for _ in 0..2 {
         match stack.named("ingest", 0).invoke(&morning(DAYS[0].1), TIME) {
             Answer::Failed(kind, message) => {

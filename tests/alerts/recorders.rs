@@ -1,4 +1,4 @@
-//! What keeps what it is given: a bus, and a mailbox that may be down.
+//! Recording test doubles: a bus, and a mailbox that may be down.
 
 use std::sync::{Arc, Mutex};
 
@@ -6,23 +6,23 @@ use tidemark_flow::{Bus, Error, ErrorKind, Mail, Mailer, StepDue};
 
 use crate::fault::Plan;
 
-/// Keeps what is announced.
+/// Records announcements.
 #[derive(Default)]
-pub struct Announced(pub Mutex<Vec<StepDue>>);
+pub struct RecordingBus(pub Mutex<Vec<StepDue>>);
 
-impl Bus for Announced {
+impl Bus for RecordingBus {
     fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         self.0.lock().unwrap().extend_from_slice(due);
         Ok(())
     }
 }
 
-/// Keeps mails, or does not.
+/// Records mails, unless it is down.
 #[derive(Default)]
 pub struct Mailbox {
     pub mails: Mutex<Vec<Mail>>,
     pub is_down: Mutex<bool>,
-    /// What befalls the store meanwhile, and how many calls there were at each mail that was sent.
+    /// The fault plan of the store, and how many store calls had been made when each mail was sent.
     pub plan: Mutex<Option<Arc<Plan>>>,
     pub sent_at: Mutex<Vec<usize>>,
 }
