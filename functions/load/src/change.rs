@@ -102,7 +102,7 @@ impl Changed {
         rows(lake, &self.table, within)
     }
 
-    /// Whether the partitions of one version are no partitions of the other.
+    /// Whether the two versions are partitioned differently.
     fn is_partitioned_anew(&self) -> bool {
         let Some(before) = &self.before else { return false };
         let type_of = |table: &Table, column: &ColumnName| table.schema().get(column.as_str()).cloned();

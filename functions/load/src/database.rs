@@ -16,11 +16,11 @@ pub(crate) struct Database {
     remote: Option<Remote>,
 }
 
-/// Where a copy came from.
+/// The origin of a copy.
 struct Remote {
     store: Store,
     key: Key,
-    /// What was there when it was fetched.
+    /// Version of the object when the copy was fetched; `None` if there was no object.
     seen: Option<UpdateVersion>,
     /// Holds the copy, and goes with it.
     _folder: TempDir,

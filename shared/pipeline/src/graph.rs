@@ -72,7 +72,7 @@ impl Graph {
         self.made_at.get(dataset).or_else(|| self.made_at.get(&dataset.base().parse().ok()?))
     }
 
-    /// How a dataset is partitioned, whichever pipeline makes it; `None` if it is not.
+    /// The partitioning of a dataset of any pipeline; `None` if it is not partitioned.
     pub fn partitioning(&self, dataset: &DatasetName) -> Option<&Partitioning> {
         self.partitionings.get(dataset)
     }

@@ -26,7 +26,7 @@ pub struct Partitioning {
     pub timezone: TimeZone,
 }
 
-/// How long a partition is, the shortest first.
+/// Length of a partition, shortest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Granularity {
     /// A day, by its date.
@@ -172,7 +172,7 @@ impl Partitioning {
         }
     }
 
-    /// Whether the watermark has passed its end.
+    /// Whether the watermark has passed the end of the partition.
     pub fn is_complete(&self, period: &PartitionPeriod, watermark: Option<Timestamp>) -> bool {
         self.end(period).zip(watermark).is_some_and(|(end, mark)| end <= mark)
     }

@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 
-/// What a URL says, without its password.
+/// The contents of a connection URL, without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// At least one, tried in turn.
     pub hosts: Vec<Host>,
-    /// `None`: the user the process runs as.
+    /// `None` means the operating system user of the process.
     pub user: Option<String>,
     pub database: String,
     /// As written; [`Address::sslmode`] is what holds.
@@ -69,7 +69,7 @@ const MODES: [(&str, SslMode); 5] = [
 const PARAMETERS: [&str; 6] =
     ["sslmode", "sslrootcert", "application_name", "connect_timeout", "target_session_attrs", "options"];
 
-/// What is wrong with a URL. `Display` gives `found; expected …`.
+/// An error in a URL. `Display` gives `found; expected …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlFault {
     pub found: String,

@@ -30,7 +30,7 @@ pub const ORIGIN: [&str; 4] = [TEXT, FAULT, OBJECT, ROW];
 /// and the table's list of files says what has been read.
 pub const PARTITION_BY: [&str; 3] = [OBJECT, VERSION, ARRIVED_IN];
 
-/// What all names begin with that Tidemark keeps for itself.
+/// Prefix of the names that are reserved for Tidemark.
 const RESERVED: char = '_';
 
 /// Whether a column is one of [`ADDED`], not the source's own.
@@ -38,7 +38,7 @@ pub fn is_added(column: &str) -> bool {
     ADDED.contains(&column)
 }
 
-/// Whether a name belongs to Tidemark, so that no definition may give it to a column.
+/// Whether a name is reserved for Tidemark, so that no definition may give it to a column.
 pub fn is_reserved(column: &str) -> bool {
     column.starts_with(RESERVED)
 }

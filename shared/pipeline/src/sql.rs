@@ -24,7 +24,7 @@ const DAY: &str = ":day";
 /// Functions over many rows, which a rule over one row cannot have.
 const AGGREGATES: [&str; 10] = ["avg", "count", "first", "last", "max", "median", "min", "stddev", "sum", "variance"];
 
-/// What is wrong with a piece of SQL.
+/// An error in a piece of SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlFault {
     pub at: SqlPlace,

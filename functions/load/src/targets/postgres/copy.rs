@@ -25,7 +25,7 @@ pub(super) struct Copy<'a> {
     pub(super) session: &'a Session,
     pub(super) table: &'a Table<'a>,
     pub(super) statement: String,
-    /// Whether rows have their number in front, and the deleted ones are sent too.
+    /// Whether each row is preceded by its number, and deleted rows are sent too.
     pub(super) is_staged: bool,
     /// Name of the table that the server gives when it says at which line an error is.
     pub(super) relation: &'a str,

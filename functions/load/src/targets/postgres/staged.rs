@@ -11,7 +11,7 @@ pub(super) const STAGED: &str = "tidemark_staged";
 /// As SQL finds it.
 pub(super) const TEMPORARY: &str = "pg_temp.tidemark_staged";
 
-/// What a merge did to the table, in rows.
+/// The effect of a merge on the table, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Merged {
     pub(super) inserted: u64,
@@ -226,7 +226,7 @@ pub(super) fn is_twice(error: &DbError) -> bool {
     error.code().code() == "21000"
 }
 
-/// How a column of this type is compared in SQL, to the letter.
+/// SQL expression by which a column of this type is compared exactly, whatever the collation takes for equal.
 fn compared(sql: SqlType, column: &str) -> String {
     match sql {
         // whatever the column's collation takes for equal

@@ -36,16 +36,16 @@ impl SheetFormats {
     }
 }
 
-/// How one column looks.
+/// The formats of one column.
 pub(super) struct ColumnFormats {
     pub(super) header: Format,
     pub(super) plain: Format,
-    /// Of every other row.
+    /// Format for every other row.
     pub(super) tinted: Format,
 }
 
 impl ColumnFormats {
-    /// Of the column at `at`, from 0.
+    /// The formats of the column at index `at`, counted from 0.
     pub(super) fn new(format: CellFormat, at: u16) -> ColumnFormats {
         let aligned = match (is_right(format), at) {
             (true, _) => Format::new().set_align(FormatAlign::Right),

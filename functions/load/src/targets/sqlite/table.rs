@@ -91,7 +91,7 @@ impl Affinity {
 pub(super) struct Table<'a> {
     pub(super) name: &'a str,
     pub(super) schema: &'a Schema,
-    /// What rows are upserted by; `None` where they are not.
+    /// The key for upserts; `None` if rows are not upserted.
     pub(super) key: Option<&'a [ColumnName]>,
     /// The column whose values are swapped.
     pub(super) partition: Option<PlSmallStr>,

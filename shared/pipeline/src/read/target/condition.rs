@@ -23,7 +23,7 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// What is wrong is noted, and left at [`Condition::Always`].
+    /// An invalid condition is reported and replaced by [`Condition::Always`].
     pub fn new(top: &Fields<'_, '_>, target: &Fields<'_, '_>) -> Condition {
         if target.value("only_with").is_some() {
             target.refuse("only_without", "either it or `only_with`");

@@ -12,39 +12,39 @@ use super::{Rows, ask, database};
 use crate::support::running::run_step;
 
 /// A database and a lake of its own.
-pub struct Lab {
+pub struct LoadHarness {
     pub url: String,
     pub lake: Lake,
-    /// Whatever the URL hangs on.
+    /// Keeps the database behind `url` alive.
     _kept: Box<dyn Any>,
     world: LocalEnvironment,
     memory: Option<u64>,
 }
 
-impl Lab {
-    /// `None`, with a word, where there is no PostgreSQL.
-    pub fn new() -> Option<Lab> {
+impl LoadHarness {
+    /// Returns `None`, with a message, if there is no PostgreSQL.
+    pub fn new() -> Option<LoadHarness> {
         let database = database()?;
-        Some(Lab::at(database.url(), database))
+        Some(LoadHarness::at(database.url(), database))
     }
 
-    /// With a database that is there as long as what is kept.
-    pub fn at(url: String, kept: impl Any) -> Lab {
+    /// For a database that exists as long as `kept` does.
+    pub fn at(url: String, kept: impl Any) -> LoadHarness {
         let world = LocalEnvironment::new().unwrap();
-        Lab { url, lake: world.empty_lake().unwrap(), _kept: Box::new(kept), world, memory: None }
+        LoadHarness { url, lake: world.empty_lake().unwrap(), _kept: Box::new(kept), world, memory: None }
     }
 
-    /// Plans with so much memory.
-    pub fn with_memory(self, bytes: u64) -> Lab {
-        Lab { memory: Some(bytes), ..self }
+    /// Plans with `bytes` of memory.
+    pub fn with_memory(self, bytes: u64) -> LoadHarness {
+        LoadHarness { memory: Some(bytes), ..self }
     }
 
-    pub fn with_secret(self, name: &str, secret: &str) -> Lab {
+    pub fn with_secret(self, name: &str, secret: &str) -> LoadHarness {
         let world = self.world.with_secret(name.parse().unwrap(), Secret::new(secret.to_owned()));
-        Lab { world, ..self }
+        LoadHarness { world, ..self }
     }
 
-    /// The whole of a dataset, in place of what it was.
+    /// Replaces the whole dataset.
     pub fn commit(&self, dataset: &str, rows: &DataFrame) {
         self.commit_by(dataset, rows, None);
     }
