@@ -41,7 +41,7 @@ fn a_row_that_is_refused_is_found_by_one() {
     lab.load(&lanes());
     lab.query("ALTER TABLE t ADD CHECK (note <> 'm777')");
     lab.commit("d", &numbered(0..MANY, |id| format!("m{id}")));
-    let error = failed(lab.walk(&lanes()));
+    let error = failed(lab.run(&lanes()));
     assert!(error.message.contains("id 777"), "{error:?}");
     assert_eq!(lab.one("SELECT count(*) FROM t WHERE note LIKE 'm%'"), "0");
     let record = lab.load(&format!("{}max_refused = 1", lanes()));
@@ -57,7 +57,7 @@ fn a_load_that_fails_leaves_no_tables() {
     // two rows of one key
     let twice = numbered(0..MANY, |id| format!("p{id}")).lazy().with_column((col("id") / lit(2_i64)).alias("id"));
     lab.commit("d", &twice.collect().unwrap());
-    let error = failed(lab.walk(&lanes()));
+    let error = failed(lab.run(&lanes()));
     assert!(error.message.contains("two rows"), "{error:?}");
     assert_eq!(left(&lab), Vec::<String>::new());
     assert_eq!(lab.one("SELECT count(*) FROM t WHERE note LIKE 'n%'"), MANY.to_string());

@@ -62,7 +62,7 @@ fn a_swap_puts_partitions_in_place_of_what_they_were() {
     assert_eq!(counts(&lab.load(SWAP)), [1, 0, 0, 0, 0]);
     // tampered with
     lab.query("UPDATE t SET note = 'other'; INSERT INTO t VALUES (10, 'mine', 'mine')");
-    assert_eq!(lab.walk(SWAP).status, Status::NothingToDo);
+    assert_eq!(lab.run(SWAP).status, Status::NothingToDo);
     lab.load_full(SWAP);
     assert!(table(&lab).contains(&"9,NULL,r".to_owned()), "{:?}", table(&lab));
 }
@@ -95,7 +95,7 @@ fn an_append_takes_what_came_and_nothing_twice() {
     assert_eq!(counts(&lab.load(APPEND))[0], 6);
     assert_eq!(lab.one("SELECT count(*), count(*) FILTER (WHERE id = 3), sum(id) FROM t"), "16,2,108");
     // not even when all is asked for again
-    assert_eq!(lab.walk_to(&lab.url, APPEND, true).status, Status::NothingToDo);
+    assert_eq!(lab.run_at(&lab.url, APPEND, true).status, Status::NothingToDo);
     lab.commit("d", &rows(&[(1, None, "x")]));
     let error = lab.fail(APPEND);
     assert_eq!(error.kind, ErrorKind::Definition);
@@ -154,7 +154,7 @@ fn an_upsert_follows_rows_wherever_they_go() {
 
     // somebody meddles: what comes again is put right, what only the table has stays
     lab.query("UPDATE t SET note = 'other', part = NULL; INSERT INTO t VALUES (100, 'mine', 'mine')");
-    assert_eq!(lab.walk(UPSERT).status, Status::NothingToDo);
+    assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
     assert_eq!(counts(&lab.load_full(UPSERT)), [0, 1, 0, 0, 0]);
     assert_eq!(table(&lab), ["7,'a',x", "100,'mine',mine"]);
 
@@ -180,7 +180,7 @@ fn two_datasets_in_one_table_keep_their_own_rows() {
     assert_eq!(lab.one("SELECT count(*) FROM t"), "20");
     lab.commit("e", &numbered(15..25, |id| format!("e {id}")));
     assert_eq!(counts(&lab.load(&other))[3], 5);
-    assert_eq!(lab.walk(UPSERT).status, Status::NothingToDo);
+    assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
     assert_eq!(lab.one("SELECT count(*), sum(id) FROM t"), "20,240");
     assert_eq!(lab.lines("SELECT dataset, version FROM tidemark_loads ORDER BY 1"), ["d,0", "e,1"]);
 }

@@ -115,7 +115,7 @@ fn new_columns_come_with_their_history_and_other_types_do_not() {
     lab.query("DROP TABLE t CASCADE");
     assert_eq!(counts(&lab.load(UPSERT)), [10, 0, 0, 0, 0]);
     assert_eq!(columns(&lab, "t"), ["id,bigint,not null", "note,text,", "twice,text,"]);
-    assert_eq!(lab.walk(UPSERT).status, Status::NothingToDo);
+    assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
 }
 
 /// What a server knows of everything but rows.

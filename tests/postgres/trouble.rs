@@ -26,7 +26,7 @@ fn url(lab: &LoadHarness, user: &str, rest: &str) -> String {
 /// What it fails with there.
 #[track_caller]
 fn fails(lab: &LoadHarness, url: &str, target: &str) -> ErrorRecord {
-    let error = failed(lab.walk_to(url, target, false));
+    let error = failed(lab.run_at(url, target, false));
     let all = format!("{error:?}");
     assert!(!all.contains("hunter2") && !all.contains("content "), "{all}");
     assert!(error.hint.is_some(), "{all}");
@@ -92,10 +92,10 @@ fn a_password_is_a_secret_and_stays_one() {
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
 
-    let record = lab.walk_to(&plain, &format!("{UPSERT}password = {{ secret = 'right' }}"), false);
+    let record = lab.run_at(&plain, &format!("{UPSERT}password = {{ secret = 'right' }}"), false);
     assert_eq!(counts(&record), [3, 0, 0, 0, 0], "{record:?}");
     lab.commit("d", &numbered(0..4, |id| format!("content {id}")));
-    let record = lab.walk_to("{ secret = 'place' }", UPSERT, false);
+    let record = lab.run_at("{ secret = 'place' }", UPSERT, false);
     assert_eq!(counts(&record), [1, 0, 3, 0, 0], "{record:?}");
     assert!(!format!("{record:?}").contains("hunter2"), "{record:?}");
     assert_eq!(lab.one("SELECT tableowner FROM pg_tables WHERE tablename = 't'"), "a_loader");
@@ -172,7 +172,7 @@ fn who_may_not_is_told_what_to_grant() {
     }
     lab.query("GRANT CREATE ON SCHEMA public TO b_loader");
     // an empty table only takes rows in; then rows are to be changed, and may not be
-    assert_eq!(counts(&lab.walk_to(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
+    assert_eq!(counts(&lab.run_at(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
     lab.commit("d", &numbered(0..3, |id| format!("content {}", id + 1)));
     let error = fails(&lab, &url, &target("table = 'columns'"));
     assert_says(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
@@ -263,7 +263,7 @@ fn sslmode_is_what_libpq_has_it_to_be() {
     ];
     for (nth, url) in good.iter().enumerate() {
         let target = UPSERT.replace("'t'", &format!("'t{nth}'"));
-        let record = lab.walk_to(url, &target, false);
+        let record = lab.run_at(url, &target, false);
         assert_eq!(record.status, Status::Done, "{url}: {record:?}");
     }
     let tls = "no encrypted connection to the server comes about";

@@ -22,7 +22,7 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
-/// How a mistake begins that is about a dataset which no pipeline makes.
+/// Start of the message about a dataset that no pipeline produces.
 pub(crate) const UNKNOWN_DATASET: &str = "unknown dataset";
 
 impl Diagnostic {

@@ -35,7 +35,7 @@ pub struct Host {
     pub port: u16,
 }
 
-/// How a connection is kept from others, in libpq's words.
+/// Encryption and verification of a connection; the modes are libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SslMode {
     Disable,
@@ -45,11 +45,11 @@ pub enum SslMode {
     Require,
     /// Encrypted, with a certificate of an authority that is trusted.
     VerifyCa,
-    /// And the certificate is of the host.
+    /// As `VerifyCa`, and the certificate is for the host.
     VerifyFull,
 }
 
-/// Who may have signed the server's certificate, in place of what this machine trusts.
+/// Certificate authorities that the server's certificate is checked against, instead of the default ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorities {
     /// `sslrootcert=system`

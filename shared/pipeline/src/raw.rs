@@ -33,7 +33,7 @@ pub const PARTITION_BY: [&str; 3] = [OBJECT, VERSION, ARRIVED_IN];
 /// Prefix of the names that are reserved for Tidemark.
 const RESERVED: char = '_';
 
-/// Whether a column is one of [`ADDED`], not the source's own.
+/// Whether a column is one of [`ADDED`], rather than one of the source's.
 pub fn is_added(column: &str) -> bool {
     ADDED.contains(&column)
 }

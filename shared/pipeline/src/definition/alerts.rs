@@ -21,7 +21,7 @@ pub struct Alerts {
     pub caught_up_within_s: u64,
     /// `max_quarantined = "1%"` or a number of records of one run; by default what is much more than usual.
     pub max_quarantined: Option<Budget>,
-    /// `severity = { behind = "critical" }`: other severities than [`Wrong::severity`].
+    /// `severity = { behind = "critical" }`: other severities than [`IncidentKind::severity`].
     pub severity: BTreeMap<IncidentKind, Severity>,
     pub quiet: Option<Quiet>,
 }
@@ -42,8 +42,8 @@ impl Default for Alerts {
 
 impl Alerts {
     /// Severity for this pipeline.
-    pub fn severity_of(&self, wrong: IncidentKind) -> Severity {
-        self.severity.get(&wrong).copied().unwrap_or(wrong.severity())
+    pub fn severity_of(&self, kind: IncidentKind) -> Severity {
+        self.severity.get(&kind).copied().unwrap_or(kind.severity())
     }
 }
 

@@ -33,7 +33,7 @@ pub struct Periods {
     pub timezone: Option<String>,
 }
 
-/// How a model's rows are made.
+/// How a model's rows are computed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {

@@ -19,11 +19,11 @@ pub(crate) struct Load<'a> {
     pub(crate) schema: &'a Schema,
     /// Rows of an upsert that are upserted by the change, sent or not.
     pub(crate) rows: u64,
-    /// What changed; asked for again where rows have to be sent again.
+    /// The change; it is requested again if rows have to be sent again.
     pub(crate) change: &'a dyn Fn() -> Deltas<'a>,
     /// Of a swap: the values of the partition column (NULL is one too), under its name; without, all of the table is swapped.
     pub(crate) partitions: Option<&'a Series>,
-    /// Whether it is time to stop.
+    /// Returns whether the load should stop.
     pub(crate) is_late: &'a dyn Fn() -> bool,
 }
 

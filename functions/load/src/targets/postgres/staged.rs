@@ -68,7 +68,7 @@ impl<'a> Staged<'a> {
         Ok(Staged { session, table, from, merges: session.version() >= 15 && counts })
     }
 
-    /// What sends rows into one of its tables.
+    /// The COPY statement that sends rows into the table `name`.
     pub(super) fn copy_statement(&self, name: &str) -> String {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
         format!("COPY {name} ({ROW}, {}) FROM STDIN (FORMAT binary)", columns.join(", "))

@@ -4,9 +4,9 @@ use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder};
 use tidemark_pipeline::CellFormat;
 
 pub(super) const ACCENT: Color = Color::RGB(0x1F4E79);
-/// Of the series of a chart, in turn.
+/// Colours of the series of a chart, in order.
 pub(super) const SERIES: [Color; 4] = [ACCENT, Color::RGB(0x9DB8D2), Color::RGB(0x7F8C99), Color::RGB(0xC9D6E3)];
-/// Of what explains: dates, notes, axes.
+/// Colour of explanatory text: dates, notes, axes.
 pub(super) const QUIET: Color = Color::RGB(0x5F6B76);
 pub(super) const LINE: Color = Color::RGB(0xD9DFE5);
 const HEADER: Color = Color::RGB(0xDCE6F0);

@@ -32,7 +32,7 @@ impl Condition {
         parameter(top, target, "only_without").map_or(Condition::Always, Condition::Without)
     }
 
-    /// Whether the target is there.
+    /// Whether the target is present.
     pub fn holds(&self, top: &Fields<'_, '_>) -> bool {
         match self {
             Condition::Always => true,
@@ -41,7 +41,7 @@ impl Condition {
         }
     }
 
-    /// Whether two targets are never there together.
+    /// Whether two targets are never present together.
     pub fn excludes(&self, other: &Condition) -> bool {
         match (self, other) {
             (Condition::With(one), Condition::Without(other)) | (Condition::Without(one), Condition::With(other)) => {
