@@ -204,7 +204,7 @@ fn what_is_the_users_in_a_table_of_his_stays() {
         ["DELETE 0", "INSERT 100", "INSERT 6", "INSERT 7", "UPDATE 2"]
     );
 
-    // a row that another table of the user's hangs on
+    // a row that another table of the user references
     lab.commit("d", &changed.lazy().filter(col("id").gt(lit(1))).collect().unwrap());
     let error = lab.fail(UPSERT);
     assert_eq!(error.kind, ErrorKind::Data);

@@ -1,4 +1,4 @@
-//! The file of a SQLite database: where it lies, or, of one in a bucket, a copy of it that is put back if nobody else has done so
+//! The file of a SQLite database: the file itself or, for one in a bucket, a local copy that is uploaded again unless the object was changed
 //! meanwhile.
 
 use std::fs::File;
@@ -22,7 +22,7 @@ struct Remote {
     key: Key,
     /// Version of the object when the copy was fetched; `None` if there was no object.
     seen: Option<UpdateVersion>,
-    /// Holds the copy, and goes with it.
+    /// The folder of the copy; deleted when this is dropped.
     _folder: TempDir,
 }
 

@@ -40,7 +40,7 @@ pub struct Graph {
 
 impl Graph {
     /// # Errors
-    /// Datasets with two producers, pipelines with the same name, inputs that no pipeline produces, and cycles: all of them, sorted by position.
+    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, sorted by position.
     pub fn new(mut definitions: Vec<Definition>) -> Result<Graph, Vec<Diagnostic>> {
         definitions.sort_by(|a, b| (&a.pipeline.name, &a.file).cmp(&(&b.pipeline.name, &b.file)));
         let diagnostics = check::check(&definitions);

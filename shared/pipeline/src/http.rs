@@ -83,7 +83,7 @@ pub enum Auth {
     /// `auth = { api_key = { query = "key", secret = "name" } }`
     Query { name: String, secret: SecretName },
     /// `auth = { oauth2 = { token_url = "…", client_id = "…", client_secret = { secret = "name" }, scope = "…" } }`: client
-    /// credentials (RFC 6749, 4.4). A token is kept while it is good, and asked for anew after a 401.
+    /// credentials (RFC 6749, 4.4). A token is kept while it is valid, and requested again after a 401.
     Oauth2 { token_url: String, client_id: String, client_secret: SecretName, scope: Option<String> },
 }
 

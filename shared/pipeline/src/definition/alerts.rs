@@ -82,7 +82,7 @@ pub enum Severity {
     Critical,
 }
 
-/// The ways in which something can be wrong.
+/// The kinds of incidents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentKind {

@@ -92,7 +92,7 @@ pub struct Postgres {
 pub enum PostgresUrl {
     /// Checked, and without a password in it.
     Text(String),
-    /// `url = { secret = "name" }`: checked by whoever learns the secret.
+    /// `url = { secret = "name" }`: checked when the secret is fetched.
     Secret(SecretName),
 }
 
