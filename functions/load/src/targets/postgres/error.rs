@@ -180,7 +180,7 @@ fn remedy(fault: &Fault) -> (ErrorKind, Option<String>) {
                 "grant the role what it lacks: CREATE and USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on the table",
             ),
             "23503" | "23001" => {
-                Some("nothing was loaded; other rows of the database hang on it, or it on rows that are not there")
+                Some("nothing was loaded; other rows of the database reference it, or it references missing rows")
             }
             _ if is_of_a_row(error) => Some("nothing was loaded"),
             _ => None,
