@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::lab::{Lab, UPSERT, counts, failed, numbered};
+use super::load_harness::{LoadHarness, UPSERT, counts, failed, numbered};
 
 const MANY: i64 = 60_000;
 
@@ -10,13 +10,13 @@ fn lanes() -> String {
     format!("{UPSERT}connections = 3\n")
 }
 
-fn left(lab: &Lab) -> Vec<String> {
+fn left(lab: &LoadHarness) -> Vec<String> {
     lab.lines("SELECT relname FROM pg_class WHERE relname LIKE 'tidemark_staged%'")
 }
 
 #[test]
 fn several_connections_load_what_one_does() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..MANY, |id| format!("n{id}")));
     assert_eq!(counts(&lab.load(&lanes())), [MANY as u64, 0, 0, 0, 0]);
     // nothing is left of a load that was killed
@@ -36,12 +36,12 @@ fn several_connections_load_what_one_does() {
 
 #[test]
 fn a_row_that_is_refused_is_found_by_one() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..MANY, |id| format!("n{id}")));
     lab.load(&lanes());
     lab.query("ALTER TABLE t ADD CHECK (note <> 'm777')");
     lab.commit("d", &numbered(0..MANY, |id| format!("m{id}")));
-    let error = failed(lab.walk(&lanes()));
+    let error = failed(lab.run(&lanes()));
     assert!(error.message.contains("id 777"), "{error:?}");
     assert_eq!(lab.one("SELECT count(*) FROM t WHERE note LIKE 'm%'"), "0");
     let record = lab.load(&format!("{}max_refused = 1", lanes()));
@@ -51,13 +51,13 @@ fn a_row_that_is_refused_is_found_by_one() {
 
 #[test]
 fn a_load_that_fails_leaves_no_tables() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..MANY, |id| format!("n{id}")));
     lab.load(&lanes());
     // two rows of one key
     let twice = numbered(0..MANY, |id| format!("p{id}")).lazy().with_column((col("id") / lit(2_i64)).alias("id"));
     lab.commit("d", &twice.collect().unwrap());
-    let error = failed(lab.walk(&lanes()));
+    let error = failed(lab.run(&lanes()));
     assert!(error.message.contains("two rows"), "{error:?}");
     assert_eq!(left(&lab), Vec::<String>::new());
     assert_eq!(lab.one("SELECT count(*) FROM t WHERE note LIKE 'n%'"), MANY.to_string());

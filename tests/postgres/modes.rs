@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use tidemark_flow::{ErrorKind, Status};
 
-use super::lab::{Lab, UPSERT, counts, numbered};
+use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 
 const SWAP: &str = "dataset = 'd'\ntable = 't'\nmode = 'swap'\n";
 const APPEND: &str = "dataset = 'd'\ntable = 't'\nmode = 'append'\n";
@@ -18,13 +18,13 @@ fn rows(rows: &[(i64, Option<&str>, &str)]) -> DataFrame {
     .unwrap()
 }
 
-fn table(lab: &Lab) -> Vec<String> {
+fn table(lab: &LoadHarness) -> Vec<String> {
     lab.lines("SELECT id, coalesce(quote_literal(part), 'NULL'), note FROM t ORDER BY id, note")
 }
 
 #[test]
 fn a_swap_puts_partitions_in_place_of_what_they_were() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let load = |all: &[(i64, Option<&str>, &str)]| {
         lab.commit_by("d", &rows(all), Some("part"));
         let [written, _, _, deleted, _] = counts(&lab.load(SWAP));
@@ -62,14 +62,14 @@ fn a_swap_puts_partitions_in_place_of_what_they_were() {
     assert_eq!(counts(&lab.load(SWAP)), [1, 0, 0, 0, 0]);
     // tampered with
     lab.query("UPDATE t SET note = 'other'; INSERT INTO t VALUES (10, 'mine', 'mine')");
-    assert_eq!(lab.walk(SWAP).status, Status::NothingToDo);
+    assert_eq!(lab.run(SWAP).status, Status::NothingToDo);
     lab.load_full(SWAP);
     assert!(table(&lab).contains(&"9,NULL,r".to_owned()), "{:?}", table(&lab));
 }
 
 #[test]
 fn a_swap_by_days_keeps_the_other_days() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let days = |ids: std::ops::Range<i64>| {
         let rows = numbered(ids, |id| id.to_string()).lazy();
         rows.with_column((col("id") % lit(5)).cast(DataType::Int32).cast(DataType::Date).alias("day"))
@@ -87,7 +87,7 @@ fn a_swap_by_days_keeps_the_other_days() {
 
 #[test]
 fn an_append_takes_what_came_and_nothing_twice() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..10, |id| id.to_string()));
     assert_eq!(counts(&lab.load(APPEND)), [10, 0, 0, 0, 0]);
     lab.query("CREATE INDEX ON t (id)");
@@ -95,7 +95,7 @@ fn an_append_takes_what_came_and_nothing_twice() {
     assert_eq!(counts(&lab.load(APPEND))[0], 6);
     assert_eq!(lab.one("SELECT count(*), count(*) FILTER (WHERE id = 3), sum(id) FROM t"), "16,2,108");
     // not even when all is asked for again
-    assert_eq!(lab.walk_to(&lab.url, APPEND, true).status, Status::NothingToDo);
+    assert_eq!(lab.run_at(&lab.url, APPEND, true).status, Status::NothingToDo);
     lab.commit("d", &rows(&[(1, None, "x")]));
     let error = lab.fail(APPEND);
     assert_eq!(error.kind, ErrorKind::Definition);
@@ -106,7 +106,7 @@ fn an_append_takes_what_came_and_nothing_twice() {
 
 #[test]
 fn a_row_without_a_key_is_named_by_its_place() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     for target in [SWAP, APPEND] {
         lab.query(
             "DROP TABLE IF EXISTS t, tidemark_loads; CREATE TABLE t (id bigint, note text CHECK (note <> 'bad')); \
@@ -130,7 +130,7 @@ fn a_row_without_a_key_is_named_by_its_place() {
 
 #[test]
 fn an_upsert_follows_rows_wherever_they_go() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let load = |all: &[(i64, Option<&str>, &str)]| {
         lab.commit_by("d", &rows(all), Some("part"));
         let found = counts(&lab.load(UPSERT));
@@ -154,7 +154,7 @@ fn an_upsert_follows_rows_wherever_they_go() {
 
     // somebody meddles: what comes again is put right, what only the table has stays
     lab.query("UPDATE t SET note = 'other', part = NULL; INSERT INTO t VALUES (100, 'mine', 'mine')");
-    assert_eq!(lab.walk(UPSERT).status, Status::NothingToDo);
+    assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
     assert_eq!(counts(&lab.load_full(UPSERT)), [0, 1, 0, 0, 0]);
     assert_eq!(table(&lab), ["7,'a',x", "100,'mine',mine"]);
 
@@ -171,7 +171,7 @@ fn an_upsert_follows_rows_wherever_they_go() {
 
 #[test]
 fn two_datasets_in_one_table_keep_their_own_rows() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let other = UPSERT.replace("'d'", "'e'");
     lab.commit("d", &numbered(0..10, |id| format!("d {id}")));
     lab.commit("e", &numbered(10..20, |id| format!("e {id}")));
@@ -180,7 +180,7 @@ fn two_datasets_in_one_table_keep_their_own_rows() {
     assert_eq!(lab.one("SELECT count(*) FROM t"), "20");
     lab.commit("e", &numbered(15..25, |id| format!("e {id}")));
     assert_eq!(counts(&lab.load(&other))[3], 5);
-    assert_eq!(lab.walk(UPSERT).status, Status::NothingToDo);
+    assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
     assert_eq!(lab.one("SELECT count(*), sum(id) FROM t"), "20,240");
     assert_eq!(lab.lines("SELECT dataset, version FROM tidemark_loads ORDER BY 1"), ["d,0", "e,1"]);
 }
@@ -196,7 +196,7 @@ fn many_passes_come_to_the_same_as_one() {
         );
     let mut found = Vec::new();
     for memory in [1 << 30, 100_000] {
-        let Some(lab) = Lab::new() else { return };
+        let Some(lab) = LoadHarness::new() else { return };
         let lab = lab.with_memory(memory);
         lab.commit("d", &before);
         for (target, name) in [(UPSERT, "u"), (SWAP, "s"), (APPEND, "a")] {
@@ -219,7 +219,7 @@ fn many_passes_come_to_the_same_as_one() {
 /// As before PostgreSQL 15, and where a server does not count, so that what a MERGE has done could not be told.
 #[test]
 fn without_merge_two_statements_do_the_same() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.query("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET track_counts = off', current_database()); END $$");
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY, note text)");
     lab.commit("d", &numbered(0..1_000, |id| id.to_string()));

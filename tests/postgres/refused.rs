@@ -3,12 +3,12 @@
 use polars::prelude::*;
 use tidemark_flow::ErrorKind;
 
-use super::lab::{Lab, UPSERT, counts, numbered};
+use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 
 const KEPT: &str = "SELECT key, version, reason FROM tidemark_refused ORDER BY key";
 
 /// What is in the table, in one line.
-fn digest(lab: &Lab) -> String {
+fn digest(lab: &LoadHarness) -> String {
     lab.one("SELECT count(*) || ' ' || coalesce(sum(id), 0) || ' ' || md5(string_agg(note, ',' ORDER BY id)) FROM t")
 }
 
@@ -74,7 +74,7 @@ fn broken(rule: &str, ids: std::ops::Range<i64>) -> DataFrame {
 
 #[test]
 fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     for (rule, make, says) in RULES {
         // into an empty table, and into one that has rows
         for first in [0, 5] {
@@ -141,7 +141,7 @@ fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
 
 #[test]
 fn one_of_many_fifty_of_many_and_all_are_found() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     const ROWS: i64 = 20_000;
     let with_bad = |every: i64| {
         numbered(0..ROWS, |id| if id % every == every - 1 { "bad".to_owned() } else { format!("note {id}") })
@@ -196,7 +196,7 @@ fn one_of_many_fifty_of_many_and_all_are_found() {
 
 #[test]
 fn what_the_database_cannot_hold_is_put_aside_with_its_reason() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let frame = df!(
         "id" => [1_i64, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
         "note" => ["good", "a\0b", "good", "good", "good", "good", "good", "good", "good", "good", "good"],
@@ -248,7 +248,7 @@ fn what_the_database_cannot_hold_is_put_aside_with_its_reason() {
 
 #[test]
 fn what_the_server_says_of_a_value_is_not_repeated() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.query(
         "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE t (id bigint PRIMARY KEY, note text, mood mood); \
          CREATE FUNCTION counted() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -274,7 +274,7 @@ fn what_the_server_says_of_a_value_is_not_repeated() {
 
 #[test]
 fn keys_that_are_not_unique_are_named() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let twice = |ids: &[i64]| {
         let texts: Vec<String> = ids.iter().map(|id| format!("row {id}")).collect();
         df!("id" => ids, "part" => &texts, "note" => (0..ids.len() as i64).collect::<Vec<_>>()).unwrap()

@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use tidemark_flow::{ErrorKind, Status};
 
-use super::lab::{Lab, UPSERT, counts, numbered};
+use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 use super::release::releases;
 use super::server::Server;
 
@@ -30,7 +30,7 @@ fn every_type() -> DataFrame {
     .unwrap()
 }
 
-fn columns(lab: &Lab, table: &str) -> Vec<String> {
+fn columns(lab: &LoadHarness, table: &str) -> Vec<String> {
     lab.lines(&format!(
         "SELECT attname, format_type(atttypid, atttypmod), CASE WHEN attnotnull THEN 'not null' ELSE '' END FROM pg_attribute \
          WHERE attrelid = '{table}'::regclass AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
@@ -39,7 +39,7 @@ fn columns(lab: &Lab, table: &str) -> Vec<String> {
 
 #[test]
 fn a_table_is_made_with_schema_types_and_key() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &every_type());
     lab.load(&format!("schema = 'Shop'\n{UPSERT}"));
     assert_eq!(
@@ -84,7 +84,7 @@ fn a_table_is_made_with_schema_types_and_key() {
 
 #[test]
 fn new_columns_come_with_their_history_and_other_types_do_not() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..10, |id| id.to_string()));
     lab.load(UPSERT);
     lab.query("ALTER TABLE t ADD COLUMN mine int DEFAULT 7; CREATE VIEW v AS SELECT id, note FROM t");
@@ -115,11 +115,11 @@ fn new_columns_come_with_their_history_and_other_types_do_not() {
     lab.query("DROP TABLE t CASCADE");
     assert_eq!(counts(&lab.load(UPSERT)), [10, 0, 0, 0, 0]);
     assert_eq!(columns(&lab, "t"), ["id,bigint,not null", "note,text,", "twice,text,"]);
-    assert_eq!(lab.walk(UPSERT).status, Status::NothingToDo);
+    assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
 }
 
 /// What a server knows of everything but rows.
-fn catalogue(lab: &Lab) -> Vec<String> {
+fn catalogue(lab: &LoadHarness) -> Vec<String> {
     lab.lines(
         "SELECT 'relation', c.oid::regclass::text, relkind::text, relpersistence::text, relfilenode::text, relhastriggers::text FROM pg_class c \
          JOIN pg_namespace n ON n.oid = relnamespace WHERE nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') \
@@ -178,7 +178,7 @@ fn orders(ids: std::ops::Range<i64>, mood: &str) -> DataFrame {
 
 #[test]
 fn what_is_the_users_in_a_table_of_his_stays() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.query(OWN);
     let before = catalogue(&lab);
     lab.commit("d", &orders(0..6, "calm"));
@@ -204,7 +204,7 @@ fn what_is_the_users_in_a_table_of_his_stays() {
         ["DELETE 0", "INSERT 100", "INSERT 6", "INSERT 7", "UPDATE 2"]
     );
 
-    // a row that another table of the user's hangs on
+    // a row that another table of the user references
     lab.commit("d", &changed.lazy().filter(col("id").gt(lit(1))).collect().unwrap());
     let error = lab.fail(UPSERT);
     assert_eq!(error.kind, ErrorKind::Data);
@@ -218,11 +218,11 @@ fn what_is_the_users_in_a_table_of_his_stays() {
 fn tables_of_many_kinds_are_loaded_on_every_release() {
     for release in releases() {
         let server = Server::of(release, &[]);
-        tables_of_many_kinds(&Lab::at(server.url("postgres"), server));
+        tables_of_many_kinds(&LoadHarness::at(server.url("postgres"), server));
     }
 }
 
-fn tables_of_many_kinds(lab: &Lab) {
+fn tables_of_many_kinds(lab: &LoadHarness) {
     for (name, make) in [
         (
             "ranged",
@@ -265,7 +265,7 @@ fn tables_of_many_kinds(lab: &Lab) {
 
 #[test]
 fn what_looks_equal_to_the_server_is_told_apart() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let mut types = vec!["json", "varchar(20)"];
     if lab.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'") == "1" {
         lab.query("CREATE EXTENSION citext");
@@ -286,7 +286,7 @@ fn what_looks_equal_to_the_server_is_told_apart() {
 
 #[test]
 fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..3, |id| id.to_string()));
     lab.query(
         "CREATE TABLE base (id bigint PRIMARY KEY, note text); CREATE VIEW a_view AS SELECT * FROM base; \
@@ -338,7 +338,7 @@ fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
 
 #[test]
 fn names_are_what_they_are() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let longest = "x".repeat(63);
     let columns = ["order", "Upper Case", "it's", "a\"b", "🛒", "user", "a.b", "%s", "{}", "$1", longest.as_str()];
     let ids: Vec<i64> = (0..5).collect();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tidemark_flow::{ErrorKind, ErrorRecord, Status};
 
-use super::lab::{Lab, UPSERT, counts, failed, numbered};
+use super::load_harness::{LoadHarness, UPSERT, counts, failed, numbered};
 use super::{Authority, Front, Server, Session, ask};
 use crate::support::port::ClosedPort;
 use crate::support::wait::until;
@@ -12,21 +12,21 @@ use crate::support::wait::until;
 const PASSWORD: &str = "hunter2-and-more";
 
 /// A lab with three rows to load.
-fn lab() -> Option<Lab> {
-    let lab = Lab::new()?;
+fn lab() -> Option<LoadHarness> {
+    let lab = LoadHarness::new()?;
     lab.commit("d", &numbered(0..3, |id| format!("content {id}")));
     Some(lab)
 }
 
 /// The URL of this lab's database with another user, host or query.
-fn url(lab: &Lab, user: &str, rest: &str) -> String {
+fn url(lab: &LoadHarness, user: &str, rest: &str) -> String {
     format!("{}{rest}", lab.url.replace("//postgres@", &format!("//{user}@")))
 }
 
 /// What it fails with there.
 #[track_caller]
-fn fails(lab: &Lab, url: &str, target: &str) -> ErrorRecord {
-    let error = failed(lab.walk_to(url, target, false));
+fn fails(lab: &LoadHarness, url: &str, target: &str) -> ErrorRecord {
+    let error = failed(lab.run_at(url, target, false));
     let all = format!("{error:?}");
     assert!(!all.contains("hunter2") && !all.contains("content "), "{all}");
     assert!(error.hint.is_some(), "{all}");
@@ -41,10 +41,10 @@ fn assert_says(error: &ErrorRecord, kind: ErrorKind, message: &str, hint: &str) 
 }
 
 /// A role of this test that has to give a password, gone with the guard.
-struct Role<'a>(&'a Lab, String);
+struct Role<'a>(&'a LoadHarness, String);
 
 impl<'a> Role<'a> {
-    fn new(lab: &'a Lab, name: &str) -> Role<'a> {
+    fn new(lab: &'a LoadHarness, name: &str) -> Role<'a> {
         lab.query(&format!(
             "CREATE ROLE {name} LOGIN PASSWORD '{PASSWORD}' IN ROLE by_password; GRANT USAGE, CREATE ON SCHEMA public TO {name}"
         ));
@@ -92,10 +92,10 @@ fn a_password_is_a_secret_and_stays_one() {
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
 
-    let record = lab.walk_to(&plain, &format!("{UPSERT}password = {{ secret = 'right' }}"), false);
+    let record = lab.run_at(&plain, &format!("{UPSERT}password = {{ secret = 'right' }}"), false);
     assert_eq!(counts(&record), [3, 0, 0, 0, 0], "{record:?}");
     lab.commit("d", &numbered(0..4, |id| format!("content {id}")));
-    let record = lab.walk_to("{ secret = 'place' }", UPSERT, false);
+    let record = lab.run_at("{ secret = 'place' }", UPSERT, false);
     assert_eq!(counts(&record), [1, 0, 3, 0, 0], "{record:?}");
     assert!(!format!("{record:?}").contains("hunter2"), "{record:?}");
     assert_eq!(lab.one("SELECT tableowner FROM pg_tables WHERE tablename = 't'"), "a_loader");
@@ -172,7 +172,7 @@ fn who_may_not_is_told_what_to_grant() {
     }
     lab.query("GRANT CREATE ON SCHEMA public TO b_loader");
     // an empty table only takes rows in; then rows are to be changed, and may not be
-    assert_eq!(counts(&lab.walk_to(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
+    assert_eq!(counts(&lab.run_at(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
     lab.commit("d", &numbered(0..3, |id| format!("content {}", id + 1)));
     let error = fails(&lab, &url, &target("table = 'columns'"));
     assert_says(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
@@ -229,7 +229,7 @@ fn a_deadlock_of_patience_with_a_lock_is_said() {
 #[test]
 fn sslmode_is_what_libpq_has_it_to_be() {
     let Some(server) = Server::start(&[]) else { return };
-    let lab = Lab::at(server.url("postgres"), ());
+    let lab = LoadHarness::at(server.url("postgres"), ());
     lab.commit("d", &numbered(0..3, |id| format!("content {id}")));
     let (ours, theirs) = (Authority::new("ours"), Authority::new("theirs"));
     let folder = tempfile::tempdir().unwrap();
@@ -263,7 +263,7 @@ fn sslmode_is_what_libpq_has_it_to_be() {
     ];
     for (nth, url) in good.iter().enumerate() {
         let target = UPSERT.replace("'t'", &format!("'t{nth}'"));
-        let record = lab.walk_to(url, &target, false);
+        let record = lab.run_at(url, &target, false);
         assert_eq!(record.status, Status::Done, "{url}: {record:?}");
     }
     let tls = "no encrypted connection to the server comes about";

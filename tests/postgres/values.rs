@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::lab::{Lab, UPSERT, counts, numbered};
+use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 use super::release::releases;
 use super::server::Server;
 
@@ -69,7 +69,7 @@ fn texts(column: &Column) -> Vec<Option<String>> {
 
 /// The table has each value of the frame, by column and to the letter, in the order of `id`.
 #[track_caller]
-fn assert_same(lab: &Lab, frame: &DataFrame, what: &str) {
+fn assert_same(lab: &LoadHarness, frame: &DataFrame, what: &str) {
     for column in frame.columns() {
         let name = column.name();
         let found = lab.query(&format!("SELECT \"{name}\" FROM t ORDER BY id"));
@@ -94,7 +94,7 @@ fn assert_same(lab: &Lab, frame: &DataFrame, what: &str) {
 }
 
 /// Loads it into a new table, and into one that has other values; then nothing is left to change.
-fn round_trip(lab: &Lab, frame: &DataFrame, what: &str) {
+fn round_trip(lab: &LoadHarness, frame: &DataFrame, what: &str) {
     lab.query("DROP TABLE IF EXISTS t, tidemark_loads");
     let rows = frame.height() as u64;
     lab.commit("d", frame);
@@ -121,7 +121,7 @@ fn column<T, C: FromIterator<Option<T>>>(values: impl IntoIterator<Item = T>) ->
 
 #[test]
 fn texts_of_every_kind() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let ascii: String = (1..128_u8).map(char::from).collect();
     let mut all: Vec<Option<String>> = column((1..128_u8).map(|byte| char::from(byte).to_string()));
     let words = [
@@ -168,7 +168,7 @@ fn texts_of_every_kind() {
 
 #[test]
 fn numbers_to_their_ends() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let integers =
         |values: [i64; 9], dtype: DataType| Column::new("n".into(), column::<_, Vec<_>>(values)).cast(&dtype).unwrap();
     let ends = |least: i64, most: i64| [least, least + 1, -1, 0, 1, 100, -100, most - 1, most];
@@ -250,7 +250,7 @@ fn decimals(name: &str, values: Vec<Option<i128>>, precision: usize, scale: usiz
 
 #[test]
 fn decimals_of_every_scale() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
     let most = 10_i128.pow(38) - 1;
     let columns = (0..=38).map(|scale| {
@@ -268,7 +268,7 @@ fn decimals_of_every_scale() {
 
 #[test]
 fn days_and_instants_to_the_end_of_time() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let mut dice = Dice(7);
     // 4714-11-24 BC and 5874897-12-31
     let (first, last) = (-2_440_588_i32, 2_145_042_541_i32);
@@ -345,7 +345,7 @@ fn random(seed: u64, rows: usize) -> DataFrame {
 fn random_rows_on_every_release() {
     for release in releases() {
         let server = Server::of(release, &[]);
-        let lab = Lab::at(server.url("postgres"), server);
+        let lab = LoadHarness::at(server.url("postgres"), server);
         for seed in 1..=4 {
             round_trip(
                 &lab,
@@ -358,7 +358,7 @@ fn random_rows_on_every_release() {
 
 #[test]
 fn a_text_of_100_mb() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     let mut frame = numbered(0..3, |id| if id == 1 { "0123456789".repeat(10 << 20) } else { id.to_string() });
     lab.commit("d", &frame);
     assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0]);

@@ -2,7 +2,7 @@
 
 use polars::prelude::*;
 
-use super::lab::{Lab, UPSERT, numbered};
+use super::load_harness::{LoadHarness, UPSERT, numbered};
 
 fn dated() -> DataFrame {
     let rows = numbered(0..30, |id| format!("n{id}"));
@@ -11,14 +11,14 @@ fn dated() -> DataFrame {
 }
 
 /// Partition, rows in the lake, in the table, refused, and whether they are the same.
-fn compared(lab: &Lab, target: &str) -> Vec<(String, u64, u64, u64, bool)> {
+fn compared(lab: &LoadHarness, target: &str) -> Vec<(String, u64, u64, u64, bool)> {
     let of = |one: load::Compared| (one.partition, one.lake_rows, one.table_rows, one.refused, one.same);
     lab.verify(target).partitions.into_iter().map(of).collect()
 }
 
 #[test]
 fn what_is_loaded_is_the_same() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     assert_eq!(lab.verify(UPSERT).version, None);
     assert!(!lab.verify(UPSERT).is_same(), "nothing was loaded yet");
     let rows = df!(
@@ -47,7 +47,7 @@ fn what_is_loaded_is_the_same() {
 
 #[test]
 fn each_difference_is_told_by_its_partition() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit_by("d", &dated(), Some("day"));
     lab.load(UPSERT);
     let same = |day: &str| (day.to_owned(), 10, 10, 0, true);
@@ -77,7 +77,7 @@ fn each_difference_is_told_by_its_partition() {
 
 #[test]
 fn what_was_refused_is_counted_apart() {
-    let Some(lab) = Lab::new() else { return };
+    let Some(lab) = LoadHarness::new() else { return };
     lab.commit_by("d", &dated(), Some("day"));
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY CHECK (id <> 4), note text, day date)");
     let target = format!("{UPSERT}max_refused = 2");

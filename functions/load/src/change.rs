@@ -29,7 +29,7 @@ pub(crate) struct Changed {
 
 /// In-memory bytes of a byte of Parquet.
 const INFLATION: u64 = 8;
-/// How often rows are in memory while two versions are compared: read, encoded, taken.
+/// Number of copies of the rows in memory while two versions are compared: read, encoded, taken.
 const COPIES: u64 = 4;
 
 impl Changed {
@@ -102,7 +102,7 @@ impl Changed {
         rows(lake, &self.table, within)
     }
 
-    /// Whether the partitions of one version are no partitions of the other.
+    /// Whether the two versions are partitioned differently.
     fn is_partitioned_anew(&self) -> bool {
         let Some(before) = &self.before else { return false };
         let type_of = |table: &Table, column: &ColumnName| table.schema().get(column.as_str()).cloned();
@@ -171,7 +171,7 @@ impl Changed {
     /// Rows that are in the dataset now and were not before.
     ///
     /// # Errors
-    /// Kind `definition` if the shape of the dataset has changed since: nobody can tell then which rows the table has.
+    /// Kind `definition` if the schema of the dataset has changed since: it is then unknown which rows the table has.
     pub(crate) fn new_rows<'f>(
         &'f self,
         lake: &'f Lake,

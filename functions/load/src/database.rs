@@ -1,4 +1,4 @@
-//! The file of a SQLite database: where it lies, or, of one in a bucket, a copy of it that is put back if nobody else has done so
+//! The file of a SQLite database: the file itself or, for one in a bucket, a local copy that is uploaded again unless the object was changed
 //! meanwhile.
 
 use std::fs::File;
@@ -16,13 +16,13 @@ pub(crate) struct Database {
     remote: Option<Remote>,
 }
 
-/// Where a copy came from.
+/// The origin of a copy.
 struct Remote {
     store: Store,
     key: Key,
-    /// What was there when it was fetched.
+    /// Version of the object when the copy was fetched; `None` if there was no object.
     seen: Option<UpdateVersion>,
-    /// Holds the copy, and goes with it.
+    /// The folder of the copy; deleted when this is dropped.
     _folder: TempDir,
 }
 

@@ -18,7 +18,7 @@ use crate::targets::postgres::error::{LoadFault, UnknownPassword};
 use crate::targets::postgres::load::{Load, Outcome as Loading};
 use crate::transaction::{KeptChange, Plan, Transaction, TransactionOutcome};
 
-/// So often what may pass is tried again, with a longer pause each time: together as long as a server needs to start again.
+/// Pauses in milliseconds before each retry of a transient error. Together they last as long as a server needs to restart.
 const PAUSES_MS: [u64; 6] = [200, 500, 1_000, 2_000, 4_000, 8_000];
 
 /// Step `load <target>` into PostgreSQL.
@@ -36,7 +36,7 @@ impl<'a> LoadPostgres<'a> {
         LoadPostgres { pipeline, target, secrets, changed: KeptChange::default(), database: OnceLock::new() }
     }
 
-    /// Asks nobody yet, but for the secrets, and for those once.
+    /// Does not connect yet; only the secrets are fetched, and only once.
     pub(crate) fn database(&self) -> Result<Arc<Database<'a>>, Error> {
         if let Some(database) = self.database.get() {
             return Ok(database.clone());

@@ -39,7 +39,7 @@ pub struct Task {
     inputs: Vec<(DatasetName, i64)>,
 }
 
-/// What has become of the report of one day.
+/// The outcome of one day's report.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Receipt {

@@ -28,11 +28,11 @@ pub enum TransactionOutcome {
     Loaded { rows: Balance, notes: Vec<String> },
     /// The table has that version already.
     AlreadyLoaded,
-    /// The table is not at the version that the change starts from: somebody loaded meanwhile.
+    /// The table is not at the version that the change starts from, because another process loaded it meanwhile.
     Stale,
 }
 
-/// What a load would change, as planning has found it.
+/// The changes a load would make, as found by planning.
 pub struct Plan {
     pub(crate) changed: Arc<Changed>,
     pub(crate) is_rebuild: bool,

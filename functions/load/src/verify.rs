@@ -19,7 +19,7 @@ pub struct Verified {
     /// Database and table.
     pub table: String,
     pub dataset: String,
-    /// The version that was compared; `None`: nothing was loaded yet.
+    /// The version that was compared; `None` if nothing has been loaded yet.
     pub version: Option<i64>,
     /// The version the dataset is at.
     pub latest_version: Option<i64>,

@@ -2,11 +2,11 @@
 //!
 //! Each field says how it is written where that differs from its name here. Unknown fields are refused, `${NAME}` in any
 //! string is a parameter ([`crate::parameters`]), and `[parameters]` may give defaults:
-//! `REPORTS = { default = "out", about = "where reports go" }`. A target may hang on one (`only_with`, `only_without`): one that
-//! is not there is checked, and left out.
+//! `REPORTS = { default = "out", about = "where reports go" }`. A target may depend on one (`only_with`, `only_without`): one that
+//! is absent is checked, and left out.
 //!
-//! Everything here is plain data. The parser (`read`) is the only place that makes it; whoever holds a [`Pipeline`]
-//! need not check it again.
+//! Everything here is plain data. Only the parser (`read`) creates it, so that code with a [`Pipeline`] need not
+//! check it again.
 
 pub(crate) mod alerts;
 pub(crate) mod budget;

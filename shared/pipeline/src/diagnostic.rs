@@ -22,7 +22,7 @@ pub struct Diagnostic {
     pub hint: Option<String>,
 }
 
-/// How a mistake begins that is about a dataset which no pipeline makes.
+/// Start of the message about a dataset that no pipeline produces.
 pub(crate) const UNKNOWN_DATASET: &str = "unknown dataset";
 
 impl Diagnostic {
@@ -100,7 +100,7 @@ pub(crate) fn one_of<'k>(known: impl IntoIterator<Item = &'k str>) -> String {
     }
 }
 
-/// What the user wrote, short enough for a line of a message and without line breaks.
+/// The user's text, shortened to fit on one line of a message, without line breaks.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = text.chars().take(SHOWN).flat_map(|c| c.escape_debug().collect::<Vec<_>>()).collect();

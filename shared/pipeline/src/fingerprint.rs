@@ -32,7 +32,7 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// What determines raw rows: how the source is read, not where it is.
+/// The settings that determine raw rows: how the source is read, not where it is.
 ///
 /// # Errors
 /// As [`canonical`].
@@ -66,7 +66,7 @@ pub fn contract_fingerprint(contract: &Contract) -> Result<String, Error> {
     canonical(&Contract { max_quarantined: None, unknown: Unknown::Keep, ..contract.clone() })
 }
 
-/// What determines the rows of a model.
+/// The settings that determine the rows of a model.
 ///
 /// # Errors
 /// As [`canonical`].

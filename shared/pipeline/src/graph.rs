@@ -30,17 +30,17 @@ pub struct Graph {
     pipelines: Vec<Pipeline>,
     /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
     steps: Vec<(usize, StepId)>,
-    /// Of each pipeline its file, and the secrets it names.
+    /// The file of each pipeline, and the secrets it names.
     written: Vec<(String, Secrets)>,
     /// Where each clean dataset, model and child is named by its maker.
     made_at: BTreeMap<DatasetName, Place>,
-    /// Of each dataset that is partitioned.
+    /// Partitioning of each partitioned dataset.
     partitionings: BTreeMap<DatasetName, Partitioning>,
 }
 
 impl Graph {
     /// # Errors
-    /// Two makers of a dataset, two pipelines of a name, inputs nobody makes, cycles: all of them, sorted by place.
+    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, sorted by position.
     pub fn new(mut definitions: Vec<Definition>) -> Result<Graph, Vec<Diagnostic>> {
         definitions.sort_by(|a, b| (&a.pipeline.name, &a.file).cmp(&(&b.pipeline.name, &b.file)));
         let diagnostics = check::check(&definitions);
@@ -72,7 +72,7 @@ impl Graph {
         self.made_at.get(dataset).or_else(|| self.made_at.get(&dataset.base().parse().ok()?))
     }
 
-    /// How a dataset is partitioned, whichever pipeline makes it; `None` if it is not.
+    /// The partitioning of a dataset of any pipeline; `None` if it is not partitioned.
     pub fn partitioning(&self, dataset: &DatasetName) -> Option<&Partitioning> {
         self.partitionings.get(dataset)
     }

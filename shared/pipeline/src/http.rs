@@ -23,7 +23,7 @@ pub struct Http {
     pub format: Body,
     /// JSON pointer to the records of a page: an array, or one object; empty by default, which is the whole body.
     pub records: String,
-    /// `None`: found from the first response, where that is certain.
+    /// If `None`, it is detected from the first response where that is unambiguous.
     pub pagination: Option<Pagination>,
     /// `empty_pages = true` in `pagination`: a page without records may have others behind it. Otherwise it is a mistake of the API.
     pub allows_empty: bool,
@@ -70,7 +70,7 @@ pub enum Body {
     Ndjson,
 }
 
-/// Who asks. Goes to the origin of the source's `url` only.
+/// Authentication. It is sent to the origin of the source's `url` only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
@@ -83,7 +83,7 @@ pub enum Auth {
     /// `auth = { api_key = { query = "key", secret = "name" } }`
     Query { name: String, secret: SecretName },
     /// `auth = { oauth2 = { token_url = "…", client_id = "…", client_secret = { secret = "name" }, scope = "…" } }`: client
-    /// credentials (RFC 6749, 4.4). A token is kept while it is good, and asked for anew after a 401.
+    /// credentials (RFC 6749, 4.4). A token is kept while it is valid, and requested again after a 401.
     Oauth2 { token_url: String, client_id: String, client_secret: SecretName, scope: Option<String> },
 }
 
@@ -108,7 +108,7 @@ pub enum Parameter {
     Body(String),
 }
 
-/// How one page leads to the next.
+/// How the next page is found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pagination {
@@ -128,7 +128,7 @@ pub enum Pagination {
     Keyset { parameter: Parameter, field: String },
 }
 
-/// What the body says of how much there is (JSON pointers).
+/// JSON pointers to what the body says about the total amount.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Total {
@@ -158,7 +158,7 @@ pub struct Since {
     pub missing: Missing,
 }
 
-/// How a time is written into a parameter.
+/// Format of a time in a parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeFormat {
@@ -194,7 +194,7 @@ pub struct Limits {
     pub requests_per_second: Option<f64>,
     /// Pages asked for at once where the first says how many there are (`page` and `offset` with a total); 1 by default.
     pub concurrency: u32,
-    /// How often a request is sent before it has failed; 6 by default.
+    /// Number of attempts before a request fails; 6 by default.
     pub attempts: u32,
     /// Seconds from sending a request to its last byte; 60 by default.
     pub timeout_s: u64,

@@ -20,7 +20,7 @@ impl NameError {
         self.what
     }
 
-    /// What is allowed: "1 to 100 bytes of a-z, …".
+    /// The allowed form: "1 to 100 bytes of a-z, …".
     pub fn rule(&self) -> &'static str {
         self.rule
     }

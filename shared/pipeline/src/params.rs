@@ -7,9 +7,9 @@ use serde::Serialize;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parameter {
     pub name: String,
-    /// Of `[parameters]`: taken when nobody gives a value.
+    /// Default value from `[parameters]`, used when no value is given.
     pub default: Option<String>,
-    /// Of `[parameters]`: what it is for.
+    /// Description from `[parameters]`.
     pub about: Option<String>,
     /// Without a value the file cannot be read; not so one that only says whether a target is there.
     pub needed: bool,

@@ -22,11 +22,11 @@ pub struct Partitioning {
     /// The column that holds the partition.
     pub column: ColumnName,
     pub granularity: Granularity,
-    /// Whose days they are.
+    /// Time zone of the partitions' days.
     pub timezone: TimeZone,
 }
 
-/// How long a partition is, the shortest first.
+/// Length of a partition, shortest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Granularity {
     /// A day, by its date.
@@ -50,11 +50,11 @@ impl From<Every> for Granularity {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionPeriod {
-    /// Of rows without a value: it lies nowhere, and is never complete.
+    /// Partition of rows without a value. It has no place in the calendar, and is never complete.
     Undated,
-    /// Both included.
+    /// First and last day, both included.
     Days { first: Date, last: Date },
-    /// Of a value that is no date: it lies nowhere, and is never complete.
+    /// Partition of a value that is not a date. It has no place in the calendar, and is never complete.
     Value(String),
 }
 
@@ -79,7 +79,7 @@ impl fmt::Display for PartitionPeriod {
 }
 
 impl Partitioning {
-    /// Of a raw dataset or a quarantine: by object.
+    /// Partitioning of a raw dataset or a quarantine: by object.
     pub fn for_objects() -> Partitioning {
         Partitioning {
             column: ColumnName::for_added(raw::OBJECT),
@@ -88,7 +88,7 @@ impl Partitioning {
         }
     }
 
-    /// Of a clean dataset; `None` if it is not partitioned.
+    /// Partitioning of a clean dataset; `None` if it is not partitioned.
     pub fn for_contract(contract: &Contract) -> Option<Partitioning> {
         let by = contract.partition_by.as_ref()?;
         let ty = contract.columns.iter().find(|column| column.name == by.column).map(|column| column.ty);
@@ -101,7 +101,7 @@ impl Partitioning {
         Some(Partitioning { column: by.name.clone(), granularity, timezone: timezone.unwrap_or(TimeZone::UTC) })
     }
 
-    /// Of a model, from those of its inputs; `None` if it is not partitioned.
+    /// Partitioning of a model, derived from those of its inputs; `None` if it is not partitioned.
     ///
     /// - What its definition says of them is so; without a time zone their days are those of the inputs.
     /// - Children are partitioned as their parents are.
@@ -172,7 +172,7 @@ impl Partitioning {
         }
     }
 
-    /// Whether the watermark has passed its end.
+    /// Whether the watermark has passed the end of the partition.
     pub fn is_complete(&self, period: &PartitionPeriod, watermark: Option<Timestamp>) -> bool {
         self.end(period).zip(watermark).is_some_and(|(end, mark)| end <= mark)
     }

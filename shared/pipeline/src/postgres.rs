@@ -6,12 +6,12 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 
-/// What a URL says, without its password.
+/// The contents of a connection URL, without its password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
     /// At least one, tried in turn.
     pub hosts: Vec<Host>,
-    /// `None`: the user the process runs as.
+    /// `None` means the operating system user of the process.
     pub user: Option<String>,
     pub database: String,
     /// As written; [`Address::sslmode`] is what holds.
@@ -35,7 +35,7 @@ pub struct Host {
     pub port: u16,
 }
 
-/// How a connection is kept from others, in libpq's words.
+/// Encryption and verification of a connection; the modes are libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SslMode {
     Disable,
@@ -45,11 +45,11 @@ pub enum SslMode {
     Require,
     /// Encrypted, with a certificate of an authority that is trusted.
     VerifyCa,
-    /// And the certificate is of the host.
+    /// As `VerifyCa`, and the certificate is for the host.
     VerifyFull,
 }
 
-/// Who may have signed the server's certificate, in place of what this machine trusts.
+/// Certificate authorities that the server's certificate is checked against, instead of the default ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorities {
     /// `sslrootcert=system`
@@ -69,7 +69,7 @@ const MODES: [(&str, SslMode); 5] = [
 const PARAMETERS: [&str; 6] =
     ["sslmode", "sslrootcert", "application_name", "connect_timeout", "target_session_attrs", "options"];
 
-/// What is wrong with a URL. `Display` gives `found; expected …`.
+/// An error in a URL. `Display` gives `found; expected …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlFault {
     pub found: String,

@@ -55,8 +55,8 @@ pub struct Secrets {
 /// Reads a pipeline file.
 ///
 /// - `parameter` gives the value of `${NAME}`, before the default of `[parameters]`. A value is never expanded again, so
-///   a caller that has no values yet can check all the rest with `|name| Some(format!("${{{name}}}"))`; a target hangs on
-///   the default then.
+///   a caller that has no values yet can check all the rest with `|name| Some(format!("${{{name}}}"))`; the conditions
+///   of targets then use the default.
 /// - `sql_file` gives the text of an SQL file by its path as written, relative to the pipeline file's folder; its error
 ///   says why it cannot ("no such file").
 ///

@@ -19,12 +19,12 @@ use crate::name::ColumnName;
 const MAX_SQL_BYTES: usize = 64 << 10;
 /// Operators, which is how deep a tree without parentheses can get.
 const MAX_OPERATORS: usize = 1_000;
-/// Of a report's SQL: the day it is about.
+/// Placeholder in a report's SQL for the day of the report.
 const DAY: &str = ":day";
 /// Functions over many rows, which a rule over one row cannot have.
 const AGGREGATES: [&str; 10] = ["avg", "count", "first", "last", "max", "median", "min", "stddev", "sum", "variance"];
 
-/// What is wrong with a piece of SQL.
+/// An error in a piece of SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlFault {
     pub at: SqlPlace,

@@ -1,6 +1,6 @@
 //! What can be done about a fault.
 
-/// What the reader has to do.
+/// The action the user has to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
     /// It may go away by itself.

@@ -32,7 +32,7 @@ pub enum Fault {
 }
 
 impl Fault {
-    /// Whether the same may succeed in a moment, with nobody doing anything.
+    /// Whether the error is transient: a retry may succeed shortly without intervention.
     pub fn is_transient(&self) -> bool {
         match self {
             Fault::Unreachable(_) | Fault::Lost(_) => true,
@@ -49,7 +49,7 @@ impl Fault {
         }
     }
 
-    /// What to do about it.
+    /// Advice on how to resolve the error.
     pub fn advice(&self) -> Advice {
         let (action, hint) = match self {
             Fault::Unreachable(_) => {

@@ -50,7 +50,7 @@ pub fn is_of_a_row(error: &DbError) -> bool {
         && *error.code() != SqlState::RESTRICT_VIOLATION
 }
 
-/// Whether the same statement may succeed in a moment, with nobody doing anything.
+/// Whether the error is transient: the same statement may succeed shortly without intervention.
 pub(crate) fn is_transient(code: &SqlState) -> bool {
     let again = [
         SqlState::T_R_SERIALIZATION_FAILURE,
@@ -64,7 +64,7 @@ pub(crate) fn is_transient(code: &SqlState) -> bool {
     code.code().starts_with("08") || again.contains(code)
 }
 
-/// What to do about an error of a server.
+/// Advice on how to resolve an error of a server.
 pub(crate) fn advice(error: &DbError) -> Advice {
     let code = error.code();
     let (action, hint) = match code.code() {

@@ -27,7 +27,7 @@ pub struct Session {
     version: u32,
 }
 
-/// How long a server may take to hear that a connection is closed.
+/// Time allowed for closing a connection when its session is dropped.
 const GOODBYE: Duration = Duration::from_millis(500);
 
 impl Drop for Session {
@@ -78,7 +78,7 @@ impl Session {
         })
     }
 
-    /// Of the server: 16 for 16.2, 0 for one that does not say.
+    /// Major version of the server: 16 for 16.2; 0 if the server does not report one.
     pub fn version(&self) -> u32 {
         self.version
     }

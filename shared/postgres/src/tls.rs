@@ -13,7 +13,7 @@ use tidemark_pipeline::postgres::{Address, Authorities, SslMode};
 
 use crate::fault::Fault;
 
-/// Whether a connection is encrypted, and whom it trusts then.
+/// Whether a connection is encrypted, and which certificates it trusts if so.
 pub(crate) fn client_config(address: &Address) -> Result<(tokio_postgres::config::SslMode, ClientConfig), Fault> {
     use tokio_postgres::config::SslMode::{Disable, Prefer, Require};
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -65,7 +65,7 @@ fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
     Ok(roots)
 }
 
-/// Encrypts, and trusts whoever answers: `prefer` and `require`.
+/// Encrypts without checking the server's certificate: `prefer` and `require`.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

@@ -10,7 +10,7 @@ use polars::prelude::{AnyValue, DataType, TimeUnit};
 /// The day, and its midnight, from which polars counts.
 pub(crate) const EPOCH: Date = date(1970, 1, 1);
 
-/// What a column holds, as far as targets tell types apart.
+/// The type of a column, as far as targets distinguish types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CellType {
     /// Every value is NULL and the column has no type: `SELECT NULL AS x`.

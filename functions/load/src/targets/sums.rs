@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// How many rows, and the sum of the hashes of what is in them.
+/// Number of rows, and the sum of the hashes of their contents.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Sum {
     pub(crate) rows: u64,

@@ -1,4 +1,4 @@
-//! `[alerts]`: who is told of what is wrong with a pipeline, and from when on it is.
+//! `[alerts]`: who is notified of a pipeline's problems, and the limits beyond which something is a problem.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::budget::Budget;
 use crate::name::SecretName;
 
-/// `[alerts]` of a pipeline. Without it incidents are opened all the same, and told to nobody.
+/// `[alerts]` of a pipeline. Without it incidents are still opened, but no one is notified.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Alerts {
     /// `slack = { secret = "slack-webhook" }`, or an array of them: incoming webhooks, whose URL is the secret.
@@ -21,7 +21,7 @@ pub struct Alerts {
     pub caught_up_within_s: u64,
     /// `max_quarantined = "1%"` or a number of records of one run; by default what is much more than usual.
     pub max_quarantined: Option<Budget>,
-    /// `severity = { behind = "critical" }`: other severities than [`Wrong::severity`].
+    /// `severity = { behind = "critical" }`: other severities than [`IncidentKind::severity`].
     pub severity: BTreeMap<IncidentKind, Severity>,
     pub quiet: Option<Quiet>,
 }
@@ -41,9 +41,9 @@ impl Default for Alerts {
 }
 
 impl Alerts {
-    /// How bad it is for this pipeline.
-    pub fn severity_of(&self, wrong: IncidentKind) -> Severity {
-        self.severity.get(&wrong).copied().unwrap_or(wrong.severity())
+    /// Severity for this pipeline.
+    pub fn severity_of(&self, kind: IncidentKind) -> Severity {
+        self.severity.get(&kind).copied().unwrap_or(kind.severity())
     }
 }
 
@@ -51,7 +51,7 @@ impl Alerts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slack {
     pub secret: SecretName,
-    /// It is told of this and what is worse; of everything by default.
+    /// Lowest severity that is sent to it; by default every severity is.
     pub severity: Severity,
 }
 
@@ -63,7 +63,7 @@ pub struct Email {
     pub severity: Severity,
 }
 
-/// `quiet = { from = "22:00", to = "07:00", timezone = "Europe/London", except = "critical" }`: what is told in between waits for the end.
+/// `quiet = { from = "22:00", to = "07:00", timezone = "Europe/London", except = "critical" }`: notifications within this period wait until its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quiet {
     pub from: Time,
@@ -71,7 +71,7 @@ pub struct Quiet {
     pub to: Time,
     /// IANA time zone; the schedule's by default, `UTC` without a schedule.
     pub timezone: String,
-    /// What is as bad as this is told at once; nothing by default.
+    /// Notifications of this severity or above are sent at once; none by default.
     pub except: Option<Severity>,
 }
 
@@ -82,7 +82,7 @@ pub enum Severity {
     Critical,
 }
 
-/// The ways in which something can be wrong.
+/// The kinds of incidents.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentKind {

@@ -16,7 +16,7 @@ pub struct Contract {
     pub columns: Vec<Column>,
     /// A column or an array of them. Rows with the same key are versions of one row; empty = every row stands for itself (a bag).
     pub key: Vec<ColumnName>,
-    /// Of the rows with one key the one with the greatest value wins; only with a key.
+    /// Among rows with the same key, the one with the greatest value in this column wins. Requires a key.
     /// Ties (and no `latest_by`): the row that comes later in its source (object name, row number) wins.
     pub latest_by: Option<ColumnName>,
     pub partition_by: Option<PartitionBy>,
@@ -41,10 +41,10 @@ pub struct Contract {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
-    /// The run record tells of it.
+    /// It is reported in the run record.
     #[default]
     Keep,
-    /// Nobody is told.
+    /// It is not reported.
     Ignore,
     /// Nothing is published.
     Fail,

@@ -18,7 +18,7 @@ pub struct Model {
     /// How long its partitions are, where the definition says so and does not leave it to the inputs; see [`crate::partitioning`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub periods: Option<Periods>,
-    /// How the partitions hang on the inputs' partitions; without it the model is recomputed whole.
+    /// How the partitions depend on the inputs' partitions; without it the whole model is recomputed.
     pub incremental: Option<Incremental>,
     pub when: When,
     /// Datasets it is made of: those the SQL names, in order of first use.
@@ -33,7 +33,7 @@ pub struct Periods {
     pub timezone: Option<String>,
 }
 
-/// How a model's rows are made.
+/// How a model's rows are computed.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {

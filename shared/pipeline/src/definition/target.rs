@@ -43,7 +43,7 @@ pub struct Destination {
     pub dataset: DatasetName,
     pub table: String,
     pub mode: Mode,
-    /// Of an upsert; the contract's key by default.
+    /// Key of an upsert; the contract's key by default.
     pub key: Vec<ColumnName>,
 }
 
@@ -72,7 +72,7 @@ pub struct Postgres {
     pub url: PostgresUrl,
     /// `password = { secret = "name" }`
     pub password: Option<SecretName>,
-    /// `None`: the connection's own (`current_schema()`).
+    /// `None` means the connection's default schema (`current_schema()`).
     pub schema: Option<String>,
     #[serde(flatten)]
     pub to: Destination,
@@ -92,7 +92,7 @@ pub struct Postgres {
 pub enum PostgresUrl {
     /// Checked, and without a password in it.
     Text(String),
-    /// `url = { secret = "name" }`: checked by whoever learns the secret.
+    /// `url = { secret = "name" }`: checked when the secret is fetched.
     Secret(SecretName),
 }
 

@@ -1,4 +1,4 @@
-//! What only shows over all pipelines: names taken twice, inputs nobody makes, cycles.
+//! Checks across all pipelines: duplicate names, inputs that no pipeline produces, cycles.
 
 use std::collections::BTreeMap;
 

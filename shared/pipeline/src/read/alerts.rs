@@ -40,7 +40,7 @@ pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<Strin
     reader.is_clean().then_some(alerts)
 }
 
-/// What is wrong is noted and left at its default.
+/// Invalid values are reported and replaced by their defaults.
 pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alerts {
     let standard = Alerts::default();
     let Some(fields) = top.open("alerts", "[alerts]", &FIELDS) else { return standard };
@@ -141,7 +141,7 @@ fn add(fields: &Fields<'_, '_>, people: &mut Vec<Email>, address: Text, severity
     }
 }
 
-/// What can go into a header of a mail as it is.
+/// Whether a text can go into a mail header unchanged as an address, or contains a parameter that may become one.
 fn is_address(text: &str) -> bool {
     let plain = text.len() <= 254 && text.bytes().all(|b| b.is_ascii_graphic() && !b"<>,;\"".contains(&b));
     let two =

@@ -1,5 +1,5 @@
-//! Walking a parsed TOML file by hand: typed fields out of tables, with every mistake noted where it stands and the walk
-//! going on, so that all mistakes of a file come out in one go.
+//! Reads typed fields out of the tables of a parsed TOML file. Every mistake is noted with its position, and reading continues, so that
+//! all mistakes of a file are reported together.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;

@@ -41,7 +41,7 @@ pub fn parameters(file: &SourceFile<'_>) -> Result<Vec<Parameter>, Vec<Diagnosti
             |field: &str| value.get_ref().get(field).and_then(|value| value.get_ref().as_str()).map(str::to_owned);
         parameter.default = field("default");
         parameter.about = field("about");
-        // a target that hangs on it is not there without it
+        // a target that depends on it is absent without it
         parameter.needed = used.contains(&parameter.name) || !conditions.contains(&parameter.name);
     }
     Ok(found.into_values().collect())
@@ -75,7 +75,7 @@ fn collect(
     }
 }
 
-/// Those a file declares.
+/// The parameters a file declares.
 pub(super) fn declared_in<'r>(
     top: &Fields<'_, 'r>,
 ) -> impl Iterator<Item = (&'r Spanned<toml::de::DeString<'r>>, &'r Spanned<DeValue<'r>>)> + use<'r> {

@@ -12,7 +12,7 @@ const CSV_FIELDS: [&str; 5] = ["delimiter", "quote", "header", "columns", "encod
 const FILES: [&str; 4] = ["kind", "path", "format", "csv"];
 
 pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
-    // which fields there are hangs on the kind
+    // the kind determines which fields there are
     let any = top.reader.probe(top.value("source")?, "[source]")?;
     let expected = "`kind = \"files\"` or `kind = \"http\"`";
     if any.value("kind").is_none() {
@@ -42,7 +42,7 @@ fn files(fields: &Fields<'_, '_>) -> Option<Files> {
     path.map(|path| Files { path: path.text, format, csv })
 }
 
-/// What is wrong is noted and left at its default.
+/// Invalid values are reported and replaced by their defaults.
 fn csv(fields: &Fields<'_, '_>) -> Csv {
     let standard = Csv::default();
     let one = "one ASCII character, as in `\",\"`, `\";\"` or `\"\\t\"`";

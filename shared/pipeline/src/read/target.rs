@@ -42,7 +42,7 @@ pub(super) fn targets(
     }
     let items = top.items("target", |_| false, "an array of tables, each written under [[target]]").unwrap_or_default();
     for item in items {
-        // which fields are known hangs on the kind, so look at that first
+        // the kind determines which fields are known, so read it first
         let named = item.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str());
         let kind = KINDS.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
         let known = match kind {

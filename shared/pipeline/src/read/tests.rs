@@ -22,7 +22,7 @@ fn read_text(text: &str) -> Result<Pipeline, Vec<Diagnostic>> {
     read(&file, &parameter, &sql_file).map(|definition| definition.pipeline)
 }
 
-/// What is wrong, without the file's name.
+/// The mistakes found, without the file's name.
 fn errors(text: &str) -> Vec<String> {
     let all = read_text(text).err().unwrap_or_default();
     all.iter().map(|one| one.to_string().replacen("p/x.toml:", "", 1)).collect()

@@ -8,7 +8,7 @@ use crate::definition::contract::Every;
 use crate::diagnostic::quoted;
 use crate::name::SecretName;
 
-/// How long a partition is.
+/// Length of a partition.
 pub(super) const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
 /// A whole number between two others.

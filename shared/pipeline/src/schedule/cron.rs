@@ -80,7 +80,7 @@ const DAY_OF_WEEK: Field = Field {
     allowed: "1-7 (1 = SUN) or SUN-SAT with , - * or one of ? L 6L FRI#2",
 };
 const YEAR: Field = Field { name: "year", low: 1970, high: 2199, names: &[], allowed: "1970-2199 with , - * /" };
-/// Of the year field.
+/// First day that the year field allows.
 const FIRST_DAY: Date = Date::constant(1970, 1, 1);
 const SIX_FIELDS: &str = "six fields: minute hour day-of-month month day-of-week year, as in `0 8 * * ? *`";
 

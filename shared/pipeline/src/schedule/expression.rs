@@ -1,4 +1,4 @@
-//! How EventBridge is told of a schedule, so that it means there what it means here. Rules:
+//! Schedules as EventBridge expressions with the same meaning. Rules:
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html>
 
 use jiff::tz::TimeZone;

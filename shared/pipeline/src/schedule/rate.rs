@@ -1,5 +1,5 @@
 //! `4 hours`: a rate as AWS has it, but with one meaning everywhere. AWS counts from when a schedule was made, so a schedule that is
-//! made anew would move; ours fires at whole multiples since 1970-01-01T00:00:00Z. Rules:
+//! created again would move; ours fires at whole multiples since 1970-01-01T00:00:00Z. Rules:
 //! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#rate-based>
 
 use std::fmt;

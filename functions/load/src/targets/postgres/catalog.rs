@@ -10,10 +10,10 @@ const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loa
 /// A column as the server has it.
 pub(super) struct FoundColumn {
     pub(super) name: String,
-    /// `None`: one that holds no column of a dataset.
+    /// `None` if the type cannot hold any column of a dataset.
     pub(super) sql: Option<SqlType>,
     pub(super) declared: String,
-    /// Of a domain, the type it is over.
+    /// For a domain, its base type.
     pub(super) over: Option<String>,
     /// How the database makes its values itself.
     pub(super) generated: Option<&'static str>,

@@ -17,7 +17,7 @@ use crate::targets::delta::{Delta, Deltas};
 
 /// Bytes of one message to the server.
 const MESSAGE: usize = 256 * 1024;
-/// So often rows that only the server can tell to be wrong are left out, and all is sent again, before a load gives up.
+/// Maximum number of times that a load leaves out rows that only the server can identify as invalid, and sends everything again.
 const RESTARTS: usize = 100;
 
 /// Where a COPY goes, and what it does with the rows.
@@ -25,14 +25,14 @@ pub(super) struct Copy<'a> {
     pub(super) session: &'a Session,
     pub(super) table: &'a Table<'a>,
     pub(super) statement: String,
-    /// Whether rows have their number in front, and the deleted ones are sent too.
+    /// Whether each row is preceded by its number, and deleted rows are sent too.
     pub(super) is_staged: bool,
     /// Name of the table that the server gives when it says at which line an error is.
     pub(super) relation: &'a str,
     pub(super) is_late: &'a dyn Fn() -> bool,
 }
 
-/// What was sent.
+/// The rows that were sent.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sent {
     /// Rows that are upserted, the rejected ones included.

@@ -66,7 +66,7 @@ pub(crate) struct UnknownPassword {
 /// How a target is given its password.
 const PASSWORD_HINT: &str = "give the target `password = { secret = \"…\" }`, and the secret a value";
 
-/// `row 17 (id 5)`; rows are counted from 1, and 0 is one whose number nobody knows.
+/// `row 17 (id 5)`. Rows are counted from 1; 0 means that the row's number is unknown.
 fn place(row: u64, key: Option<&str>) -> String {
     match (row, key) {
         (0, Some(key)) => format!("the row with {key}"),
@@ -77,7 +77,7 @@ fn place(row: u64, key: Option<&str>) -> String {
 }
 
 impl LoadFault {
-    /// Whether the same load may succeed in a moment, with nobody doing anything.
+    /// Whether the error is transient: the same load may succeed shortly without intervention.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             LoadFault::Server(fault) => fault.is_transient(),
@@ -180,7 +180,7 @@ fn remedy(fault: &Fault) -> (ErrorKind, Option<String>) {
                 "grant the role what it lacks: CREATE and USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on the table",
             ),
             "23503" | "23001" => {
-                Some("nothing was loaded; other rows of the database hang on it, or it on rows that are not there")
+                Some("nothing was loaded; other rows of the database reference it, or it references missing rows")
             }
             _ if is_of_a_row(error) => Some("nothing was loaded"),
             _ => None,

@@ -64,7 +64,7 @@ struct Halving<'a> {
 }
 
 impl Halving<'_> {
-    /// Merges a part, but for the rows that are refused.
+    /// Merges a part, except the rows that are refused.
     fn merge(&mut self, part: &StagedRange, merged: &mut Merged) -> Result<(), Fault> {
         self.session.run("SAVEPOINT half")?;
         let by = match self.staged.merge(part) {

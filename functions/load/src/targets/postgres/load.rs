@@ -19,11 +19,11 @@ pub(crate) struct Load<'a> {
     pub(crate) schema: &'a Schema,
     /// Rows of an upsert that are upserted by the change, sent or not.
     pub(crate) rows: u64,
-    /// What changed; asked for again where rows have to be sent again.
+    /// The change; it is requested again if rows have to be sent again.
     pub(crate) change: &'a dyn Fn() -> Deltas<'a>,
     /// Of a swap: the values of the partition column (NULL is one too), under its name; without, all of the table is swapped.
     pub(crate) partitions: Option<&'a Series>,
-    /// Whether it is time to stop.
+    /// Returns whether the load should stop.
     pub(crate) is_late: &'a dyn Fn() -> bool,
 }
 
@@ -34,6 +34,7 @@ pub(crate) enum Outcome {
     Loaded(Loaded),
     /// The table is at this version already; nothing was written.
     AlreadyLoaded,
-    /// The table is not at the version the change starts from: somebody loaded meanwhile. Nothing was written; look again.
+    /// The table is not at the version the change starts from, because another process loaded it meanwhile.
+    /// Nothing was written; plan again.
     Stale,
 }

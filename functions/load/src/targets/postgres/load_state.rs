@@ -9,7 +9,7 @@ use super::table::Table;
 /// One line per dataset and table: the version the table is at, and what the load that brought it there did.
 pub(super) const LOADS: &str = "tidemark_loads";
 
-/// What a load did, in rows of the table, and of the change.
+/// The result of a load, counted in rows of the table and of the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Loaded {
     pub(crate) inserted: u64,

@@ -29,7 +29,7 @@ pub(super) struct RejectedRows {
     shifts: Vec<(u64, Option<u64>)>,
 }
 
-/// How many rows may be rejected before it is checked that they are not too many.
+/// Number of rows that may be rejected before the total is checked against the limit.
 const KEPT: u64 = 10_000;
 
 struct Line {
@@ -40,7 +40,7 @@ struct Line {
 }
 
 impl RejectedRows {
-    /// `rows`: at most so many are upserted. `known`: the keys of [`known_keys`].
+    /// At most `rows` rows are upserted. `known` are the keys of [`known_keys`].
     pub(super) fn new(table: &Table<'_>, known: HashSet<String>, rows: u64) -> RejectedRows {
         let key = table.key().map(|column| column.name.clone()).collect();
         let max_refused = table.target.max_refused;

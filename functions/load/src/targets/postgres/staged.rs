@@ -11,7 +11,7 @@ pub(super) const STAGED: &str = "tidemark_staged";
 /// As SQL finds it.
 pub(super) const TEMPORARY: &str = "pg_temp.tidemark_staged";
 
-/// What a merge did to the table, in rows.
+/// The effect of a merge on the table, in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Merged {
     pub(super) inserted: u64,
@@ -68,7 +68,7 @@ impl<'a> Staged<'a> {
         Ok(Staged { session, table, from, merges: session.version() >= 15 && counts })
     }
 
-    /// What sends rows into one of its tables.
+    /// The COPY statement that sends rows into the table `name`.
     pub(super) fn copy_statement(&self, name: &str) -> String {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
         format!("COPY {name} ({ROW}, {}) FROM STDIN (FORMAT binary)", columns.join(", "))
@@ -226,7 +226,7 @@ pub(super) fn is_twice(error: &DbError) -> bool {
     error.code().code() == "21000"
 }
 
-/// How a column of this type is compared in SQL, to the letter.
+/// SQL expression by which a column of this type is compared exactly, whatever the collation takes for equal.
 fn compared(sql: SqlType, column: &str) -> String {
     match sql {
         // whatever the column's collation takes for equal

@@ -17,11 +17,11 @@ pub(super) struct Table<'a> {
     pub(super) name: String,
     pub(super) oid: u32,
     pub(super) columns: Vec<Column>,
-    /// Whether this transaction has made it; it has no key yet then.
+    /// Whether this transaction created the table; if so, it has no key yet.
     pub(super) is_new: bool,
-    /// Whether this transaction has given it columns.
+    /// Whether this transaction added columns to the table.
     pub(super) is_wider: bool,
-    /// Whether it has no rows.
+    /// Whether the table is empty.
     pub(super) is_empty: bool,
     /// As many rows as the server thinks it has; none where it has never counted.
     pub(super) rows: Option<u64>,

@@ -35,7 +35,7 @@ pub(crate) struct Snapshot<'a> {
 }
 
 impl<'a> Database<'a> {
-    /// `None`: nothing was loaded yet.
+    /// `None` if nothing has been loaded yet.
     pub(crate) fn snapshot(
         &self,
         session: Session,

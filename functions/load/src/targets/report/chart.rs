@@ -17,9 +17,9 @@ const HEIGHT: u32 = 320;
 /// Fits on a printed page.
 const MAX_HEIGHT: u32 = 580;
 const GAP: u32 = 20;
-/// Of a bar with its label.
+/// Height of a bar with its label.
 const BAR: u32 = 26;
-/// Of one character of a column's width.
+/// Width of one character of a column.
 const CHARACTER: f64 = 7.0;
 /// A table wider than this leaves no room beside it.
 const WIDE: f64 = 700.0;

@@ -1,4 +1,4 @@
-//! A sheet's table as CSV: the column names and the plain values, for whoever reads it by program.
+//! A sheet's table as CSV: the column names and the unformatted values, for reading by programs.
 
 use std::borrow::Cow;
 

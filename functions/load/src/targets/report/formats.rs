@@ -4,9 +4,9 @@ use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder};
 use tidemark_pipeline::CellFormat;
 
 pub(super) const ACCENT: Color = Color::RGB(0x1F4E79);
-/// Of the series of a chart, in turn.
+/// Colours of the series of a chart, in order.
 pub(super) const SERIES: [Color; 4] = [ACCENT, Color::RGB(0x9DB8D2), Color::RGB(0x7F8C99), Color::RGB(0xC9D6E3)];
-/// Of what explains: dates, notes, axes.
+/// Colour of explanatory text: dates, notes, axes.
 pub(super) const QUIET: Color = Color::RGB(0x5F6B76);
 pub(super) const LINE: Color = Color::RGB(0xD9DFE5);
 const HEADER: Color = Color::RGB(0xDCE6F0);
@@ -36,16 +36,16 @@ impl SheetFormats {
     }
 }
 
-/// How one column looks.
+/// The formats of one column.
 pub(super) struct ColumnFormats {
     pub(super) header: Format,
     pub(super) plain: Format,
-    /// Of every other row.
+    /// Format for every other row.
     pub(super) tinted: Format,
 }
 
 impl ColumnFormats {
-    /// Of the column at `at`, from 0.
+    /// The formats of the column at index `at`, counted from 0.
     pub(super) fn new(format: CellFormat, at: u16) -> ColumnFormats {
         let aligned = match (is_right(format), at) {
             (true, _) => Format::new().set_align(FormatAlign::Right),

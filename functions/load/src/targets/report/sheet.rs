@@ -17,7 +17,7 @@ const MAX_COLUMNS: usize = 16_384;
 /// A table with more rows than this can be filtered.
 const LONG: usize = 20;
 
-/// What Excel refuses: <https://support.microsoft.com/office/3f1f7148-ee83-404d-8ef0-9ff99fbad1f9>.
+/// Refuses a sheet title that Excel does not allow: <https://support.microsoft.com/office/3f1f7148-ee83-404d-8ef0-9ff99fbad1f9>.
 pub(super) fn check_title(title: &str) -> Result<(), ReportError> {
     let why = match title {
         "" => "it is empty",

@@ -63,7 +63,7 @@ impl<'a> Column<'a> {
         self.series.dtype()
     }
 
-    /// Of the widest cell, in characters.
+    /// Width of the widest cell, in characters.
     pub(super) fn width(&self) -> Result<usize, ReportError> {
         let mut widest = self.label.chars().count();
         for row in 0..self.series.len().min(MEASURED) {

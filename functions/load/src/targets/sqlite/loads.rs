@@ -8,7 +8,7 @@ use super::error::Fault;
 /// One line per dataset and table: the version the table is at, and what the load that brought it there did.
 pub(super) const LOADS: &str = "tidemark_loads";
 
-/// What a load did, in rows.
+/// The result of a load, in rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Loaded {
     pub inserted: u64,
@@ -18,7 +18,7 @@ pub struct Loaded {
     pub deleted: u64,
 }
 
-/// The version the table is at. A table that is gone is at none, so that dropping it has it loaded anew.
+/// The version the table is at. A dropped table has none, so that dropping it causes a full reload.
 pub(super) fn loaded_version(
     connection: &Connection,
     dataset: &DatasetName,
@@ -36,7 +36,7 @@ pub(super) fn loaded_version(
     Ok(connection.query_row(&sql, params![dataset.as_str(), table], |row| row.get(0)).optional()?)
 }
 
-/// What the run did that brought the table where it is; `None` if that was another run.
+/// The result of the load that brought the table to its present version; `None` if another run did that load.
 pub(super) fn loaded_by(
     connection: &Connection,
     dataset: &DatasetName,

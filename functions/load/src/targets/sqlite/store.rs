@@ -51,7 +51,8 @@ pub enum Outcome {
     Loaded(Loaded),
     /// The table is at this version already, by another run; nothing was written.
     AlreadyLoaded,
-    /// The table is not at the version the change starts from: somebody loaded meanwhile. Nothing was written; look again.
+    /// The table is not at the version the change starts from, because another process loaded it meanwhile.
+    /// Nothing was written; plan again.
     Stale,
 }
 

@@ -11,7 +11,7 @@ use super::error::Fault;
 use super::loads::LOADS;
 use crate::targets::cell::CellType;
 
-/// How a column is declared in a table of ours.
+/// Declared type of a column in a table that Tidemark creates.
 ///
 /// A date, time or instant is ISO 8601 text, for which SQLite has functions and whose order is the order in time. A decimal
 /// is REAL: SQLite has no decimals, and text would neither add up nor sort; a value with digits that a double cannot keep
@@ -91,7 +91,7 @@ impl Affinity {
 pub(super) struct Table<'a> {
     pub(super) name: &'a str,
     pub(super) schema: &'a Schema,
-    /// What rows are upserted by; `None` where they are not.
+    /// The key for upserts; `None` if rows are not upserted.
     pub(super) key: Option<&'a [ColumnName]>,
     /// The column whose values are swapped.
     pub(super) partition: Option<PlSmallStr>,
@@ -119,7 +119,7 @@ impl Table<'_> {
         self.key.unwrap_or_default().iter().any(|name| name.as_str() == column)
     }
 
-    /// What can be refused without a look at the database.
+    /// Checks that need no access to the database.
     fn check(&self) -> Result<(), Fault> {
         if self.name.eq_ignore_ascii_case(LOADS) {
             return Err(Fault::Reserved { table: LOADS });

@@ -107,7 +107,7 @@ fn column(
     let pattern = fields.filled("pattern", "a regular expression");
     let formats = formats(&fields);
     let timezone = fields.text("timezone").and_then(|text| fields.reader.timezone(text));
-    // the rest hangs on the type
+    // the rest depends on the type
     let ty = ty?;
     if ty != Type::String {
         fields.refuse("pattern", "it only for a string");
@@ -173,7 +173,7 @@ fn ty(fields: &Fields<'_, '_>, text: &Text) -> Option<Type> {
     ty
 }
 
-/// What other systems call our types.
+/// Names that other systems use for our types.
 fn other_name(text: &str) -> Option<String> {
     let ours = match text.to_lowercase().as_str() {
         "text" | "varchar" | "str" | "utf8" => "string",

@@ -23,7 +23,7 @@ pub(super) enum Condition {
 }
 
 impl Condition {
-    /// What is wrong is noted, and left at [`Condition::Always`].
+    /// An invalid condition is reported and replaced by [`Condition::Always`].
     pub fn new(top: &Fields<'_, '_>, target: &Fields<'_, '_>) -> Condition {
         if target.value("only_with").is_some() {
             target.refuse("only_without", "either it or `only_with`");
@@ -32,7 +32,7 @@ impl Condition {
         parameter(top, target, "only_without").map_or(Condition::Always, Condition::Without)
     }
 
-    /// Whether the target is there.
+    /// Whether the target is present.
     pub fn holds(&self, top: &Fields<'_, '_>) -> bool {
         match self {
             Condition::Always => true,
@@ -41,7 +41,7 @@ impl Condition {
         }
     }
 
-    /// Whether two targets are never there together.
+    /// Whether two targets are never present together.
     pub fn excludes(&self, other: &Condition) -> bool {
         match (self, other) {
             (Condition::With(one), Condition::Without(other)) | (Condition::Without(one), Condition::With(other)) => {

@@ -27,7 +27,7 @@ pub(super) fn destination(
     let mode = fields.choice("mode", &[("upsert", Mode::Upsert), ("swap", Mode::Swap), ("append", Mode::Append)]);
     let own = contract.zip(dataset.as_ref()).and_then(|(contract, dataset)| known(contract, dataset));
     let key = match mode? {
-        // without a dataset nobody knows its key
+        // without a dataset its key is unknown
         Mode::Upsert if dataset.is_none() && fields.value("key").is_none() => return None,
         Mode::Upsert => key(fields, own)?,
         Mode::Swap | Mode::Append => {

@@ -171,7 +171,7 @@ fn a_webhook_is_never_repeated() {
     );
 }
 
-/// Of a file that is broken elsewhere.
+/// The alerts of a file that has mistakes elsewhere.
 fn told(text: &str) -> Option<Vec<String>> {
     assert!(read_text(text).is_err(), "{text}");
     let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();

@@ -12,39 +12,39 @@ use super::{Rows, ask, database};
 use crate::support::running::run_step;
 
 /// A database and a lake of its own.
-pub struct Lab {
+pub struct LoadHarness {
     pub url: String,
     pub lake: Lake,
-    /// Whatever the URL hangs on.
+    /// Keeps the database behind `url` alive.
     _kept: Box<dyn Any>,
-    world: LocalEnvironment,
+    environment: LocalEnvironment,
     memory: Option<u64>,
 }
 
-impl Lab {
-    /// `None`, with a word, where there is no PostgreSQL.
-    pub fn new() -> Option<Lab> {
+impl LoadHarness {
+    /// Returns `None`, with a message, if there is no PostgreSQL.
+    pub fn new() -> Option<LoadHarness> {
         let database = database()?;
-        Some(Lab::at(database.url(), database))
+        Some(LoadHarness::at(database.url(), database))
     }
 
-    /// With a database that is there as long as what is kept.
-    pub fn at(url: String, kept: impl Any) -> Lab {
-        let world = LocalEnvironment::new().unwrap();
-        Lab { url, lake: world.empty_lake().unwrap(), _kept: Box::new(kept), world, memory: None }
+    /// For a database that exists as long as `kept` does.
+    pub fn at(url: String, kept: impl Any) -> LoadHarness {
+        let environment = LocalEnvironment::new().unwrap();
+        LoadHarness { url, lake: environment.empty_lake().unwrap(), _kept: Box::new(kept), environment, memory: None }
     }
 
-    /// Plans with so much memory.
-    pub fn with_memory(self, bytes: u64) -> Lab {
-        Lab { memory: Some(bytes), ..self }
+    /// Plans with `bytes` of memory.
+    pub fn with_memory(self, bytes: u64) -> LoadHarness {
+        LoadHarness { memory: Some(bytes), ..self }
     }
 
-    pub fn with_secret(self, name: &str, secret: &str) -> Lab {
-        let world = self.world.with_secret(name.parse().unwrap(), Secret::new(secret.to_owned()));
-        Lab { world, ..self }
+    pub fn with_secret(self, name: &str, secret: &str) -> LoadHarness {
+        let environment = self.environment.with_secret(name.parse().unwrap(), Secret::new(secret.to_owned()));
+        LoadHarness { environment, ..self }
     }
 
-    /// The whole of a dataset, in place of what it was.
+    /// Replaces the whole dataset.
     pub fn commit(&self, dataset: &str, rows: &DataFrame) {
         self.commit_by(dataset, rows, None);
     }
@@ -88,16 +88,16 @@ impl Lab {
     }
 
     /// Walks `load` of a target of which everything but kind, name and URL is given.
-    pub fn walk(&self, target: &str) -> RunRecord {
-        self.walk_to(&self.url, target, false)
+    pub fn run(&self, target: &str) -> RunRecord {
+        self.run_at(&self.url, target, false)
     }
 
-    pub fn walk_to(&self, url: &str, target: &str, full: bool) -> RunRecord {
+    pub fn run_at(&self, url: &str, target: &str, full: bool) -> RunRecord {
         let pipeline = pipeline(url, target);
         let trigger = Trigger { full, ..Trigger::at("2026-04-01T08:00:00Z".parse().unwrap(), "lab") };
-        self.world.with_context(&self.lake, &Quiet, |context| {
+        self.environment.with_context(&self.lake, &Quiet, |context| {
             let context = Context { memory: self.memory.unwrap_or(context.memory), ..*context };
-            run_step(&context, &self.world, &pipeline, &StepId::Load("here".to_owned()), &trigger)
+            run_step(&context, &self.environment, &pipeline, &StepId::Load("here".to_owned()), &trigger)
         })
     }
 
@@ -105,22 +105,22 @@ impl Lab {
     pub fn verify(&self, target: &str) -> load::Verified {
         let pipeline = pipeline(&self.url, target);
         let Target::Postgres(target) = &pipeline.targets[0] else { panic!() };
-        self.world
-            .with_context(&self.lake, &Quiet, |context| load::verify(context, &self.world, &pipeline, target))
+        self.environment
+            .with_context(&self.lake, &Quiet, |context| load::verify(context, &self.environment, &pipeline, target))
             .unwrap()
     }
 
     /// Walks it to its end.
     #[track_caller]
     pub fn load(&self, target: &str) -> RunRecord {
-        let record = self.walk(target);
+        let record = self.run(target);
         assert_eq!(record.status, Status::Done, "{record:#?}");
         record
     }
 
     #[track_caller]
     pub fn load_full(&self, target: &str) -> RunRecord {
-        let record = self.walk_to(&self.url, target, true);
+        let record = self.run_at(&self.url, target, true);
         assert_eq!(record.status, Status::Done, "{record:#?}");
         record
     }
@@ -128,7 +128,7 @@ impl Lab {
     /// Why it cannot be loaded.
     #[track_caller]
     pub fn fail(&self, target: &str) -> ErrorRecord {
-        failed(self.walk(target))
+        failed(self.run(target))
     }
 
     #[track_caller]
