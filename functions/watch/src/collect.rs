@@ -54,7 +54,7 @@ pub fn news(
     let from = (first - LATE_BY).max(now - LONGEST_LOOK);
     let mut ids = Vec::new();
     for day in days(day_of(from), day_of(now + AHEAD)) {
-        ids.extend(context.lake.runs_of(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
+        ids.extend(context.lake.run_ids_on_day(day, &moment(from))?.into_iter().map(|run_id| (day, run_id)));
     }
     // what lasts longer than records may be late, also if its mark has gone by now, and what could not be read
     marks.iter().for_each(|mark| state.sees(mark, now));

@@ -1,4 +1,4 @@
-//! Rows in ranges of their order, so that what does not fit in memory can be sorted and merged range by range.
+//! Splits rows into ranges of their order, so that data larger than memory can be sorted and merged range by range.
 
 use polars::chunked_array::ops::row_encode::_get_rows_encoded_ca;
 use polars::prelude::*;
@@ -100,7 +100,7 @@ pub fn superseded(
     Ok(strays.collect()?)
 }
 
-/// The rows whose key is not among those of `gone`.
+/// The rows whose key is not in `gone`.
 ///
 /// # Errors
 /// A key column either does not have.

@@ -14,10 +14,10 @@ const WIDTH: u32 = RULES.len() as u32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u32);
 
-/// What a [`Place`] stands for.
+/// The rule that a [`Place`] identifies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// The record is no record.
+    /// The record is not a valid record.
     Format,
     Column {
         column: usize,

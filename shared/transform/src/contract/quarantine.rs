@@ -1,4 +1,4 @@
-//! The frame of rows that broke the contract: what they said, where they come from and which rule they broke.
+//! The frame of rows that broke the contract: their texts, their origin and the rule they broke.
 
 use std::borrow::Cow;
 
