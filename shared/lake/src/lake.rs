@@ -83,7 +83,7 @@ impl Lake {
         let (engine, snapshots) = (Arc::new(engine), Arc::default());
         let lake = Lake { store, engine, logs, snapshots, file_size: FileSize::default() };
         if !lake.is_marked()? {
-            lake.found(create)?;
+            lake.initialize(create)?;
         }
         Ok(lake)
     }
@@ -106,9 +106,8 @@ impl Lake {
     }
 
     /// Initializes an empty store as a lake. Other processes may do the same concurrently. The marker is written before the probe is
-    /// deleted,
-    /// so a process that finds unexpected objects looks for the marker again.
-    fn found(&self, create: bool) -> Result<(), LakeError> {
+    /// deleted, so a process that finds unexpected objects looks for the marker again.
+    fn initialize(&self, create: bool) -> Result<(), LakeError> {
         let place = self.store.place().to_owned();
         let failed = |source| LakeError::store(format!("lake {place}"), source);
         let (marker, probe) = (Key::Marker.path(), Key::Probe.path());

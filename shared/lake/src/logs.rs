@@ -2,8 +2,7 @@
 //!
 //! A commit never changes once written, so its bytes are cached. A log only grows, commit by commit, so a cached listing is
 //! brought up to date by asking for the next commit until there is none: a GET, where a LIST costs twelve of them. A checkpoint that
-//! another process
-//! has written meanwhile is not seen, and is not needed.
+//! another process has written meanwhile is not seen, and is not needed.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_survives_being_put_down() {
+    fn a_schema_survives_serialization() {
         let types = [
             DataType::String,
             DataType::Boolean,

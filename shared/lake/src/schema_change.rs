@@ -32,9 +32,9 @@ impl<'t> Change<'t> {
     pub(crate) fn new(draft: &Draft, lake: &Lake, base: Option<&'t Table>) -> Result<Change<'t>, LakeError> {
         let wanted = to_delta(&draft.dataset, &draft.schema)?;
         let Some(table) = base else { return Ok(Change::Created(wanted)) };
-        let standing = table.snapshot.schema();
+        let current = table.snapshot.schema();
         let misfit = schema_mismatch(table, &wanted, &draft.partition_by);
-        let is_same_order = standing.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
+        let is_same_order = current.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
         if misfit.is_none() && is_same_order {
             return Ok(Change::ColumnsAdded(table, Vec::new()));
         }
@@ -45,7 +45,7 @@ impl<'t> Change<'t> {
         match misfit {
             Some(misfit) => Err(LakeError::SchemaMismatch { dataset: draft.dataset.clone(), misfit }),
             None => {
-                let new = wanted.fields().filter(|field| standing.field(field.name()).is_none());
+                let new = wanted.fields().filter(|field| current.field(field.name()).is_none());
                 Ok(Change::ColumnsAdded(table, new.cloned().collect()))
             }
         }
@@ -88,11 +88,11 @@ fn schema_mismatch(table: &Table, wanted: &StructType, partition_by: &[ColumnNam
 /// A snapshot of the table with a new schema. The kernel can create a table and add columns, but cannot overwrite a schema. Given a
 /// snapshot that already has the new schema, it writes and checks the actions of a commit by that schema.
 pub(crate) fn with_new_schema(
-    standing: &Snapshot,
+    current: &Snapshot,
     schema: &StructType,
     partition_by: &[ColumnName],
 ) -> KernelResult<SnapshotRef> {
-    let configuration = standing.table_configuration();
+    let configuration = current.table_configuration();
     let metadata = configuration.metadata();
     let metadata = Metadata::from_parts(
         metadata.id().into(),
@@ -111,5 +111,5 @@ pub(crate) fn with_new_schema(
         configuration.table_root().clone(),
         configuration.version(),
     )?;
-    Ok(Arc::new(Snapshot::new(standing.log_segment().clone(), configuration)?))
+    Ok(Arc::new(Snapshot::new(current.log_segment().clone(), configuration)?))
 }

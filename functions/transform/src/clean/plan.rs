@@ -117,7 +117,7 @@ impl Clean<'_> {
     pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Plan {
         let Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, former } =
             observed;
-        let (clean, meta, standing) = match clean {
+        let (clean, meta, existing) = match clean {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), BTreeMap::new()),
         };
@@ -131,7 +131,7 @@ impl Clean<'_> {
         Plan {
             raw,
             clean,
-            existing: standing,
+            existing,
             quarantine,
             quarantined,
             former,

@@ -153,13 +153,13 @@ impl<'a> Session<'a> {
     ) -> Result<(), Error> {
         let table = self.tables.at(context.lake, &self.clean.raw, files.version)?;
         let columns = table.schema().iter_names().map(|name| name.as_str());
-        let shape = if raw::holds_json(columns) { RawLayout::Json } else { RawLayout::Columns };
+        let layout = if raw::holds_json(columns) { RawLayout::Json } else { RawLayout::Columns };
         for slice in &files.slices {
             let batches = batches(context, &table, slice)?;
             let bytes = slice.file.bytes / (slice.parts as u64 * batches.len().max(1) as u64);
             for rows in batches {
                 let rows = rows?;
-                let cleaned = self.cleaner.clean(&rows, shape).map_err(contract_failure)?;
+                let cleaned = self.cleaner.clean(&rows, layout).map_err(contract_failure)?;
                 take(rows.height() as u64, cleaned)?;
                 context.progress.advance(bytes);
             }

@@ -88,7 +88,7 @@ impl Model<'_> {
     pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         let Observed { base, inputs, memory } = observed;
         let is_rebuild = self.is_rebuild(base.as_ref().map(|base| &base.meta), trigger);
-        let (base, meta, standing) = match base {
+        let (base, meta, existing) = match base {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), Vec::new()),
         };
@@ -109,7 +109,7 @@ impl Model<'_> {
         let task_bytes = TASK_BYTES.min(memory / 4);
         Ok(Some(Plan {
             base,
-            existing: standing,
+            existing,
             meta,
             inputs,
             periods,

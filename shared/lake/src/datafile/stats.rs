@@ -210,7 +210,7 @@ mod tests {
 
     /// Statistics that were serialized and read back give the same log entry, bit for bit.
     #[test]
-    fn statistics_survive_being_put_down() {
+    fn statistics_survive_serialization() {
         let cast = |name: &str, ty: DataType| Column::new(name.into(), [1i64, -3, 2]).cast(&ty).unwrap();
         let rows = DataFrame::new(
             3,
