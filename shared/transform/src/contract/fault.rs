@@ -40,7 +40,7 @@ impl Place {
         Place(1 + columns as u32 * WIDTH + index as u32)
     }
 
-    /// The same rule of a column so many further on.
+    /// The same rule of a later column, at the given distance.
     pub(super) fn shifted(self, columns: usize) -> Place {
         Place(self.0 + columns as u32 * WIDTH)
     }

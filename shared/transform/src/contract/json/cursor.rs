@@ -2,7 +2,7 @@
 
 use super::super::cast::Field;
 
-/// Deeper nesting is a fault. Far beyond what a record needs, and far below what harms whoever parses the text after us.
+/// Deeper nesting is a fault. The limit is far above what records need, and far below what would harm later parsers of the text.
 pub(super) const MAX_DEPTH: usize = 1024;
 
 /// The scan has failed. The cursor holds the reason, so that the result for valid values stays small.
