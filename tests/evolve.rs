@@ -12,7 +12,7 @@ use tidemark::load;
 use tidemark_flow::{ErrorKind, Quiet, RunRecord, Selection, Status, Trigger};
 use tidemark_lake::Lake;
 
-/// A shop whose pipeline file is written anew now and then.
+/// A shop whose pipeline file is rewritten several times.
 struct Shop {
     folder: TempDir,
     world: LocalEnvironment,
@@ -254,7 +254,7 @@ fn a_target_that_cannot_follow_says_so_and_is_loaded_anew_once_its_table_is_gone
         assert_eq!(error.kind, ErrorKind::Definition);
         let said = format!("{} {}", error.message, error.hint.as_deref().unwrap_or_default());
         assert!(said.contains(word) && said.contains("drop"), "{mode}: {said}");
-        // the lake has followed, and only this target waits
+        // the lake is up to date, and only this target is pending
         assert_eq!(shop.rows("everything").column("amount").unwrap().dtype(), &DataType::String);
         assert_eq!(records.iter().filter(|record| record.status == Status::Failed).count(), 1);
         let database = rusqlite::Connection::open(shop.path("shop.db")).unwrap();

@@ -28,7 +28,7 @@ pub enum Fault {
     ErrorAfter,
     /// It takes its time.
     Slow,
-    /// The body ends in its middle, and nobody says so.
+    /// The body is cut off without an error.
     TruncatedBody,
     /// The process dies before the call: this and every later one fails.
     GoneBefore,
@@ -49,7 +49,7 @@ pub enum Call {
 }
 
 impl Call {
-    /// The faults that can befall a call of this kind; for one that changes nothing, before and after are the same.
+    /// The faults that can occur in a call of this kind; for one that changes nothing, before and after are the same.
     pub fn faults(self) -> &'static [Fault] {
         use Fault::*;
         match self {
@@ -68,7 +68,7 @@ pub struct Plan {
     /// Calls so far that the fault can befall.
     eligible: AtomicUsize,
     hits: AtomicU64,
-    /// The call that it befell first, by its number among all.
+    /// Number (among all calls) of the first call with the fault.
     hit: Mutex<Option<usize>>,
     gone: AtomicBool,
     meanwhile: Mutex<Meanwhile>,
@@ -129,31 +129,31 @@ impl Plan {
         }
     }
 
-    /// Lets the other process run to its end; but not for ever, since it may wait for a lock that this one has.
+    /// Lets the other process run to its end, with a time limit, because it may wait for a lock that this one holds.
     fn give_way(&self) {
         let mut meanwhile = self.meanwhile.lock().unwrap();
         if let Meanwhile::Waits(act) = std::mem::take(&mut *meanwhile) {
             let (done, ended) = channel();
             *meanwhile = Meanwhile::Began(std::thread::spawn(move || {
                 act();
-                // nobody waits any more
+                // the waiting thread has stopped waiting
                 let _ = done.send(());
             }));
             let _ = ended.recv_timeout(PATIENCE);
         }
     }
 
-    /// The calls so far, with the objects they were about.
+    /// The calls so far, with their objects.
     pub fn calls(&self) -> Vec<(Call, String)> {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Whether the fault has befallen.
+    /// Whether the fault has occurred.
     pub fn has_hit(&self) -> bool {
         self.hits.load(Ordering::SeqCst) > 0
     }
 
-    /// The call that the fault has befallen: its number among all, and the object it was about.
+    /// The call with the fault: its number among all, and its object.
     pub fn hit(&self) -> Option<(usize, String)> {
         let nth = (*self.hit.lock().unwrap())?;
         Some((nth, self.calls.lock().unwrap()[nth].1.clone()))

@@ -195,7 +195,7 @@ fn the_json_test_suite_ends_in_one_place_or_the_other() {
     }
 }
 
-/// Max Woolf's list: as values, as elements of an array, and as the names of fields nobody knows.
+/// Max Woolf's list: as values, as elements of an array, and as names of unknown fields.
 #[test]
 fn naughty_strings_come_out_as_they_went_in() {
     let Some(archive) = public_data("E/big-list-of-naughty-strings.tar.gz") else { return };

@@ -1,4 +1,4 @@
-//! One conformance suite for every backend a lake can lie on.
+//! A conformance suite for every backend of a lake.
 
 mod shape;
 
@@ -7,7 +7,8 @@ use std::sync::Arc;
 use object_store::memory::InMemory;
 use polars::prelude::*;
 use tidemark_lake::{
-    CommitInfo, DataFile, Draft, Key, Lake, LakeError, Meta, Meter, Misfit, Outcome, Partition, Store, Table, Writer,
+    CommitInfo, DataFile, Draft, Key, Lake, LakeError, Meta, Meter, Outcome, Partition, SchemaMismatch, Store, Table,
+    Writer,
 };
 use tidemark_pipeline::{ColumnName, DatasetName};
 
@@ -266,7 +267,7 @@ fn vacuum_deletes_what_no_version_names_and_is_old() {
     });
 }
 
-/// By whom it was read before, too.
+/// Also by a lake that has read it before.
 #[test]
 fn a_table_that_was_deleted_is_made_anew() {
     on_every_backend(|lake| {

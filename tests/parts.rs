@@ -1,4 +1,4 @@
-//! An ingest that does not fit one invocation comes to the same commit as one that does.
+//! An ingest spread over several invocations makes the same commit as one that fits in one.
 
 use std::path::Path as FilePath;
 use std::sync::Arc;
@@ -178,7 +178,7 @@ fn parts_come_to_the_same_commit_as_one_run() {
     let folder = tempfile::tempdir().unwrap();
     let sources = [
         Store::new(Arc::new(InMemory::new()), "in", handle.clone()),
-        Store::made_folder(&folder.path().join("in"), handle.clone()).unwrap(),
+        Store::open_or_create_folder(&folder.path().join("in"), handle.clone()).unwrap(),
     ];
     for (nth, source) in sources.into_iter().enumerate() {
         fill(&source);

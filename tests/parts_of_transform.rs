@@ -1,4 +1,4 @@
-//! Steps `clean` and `model` of which one invocation does only a part: they end where one that has all the time in the world does.
+//! Steps `clean` and `model` spread over several invocations give the same result as one invocation without a time limit.
 
 mod healed;
 mod records;
@@ -106,7 +106,7 @@ struct Reader<'s> {
     folder: TempDir,
     who: Who,
     memory: u64,
-    /// After how many looks at the clock it is late.
+    /// Number of clock reads after which its time is up.
     looks: Option<i64>,
 }
 
@@ -182,7 +182,7 @@ impl<'s> Reader<'s> {
         panic!("{step} does not end");
     }
 
-    /// Walks all steps; gives the parts of each.
+    /// Runs all steps and returns the number of parts of each.
     fn run(&self) -> Vec<u32> {
         let steps: Vec<_> = self.graph.steps().map(|(_, step)| step.clone()).collect();
         let walked = steps.iter().map(|step| {
@@ -193,7 +193,7 @@ impl<'s> Reader<'s> {
         walked.collect()
     }
 
-    /// Objects of works that are under way.
+    /// Objects of unfinished checkpoints.
     fn kept(&self) -> Vec<String> {
         let all = self.store().list(None).unwrap().into_iter().map(|object| object.location.to_string());
         all.filter(|path| path.contains("/_work/")).collect()
@@ -418,7 +418,7 @@ fn another_run_that_gets_ahead_is_harmless() {
     parts.forget("");
     parts.run();
     assert_same(&one, &parts, "committed");
-    // more comes in between: it is another plan, begun anew by the next part
+    // more data arrives in between: the next part starts again with a new plan
     shop.sell(4, 60, 1);
     one.invoke(&StepId::Ingest, 0, None);
     parts.invoke(&StepId::Ingest, 0, None);

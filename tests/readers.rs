@@ -1,4 +1,4 @@
-//! The lake read back by two readers that know nothing of Tidemark, row by row: Python `deltalake` and DuckDB's `delta`.
+//! Reads the lake back, row by row, with two readers independent of Tidemark: Python `deltalake` and DuckDB's `delta`.
 
 use serde_json::Value;
 

@@ -67,7 +67,7 @@ fn a_commit_that_replaces_every_file_can_change_the_shape() {
         let entry = lake.entry(&sales(), 1).unwrap().unwrap();
         assert_eq!((entry.files_added, entry.files_removed, entry.info.unwrap().run_id.as_str()), (1, 2, "run-2"));
 
-        // life goes on: rows added, a partition swapped, a checkpoint
+        // ordinary changes afterwards: rows added, a partition swapped, a checkpoint
         let more = reshape(lake, "run-3", &[("sold_on", "2011-12-02")], &reshaped(2, 9..12), vec![]);
         assert!(matches!(more.commit(lake, Some(&table)).unwrap(), Outcome::Committed(2)));
         for n in 0..25 {
@@ -147,11 +147,11 @@ fn files_that_stay_keep_the_shape() {
         let day: &[_] = &[("sold_on", "2011-12-01")];
         let text = rows(1, 0..5).lazy().with_column(col("amount").cast(DataType::String)).collect().unwrap();
         let (table_ty, now) = ("decimal(12,2)".into(), "string".into());
-        assert_eq!(refused(text, day), Misfit::Type { column: "amount".into(), table: table_ty, now });
+        assert_eq!(refused(text, day), SchemaMismatch::Type { column: "amount".into(), table: table_ty, now });
         let less = rows(1, 0..5).drop("note").unwrap();
-        assert_eq!(refused(less, day), Misfit::Gone { column: "note".into(), table: "string".into() });
+        assert_eq!(refused(less, day), SchemaMismatch::Gone { column: "note".into(), table: "string".into() });
         let by = vec!["sold_on".parse().unwrap()];
-        assert_eq!(refused(rows(1, 0..5), &[]), Misfit::Partition { table: by, now: vec![] });
+        assert_eq!(refused(rows(1, 0..5), &[]), SchemaMismatch::Partition { table: by, now: vec![] });
         assert_eq!(lake.existing(&sales()).unwrap().version(), 0);
         // the order of columns alone is no reason: files are read by name
         let turned = rows(1, 0..2).select(["sold_on", "note", "id", "amount"]).unwrap();

@@ -7,7 +7,7 @@ use tidemark_lake::{CommitInfo, Draft, Outcome, Writer};
 use super::*;
 use crate::fault::{Aim, Call, Fault, Faulty, Plan};
 
-/// Orders without an amount are orders, but for the one that has never been any.
+/// Orders without an amount are valid, except for the record that is not an order at all.
 fn mend(shop: &Shop) {
     let path = shop.path("pipelines/shop.toml");
     let text = std::fs::read_to_string(&path).unwrap();

@@ -27,7 +27,7 @@ fn slow_down() -> Trouble {
 
 /// The fault below an error, and what becomes of it in a step.
 fn explained(error: object_store::Error) -> (S3Fault, Error) {
-    let fault = StoreErrorContext::among(&error).unwrap().fault.downcast_ref::<S3Fault>().unwrap().clone();
+    let fault = StoreErrorContext::find_in(&error).unwrap().fault.downcast_ref::<S3Fault>().unwrap().clone();
     let failure = Error::from(LakeError::store("lake s3://lake", error));
     let chain = failure.full_message();
     let (why, hint) = (fault.to_string(), fault.hint());

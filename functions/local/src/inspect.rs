@@ -55,7 +55,7 @@ pub(crate) fn runs(common: &Common, pipeline: Option<&str>, failed: bool, limit:
     let world = LocalEnvironment::new()?;
     let lake = world.existing_lake(&common.lake)?;
     let (mut records, mut lines) = (Vec::<Value>::new(), Vec::new());
-    for bytes in lake.runs_such(limit, is_wanted).map_err(Error::from)? {
+    for bytes in lake.runs_matching(limit, is_wanted).map_err(Error::from)? {
         // a record cut short by a crash of the machine hides no other
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else {
             lines.push(vec!["(unreadable)".to_owned()]);

@@ -1,13 +1,13 @@
-//! Step `clean`: what is new in the raw dataset goes through the contract, and the partitions it touches are swapped.
+//! Step `clean`: applies the contract to new raw rows and replaces the affected partitions of the clean dataset.
 //!
-//! | stage | a task of it | leaves |
+//! | stage | input of a task | output |
 //! |---|---|---|
 //! | 1 | some new raw files, through the contract | rows by partition, broken rows by object, keys by bucket |
-//! | 1 | some raw files that are no more, through the contract | rows to take out, by partition |
-//! | 1 | some files of the dataset as it stands | keys by bucket |
-//! | 2 | a bucket of keys | keys by the partitions that their newest version has left |
-//! | 2 | an object, its broken rows | files of the quarantine |
-//! | 3 | a partition: what stands, what comes and what goes | files of the dataset |
+//! | 1 | some removed raw files, through the contract | rows to remove, by partition |
+//! | 1 | some existing files of the clean dataset | keys by bucket |
+//! | 2 | a bucket of keys | superseded keys, by the partitions that hold an older version |
+//! | 2 | the broken rows of an object | files of the quarantine |
+//! | 3 | a partition: existing, incoming and removed rows | files of the clean dataset |
 
 mod definition;
 mod draft;

@@ -1,4 +1,4 @@
-//! What the raw rows of a run had that the contract does not, and the other way round, gathered batch by batch.
+//! Schema drift of a run: fields of raw rows that are not in the contract and the reverse, collected batch by batch.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use tidemark_flow::{Drift, Error, ErrorKind, thousands};
 use tidemark_pipeline::{Contract, Unknown};
 use tidemark_transform::{self as transform, FieldKind, MAX_FIELDS};
 
-/// So many fields are told of in a run record.
-const TOLD: usize = 50;
-/// And so many in a message.
-const NAMED: usize = 10;
+/// Maximum number of fields listed in a run record.
+const MAX_REPORTED: usize = 50;
+/// Maximum number of fields listed in a message.
+const MAX_IN_MESSAGE: usize = 10;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Drifts {
     fields: BTreeMap<String, Drift>,
-    /// There were more fields than are told apart.
+    /// There were more distinct fields than are tracked.
     has_more: bool,
-    /// Records of JSON, and the pointers of columns that none of them has.
+    /// Number of JSON records, and the pointers of columns that none of them has.
     records: u64,
     absent: Vec<String>,
 }
 
 impl Drifts {
-    /// Takes in the next batch.
+    /// Adds the drift of the next batch.
     pub(crate) fn add(&mut self, batch: transform::Drift) {
         let transform::Drift { unknown, has_more, records, absent } = batch;
         self.has_more |= has_more;
@@ -34,7 +34,7 @@ impl Drifts {
         self.records(records, &absent);
     }
 
-    /// Takes in what a later task has gathered.
+    /// Adds the drifts of a later task.
     pub(crate) fn append(&mut self, more: &Drifts) {
         self.has_more |= more.has_more;
         for drift in more.fields.values() {
@@ -68,7 +68,7 @@ impl Drifts {
         self.records += records;
     }
 
-    /// For the run record: the fields that most records have, and what else is to be said.
+    /// For the run record: the fields found in most records, and the notes.
     pub(crate) fn told(self, unknown: Unknown) -> (Vec<Drift>, Vec<String>) {
         let records = format!("{} {}", thousands(self.records), if self.records == 1 { "record" } else { "records" });
         let mut notes: Vec<_> = self.absent.iter().map(|field| format!("{field} was in none of {records}")).collect();
@@ -76,33 +76,33 @@ impl Drifts {
             return (Vec::new(), notes);
         }
         let all = self.fields.len();
-        if all > TOLD || self.has_more {
+        if all > MAX_REPORTED || self.has_more {
             let least = if self.has_more { "more than " } else { "" };
             notes.push(format!(
                 "{least}{} fields are not in the contract; the {} in most records are told of",
                 thousands(all as u64),
-                TOLD.min(all)
+                MAX_REPORTED.min(all)
             ));
         }
         let mut told = self.most();
-        told.truncate(TOLD);
+        told.truncate(MAX_REPORTED);
         (told.into_iter().cloned().collect(), notes)
     }
 
     fn most(&self) -> Vec<&Drift> {
         let mut fields: Vec<&Drift> = self.fields.values().collect();
-        // those of as many records stay in the order of their names
+        // the sort is stable: fields with equal counts stay in the order of their names
         fields.sort_by_key(|drift| std::cmp::Reverse(drift.records));
         fields
     }
 
-    /// Where unknown fields are not borne.
-    pub(crate) fn borne(&self, contract: &Contract) -> Result<(), Error> {
+    /// Fails if there are unknown fields and the contract does not allow them.
+    pub(crate) fn check_allowed(&self, contract: &Contract) -> Result<(), Error> {
         if contract.unknown != Unknown::Fail || self.fields.is_empty() {
             return Ok(());
         }
-        let named: Vec<String> = self.most().into_iter().take(NAMED).map(ToString::to_string).collect();
-        let more = self.fields.len().saturating_sub(NAMED);
+        let named: Vec<String> = self.most().into_iter().take(MAX_IN_MESSAGE).map(ToString::to_string).collect();
+        let more = self.fields.len().saturating_sub(MAX_IN_MESSAGE);
         let more = if more > 0 { format!("; and {} more fields", thousands(more as u64)) } else { String::new() };
         let message = format!(
             "records of {} have fields that its contract does not know: {}{more}",
@@ -136,7 +136,7 @@ mod tests {
         drifts.add(batch(&[("/a", 1, FieldKind::Null), ("/b", 2, FieldKind::String)], 2, &["/x", "/y"]));
         drifts.add(batch(&[], 0, &[]));
         drifts.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));
-        // and in parts
+        // the result survives serialization
         let json = serde_json::to_vec(&drifts).unwrap();
         let (told, notes) = serde_json::from_slice::<Drifts>(&json).unwrap().told(Unknown::Keep);
         let told: Vec<String> = told.iter().map(ToString::to_string).collect();
@@ -149,7 +149,7 @@ mod tests {
             ]
         );
         assert_eq!(notes, ["/y was in none of 1,000 records"]);
-        // by several tasks
+        // results of several tasks
         let (mut first, mut second) = (Drifts::default(), Drifts::default());
         first.add(batch(&[("/a", 1, FieldKind::Null), ("/b", 2, FieldKind::String)], 2, &["/x", "/y"]));
         second.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));

@@ -1,4 +1,4 @@
-//! What goes wrong below this crate, as failures of a step.
+//! Converts errors of the crates below into errors of a step.
 
 use polars::error::PolarsError;
 use tidemark_flow::{Error, ErrorKind};

@@ -1,4 +1,4 @@
-//! Frames put below each other, and as Parquet for the way from one task to another.
+//! Concatenation of frames, and their Parquet encoding for spilled rows.
 
 use std::io::Cursor;
 
@@ -10,7 +10,7 @@ use tidemark_flow::Error;
 
 use crate::failures::polars_failure;
 
-/// Frames of one schema below each other.
+/// Concatenates frames of one schema.
 pub(crate) fn concat(frames: Vec<DataFrame>) -> Result<DataFrame, Error> {
     let mut frames = frames.into_iter();
     let Some(mut all) = frames.next() else { return Ok(DataFrame::empty()) };
@@ -20,7 +20,7 @@ pub(crate) fn concat(frames: Vec<DataFrame>) -> Result<DataFrame, Error> {
     Ok(all)
 }
 
-/// Rows as Parquet: small where they go over a network, quick where they stay on this machine.
+/// Encodes rows as Parquet: compressed well if `is_small` (for a network), else fast (for the local disk).
 pub(crate) fn encode(mut rows: DataFrame, is_small: bool) -> Result<Vec<u8>, Error> {
     let failed = |error| polars_failure("rows cannot be spilled", error);
     let compression = match is_small {
@@ -36,7 +36,7 @@ pub(crate) fn encode(mut rows: DataFrame, is_small: bool) -> Result<Vec<u8>, Err
     Ok(encoded)
 }
 
-/// Rows out of Parquet.
+/// Decodes rows from Parquet.
 pub(crate) fn decode(encoded: Bytes) -> Result<DataFrame, Error> {
     let failed = |error| polars_failure("spilled rows cannot be read back", error);
     ParquetReader::new(Cursor::new(encoded)).finish().map_err(failed)

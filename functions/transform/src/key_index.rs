@@ -1,4 +1,4 @@
-//! Which keys have versions in more than one partition: found from their narrow columns alone, bucket by bucket.
+//! Finds the keys that have versions in more than one partition, bucket by bucket, from the key columns alone.
 
 use polars::prelude::{Column, DataFrame};
 use tidemark_flow::Error;
@@ -10,7 +10,7 @@ use crate::failures::{frame_failure, polars_failure};
 use crate::spill::{Spill, SpillBuffer, Spilled};
 use crate::spill_manifest::SpillManifest;
 
-/// The columns that decide where a row of a keyed dataset lies.
+/// The columns that decide in which partition a row of a keyed dataset belongs.
 pub(crate) struct KeyColumns<'a> {
     key: &'a [ColumnName],
     latest_by: Option<&'a ColumnName>,
@@ -18,29 +18,29 @@ pub(crate) struct KeyColumns<'a> {
     names: Vec<&'a str>,
 }
 
-/// Keys and the partitions that their newest version has left.
+/// Keys, with the partitions that hold an older version of them than the newest.
 pub(crate) struct SupersededKeys {
     pub rows: DataFrame,
-    /// Standing rows that go.
+    /// Number of existing rows that are removed.
     pub stood: u64,
-    /// Incoming rows that a newer one in another partition supersedes.
+    /// Number of incoming rows superseded by a newer one in another partition.
     pub came: u64,
 }
 
 const CAME: &str = "_came";
 const STOOD: &str = "_stood";
 
-/// Rows of a bucket, about: a narrow row is some 64 bytes, and a bucket is sorted and joined with itself. Independent of the memory there
-/// is, so that tasks are cut the same everywhere.
+/// Approximate rows of a bucket: a row of key columns is some 64 bytes, and a bucket is sorted and joined with itself.
+/// Independent of the available memory, so that tasks are cut the same everywhere.
 const BUCKET_ROWS: u64 = 1 << 16;
 
-/// Over how many buckets the keys of so many rows are spread.
+/// Number of buckets for the keys of `rows` rows.
 pub(crate) fn buckets(rows: u64) -> usize {
     usize::try_from(rows.div_ceil(BUCKET_ROWS)).unwrap_or(usize::MAX).max(1)
 }
 
 impl<'a> KeyColumns<'a> {
-    /// `None` for a dataset in which a key cannot be in two partitions.
+    /// Returns None if a key of the dataset cannot be in two partitions.
     pub(crate) fn new(contract: &'a Contract) -> Option<KeyColumns<'a>> {
         let by = contract.partition_by.as_ref()?;
         // a key that decides the partition cannot move
@@ -68,7 +68,7 @@ impl<'a> KeyColumns<'a> {
     }
 }
 
-/// The keys of the rows that stand and of those that come, by bucket, each in the order of their arrival.
+/// Spills the keys of existing and incoming rows by bucket, in the order of arrival.
 pub(crate) struct KeyIndex<'a, 'b> {
     columns: &'a KeyColumns<'a>,
     buckets: usize,
@@ -80,7 +80,7 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
         KeyIndex { columns, buckets, rows: Spill::new(buffer) }
     }
 
-    /// `came`: whether these are rows that come, and not rows that stand.
+    /// Adds the keys of rows. `came`: whether the rows are incoming (true) or existing (false).
     pub(crate) fn push(&mut self, rows: &DataFrame, came: bool) -> Result<(), Error> {
         let failed = |error| polars_failure("keys cannot be indexed", error);
         let mut rows = rows.select(self.columns.names.iter().copied()).map_err(failed)?;

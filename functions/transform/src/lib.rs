@@ -1,5 +1,5 @@
-//! Steps `clean` and `model`: raw rows through the contract into a clean dataset, and SQL over datasets into models. The work on rows
-//! is in `tidemark-transform`; here is what of it is due, how it is cut into tasks, what fits in memory, and where it goes.
+//! Steps `clean` and `model`: raw rows through the contract into a clean dataset, and SQL over datasets into models. The row operations
+//! are in `tidemark-transform`. This crate decides what has to be done, cuts it into tasks, keeps it within memory and writes the result.
 
 mod clean;
 mod drift;
@@ -25,7 +25,7 @@ use tidemark_pipeline::{Graph, Pipeline, StepId};
 /// Step `clean` or `model <name>` of a pipeline.
 ///
 /// # Errors
-/// Kind `bug` for a step that is none of these.
+/// Kind `bug` if the step is neither.
 pub fn step<'a>(
     _: &'a dyn Environment,
     graph: &'a Graph,

@@ -1,4 +1,5 @@
-//! Function `transform` on Lambda: raw rows through their contract, and SQL over datasets into models. This file is the door; `lib.rs` is the house.
+//! Function `transform` on Lambda: raw rows through their contract, and SQL over datasets into models. This file is only the entry point;
+//! the code is in `lib.rs`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,4 +1,4 @@
-//! Step `model`: SQL over datasets, or the elements of a dataset's arrays, recomputed where the inputs changed, committed where the
+//! Step `model`: SQL over datasets, or the elements of a dataset's arrays, recomputed if the inputs changed, committed if the
 //! result differs. A task computes some of the partitions.
 
 mod compute;

@@ -1,4 +1,4 @@
-//! One partition: what stands, what comes and what goes become what will stand. In memory where that fits, else range by range of
+//! Merges the existing, incoming and removed rows of one partition. In memory if they fit, else range by range of
 //! the rows' order; the result is the same to the byte.
 
 use polars::prelude::{DataFrame, IdxCa, IdxSize, PlSmallStr, Schema};
@@ -14,10 +14,10 @@ use crate::frames::concat;
 use crate::spill::{Spill, SpillBuffer, Spilled};
 use crate::spill_manifest::SpillManifest;
 
-/// What makes two rows the same row.
+/// When two rows count as the same row.
 #[derive(Clone, Copy)]
 pub(crate) enum Identity<'a> {
-    /// All columns: a bag, in which a row may be several times.
+    /// By all columns: a bag, which may hold equal rows several times.
     Bag,
     Key {
         key: &'a [ColumnName],
@@ -34,7 +34,7 @@ impl<'a> Identity<'a> {
     }
 }
 
-/// Where the rows of a partition went.
+/// How many rows of a partition were written, updated and so on.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Counts {
@@ -55,22 +55,22 @@ impl Counts {
     }
 }
 
-/// The rows of one partition, on their three ways.
+/// The existing, incoming and removed rows of one partition.
 pub(crate) struct Parts<'a> {
-    /// Files of the dataset as it stands.
+    /// The dataset and its existing files of the partition.
     pub existing: Option<(&'a Table, &'a [DataFile])>,
     pub incoming: Spilled<'a>,
-    /// Rows of a bag whose source went.
+    /// Rows of a bag whose source was removed.
     pub removed: Spilled<'a>,
     /// Keys whose newest version is in another partition: none of their rows stays here.
     pub superseded: Option<DataFrame>,
 }
 
-/// How often what is read is in memory while it is merged: read, put together, encoded and sorted, taken, and written. Measured.
+/// Copies of the rows in memory during a merge (read, concatenated, encoded, sorted, gathered, written). Measured.
 const COPIES: usize = 8;
-/// Rows of a sample by which ranges are bounded.
+/// Rows of the sample from which the bounds of ranges are taken.
 const SAMPLE: usize = 20_000;
-/// In-memory bytes of a byte of Parquet, where nothing better is known.
+/// Estimated bytes in memory for each byte of Parquet, if nothing better is known.
 const INFLATION: u64 = 8;
 
 /// Merges into one dataset.
@@ -83,7 +83,7 @@ pub(crate) struct Merging<'a> {
 }
 
 impl Merging<'_> {
-    /// Writes what the partition will be. No rows: no file.
+    /// Writes the merged partition. Writes no file if no rows remain.
     pub(crate) fn write(&self, partition: &Partition, parts: &Parts<'_>) -> Result<(Vec<DataFile>, Counts), Error> {
         let mut writer = Writer::new(self.context.lake, self.dataset, self.schema, partition.clone());
         let mut counts = Counts::default();
@@ -108,7 +108,7 @@ impl Merging<'_> {
         usize::try_from(self.context.memory).unwrap_or(usize::MAX)
     }
 
-    /// Of all rows, as if in memory.
+    /// Bytes of all rows in memory.
     fn bytes(&self, parts: &Parts<'_>) -> usize {
         let Spilled { bytes, rows, .. } = parts.incoming;
         let existing: u64 = parts.existing.map_or(0, |(_, files)| match rows {
@@ -118,7 +118,7 @@ impl Merging<'_> {
         usize::try_from(bytes + parts.removed.bytes + existing).unwrap_or(usize::MAX)
     }
 
-    /// The rows that stand, batch by batch, in the columns the contract has now.
+    /// The existing rows, batch by batch, in the columns of the current contract.
     fn existing<'p>(&'p self, parts: &'p Parts<'_>) -> Box<dyn Iterator<Item = Result<DataFrame, Error>> + 'p> {
         match parts.existing {
             Some((table, files)) => self.batches(table, files),
@@ -149,7 +149,7 @@ impl Merging<'_> {
         if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
     }
 
-    /// Parts the rows by the order in which they will be written, and merges range after range.
+    /// Splits the rows into ranges of their output order, and merges range after range.
     fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Error> {
         let wanted = self.bytes(parts).saturating_mul(COPIES).div_ceil(self.memory().max(1)) + 1;
         let ranges = Ranges::from_sample(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
@@ -188,7 +188,7 @@ impl Merging<'_> {
         }
     }
 
-    /// Some rows from all over what is to be merged.
+    /// A sample of rows from all parts of the input.
     fn sample(&self, parts: &Parts<'_>) -> Result<DataFrame, Error> {
         const CHUNKS: usize = 16;
         let mut frames = Vec::new();
@@ -201,7 +201,7 @@ impl Merging<'_> {
         for frame in parts.incoming.some(CHUNKS) {
             take(frame?)?;
         }
-        // of files as many as of chunks, and of a file its first batch
+        // as many files as chunks, and only the first batch of each
         if let Some((table, files)) = parts.existing {
             for file in files.iter().step_by(files.len().div_ceil(CHUNKS).max(1)) {
                 if let Some(frame) = self.batches(table, std::slice::from_ref(file)).next() {
@@ -212,7 +212,7 @@ impl Merging<'_> {
         concat(frames)
     }
 
-    /// Merges what is in memory.
+    /// Merges rows in memory.
     fn merge(
         &self,
         writer: &mut Writer<'_>,
@@ -227,7 +227,7 @@ impl Merging<'_> {
         match self.identity {
             Identity::Bag => {
                 let (existing, removed) = (existing.unwrap_or_else(nothing), removed.unwrap_or_else(nothing));
-                // what goes and comes back has stayed
+                // rows that are both removed and incoming have stayed
                 let (_, stayed) = bag::subtract(&incoming, &removed).map_err(frame_failure)?;
                 let (rest, found) = bag::subtract(&existing, &removed).map_err(frame_failure)?;
                 if found != removed.height() as u64 {

@@ -2,7 +2,7 @@
 
 use polars::prelude::AnyValue;
 
-/// A value as text; NULL and the empty text, which the log cannot tell apart, are `None`.
+/// A value as text. Returns None for NULL and for the empty text, which the log cannot distinguish.
 pub(crate) fn text(value: &AnyValue<'_>) -> Option<String> {
     match value {
         AnyValue::Null => None,

@@ -18,7 +18,7 @@ mod previous;
 use previous::Identities;
 pub(crate) use previous::{PreviousQuarantine, former};
 
-/// Writes the rows of one object: those that are broken now, and behind them those that were; nothing names the files yet.
+/// Writes the rows of one object: those broken now, followed by those healed. The files are not committed yet.
 pub(crate) fn write(
     lake: &Lake,
     dataset: &DatasetName,
@@ -43,20 +43,20 @@ pub(crate) fn write(
     Ok(writer.finish(false)?)
 }
 
-/// Whether a quarantine has all the columns it should: one that an earlier version of this program has made may not.
+/// Whether a quarantine has all current columns. One written by an earlier version of this program may lack some.
 pub(crate) fn is_up_to_date(table: &Table) -> bool {
     Cleaner::quarantine_schema().iter_names().all(|name| table.schema().contains(name))
 }
 
-/// The quarantined rows of some objects, to be put in place of those they had before. Committed before the clean rows are, so that no
-/// clean row is ever seen without what was left out beside it; making it again gives the same.
+/// The quarantined rows of some objects, which replace their earlier ones. Committed before the clean rows, so that no
+/// clean row is visible before the quarantined rows of its object. The commit is idempotent.
 pub(crate) struct QuarantineDraft {
     pub base: Option<Table>,
     /// The live files of `base`.
     pub live: Vec<DataFile>,
-    /// The objects whose rows are replaced; `None` = all.
+    /// The objects whose rows are replaced. None means all.
     pub objects: Option<BTreeSet<String>>,
-    /// Without what it removes.
+    /// The draft, its removals not yet filled in.
     pub draft: Draft,
 }
 
@@ -68,7 +68,7 @@ impl QuarantineDraft {
             draft.removes.retain(|file| file.partition.get(OBJECT).is_some_and(|object| objects.contains(object)));
         }
         match base {
-            // also where a run that died had got this far
+            // also if a run that died had already committed the quarantine
             Some(table) if !draft.changes_rows() && is_up_to_date(&table) => Ok(Outcome::Committed(table.version())),
             base => Ok(draft.commit(lake, base.as_ref())?),
         }
@@ -83,7 +83,7 @@ pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Error> {
         .map_err(|error| Error::new(ErrorKind::Bug, "the quarantine's partition cannot be named").because(error))
 }
 
-/// Splits quarantined rows by object; they come object by object, so these are few pieces.
+/// Splits quarantined rows by object; they are grouped by object already, so the parts are few.
 pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Error> {
     let failed = |error| polars_failure("quarantined rows cannot be spread", error);
     let parts = rows.partition_by_stable([OBJECT], true).map_err(failed)?;
@@ -96,7 +96,7 @@ pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Er
         .collect()
 }
 
-/// Quarantined rows by column and rule, with where the first of each is.
+/// Numbers of quarantined rows by column and rule, with the place of the first of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Faults(BTreeMap<String, BTreeMap<String, (u64, String)>>);
 
@@ -125,7 +125,7 @@ impl Faults {
         Ok(())
     }
 
-    /// Adds those that a later task has found.
+    /// Adds the faults found by a later task.
     pub(crate) fn append(&mut self, more: &Faults) {
         for (column, rules) in &more.0 {
             let of_column = self.0.entry(column.clone()).or_default();
@@ -135,7 +135,7 @@ impl Faults {
         }
     }
 
-    /// `20 × amount: type (first at sales.csv:17), …`, ten at most.
+    /// `20 × amount: type (first at sales.csv:17), …`, at most ten.
     pub(crate) fn summary(&self) -> String {
         let all =
             self.0.iter().flat_map(|(column, rules)| rules.iter().map(move |(rule, found)| (column, rule, found)));

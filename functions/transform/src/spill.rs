@@ -1,5 +1,5 @@
-//! Rows that tasks leave for tasks of a later stage. They stay in memory up to a budget; then they go to the local disk, or, where
-//! another process may have to go on, to the checkpoint in the lake.
+//! Rows that tasks spill for tasks of a later stage. They stay in memory up to a budget; then they go to the local disk, or, if
+//! another process may have to continue, to the checkpoint in the lake.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,19 +16,19 @@ use tidemark_lake::{Checkpoint, Lake};
 use crate::frames::{concat, decode, encode};
 use crate::spill_manifest::{Chunk, Chunks, SpillManifest};
 
-/// The rows that the tasks of one attempt have left so far in this process.
+/// Holds the rows spilled by the tasks of one attempt in this process.
 pub(crate) struct SpillBuffer {
     lake: Lake,
     checkpoint: Option<Checkpoint>,
     scratch: PathBuf,
-    /// Rows have to outlast this process, and may be asked for again.
+    /// Rows must outlive this process and may be read more than once.
     is_lasting: bool,
-    /// What does not fit in memory goes to the checkpoint, and not to the disk.
+    /// Rows that do not fit in memory go to the checkpoint instead of the disk.
     goes_to_lake: bool,
-    /// Bytes of rows in memory, at most.
+    /// Maximum bytes of rows in memory.
     budget: usize,
     stored: Mutex<Stored>,
-    /// Rows have gone to the checkpoint.
+    /// Some rows were written to the checkpoint.
     is_in_lake: Arc<AtomicBool>,
 }
 
@@ -37,11 +37,11 @@ struct Stored {
     chunks: Vec<Place>,
     held: usize,
     disk: Option<Arc<File>>,
-    /// Bytes on the disk.
+    /// Bytes written to the disk file.
     end: u64,
 }
 
-/// Where a chunk is.
+/// Location of a chunk.
 #[derive(Clone)]
 enum Place {
     Held(DataFrame),
@@ -49,14 +49,14 @@ enum Place {
     OnDisk(Arc<File>, Range<u64>),
     /// Parquet in a spill object of the checkpoint.
     InLake(Arc<str>, Range<u64>),
-    /// Taken by the task that it was for.
-    Gone,
+    /// Already taken by the task that needed it.
+    Taken,
 }
 
-/// Rows of one task on their way into a buffer, by cell, in the order they come.
+/// Collects rows of one task by cell, in order of arrival, and passes them to a buffer.
 pub(crate) struct Spill<'b, K: Ord> {
     buffer: &'b SpillBuffer,
-    /// Not in the buffer yet, and their bytes.
+    /// Rows not yet in the buffer, and their size in bytes.
     open: BTreeMap<K, Vec<DataFrame>>,
     bytes: usize,
     done: SpillManifest<K>,
@@ -70,10 +70,10 @@ impl<'b, K: Ord + Clone> Spill<'b, K> {
     pub(crate) fn push(&mut self, cell: K, rows: DataFrame) -> Result<(), Error> {
         self.bytes += rows.estimated_size();
         self.open.entry(cell).or_default().push(rows);
-        if self.bytes > self.buffer.budget / 2 { self.hand_over() } else { Ok(()) }
+        if self.bytes > self.buffer.budget / 2 { self.flush() } else { Ok(()) }
     }
 
-    fn hand_over(&mut self) -> Result<(), Error> {
+    fn flush(&mut self) -> Result<(), Error> {
         self.bytes = 0;
         for (cell, frames) in std::mem::take(&mut self.open) {
             let rows = concat(frames)?;
@@ -84,15 +84,15 @@ impl<'b, K: Ord + Clone> Spill<'b, K> {
         self.buffer.keep_within_budget()
     }
 
-    /// Hands all rows over; gives the index of them.
+    /// Passes all remaining rows to the buffer and returns the manifest.
     pub(crate) fn finish(mut self) -> Result<SpillManifest<K>, Error> {
-        self.hand_over()?;
+        self.flush()?;
         Ok(self.done)
     }
 }
 
-/// Bytes of rows for which there is room on the local disk: a function's `/tmp` has 512 MB, and there they are a third of that, and as
-/// much at worst.
+/// Maximum bytes of rows spilled to the local disk: a function's `/tmp` has 512 MB, and encoded rows take about a third of this, at
+/// worst as much.
 const DISK: u64 = 384 << 20;
 
 impl SpillBuffer {
@@ -109,7 +109,7 @@ impl SpillBuffer {
         }
     }
 
-    /// A buffer for `bytes` of rows that are needed no longer than one task.
+    /// A buffer for `bytes` of rows that are needed only during one task.
     pub(crate) fn for_task(&self, bytes: u64, budget: usize) -> SpillBuffer {
         SpillBuffer {
             lake: self.lake.clone(),
@@ -123,7 +123,7 @@ impl SpillBuffer {
         }
     }
 
-    /// Whether rows have gone to the checkpoint, which has to be deleted then.
+    /// Whether rows were written to the checkpoint, which must then be deleted.
     pub(crate) fn is_in_lake(&self) -> bool {
         self.is_in_lake.load(Ordering::Relaxed)
     }
@@ -139,7 +139,7 @@ impl SpillBuffer {
         Chunk::Local(stored.chunks.len() - 1)
     }
 
-    /// Moves all rows out of the memory, if they are too many.
+    /// Moves all rows out of memory if they exceed the budget.
     fn keep_within_budget(&self) -> Result<(), Error> {
         let mut stored = self.stored();
         if stored.held <= self.budget {
@@ -161,7 +161,7 @@ impl SpillBuffer {
     fn move_to_disk(&self, stored: &mut Stored, all: Vec<(usize, DataFrame)>) -> Result<(), Error> {
         let disk = match &stored.disk {
             Some(disk) => disk.clone(),
-            // without a name, so that it goes whatever becomes of the process
+            // an unnamed file, so that it is removed however the process ends
             None => {
                 let file = tempfile::tempfile_in(&self.scratch).map_err(|error| self.no_space(error))?;
                 stored.disk.insert(Arc::new(file)).clone()
@@ -183,7 +183,7 @@ impl SpillBuffer {
             .because(error)
     }
 
-    /// In one object, one chunk after another: requests cost more than bytes.
+    /// Writes all chunks into one object: requests cost more than bytes.
     fn move_to_lake(
         &self,
         stored: &mut Stored,
@@ -208,7 +208,7 @@ impl SpillBuffer {
         Ok(())
     }
 
-    /// Makes chunks good for another process: those that are only in this one go to the checkpoint, in one object.
+    /// Makes chunks readable by other processes: those held only by this process are written to the checkpoint, in one object.
     pub(crate) fn persist<'c>(&self, chunks: impl Iterator<Item = &'c mut Chunk>) -> Result<(), Error> {
         let Some(checkpoint) = &self.checkpoint else {
             return Err(Error::new(ErrorKind::Bug, "there is no checkpoint to spill rows to"));
@@ -225,7 +225,7 @@ impl SpillBuffer {
                 }
                 Some(Place::Held(rows)) => encode(rows.clone(), true)?,
                 Some(Place::OnDisk(disk, range)) => read(disk, range)?,
-                Some(Place::Gone) | None => return Err(lost()),
+                Some(Place::Taken) | None => return Err(lost()),
             };
             moved.push((chunk, object.len() as u64..(object.len() + encoded.len()) as u64));
             object.extend_from_slice(&encoded);
@@ -241,7 +241,7 @@ impl SpillBuffer {
         Ok(())
     }
 
-    /// Gives out the rows of chunks, for the one task that they were left for.
+    /// Takes the rows of chunks out of the buffer, for the task that needs them.
     pub(crate) fn take(&self, chunks: &Chunks) -> Result<Spilled<'_>, Error> {
         let mut stored = self.stored();
         let mut places = Vec::new();
@@ -250,9 +250,9 @@ impl SpillBuffer {
                 Chunk::Object(name, start, end) => Place::InLake(name.as_str().into(), *start..*end),
                 Chunk::Local(nth) => {
                     let place = stored.chunks.get_mut(*nth).ok_or_else(lost)?;
-                    let taken = if self.is_lasting { place.clone() } else { std::mem::replace(place, Place::Gone) };
+                    let taken = if self.is_lasting { place.clone() } else { std::mem::replace(place, Place::Taken) };
                     match &taken {
-                        Place::Gone => return Err(lost()),
+                        Place::Taken => return Err(lost()),
                         Place::Held(rows) if !self.is_lasting => {
                             let bytes = rows.estimated_size();
                             stored.held = stored.held.saturating_sub(bytes);
@@ -278,16 +278,16 @@ fn read(disk: &File, range: &Range<u64>) -> Result<Vec<u8>, Error> {
     Ok(encoded)
 }
 
-/// The rows of some chunks; they can be read more than once.
+/// The rows of some chunks. They can be read more than once.
 pub(crate) struct Spilled<'b> {
     buffer: &'b SpillBuffer,
     places: Vec<Place>,
     pub rows: u64,
-    /// As if in memory.
+    /// Size of the rows in memory.
     pub bytes: u64,
 }
 
-/// Chunks fetched at a time: a request takes tens of milliseconds whatever its size.
+/// Chunks fetched concurrently, because a request takes tens of milliseconds whatever its size.
 const AHEAD: usize = 16;
 
 impl Spilled<'_> {
@@ -295,19 +295,19 @@ impl Spilled<'_> {
         self.read(self.places.iter().collect())
     }
 
-    /// Some chunks from all over.
+    /// The rows of about `wanted` chunks, evenly spaced.
     pub(crate) fn some(&self, wanted: usize) -> impl Iterator<Item = Result<DataFrame, Error>> + '_ {
         let step = self.places.len().div_ceil(wanted.max(1)).max(1);
         self.read(self.places.iter().step_by(step).collect())
     }
 
-    /// All rows in one frame; `None` if there are none.
+    /// All rows in one frame. Returns None if there are none.
     pub(crate) fn whole(&self) -> Result<Option<DataFrame>, Error> {
         let frames: Vec<_> = self.frames().collect::<Result<_, _>>()?;
         if frames.is_empty() { Ok(None) } else { concat(frames).map(Some) }
     }
 
-    /// Reads chunks in their order, some of them fetched ahead.
+    /// Reads chunks in order, with read-ahead.
     fn read<'p>(&'p self, places: Vec<&'p Place>) -> impl Iterator<Item = Result<DataFrame, Error>> + 'p {
         let mut left = places.into_iter();
         let mut fetched = Vec::new().into_iter();
@@ -327,7 +327,7 @@ impl Spilled<'_> {
                 let checkpoint = self.buffer.checkpoint.as_ref().ok_or_else(lost)?;
                 decode(self.buffer.lake.spill(checkpoint, name, range.clone())?)
             }
-            Place::Gone => Err(lost()),
+            Place::Taken => Err(lost()),
         };
         if places.iter().filter(|place| matches!(place, Place::InLake(..))).count() < 2 {
             return places.iter().map(|place| get(place)).collect();

@@ -1,16 +1,16 @@
-//! Where the rows are that a task has left for later stages, by cell: what receipts carry instead of rows.
+//! Locations of the rows that a task has spilled for later stages, by cell. Receipts carry these instead of rows.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// A number of rows in one place, as receipts and tasks name it.
+/// Reference to a group of spilled rows, as used in receipts and tasks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Chunk {
-    /// In the buffer of the process that made it.
+    /// Index in the buffer of the process that wrote it.
     Local(usize),
-    /// Spill object of the checkpoint, first byte, and the byte after the last.
+    /// Spill object of the checkpoint, first byte, and end (exclusive).
     Object(String, u64, u64),
 }
 
@@ -19,13 +19,13 @@ pub(crate) enum Chunk {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Chunks {
     pub rows: u64,
-    /// Of all rows, as if in memory.
+    /// Size of all rows in memory.
     pub bytes: u64,
     pub chunks: Vec<Chunk>,
 }
 
 impl Chunks {
-    /// Adds those of a later task.
+    /// Adds the chunks of a later task.
     pub(crate) fn append(&mut self, more: &Chunks) {
         self.rows += more.rows;
         self.bytes += more.bytes;
@@ -33,12 +33,12 @@ impl Chunks {
     }
 }
 
-/// What a task has left, by cell: the index of its spill.
+/// The chunks that a task has spilled, by cell.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent, bound(serialize = "K: Serialize", deserialize = "K: Deserialize<'de>"))]
 pub(crate) struct SpillManifest<K: Ord>(#[serde(with = "cells")] BTreeMap<K, Chunks>);
 
-/// A map as a list of pairs: its keys are no texts.
+/// Serializes a map as a list of pairs, because its keys are not strings.
 mod cells {
     use std::collections::BTreeMap;
 
@@ -71,7 +71,7 @@ impl<K: Ord + Clone> SpillManifest<K> {
         self.0.iter()
     }
 
-    /// Adds the chunks of a cell that come next.
+    /// Appends a chunk to a cell.
     pub(crate) fn push(&mut self, cell: K, rows: u64, bytes: u64, chunk: Chunk) {
         self.0.entry(cell).or_default().append(&Chunks { rows, bytes, chunks: vec![chunk] });
     }
@@ -80,7 +80,7 @@ impl<K: Ord + Clone> SpillManifest<K> {
         self.0.get(cell)
     }
 
-    /// Adds what a later task has left.
+    /// Adds the chunks of a later task.
     pub(crate) fn append(&mut self, more: &SpillManifest<K>) {
         for (cell, chunks) in &more.0 {
             self.0.entry(cell.clone()).or_default().append(chunks);
@@ -91,7 +91,7 @@ impl<K: Ord + Clone> SpillManifest<K> {
         self.0.values_mut().flat_map(|chunks| &mut chunks.chunks)
     }
 
-    /// The spill objects it needs.
+    /// Names of the spill objects it refers to.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &str> {
         self.0.values().flat_map(|chunks| &chunks.chunks).filter_map(|chunk| match chunk {
             Chunk::Object(name, _, _) => Some(name.as_str()),

@@ -1,4 +1,4 @@
-//! Datasets at fixed versions, each looked up once by a process.
+//! Cache of datasets at fixed versions, so that a process loads each only once.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use tidemark_pipeline::DatasetName;
 pub struct Tables(Mutex<HashMap<(DatasetName, i64), Table>>);
 
 impl Tables {
-    /// The dataset as it was at a version.
+    /// The dataset at the given version.
     pub(crate) fn at(&self, lake: &Lake, dataset: &DatasetName, version: i64) -> Result<Table, Error> {
         let mut tables = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(table) = tables.get(&(dataset.clone(), version)) {

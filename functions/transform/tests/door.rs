@@ -1,4 +1,5 @@
-//! The door opens. Because this test is here, `cargo test` builds the bootstrap, which the tests of the whole workspace then run.
+//! The bootstrap binary starts. Because this test exists, `cargo test` builds the bootstrap, which the tests of the whole workspace then
+//! run.
 
 use std::process::Command;
 

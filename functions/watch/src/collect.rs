@@ -55,7 +55,7 @@ pub fn read_new_records(
     let from = (first - MAX_RECORD_DELAY).max(now - MAX_LOOKBACK);
     let mut ids = Vec::new();
     for day in days(day_of(from), day_of(now + CLOCK_SKEW)) {
-        ids.extend(context.lake.runs_of(day, &run_id_prefix(from))?.into_iter().map(|run_id| (day, run_id)));
+        ids.extend(context.lake.run_ids_on_day(day, &run_id_prefix(from))?.into_iter().map(|run_id| (day, run_id)));
     }
     // also records of long runs, even if their heartbeat has been deleted by now, and records that could not be read before
     heartbeats.iter().for_each(|heartbeat| state.record_heartbeat(heartbeat, now));

@@ -75,7 +75,7 @@ impl Error {
             StoreErrorAction::Correct => (ErrorKind::Definition, "check how the place is named"),
         };
         let failure = Error::new(kind, message).hint(hint);
-        match StoreErrorContext::among(error.as_ref()) {
+        match StoreErrorContext::find_in(error.as_ref()) {
             Some(explained) => failure.explained(explained),
             None => failure.because(error),
         }
@@ -127,7 +127,7 @@ impl From<LakeError> for Error {
         };
         let (message, hint) = (error.to_string(), error.hint());
         let cause = std::error::Error::source(&error);
-        match StoreErrorContext::among(&error) {
+        match StoreErrorContext::find_in(&error) {
             Some(explained) => Error { hint, ..Error::new(kind, message) }.explained(explained),
             None => Error {
                 hint,

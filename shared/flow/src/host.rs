@@ -117,7 +117,7 @@ pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Error
 
 /// Opens the folder of a report on this machine, and creates it if it does not exist.
 pub fn folder(path: &str, handle: &Handle, meter: &Meter) -> Result<Store, Error> {
-    Store::made_folder(Path::new(path), handle.clone())
+    Store::open_or_create_folder(Path::new(path), handle.clone())
         .map(|store| store.with_meter(meter))
         .map_err(|error| LakeError::store(format!("report folder {path}"), error).into())
 }

@@ -1,5 +1,5 @@
 //! Checkpoints: what the tasks of a plan have done so far, kept beside the dataset they are for, so that another invocation, or another
-//! process, goes on with it. No reader of the table sees it, and it is never needed: without it the work begins again.
+//! process, can continue from there. Readers of the table do not see it. It is optional: without it the work starts again from scratch.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -11,20 +11,20 @@ use crate::error::LakeError;
 use crate::key::Key;
 use crate::lake::Lake;
 
-/// Names the checkpoint of one plan of one step.
+/// Identifies the checkpoint of one plan of one step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checkpoint {
     /// The dataset that will be committed to.
     pub dataset: DatasetName,
-    /// Fingerprint of all that decides the plan and its tasks: versions, definition, program.
+    /// Fingerprint of everything that determines the plan and its tasks: input versions, definition, program version.
     pub plan: String,
 }
 
-/// Receipts put at once: a request takes tens of milliseconds whatever its size.
+/// Receipts written concurrently, because a request takes tens of milliseconds whatever its size.
 const AT_ONCE: usize = 16;
 
 impl Lake {
-    /// What a checkpoint holds: the receipts by the name of their task ([`Lake::put_receipts`]), and the names of its spill objects.
+    /// Contents of a checkpoint: the receipts by the name of their task ([`Lake::put_receipts`]), and the names of its spill objects.
     pub fn checkpoint(&self, of: &Checkpoint) -> Result<(BTreeMap<String, Bytes>, HashSet<String>), LakeError> {
         let folder = Key::Checkpoint(&of.dataset, &of.plan).path();
         let found = self.store().list(Some(&folder)).map_err(|source| LakeError::store(folder.to_string(), source))?;
@@ -41,7 +41,7 @@ impl Lake {
         Ok((receipts, spills.into_iter().map(str::to_owned).collect()))
     }
 
-    /// Keeps receipts, each under the name of its task, in place of what was kept of the task before.
+    /// Stores receipts, each under the name of its task, replacing any earlier receipt of that task.
     pub fn put_receipts(&self, of: &Checkpoint, receipts: &[(String, Vec<u8>)]) -> Result<(), LakeError> {
         let folder = Key::Checkpoint(&of.dataset, &of.plan).path();
         for some in receipts.chunks(AT_ONCE) {
@@ -57,7 +57,7 @@ impl Lake {
         Ok(())
     }
 
-    /// Keeps rows; gives the name of the object they are in.
+    /// Stores rows as a spill object and returns its name.
     pub fn put_spill(&self, of: &Checkpoint, rows: Vec<u8>) -> Result<String, LakeError> {
         let name = crate::key::content_name(&rows);
         let key = Key::Spill(&of.dataset, &of.plan, &name).path();
@@ -65,13 +65,13 @@ impl Lake {
         Ok(name)
     }
 
-    /// Bytes of a spill object.
+    /// Reads a byte range of a spill object.
     pub fn spill(&self, of: &Checkpoint, name: &str, range: Range<u64>) -> Result<Bytes, LakeError> {
         let key = Key::Spill(&of.dataset, &of.plan, name).path();
         self.store().get_range(&key, range).map_err(|source| LakeError::store(key.to_string(), source))
     }
 
-    /// Deletes a checkpoint, once its plan is committed. What is left behind if this fails is in nobody's way.
+    /// Deletes a checkpoint, once its plan is committed. If this fails, the leftover objects are harmless and a vacuum deletes them later.
     pub fn delete_checkpoint(&self, of: &Checkpoint) {
         let folder = Key::Checkpoint(&of.dataset, &of.plan).path();
         let deleted = self
@@ -84,10 +84,10 @@ impl Lake {
     }
 }
 
-/// Ends the name of a receipt.
+/// Suffix of a receipt's object name.
 const RECEIPT: &str = ".json";
 
-/// The name under which the receipt of a task is kept.
+/// Object name of a task's receipt.
 pub fn receipt_name(task: &str) -> String {
-    format!("{}{RECEIPT}", crate::key::plain(task))
+    format!("{}{RECEIPT}", crate::key::safe_part(task))
 }

@@ -1,4 +1,4 @@
-//! A commit: everything a step has to say about a dataset, said at once or not at all.
+//! Commits: all of a step's changes to a dataset, applied atomically.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -20,39 +20,39 @@ use crate::draft::Draft;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::schema::encode_column;
-use crate::schema_change::{Change, reshaped};
+use crate::schema_change::{Change, with_new_schema};
 use crate::table::{DOMAIN, Table};
 
 const ENGINE: &str = concat!("tidemark/", env!("CARGO_PKG_VERSION"));
 
-/// After how many commits the log is summed up in a checkpoint.
+/// Number of commits between two checkpoints of the Delta log.
 const CHECKPOINT_EVERY: u64 = 20;
 
-/// How an attempt to commit ended. Losing a race is no error: look again, and plan anew.
+/// How an attempt to commit ended. Losing a race is not an error: the caller observes the logs again and makes a new plan.
 #[must_use]
 #[derive(Debug)]
 pub enum Outcome {
-    /// The version that now stands.
+    /// The version that was committed.
     Committed(i64),
     /// Another commit has taken the version.
     Lost(i64),
 }
 
 impl Draft {
-    /// Commits on top of `base` (`None`: makes the table).
+    /// Commits on top of `base`; creates the table if `base` is `None`.
     ///
     /// # Errors
-    /// The store's; nothing is committed then, unless the reply was lost *and* the log cannot be read either.
-    /// [`LakeError::Misfit`] if files would stay that do not fit the draft's schema or partitions, [`LakeError::Type`].
+    /// Errors of the store. Nothing was committed then, unless the reply was lost *and* the log could not be read afterwards either.
+    /// [`LakeError::SchemaMismatch`] if files that do not fit the draft's schema or partitions would remain; [`LakeError::Type`].
     pub fn commit(mut self, lake: &Lake, base: Option<&Table>) -> Result<Outcome, LakeError> {
         let change = Change::new(&self, lake, base)?;
         self.drop_unchanged();
         let what = format!("the commit to dataset {}", self.dataset);
         let version = base.map_or(0, |table| table.version() + 1);
         let result = match change {
-            Change::Made(schema) => self.create(lake, schema),
-            Change::Widened(table, columns) => self.widen(lake, table, columns),
-            Change::Reshaped(table, schema) => self.reshape(lake, table, &schema),
+            Change::Created(schema) => self.create(lake, schema),
+            Change::ColumnsAdded(table, columns) => self.add_columns(lake, table, columns),
+            Change::Replaced(table, schema) => self.replace_schema(lake, table, &schema),
         };
         let error = match result {
             Ok(Attempt::Committed(done)) => {
@@ -62,7 +62,8 @@ impl Draft {
             Ok(Attempt::Conflicted) => None,
             Err(error) => Some(error),
         };
-        // a lost reply looks like a lost race, and a lost race sometimes like an error: the version that stands tells
+        // a lost reply looks like a lost race, and a lost race sometimes looks like an error: reading the committed version tells them
+        // apart
         match (lake.entry(&self.dataset, version), error) {
             (Ok(Some(entry)), _) if entry.info.as_ref().is_some_and(|info| info.run_id == self.info.run_id) => {
                 Ok(Outcome::Committed(version))
@@ -84,7 +85,7 @@ impl Draft {
         self.finish(lake, txn)
     }
 
-    fn widen(&self, lake: &Lake, table: &Table, columns: Vec<StructField>) -> KernelResult<Attempt> {
+    fn add_columns(&self, lake: &Lake, table: &Table, columns: Vec<StructField>) -> KernelResult<Attempt> {
         let operation = match (self.adds.is_empty(), self.removes.is_empty()) {
             (_, true) => UpdateTableOperation::Write,
             (true, false) => UpdateTableOperation::Delete,
@@ -94,8 +95,8 @@ impl Draft {
         self.update(lake, table, columns.into_iter().fold(builder, UpdateTableTransactionBuilder::add_column))
     }
 
-    fn reshape(&self, lake: &Lake, table: &Table, schema: &StructType) -> KernelResult<Attempt> {
-        let mut builder = reshaped(&table.snapshot, schema, &self.partition_by)?
+    fn replace_schema(&self, lake: &Lake, table: &Table, schema: &StructType) -> KernelResult<Attempt> {
+        let mut builder = with_new_schema(&table.snapshot, schema, &self.partition_by)?
             .update_table(UpdateTableOperation::Write, ENGINE, true)
             .with_operation_parameters([("mode", Some("Overwrite")), ("overwriteSchema", Some("true"))]);
         // the kernel writes a table's metadata only where it has changed some; every column is nullable, so this changes nothing
@@ -144,7 +145,7 @@ enum Attempt {
     Conflicted,
 }
 
-/// Sums up the log now and then. The commit stands whether or not this works, and the next one tries again.
+/// Writes a checkpoint of the log every [`CHECKPOINT_EVERY`] commits. The commit is valid even if this fails; a later commit tries again.
 fn checkpoint(lake: &Lake, done: &CommittedTransaction) {
     if done.post_commit_stats().commits_since_checkpoint < CHECKPOINT_EVERY {
         return;

@@ -19,17 +19,17 @@ pub(crate) mod writer;
 
 use stats::FileStats;
 
-/// A data file, written or found in the log. As a receipt it can be put down and taken up again: the commit is the same.
+/// A data file, written or found in the log. It can be serialized as part of a receipt and read back, and gives the same commit.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataFile {
-    /// Under the table.
+    /// Path relative to the table's folder.
     pub path: String,
     pub partition: Partition,
     pub rows: u64,
-    /// On the store.
+    /// Size of the stored object.
     pub bytes: u64,
-    /// Of a file just written; a file found in the log has them there.
+    /// Statistics of a newly written file. `None` for a file found in the log, which already holds them.
     stats: Option<Arc<FileStats>>,
 }
 
@@ -60,7 +60,7 @@ impl DataFile {
         let long = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![value.cast_signed()])) };
         let path: ArrayRef = Arc::new(StringArray::from(vec![self.path.as_str()]));
         let values: ArrayRef = Arc::new(values.finish());
-        // content decides the path, so the file has no time of its own: 0, and the same commit for the same rows
+        // the path is derived from the content, so the modification time is always 0: the same rows give the same commit
         let mut columns = vec![
             ("path", path),
             ("partitionValues", values),

@@ -1,11 +1,11 @@
-//! What can go wrong in the lake, by what the reader can do about it.
+//! Errors of the lake, grouped by what the user can do about them.
 
 use tidemark_pipeline::DatasetName;
 
-use crate::schema_mismatch::Misfit;
+use crate::schema_mismatch::SchemaMismatch;
 use crate::store_error::StoreErrorAction;
 
-/// Display says what failed and where; the cause is in `source` only, and what to do about it in [`LakeError::hint`].
+/// Display says what failed and where. The cause is only in `source`; what to do about it is in [`LakeError::hint`].
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum LakeError {
@@ -25,11 +25,11 @@ pub enum LakeError {
     #[error("{what} is damaged")]
     Corrupt { what: String, source: Box<dyn std::error::Error + Send + Sync> },
 
-    /// The store said no: permission, read-only disk, missing folder or bucket.
+    /// The store denied the request: permission, read-only disk, missing folder or bucket.
     #[error("the store refuses {what}")]
     Denied { what: String, source: object_store::Error },
 
-    /// The place is named wrongly: there is no such bucket, it is elsewhere, or the request cannot be right.
+    /// The location is wrong: there is no such bucket, it is in another region, or the request is invalid.
     #[error("the store cannot be asked for {what}")]
     Misplaced { what: String, source: object_store::Error },
 
@@ -37,11 +37,11 @@ pub enum LakeError {
     #[error("no space left for {what}")]
     Full { what: String, source: object_store::Error },
 
-    /// Anything of the store that another attempt may heal.
+    /// Any other failure of the store, which a retry may resolve.
     #[error("the store failed at {what}")]
     Store { what: String, source: object_store::Error },
 
-    /// The store takes no notice of "only if absent", so commits could overwrite each other.
+    /// The store ignores conditional writes (If-None-Match), so commits could overwrite each other.
     #[error("{place} ignores conditional writes (If-None-Match)")]
     Unconditional { place: String },
 
@@ -49,24 +49,24 @@ pub enum LakeError {
     #[error("dataset {dataset}, column {column}: a table cannot hold the type {found}")]
     Type { dataset: DatasetName, column: String, found: String },
 
-    /// A commit that keeps files cannot change what they hold.
+    /// A commit that keeps existing files cannot change their columns.
     #[error("dataset {dataset} cannot change its shape ({misfit}) while files of it stay")]
-    SchemaMismatch { dataset: DatasetName, misfit: Misfit },
+    SchemaMismatch { dataset: DatasetName, misfit: SchemaMismatch },
 
     #[error("dataset {dataset}: {what}")]
     Refused { dataset: DatasetName, what: String },
 
-    /// A data file whose name is none that this program gives.
+    /// The name of a data file is not one that this program generates.
     #[error("dataset {dataset}: another program wrote {path}")]
     Foreign { dataset: DatasetName, path: String },
 
-    /// A fault of ours or of a library's, not of the user's.
+    /// A bug in this program or a library, not the user's mistake.
     #[error("{what}")]
     Bug { what: String, source: Box<dyn std::error::Error + Send + Sync> },
 }
 
 impl LakeError {
-    /// What the reader can do about it, or what more there is to know.
+    /// What the user can do about the error, or further information.
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             LakeError::NotALake { .. } => "point --lake at an empty folder or an existing lake",
@@ -90,7 +90,7 @@ impl LakeError {
         Some(hint.to_owned())
     }
 
-    /// Sorts an error of a store, the lake's or another, by what can be done about it.
+    /// Converts an error of any store (the lake's or another) to the variant for what can be done about it.
     pub fn store(what: impl Into<String>, source: object_store::Error) -> LakeError {
         let what = what.into();
         match StoreErrorAction::for_error(&source) {
@@ -101,7 +101,7 @@ impl LakeError {
         }
     }
 
-    /// Sorts an error of the Delta kernel: below it lies either the store, or a log that cannot be read.
+    /// Converts an error of the Delta kernel: its cause is either the store or an unreadable log.
     pub(crate) fn kernel(what: impl Into<String>, source: delta_kernel::KernelError) -> LakeError {
         use delta_kernel::KernelError as K;
         let what = what.into();

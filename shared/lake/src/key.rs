@@ -1,4 +1,4 @@
-//! Every key the lake can hold. A key that is not made here does not exist.
+//! All object keys of the lake. Every key is built here.
 
 use std::fmt::Write as _;
 
@@ -7,16 +7,16 @@ use tidemark_pipeline::{DatasetName, PipelineName};
 
 use crate::partition::Partition;
 
-/// Where something lies in the lake, relative to its root.
+/// The key of an object in the lake, relative to its root.
 ///
 /// Names are parsed newtypes and everything else that reaches a key is encoded here, so no key can leave the lake: it has no
 /// `..`, no empty, absolute or over-long part, and only the bytes `A-Z a-z 0-9 . _ = -`, which no store and no reader of Delta
-/// tables spells in another way.
+/// tables encodes differently.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Key<'a> {
-    /// `tidemark.json`: says that this is a lake, and of which format.
+    /// `tidemark.json`: marks the place as a lake and holds its format number.
     Marker,
-    /// Written twice at the creation of a lake, to see that the store keeps the condition "only if absent".
+    /// Written twice when a lake is created, to check that the store honours conditional writes ("only if absent").
     Probe,
     /// `datasets`, all of them.
     Datasets,
@@ -29,15 +29,15 @@ pub enum Key<'a> {
     /// `datasets/sales/sold_on=2011-12-08/part-00000-<hash>.parquet`, as the Delta log names it under the table.
     Data(&'a DatasetName, &'a str),
     /// `datasets/sales/_work/<plan>`: the checkpoint of a plan that did not fit one invocation, with the receipt of each of its tasks,
-    /// `<task>.json`. A name with `_` in front is no data to Delta.
+    /// `<task>.json`. Delta ignores names that start with `_`.
     Checkpoint(&'a DatasetName, &'a str),
-    /// `datasets/sales/_work/<plan>/rows-<hash>`: rows that a task leaves for tasks of a later stage.
+    /// `datasets/sales/_work/<plan>/rows-<hash>`: rows that a task spills for tasks of a later stage.
     Spill(&'a DatasetName, &'a str, &'a str),
-    /// `landing/orders/20240131T080000Z-v00007/00001.json.zst`: a page of an API, as it came.
+    /// `landing/orders/20240131T080000Z-v00007/00001.json.zst`: a page of an API, as received.
     Page(&'a PipelineName, &'a str, u32),
-    /// `landing/orders/20240131T080000Z-v00007/00001.refused.zst`: what came in place of a page, to be looked at.
+    /// `landing/orders/20240131T080000Z-v00007/00001.refused.zst`: a response that was not a valid page, kept for inspection.
     Refused(&'a PipelineName, &'a str, u32),
-    /// `landing/orders/20240131T080000Z-v00007/void`: nobody goes on with the pages of this window.
+    /// `landing/orders/20240131T080000Z-v00007/void`: marks the pages of this window as not to be resumed.
     Void(&'a PipelineName, &'a str),
     /// `runs`, all of them.
     Runs,
@@ -45,24 +45,25 @@ pub enum Key<'a> {
     RunDay(jiff::civil::Date),
     /// `runs/2011-12-09/<run_id>.json`
     Run(jiff::civil::Date, &'a str),
-    /// `watch`: all that the watcher keeps.
+    /// `watch`: the watcher's objects.
     Watch,
-    /// `watch/state.json`: how far the watcher has read, and what follows from it. Without it, it reads the last days again.
+    /// `watch/state.json`: how far the watcher has read, and the state derived from it. If it is missing, the watcher reads the last days
+    /// again.
     Watcher,
-    /// `watch/dev.lock`: held by the one `tidemark dev` that is at work on a lake in a folder.
+    /// `watch/dev.lock`: lock held by the single `tidemark dev` that works on a lake in a folder.
     DevLock,
-    /// `watch/incidents/orders.clean.failed.json`: one thing that can be wrong, by its name.
+    /// `watch/incidents/orders.clean.failed.json`: one incident, by its key.
     Incident(&'a str),
-    /// `watch/silences/orders.json`: nobody is told of this pipeline for a while.
+    /// `watch/silences/orders.json`: silence: no notifications about this pipeline for some time.
     Silence(&'a PipelineName),
-    /// `watch/running/<run_id>.json`: a run that takes long is under way.
+    /// `watch/running/<run_id>.json`: heartbeat of a long run in progress.
     Running(&'a str),
 }
 
 pub(crate) const MARKER: &str = "tidemark.json";
 
 impl Key<'_> {
-    /// The key as the object store wants it.
+    /// The key as an object store path.
     pub fn path(&self) -> Path {
         match self {
             Key::Marker => Path::from(MARKER),
@@ -72,41 +73,41 @@ impl Key<'_> {
             Key::Log(dataset) => Path::from(format!("datasets/{dataset}/_delta_log")),
             Key::Commit(dataset, version) => Key::Log(dataset).path().join(commit_name(*version)),
             Key::Data(dataset, file) => {
-                let parts = file.split('/').filter(|part| !part.is_empty()).map(plain);
+                let parts = file.split('/').filter(|part| !part.is_empty()).map(safe_part);
                 Path::from_iter(["datasets".to_owned(), dataset.to_string()].into_iter().chain(parts))
             }
-            Key::Checkpoint(dataset, plan) => Path::from(format!("datasets/{dataset}/_work/{}", plain(plan))),
-            Key::Spill(dataset, plan, name) => Key::Checkpoint(dataset, plan).path().join(plain(name)),
+            Key::Checkpoint(dataset, plan) => Path::from(format!("datasets/{dataset}/_work/{}", safe_part(plan))),
+            Key::Spill(dataset, plan, name) => Key::Checkpoint(dataset, plan).path().join(safe_part(name)),
             Key::Page(pipeline, window, page) => {
-                Path::from(format!("landing/{pipeline}/{}/{page:05}.json.zst", plain(window)))
+                Path::from(format!("landing/{pipeline}/{}/{page:05}.json.zst", safe_part(window)))
             }
             Key::Refused(pipeline, window, page) => {
-                Path::from(format!("landing/{pipeline}/{}/{page:05}.refused.zst", plain(window)))
+                Path::from(format!("landing/{pipeline}/{}/{page:05}.refused.zst", safe_part(window)))
             }
-            Key::Void(pipeline, window) => Path::from(format!("landing/{pipeline}/{}/void", plain(window))),
+            Key::Void(pipeline, window) => Path::from(format!("landing/{pipeline}/{}/void", safe_part(window))),
             Key::Runs => Path::from("runs"),
             Key::RunDay(day) => Path::from(format!("runs/{day}")),
-            Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", plain(run_id))),
+            Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", safe_part(run_id))),
             Key::Watch => Path::from("watch"),
             Key::Watcher => Path::from("watch/state.json"),
             Key::DevLock => Path::from("watch/dev.lock"),
-            Key::Incident(name) => Path::from(format!("watch/incidents/{}.json", plain(name))),
+            Key::Incident(name) => Path::from(format!("watch/incidents/{}.json", safe_part(name))),
             Key::Silence(pipeline) => Path::from(format!("watch/silences/{pipeline}.json")),
-            Key::Running(run_id) => Path::from(format!("watch/running/{}.json", plain(run_id))),
+            Key::Running(run_id) => Path::from(format!("watch/running/{}.json", safe_part(run_id))),
         }
     }
 }
 
-/// The name under which an incident is kept: its key, if that is harmless.
+/// Object name of an incident: its key if that has only safe characters, else the key's hash.
 pub fn incident_name(key: &str) -> String {
-    plain(key)
+    safe_part(key)
 }
 
 /// Longest part of a key in bytes; file systems end at 255.
 const MAX_PART: usize = 120;
 
-/// One part of a key: the text itself if it is harmless, else its hash.
-pub(crate) fn plain(text: &str) -> String {
+/// One part of a key: the text itself if it has only safe characters and is short enough, else its hash.
+pub(crate) fn safe_part(text: &str) -> String {
     let harmless = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'=' | b'-');
     if !text.is_empty() && text.len() <= MAX_PART && !text.starts_with('.') && text.bytes().all(harmless) {
         text.to_owned()
@@ -115,8 +116,8 @@ pub(crate) fn plain(text: &str) -> String {
     }
 }
 
-/// The path of a data file under its table: the `nth` that was written of its partition. The value of a partition is in the log;
-/// the folder is for people.
+/// The path of a data file under its table: the `nth` file of its partition. Readers take the partition values from the log;
+/// the folder name is only for people.
 pub(crate) fn data_path(partition: &Partition, nth: usize, content: &[u8]) -> String {
     let mut path = String::new();
     let mut hash = blake3::Hasher::new();
@@ -124,9 +125,9 @@ pub(crate) fn data_path(partition: &Partition, nth: usize, content: &[u8]) -> St
         [] => {}
         [(column, value)] => {
             let value = value.as_deref().unwrap_or("__HIVE_DEFAULT_PARTITION__");
-            let _ = write!(path, "{}/", plain(&format!("{column}={value}")));
+            let _ = write!(path, "{}/", safe_part(&format!("{column}={value}")));
         }
-        // more than one column is only had by raw datasets, whose objects are not worth a folder each
+        // only raw datasets have more than one partition column, and they do not need a folder for each object
         values => {
             for (column, value) in values {
                 hash.update(column.as_bytes())
@@ -141,7 +142,7 @@ pub(crate) fn data_path(partition: &Partition, nth: usize, content: &[u8]) -> St
     path
 }
 
-/// Whether a path of the log is one that [`data_path`] makes.
+/// Whether a path of the log has the form that [`data_path`] generates.
 pub(crate) fn is_ours(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.strip_prefix("part-")
@@ -155,12 +156,12 @@ pub(crate) fn is_ours(path: &str) -> bool {
         })
 }
 
-/// The name of a commit in its log.
+/// File name of a commit in the log.
 pub(crate) fn commit_name(version: i64) -> String {
     format!("{version:020}.json")
 }
 
-/// The name of rows in a checkpoint.
+/// Object name of spilled rows in a checkpoint.
 pub(crate) fn content_name(content: &[u8]) -> String {
     format!("rows-{}", short_hash(content))
 }

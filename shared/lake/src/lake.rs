@@ -18,15 +18,15 @@ use crate::logs::Logs;
 use crate::meter::Meter;
 use crate::store::Store;
 
-/// The format this code writes. A lake with a higher number is refused, never guessed at.
+/// The format this code writes. A lake with a higher number is refused.
 const FORMAT: u64 = 1;
 
-/// How large the parts of data files grow. Where they end decides what the files are called, so one lake has one size.
+/// Size limits of data files. File names depend on where files end, so a lake uses one setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileSize {
     /// Bytes of a row group in memory after which it is closed, so that long texts stay bounded.
     pub group_bytes: usize,
-    /// Compressed bytes after which a file is closed and the next begun.
+    /// Compressed bytes after which a file is closed and the next one started.
     pub bytes: usize,
 }
 
@@ -41,19 +41,19 @@ struct Marker {
     lake_format: u64,
 }
 
-/// Everything Tidemark remembers. Cheap to clone.
+/// A lake, which holds all of Tidemark's state. Cheap to clone.
 #[derive(Clone)]
 pub struct Lake {
     store: Store,
     engine: Arc<dyn Engine>,
     logs: Logs,
-    /// Tables as they were last looked at.
+    /// Cache of the latest snapshots read, by dataset.
     snapshots: Arc<Mutex<HashMap<DatasetName, SnapshotRef>>>,
     file_size: FileSize,
 }
 
 impl Lake {
-    /// Opens the lake in a folder of this machine, which is made if `create`.
+    /// Opens the lake in a local folder, which is created if `create`.
     ///
     /// # Errors
     /// [`LakeError::NotALake`] for a folder that holds something else, [`LakeError::Newer`], [`LakeError::Denied`].
@@ -75,7 +75,7 @@ impl Lake {
         Lake::open(store.with_meter(meter), create)
     }
 
-    /// Opens the lake in a store. An empty store becomes a lake if `create`, once it has shown that it keeps conditions.
+    /// Opens the lake in a store. If `create`, an empty store becomes a lake, after a check that it honours conditional writes.
     pub fn open(store: Store, create: bool) -> Result<Lake, LakeError> {
         let executor = Arc::new(TokioMultiThreadExecutor::new(store.handle()));
         let logs = Logs::new(store.object_store());
@@ -83,12 +83,12 @@ impl Lake {
         let (engine, snapshots) = (Arc::new(engine), Arc::default());
         let lake = Lake { store, engine, logs, snapshots, file_size: FileSize::default() };
         if !lake.is_marked()? {
-            lake.found(create)?;
+            lake.initialize(create)?;
         }
         Ok(lake)
     }
 
-    /// Whether the marker is there, and of a format we know.
+    /// Whether the marker exists. Fails if its format is unknown.
     fn is_marked(&self) -> Result<bool, LakeError> {
         let place = self.store.place().to_owned();
         let marker = Key::Marker.path();
@@ -105,9 +105,9 @@ impl Lake {
         Ok(true)
     }
 
-    /// Makes an empty store a lake. Others may do so at the same time, and may be further: the marker comes before the probe goes,
-    /// so whoever sees what it did not expect looks for the marker again.
-    fn found(&self, create: bool) -> Result<(), LakeError> {
+    /// Initializes an empty store as a lake. Other processes may do the same concurrently. The marker is written before the probe is
+    /// deleted, so a process that finds unexpected objects looks for the marker again.
+    fn initialize(&self, create: bool) -> Result<(), LakeError> {
         let place = self.store.place().to_owned();
         let failed = |source| LakeError::store(format!("lake {place}"), source);
         let (marker, probe) = (Key::Marker.path(), Key::Probe.path());
@@ -124,14 +124,14 @@ impl Lake {
             source: Box::new(source),
         })?;
         self.store.put(&marker, content).map_err(failed)?;
-        // it is a lake now; a probe left behind is in nobody's way
+        // the lake exists now; a leftover probe is harmless
         if let Err(error) = self.store.delete(&probe) {
             tracing::warn!(%error, "the probe of the lake was not deleted");
         }
         Ok(())
     }
 
-    /// The same lake, whose files to come have another size.
+    /// The same lake with other size limits for new files.
     pub fn with_file_size(self, file_size: FileSize) -> Lake {
         Lake { file_size, ..self }
     }
@@ -148,8 +148,8 @@ impl Lake {
         self.engine.as_ref()
     }
 
-    /// A table as it was last looked at, if its log has not moved since: to read a log takes longer than to ask whether it has.
-    pub(crate) fn kept_latest(&self, dataset: &DatasetName) -> Result<Option<SnapshotRef>, LakeError> {
+    /// The cached latest snapshot of a table, if its log has no newer commit. Checking for one is faster than reading the log.
+    pub(crate) fn cached_latest(&self, dataset: &DatasetName) -> Result<Option<SnapshotRef>, LakeError> {
         let kept = self.snapshots().get(dataset).cloned();
         let Some(snapshot) = kept else { return Ok(None) };
         let log = Key::Log(dataset).path();
@@ -164,8 +164,8 @@ impl Lake {
         }
     }
 
-    /// A table as it was at a version, if that is the one last looked at: a version never changes.
-    pub(crate) fn kept_at(&self, dataset: &DatasetName, version: i64) -> Option<SnapshotRef> {
+    /// The cached snapshot of a table, if it is of this version. A version never changes.
+    pub(crate) fn cached_at(&self, dataset: &DatasetName, version: i64) -> Option<SnapshotRef> {
         self.snapshots().get(dataset).filter(|kept| kept.version().cast_signed() == version).cloned()
     }
 
@@ -177,8 +177,8 @@ impl Lake {
         self.snapshots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The URL under which the Delta kernel knows a table. Its scheme is ours, so that the kernel takes nothing for a path
-    /// of this machine; the store's root is the lake's.
+    /// The URL under which the Delta kernel knows a table. Its scheme is our own, so that the kernel does not take it for a path
+    /// of this machine; the root of the store is the root of the lake.
     pub(crate) fn url(&self, dataset: &DatasetName) -> String {
         format!("lake:///{}/", Key::Table(dataset).path())
     }

@@ -1,4 +1,4 @@
-//! Pages of an API, kept as they came: what an ingest that died goes on from, and what anybody can look at afterwards.
+//! Pages of an API, stored as received: an ingest that died resumes from them, and they can be inspected afterwards.
 
 use bytes::Bytes;
 use object_store::Error;
@@ -9,35 +9,35 @@ use crate::error::LakeError;
 use crate::key::Key;
 use crate::lake::Lake;
 
-/// The pages of one stretch of time.
+/// The stored pages of one window of time.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Landing {
     pub pipeline: PipelineName,
-    /// Another one for other requests.
+    /// Identifies the window; different requests have different windows.
     pub window: String,
 }
 
 impl Landing {
-    /// A page that has landed, from 1; `None` if it has not.
+    /// Reads a landed page, numbered from 1. Returns None if it has not landed.
     pub fn page(&self, lake: &Lake, nth: u32) -> Result<Option<Bytes>, LakeError> {
         get(lake, &Key::Page(&self.pipeline, &self.window, nth).path())
     }
 
-    /// Puts a page down, unless there is one: then it gives that one, so that all who read the window read the same.
+    /// Stores a page unless one is already stored; then returns the stored one, so that all readers of the window see the same page.
     pub fn land(&self, lake: &Lake, nth: u32, page: Bytes) -> Result<Option<Bytes>, LakeError> {
         let key = Key::Page(&self.pipeline, &self.window, nth).path();
         let is_new = lake.store().create(&key, page).map_err(|source| LakeError::store(key.to_string(), source))?;
         if is_new { Ok(None) } else { get(lake, &key) }
     }
 
-    /// Puts down what came in place of a page, over what came before. Gives its key.
+    /// Stores a response that is not a valid page, replacing an earlier one, and returns its key.
     pub fn refuse(&self, lake: &Lake, nth: u32, body: Bytes) -> Result<String, LakeError> {
         let key = Key::Refused(&self.pipeline, &self.window, nth).path();
         lake.store().put(&key, body).map_err(|source| LakeError::store(key.to_string(), source))?;
         Ok(key.to_string())
     }
 
-    /// Deletes the first pages, the last of them first, so that what is left of them is a beginning.
+    /// Deletes the first `pages` pages in descending order, so that those left after a failure still start at page 1.
     pub fn delete(&self, lake: &Lake, pages: u32) {
         for nth in (1..=pages).rev() {
             let key = Key::Page(&self.pipeline, &self.window, nth).path();
@@ -51,12 +51,12 @@ impl Landing {
         }
     }
 
-    /// Whether nobody is to go on with the pages.
+    /// Whether the pages were invalidated and must not be resumed.
     pub fn is_void(&self, lake: &Lake) -> Result<bool, LakeError> {
         Ok(get(lake, &Key::Void(&self.pipeline, &self.window).path())?.is_some())
     }
 
-    /// From now on nobody goes on with the pages; they stay to be looked at.
+    /// Marks the pages as not to be resumed. They are kept for inspection.
     pub fn invalidate(&self, lake: &Lake) -> Result<(), LakeError> {
         let key = Key::Void(&self.pipeline, &self.window).path();
         lake.store().create(&key, Bytes::new()).map(drop).map_err(|source| LakeError::store(key.to_string(), source))

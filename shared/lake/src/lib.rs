@@ -1,6 +1,6 @@
 //! The lake: every dataset is a Delta table, and its log is the only state Tidemark has.
 //!
-//! This crate turns frames into data files, data files into commits, and commits into what a step has to do. It knows
+//! This crate turns frames into data files, data files into commits, and computes from commits what a step has to do. It knows
 //! object stores, Delta and Parquet. It must never know pipelines' contracts, SQL, schedules, the clock or AWS.
 
 mod checkpoint;
@@ -40,14 +40,14 @@ pub use meter::{Meter, Requests};
 pub use partition::Partition;
 pub use scan::Batches;
 pub use schema::{decode_column, encode_column, schema_from_json, schema_to_json};
-pub use schema_mismatch::Misfit;
+pub use schema_mismatch::SchemaMismatch;
 pub use store::{Links, Opened, Store};
 pub use store_error::{StoreErrorAction, StoreErrorContext};
 pub use table::{Diff, Meta, Table};
 pub use vacuum::Vacuumed;
 pub use watch_objects::{ObjectVersion, WatchListing};
 
-/// Stable 128-bit hash of a text, as 32 hexadecimal digits: of definitions, so that a dataset knows which one made it.
+/// Stable 128-bit hash of a text, as 32 hexadecimal digits. Used for definitions, so that a dataset records which one produced it.
 pub fn fingerprint(text: &str) -> String {
     blake3::hash(text.as_bytes()).to_hex()[..32].to_owned()
 }

@@ -1,4 +1,4 @@
-//! The commits of a dataset, as the log tells them.
+//! The commits of a dataset, read from its Delta log.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +13,7 @@ use crate::lake::Lake;
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Entry {
     pub version: i64,
-    /// When it was made, by the clock of the machine that made it.
+    /// Commit time, by the clock of the committing host.
     pub committed_at: Option<jiff::Timestamp>,
     pub operation: String,
     pub files_added: u64,
@@ -38,7 +38,7 @@ struct Info {
 }
 
 impl Lake {
-    /// One commit; `None` if there is none of that version.
+    /// One commit. Returns None if there is no such version.
     pub fn entry(&self, dataset: &DatasetName, version: i64) -> Result<Option<Entry>, LakeError> {
         let key = Key::Commit(dataset, version).path();
         let bytes = match self.store().get(&key) {
@@ -62,7 +62,7 @@ impl Lake {
             if let Some(info) = action.info {
                 entry.committed_at = info.timestamp.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
                 entry.operation = info.operation.unwrap_or_default();
-                // another program's commit may have a field of that name and another meaning
+                // another program's commit may have a field of the same name with another meaning
                 entry.info = info.tidemark.and_then(|text| serde_json::from_str(&text).ok());
             }
         }

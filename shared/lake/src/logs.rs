@@ -1,8 +1,8 @@
-//! Logs as the Delta kernel reads them, without asking twice for what cannot have changed.
+//! A caching store for Delta logs, which the Delta kernel reads through.
 //!
-//! A commit never changes once it is there, so its bytes are kept. A log only grows, commit after commit, so a listing that is known is
-//! brought up to date by asking for the next commit until there is none: a GET, where a LIST costs twelve of them. What another process
-//! has summed up in a checkpoint meanwhile is not seen, and not missed.
+//! A commit never changes once written, so its bytes are cached. A log only grows, commit by commit, so a cached listing is
+//! brought up to date by asking for the next commit until there is none: a GET, where a LIST costs twelve of them. A checkpoint that
+//! another process has written meanwhile is not seen, and is not needed.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -20,7 +20,7 @@ use object_store::{
 
 use crate::key::commit_name;
 
-/// Bytes of commits that are kept, at most; over it, those of the logs that are not being read go.
+/// Maximum bytes of cached commits. Above it, the commits of logs that are not being read are dropped.
 const KEPT: usize = 32 << 20;
 
 /// The store of a lake, for the kernel.
@@ -34,7 +34,7 @@ pub(crate) struct Logs {
 struct CachedLogs {
     commits: HashMap<Path, (ObjectMeta, Bytes)>,
     bytes: usize,
-    /// By folder, and by the name after which it was listed.
+    /// Listings by folder and by the offset (the name after which it was listed).
     listings: HashMap<(Path, Path), Vec<ObjectMeta>>,
 }
 
@@ -47,7 +47,7 @@ impl Logs {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A commit, kept from now on.
+    /// Reads a commit and caches it.
     async fn commit(&self, path: &Path) -> Result<(ObjectMeta, Bytes)> {
         if let Some(kept) = self.known().commits.get(path) {
             return Ok(kept.clone());
@@ -64,7 +64,7 @@ impl Logs {
         Ok(kept)
     }
 
-    /// Whether a commit is there as it was; somebody may have deleted the table to have it made anew. Then nothing is known of its log.
+    /// Whether a commit still exists unchanged. The table may have been deleted and rebuilt; then the cache of its log is dropped.
     async fn is_still(&self, log: &Path, commit: &Path) -> Result<bool> {
         let before = self.known().commits.get(commit).map(|(meta, _)| meta.e_tag.clone());
         match self.inner.head(commit).await {
@@ -78,7 +78,7 @@ impl Logs {
         Ok(false)
     }
 
-    /// Whether a log still ends with this version.
+    /// Whether this version is still the last one of a log.
     pub(crate) async fn ends_with(&self, log: &Path, version: i64) -> Result<bool> {
         let commit = |version| log.clone().join(commit_name(version));
         if !self.is_still(log, &commit(version)).await? {
@@ -117,7 +117,7 @@ impl Logs {
             }
         };
         listing.sort_unstable_by(|a: &ObjectMeta, b| a.location.cmp(&b.location));
-        // without a commit there is nothing to go on from
+        // without a commit the listing cannot be extended later
         if listing.iter().any(|meta| version_of(&meta.location).is_some()) {
             self.known().listings.insert(place, listing.clone());
         }
@@ -125,7 +125,7 @@ impl Logs {
     }
 }
 
-/// The folder of a log that a file lies in.
+/// The log folder that contains a file.
 fn log_of(path: &Path) -> Option<Path> {
     let (folder, _) = path.as_ref().rsplit_once('/')?;
     folder.ends_with("/_delta_log").then(|| Path::from(folder))

@@ -1,11 +1,11 @@
-//! Requests, counted.
+//! Counts requests to stores and APIs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-/// Requests, by the kinds that have a price.
+/// Numbers of requests, by kinds that are priced differently.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Requests {
     /// GET and HEAD.
@@ -16,7 +16,7 @@ pub struct Requests {
     pub delete: u64,
     /// Events put on a bus.
     pub events: u64,
-    /// Of an API that is a source, every attempt.
+    /// Requests to a source API, every attempt counted.
     #[serde(default)]
     pub api: u64,
 }
@@ -36,7 +36,7 @@ impl std::ops::Sub for Requests {
     }
 }
 
-/// Counts requests; its clones count together.
+/// Counts requests. Clones share their counters.
 #[derive(Debug, Default, Clone)]
 pub struct Meter(Arc<Counters>);
 

@@ -1,4 +1,4 @@
-//! Which part of a table a data file is in.
+//! The partition of a data file.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 pub struct Partition(Vec<(String, Option<String>)>);
 
 impl Partition {
-    /// Delta cannot tell an empty text from NULL, so it is NULL from the beginning.
+    /// Delta cannot distinguish an empty text from NULL, so an empty text becomes NULL here.
     pub fn new<'a>(values: impl IntoIterator<Item = (&'a str, Option<&'a str>)>) -> Partition {
         let value = |value: Option<&str>| value.filter(|value| !value.is_empty()).map(str::to_owned);
         Partition(values.into_iter().map(|(column, text)| (column.to_owned(), value(text))).collect())
     }
 
-    /// As the log has them.
+    /// The values as they are in the log.
     pub(crate) fn from_log(values: impl IntoIterator<Item = (String, Option<String>)>) -> Partition {
         Partition(values.into_iter().collect())
     }
@@ -23,7 +23,7 @@ impl Partition {
         &self.0
     }
 
-    /// The value of one column; `None` if it is NULL or no partition column.
+    /// The value of one column. Returns None if it is NULL or not a partition column.
     pub fn get(&self, column: &str) -> Option<&str> {
         self.0.iter().find(|(name, _)| name == column).and_then(|(_, value)| value.as_deref())
     }

@@ -1,4 +1,4 @@
-//! Run records: one small JSON object per run, written once, at its end.
+//! Run records: one small JSON object per run, written once, when the run ends.
 
 use jiff::civil::Date;
 
@@ -7,13 +7,13 @@ use crate::key::Key;
 use crate::lake::Lake;
 
 impl Lake {
-    /// Writes a run record. It is written once: a record that is there is left as it is.
+    /// Writes a run record. An existing record is not overwritten.
     pub fn put_run(&self, day: Date, run_id: &str, record: Vec<u8>) -> Result<(), LakeError> {
         let key = Key::Run(day, run_id).path();
         self.store().create(&key, record).map(drop).map_err(|source| LakeError::store(key.to_string(), source))
     }
 
-    /// Several run records, in their order, each for itself; `None` for one that is not there.
+    /// Reads several run records. One result for each id, in the given order; None if there is no record.
     pub fn runs_by_id(&self, ids: &[(Date, String)]) -> Vec<Result<Option<bytes::Bytes>, LakeError>> {
         let keys: Vec<_> = ids.iter().map(|(day, run_id)| Key::Run(*day, run_id).path()).collect();
         let found = self.store().get_all(keys.clone()).into_iter().zip(keys);
@@ -25,8 +25,8 @@ impl Lake {
         read.collect()
     }
 
-    /// The ids of the runs of a day (UTC, of their beginning) that sort after `after`, in order.
-    pub fn runs_of(&self, day: Date, after: &str) -> Result<Vec<String>, LakeError> {
+    /// Ids of the runs that started on a day (UTC) and sort after `after`, in order.
+    pub fn run_ids_on_day(&self, day: Date, after: &str) -> Result<Vec<String>, LakeError> {
         let found = self.store().list_after(&Key::RunDay(day).path(), &Key::Run(day, after).path());
         let found = found.map_err(|source| LakeError::store("run records", source))?;
         let id =
@@ -36,11 +36,11 @@ impl Lake {
 
     /// The newest run records, newest first, at most `limit`; run ids sort by time.
     pub fn runs(&self, limit: usize) -> Result<Vec<bytes::Bytes>, LakeError> {
-        self.runs_such(limit, |_| true)
+        self.runs_matching(limit, |_| true)
     }
 
-    /// The same of those that are wanted.
-    pub fn runs_such(
+    /// The newest run records for which `is_wanted` holds, newest first, at most `limit`.
+    pub fn runs_matching(
         &self,
         limit: usize,
         is_wanted: impl Fn(&bytes::Bytes) -> bool,

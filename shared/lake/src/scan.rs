@@ -1,4 +1,4 @@
-//! Data files as frames: all of a table lazily, or one file batch by batch.
+//! Reads data files as frames: many files lazily, or one file batch by batch.
 
 use std::io::Cursor;
 use std::sync::Arc;
@@ -18,8 +18,8 @@ use crate::schema::{encode_column, encoded};
 use crate::table::Table;
 
 impl Table {
-    /// The rows of some of the table's files, in their order, with all columns of the table in its order; those a file does not have
-    /// yet are NULL. Nothing is decoded before the plan is run, and then only what it needs.
+    /// The rows of some of the table's files, in their order, with all columns of the table in its order; columns that a file does not have
+    /// yet are NULL. Nothing is decoded until the query is executed, and then only what it needs.
     pub fn scan(&self, lake: &Lake, files: &[DataFile]) -> Result<LazyFrame, LakeError> {
         if files.is_empty() {
             return Ok(DataFrame::empty_with_schema(self.schema()).lazy());
@@ -44,7 +44,7 @@ impl Table {
         Ok(frame.select(columns))
     }
 
-    /// The rows of some files, decoded.
+    /// Reads and decodes the rows of some files.
     pub fn read(&self, lake: &Lake, files: &[DataFile]) -> Result<DataFrame, LakeError> {
         self.scan(lake, files)?.collect().map_err(|error| self.damaged(error))
     }
@@ -57,7 +57,7 @@ impl Table {
         Ok(Batches { table: self, bytes, metadata, next: 0, offset: 0 })
     }
 
-    /// The bytes of a data file; a body that is not as long as the log says is an error, not a short file.
+    /// The bytes of a data file; a size other than the one in the log is an error.
     fn bytes(&self, lake: &Lake, file: &DataFile) -> Result<Buffer<u8>, LakeError> {
         if !is_ours(&file.path) {
             return Err(LakeError::Foreign { dataset: self.dataset().clone(), path: file.path.clone() });
@@ -81,7 +81,7 @@ impl Table {
         LakeError::Corrupt { what: format!("a data file of dataset {}", self.dataset()), source: Box::new(source) }
     }
 
-    /// Gives stored rows the table's columns.
+    /// Brings stored rows to the table's columns.
     fn complete(&self, stored: &DataFrame) -> Result<DataFrame, PolarsError> {
         let columns = self.schema().iter_fields().map(|field| match stored.column(&encode_column(field.name())) {
             Ok(column) => column.clone().with_name(field.name().clone()),
@@ -92,12 +92,12 @@ impl Table {
 }
 
 impl LakeError {
-    /// What a query over [`Table::scan`] failed of, if a data file cannot be decoded.
+    /// Converts the error of a query over [`Table::scan`], if the cause is a data file that cannot be decoded.
     ///
     /// # Errors
-    /// The query's own error, if what it asks cannot be answered.
+    /// The unchanged error, if the query itself is at fault.
     pub fn from_query(datasets: &str, error: PolarsError) -> Result<LakeError, PolarsError> {
-        // polars has no variant for it; its Parquet reader says so in front
+        // polars has no error variant for this; its Parquet reader prefixes the message
         if error.to_string().starts_with("parquet: ") {
             return Ok(LakeError::Corrupt { what: format!("a data file of {datasets}"), source: Box::new(error) });
         }
@@ -105,7 +105,7 @@ impl LakeError {
     }
 }
 
-/// Rows of one data file by the row group, so that memory holds one of them whatever the file's size.
+/// Iterates over a data file by row group, so that memory holds only one row group, whatever the file's size.
 pub struct Batches<'a> {
     table: &'a Table,
     bytes: Buffer<u8>,
@@ -127,7 +127,7 @@ impl Iterator for Batches<'_> {
         Some(batch.map_err(|error| self.table.damaged(error)))
     }
 
-    /// What is passed over is not decoded.
+    /// Skipped row groups are not decoded.
     fn nth(&mut self, n: usize) -> Option<Self::Item> {
         let passed = self.metadata.row_groups.iter().skip(self.next).take(n);
         self.offset += passed.map(|group| group.num_rows()).sum::<usize>();

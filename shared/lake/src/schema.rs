@@ -1,4 +1,4 @@
-//! Schemas: polars to Delta and back, and how a source's column names fit into a table.
+//! Conversion of schemas between polars and Delta, and encoding of source column names for a table.
 
 use delta_kernel::schema::{DataType as Delta, DecimalType, PrimitiveType, StructField, StructType};
 use polars::prelude::{DataType, Field, Schema, SchemaExt as _, TimeUnit, TimeZone};
@@ -6,7 +6,7 @@ use tidemark_pipeline::DatasetName;
 
 use crate::error::LakeError;
 
-/// Bytes that a Delta table without column mapping cannot have in a column's name, and `%`, by which they are encoded.
+/// Bytes that a Delta table without column mapping cannot have in a column's name, and `%`, the escape character.
 const ENCODED: &[char] = &[' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=', '%'];
 
 /// `Unit Price` → `Unit%20Price`: reversible, so that a raw dataset keeps the names of its source.
@@ -44,12 +44,12 @@ pub fn decode_column(name: &str) -> String {
     decoded
 }
 
-/// A schema with its names as the table has them.
+/// The schema with encoded column names.
 pub(crate) fn encoded(schema: &Schema) -> Schema {
     schema.iter_fields().map(|field| Field::new(encode_column(field.name()).into(), field.dtype().clone())).collect()
 }
 
-/// The Delta schema of a frame. Every column is nullable: what may be null is the contract's concern.
+/// The Delta schema of a frame. Every column is nullable: required columns are enforced by the contract.
 pub(crate) fn to_delta(dataset: &DatasetName, schema: &Schema) -> Result<StructType, LakeError> {
     let fields: Result<Vec<_>, _> = schema
         .iter_fields()
@@ -87,7 +87,7 @@ fn delta_type(ty: &DataType) -> Option<Delta> {
     })
 }
 
-/// The schema a table's frames have, all columns, partition columns included.
+/// The polars schema of a Delta schema: all columns, partition columns included.
 pub(crate) fn from_delta(dataset: &DatasetName, schema: &StructType) -> Result<Schema, LakeError> {
     schema
         .fields()
@@ -122,7 +122,7 @@ fn polars_type(ty: &Delta) -> Option<DataType> {
     })
 }
 
-/// A schema as Delta's logs write it, to be put down and taken up again.
+/// Serializes a schema in the format of Delta logs.
 ///
 /// # Errors
 /// [`LakeError::Type`]
@@ -131,7 +131,7 @@ pub fn schema_to_json(dataset: &DatasetName, schema: &Schema) -> Result<String, 
         .map_err(|source| LakeError::Bug { what: "a schema cannot be written".into(), source: Box::new(source) })
 }
 
-/// The inverse of [`schema_to_json`]; `None` for what is no such text.
+/// The inverse of [`schema_to_json`]. Returns None if the text is not such a schema.
 pub fn schema_from_json(dataset: &DatasetName, text: &str) -> Option<Schema> {
     from_delta(dataset, &serde_json::from_str(text).ok()?).ok()
 }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_schema_survives_being_put_down() {
+    fn a_schema_survives_serialization() {
         let types = [
             DataType::String,
             DataType::Boolean,

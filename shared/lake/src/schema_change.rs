@@ -1,4 +1,4 @@
-//! The shape of a table: its columns in order, their types, and which of them are its partitions. What a commit does to it.
+//! How a commit changes a table's schema: its columns in order, their types, and its partition columns.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -15,80 +15,84 @@ use crate::draft::Draft;
 use crate::error::LakeError;
 use crate::lake::Lake;
 use crate::schema::{decode_column, encode_column, to_delta};
-use crate::schema_mismatch::Misfit;
+use crate::schema_mismatch::SchemaMismatch;
 use crate::table::Table;
 
-/// What a commit does to the shape of its table.
+/// How a commit changes the schema of its table.
 pub(crate) enum Change<'t> {
-    /// There is no table yet.
-    Made(StructType),
-    /// All columns stay as they are; these, if any, come behind them.
-    Widened(&'t Table, Vec<StructField>),
-    /// Another shape altogether, which is sound because no file of the old one stays.
-    Reshaped(&'t Table, StructType),
+    /// The commit creates the table.
+    Created(StructType),
+    /// Existing columns stay as they are; these columns (maybe none) are appended.
+    ColumnsAdded(&'t Table, Vec<StructField>),
+    /// The schema is replaced. This is sound because no file with the old schema remains.
+    Replaced(&'t Table, StructType),
 }
 
 impl<'t> Change<'t> {
     pub(crate) fn new(draft: &Draft, lake: &Lake, base: Option<&'t Table>) -> Result<Change<'t>, LakeError> {
         let wanted = to_delta(&draft.dataset, &draft.schema)?;
-        let Some(table) = base else { return Ok(Change::Made(wanted)) };
-        let standing = table.snapshot.schema();
+        let Some(table) = base else { return Ok(Change::Created(wanted)) };
+        let current = table.snapshot.schema();
         let misfit = schema_mismatch(table, &wanted, &draft.partition_by);
-        let is_same_order = standing.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
+        let is_same_order = current.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
         if misfit.is_none() && is_same_order {
-            return Ok(Change::Widened(table, Vec::new()));
+            return Ok(Change::ColumnsAdded(table, Vec::new()));
         }
         let gone: HashSet<&str> = draft.removes.iter().map(|file| file.path.as_str()).collect();
         if table.files(lake)?.iter().all(|file| gone.contains(file.path.as_str())) {
-            return Ok(Change::Reshaped(table, wanted));
+            return Ok(Change::Replaced(table, wanted));
         }
         match misfit {
             Some(misfit) => Err(LakeError::SchemaMismatch { dataset: draft.dataset.clone(), misfit }),
             None => {
-                let new = wanted.fields().filter(|field| standing.field(field.name()).is_none());
-                Ok(Change::Widened(table, new.cloned().collect()))
+                let new = wanted.fields().filter(|field| current.field(field.name()).is_none());
+                Ok(Change::ColumnsAdded(table, new.cloned().collect()))
             }
         }
     }
 }
 
 impl Table {
-    /// The first thing for which this table's files cannot be files of a table with the given columns, partition columns included;
-    /// `None` if that has the same columns, in any order, or more of them.
+    /// The first reason why this table's files do not fit a table with the given columns, partition columns included;
+    /// None if that table has the same columns, in any order, or additional ones.
     ///
     /// # Errors
     /// [`LakeError::Type`] for a column that no table can hold.
-    pub fn schema_mismatch(&self, schema: &Schema, partition_by: &[ColumnName]) -> Result<Option<Misfit>, LakeError> {
+    pub fn schema_mismatch(
+        &self,
+        schema: &Schema,
+        partition_by: &[ColumnName],
+    ) -> Result<Option<SchemaMismatch>, LakeError> {
         let wanted = to_delta(self.dataset(), schema)?;
         Ok(schema_mismatch(self, &wanted, partition_by))
     }
 }
 
-fn schema_mismatch(table: &Table, wanted: &StructType, partition_by: &[ColumnName]) -> Option<Misfit> {
+fn schema_mismatch(table: &Table, wanted: &StructType, partition_by: &[ColumnName]) -> Option<SchemaMismatch> {
     let partitioned_by = table.partition_by();
     if partitioned_by != partition_by {
-        return Some(Misfit::Partition { table: partitioned_by, now: partition_by.to_vec() });
+        return Some(SchemaMismatch::Partition { table: partitioned_by, now: partition_by.to_vec() });
     }
     table.snapshot.schema().fields().find_map(|field| {
         let (column, table) = (decode_column(field.name()), field.data_type().to_string());
         match wanted.field(field.name()) {
-            None => Some(Misfit::Gone { column, table }),
+            None => Some(SchemaMismatch::Gone { column, table }),
             Some(now) if now.data_type() != field.data_type() => {
-                Some(Misfit::Type { column, table, now: now.data_type().to_string() })
+                Some(SchemaMismatch::Type { column, table, now: now.data_type().to_string() })
             }
             Some(_) => None,
         }
     })
 }
 
-/// The table as it stands in all but its shape. The kernel can make a table and widen it, but not overwrite its schema; upon a
-/// snapshot that has the new shape already, it writes and checks a commit's actions as those of a table of that shape.
-pub(crate) fn reshaped(
-    standing: &Snapshot,
+/// A snapshot of the table with a new schema. The kernel can create a table and add columns, but cannot overwrite a schema. Given a
+/// snapshot that already has the new schema, it writes and checks the actions of a commit by that schema.
+pub(crate) fn with_new_schema(
+    current: &Snapshot,
     schema: &StructType,
     partition_by: &[ColumnName],
 ) -> KernelResult<SnapshotRef> {
-    let configuration = standing.table_configuration();
+    let configuration = current.table_configuration();
     let metadata = configuration.metadata();
     let metadata = Metadata::from_parts(
         metadata.id().into(),
@@ -107,5 +111,5 @@ pub(crate) fn reshaped(
         configuration.table_root().clone(),
         configuration.version(),
     )?;
-    Ok(Arc::new(Snapshot::new(standing.log_segment().clone(), configuration)?))
+    Ok(Arc::new(Snapshot::new(current.log_segment().clone(), configuration)?))
 }

@@ -1,23 +1,23 @@
-//! Why files of one shape cannot be files of another.
+//! Why files with one schema do not fit another schema.
 
 use std::fmt;
 
 use tidemark_pipeline::ColumnName;
 
-/// What of another shape a table's files cannot follow. Types are named as Delta names them.
+/// The difference that makes a table's files incompatible with another schema. Types have Delta's names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Misfit {
+pub enum SchemaMismatch {
     Type { column: String, table: String, now: String },
     Gone { column: String, table: String },
     Partition { table: Vec<ColumnName>, now: Vec<ColumnName> },
 }
 
-impl fmt::Display for Misfit {
+impl fmt::Display for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Misfit::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
-            Misfit::Gone { column, table } => write!(f, "column {column} ({table}) gone"),
-            Misfit::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
+            SchemaMismatch::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
+            SchemaMismatch::Gone { column, table } => write!(f, "column {column} ({table}) gone"),
+            SchemaMismatch::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
         }
     }
 }

@@ -29,28 +29,28 @@ type Result<T, E = object_store::Error> = std::result::Result<T, E>;
 pub struct Store {
     inner: Arc<Counted>,
     handle: Handle,
-    /// As the user names it, for messages.
+    /// The location as the user wrote it, for messages.
     place: Arc<str>,
     links: Option<Arc<dyn Links>>,
-    /// Where it is a folder of this machine.
+    /// The local folder, if the store is one.
     folder: Option<Arc<FilePath>>,
 }
 
 /// A store whose objects can be fetched by a link that needs no further credentials.
 #[async_trait]
 pub trait Links: Send + Sync + std::fmt::Debug {
-    /// A link to one object that is good until `lasts` is over. Nobody looks whether the object is there.
+    /// A link to one object, valid for `lasts`. Does not check that the object exists.
     async fn link(&self, path: &Path, lasts: Duration) -> Result<String>;
 }
 
-/// What was opened for reading: a file of this machine can be mapped, anything else is a stream.
+/// An object opened for reading: a local file, which can be mapped, or a stream.
 pub enum Opened {
     File(File),
     Stream(Box<dyn Read + Send>),
 }
 
 impl Store {
-    /// `place` is the name shown to the user. Calls block on `handle`, so they must not be made from async code.
+    /// `place` is the name shown to the user. Calls block on `handle`, so they must not be used in async code.
     pub fn new(inner: Arc<dyn ObjectStore>, place: &str, handle: Handle) -> Store {
         let inner = Counted { inner, meter: Meter::default(), counts_itself: false };
         Store { inner: Arc::new(inner), handle, place: place.into(), links: None, folder: None }
@@ -68,15 +68,15 @@ impl Store {
         Store { inner: Arc::new(inner), ..self }
     }
 
-    /// A folder of this machine, which must exist.
+    /// A store in a local folder, which must exist.
     pub fn folder(folder: &FilePath, handle: Handle) -> Result<Store> {
         let inner = LocalFileSystem::new_with_prefix(folder)?;
         let store = Store::new(Arc::new(inner), &folder.display().to_string(), handle);
         Ok(Store { folder: Some(folder.into()), ..store })
     }
 
-    /// A folder of this machine, made if it is not there.
-    pub fn made_folder(folder: &FilePath, handle: Handle) -> Result<Store> {
+    /// A store in a local folder, which is created if missing.
+    pub fn open_or_create_folder(folder: &FilePath, handle: Handle) -> Result<Store> {
         std::fs::create_dir_all(folder).map_err(generic)?;
         Store::folder(folder, handle)
     }
@@ -85,7 +85,7 @@ impl Store {
         &self.place
     }
 
-    /// Where its requests are counted.
+    /// The meter that counts its requests.
     pub fn meter(&self) -> &Meter {
         &self.inner.meter
     }
@@ -94,7 +94,7 @@ impl Store {
         self.inner.meter.requests()
     }
 
-    /// A link by which anybody can fetch the object until `lasts` is over; `None` where the store has none to give.
+    /// A link by which anyone can fetch the object, valid for `lasts`. Returns None if the store cannot give links.
     pub fn link(&self, path: &Path, lasts: Duration) -> Option<String> {
         let links = self.links.as_ref()?;
         match self.handle.block_on(links.link(path, lasts)) {
@@ -118,7 +118,7 @@ impl Store {
         self.handle.block_on(async { self.inner.get(path).await?.bytes().await })
     }
 
-    /// Several objects, some at a time, in their order; each for itself.
+    /// Reads several objects concurrently. One result for each path, in order.
     pub fn get_all(&self, paths: Vec<Path>) -> Vec<Result<Bytes>> {
         const AT_ONCE: usize = 16;
         let get = |path: Path| async move { self.inner.get(&path).await?.bytes().await };
@@ -129,7 +129,7 @@ impl Store {
         self.handle.block_on(self.inner.get_range(path, range))
     }
 
-    /// The whole object as one buffer: mapped where it is a file of this machine, read into memory elsewhere.
+    /// The whole object as one buffer: memory-mapped if it is a local file, else read into memory.
     #[expect(
         unsafe_code,
         reason = "mapping a file that something else truncates would be undefined; ours are never changed"
@@ -153,9 +153,9 @@ impl Store {
         self.open_from(path, 0)
     }
 
-    /// Opens an object to be read from a byte on, which must be one that it has. What is said of it is said of the whole.
+    /// Opens an object for reading from byte `offset`, which must lie within it. The metadata returned is that of the whole object.
     pub fn open_from(&self, path: &Path, offset: u64) -> Result<(ObjectMeta, Opened)> {
-        // an object of no bytes has no range
+        // an empty object has no valid range
         let range = (offset > 0).then_some(GetRange::Offset(offset));
         let options = GetOptions { range, ..GetOptions::default() };
         let got = self.handle.block_on(self.inner.get_opts(path, options))?;
@@ -178,13 +178,13 @@ impl Store {
         self.handle.block_on(self.inner.head(path))
     }
 
-    /// Writes the object, whole or not at all, over whatever was there.
+    /// Writes the object atomically, replacing an existing one.
     pub fn put(&self, path: &Path, content: impl Into<Bytes>) -> Result<()> {
         let content = PutPayload::from(content.into());
         self.handle.block_on(self.inner.put(path, content)).map(drop)
     }
 
-    /// Writes the object only if there is none; `false` if there is one.
+    /// Writes the object if none exists. Returns false if one does.
     pub fn create(&self, path: &Path, content: impl Into<Bytes>) -> Result<bool> {
         let content = PutPayload::from(content.into());
         match self.handle.block_on(self.inner.put_opts(path, content, PutMode::Create.into())) {
@@ -194,7 +194,7 @@ impl Store {
         }
     }
 
-    /// The object with what tells this version of it from another; `None` if there is none.
+    /// Reads the object with its version identifier. Returns None if it does not exist.
     pub fn get_version(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
         self.handle.block_on(async {
             let got = match self.inner.get(path).await {
@@ -206,7 +206,7 @@ impl Store {
         })
     }
 
-    /// Writes the object if it stands as it was seen (`None`: is not there); `false` if it does not.
+    /// Writes the object if its version is still `seen` (None: if it does not exist). Returns false otherwise.
     pub fn replace(&self, path: &Path, content: impl Into<Bytes>, seen: Option<UpdateVersion>) -> Result<bool> {
         let content = content.into();
         let Some(seen) = seen else { return self.create(path, content) };
@@ -223,11 +223,11 @@ impl Store {
         }
     }
 
-    /// A folder has no such condition: whoever changes an object of it holds the folder meanwhile.
+    /// Local folders have no conditional writes, so a lock on the folder is held while an object is replaced.
     fn replace_alone(&self, path: &Path, content: Bytes, seen: &UpdateVersion) -> Result<bool> {
         let folder = self.folder.as_ref().map(File::open).transpose().map_err(generic)?;
         if let Some(folder) = &folder {
-            // let go when it is closed, by the system if not by us
+            // released when the file is closed, by the operating system if the process dies
             folder.lock().map_err(generic)?;
         }
         let stands = match self.head(path) {
@@ -290,13 +290,13 @@ impl Read for StreamReader {
     }
 }
 
-/// Counts requests; sorts listings, since the Delta kernel needs them in order, which folders do not give; and takes a body that
-/// ends early for the error it is, since a log or a source cut off at the end of a line would look whole.
+/// Counts requests; sorts listings, because the Delta kernel needs them sorted and local folders do not sort; and treats a body that
+/// ends early as an error, because a log or source cut off at the end of a line would look complete.
 #[derive(Debug)]
 struct Counted {
     inner: Arc<dyn ObjectStore>,
     meter: Meter,
-    /// Whether what is inside counts, and what it tells of its calls here need not be.
+    /// Whether the inner store counts its own requests, so that they must not be counted here.
     counts_itself: bool,
 }
 
@@ -306,7 +306,7 @@ impl std::fmt::Display for Counted {
     }
 }
 
-/// The body with an error at its end if it is not as long as was promised.
+/// Wraps the body so that it ends with an error if it is shorter or longer than announced.
 fn whole(got: GetResult) -> GetResult {
     let range = got.range.clone();
     let payload = match got.payload {

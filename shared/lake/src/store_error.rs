@@ -1,26 +1,26 @@
-//! What can be done about an error of a store, whichever store it is.
+//! Classifies errors of any store by what can be done about them.
 
 use std::error::Error;
 use std::io;
 
-/// What the reader has to do.
+/// What the user has to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreErrorAction {
-    /// It may go away by itself.
+    /// Retry: the error may be temporary.
     RunAgain,
-    /// Somebody has to be allowed something, or to sign in again.
+    /// Grant a permission, or sign in again.
     Permit,
-    /// Space has to be made.
+    /// Free some space.
     Free,
-    /// The place, or how it is reached, is set wrongly.
+    /// Correct the location or the connection settings.
     Correct,
 }
 
-/// An error that knows its remedy. A store puts it below the `object_store::Error` it returns; Display says only what is wrong.
+/// An error with a hint about its solution. A store sets it as the source of the `object_store::Error` it returns. Display omits the hint.
 #[derive(Debug)]
 pub struct StoreErrorContext {
     pub remedy: StoreErrorAction,
-    /// What to do.
+    /// What the user can do.
     pub hint: String,
     pub fault: Box<dyn Error + Send + Sync>,
 }
@@ -38,16 +38,16 @@ impl Error for StoreErrorContext {
 }
 
 impl StoreErrorContext {
-    /// The explanation among the causes of an error.
-    pub fn among<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a StoreErrorContext> {
+    /// Finds the context in the chain of an error's sources.
+    pub fn find_in<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a StoreErrorContext> {
         causes(error).find_map(|cause| cause.downcast_ref())
     }
 }
 
 impl StoreErrorAction {
-    /// Sorts an error that comes from a store: by its own explanation, else by what the system or the store says.
+    /// Classifies an error of a store: by its [`StoreErrorContext`], else by the kind of the system's or the store's error.
     pub fn for_error(error: &(dyn Error + 'static)) -> StoreErrorAction {
-        if let Some(explained) = StoreErrorContext::among(error) {
+        if let Some(explained) = StoreErrorContext::find_in(error) {
             return explained.remedy;
         }
         let os = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);

@@ -19,16 +19,17 @@ use crate::lake::Lake;
 use crate::partition::Partition;
 use crate::schema;
 
-/// What Tidemark keeps in the log beside rows: Delta domain metadata `tidemark`.
+/// Tidemark's metadata of a dataset, stored in the log as Delta domain metadata `tidemark`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Meta {
     /// Event time up to which the dataset is complete.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub watermark: Option<jiff::Timestamp>,
-    /// Of the definition that wrote it; another one means that it must be rebuilt.
+    /// Fingerprint of the definition that wrote the dataset. If it differs from the current one, the dataset must be rebuilt.
     #[serde(default)]
     pub fingerprint: String,
-    /// How far a source has been read, where the table's files do not say it; of a raw dataset only, and its source's own affair.
+    /// Position up to which a source has been read, if the table's files do not tell it. Only raw datasets have it; its format depends on
+    /// the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bookmark: Option<serde_json::Value>,
 }
@@ -58,7 +59,7 @@ impl Diff {
         all.into_iter().collect()
     }
 
-    /// What came and went between the files of two versions.
+    /// Compares the files of two versions.
     pub fn between(before: Vec<DataFile>, now: &[DataFile]) -> Diff {
         let paths = |files: &[DataFile]| files.iter().map(|file| file.path.clone()).collect::<HashSet<_>>();
         let (now_paths, before_paths) = (paths(now), paths(&before));
@@ -74,17 +75,17 @@ impl Diff {
 }
 
 impl Lake {
-    /// The dataset as it stands now; `None` if it has never been written.
+    /// The latest version of a dataset. Returns None if it has never been written.
     pub fn table(&self, dataset: &DatasetName) -> Result<Option<Table>, LakeError> {
         Table::load(self, dataset, None)
     }
 
-    /// The dataset as it stands, for readers who were promised it.
+    /// The latest version of a dataset; an error if it does not exist.
     pub fn existing(&self, dataset: &DatasetName) -> Result<Table, LakeError> {
         self.table(dataset)?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
     }
 
-    /// The dataset as it stood at a version. The store is not asked where that is the version last looked at.
+    /// The dataset at a given version. Does not access the store if that snapshot is cached.
     pub fn table_at(&self, dataset: &DatasetName, version: i64) -> Result<Table, LakeError> {
         Table::load(self, dataset, Some(version))?.ok_or_else(|| LakeError::NoSuchDataset(dataset.clone()))
     }
@@ -93,8 +94,8 @@ impl Lake {
 impl Table {
     pub(crate) fn load(lake: &Lake, dataset: &DatasetName, version: Option<i64>) -> Result<Option<Table>, LakeError> {
         let kept = match version {
-            None => lake.kept_latest(dataset)?,
-            Some(version) => lake.kept_at(dataset, version),
+            None => lake.cached_latest(dataset)?,
+            Some(version) => lake.cached_at(dataset, version),
         };
         if let Some(kept) = kept {
             return Table::new(dataset, kept).map(Some);
@@ -118,14 +119,14 @@ impl Table {
             Err(error) if is_absent(&error) => error,
             Err(error) => return Err(LakeError::kernel(what(), error)),
         };
-        // the kernel says the same of a table that never was, of a version that is not there and of a log that has lost a part
+        // the kernel gives the same error for a missing table, a missing version and an incomplete log
         let log = Key::Log(dataset).path();
         let commits = lake.store().list(Some(&log)).map_err(|source| LakeError::store(what(), source))?;
         if commits.is_empty() {
             return Ok(None);
         }
         match version {
-            // perhaps it was made a moment ago
+            // the table may have been created a moment ago
             None => match snapshot() {
                 Ok(snapshot) => Table::new(dataset, snapshot).map(Some),
                 Err(_) => Err(LakeError::kernel(what(), error)),
@@ -165,7 +166,7 @@ impl Table {
         columns.iter().filter_map(|column| schema::decode_column(column).parse().ok()).collect()
     }
 
-    /// Up to which version of an input this dataset holds its consequences.
+    /// The version of an input that this dataset has consumed.
     pub fn consumed(&self, lake: &Lake, input: &str) -> Result<Option<i64>, LakeError> {
         self.snapshot
             .get_app_id_version(input, lake.engine())
@@ -208,7 +209,7 @@ impl Table {
         Ok(files)
     }
 
-    /// What of this table's scan stands for the given paths, as the kernel wants it for a removal.
+    /// The scan rows of the given paths, in the form that the kernel needs to remove files.
     pub(crate) fn select(&self, lake: &Lake, paths: &HashSet<&str>) -> Result<Vec<FilteredEngineData>, KernelError> {
         let scan = self.snapshot.clone().scan_builder().build()?;
         let mut selected = Vec::new();
@@ -230,7 +231,7 @@ impl Table {
         Ok(selected)
     }
 
-    /// What has come and gone since an earlier version (everything has come since before version 0).
+    /// Files added and removed since an earlier version. If `earlier` is None, all files count as added.
     pub fn since(&self, lake: &Lake, earlier: Option<i64>) -> Result<Diff, LakeError> {
         let now = self.files(lake)?;
         let before = match earlier {
@@ -241,7 +242,7 @@ impl Table {
         Ok(Diff::between(before, &now))
     }
 
-    /// Live rows.
+    /// Number of live rows.
     pub fn rows(&self, lake: &Lake) -> Result<u64, LakeError> {
         Ok(self.files(lake)?.iter().map(|file| file.rows).sum())
     }

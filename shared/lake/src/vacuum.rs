@@ -1,4 +1,4 @@
-//! Deletes data files that no live version names, and what is left of works that were given up.
+//! Deletes data files that the latest version does not contain, and leftovers of abandoned checkpoints.
 
 use std::collections::HashSet;
 
@@ -9,7 +9,7 @@ use crate::error::LakeError;
 use crate::key::Key;
 use crate::lake::Lake;
 
-/// What a vacuum deleted.
+/// What a vacuum has deleted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Vacuumed {
     pub files: u64,
@@ -18,8 +18,8 @@ pub struct Vacuumed {
 
 impl Lake {
     /// Deletes the data files of a dataset that its latest version does not name and that were written longer ago than
-    /// `retention`. Versions older than that may no longer be readable then. A file that is being written for a commit to come is
-    /// young, so a retention longer than any run keeps it.
+    /// `retention`. Versions older than that may become unreadable. A file that is being written for a later commit is
+    /// young, so a retention longer than any run protects it.
     pub fn vacuum(
         &self,
         dataset: &DatasetName,

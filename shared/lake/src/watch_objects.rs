@@ -1,4 +1,5 @@
-//! What the watcher keeps in the lake: small objects, changed only as they were seen, so that two watchers at once come to one result.
+//! The watcher's objects in the lake. They are small and replaced only if unchanged since they were read, so that concurrent watchers
+//! agree.
 
 use object_store::{Error, UpdateVersion};
 use tidemark_pipeline::PipelineName;
@@ -7,21 +8,21 @@ use crate::error::LakeError;
 use crate::key::Key;
 use crate::lake::Lake;
 
-/// A version of an object that somebody has looked at.
+/// The version of an object at the time it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ObjectVersion(UpdateVersion);
 
-/// What there is, by name; each incident with what tells this version of it from others.
+/// Names of the watcher's objects; each incident with its ETag.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WatchListing {
     pub incidents: Vec<(String, String)>,
     pub silences: Vec<String>,
-    /// Ids of runs.
+    /// Ids of runs in progress.
     pub running: Vec<String>,
 }
 
 impl Lake {
-    /// Everything the watcher keeps, by one listing.
+    /// Lists all objects of the watcher with one listing.
     pub fn watched(&self) -> Result<WatchListing, LakeError> {
         let folder = Key::Watch.path();
         let found = self.store().list(Some(&folder)).map_err(|source| LakeError::store(folder.to_string(), source))?;
@@ -44,7 +45,7 @@ impl Lake {
         self.seen(&Key::Watcher)
     }
 
-    /// Keeps the watcher's state, if it is as it was seen; `false` if another watcher was faster.
+    /// Stores the watcher's state if its version is still `seen`. Returns false if another watcher has changed it.
     pub fn put_watcher(&self, state: Vec<u8>, seen: Option<&ObjectVersion>) -> Result<bool, LakeError> {
         self.replace(&Key::Watcher, state, seen)
     }
@@ -53,7 +54,7 @@ impl Lake {
         self.seen(&Key::Incident(name))
     }
 
-    /// Keeps an incident, if it is as it was seen; `false` if another watcher was faster.
+    /// Stores an incident if its version is still `seen`. Returns false if another watcher has changed it.
     pub fn put_incident(&self, name: &str, incident: Vec<u8>, seen: Option<&ObjectVersion>) -> Result<bool, LakeError> {
         self.replace(&Key::Incident(name), incident, seen)
     }
@@ -62,7 +63,7 @@ impl Lake {
         Ok(self.seen(&Key::Silence(pipeline))?.map(|(bytes, _)| bytes))
     }
 
-    /// The last one who silences a pipeline counts.
+    /// Stores a silence, replacing an earlier one.
     pub fn put_silence(&self, pipeline: &PipelineName, silence: Vec<u8>) -> Result<(), LakeError> {
         self.put(&Key::Silence(pipeline), silence)
     }
@@ -100,7 +101,7 @@ impl Lake {
         self.store().put(&key, content).map_err(|source| LakeError::store(key.to_string(), source))
     }
 
-    /// What is not there is as good as deleted.
+    /// Deletes an object; a missing one is not an error.
     fn delete(&self, key: &Key<'_>) -> Result<(), LakeError> {
         let key = key.path();
         match self.store().delete(&key) {

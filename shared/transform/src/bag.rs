@@ -1,4 +1,4 @@
-//! Rows without a key: a bag, in which a row may be several times, added to and subtracted from.
+//! Rows without a key: bags, which may hold equal rows several times, and their addition and subtraction.
 
 use polars::chunked_array::ops::row_encode::encode_rows_unordered;
 use polars::prelude::*;
@@ -6,7 +6,7 @@ use polars::prelude::*;
 use crate::error::FrameError;
 use crate::frame::same_schema;
 
-/// The rows in a total order: by all columns, left to right, NULL first. Equal bags give equal frames.
+/// Sorts the rows by all columns, left to right, NULL first. Equal bags give equal frames.
 pub fn sort(rows: &DataFrame) -> Result<DataFrame, FrameError> {
     if rows.height() < 2 || rows.width() == 0 || is_strictly_ascending(&rows.columns()[0])? {
         return Ok(rows.clone());
@@ -15,7 +15,7 @@ pub fn sort(rows: &DataFrame) -> Result<DataFrame, FrameError> {
     Ok(rows.sort(by, SortMultipleOptions::default().with_nulls_last(false))?)
 }
 
-/// Whether a column alone tells that its rows are sorted: an id or a time that grows from row to row, as many sources write them.
+/// Whether the column is strictly increasing, so that the rows are already sorted. Many sources have such an id or time.
 pub fn is_strictly_ascending(column: &Column) -> Result<bool, PolarsError> {
     if column.len() < 2 {
         return Ok(true);
@@ -24,7 +24,7 @@ pub fn is_strictly_ascending(column: &Column) -> Result<bool, PolarsError> {
         return Ok(false);
     }
     let (before, after) = (column.slice(0, column.len() - 1), column.slice(1, column.len() - 1));
-    // looked at in pieces, so that a column that is not sorted costs next to nothing
+    // checked in slices, so that an unsorted column costs almost nothing
     const PIECE: usize = 64 * 1024;
     for offset in (0..before.len()).step_by(PIECE) {
         let (before, after) = (before.slice(offset as i64, PIECE), after.slice(offset as i64, PIECE));
@@ -35,7 +35,7 @@ pub fn is_strictly_ascending(column: &Column) -> Result<bool, PolarsError> {
     Ok(true)
 }
 
-/// Both bags in one, sorted.
+/// The union of two bags, with all duplicates, sorted.
 ///
 /// # Errors
 /// Frames of different columns.
@@ -44,7 +44,7 @@ pub fn add(rows: &DataFrame, more: &DataFrame) -> Result<DataFrame, FrameError> 
     sort(&rows.vstack(more)?)
 }
 
-/// Takes rows out of a bag, each as often as it is in `rows`; also says how many were found and taken out. What stays keeps
+/// Removes rows from a bag, each as often as it is in `rows`. Also returns how many were found and removed. Remaining rows keep
 /// its order.
 ///
 /// # Errors
@@ -55,7 +55,7 @@ pub fn subtract(from: &DataFrame, rows: &DataFrame) -> Result<(DataFrame, u64), 
         return Ok((from.clone(), 0));
     }
     let rows = encode_rows_unordered(rows.columns())?;
-    // Only counted in, never walked: its order reaches nothing.
+    // Used only for counting and never iterated, so its order has no effect.
     let mut wanted: PlHashMap<&[u8], u64> = PlHashMap::new();
     for row in rows.iter().flatten() {
         *wanted.entry(row).or_default() += 1;
@@ -76,7 +76,8 @@ pub fn subtract(from: &DataFrame, rows: &DataFrame) -> Result<(DataFrame, u64), 
     Ok((from.filter(&BooleanChunked::from_slice("keep".into(), &keep))?, removed))
 }
 
-/// What is in one bag and not in the other, both ways, each row as often as it is there more often. The rows keep their order.
+/// The differences between two bags in both directions, each row as often as its count exceeds that in the other. The rows keep their
+/// order.
 ///
 /// # Errors
 /// Frames of different columns.

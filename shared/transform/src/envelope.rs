@@ -3,14 +3,14 @@
 
 use std::fmt;
 
-/// What is looked for in every page of a source.
+/// The JSON pointers to read in every page of a source.
 #[derive(Debug, Clone)]
 pub struct Envelope {
     /// The pointers' tokens; the first is that of the records.
     wanted: Vec<Vec<String>>,
 }
 
-/// What a page holds, as written.
+/// The values found in a page, as written.
 #[derive(Debug, PartialEq)]
 pub struct Page<'a> {
     pub records: Found<'a>,
@@ -18,7 +18,7 @@ pub struct Page<'a> {
     pub said: Vec<Option<&'a str>>,
 }
 
-/// What lies where the records should be.
+/// The value found at the pointer to the records.
 #[derive(Debug, PartialEq)]
 pub enum Found<'a> {
     /// The elements of an array.
@@ -32,7 +32,7 @@ pub enum Found<'a> {
     Absent,
 }
 
-/// Why a body is no page.
+/// Why a body is not a valid page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken {
     pub what: &'static str,
@@ -60,7 +60,7 @@ impl Envelope {
     /// Reads a page. Of members with one name the last counts.
     ///
     /// # Errors
-    /// A body that is no JSON value, as far as its structure tells.
+    /// The body is not a JSON value, judged by its structure.
     pub fn read<'a>(&self, body: &'a str) -> Result<Page<'a>, Broken> {
         let mut walk = EnvelopeScan::new(self, body);
         let all: Vec<usize> = (0..self.wanted.len()).collect();

@@ -1,4 +1,4 @@
-//! What can be wrong with a contract, a frame or a query. A bad *row* is never an error: it goes to quarantine.
+//! Errors of contracts, frames and queries. A bad *row* is never an error: it goes to quarantine.
 
 use polars::prelude::PolarsError;
 
@@ -56,7 +56,7 @@ pub enum FrameError {
     Frame(#[from] PolarsError),
 }
 
-/// SQL that cannot be run.
+/// Why SQL cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum SqlError {
     #[error("SQL: {0}")]

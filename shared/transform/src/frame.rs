@@ -1,4 +1,4 @@
-//! What frames must have in common before their rows can be.
+//! Checks that frames have the same columns.
 
 use polars::prelude::*;
 

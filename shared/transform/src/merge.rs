@@ -85,7 +85,7 @@ impl Order {
         if key.is_empty() {
             return Err(FrameError::NoKey);
         }
-        // Names of our own, so that no column's name stands in the way and `latest_by` may be part of the key.
+        // Own column names, so that they cannot clash with other columns and `latest_by` may be part of the key.
         let mut columns = Vec::new();
         for (at, name) in key.iter().chain(latest_by).enumerate() {
             let column = frame.column(name.as_str()).map_err(|_| FrameError::NoColumn(name.to_string()))?;

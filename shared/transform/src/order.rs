@@ -1,4 +1,4 @@
-//! Rows in ranges of their order, so that what does not fit in memory can be sorted and merged range by range.
+//! Splits rows into ranges of their order, so that data larger than memory can be sorted and merged range by range.
 
 use polars::chunked_array::ops::row_encode::_get_rows_encoded_ca;
 use polars::prelude::*;
@@ -64,13 +64,14 @@ fn encode(frame: &DataFrame, columns: &[String]) -> Result<BinaryOffsetChunked, 
     Ok(_get_rows_encoded_ca("row".into(), &by, &ascending, &ascending, false)?)
 }
 
-/// Keys that have versions in more than one partition, with the partitions that are not the newest version's: its row must go there.
+/// Keys that have versions in more than one partition, with the partitions that hold an older version. Their rows must be removed there.
 ///
-/// `rows` has the key columns, `latest_by`, the partition's column, and `_came`: false for the row that stands, true for those that
-/// come; in the order of arrival. The result has the key columns, the partition's column, `_stood` and `_came`: how many rows go.
+/// `rows` has the key columns, `latest_by`, the partition's column, and `_came`: false for existing rows, true for incoming
+/// rows; in the order of arrival. The result has the key columns, the partition's column, `_stood` and `_came`: how many existing and
+/// incoming rows are removed.
 ///
 /// # Errors
-/// A column the rows do not have.
+/// A column that the rows do not have.
 pub fn superseded(
     rows: DataFrame,
     key: &[ColumnName],
@@ -100,10 +101,10 @@ pub fn superseded(
     Ok(strays.collect()?)
 }
 
-/// The rows whose key is not among those of `gone`.
+/// The rows whose key is not in `gone`.
 ///
 /// # Errors
-/// A key column either does not have.
+/// A key column that one of the frames does not have.
 pub fn without(rows: DataFrame, gone: &DataFrame, key: &[ColumnName]) -> Result<DataFrame, FrameError> {
     let key: Vec<Expr> = key.iter().map(|name| col(name.as_str())).collect();
     let join = JoinArgs { nulls_equal: true, maintain_order: MaintainOrderJoin::Left, ..JoinArgs::new(JoinType::Anti) };

@@ -1,4 +1,4 @@
-//! SQL over frames, by polars. The order of a result is what its ORDER BY says and otherwise nobody's: a caller that writes
+//! SQL over frames, by polars. Without ORDER BY the order of a result is undefined: a caller that writes
 //! a result sorts it first (see [`crate::bag::sort`]).
 
 mod tokens;
@@ -14,7 +14,7 @@ use crate::error::SqlError;
 /// quotes. Unsigned integers (of COUNT, ROW_NUMBER and the like) come as Int64, for Delta tables have no unsigned ones.
 ///
 /// # Errors
-/// What is not one SELECT, does not parse, or names what is not there; with polars' message.
+/// The text is not a single SELECT, does not parse, or names something unknown; with polars' message.
 pub fn query(sql: &str, tables: Vec<(DatasetName, LazyFrame)>) -> Result<LazyFrame, SqlError> {
     only_reads_datasets(sql)?;
     let mut context = SQLContext::new();
@@ -34,7 +34,7 @@ pub fn query(sql: &str, tables: Vec<(DatasetName, LazyFrame)>) -> Result<LazyFra
 /// Runs a query by the streaming engine, which holds what its groups and joins need and not its inputs.
 ///
 /// # Errors
-/// Of computing it, and of reading what it scans.
+/// Errors of computing the query, and of reading its inputs.
 pub fn stream(query: LazyFrame) -> PolarsResult<DataFrame> {
     // one plan gives one frame; several only come of several sinks, which a query has not
     query.collect_with_engine(Engine::Streaming).map(|result| result.unwrap_single())

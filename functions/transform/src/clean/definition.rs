@@ -1,9 +1,9 @@
-//! What all of step `clean` knows: the contract, and the datasets it is between.
+//! The definition of step `clean`: the contract, and the datasets it reads and writes.
 
 use tidemark_lake::Partition;
 use tidemark_pipeline::{ColumnName, Contract, DatasetName, Pipeline};
 
-/// A partition's value, as the Delta log writes it, which cannot tell an empty text from NULL.
+/// A partition's value as the Delta log writes it. The log cannot distinguish an empty text from NULL.
 pub(crate) type Value = Option<String>;
 
 /// Step `clean` of one pipeline.
@@ -12,7 +12,7 @@ pub struct Clean<'a> {
     pub(super) contract: &'a Contract,
     pub(super) raw: DatasetName,
     pub(super) quarantine: DatasetName,
-    /// Of the contract; another one means that everything must be cleaned again.
+    /// Fingerprint of the contract. If it differs from the dataset's, everything must be cleaned again.
     pub(super) fingerprint: String,
 }
 
@@ -22,7 +22,7 @@ impl<'a> Clean<'a> {
         Clean { pipeline, contract, raw, quarantine, fingerprint }
     }
 
-    /// The partition column; none for a dataset that is one partition.
+    /// The partition column. None if the dataset is not partitioned.
     pub(super) fn partition_column(&self) -> Option<&ColumnName> {
         self.contract.partition_by.as_ref().map(|by| &by.name)
     }

@@ -1,4 +1,4 @@
-//! From the receipts of all tasks to what is committed: the quarantine, and, where not too much is in it, the clean rows.
+//! Turns the receipts of all tasks into commits: the quarantine, and, if it is within the budget, the clean rows.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::quarantine::QuarantineDraft;
 
 pub struct Drafts {
     quarantine: QuarantineDraft,
-    /// The clean rows; or why they are not published.
+    /// The clean rows, or the error because of which they are not published.
     clean: Result<Box<CleanDraft>, Error>,
 }
 
@@ -35,13 +35,13 @@ impl Clean<'_> {
         let budget = self.within_budget(&added);
         let AddedRows { mut balance, drifts, .. } = added;
         let (mut quarantined, mut written, mut merged) = (Vec::new(), Vec::new(), Vec::new());
-        // rows that stood in another partition than the one they come to
+        // existing rows that move to another partition
         let mut moved = 0;
         for receipt in receipts {
             match receipt {
                 Receipt::Superseded { stood, came, .. } => {
                     balance.deduplicated += came;
-                    // a row that stood elsewhere and comes here is the same row, moved
+                    // a row that existed in another partition and comes here is an updated row that has moved
                     balance.updated += stood;
                     moved += stood;
                 }
@@ -77,7 +77,7 @@ impl Clean<'_> {
             },
         };
         if let Err(over) = budget {
-            // the rows are no part of what is published, and without them nobody can see what is wrong
+            // the quarantined rows are committed even though nothing is published, so that the user can see what is wrong
             return Ok((DraftSummary::default(), Drafts { quarantine, clean: Err(over) }));
         }
         let (drift, notes) = drifts.told(self.contract.unknown);
@@ -116,13 +116,13 @@ impl Clean<'_> {
         Ok((summary, Drafts { quarantine, clean }))
     }
 
-    /// The files that go.
+    /// Files of the clean dataset to remove.
     fn removes(&self, plan: &Plan, merged: &[Value]) -> Vec<DataFile> {
         if plan.is_rebuild {
-            return plan.standing.values().flatten().cloned().collect();
+            return plan.existing.values().flatten().cloned().collect();
         }
         let partitions: BTreeSet<_> = merged.iter().map(|value| self.partition_of(value)).collect();
-        partitions.iter().flat_map(|partition| plan.standing.get(partition).cloned().unwrap_or_default()).collect()
+        partitions.iter().flat_map(|partition| plan.existing.get(partition).cloned().unwrap_or_default()).collect()
     }
 }
 
@@ -130,7 +130,7 @@ impl Drafts {
     pub(super) fn commit(self, context: &Context<'_>) -> Result<Outcome, Error> {
         let quarantine = self.quarantine.commit(context.lake)?;
         match (self.clean, quarantine) {
-            // a lost race only means that another run shows them
+            // if the race was lost, another run has committed the quarantined rows
             (Err(over), _) => Err(over),
             (Ok(_), lost @ Outcome::Lost(_)) => Ok(lost),
             (Ok(clean), Outcome::Committed(_)) => {

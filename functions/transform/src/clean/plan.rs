@@ -1,4 +1,4 @@
-//! What of the raw dataset has to be cleaned, decided from the heads of the logs.
+//! Decides which raw files have to be cleaned, from the latest versions of the datasets' logs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,23 +10,23 @@ use tidemark_pipeline::raw;
 use super::definition::Clean;
 use crate::quarantine::{former, is_up_to_date};
 
-/// The heads of the three logs, and the files that planning needs of them.
+/// The latest versions of the three datasets, and the files needed for planning.
 pub struct Observed {
     raw: Table,
     raw_files: Vec<DataFile>,
     raw_watermark: Option<Timestamp>,
-    /// The version of the raw dataset that has been consumed.
+    /// The version of the raw dataset that the clean dataset has consumed.
     from: Option<i64>,
-    /// What has come and gone since; `None`: nothing that stands is kept.
+    /// Raw files added and removed since then. None if the clean dataset is rebuilt.
     changes: Option<Diff>,
     clean: Option<CurrentDataset>,
     quarantine: Option<Table>,
     quarantined: Vec<DataFile>,
-    /// The quarantined rows of the objects whose raw rows are the same as they were.
+    /// Quarantined rows of objects whose raw rows have not changed, by object.
     former: BTreeMap<String, Vec<DataFile>>,
 }
 
-/// The clean dataset as it is.
+/// The clean dataset at its latest version.
 struct CurrentDataset {
     table: Table,
     meta: Meta,
@@ -37,32 +37,32 @@ pub struct Plan {
     pub(super) raw: Table,
     pub(super) clean: Option<Table>,
     /// Live files of the clean dataset.
-    pub(super) standing: BTreeMap<Partition, Vec<DataFile>>,
+    pub(super) existing: BTreeMap<Partition, Vec<DataFile>>,
     pub(super) quarantine: Option<Table>,
-    /// Its live files.
+    /// Live files of the quarantine.
     pub(super) quarantined: Vec<DataFile>,
-    /// The quarantined rows of the objects whose raw rows are the same as they were.
+    /// Quarantined rows of objects whose raw rows have not changed, by object.
     pub(super) former: BTreeMap<String, Vec<DataFile>>,
     pub(super) from: Option<i64>,
     pub(super) added: Vec<DataFile>,
-    /// Raw files that were consumed and are no more.
+    /// Raw files that were consumed and have been removed since.
     pub(super) removed: Vec<DataFile>,
-    /// Nothing that stands is kept.
+    /// The dataset is rebuilt; no existing rows are kept.
     pub(super) is_rebuild: bool,
-    /// Everything is asked for again, whatever is damaged.
+    /// The user asked for a full run: damaged existing files must not make it fail.
     pub(super) is_full: bool,
     pub(super) watermark: Option<Timestamp>,
 }
 
 impl Plan {
-    /// The objects whose quarantined rows are replaced; `None` = all.
+    /// The objects whose quarantined rows are replaced. None means all.
     pub(super) fn objects(&self) -> Option<BTreeSet<String>> {
         (!self.is_rebuild).then(|| objects(self.added.iter().chain(&self.removed)))
     }
 
-    /// The live files whose rows are kept, if they are not of partitions that are merged.
+    /// Live files of the clean dataset; none if it is rebuilt.
     pub(super) fn kept(&self) -> impl Iterator<Item = &DataFile> {
-        self.standing.values().flatten().filter(|_| !self.is_rebuild)
+        self.existing.values().flatten().filter(|_| !self.is_rebuild)
     }
 }
 
@@ -102,28 +102,28 @@ impl Clean<'_> {
         Ok(Some(Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, former }))
     }
 
-    /// Whether nothing that stands is kept.
+    /// Whether the dataset must be rebuilt.
     fn is_rebuild(&self, from: Option<i64>, meta: &Meta, trigger: &Trigger) -> bool {
         from.is_none() || trigger.full || meta.fingerprint != self.fingerprint
     }
 
-    /// What has come and gone in the raw dataset, where that is enough to know what has to be done.
+    /// The changes of the raw dataset. Returns None if they do not suffice, so that a rebuild is needed.
     fn changes(&self, before: Vec<DataFile>, now: &[DataFile]) -> Option<Diff> {
         let diff = Diff::between(before, now);
-        // of a key an older version may now be the newest again, and only the raw rows know it
+        // if raw rows are removed, an older version of a key may be the newest again, and only the raw rows hold it
         (diff.removed.is_empty() || self.contract.key.is_empty()).then_some(diff)
     }
 
     pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Plan {
         let Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, former } =
             observed;
-        let (clean, meta, standing) = match clean {
+        let (clean, meta, existing) = match clean {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), BTreeMap::new()),
         };
         let is_rebuild = changes.is_none();
         let Diff { mut added, removed } = changes.unwrap_or(Diff { added: raw_files, removed: Vec::new() });
-        // later rows win, so they must come later
+        // later rows win, so files are sorted by arrival
         added.sort_by_cached_key(|file| {
             let arrived = file.partition.get(raw::ARRIVED_IN).and_then(|text| text.parse::<i64>().ok());
             (arrived.unwrap_or_default(), file.partition.get(raw::OBJECT).map(str::to_owned), file.path.clone())
@@ -131,7 +131,7 @@ impl Clean<'_> {
         Plan {
             raw,
             clean,
-            standing,
+            existing,
             quarantine,
             quarantined,
             former,
@@ -145,7 +145,7 @@ impl Clean<'_> {
     }
 }
 
-/// The objects that raw files are of.
+/// The objects that raw files come from.
 fn objects<'f>(files: impl Iterator<Item = &'f DataFile>) -> BTreeSet<String> {
     files.filter_map(|file| file.partition.get(raw::OBJECT).map(str::to_owned)).collect()
 }
@@ -161,9 +161,9 @@ pub(super) fn scope(plan: &Plan) -> Scope {
     Scope { partitions: objects(all()).into_iter().collect(), size }
 }
 
-/// Differs between any two plans.
+/// A text that differs between any two plans.
 pub(super) fn text(clean: &Clean<'_>, plan: &Plan) -> String {
-    // not the version of the quarantine: it is replaced object by object whatever it was, and its commit comes before the one of the
+    // the version of the quarantine is left out: it is replaced object by object whatever it was, and it is committed before the
     // clean rows, so that a run which dies between the two would have to be done again
     let (raw, standing) = (plan.raw.version(), plan.clean.as_ref().map(Table::version));
     let Plan { from, is_rebuild, is_full, watermark, .. } = plan;

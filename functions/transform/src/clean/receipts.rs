@@ -1,4 +1,4 @@
-//! The tasks of step `clean`, and what each leaves.
+//! The tasks of step `clean`, and their receipts.
 
 use serde::{Deserialize, Serialize};
 use tidemark_flow::Balance;
@@ -10,7 +10,7 @@ use crate::partition_merge::Counts;
 use crate::quarantine::Faults;
 use crate::spill_manifest::{Chunk, Chunks, SpillManifest};
 
-/// A part of a file: the `nth` of `parts`, by row groups.
+/// A part of a file: number `nth` (from 0) of `parts`, cut at row groups.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FileSlice {
@@ -23,39 +23,39 @@ pub struct FileSlice {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Files {
-    /// Of this kind, in the order of the plan.
+    /// Number of this task among those of its kind, in the order of the plan.
     pub nth: usize,
     pub version: i64,
     pub slices: Vec<FileSlice>,
-    /// Over how many buckets keys are spread; 0 where no key can be in two partitions.
+    /// Number of buckets for keys; 0 if no key can be in two partitions.
     pub buckets: usize,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// New raw files go through the contract.
+    /// Applies the contract to new raw files.
     Added(Files),
-    /// Raw files that are no more do.
+    /// Applies the contract to removed raw files.
     Removed(Files),
-    /// Keys that stand are read.
+    /// Reads the keys of existing clean rows.
     Standing(Files),
-    /// Keys in more than one partition are found, in one bucket.
+    /// Finds the keys of one bucket that are in more than one partition.
     Superseded { bucket: usize, keys: Chunks },
-    /// Broken rows of an object are written, and those that were broken.
+    /// Writes the broken rows of an object, and those that were broken before and have healed.
     Quarantined { object: String, rows: Chunks, former: Option<PreviousRows>, healed_by: Option<String> },
-    /// The rows of a partition are merged.
+    /// Merges the rows of a partition.
     Merged(Box<MergeTask>),
 }
 
-/// The quarantined rows of an object as they stand.
+/// The existing quarantined rows of an object.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PreviousRows {
-    /// Of the quarantine.
+    /// Version of the quarantine.
     pub version: i64,
     pub files: Vec<DataFile>,
-    /// A damaged file is passed over.
+    /// Damaged files are skipped.
     pub passes_over: bool,
 }
 
@@ -63,7 +63,7 @@ pub struct PreviousRows {
 #[serde(deny_unknown_fields)]
 pub struct MergeTask {
     pub value: Value,
-    /// The version of the dataset, and its files of this partition, of which nothing stays that is not merged.
+    /// The version of the dataset and all of its files of this partition. The merged rows replace them.
     pub existing: Option<(i64, Vec<DataFile>)>,
     pub incoming: Chunks,
     pub removed: Chunks,
@@ -80,7 +80,7 @@ pub enum Receipt {
     Standing {
         keys: SpillManifest<usize>,
     },
-    /// `stood`: standing rows that go. `came`: incoming rows that a newer one in another partition supersedes.
+    /// `stood`: number of existing rows that are removed. `came`: number of incoming rows superseded by a newer one in another partition.
     Superseded {
         keys: SpillManifest<Value>,
         stood: u64,
@@ -96,16 +96,16 @@ pub enum Receipt {
     },
 }
 
-/// What has become of some new raw files.
+/// The result of applying the contract to some new raw files.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AddedRows {
     pub balance: Balance,
     pub faults: Faults,
     pub drifts: Drifts,
-    /// By the partition they go to.
+    /// Clean rows by their partition.
     pub incoming: SpillManifest<Value>,
-    /// By object.
+    /// Quarantined rows by object.
     pub quarantined: SpillManifest<String>,
     pub keys: SpillManifest<usize>,
 }
@@ -123,7 +123,7 @@ impl Receipt {
         }
     }
 
-    /// The spill objects it needs.
+    /// Names of the spill objects that the receipt refers to.
     pub(super) fn objects(&self) -> Vec<&str> {
         match self {
             Receipt::Added(added) => {

@@ -1,4 +1,4 @@
-//! The tasks of step `clean`, done.
+//! Runs the tasks of step `clean`.
 
 use polars::prelude::DataFrame;
 use tidemark_flow::{Context, Error};
@@ -17,7 +17,7 @@ use crate::spill::{Spill, SpillBuffer};
 use crate::spill_manifest::Chunks;
 use crate::tables::Tables;
 
-/// What the tasks of one attempt share.
+/// State shared by the tasks of one attempt.
 pub struct Session<'a> {
     pub(super) clean: &'a Clean<'a>,
     pub(super) cleaner: Cleaner,
@@ -144,7 +144,7 @@ impl<'a> Session<'a> {
         Ok(Receipt::Merged { value: value.clone(), files, counts })
     }
 
-    /// Raw files through the contract, batch by batch. `take` is given the rows that went in, and what came out.
+    /// Applies the contract to raw files, batch by batch. Calls `take` with the raw rows and the result.
     fn clean(
         &self,
         context: &Context<'_>,
@@ -153,13 +153,13 @@ impl<'a> Session<'a> {
     ) -> Result<(), Error> {
         let table = self.tables.at(context.lake, &self.clean.raw, files.version)?;
         let columns = table.schema().iter_names().map(|name| name.as_str());
-        let shape = if raw::holds_json(columns) { RawLayout::Json } else { RawLayout::Columns };
+        let layout = if raw::holds_json(columns) { RawLayout::Json } else { RawLayout::Columns };
         for slice in &files.slices {
             let batches = batches(context, &table, slice)?;
             let bytes = slice.file.bytes / (slice.parts as u64 * batches.len().max(1) as u64);
             for rows in batches {
                 let rows = rows?;
-                let cleaned = self.cleaner.clean(&rows, shape).map_err(contract_failure)?;
+                let cleaned = self.cleaner.clean(&rows, layout).map_err(contract_failure)?;
                 take(rows.height() as u64, cleaned)?;
                 context.progress.advance(bytes);
             }

@@ -1,4 +1,4 @@
-//! Cuts the cleaning of a plan into tasks, stage by stage. How it is cut depends on the files alone, never on memory or cores.
+//! Cuts a plan of step `clean` into tasks, stage by stage. The cut depends only on the files, not on memory or cores.
 
 use std::collections::BTreeSet;
 
@@ -11,9 +11,9 @@ use super::receipts::{AddedRows, FileSlice, Files, MergeTask, PreviousRows, Rece
 use crate::key_index::{KeyColumns, buckets};
 use crate::spill_manifest::{Chunks, SpillManifest};
 
-/// Rows of a task of the first stage, about: two full row groups.
+/// Approximate rows of a task of the first stage: two full row groups.
 const TASK_ROWS: u64 = 1 << 17;
-/// Files of such a task, at most.
+/// Maximum files of a task of the first stage.
 const TASK_FILES: usize = 64;
 
 impl Clean<'_> {
@@ -25,7 +25,7 @@ impl Clean<'_> {
         }
         let (of_first, rest) = receipts.split_at(first.len());
         let added = AddedRows::all(of_first);
-        added.drifts.borne(self.contract)?;
+        added.drifts.check_allowed(self.contract)?;
         let publishes = self.within_budget(&added).is_ok();
         let second = self.second_stage(plan, of_first, &added, publishes);
         if rest.len() < second.len() {
@@ -47,7 +47,7 @@ impl Clean<'_> {
             groups.map(|(nth, slices)| Files { nth, version, slices, buckets }).collect()
         };
         let mut tasks = Vec::new();
-        // rows that stand have come before those that come
+        // existing rows arrived before the new ones
         if let (true, Some(clean)) = (has_index, &plan.clean) {
             tasks.extend(cut(clean.version(), &mut plan.kept()).into_iter().map(Task::Standing));
         }
@@ -70,7 +70,7 @@ impl Clean<'_> {
         let superseded = keys.cells().filter(|_| publishes);
         let mut tasks: Vec<Task> =
             superseded.map(|(bucket, keys)| Task::Superseded { bucket: *bucket, keys: keys.clone() }).collect();
-        // what is not published heals nothing
+        // if the clean rows are not published, no row counts as healed
         let healed_by = publishes.then(|| self.fingerprint.clone());
         let objects: BTreeSet<&String> =
             added.quarantined.cells().map(|(object, _)| object).chain(plan.former.keys()).collect();
@@ -101,7 +101,7 @@ impl Clean<'_> {
         let of =
             |rows: &SpillManifest<Value>, value: &Value| -> Chunks { rows.get(value).cloned().unwrap_or_default() };
         let tasks = touched.into_iter().map(|value| {
-            let files = plan.standing.get(&self.partition_of(value)).filter(|_| !plan.is_rebuild);
+            let files = plan.existing.get(&self.partition_of(value)).filter(|_| !plan.is_rebuild);
             Task::Merged(Box::new(MergeTask {
                 value: value.clone(),
                 existing: plan.clean.as_ref().map(Table::version).zip(files.cloned()),
@@ -113,7 +113,7 @@ impl Clean<'_> {
         tasks.collect()
     }
 
-    /// Over the budget, nothing is published.
+    /// Fails if more rows are quarantined than the contract allows; then nothing is published.
     pub(super) fn within_budget(&self, added: &AddedRows) -> Result<(), Error> {
         let (quarantined, rows_in) = (added.balance.quarantined, added.balance.rows_in);
         let Some(budget) = self.contract.max_quarantined else { return Ok(()) };
@@ -132,7 +132,7 @@ impl Clean<'_> {
 }
 
 impl AddedRows {
-    /// What all tasks of the first stage together have added, in their order.
+    /// The combined result of all tasks of the first stage, in task order.
     pub(super) fn all(of_first: &[Receipt]) -> AddedRows {
         let mut all = AddedRows::default();
         for receipt in of_first {
@@ -151,7 +151,7 @@ impl AddedRows {
     }
 }
 
-/// The name of a task: of files by their place in the plan, of the rest by what it is of.
+/// The name of a task: its number in the plan for tasks on files, else its bucket, object or partition.
 pub(super) fn name(task: &Task) -> String {
     match task {
         Task::Added(files) => format!("added-{:05}", files.nth),
@@ -166,7 +166,7 @@ pub(super) fn name(task: &Task) -> String {
     }
 }
 
-/// Files put together, and large ones cut, so that each group is about a task's work.
+/// Groups small files and cuts large ones, so that each group is about the work of one task.
 fn grouped<'f>(files: impl Iterator<Item = &'f DataFile>) -> Vec<Vec<FileSlice>> {
     let mut groups: Vec<Vec<FileSlice>> = Vec::new();
     let mut rows = 0;

@@ -1,4 +1,4 @@
-//! A model's rows of some of its partitions.
+//! Computes a model's rows of some of its partitions.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,7 +45,7 @@ impl Model<'_> {
         Ok(receipt)
     }
 
-    /// The result over some rows of the inputs, in its total order.
+    /// Computes the result over some rows of the inputs, sorted by all columns.
     fn compute(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Error> {
         let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
         let failed = |error: PolarsError| match LakeError::from_query(&inputs(), error) {
@@ -73,7 +73,7 @@ impl Model<'_> {
         let Some((dataset, parents)) = tables.into_iter().next() else { return Ok(DataFrame::empty()) };
         let needs: Vec<_> = exploder.needs().into_iter().map(col).collect();
         let parents = sql::stream(parents.select(needs)).map_err(failed)?;
-        // clean lets no such row through, but it may not have seen yet that its contract has changed
+        // step clean quarantines such rows, but it may not have run yet since the contract changed
         exploder.explode(&parents).map_err(|error| {
             Error::new(ErrorKind::Retry, format!("{}: {dataset} is not what its contract says now", self.what()))
                 .hint("run its step clean first")
@@ -81,7 +81,7 @@ impl Model<'_> {
         })
     }
 
-    /// The result by partition, those only that are to be computed.
+    /// Splits the result by partition, keeping only the partitions to be computed.
     fn split(&self, rows: DataFrame, task: &Task) -> Result<BTreeMap<Partition, DataFrame>, Error> {
         let (Some(column), Some(own)) = (&self.model.partition_by, self.own) else {
             let whole = (rows.height() > 0).then_some((Partition::default(), rows));
@@ -125,7 +125,7 @@ impl Model<'_> {
                 }
             };
             if is_due {
-                // an empty text lies where NULL does
+                // an empty text is in the same partition as NULL
                 match parts.entry(Partition::new([(column, text.as_deref())])) {
                     Entry::Vacant(entry) => {
                         entry.insert(part);
@@ -139,7 +139,8 @@ impl Model<'_> {
         Ok(parts)
     }
 
-    /// The partitions of the model of which rows may come out when some are computed: those that read what these read.
+    /// The partitions of the model for which the query may return rows when `periods` are computed: all that read the same input
+    /// partitions.
     fn window(&self, own: &Partitioning, periods: &BTreeSet<PartitionPeriod>) -> BTreeSet<PartitionPeriod> {
         let read = self.inputs.values().flat_map(|input| {
             periods.iter().flat_map(|period| input.read_by(period, self.lookback())).collect::<BTreeSet<_>>()
@@ -148,7 +149,7 @@ impl Model<'_> {
     }
 }
 
-/// Casts what SQL gives into what a table can hold: counts to int64, other precisions of time to microseconds UTC.
+/// Casts SQL result types to types a table can hold: counts to int64, other time precisions to microseconds UTC.
 fn storable(rows: DataFrame) -> Result<DataFrame, PolarsError> {
     let columns = rows.columns().iter().map(|column| {
         let ty = match column.dtype() {

@@ -1,4 +1,4 @@
-//! What all of step `model` knows: the definition, and what the partitions of the model and of its inputs are.
+//! The definition of step `model`, and the partitioning of the model and of its inputs.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use tidemark_pipeline::{DatasetName, Graph, Model as Definition, ModelKind, Part
 pub struct Model<'a> {
     pub(super) pipeline: &'a Pipeline,
     pub(super) model: &'a Definition,
-    /// Of the SQL and what else decides the result; another one means that everything must be computed again.
+    /// Fingerprint of the SQL and everything else that decides the result. If it differs, everything must be recomputed.
     pub(super) fingerprint: String,
-    /// Of the model; `None` if it is not partitioned.
+    /// Partitioning of the model. None if it is not partitioned.
     pub(super) own: Option<&'a Partitioning>,
-    /// Of those of its inputs that are partitioned.
+    /// Partitioning of those inputs that are partitioned.
     pub(super) inputs: BTreeMap<&'a DatasetName, &'a Partitioning>,
 }
 
@@ -24,22 +24,22 @@ impl<'a> Model<'a> {
         Model { pipeline, model, fingerprint, own: graph.partitioning(&model.name), inputs }
     }
 
-    /// Days before a partition that decide it too.
+    /// Number of days before a partition that it also depends on.
     pub(super) fn lookback(&self) -> u32 {
         self.model.incremental.map_or(0, |incremental| incremental.lookback_days)
     }
 
     /// The period of a partition of an input.
     pub(super) fn period_of_input(&self, input: &DatasetName, partition: &Partition) -> Result<PartitionPeriod, Error> {
-        self.dated(self.inputs.get(input).copied(), input, partition)
+        self.checked_period(self.inputs.get(input).copied(), input, partition)
     }
 
     /// The period of a partition of the model.
     pub(super) fn period(&self, partition: &Partition) -> Result<PartitionPeriod, Error> {
-        self.dated(self.own, &self.model.name, partition)
+        self.checked_period(self.own, &self.model.name, partition)
     }
 
-    fn dated(
+    fn checked_period(
         &self,
         partitioning: Option<&Partitioning>,
         dataset: &DatasetName,
@@ -49,7 +49,7 @@ impl<'a> Model<'a> {
             (Some(partitioning), [(_, value)]) => partitioning.period(value.as_deref()),
             _ => None,
         };
-        // SQL computes partitions by their days, children by whatever their parents have
+        // SQL models are computed by date; exploded models take the partitions of their parents, whatever they are
         let is_usable = |period: &PartitionPeriod| {
             !matches!((period, &self.model.made), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
         };
@@ -59,7 +59,7 @@ impl<'a> Model<'a> {
         })
     }
 
-    /// The model, for a message.
+    /// Description of the model for messages.
     pub(super) fn what(&self) -> String {
         match &self.model.made {
             ModelKind::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),

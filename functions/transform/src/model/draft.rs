@@ -1,4 +1,4 @@
-//! From the receipts of all tasks to what is committed, if anything differs.
+//! Turns the receipts of all tasks into a commit, if anything differs.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +10,11 @@ use super::definition::Model;
 use super::plan::Plan;
 use super::receipts::Receipt;
 
-/// The model as it stands, and what is committed on top of it.
+/// The model's latest version, and the draft to commit on top of it.
 pub type ModelDraft = (Option<Table>, Draft);
 
 impl Model<'_> {
-    /// `None`: the result is what stands.
+    /// Returns None if the result equals the latest version.
     pub(super) fn draft(
         &self,
         mut plan: Plan,
@@ -62,7 +62,7 @@ impl Model<'_> {
             ..DraftSummary::default()
         };
         if !plan.is_idle {
-            for file in &plan.standing {
+            for file in &plan.existing {
                 if self.is_replaced(&plan, file)? {
                     draft.removes.push(file.clone());
                 }
@@ -76,7 +76,7 @@ impl Model<'_> {
             summary.rows = Balance { rows_in, written: rows_in - unchanged, unchanged, ..Balance::default() };
             summary.bytes = Bytes { read, written: draft.adds.iter().map(|file| file.bytes).sum() };
         }
-        // an unchanged result stops the cascade; that it has been looked at is still to be remembered, for those who wait for it
+        // an unchanged result stops the cascade, but what it has consumed must still be recorded for steps that wait for it
         let is_same = plan.base.is_some() && !draft.changes_rows() && draft.meta == plan.meta;
         if is_same && plan.is_up_to_date {
             return Ok(None);
@@ -85,7 +85,7 @@ impl Model<'_> {
         Ok(Some((summary, (plan.base, draft))))
     }
 
-    /// Whether a file that stands is of a partition that has been computed.
+    /// Whether an existing file belongs to a partition that has been recomputed.
     fn is_replaced(&self, plan: &Plan, file: &DataFile) -> Result<bool, Error> {
         match &plan.periods {
             Some(periods) if !plan.is_rebuild => Ok(periods.contains(&self.period(&file.partition)?)),

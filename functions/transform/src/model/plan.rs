@@ -1,4 +1,4 @@
-//! Which partitions of a model have to be computed, decided from the heads of the logs, and how the work is cut into tasks.
+//! Decides from the latest versions of the logs which partitions of a model have to be computed, and cuts the work into tasks.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,12 +10,12 @@ use tidemark_pipeline::{ColumnName, DatasetName, PartitionPeriod, Partitioning, 
 use super::definition::Model;
 use super::receipts::{InputFiles, Receipt, Task};
 
-/// In-memory bytes of a byte of Parquet.
+/// Estimated bytes in memory for each byte of Parquet.
 const INFLATION: u64 = 8;
-/// Bytes of the inputs of a task in memory, about, where there is room for that: tasks should be cut the same wherever there is.
+/// Approximate bytes in memory of a task's inputs. Smaller only if memory is scarce, so that tasks are mostly cut the same everywhere.
 const TASK_BYTES: u64 = 32 << 20;
 
-/// The model and its inputs as they are.
+/// The model and its inputs at their latest versions.
 pub struct Observed {
     base: Option<CurrentDataset>,
     inputs: Vec<Source>,
@@ -28,7 +28,7 @@ struct CurrentDataset {
     files: Vec<DataFile>,
 }
 
-/// An input as it stands, and what of it is new.
+/// An input at its latest version, and its changes.
 pub(super) struct Source {
     pub table: Table,
     pub from: Option<i64>,
@@ -40,24 +40,24 @@ pub(super) struct Source {
 pub struct Plan {
     pub(super) base: Option<Table>,
     /// Live files of the model.
-    pub(super) standing: Vec<DataFile>,
+    pub(super) existing: Vec<DataFile>,
     pub(super) meta: Meta,
     pub(super) inputs: Vec<Source>,
-    /// The partitions to compute, where they depend on the inputs' partitions; `None` = the model is computed whole.
+    /// The partitions to compute, if they depend on the inputs' partitions. None means that the whole model is computed.
     pub(super) periods: Option<BTreeSet<PartitionPeriod>>,
-    /// Nothing that stands is kept.
+    /// The model is rebuilt; no existing rows are kept.
     pub(super) is_rebuild: bool,
-    /// Nothing to compute, only the watermark to move.
+    /// There is nothing to compute; only the watermark advances.
     pub(super) is_idle: bool,
     pub(super) watermark: Option<Timestamp>,
-    /// Its log says that it has consumed the inputs as they are.
+    /// The model's log says that it has consumed the latest versions of the inputs.
     pub(super) is_up_to_date: bool,
-    /// Bytes of the inputs of a task in memory, about.
+    /// Approximate bytes in memory of a task's inputs.
     task_bytes: u64,
 }
 
 impl Model<'_> {
-    /// `None` if an input is not there yet: its step will wake this one.
+    /// Returns None if an input does not exist yet; the step that creates it will trigger this one.
     pub(super) fn observe_logs(&self, context: &Context<'_>, trigger: &Trigger) -> Result<Option<Observed>, Error> {
         let lake = context.lake;
         let base = match lake.table(&self.model.name)? {
@@ -80,7 +80,7 @@ impl Model<'_> {
         Ok(Some(Observed { base, inputs, memory: context.memory }))
     }
 
-    /// Whether nothing that stands is kept. `meta`: of the model, if it is there.
+    /// Whether the model must be rebuilt. `meta`: the model's metadata, if it exists.
     fn is_rebuild(&self, meta: Option<&Meta>, trigger: &Trigger) -> bool {
         trigger.full || meta.is_none_or(|meta| meta.fingerprint != self.fingerprint)
     }
@@ -88,11 +88,11 @@ impl Model<'_> {
     pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
         let Observed { base, inputs, memory } = observed;
         let is_rebuild = self.is_rebuild(base.as_ref().map(|base| &base.meta), trigger);
-        let (base, meta, standing) = match base {
+        let (base, meta, existing) = match base {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), Vec::new()),
         };
-        // a quarantine says nothing about when data is complete
+        // the watermark of a quarantine says nothing about completeness
         let complete = inputs.iter().filter(|input| !input.table.dataset().is_quarantine());
         let watermark = complete.map(|input| input.watermark).min().flatten().max(meta.watermark);
         let has_changed = is_rebuild || inputs.iter().any(|input| !input.diff.is_empty());
@@ -109,7 +109,7 @@ impl Model<'_> {
         let task_bytes = TASK_BYTES.min(memory / 4);
         Ok(Some(Plan {
             base,
-            standing,
+            existing,
             meta,
             inputs,
             periods,
@@ -121,7 +121,7 @@ impl Model<'_> {
         }))
     }
 
-    /// The partitions to compute; all of them if nothing that stands is kept. `before`: up to when the inputs were complete the last time.
+    /// The partitions to compute; all of them on a rebuild. `before`: up to when the inputs were complete last time.
     fn periods(
         &self,
         inputs: &[Source],
@@ -148,7 +148,7 @@ impl Model<'_> {
                 periods.extend(own.reading(&period, incremental.lookback_days));
             }
             if self.model.when == When::Complete && !is_rebuild {
-                // what was held back when it was not complete yet
+                // partitions held back so far because they were not complete
                 for partition in all {
                     let period = self.period_of_input(dataset, partition)?;
                     let reading = own.reading(&period, 0).into_iter();
@@ -162,7 +162,7 @@ impl Model<'_> {
         Ok(Some(periods))
     }
 
-    /// Whether a partition of the model is complete, given up to when each of its inputs is. A quarantine says nothing about that.
+    /// Whether a partition of the model is complete, given the watermarks of its inputs. Quarantines are ignored.
     pub(super) fn is_complete<'d>(
         &self,
         own: &Partitioning,
@@ -182,16 +182,16 @@ impl Model<'_> {
         if receipts.len() < first.len() {
             return Ok(first);
         }
-        if plan.is_rebuild || !self.has_another_shape(plan, &receipts[..first.len()])? {
+        if plan.is_rebuild || !self.has_schema_changed(plan, &receipts[..first.len()])? {
             return Ok(Vec::new());
         }
-        // its inputs have changed their columns: partitions that stand would not fit those that come
+        // the result has other columns than the existing partitions, so all of them are computed again
         let periods = self.periods(&plan.inputs, true, None)?;
         let all = self.cut(plan, periods.as_ref(), true)?;
         Ok(if receipts.len() < first.len() + all.len() { all } else { Vec::new() })
     }
 
-    fn has_another_shape(&self, plan: &Plan, receipts: &[Receipt]) -> Result<bool, Error> {
+    fn has_schema_changed(&self, plan: &Plan, receipts: &[Receipt]) -> Result<bool, Error> {
         let Some(base) = &plan.base else { return Ok(false) };
         let partition_by: Vec<ColumnName> = self.model.partition_by.iter().cloned().collect();
         for receipt in receipts {
@@ -204,7 +204,7 @@ impl Model<'_> {
         Ok(false)
     }
 
-    /// The partitions in groups whose inputs fit in memory; one task for a model that is computed whole.
+    /// Cuts the partitions into tasks whose inputs fit in memory. A model that is computed as a whole is one task.
     fn cut(
         &self,
         plan: &Plan,
@@ -261,7 +261,7 @@ impl Model<'_> {
                 let wanted: BTreeSet<_> = all.iter().flat_map(|period| read_by(dataset, period)).collect();
                 let files = files.get(dataset).into_iter().flatten();
                 let wanted = files.filter(|(period, _)| wanted.contains(*period)).flat_map(|(_, files)| files);
-                // in the order of the log, whatever the order of their periods
+                // restore the order of the log
                 let mut wanted: Vec<DataFile> = wanted.map(|file| (*file).clone()).collect();
                 wanted.sort_by(|a, b| (&a.partition, &a.path).cmp(&(&b.partition, &b.path)));
                 wanted
@@ -283,7 +283,7 @@ pub(super) fn scope(plan: &Plan) -> Scope {
     Scope { partitions: plan.periods.iter().flatten().map(PartitionPeriod::to_string).collect(), size }
 }
 
-/// Differs between any two plans.
+/// A text that differs between any two plans.
 pub(super) fn text(model: &Model<'_>, plan: &Plan) -> String {
     let inputs = plan.inputs.iter().map(|input| format!("{}@{}", input.table.dataset(), input.table.version()));
     let (inputs, base) = (inputs.collect::<Vec<_>>(), plan.base.as_ref().map(Table::version));
@@ -291,7 +291,7 @@ pub(super) fn text(model: &Model<'_>, plan: &Plan) -> String {
     format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {periods:?} {}", model.fingerprint)
 }
 
-/// The name of a task: of all of its partitions.
+/// The name of a task, derived from all of its partitions.
 pub(super) fn name(task: &Task) -> String {
     let how = if task.is_rebuild { "rebuilt" } else { "computed" };
     match &task.periods {

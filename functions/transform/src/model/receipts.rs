@@ -1,4 +1,4 @@
-//! The tasks of step `model`, and what each leaves.
+//! The tasks of step `model`, and their receipts.
 
 use std::collections::BTreeSet;
 
@@ -11,10 +11,10 @@ use tidemark_pipeline::{DatasetName, PartitionPeriod};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Task {
-    /// `None`: the model is computed whole.
+    /// The partitions to compute. None means the whole model.
     pub periods: Option<BTreeSet<PartitionPeriod>>,
     pub inputs: Vec<InputFiles>,
-    /// Nothing that stands is kept.
+    /// The model is rebuilt; no existing rows are kept.
     pub is_rebuild: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Task {
 pub struct InputFiles {
     pub dataset: DatasetName,
     pub version: i64,
-    /// Up to when it is complete.
+    /// Time up to which the input is complete.
     pub watermark: Option<Timestamp>,
     pub files: Vec<DataFile>,
 }
@@ -35,7 +35,7 @@ pub struct Receipt {
     pub is_rebuild: bool,
     pub files: Vec<DataFile>,
     pub rows: u64,
-    /// Bytes of the inputs.
+    /// Bytes of the inputs read.
     pub read: u64,
     /// The columns of the result, as the log writes them.
     pub schema: String,

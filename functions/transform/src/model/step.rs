@@ -1,4 +1,4 @@
-//! Step `model`, as the executor runs it.
+//! Implements [`Step`] for step `model`.
 
 use tidemark_flow::{Context, DraftSummary, Error, Scope, Step, TaskOutcome, TaskScope, Trigger};
 use tidemark_lake::Outcome;

@@ -1,5 +1,5 @@
-//! What the quarantine had of objects that go through the contract again. A record that was broken and is not any more stays, with the
-//! contract that healed it; one whose object has been replaced, or is gone, goes.
+//! Existing quarantined rows of objects that are cleaned again. A record that was broken and no longer is stays, with the
+//! contract that healed it. Records whose object has been replaced or removed are dropped.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -13,21 +13,21 @@ use tidemark_transform::Cleaner;
 
 use crate::failures::polars_failure;
 
-/// The quarantined rows of one object, as they stand.
+/// The existing quarantined rows of one object.
 pub(crate) struct PreviousQuarantine<'a> {
     /// The quarantine.
     pub table: &'a Table,
     pub files: &'a [DataFile],
-    /// A damaged file is passed over: what healed is worth less than a run that mends everything.
+    /// Skip damaged files: losing healed records is better than a failing repair run.
     pub passes_over: bool,
 }
 
-/// Records of one object: page and row.
+/// Identities (page and row) of records of one object.
 #[derive(Default)]
 pub(crate) struct Identities(HashSet<(Option<i64>, Option<i64>)>);
 
-/// The live files of a quarantine by object, of those objects whose raw rows are the same as they were. `from`: the version of the raw
-/// rows that the clean ones hold. `objects`: those that are looked at; `None` = all.
+/// The live files of a quarantine by object, for objects whose raw rows have not changed. `from`: the version of the raw
+/// rows that the clean dataset has consumed. `objects`: the objects to consider; None means all.
 pub(crate) fn former(
     lake: &Lake,
     (quarantine, quarantined): (&Table, &[DataFile]),
@@ -44,11 +44,11 @@ pub(crate) fn former(
     if meant.is_empty() {
         return Ok(files);
     }
-    // a run that died, or went over its budget, has left the quarantine ahead of the clean rows; one that changed nothing of it behind
+    // after a run that died or exceeded its budget the quarantine is ahead of the clean rows; after one that left it unchanged, behind
     let Some(version) = quarantine.consumed(lake, raw.dataset().as_str())?.max(from) else { return Ok(files) };
     let before = match lake.table_at(raw.dataset(), version) {
         Ok(before) => versions(&before.files(lake)?),
-        // the raw dataset has been rebuilt, and which of its objects these rows came from nobody can say
+        // the raw dataset has been rebuilt, so it is unknown which version of an object these rows came from
         Err(LakeError::NoSuchVersion { .. }) => return Ok(files),
         Err(error) => return Err(error.into()),
     };
@@ -63,7 +63,7 @@ pub(crate) fn former(
 }
 
 impl PreviousQuarantine<'_> {
-    /// Gives out the records of the object that are not among the broken ones. `healed_by`: the contract, where what it lets through is
+    /// Yields the records of the object that are no longer broken. `healed_by`: the fingerprint of the contract, if the clean rows are
     /// published.
     pub(crate) fn healed(
         &self,
@@ -99,7 +99,7 @@ fn versions(files: &[DataFile]) -> BTreeMap<String, Option<String>> {
     files.iter().filter_map(|file| Some((text(file, OBJECT)?, text(file, VERSION)))).collect()
 }
 
-/// The rows with the columns that a quarantine has now.
+/// Brings rows to the current columns of a quarantine.
 fn complete(rows: &DataFrame) -> PolarsResult<DataFrame> {
     let schema = Cleaner::quarantine_schema();
     let columns = schema.iter_fields().map(|field| match rows.column(field.name()) {

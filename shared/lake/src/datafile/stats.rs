@@ -1,4 +1,4 @@
-//! Statistics of a data file, as the Delta log keeps them: rows, nulls, least and greatest values.
+//! Statistics of a data file, as the Delta log keeps them: row count, null counts, minimum and maximum values.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use tidemark_pipeline::raw;
 use crate::partition::Partition;
 use crate::schema::encode_column;
 
-/// Columns whose least and greatest texts tell nothing: whole records.
+/// Columns for which minimum and maximum are useless, because they hold whole records as text.
 const TEXTS: [&str; 2] = [raw::TEXT, raw::FAULT];
-/// Characters of a text kept as its least value, which may be a prefix; a greatest value may not, and is left out.
+/// Characters kept of a text minimum, which may be a prefix. A longer text maximum is left out, because a prefix is no upper bound.
 const PREFIX: usize = 32;
 
-/// Of a file that is being written.
+/// Collects the statistics of a file while it is being written.
 #[derive(Debug)]
 pub(crate) struct StatsCollector(Vec<ColumnCollector>);
 
@@ -33,7 +33,7 @@ struct ColumnCollector {
     range: Option<(AnyValue<'static>, AnyValue<'static>)>,
 }
 
-/// Of a file that is written. It can be put down and taken up again, and says the same in the log.
+/// Statistics of a finished file. Serializing and reading them back does not change what is written to the log.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct FileStats(Vec<ColumnStats>);
 
@@ -46,7 +46,7 @@ struct ColumnStats {
     max: Option<Bound>,
 }
 
-/// A least or greatest value, in the types that have them. Floats are their bits, since their decimal text may be another number.
+/// A minimum or maximum value, for the types that have one. Floats are stored as bits, since decimal text may not round-trip.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Bound {
@@ -60,13 +60,13 @@ enum Bound {
     Date(i32),
     /// Microseconds since 1970.
     Timestamp(i64),
-    /// The digits without their point, how many there are at most, and how many behind the point.
+    /// Unscaled value, precision and scale.
     Decimal(i128, u8, i8),
     Text(String),
 }
 
 impl StatsCollector {
-    /// Of all columns but those of the partition, which Delta keeps elsewhere.
+    /// Collector for all columns except the partition columns, whose values Delta keeps in the `add` action.
     pub(crate) fn new(schema: &Schema, partition: &Partition) -> StatsCollector {
         let is_partition = |name: &str| partition.values().iter().any(|(column, _)| encode_column(column) == name);
         let column = |field: polars::prelude::Field| ColumnCollector {
@@ -80,7 +80,7 @@ impl StatsCollector {
         StatsCollector(schema.iter_fields().filter(|field| !is_partition(field.name())).map(column).collect())
     }
 
-    /// Takes in one row group, which has the columns of the schema.
+    /// Adds one row group, which has the columns of the schema.
     pub(crate) fn add(&mut self, group: &DataFrame) -> PolarsResult<()> {
         for stats in &mut self.0 {
             let column = group.column(&stats.name)?;
@@ -101,7 +101,7 @@ impl StatsCollector {
         Ok(())
     }
 
-    /// What there is to say once all rows are in.
+    /// Returns the statistics once all rows were added.
     pub(crate) fn close(self) -> FileStats {
         let column = |column: ColumnCollector| {
             let range = column.range.filter(|_| column.ordered);
@@ -117,7 +117,7 @@ impl StatsCollector {
 }
 
 impl FileStats {
-    /// A struct of `numRecords`, `nullCount`, `minValues`, `maxValues`, `tightBounds`, with one row.
+    /// A one-row struct of `numRecords`, `nullCount`, `minValues`, `maxValues`, `tightBounds`, with one row.
     pub(crate) fn to_arrow(&self, rows: u64) -> KernelResult<ArrayRef> {
         let long = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![value.cast_signed()])) };
         let mut fields = vec![("numRecords", long(rows))];
@@ -157,7 +157,7 @@ fn record(columns: Vec<(&str, ArrayRef)>) -> Option<ArrayRef> {
 }
 
 impl Bound {
-    /// `None` where the value cannot serve as a bound.
+    /// Returns None if the value cannot serve as a bound.
     fn from_value(value: &AnyValue<'_>, ty: &DataType, is_max: bool) -> Option<Bound> {
         Some(match (value, ty) {
             (AnyValue::Int8(v), _) => Bound::Byte(*v),
@@ -183,7 +183,7 @@ impl Bound {
         })
     }
 
-    /// An array of one.
+    /// The value as an array of length one.
     fn to_arrow(&self) -> KernelResult<ArrayRef> {
         Ok(match self {
             Bound::Byte(v) => Arc::new(Int8Array::from(vec![*v])),
@@ -208,9 +208,9 @@ mod tests {
 
     use super::*;
 
-    /// What has been put down and taken up again says the same in the log, to the last bit.
+    /// Statistics that were serialized and read back give the same log entry, bit for bit.
     #[test]
-    fn statistics_survive_being_put_down() {
+    fn statistics_survive_serialization() {
         let cast = |name: &str, ty: DataType| Column::new(name.into(), [1i64, -3, 2]).cast(&ty).unwrap();
         let rows = DataFrame::new(
             3,

@@ -1,4 +1,4 @@
-//! Frames to data files: Parquet with bounded row groups, named by content, described to the log by statistics.
+//! Writes frames as data files: Parquet with bounded row groups, named by a hash of the content, with statistics for the log.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,19 +19,19 @@ use crate::lake::Lake;
 use crate::partition::Partition;
 use crate::schema::{decode_column, encoded};
 
-/// Rows after which it is asked whether a group is full.
+/// Rows of a block; whether a row group is full is checked after each block.
 const BLOCK_ROWS: usize = 8 * 1024;
-/// Rows of a row group, at most. With 64 Ki rows a group of ten columns is some 5 MB.
+/// Maximum rows of a row group. With 64 Ki rows a group of ten columns is some 5 MB.
 const GROUP_ROWS: usize = 64 * 1024;
 
-/// Writes the frames of one partition into as many files as it takes. Nothing of it is part of the dataset before a commit says so.
+/// Writes the frames of one partition into as many files as needed. The files become part of the dataset only through a commit.
 ///
 /// The same rows in the same order give the same bytes and the same paths, however they are cut into frames.
 pub struct Writer<'a> {
     lake: &'a Lake,
     dataset: &'a DatasetName,
     partition: Partition,
-    /// Encoded names.
+    /// The schema with encoded column names.
     schema: Schema,
     open: Option<OpenFile>,
     done: Vec<DataFile>,
@@ -73,8 +73,8 @@ impl Write for Sink {
 }
 
 impl<'a> Writer<'a> {
-    /// `schema`: all columns of the dataset that the files shall have, partition columns included. Delta leaves those out of its
-    /// statistics and lets a file hold them; holding them makes every file whole by itself.
+    /// `schema`: all columns of the files, partition columns included. Delta leaves those out of its
+    /// statistics and lets a file hold them; with them, every file is readable on its own.
     pub fn new(lake: &'a Lake, dataset: &'a DatasetName, schema: &Schema, partition: Partition) -> Writer<'a> {
         let schema = encoded(schema);
         Writer {
@@ -90,26 +90,26 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Goes on behind files of the same partition that an earlier writer has closed ([`Writer::closed`]). The rows to come are those
-    /// after theirs: then the files come out as if one writer had written them all.
+    /// Continues after files of the same partition that an earlier writer has closed ([`Writer::closed`]). The rows written next are those
+    /// that follow theirs, so the files are the same as if one writer had written all of them.
     pub fn after(mut self, closed: Vec<DataFile>) -> Writer<'a> {
         self.done = closed;
         self
     }
 
-    /// The files that are on the store and will not change, in order. Rows that are in none of them are lost with the writer.
+    /// The finished files, in order. Rows not yet in any of them are lost when the writer is dropped.
     pub fn closed(&self) -> &[DataFile] {
         &self.done
     }
 
-    /// Those files, without what comes after them.
+    /// Returns the finished files ([`Writer::closed`]) and drops the rows not yet in a file.
     pub fn into_closed(self) -> Vec<DataFile> {
         self.done
     }
 
-    /// Takes rows, which must have all columns of the schema; those of the partition may be missing.
+    /// Appends rows. They must have all columns of the schema, except that partition columns may be missing.
     pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
-        // in blocks that lie the same whatever the frames are, so that rows alone decide where a group ends
+        // blocks do not depend on how the rows are cut into frames, so that the rows alone decide where a row group ends
         let mut offset = 0;
         while offset < frame.height() {
             let taken = (BLOCK_ROWS - self.pending_rows % BLOCK_ROWS).min(frame.height() - offset);
@@ -126,7 +126,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// The files, all on the store. Without any row there is one file of none if `even_empty`.
+    /// Writes the rest and returns all files. If there were no rows, writes one empty file if `even_empty`, else none.
     pub fn finish(mut self, even_empty: bool) -> Result<Vec<DataFile>, LakeError> {
         self.close_group()?;
         if even_empty && self.open.is_none() && self.done.is_empty() {
@@ -215,7 +215,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Bytes of the values of a frame, which, unlike the memory it takes, depends on the values alone.
+/// Bytes of the values of a frame. Unlike its memory size, this depends on the values alone.
 fn content_bytes(frame: &DataFrame) -> usize {
     let texts = |column: &Column| match column.dtype() {
         DataType::String => {
@@ -229,7 +229,7 @@ fn content_bytes(frame: &DataFrame) -> usize {
     frame.columns().iter().map(texts).sum::<usize>() + frame.height() * frame.width() * 8
 }
 
-/// A partition's value in every row.
+/// A column that holds a partition value in every row.
 fn constant(field: &Field, value: Option<&str>, rows: usize) -> Result<Column, PolarsError> {
     let column = match (value, field.dtype()) {
         (None, ty) => return Ok(Column::full_null(field.name().clone(), rows, ty)),

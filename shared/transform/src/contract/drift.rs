@@ -13,15 +13,15 @@ pub struct Unknown {
     pub records: u64,
     /// `<object>:<row>` of the first.
     pub first: String,
-    /// Of the first that is not null.
+    /// Kind of the first value that is not null.
     pub kind: FieldKind,
 }
 
-/// How some raw rows differ from what the contract reads. Only records that are records count.
+/// How some raw rows differ from what the contract reads. Records that are not valid JSON objects are not counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drift {
     pub unknown: Vec<Unknown>,
-    /// There were more than [`MAX_FIELDS`].
+    /// There were more than [`MAX_FIELDS`] unknown fields.
     pub has_more: bool,
     /// Of JSON: how many records were looked at, and the pointers of columns whose field none of them has.
     pub records: u64,

@@ -23,11 +23,11 @@ pub(super) struct Elementwise {
     reads_members: bool,
 }
 
-/// Some elements.
+/// A batch of elements.
 struct Chunk {
-    /// The row each is of.
+    /// The row of each element.
     rows: Vec<IdxSize>,
-    /// The place of each in its array, from 1.
+    /// The position of each element in its array, from 1.
     positions: Vec<i64>,
     series: Vec<Series>,
     faults: Faults,
@@ -144,7 +144,7 @@ impl Elementwise {
     }
 }
 
-/// Makes a dataset of the arrays in another: a row per element.
+/// Turns the arrays of a dataset into rows of another, one row for each element.
 #[derive(Debug)]
 pub struct Exploder {
     elements: Elementwise,
@@ -184,7 +184,7 @@ impl Exploder {
     /// The rows of parents' arrays: the key, the position, the columns, and the partition, in the order of the parents.
     ///
     /// # Errors
-    /// Parents that a contract with these rules would not have let through.
+    /// Parent rows that a contract with these rules would have quarantined.
     pub fn explode(&self, parents: &DataFrame) -> Result<DataFrame, ContractError> {
         let texts = parents.column(&self.elements.column)?.str()?;
         let (mut rows, mut positions) = (Vec::new(), Vec::new());

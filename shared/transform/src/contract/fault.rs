@@ -14,10 +14,10 @@ const WIDTH: u32 = RULES.len() as u32;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(u32);
 
-/// What a [`Place`] stands for.
+/// The rule that a [`Place`] identifies.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Broken {
-    /// The record is no record.
+    /// The record is not a valid record.
     Format,
     Column {
         column: usize,
@@ -40,7 +40,7 @@ impl Place {
         Place(1 + columns as u32 * WIDTH + index as u32)
     }
 
-    /// The same rule of a column so many further on.
+    /// The same rule of a later column, at the given distance.
     pub(super) fn shifted(self, columns: usize) -> Place {
         Place(self.0 + columns as u32 * WIDTH)
     }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use polars::prelude::*;
 
-/// So many unknown fields are told apart; a source that puts ids where names belong has no end of them.
+/// Maximum number of distinct unknown fields. A source that uses ids as names has an unlimited number of them.
 pub const MAX_FIELDS: usize = 1000;
-/// Characters of a name that are kept.
+/// Maximum characters of a name that are kept.
 const MAX_NAME: usize = 200;
 
-/// What the value of a field is.
+/// The kind of a field's value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldKind {
     Null,
@@ -57,7 +57,7 @@ impl FieldKind {
     }
 }
 
-/// As much of a name as is kept.
+/// Truncates a name to the characters that are kept.
 pub(super) fn cut(name: &str) -> Cow<'_, str> {
     match name.char_indices().nth(MAX_NAME) {
         Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),

@@ -35,7 +35,7 @@ use crate::sql::expression;
 
 pub use self::times::Times;
 
-/// What raw rows look like beside `_text`, `_fault`, `_object` and `_row`.
+/// The columns of raw rows besides `_text`, `_fault`, `_object` and `_row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawLayout {
     /// A column per field, text (CSV) or typed (Parquet).
@@ -90,7 +90,7 @@ pub struct Cleaned {
     pub quarantined: DataFrame,
     /// Rows dropped, by filter, in the contract's order; a row counts for the first filter that is not true.
     pub filtered: Dropped,
-    /// What the raw rows have and the contract does not, and the other way round.
+    /// Fields of the raw rows that are not in the contract, and the reverse.
     pub drift: Drift,
 }
 

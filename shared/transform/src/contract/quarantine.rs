@@ -1,4 +1,4 @@
-//! The frame of rows that broke the contract: what they said, where they come from and which rule they broke.
+//! The frame of rows that broke the contract: their texts, their origin and the rule they broke.
 
 use std::borrow::Cow;
 
@@ -12,8 +12,8 @@ use super::{Cleaner, Explode, Plan, RawLayout};
 use crate::error::ContractError;
 
 impl Cleaner {
-    /// The schema of [`super::Cleaned::quarantined`]. `_page` is NULL where the source has no pages; `healed_by` is for whoever keeps
-    /// what was broken once: a broken record has NULL.
+    /// The schema of [`super::Cleaned::quarantined`]. `_page` is NULL where the source has no pages; `healed_by` is for callers that keep
+    /// healed records: it is NULL for a broken record.
     pub fn quarantine_schema() -> Schema {
         let text = ["column", "rule", "value", "text", "contract"].map(|name| (name, DataType::String));
         let origin = [(OBJECT, DataType::String), (ROW, DataType::Int64)];

@@ -65,7 +65,7 @@ pub(super) fn missing(column: &Plan, raw: &DataFrame) -> ContractError {
     ContractError::Missing { column: column.name.clone(), from: column.from.clone(), hint, found }
 }
 
-/// Letters to insert, remove or replace to get from one name to another (Levenshtein), leaving case and punctuation aside.
+/// Levenshtein distance between two names, ignoring case and punctuation.
 fn distance(left: &str, right: &str) -> usize {
     let letters = |name: &str| name.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect::<Vec<_>>();
     let (left, right) = (letters(left), letters(right));

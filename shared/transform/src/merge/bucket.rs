@@ -29,7 +29,7 @@ pub fn bucket(frame: &DataFrame, key: &[ColumnName], buckets: usize) -> Result<V
     rows.into_iter().map(|rows| Ok(frame.take(&IdxCa::from_vec("row".into(), rows))?)).collect()
 }
 
-/// Stands for NULL; a value with this hash shares its bucket, no more.
+/// The hash of NULL. A value with the same hash merely shares its bucket.
 const NULL: u64 = 0x6e75_6c6c;
 
 fn add(series: &Series, hashes: &mut [u64]) -> Result<(), FrameError> {

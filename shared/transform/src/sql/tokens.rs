@@ -1,4 +1,4 @@
-//! SQL cut into pieces, as far as one must to know what is text and what is code.
+//! Tokenizer for SQL, just enough to distinguish text from code.
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Token {
@@ -12,7 +12,7 @@ pub(super) enum Token {
     Other,
 }
 
-/// The pieces of a query in order; together they are the query again.
+/// The tokens of a query in order. Concatenated they give the query again.
 pub(super) fn tokens(sql: &str) -> impl Iterator<Item = (Token, &str)> {
     let mut rest = sql;
     std::iter::from_fn(move || {

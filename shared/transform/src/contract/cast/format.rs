@@ -1,4 +1,4 @@
-//! A strptime format, compiled: the usual ones into a small program of digits and literals, the rest for jiff.
+//! Compiled strptime formats: common ones become a small program of digits and literals; jiff handles the rest.
 
 use jiff::fmt::strtime::{self, BrokenDownTime};
 
@@ -7,7 +7,7 @@ use super::time::{Moment, days, fraction, time_of_day};
 #[derive(Debug, Clone)]
 pub(crate) struct Format {
     reader: Reader,
-    /// What a text of this format says of a moment.
+    /// Parses a text of this format.
     sample: Moment,
 }
 
@@ -19,7 +19,7 @@ enum Reader {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Instruction {
-    /// A number of up to so many digits (all of them for the year) into a part of the moment.
+    /// A number of at most this many digits (exactly as many for the year), for one part of the moment.
     Number(FormatPart, usize),
     /// Fractional digits of the second; the flag: only if a point comes first.
     Fraction {
@@ -39,7 +39,7 @@ enum FormatPart {
 }
 
 impl Format {
-    /// Errors with what jiff says of a format it does not know.
+    /// Fails with jiff's message if it does not know the format.
     pub(crate) fn new(text: &str) -> Result<Format, jiff::Error> {
         let noon = jiff::civil::date(2006, 11, 22).at(12, 34, 56, 0).to_zoned(jiff::tz::TimeZone::UTC)?;
         let written = strtime::format(text, &noon)?;
@@ -55,14 +55,14 @@ impl Format {
         self.reader.parse(text)
     }
 
-    /// The parts texts of this format have.
+    /// The parts of a moment that this format contains.
     pub(crate) fn sample(&self) -> Moment {
         self.sample
     }
 }
 
 impl Reader {
-    /// The moment, with what the format says of it; a time without seconds has none.
+    /// Parses the moment in a text of this format.
     fn parse(&self, text: &str) -> Option<Moment> {
         match self {
             Reader::Program(steps) => run(steps, text.as_bytes()),
@@ -71,12 +71,12 @@ impl Reader {
     }
 }
 
-/// How the texts of a column write moments; empty means ISO 8601.
+/// The formats of a column's dates and times. Empty means ISO 8601.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Formats(pub(crate) Vec<Format>);
 
 impl Formats {
-    /// The first reading that satisfies `wanted`.
+    /// The first successful parse that satisfies `wanted`.
     pub(crate) fn read<T>(
         &self,
         text: &str,
@@ -115,7 +115,7 @@ fn compile(text: &str) -> Option<Vec<Instruction>> {
                 }
                 _ => return None,
             },
-            // A space is one space; jiff, which takes any white space for it, is asked only about other formats.
+            // A space matches exactly one space. jiff, which accepts any white space, is used only for other formats.
             b' '..=b'~' => Instruction::Literal(byte),
             _ => return None,
         };

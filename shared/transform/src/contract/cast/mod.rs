@@ -1,4 +1,4 @@
-//! Fields to typed columns: strict and exact. A field that is no value of its type is NULL and a fault, never a guess.
+//! Fields to typed columns: strict and exact. A field that is not a value of its type becomes NULL and a fault.
 
 mod format;
 pub(super) mod native;
@@ -33,14 +33,14 @@ pub(super) enum Field<'a> {
 }
 
 impl<'a> Field<'a> {
-    /// What the field says, before trimming.
+    /// The field's text, before trimming.
     pub(super) fn text(self, unescaped: &'a mut String) -> Option<&'a str> {
         match self {
             Field::Null => None,
             Field::Text(text) | Field::Number(text) | Field::Nested(text) => Some(text),
             Field::Bool(value) => Some(if value { "true" } else { "false" }),
             Field::Escaped(quoted) => {
-                // The scanner has checked the syntax; should sonic be stricter, the text as written is the honest answer.
+                // The scanner has checked the syntax; if sonic should be stricter, use the text as written.
                 *unescaped = sonic_rs::from_str(quoted).unwrap_or_else(|_| quoted.to_owned());
                 Some(unescaped)
             }
@@ -109,13 +109,13 @@ impl Cast {
         }
     }
 
-    /// The text without the white space around it; `None` if it means NULL.
+    /// The trimmed text. Returns None if it means NULL.
     fn tidy<'a>(&self, text: &'a str) -> Option<&'a str> {
         let text = if self.trim { trim(text) } else { text };
         (!self.nulls.iter().any(|null| null == text)).then_some(text)
     }
 
-    /// One text, as for a bound: a column of one value, NULL if the text is none.
+    /// Casts one text, for example a bound, to a column of one value; NULL if the text is not a value.
     pub(super) fn one(&self, name: &str, text: &str) -> Series {
         let bare = Cast { trim: false, nulls: Vec::new(), ..self.clone() };
         let mut builder = Builder::new(&bare, name, 1);
@@ -123,7 +123,7 @@ impl Cast {
         builder.finish()
     }
 
-    /// Why a local time that reads well is no instant.
+    /// Why a well-formed local time is not an instant (gap or fold of the time zone).
     pub(super) fn explain(&self, text: &str) -> Option<String> {
         if self.ty != Type::Datetime {
             return None;
@@ -196,7 +196,7 @@ impl<'c> Builder<'c> {
         Builder { cast, zone: cast.zone.clone(), unescaped: String::new(), values }
     }
 
-    /// Appends fields, the first of which is of row `row`; those that are no value are faults of `column`.
+    /// Appends fields, the first of which belongs to row `row`. Those that are not values become faults of `column`.
     pub(super) fn extend<'a>(
         &mut self,
         fields: impl IntoIterator<Item = Field<'a>>,
@@ -312,7 +312,7 @@ fn instant(formats: &Formats, zone: &mut Zone, text: &str) -> Option<i64> {
     time::in_range(instant).then_some(instant)
 }
 
-/// One pass over fields: trims them, tells NULL from fault, and counts rows.
+/// One pass over fields: trims them, distinguishes NULL from faults, and counts rows.
 struct FieldPass<'w> {
     cast: &'w Cast,
     unescaped: &'w mut String,

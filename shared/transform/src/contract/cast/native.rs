@@ -1,4 +1,4 @@
-//! Columns that come typed (Parquet): cast where that loses nothing, value by value; a value that would change is a fault.
+//! Typed source columns (Parquet): each value is cast if that loses nothing; a value that would change is a fault.
 
 use polars::prelude::*;
 use tidemark_pipeline::definition::Type;
@@ -58,7 +58,7 @@ fn convertible(from: &DataType, to: Type) -> bool {
     }
 }
 
-/// The values that come back unchanged when cast there and back; NULL in place of the others.
+/// Casts the values, with NULL for those that a cast there and back would change.
 fn lossless(cast: &Cast, raw: &Series) -> PolarsResult<Series> {
     match (raw.dtype(), cast.ty) {
         (_, Type::String) => raw.cast(&DataType::String),

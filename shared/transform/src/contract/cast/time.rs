@@ -2,7 +2,7 @@
 
 pub(crate) const DAY_US: i64 = 86_400_000_000;
 
-/// What a text says of a moment; which parts it must have depends on the type.
+/// The parts of a moment found in a text. Which parts are required depends on the type.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Moment {
     /// Days since 1970-01-01.

@@ -6,7 +6,7 @@ use jiff::tz::{AmbiguousOffset, TimeZone};
 
 use super::time::DAY_US;
 
-/// A local time that is no instant.
+/// Why a local time is not a unique instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skipped {
     /// The clock was put forward over it.

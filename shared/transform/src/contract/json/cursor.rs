@@ -2,16 +2,16 @@
 
 use super::super::cast::Field;
 
-/// Deeper nesting is a fault. Far beyond what a record needs, and far below what harms whoever parses the text after us.
+/// Deeper nesting is a fault. The limit is far above what records need, and far below what would harm later parsers of the text.
 pub(super) const MAX_DEPTH: usize = 1024;
 
-/// The scan has ended; the cursor holds why, so that the result of every good value stays small.
+/// The scan has failed. The cursor holds the reason, so that the result for valid values stays small.
 #[derive(Debug)]
 pub(super) struct Stop;
 
 pub(super) type Scan<T> = Result<T, Stop>;
 
-/// A place in a text.
+/// A position in a text.
 pub(super) struct Cursor<'a> {
     pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
@@ -78,7 +78,7 @@ impl<'a> Cursor<'a> {
         Ok((&self.text[start..self.at], escaped))
     }
 
-    /// Any value, checked and forgotten.
+    /// Checks any value and skips it.
     pub(super) fn skip(&mut self) -> Scan<()> {
         self.field().map(drop)
     }

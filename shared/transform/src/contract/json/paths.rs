@@ -1,4 +1,4 @@
-//! The JSON pointers of a contract as a tree, so that one walk over a record meets them all.
+//! The JSON pointers of a contract as a tree, so that one pass over a record finds them all.
 
 /// Index of a node in [`Paths`].
 pub(super) type NodeId = usize;
@@ -24,7 +24,7 @@ pub(super) struct Member {
     key: String,
     /// Where the field goes, if a pointer ends here.
     pub(super) slot: Option<usize>,
-    /// Where pointers go on.
+    /// The node where longer pointers continue.
     pub(super) node: Option<NodeId>,
     /// All slots below, which a later member of the same name empties.
     pub(super) below: Vec<usize>,

@@ -42,7 +42,7 @@ enum Target {
     Unknown(usize),
     /// Keep it.
     Slot(usize),
-    /// Go on in it, as the n-th member of the node says.
+    /// Descend into it, by the n-th member of the node.
     Branch(usize),
 }
 

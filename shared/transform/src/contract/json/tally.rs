@@ -14,7 +14,7 @@ pub(crate) struct Tally {
     /// Per slot, the first record that has its field.
     met: Vec<u32>,
     unknown: Vec<Unknown>,
-    /// Per node, the number of an unknown member. Only asked for a name, never walked: its order reaches nothing.
+    /// Per node, the number of an unknown member. Used only for look-ups and never iterated, so its order has no effect.
     numbers: Vec<PlHashMap<String, usize>>,
     has_more: bool,
 }
@@ -32,7 +32,7 @@ struct Unknown {
     kind_of: u32,
 }
 
-/// What a [`Tally`] comes to.
+/// The result of a [`Tally`].
 pub(crate) struct Tallied {
     pub(crate) good: u64,
     /// Per slot, whether a record has its field.
@@ -105,7 +105,7 @@ impl Tally {
         Some(nth)
     }
 
-    /// The record turned out to be none.
+    /// Discards the current record, which turned out not to be a valid one.
     #[cold]
     pub(super) fn forget(&mut self) {
         self.good -= 1;

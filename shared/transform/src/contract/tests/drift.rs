@@ -24,7 +24,7 @@ fn members_that_no_column_reads_are_counted_where_pointers_walk() {
     let raw = records(&[
         r#"{"id":1,"a~/b":null,"customer":{"vat":"DE1","address":{"city":"x","zip":{"deep":1}}},"meta":{"by":1,"else":2}}"#,
         r#"{"id":2,"customer":{"address":{"zip":[]},"vat":null},"a~/b":1.5,"a~/b":true,"list":[{"y":1},{"x":1,"y":2}]}"#,
-        // no object where there was one: nothing is walked, and nothing is unknown
+        // not an object where there was one: nothing is scanned, and nothing is unknown
         r#"{"\u0069d":3,"customer":"x","a\u007e/b":[1]}"#,
     ]);
     let drift = clean(&contract, &raw, RawLayout::Json).drift;
