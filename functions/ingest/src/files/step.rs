@@ -81,8 +81,9 @@ impl Step for FilesIngest<'_> {
         let Observed { listing: Listing { objects, notes, .. }, current } = observed;
         let is_rebuild = trigger.full || (current.table.is_some() && current.meta.fingerprint != self.fingerprint);
         let new_objects = new_objects(objects, &current.files, is_rebuild);
-        let is_there =
-            |file: &&DataFile| new_objects.iter().any(|new| file.partition.get(OBJECT) == Some(new.object.name.as_str()));
+        let is_there = |file: &&DataFile| {
+            new_objects.iter().any(|new| file.partition.get(OBJECT) == Some(new.object.name.as_str()))
+        };
         let stale: Vec<DataFile> = match is_rebuild {
             false => Vec::new(),
             true => current.files.iter().filter(|file| !is_there(file)).cloned().collect(),

@@ -7,7 +7,7 @@ use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::http::{Auth, Http, Method};
 use tokio::runtime::{Builder, Runtime};
 
-use super::attempt::{Answer, Cause, Head, NoAnswer, AttemptOutcome};
+use super::attempt::{Answer, AttemptOutcome, Cause, Head, NoAnswer};
 use super::body::{self, BodyError};
 use super::connection::Connection;
 use super::credentials::Credentials;
@@ -78,7 +78,9 @@ impl<'a> Client<'a> {
                     attempt -= 1;
                 }
                 // a token may be revoked before it expires
-                AttemptOutcome::Unauthorized(_) if matches!(self.http.auth, Some(Auth::Oauth2 { .. })) && !is_renewed => {
+                AttemptOutcome::Unauthorized(_)
+                    if matches!(self.http.auth, Some(Auth::Oauth2 { .. })) && !is_renewed =>
+                {
                     is_renewed = true;
                     self.credentials.token.borrow_mut().take();
                     attempt -= 1;

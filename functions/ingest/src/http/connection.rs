@@ -11,7 +11,7 @@ use tidemark_lake::Requests;
 use tidemark_pipeline::http::Http;
 use url::Url;
 
-use super::attempt::{Cause, Head, NoAnswer, AttemptOutcome};
+use super::attempt::{AttemptOutcome, Cause, Head, NoAnswer};
 use super::{origin, retry, wire};
 
 /// The connection to one API, with its rate limit and counts of retries.
@@ -56,7 +56,12 @@ impl<'a> Connection<'a> {
     }
 
     /// Waits before the next attempt, or fails if there have been too many.
-    pub(super) async fn wait_to_retry(&self, attempt: u32, cause: Cause, asked: Option<Duration>) -> Result<(), NoAnswer> {
+    pub(super) async fn wait_to_retry(
+        &self,
+        attempt: u32,
+        cause: Cause,
+        asked: Option<Duration>,
+    ) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
             let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
             return Err(Error::new(ErrorKind::Retry, message).hint("run again; what has come so far is kept").into());
@@ -122,7 +127,10 @@ impl<'a> Connection<'a> {
         match tokio::time::timeout(Duration::from_secs(self.http.limits.timeout_s), exchange).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.connection_error(error)),
-            Err(_) => Err(AttemptOutcome::Retry(Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)), None)),
+            Err(_) => Err(AttemptOutcome::Retry(
+                Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)),
+                None,
+            )),
         }
     }
 

@@ -95,7 +95,11 @@ impl PageReader {
             | Some(Pagination::Offset { total: Some(total), .. }) => Some(total.as_str()),
             _ => None,
         };
-        PageReader { format: http.format, records: http.records.clone(), envelope: Envelope::new(&http.records, paging_value) }
+        PageReader {
+            format: http.format,
+            records: http.records.clone(),
+            envelope: Envelope::new(&http.records, paging_value),
+        }
     }
 
     pub(crate) fn read(&self, body: String, content_type: Option<&str>) -> Result<Page, MalformedPage> {

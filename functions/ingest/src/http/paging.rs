@@ -109,9 +109,12 @@ impl Paginator {
         received: u64,
     ) -> Result<Option<Next>, PagingError> {
         let is_empty = page.is_empty();
-        let paging_value = page.paging_value.as_deref().filter(|paging_value| !paging_value.is_empty() && *paging_value != "false");
+        let paging_value =
+            page.paging_value.as_deref().filter(|paging_value| !paging_value.is_empty() && *paging_value != "false");
         let total = |paging_value: Option<&str>| match paging_value {
-            Some(paging_value) => paging_value.parse::<u64>().map_err(|_| PagingError(format!("the total is no number: {paging_value:.50}"))),
+            Some(paging_value) => paging_value
+                .parse::<u64>()
+                .map_err(|_| PagingError(format!("the total is no number: {paging_value:.50}"))),
             None => Err(PagingError("the page does not say how many there are".into())),
         };
         Ok(match &self.paging {

@@ -64,7 +64,8 @@ impl WindowReader<'_> {
         let mut invalidations = 0;
         for nth in partial.as_ref().map_or(0, |partial| partial.nth).. {
             let window = before.plan.window.again(nth);
-            let started_at = resume.map(|resume| resume.started_at).or(partial.as_ref().map(|partial| partial.started_at));
+            let started_at =
+                resume.map(|resume| resume.started_at).or(partial.as_ref().map(|partial| partial.started_at));
             let started_at = started_at.map_or(now, |started_at| started_at.min(now));
             let page = resume.map_or(1, |resume| resume.page);
             let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };

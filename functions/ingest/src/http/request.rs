@@ -116,7 +116,8 @@ pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Error> {
 
 fn joined(home: &Url, next: &str) -> Result<Url, Error> {
     let refused = |what: String| Error::new(ErrorKind::Refused, what);
-    let url = home.join(next).map_err(|error| refused(format!("the next page is no URL: {next:.200}")).because(error))?;
+    let url =
+        home.join(next).map_err(|error| refused(format!("the next page is no URL: {next:.200}")).because(error))?;
     if !origin::is_same(home, &url) {
         let message = format!("the next page is at {}, not at {}", origin::origin(&url), origin::origin(home));
         return Err(refused(message)

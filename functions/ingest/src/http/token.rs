@@ -6,7 +6,7 @@ use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::http::Auth;
 use url::Url;
 
-use super::attempt::{Cause, Head, NoAnswer, AttemptOutcome};
+use super::attempt::{AttemptOutcome, Cause, Head, NoAnswer};
 use super::connection::Connection;
 use super::credentials::{Credentials, encoded};
 use super::shown::start;

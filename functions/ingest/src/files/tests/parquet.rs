@@ -169,8 +169,10 @@ fn the_parquet_test_suite() {
         }
     }
     assert!(read >= 60, "{read} read; refused: {refused:#?}");
-    let refused_only_here = refused.iter().filter(|(_, (others_read, _))| *others_read).map(|(name, (_, why))| (name, why));
-    let unknown: Vec<_> = refused_only_here.filter(|(name, _)| !NOT_DECODED.iter().any(|part| name.contains(part))).collect();
+    let refused_only_here =
+        refused.iter().filter(|(_, (others_read, _))| *others_read).map(|(name, (_, why))| (name, why));
+    let unknown: Vec<_> =
+        refused_only_here.filter(|(name, _)| !NOT_DECODED.iter().any(|part| name.contains(part))).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
