@@ -80,7 +80,7 @@ pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result
                 let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
                 return refused(
                     message,
-                    "write the column with one type, or give the file a pipeline of its own; send_once all files have the new type, run \
+                    "write the column with one type, or give the file a pipeline of its own; once all files have the new type, run \
                      with --full",
                 );
             }

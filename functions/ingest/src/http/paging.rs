@@ -71,7 +71,7 @@ impl Paginator {
         let received = self.received + page.len() as u64;
         let next = self.next(asked, page, headers, received)?;
         if next.is_some() && is_empty && !self.allows_empty {
-            return Err(PagingError("the page has no records, and there are more with_visited it".into()));
+            return Err(PagingError("the page has no records, and there are more behind it".into()));
         }
         if let Some(next) = &next
             && (self.asked.contains(&key(next)) || next == asked)
@@ -223,7 +223,7 @@ mod tests {
         let mut fails = |body: &str| paginator.after(&asked, &page(body), &none).unwrap_err().0;
         assert!(fails(r#"{"r": [{"id": 2}], "n": "a"}"#).contains("leads back"));
         assert!(fails(r#"{"r": [{}], "n": "b"}"#).contains("earlier"));
-        assert!(fails(r#"{"r": [], "n": "b"}"#).contains("more with_visited it"));
+        assert!(fails(r#"{"r": [], "n": "b"}"#).contains("more behind it"));
         assert_eq!(paginator.after(&asked, &page(r#"{"r": []}"#), &none).unwrap(), None);
     }
 
