@@ -146,7 +146,11 @@ fn dialects_and_names() {
         site.write(&format!("in/{name}"), text);
         if name.contains('{') {
             // a glob
-            site.ask(&["new", &pipeline, "--from", &format!("in/{name}")]).fails(2, "definition", &["no single file"]);
+            site.ask(&["new", &pipeline, "--from", &format!("in/{name}")]).fails(
+                2,
+                "definition",
+                &["not a single file"],
+            );
             continue;
         }
         made(&site, &pipeline, &format!("in/{name}"));
@@ -250,8 +254,8 @@ fn what_cannot_be_made() {
     }
     ask("orders", "nowhere.csv").fails(2, "definition", &["nowhere.csv cannot be read"]);
     ask("orders", "s3://bucket/a.csv").fails(2, "definition", &["in a bucket"]);
-    ask("orders", "*.csv").fails(2, "definition", &["no single file"]);
-    ask("orders", ".").fails(2, "definition", &["no single file"]);
+    ask("orders", "*.csv").fails(2, "definition", &["not a single file"]);
+    ask("orders", ".").fails(2, "definition", &["not a single file"]);
     site.write("array.json", "[{\"a\": 1}]");
     ask("orders", "array.json").fails(2, "definition", &["one JSON array", "jq"]);
     for empty in ["empty.csv", "empty.ndjson"] {

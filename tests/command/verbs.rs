@@ -330,7 +330,7 @@ fn without_names_what_lacks_a_value_is_left_out_and_said_so() {
     let given = ["--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING];
     let plan = [&["plan"][..], &given].concat();
     assert_eq!(site.ask(&plan).expect(0).json()["left_out"], left);
-    assert!(site.call(&plan).expect(0).out.contains("orders  left out, for want of --set ORDERS_API=…"));
+    assert!(site.call(&plan).expect(0).out.contains("orders  left out; it needs --set ORDERS_API=…"));
     let run = [&["run"][..], &given].concat();
     let told = site.ask(&run).expect(0);
     assert_eq!(told.json()["left_out"], left);

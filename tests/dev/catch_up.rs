@@ -38,7 +38,7 @@ fn three_days_off() {
             .chain(["2026-03-04T12:00:00Z"])
             .collect();
         assert_eq!(office.starts("orders"), all, "{catch_up}");
-        assert_eq!((done.started, done.passed_over, done.told), (expected.len() + 1, passed_over, 0), "{catch_up}");
+        assert_eq!((done.started, done.passed_over, done.sent), (expected.len() + 1, passed_over, 0), "{catch_up}");
         assert_eq!(office.count("orders"), 2, "{catch_up}");
     }
 }
@@ -53,7 +53,7 @@ fn a_machine_that_sleeps_is_as_one_that_was_off() {
         let done = office.runs(&script);
         let hours = (1..=9).filter(|hour| !missing.contains(hour));
         assert_eq!(office.starts("orders"), hours.map(|hour| format!("2026-03-01T0{hour}:00:00Z")).collect::<Vec<_>>());
-        assert_eq!((done.passed_over, done.told), (passed_over, 0), "{catch_up}");
+        assert_eq!((done.passed_over, done.sent), (passed_over, 0), "{catch_up}");
     }
 }
 
@@ -116,7 +116,7 @@ fn every_missed_day_has_its_report() {
 fn nothing_runs_before_its_time() {
     let office = Office::with_orders(&every_four_hours("all"));
     let done = office.runs(&Script::new(at("2026-03-01T00:30:00Z"), at("2026-03-01T03:59:00Z")));
-    assert_eq!((done.started, done.steps, done.told), (0, 0, 0));
+    assert_eq!((done.started, done.steps, done.sent), (0, 0, 0));
     assert!(office.records().is_empty());
 }
 
@@ -150,7 +150,7 @@ fn a_start_that_was_killed_half_way_is_done() {
     });
     assert_eq!(office.records().len(), 1);
     let done = office.runs(&Script::new(at("2026-03-01T04:02:00Z"), at("2026-03-01T04:13:00Z")));
-    assert_eq!((done.started, done.failed, done.told), (0, 0, 0));
+    assert_eq!((done.started, done.failed, done.sent), (0, 0, 0));
     assert_eq!(office.count("orders"), 1);
     let steps: Vec<String> = office.records().into_iter().map(|record| record.step.to_string()).collect();
     let of_chain = ["ingest", "clean", "model orders_by_day", "load sqlite-orders", "load sqlite-orders_by_day"];

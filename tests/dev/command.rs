@@ -126,7 +126,7 @@ fn it_runs_at_the_minute_and_stops_when_it_is_told() {
     let stopped = first.says("stopped:");
     // another minute may have come meanwhile
     assert!(!stopped.starts_with("stopped: 0 starts"), "{stopped}");
-    assert!(stopped.ends_with(" steps walked, 0 of them failed, 0 messages sent"), "{stopped}");
+    assert!(stopped.ends_with(" steps run, 0 of them failed, 0 messages sent"), "{stopped}");
     assert_eq!(first.ends(), Some(0));
     // at the first minute after it began, and not before
     let runs = site.ask(&["runs"]).expect(0).json();
@@ -226,13 +226,13 @@ fn killed_in_a_step_it_goes_on_when_it_is_there_again() {
     again.says("✓ orders  ingest");
     again.says("✓ orders  clean");
     again.signal(libc::SIGINT);
-    again.says("stopped: 1 starts, 2 steps walked, 0 of them failed, 0 messages sent");
+    again.says("stopped: 1 starts, 2 steps run, 0 of them failed, 0 messages sent");
     assert_eq!(again.ends(), Some(0));
     assert_eq!(shop.site.sql("SELECT COUNT(*) AS n FROM orders"), [[2]]);
     // what is done is not done again
     let mut idle = Dev::start(&mut dev(&shop.site, &[]));
     idle.says("watching every 5 minutes; Ctrl-C stops");
     idle.signal(libc::SIGTERM);
-    idle.says("stopped: 0 starts, 0 steps walked");
+    idle.says("stopped: 0 starts, 0 steps run");
     assert_eq!(idle.ends(), Some(0));
 }

@@ -257,7 +257,7 @@ fn a_month_of_orders_with_a_failure_a_day() {
     told.sort();
     wanted.sort();
     assert_eq!(told, wanted);
-    assert_eq!(done.told, wanted.len());
+    assert_eq!(done.sent, wanted.len());
     assert!(watch::open_incidents(&office.lake()).unwrap().is_empty());
 
     // nothing was lost on the way, and nothing is there twice
@@ -270,13 +270,13 @@ fn a_month_of_orders_with_a_failure_a_day() {
     assert_eq!(held["orders"].len(), days * 6 * ORDERS);
 
     println!(
-        "{days} days of orders: {} starts, {} steps walked ({} failed), {} ticks, {} incidents, {} messages, none missing, none doubled; {:.1} s",
+        "{days} days of orders: {} starts, {} steps run ({} failed), {} ticks, {} incidents, {} messages, none missing, none doubled; {:.1} s",
         done.started,
         done.steps,
         done.failed,
         done.ticks,
         wanted.len() / 2,
-        done.told,
+        done.sent,
         wall.as_secs_f64()
     );
 }
@@ -291,6 +291,6 @@ fn a_daily_schedule_over_the_change_of_the_clocks() {
         let office = Office::with_orders(&format!(r#"{{ cron = "{cron}", timezone = "Europe/London" }}"#));
         let done = office.runs(&Script::new(at("2026-03-27T20:00:00Z"), at("2026-03-30T20:00:00Z")));
         assert_eq!(office.starts("orders"), expected);
-        assert_eq!((done.started, done.told), (3, 0));
+        assert_eq!((done.started, done.sent), (3, 0));
     }
 }

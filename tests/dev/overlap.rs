@@ -206,14 +206,14 @@ fn what_is_transient_is_tried_three_times_and_what_is_not_once() {
     assert_eq!(minutes, [0, 1, 3, 8, 9, 11]);
     let of = |chain: &str| records.iter().filter(|record| record.correlation_id == chain).count();
     assert!(records.iter().all(|record| of(&record.correlation_id) == 3), "{records:#?}");
-    assert_eq!((done.started, done.steps, done.failed, done.told), (1, 6, 2, 1));
+    assert_eq!((done.started, done.steps, done.failed, done.sent), (1, 6, 2, 1));
 
     let office = Office::with_orders(four_hours);
     let file = office.path("pipelines/orders.toml");
     let text = std::fs::read_to_string(&file).unwrap().replace("orders-api-token", "nobody-has-this");
     std::fs::write(file, text).unwrap();
     let done = office.runs(&Script::new(at("2026-03-01T03:30:00Z"), at("2026-03-01T05:20:00Z")));
-    assert_eq!((done.started, done.steps, done.failed, done.told), (1, 1, 1, 1));
+    assert_eq!((done.started, done.steps, done.failed, done.sent), (1, 1, 1, 1));
 }
 
 #[test]

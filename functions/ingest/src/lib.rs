@@ -1,5 +1,5 @@
-//! Step `ingest`: what a source holds and the raw dataset does not. It keeps what the source said, as it said it, and judges
-//! nothing; a record that is no record is kept with its text and the reason.
+//! Step `ingest`: reads new records of a source into the raw dataset. It stores them as received and does not validate them; a broken
+//! record is kept with its text and the reason.
 
 pub mod files;
 pub mod http;
@@ -16,7 +16,7 @@ use crate::http::step::HttpIngest;
 /// Step `ingest` of a pipeline, by the kind of its source.
 ///
 /// # Errors
-/// Kind `bug` for a step that is no ingest.
+/// Kind `bug` for a step that is not an ingest.
 pub fn step<'a>(
     environment: &'a dyn Environment,
     _: &'a Graph,

@@ -1,4 +1,4 @@
-//! Function `ingest` on Lambda: what a source holds comes into its raw dataset. This file is the door; `lib.rs` is the house.
+//! Function `ingest` on Lambda: reads a source into its raw dataset. This is only the entry point; the code is in the library.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,4 +1,4 @@
-//! The raw dataset of a pipeline, whatever its source: its schema, how it stands, and up to when it is complete.
+//! The raw dataset of a pipeline, whatever its source: its schema, current state and watermark.
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -8,12 +8,12 @@ use tidemark_lake::{DataFile, Meta, Partition, Table};
 use tidemark_pipeline::raw::{ARRIVED_IN, FAULT, OBJECT, PARTITION_BY, ROW, TEXT, VERSION};
 use tidemark_pipeline::{ColumnName, DatasetName, Pipeline};
 
-/// The raw dataset as it stands.
+/// The current state of the raw dataset.
 pub(crate) struct RawDataset {
-    /// `None` before the first commit.
+    /// None before the first commit.
     pub table: Option<Table>,
     pub files: Vec<DataFile>,
-    /// What the log keeps beside the files.
+    /// The metadata in the log: watermark, fingerprint and bookmark.
     pub meta: Meta,
 }
 
@@ -28,7 +28,7 @@ impl RawDataset {
         })
     }
 
-    /// The version that the next commit makes.
+    /// The version that the next commit will create.
     pub(crate) fn next_version(&self) -> i64 {
         self.table.as_ref().map_or(0, |table| table.version() + 1)
     }
@@ -59,13 +59,13 @@ pub(crate) fn partition(object: &str, version: &str, arrived_in: i64) -> Partiti
     ])
 }
 
-/// The version of the raw dataset with which a file came.
+/// The version of the raw dataset in which a file was added.
 pub(crate) fn arrived_in(file: &DataFile) -> Option<i64> {
     file.partition.get(ARRIVED_IN).and_then(|text| text.parse().ok())
 }
 
-/// Up to when the raw dataset is complete once everything there is has been read: the last time the schedule has meant, or
-/// the last midnight (UTC) where there is no schedule.
+/// Up to which time the raw dataset is complete once everything in the source has been read: the latest time of the schedule, or the last
+/// midnight (UTC) if there is no schedule.
 pub(crate) fn watermark(pipeline: &Pipeline, trigger: &Trigger) -> Option<Timestamp> {
     match &pipeline.schedule {
         Some(schedule) => schedule.previous(trigger.scheduled_time),

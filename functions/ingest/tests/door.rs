@@ -1,4 +1,4 @@
-//! The door opens. Because this test is here, `cargo test` builds the bootstrap, which the tests of the whole workspace then run.
+//! A smoke test of the binary. Because it is an integration test, `cargo test` builds the binary, which tests of the whole workspace run.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `tidemark alerts test` and `tidemark silence`: whether anybody would hear, and that nobody shall for a while.
+//! `tidemark alerts test` sends a sample message to the channels of a pipeline; `tidemark silence` suspends its notifications for a while.
 
 use anyhow::Context as _;
 use jiff::{SpanRelativeTo, Timestamp};
@@ -13,34 +13,36 @@ use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 
-/// Sends a sample to every channel of a pipeline.
+/// Sends a sample message to every channel of a pipeline.
 pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let graph = load(common, Selection::CheckOnly)?;
     let pipeline = graph.pipeline(name).map_err(|unknown| Error::new(ErrorKind::Definition, unknown.to_string()))?;
     let addresses = watch::recipients(&pipeline.alerts);
     if addresses.is_empty() {
-        return Err(Error::new(ErrorKind::Definition, format!("{name} names nobody in [alerts]"))
+        return Err(Error::new(ErrorKind::Definition, format!("{name} has no recipients in [alerts]"))
             .hint("write [alerts] with slack = { secret = \"slack-webhook\" } or email = \"you@example.com\" into its file")
             .into());
     }
-    let world = LocalEnvironment::new()?;
-    let lake = world.empty_lake()?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.empty_lake()?;
     let message = watch::sample(name, host::now(), &common.lake);
     let (mut sent, mut exit) = (Vec::new(), Exit::Done);
     for (address, least) in addresses {
-        let result = world.with_context(&lake, &Quiet, |context| {
+        let result = local.with_context(&lake, &Quiet, |context| {
             let message = std::slice::from_ref(&message);
-            let environment = ChannelEnvironment { secrets: &world, mailer: None, handle: world.handle() };
+            let environment = ChannelEnvironment { secrets: &local, mailer: None, handle: local.handle() };
             watch::with_channels(context, environment, |channels| channels.send(&address, message))
         });
-        // nobody sends a sample again
+        // a sample is not retried automatically
         let result = result.map_err(|failure| match failure.kind {
-            ErrorKind::Retry => failure.hint("look whether it is there, and try again"),
+            ErrorKind::Retry => failure.hint("check whether it has arrived, and try again"),
             _ => failure,
         });
-        let of = if least == tidemark_pipeline::Severity::Critical { "what is critical" } else { "everything" };
+        let of = if least == tidemark_pipeline::Severity::Critical { "critical incidents" } else { "all incidents" };
         match &result {
-            Ok(()) if !common.json => print::line(&format!("{} {address}  sent; it is told of {of}", print::tick())),
+            Ok(()) if !common.json => {
+                print::line(&format!("{} {address}  sent; it is notified of {of}", print::tick()))
+            }
             Err(failure) if !common.json => {
                 let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
                 print::line(&format!("{} {address}  {}{hint}", print::cross(), failure.full_message()));
@@ -59,13 +61,13 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     Ok(exit)
 }
 
-/// Nobody is told of a pipeline until a while is over.
+/// Suspends the notifications of a pipeline for a duration.
 pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<String>) -> anyhow::Result<Exit> {
     let pipeline = known(common, name)?;
-    // it is shown in a line of a table
+    // it is shown on one line of a table
     let reason = reason.map(|reason| reason.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>());
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let now = host::now();
     let until = end(now, lasts)?;
     watch::silence(&lake, &pipeline, &Silence { until, since: now, reason: reason.clone() })?;
@@ -73,7 +75,7 @@ pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<S
         print::json(&json!({"pipeline": name, "since": now, "until": until, "reason": reason}))?;
     } else {
         print::line(&format!(
-            "{name}: nobody is told anything until {}; incidents are kept all the same\nend it with: tidemark silence {name} --end",
+            "{name}: no notifications until {}; incidents are still recorded\nend it with: tidemark silence {name} --end",
             until.strftime("%Y-%m-%d %H:%M UTC")
         ));
     }
@@ -83,10 +85,10 @@ pub(crate) fn silence(common: &Common, name: &str, lasts: &str, reason: Option<S
 pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let pipeline: PipelineName =
         name.parse().map_err(|error| Error::new(ErrorKind::Definition, "no pipeline").because(error))?;
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     if lake.silence(&pipeline).map_err(Error::from)?.is_none() {
-        // a name that was mistyped is told
+        // without a silence, a mistyped name is reported
         known(common, name)?;
     }
     lake.delete_silence(&pipeline).map_err(Error::from)?;
@@ -98,10 +100,10 @@ pub(crate) fn end_silence(common: &Common, name: &str) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The silences that last.
+/// Lists the current silences.
 pub(crate) fn silences(common: &Common) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let now = host::now();
     let names = lake.watched().map_err(Error::from)?.silences;
     let silences = Silences::read(&lake, &names, now)?;
@@ -134,19 +136,19 @@ fn known(common: &Common, name: &str) -> Result<PipelineName, Error> {
     Ok(pipeline.name.clone())
 }
 
-/// A pipeline of which nobody wants to hear for longer is better changed.
+/// Maximum duration of a silence.
 const LONGEST: jiff::SignedDuration = jiff::SignedDuration::from_hours(366 * 24);
 
 /// `2h`, `90m`, `1d 12h`
 fn end(now: Timestamp, lasts: &str) -> anyhow::Result<Timestamp> {
-    let wrong = || {
-        Error::new(ErrorKind::Definition, format!("{lasts:?} is no duration of a silence"))
+    let invalid = || {
+        Error::new(ErrorKind::Definition, format!("{lasts:?} is not a valid duration of a silence"))
             .hint("write --for 2h, 90m or 1d; a year at most")
     };
-    let span: jiff::Span = lasts.parse().map_err(|_: jiff::Error| wrong())?;
-    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| wrong().because(error))?;
+    let span: jiff::Span = lasts.parse().map_err(|_: jiff::Error| invalid())?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|error| invalid().because(error))?;
     if duration <= jiff::SignedDuration::ZERO || duration > LONGEST {
-        return Err(wrong().into());
+        return Err(invalid().into());
     }
     now.checked_add(duration).context("the end of the silence")
 }

@@ -1,4 +1,4 @@
-//! The verbs and their arguments, as they are written and explained; what they do is in `verbs`.
+//! The verbs and their arguments, with their help texts. What the verbs do is in `verbs`.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use tidemark_flow::settings;
 
-/// Where the pipeline files are, unless somebody says otherwise.
+/// The default folder of the pipeline files.
 pub(crate) const DEFAULT_PIPELINES: &str = "infra/pipelines";
 
-/// The version, and the fingerprint of the program: equal for the command and the functions that are built from one commit.
+/// The version, and the fingerprint of the program, which is equal for the command and the functions built from one commit.
 const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (build ", env!("TIDEMARK_BUILD"), ")");
 
 /// Scheduled, incremental data pipelines: files in, clean datasets, models and reports out. Nothing lost, nothing doubled.
@@ -25,7 +25,7 @@ pub struct Cli {
 
 #[derive(Args, Clone)]
 pub struct Common {
-    /// The lake, which holds everything tidemark remembers: a folder, or s3://bucket/prefix
+    /// The lake, which holds all data and state: a folder, or s3://bucket/prefix
     #[arg(long, global = true, env = settings::LAKE, default_value = "lake", value_name = "PLACE")]
     pub lake: String,
     /// The folder of the pipeline files
@@ -43,102 +43,102 @@ pub struct Common {
 pub(crate) enum Verb {
     /// Run pipelines: ingest, clean, models, load, until nothing is due
     Run {
-        /// If none is named: all whose parameters have values
+        /// Default: all pipelines whose parameters have values
         #[arg(value_name = "PIPELINE")]
         names: Vec<String>,
-        /// The scheduled time that is meant, as 2011-12-09T08:00:00Z [default: now]
+        /// The scheduled time to run for, as 2011-12-09T08:00:00Z [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
-        /// Read, clean and compute everything anew
+        /// Rebuild everything from the start: read, clean and compute it again
         #[arg(long)]
         full: bool,
     },
-    /// Say what a run would do, and what it would cost; change nothing
+    /// Show what a run would do and what it would cost, without changing anything
     Plan {
-        /// If none is named: all whose parameters have values
+        /// Default: all pipelines whose parameters have values
         #[arg(value_name = "PIPELINE")]
         names: Vec<String>,
-        /// The scheduled time that is meant [default: now]
+        /// The scheduled time to run for [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
     },
-    /// Make a pipeline file from a sample of a source
+    /// Create a pipeline file from a sample of a source
     New {
-        /// What the pipeline is to be called
+        /// The name of the new pipeline
         name: String,
         /// A file of the source: CSV, NDJSON or Parquet, plain, .gz or .zst
         #[arg(long, value_name = "FILE")]
         from: String,
     },
-    /// Check every pipeline file; draw what depends on what
+    /// Check every pipeline file, and draw the graph of dependencies
     Check,
-    /// Write schedules.yaml beside the folder of the pipeline files: their schedules, secrets and tables on AWS
+    /// Write schedules.yaml next to the folder of the pipeline files: their schedules, secrets and tables on AWS
     Schedules {
-        /// Write nothing; say whether it is what the pipeline files say, and how it differs
+        /// Write nothing; check whether it matches the pipeline files, and show the differences
         #[arg(long)]
         check: bool,
     },
-    /// Show the datasets (version, watermark, rows, lag against clock and schedule) and what is wrong
+    /// Show the datasets (version, watermark, rows, lag behind clock and schedule) and the open incidents
     Status,
     /// Show the latest runs: rows, time, cost, error
     Runs {
-        /// Only of this pipeline
+        /// Only runs of this pipeline
         #[arg(value_name = "PIPELINE")]
         pipeline: Option<String>,
-        /// Only those that failed
+        /// Only failed runs
         #[arg(long)]
         failed: bool,
-        /// How many
+        /// Maximum number of runs
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
     /// Show a dataset: its rows, or its commits
     Show {
         dataset: String,
-        /// How many rows or commits
+        /// Maximum number of rows or commits
         #[arg(long, default_value_t = 20)]
         limit: usize,
-        /// The commits instead of the rows
+        /// Show the commits instead of the rows
         #[arg(long)]
         history: bool,
     },
-    /// Compare the tables of PostgreSQL targets with their datasets, partition by partition; change nothing
+    /// Compare the tables of PostgreSQL targets with their datasets, partition by partition, without changing anything
     Verify {
-        /// If none is named: all whose parameters have values
+        /// Default: all pipelines whose parameters have values
         #[arg(value_name = "PIPELINE")]
         names: Vec<String>,
     },
-    /// What broke its contract: show it, or send it through again
+    /// Show the records that broke their contract, or process them again
     Quarantine {
         #[command(subcommand)]
         verb: QuarantineVerb,
     },
-    /// Run the schedules on this machine's clock, and watch: catch up what was missed, tell of what fails, until Ctrl-C
+    /// Run the schedules by this machine's clock until Ctrl-C: catch up on missed starts, and notify of failures
     Dev,
-    /// Try out who is told
+    /// Test the notifications
     Alerts {
         #[command(subcommand)]
         verb: AlertsVerb,
     },
-    /// Tell nobody of a pipeline for a while; without a pipeline: show what is silenced
+    /// Suspend the notifications of a pipeline for a while; without a pipeline: show the current silences
     Silence {
         #[arg(value_name = "PIPELINE")]
         pipeline: Option<String>,
-        /// How long, as 2h, 90m or 1d
+        /// For how long, as 2h, 90m or 1d
         #[arg(long = "for", value_name = "DURATION", requires = "pipeline", conflicts_with = "end")]
         lasts: Option<String>,
-        /// Why, for those who see it in the list
+        /// The reason, which the list of silences shows
         #[arg(long, value_name = "TEXT", requires = "lasts")]
         reason: Option<String>,
-        /// End it now
+        /// End the silence now
         #[arg(long, requires = "pipeline")]
         end: bool,
     },
     /// Query the datasets of the lake with SQL
     Sql { query: String },
-    /// Make dirty sales files and a small, troubled API, run both pipelines over two days, and show what came out
+    /// Run two example pipelines over two days of messy sales files and an unreliable API, and show the results
     Demo {
-        /// An empty folder, or one that is not there yet
+        /// An empty folder, or one that does not exist yet
         #[arg(default_value = "tidemark-demo")]
         folder: PathBuf,
     },
@@ -146,34 +146,34 @@ pub(crate) enum Verb {
 
 #[derive(Subcommand)]
 pub(crate) enum AlertsVerb {
-    /// Send a sample to every channel of a pipeline
+    /// Send a sample message to every channel of a pipeline
     Test { pipeline: String },
 }
 
 #[derive(Subcommand)]
 pub(crate) enum QuarantineVerb {
-    /// What is in quarantine, by reason, with samples
+    /// Show the records in quarantine, by reason, with samples
     List {
         /// Of one dataset [default: all]
         dataset: Option<String>,
-        /// Only reasons with this text in them, as `amount` or `amount: min`
+        /// Only reasons that contain this text, as `amount` or `amount: min`
         #[arg(long, value_name = "TEXT")]
         reason: Option<String>,
-        /// Only records of this day and later; those without a day by when they came in
+        /// Only records of this day and later; records without a day count by their time of arrival
         #[arg(long, value_name = "DAY")]
         since: Option<Date>,
-        /// What was broken and has healed, instead of what is broken
+        /// Show the records that have healed, instead of those that are broken
         #[arg(long)]
         healed: bool,
-        /// How many reasons
+        /// Maximum number of reasons
         #[arg(long, default_value_t = 20)]
         limit: usize,
     },
-    /// Send it through the mended contract, and through all that reads it
+    /// Process the records again with the corrected contract, and run all steps that depend on them
     Replay {
         /// Of one dataset [default: all]
         dataset: Option<String>,
-        /// The scheduled time that is meant [default: now]
+        /// The scheduled time to run for [default: now]
         #[arg(long, value_name = "TIME")]
         at: Option<Timestamp>,
     },

@@ -1,4 +1,4 @@
-//! Pipeline files of the folder the user names, with the parameters the user gives.
+//! Loads the pipeline files of the chosen folder, with the given parameters.
 
 use std::path::Path;
 
@@ -18,7 +18,7 @@ pub(crate) fn value(common: &Common, name: &str) -> Option<String> {
     given.or_else(|| std::env::var(name).ok())
 }
 
-/// A pipeline that is not meant by a verb without names, for want of values.
+/// A pipeline that a verb without names leaves out, because parameters have no value.
 #[derive(Debug, Serialize)]
 pub(crate) struct LeftOut {
     pub pipeline: String,
@@ -26,13 +26,13 @@ pub(crate) struct LeftOut {
     pub missing: Vec<String>,
 }
 
-/// What a verb is about: the pipelines named, or else all that have a value for each of their parameters, and those left out for it. If
-/// none has, all are meant, so that the mistakes are told.
-pub(crate) fn meant(common: &Common, names: &[String]) -> (Vec<String>, Vec<LeftOut>) {
+/// The pipelines that a verb runs on: the named ones, or else all whose parameters have values; and the pipelines left out. If none has all
+/// its values, no names are returned, which selects all, so that the missing parameters are reported.
+pub(crate) fn select_pipelines(common: &Common, names: &[String]) -> (Vec<String>, Vec<LeftOut>) {
     if !names.is_empty() {
         return (names.to_vec(), Vec::new());
     }
-    // a folder that cannot be read is told of by `load`
+    // a folder that cannot be read is reported by `load`
     let paths = std::fs::read_dir(&common.pipelines).into_iter().flatten().flatten().map(|entry| entry.path());
     let mut paths: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect();
     paths.sort();
@@ -51,7 +51,7 @@ pub(crate) fn meant(common: &Common, names: &[String]) -> (Vec<String>, Vec<Left
     if ready.is_empty() { (Vec::new(), Vec::new()) } else { (ready, left_out) }
 }
 
-/// None of a file that has mistakes, which others tell.
+/// The parameters of a file. Empty if the file has mistakes, which are reported elsewhere.
 fn read_parameters(path: &Path) -> Vec<Parameter> {
     let shown = path.display().to_string();
     let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
@@ -59,7 +59,7 @@ fn read_parameters(path: &Path) -> Vec<Parameter> {
     parameters(&file).unwrap_or_default()
 }
 
-/// Parameters of a pipeline file, for people.
+/// Parameters of a pipeline file with their values, as text.
 pub(crate) fn parameters_of(common: &Common, name: &str) -> Vec<String> {
     read_parameters(&common.pipelines.join(format!("{name}.toml")))
         .into_iter()

@@ -1,7 +1,7 @@
-//! `tidemark demo`: the pipelines over two days of made-up, dirty sales and orders, with nothing but this binary and a folder.
+//! `tidemark demo`: runs the pipelines over two days of synthetic, messy sales and orders. It needs only this binary and a folder.
 
 mod api;
-mod made_up;
+mod data;
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::print;
 use crate::progress::Bar;
 use crate::run::{exit_of, with_runner};
 use api::{Api, TOKEN};
-use made_up::{orders_by, sales_of};
+use data::{orders_by, sales_of};
 
 macro_rules! pipeline_files {
     ($($name:literal),+ $(,)?) => {
@@ -24,7 +24,7 @@ macro_rules! pipeline_files {
     };
 }
 
-/// The pipelines as they are in the repository, so that the demo shows the real ones.
+/// The pipelines of the repository, so that the demo runs the real ones.
 const PIPELINES: [(&str, &str); 12] = pipeline_files![
     "daily-sales.toml",
     "daily-sales/sales_by_day.sql",
@@ -40,7 +40,7 @@ const PIPELINES: [(&str, &str); 12] = pipeline_files![
     "orders/orders_by_day.sql",
 ];
 
-/// The mornings of the demo, each with the day before it that its file is about.
+/// The scheduled times of the demo, each with the day of its sales file, which is the day before.
 const MORNINGS: [(&str, &str); 2] = [("2026-03-03T08:00:00Z", "2026-03-02"), ("2026-03-04T08:00:00Z", "2026-03-03")];
 
 pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
@@ -69,31 +69,31 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
             ("SALES".into(), at("sales")),
             ("REPORTS".into(), at("reports")),
             ("ORDERS_API".into(), api.origin()),
-            // whatever the environment says: made-up orders have no business in a warehouse
+            // overrides the environment: synthetic orders must not be loaded into a real warehouse
             ("WAREHOUSE".into(), String::new()),
         ],
         json: common.json,
     };
     let graph = load(&common, Selection::Named(&[]))?;
     let secret = "orders-api-token".parse().context("the name of the demo's secret")?;
-    let world = LocalEnvironment::new()?.with_secret(secret, Secret::new(TOKEN));
-    let lake = world.lake(&common.lake)?;
+    let local = LocalEnvironment::new()?.with_secret(secret, Secret::new(TOKEN));
+    let lake = local.lake(&common.lake)?;
     let mut all = Vec::new();
     for (morning, day) in MORNINGS {
         write(&format!("sales/{day}.csv"), &sales_of(day))?;
         let orders = orders_by(day);
-        let has_come = format!("the sales of {day} have come in, and the shop's API has {} orders", orders.len());
-        api.have(orders);
+        let arrived = format!("the sales of {day} have come in, and the shop's API has {} orders", orders.len());
+        api.set_orders(orders);
         let scheduled_time = morning.parse().context("the demo's morning")?;
         if !common.json {
-            print::line(&format!("{morning}: {has_come}"));
+            print::line(&format!("{morning}: {arrived}"));
         }
         let began = host::now();
         let bar = Bar::new();
         let progress: &dyn tidemark_flow::Progress = if common.json { &tidemark_flow::Quiet } else { &bar };
         let trigger = Trigger::at(scheduled_time, host::run_id());
         let records =
-            with_runner(&world, &common.lake, &lake, progress, &graph, |runner| runner.run_all(&[], &trigger))?;
+            with_runner(&local, &common.lake, &lake, progress, &graph, |runner| runner.run_all(&[], &trigger))?;
         if !common.json {
             print::summary(&records, host::now().duration_since(began));
             print::line("");

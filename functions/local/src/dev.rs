@@ -1,5 +1,5 @@
-//! `tidemark dev`: the schedules on this machine's clock, what they set off, and the watcher, until somebody stops it. What EventBridge and
-//! Lambda are on AWS is here one queue and one worker, so no step is ever walked twice at once.
+//! `tidemark dev`: runs the schedules, the steps they trigger, and the watcher, by this machine's clock, until it is stopped. One queue and
+//! one worker replace EventBridge and Lambda, so no step ever runs twice at the same time.
 
 mod definitions;
 mod process;
@@ -23,86 +23,89 @@ use crate::exit::Exit;
 use crate::print;
 use crate::progress::Bar;
 use definitions::Definitions;
-use process::{alone, stop_on_signal};
+use process::{lock_lake, stop_on_signal};
 use queue::{Job, Queue, next_start, starts};
 use terminal::Terminal;
 use time::Clock;
 pub use time::{Signal, StepResult, Time, Virtual};
 use worker::Worker;
 
-/// Between two looks of the watcher.
+/// Interval between two ticks of the watcher.
 const TICK: SignedDuration = SignedDuration::from_mins(5);
-/// A clock that has gone further than this between two looks belongs to a machine that slept.
+/// If the clock advances by more than this in one iteration, the machine was asleep.
 const ASLEEP: SignedDuration = SignedDuration::from_mins(10);
 
-/// What has been done until it was stopped.
+/// Counts of what was done until it was stopped.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Serialize)]
 pub struct Done {
+    /// Scheduled starts that were run.
     pub started: usize,
-    /// Scheduled times for which a later one has been started.
+    /// Scheduled times that were skipped because a later one was started.
     pub passed_over: usize,
     pub steps: usize,
     pub failed: usize,
     pub ticks: usize,
-    pub told: usize,
+    /// Messages sent.
+    #[serde(rename = "told")]
+    pub sent: usize,
 }
 
 pub(crate) fn dev(common: &Common) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.lake(&common.lake)?;
-    let _alone = alone(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.lake(&common.lake)?;
+    let _lock = lock_lake(&common.lake)?;
     let (to_dev, signals) = channel();
-    stop_on_signal(&world, to_dev.clone())?;
+    stop_on_signal(&local, to_dev.clone())?;
     let bar = Bar::new();
     let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
-    let done = Dev::new(common, &world, &lake, progress, common.json).run(&Clock, to_dev, &signals)?;
+    let done = Dev::new(common, &local, &lake, progress, common.json).run(&Clock, to_dev, &signals)?;
     if common.json {
         print::json(&done)?;
     } else {
         print::line(&format!(
-            "\nstopped: {} starts, {} steps walked, {} of them failed, {} messages sent",
-            done.started, done.steps, done.failed, done.told
+            "\nstopped: {} starts, {} steps run, {} of them failed, {} messages sent",
+            done.started, done.steps, done.failed, done.sent
         ));
     }
     Ok(Exit::Done)
 }
 
-/// Schedules, worker and watcher over one lake.
+/// Runs schedules, worker and watcher on one lake.
 pub struct Dev<'a> {
     worker: Worker<'a>,
     terminal: Terminal,
 }
 
 impl<'a> Dev<'a> {
-    /// One that is quiet says nothing on the terminal, beside the progress.
+    /// With `is_quiet`, nothing but the progress is shown on the terminal.
     pub fn new(
         common: &'a Common,
-        world: &'a LocalEnvironment,
+        local: &'a LocalEnvironment,
         lake: &'a Lake,
         progress: &'a dyn Progress,
         is_quiet: bool,
     ) -> Dev<'a> {
-        Dev { worker: Worker { common, world, lake, progress }, terminal: Terminal { is_quiet } }
+        Dev { worker: Worker { common, local, lake, progress }, terminal: Terminal { is_quiet } }
     }
 
-    /// Runs until it is stopped. `to_dev` is where the worker says that it is done; `signals` is its other end.
+    /// Runs until it is stopped. The worker reports ended steps to `to_dev`; `signals` is the receiving end of that channel.
     ///
     /// # Errors
-    /// There are no pipelines, or the lake cannot be read or written at the beginning; later that is told, and tried again.
+    /// There are no pipelines, or the lake cannot be accessed at the start. Later such errors are reported on the terminal and retried.
     pub fn run(&self, time: &dyn Time, to_dev: Sender<Signal>, signals: &Receiver<Signal>) -> Result<Done, Error> {
         let mut definitions = Arc::new(Definitions::read(self.worker.common)?);
         let mut done = Done::default();
         let mut queue = Queue::default();
-        // up to when the schedules have been looked at
+        // up to which time the schedules have been evaluated
         let mut seen = time.now();
-        self.catches_up(seen, &definitions, &mut queue, &mut done)?;
+        self.catch_up(seen, &definitions, &mut queue, &mut done)?;
         self.terminal.introduce(seen, &definitions, !queue.is_empty());
         std::thread::scope(|scope| {
             let (to_worker, jobs) = channel::<(Job, Arc<Definitions>)>();
             scope.spawn(move || {
                 for (job, definitions) in jobs {
-                    let handled = self.worker.run_step(time, &job, &definitions);
-                    if to_dev.send(Signal::StepEnded(Box::new((job, handled)))).is_err() {
+                    let outcome = self.worker.run_step(time, &job, &definitions);
+                    if to_dev.send(Signal::StepEnded(Box::new((job, outcome)))).is_err() {
                         return;
                     }
                 }
@@ -111,19 +114,19 @@ impl<'a> Dev<'a> {
             let mut open = 0;
             loop {
                 let now = time.now();
-                // a file counts as it is when its pipeline is due; that it is broken is told at once
+                // files are read again when a pipeline is due; a newly broken file is reported at once
                 let is_due = next_start(&definitions.graph, seen).is_some_and(|at| at <= now);
-                if is_due && self.reads_anew(now, &mut definitions, &mut queue, &mut done) {
+                if is_due && self.reload(now, &mut definitions, &mut queue, &mut done) {
                     next_tick = now;
                 }
-                self.starts(seen, now, &definitions, &mut queue, &mut done);
-                // a clock that is set back shows again what has been
+                self.start_due(seen, now, &definitions, &mut queue, &mut done);
+                // if the clock is set back, times that have been evaluated are not evaluated again
                 seen = seen.max(now);
                 if !queue.is_busy()
                     && let Some(mut job) = queue.next(now)
                 {
-                    // of all attempts
-                    job.chain.get_or_insert_with(|| host::run_id_at(now));
+                    // the same id for all attempts
+                    job.correlation_id.get_or_insert_with(|| host::run_id_at(now));
                     if let (Event::Schedule { pipeline, scheduled_time }, true) = (&job.event, job.is_first_attempt()) {
                         self.terminal.begin(pipeline, *scheduled_time);
                     }
@@ -133,11 +136,11 @@ impl<'a> Dev<'a> {
                 }
                 if now >= next_tick || next_tick.duration_since(now) > TICK {
                     next_tick = now + TICK;
-                    self.reads_anew(now, &mut definitions, &mut queue, &mut done);
+                    self.reload(now, &mut definitions, &mut queue, &mut done);
                     done.ticks += 1;
-                    if let Some(ticked) = self.watches(time, &definitions, &mut queue) {
-                        done.told += ticked.sent;
-                        open = ticked.open;
+                    if let Some(report) = self.watch_once(time, &definitions, &mut queue) {
+                        done.sent += report.sent;
+                        open = report.open;
                     }
                     continue;
                 }
@@ -147,9 +150,9 @@ impl<'a> Dev<'a> {
                 match time.wait(until, signals, queue.is_busy()) {
                     None => {}
                     Some(Signal::Stop) => break,
-                    Some(Signal::StepEnded(walked)) => {
-                        let has_failed = self.settles(time, &definitions, &mut queue, *walked, &mut done);
-                        // that it failed is told at once, and that it is over as soon as nothing more is to be done
+                    Some(Signal::StepEnded(ended)) => {
+                        let has_failed = self.finish_step(time, &definitions, &mut queue, *ended, &mut done);
+                        // a failure is reported at once, and its end as soon as the queue is empty
                         if has_failed || (open > 0 && queue.is_empty()) {
                             next_tick = time.now();
                         }
@@ -157,44 +160,46 @@ impl<'a> Dev<'a> {
                 }
             }
             drop(to_worker);
-            // the step that is being walked
+            // wait for the running step
             while queue.is_busy()
                 && let Ok(signal) = signals.recv()
             {
-                if let Signal::StepEnded(walked) = signal {
-                    self.settles(time, &definitions, &mut queue, *walked, &mut done);
+                if let Signal::StepEnded(ended) = signal {
+                    self.finish_step(time, &definitions, &mut queue, *ended, &mut done);
                 }
             }
         });
         Ok(done)
     }
 
-    /// Reads the pipeline files anew; `true` if there are more that are broken than before.
-    fn reads_anew(
-        &self,
-        now: Timestamp,
-        definitions: &mut Arc<Definitions>,
-        queue: &mut Queue,
-        done: &mut Done,
-    ) -> bool {
+    /// Reads the pipeline files again. Returns true if more of them are broken than before.
+    fn reload(&self, now: Timestamp, definitions: &mut Arc<Definitions>, queue: &mut Queue, done: &mut Done) -> bool {
         let fresh = match Definitions::read(self.worker.common) {
-            Ok(fresh) => fresh.remembering(definitions),
+            Ok(fresh) => fresh.with_alerts_from(definitions),
             Err(failure) => {
                 self.terminal.failed("pipelines: ", &failure);
                 return false;
             }
         };
-        let (has_more, is_worse) = (fresh.has_more_than(definitions), fresh.broken.len() > definitions.broken.len());
+        let (has_more, is_worse) =
+            (fresh.has_new_pipelines(definitions), fresh.broken.len() > definitions.broken.len());
         *definitions = Arc::new(fresh);
         if has_more {
-            self.mends(now, definitions, queue, done);
+            self.catch_up_or_report(now, definitions, queue, done);
         }
         is_worse
     }
 
-    /// What the schedules mean since they were last looked at. A machine that slept makes up for it as one that was off.
-    fn starts(&self, seen: Timestamp, now: Timestamp, definitions: &Definitions, queue: &mut Queue, done: &mut Done) {
-        if now.duration_since(seen) > ASLEEP && self.mends(now, definitions, queue, done) {
+    /// Queues the starts that have become due since `seen`. After sleep, missed starts are caught up as after a shutdown.
+    fn start_due(
+        &self,
+        seen: Timestamp,
+        now: Timestamp,
+        definitions: &Definitions,
+        queue: &mut Queue,
+        done: &mut Done,
+    ) {
+        if now.duration_since(seen) > ASLEEP && self.catch_up_or_report(now, definitions, queue, done) {
             return;
         }
         for (at, pipeline) in starts(&definitions.graph, seen, now) {
@@ -205,17 +210,23 @@ impl<'a> Dev<'a> {
         }
     }
 
-    /// What was missed meanwhile; `false` where nobody can say what that is.
-    fn mends(&self, now: Timestamp, definitions: &Definitions, queue: &mut Queue, done: &mut Done) -> bool {
-        let made_up = self.catches_up(now, definitions, queue, done);
-        if let Err(failure) = &made_up {
-            self.terminal.failed("what was missed: ", failure);
+    /// Queues missed starts, and reports an error on the terminal. Returns false if they could not be determined.
+    fn catch_up_or_report(
+        &self,
+        now: Timestamp,
+        definitions: &Definitions,
+        queue: &mut Queue,
+        done: &mut Done,
+    ) -> bool {
+        let caught_up = self.catch_up(now, definitions, queue, done);
+        if let Err(failure) = &caught_up {
+            self.terminal.failed("missed starts: ", failure);
         }
-        made_up.is_ok()
+        caught_up.is_ok()
     }
 
-    /// What was missed while nobody was there.
-    fn catches_up(
+    /// Queues the starts that were missed while this was not running.
+    fn catch_up(
         &self,
         now: Timestamp,
         definitions: &Definitions,
@@ -234,25 +245,25 @@ impl<'a> Dev<'a> {
         Ok(())
     }
 
-    /// What follows from a step that was walked; `true` if it failed for good.
-    fn settles(
+    /// Handles the result of a step: queues what it announced, and retries. Returns true if it failed and is not retried.
+    fn finish_step(
         &self,
         time: &dyn Time,
         definitions: &Definitions,
         queue: &mut Queue,
-        (job, (handled, due)): (Job, StepResult),
+        (job, (outcome, due)): (Job, StepResult),
         done: &mut Done,
     ) -> bool {
-        queue.rests();
+        queue.finish_current();
         done.steps += 1;
         done.started += usize::from(job.is_first_attempt() && matches!(job.event, Event::Schedule { .. }));
         for due in due {
             queue.announce(due);
         }
         let no_record;
-        let kind = match handled {
+        let kind = match outcome {
             Ok(EventOutcome { record, .. }) if record.status == Status::Failed => {
-                // a lake that takes nothing has no record of it either
+                // if the lake cannot be written, the run record is missing too
                 let is_kept = !record.notes.iter().any(|note| note.starts_with(NOT_KEPT));
                 let error = record.error;
                 no_record = error.as_ref().filter(|_| !is_kept).map(|error| error.message.clone());
@@ -265,29 +276,29 @@ impl<'a> Dev<'a> {
                 Some(failure.kind)
             }
         };
-        let is_given_up = kind != Some(ErrorKind::Retry) || !queue.again(job.clone(), time.now());
-        if let (true, Some(kind), Some(why)) = (is_given_up, kind, no_record)
-            && let Err(failure) = self.worker.give_up(time, definitions, job.event, kind, why)
+        let is_final = kind != Some(ErrorKind::Retry) || !queue.retry(job.clone(), time.now());
+        if let (true, Some(kind), Some(why)) = (is_final, kind, no_record)
+            && let Err(failure) = self.worker.record_dead_letter(time, definitions, job.event, kind, why)
         {
             self.terminal.failed("", &failure);
         }
-        done.failed += usize::from(is_given_up);
-        is_given_up
+        done.failed += usize::from(is_final);
+        is_final
     }
 
-    /// One look of the watcher.
-    fn watches(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<TickReport> {
-        let (ticked, due) = self.worker.watch(time, definitions);
+    /// Runs one tick of the watcher.
+    fn watch_once(&self, time: &dyn Time, definitions: &Definitions, queue: &mut Queue) -> Option<TickReport> {
+        let (report, due) = self.worker.watch(time, definitions);
         for due in due {
             queue.announce(due);
         }
-        match ticked {
-            Ok(ticked) => {
-                self.terminal.ticked(&ticked);
-                Some(ticked)
+        match report {
+            Ok(report) => {
+                self.terminal.report_tick(&report);
+                Some(report)
             }
             Err(failure) => {
-                self.terminal.failed("the watcher could not look: ", &failure);
+                self.terminal.failed("the watcher failed: ", &failure);
                 None
             }
         }

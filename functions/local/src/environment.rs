@@ -1,4 +1,4 @@
-//! The world as this machine offers it: the lake, sources and report folders, on its disks or in a bucket.
+//! The environment on this machine: lake, sources and report folders, on its disks or in a bucket.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use tidemark_lake::{Lake, Meter, Store};
 use tidemark_pipeline::SecretName;
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// Keeps the threads that do I/O.
+/// The local environment. It owns the threads that do I/O.
 pub struct LocalEnvironment {
     runtime: Runtime,
     meter: Meter,
-    /// Secrets of its own, before those of the environment.
+    /// Secrets that take precedence over environment variables.
     secrets: Vec<(SecretName, Secret)>,
     #[cfg(feature = "s3")]
     buckets: tidemark_aws::Buckets,
@@ -37,36 +37,36 @@ impl LocalEnvironment {
         })
     }
 
-    /// Another one like this, with threads and a count of requests of its own.
+    /// A new environment with the same secrets, and with its own threads and request counts.
     pub fn another(&self) -> Result<LocalEnvironment, Error> {
-        let world = LocalEnvironment::new().map_err(|error| {
+        let local = LocalEnvironment::new().map_err(|error| {
             Error::new(ErrorKind::Retry, "no more threads can be started").because(error.to_string())
         })?;
-        Ok(LocalEnvironment { secrets: self.secrets.clone(), ..world })
+        Ok(LocalEnvironment { secrets: self.secrets.clone(), ..local })
     }
 
-    /// With a secret of its own.
+    /// Adds a secret.
     pub fn with_secret(mut self, name: SecretName, secret: Secret) -> LocalEnvironment {
         self.secrets.push((name, secret));
         self
     }
 
-    /// What I/O blocks on.
+    /// Handle of the runtime for I/O.
     pub fn handle(&self) -> Handle {
         self.runtime.handle().clone()
     }
 
-    /// The lake at a place, made if it is not there.
+    /// Opens the lake at a place, and creates it if it does not exist.
     pub fn lake(&self, place: &str) -> Result<Lake, Error> {
         self.open(place, true)
     }
 
-    /// Whether there is something at the place of a lake.
+    /// Whether a lake may exist at a place: always true for a bucket.
     pub fn has_lake(&self, place: &str) -> bool {
         is_bucket(place) || Path::new(place).exists()
     }
 
-    /// The lake at a place, for those who only look.
+    /// Opens an existing lake.
     pub fn existing_lake(&self, place: &str) -> Result<Lake, Error> {
         if !self.has_lake(place) {
             let message = format!("no lake at {place}");
@@ -84,7 +84,7 @@ impl LocalEnvironment {
         Ok(Lake::open_folder(Path::new(place), create, self.handle(), &self.meter)?)
     }
 
-    /// A lake without anything in it, gone with the process.
+    /// An empty lake in memory.
     pub fn empty_lake(&self) -> Result<Lake, Error> {
         Ok(Lake::open(Store::new(Arc::new(InMemory::new()), "memory", self.handle()), true)?)
     }

@@ -1,4 +1,4 @@
-//! How the command ends.
+//! Exit codes and error output of the command.
 
 use std::io::Write as _;
 use std::process::ExitCode;
@@ -36,9 +36,9 @@ impl From<ErrorKind> for Exit {
 }
 
 impl Exit {
-    /// Tells an error to the terminal and, as `{"error": {"kind", "message", "hint"}}`, to a program that reads JSON.
+    /// Prints an error to stderr and, as `{"error": {"kind", "message", "hint"}}`, to stdout with `json`.
     pub fn report(error: &anyhow::Error, json: bool) -> Exit {
-        // who closed stderr wants to hear nothing
+        // stderr may be closed
         let _ = writeln!(std::io::stderr(), "{}", describe(error));
         let record = match error.downcast_ref::<Error>() {
             Some(failure) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..failure.into() },
@@ -54,7 +54,7 @@ impl Exit {
     }
 }
 
-/// The mistakes in pipeline files, if that is what an error is about.
+/// The mistakes in pipeline files, if an error consists of them.
 pub fn mistakes(error: &anyhow::Error) -> Option<&DefinitionErrors> {
     error.downcast_ref::<Error>()?.source.as_ref()?.downcast_ref()
 }

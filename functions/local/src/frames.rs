@@ -24,7 +24,7 @@ pub(crate) fn to_json(frame: &DataFrame) -> Value {
     json!({"columns": columns, "rows": rows})
 }
 
-/// The names the pipeline files use.
+/// The type names of the pipeline files.
 pub(crate) fn type_name(ty: &DataType) -> String {
     match ty {
         DataType::String => "string".into(),
@@ -54,7 +54,7 @@ fn value_json(value: &AnyValue<'_>) -> Value {
         AnyValue::UInt64(v) => json!(v),
         AnyValue::Float32(v) => json!(v),
         AnyValue::Float64(v) => json!(v),
-        // a JSON number where it holds all digits, else their text
+        // a JSON number if it is exact, otherwise text
         AnyValue::Decimal(digits, ..) => {
             let text = value_text(value);
             if digits.unsigned_abs() < 1 << 53 {
@@ -67,7 +67,7 @@ fn value_json(value: &AnyValue<'_>) -> Value {
     }
 }
 
-/// A value as people read it.
+/// A value as text.
 fn value_text(value: &AnyValue<'_>) -> String {
     match value {
         AnyValue::Null => String::new(),
@@ -88,7 +88,7 @@ fn datetime(value: i64, unit: TimeUnit) -> String {
     instant.map_or_else(|_| value.to_string(), |instant| instant.to_string())
 }
 
-/// A table on the terminal; long texts are cut.
+/// Prints a table to the terminal. Long texts are truncated.
 pub(crate) fn print(frame: &DataFrame) {
     let header: Vec<&str> = frame.columns().iter().map(|column| column.name().as_str()).collect();
     let right: Vec<usize> = frame
@@ -110,7 +110,7 @@ pub(crate) fn print(frame: &DataFrame) {
     print::table(&header, &right, rows);
 }
 
-/// Characters of a value shown in a table.
+/// Maximum characters of a value in a table.
 const WIDTH: usize = 60;
 
 fn cut(text: String) -> String {

@@ -1,4 +1,4 @@
-//! The verbs that only look: `check`, `runs`, `show`, `sql`; `status` has a file of its own.
+//! The read-only verbs `check`, `runs`, `show` and `sql`. `status` is in its own file.
 
 use polars::prelude::IntoLazy as _;
 use serde_json::{Value, json};
@@ -29,12 +29,12 @@ pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        Err(failure) => told_as_check(common, failure),
+        Err(failure) => report_definition_errors(common, failure),
     }
 }
 
-/// Mistakes in pipeline files, as `check` tells them.
-pub(crate) fn told_as_check(common: &Common, failure: Error) -> anyhow::Result<Exit> {
+/// Reports mistakes in pipeline files in the way of `check`.
+pub(crate) fn report_definition_errors(common: &Common, failure: Error) -> anyhow::Result<Exit> {
     let error = anyhow::Error::from(failure);
     match mistakes(&error) {
         Some(DefinitionErrors(mistakes)) if common.json => {
@@ -52,11 +52,11 @@ pub(crate) fn runs(common: &Common, pipeline: Option<&str>, failed: bool, limit:
         }
         Err(_) => pipeline.is_none() && !failed,
     };
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let (mut records, mut lines) = (Vec::<Value>::new(), Vec::new());
     for bytes in lake.runs_matching(limit, is_wanted).map_err(Error::from)? {
-        // a record cut short by a crash of the machine hides no other
+        // an unreadable record, truncated by a crash, must not hide the others
         let Ok(record) = serde_json::from_slice::<RunRecord>(&bytes) else {
             lines.push(vec!["(unreadable)".to_owned()]);
             continue;
@@ -100,13 +100,13 @@ fn existing(lake: &Lake, name: &DatasetName) -> Result<Table, Error> {
 }
 
 pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let name = dataset(name)?;
     let table = existing(&lake, &name)?;
     let files = table.files(&lake).map_err(Error::from)?;
     let rows: u64 = files.iter().map(|file| file.rows).sum();
-    // as many files as it takes
+    // only as many files as are needed
     let mut enough = 0;
     let few: Vec<_> = files
         .iter()
@@ -139,8 +139,8 @@ pub(crate) fn show(common: &Common, name: &str, limit: usize) -> anyhow::Result<
 }
 
 pub(crate) fn history(common: &Common, name: &str, limit: usize) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let name = dataset(name)?;
     existing(&lake, &name)?;
     let entries = lake.history(&name, limit).map_err(Error::from)?;
@@ -189,11 +189,11 @@ fn balance_text(balance: &serde_json::Map<String, Value>) -> String {
 }
 
 pub(crate) fn sql(common: &Common, query: &str) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let (mut tables, mut read) = (Vec::new(), Vec::new());
     for name in lake.datasets().map_err(Error::from)? {
-        // a dataset the text does not even mention need not be opened
+        // a dataset whose name is not in the query need not be opened
         if !query.contains(name.as_str()) {
             tables.push((name, polars::prelude::DataFrame::empty().lazy()));
             continue;

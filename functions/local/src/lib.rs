@@ -1,4 +1,4 @@
-//! Every step in one process, on your machine: the verbs of the command `tidemark`, and what they are made of.
+//! The command `tidemark`: runs all steps in one process on this machine.
 
 mod alerts;
 pub mod args;

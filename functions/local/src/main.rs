@@ -1,4 +1,4 @@
-//! The command `tidemark`. This file is the door: arguments in, exit code out.
+//! Entry point of the command `tidemark`.
 
 use std::io::IsTerminal as _;
 use std::process::ExitCode;
@@ -15,7 +15,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     tidemark_flow::watch_panics();
     let cli = Cli::parse();
-    // the kernel logs as an error what is an answer to us: a table that is not there yet
+    // the Delta kernel logs an error for a table that does not exist yet, which is expected here
     let filter = std::env::var(settings::LOG)
         .unwrap_or_else(|_| "error,watch=off,delta_kernel=off,delta_kernel_default_engine=off".into());
     tracing_subscriber::fmt()

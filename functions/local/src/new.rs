@@ -1,4 +1,4 @@
-//! `tidemark new`: a pipeline file from a sample of a source. It works as it is; what was guessed says so, and what it was guessed by.
+//! `tidemark new`: creates a pipeline file from a sample of a source. The file works as it is; comments in it say what was guessed, and why.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -52,7 +52,7 @@ pub(crate) fn new(common: &Common, name: &str, from: &str) -> anyhow::Result<Exi
         .and_then(|file| read(&file, &|_| None, &|_| Err("no such file".into())).map(drop))
     {
         let first = mistakes.first().map(ToString::to_string).unwrap_or_default();
-        let message = format!("what was drafted is no pipeline: {first}");
+        let message = format!("the generated file is not a valid pipeline: {first}");
         return Err(Error::new(ErrorKind::Bug, message).hint("please report this; nothing was written").into());
     }
     write(&path, &draft.text)?;
@@ -65,7 +65,7 @@ fn taken(path: &Path) -> Error {
         .hint("name another pipeline, or move the file away")
 }
 
-/// A dataset has one maker. Files that have mistakes cannot say what they make.
+/// Refuses a name whose dataset is made by another pipeline already. Not checked if the pipeline files have mistakes.
 fn refuse_dataset(common: &Common, name: &PipelineName) -> Result<(), Error> {
     let Ok(graph) = load(common, Selection::CheckOnly) else { return Ok(()) };
     let dataset: Result<DatasetName, _> = name.as_str().replace('-', "_").parse();
@@ -88,7 +88,7 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).open(path).map_err(failed)?;
     file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
-        // half a file would be in the way of all pipelines
+        // an incomplete file would make every later load of the folder fail
         let _ = std::fs::remove_file(path);
         failed(error)
     })
@@ -100,7 +100,7 @@ fn print_draft(common: &Common, name: &PipelineName, file: &str, sample: &Sample
         let columns: Vec<_> = draft
             .columns
             .iter()
-            .map(|drawn| json!({"name": drawn.name, "type": type_name(drawn.guess.ty), "from": drawn.from}))
+            .map(|draft| json!({"name": draft.name, "type": type_name(draft.guess.ty), "from": draft.from}))
             .collect();
         let key: Vec<&str> = key.into_iter().collect();
         let rows = sample.raw.height();
@@ -112,9 +112,9 @@ fn print_draft(common: &Common, name: &PipelineName, file: &str, sample: &Sample
         print::count(sample.raw.height() as u64),
         sample.title
     ));
-    let lines = draft.columns.iter().map(|drawn| {
-        let notes = drawn.guess.notes.join("; ");
-        vec![drawn.name.clone(), type_name(drawn.guess.ty), print::cut(&drawn.from, 30), print::cut(&notes, 60)]
+    let lines = draft.columns.iter().map(|draft| {
+        let notes = draft.guess.notes.join("; ");
+        vec![draft.name.clone(), type_name(draft.guess.ty), print::cut(&draft.from, 30), print::cut(&notes, 60)]
     });
     print::table(&["COLUMN", "TYPE", "FROM", "GUESSED BY"], &[], lines.collect());
     print::line("");
@@ -135,10 +135,10 @@ fn print_draft(common: &Common, name: &PipelineName, file: &str, sample: &Sample
     Ok(())
 }
 
-/// Records of a sample.
+/// Maximum number of records in a sample.
 const RECORDS: usize = 10_000;
 
-/// Enough has been read.
+/// Stops reading when the sample is complete.
 struct Enough;
 
 impl std::fmt::Display for Enough {
@@ -147,18 +147,18 @@ impl std::fmt::Display for Enough {
     }
 }
 
-/// A sample of a file of this machine.
+/// Samples a local file.
 fn sample_of_file(from: &str) -> Result<Sample, Error> {
     let refuse = |message: String, hint: &str| Err(Error::new(ErrorKind::Definition, message).hint(hint));
     if is_bucket(from) {
         return refuse(
             format!("{from} is in a bucket"),
-            "fetch one of its files, make the pipeline from that, and change its `path`",
+            "download one of its files, create the pipeline from that, and change its `path`",
         );
     }
     if from.contains(['*', '?', '[', '{']) || Path::new(from).is_dir() {
         return refuse(
-            format!("{from} is no single file"),
+            format!("{from} is not a single file"),
             "name one of the files, and change `path` in the pipeline afterwards",
         );
     }
@@ -167,7 +167,7 @@ fn sample_of_file(from: &str) -> Result<Sample, Error> {
     let mut found = dialect::find(path, object)?;
     let (mut raw, mut is_whole) = frames(path, object, found.format, &found.csv)?;
     if found.format == Format::Csv && found.csv.encoding == Encoding::Utf8 && faults(&raw) > 0 {
-        // letters beyond ASCII may come late
+        // the first bytes may be ASCII only, with Windows-1252 characters later
         let csv = Csv { encoding: Encoding::Windows1252, ..found.csv.clone() };
         let (other, other_is_whole) = frames(path, object, found.format, &csv)?;
         if faults(&other) < faults(&raw) {
@@ -176,7 +176,7 @@ fn sample_of_file(from: &str) -> Result<Sample, Error> {
     }
     let header = if found.has_header_record { Some(first_record(&raw)) } else { None };
     let records = if header.is_some() { raw.slice(1, raw.height()) } else { raw.clone() };
-    let (shape, fields) = match found.format {
+    let (layout, fields) = match found.format {
         Format::Ndjson => {
             let texts = raw.column(TEXT).and_then(|column| column.str().cloned());
             let texts = texts.map_err(|error| Error::new(ErrorKind::Bug, "records without text").because(error))?;
@@ -189,8 +189,8 @@ fn sample_of_file(from: &str) -> Result<Sample, Error> {
             .hint("name a file that has some"));
     }
     let source = source_lines(from, &found);
-    // what the header says is tried as well, since it comes in as a record does
-    Ok(Sample { title: from.to_owned(), source, raw, shape, fields, is_whole, header, is_api: false })
+    // `raw` includes the header record, so that the contract is tested on it too
+    Ok(Sample { title: from.to_owned(), source, raw, layout, fields, is_whole, header, is_api: false })
 }
 
 fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataFrame, bool), Error> {
@@ -217,7 +217,7 @@ fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataF
     Ok((raw.unwrap_or_else(DataFrame::empty), is_whole))
 }
 
-/// Records that are none.
+/// The number of broken records.
 fn faults(raw: &DataFrame) -> usize {
     raw.column(FAULT).map_or(0, |faults| faults.len() - faults.null_count())
 }

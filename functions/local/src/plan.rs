@@ -1,4 +1,4 @@
-//! `tidemark plan`: what a run would do, from the logs alone.
+//! `tidemark plan`: shows what a run would do, computed from the logs alone.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use tidemark_lake::Lake;
 use tidemark_pipeline::StepId;
 
 use crate::args::Common;
-use crate::definitions::{load, meant};
+use crate::definitions::{load, select_pipelines};
 use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 use crate::steps::step;
 
-/// Bytes per second taken for a step that has never run.
+/// Bytes per second assumed for a step that has never run.
 const UNKNOWN_RATE: f64 = 20e6;
-/// Run records looked at for the rate of a step.
+/// How many run records are read to find the rate of a step.
 const RECORDS: usize = 200;
 
 pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> anyhow::Result<Exit> {
-    let (names, left_out) = meant(common, names);
+    let (names, left_out) = select_pipelines(common, names);
     let graph = load(common, Selection::Named(&names))?;
-    let world = LocalEnvironment::new()?;
-    let lake = if world.has_lake(&common.lake) { world.existing_lake(&common.lake)? } else { world.empty_lake()? };
+    let local = LocalEnvironment::new()?;
+    let lake = if local.has_lake(&common.lake) { local.existing_lake(&common.lake)? } else { local.empty_lake()? };
     let trigger = Trigger::at(at.unwrap_or_else(host::now), "");
     let rates = rates(&lake)?;
     let (mut steps, mut lines) = (Vec::new(), Vec::new());
-    world.with_context(&lake, &Quiet, |context| {
+    local.with_context(&lake, &Quiet, |context| {
         for (pipeline, id) in graph.steps() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
             let name = pipeline.name.to_string();
-            match step(&world, &graph, pipeline, id)?.due(context, &trigger)? {
+            match step(&local, &graph, pipeline, id)?.due(context, &trigger)? {
                 Some(Size { partitions, rows, bytes, how }) => {
                     let rate = rates.get(&(name.clone(), id.clone())).copied().unwrap_or(UNKNOWN_RATE);
                     let seconds = bytes as f64 / rate;
@@ -61,7 +61,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
                 None => {
                     lines.push(vec![
                         format!("{name}  {id}"),
-                        "nothing, or what the steps above will bring".into(),
+                        "nothing, unless the steps above produce something".into(),
                     ]);
                     steps.push(json!({"pipeline": name, "step": id, "due": false}));
                 }
@@ -82,7 +82,7 @@ pub(crate) fn plan(common: &Common, names: &[String], at: Option<Timestamp>) -> 
     Ok(Exit::Done)
 }
 
-/// Bytes per second of the latest run of each step, by its pipeline and itself.
+/// Bytes per second of the latest run of each step, by pipeline and step.
 fn rates(lake: &Lake) -> Result<BTreeMap<(String, StepId), f64>, Error> {
     let mut rates = BTreeMap::new();
     for bytes in lake.runs(RECORDS)? {

@@ -1,4 +1,4 @@
-//! What the terminal shows: calm lines and plain tables; JSON on request.
+//! Terminal output: lines, plain tables, or JSON.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -9,18 +9,18 @@ use tidemark_flow::{RunRecord, Status};
 
 use crate::definitions::LeftOut;
 
-/// Writes to stdout. A reader that goes away (`| head`) is no error of ours.
+/// Writes a line to stdout. A closed pipe (`| head`) is not an error.
 pub(crate) fn line(text: &str) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// Exactly one JSON document.
+/// Prints one JSON document.
 pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
     line(&serde_json::to_string_pretty(value)?);
     Ok(())
 }
 
-/// A table without lines; columns named in `right` are numbers.
+/// Prints a table without borders. The columns with indices in `right` are right-aligned.
 pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -36,7 +36,7 @@ pub(crate) fn table(header: &[&str], right: &[usize], rows: Vec<Vec<String>>) {
     }
 }
 
-/// Characters of a line that are seen without wrapping.
+/// Width of the terminal in characters.
 pub(crate) fn width() -> usize {
     const USUAL: usize = 100;
     std::env::var("COLUMNS")
@@ -46,7 +46,7 @@ pub(crate) fn width() -> usize {
         .unwrap_or(USUAL)
 }
 
-/// A text on one line of at most so many characters.
+/// A text on one line of at most `width` characters.
 pub(crate) fn cut(text: &str, width: usize) -> String {
     let text = text.replace(char::is_control, " ");
     match text.char_indices().nth(width) {
@@ -60,22 +60,22 @@ fn colour(code: &str, text: &str) -> String {
     if plain { text.to_owned() } else { format!("\u{1b}[{code}m{text}\u{1b}[0m") }
 }
 
-/// In front of what is as it should be.
+/// Mark of success.
 pub(crate) fn tick() -> String {
     colour("32", "✓")
 }
 
-/// In front of what is not.
+/// Mark of failure.
 pub(crate) fn cross() -> String {
     colour("31", "✗")
 }
 
-/// One line per step: rows, bytes, seconds, cost.
+/// Prints one line for a step (rows, bytes, seconds, cost), then its notes and error.
 pub(crate) fn record(record: &RunRecord) {
     let (mark, what) = match record.status {
         Status::Done => (tick(), rows(record)),
         Status::NothingToDo => (colour("90", "·"), "nothing to do".to_owned()),
-        Status::Continues => (colour("33", "…"), "to be continued".to_owned()),
+        Status::Continues => (colour("33", "…"), "continues".to_owned()),
         Status::Failed => (cross(), "failed".to_owned()),
     };
     let name = format!("{}  {}", record.pipeline, record.step);
@@ -115,14 +115,14 @@ fn rows(record: &RunRecord) -> String {
     parts.join(", ")
 }
 
-/// A pipeline that was not meant, and how to mean it.
+/// Prints a pipeline that was left out, with the arguments it needs.
 pub(crate) fn left_out(left: &LeftOut) {
     let values = left.missing.iter().map(|name| format!(" --set {name}=…")).collect::<String>();
     let name = &left.pipeline;
-    line(&format!("{} {name}  left out, for want of{values}", colour("90", "·")));
+    line(&format!("{} {name}  left out; it needs{values}", colour("90", "·")));
 }
 
-/// The end of a run.
+/// Prints the summary of a run.
 pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     let done = records.iter().filter(|record| record.status == Status::Done).count();
     let failed = records.iter().filter(|record| record.status == Status::Failed).count();
@@ -144,7 +144,7 @@ pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
     ));
 }
 
-/// What a source has that the contract does not: the fields of most records.
+/// Prints fields that a source has and the contract does not, at most `LINES`.
 fn drift(record: &RunRecord) {
     const LINES: usize = 10;
     for drift in record.drift.iter().take(LINES) {

@@ -1,4 +1,4 @@
-//! A bar while a step works, a line when it is done. The bar goes to stderr and only to a terminal.
+//! A progress bar while a step runs, and a line when it has ended. The bar is shown on stderr, and only on a terminal.
 
 use std::io::IsTerminal as _;
 
@@ -9,7 +9,7 @@ use crate::print;
 
 pub(crate) struct Bar {
     bar: ProgressBar,
-    /// Whether a step that is done has its line at once.
+    /// Whether a line is printed as soon as a step has ended.
     prints: bool,
 }
 
@@ -18,7 +18,7 @@ impl Bar {
         Bar::with_lines(true)
     }
 
-    /// Without lines, for who has something to say before them.
+    /// Without lines, for callers that print the records later.
     pub(crate) fn without_lines() -> Bar {
         Bar::with_lines(false)
     }

@@ -1,4 +1,4 @@
-//! `tidemark quarantine`: what broke its contract, by reason, and the way back. Where a record is in the end the steps decide.
+//! `tidemark quarantine`: lists the records that broke their contract, by reason, and processes them again.
 
 pub(crate) mod counts;
 pub(crate) mod list;

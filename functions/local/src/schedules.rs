@@ -1,4 +1,4 @@
-//! `tidemark schedules`: the file of everything on AWS that hangs on the pipelines, written, or held against them.
+//! `tidemark schedules`: writes the CloudFormation template of all resources that depend on the pipelines, or checks it against them.
 
 mod differences;
 mod names;
@@ -13,28 +13,32 @@ use tidemark_flow::{Error, ErrorKind, Selection, load_definitions};
 
 use crate::args::{Common, DEFAULT_PIPELINES};
 use crate::exit::Exit;
-use crate::inspect::told_as_check;
+use crate::inspect::report_definition_errors;
 use crate::print;
 use differences::differences;
 
 const FILE: &str = "schedules.yaml";
-/// Of lines that differ, so many are shown to people.
+/// Maximum number of different lines shown on the terminal.
 const SHOWN: usize = 40;
 
-/// Writes the file, or with `check` says how it differs from what would be written.
+/// Writes the file, or with `check` reports how it differs from what would be written.
 pub(crate) fn schedules(common: &Common, check: bool) -> anyhow::Result<Exit> {
-    // whatever a deployment will give them, the file is the same
+    // the file does not depend on values of parameters
     let graph = load_definitions(&common.pipelines, &|_| None, Selection::CheckOnly);
     let wanted = match graph.and_then(|graph| template::template(&graph)) {
         Ok(text) => text,
-        Err(failure) => return told_as_check(common, failure),
+        Err(failure) => return report_definition_errors(common, failure),
     };
     let file = file(&common.pipelines);
     let found = read(&file)?;
-    if check { hold(common, &file, found.as_deref(), &wanted) } else { put(common, &file, found.as_deref(), &wanted) }
+    if check {
+        check_file(common, &file, found.as_deref(), &wanted)
+    } else {
+        write_file(common, &file, found.as_deref(), &wanted)
+    }
 }
 
-fn put(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -> anyhow::Result<Exit> {
+fn write_file(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -> anyhow::Result<Exit> {
     let is_new = found != Some(wanted);
     if is_new {
         write(file, wanted)?;
@@ -48,20 +52,20 @@ fn put(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -> anyho
     Ok(Exit::Done)
 }
 
-fn hold(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -> anyhow::Result<Exit> {
+fn check_file(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -> anyhow::Result<Exit> {
     let differs = differences(found.unwrap_or_default(), wanted);
     let is_current = found.is_some() && differs.is_empty();
-    // one who looks only is told what to call
-    let mend = match common.pipelines == Path::new(DEFAULT_PIPELINES) {
+    // the command that would update the file
+    let command = match common.pipelines == Path::new(DEFAULT_PIPELINES) {
         true => "tidemark schedules".to_owned(),
         false => format!("tidemark schedules --pipelines {}", common.pipelines.display()),
     };
     let exit = if is_current { Exit::Done } else { Exit::Wrong };
     if common.json {
-        let mend = (!is_current).then_some(mend);
+        let command = (!is_current).then_some(command);
         let is_there = found.is_some();
         print::json(&json!({
-            "file": file, "is_there": is_there, "is_current": is_current, "differences": differs, "mend": mend,
+            "file": file, "is_there": is_there, "is_current": is_current, "differences": differs, "mend": command,
         }))?;
         return Ok(exit);
     }
@@ -79,12 +83,12 @@ fn hold(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -> anyh
         None => print::line(&format!("{} {shown}  is not there", print::cross())),
     }
     if !is_current {
-        print::line(&format!("    → {mend}"));
+        print::line(&format!("    → {command}"));
     }
     Ok(exit)
 }
 
-/// Beside the folder of the pipelines.
+/// The file next to the folder of the pipelines.
 fn file(pipelines: &Path) -> PathBuf {
     match (pipelines.components().next_back(), pipelines.parent()) {
         (Some(Component::Normal(_)), Some(parent)) => parent.join(FILE),
@@ -92,7 +96,7 @@ fn file(pipelines: &Path) -> PathBuf {
     }
 }
 
-/// The file as it stands, with the line endings that we write; `None` if there is none.
+/// The current content of the file, with line endings normalised to LF. None if there is no file.
 fn read(file: &Path) -> Result<Option<String>, Error> {
     match std::fs::read(file) {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).replace("\r\n", "\n"))),
@@ -101,7 +105,7 @@ fn read(file: &Path) -> Result<Option<String>, Error> {
     }
 }
 
-/// Under another name first: a template is there whole, or as it was.
+/// Writes to a temporary name and renames, so that the file is always complete.
 fn write(file: &Path, text: &str) -> Result<(), Error> {
     let unfinished = file.with_extension(format!("yaml.{}", std::process::id()));
     std::fs::write(&unfinished, text).and_then(|()| std::fs::rename(&unfinished, file)).map_err(|error| {

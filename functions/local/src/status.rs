@@ -1,4 +1,4 @@
-//! `tidemark status`: how far each dataset is, against the clock and against its schedule, and what is wrong.
+//! `tidemark status`: shows each dataset, its lag behind the clock and its schedule, and the open incidents.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,10 +15,10 @@ use crate::print;
 use crate::quarantine::counts::Counts;
 
 pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let now = host::now();
-    // a lake can be looked at from anywhere; what was to be when, the pipelines say
+    // the pipelines are needed only for the schedules, so a lake can be shown without them
     let graph = load(common, Selection::CheckOnly).ok();
     let mut states = Vec::new();
     for name in lake.datasets().map_err(Error::from)? {
@@ -47,16 +47,16 @@ pub(crate) fn status(common: &Common) -> anyhow::Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// One dataset.
+/// The state of one dataset.
 struct State {
     name: DatasetName,
     version: i64,
     watermark: Option<Timestamp>,
     rows: u64,
-    /// Of a quarantine: rows that are remembered, and broken no more.
+    /// For a quarantine: the number of healed rows.
     healed: Option<u64>,
     lag_seconds: Option<i64>,
-    /// By how much it is behind the last time its schedule has meant.
+    /// How far its watermark is behind the latest scheduled time.
     late_seconds: Option<i64>,
 }
 
@@ -76,10 +76,10 @@ impl State {
         }
         let seconds = |until: Timestamp| watermark.map(|mark| until.duration_since(mark).as_secs().max(0));
         let maker = graph.and_then(|graph| graph.maker(&name)).map(|(pipeline, _)| pipeline);
-        // what is put aside comes and goes
+        // a quarantine has no schedule
         let maker = maker.filter(|_| !name.is_quarantine());
-        let meant = maker.and_then(|pipeline| pipeline.schedule.as_ref()?.previous(now));
-        let (lag_seconds, late_seconds) = (seconds(now), meant.and_then(seconds));
+        let scheduled = maker.and_then(|pipeline| pipeline.schedule.as_ref()?.previous(now));
+        let (lag_seconds, late_seconds) = (seconds(now), scheduled.and_then(seconds));
         Ok(State { version: table.version(), name, watermark, rows, healed, lag_seconds, late_seconds })
     }
 
@@ -139,7 +139,7 @@ fn print_incident(incident: &Incident, silences: &Silences, now: Timestamp) {
     }
     for (address, told) in &incident.notifications {
         if let Some(trouble) = &told.last_error {
-            print::line(&format!("    not told yet: {address}: {trouble}"));
+            print::line(&format!("    not notified yet: {address}: {trouble}"));
         }
     }
 }

@@ -1,9 +1,9 @@
-//! The steps of the graph, by the function that runs them.
+//! Creates the steps of the graph.
 
 use tidemark_flow::{Environment, Error, Runnable};
 use tidemark_pipeline::{Graph, Pipeline, StepId};
 
-/// A step of a pipeline, whichever function it is of.
+/// Creates a step of a pipeline, with the crate of the function that runs it on AWS.
 pub fn step<'a>(
     environment: &'a dyn Environment,
     graph: &'a Graph,

@@ -1,4 +1,4 @@
-//! From a verb to the code that does it.
+//! Dispatches the verbs.
 
 use tidemark_flow::{Error, ErrorKind};
 
@@ -8,7 +8,7 @@ use crate::quarantine::reasons::Asked;
 use crate::{alerts, demo, dev, inspect, new, plan, quarantine, run, schedules, status, verify};
 
 /// # Errors
-/// The verb could not be done; what it did and found wrong is its [`Exit`].
+/// The verb could not be executed. Failures that it found and reported itself are in its [`Exit`].
 pub fn act(cli: Cli) -> anyhow::Result<Exit> {
     let common = &cli.common;
     match cli.verb {
@@ -35,7 +35,7 @@ pub fn act(cli: Cli) -> anyhow::Result<Exit> {
             alerts::silence(common, &pipeline, &lasts, reason)
         }
         Verb::Silence { pipeline: Some(_), .. } => {
-            Err(Error::new(ErrorKind::Definition, "how long?").hint("write --for 2h, or --end").into())
+            Err(Error::new(ErrorKind::Definition, "the duration is missing").hint("write --for 2h, or --end").into())
         }
         Verb::Silence { pipeline: None, .. } => alerts::silences(common),
         Verb::Sql { query } => inspect::sql(common, &query),

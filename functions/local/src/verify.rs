@@ -1,32 +1,32 @@
-//! `tidemark verify`: whether the tables of databases have what their datasets have.
+//! `tidemark verify`: compares database tables to their datasets.
 
 use serde_json::json;
 use tidemark_flow::{Error, Quiet, Selection};
 use tidemark_pipeline::Target;
 
 use crate::args::Common;
-use crate::definitions::{load as definitions, meant};
+use crate::definitions::{load as definitions, select_pipelines};
 use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 
-/// Differing partitions shown of one table.
+/// Maximum number of different partitions shown per table.
 const SHOWN: usize = 20;
 
 pub(crate) fn verify(common: &Common, names: &[String]) -> anyhow::Result<Exit> {
-    let (names, left_out) = meant(common, names);
+    let (names, left_out) = select_pipelines(common, names);
     let graph = definitions(common, Selection::Named(&names))?;
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let mut verified = Vec::new();
-    world.with_context(&lake, &Quiet, |context| {
+    local.with_context(&lake, &Quiet, |context| {
         for pipeline in graph.pipelines() {
             if !names.is_empty() && !names.iter().any(|name| name == pipeline.name.as_str()) {
                 continue;
             }
             for target in &pipeline.targets {
                 if let Target::Postgres(target) = target {
-                    let one = load::verify(context, &world, pipeline, target)?;
+                    let one = load::verify(context, &local, pipeline, target)?;
                     if !common.json {
                         show(&one);
                     }
@@ -86,7 +86,7 @@ fn show(verified: &load::Verified) {
         }
         print::line("");
         print::line(&format!(
-            "    all rows again: tidemark run {pipeline} --full (rows that only the table has stay; drop the table to have it made anew)"
+            "    all rows again: tidemark run {pipeline} --full (rows that only the table has stay; drop the table to have it created again)"
         ));
     }
     if refused > 0 {

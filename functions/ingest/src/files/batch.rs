@@ -1,10 +1,10 @@
-//! A raw frame on its way out of the decoder.
+//! The unit that a decoder emits.
 
 use polars::prelude::DataFrame;
 
 use super::position::Position;
 
-/// A raw frame, and where it begins.
+/// A raw frame, and the position in the object at which it starts.
 #[derive(Debug)]
 pub struct Batch {
     pub rows: DataFrame,

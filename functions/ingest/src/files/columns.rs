@@ -1,5 +1,5 @@
-//! The columns of objects, and of the dataset that holds them: what a header says, made into names that a table can hold (the same header
-//! always gives the same names), and the columns of one object after another.
+//! Column names of objects, and the merged columns of a dataset. Header cells become valid column names (the same header always gives the
+//! same names); the columns of each object are added to those of the dataset.
 
 use std::collections::HashMap;
 
@@ -15,14 +15,14 @@ const MAX_COLUMNS: usize = 10_000;
 const GIVE_COLUMNS: &str = "rename it in the file, or name the columns in the definition with `header = false` and \
                             `columns = [...]`: the header line then comes in as a row, which a filter can drop";
 
-/// Column names out of header cells or a schema's field names.
+/// Makes column names from header cells or a schema's field names.
 ///
-/// - Control characters (a line end in a quoted cell) become a space, and then spaces around the name go.
-/// - A name of nothing or only spaces becomes `column_N`, N from 1: the unnamed column after a trailing delimiter too.
+/// - Control characters (a line end in a quoted cell) become a space, and then spaces around the name are trimmed.
+/// - An empty name, or one of only spaces, becomes `column_N`, N from 1: the unnamed column after a trailing delimiter too.
 /// - A name longer than 255 bytes is cut.
 ///
 /// # Errors
-/// Two names that differ at most in case (tables do not tell them apart), a name that is taken by the columns ingest adds,
+/// Two names that differ only in case or not at all (tables do not distinguish case), a name reserved for the columns that ingest adds,
 /// more than 10,000 columns.
 pub(super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Fault> {
     let names: Vec<String> = cells.enumerate().map(|(at, cell)| column_name(cell, at + 1)).collect();
@@ -69,7 +69,7 @@ fn column_name(cell: &str, number: usize) -> String {
 /// Adds the columns of an object that the dataset does not have yet.
 ///
 /// # Errors
-/// A column that has another type already, or a name that differs from another in case only.
+/// A column that already exists with another type, or a name that differs from an existing one only in case.
 pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result<(), Error> {
     for field in frame.iter_fields() {
         let name = field.name().as_str();

@@ -1,5 +1,5 @@
-//! From stored bytes to the bytes that were compressed. The compression is recognised by its first bytes, never by the
-//! object's name; decompression has a thread of its own, so that it goes on while rows are cut.
+//! Decompression of stored objects. The codec is recognised by its first bytes, never by the object's name. Decompression runs in a thread
+//! of its own, in parallel with the splitting into rows.
 
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::sync::Arc;
@@ -13,17 +13,17 @@ use zstd::stream::read::Decoder as ZstdDecoder;
 use super::error::{Corrupt, Fault};
 
 const BLOCK: usize = 256 << 10;
-/// Blocks that wait for their reader.
+/// Maximum number of decompressed blocks queued for the reader.
 const BLOCKS_AHEAD: usize = 4;
-/// zstd's own default; a frame may ask for up to 2 GiB.
+/// 128 MiB, the default limit of zstd. A frame may ask for up to 2 GiB.
 const MAX_WINDOW_LOG: u32 = 27;
-/// A stream that has grown beyond `BOMB_BYTES` by more than `BOMB_RATIO` holds nothing but repetition.
+/// A stream is refused as a decompression bomb if it yields more than `BOMB_BYTES` and more than `BOMB_RATIO` times its stored bytes.
 const BOMB_BYTES: u64 = 1 << 30;
 const BOMB_RATIO: u64 = 5_000;
 
 const CORRUPT: &str = "the file is damaged or was cut off: fetch it again from where it was made";
 
-/// Counts the bytes taken from the store.
+/// Shared counter of the bytes read from the store.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Stored(Arc<AtomicU64>);
 
@@ -51,7 +51,7 @@ impl<R: Read> Read for Counted<R> {
                     return Ok(read);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                // Marked, so that it is not taken for the decoder's own complaint.
+                // wrapped, so that it can be distinguished from an error of the decoder itself
                 Err(error) => return Err(io::Error::new(error.kind(), FromInput(error))),
             }
         }
@@ -73,7 +73,7 @@ impl Codec {
         match head {
             [0x1f, 0x8b, ..] => Some(Codec::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Codec::Zstd),
-            // A skippable frame, with which parallel compressors start.
+            // A skippable frame: parallel compressors start with one.
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Codec::Zstd),
             _ => None,
         }
@@ -90,13 +90,13 @@ impl Codec {
 /// The bytes of an object, decompressed.
 pub(super) struct Unpacked {
     pub(super) bytes: Box<dyn Read>,
-    /// How many of its stored bytes have been taken.
+    /// How many of its stored bytes have been read.
     pub(super) stored: Stored,
-    /// Whether the stored bytes are others.
+    /// Whether the object is compressed.
     pub(super) is_packed: bool,
 }
 
-/// What comes of an object of which `before` bytes are passed over, since they are known not to be packed.
+/// The rest of an uncompressed object whose first `before` bytes have been skipped.
 pub(super) fn rest(input: impl Read + 'static, before: u64) -> Unpacked {
     let stored = Stored::for_size(before);
     let bytes = Unmarked(Counted { input, stored: stored.clone() });
@@ -116,14 +116,14 @@ pub(super) fn open(input: Box<dyn Read + Send>) -> Result<Unpacked, Fault> {
     Ok(Unpacked { bytes, stored, is_packed: codec.is_some() })
 }
 
-/// The first bytes of a reader, fewer only where it ends.
+/// The first `length` bytes of a reader, or fewer if it ends before.
 pub(super) fn head(input: &mut impl Read, length: usize) -> io::Result<Vec<u8>> {
     let mut head = Vec::with_capacity(length);
     input.take(length as u64).read_to_end(&mut head)?;
     Ok(head)
 }
 
-/// Takes the mark off errors of the input, so that their kind and text are the input's own.
+/// Unwraps [`FromInput`], so that errors of the input keep their own kind and text.
 struct Unmarked<R>(R);
 
 impl<R: Read> Read for Unmarked<R> {
@@ -135,7 +135,7 @@ impl<R: Read> Read for Unmarked<R> {
     }
 }
 
-/// Decompresses in a thread that ends with the stream, or when nobody wants its blocks any more.
+/// Decompresses in a thread that ends with the stream, or when the receiver is dropped.
 fn decompress(codec: Codec, input: impl Read + Send + 'static, stored: Stored) -> Result<Blocks, Fault> {
     let (sender, blocks) = sync_channel(BLOCKS_AHEAD);
     thread::Builder::new().name(format!("decompress-{}", codec.name())).spawn(move || {
@@ -145,8 +145,8 @@ fn decompress(codec: Codec, input: impl Read + Send + 'static, stored: Stored) -
             Codec::Zstd => zstd_decoder(input).map(|decoder| Box::new(decoder) as Box<dyn Read>),
         };
         match decoder {
-            Ok(decoder) => send_blocks(&mut Checked { decoder, codec, stored, grown: 0 }, &sender),
-            // Nobody listens any more: nothing is left to do.
+            Ok(decoder) => send_blocks(&mut Checked { decoder, codec, stored, produced: 0 }, &sender),
+            // the receiver may be gone: then there is nothing left to do
             Err(error) => drop(sender.send(Err(error))),
         }
     })?;
@@ -177,8 +177,8 @@ fn send_blocks(bytes: &mut impl Read, sender: &SyncSender<io::Result<Vec<u8>>>) 
     }
 }
 
-/// The other end of the thread. An empty block is the end of the stream: a channel that closes without one says that the
-/// thread died.
+/// The receiving end of the thread. An empty block marks the end of the stream; a channel that closes without one means that the thread
+/// died.
 struct Blocks {
     blocks: Receiver<io::Result<Vec<u8>>>,
     block: Vec<u8>,
@@ -200,12 +200,12 @@ impl Read for Blocks {
     }
 }
 
-/// Tells a decoder's complaints from the input's, says where they are, and stops a stream that grows beyond reason.
+/// Turns errors of the decoder into [`Corrupt`] with their position, passes on errors of the input, and refuses decompression bombs.
 struct Checked<R> {
     decoder: R,
     codec: Codec,
     stored: Stored,
-    grown: u64,
+    produced: u64,
 }
 
 impl<R: Read> Read for Checked<R> {
@@ -215,9 +215,9 @@ impl<R: Read> Read for Checked<R> {
             let from_input = error.get_ref().is_some_and(|inner| inner.is::<FromInput>());
             if from_input { error } else { corrupt(self.complaint(&error)) }
         })?;
-        self.grown += read as u64;
+        self.produced += read as u64;
         let taken = self.stored.total().max(1);
-        if self.grown > BOMB_BYTES && self.grown / taken > BOMB_RATIO {
+        if self.produced > BOMB_BYTES && self.produced / taken > BOMB_RATIO {
             return Err(corrupt(format!("the {codec} stream grows more than {BOMB_RATIO}-fold: {taken} bytes")));
         }
         Ok(read)
@@ -238,7 +238,7 @@ fn corrupt(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, Corrupt { message, hint: CORRUPT })
 }
 
-/// gzip members one after the other, as `cat a.gz b.gz` makes them; zero bytes after the last one are padding.
+/// Concatenated gzip members, as from `cat a.gz b.gz`. Zero bytes after the last one are padding.
 struct Gzip<R> {
     member: Option<GzDecoder<R>>,
 }
@@ -266,15 +266,15 @@ impl<R: BufRead> Read for Gzip<R> {
     }
 }
 
-/// Skips zero bytes; says whether another member follows.
+/// Skips zero bytes and returns whether another member follows.
 fn another_member(input: &mut impl BufRead) -> io::Result<bool> {
     loop {
-        let waiting = input.fill_buf()?;
-        if waiting.is_empty() {
+        let buffered = input.fill_buf()?;
+        if buffered.is_empty() {
             return Ok(false);
         }
-        let zeros = waiting.iter().take_while(|byte| **byte == 0).count();
-        let next = waiting.get(zeros).copied();
+        let zeros = buffered.iter().take_while(|byte| **byte == 0).count();
+        let next = buffered.get(zeros).copied();
         input.consume(zeros);
         match next {
             Some(0x1f) => return Ok(true),
@@ -286,7 +286,7 @@ fn another_member(input: &mut impl BufRead) -> io::Result<bool> {
     }
 }
 
-/// Whether an object that starts so is compressed.
+/// Whether an object with these first bytes is compressed.
 pub(super) fn is_packed(head: &[u8]) -> bool {
     Codec::from_head(head).is_some()
 }

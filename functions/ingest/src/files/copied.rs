@@ -1,4 +1,4 @@
-//! The bytes of an object as they are read: counted, or copied to where they can be sought in.
+//! Readers of object bytes: one that counts, and a copy to a temporary file that supports seeking.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Bytes of a stream that are copied at a time.
+/// Bytes copied at a time.
 const BLOCK: usize = 1 << 20;
 
-/// A stream whose bytes are counted.
+/// A reader that counts the bytes read.
 pub(super) struct Counted<R> {
     pub(super) inner: R,
     pub(super) read: Arc<AtomicU64>,
@@ -23,13 +23,13 @@ impl<R: io::Read> io::Read for Counted<R> {
     }
 }
 
-/// Why there is no copy of a stream.
+/// Why a stream could not be copied.
 pub(super) enum NotCopied {
     Unread(io::Error),
     Unwritten(io::Error),
 }
 
-/// A copy of a stream that can be sought in: a file without a name, which goes with its handle.
+/// Copies a stream to an unnamed temporary file, which supports seeking and is deleted when its handle is closed.
 pub(super) fn copied(mut stream: impl io::Read, folder: &Path) -> Result<File, NotCopied> {
     let mut file = tempfile::tempfile_in(folder).map_err(NotCopied::Unwritten)?;
     let mut block = vec![0; BLOCK];

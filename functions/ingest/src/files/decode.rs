@@ -1,5 +1,5 @@
-//! The decoding of one stored object into raw frames. It lists nothing, writes nothing and holds no object whole (but see
-//! [`Input::Stream`]).
+//! Decodes one stored object into raw frames. It lists nothing, writes nothing and never holds a whole object in memory (with one
+//! exception: [`Input::Stream`] of Parquet).
 
 use std::convert::Infallible;
 use std::io::Read;
@@ -14,19 +14,17 @@ use super::position::Position;
 use super::stats::ReadStats;
 use super::{compression, csv, ndjson, parquet, text};
 
-/// Reads one object and hands out its raw frames in order, each of at most 64 Ki rows and about 8 MiB of text, whatever
+/// Reads one object and emits its raw frames in order, each of at most 64 Ki rows and about 8 MiB of text, whatever
 /// the object's size. `object` is the name that goes into `_object` and into messages.
 ///
-/// A raw frame has the object's own columns (NDJSON has none), then `_text`, `_fault`, `_object`, `_row`. As soon as the
-/// columns are known at least one frame is handed out, an empty one if there are no rows; an empty CSV file without given
-/// columns hands out nothing.
+/// A raw frame has the object's own columns (NDJSON has none), then `_text`, `_fault`, `_object`, `_row`. If the columns are
+/// known, at least one frame is emitted, an empty one if there are no rows. An empty CSV file without given columns emits no frame.
 ///
-/// With `from`, which must be a [`Batch`]'s of the same object, reading goes on with that batch. What is returned is of the whole object
-/// all the same.
+/// With `from`, the position of a [`Batch`] of the same object, reading resumes with that batch. The returned counts still cover the whole
+/// object.
 ///
 /// # Errors
-/// A [`ReadError`] may come after frames were handed out: what was handed out is then to be dropped, since the object was
-/// not read to its end.
+/// A [`ReadError`] may come after frames were emitted. The caller must then drop them, since the object was not read to its end.
 pub fn read<E>(
     input: Input,
     object: &str,
@@ -38,7 +36,7 @@ pub fn read<E>(
     read_with(&Limits::default(), input, object, format, csv, from, emit)
 }
 
-/// The first bytes of an object, unpacked: enough to guess what it is.
+/// The first bytes of an object, decompressed: enough to guess its format.
 ///
 /// # Errors
 /// As [`read`].

@@ -1,4 +1,4 @@
-//! Why an object cannot be read. A row that cannot be read is no error: it goes out with its fault.
+//! Why an object cannot be read. A row that cannot be read is not an error: it is emitted with its fault.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ pub enum ReadError<E> {
     /// The input failed; reading it again may help.
     #[error("{object} cannot be read")]
     Input { object: String, source: io::Error },
-    /// Whoever took the frames gave up.
+    /// The consumer of the frames returned an error.
     #[error(transparent)]
     Emit(E),
 }
@@ -35,7 +35,7 @@ impl fmt::Display for FileFault {
 
 impl std::error::Error for FileFault {}
 
-/// A fault before it knows its object.
+/// A fault without the name of its object.
 #[derive(Debug)]
 pub(super) enum Fault {
     File { message: String, hint: &'static str },
@@ -48,7 +48,7 @@ impl Fault {
     }
 }
 
-/// A [`Fault`], or whoever took the frames gave up.
+/// A [`Fault`], or an error of the consumer of the frames.
 #[derive(Debug)]
 pub(super) enum Stop<E> {
     Fault(Fault),
@@ -79,8 +79,8 @@ impl<E> From<io::Error> for Stop<E> {
     }
 }
 
-/// Bytes that do not decompress: travels inside an [`io::Error`] through the readers above the decoder, and becomes a
-/// fault of the file again where it leaves them.
+/// Bytes that cannot be decompressed. It is carried within an [`io::Error`] through the readers above the decoder, and is converted to a
+/// [`Fault::File`] after them.
 #[derive(Debug)]
 pub(super) struct Corrupt {
     pub(super) message: String,

@@ -1,9 +1,9 @@
-//! The format of an object, by its name.
+//! The format of an object, inferred from its name.
 
 use tidemark_pipeline::Format;
 
-/// The format a name promises: `.csv`, `.tsv` (its delimiter is still the definition's), `.ndjson`, `.jsonl`, `.json`
-/// (newline-delimited), `.parquet`, each also with `.gz` or `.zst` after it; letters in any case.
+/// The format by the extension: `.csv`, `.tsv` (the delimiter is still the one in the definition), `.ndjson`, `.jsonl`, `.json`
+/// (newline-delimited), `.parquet`, each also followed by `.gz` or `.zst`, in upper or lower case.
 pub fn format_of(object: &str) -> Option<Format> {
     let name = object.rsplit(['/', '\\']).next()?.to_ascii_lowercase();
     let plain = [".gz", ".zst"].iter().find_map(|ending| name.strip_suffix(ending)).unwrap_or(&name);

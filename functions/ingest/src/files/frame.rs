@@ -1,20 +1,20 @@
-//! The columns that every raw frame has behind the source's own.
+//! The columns that every raw frame has after the source's own.
 
 use polars::prelude::*;
 use tidemark_pipeline::raw::{FAULT, OBJECT, ROW, TEXT};
 
 use super::error::Fault;
 
-/// A record that is none.
+/// A record that could not be read.
 #[derive(Debug)]
 pub(super) struct Broken {
-    /// Its position in the frame.
+    /// Its row index in the frame.
     pub(super) at: usize,
     pub(super) text: String,
     pub(super) fault: String,
 }
 
-/// The origin columns of a frame with as many rows as `rows` has numbers. `text` stands in for the broken records' texts.
+/// The origin columns of a frame: one row for each number in `rows`. `text` is used instead of a column with the texts of broken records.
 pub(super) fn origin(object: &str, rows: Vec<i64>, broken: &[Broken], text: Option<Column>) -> [Column; 4] {
     let height = rows.len();
     let text = text.unwrap_or_else(|| sparse(TEXT, height, broken, |broken| &broken.text));
@@ -46,7 +46,7 @@ fn sparse(name: &'static str, height: usize, broken: &[Broken], value: impl Fn(&
     column.finish().into_column()
 }
 
-/// Bytes as text; those that are not UTF-8 as `\xHH`.
+/// Bytes as text; bytes that are not UTF-8 are written as `\xHH`.
 pub(super) fn lossless(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -58,7 +58,7 @@ pub(super) fn lossless(bytes: &[u8]) -> String {
     text
 }
 
-/// A frame of columns that are as high as they should be.
+/// Builds a frame of columns that all have `height` values.
 pub(super) fn build(height: usize, columns: Vec<Column>) -> Result<DataFrame, Fault> {
     DataFrame::new(height, columns)
         .map_err(|error| Fault::file(format!("the rows make no table: {error}"), "report this as a bug"))

@@ -1,4 +1,4 @@
-//! What has become of the objects of a plan, put together. Pure.
+//! Combines the outcomes of the objects of a plan. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,20 +10,20 @@ use super::columns::widen;
 use super::listing::NewObject;
 use super::object::ObjectOutcome;
 
-/// The columns of a dataset once objects have been read.
+/// The columns of a dataset after objects have been read.
 pub(super) struct Widened {
     pub schema: Schema,
-    /// By the place of each object that has neither columns nor rows: the columns of the dataset before it, which its file has.
+    /// For each object without columns and rows, by its index: the columns of the dataset before it, which its empty file gets.
     pub empty: BTreeMap<usize, Schema>,
 }
 
-/// Adds the columns of objects, in their order, to those of the dataset.
+/// Adds the columns of objects, in order, to those of the dataset.
 ///
 /// # Errors
-/// Objects that do not fit into one table.
-pub(super) fn widened(base: &Schema, news: &[NewObject], outcomes: &[ObjectOutcome]) -> Result<Widened, Error> {
+/// Objects whose columns conflict.
+pub(super) fn widened(base: &Schema, new_objects: &[NewObject], outcomes: &[ObjectOutcome]) -> Result<Widened, Error> {
     let mut widened = Widened { schema: base.clone(), empty: BTreeMap::new() };
-    for (nth, (NewObject { object, .. }, outcome)) in news.iter().zip(outcomes).enumerate() {
+    for (nth, (NewObject { object, .. }, outcome)) in new_objects.iter().zip(outcomes).enumerate() {
         match outcome {
             ObjectOutcome::Read { columns: Some(columns), .. } => widen(&mut widened.schema, columns, &object.name)?,
             ObjectOutcome::Read { columns: None, .. } => {
@@ -35,7 +35,7 @@ pub(super) fn widened(base: &Schema, news: &[NewObject], outcomes: &[ObjectOutco
     Ok(widened)
 }
 
-/// What objects have brought.
+/// The totals of all objects of a plan.
 #[derive(Default)]
 pub(super) struct ObjectTotals {
     pub balance: Balance,
@@ -45,42 +45,42 @@ pub(super) struct ObjectTotals {
     pub bytes_read: u64,
     pub adds: Vec<DataFile>,
     pub removes: Vec<DataFile>,
-    /// An object is not read because it is still being written.
+    /// At least one object was not read because it is still being written.
     pub is_incomplete: bool,
-    /// And an earlier version of it stays.
-    pub keeps_former: bool,
+    /// At least one of those has an earlier version, which is kept.
+    pub keeps_previous: bool,
 }
 
-/// Puts together what has become of objects.
-pub(super) fn gather(news: Vec<NewObject>, outcomes: Vec<ObjectOutcome>) -> ObjectTotals {
-    let mut gathered = ObjectTotals::default();
-    for (NewObject { object, former }, outcome) in news.into_iter().zip(outcomes) {
+/// Sums up the outcomes of objects.
+pub(super) fn gather(new_objects: Vec<NewObject>, outcomes: Vec<ObjectOutcome>) -> ObjectTotals {
+    let mut totals = ObjectTotals::default();
+    for (NewObject { object, previous }, outcome) in new_objects.into_iter().zip(outcomes) {
         match outcome {
             ObjectOutcome::Read { files, rows, broken, .. } => {
                 if rows == 0 {
-                    gathered.notes.push(format!("{} has no rows", object.name));
+                    totals.notes.push(format!("{} has no rows", object.name));
                 }
-                gathered.balance.rows_in += rows;
-                gathered.balance.written += rows - broken;
-                gathered.balance.quarantined += broken;
-                gathered.bytes_read += object.bytes;
-                gathered.partitions += 1;
-                gathered.adds.extend(files);
-                gathered.removes.extend(former);
+                totals.balance.rows_in += rows;
+                totals.balance.written += rows - broken;
+                totals.balance.quarantined += broken;
+                totals.bytes_read += object.bytes;
+                totals.partitions += 1;
+                totals.adds.extend(files);
+                totals.removes.extend(previous);
             }
             ObjectOutcome::Changing => {
-                gathered.notes.push(format!("{} is still being written; it waits for the next run", object.name));
-                gathered.is_incomplete = true;
-                gathered.keeps_former |= !former.is_empty();
+                totals.notes.push(format!("{} is still being written; it waits for the next run", object.name));
+                totals.is_incomplete = true;
+                totals.keeps_previous |= !previous.is_empty();
             }
         }
     }
-    gathered
+    totals
 }
 
-/// Adds the columns that only files have which stay.
-pub(super) fn keep_columns(schema: &mut Schema, standing: &Schema) {
-    for field in standing.iter_fields() {
+/// Adds the columns that only files kept from the current version have.
+pub(super) fn keep_columns(schema: &mut Schema, current: &Schema) {
+    for field in current.iter_fields() {
         if !schema.contains(field.name()) {
             schema.with_column(field.name().clone(), field.dtype().clone());
         }

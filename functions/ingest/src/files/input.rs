@@ -5,9 +5,9 @@ use std::io::Read;
 
 /// The bytes of an object, as stored.
 pub enum Input {
-    /// Read once, front to back; from [`Position::stored`](super::Position::stored) on where reading goes on. Parquet needs to seek: a
-    /// stream of it is held in memory, up to 1 GiB.
+    /// Read once, front to back. A resumed read starts at [`Position::stored`](super::Position::stored). Parquet needs seeking: a stream of
+    /// it is held in memory, up to 1 GiB.
     Stream(Box<dyn Read + Send>),
-    /// On this machine; Parquet is mapped into memory rather than read.
+    /// A local file. Parquet is mapped into memory rather than read.
     File(File),
 }

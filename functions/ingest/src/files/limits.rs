@@ -1,20 +1,20 @@
-//! How much of an object is held at a time, and where a record stops being believable.
+//! How much of an object is held in memory at a time, and the maximum size of a record.
 
 /// Sizes that bound the memory of a decoder.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Limits {
-    /// Bytes asked of the input at a time.
+    /// Bytes read from the input at a time.
     pub(super) chunk: usize,
-    /// Rows of a frame.
+    /// Maximum number of rows of a frame.
     pub(super) rows: usize,
-    /// Bytes of text of a frame; one record may exceed it.
+    /// Maximum bytes of text of a frame. A single record may exceed it.
     pub(super) text: usize,
-    /// Bytes of a line.
+    /// Maximum bytes of a line.
     pub(super) line: usize,
-    /// Bytes, and lines, over which a quoted field may go on after the line it starts in.
+    /// Maximum bytes, and lines, by which a quoted field may extend beyond the line in which it starts.
     pub(super) quoted_bytes: usize,
     pub(super) quoted_lines: u64,
-    /// Bytes of the text kept of a line that is longer than `line`.
+    /// Bytes kept of a line that is longer than `line`.
     pub(super) excerpt: usize,
 }
 
@@ -39,7 +39,7 @@ impl Limits {
     }
 }
 
-/// A number of bytes, for people.
+/// A number of bytes in human-readable form.
 pub(super) fn size(bytes: usize) -> String {
     match bytes {
         _ if bytes >= 1 << 20 && bytes.is_multiple_of(1 << 20) => format!("{} MiB", bytes >> 20),

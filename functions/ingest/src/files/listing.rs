@@ -1,4 +1,4 @@
-//! What there is in a source, and what of it is new.
+//! Lists the objects of a source, and finds the new ones.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ use super::format::format_of;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Object {
-    /// Relative to the source's root.
+    /// Path relative to the source's root.
     pub name: String,
     #[serde(serialize_with = "path_to_text", deserialize_with = "path_from_text")]
     pub path: Path,
@@ -35,29 +35,29 @@ fn path_from_text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Path, D:
     Path::parse(String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// An object that the raw dataset does not have in its present version.
+/// An object whose present version is not in the raw dataset.
 pub(crate) struct NewObject {
     pub object: Object,
-    /// The files of its former version.
-    pub former: Vec<DataFile>,
+    /// The files of its previous version.
+    pub previous: Vec<DataFile>,
 }
 
-/// Everything a source's path names now, sorted by name, and what was passed over.
+/// The objects that match a source's path now, sorted by name, with notes on those that were skipped.
 pub(crate) struct Listing {
     pub store: Store,
     pub objects: Vec<Object>,
     pub notes: Vec<String>,
 }
 
-/// Tells one version of an object from another.
+/// The version of an object: its ETag, or else size and modification time.
 pub(crate) fn version_of(meta: &ObjectMeta) -> String {
     meta.e_tag.clone().unwrap_or_else(|| format!("{:x}-{:x}", meta.size, meta.last_modified.timestamp_micros()))
 }
 
-/// Lists a path: a file, a folder (with everything below it that is not hidden), or a glob.
+/// Lists a path: a file, a folder (recursively, without hidden files), or a glob.
 ///
 /// # Errors
-/// A file or folder that is not there, a glob that is none, a file whose format neither its name nor the definition tells.
+/// A missing file or folder, an invalid glob, a file whose format is given neither by its name nor by the definition.
 pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Error> {
     let (root, pattern) = split_glob(&files.path);
     let store_failed = |store: &Store, error: object_store::Error| {
@@ -113,7 +113,7 @@ pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Erro
     Ok(Listing { store, objects, notes })
 }
 
-/// Where the objects of a source are.
+/// The store that contains the objects of a source.
 pub(crate) fn store(sources: &dyn Sources, files: &Files) -> Result<Store, Error> {
     let (root, _) = split_glob(&files.path);
     Ok(match sources.locate(root)? {
@@ -122,7 +122,7 @@ pub(crate) fn store(sources: &dyn Sources, files: &Files) -> Result<Store, Error
     })
 }
 
-/// `data/*.csv` → (`data`, `*.csv`); a path without wildcards is whole.
+/// `data/*.csv` → (`data`, `*.csv`); a path without wildcards is returned whole.
 fn split_glob(path: &str) -> (&str, Option<&str>) {
     match path.find(['*', '?', '[', '{']) {
         None => (path, None),
@@ -133,22 +133,22 @@ fn split_glob(path: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// The objects that are not in the raw dataset in their present version; all of them if everything is read again.
-pub(crate) fn news(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<NewObject> {
+/// The objects whose present version is not in the raw dataset, or all of them with `full`.
+pub(crate) fn new_objects(objects: Vec<Object>, live: &[DataFile], full: bool) -> Vec<NewObject> {
     let mut known: BTreeMap<&str, Vec<&DataFile>> = BTreeMap::new();
     for file in live {
         known.entry(file.partition.get(OBJECT).unwrap_or_default()).or_default().push(file);
     }
-    let mut news = Vec::new();
+    let mut new_objects = Vec::new();
     for object in objects {
-        let former = known.get(object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-        let is_known = former.iter().any(|file| file.partition.get(VERSION) == Some(object.version.as_str()));
+        let previous = known.get(object.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        let is_known = previous.iter().any(|file| file.partition.get(VERSION) == Some(object.version.as_str()));
         if full || !is_known {
-            let former = former.iter().map(|&file| file.clone()).collect();
-            news.push(NewObject { object, former });
+            let previous = previous.iter().map(|&file| file.clone()).collect();
+            new_objects.push(NewObject { object, previous });
         }
     }
-    news
+    new_objects
 }
 
 #[cfg(test)]
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_glob_begins_after_the_last_plain_folder() {
+    fn a_glob_starts_after_the_last_plain_folder() {
         assert_eq!(split_glob("a/b.csv"), ("a/b.csv", None));
         assert_eq!(split_glob("a/*.csv"), ("a", Some("*.csv")));
         assert_eq!(split_glob("*.csv"), (".", Some("*.csv")));

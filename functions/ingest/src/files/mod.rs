@@ -1,15 +1,15 @@
-//! Source `files`: objects of a bucket or folder, decoded into raw frames, and the step that brings them into the raw dataset.
+//! Source `files`: objects of a bucket or folder, decoded into raw frames, and the step that writes them to the raw dataset.
 //!
-//! | layer | file | turns |
+//! | layer | file | purpose |
 //! |---|---|---|
-//! | stored bytes | `compression` | gzip, zstd or plain into the bytes that were compressed |
-//! | text | `text`, `window` | byte order mark and Windows-1252 into UTF-8; refuses what is no text |
-//! | records | `csv`, `ndjson`, `parquet` | bytes into rows |
-//! | frames | `frame`, `columns` | rows into raw frames with their origin |
-//! | positions | `position` | where a frame begins into what it takes to read on from there another time |
-//! | an object | `decode` | all of the above, by the object's format |
-//! | data files | `object` | one object of a source into data files of the raw dataset |
-//! | a source | `listing`, `plan`, `receipt`, `gather`, `step` | what there is and is new, task by task, into one commit |
+//! | stored bytes | `compression` | decompresses gzip and zstd, passes on plain bytes |
+//! | text | `text`, `window` | removes the byte order mark, decodes Windows-1252 to UTF-8, refuses binary files |
+//! | records | `csv`, `ndjson`, `parquet` | splits bytes into records |
+//! | frames | `frame`, `columns` | builds raw frames of the records and their origin |
+//! | positions | `position` | the start of a frame, and the state needed to resume reading there |
+//! | an object | `decode` | decodes an object with all of the above, by its format |
+//! | data files | `object` | writes one object of a source to data files of the raw dataset |
+//! | a source | `listing`, `plan`, `receipt`, `gather`, `step` | finds the new objects, reads them in tasks, and commits them together |
 
 mod batch;
 mod columns;

@@ -1,7 +1,7 @@
-//! Newline-delimited JSON into raw frames: every record as its text.
+//! Newline-delimited JSON into raw frames: every record as text.
 //!
-//! Whether the text of a record is JSON is found out where it is parsed, by the contract; parsing it here too would cost as
-//! much again. Here a record must only be UTF-8 and look like one object, from `{` to `}`.
+//! The contract parses the text of a record later and finds invalid JSON then; parsing it here too would double the cost. Here a record
+//! must only be UTF-8, start with `{` and end with `}`.
 
 use memchr::memchr;
 use polars::prelude::*;
@@ -23,16 +23,16 @@ pub(super) fn read<E>(
     from: Option<&Position>,
     emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, Stop<E>> {
-    let begins = text.begins;
+    let text_start = text.text_start;
     let mut window = Window::new(text.bytes, limits.chunk);
     let mut records = Records::new(limits, 0);
     let mut stats = from.map(Position::stats).unwrap_or_default();
     let before = from.and_then(|from| from.text.as_ref());
     let (mut offset, mut newlines) = before.map_or((0, 0), |before| (before.offset, before.newlines));
     let position = |stats: &ReadStats, offset, newlines| {
-        Position::new(stats, Some(InText { offset, newlines, begins, csv: None }))
+        Position::new(stats, Some(InText { offset, newlines, text_start, csv: None }))
     };
-    let mut begun = position(&stats, offset, newlines);
+    let mut batch_start = position(&stats, offset, newlines);
     loop {
         let (data, ended) = (window.data(), window.ended());
         let mut at = 0;
@@ -52,7 +52,7 @@ pub(super) fn read<E>(
             if records.full() {
                 let rows = records.take(object, &mut stats)?;
                 let next = position(&stats, offset + at as u64, newlines);
-                emit(Batch { rows, from: std::mem::replace(&mut begun, next) }).map_err(Stop::Emit)?;
+                emit(Batch { rows, from: std::mem::replace(&mut batch_start, next) }).map_err(Stop::Emit)?;
             }
         }
         let too_long = data.len() - at > limits.line;
@@ -71,18 +71,18 @@ pub(super) fn read<E>(
     }
     if !records.is_empty() || stats.rows == 0 {
         let rows = records.take(object, &mut stats)?;
-        emit(Batch { rows, from: begun }).map_err(Stop::Emit)?;
+        emit(Batch { rows, from: batch_start }).map_err(Stop::Emit)?;
     }
     Ok(stats)
 }
 
-/// The line behind so many line ends, from 1.
+/// The number of the line, from 1, that follows `newlines` line ends.
 fn line(newlines: u64) -> i64 {
     newlines as i64 + 1
 }
 
-/// Why a text without the white space around it is no object, as far as can be seen from its ends.
-fn shape(text: &[u8]) -> Option<&'static str> {
+/// Why a trimmed text is not a JSON object, judging by its first and last character.
+fn object_fault(text: &[u8]) -> Option<&'static str> {
     match (text.first()?, text.last()?) {
         (b'{', b'}') if text.len() > 1 => None,
         (b'{', _) => Some("the JSON object does not end on its line: one record per line is expected"),
@@ -119,7 +119,7 @@ impl Records {
         if text.is_empty() {
             return;
         }
-        match (str::from_utf8(text), shape(text)) {
+        match (str::from_utf8(text), object_fault(text)) {
             (Ok(record), None) => {
                 self.texts.append_value(record);
                 self.lines.push(line);

@@ -1,4 +1,4 @@
-//! One object of a source becomes data files of the raw dataset, whatever other objects there are.
+//! Writes one object of a source to data files of the raw dataset, independently of other objects.
 
 use std::io;
 use std::sync::Arc;
@@ -23,34 +23,34 @@ use super::stats::ReadStats;
 use crate::raw_dataset::partition;
 use crate::resume_marks::ResumeMarks;
 
-/// How far an object has been read.
+/// The result of reading an object: complete, or stopped at the deadline.
 pub(crate) enum ObjectRead {
     Done(ObjectOutcome),
-    /// The time is over. `None`: it is not worth going on, no file is closed.
+    /// The deadline has passed. None if no file is closed yet, so that there is nothing to resume from.
     Late(Option<PartialObject>),
 }
 
-/// What became of an object.
+/// The outcome of an object.
 #[derive(Debug, PartialEq)]
 pub(crate) enum ObjectOutcome {
     Read {
-        /// Empty where there are no columns.
+        /// Empty if the object has no columns.
         files: Vec<DataFile>,
         rows: u64,
         broken: u64,
-        /// The object's own columns, those of its origin included; `None` for one that has neither columns nor rows.
+        /// The object's own columns and the origin columns. None for an object without columns and rows.
         columns: Option<Arc<Schema>>,
     },
-    /// It is another version now than it was when it was listed.
+    /// The object has changed since it was listed.
     Changing,
 }
 
-/// An object of which there are closed files, but not all.
+/// A partly read object: the files closed so far, and where to resume.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartialObject {
     pub files: Vec<DataFile>,
-    /// Where the frame begins that holds the first row which is in none of the files.
+    /// Start of the frame with the first row that is in none of the files.
     pub from: Position,
 }
 
@@ -67,12 +67,12 @@ pub(crate) struct ObjectReader<'a> {
     pub raw: &'a DatasetName,
     pub store: &'a Store,
     pub csv: &'a Csv,
-    /// Columns that the dataset has before any object of the plan.
+    /// Columns of the dataset before any object of the plan is added.
     pub base: &'a Schema,
     pub arrived_in: i64,
 }
 
-/// Why no more frames are taken.
+/// Why the writer stops consuming frames.
 enum Halt {
     Failed(Error),
     Late,
@@ -91,7 +91,7 @@ impl From<LakeError> for Halt {
 }
 
 impl ObjectReader<'_> {
-    /// Reads an object into files that nothing names yet, from its start or from where it was left.
+    /// Reads an object into files that are not committed yet, from its start or from where an earlier invocation stopped.
     pub(crate) fn read(&self, object: &Object, partial: Option<PartialObject>) -> Result<ObjectRead, Error> {
         const CHANGING: ObjectRead = ObjectRead::Done(ObjectOutcome::Changing);
         let (files, from) = match partial {
@@ -118,7 +118,7 @@ impl ObjectReader<'_> {
         let mut emit = |batch| files.write(batch);
         let outcome = decode::read(input, &object.name, object.format, self.csv, from.as_ref(), &mut emit);
         if matches!(outcome, Err(ReadError::Emit(Halt::Late))) {
-            // whether it is the same still is seen by whoever opens it to go on
+            // whether it has changed meanwhile is checked when it is opened to resume
             return Ok(ObjectRead::Late(files.into_partial()));
         }
         if let Err(ReadError::Input { source, .. }) = &outcome
@@ -126,7 +126,7 @@ impl ObjectReader<'_> {
         {
             return Ok(CHANGING);
         }
-        // an object that changes under our hands may well look broken: that it changes is the better explanation
+        // an object that changes while it is read may look broken; then it is reported as changing, not as broken
         let same = match self.store.head(&object.path) {
             Ok(meta) => version_of(&meta) == object.version,
             Err(error) if is_changed(&error) => false,
@@ -140,7 +140,7 @@ impl ObjectReader<'_> {
         Ok(ObjectRead::Done(ObjectOutcome::Read { files: files.finish()?, rows, broken, columns }))
     }
 
-    /// The file of an object that has neither columns nor rows, so that it is known all the same and not read again.
+    /// Writes an empty file for an object without columns and rows, which records that it has been read.
     pub(crate) fn write_empty(&self, object: &Object, columns: &Schema) -> Result<Vec<DataFile>, Error> {
         Ok(Writer::new(self.context.lake, self.raw, columns, self.partition(object)).finish(true)?)
     }
@@ -151,7 +151,7 @@ impl ObjectReader<'_> {
             // Parquet is mapped; everything else is read from front to back
             Opened::File(file) if object.format == Format::Parquet => Input::File(file),
             Opened::File(file) => Input::Stream(Box::new(Counted { inner: file, read })),
-            // it wants to be sought in, and may be larger than the memory
+            // Parquet needs seeking, and the object may be larger than memory
             Opened::Stream(inner) if object.format == Format::Parquet => {
                 let scratch = self.context.scratch;
                 Input::File(copied(Counted { inner, read }, scratch).map_err(|error| match error {
@@ -173,16 +173,16 @@ impl ObjectReader<'_> {
     }
 }
 
-/// The frames of one object on their way into files.
+/// Writes the frames of one object to files.
 struct ObjectWriter<'a> {
     reader: &'a ObjectReader<'a>,
     object: &'a Object,
     columns: Option<Arc<Schema>>,
-    /// Closed by an earlier invocation, until the writer has them.
+    /// Files closed by an earlier invocation, until they are passed to the writer.
     files: Vec<DataFile>,
     writer: Option<Writer<'a>>,
     marks: ResumeMarks<Position>,
-    /// Bytes of the object so far, and how many of them have been reported.
+    /// Bytes read of the object, and how many of them have been reported as progress.
     read: Arc<AtomicU64>,
     reported: u64,
 }
@@ -194,7 +194,7 @@ impl ObjectWriter<'_> {
             self.begin(rows.schema())?;
         }
         let Some(writer) = &mut self.writer else { return Ok(()) };
-        // those that are in closed files already
+        // rows that are in closed files already
         let done = usize::try_from(closed_rows(writer).saturating_sub(from.rows())).unwrap_or(usize::MAX);
         let rest = rows.slice(done.min(rows.height()) as i64, rows.height());
         writer.write(&rest)?;
@@ -213,7 +213,7 @@ impl ObjectWriter<'_> {
 
     fn begin(&mut self, frame: &Arc<Schema>) -> Result<(), Error> {
         let ObjectReader { context, raw, base, .. } = self.reader;
-        // whether it fits the objects before it is seen when all have been read
+        // conflicts with the objects before it are checked after all have been read
         widen(&mut Schema::clone(base), frame, &self.object.name)?;
         let mut columns = Schema::clone(frame);
         columns.with_column(VERSION.into(), DataType::String);
@@ -224,7 +224,7 @@ impl ObjectWriter<'_> {
         Ok(())
     }
 
-    /// What there is to go on with.
+    /// The state to resume from, if any file is closed.
     fn into_partial(self) -> Option<PartialObject> {
         let files = self.writer.map(Writer::into_closed).unwrap_or_default();
         let from = self.marks.into_first()?;
@@ -240,12 +240,12 @@ fn closed_rows(writer: &Writer<'_>) -> u64 {
     writer.closed().iter().map(|file| file.rows).sum()
 }
 
-/// Whether a store says that an object is not there, or not the one that was meant.
+/// Whether a store error means that an object has been deleted or replaced.
 fn is_changed(error: &object_store::Error) -> bool {
     matches!(error, object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. })
 }
 
-/// The same, where it came up in the middle of a body.
+/// The same for an error that came up while the body was read.
 fn is_changing(error: &io::Error) -> bool {
     let first = error.get_ref().map(|inner| inner as &(dyn std::error::Error + 'static));
     std::iter::successors(first, |error| error.source())
@@ -260,7 +260,7 @@ fn failure(object: &Object, error: ReadError<Halt>) -> Error {
     match error {
         ReadError::Emit(Halt::Failed(failure)) => failure,
         ReadError::Emit(Halt::Late) => {
-            Error::new(ErrorKind::Bug, format!("{} is late, and nobody saw it", object.name))
+            Error::new(ErrorKind::Bug, format!("{} passed the deadline unnoticed", object.name))
         }
         ReadError::File(fault) => {
             Error::new(ErrorKind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)

@@ -1,4 +1,4 @@
-//! What of a source is new, and how reading it is cut into tasks. Pure.
+//! The new objects of a source, and how reading them is divided into tasks. Pure.
 
 use jiff::Timestamp;
 use polars::prelude::Schema;
@@ -12,40 +12,40 @@ use super::object::ObjectOutcome;
 use super::receipt::{Receipt, Task};
 use crate::raw_dataset::{self, RawDataset};
 
-/// Bytes, as stored, and objects that are read by one task: more only where one object has more. The same everywhere, so that tasks are
-/// cut the same.
+/// Maximum stored bytes and objects of one task. A single larger object is a task of its own. Fixed values, so that every process divides a
+/// plan into the same tasks.
 const TASK_BYTES: u64 = 8 << 20;
 const TASK_OBJECTS: usize = 64;
 
-/// What is new in the source.
+/// The new objects of the source, and the raw dataset they are added to.
 pub(crate) struct Plan {
-    pub standing: RawDataset,
-    pub news: Vec<NewObject>,
-    /// Everything is read again, so the columns of before do not bind.
+    pub current: RawDataset,
+    pub new_objects: Vec<NewObject>,
+    /// Everything is read again, so the existing columns need not be kept.
     pub is_rebuild: bool,
-    /// Files of objects that are no more, taken away only when everything is read again.
-    pub gone: Vec<DataFile>,
+    /// Files of objects that no longer exist. They are removed only when everything is read again.
+    pub stale: Vec<DataFile>,
     pub watermark: Option<Timestamp>,
-    /// Of the listing.
+    /// Notes of the listing.
     pub notes: Vec<String>,
 }
 
 impl Plan {
-    /// The version of the raw dataset whose columns bind.
+    /// The version of the raw dataset whose columns are kept, if any.
     pub(super) fn base(&self) -> Option<&Table> {
-        self.standing.table.as_ref().filter(|_| !self.is_rebuild)
+        self.current.table.as_ref().filter(|_| !self.is_rebuild)
     }
 
-    /// Columns that the dataset has before any object is read.
+    /// Columns of the dataset before any object is added.
     pub(super) fn columns(&self) -> Schema {
         self.base().map_or_else(raw_dataset::schema, |table| table.schema().clone())
     }
 
-    /// Reading all new objects.
+    /// The tasks that read all new objects.
     fn reads(&self) -> Vec<Task> {
-        let (base, arrived_in) = (self.base().map(Table::version), self.standing.next_version());
+        let (base, arrived_in) = (self.base().map(Table::version), self.current.next_version());
         let mut groups: Vec<(u64, Vec<Object>)> = Vec::new();
-        for NewObject { object, .. } in &self.news {
+        for NewObject { object, .. } in &self.new_objects {
             match groups.last_mut() {
                 Some((bytes, objects)) if *bytes + object.bytes <= TASK_BYTES && objects.len() < TASK_OBJECTS => {
                     *bytes += object.bytes;
@@ -57,8 +57,8 @@ impl Plan {
         groups.into_iter().map(|(_, objects)| Task::Read { objects, base, arrived_in }).collect()
     }
 
-    /// The tasks of the next stage: all objects are read, then the files of those without columns are written, which have the columns of
-    /// all objects before them.
+    /// The tasks of the next stage. First all objects are read; then empty files are written for objects without columns, with the columns
+    /// of all objects before them.
     pub(super) fn tasks(&self, raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         let reads = self.reads();
         if receipts.len() < reads.len() {
@@ -67,17 +67,17 @@ impl Plan {
         if receipts.len() > reads.len() {
             return Ok(Vec::new());
         }
-        let widened = widened(&self.columns(), &self.news, &outcomes(raw, receipts)?)?;
+        let widened = widened(&self.columns(), &self.new_objects, &outcomes(raw, receipts)?)?;
         let mut tasks: Vec<Task> = Vec::new();
         for (place, columns) in widened.empty {
-            let object = self.news[place].object.clone();
+            let object = self.new_objects[place].object.clone();
             let text = schema_to_json(raw, &columns)?;
             match tasks.last_mut() {
                 Some(Task::Empty { objects, columns, .. }) if *columns == text && objects.len() < TASK_OBJECTS => {
                     objects.push(object);
                 }
                 _ => {
-                    let arrived_in = self.standing.next_version();
+                    let arrived_in = self.current.next_version();
                     tasks.push(Task::Empty { objects: vec![object], columns: text, arrived_in });
                 }
             }
@@ -86,7 +86,7 @@ impl Plan {
     }
 }
 
-/// What has become of the objects of a plan, in their order.
+/// The outcomes of the objects of a plan, in order.
 pub(super) fn outcomes(raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<ObjectOutcome>, Error> {
     let mut outcomes = Vec::new();
     for receipt in receipts {
@@ -94,7 +94,7 @@ pub(super) fn outcomes(raw: &DatasetName, receipts: &[Receipt]) -> Result<Vec<Ob
             outcomes.extend(read.read(raw)?);
         }
     }
-    // those without columns come in the order of the objects
+    // files of objects without columns are in the order of the objects
     let mut empty = receipts.iter().flat_map(|receipt| match receipt {
         Receipt::Empty(files) => files.as_slice(),
         Receipt::Read(_) => &[],

@@ -1,4 +1,4 @@
-//! Where in an object a frame begins, and all that must be known to read on from there as if one had never stopped.
+//! Where in an object a frame starts, with the decoder state needed to resume reading there.
 
 use std::sync::Arc;
 
@@ -7,31 +7,33 @@ use serde::{Deserialize, Serialize};
 use super::stats::ReadStats;
 use super::verdict::Verdict;
 
-/// Where a frame begins. Read on from there ([`super::read`]), an object gives the frames that would have come, cut the same.
+/// The start of a frame within an object. Reading resumed there ([`super::read`]) gives exactly the frames that an uninterrupted read would
+/// have given.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Position {
-    /// Records before it.
+    /// How many records come before it.
     pub(super) rows: u64,
-    /// Those of them that are broken.
+    /// How many of those are broken.
     pub(super) broken: u64,
-    /// Of a text; in Parquet the rows say all.
+    /// For CSV and NDJSON. For Parquet the number of rows is enough.
     pub(super) text: Option<InText>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InText {
-    /// Bytes of text before it: unpacked, turned into UTF-8, without the byte order mark.
+    /// Bytes of text before it: decompressed, decoded to UTF-8, without the byte order mark.
     pub(super) offset: u64,
     /// Line ends before it.
     pub(super) newlines: u64,
-    /// The byte of the object at which its text begins, where the object's bytes are the text's.
-    pub(super) begins: Option<u64>,
+    /// The byte of the object at which its text starts. None if the stored bytes are not the text (compressed or transcoded).
+    #[serde(rename = "begins")]
+    pub(super) text_start: Option<u64>,
     pub(super) csv: Option<InCsv>,
 }
 
-/// What the beginning of a CSV has told, and what was seen of what comes.
+/// What the start of a CSV has determined (columns, line terminator), and the verdict on the text after the position.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct InCsv {
@@ -46,11 +48,11 @@ impl Position {
         self.rows
     }
 
-    /// The byte at which an input has to begin that is to be read on from here; `None`: at its first, because the object is packed, turned,
-    /// or Parquet.
+    /// The byte of the object at which the input of a resumed read must start. None if it must start at byte 0, because the object is
+    /// compressed, transcoded or Parquet.
     pub fn stored(&self) -> Option<u64> {
         let text = self.text.as_ref()?;
-        Some(text.begins? + text.offset)
+        Some(text.text_start? + text.offset)
     }
 
     pub(super) fn new(stats: &ReadStats, text: Option<InText>) -> Position {

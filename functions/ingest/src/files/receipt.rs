@@ -1,4 +1,4 @@
-//! The tasks of an ingest of files, and what each leaves: files and counts, never rows.
+//! The tasks of an ingest of files, and their receipts: files and counts, never rows.
 
 use std::sync::Arc;
 
@@ -11,46 +11,46 @@ use tidemark_pipeline::DatasetName;
 use super::listing::Object;
 use super::object::{ObjectOutcome, PartialObject};
 
-/// Some objects of the source.
+/// A group of objects of the source.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Task {
-    /// To be read, one after another.
+    /// Objects to read, one after another.
     Read {
         objects: Vec<Object>,
-        /// Version of the raw dataset whose columns bind; none do if there is no such version.
+        /// Version of the raw dataset whose columns are kept, if any.
         base: Option<i64>,
         arrived_in: i64,
     },
-    /// Found to have neither columns nor rows: their files have the columns of the dataset before them.
+    /// Objects without columns and rows. Their empty files get the columns of the dataset before them.
     Empty { objects: Vec<Object>, columns: String, arrived_in: i64 },
 }
 
-/// What has become of the objects of a task, in their order.
+/// The outcomes of the objects of a task, in order.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Receipt {
     Read(Outcomes),
-    /// The files of each.
+    /// The files of each object.
     Empty(Vec<Vec<DataFile>>),
 }
 
-/// How far a task has come when the time is over: what is in no closed file is read again.
+/// The progress of a task at the deadline. Rows that are in no closed file are read again.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Partial {
-    /// Of the first objects of the task.
+    /// Outcomes of the first objects of the task.
     pub done: Outcomes,
-    /// Of the one after them.
+    /// Progress of the object after them.
     pub object: Option<PartialObject>,
 }
 
-/// What has become of objects that were read.
+/// Outcomes of objects that were read.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Outcomes {
     outcomes: Vec<Outcome>,
-    /// The columns that objects have, each set once.
+    /// The distinct schemas of the objects, as JSON.
     columns: Vec<String>,
 }
 
@@ -61,14 +61,14 @@ enum Outcome {
         files: Vec<DataFile>,
         rows: u64,
         broken: u64,
-        /// Place in `columns`.
+        /// Index into [`Outcomes::columns`].
         columns: Option<usize>,
     },
     Changing,
 }
 
 impl Task {
-    /// Two tasks have the same name only if they are about the same objects.
+    /// Two tasks have the same name only if they are of the same kind and have the same objects and columns.
     pub(crate) fn name(&self) -> String {
         let (what, objects, columns) = match self {
             Task::Read { objects, .. } => ("read", objects, ""),
@@ -80,7 +80,7 @@ impl Task {
 }
 
 impl Partial {
-    /// Whether it can be gone on with in a task of so many objects.
+    /// Whether a task of `objects` objects can be resumed from it.
     pub(crate) fn is_sound(&self, objects: usize) -> bool {
         let done = self.done.len();
         let is_sound = |partial: &PartialObject| {
@@ -115,7 +115,7 @@ impl Outcomes {
         }))
     }
 
-    /// What was put in, in its order.
+    /// The outcomes, in the order they were added.
     pub(crate) fn read(&self, dataset: &DatasetName) -> Result<Vec<ObjectOutcome>, Error> {
         let unreadable = || Error::new(ErrorKind::Bug, "the columns of a receipt cannot be read");
         let columns = self.columns.iter().map(|text| schema_from_json(dataset, text).map(Arc::new));

@@ -1,12 +1,12 @@
-//! What one object held.
+//! Counts of one object.
 
-/// Counts of one object.
+/// How many records and bytes an object has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ReadStats {
-    /// Records, the broken ones included; blank lines and the header are none.
+    /// Records, including broken ones, without blank lines and the header.
     pub rows: u64,
-    /// Records that went out with `_fault`.
+    /// Records emitted with `_fault`.
     pub broken: u64,
-    /// Bytes as stored (compressed where the object is).
+    /// Bytes as stored (compressed if the object is).
     pub bytes: u64,
 }

@@ -1,5 +1,5 @@
-//! Step `ingest` of a source `files`: the objects that the raw dataset does not have in their present version. Which those are is in the log
-//! of the raw dataset itself, whose partitions they are.
+//! Step `ingest` of a source `files`: reads the objects whose present version is not in the raw dataset. Each version of an object is a
+//! partition of the raw dataset, so its log says which have been read.
 
 use std::sync::OnceLock;
 
@@ -12,28 +12,28 @@ use tidemark_pipeline::raw::OBJECT;
 use tidemark_pipeline::{Contract, DatasetName, Files, Pipeline, Source, StepId};
 
 use super::gather::{gather, keep_columns, widened};
-use super::listing::{Listing, list, news, store};
+use super::listing::{Listing, list, new_objects, store};
 use super::object::{ObjectRead, ObjectReader};
 use super::plan::{Plan, outcomes};
 use super::receipt::{Partial, Receipt, Task};
 use crate::raw_dataset::{self, RawDataset};
 
-/// Step `ingest` of one pipeline whose source are files.
+/// Step `ingest` of one pipeline whose source is files.
 pub(crate) struct FilesIngest<'a> {
     pipeline: &'a Pipeline,
     files: &'a Files,
     sources: &'a dyn Sources,
     raw: DatasetName,
-    /// Of what decides how bytes become raw rows; another one means that everything must be read again.
+    /// Fingerprint of the settings that decide how bytes become raw rows. If it has changed, everything must be read again.
     fingerprint: String,
-    /// Where the objects are, once that has been found out.
+    /// The store with the objects, once it has been located.
     store: OnceLock<Store>,
 }
 
-/// What there is in the source, and what of it the raw dataset has.
+/// The listing of the source, and the current raw dataset.
 pub(crate) struct Observed {
     listing: Listing,
-    standing: RawDataset,
+    current: RawDataset,
 }
 
 impl<'a> FilesIngest<'a> {
@@ -56,7 +56,7 @@ impl Step for FilesIngest<'_> {
     type Task = Task;
     type Receipt = Receipt;
     type Partial = Partial;
-    /// Where the objects are.
+    /// The store with the objects.
     type Session<'s>
         = Store
     where
@@ -74,42 +74,43 @@ impl Step for FilesIngest<'_> {
     fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Observed>, Error> {
         let listing = list(self.sources, self.files)?;
         self.store.get_or_init(|| listing.store.clone());
-        Ok(Some(Observed { listing, standing: RawDataset::open(context, &self.raw)? }))
+        Ok(Some(Observed { listing, current: RawDataset::open(context, &self.raw)? }))
     }
 
     fn plan(&self, observed: Observed, trigger: &Trigger) -> Result<Option<Plan>, Error> {
-        let Observed { listing: Listing { objects, notes, .. }, standing } = observed;
-        let is_rebuild = trigger.full || (standing.table.is_some() && standing.meta.fingerprint != self.fingerprint);
-        let news = news(objects, &standing.files, is_rebuild);
-        let is_there =
-            |file: &&DataFile| news.iter().any(|new| file.partition.get(OBJECT) == Some(new.object.name.as_str()));
-        let gone: Vec<DataFile> = match is_rebuild {
-            false => Vec::new(),
-            true => standing.files.iter().filter(|file| !is_there(file)).cloned().collect(),
+        let Observed { listing: Listing { objects, notes, .. }, current } = observed;
+        let is_rebuild = trigger.full || (current.table.is_some() && current.meta.fingerprint != self.fingerprint);
+        let new_objects = new_objects(objects, &current.files, is_rebuild);
+        let is_there = |file: &&DataFile| {
+            new_objects.iter().any(|new| file.partition.get(OBJECT) == Some(new.object.name.as_str()))
         };
-        // it moves only forward, and only when it has something to say
-        let watermark = raw_dataset::watermark(self.pipeline, trigger).max(standing.meta.watermark);
-        let is_moved = watermark != standing.meta.watermark;
-        if news.is_empty() && gone.is_empty() && standing.table.is_some() && !is_moved && !is_rebuild {
+        let stale: Vec<DataFile> = match is_rebuild {
+            false => Vec::new(),
+            true => current.files.iter().filter(|file| !is_there(file)).cloned().collect(),
+        };
+        // the watermark only moves forward
+        let watermark = raw_dataset::watermark(self.pipeline, trigger).max(current.meta.watermark);
+        let is_moved = watermark != current.meta.watermark;
+        if new_objects.is_empty() && stale.is_empty() && current.table.is_some() && !is_moved && !is_rebuild {
             return Ok(None);
         }
-        Ok(Some(Plan { standing, news, is_rebuild, gone, watermark, notes }))
+        Ok(Some(Plan { current, new_objects, is_rebuild, stale, watermark, notes }))
     }
 
     fn scope(&self, plan: &Plan) -> Scope {
-        let bytes = plan.news.iter().map(|new| new.object.bytes).sum();
+        let bytes = plan.new_objects.iter().map(|new| new.object.bytes).sum();
         Scope {
-            partitions: plan.news.iter().map(|new| new.object.name.clone()).collect(),
-            size: Size { partitions: plan.news.len() as u64, rows: None, bytes, how: None },
+            partitions: plan.new_objects.iter().map(|new| new.object.name.clone()).collect(),
+            size: Size { partitions: plan.new_objects.len() as u64, rows: None, bytes, how: None },
         }
     }
 
     fn checkpoint(&self, plan: &Plan) -> Option<(DatasetName, String)> {
-        // not the objects, which are in the names of the tasks: more of them may come while the first are being read
-        let base = plan.standing.table.as_ref().map(Table::version);
-        let gone: Vec<_> = plan.gone.iter().map(|file| &file.path).collect();
+        // without the objects, which are in the names of the tasks: more may arrive while the first are being read
+        let base = plan.current.table.as_ref().map(Table::version);
+        let stale: Vec<_> = plan.stale.iter().map(|file| &file.path).collect();
         let watermark = plan.watermark.map(|watermark| watermark.to_string());
-        Some((self.raw.clone(), format!("{:?}", (base, &self.fingerprint, plan.is_rebuild, gone, watermark))))
+        Some((self.raw.clone(), format!("{:?}", (base, &self.fingerprint, plan.is_rebuild, stale, watermark))))
     }
 
     fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
@@ -150,7 +151,7 @@ impl Step for FilesIngest<'_> {
                 let Partial { mut done, object: mut partial } = from.unwrap_or_default();
                 let before = done.len();
                 for object in &objects[before..] {
-                    // one object at least is begun, however late it is
+                    // at least one object is started, even after the deadline
                     if done.len() > before && context.is_late() {
                         return Ok(TaskOutcome::Late(Some(Partial { done, object: None })));
                     }
@@ -172,23 +173,23 @@ impl Step for FilesIngest<'_> {
         run_id: &str,
     ) -> Result<Option<(DraftSummary, Self::Draft)>, Error> {
         let outcomes = outcomes(&self.raw, &receipts)?;
-        let mut schema = widened(&plan.columns(), &plan.news, &outcomes)?.schema;
-        let Plan { standing, news, gone, watermark, notes, .. } = plan;
-        let gathered = gather(news, outcomes);
-        // what is not read is not complete
-        let watermark = if gathered.is_incomplete { standing.meta.watermark } else { watermark };
-        if let (true, Some(table)) = (gathered.keeps_former, &standing.table) {
+        let mut schema = widened(&plan.columns(), &plan.new_objects, &outcomes)?.schema;
+        let Plan { current, new_objects, stale, watermark, notes, .. } = plan;
+        let totals = gather(new_objects, outcomes);
+        // the watermark stays if an object was not read
+        let watermark = if totals.is_incomplete { current.meta.watermark } else { watermark };
+        if let (true, Some(table)) = (totals.keeps_previous, &current.table) {
             keep_columns(&mut schema, table.schema());
         }
-        let (mut balance, adds) = (gathered.balance, gathered.adds);
-        let removes: Vec<DataFile> = gone.into_iter().chain(gathered.removes).collect();
+        let (mut balance, adds) = (totals.balance, totals.adds);
+        let removes: Vec<DataFile> = stale.into_iter().chain(totals.removes).collect();
         balance.deleted = removes.iter().map(|file| file.rows).sum();
         let written = adds.iter().map(|file| file.bytes).sum();
         let summary = DraftSummary {
-            outputs: vec![Output { watermark, ..Output::new(self.raw.as_str(), gathered.partitions) }],
+            outputs: vec![Output { watermark, ..Output::new(self.raw.as_str(), totals.partitions) }],
             rows: balance,
-            bytes: Bytes { read: gathered.bytes_read, written },
-            notes: notes.into_iter().chain(gathered.notes).collect(),
+            bytes: Bytes { read: totals.bytes_read, written },
+            notes: notes.into_iter().chain(totals.notes).collect(),
             ..DraftSummary::default()
         };
         let draft = Draft {
@@ -201,7 +202,7 @@ impl Step for FilesIngest<'_> {
             meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
             info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: summary.rows.to_json() },
         };
-        Ok(Some((summary, (standing.table, draft))))
+        Ok(Some((summary, (current.table, draft))))
     }
 
     fn commit(

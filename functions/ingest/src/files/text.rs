@@ -1,5 +1,5 @@
-//! From bytes to UTF-8: the byte order mark goes, Windows-1252 is turned, and what is plainly no text is refused. Bytes
-//! that are not UTF-8 pass: they are the fault of one row, not of the file.
+//! From bytes to UTF-8: removes the byte order mark, transcodes Windows-1252, and refuses files that are clearly not text. Bytes that are
+//! not UTF-8 are passed on: they make one row broken, not the file.
 
 use std::io::{self, Cursor, Read, Seek as _, SeekFrom};
 
@@ -18,16 +18,16 @@ const BLOCK: usize = 64 << 10;
 pub(super) struct Text {
     pub(super) bytes: Box<dyn Read>,
     pub(super) stored: Stored,
-    /// The byte of the object at which its text begins, where the object's bytes are the text's.
-    pub(super) begins: Option<u64>,
+    /// The byte of the object at which its text starts. None if the stored bytes are not the text (compressed or transcoded).
+    pub(super) text_start: Option<u64>,
 }
 
-/// The text of an object from a position on.
+/// Opens the text of an object, from a position on if one is given.
 pub(super) fn open(input: Input, encoding: Encoding, from: Option<&Position>) -> Result<Text, Fault> {
     if let Some(position) = from
         && let Some(at) = position.stored()
     {
-        let begins = position.text.as_ref().and_then(|text| text.begins);
+        let text_start = position.text.as_ref().and_then(|text| text.text_start);
         let Unpacked { bytes, stored, .. } = match input {
             Input::Stream(stream) => compression::rest(stream, at),
             Input::File(mut file) => {
@@ -35,7 +35,7 @@ pub(super) fn open(input: Input, encoding: Encoding, from: Option<&Position>) ->
                 compression::rest(file, at)
             }
         };
-        return Ok(Text { bytes, stored, begins });
+        return Ok(Text { bytes, stored, text_start });
     }
     let unpacked = match input {
         Input::Stream(stream) => compression::open(stream)?,
@@ -45,7 +45,7 @@ pub(super) fn open(input: Input, encoding: Encoding, from: Option<&Position>) ->
             compression::open(Box::new(file))?
         }
     };
-    let mut text = turned(unpacked, encoding)?;
+    let mut text = transcoded(unpacked, encoding)?;
     if let Some(before) = from.and_then(|position| position.text.as_ref()) {
         let passed = io::copy(&mut text.bytes.by_ref().take(before.offset), &mut io::sink())?;
         if passed < before.offset {
@@ -56,11 +56,11 @@ pub(super) fn open(input: Input, encoding: Encoding, from: Option<&Position>) ->
     Ok(text)
 }
 
-/// A UTF-8 byte order mark says what the bytes are, whatever the definition says.
-fn turned(unpacked: Unpacked, encoding: Encoding) -> Result<Text, Fault> {
+/// Decodes the text. A UTF-8 byte order mark takes precedence over the encoding in the definition.
+fn transcoded(unpacked: Unpacked, encoding: Encoding) -> Result<Text, Fault> {
     let Unpacked { mut bytes, stored, is_packed } = unpacked;
     let mut head = compression::head(&mut bytes, HEAD)?;
-    if let Some((what, hint)) = foreign(&head) {
+    if let Some((what, hint)) = not_text(&head) {
         return Err(Fault::file(format!("{what}, not text"), hint));
     }
     let marked = head.starts_with(b"\xef\xbb\xbf");
@@ -69,15 +69,15 @@ fn turned(unpacked: Unpacked, encoding: Encoding) -> Result<Text, Fault> {
     }
     let bytes = Cursor::new(head).chain(bytes);
     if encoding == Encoding::Windows1252 && !marked {
-        let bytes = Windows1252 { bytes, raw: vec![0; BLOCK], turned: Vec::new(), at: 0 };
-        return Ok(Text { bytes: Box::new(bytes), stored, begins: None });
+        let bytes = Windows1252 { bytes, raw: vec![0; BLOCK], transcoded: Vec::new(), at: 0 };
+        return Ok(Text { bytes: Box::new(bytes), stored, text_start: None });
     }
-    let begins = (!is_packed).then_some(if marked { 3 } else { 0 });
-    Ok(Text { bytes: Box::new(bytes), stored, begins })
+    let text_start = (!is_packed).then_some(if marked { 3 } else { 0 });
+    Ok(Text { bytes: Box::new(bytes), stored, text_start })
 }
 
-/// What bytes are that are no text of ours, and what to do.
-fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
+/// Recognises files that are not plain text by their first bytes: what they are, and what to do.
+fn not_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
     const UNPACK: &str = "unpack it, or pack it with gzip or zstd";
     match head {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
@@ -98,25 +98,25 @@ fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
     }
 }
 
-/// Every byte of Windows-1252 is one character, so blocks are turned one by one.
+/// Transcodes blocks one by one, which is correct because every byte of Windows-1252 is one character.
 struct Windows1252<R> {
     bytes: R,
     raw: Vec<u8>,
-    turned: Vec<u8>,
+    transcoded: Vec<u8>,
     at: usize,
 }
 
 impl<R: Read> Read for Windows1252<R> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.turned.len() {
+        if self.at == self.transcoded.len() {
             let length = self.bytes.read(&mut self.raw)?;
             let (text, _) = WINDOWS_1252.decode_without_bom_handling(&self.raw[..length]);
-            self.turned.clear();
-            self.turned.extend_from_slice(text.as_bytes());
+            self.transcoded.clear();
+            self.transcoded.extend_from_slice(text.as_bytes());
             self.at = 0;
         }
-        let length = out.len().min(self.turned.len() - self.at);
-        out[..length].copy_from_slice(&self.turned[self.at..self.at + length]);
+        let length = out.len().min(self.transcoded.len() - self.at);
+        out[..length].copy_from_slice(&self.transcoded[self.at..self.at + length]);
         self.at += length;
         Ok(length)
     }

@@ -1,4 +1,4 @@
-//! What scanning a record finds out about the text after it.
+//! Cached results of scanning ahead in a CSV.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,12 +11,12 @@ pub(super) enum FlawKind {
     Junk,
 }
 
-/// What scanning found out about a stretch of text: whoever is within quotes at a newline before `until` is still within
-/// quotes at `until` (no flaw yet), or has met the flaw.
+/// The result of scanning a part of the text: a scan that is within quotes at any newline before `until` is still within quotes at `until`
+/// (no flaw), or meets the flaw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Verdict {
-    /// Position in the whole text.
+    /// Byte offset in the whole text.
     pub(super) until: u64,
     /// Newlines before `until` in the whole text.
     pub(super) newlines: u64,

@@ -1,5 +1,4 @@
-//! The part of a text that is in memory: it moves forward as records are cut off its front, and grows only while one
-//! record does not fit.
+//! The part of a text that is in memory. It moves forward as records are consumed, and grows only while a record does not fit.
 
 use std::io::{self, Read};
 
@@ -19,12 +18,12 @@ impl<R: Read> Window<R> {
         Window { input, buffer: Vec::new(), start: 0, end: 0, chunk, ended: false }
     }
 
-    /// What has been read and not been consumed.
+    /// The bytes that have been read but not consumed.
     pub(super) fn data(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// Nothing comes after [`Self::data`].
+    /// Whether the text ends with [`Self::data`].
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
@@ -33,8 +32,8 @@ impl<R: Read> Window<R> {
         self.start = self.end.min(self.start + length);
     }
 
-    /// Reads more, or finds the end. Asks for at least as much as is there already, so that a record that is looked at
-    /// again from its start after each call costs no more than a constant times its length.
+    /// Reads more, or finds the end. It at least doubles the data, so that a record which is scanned again from its start after each call
+    /// costs at most a constant times its length.
     pub(super) fn grow(&mut self) -> io::Result<()> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -57,8 +56,7 @@ impl<R: Read> Window<R> {
         Ok(())
     }
 
-    /// Consumes a line that is too long to be held, its end included; returns the first bytes of it as text, and its
-    /// length.
+    /// Consumes a line that is longer than the limit, including its line end. Returns its first `excerpt` bytes as text, and its length.
     pub(super) fn skip_line(&mut self, terminator: u8, excerpt: usize) -> io::Result<(String, usize)> {
         let kept = lossless(&self.data()[..excerpt.min(self.data().len())]);
         let mut length = 0;

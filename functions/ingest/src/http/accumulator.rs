@@ -1,4 +1,4 @@
-//! Records of pages into raw rows on their way to files, and what is to be known of them all.
+//! Collects the records of pages into raw rows, writes them to files, and keeps totals of all records.
 
 use polars::prelude::*;
 use tidemark_flow::{Error, ErrorKind};
@@ -12,12 +12,12 @@ use crate::incremental::event_time::EventTimeColumn;
 use crate::incremental::observed::Observed;
 use crate::incremental::overlap::OverlapFilter;
 
-/// Bytes of text, and records, of a frame.
+/// Maximum bytes of text, and maximum number of records, of a frame.
 const FRAME_BYTES: usize = 8 << 20;
 const FRAME_ROWS: usize = 1 << 16;
 
-/// A record that waits to be written.
-struct Waiting {
+/// A record that has not been written yet.
+struct PendingRecord {
     page: i64,
     row: i64,
     hash: u128,
@@ -25,27 +25,27 @@ struct Waiting {
     fault: Option<&'static str>,
 }
 
-/// Everything that the pages of a window have brought.
+/// The records of a window: written rows, rows still to be written, and totals.
 pub(crate) struct PageAccumulator<'a> {
     writer: Writer<'a>,
     object: String,
     column: Option<&'a EventTimeColumn<'a>>,
     texts: StringChunkedBuilder,
-    waiting: Vec<Waiting>,
+    pending: Vec<PendingRecord>,
     bytes: usize,
-    /// Rows before those that wait, and broken records so far.
+    /// Rows before the pending ones, and broken records so far.
     written: u64,
     faults: u64,
     pub filter: OverlapFilter<'a>,
     pub observed: Observed<'a>,
     pub records: u64,
     pub broken: u64,
-    /// Page and number of the first record without a time that can be read.
+    /// Page and number (from 1) of the first record without a valid event time.
     pub first_missing: Option<(u32, usize)>,
 }
 
 impl<'a> PageAccumulator<'a> {
-    /// Rows of `object` on their way into files.
+    /// An accumulator that writes rows of `object`.
     pub(crate) fn new(
         writer: Writer<'a>,
         object: String,
@@ -58,7 +58,7 @@ impl<'a> PageAccumulator<'a> {
             object,
             column,
             texts: StringChunkedBuilder::new(TEXT.into(), 0),
-            waiting: Vec::new(),
+            pending: Vec::new(),
             bytes: 0,
             written: 0,
             faults: 0,
@@ -70,8 +70,9 @@ impl<'a> PageAccumulator<'a> {
         }
     }
 
-    /// Goes on from the start of a page, behind files that another accumulator has closed: rows that are in them are not written again.
-    pub(crate) fn behind(mut self, files: Vec<DataFile>, from: &PageStart) -> PageAccumulator<'a> {
+    /// Resumes from the start of a page, after files that an earlier accumulator has closed. Rows that are in these files are not written
+    /// again.
+    pub(crate) fn resume_from(mut self, files: Vec<DataFile>, from: &PageStart) -> PageAccumulator<'a> {
         self.writer = self.writer.after(files);
         (self.written, self.records) = (from.rows, from.rows);
         (self.faults, self.broken) = (from.broken, from.broken);
@@ -79,7 +80,7 @@ impl<'a> PageAccumulator<'a> {
         self
     }
 
-    /// What there is before a page that comes next.
+    /// The start of the next page, with the totals of the pages before it.
     pub(crate) fn page_start(&self, page: u32, next: &Next, received: u64) -> PageStart {
         let (rows, broken, digest) = (self.records, self.faults, self.observed.all);
         PageStart { page, next: next.clone(), received, rows, broken, digest }
@@ -95,12 +96,12 @@ impl<'a> PageAccumulator<'a> {
         self.writer.closed().len()
     }
 
-    /// The closed files, without what comes after them.
+    /// The closed files. Rows after them are dropped.
     pub(crate) fn into_closed(self) -> Vec<DataFile> {
         self.writer.into_closed()
     }
 
-    /// Takes in the records of a page.
+    /// Adds the records of a page.
     pub(crate) fn add(&mut self, number: u32, page: &Page) -> Result<(), Error> {
         let times = match self.column {
             Some(column) => column.times(&StringChunked::from_iter_values(TEXT.into(), page.records()))?,
@@ -112,7 +113,7 @@ impl<'a> PageAccumulator<'a> {
             self.bytes += record.len();
             let fault = fault(record);
             self.faults += u64::from(fault.is_some());
-            self.waiting.push(Waiting { page: i64::from(number), row, hash, time, fault });
+            self.pending.push(PendingRecord { page: i64::from(number), row, hash, time, fault });
             self.observed.add(hash, time);
             if self.column.is_some() && time.is_none() {
                 self.first_missing.get_or_insert((number, nth + 1));
@@ -120,52 +121,52 @@ impl<'a> PageAccumulator<'a> {
         }
         self.records += page.len() as u64;
         self.observed.forget();
-        if self.bytes >= FRAME_BYTES || self.waiting.len() >= FRAME_ROWS {
+        if self.bytes >= FRAME_BYTES || self.pending.len() >= FRAME_ROWS {
             self.write()?;
         }
         Ok(())
     }
 
-    /// Writes what waits.
+    /// Writes the pending records, without those that the overlap filter finds in the raw dataset.
     pub(crate) fn write(&mut self) -> Result<(), Error> {
-        if self.waiting.is_empty() {
+        if self.pending.is_empty() {
             return Ok(());
         }
         let texts = std::mem::replace(&mut self.texts, StringChunkedBuilder::new(TEXT.into(), 0)).finish();
-        let waiting = std::mem::take(&mut self.waiting);
+        let pending = std::mem::take(&mut self.pending);
         self.bytes = 0;
-        let news = waiting
+        let new_flags = pending
             .iter()
             .map(|record| self.filter.is_new(record.hash, record.time))
             .collect::<Result<Vec<bool>, Error>>()?;
-        let waiting: Vec<&Waiting> =
-            waiting.iter().zip(&news).filter(|(_, is_new)| **is_new).map(|(row, _)| row).collect();
-        let texts = match waiting.len() == news.len() {
+        let pending: Vec<&PendingRecord> =
+            pending.iter().zip(&new_flags).filter(|(_, is_new)| **is_new).map(|(row, _)| row).collect();
+        let texts = match pending.len() == new_flags.len() {
             true => texts,
-            false => texts.filter(&BooleanChunked::from_slice("news".into(), &news)).map_err(unreadable)?,
+            false => texts.filter(&BooleanChunked::from_slice("news".into(), &new_flags)).map_err(unreadable)?,
         };
-        let (height, faults) = (waiting.len(), waiting.iter().filter(|row| row.fault.is_some()).count());
+        let (height, faults) = (pending.len(), pending.iter().filter(|row| row.fault.is_some()).count());
         self.broken += faults as u64;
         let object = Scalar::new(DataType::String, AnyValue::StringOwned(self.object.as_str().into()));
-        let column = |name: &str, of: fn(&Waiting) -> i64| {
-            Int64Chunked::from_vec(name.into(), waiting.iter().map(|row| of(row)).collect()).into_column()
+        let column = |name: &str, of: fn(&PendingRecord) -> i64| {
+            Int64Chunked::from_vec(name.into(), pending.iter().map(|row| of(row)).collect()).into_column()
         };
         let columns = vec![
             texts.into_column(),
-            waiting.iter().map(|row| row.fault).collect::<StringChunked>().with_name(FAULT.into()).into_column(),
+            pending.iter().map(|row| row.fault).collect::<StringChunked>().with_name(FAULT.into()).into_column(),
             Column::new_scalar(OBJECT.into(), object, height),
             column(PAGE, |row| row.page),
             column(ROW, |row| row.row),
         ];
         let frame = DataFrame::new(height, columns).map_err(unreadable)?;
-        // those that are in closed files already
+        // rows that are in closed files already
         let done = self.closed_rows().saturating_sub(self.written);
         self.written += height as u64;
         let done = usize::try_from(done).unwrap_or(usize::MAX).min(height);
         Ok(self.writer.write(&frame.slice(done as i64, height))?)
     }
 
-    /// The files, all on the store, once everything has been written.
+    /// Closes the writer and returns all files. Call [`Self::write`] before.
     pub(crate) fn finish(self) -> Result<Vec<DataFile>, Error> {
         Ok(self.writer.finish(false)?)
     }

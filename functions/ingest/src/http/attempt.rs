@@ -1,4 +1,4 @@
-//! What an attempt to get an answer came to.
+//! The outcome of an attempt to get an answer.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use url::Url;
 
 use super::links::Headers;
 
-/// An answer that came whole, with status 200 to 299.
+/// A complete answer with status 200 to 299.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub body: String,
     pub content_type: Option<String>,
     pub headers: Headers,
-    /// Bytes as they were sent.
+    /// Bytes of the body as received (compressed).
     pub bytes: u64,
 }
 
 /// Why there is no answer.
 pub(crate) enum NoAnswer {
-    /// Waiting for it would go beyond the deadline.
+    /// The wait before the next request would go beyond the deadline.
     Late(Duration),
-    /// The API does not take the request (4xx); `status` says which.
+    /// The API refused the request with this status (4xx).
     Refused(u16, Error),
     Failed(Error),
 }
@@ -34,11 +34,11 @@ impl From<Error> for NoAnswer {
     }
 }
 
-/// Why an attempt is worth another.
+/// Why an attempt is to be retried.
 pub(super) struct Cause {
-    /// The same for all attempts that failed in the same way.
+    /// The same text for all attempts that failed in the same way, so that they can be counted.
     pub(super) kind: String,
-    /// What was said of this one; empty where nothing was.
+    /// Details of this attempt; may be empty.
     pub(super) detail: String,
 }
 
@@ -55,18 +55,18 @@ impl fmt::Display for Cause {
     }
 }
 
-/// What an attempt came to.
-pub(super) enum Tried {
+/// The outcome of an attempt.
+pub(super) enum AttemptOutcome {
     Answered(Answer),
-    /// Worth another attempt: what was wrong, and how long the API asks to wait.
-    Again(Cause, Option<Duration>),
+    /// To be retried: the cause, and how long the API asks to wait.
+    Retry(Cause, Option<Duration>),
     Unauthorized(Error),
     Refused(u16, Error),
     Redirected(Url, bool),
     Failed(Error),
 }
 
-/// How an answer begins.
+/// Status and headers of an answer.
 pub(super) struct Head {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,

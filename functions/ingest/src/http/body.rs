@@ -1,12 +1,12 @@
-//! The bytes of an answer into text: unpacked, within limits, and UTF-8.
+//! The body of an answer as text: decompressed, within limits, and UTF-8.
 
 use std::io::{self, Read};
 
-/// How many times larger than what was sent a body may become, once it is large at all.
+/// Maximum ratio of decompressed to received bytes, for bodies larger than `LARGE` bytes.
 const RATIO: u64 = 1_000;
 const LARGE: u64 = 4 << 20;
 
-/// Why a body is not read.
+/// Why a body cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BodyError {
     #[error("the body is larger than {limit} bytes")]
@@ -15,17 +15,17 @@ pub(crate) enum BodyError {
     Bomb { sent: u64 },
     #[error("the body is packed as {0}, which was not asked for")]
     Unknown(String),
-    /// As if the connection had broken: the same request may give it whole.
+    /// Retried like a broken connection: the same request may return a valid body.
     #[error("the body cannot be unpacked")]
     Damaged(#[source] io::Error),
     #[error("byte {at} of the body is not UTF-8")]
     NotUtf8 { at: usize },
 }
 
-/// What we can unpack, for `Accept-Encoding`.
+/// Supported encodings, for `Accept-Encoding`.
 pub(crate) const ACCEPTED: &str = "gzip, zstd, br";
 
-/// The text of a body that came packed as `encoding`.
+/// The text of a body that was received with content encoding `encoding`.
 pub(crate) fn text(sent: Vec<u8>, encoding: Option<&str>, limit: u64) -> Result<String, BodyError> {
     let bytes = match encoding.map(|encoding| encoding.trim().to_ascii_lowercase()).as_deref() {
         None | Some("" | "identity") => sent,

@@ -1,4 +1,4 @@
-//! Sending requests with patience: credentials, redirects, and what an answer means.
+//! Sends requests with retries: credentials, redirects, and the classification of answers.
 
 use futures::future::join_all;
 use reqwest::RequestBuilder;
@@ -7,7 +7,7 @@ use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_pipeline::http::{Auth, Http, Method};
 use tokio::runtime::{Builder, Runtime};
 
-use super::attempt::{Answer, Cause, Head, NoAnswer, Tried};
+use super::attempt::{Answer, AttemptOutcome, Cause, Head, NoAnswer};
 use super::body::{self, BodyError};
 use super::connection::Connection;
 use super::credentials::Credentials;
@@ -19,7 +19,7 @@ use super::{origin, retry};
 
 const REDIRECTS: usize = 5;
 
-/// Asks one API.
+/// A client of one API.
 pub(crate) struct Client<'a> {
     http: &'a Http,
     context: Context<'a>,
@@ -29,7 +29,7 @@ pub(crate) struct Client<'a> {
 }
 
 impl<'a> Client<'a> {
-    /// Asks nobody yet.
+    /// Sends nothing yet.
     pub(crate) fn new(
         http: &'a Http,
         context: Context<'a>,
@@ -44,27 +44,27 @@ impl<'a> Client<'a> {
         Ok(Client { http, context, connection: Connection::new(http, context, run_id, home)?, credentials, runtime })
     }
 
-    /// Sends requests at once, and gives their answers in order.
+    /// Sends requests concurrently, and returns their answers in order.
     pub(crate) fn send(&self, requests: &[Request]) -> Vec<Result<Answer, NoAnswer>> {
-        self.runtime.block_on(join_all(requests.iter().map(|request| self.patiently(request))))
+        self.runtime.block_on(join_all(requests.iter().map(|request| self.send_with_retries(request))))
     }
 
-    /// What was sent again and waited for, for people.
+    /// A note on the retries, if there were any.
     pub(crate) fn note(&self) -> Option<String> {
         self.connection.note()
     }
 
-    async fn patiently(&self, request: &Request) -> Result<Answer, NoAnswer> {
+    async fn send_with_retries(&self, request: &Request) -> Result<Answer, NoAnswer> {
         let mut request = request.clone();
         let (mut attempt, mut redirects, mut is_renewed) = (0, 0, false);
         loop {
             attempt += 1;
             self.connection.pace().await?;
-            match self.once(&request).await? {
-                Tried::Answered(answer) => return Ok(answer),
-                Tried::Failed(failure) => return Err(failure.into()),
-                Tried::Refused(status, failure) => return Err(NoAnswer::Refused(status, failure)),
-                Tried::Redirected(to, keeps_method) => {
+            match self.send_once(&request).await? {
+                AttemptOutcome::Answered(answer) => return Ok(answer),
+                AttemptOutcome::Failed(failure) => return Err(failure.into()),
+                AttemptOutcome::Refused(status, failure) => return Err(NoAnswer::Refused(status, failure)),
+                AttemptOutcome::Redirected(to, keeps_method) => {
                     redirects += 1;
                     if redirects > REDIRECTS {
                         let message =
@@ -77,19 +77,21 @@ impl<'a> Client<'a> {
                     }
                     attempt -= 1;
                 }
-                // a token may be over before its time
-                Tried::Unauthorized(_) if matches!(self.http.auth, Some(Auth::Oauth2 { .. })) && !is_renewed => {
+                // a token may be revoked before it expires
+                AttemptOutcome::Unauthorized(_)
+                    if matches!(self.http.auth, Some(Auth::Oauth2 { .. })) && !is_renewed =>
+                {
                     is_renewed = true;
                     self.credentials.token.borrow_mut().take();
                     attempt -= 1;
                 }
-                Tried::Unauthorized(failure) => return Err(NoAnswer::Refused(401, failure)),
-                Tried::Again(cause, asked) => self.connection.again(attempt, cause, asked).await?,
+                AttemptOutcome::Unauthorized(failure) => return Err(NoAnswer::Refused(401, failure)),
+                AttemptOutcome::Retry(cause, asked) => self.connection.wait_to_retry(attempt, cause, asked).await?,
             }
         }
     }
 
-    async fn once(&self, request: &Request) -> Result<Tried, NoAnswer> {
+    async fn send_once(&self, request: &Request) -> Result<AttemptOutcome, NoAnswer> {
         let mut url = request.url.clone();
         if let (Some(Auth::Query { name, .. }), Some(secret)) = (&self.http.auth, &self.credentials.secret) {
             set(&mut url, name, secret.expose());
@@ -108,10 +110,10 @@ impl<'a> Client<'a> {
             Ok(answer) => answer,
             Err(tried) => return Ok(tried),
         };
-        Ok(self.judged(request, answer, bytes))
+        Ok(self.classify(request, answer, bytes))
     }
 
-    fn judged(&self, request: &Request, head: Head, sent: Vec<u8>) -> Tried {
+    fn classify(&self, request: &Request, head: Head, sent: Vec<u8>) -> AttemptOutcome {
         let Head { status, headers } = head;
         let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
         let bytes = sent.len() as u64;
@@ -124,15 +126,15 @@ impl<'a> Client<'a> {
             let says = start(&self.credentials.redacted(&text.unwrap_or_default()));
             let what = Cause { kind: status.to_string(), detail: says };
             if retry::is_transient(status) {
-                return Tried::Again(what, retry::asked(&headers, now));
+                return AttemptOutcome::Retry(what, retry::asked(&headers, now));
             }
             let message = format!("{} answers {what}", self.connection.place());
             return match status {
-                401 => Tried::Unauthorized(self.credentials.unauthorized(message)),
-                403 => Tried::Refused(status, self.credentials.unauthorized(message)),
+                401 => AttemptOutcome::Unauthorized(self.credentials.unauthorized(message)),
+                403 => AttemptOutcome::Refused(status, self.credentials.unauthorized(message)),
                 _ => {
                     let hint = "check `url`, `query` and `pagination` in [source]";
-                    Tried::Refused(status, Error::new(ErrorKind::Definition, message).hint(hint))
+                    AttemptOutcome::Refused(status, Error::new(ErrorKind::Definition, message).hint(hint))
                 }
             };
         }
@@ -140,13 +142,13 @@ impl<'a> Client<'a> {
             self.connection.hold(now, wait);
         }
         match text {
-            Ok(text) => Tried::Answered(Answer {
+            Ok(text) => AttemptOutcome::Answered(Answer {
                 body: self.credentials.redacted(&text),
                 content_type: header(CONTENT_TYPE).map(str::to_owned),
                 headers: Headers::from_map(&headers),
                 bytes,
             }),
-            Err(error @ BodyError::Damaged(_)) => Tried::Again(Cause::new(error.to_string()), None),
+            Err(error @ BodyError::Damaged(_)) => AttemptOutcome::Retry(Cause::new(error.to_string()), None),
             Err(error) => {
                 let kind =
                     if matches!(error, BodyError::NotUtf8 { .. }) { ErrorKind::Data } else { ErrorKind::Refused };
@@ -154,26 +156,26 @@ impl<'a> Client<'a> {
                     BodyError::Large { .. } => "ask for smaller pages, or allow more: limits = { body = \"256MB\" }",
                     _ => "look at what the API sends",
                 };
-                Tried::Failed(
+                AttemptOutcome::Failed(
                     Error::new(kind, format!("{} cannot be read", self.connection.place())).hint(hint).because(error),
                 )
             }
         }
     }
 
-    fn redirected(&self, request: &Request, to: &str, keeps_method: bool) -> Tried {
+    fn redirected(&self, request: &Request, to: &str, keeps_method: bool) -> AttemptOutcome {
         match request.url.join(to) {
             Ok(url) if origin::is_same(&self.connection.home, &url) => {
-                Tried::Redirected(url, keeps_method || request.method == Method::Get)
+                AttemptOutcome::Redirected(url, keeps_method || request.method == Method::Get)
             }
             Ok(url) => {
                 let message = format!("{} leads to {}", self.connection.place(), origin::origin(&url));
                 let hint = "credentials go to the origin of `url` only; write that origin into `url` if it is meant";
-                Tried::Failed(Error::new(ErrorKind::Refused, message).hint(hint))
+                AttemptOutcome::Failed(Error::new(ErrorKind::Refused, message).hint(hint))
             }
             Err(error) => {
                 let message = format!("{} leads to something that is no URL", self.connection.place());
-                Tried::Failed(Error::new(ErrorKind::Data, message).because(error))
+                AttemptOutcome::Failed(Error::new(ErrorKind::Data, message).because(error))
             }
         }
     }
@@ -181,7 +183,7 @@ impl<'a> Client<'a> {
     async fn authorized(&self, builder: RequestBuilder) -> Result<RequestBuilder, NoAnswer> {
         let (Some(auth), Some(secret)) = (&self.http.auth, &self.credentials.secret) else { return Ok(builder) };
         Ok(match auth {
-            // in the URL
+            // set in the URL
             Auth::Query { .. } => builder,
             Auth::Header { name, .. } => {
                 let mut value = HeaderValue::try_from(secret.expose()).map_err(|_| {

@@ -1,4 +1,4 @@
-//! One request on the wire, and when the next may be sent: limits, pauses, and again what may succeed later; all within the deadline.
+//! Sends single requests, and decides when the next may be sent: rate limits, pauses between retries, and the deadline.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -11,26 +11,26 @@ use tidemark_lake::Requests;
 use tidemark_pipeline::http::Http;
 use url::Url;
 
-use super::attempt::{Cause, Head, NoAnswer, Tried};
+use super::attempt::{AttemptOutcome, Cause, Head, NoAnswer};
 use super::{origin, retry, wire};
 
-/// The way to one API, and what it has borne so far.
+/// The connection to one API, with its rate limit and counts of retries.
 pub(super) struct Connection<'a> {
     pub(super) http: &'a Http,
     pub(super) context: Context<'a>,
     run_id: String,
     pub(super) inner: reqwest::Client,
     pub(super) home: Url,
-    /// Not before then is anything sent.
+    /// No request is sent before this time.
     free_at: Cell<Option<Timestamp>>,
     sent: Cell<u64>,
-    /// Attempts that were worth another, by what was wrong.
+    /// How many attempts were retried, by cause.
     repeated: RefCell<BTreeMap<String, u64>>,
     waited: Cell<Duration>,
 }
 
 impl<'a> Connection<'a> {
-    /// Asks nobody yet.
+    /// Sends nothing yet.
     pub(super) fn new(http: &'a Http, context: Context<'a>, run_id: &str, home: Url) -> Result<Connection<'a>, Error> {
         Ok(Connection {
             http,
@@ -45,7 +45,7 @@ impl<'a> Connection<'a> {
         })
     }
 
-    /// What was sent again and waited for, for people: `3 requests were sent again (2 × 429, 1 × 503), after 2.1 s of waiting`.
+    /// A note on the retries, if there were any: `3 requests were sent again (2 × 429, 1 × 503), after 2.1 s of waiting`.
     pub(super) fn note(&self) -> Option<String> {
         let repeated = self.repeated.borrow();
         let all: u64 = repeated.values().sum();
@@ -55,8 +55,13 @@ impl<'a> Connection<'a> {
         (all > 0).then(|| format!("{requests} sent again ({}), after {waited:.1} s of waiting", causes.join(", ")))
     }
 
-    /// Waits until the next attempt may be made.
-    pub(super) async fn again(&self, attempt: u32, cause: Cause, asked: Option<Duration>) -> Result<(), NoAnswer> {
+    /// Waits before the next attempt, or fails if there have been too many.
+    pub(super) async fn wait_to_retry(
+        &self,
+        attempt: u32,
+        cause: Cause,
+        asked: Option<Duration>,
+    ) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
             let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
             return Err(Error::new(ErrorKind::Retry, message).hint("run again; what has come so far is kept").into());
@@ -83,7 +88,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// Keeps to the rate: each request takes its slot.
+    /// Waits until the rate limit allows a request, and reserves its slot.
     pub(super) async fn pace(&self) -> Result<(), NoAnswer> {
         let now = (self.context.clock)();
         let slot = self.free_at.get().map_or(now, |free| free.max(now));
@@ -96,14 +101,14 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The API has been used up: nothing is sent until so long after `now`.
+    /// Sends nothing until `wait` after `now`, because the rate limit of the API is used up.
     pub(super) fn hold(&self, now: Timestamp, wait: Duration) {
         let free = now + wait.min(retry::LONGEST_WAIT);
         self.free_at.set(Some(self.free_at.get().map_or(free, |at| at.max(free))));
     }
 
-    /// One request on the wire, and all of its answer.
-    pub(super) async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), Tried> {
+    /// Sends one request and reads its whole answer.
+    pub(super) async fn exchange(&self, builder: RequestBuilder) -> Result<(Head, Vec<u8>), AttemptOutcome> {
         self.sent.set(self.sent.get() + 1);
         self.context.process.meter.count(Requests { api: 1, ..Requests::default() });
         let limit = self.http.limits.body_bytes;
@@ -121,22 +126,25 @@ impl<'a> Connection<'a> {
         };
         match tokio::time::timeout(Duration::from_secs(self.http.limits.timeout_s), exchange).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.broken(error)),
-            Err(_) => Err(Tried::Again(Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)), None)),
+            Ok(Err(error)) => Err(self.connection_error(error)),
+            Err(_) => Err(AttemptOutcome::Retry(
+                Cause::new(format!("no answer within {} s", self.http.limits.timeout_s)),
+                None,
+            )),
         }
     }
 
-    /// What broke before an answer was whole.
-    fn broken(&self, error: reqwest::Error) -> Tried {
+    /// Classifies an error that occurred before the answer was complete.
+    fn connection_error(&self, error: reqwest::Error) -> AttemptOutcome {
         let error = error.without_url();
         let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
         if let Some(forbidden) = causes.find_map(|cause| cause.downcast_ref::<origin::Forbidden>()) {
             let message = format!("{} is not asked: {forbidden}", self.place());
-            return Tried::Failed(Error::new(ErrorKind::Refused, message));
+            return AttemptOutcome::Failed(Error::new(ErrorKind::Refused, message));
         }
         if error.is_builder() || error.is_request() && error.is_status() {
             let message = format!("{} cannot be asked", self.place());
-            return Tried::Failed(
+            return AttemptOutcome::Failed(
                 Error::new(ErrorKind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
             );
         }
@@ -145,17 +153,17 @@ impl<'a> Connection<'a> {
         if deepest.starts_with("invalid peer certificate") {
             let message = format!("{} is not who it says, or not known: {deepest}", self.place());
             let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
-            return Tried::Failed(Error::new(ErrorKind::Refused, message).hint(hint));
+            return AttemptOutcome::Failed(Error::new(ErrorKind::Refused, message).hint(hint));
         }
         let kind = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time",
             (true, _) => "no connection",
             _ => "the connection broke",
         };
-        Tried::Again(Cause { kind: kind.to_owned(), detail: deepest }, None)
+        AttemptOutcome::Retry(Cause { kind: kind.to_owned(), detail: deepest }, None)
     }
 
-    /// The API, for messages: without query and whatever secret may be in it.
+    /// The URL of the API for messages: without the query, which may contain secrets.
     pub(super) fn place(&self) -> String {
         format!("{}{}", origin::origin(&self.home), self.home.path())
     }

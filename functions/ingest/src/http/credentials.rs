@@ -1,4 +1,4 @@
-//! Who asks, and what of it must never be seen.
+//! Credentials of a source, and how they are redacted from texts.
 
 use std::cell::RefCell;
 
@@ -9,23 +9,23 @@ use tidemark_pipeline::http::Auth;
 pub(super) struct Credentials<'a> {
     pub(super) auth: Option<&'a Auth>,
     pub(super) secret: Option<Secret>,
-    /// Of OAuth2, once it has been given.
+    /// The OAuth2 access token, once it has been issued.
     pub(super) token: RefCell<Option<Secret>>,
 }
 
 impl<'a> Credentials<'a> {
-    /// Asks for the secret, where there is one.
+    /// Reads the secret, if the source has one.
     pub(super) fn new(auth: Option<&'a Auth>, secrets: &dyn Secrets) -> Result<Credentials<'a>, Error> {
         let secret = auth.map(|auth| secrets.secret(auth.secret())).transpose()?;
         Ok(Credentials { auth, secret, token: RefCell::new(None) })
     }
 
-    /// Of an API that everybody may ask.
+    /// For an API without authentication.
     pub(super) fn none() -> Credentials<'a> {
         Credentials { auth: None, secret: None, token: RefCell::new(None) }
     }
 
-    /// The API does not know us, or does not let us read.
+    /// The error for an API that rejects the credentials or denies access.
     pub(super) fn unauthorized(&self, message: String) -> Error {
         let hint = match self.auth {
             None => "give [source] an `auth`".to_owned(),
@@ -34,12 +34,12 @@ impl<'a> Credentials<'a> {
         Error::new(ErrorKind::Refused, message).hint(hint)
     }
 
-    /// A text without what must not be seen, should an API repeat it.
+    /// Removes secrets from a text, in case the API repeats them.
     pub(super) fn redacted(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in self.secret.iter().chain(&*self.token.borrow()) {
             let plain = secret.expose();
-            // as it is, as it is in a URL, and as some write it in JSON; a short one would be found in anything
+            // plain, URL-encoded, and with slashes escaped as in some JSON; forms shorter than 6 bytes would match unrelated text
             let forms = [plain.to_owned(), encoded(plain), plain.replace('/', "\\/")];
             for form in forms.iter().filter(|form| form.len() >= 6) {
                 if text.contains(form.as_str()) {
@@ -51,7 +51,7 @@ impl<'a> Credentials<'a> {
     }
 }
 
-/// A text as a URL's query or a form has it.
+/// A text encoded for a URL query or form.
 pub(super) fn encoded(text: &str) -> String {
     url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -1,4 +1,4 @@
-//! How an API pages, where nobody has said it.
+//! Detects the pagination of an API if the definition does not give it.
 
 use serde_json::Value;
 use tidemark_pipeline::http::{Body, Http, Pagination};
@@ -6,7 +6,7 @@ use tidemark_pipeline::http::{Body, Http, Pagination};
 use super::links::Headers;
 use super::page::Page;
 
-/// Members under which APIs give the next page's URL, or a cursor that cannot be anything else.
+/// JSON pointers under which APIs give the URL of the next page.
 const NEXT_URLS: [&str; 14] = [
     "/next",
     "/links/next",
@@ -23,7 +23,7 @@ const NEXT_URLS: [&str; 14] = [
     "/@odata.nextLink",
     "/nextLink",
 ];
-/// Members that speak of pages.
+/// Names of members that have to do with pagination.
 const HINTS: [&str; 22] = [
     "next",
     "next_cursor",
@@ -49,34 +49,34 @@ const HINTS: [&str; 22] = [
     "count",
 ];
 
-/// So many records a page often has at most: they may be but the first.
+/// Common page sizes. A response with exactly this many records may be only the first page.
 const SIZES: [usize; 24] =
     [10, 15, 20, 25, 30, 40, 50, 60, 75, 80, 100, 120, 128, 150, 200, 250, 256, 300, 400, 500, 512, 1000, 1024, 2000];
 
-/// Why it is not certain how an API pages.
+/// Why the pagination of an API cannot be determined.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Ambiguity {
-    /// These members speak of pages.
+    /// These members indicate that there are more pages.
     Hints(Vec<String>),
-    /// Nothing does, but there are as many records as a page often has.
+    /// Nothing indicates more pages, but the number of records is a common page size.
     Round(usize),
 }
 
-/// How an API pages.
+/// The detected pagination of an API.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Discovered {
     pub pagination: Pagination,
-    /// What the first page says by it of the page behind it, in its body.
-    pub said: Option<String>,
+    /// The URL of the next page, if the body of the first page contains it.
+    pub paging_value: Option<String>,
 }
 
-/// How an API pages, as far as its first answer leaves no doubt.
+/// Detects the pagination from the first answer, if it is unambiguous.
 pub(crate) fn discover(http: &Http, page: &Page, headers: &Headers) -> Result<Discovered, Ambiguity> {
     discovered(http, page.body(), page.len(), headers)
 }
 
 fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Result<Discovered, Ambiguity> {
-    let plain = |pagination| Ok(Discovered { pagination, said: None });
+    let plain = |pagination| Ok(Discovered { pagination, paging_value: None });
     if headers.next.is_some() {
         return plain(Pagination::LinkHeader);
     }
@@ -89,19 +89,19 @@ fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Res
         match body.pointer(pointer) {
             Some(Value::String(text)) if is_url(text) => {
                 let pagination = Pagination::NextUrl { next: pointer.to_owned() };
-                return Ok(Discovered { pagination, said: Some(text.clone()) });
+                return Ok(Discovered { pagination, paging_value: Some(text.clone()) });
             }
             _ => {}
         }
     }
     let total =
         ["/total", "/count", "/meta/total", "/pagination/total"].iter().find_map(|at| body.pointer(at)?.as_u64());
-    // a single object is its own record: its fields are its own affair
+    // a single object is itself the record, so its members say nothing about pagination
     if total == Some(records as u64) || http.records.is_empty() {
         return plain(Pagination::Single);
     }
     let own = http.records.split('/').nth(1).unwrap_or_default();
-    let is_telling = |value: &Value| match value {
+    let is_informative = |value: &Value| match value {
         Value::Null | Value::Bool(false) => false,
         Value::Object(members) => members.values().any(|value| !value.is_null()),
         Value::Array(_) => false,
@@ -113,11 +113,11 @@ fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Res
     let there: Vec<(&str, &Value)> =
         HINTS.into_iter().filter(|hint| *hint != own).filter_map(|hint| Some((hint, body.get(hint)?))).collect();
     let hints: Vec<String> =
-        there.iter().filter(|(_, value)| is_telling(value)).map(|(hint, _)| format!("/{hint}")).collect();
+        there.iter().filter(|(_, value)| is_informative(value)).map(|(hint, _)| format!("/{hint}")).collect();
     if !hints.is_empty() {
         return Err(Ambiguity::Hints(hints));
     }
-    // what would lead on is there, and does not
+    // a member for the next page exists, and says that there is none
     if there.iter().any(|(_, value)| is_end(value)) { plain(Pagination::Single) } else { unsaid }
 }
 

@@ -1,4 +1,4 @@
-//! The page to come of a window: what has landed, or what the API answers; put down before the next is asked for.
+//! Gets the next page of a window: from the landing, or else from the API. Each page is landed before the next is requested.
 
 use std::time::Duration;
 
@@ -15,25 +15,26 @@ use super::paging::is_by_place;
 use super::request::{Next, request, without_key};
 use super::window_pass::{LandedPage, WindowPass, pack};
 
-/// How often an answer is asked for that is cut, or out of order: an API under load may give a better one.
-const LOOKS: u32 = 3;
-/// After this long, pages that are told apart by their place may have moved: the last one is asked for again before going on.
-const SETTLED: SignedDuration = SignedDuration::from_mins(5);
+/// How often a page is requested if the answer is truncated or inconsistent: an API under load may give a valid one later.
+const MAX_ATTEMPTS: u32 = 3;
+/// Pages identified only by position may have shifted after this time: the last landed page is then requested again and compared before
+/// resuming.
+const RECHECK_AFTER: SignedDuration = SignedDuration::from_mins(5);
 
-/// A page that is in.
+/// A page that has been fetched or read from the landing.
 pub(crate) struct FetchedPage {
     pub note: PageMetadata,
     pub page: Page,
-    /// It is in the landing; the last page of a window is not before the commit.
+    /// Whether it is in the landing. The last page of a window lands only with the commit.
     pub has_landed: bool,
 }
 
-/// What an attempt to get a page came to.
+/// The outcome of fetching a page.
 pub(crate) enum FetchOutcome {
     Page(Box<FetchedPage>),
-    /// It is to be waited for longer than there is time.
+    /// The wait before the request would go beyond the deadline.
     Late(Duration),
-    /// What has landed before it is of no use.
+    /// The landed pages before it are not usable any more.
     Invalidated,
 }
 
@@ -41,17 +42,17 @@ pub(crate) enum FetchOutcome {
 pub(crate) struct PageFetcher<'a> {
     pub context: &'a Context<'a>,
     pub http: &'a Http,
-    /// Stands for what decides what is asked for.
+    /// Fingerprint of the settings that decide what is requested.
     pub definition: &'a str,
     pub run_id: &'a str,
     pub client: &'a Client<'a>,
 }
 
-/// What is wrong with an answer.
+/// Why an answer is rejected.
 struct PageError {
     body: String,
     message: String,
-    /// The next one may be better.
+    /// Whether the same request may give a valid answer later.
     may_heal: bool,
 }
 
@@ -62,26 +63,26 @@ impl From<MalformedPage> for PageError {
 }
 
 impl PageFetcher<'_> {
-    /// The page to come, if it has landed, as the answer to what would be asked.
+    /// The next page from the landing, if it is there and is the answer to the request that would be sent.
     pub(crate) fn landed(&self, pass: &WindowPass) -> Result<Option<(PageMetadata, String)>, Error> {
         let Some(bytes) = pass.landing.page(self.context.lake, pass.page)? else { return Ok(None) };
-        // the first says what window it is; those behind it may be of another run, for another time
+        // the first page determines the time range; later ones may be from another run with another range
         let is_ours = |note: &PageMetadata| pass.page == 1 || note.range == pass.window.range;
         Ok(unpacked(&bytes).filter(|(note, _)| note.asked == pass.next && is_ours(note)))
     }
 
-    /// The records of a page that has landed.
+    /// Reads the records of a landed page.
     pub(crate) fn adopt(&self, pass: &mut WindowPass, note: PageMetadata, body: String) -> Result<FetchedPage, Error> {
         pass.paginator.paging = pass.paginator.paging.take().or(note.paging.clone());
         let reader = PageReader::new(self.http, pass.paginator.paging.as_ref());
         let page = reader
             .read(body, None)
-            .map_err(|MalformedPage { body, message, .. }| self.misshapen(pass, message, &body))?;
+            .map_err(|MalformedPage { body, message, .. }| self.malformed(pass, message, &body))?;
         Ok(FetchedPage { note, page, has_landed: true })
     }
 
-    /// Where a window is gone on with, and pages are told apart by their place: the page before, which an earlier commit has brought.
-    pub(crate) fn look_back(&self, pass: &mut WindowPass) -> Result<(), Error> {
+    /// When resuming a window whose pages are identified only by position: reads the landed page before the resume point, to compare it later.
+    pub(crate) fn load_previous_page(&self, pass: &mut WindowPass) -> Result<(), Error> {
         if pass.before.is_some() || pass.page == 1 || !pass.paginator.paging.as_ref().is_some_and(is_by_place) {
             return Ok(());
         }
@@ -94,11 +95,11 @@ impl PageFetcher<'_> {
         Ok(())
     }
 
-    /// Whether the last page that had landed is another one now.
+    /// Whether the last landed page has changed on the API since.
     pub(crate) fn has_moved(&self, pass: &WindowPass) -> Result<bool, Error> {
         let (Some(paging), Some(before)) = (&pass.paginator.paging, &pass.before) else { return Ok(false) };
         let age = (self.context.clock)().duration_since(before.fetched_at);
-        if !is_by_place(paging) || age < SETTLED {
+        if !is_by_place(paging) || age < RECHECK_AFTER {
             return Ok(false);
         }
         let again = request(self.http, Some(paging), pass.window.range, &before.asked)?;
@@ -114,18 +115,18 @@ impl PageFetcher<'_> {
         }
     }
 
-    /// Asks for the page to come, and lands it.
+    /// Requests the next page, and lands it.
     pub(crate) fn fetch(&self, pass: &mut WindowPass) -> Result<FetchOutcome, Error> {
         if pass.page > self.http.max_pages {
             let message = format!("{} has more than max_pages = {} pages", self.http.url, self.http.max_pages);
             let hint = "raise max_pages in [source], or fetch less at a time: incremental = { every = \"1d\", … }";
             return Err(Error::new(ErrorKind::Definition, message).hint(hint));
         }
-        for look in 1.. {
+        for attempt in 1.. {
             let answer = match self.answer(pass)? {
                 Ok(answer) => answer,
                 Err(NoAnswer::Late(wait)) => return Ok(FetchOutcome::Late(wait)),
-                // a cursor does not live for ever
+                // the cursor of an earlier run may have expired
                 Err(NoAnswer::Refused(400 | 404 | 410 | 422, _)) if pass.asked == 0 && pass.next != Next::First => {
                     return Ok(FetchOutcome::Invalidated);
                 }
@@ -134,9 +135,9 @@ impl PageFetcher<'_> {
             pass.bytes += answer.bytes;
             self.context.progress.advance(answer.bytes);
             match self.read_answer(pass, answer)? {
-                Ok((note, page)) => return Ok(FetchOutcome::Page(Box::new(self.put_down(pass, note, page)?))),
-                Err(wrong) if !wrong.may_heal || look == LOOKS => {
-                    return Err(self.misshapen(pass, wrong.message, &wrong.body));
+                Ok((note, page)) => return Ok(FetchOutcome::Page(Box::new(self.land(pass, note, page)?))),
+                Err(error) if !error.may_heal || attempt == MAX_ATTEMPTS => {
+                    return Err(self.malformed(pass, error.message, &error.body));
                 }
                 Err(_) => pass.queue.clear(),
             }
@@ -144,7 +145,7 @@ impl PageFetcher<'_> {
         Ok(FetchOutcome::Invalidated)
     }
 
-    /// What an answer says of itself and of the page behind it.
+    /// Reads an answer into a page, and determines the next page.
     fn read_answer(
         &self,
         pass: &mut WindowPass,
@@ -154,19 +155,19 @@ impl PageFetcher<'_> {
         let reader = PageReader::new(self.http, pass.paginator.paging.as_ref());
         let mut page = match reader.read(body, content_type.as_deref()) {
             Ok(page) => page,
-            Err(misshapen) => return Ok(Err(misshapen.into())),
+            Err(malformed) => return Ok(Err(malformed.into())),
         };
         if pass.paginator.paging.is_none() {
-            let Discovered { pagination, said } =
-                discover(self.http, &page, &headers).map_err(|doubt| self.doubtful(doubt))?;
+            let Discovered { pagination, paging_value } =
+                discover(self.http, &page, &headers).map_err(|ambiguity| self.ambiguous(ambiguity))?;
             tracing::info!(?pagination, "how the API pages was found");
-            (page.said, pass.paginator.paging) = (said, Some(pagination));
+            (page.paging_value, pass.paginator.paging) = (paging_value, Some(pagination));
         }
         let next = match pass.paginator.after(&pass.next, &page, &headers) {
             Ok(Some(Next::Url(url))) => Some(Next::Url(without_key(self.http, &url)?)),
             Ok(next) => next,
-            Err(astray) => {
-                return Ok(Err(PageError { body: page.into_body(), message: astray.0, may_heal: true }));
+            Err(error) => {
+                return Ok(Err(PageError { body: page.into_body(), message: error.0, may_heal: true }));
             }
         };
         let note = PageMetadata {
@@ -182,9 +183,9 @@ impl PageFetcher<'_> {
         Ok(Ok((note, page)))
     }
 
-    fn doubtful(&self, doubt: Ambiguity) -> Error {
+    fn ambiguous(&self, ambiguity: Ambiguity) -> Error {
         let url = &self.http.url;
-        let message = match doubt {
+        let message = match ambiguity {
             Ambiguity::Hints(hints) => {
                 let hints = hints.join(", ");
                 format!("{url} does not say for certain how to get its next page; {hints} may be about it")
@@ -197,7 +198,7 @@ impl PageFetcher<'_> {
         Error::new(ErrorKind::Definition, message).hint(hint)
     }
 
-    /// The answer to what comes next, which may be here already; those behind it are asked for with it where they are known to be there.
+    /// The answer to the next request. It may be queued already; if the pages after it are known to exist, they are requested concurrently.
     fn answer(&self, pass: &mut WindowPass) -> Result<Result<Answer, NoAnswer>, Error> {
         match pass.queue.pop_front() {
             Some((next, answer)) if next == pass.next => return Ok(answer),
@@ -215,8 +216,8 @@ impl PageFetcher<'_> {
         }
     }
 
-    /// Lands a page, unless it is the last. If another has landed it first, theirs is the page.
-    fn put_down(&self, pass: &mut WindowPass, note: PageMetadata, page: Page) -> Result<FetchedPage, Error> {
+    /// Lands a page, unless it is the last. If another run has landed it first, that page is used.
+    fn land(&self, pass: &mut WindowPass, note: PageMetadata, page: Page) -> Result<FetchedPage, Error> {
         if note.next.is_none() {
             return Ok(FetchedPage { note, page, has_landed: false });
         }
@@ -233,8 +234,8 @@ impl PageFetcher<'_> {
         }
     }
 
-    /// An answer that is no page stays to be looked at.
-    fn misshapen(&self, pass: &WindowPass, message: String, body: &str) -> Error {
+    /// Keeps an invalid answer in the landing for inspection, and returns the error.
+    fn malformed(&self, pass: &WindowPass, message: String, body: &str) -> Error {
         let failure = Error::new(ErrorKind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
         let kept = zstd::encode_all(body.as_bytes(), 1).map_err(|error| error.to_string()).and_then(|body| {
             pass.landing.refuse(self.context.lake, pass.page, body.into()).map_err(|error| match error.hint() {

@@ -1,4 +1,4 @@
-//! A time in the form an API takes it, and what the API then makes of it.
+//! Times in the format of an API, and their rounding to its precision.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -6,20 +6,20 @@ use tidemark_pipeline::http::{Since, TimeFormat};
 
 use crate::incremental::window::TimeBounds;
 
-/// The time as the parameter's text.
+/// The time as the value of a request parameter.
 pub(crate) fn written(format: &TimeFormat, time: Timestamp) -> String {
     match format {
         TimeFormat::Rfc3339 => time.to_string(),
         TimeFormat::Date => time.to_zoned(TimeZone::UTC).date().to_string(),
         TimeFormat::EpochS => time.as_second().to_string(),
         TimeFormat::EpochMs => time.as_millisecond().to_string(),
-        // the format has been tried when the definition was read
+        // the format has been validated when the definition was read
         TimeFormat::Strftime(format) => time.to_zoned(TimeZone::UTC).strftime(format).to_string(),
         TimeFormat::Template { before, time: inner, after } => format!("{before}{}{after}", written(inner, time)),
     }
 }
 
-/// The least step of a format, in seconds at least: what finer parts of a time are lost.
+/// The precision of a format: finer parts of a time are lost.
 fn unit(format: &TimeFormat) -> SignedDuration {
     match format {
         TimeFormat::Date => SignedDuration::from_hours(24),
@@ -37,11 +37,11 @@ fn unit(format: &TimeFormat) -> SignedDuration {
     }
 }
 
-/// A time rounded down to what the format can say.
+/// A time rounded down to the precision of the format.
 fn floor(definition: &Since, time: Timestamp) -> Timestamp {
     let nanos = time.as_nanosecond();
     match definition.format {
-        // a fraction is written as it is
+        // written with its full fraction
         TimeFormat::Rfc3339 => time,
         _ => {
             let over = nanos.rem_euclid(unit(&definition.format).as_nanos());
@@ -50,8 +50,8 @@ fn floor(definition: &Since, time: Timestamp) -> Timestamp {
     }
 }
 
-/// From when on records come if `from` is wanted: rounded down to what the format can say, and one step less where the API leaves out
-/// the time itself. What comes twice by it is known again by its key.
+/// The start time to send so that all records from `from` on are returned: rounded down to the precision of the format, and one unit less if
+/// the API excludes the start time itself. Records returned twice because of this are merged by their key.
 fn since(definition: &Since, from: Timestamp) -> Timestamp {
     let floor = floor(definition, from);
     match definition.is_open {
@@ -60,7 +60,7 @@ fn since(definition: &Since, from: Timestamp) -> Timestamp {
     }
 }
 
-/// The end of a window as it is sent: rounded up.
+/// The end time of a window to send: rounded up to the precision of the format.
 fn until(definition: &Since, to: Timestamp) -> Timestamp {
     let step = unit(&definition.format).as_nanos();
     let over = to.as_nanosecond().rem_euclid(step);

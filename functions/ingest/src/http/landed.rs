@@ -1,5 +1,5 @@
-//! A landed page as bytes: a skippable frame of Zstandard (RFC 8878, 3.1.2) with what is known of the page, then the body as it came. So one
-//! write puts down both, and whoever unpacks the file has the body.
+//! The file format of a landed page: a skippable Zstandard frame (RFC 8878, 3.1.2) with the metadata as JSON, then the compressed body. So one
+//! write stores both, and any zstd tool that decompresses the file gives the body.
 
 use std::io::Read as _;
 
@@ -13,24 +13,24 @@ use crate::incremental::window::Range;
 
 const MAGIC: [u8; 4] = 0x184D_2A50u32.to_le_bytes();
 
-/// What is known of a page.
+/// Metadata of a landed page.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageMetadata {
-    /// Of the definition by which it was asked for.
+    /// Fingerprint of the definition by which it was requested.
     pub definition: String,
     pub range: Range,
-    /// What was asked.
+    /// Which page was requested.
     pub asked: Next,
-    /// What comes behind it; `None` if it is the last.
+    /// The next page. None if this is the last.
     pub next: Option<Next>,
-    /// Records of the window up to its end.
+    /// How many records of the window the pages up to this one have.
     pub received: u64,
-    /// How this API pages, where that has been found out.
+    /// The pagination of the API, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paging: Option<Pagination>,
     pub fetched_at: Timestamp,
-    /// The run that has asked for it.
+    /// The run that requested it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_id: Option<String>,
 }
@@ -46,7 +46,7 @@ pub(crate) fn packed(note: &PageMetadata, body: &str) -> std::io::Result<Bytes> 
     Ok(bytes.into())
 }
 
-/// `None` for what is no page of ours: it is fetched again then.
+/// Returns None if the bytes are not a valid landed page; the page is then fetched again.
 pub(crate) fn unpacked(bytes: &[u8]) -> Option<(PageMetadata, String)> {
     let rest = bytes.strip_prefix(&MAGIC)?;
     let (length, rest) = rest.split_first_chunk::<4>()?;

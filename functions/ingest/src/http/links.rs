@@ -1,4 +1,4 @@
-//! What an answer's headers say of other pages.
+//! Links to other pages in the headers of an answer.
 
 use reqwest::header::{HeaderMap, LINK};
 
@@ -21,7 +21,7 @@ impl Headers {
     }
 }
 
-/// Every link of a header with its `rel`.
+/// All links of a header, with their `rel`.
 fn parse_links(header: &str) -> Vec<(String, String)> {
     let mut links = Vec::new();
     let mut rest = header;

@@ -1,21 +1,21 @@
-//! Source `http`: an API that gives JSON in pages, and the step that brings what it says into the raw dataset. It judges no record.
+//! Source `http`: an API that gives JSON in pages, and the step that writes its records to the raw dataset. It does not validate records.
 //!
-//! | file | what |
+//! | file | purpose |
 //! |---|---|
 //! | `request` | the URL and body of a page, without credentials |
-//! | `client`, `connection`, `retry` | sending it: redirects, limits, and again what may succeed |
-//! | `credentials`, `token` | who asks |
-//! | `wire`, `origin`, `body` | whom it trusts, where it may go, and what comes, unpacked |
-//! | `attempt` | what sending it came to |
-//! | `page` | the text of an answer into records, or what is wrong with it |
-//! | `paging`, `links`, `discovery` | from one page to the next; how an API pages, where nobody has said it |
-//! | `instant` | times as an API takes them |
-//! | `look` | a first look at an API that nobody has described |
+//! | `client`, `connection`, `retry` | sending requests: redirects, rate limits, retries |
+//! | `credentials`, `token` | credentials of the source |
+//! | `wire`, `origin`, `body` | TLS, allowed destinations, decompression of bodies |
+//! | `attempt` | outcomes of sending a request |
+//! | `page` | splits the body of an answer into records |
+//! | `paging`, `links`, `discovery` | from one page to the next; detection of the pagination |
+//! | `instant` | times in the format of an API |
+//! | `preview` | a first request to an API without a definition |
 //! | `landed` | a landed page and its metadata, as bytes |
-//! | `fetch`, `pass`, `window` | the pages of a window, each put down before the next is asked for |
-//! | `accumulator` | records of pages into rows on their way to files |
-//! | `resume`, `partial`, `receipt`, `reader` | a window, from where it was left, into files that nothing names yet |
-//! | `step` | which window that is, and the commit |
+//! | `fetch`, `window_pass`, `window` | the pages of a window, each landed before the next is requested |
+//! | `accumulator` | writes records of pages to files |
+//! | `resume`, `partial`, `receipt`, `reader` | reads a window, from its resume point, to files that are not committed yet |
+//! | `step` | chooses the window, and commits |
 
 mod accumulator;
 mod attempt;

@@ -1,24 +1,24 @@
-//! Where a request may go: to the origin the definition names, and never to an address that a definition does not name and that only
-//! machines of a cloud should ask.
+//! Where requests may go: only to the origin in the definition, and not to link-local or cloud metadata addresses unless the definition
+//! names the address itself.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use url::Url;
 
-/// Scheme, host and port.
+/// Whether two URLs have the same scheme, host and port.
 pub(crate) fn is_same(one: &Url, other: &Url) -> bool {
     one.scheme() == other.scheme()
         && one.host_str() == other.host_str()
         && one.port_or_known_default() == other.port_or_known_default()
 }
 
-/// `https://api.example.com`, for messages: without path, query and whatever secret may be in them.
+/// `https://api.example.com`, for messages: without path and query, which may contain secrets.
 pub(crate) fn origin(url: &Url) -> String {
     url.origin().ascii_serialization()
 }
 
-/// Link-local addresses and those under which clouds give out credentials.
+/// Link-local addresses, and addresses of the metadata services of clouds.
 pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_link_local() || v4 == Ipv4Addr::new(100, 100, 100, 200),
@@ -31,7 +31,7 @@ pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     }
 }
 
-/// A host's name leads to forbidden addresses only. A definition that means one writes the address itself, which is not resolved.
+/// A host name resolves only to forbidden addresses. A definition that really means one contains the address itself, which is not resolved.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "{host} is at {address}, which is link-local or a cloud's metadata; if it is meant, write the address into `url`"
@@ -41,7 +41,7 @@ pub(crate) struct Forbidden {
     address: IpAddr,
 }
 
-/// Resolves as this machine does, less what is forbidden.
+/// The resolver of this machine, without forbidden addresses.
 #[derive(Debug)]
 pub(crate) struct Resolver;
 

@@ -1,5 +1,5 @@
-//! The text of an answer into a page of records, or into what is wrong with it. The records of a page are found and hashed once: where they
-//! lie travels with the page.
+//! Splits the body of an answer into records, or says what is wrong with it. The records of a page are located and hashed once; their byte
+//! ranges are kept with the page.
 
 use std::ops::Range;
 
@@ -9,23 +9,23 @@ use tidemark_transform::envelope::{Envelope, Found, members, scalar};
 use super::shown::start;
 use crate::incremental::digest::hash_of;
 
-/// A page: its body, where its records lie in it, and what it says of others.
+/// A page: its body, the byte ranges of its records, and its paging value.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Page {
     body: String,
     records: Vec<Range<usize>>,
     hashes: Vec<u128>,
-    /// Stands for the records in their order.
+    /// Hash of the records in order.
     pub content: u128,
-    /// The next cursor or URL, or the total.
-    pub said: Option<String>,
+    /// The next cursor or URL, or the total, depending on the pagination.
+    pub paging_value: Option<String>,
 }
 
 impl Page {
-    fn new(body: String, records: Vec<Range<usize>>, said: Option<String>) -> Page {
+    fn new(body: String, records: Vec<Range<usize>>, paging_value: Option<String>) -> Page {
         let hashes: Vec<u128> = records.iter().map(|range| hash_of(&body[range.clone()])).collect();
         let content = hash_of(hashes.iter().flat_map(|hash| hash.to_le_bytes()).collect::<Vec<u8>>());
-        Page { body, records, hashes, content, said }
+        Page { body, records, hashes, content, paging_value }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -36,7 +36,7 @@ impl Page {
         self.records.is_empty()
     }
 
-    /// The records as written.
+    /// The records as received.
     pub(crate) fn records(&self) -> impl Iterator<Item = &str> {
         self.records.iter().map(|range| &self.body[range.clone()])
     }
@@ -45,7 +45,7 @@ impl Page {
         self.records.last().map(|range| &self.body[range.clone()])
     }
 
-    /// Of each record.
+    /// The hash of each record.
     pub(crate) fn hashes(&self) -> &[u128] {
         &self.hashes
     }
@@ -59,13 +59,13 @@ impl Page {
     }
 }
 
-/// Why an answer is no page.
+/// Why an answer is not a page.
 #[derive(Debug, PartialEq)]
 pub(crate) struct MalformedPage {
     pub body: String,
-    /// What came, and what was expected.
+    /// What was found, and what was expected.
     pub message: String,
-    /// The body ends in the middle: the same request may give it whole.
+    /// The body is truncated: the same request may return all of it.
     pub is_cut: bool,
 }
 
@@ -76,7 +76,7 @@ struct Fault {
     is_cut: bool,
 }
 
-/// Where the records of a body lie in it, and what it says of other pages.
+/// The byte ranges of the records in a body, and its paging value.
 type Layout = (Vec<Range<usize>>, Option<String>);
 
 /// Reads the pages of one source.
@@ -89,13 +89,17 @@ pub(crate) struct PageReader {
 
 impl PageReader {
     pub(crate) fn new(http: &Http, paging: Option<&Pagination>) -> PageReader {
-        let said = match paging {
+        let paging_value = match paging {
             Some(Pagination::Cursor { next, .. } | Pagination::NextUrl { next }) => Some(next.as_str()),
             Some(Pagination::Page { total: Some(Total::Records(total) | Total::Pages(total)), .. })
             | Some(Pagination::Offset { total: Some(total), .. }) => Some(total.as_str()),
             _ => None,
         };
-        PageReader { format: http.format, records: http.records.clone(), envelope: Envelope::new(&http.records, said) }
+        PageReader {
+            format: http.format,
+            records: http.records.clone(),
+            envelope: Envelope::new(&http.records, paging_value),
+        }
     }
 
     pub(crate) fn read(&self, body: String, content_type: Option<&str>) -> Result<Page, MalformedPage> {
@@ -104,19 +108,19 @@ impl PageReader {
             Body::Json => self.envelope(&body, content_type),
         };
         match layout {
-            Ok((records, said)) => Ok(Page::new(body, records, said)),
+            Ok((records, paging_value)) => Ok(Page::new(body, records, paging_value)),
             Err(Fault { message, is_cut }) => Err(MalformedPage { body, message, is_cut }),
         }
     }
 
     fn envelope(&self, body: &str, content_type: Option<&str>) -> Result<Layout, Fault> {
         let page = self.envelope.read(body).map_err(|broken| match markup(body, content_type) {
-            Some(what) => self.misshapen(what),
+            Some(what) => self.malformed(what),
             None => {
-                // what looks like records is no affair of whoever reads the log
+                // the start of the body is not shown if it may contain records
                 let is_data = body.trim_start().starts_with(['{', '[']);
                 let text = if is_data { String::new() } else { format!(", in {}", start(body)) };
-                Fault { is_cut: broken.is_cut, ..self.misshapen(format!("no JSON: {broken}{text}")) }
+                Fault { is_cut: broken.is_cut, ..self.malformed(format!("no JSON: {broken}{text}")) }
             }
         })?;
         let records = match page.records {
@@ -124,10 +128,10 @@ impl PageReader {
             Found::Object(record) => vec![record],
             Found::Null => Vec::new(),
             Found::Scalar(_) if markup(body, content_type).is_some() => {
-                return Err(self.misshapen(markup(body, content_type).unwrap_or_default()));
+                return Err(self.malformed(markup(body, content_type).unwrap_or_default()));
             }
-            Found::Scalar(value) => return Err(self.misshapen(format!("{} there", start(value)))),
-            Found::Absent => return Err(self.misshapen(absent(body))),
+            Found::Scalar(value) => return Err(self.malformed(format!("{} there", start(value)))),
+            Found::Absent => return Err(self.malformed(absent(body))),
         };
         let records = records.into_iter().map(|record| range_of(body, record)).collect();
         Ok((records, page.said.into_iter().next().flatten().and_then(scalar)))
@@ -135,13 +139,13 @@ impl PageReader {
 
     fn lines(&self, body: &str, content_type: Option<&str>) -> Result<Layout, Fault> {
         if let Some(what) = markup(body, content_type) {
-            return Err(self.misshapen(what));
+            return Err(self.malformed(what));
         }
         let records = body.lines().map(str::trim_ascii).filter(|line| !line.is_empty());
         Ok((records.map(|record| range_of(body, record)).collect(), None))
     }
 
-    fn misshapen(&self, found: String) -> Fault {
+    fn malformed(&self, found: String) -> Fault {
         let expected = match (self.format, self.records.as_str()) {
             (Body::Ndjson, _) => "lines of JSON".to_owned(),
             (Body::Json, "") => "an array of records, or one record".to_owned(),
@@ -151,13 +155,13 @@ impl PageReader {
     }
 }
 
-/// Where a part of a text lies in it.
+/// The byte range of a part within its text.
 fn range_of(text: &str, part: &str) -> Range<usize> {
     let start = part.as_ptr().addr() - text.as_ptr().addr();
     start..start + part.len()
 }
 
-/// Why a text without the white space around it is no record.
+/// Why a trimmed text is not a record.
 pub(crate) fn fault(record: &str) -> Option<&'static str> {
     match record.as_bytes().first() {
         Some(b'{') => None,
@@ -170,7 +174,7 @@ pub(crate) fn fault(record: &str) -> Option<&'static str> {
     }
 }
 
-/// An HTML page, where that is what came: with its title, which mostly says enough.
+/// Describes a body that is HTML or other markup, by its title if it has one. Returns None for other bodies.
 fn markup(body: &str, content_type: Option<&str>) -> Option<String> {
     let is_html = content_type.is_some_and(|kind| kind.to_ascii_lowercase().contains("html"));
     if !is_html && !body.trim_start().starts_with('<') {

@@ -11,28 +11,28 @@ use super::page::Page;
 use super::request::Next;
 use crate::incremental::digest::hash_of;
 
-/// Where the window stands.
+/// The paging state of a window.
 #[derive(Debug)]
 pub(crate) struct Paginator {
-    /// `None` until it has been found out.
+    /// None until the pagination has been detected.
     pub paging: Option<Pagination>,
     allows_empty: bool,
     /// Records so far.
     pub received: u64,
-    /// Pages that are known to follow, and from one to the next of them the step of their number.
+    /// How many pages are known to follow, and the difference between their numbers.
     ahead: Option<(u64, u64)>,
-    /// The pages so far, in their order.
+    /// The pages so far, in order.
     visited: Vec<Visited>,
-    /// What they held, and what was asked for them.
+    /// Hashes of their contents, and of their requests.
     seen: HashSet<u64>,
     asked: HashSet<u64>,
 }
 
-/// A page that is in: what stands for how it was asked for, and for what it held.
+/// A page that has been read: hash of its request, and hash of its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Visited(u64, u64);
 
-/// Why there is no way on.
+/// Why the next page cannot be determined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PagingError(pub String);
 
@@ -49,20 +49,20 @@ impl Paginator {
         }
     }
 
-    /// Behind pages that another invocation has visited.
-    pub(crate) fn behind(mut self, visited: Vec<Visited>) -> Paginator {
+    /// Continues after pages that an earlier invocation has read.
+    pub(crate) fn with_visited(mut self, visited: Vec<Visited>) -> Paginator {
         self.asked.extend(visited.iter().map(|Visited(asked, _)| *asked));
         self.seen.extend(visited.iter().map(|Visited(_, content)| *content));
         self.visited = visited;
         self
     }
 
-    /// The pages so far, in their order.
+    /// The pages so far, in order.
     pub(crate) fn visited(&self) -> &[Visited] {
         &self.visited
     }
 
-    /// What comes behind a page that was asked for as `asked`.
+    /// Determines the page after the one that was requested as `asked`.
     pub(crate) fn after(&mut self, asked: &Next, page: &Page, headers: &Headers) -> Result<Option<Next>, PagingError> {
         let is_empty = page.is_empty();
         if !is_empty && self.seen.contains(&short(page.content)) {
@@ -82,7 +82,7 @@ impl Paginator {
         Ok(next)
     }
 
-    /// A page that is in: what it was asked for as, what its records are, and how many there are up to its end.
+    /// Records a page that has been read: its request, the hash of its records, and how many records the pages up to it have.
     pub(crate) fn record(&mut self, asked: &Next, content: u128, received: u64) {
         let visited = Visited(key(asked), short(content));
         self.asked.insert(visited.0);
@@ -91,7 +91,7 @@ impl Paginator {
         self.received = received;
     }
 
-    /// The pages to be asked for at once, `most` at most: more than one only where they are known to be there.
+    /// The pages to request concurrently, at most `most`: more than one only if they are known to exist.
     pub(crate) fn at_once(&self, next: &Next, most: u32) -> Vec<Next> {
         match (next, self.ahead) {
             (Next::Number(from), Some((pages, step))) => {
@@ -109,9 +109,12 @@ impl Paginator {
         received: u64,
     ) -> Result<Option<Next>, PagingError> {
         let is_empty = page.is_empty();
-        let said = page.said.as_deref().filter(|said| !said.is_empty() && *said != "false");
-        let total = |said: Option<&str>| match said {
-            Some(said) => said.parse::<u64>().map_err(|_| PagingError(format!("the total is no number: {said:.50}"))),
+        let paging_value =
+            page.paging_value.as_deref().filter(|paging_value| !paging_value.is_empty() && *paging_value != "false");
+        let total = |paging_value: Option<&str>| match paging_value {
+            Some(paging_value) => paging_value
+                .parse::<u64>()
+                .map_err(|_| PagingError(format!("the total is no number: {paging_value:.50}"))),
             None => Err(PagingError("the page does not say how many there are".into())),
         };
         Ok(match &self.paging {
@@ -122,8 +125,8 @@ impl Paginator {
             Some(Pagination::Page { first, total: Some(of), .. }) => {
                 let number = number(asked, *first);
                 let (done, all) = match of {
-                    Total::Records(_) => (received, total(said)?),
-                    Total::Pages(_) => (number + 1 - first, total(said)?),
+                    Total::Records(_) => (received, total(paging_value)?),
+                    Total::Pages(_) => (number + 1 - first, total(paging_value)?),
                 };
                 let size = if matches!(of, Total::Records(_)) { page.len() as u64 } else { 1 };
                 self.ahead = Some((all.saturating_sub(done).div_ceil(size.max(1)), 1));
@@ -135,15 +138,15 @@ impl Paginator {
                 let is_last = match of {
                     None => is_empty,
                     Some(_) => {
-                        let all = total(said)?;
+                        let all = total(paging_value)?;
                         self.ahead = Some((all.saturating_sub(next).div_ceil(size.max(1)), size));
                         next >= all
                     }
                 };
                 (!is_last).then_some(Next::Number(next))
             }
-            Some(Pagination::Cursor { .. }) => said.map(|said| Next::Text(said.to_owned())),
-            Some(Pagination::NextUrl { .. }) => said.map(|said| Next::Url(said.to_owned())),
+            Some(Pagination::Cursor { .. }) => paging_value.map(|paging_value| Next::Text(paging_value.to_owned())),
+            Some(Pagination::NextUrl { .. }) => paging_value.map(|paging_value| Next::Url(paging_value.to_owned())),
             Some(Pagination::LinkHeader) => headers.next.clone().map(Next::Url),
             Some(Pagination::Keyset { field, .. }) => match page.last() {
                 None => None,
@@ -153,7 +156,7 @@ impl Paginator {
     }
 }
 
-/// Stands for how a page is asked for.
+/// Hash of how a page is requested.
 fn key(next: &Next) -> u64 {
     short(match next {
         Next::First => hash_of("first"),
@@ -186,12 +189,12 @@ fn shown(next: &Next) -> String {
         Next::First => "the first".into(),
         Next::Number(number) => number.to_string(),
         Next::Text(text) => format!("cursor {text:.80}"),
-        // a URL may have in it what is nobody's business
+        // a URL may contain secrets
         Next::Url(_) => "by its URL".into(),
     }
 }
 
-/// Whether pages are told apart by their place alone, which moves when records come or go.
+/// Whether pages are identified only by position, which shifts when records are added or removed.
 pub(crate) fn is_by_place(paging: &Pagination) -> bool {
     matches!(paging, Pagination::Page { .. } | Pagination::Offset { .. })
 }
@@ -205,7 +208,7 @@ mod tests {
     use crate::http::page::PageReader;
 
     #[test]
-    fn pages_end_and_never_go_round() {
+    fn pages_end_and_never_repeat() {
         let page = |body: &str| {
             let http = Http { records: "/r".into(), ..Http::new("https://api.example.com") };
             PageReader::new(&http, Some(&cursor())).read(body.to_owned(), None).unwrap()

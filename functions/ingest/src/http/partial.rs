@@ -1,5 +1,5 @@
-//! What is put down of a window that is to be seen only as a whole, when the time is over: closed files, and the page to go on with. Never
-//! rows: pages of which a row is in no closed file are read again from where they have landed.
+//! What is stored when the deadline passes within a window that may only be committed as a whole: closed files, and the page to resume
+//! from. Never rows: a page with a row that is in no closed file is read again from the landing.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -11,42 +11,43 @@ use super::request::Next;
 use crate::incremental::digest::OverlapDigest;
 use crate::incremental::window::Window;
 
-/// A window of which not all pages are in, and whose rows replace all others.
+/// An unfinished window whose rows replace all earlier ones.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PartialWindow {
-    /// How often it has been restarted.
+    /// How often the window has been restarted from its first page.
     pub nth: u32,
     pub window: Window,
     pub files: Vec<DataFile>,
-    /// Where the page begins that holds the first row which is in none of the files.
+    /// The page with the first row that is in none of the files.
     pub from: PageStart,
     pub paging: Option<Pagination>,
-    /// When its first page was asked for.
-    pub begun_at: Timestamp,
-    /// The pages before it.
+    /// When the first page of the window was requested.
+    #[serde(rename = "begun_at")]
+    pub started_at: Timestamp,
+    /// The pages before `from`.
     pub visited: Vec<Visited>,
-    /// Pages that are in.
+    /// How many pages have been read.
     pub pages: u32,
 }
 
-/// Where a page of a window begins, and what came before it.
+/// A page of a window, with the totals of the pages before it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PageStart {
-    /// Number of the page, and how it is asked for.
+    /// Number of the page, and how it is requested.
     pub page: u32,
     pub next: Next,
-    /// Records of the window before it, as the API counts them.
+    /// How many records of the window the pages before it have.
     pub received: u64,
-    /// Rows before it, those of them that are broken, and all of them without regard to their order.
+    /// Of the pages before it: rows, broken rows, and an order-independent digest of the records.
     pub rows: u64,
     pub broken: u64,
     pub digest: OverlapDigest,
 }
 
 impl PartialWindow {
-    /// Whether it can be gone on with; else the window is read from its first page.
+    /// Whether `window` can be resumed from here. If not, it is read from its first page.
     pub(crate) fn is_sound(&self, window: &Window) -> bool {
         let rows: u64 = self.files.iter().map(|file| file.rows).sum();
         self.window.name == window.again(self.nth).name

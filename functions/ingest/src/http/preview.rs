@@ -1,4 +1,4 @@
-//! A first look at an API that nobody has described yet.
+//! A first request to an API that has no definition yet.
 
 use serde_json::Value;
 use tidemark_flow::{Context, Error, ErrorKind};
@@ -13,22 +13,22 @@ use super::page::PageReader;
 use super::request::{Next, request};
 use crate::incremental::window::Range;
 
-/// What the first answer tells.
+/// What the first answer shows.
 pub struct Preview {
     pub format: Body,
     /// JSON pointer to the records.
     pub records: String,
-    /// The records of the first page, as written.
+    /// The records of the first page, as received.
     pub texts: Vec<String>,
     pub pagination: Pagination,
-    /// Whether there is no doubt about how it pages; else it is a guess by the names of members.
+    /// Whether the pagination is certain. If not, it is a guess by the names of members.
     pub is_certain: bool,
 }
 
-/// Asks once.
+/// Sends one request.
 ///
 /// # Errors
-/// An API that cannot be asked, or that answers something else than JSON.
+/// The API cannot be reached, refuses the request, or does not answer with JSON.
 pub fn preview(context: &Context<'_>, url: &str) -> Result<Preview, Error> {
     let mut http = Http::new(url);
     let client = Client::new(&http, *context, Credentials::none(), "look")?;
@@ -54,7 +54,7 @@ pub fn preview(context: &Context<'_>, url: &str) -> Result<Preview, Error> {
     }
     let page = PageReader::new(&http, None)
         .read(answer.body, answer.content_type.as_deref())
-        .map_err(|misshapen| Error::new(ErrorKind::Data, format!("{url}: {}", misshapen.message)))?;
+        .map_err(|malformed| Error::new(ErrorKind::Data, format!("{url}: {}", malformed.message)))?;
     let texts: Vec<String> = page.records().map(str::to_owned).collect();
     let (pagination, is_certain) = match discover(&http, &page, &answer.headers) {
         Ok(discovered) => (discovered.pagination, true),
@@ -63,7 +63,7 @@ pub fn preview(context: &Context<'_>, url: &str) -> Result<Preview, Error> {
     Ok(Preview { format: http.format, records: http.records, texts, pagination, is_certain })
 }
 
-/// The largest array of objects, at most two levels down; the body itself where there is none.
+/// JSON pointer to the largest array of objects, at most two levels down. Empty (the body itself) if there is none.
 fn records_of(body: &Value) -> String {
     let mut best: Option<(usize, String)> = None;
     let mut see = |pointer: String, value: &Value| {
@@ -89,7 +89,7 @@ fn escaped(token: &str) -> String {
     token.replace('~', "~0").replace('/', "~1")
 }
 
-/// How an API may page, by the names of what it says beside its records.
+/// Guesses the pagination by the names of the members beside the records.
 fn guessed(body: &Value, records: usize) -> Pagination {
     let at = |names: &[&str]| {
         ["", "/meta", "/pagination", "/paging", "/page_info", "/pageInfo"].iter().find_map(|above| {

@@ -1,4 +1,4 @@
-//! One window of an API, from where it was left, into files of the raw dataset. It commits nothing.
+//! Reads one window of an API, from its resume point, to files of the raw dataset. It commits nothing.
 
 use jiff::Timestamp;
 use polars::prelude::{DataType, Schema};
@@ -26,7 +26,7 @@ use crate::raw_dataset;
 use crate::resume_marks::ResumeMarks;
 
 /// How often one run restarts a window whose landed pages are no longer usable, at most.
-const ANEW: u32 = 5;
+const MAX_RESTARTS: u32 = 5;
 
 /// Reads windows of one API.
 pub(crate) struct WindowReader<'a> {
@@ -35,11 +35,11 @@ pub(crate) struct WindowReader<'a> {
     pub contract: &'a Contract,
     pub pipeline: &'a PipelineName,
     pub raw: &'a DatasetName,
-    /// Stands for what decides what is asked for.
+    /// Fingerprint of the settings that decide what is requested.
     pub definition: &'a str,
     pub run_id: &'a str,
     pub client: &'a Client<'a>,
-    /// What to read.
+    /// The window to read.
     pub task: &'a WindowTask,
 }
 
@@ -61,31 +61,32 @@ impl WindowReader<'_> {
         let now = (context.clock)();
         let column = self.event_time(now)?;
         let mut resume = before.plan.resume.as_ref();
-        let mut useless = 0;
+        let mut invalidations = 0;
         for nth in partial.as_ref().map_or(0, |partial| partial.nth).. {
             let window = before.plan.window.again(nth);
-            let begun_at = resume.map(|resume| resume.begun_at).or(partial.as_ref().map(|partial| partial.begun_at));
-            let begun_at = begun_at.map_or(now, |begun_at| begun_at.min(now));
+            let started_at =
+                resume.map(|resume| resume.started_at).or(partial.as_ref().map(|partial| partial.started_at));
+            let started_at = started_at.map_or(now, |started_at| started_at.min(now));
             let page = resume.map_or(1, |resume| resume.page);
             let object = if page > 1 { format!("{}.p{page:05}", window.name) } else { window.name.clone() };
-            let mut accumulator = self.accumulator(before, object, column.as_ref(), begun_at);
+            let mut accumulator = self.accumulator(before, object, column.as_ref(), started_at);
             let mut pass = match &partial {
-                Some(partial) => WindowPass::behind(http, pipeline, partial),
+                Some(partial) => WindowPass::from_partial(http, pipeline, partial),
                 None => WindowPass::new(http, pipeline, window, resume),
             };
-            // rows that are to replace all others are not committed before the window is whole
+            // rows that replace all others are committed only when the window is complete
             if !before.is_timed && context.deadline.is_some() {
                 pass.marks = Some(ResumeMarks::default());
             }
             if let Some(PartialWindow { files, from, .. }) = partial.take() {
-                accumulator = accumulator.behind(files, &from);
+                accumulator = accumulator.resume_from(files, &from);
             }
             let closed = accumulator.closed_files();
             match fetcher.read(&mut pass, &mut accumulator)? {
-                WindowRead::Invalidated { is_news } => {
-                    useless += u32::from(is_news);
+                WindowRead::Invalidated { is_newly_found } => {
+                    invalidations += u32::from(is_newly_found);
                     resume = None;
-                    if useless >= ANEW {
+                    if invalidations >= MAX_RESTARTS {
                         break;
                     }
                 }
@@ -109,7 +110,7 @@ impl WindowReader<'_> {
         Err(Error::new(ErrorKind::Retry, message).hint("page by cursor or keyset instead of by number"))
     }
 
-    /// Where time is read from, if anywhere.
+    /// The event time column, if the source is read incrementally.
     fn event_time(&self, now: Timestamp) -> Result<Option<EventTimeColumn<'_>>, Error> {
         let Some(since) = &self.http.incremental else { return Ok(None) };
         let column = self
@@ -134,21 +135,21 @@ impl WindowReader<'_> {
         before: &Before<'_, ResumePoint>,
         object: String,
         column: Option<&'a EventTimeColumn<'a>>,
-        begun_at: Timestamp,
+        started_at: Timestamp,
     ) -> PageAccumulator<'a> {
         let (lake, base) = (self.context.lake, self.task.base);
-        // what an API has said of a window is said once
+        // a window is written only once, so its version is always 1
         let partition = raw_dataset::partition(&object, "1", base.map_or(0, |base| base + 1));
         let writer = Writer::new(lake, self.raw, &schema(), partition);
-        // what is read again is not there already
-        let overlap = before.bookmark.overlap.filter(|_| before.plan.anew_from.is_none());
+        // in a rebuild everything is written again
+        let overlap = before.bookmark.overlap.filter(|_| before.plan.rebuild_from.is_none());
         let reached = before.bookmark.reached;
         let overlap = Overlap::new(lake, self.raw, base, column, reached, overlap);
-        let (filter, observed) = (OverlapFilter::new(overlap), Observed::new(column, begun_at));
+        let (filter, observed) = (OverlapFilter::new(overlap), Observed::new(column, started_at));
         PageAccumulator::new(writer, object, column, filter, observed)
     }
 
-    /// What a pass has come to.
+    /// The receipt of a pass.
     fn receipt(
         &self,
         before: &Before<'_, ResumePoint>,
@@ -158,14 +159,14 @@ impl WindowReader<'_> {
     ) -> Result<WindowReceipt, Error> {
         let mut notes: Vec<String> = self.client.note().into_iter().collect();
         if let Err(failure) = self.note_times(&accumulator, &mut notes) {
-            // the next run shall not find the same record again in what has landed
-            pass.give_up(self.context)?;
+            // otherwise the next run would find the same record in the landing again
+            pass.invalidate(self.context)?;
             return Err(failure);
         }
-        let is_taken_up = pass.foreign > 0 && !self.task.is_continued;
+        let includes_other_runs = pass.from_other_runs > 0 && !self.task.is_continued;
         let observed = &accumulator.observed;
         let Advance { bookmark, is_known, has_more, complete } =
-            advance(before, WindowEnd { window: &pass.window, resume, observed, is_taken_up });
+            advance(before, WindowEnd { window: &pass.window, resume, observed, includes_other_runs });
         let (bytes, is_last) = (pass.bytes, pass.window.is_last);
         if is_known {
             pass.forget(self.context);
@@ -175,10 +176,10 @@ impl WindowReader<'_> {
                 bookmark: before.bookmark.clone(),
                 notes,
                 bytes,
-                has_more: is_taken_up,
+                has_more: includes_other_runs,
                 is_known: true,
                 is_last: true,
-                complete: before.complete.filter(|_| !is_taken_up),
+                complete: before.complete.filter(|_| !includes_other_runs),
                 is_late: false,
             });
         }
@@ -187,7 +188,7 @@ impl WindowReader<'_> {
         if let (Some(since), Some(reached)) = (&self.http.incremental, before.bookmark.reached) {
             notes.extend(late.note(reached, since.lookback()));
         }
-        // a window without records has nothing to go on with
+        // the last page of a window without records need not be kept
         if accumulator.records > 0 {
             pass.land(self.context)?;
         }
@@ -214,7 +215,7 @@ impl WindowReader<'_> {
         })
     }
 
-    /// What is to be said about the times of records.
+    /// Adds notes on records with missing or future times, or fails if the definition says so.
     fn note_times(&self, accumulator: &PageAccumulator<'_>, notes: &mut Vec<String>) -> Result<(), Error> {
         let Some(Since { column, missing, .. }) = &self.http.incremental else { return Ok(()) };
         let observed = &accumulator.observed;

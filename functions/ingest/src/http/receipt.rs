@@ -1,4 +1,4 @@
-//! The tasks of an ingest of an API, and what each leaves: files, and how far the API has been read with them. Never rows.
+//! The tasks of an ingest of an API, and their receipts: files, and the bookmark after them. Never rows.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -9,24 +9,24 @@ use super::resume::ResumePoint;
 use crate::incremental::bookmark::Bookmark;
 use crate::incremental::window::{Window, WindowPlan};
 
-/// A window to read, and what was known before it.
+/// A window to read, and the state before it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WindowTask {
-    /// Version of the raw dataset before it.
+    /// Version of the raw dataset before the task.
     pub base: Option<i64>,
     pub bookmark: Bookmark<ResumePoint>,
     pub window: WindowPlan<ResumePoint>,
-    /// What stands has been read by the same definition.
+    /// Whether the raw dataset was read with the same definition.
     pub is_same_definition: bool,
-    /// What has landed has been asked for by the invocations before this one, for the same reason.
+    /// Whether earlier invocations for the same event have landed the pages that are there.
     pub is_continued: bool,
-    /// Up to when the raw dataset is complete once everything has been read.
+    /// Up to which time the raw dataset is complete once everything has been read.
     pub complete: Option<Timestamp>,
 }
 
 impl WindowTask {
-    /// Two tasks of a plan have the same name only if they ask for the same.
+    /// Two tasks of a plan have the same name only if they request the same window.
     pub(crate) fn name(&self) -> String {
         let Window { name, range, .. } = &self.window.window;
         match range.until {
@@ -36,7 +36,7 @@ impl WindowTask {
     }
 }
 
-/// Files that nothing names yet, and how far the API has been read with them.
+/// Files that are not committed yet, and the bookmark after them.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct WindowReceipt {
@@ -44,22 +44,22 @@ pub(crate) struct WindowReceipt {
     pub balance: Balance,
     pub bookmark: Bookmark<ResumePoint>,
     pub notes: Vec<String>,
-    /// Bytes as they were sent.
+    /// Bytes of the bodies as received (compressed).
     pub bytes: u64,
-    /// The API is to be asked once more.
+    /// The API has to be read again.
     pub has_more: bool,
-    /// Nothing came that is not there already.
+    /// All records are in the raw dataset already.
     pub is_known: bool,
-    /// There is no later window.
+    /// No later window is left to read.
     pub is_last: bool,
-    /// Up to when all is there, once the window is whole.
+    /// Up to which time the raw dataset is complete once the window is.
     pub complete: Option<Timestamp>,
-    /// The deadline passed with it: it is committed before the next window is read.
+    /// The deadline passed with this window: it is committed before the next window is read.
     pub is_late: bool,
 }
 
 impl WindowReceipt {
-    /// A whole window without a record.
+    /// Whether this is a complete window without records.
     pub(crate) fn is_empty(&self) -> bool {
         self.balance.rows_in == 0 && self.bookmark.resume.is_none()
     }

@@ -1,4 +1,4 @@
-//! What is asked: the URL and body of one page. Credentials are not in it; they are added where it is sent.
+//! The request of one page: URL and body. Credentials are added when it is sent.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,14 +11,14 @@ use url::Url;
 use super::{instant, origin};
 use crate::incremental::window::Range;
 
-/// Which page is meant.
+/// Identifies a page.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Next {
     First,
-    /// Of a page, or of the record it begins with.
+    /// Page number, or offset of its first record.
     Number(u64),
-    /// A cursor, or the last record's field.
+    /// A cursor, or the key of the last record before it.
     Text(String),
     Url(String),
 }
@@ -31,7 +31,7 @@ pub(crate) struct Request {
     pub body: Option<String>,
 }
 
-/// Stands for all of a definition that decides what is asked for and how one page leads to the next.
+/// Fingerprint of the settings of a definition that decide what is requested and how pages follow each other.
 pub(crate) fn definition(http: &Http) -> Result<String, Error> {
     let asked = Http { headers: Vec::new(), auth: None, limits: Limits::default(), max_pages: 0, ..http.clone() };
     let text = canonical(&asked)
@@ -48,7 +48,7 @@ pub(crate) fn home(http: &Http) -> Result<Url, Error> {
 /// The request of a page.
 ///
 /// # Errors
-/// A next page that is of another origin: it would be sent our credentials.
+/// A next page of another origin, which would receive the credentials.
 pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, next: &Next) -> Result<Request, Error> {
     let mut url = home(http)?;
     let mut body: Option<Value> = match (&http.body, http.method) {
@@ -105,7 +105,7 @@ pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, ne
     Ok(Request { method: http.method, url, body: body.map(|body| body.to_string()) })
 }
 
-/// The URL of a next page as it is kept: without the key it may repeat.
+/// The URL of a next page as it is stored: without the API key it may contain.
 pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Error> {
     let mut url = joined(&home(http)?, next)?;
     if let Some(Auth::Query { name, .. }) = &http.auth {
@@ -115,11 +115,12 @@ pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Error> {
 }
 
 fn joined(home: &Url, next: &str) -> Result<Url, Error> {
-    let wrong = |what: String| Error::new(ErrorKind::Refused, what);
-    let url = home.join(next).map_err(|error| wrong(format!("the next page is no URL: {next:.200}")).because(error))?;
+    let refused = |what: String| Error::new(ErrorKind::Refused, what);
+    let url =
+        home.join(next).map_err(|error| refused(format!("the next page is no URL: {next:.200}")).because(error))?;
     if !origin::is_same(home, &url) {
         let message = format!("the next page is at {}, not at {}", origin::origin(&url), origin::origin(home));
-        return Err(wrong(message)
+        return Err(refused(message)
             .hint("credentials go to the origin of `url` only; write that origin into `url` if it is meant"));
     }
     Ok(url)
@@ -129,7 +130,7 @@ fn number(next: &Next) -> Option<u64> {
     if let Next::Number(number) = next { Some(*number) } else { None }
 }
 
-/// Sets a parameter of the query, in place of one of that name.
+/// Sets a parameter of the query, and replaces those of the same name.
 pub(crate) fn set(url: &mut Url, name: &str, value: &str) {
     remove(url, name);
     url.query_pairs_mut().append_pair(name, value);
@@ -147,7 +148,7 @@ fn remove(url: &mut Url, name: &str) {
     }
 }
 
-/// Puts a value at a pointer, with the objects that lead there.
+/// Sets a value at a JSON pointer, and creates the objects on the way.
 fn insert(body: &mut Value, pointer: &str, value: Value) {
     let mut at = body;
     for token in pointer.split('/').skip(1) {

@@ -1,4 +1,4 @@
-//! Where a window of an API is gone on with, as the bookmark has it.
+//! The point from which an unfinished window of an API is resumed, as stored in the bookmark.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -7,23 +7,24 @@ use tidemark_pipeline::http::Pagination;
 use super::request::Next;
 use crate::incremental::window::{Resume, Window};
 
-/// The page to come of a window of which not all pages are in yet.
+/// The next page of an unfinished window.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ResumePoint {
-    /// Of the definition by which it was begun; another one begins anew.
+    /// Fingerprint of the definition with which the window was started. If the definition has changed, the window is restarted.
     pub definition: String,
     pub window: Window,
-    /// Number of the page to come.
+    /// Number of the next page.
     pub page: u32,
     pub next: Next,
-    /// Records so far.
+    /// How many records the pages before it have.
     pub received: u64,
     pub greatest: Option<Timestamp>,
     pub paging: Option<Pagination>,
-    /// When its first page was asked for: what has changed since may be on a page that had been read.
-    pub begun_at: Timestamp,
-    /// Up to when all is there once the window is.
+    /// When the first page of the window was requested. A record changed after this may be on a page that had already been read.
+    #[serde(rename = "begun_at")]
+    pub started_at: Timestamp,
+    /// Up to which time the raw dataset is complete once the window is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub complete: Option<Timestamp>,
 }
@@ -52,7 +53,7 @@ mod tests {
     use crate::incremental::bookmark::Bookmark;
 
     #[test]
-    fn a_bookmark_within_a_window_is_written_as_it_always_was() {
+    fn the_serialized_form_of_a_bookmark_with_a_resume_point_is_stable() {
         let text = concat!(
             r#"{"reached":"2026-03-01T00:00:00Z","within":{"definition":"d","window":{"name":"w","range":"#,
             r#"{"since":"2026-03-01T00:00:00Z"},"is_last":true},"page":3,"next":{"number":3},"received":200,"#,

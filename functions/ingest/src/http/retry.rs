@@ -1,14 +1,14 @@
-//! What an answer means for the next attempt, and how long to wait before it. Pure: time and chance are given.
+//! Whether an answer may be retried, and how long to wait before. Pure: time and randomness are arguments.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// Before the second attempt, at most; twice as long before each one after.
+/// Maximum pause before the second attempt. It doubles before each further attempt, up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Longer than this nobody waits, whatever an API asks for.
+/// Maximum wait, whatever the API asks for.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
 
 /// Whether the same request may well succeed later.
@@ -16,8 +16,8 @@ pub(crate) fn is_transient(status: u16) -> bool {
     matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
-/// Exponential backoff with full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015): anything between nothing and
-/// the pause of the attempt, from 1. `chance` is of [0, 1).
+/// Exponential backoff with full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015): between zero
+/// and the maximum pause of the attempt, which is counted from 1. `chance` is in [0, 1).
 pub(crate) fn pause(attempt: u32, chance: f64) -> Duration {
     let most = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
     most.mul_f64(chance.clamp(0.0, 1.0))
@@ -25,15 +25,15 @@ pub(crate) fn pause(attempt: u32, chance: f64) -> Duration {
 
 /// A number in [0, 1) that differs from attempt to attempt of one run, and from run to run.
 pub(crate) fn chance(run_id: &str, sent: u64) -> f64 {
-    // FNV-1a, then mixed (splitmix64): jitter needs no better
+    // FNV-1a, then mixed as in splitmix64: good enough for jitter
     let text = run_id.bytes().chain(sent.to_le_bytes());
     let hash = text.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     let mixed = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     ((mixed ^ (mixed >> 27)) >> 11) as f64 / (1u64 << 53) as f64
 }
 
-/// How long the API asks to wait: `Retry-After` in seconds or as a date (RFC 9110), else the reset of its rate limit where nothing of it
-/// is left (`RateLimit-Reset` in seconds; `X-RateLimit-Reset` in seconds, or the time in seconds or milliseconds since 1970).
+/// How long the API asks to wait: `Retry-After` in seconds or as a date (RFC 9110), else the reset of its rate limit
+/// (`RateLimit-Reset` in seconds; `X-RateLimit-Reset` in seconds, or the time in seconds or milliseconds since 1970).
 pub(crate) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     if let Some(after) = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::trim) {
@@ -42,7 +42,7 @@ pub(crate) fn asked(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     reset(text, now)
 }
 
-/// How long to wait because this answer has used up what the API allows.
+/// How long to wait if this answer says that the rate limit is used up.
 pub(crate) fn used_up(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
     let left = text("ratelimit-remaining")

@@ -1,6 +1,6 @@
-//! Texts from outside as a message shows them.
+//! Texts from outside, shortened for messages.
 
-/// The beginning of a text, on one line.
+/// The start of a text, at most 120 characters on one line.
 pub(crate) fn start(text: &str) -> String {
     let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).take(120).collect();
     match text.trim().chars().nth(120) {

@@ -1,5 +1,5 @@
-//! Step `ingest` of a source `http`: what an API says that the raw dataset does not have. How far it has been read is in the log of the
-//! raw dataset, and is committed with the rows.
+//! Step `ingest` of a source `http`: reads the records of an API that are not in the raw dataset. The bookmark, how far the API has been
+//! read, is in the log of the raw dataset, and is committed with the rows.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -29,25 +29,25 @@ pub(crate) struct HttpIngest<'a> {
     contract: &'a Contract,
     secrets: &'a dyn Secrets,
     raw: DatasetName,
-    /// Of what decides what becomes of a record; another one means that everything is asked for again.
+    /// Fingerprint of the settings that decide how records are read. If it has changed, everything is requested again.
     fingerprint: String,
-    /// Of what decides what is asked for: what has landed by another one is not gone on with.
+    /// Fingerprint of the settings that decide what is requested. Pages that landed with another one are not resumed.
     definition: String,
 }
 
-/// What to ask for.
+/// The window to request, and the state before it.
 pub(crate) struct Plan {
-    standing: RawDataset,
+    current: RawDataset,
     bookmark: Bookmark<ResumePoint>,
     window: WindowPlan<ResumePoint>,
-    /// The time that is meant.
+    /// The scheduled time.
     now: Timestamp,
     is_continued: bool,
-    /// Up to when the raw dataset is complete once everything has been read.
+    /// Up to which time the raw dataset is complete once everything has been read.
     complete: Option<Timestamp>,
 }
 
-/// The way to the API while an attempt lasts.
+/// The client of the API for the duration of an attempt.
 pub(crate) struct Session<'a> {
     client: Mutex<Client<'a>>,
     run_id: String,
@@ -70,7 +70,7 @@ impl<'a> HttpIngest<'a> {
         self.http.incremental.as_ref().map(|since| since as &dyn TimeBounds)
     }
 
-    /// The window behind those that have been read, and what is known before it.
+    /// The window after those that have been read, and the bookmark before it.
     fn next(
         &self,
         plan: &Plan,
@@ -82,21 +82,21 @@ impl<'a> HttpIngest<'a> {
                 return None;
             }
             bookmark = receipt.bookmark.clone();
-            window = WindowPlan::next(self.bounds(), &bookmark, false, plan.now, plan.standing.next_version())?;
+            window = WindowPlan::next(self.bounds(), &bookmark, false, plan.now, plan.current.next_version())?;
         }
         Some((bookmark, window))
     }
 
-    /// The files of earlier versions that go once everything has been read again; `None` if that is not so.
-    fn superseded(&self, standing: &RawDataset, receipt: &WindowReceipt) -> Result<Option<Vec<DataFile>>, Error> {
+    /// The files of earlier versions that are removed because everything has been read again. None if that is not the case.
+    fn superseded(&self, current: &RawDataset, receipt: &WindowReceipt) -> Result<Option<Vec<DataFile>>, Error> {
         let is_whole = receipt.bookmark.resume.is_none() && receipt.is_last;
-        // what the API does not say any more shall go
+        // with `deletes = "absent"`, rows that the API does not return any more are removed
         let replaces = self.contract.deletes_absent && !receipt.is_known;
-        let anew_from = receipt.bookmark.anew_from.or_else(|| replaces.then(|| standing.next_version()));
-        let (true, Some(version)) = (is_whole, anew_from) else { return Ok(None) };
-        let is_older = |file: &&DataFile| raw_dataset::arrived_in(file).is_none_or(|came| came < version);
-        let removes: Vec<DataFile> = standing.files.iter().filter(is_older).cloned().collect();
-        if receipt.files.is_empty() && !removes.is_empty() && receipt.bookmark.anew_from.is_none() {
+        let rebuild_from = receipt.bookmark.rebuild_from.or_else(|| replaces.then(|| current.next_version()));
+        let (true, Some(version)) = (is_whole, rebuild_from) else { return Ok(None) };
+        let is_older = |file: &&DataFile| raw_dataset::arrived_in(file).is_none_or(|arrived| arrived < version);
+        let removes: Vec<DataFile> = current.files.iter().filter(is_older).cloned().collect();
+        if receipt.files.is_empty() && !removes.is_empty() && receipt.bookmark.rebuild_from.is_none() {
             let message = format!("{} says that there is nothing, and {} has rows", self.http.url, self.raw);
             return Err(
                 Error::new(ErrorKind::Data, message).hint("if that is so, take them away with: tidemark run --full")
@@ -106,7 +106,7 @@ impl<'a> HttpIngest<'a> {
     }
 }
 
-/// Whether the next window is read before anything is committed: a window without a record is no reason for a commit.
+/// Whether the next window is read before anything is committed, because this one has no records.
 fn leads_on(receipt: &WindowReceipt, window: &WindowPlan<ResumePoint>) -> bool {
     !receipt.is_known && receipt.is_empty() && !window.window.is_last
 }
@@ -135,21 +135,21 @@ impl Step for HttpIngest<'_> {
         RawDataset::open(context, &self.raw).map(Some)
     }
 
-    fn plan(&self, standing: RawDataset, trigger: &Trigger) -> Result<Option<Plan>, Error> {
-        // read another way, what has been read is not known; its rows stay all the same
-        let kept = standing.meta.bookmark.clone().filter(|_| standing.meta.fingerprint == self.fingerprint);
+    fn plan(&self, current: RawDataset, trigger: &Trigger) -> Result<Option<Plan>, Error> {
+        // with another definition the bookmark is ignored; the rows stay
+        let kept = current.meta.bookmark.clone().filter(|_| current.meta.fingerprint == self.fingerprint);
         let mut bookmark: Bookmark<ResumePoint> =
             kept.and_then(|kept| serde_json::from_value(kept).ok()).unwrap_or_default();
         bookmark.resume = bookmark.resume.filter(|resume| resume.definition == self.definition);
         let complete = raw_dataset::watermark(self.pipeline, trigger);
-        let (now, version) = (trigger.scheduled_time, standing.next_version());
+        let (now, version) = (trigger.scheduled_time, current.next_version());
         let window = WindowPlan::next(self.bounds(), &bookmark, trigger.full, now, version);
         let is_continued = trigger.part > 0;
-        Ok(window.map(|window| Plan { standing, bookmark, window, now, is_continued, complete }))
+        Ok(window.map(|window| Plan { current, bookmark, window, now, is_continued, complete }))
     }
 
     fn scope(&self, _: &Plan) -> Scope {
-        // only asking would tell
+        // unknown before the API is asked
         Scope { partitions: Vec::new(), size: Size { partitions: 1, rows: None, bytes: 0, how: None } }
     }
 
@@ -159,10 +159,10 @@ impl Step for HttpIngest<'_> {
 
     fn tasks(&self, plan: &Plan, receipts: &[WindowReceipt]) -> Result<Vec<WindowTask>, Error> {
         let next = self.next(plan, receipts).map(|(bookmark, window)| WindowTask {
-            base: plan.standing.table.as_ref().map(Table::version),
+            base: plan.current.table.as_ref().map(Table::version),
             bookmark,
             window,
-            is_same_definition: plan.standing.meta.fingerprint == self.fingerprint,
+            is_same_definition: plan.current.meta.fingerprint == self.fingerprint,
             is_continued: plan.is_continued,
             complete: plan.complete,
         });
@@ -211,22 +211,22 @@ impl Step for HttpIngest<'_> {
         mut receipts: Vec<WindowReceipt>,
         run_id: &str,
     ) -> Result<Option<(DraftSummary, Self::Draft)>, Error> {
-        let standing = plan.standing;
-        // those before the last have no record
+        let current = plan.current;
+        // windows before the last have no records
         let Some(receipt) = receipts.pop() else { return Ok(None) };
-        let superseded = self.superseded(&standing, &receipt)?;
+        let superseded = self.superseded(&current, &receipt)?;
         let WindowReceipt { files, mut balance, mut bookmark, notes, bytes, has_more, complete, .. } = receipt;
         if superseded.is_some() {
-            bookmark.anew_from = None;
+            bookmark.rebuild_from = None;
         }
         let removes = superseded.unwrap_or_default();
         balance.deleted = removes.iter().map(|file| file.rows).sum();
-        // it moves only forward, and not before a window is whole
-        let watermark = complete.filter(|_| bookmark.resume.is_none()).max(standing.meta.watermark);
+        // the watermark only moves forward, and only when a window is complete
+        let watermark = complete.filter(|_| bookmark.resume.is_none()).max(current.meta.watermark);
         let bookmark = serde_json::to_value(&bookmark)
             .map_err(|error| Error::new(ErrorKind::Bug, "a bookmark cannot be written").because(error))?;
         let meta = Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) };
-        let is_same = standing.table.is_some() && files.is_empty() && removes.is_empty() && meta == standing.meta;
+        let is_same = current.table.is_some() && files.is_empty() && removes.is_empty() && meta == current.meta;
         if is_same && !has_more {
             return Ok(None);
         }
@@ -248,7 +248,7 @@ impl Step for HttpIngest<'_> {
             meta,
             info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: summary.rows.to_json() },
         };
-        Ok(Some((summary, (standing.table, draft))))
+        Ok(Some((summary, (current.table, draft))))
     }
 
     fn commit(

@@ -1,4 +1,4 @@
-//! Tokens of OAuth2: client credentials (RFC 6749, 4.4). One is kept as long as it is taken.
+//! OAuth2 access tokens with client credentials (RFC 6749, 4.4). A token is reused until the API rejects it.
 
 use reqwest::header::CONTENT_TYPE;
 use serde::Deserialize;
@@ -6,7 +6,7 @@ use tidemark_flow::{Error, ErrorKind, Secret};
 use tidemark_pipeline::http::Auth;
 use url::Url;
 
-use super::attempt::{Cause, Head, NoAnswer, Tried};
+use super::attempt::{AttemptOutcome, Cause, Head, NoAnswer};
 use super::connection::Connection;
 use super::credentials::{Credentials, encoded};
 use super::shown::start;
@@ -17,7 +17,7 @@ struct Token {
     access_token: String,
 }
 
-/// The token at hand, or a new one for the client's secret.
+/// The cached token, or a new one requested with the client secret.
 pub(super) async fn token(
     connection: &Connection<'_>,
     credentials: &Credentials<'_>,
@@ -33,14 +33,14 @@ pub(super) async fn token(
     let form = form.finish();
     let place = Url::parse(token_url).map(|url| origin::origin(&url)).unwrap_or_default();
     for attempt in 1.. {
-        // as RFC 6749 (2.3.1) wants them
+        // encoded as RFC 6749 (2.3.1) requires
         let (id, key) = (encoded(client_id), encoded(secret.expose()));
         let request = connection.inner.post(token_url).basic_auth(id, Some(key));
         let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form.clone());
         let (cause, asked) = match connection.exchange(request).await {
             Ok((Head { status: 200..=299, .. }, body)) => {
                 let token: Token = serde_json::from_slice(&body).map_err(|error| {
-                    // the cause would show the token
+                    // the cause might contain the token
                     let message = format!("{place} gives no token (line {}, column {})", error.line(), error.column());
                     Error::new(ErrorKind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
                 })?;
@@ -56,11 +56,11 @@ pub(super) async fn token(
                 let message = format!("{place} answers {status} where a token was asked for: {says}");
                 return Err(NoAnswer::Refused(status, credentials.unauthorized(message)));
             }
-            Err(Tried::Again(cause, asked)) => (cause, asked),
-            Err(Tried::Failed(failure)) => return Err(failure.into()),
+            Err(AttemptOutcome::Retry(cause, asked)) => (cause, asked),
+            Err(AttemptOutcome::Failed(failure)) => return Err(failure.into()),
             Err(_) => (Cause::new("no token"), None),
         };
-        connection.again(attempt, cause, asked).await?;
+        connection.wait_to_retry(attempt, cause, asked).await?;
     }
     Ok(secret.clone())
 }

@@ -1,4 +1,4 @@
-//! One window, page by page: those that have landed, then those that are asked for, each put down before the next is asked for.
+//! Reads one window page by page: first the landed pages, then those requested from the API. Each is landed before the next is requested.
 
 use tidemark_flow::{Error, ErrorKind};
 
@@ -9,16 +9,17 @@ use super::window_pass::{LandedPage, WindowPass};
 
 /// How the reading of a window ended.
 pub(crate) enum WindowRead {
-    /// All of its pages are in.
+    /// All of its pages have been read.
     Whole,
-    /// The time is over; here it goes on.
+    /// The deadline has passed; reading resumes here.
     Late(Box<ResumePoint>),
-    /// Its landed pages are not usable: it has to be read from its first page. `is_news`: this attempt found that out.
-    Invalidated { is_news: bool },
+    /// Its landed pages are not usable: it has to be read from its first page. `is_newly_found`: this attempt found that out, not an
+    /// earlier one.
+    Invalidated { is_newly_found: bool },
 }
 
 impl PageFetcher<'_> {
-    /// Reads a window from where it was left to its end, or until the time is over.
+    /// Reads a window from its resume point to its end, or until the deadline.
     pub(crate) fn read(
         &self,
         pass: &mut WindowPass,
@@ -26,16 +27,16 @@ impl PageFetcher<'_> {
     ) -> Result<WindowRead, Error> {
         while let Some((note, body)) = self.landed(pass)? {
             if pass.adopted == 0 && pass.landing.is_void(self.context.lake)? {
-                return Ok(WindowRead::Invalidated { is_news: false });
+                return Ok(WindowRead::Invalidated { is_newly_found: false });
             }
             if note.definition != self.definition || note.range.since != pass.window.range.since {
                 return self.invalidated(pass);
             }
             if note.range != pass.window.range {
-                // it is the window of whoever began it
+                // the window keeps the range of the run that started it
                 (pass.window.range, pass.window.is_last) = (note.range, true);
             }
-            pass.foreign += u32::from(note.run_id.as_deref() != Some(self.run_id));
+            pass.from_other_runs += u32::from(note.run_id.as_deref() != Some(self.run_id));
             let page = self.adopt(pass, note, body)?;
             let is_last = !take(pass, accumulator, page)?;
             pass.adopted += 1;
@@ -46,7 +47,7 @@ impl PageFetcher<'_> {
                 return Ok(self.late(pass, accumulator));
             }
         }
-        self.look_back(pass)?;
+        self.load_previous_page(pass)?;
         if self.has_moved(pass)? {
             return self.invalidated(pass);
         }
@@ -80,25 +81,25 @@ impl PageFetcher<'_> {
     }
 
     fn invalidated(&self, pass: &WindowPass) -> Result<WindowRead, Error> {
-        pass.give_up(self.context)?;
-        Ok(WindowRead::Invalidated { is_news: true })
+        pass.invalidate(self.context)?;
+        Ok(WindowRead::Invalidated { is_newly_found: true })
     }
 }
 
-/// Takes in a page; whether there is one behind it.
+/// Adds a page, and returns whether another follows.
 fn take(
     pass: &mut WindowPass,
     accumulator: &mut PageAccumulator<'_>,
     FetchedPage { note, page, has_landed }: FetchedPage,
 ) -> Result<bool, Error> {
-    // a page of somebody else's may have been asked for before we began
     if let Some(marks) = &mut pass.marks {
         let received = note.received.saturating_sub(page.len() as u64);
         let start = accumulator.page_start(pass.page, &pass.next, received);
         marks.add(start.rows, start, accumulator.closed_rows());
     }
     let observed = &mut accumulator.observed;
-    observed.begun_at = observed.begun_at.min(note.fetched_at);
+    // an adopted page may have been requested by another run, before this one started
+    observed.started_at = observed.started_at.min(note.fetched_at);
     accumulator.add(pass.page, &page)?;
     pass.paginator.record(&note.asked, page.content, note.received);
     if pass.asked == 0 {

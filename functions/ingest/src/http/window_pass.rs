@@ -1,4 +1,4 @@
-//! One pass through a window: the next page to fetch, and the state gathered from the pages before it.
+//! One pass through a window: the next page to fetch, and the state collected from the pages before it.
 
 use std::collections::VecDeque;
 
@@ -20,31 +20,31 @@ use crate::incremental::observed::Observed;
 use crate::incremental::window::Window;
 use crate::resume_marks::ResumeMarks;
 
-/// One way through a window.
+/// One pass through a window.
 pub(crate) struct WindowPass {
     pub window: Window,
     pub landing: Landing,
-    /// The page to come: its number, and how it is asked for.
+    /// The next page: its number, and how it is requested.
     pub page: u32,
     pub next: Next,
     pub paginator: Paginator,
-    /// Pages that had landed before, those of them that another run has asked for, and pages that were asked for now.
+    /// How many pages were adopted from the landing, how many of those were requested by other runs, and how many were requested now.
     pub adopted: u32,
-    pub foreign: u32,
+    pub from_other_runs: u32,
     pub asked: u32,
-    /// Bytes as they were sent.
+    /// Bytes of the bodies as received (compressed).
     pub bytes: u64,
-    /// Answers that came before their turn.
+    /// Answers to concurrent requests that have not been consumed yet.
     pub queue: VecDeque<(Next, Result<Answer, NoAnswer>)>,
-    /// Where the pages begin whose rows are not all in closed files yet, where that is of use.
+    /// Starts of the pages whose rows are not all in closed files yet. None if the window is not resumed from closed files.
     pub marks: Option<ResumeMarks<PageStart>>,
-    /// The last page that had landed before.
+    /// The last page adopted from the landing.
     pub before: Option<LandedPage>,
-    /// The page that leads no further: it lands with the commit, if there is one.
+    /// The last page of the window, which lands only with the commit.
     last: Option<(u32, PageMetadata, String)>,
 }
 
-/// A page that had landed before: how it was asked for, when, and what stands for its records.
+/// An adopted page: how and when it was requested, and the hash of its records.
 pub(crate) struct LandedPage {
     pub asked: Next,
     pub fetched_at: Timestamp,
@@ -52,7 +52,7 @@ pub(crate) struct LandedPage {
 }
 
 impl WindowPass {
-    /// From the start of a window, or from where it was left.
+    /// From the start of a window, or from its resume point.
     pub(crate) fn new(
         http: &Http,
         pipeline: &PipelineName,
@@ -70,7 +70,7 @@ impl WindowPass {
             next,
             paginator: Paginator::new(paging, http.allows_empty, received),
             adopted: 0,
-            foreign: 0,
+            from_other_runs: 0,
             asked: 0,
             bytes: 0,
             queue: VecDeque::new(),
@@ -80,26 +80,26 @@ impl WindowPass {
         }
     }
 
-    /// From the page at which another invocation has left off.
-    pub(crate) fn behind(http: &Http, pipeline: &PipelineName, partial: &PartialWindow) -> WindowPass {
+    /// From the page at which an earlier invocation stopped.
+    pub(crate) fn from_partial(http: &Http, pipeline: &PipelineName, partial: &PartialWindow) -> WindowPass {
         let from = &partial.from;
         let paging = http.pagination.clone().or_else(|| partial.paging.clone());
-        let paginator = Paginator::new(paging, http.allows_empty, from.received).behind(partial.visited.clone());
+        let paginator = Paginator::new(paging, http.allows_empty, from.received).with_visited(partial.visited.clone());
         let pass = WindowPass::new(http, pipeline, partial.window.clone(), None);
         WindowPass { page: from.page, next: from.next.clone(), paginator, ..pass }
     }
 
-    /// What is put down for another invocation to go on with, behind the accumulator's closed files; `None` if no page is in.
+    /// The state from which another invocation resumes, after the closed files of the accumulator. Returns None if no page has been read.
     pub(crate) fn into_partial(self, nth: u32, accumulator: PageAccumulator<'_>) -> Option<PartialWindow> {
         let closed = accumulator.closed_rows();
         let mut marks = self.marks?;
-        marks.let_go(closed);
+        marks.discard_closed(closed);
         let from = marks.into_first()?;
         let visited = usize::try_from(from.page).unwrap_or(usize::MAX).saturating_sub(1);
         Some(PartialWindow {
             nth,
             window: self.window,
-            begun_at: accumulator.observed.begun_at,
+            started_at: accumulator.observed.started_at,
             files: accumulator.into_closed(),
             from,
             paging: self.paginator.paging.clone(),
@@ -108,12 +108,12 @@ impl WindowPass {
         })
     }
 
-    /// Pages that are in.
+    /// How many pages have been read.
     pub(crate) fn pages(&self) -> u32 {
         self.adopted + self.asked
     }
 
-    /// A page leads no further, and has not landed yet.
+    /// Sets the last page of the window, which has not landed yet.
     pub(crate) fn set_last(&mut self, page: u32, note: PageMetadata, body: String) {
         self.last = Some((page, note, body));
     }
@@ -126,17 +126,17 @@ impl WindowPass {
         Ok(())
     }
 
-    /// Nobody shall go on with what has landed; it stays to be looked at.
-    pub(crate) fn give_up(&self, context: &Context<'_>) -> Result<(), Error> {
+    /// Marks the landed pages as not usable for resuming. They are kept for inspection.
+    pub(crate) fn invalidate(&self, context: &Context<'_>) -> Result<(), Error> {
         Ok(self.landing.invalidate(context.lake)?)
     }
 
-    /// Deletes what has landed and is no news, so that nobody takes it for the answer to a later question.
+    /// Deletes landed pages without new records, so that they are not taken for the answer to a later request.
     pub(crate) fn forget(&self, context: &Context<'_>) {
         self.landing.delete(context.lake, self.page - 1 - u32::from(self.last.is_some()));
     }
 
-    /// Where another run goes on.
+    /// The point from which another run resumes.
     pub(crate) fn resume_point(&self, definition: &str, observed: &Observed<'_>) -> ResumePoint {
         ResumePoint {
             definition: definition.to_owned(),
@@ -146,7 +146,7 @@ impl WindowPass {
             received: self.paginator.received,
             greatest: observed.greatest,
             paging: self.paginator.paging.clone(),
-            begun_at: observed.begun_at,
+            started_at: observed.started_at,
             complete: None,
         }
     }

@@ -1,4 +1,4 @@
-//! The HTTP client underneath: what every request says of us, whom it trusts, and whom it never asks.
+//! The underlying HTTP client: default headers, trusted certificates, and the resolver without forbidden addresses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use url::Url;
 use super::body::ACCEPTED;
 use super::origin;
 
-/// Redirects are followed by hand, after a look at where they lead; what comes packed is unpacked by hand, within limits.
+/// Redirects and decompression are not left to the client: redirects are checked first, and bodies are decompressed within limits.
 pub(super) fn client(http: &Http, home: &Url) -> Result<reqwest::Client, Error> {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -31,7 +31,7 @@ pub(super) fn client(http: &Http, home: &Url) -> Result<reqwest::Client, Error> 
         Some(Auth::Oauth2 { token_url, .. }) => token_url.starts_with("https:"),
         _ => false,
     };
-    // the certificates of the machine are read only where they are needed
+    // the certificates of the machine are read only if they are needed
     builder = builder.tls_backend_preconfigured(tls(home.scheme() == "https" || token)?);
     builder.build().map_err(|error| Error::new(ErrorKind::Bug, "no HTTP client").because(error))
 }

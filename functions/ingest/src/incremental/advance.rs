@@ -1,4 +1,4 @@
-//! What a window has brought into the next bookmark. Pure.
+//! Computes the next bookmark from the result of a window. Pure.
 
 use jiff::Timestamp;
 
@@ -6,55 +6,55 @@ use super::bookmark::Bookmark;
 use super::observed::Observed;
 use super::window::{Resume, Window, WindowPlan};
 
-/// What is known before a window is read.
+/// The state before a window is read.
 pub(crate) struct Before<'a, R> {
     pub bookmark: &'a Bookmark<R>,
     pub plan: &'a WindowPlan<R>,
-    /// Whether the source is asked by time.
+    /// Whether the source is queried by time.
     pub is_timed: bool,
-    /// What stands has been read by the same definition.
+    /// Whether the raw dataset was read with the same definition.
     pub is_same_definition: bool,
-    /// Up to when the raw dataset is complete once everything has been read.
+    /// Up to which time the raw dataset is complete once everything has been read.
     pub complete: Option<Timestamp>,
 }
 
-/// What reading a window has come to.
+/// The result of reading a window.
 pub(crate) struct WindowEnd<'a, R> {
-    /// As it was read, which may be the window of whoever began it.
+    /// The window as it was read. It may have been started by another run, with another end.
     pub window: &'a Window,
-    /// Where it is to be gone on with; `None` if it is whole.
+    /// Where to resume it. None if it is complete.
     pub resume: Option<R>,
     pub observed: &'a Observed<'a>,
-    /// Some of it was asked for by another run before this one, so it may be old.
-    pub is_taken_up: bool,
+    /// Whether some of its pages were requested by an earlier run, so that they may be outdated.
+    pub includes_other_runs: bool,
 }
 
-/// How far the source has been read behind a window.
+/// The state after a window.
 pub(crate) struct Advance<R> {
     pub bookmark: Bookmark<R>,
-    /// Nothing came that is not there already.
+    /// All records are in the raw dataset already.
     pub is_known: bool,
-    /// The source is to be asked once more.
+    /// The source has to be read again.
     pub has_more: bool,
-    /// Up to when all is there, once the window is whole.
+    /// Up to which time the raw dataset is complete once the window is.
     pub complete: Option<Timestamp>,
 }
 
-/// How far a source has been read once a window has been.
+/// Computes the state after a window.
 pub(crate) fn advance<R: Resume>(before: &Before<'_, R>, end: WindowEnd<'_, R>) -> Advance<R> {
     let Before { bookmark, plan, is_timed, is_same_definition, complete } = *before;
-    let WindowEnd { window, resume, observed, is_taken_up } = end;
-    let reached = bookmark.reached.filter(|_| !plan.begins_anew);
+    let WindowEnd { window, resume, observed, includes_other_runs } = end;
+    let reached = bookmark.reached.filter(|_| !plan.is_rebuild);
     let greatest = observed.greatest.max(plan.resume.as_ref().and_then(Resume::greatest));
-    let greatest = greatest.map(|time| time.min(observed.begun_at));
-    // what others have asked for is complete up to when they asked, which asking once more will say
+    let greatest = greatest.map(|time| time.min(observed.started_at));
+    // pages from an earlier run are complete only up to the time of that run; reading again will complete the rest
     let complete = match &plan.resume {
         Some(resume) => resume.complete(),
-        None => complete.filter(|_| !is_taken_up),
+        None => complete.filter(|_| !includes_other_runs),
     };
     let resume = resume.map(|resume| resume.with_times(greatest, complete));
     let is_whole = resume.is_none();
-    let mut next = Bookmark { reached, resume, overlap: None, anew_from: plan.anew_from };
+    let mut next = Bookmark { reached, resume, overlap: None, rebuild_from: plan.rebuild_from };
     if is_whole {
         let end = window.range.until.filter(|_| !window.is_last);
         next.reached = if is_timed { reached.max(greatest).max(end) } else { None };
@@ -62,14 +62,14 @@ pub(crate) fn advance<R: Resume>(before: &Before<'_, R>, end: WindowEnd<'_, R>) 
     }
     let is_known = is_whole
         && window.is_last
-        && plan.anew_from.is_none()
+        && plan.rebuild_from.is_none()
         && plan.resume.is_none()
         && is_same_definition
         && bookmark.overlap.is_some_and(|overlap| overlap == observed.all);
     Advance {
         bookmark: next,
         is_known,
-        has_more: !is_whole || !window.is_last || is_taken_up || plan.resume.is_some(),
+        has_more: !is_whole || !window.is_last || includes_other_runs || plan.resume.is_some(),
         complete: if window.is_last { complete } else { complete.min(window.range.until) },
     }
 }

@@ -1,8 +1,8 @@
-//! Records without regard to their order.
+//! Order-independent digests of records.
 
 use serde::{Deserialize, Serialize};
 
-/// How many records can come again, and the sum of their hashes: equal for the same records in any order.
+/// The number of records that can be returned again, and the sum of their hashes: equal for the same records in any order.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OverlapDigest {
@@ -22,7 +22,7 @@ impl OverlapDigest {
     }
 }
 
-/// 128 bits of BLAKE3.
+/// The first 128 bits of the BLAKE3 hash.
 pub(crate) fn hash_of(content: impl AsRef<[u8]>) -> u128 {
     let hash = blake3::hash(content.as_ref());
     hash.as_bytes().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_digest_knows_records_in_any_order() {
+    fn a_digest_does_not_depend_on_the_order() {
         let of = |hashes: &[u128]| {
             let mut digest = OverlapDigest::default();
             hashes.iter().for_each(|hash| digest.add(*hash));

@@ -7,17 +7,17 @@ use tidemark_transform::Times;
 
 use super::window::TimeBounds;
 
-/// The time column of the records, and how the source is asked by it.
+/// The event time column of the records, and the time bounds of the source.
 pub(crate) struct EventTimeColumn<'a> {
     pub bounds: &'a dyn TimeBounds,
     pub times: Times,
-    /// What one is, in the column's numbers: microseconds.
+    /// Microseconds per unit of the column: 1 for times, 1,000 or 1,000,000 for epoch numbers.
     pub unit: i64,
     pub now: Timestamp,
 }
 
 impl EventTimeColumn<'_> {
-    /// When each record was changed, in microseconds since 1970; `None` where it has no time that can be read.
+    /// The event time of each record, in microseconds since 1970. None for a record without a valid time.
     pub(crate) fn times(&self, records: &StringChunked) -> Result<Vec<Option<i64>>, Error> {
         let times = self.times.parse(records).map_err(|error| {
             Error::new(ErrorKind::Bug, "the records make no table by which to read their times").because(error)

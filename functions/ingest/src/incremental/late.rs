@@ -1,8 +1,8 @@
-//! Records that came late: what is to be said of them.
+//! The note on records that came late.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// Records that came behind what had been seen: how many, and the oldest.
+/// Records whose time is before the latest time already read: how many, and the oldest.
 #[derive(Debug, Default, Clone, Copy)]
 pub(crate) struct Late {
     pub records: u64,
@@ -28,7 +28,7 @@ impl Late {
     }
 }
 
-/// Twice as long, rounded up to what one would write.
+/// Twice the delay, rounded up to a usual duration.
 fn suggested(late: SignedDuration) -> String {
     let wanted = late.as_secs().saturating_mul(2).max(60);
     let steps = [60, 300, 900, 1_800, 3_600, 7_200, 14_400, 28_800, 43_200, 86_400];
@@ -36,7 +36,7 @@ fn suggested(late: SignedDuration) -> String {
     short(SignedDuration::from_secs(seconds))
 }
 
-/// `90s`, `15m`, `2h`, `1d`: the largest unit that says it without much loss.
+/// `90s`, `15m`, `2h`, `1d`: the largest unit without much loss of precision.
 fn short(duration: SignedDuration) -> String {
     let seconds = duration.as_secs();
     match seconds {

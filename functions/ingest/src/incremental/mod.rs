@@ -1,15 +1,15 @@
-//! How far a source has been read by time, and what of its next answer is there already. Of no source in particular: it never knows how
-//! one is asked, nor how one answer leads to the next.
+//! Incremental reading by time: how far a source has been read, and which records of the next answer are in the raw dataset already. It is
+//! independent of the kind of source: requests and paging are not its concern.
 //!
-//! | file | what |
+//! | file | purpose |
 //! |---|---|
-//! | `window` | the stretches of time in which a source is read, and the one to read next |
-//! | `bookmark` | how far it has been read, as the raw dataset's log has it |
+//! | `window` | the time ranges in which a source is read, and the one to read next |
+//! | `bookmark` | how far the source has been read, as stored in the raw dataset's log |
 //! | `event_time` | the column that says when a record was last changed |
-//! | `observed` | what the records of a window say of time |
-//! | `digest` | records without regard to their order, to see that nothing is new |
-//! | `advance` | what a window has brought into the next bookmark |
-//! | `overlap`, `late` | what of an answer is there already, and what came behind what had been seen |
+//! | `observed` | the times of the records of a window |
+//! | `digest` | order-independent digests of records, to detect that nothing is new |
+//! | `advance` | computes the next bookmark from the result of a window |
+//! | `overlap`, `late` | records that are in the raw dataset already, and records that came late |
 
 pub(crate) mod advance;
 pub(crate) mod bookmark;

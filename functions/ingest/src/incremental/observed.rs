@@ -1,4 +1,4 @@
-//! What the records of a window say of time, and which of them can come again.
+//! Statistics of the event times of a window, and the records that the next request can return again.
 
 use jiff::Timestamp;
 
@@ -6,39 +6,39 @@ use super::digest::OverlapDigest;
 use super::event_time::EventTimeColumn;
 use super::window;
 
-/// Records whose times may be asked for later are forgotten down to the overlap when there are more.
+/// If more records than this are remembered, those before the overlap are dropped.
 const RECENT: usize = 1 << 16;
 
-/// What is known of the records of a window together.
+/// Statistics of all records of a window.
 pub(crate) struct Observed<'a> {
     column: Option<&'a EventTimeColumn<'a>>,
-    /// Records without a time that can be read, and with one that is still to come.
+    /// How many records have no valid time, and how many have one in the future.
     pub missing: u64,
     pub ahead: u64,
-    /// The greatest time, but none after the window was begun.
+    /// The latest event time, at most the time at which the window was started.
     pub greatest: Option<Timestamp>,
-    pub begun_at: Timestamp,
-    /// All of them.
+    pub started_at: Timestamp,
+    /// Digest of all records.
     pub all: OverlapDigest,
-    /// Time and hash of those that may be part of the next overlap.
+    /// Time and hash of the records that may be part of the next overlap.
     recent: Vec<(i64, u128)>,
 }
 
 impl<'a> Observed<'a> {
-    /// Of a window that was begun at a time.
-    pub(crate) fn new(column: Option<&'a EventTimeColumn<'a>>, begun_at: Timestamp) -> Observed<'a> {
+    /// For a window that was started at `started_at`.
+    pub(crate) fn new(column: Option<&'a EventTimeColumn<'a>>, started_at: Timestamp) -> Observed<'a> {
         Observed {
             column,
             missing: 0,
             ahead: 0,
             greatest: None,
-            begun_at,
+            started_at,
             all: OverlapDigest::default(),
             recent: Vec::new(),
         }
     }
 
-    /// A record has come, with a time in microseconds where one can be read.
+    /// Adds a record, with its time in microseconds if it has a valid one.
     pub(crate) fn add(&mut self, hash: u128, time: Option<i64>) {
         self.all.add(hash);
         let Some(column) = self.column else { return };
@@ -51,12 +51,12 @@ impl<'a> Observed<'a> {
         if time > column.now {
             self.ahead += 1;
         }
-        // a typing error of the year 2099 must not hide what comes until then, nor what changes late in a long window what had changed
-        // before it in an answer that was read already
-        self.greatest = self.greatest.max(Some(time.min(self.begun_at)));
+        // Capped at the start of the window: a mistyped year 2099 must not hide all records until then, and a record changed while the window
+        // is read must not hide earlier changes on pages that had been read before.
+        self.greatest = self.greatest.max(Some(time.min(self.started_at)));
     }
 
-    /// Lets go of what cannot be part of the next overlap.
+    /// Drops records that cannot be part of the next overlap.
     pub(crate) fn forget(&mut self) {
         if let Some(column) = self.column
             && self.recent.len() > RECENT
@@ -66,7 +66,7 @@ impl<'a> Observed<'a> {
         }
     }
 
-    /// What the next request would bring if nothing were new; `None` where that cannot be known.
+    /// Digest of the records that the next request would return if nothing were new. None if that is unknown.
     pub(crate) fn overlap(&self, reached: Option<Timestamp>) -> Option<OverlapDigest> {
         let Some(column) = self.column else { return Some(self.all) };
         let from = window::since(column.bounds, reached)?.as_microsecond();

@@ -1,5 +1,6 @@
-//! The records of an overlap: those that are in the raw dataset already, byte for byte, are not written again; those that are not, although
-//! their time had been read before, came late. No state is kept for it: the rows of the last runs are read, and only when a record may be new.
+//! The records of an overlap, which the source returns again. Those that are in the raw dataset already, byte for byte, are not written
+//! again; those that are not, although their time had been read before, came late. No state is kept for this: the rows of the last runs are
+//! read, and only if the answer has records in the overlap.
 
 use std::collections::HashMap;
 
@@ -15,24 +16,24 @@ use super::late::Late;
 use super::window;
 use crate::raw_dataset::arrived_in;
 
-/// How much is read at most.
+/// Maximum number of files, and bytes, that are read.
 const FILES: usize = 32;
 const BYTES: u64 = 64 << 20;
 
-/// Where the overlap can be looked up.
+/// The rows of the raw dataset in which records of the overlap are looked up.
 pub(crate) struct Overlap<'a> {
     lake: &'a Lake,
     dataset: &'a DatasetName,
     version: i64,
     column: &'a EventTimeColumn<'a>,
-    /// Up to when records have been seen, and how many of them can come again.
+    /// The latest event time already read, and how many records can be returned again.
     reached: Timestamp,
     records: u64,
     from: i64,
 }
 
 impl<'a> Overlap<'a> {
-    /// With the raw dataset at a version; `None` where there is no overlap.
+    /// For the raw dataset at `version`. Returns None if there is no overlap.
     pub(crate) fn new(
         lake: &'a Lake,
         dataset: &'a DatasetName,
@@ -46,12 +47,12 @@ impl<'a> Overlap<'a> {
         Some(Overlap { lake, dataset, version, column, reached, records: digest.records, from })
     }
 
-    /// Reads the newest rows until all of the overlap has been met.
+    /// Reads the newest rows until all records of the overlap have been found.
     fn seen(&self) -> Result<SeenRecords, Error> {
-        let came = |file: &DataFile| arrived_in(file).unwrap_or(0);
+        let arrived = |file: &DataFile| arrived_in(file).unwrap_or(0);
         let table = self.lake.table_at(self.dataset, self.version)?;
         let mut files = table.files(self.lake)?;
-        files.sort_by_key(|file| std::cmp::Reverse(came(file)));
+        files.sort_by_key(|file| std::cmp::Reverse(arrived(file)));
         let (mut seen, mut bytes) = (SeenRecords::default(), 0);
         for file in files.iter().take(FILES) {
             bytes += file.bytes;
@@ -65,8 +66,8 @@ impl<'a> Overlap<'a> {
                     if let (Some(text), Some(time)) = (text, time)
                         && time >= self.from
                     {
-                        seen.records.entry(hash_of(text)).or_insert_with(|| came(file));
-                        seen.times.entry(time).or_insert_with(|| came(file));
+                        seen.records.entry(hash_of(text)).or_insert_with(|| arrived(file));
+                        seen.times.entry(time).or_insert_with(|| arrived(file));
                     }
                 }
             }
@@ -76,28 +77,28 @@ impl<'a> Overlap<'a> {
     }
 }
 
-/// The records of the last runs that may come again.
+/// The records of the last runs that the source may return again.
 #[derive(Default)]
 struct SeenRecords {
-    /// In which version each came last.
+    /// By hash: the last version in which the record arrived.
     records: HashMap<u128, i64>,
-    /// And any other of its time.
+    /// By time: the last version in which a record with this time arrived.
     times: HashMap<i64, i64>,
-    /// None of them is missing.
+    /// Whether all records of the overlap have been found.
     is_whole: bool,
 }
 
 impl SeenRecords {
-    /// Whether a record is there as it is, and nothing of its time has come behind it that it might undo.
+    /// Whether the identical record is there, and no record of the same time has arrived after it (which writing it again might undo).
     fn has(&self, hash: u128, time: i64) -> bool {
-        self.records.get(&hash).is_some_and(|came| self.times.get(&time) == Some(came))
+        self.records.get(&hash).is_some_and(|arrived| self.times.get(&time) == Some(arrived))
     }
 }
 
-/// Tells the records that are new from those that are there already.
+/// Filters out records that are in the raw dataset already.
 pub(crate) struct OverlapFilter<'a> {
     overlap: Option<Overlap<'a>>,
-    /// What may have come before, once it is asked for.
+    /// Read on first use.
     seen: Option<SeenRecords>,
     /// Records that are in the raw dataset already, byte for byte.
     pub repeated: u64,
@@ -105,12 +106,12 @@ pub(crate) struct OverlapFilter<'a> {
 }
 
 impl<'a> OverlapFilter<'a> {
-    /// Without an overlap everything is new.
+    /// Without an overlap, all records are new.
     pub(crate) fn new(overlap: Option<Overlap<'a>>) -> OverlapFilter<'a> {
         OverlapFilter { overlap, seen: None, repeated: 0, late: Late::default() }
     }
 
-    /// Whether a record is not there yet.
+    /// Whether a record is not in the raw dataset yet.
     pub(crate) fn is_new(&mut self, hash: u128, time: Option<i64>) -> Result<bool, Error> {
         let Some(overlap) = &self.overlap else { return Ok(true) };
         let Some(time) = time.filter(|time| *time <= overlap.reached.as_microsecond()) else { return Ok(true) };
@@ -120,7 +121,7 @@ impl<'a> OverlapFilter<'a> {
         };
         let is_seen = seen.has(hash, time);
         self.repeated += u64::from(is_seen);
-        // a record that is not there is certain not to have been there only where none is missing
+        // only if the overlap was found completely is it certain that the record came late
         if !is_seen && seen.is_whole {
             self.late.add(time);
         }

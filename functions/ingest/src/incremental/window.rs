@@ -1,11 +1,11 @@
-//! Windows: the stretches of time in which a source is read.
+//! Windows: the time ranges in which a source is read.
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::bookmark::Bookmark;
 
-/// From when to when records are asked for, as the source is asked.
+/// The time range that a request to the source contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Range {
@@ -15,37 +15,37 @@ pub(crate) struct Range {
     pub until: Option<Timestamp>,
 }
 
-/// How a source is asked by time.
+/// How a source is queried by time.
 pub(crate) trait TimeBounds {
-    /// Records from here on are asked for at first; everything, if there is no such time.
+    /// Where the first window starts. None: everything is requested.
     fn start(&self) -> Option<Timestamp>;
-    /// How far each request reaches back behind what has been seen.
+    /// How far each request goes back before the latest time already read.
     fn lookback(&self) -> SignedDuration;
-    /// How long a window is; as long as there is time, if there is no such length.
+    /// The length of a window. None: one window up to now.
     fn every(&self) -> Option<SignedDuration>;
-    /// Whether a request says up to when.
+    /// Whether a request has an end time.
     fn has_end(&self) -> bool;
-    /// The start as the source is asked for it.
+    /// The start time in the form (and precision) that is sent to the source.
     fn asked_start(&self) -> Option<Timestamp>;
-    /// The time by which the source gives all records from `time` on.
+    /// The start time to send so that the source returns all records from `time` on.
     fn asked_since(&self, time: Timestamp) -> Timestamp;
-    /// The time by which the source gives all records up to `time`.
+    /// The end time to send so that the source returns all records up to `time`.
     fn asked_until(&self, time: Timestamp) -> Timestamp;
 }
 
-/// One stretch of time.
+/// One time range.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Window {
-    /// Another one for another stretch, and for another version of the raw dataset.
+    /// Different for each range and for each version of the raw dataset.
     pub name: String,
     pub range: Range,
-    /// There is no later one.
+    /// No later window is left to read.
     pub is_last: bool,
 }
 
 impl Window {
-    /// The same stretch under another name: the `restart`-th attempt to read it.
+    /// The same range under another name, for the `restart`-th time it is read from its first page.
     pub(crate) fn again(&self, restart: u32) -> Window {
         match restart {
             0 => self.clone(),
@@ -54,14 +54,14 @@ impl Window {
     }
 }
 
-/// Where a source goes on with a window of which not everything is in yet.
+/// The point from which an unfinished window is resumed.
 pub(crate) trait Resume: Clone {
     fn window(&self) -> &Window;
-    /// The greatest time of a record so far.
+    /// The latest event time of a record so far.
     fn greatest(&self) -> Option<Timestamp>;
-    /// Up to when all is there once the window is.
+    /// Up to which time the raw dataset is complete once the window is.
     fn complete(&self) -> Option<Timestamp>;
-    /// The same place with other times.
+    /// The same point with other times.
     fn with_times(self, greatest: Option<Timestamp>, complete: Option<Timestamp>) -> Self;
 }
 
@@ -70,15 +70,18 @@ pub(crate) trait Resume: Clone {
 #[serde(deny_unknown_fields)]
 pub(crate) struct WindowPlan<R> {
     pub window: Window,
-    /// Where it has been left.
+    /// Where an earlier run stopped in this window.
     pub resume: Option<R>,
-    pub anew_from: Option<i64>,
-    /// What has been read before does not count.
-    pub begins_anew: bool,
+    /// During a rebuild: the first version of the raw dataset that belongs to it.
+    #[serde(rename = "anew_from")]
+    pub rebuild_from: Option<i64>,
+    /// Everything is read again: what the bookmark says has been read is ignored.
+    #[serde(rename = "begins_anew")]
+    pub is_rebuild: bool,
 }
 
 impl<R: Resume> WindowPlan<R> {
-    /// `version`: the one the raw dataset will have. `None` if all that was meant at `now` has been read.
+    /// `version` is the one that the next commit to the raw dataset will have. Returns None if everything up to `now` has been read.
     pub(crate) fn next(
         bounds: Option<&dyn TimeBounds>,
         bookmark: &Bookmark<R>,
@@ -88,25 +91,25 @@ impl<R: Resume> WindowPlan<R> {
     ) -> Option<WindowPlan<R>> {
         if let (Some(resume), false) = (&bookmark.resume, full) {
             let (window, resume) = (resume.window().clone(), Some(resume.clone()));
-            return Some(WindowPlan { window, resume, anew_from: bookmark.anew_from, begins_anew: false });
+            return Some(WindowPlan { window, resume, rebuild_from: bookmark.rebuild_from, is_rebuild: false });
         }
-        let anew_from = if full { Some(version) } else { bookmark.anew_from };
+        let rebuild_from = if full { Some(version) } else { bookmark.rebuild_from };
         let reached = bookmark.reached.filter(|_| !full);
         let mark = if full { "full" } else { "v" };
         let Some(bounds) = bounds else {
             let window = Window { name: format!("all-{mark}{version:05}"), range: Range::default(), is_last: true };
-            return Some(WindowPlan { window, resume: None, anew_from, begins_anew: full });
+            return Some(WindowPlan { window, resume: None, rebuild_from, is_rebuild: full });
         };
         let from = since(bounds, reached);
         let range = range(bounds, reached, from, now)?;
         let is_last = bounds.every().is_none() || range.until.is_none_or(|until| until >= now);
         let label = from.map_or("all".to_owned(), |from| from.strftime("%Y%m%dT%H%M%SZ").to_string());
         let window = Window { name: format!("{label}-{mark}{version:05}"), range, is_last };
-        Some(WindowPlan { window, resume: None, anew_from, begins_anew: full })
+        Some(WindowPlan { window, resume: None, rebuild_from, is_rebuild: full })
     }
 }
 
-/// From when on records are asked for: what has been seen, less the lookback.
+/// The start time of the next request: the latest time already read, less the lookback.
 pub(crate) fn since(bounds: &dyn TimeBounds, reached: Option<Timestamp>) -> Option<Timestamp> {
     let start = bounds.asked_start();
     let Some(reached) = reached else { return start };
@@ -127,7 +130,7 @@ fn range(
         (Some(every), Some(begin)) => begin.checked_add(every).unwrap_or(now).min(now),
         _ => now,
     };
-    // a time that is over has nothing to say any more
+    // the range would end before it starts
     if from.is_some_and(|from| from > end) {
         return None;
     }
@@ -142,7 +145,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Asked to the second, from 1 March 2026 on.
+    /// Bounds that start on 1 March 2026 and send times as they are.
     struct Bounds {
         every: Option<SignedDuration>,
         lookback: SignedDuration,

@@ -1,5 +1,5 @@
-//! The demo's shop: an API on this machine that gives orders in pages to those who have its token, and has its troubles, as APIs do. It
-//! knows as much of HTTP as the demo needs.
+//! The API of the demo: a local server that returns orders in pages to clients with its token, and fails some requests, as APIs do. It
+//! implements only as much of HTTP as the demo needs.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use super::made_up::Order;
+use super::data::Order;
 
-/// What the demo gives for the secret `orders-api-token`.
+/// The value of the secret `orders-api-token` in the demo.
 pub(super) const TOKEN: &str = "of-the-demo-only";
 
-/// Orders of a page, however many are asked for.
+/// Orders per page, whatever the request asks for.
 const PAGE: usize = 30;
-/// The requests that have trouble, counted from 1.
+/// Numbers, from 1, of the requests that fail.
 const TOO_MANY: usize = 2;
 const DOWN: usize = 4;
 
-/// Runs until it is dropped.
+/// A running API, which stops when it is dropped.
 pub(super) struct Api {
     address: SocketAddr,
     shop: Arc<Shop>,
@@ -43,14 +43,14 @@ impl Api {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let address = listener.local_addr()?;
         let shop = Arc::new(Shop::default());
-        let theirs = shop.clone();
+        let server_shop = shop.clone();
         let listening = std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                if theirs.is_closed.load(Ordering::SeqCst) {
+                if server_shop.is_closed.load(Ordering::SeqCst) {
                     return;
                 }
-                let shop = theirs.clone();
-                // whoever asked may have gone: that is their affair
+                let shop = server_shop.clone();
+                // an error means that the client has disconnected, and is ignored
                 std::thread::spawn(move || shop.converse(stream));
             }
         });
@@ -61,8 +61,8 @@ impl Api {
         format!("http://{}", self.address)
     }
 
-    /// From now on, these are its orders, in the order in which they were changed.
-    pub(super) fn have(&self, orders: Vec<Order>) {
+    /// Replaces the orders, which must be sorted by the time of their last change.
+    pub(super) fn set_orders(&self, orders: Vec<Order>) {
         *self.shop.orders.lock().unwrap_or_else(PoisonError::into_inner) = orders;
     }
 }
@@ -70,7 +70,7 @@ impl Api {
 impl Drop for Api {
     fn drop(&mut self) {
         self.shop.is_closed.store(true, Ordering::SeqCst);
-        // who listens is woken, and sees it
+        // wakes the listening thread, which then sees `is_closed`
         if TcpStream::connect(self.address).is_ok()
             && let Some(listening) = self.listening.take()
         {
@@ -80,7 +80,7 @@ impl Drop for Api {
 }
 
 impl Shop {
-    /// One request, one answer.
+    /// Reads one request and writes one answer.
     fn converse(&self, mut stream: TcpStream) -> io::Result<()> {
         let mut lines = BufReader::new(stream.try_clone()?).lines();
         let request = lines.next().transpose()?.unwrap_or_default();
@@ -123,7 +123,7 @@ impl Shop {
 
     fn page(&self, since: &str, from: usize) -> String {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        // times of one form sort as texts
+        // times of the same format sort as texts
         let changed = || orders.iter().filter(|order| order.updated_at.as_str() >= since);
         let page: Vec<String> = changed().skip(from).take(PAGE).map(Order::json).collect();
         let next = if from + PAGE < changed().count() { format!("\"{}\"", from + PAGE) } else { "null".into() };
@@ -135,7 +135,7 @@ impl Shop {
 mod tests {
     use std::io::Read as _;
 
-    use super::super::made_up::orders_by;
+    use super::super::data::orders_by;
     use super::*;
 
     fn ask(api: &Api, target: &str, token: &str) -> String {
@@ -147,9 +147,9 @@ mod tests {
     }
 
     #[test]
-    fn pages_of_what_was_changed_since_and_trouble_on_the_way() {
+    fn changed_orders_come_in_pages_and_some_requests_fail() {
         let api = Api::start().unwrap();
-        api.have(orders_by("2026-03-03"));
+        api.set_orders(orders_by("2026-03-03"));
         assert!(ask(&api, "/v1/orders", "no").starts_with("HTTP/1.1 401"));
         let last = "/v1/orders?limit=100&updated_since=2026-03-03T18%3A00%3A00Z";
         let answer = ask(&api, last, TOKEN);

@@ -1,4 +1,4 @@
-//! What makes a process of it: that it is alone, and how it is stopped.
+//! The process of `tidemark dev`: its lock, and how it is stopped by signals.
 
 use std::path::Path;
 use std::sync::mpsc::Sender;
@@ -10,8 +10,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::time::Signal;
 use crate::environment::LocalEnvironment;
 
-/// A lake in a folder has one `tidemark dev`; the lock goes with the process.
-pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Error> {
+/// Locks a lake in a folder, so that only one `tidemark dev` uses it. The lock is released when the process ends.
+pub(super) fn lock_lake(place: &str) -> Result<Option<std::fs::File>, Error> {
     if is_bucket(place) {
         return Ok(None);
     }
@@ -29,13 +29,15 @@ pub(super) fn alone(place: &str) -> Result<Option<std::fs::File>, Error> {
     }
 }
 
-/// The first signal lets the step that is being walked end; the second does not, which leaves nothing half done either.
-pub(super) fn stop_on_signal(world: &LocalEnvironment, to: Sender<Signal>) -> Result<(), Error> {
-    let handle = world.handle();
+/// The first signal stops it after the running step; the second exits at once, which leaves the lake consistent too.
+pub(super) fn stop_on_signal(local: &LocalEnvironment, to: Sender<Signal>) -> Result<(), Error> {
+    let handle = local.handle();
     let _within = handle.enter();
-    // heard from now on, and none is missed between two looks
-    let hear =
-        |kind| signal(kind).map_err(|error| Error::new(ErrorKind::Refused, "no signal can be heard").because(error));
+    // handlers are installed here, so that no signal is missed before the task runs
+    let hear = |kind| {
+        signal(kind)
+            .map_err(|error| Error::new(ErrorKind::Refused, "signal handlers cannot be installed").because(error))
+    };
     let (mut interrupted, mut terminated) = (hear(SignalKind::interrupt())?, hear(SignalKind::terminate())?);
     handle.spawn(async move {
         for nth in 0.. {

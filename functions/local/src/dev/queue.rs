@@ -1,5 +1,5 @@
-//! What is to be walked, one after the other: what schedules start, what steps announce, and what is tried again after a while, as Lambda
-//! does it.
+//! The queue of steps to run, one after another: starts by schedules, steps announced by other steps, and retries after a pause, as on
+//! Lambda.
 
 use std::collections::VecDeque;
 
@@ -7,16 +7,17 @@ use jiff::{SignedDuration, Timestamp};
 use tidemark_flow::{Event, StepDue};
 use tidemark_pipeline::{CatchUp, Graph, Pipeline, PipelineName, StepId};
 
-/// An event is tried three times, with a minute and then two between.
+/// Pauses between the attempts of an event: there are at most three attempts.
 const PAUSES: [SignedDuration; 2] = [SignedDuration::from_mins(1), SignedDuration::from_mins(2)];
-/// Starts of a pipeline that wait, where each is to have its run; with more the earliest is passed over.
-const MOST_WAITING: usize = 400;
+/// Maximum number of pending starts of a pipeline with `catch_up = "all"`. With more, the earliest is skipped.
+const MAX_PENDING: usize = 400;
 
+/// An event to handle, with its attempts.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Job {
     pub event: Event,
-    /// `None`: it begins one.
-    pub chain: Option<String>,
+    /// None if the event starts a new correlation id.
+    pub correlation_id: Option<String>,
     attempts: usize,
     not_before: Timestamp,
 }
@@ -34,7 +35,7 @@ impl Job {
         }
     }
 
-    /// The scheduled time, where this is a start of the pipeline.
+    /// The scheduled time, if this is a start of the pipeline.
     fn start_of(&self, pipeline: &PipelineName) -> Option<Timestamp> {
         match &self.event {
             Event::Schedule { pipeline: of, scheduled_time } if of == pipeline => Some(*scheduled_time),
@@ -45,46 +46,47 @@ impl Job {
 
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    waiting: VecDeque<Job>,
-    /// What is being walked.
-    under_way: Option<Event>,
+    pending: VecDeque<Job>,
+    /// The event of the running step.
+    running: Option<Event>,
 }
 
 impl Queue {
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.pending.is_empty()
     }
 
     pub(super) fn is_busy(&self) -> bool {
-        self.under_way.is_some()
+        self.running.is_some()
     }
 
-    /// Starts a pipeline for a scheduled time, once. Where each time is to have its run it waits its turn; else it takes the place of one
-    /// that has not begun, since one run takes in all there is. Gives the time that is passed over for it.
+    /// Queues a start of a pipeline for a scheduled time, if it is not queued already. With `catch_up = "all"` every start is kept; otherwise
+    /// it replaces a pending one, since one run processes everything there is. Returns the scheduled time that is skipped for it.
     pub(super) fn start(&mut self, pipeline: &Pipeline, at: Timestamp) -> Option<Timestamp> {
         let event = Event::Schedule { pipeline: pipeline.name.clone(), scheduled_time: at };
-        if self.under_way.as_ref() == Some(&event) || self.waiting.iter().any(|job| job.event == event) {
+        if self.running.as_ref() == Some(&event) || self.pending.iter().any(|job| job.event == event) {
             return None;
         }
-        let has_each = pipeline.schedule.as_ref().is_some_and(|schedule| schedule.catch_up == CatchUp::All);
-        let is_waiting = |job: &Job| job.is_first_attempt() && job.start_of(&pipeline.name).is_some();
-        let waiting = self.waiting.iter().filter(|job| is_waiting(job)).count();
-        let is_too_many = waiting >= if has_each { MOST_WAITING } else { 1 };
-        let first = self.waiting.iter().position(is_waiting).filter(|_| is_too_many);
-        let passed_over = first.and_then(|first| self.waiting.remove(first));
-        let place = first.filter(|_| !has_each).unwrap_or(self.waiting.len());
-        self.waiting.insert(place, Job { event, chain: None, attempts: 0, not_before: at });
+        let runs_each = pipeline.schedule.as_ref().is_some_and(|schedule| schedule.catch_up == CatchUp::All);
+        let is_pending = |job: &Job| job.is_first_attempt() && job.start_of(&pipeline.name).is_some();
+        let pending = self.pending.iter().filter(|job| is_pending(job)).count();
+        let is_too_many = pending >= if runs_each { MAX_PENDING } else { 1 };
+        let first = self.pending.iter().position(is_pending).filter(|_| is_too_many);
+        let passed_over = first.and_then(|first| self.pending.remove(first));
+        let place = first.filter(|_| !runs_each).unwrap_or(self.pending.len());
+        self.pending.insert(place, Job { event, correlation_id: None, attempts: 0, not_before: at });
         passed_over.and_then(|job| job.start_of(&pipeline.name))
     }
 
-    /// Once is enough: a step that is walked takes in all there is. A load may be the report of its scheduled time.
+    /// Queues an announced step, or merges it with an equal pending one, since one run processes everything there is. Loads are merged only
+    /// for the same scheduled time, because each may be the report of that time.
     pub(super) fn announce(&mut self, due: StepDue) {
-        let starts = self.waiting.iter().any(|job| job.start_of(&due.pipeline).is_some());
+        let starts = self.pending.iter().any(|job| job.start_of(&due.pipeline).is_some());
         if due.step == StepId::Ingest && starts {
             return;
         }
-        // what failed has attempts of its own
-        for job in self.waiting.iter_mut().filter(|job| job.is_first_attempt()) {
+        // retries are separate
+        for job in self.pending.iter_mut().filter(|job| job.is_first_attempt()) {
             if let Event::StepDue(known) = &mut job.event
                 && (&known.pipeline, &known.step, known.part, known.days, known.full)
                     == (&due.pipeline, &due.step, due.part, due.days, due.full)
@@ -95,23 +97,24 @@ impl Queue {
                 return;
             }
         }
-        let (chain, not_before) = (Some(due.correlation_id.clone()), Timestamp::UNIX_EPOCH);
-        self.waiting.push_back(Job { event: Event::StepDue(due), chain, attempts: 0, not_before });
+        let (correlation_id, not_before) = (Some(due.correlation_id.clone()), Timestamp::UNIX_EPOCH);
+        self.pending.push_back(Job { event: Event::StepDue(due), correlation_id, attempts: 0, not_before });
     }
 
-    /// The first that may be walked now; [`Queue::rests`] says that it has been.
+    /// Takes the first job that may run now. [`Queue::finish_current`] must be called when it has ended.
     pub(super) fn next(&mut self, now: Timestamp) -> Option<Job> {
-        let first = self.waiting.iter().position(|job| job.not_before <= now && self.is_in_turn(job))?;
-        let job = self.waiting.remove(first)?;
-        self.under_way = Some(job.event.clone());
+        let first = self.pending.iter().position(|job| job.not_before <= now && self.is_in_turn(job))?;
+        let job = self.pending.remove(first)?;
+        self.running = Some(job.event.clone());
         Some(job)
     }
 
-    pub(super) fn rests(&mut self) {
-        self.under_way = None;
+    pub(super) fn finish_current(&mut self) {
+        self.running = None;
     }
 
-    /// One morning of a pipeline ends before its next begins: what comes late has nothing to do, and the report of its day is not made.
+    /// Whether nothing else has to run before. All steps of one start of a pipeline run before its next start: otherwise the later start would
+    /// process everything, and the report of the earlier one would not be made.
     fn is_in_turn(&self, job: &Job) -> bool {
         let Some((pipeline, at)) = job.pipeline().and_then(|name| Some((name, job.start_of(name)?))) else {
             return true;
@@ -120,28 +123,28 @@ impl Queue {
             Event::StepDue(due) => due.pipeline == *pipeline,
             _ => other.start_of(pipeline).is_some_and(|earlier| earlier < at),
         };
-        !self.waiting.iter().any(is_before)
+        !self.pending.iter().any(is_before)
     }
 
-    /// When one may be walked that may not be now.
+    /// When the next job may run.
     pub(super) fn next_ready(&self, now: Timestamp) -> Option<Timestamp> {
-        let in_turn = self.waiting.iter().filter(|job| self.is_in_turn(job));
+        let in_turn = self.pending.iter().filter(|job| self.is_in_turn(job));
         in_turn.map(|job| job.not_before.max(now)).min()
     }
 
-    /// Another attempt after a while; `false` if there have been enough.
-    pub(super) fn again(&mut self, mut job: Job, now: Timestamp) -> bool {
+    /// Queues another attempt after a pause. Returns false if there have been enough.
+    pub(super) fn retry(&mut self, mut job: Job, now: Timestamp) -> bool {
         let Some(pause) = PAUSES.get(job.attempts) else { return false };
-        // that it finds nothing to do any more is worth a record: it says that what failed is over
+        // the retry writes a run record even if nothing is left to do, which shows that the failure is over
         if let Event::StepDue(due) = &mut job.event {
             due.always_record = true;
         }
-        self.waiting.push_back(Job { attempts: job.attempts + 1, not_before: now + *pause, ..job });
+        self.pending.push_back(Job { attempts: job.attempts + 1, not_before: now + *pause, ..job });
         true
     }
 }
 
-/// What the schedules mean after `from`, `until` included, in their order.
+/// The starts by schedules after `from` and up to `until` inclusive, sorted by time.
 pub(super) fn starts(graph: &Graph, from: Timestamp, until: Timestamp) -> Vec<(Timestamp, &Pipeline)> {
     let mut times = Vec::new();
     for pipeline in graph.pipelines() {
@@ -153,7 +156,7 @@ pub(super) fn starts(graph: &Graph, from: Timestamp, until: Timestamp) -> Vec<(T
     times
 }
 
-/// The next time a schedule means.
+/// The next scheduled time of any pipeline.
 pub(super) fn next_start(graph: &Graph, after: Timestamp) -> Option<Timestamp> {
     let schedules = graph.pipelines().iter().filter_map(|pipeline| pipeline.schedule.as_ref());
     schedules.filter_map(|schedule| schedule.next(after)).min()
@@ -181,13 +184,13 @@ mod tests {
     fn due(step: &str, at: Timestamp) -> StepDue {
         let step: StepId = step.parse().unwrap();
         let function = tidemark_flow::function_of(&step).to_owned();
-        let (pipeline, chain) = ("orders".parse().unwrap(), "chain".to_owned());
+        let (pipeline, correlation_id) = ("orders".parse().unwrap(), "chain".to_owned());
         StepDue {
             pipeline,
             step,
             function,
             scheduled_time: at,
-            correlation_id: chain,
+            correlation_id,
             full: false,
             days: None,
             part: 0,
@@ -195,11 +198,11 @@ mod tests {
         }
     }
 
-    /// What is walked, in its order, with all the time there is.
-    fn walked(queue: &mut Queue) -> Vec<String> {
+    /// Runs all jobs, and returns their order.
+    fn run_all(queue: &mut Queue) -> Vec<String> {
         let next = || {
             let job = queue.next(Timestamp::MAX)?;
-            queue.rests();
+            queue.finish_current();
             Some(match job.event {
                 Event::StepDue(due) => format!("{} {}", due.step, due.scheduled_time.as_second() / 3_600),
                 Event::Schedule { scheduled_time, .. } => format!("start {}", scheduled_time.as_second() / 3_600),
@@ -210,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn of_starts_that_wait_the_last_is_enough_unless_each_is_wanted() {
+    fn only_the_last_pending_start_is_kept_unless_all_are_wanted() {
         for (catch_up, passed_over, expected) in [
             ("last", vec![None, Some(hour(1)), Some(hour(2))], vec!["start 3"]),
             ("none", vec![None, Some(hour(1)), Some(hour(2))], vec!["start 3"]),
@@ -219,40 +222,40 @@ mod tests {
             let (mut queue, pipeline) = (Queue::default(), pipeline(catch_up));
             let passed: Vec<_> = (1..=3).map(|nth| queue.start(&pipeline, hour(nth))).collect();
             assert_eq!((passed, queue.start(&pipeline, hour(3))), (passed_over, None), "{catch_up}");
-            assert_eq!(walked(&mut queue), expected, "{catch_up}");
+            assert_eq!(run_all(&mut queue), expected, "{catch_up}");
         }
     }
 
     #[test]
-    fn it_does_not_grow_without_bound() {
+    fn the_queue_is_bounded() {
         let (mut queue, pipeline) = (Queue::default(), pipeline("all"));
-        let most = MOST_WAITING as i64;
+        let most = MAX_PENDING as i64;
         assert!((0..most).all(|nth| queue.start(&pipeline, hour(nth)).is_none()));
         assert_eq!(queue.start(&pipeline, hour(most)), Some(hour(0)));
-        assert_eq!(walked(&mut queue).len(), MOST_WAITING);
+        assert_eq!(run_all(&mut queue).len(), MAX_PENDING);
     }
 
     #[test]
-    fn one_morning_ends_before_the_next_begins() {
+    fn one_start_ends_before_the_next_begins() {
         let (mut queue, pipeline) = (Queue::default(), pipeline("all"));
         for nth in 1..=3 {
             assert_eq!(queue.start(&pipeline, hour(nth)), None);
         }
         let first = queue.next(hour(9)).unwrap();
-        queue.rests();
-        // the start is tried again later, and those behind it wait for it
-        assert!(queue.again(first, hour(9)));
+        queue.finish_current();
+        // the start is retried later, and the starts after it wait for it
+        assert!(queue.retry(first, hour(9)));
         assert_eq!(queue.next(hour(9)), None);
         assert_eq!(queue.next_ready(hour(9)), Some(hour(9) + PAUSES[0]));
-        let again = queue.next(hour(10)).unwrap();
-        assert_eq!((again.start_of(&pipeline.name), again.is_first_attempt()), (Some(hour(1)), false));
-        queue.rests();
+        let retry = queue.next(hour(10)).unwrap();
+        assert_eq!((retry.start_of(&pipeline.name), retry.is_first_attempt()), (Some(hour(1)), false));
+        queue.finish_current();
         queue.announce(due("clean", hour(1)));
-        assert_eq!(walked(&mut queue), ["clean 1", "start 2", "start 3"]);
+        assert_eq!(run_all(&mut queue), ["clean 1", "start 2", "start 3"]);
     }
 
     #[test]
-    fn what_is_announced_twice_is_walked_once_but_each_report_is_made() {
+    fn duplicate_announcements_run_once_but_each_report_is_made() {
         let (mut queue, pipeline) = (Queue::default(), pipeline("last"));
         for at in [hour(1), hour(2)] {
             for step in ["clean", "model orders_by_day", "load report"] {
@@ -260,10 +263,10 @@ mod tests {
             }
         }
         assert_eq!(queue.start(&pipeline, hour(3)), None);
-        // the start does it
+        // merged with the pending start
         queue.announce(due("ingest", hour(2)));
         let expected = ["clean 2", "model orders_by_day 2", "load report 1", "load report 2", "start 3"];
-        assert_eq!(walked(&mut queue), expected);
+        assert_eq!(run_all(&mut queue), expected);
     }
 
     #[test]
@@ -272,12 +275,12 @@ mod tests {
         queue.announce(due("clean", now));
         for pause in PAUSES {
             let job = queue.next(now).unwrap();
-            queue.rests();
-            assert!(queue.again(job, now));
+            queue.finish_current();
+            assert!(queue.retry(job, now));
             assert_eq!((queue.next(now), queue.next_ready(now)), (None, Some(now + pause)));
             now += pause;
         }
         let job = queue.next(now).unwrap();
-        assert!(!queue.again(job, now));
+        assert!(!queue.retry(job, now));
     }
 }

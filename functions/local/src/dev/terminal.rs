@@ -1,4 +1,4 @@
-//! What `tidemark dev` says on the terminal; nothing where a program reads it.
+//! The terminal output of `tidemark dev`; nothing with `--json`.
 
 use jiff::Timestamp;
 use tidemark_flow::Error;
@@ -13,7 +13,7 @@ pub(super) struct Terminal {
 }
 
 impl Terminal {
-    /// The pipelines, at the beginning.
+    /// Lists the pipelines at the start.
     pub(super) fn introduce(&self, now: Timestamp, definitions: &Definitions, has_missed: bool) {
         for pipeline in definitions.graph.pipelines() {
             let next = pipeline.schedule.as_ref().and_then(|schedule| schedule.next(now));
@@ -32,7 +32,7 @@ impl Terminal {
         self.say(&format!("watching every 5 minutes; Ctrl-C stops{waiting}\n"));
     }
 
-    /// A pipeline begins for a scheduled time.
+    /// A start of a pipeline for a scheduled time.
     pub(super) fn begin(&self, pipeline: &PipelineName, at: Timestamp) {
         self.say(&format!("{}  {pipeline}", shown(at)));
     }
@@ -43,7 +43,7 @@ impl Terminal {
         self.say(&format!("· {pipeline}  {} to make up for{over}", counted(times.len(), "missed start")));
     }
 
-    /// A start that has not begun gives way to a later one.
+    /// A pending start is replaced by a later one.
     pub(super) fn passed_over(&self, pipeline: &PipelineName, passed_over: Timestamp, at: Timestamp) {
         self.say(&format!(
             "· {pipeline}  the start for {} has not begun; the one for {} takes its place",
@@ -52,30 +52,27 @@ impl Terminal {
         ));
     }
 
-    /// What a look of the watcher has seen.
-    pub(super) fn ticked(&self, ticked: &TickReport) {
-        for turn in &ticked.opened {
-            self.say(&format!("! {}  incident {}", turn.title, turn.incident));
+    /// The result of a tick of the watcher.
+    pub(super) fn report_tick(&self, report: &TickReport) {
+        for transition in &report.opened {
+            self.say(&format!("! {}  incident {}", transition.title, transition.incident));
         }
-        for turn in &ticked.resolved {
-            self.say(&format!("{} over: {}  incident {}", print::tick(), turn.title, turn.incident));
+        for transition in &report.resolved {
+            self.say(&format!("{} over: {}  incident {}", print::tick(), transition.title, transition.incident));
         }
-        if ticked.sent + ticked.unsent > 0 {
-            let untold = if ticked.unsent > 0 {
-                format!(", {} could not be, and will be", ticked.unsent)
-            } else {
-                String::new()
-            };
-            self.say(&format!("  {} sent{untold}", counted(ticked.sent, "message")));
+        if report.sent + report.unsent > 0 {
+            let untold =
+                if report.unsent > 0 { format!(", {} could not be sent yet", report.unsent) } else { String::new() };
+            self.say(&format!("  {} sent{untold}", counted(report.sent, "message")));
         }
     }
 
-    /// What failed: `what` says of what it is, where the failure does not.
+    /// An error. `what` is a prefix that says what failed, if the message does not.
     pub(super) fn failed(&self, what: &str, failure: &Error) {
         self.say(&format!("{} {what}{}", print::cross(), failure.full_message()));
     }
 
-    /// The same, with what is to be done about it.
+    /// An error with its hint.
     pub(super) fn failed_with_hint(&self, failure: &Error) {
         let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
         self.say(&format!("{} {}{hint}", print::cross(), failure.full_message()));

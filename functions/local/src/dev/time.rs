@@ -1,4 +1,4 @@
-//! The time `tidemark dev` runs by: this machine's, or one that passes as fast as there is nothing to do.
+//! The clock of `tidemark dev`: this machine's, or a virtual one that advances whenever there is nothing to do.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -10,7 +10,7 @@ use tidemark_flow::{Error, EventOutcome, StepDue, host};
 
 use super::queue::Job;
 
-/// What came of walking a step, and what it announced.
+/// The result of a step, and the steps it announced.
 pub type StepResult = (Result<EventOutcome, Error>, Vec<StepDue>);
 
 /// What ends a wait.
@@ -19,14 +19,14 @@ pub enum Signal {
     Stop,
 }
 
-/// A clock that can be waited by.
+/// A clock with a wait.
 pub trait Time: Sync {
     fn now(&self) -> Timestamp;
-    /// Waits until a moment or a signal. `is_busy`: a step is being walked.
+    /// Waits until a time or a signal. Returns None if the time came first. `is_busy`: a step is running.
     fn wait(&self, until: Timestamp, signals: &Receiver<Signal>, is_busy: bool) -> Option<Signal>;
 }
 
-/// This machine's.
+/// The clock of this machine.
 pub(super) struct Clock;
 
 impl Time for Clock {
@@ -35,14 +35,14 @@ impl Time for Clock {
     }
 
     fn wait(&self, until: Timestamp, signals: &Receiver<Signal>, _: bool) -> Option<Signal> {
-        /// A machine that sleeps may stop the clock by which it waits, so the other is looked at again.
+        /// Timeouts may use a clock that stops while the machine sleeps, so the wall clock is checked at this interval.
         const LONGEST: Duration = Duration::from_secs(10);
         let left = Duration::try_from(until.duration_since(self.now())).unwrap_or_default();
         signals.recv_timeout(left.min(LONGEST)).ok()
     }
 }
 
-/// Passes when nothing is being done, and stops at its end: days of schedules in seconds.
+/// A clock that advances when nothing is running, and stops at `end`: days of schedules pass in seconds.
 pub struct Virtual {
     now: Mutex<Timestamp>,
     end: Timestamp,
@@ -55,7 +55,7 @@ impl Virtual {
 }
 
 impl Time for Virtual {
-    /// A look takes a millisecond, so that of two things one is first.
+    /// Every reading advances the clock by a millisecond, so that no two readings are equal.
     fn now(&self) -> Timestamp {
         let mut now = self.now.lock().unwrap_or_else(PoisonError::into_inner);
         *now += SignedDuration::from_millis(1);

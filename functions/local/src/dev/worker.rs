@@ -1,4 +1,4 @@
-//! What a function would do on AWS, done in this process: a step is walked, the watcher looks. What is announced meanwhile comes back.
+//! Does in this process what the functions do on AWS: runs steps and the watcher, and returns the steps they announce.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
@@ -19,15 +19,15 @@ use crate::args::Common;
 use crate::environment::LocalEnvironment;
 use crate::steps::step;
 
-/// Works on one lake.
+/// A worker on one lake.
 pub(super) struct Worker<'a> {
     pub common: &'a Common,
-    pub world: &'a LocalEnvironment,
+    pub local: &'a LocalEnvironment,
     pub lake: &'a Lake,
     pub progress: &'a dyn Progress,
 }
 
-/// Keeps what is announced, for the queue.
+/// Collects announced steps for the queue.
 #[derive(Default)]
 struct Announced(Mutex<Vec<StepDue>>);
 
@@ -45,60 +45,60 @@ impl Announced {
 }
 
 impl Worker<'_> {
-    /// Walks the step that an event means.
+    /// Runs the step of an event.
     pub(super) fn run_step(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> StepResult {
         let announced = Announced::default();
         let function = function_of(match &job.event {
             Event::StepDue(due) => &due.step,
             _ => &StepId::Ingest,
         });
-        let chain = job.chain.as_deref().unwrap_or_default();
-        let walk = || {
+        let correlation_id = job.correlation_id.as_deref().unwrap_or_default();
+        let run = || {
             self.with_context(time, self.progress, |context| {
                 let dispatcher = Dispatcher {
-                    environment: self.world,
+                    environment: self.local,
                     graph: &definitions.graph,
                     bus: &announced,
                     executor: Executor::for_all_cores(),
                     function,
                     steps: step,
                 };
-                dispatcher.handle(context, &job.event, chain)
+                dispatcher.handle(context, &job.event, correlation_id)
             })
         };
-        // a step's own panic is its failure; no other stops the worker
-        let handled = catch_unwind(AssertUnwindSafe(walk))
+        // a panic of the step itself is already handled as its failure; any other panic must not stop the worker
+        let outcome = catch_unwind(AssertUnwindSafe(run))
             .unwrap_or_else(|_| Err(Error::new(ErrorKind::Bug, "the worker panicked").hint("please report this")));
-        (handled, announced.take())
+        (outcome, announced.take())
     }
 
-    /// One look of the watcher.
+    /// Runs one tick of the watcher.
     pub(super) fn watch(
         &self,
         time: &dyn Time,
         definitions: &Definitions,
     ) -> (Result<TickReport, Error>, Vec<StepDue>) {
         let announced = Announced::default();
-        let ticked = self.with_context(time, &Quiet, |context| {
-            let (view, chain) = (definitions.view(self.common), host::run_id_at(time.now()));
-            let environment = ChannelEnvironment { secrets: self.world, mailer: None, handle: self.world.handle() };
+        let report = self.with_context(time, &Quiet, |context| {
+            let (snapshot, correlation_id) = (definitions.snapshot(self.common), host::run_id_at(time.now()));
+            let environment = ChannelEnvironment { secrets: self.local, mailer: None, handle: self.local.handle() };
             watch::with_channels(context, environment, |channels| {
-                watch::tick(context, &view, &announced, channels, &chain)
+                watch::tick(context, &snapshot, &announced, channels, &correlation_id)
             })
         });
-        (ticked, announced.take())
+        (report, announced.take())
     }
 
-    /// What was missed up to a moment.
+    /// The starts that were missed up to `now`.
     pub(super) fn missed(&self, now: Timestamp, definitions: &Definitions) -> Result<Vec<Missed>, Error> {
-        self.world.with_context(self.lake, &Quiet, |context| {
+        self.local.with_context(self.lake, &Quiet, |context| {
             let clock = || now;
-            watch::missed(&Context { clock: &clock, ..*context }, &definitions.view(self.common))
+            watch::missed(&Context { clock: &clock, ..*context }, &definitions.snapshot(self.common))
         })
     }
 
-    /// An event that came to no record is what Lambda would give to whoever is to know.
-    pub(super) fn give_up(
+    /// Reports an event that failed without a run record, as Lambda does with its dead-letter queue.
+    pub(super) fn record_dead_letter(
         &self,
         time: &dyn Time,
         definitions: &Definitions,
@@ -108,14 +108,14 @@ impl Worker<'_> {
     ) -> Result<(), Error> {
         let by = "tidemark dev".to_owned();
         let (event, code) = (Some(Box::new(event)), kind.to_string());
-        let given_up = DeadLetter { event, by, attempts: None, code, why, at: Some(time.now()) };
+        let dead_letter = DeadLetter { event, by, attempts: None, code, why, at: Some(time.now()) };
         self.with_context(time, &Quiet, |context| {
-            watch::record_dead_letters(context, &definitions.view(self.common), std::slice::from_ref(&given_up))
+            watch::record_dead_letters(context, &definitions.snapshot(self.common), std::slice::from_ref(&dead_letter))
         })
     }
 
     fn with_context<T>(&self, time: &dyn Time, progress: &dyn Progress, act: impl FnOnce(&Context<'_>) -> T) -> T {
-        self.world.with_context(self.lake, progress, |context| {
+        self.local.with_context(self.lake, progress, |context| {
             let (clock, run_id) = (|| time.now(), || host::run_id_at(time.now()));
             act(&Context { clock: &clock, run_id: &run_id, ..*context })
         })

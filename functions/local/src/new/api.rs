@@ -1,4 +1,4 @@
-//! A sample of an API: what its first page says.
+//! A sample of an API: the records of its first page.
 
 use ingest::http::{Preview, preview};
 use polars::prelude::{Column, DataFrame, DataType, Int64Chunked, IntoColumn as _, NamedFrom as _, Series};
@@ -12,9 +12,9 @@ use super::sample::{Sample, fields_of_records};
 use crate::environment::LocalEnvironment;
 
 pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.empty_lake()?;
-    let preview = world.with_context(&lake, &Quiet, |context| preview(context, url))?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.empty_lake()?;
+    let preview = local.with_context(&lake, &Quiet, |context| preview(context, url))?;
     let fields = fields_of_records(preview.texts.iter().map(String::as_str));
     if fields.is_empty() {
         return Err(Error::new(ErrorKind::Data, format!("{url} gives no record: there is nothing to go by"))
@@ -28,7 +28,7 @@ pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
         title: url.to_owned(),
         source,
         raw,
-        shape: RawLayout::Json,
+        layout: RawLayout::Json,
         fields,
         is_whole,
         header: None,
@@ -36,7 +36,7 @@ pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
     })
 }
 
-/// As `ingest` has it.
+/// The raw rows as `ingest` would write them.
 fn raw(preview: &Preview) -> polars::prelude::PolarsResult<DataFrame> {
     let height = preview.texts.len();
     let columns = vec![

@@ -1,4 +1,4 @@
-//! What makes rows out of records: the key, which version of it is the newest, and the partitions. Chosen by the clean rows of the sample.
+//! Chooses the key, the column that orders versions of a row, and the partitions, by the clean rows of the sample.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -6,11 +6,11 @@ use polars::prelude::{AnyValue, Column, DataFrame, DataType};
 use tidemark_pipeline::Every;
 use tidemark_pipeline::definition::Type;
 
-use super::column::Drawn;
+use super::column::DraftColumn;
 use super::names;
 use crate::print;
 
-/// A column, and what was seen of it.
+/// A chosen column, and the evidence for it.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Chosen {
     pub column: String,
@@ -20,7 +20,7 @@ pub(super) struct Chosen {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Partition {
     pub column: String,
-    /// `None`: a date is its own partition.
+    /// Interval, and name of the partition column. None if the column is a date and is used itself.
     pub every: Option<(Every, String)>,
     pub seen: String,
 }
@@ -28,58 +28,58 @@ pub(super) struct Partition {
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Choices {
     pub key: Option<Chosen>,
-    /// What a key could be, where none is chosen.
+    /// A possible key, if none is chosen.
     pub key_like: Option<Chosen>,
     pub latest_by: Option<Chosen>,
     pub partition: Option<Partition>,
 }
 
-/// Rows below which a column without a telling name is no key, however unique.
+/// Minimum number of rows for a unique column without a key-like name to be chosen as key.
 const ENOUGH: usize = 20;
-/// Characters of a text over which it is no key but something to read.
+/// Maximum characters of a text in a key column.
 const LONGEST_KEY: usize = 64;
-/// Days over which a partition is a month.
+/// If the rows span more days than this, partitions are months.
 const DAYS: i32 = 90;
 
 impl Choices {
-    pub(super) fn from_rows(rows: &DataFrame, columns: &[Drawn]) -> Choices {
+    pub(super) fn from_rows(rows: &DataFrame, columns: &[DraftColumn]) -> Choices {
         let mut choices = Choices::default();
-        let stats: Vec<(&Drawn, Stats)> = columns
+        let stats: Vec<(&DraftColumn, Stats)> = columns
             .iter()
-            .filter_map(|drawn| Some((drawn, Stats::from_column(rows.column(drawn.name.as_str()).ok()?))))
+            .filter_map(|draft| Some((draft, Stats::from_column(rows.column(draft.name.as_str()).ok()?))))
             .collect();
-        let unique = stats.iter().filter(|(drawn, stats)| may_be_key(drawn.guess.ty, stats, rows.height()));
-        let best = unique.min_by_key(|(drawn, _)| rank_of_key(&drawn.name));
+        let unique = stats.iter().filter(|(draft, stats)| may_be_key(draft.guess.ty, stats, rows.height()));
+        let best = unique.min_by_key(|(draft, _)| rank_of_key(&draft.name));
         let seen = |stats: &Stats| {
             format!("{} of {} values unique", print::count(stats.distinct), print::count(rows.height() as u64))
         };
         match best {
-            Some((drawn, stats)) if rank_of_key(&drawn.name) < NO_NAME || rows.height() >= ENOUGH => {
-                choices.key = Some(Chosen { column: drawn.name.clone(), seen: seen(stats) });
+            Some((draft, stats)) if rank_of_key(&draft.name) < NO_NAME || rows.height() >= ENOUGH => {
+                choices.key = Some(Chosen { column: draft.name.clone(), seen: seen(stats) });
             }
             _ => {
-                // one that is mostly unique may be a key of rows that come more than once
-                let most = stats.iter().filter(|(drawn, stats)| {
+                // a mostly unique column may be the key of rows that occur more than once
+                let most = stats.iter().filter(|(draft, stats)| {
                     let is_mostly = stats.nulls == 0 && stats.distinct * 2 > rows.height() as u64;
-                    is_mostly && rank_of_key(&drawn.name) < NO_NAME
+                    is_mostly && rank_of_key(&draft.name) < NO_NAME
                 });
                 choices.key_like = most
-                    .max_by_key(|(drawn, stats)| (stats.distinct, std::cmp::Reverse(rank_of_key(&drawn.name))))
-                    .map(|(drawn, stats)| Chosen { column: drawn.name.clone(), seen: seen(stats) });
+                    .max_by_key(|(draft, stats)| (stats.distinct, std::cmp::Reverse(rank_of_key(&draft.name))))
+                    .map(|(draft, stats)| Chosen { column: draft.name.clone(), seen: seen(stats) });
             }
         }
         if choices.key.is_some() {
             let latest =
-                stats.iter().find(|(drawn, stats)| is_version(&drawn.name, drawn.guess.ty) && stats.nulls == 0);
+                stats.iter().find(|(draft, stats)| is_version(&draft.name, draft.guess.ty) && stats.nulls == 0);
             choices.latest_by =
-                latest.map(|(drawn, _)| Chosen { column: drawn.name.clone(), seen: "by its name".into() });
+                latest.map(|(draft, _)| Chosen { column: draft.name.clone(), seen: "by its name".into() });
         }
         choices.partition = partition(&stats, rows.height());
         choices
     }
 }
 
-/// Of one clean column.
+/// Statistics of one clean column.
 struct Stats {
     nulls: usize,
     distinct: u64,
@@ -98,7 +98,7 @@ impl Stats {
             let day = match &value {
                 AnyValue::Null => continue,
                 AnyValue::Date(days) => Some(*days),
-                // a day has microseconds enough that this is no more than days
+                // the number of days of any i64 of microseconds fits into i32
                 AnyValue::Datetime(micros, ..) => i32::try_from(micros.div_euclid(86_400_000_000)).ok(),
                 _ => None,
             };
@@ -122,7 +122,7 @@ fn may_be_key(ty: Type, stats: &Stats, rows: usize) -> bool {
     is_kind && rows > 1 && stats.nulls == 0 && stats.distinct == rows as u64 && stats.longest <= LONGEST_KEY
 }
 
-/// The rank of a name that tells nothing.
+/// The rank of a name that does not suggest a key.
 const NO_NAME: usize = 3;
 
 fn rank_of_key(name: &str) -> usize {
@@ -140,13 +140,13 @@ fn is_version(name: &str, ty: Type) -> bool {
     matches!(ty, Type::Datetime | Type::Date | Type::Int64) && words.iter().any(|word| name.contains(word))
 }
 
-/// The time at which things happened, most likely.
-fn partition(columns: &[(&Drawn, Stats)], rows: usize) -> Option<Partition> {
+/// Chooses the partition: the column that most likely is the event time.
+fn partition(columns: &[(&DraftColumn, Stats)], rows: usize) -> Option<Partition> {
     let is_mostly_there = |stats: &Stats| stats.nulls * 20 <= rows;
-    let times = columns.iter().filter(|(drawn, stats)| {
-        matches!(drawn.guess.ty, Type::Date | Type::Datetime) && stats.days.is_some() && is_mostly_there(stats)
+    let times = columns.iter().filter(|(draft, stats)| {
+        matches!(draft.guess.ty, Type::Date | Type::Datetime) && stats.days.is_some() && is_mostly_there(stats)
     });
-    let (drawn, stats) = times.min_by_key(|(drawn, _)| rank_of_time(&drawn.name))?;
+    let (draft, stats) = times.min_by_key(|(draft, _)| rank_of_time(&draft.name))?;
     let (first, last) = stats.days?;
     let day = |days: i32| {
         jiff::civil::date(1970, 1, 1)
@@ -156,17 +156,17 @@ fn partition(columns: &[(&Drawn, Stats)], rows: usize) -> Option<Partition> {
     };
     let every = if last - first > DAYS { Every::Month } else { Every::Day };
     let seen = format!("{} to {}", day(first), day(last));
-    if drawn.guess.ty == Type::Date && every == Every::Day {
-        return Some(Partition { column: drawn.name.clone(), every: None, seen });
+    if draft.guess.ty == Type::Date && every == Every::Day {
+        return Some(Partition { column: draft.name.clone(), every: None, seen });
     }
-    let mut taken: BTreeSet<String> = columns.iter().map(|(drawn, _)| drawn.name.clone()).collect();
-    let stem = ["_at", "_on", "_date", "_time", "_day"].iter().find_map(|end| drawn.name.strip_suffix(end));
-    let stem = stem.unwrap_or(&drawn.name);
+    let mut taken: BTreeSet<String> = columns.iter().map(|(draft, _)| draft.name.clone()).collect();
+    let stem = ["_at", "_on", "_date", "_time", "_day"].iter().find_map(|end| draft.name.strip_suffix(end));
+    let stem = stem.unwrap_or(&draft.name);
     let name = match every {
         Every::Day => format!("{stem}_on"),
         Every::Month => format!("{stem}_month"),
     };
-    Some(Partition { column: drawn.name.clone(), every: Some((every, names::free(name, &mut taken))), seen })
+    Some(Partition { column: draft.name.clone(), every: Some((every, names::free(name, &mut taken))), seen })
 }
 
 fn rank_of_time(name: &str) -> usize {

@@ -1,4 +1,4 @@
-//! A column of the contract that is being drafted, and whether it reads what was seen: that the contract itself is asked.
+//! A column of the new contract, and a test whether it accepts the sampled values, which uses the contract code itself.
 
 use polars::prelude::{Column, DataFrame, DataType, PlSmallStr, PolarsResult};
 use tidemark_flow::{Error, ErrorKind};
@@ -6,14 +6,14 @@ use tidemark_pipeline::definition::{self, Contract, Type, Unknown};
 use tidemark_pipeline::raw;
 use tidemark_transform::{Cleaner, RawLayout};
 
-/// What a column of the contract will be.
+/// The guessed type of a column.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Guess {
     pub ty: Type,
     pub format: Option<String>,
     /// Texts that mean NULL, beside the empty one.
     pub nulls: Vec<String>,
-    /// What was seen, for people.
+    /// The evidence, as text.
     pub notes: Vec<String>,
 }
 
@@ -22,20 +22,20 @@ impl Guess {
         Guess { ty, format: None, nulls: Vec::new(), notes: Vec::new() }
     }
 
-    pub(super) fn noting(mut self, note: impl Into<String>) -> Guess {
+    pub(super) fn with_note(mut self, note: impl Into<String>) -> Guess {
         self.notes.push(note.into());
         self
     }
 }
 
-/// A column of the contract to be.
-pub(super) struct Drawn {
+/// A column of the new contract.
+pub(super) struct DraftColumn {
     pub name: String,
     pub from: String,
     pub guess: Guess,
 }
 
-/// Whether a column of this type and format reads every one of the texts.
+/// Whether a column of this type and format accepts all of the texts.
 pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Error> {
     let column = |from: &str| {
         let name =
@@ -64,7 +64,7 @@ pub(super) fn reads(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bo
     Ok(cleaned.quarantined.height() == 0)
 }
 
-/// A contract of nothing but columns.
+/// A contract with columns and nothing else.
 pub(super) fn contract_of(columns: Vec<definition::Column>) -> Result<Contract, Error> {
     let dataset =
         "sample".parse().map_err(|error| Error::new(ErrorKind::Bug, "a dataset cannot be named").because(error))?;

@@ -1,11 +1,11 @@
-//! How dates and times are written. Of two ways that all texts can be read in, none is taken.
+//! Detects formats of dates and times. If all texts fit two formats, none is chosen.
 
 use tidemark_flow::Error;
 use tidemark_pipeline::definition::Type;
 
 use super::column::{Guess, reads};
 
-/// Dates that are read one way only.
+/// Unambiguous date formats.
 const DATES: [&str; 10] = [
     "%Y-%m-%d",
     "%Y/%m/%d",
@@ -18,9 +18,9 @@ const DATES: [&str; 10] = [
     "%B %d, %Y",
     "%d/%b/%Y",
 ];
-/// The day first, or the month.
+/// Pairs of formats with the day first or the month first.
 const EITHER: [(&str, &str); 3] = [("%d/%m/%Y", "%m/%d/%Y"), ("%d-%m-%Y", "%m-%d-%Y"), ("%d/%m/%y", "%m/%d/%y")];
-/// What may stand behind a date, with what is between them.
+/// Time formats that may follow a date, with their separator.
 const TIMES: [&str; 9] = [
     " %H:%M:%S",
     " %H:%M",
@@ -33,19 +33,19 @@ const TIMES: [&str; 9] = [
     ", %H:%M",
 ];
 const CLOCKS: [&str; 2] = ["%I:%M %p", "%I:%M:%S %p"];
-/// Whole moments that are none of these.
+/// Other formats of date and time.
 const MOMENTS: [&str; 2] = ["%a, %d %b %Y %H:%M:%S %z", "%d/%b/%Y:%H:%M:%S %z"];
 
-/// Texts tried before all of them are.
+/// How many texts are tried first, before all of them.
 const FEW: usize = 20;
-/// A text that is longer is no date.
+/// Maximum bytes of a date.
 const LONGEST: usize = 40;
 
 fn are(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Error> {
     Ok(reads(ty, format, &texts[..texts.len().min(FEW)])? && reads(ty, format, texts)?)
 }
 
-/// `None` where they are neither; a string with a note where they are one of two.
+/// The type and format of the texts. None if they are not dates or times; a string with a note if two formats fit.
 pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Error> {
     let is_like_one = |text: &&str| text.len() <= LONGEST && text.bytes().any(|byte| byte.is_ascii_digit());
     if !texts.iter().take(FEW).all(is_like_one) {
@@ -75,7 +75,7 @@ pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Error> {
         match (with_time(day_first, texts)?, with_time(month_first, texts)?) {
             (Some((_, one)), Some((_, other))) => {
                 let note = format!("`{one}` or `{other}`: no day over 12 seen, so it stays as it is");
-                return Ok(Some(Guess::new(Type::String).noting(note)));
+                return Ok(Some(Guess::new(Type::String).with_note(note)));
             }
             (Some((ty, format)), None) | (None, Some((ty, format))) => return Ok(Some(noted(ty, Some(format), texts))),
             (None, None) => {}
@@ -97,7 +97,7 @@ fn with_time(date: &str, texts: &[&str]) -> Result<Option<(Type, String)>, Error
     Ok(None)
 }
 
-/// Eight digits in a field that is called a date.
+/// Dates of eight digits in a field whose name contains date or day.
 pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Error> {
     let is_called_date = ["date", "day"].iter().any(|word| words.to_lowercase().contains(word));
     let is_eight = |text: &&str| text.len() == 8 && (text.starts_with("19") || text.starts_with("20"));
@@ -112,12 +112,12 @@ fn noted(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
     let example = texts.first().copied().unwrap_or_default();
     let mut guess = Guess::new(ty);
     if format.is_some() {
-        guess = guess.noting(format!("as `{example}`"));
+        guess = guess.with_note(format!("as `{example}`"));
     }
     let has_zone =
         |text: &&str| text.ends_with(['Z', 'z']) || text.get(16..).is_some_and(|time| time.contains(['+', '-']));
     if ty == Type::Datetime && !texts.iter().all(has_zone) {
-        guess = guess.noting("no zone in it: UTC, or give timezone = \"Europe/London\"");
+        guess = guess.with_note("no zone in it: UTC, or give timezone = \"Europe/London\"");
     }
     Guess { format, ..guess }
 }

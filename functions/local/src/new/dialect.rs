@@ -1,4 +1,4 @@
-//! What a file is: its format, and how its CSV is written. Found by trying, on its first bytes.
+//! Detects the format and CSV dialect of a file, by trial reads of its first bytes.
 
 use std::fs::File;
 use std::io::Cursor;
@@ -9,16 +9,16 @@ use tidemark_flow::{Error, ErrorKind};
 use tidemark_pipeline::raw::ORIGIN;
 use tidemark_pipeline::{Csv, Encoding, Format, Header};
 
-/// Bytes looked at.
+/// Bytes that are examined.
 const HEAD: usize = 256 << 10;
 
-/// What a file turned out to be.
+/// The detected format and dialect.
 pub(super) struct Found {
     pub format: Format,
-    /// Whether its name says so.
+    /// Whether the file name gives the format.
     pub is_named: bool,
     pub csv: Csv,
-    /// Whether the first line cannot be the header, since two names are alike or one is taken, and comes in as a record.
+    /// Whether the header line is read as a record, because two names are equal or one is reserved.
     pub has_header_record: bool,
 }
 
@@ -26,7 +26,7 @@ pub(super) fn find(path: &Path, object: &str) -> Result<Found, Error> {
     let file = open(path)?;
     let mut head = files::head(Input::File(file), object, HEAD).map_err(|error| unread(object, error))?;
     if head.len() == HEAD {
-        // the last line is cut
+        // the last line is incomplete
         let end = head.iter().rposition(|byte| *byte == b'\n').unwrap_or(head.len());
         head.truncate(end);
     }
@@ -83,7 +83,7 @@ fn sniffed(head: &[u8]) -> Format {
     }
 }
 
-/// How well a dialect reads: columns, records, and those of them that are none.
+/// The result of a trial read: columns, records, broken records.
 #[derive(Debug, Clone, Copy)]
 struct Trial {
     columns: usize,
@@ -92,13 +92,13 @@ struct Trial {
 }
 
 impl Trial {
-    /// Broken records in a thousand, then fewer columns, are worse.
+    /// Sort key, lower is better: broken records per thousand, then fewer columns.
     fn badness(self) -> (u64, usize) {
         (self.broken * 1000 / self.rows.max(1), usize::MAX - self.columns)
     }
 }
 
-/// `None` where the first line is no header.
+/// Reads the head with a dialect. Returns None if the first line is not a valid header.
 fn trial(head: &[u8], csv: &Csv) -> Option<Trial> {
     let mut columns = 0;
     let mut emit = |batch: files::Batch| {
@@ -111,15 +111,15 @@ fn trial(head: &[u8], csv: &Csv) -> Option<Trial> {
 }
 
 fn dialect(head: &[u8]) -> Csv {
-    // every byte is a letter of Windows-1252, so it is only meant where the bytes are no UTF-8
+    // any bytes are valid Windows-1252, so it is chosen only if they are not UTF-8
     let is_utf8 = match std::str::from_utf8(head) {
         Ok(_) => true,
-        // cut within a letter
+        // the head ends within a character
         Err(error) => error.error_len().is_none(),
     };
     let encoding = if is_utf8 { Encoding::Utf8 } else { Encoding::Windows1252 };
     let standard = Csv { encoding, ..Csv::default() };
-    // the columns are counted by a first line that is no header, so that two names alike are no reason to refuse a delimiter
+    // tried with generated column names instead of the header, so that duplicate names do not rule out a delimiter
     let of = |delimiter| Csv { delimiter, ..standard.clone() };
     let tried = [b',', b';', b'\t', b'|'].map(|delimiter| {
         let csv = of(delimiter);
@@ -147,7 +147,7 @@ fn dialect(head: &[u8]) -> Csv {
     }
 }
 
-/// Whether the first lines have a field within single quotes, each of them.
+/// Whether each of the first lines has a field in single quotes.
 fn is_wrapped(head: &[u8], csv: &Csv) -> bool {
     let text = String::from_utf8_lossy(head);
     let mut lines = text.lines().skip(1).take(20).filter(|line| !line.is_empty()).peekable();
@@ -163,7 +163,7 @@ fn is_wrapped(head: &[u8], csv: &Csv) -> bool {
 /// The fields of the first record.
 fn cells(head: &[u8], csv: &Csv) -> Vec<String> {
     let text = match csv.encoding {
-        // of the letters beyond ASCII only their number matters here
+        // for non-ASCII characters only their number matters here
         Encoding::Windows1252 => head.iter().map(|byte| char::from(*byte)).collect(),
         Encoding::Utf8 => String::from_utf8_lossy(head).into_owned(),
     };

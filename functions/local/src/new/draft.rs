@@ -1,4 +1,4 @@
-//! A pipeline out of a sample: its contract, tried on the sample itself, and the text of its file.
+//! Generates a pipeline from a sample: its contract, tested on the sample, and the text of its file.
 
 use std::fmt::Write as _;
 
@@ -8,17 +8,17 @@ use tidemark_pipeline::{Every, PipelineName};
 use tidemark_transform::Cleaner;
 
 use super::choice::{Choices, Chosen, Partition};
-use super::column::{Drawn, Guess, column_of, contract_of};
+use super::column::{DraftColumn, Guess, column_of, contract_of};
 use super::guess::guess;
 use super::names;
 use super::sample::Sample;
 use crate::print;
 
 pub(super) struct Draft {
-    pub columns: Vec<Drawn>,
+    pub columns: Vec<DraftColumn>,
     pub choices: Choices,
     pub text: String,
-    /// Records of the sample that are none, whatever the contract says.
+    /// Broken records of the sample, which no contract accepts.
     pub broken: u64,
 }
 
@@ -27,53 +27,53 @@ impl Draft {
         let names = names::column_names(sample.fields.iter().map(|field| field.words.as_str()));
         let mut columns = Vec::new();
         for (field, name) in sample.fields.iter().zip(names) {
-            columns.push(Drawn { name, from: field.from.clone(), guess: guess(field)? });
+            columns.push(DraftColumn { name, from: field.from.clone(), guess: guess(field)? });
         }
-        let header_at = headed(sample, &mut columns);
-        let (choices, broken) = tried(sample, &mut columns)?;
-        let text = Text { name, sample, columns: &columns, choices: &choices, header_at }.whole();
+        let header_at = apply_header(sample, &mut columns);
+        let (choices, broken) = fit_contract(sample, &mut columns)?;
+        let text = Text { name, sample, columns: &columns, choices: &choices, header_at }.render();
         Ok(Draft { columns, choices, text, broken })
     }
 }
 
-/// Where the header comes in as a record: what it says in columns that are no texts means NULL, and one that is text tells it. Gives that
-/// column.
-fn headed(sample: &Sample, columns: &mut [Drawn]) -> Option<usize> {
+/// If the header is read as a record: makes its cells NULL in columns that are not text, and returns a text column by which a filter can
+/// recognise the header line.
+fn apply_header(sample: &Sample, columns: &mut [DraftColumn]) -> Option<usize> {
     let header = sample.header.as_ref()?;
-    if !columns.iter().any(|drawn| drawn.guess.ty == Type::String)
+    if !columns.iter().any(|draft| draft.guess.ty == Type::String)
         && let Some(first) = columns.first_mut()
     {
         first.guess = Guess::new(Type::String);
     }
-    for (drawn, cell) in columns.iter_mut().zip(header) {
-        if drawn.guess.ty != Type::String && !cell.is_empty() {
-            drawn.guess.nulls.push(cell.clone());
+    for (draft, cell) in columns.iter_mut().zip(header) {
+        if draft.guess.ty != Type::String && !cell.is_empty() {
+            draft.guess.nulls.push(cell.clone());
         }
     }
-    let told = |(drawn, cell): &(&Drawn, &String)| drawn.guess.ty == Type::String && !cell.is_empty();
-    columns.iter().zip(header).position(|pair| told(&pair))
+    let is_text = |(draft, cell): &(&DraftColumn, &String)| draft.guess.ty == Type::String && !cell.is_empty();
+    columns.iter().zip(header).position(|pair| is_text(&pair))
 }
 
-/// Cleans the sample. A column that quarantines a record of it is a text after all.
-fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Error> {
+/// Cleans the sample, and changes columns that quarantine a record to text, until none does.
+fn fit_contract(sample: &Sample, columns: &mut [DraftColumn]) -> Result<(Choices, u64), Error> {
     let failed =
         |error: &dyn std::fmt::Display| Error::new(ErrorKind::Bug, format!("the sample cannot be cleaned: {error}"));
     loop {
         let mut all = Vec::new();
-        for Drawn { name, from, guess } in &*columns {
+        for DraftColumn { name, from, guess } in &*columns {
             let name = name.parse().map_err(|error| failed(&error))?;
             let formats = guess.format.iter().cloned().collect();
             all.push(column_of(name, guess.ty, Some(from.clone()), formats, guess.nulls.clone()));
         }
         let contract = contract_of(all)?;
         let cleaner = Cleaner::new(&contract, "").map_err(|error| failed(&error))?;
-        let cleaned = cleaner.clean(&sample.raw, sample.shape).map_err(|error| failed(&error))?;
+        let cleaned = cleaner.clean(&sample.raw, sample.layout).map_err(|error| failed(&error))?;
         let broke = cleaned.quarantined.column("column").and_then(|column| column.str().cloned());
         let broke = broke.map_err(|error| failed(&error))?;
-        let is_broken = |drawn: &&mut Drawn| broke.iter().any(|name| name == Some(drawn.name.as_str()));
+        let is_broken = |draft: &&mut DraftColumn| broke.iter().any(|name| name == Some(draft.name.as_str()));
         let mut is_whole = true;
-        for drawn in columns.iter_mut().filter(is_broken) {
-            drawn.guess = Guess::new(Type::String).noting("no other type has room for all of it");
+        for draft in columns.iter_mut().filter(is_broken) {
+            draft.guess = Guess::new(Type::String).with_note("no other type fits all values");
             is_whole = false;
         }
         if is_whole {
@@ -84,23 +84,23 @@ fn tried(sample: &Sample, columns: &mut [Drawn]) -> Result<(Choices, u64), Error
     }
 }
 
-/// The file, piece by piece.
+/// Renders the pipeline file.
 struct Text<'a> {
     name: &'a PipelineName,
     sample: &'a Sample,
-    columns: &'a [Drawn],
+    columns: &'a [DraftColumn],
     choices: &'a Choices,
-    /// The column by which the header line is told from the others.
+    /// The column by which the header line is recognised.
     header_at: Option<usize>,
 }
 
 impl Text<'_> {
-    fn whole(&self) -> String {
+    fn render(&self) -> String {
         let Text { sample, .. } = self;
         let rows = print::count(sample.raw.height() as u64);
         let which = if sample.is_whole { format!("all {rows}") } else { format!("the first {rows}") };
         let mut text = format!(
-            "# Made from {which} records of {}. What was guessed has a comment; mend what was guessed wrong.\n\
+            "# Made from {which} records of {}. What was guessed has a comment; correct what was guessed wrong.\n\
              description = {}\n# schedule = {{ cron = \"0 8 * * ? *\", timezone = \"UTC\" }}   # for `tidemark dev` and functions; `tidemark run` runs at once\n\n",
             one_line(&sample.title),
             quote(&format!("{} from {}", self.name, one_line(&sample.title))),
@@ -108,7 +108,7 @@ impl Text<'_> {
         text.push_str("[source]\n");
         sample.source.iter().for_each(|line| text.push_str(&format!("{line}\n")));
         self.contract(&mut text);
-        self.later(&mut text);
+        self.examples(&mut text);
         text
     }
 
@@ -155,10 +155,10 @@ impl Text<'_> {
         text.push_str("\n[contract]\n");
         aligned(text, &lines);
         text.push_str("\n[contract.columns]\n");
-        let width = self.columns.iter().map(|drawn| bare(&drawn.name).chars().count()).max().unwrap_or_default();
-        let lines = self.columns.iter().map(|drawn| {
-            let name = bare(&drawn.name);
-            (format!("{name:<width$} = {}", self.column(drawn)), drawn.guess.notes.join("; "))
+        let width = self.columns.iter().map(|draft| bare(&draft.name).chars().count()).max().unwrap_or_default();
+        let lines = self.columns.iter().map(|draft| {
+            let name = bare(&draft.name);
+            (format!("{name:<width$} = {}", self.column(draft)), draft.guess.notes.join("; "))
         });
         aligned(text, &lines.collect::<Vec<_>>());
         if let (Some(at), Some(header)) = (self.header_at, &self.sample.header) {
@@ -171,14 +171,14 @@ impl Text<'_> {
         }
     }
 
-    fn column(&self, drawn: &Drawn) -> String {
-        let Drawn { name, from, guess } = drawn;
+    fn column(&self, draft: &DraftColumn) -> String {
+        let DraftColumn { name, from, guess } = draft;
         let is_key = self.choices.key.as_ref().is_some_and(|key| key.column == *name);
         let mut fields = Vec::new();
         if *from != *name && *from != format!("/{name}") {
             fields.push(format!("from = {}", quote(from)));
         }
-        // a header that comes in as a record has no value for it
+        // the header record has no value for it
         if is_key && self.sample.header.is_none() {
             fields.push("required = true".into());
         }
@@ -192,8 +192,8 @@ impl Text<'_> {
         if fields.is_empty() { ty } else { format!("{{ type = {ty}, {} }}", fields.join(", ")) }
     }
 
-    /// What may come next, to be uncommented.
-    fn later(&self, text: &mut String) {
+    /// Adds a model and a target as comments, to be uncommented.
+    fn examples(&self, text: &mut String) {
         let dataset = self.dataset();
         let by = match &self.choices.partition {
             Some(Partition { every: Some((_, name)), .. }) => Some(name.clone()),
@@ -215,7 +215,7 @@ impl Text<'_> {
     }
 }
 
-/// The names of the pipeline files.
+/// The type names of the pipeline files.
 pub(super) fn type_name(ty: Type) -> String {
     match ty {
         Type::String => "string".into(),
@@ -230,7 +230,7 @@ pub(super) fn type_name(ty: Type) -> String {
     }
 }
 
-/// Lines with their comments below each other, as far as lines are not too long for that.
+/// Writes lines with aligned comments, except for lines that are too long.
 fn aligned(text: &mut String, lines: &[(String, String)]) {
     const FARTHEST: usize = 76;
     let width = lines.iter().map(|(line, _)| line.chars().count()).filter(|width| *width <= FARTHEST).max();
@@ -243,18 +243,18 @@ fn aligned(text: &mut String, lines: &[(String, String)]) {
     }
 }
 
-/// A text that ends no comment.
+/// Replaces control characters, so that the text stays on one line of a comment.
 fn one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-/// A key of TOML.
+/// A TOML key, quoted if necessary.
 fn bare(name: &str) -> String {
     let is_bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     if name.chars().all(is_bare) { name.to_owned() } else { quote(name) }
 }
 
-/// A string of a pipeline file, in which nothing is a parameter.
+/// A quoted TOML string, with `${` escaped so that it is not read as a parameter.
 pub(super) fn quote(text: &str) -> String {
     let mut quoted = String::from("\"");
     for letter in text.replace("${", "$${").chars() {

@@ -1,5 +1,5 @@
-//! The type of a field by what it said. Whether a text is of a type the contract itself is asked, so that a guess is never more than it
-//! will take.
+//! Guesses the type of a field by its values. Whether a text is of a type is tested with the contract code, so that a guess is never more
+//! than the contract accepts.
 
 use tidemark_flow::Error;
 use tidemark_pipeline::definition::Type;
@@ -8,24 +8,24 @@ use super::column::Guess;
 use super::dates;
 use super::sample::{Cell, Field};
 
-/// Texts that mean nothing where all the others are numbers, dates or such.
+/// Texts that mean NULL in columns of numbers, dates and the like.
 const NOTHING: [&str; 20] = [
     "N/A", "n/a", "NA", "na", "#N/A", "NULL", "null", "Null", "None", "none", "NaN", "nan", "-", "--", "?", ".", "\\N",
     "nil", "(null)", "(none)",
 ];
-/// Texts that mean nothing even among texts: a country's code may well be NA.
+/// Texts that mean NULL even in text columns, where NA may be a country code.
 const NOTHING_AT_ALL: [&str; 6] = ["N/A", "n/a", "NULL", "null", "#N/A", "\\N"];
 
-/// What a field will be; a string where nothing else takes all that it said.
+/// Guesses the type of a field: a string if no other type fits all values.
 pub(super) fn guess(field: &Field) -> Result<Guess, Error> {
     if let Some(ty) = field.native {
         return Ok(Guess::new(ty));
     }
     if field.cells.is_empty() {
-        return Ok(Guess::new(Type::String).noting("no value seen"));
+        return Ok(Guess::new(Type::String).with_note("no value seen"));
     }
     if field.cells.contains(&Cell::Nested) {
-        return Ok(Guess::new(Type::String).noting("arrays and objects, as JSON text"));
+        return Ok(Guess::new(Type::String).with_note("arrays and objects, as JSON text"));
     }
     let of_kind = |is: fn(&Cell) -> bool| field.cells.iter().filter(|cell| is(cell)).count();
     let bools = of_kind(|cell| matches!(cell, Cell::Bool(_)));
@@ -42,7 +42,7 @@ pub(super) fn guess(field: &Field) -> Result<Guess, Error> {
         let guess = guess_numbers(&numbers).unwrap_or_else(|guess| guess);
         return Ok(with_nulls(guess, nothing));
     }
-    Ok(Guess::new(Type::String).noting("of more than one kind"))
+    Ok(Guess::new(Type::String).with_note("of more than one kind"))
 }
 
 impl Cell {
@@ -61,7 +61,7 @@ impl Cell {
     }
 }
 
-/// Those of the texts that mean nothing, each once, and the others.
+/// Splits texts into the distinct ones that mean NULL and the others.
 fn split<'t>(texts: &[&'t str], nothing: &[&str]) -> (Vec<String>, Vec<&'t str>) {
     let found = nothing.iter().filter(|word| texts.contains(word)).map(|word| (*word).to_owned()).collect();
     (found, texts.iter().filter(|text| !nothing.contains(text)).copied().collect())
@@ -72,7 +72,7 @@ fn with_nulls(guess: Guess, nulls: Vec<String>) -> Guess {
         return guess;
     }
     let named: Vec<String> = nulls.iter().map(|text| format!("`{text}`")).collect();
-    Guess { nulls, ..guess.noting(format!("{} taken for NULL", named.join(", "))) }
+    Guess { nulls, ..guess.with_note(format!("{} taken for NULL", named.join(", "))) }
 }
 
 fn guess_texts(field: &Field, all: &[&str]) -> Result<Guess, Error> {
@@ -81,7 +81,7 @@ fn guess_texts(field: &Field, all: &[&str]) -> Result<Guess, Error> {
         let guess =
             match guess_words(&texts).map_or_else(|| dates::compact(&field.words, &texts), |guess| Ok(Some(guess)))? {
                 Some(guess) => Ok(guess),
-                // in JSON, who writes digits as a text means a text
+                // in JSON, digits in a string are meant as text
                 None if field.from.starts_with('/') && texts.iter().all(|text| is_digits(text)) => {
                     Err(Guess::new(Type::String))
                 }
@@ -105,7 +105,7 @@ fn strictly(texts: &[&str]) -> Vec<String> {
     split(texts, &NOTHING_AT_ALL).0
 }
 
-/// Words for yes and no. One of them alone is a word.
+/// Guesses a boolean, if the texts are words for yes and no, and both occur (`true` alone suffices).
 fn guess_words(texts: &[&str]) -> Option<Guess> {
     let is = |text: &str, words: [&str; 2]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
     for words in [["true", "false"], ["yes", "no"], ["y", "n"], ["t", "f"]] {
@@ -127,9 +127,9 @@ fn is_number(text: &str) -> bool {
         && text.parse::<f64>().is_ok()
 }
 
-/// The type of numbers, or why they are texts.
+/// The type of numbers, or a string guess with the reason if they are not.
 fn guess_numbers(texts: &[&str]) -> Result<Guess, Guess> {
-    let text = |why: &str| Err(Guess::new(Type::String).noting(why));
+    let text = |why: &str| Err(Guess::new(Type::String).with_note(why));
     if !texts.iter().all(|text| is_number(text)) {
         return Err(Guess::new(Type::String));
     }
@@ -159,16 +159,16 @@ fn guess_numbers(texts: &[&str]) -> Result<Guess, Guess> {
             return text("digits that no int64 holds");
         }
         let guess = Guess::new(Type::Int64);
-        return Ok(if has_point { guess.noting("whole numbers, some written with `.0`") } else { guess });
+        return Ok(if has_point { guess.with_note("whole numbers, some written with `.0`") } else { guess });
     }
-    // room for what the sample has not shown
+    // room for larger values than those in the sample
     let (scale, whole) = (scale + 2, whole + 4);
     match (u8::try_from(scale), u8::try_from((whole + scale).max(18))) {
         (Ok(scale @ ..=12), Ok(precision @ ..=38)) => {
             let seen = format!("up to {} digits after the point seen", scale - 2);
-            Ok(Guess::new(Type::Decimal { precision, scale }).noting(seen))
+            Ok(Guess::new(Type::Decimal { precision, scale }).with_note(seen))
         }
-        _ => Ok(Guess::new(Type::Float64).noting("too many digits for a decimal")),
+        _ => Ok(Guess::new(Type::Float64).with_note("too many digits for a decimal")),
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_are_what_all_of_them_are() {
+    fn texts_get_the_type_that_fits_all() {
         for (texts, guess) in [
             (&["1", "-2", " 3 ", ""][..], "Int64"),
             (&["17850.0", "1"], "Int64"),

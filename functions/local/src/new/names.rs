@@ -1,8 +1,8 @@
-//! Names of columns out of what a source calls its fields: letters, digits and `_`, and no word of SQL.
+//! Column names from the field names of a source: letters, digits and `_`, and no reserved word of SQL.
 
 use std::collections::BTreeSet;
 
-/// Words that SQL would take for its own where a column is meant.
+/// Reserved words of SQL.
 const RESERVED: [&str; 64] = [
     "all",
     "and",
@@ -71,10 +71,10 @@ const RESERVED: [&str; 64] = [
 ];
 const OTHERS: [&str; 3] = ["with", "window", "current_date"];
 
-/// Bytes of a name, so that one with a number behind it fits as well.
+/// Maximum bytes of a name, with room left for a numeric suffix.
 const LONGEST: usize = 100;
 
-/// `InvoiceNo` → `invoice_no`, `Unit Price (€)` → `unit_price`, `HTTPStatus` → `http_status`; empty where nothing is left.
+/// `InvoiceNo` → `invoice_no`, `Unit Price (€)` → `unit_price`, `HTTPStatus` → `http_status`. Empty if nothing is left.
 fn snake(words: &str) -> String {
     let mut name = String::new();
     let letters: Vec<char> = words.chars().collect();
@@ -104,7 +104,7 @@ fn snake(words: &str) -> String {
     name
 }
 
-/// A name for every field, no two alike, in their order.
+/// A unique name for every field, in order.
 pub(super) fn column_names<'w>(fields: impl Iterator<Item = &'w str>) -> Vec<String> {
     let mut taken = BTreeSet::new();
     let named = fields.enumerate().map(|(at, words)| {
@@ -123,7 +123,7 @@ pub(super) fn column_names<'w>(fields: impl Iterator<Item = &'w str>) -> Vec<Str
     named.collect()
 }
 
-/// The name, with a number behind it where it is taken.
+/// The name, with a numeric suffix if it is taken.
 pub(super) fn free(name: String, taken: &mut BTreeSet<String>) -> String {
     let mut free = name.clone();
     let mut number = 2;
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_legal_and_no_two_alike() {
+    fn names_are_valid_and_unique() {
         for (words, name) in [
             ("InvoiceNo", "invoice_no"),
             ("CustomerID", "customer_id"),

@@ -1,4 +1,4 @@
-//! Some records of a source, as the step `ingest` would have them, and what its fields said in them.
+//! A sample of records of a source, as the step `ingest` would write them, and the values of its fields.
 
 use polars::prelude::{AnyValue, Column, DataFrame, DataType};
 use serde_json::{Map, Value};
@@ -7,33 +7,33 @@ use tidemark_pipeline::definition::Type;
 use tidemark_pipeline::raw::is_added;
 use tidemark_transform::RawLayout;
 
-/// What a source looks like, wherever it is.
+/// A sample of a source.
 pub(crate) struct Sample {
-    /// What people call the source.
+    /// Path or URL of the source, for messages.
     pub title: String,
     /// The lines below `[source]`.
     pub source: Vec<String>,
-    /// Raw rows, as `ingest` makes them.
+    /// Raw rows, as `ingest` would write them.
     pub raw: DataFrame,
-    pub shape: RawLayout,
+    pub layout: RawLayout,
     pub fields: Vec<Field>,
     /// Whether the source has no more records than these.
     pub is_whole: bool,
-    /// Names of the fields, where they come in as the first record.
+    /// Names of the fields, if the header is read as the first record.
     pub header: Option<Vec<String>>,
-    /// Its records come again and again, so that they want a key.
+    /// Whether it is an API, which returns the same records repeatedly, so that a key is needed.
     pub is_api: bool,
 }
 
 /// One field of the records.
 pub(crate) struct Field {
-    /// How a contract names it: a column of the source, or a JSON pointer.
+    /// Its source in the contract: a column of the source, or a JSON pointer.
     pub from: String,
-    /// What its name is made of.
+    /// The words from which its column name is made.
     pub words: String,
-    /// Its type, where the source has types.
+    /// Its type, if the source has types.
     pub native: Option<Type>,
-    /// What it said, where it said something.
+    /// Its non-null values.
     pub cells: Vec<Cell>,
 }
 
@@ -46,7 +46,7 @@ pub(crate) enum Cell {
     Nested,
 }
 
-/// Fields of rows that came in columns.
+/// The fields of rows with columns.
 pub(crate) fn fields_of_columns(raw: &DataFrame) -> Vec<Field> {
     let columns = raw.columns().iter().filter(|column| !is_added(column.name()));
     columns
@@ -59,7 +59,7 @@ pub(crate) fn fields_of_columns(raw: &DataFrame) -> Vec<Field> {
         .collect()
 }
 
-/// Types that need no guess; texts and bytes do.
+/// The contract type of a typed column. None for texts and bytes, whose type has to be guessed.
 fn native(ty: &DataType) -> Option<Type> {
     Some(match ty {
         DataType::Boolean => Type::Bool,
@@ -86,14 +86,14 @@ fn cells(column: &Column) -> Vec<Cell> {
         .collect()
 }
 
-/// How deep objects are followed; what is deeper stays JSON text.
+/// Maximum depth of object members that become fields. Deeper ones stay JSON text.
 const DEPTH: usize = 6;
 
-/// Fields of records that came as JSON: members of objects by their pointers, what is deeper or an array as it is.
+/// The fields of JSON records: members of objects by their JSON pointers; arrays and deeper objects as JSON text.
 pub(crate) fn fields_of_records<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<Field> {
     let mut found = Members::default();
     for text in texts {
-        // one that is no JSON is for the quarantine, and says nothing
+        // invalid JSON will be quarantined, and says nothing about the fields
         if let Ok(Value::Object(members)) = serde_json::from_str(text) {
             found.object("", "", &members, 0);
         }
@@ -109,7 +109,7 @@ struct Members {
 
 struct Member {
     field: Field,
-    /// Whether it was an object somewhere.
+    /// Whether it is an object in some record.
     has_members: bool,
 }
 
@@ -126,7 +126,7 @@ impl Members {
                     self.object(&pointer, &words, inner, depth + 1);
                     continue;
                 }
-                // an object without members is as good as none
+                // an object without members is treated as null
                 Value::Object(inner) if inner.is_empty() => continue,
                 Value::Object(_) | Value::Array(_) => Cell::Nested,
                 Value::Bool(value) => Cell::Bool(*value),
@@ -147,7 +147,7 @@ impl Members {
         self.all.len() - 1
     }
 
-    /// What is an object here and something else there is one field, of JSON text.
+    /// A member that is an object in some records and another value in others is one field of JSON text.
     fn fields(self) -> Vec<Field> {
         let is_mixed = |member: &&Member| member.has_members && !member.field.cells.is_empty();
         let mixed: Vec<String> =
@@ -171,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn objects_are_followed_and_arrays_are_not() {
+    fn members_of_objects_become_fields_and_arrays_do_not() {
         let records = [
             r#"{"id": 1, "customer": {"name": "x", "a/b": {"~": true}}, "tags": [1], "odd": {"x": 1}, "none": null, "bare": {}}"#,
             r#"{"id": 2, "odd": 5, "late": 1.50}"#,

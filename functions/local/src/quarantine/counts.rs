@@ -1,4 +1,4 @@
-//! The tables that are quarantines, and how many of their rows are broken still.
+//! The quarantine tables, and how many of their rows are still broken.
 
 use polars::prelude::{DataFrame, Expr, LazyFrame, PlSmallStr, col, lit};
 use polars::prelude::{DataType, NULL};
@@ -6,18 +6,18 @@ use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Lake, LakeError, Table};
 use tidemark_pipeline::DatasetName;
 
-/// Rows of a quarantine.
+/// Row counts of a quarantine.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub broken: u64,
     pub healed: u64,
 }
 
-/// Files read at a time: in a bucket, one takes tens of milliseconds whatever its size.
+/// Files read concurrently: in a bucket, each takes tens of milliseconds whatever its size.
 const AHEAD: usize = 16;
 
 impl Counts {
-    /// Reads one column of every file.
+    /// Counts the rows, by reading one column of every file.
     pub(crate) fn read(lake: &Lake, quarantine: &Table) -> Result<Counts, Error> {
         let files = quarantine.files(lake)?;
         let rows: u64 = files.iter().map(|file| file.rows).sum();
@@ -36,14 +36,14 @@ impl Counts {
                 scope.spawn(move || files.iter().skip(nth).step_by(AHEAD).map(healed_in).sum::<Result<u64, Error>>())
             };
             let workers: Vec<_> = (0..AHEAD.min(files.len())).map(of).collect();
-            let gone = |_| Err(Error::new(ErrorKind::Bug, format!("counting {} panicked", quarantine.dataset())));
-            workers.into_iter().map(|worker| worker.join().unwrap_or_else(gone)).sum::<Result<u64, Error>>()
+            let panicked = |_| Err(Error::new(ErrorKind::Bug, format!("counting {} panicked", quarantine.dataset())));
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(panicked)).sum::<Result<u64, Error>>()
         })?;
         Ok(Counts { broken: rows.saturating_sub(healed), healed })
     }
 }
 
-/// A column of a quarantine; NULL where an earlier version of this program has made it without.
+/// A column of a quarantine. NULL if the table was created without it by an earlier version of this program.
 pub(super) fn field(quarantine: &Table, name: &'static str, ty: DataType) -> Expr {
     if quarantine.schema().contains(name) { col(name) } else { lit(NULL).cast(ty).alias(PlSmallStr::from_static(name)) }
 }

@@ -1,4 +1,4 @@
-//! `tidemark quarantine list`: what is in quarantine, by reason, with samples.
+//! `tidemark quarantine list`: shows the records in quarantine, by reason, with samples.
 
 use serde_json::{Value, json};
 
@@ -10,8 +10,8 @@ use crate::exit::Exit;
 use crate::print;
 
 pub(crate) fn list(common: &Common, dataset: Option<&str>, asked: &Asked, limit: usize) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let (mut reasons, mut counts) = (Vec::new(), Counts::default());
     for quarantine in quarantines(&lake, dataset)? {
         let of = Counts::read(&lake, &quarantine)?;
@@ -42,11 +42,7 @@ fn total(reasons: &[Reason], asked: &Asked, counts: Counts) -> String {
     match counts {
         Counts { broken: 0, healed: 0 } => "nothing is in quarantine".into(),
         _ if reasons.is_empty() && (asked.reason.is_some() || asked.since.is_some()) => {
-            format!(
-                "nothing like that among {} broken and {} healed",
-                print::count(counts.broken),
-                print::count(counts.healed)
-            )
+            format!("no match among {} broken and {} healed", print::count(counts.broken), print::count(counts.healed))
         }
         Counts { broken, healed } => format!(
             "{} broken, {} healed{}",
@@ -57,7 +53,7 @@ fn total(reasons: &[Reason], asked: &Asked, counts: Counts) -> String {
     }
 }
 
-/// Characters by which a contract's fingerprint is told from others.
+/// How many characters of a contract's fingerprint are shown.
 const FINGERPRINT: usize = 8;
 
 fn table(reasons: &[Reason]) {
@@ -92,7 +88,7 @@ fn samples(reason: &Reason) {
     }
 }
 
-/// Characters of a value.
+/// Maximum characters of a value.
 const VALUE: usize = 30;
 
 impl Sample {

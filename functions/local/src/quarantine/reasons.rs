@@ -1,4 +1,4 @@
-//! The rows of quarantines by reason. They are read file by file and without their texts; of those, only the samples'.
+//! Groups the rows of quarantines by reason. Files are read one by one and without the texts of records, which are read for samples only.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,25 +13,25 @@ use tidemark_pipeline::raw::{ARRIVED_IN, OBJECT, PAGE, ROW};
 
 use super::counts::{collect, field};
 
-/// Which rows are asked for.
+/// The filter of rows.
 #[derive(Default)]
 pub(crate) struct Asked {
-    /// A part of the reason, whatever its case.
+    /// A part of the reason, case-insensitive.
     pub reason: Option<String>,
     pub since: Option<Date>,
-    /// Those that were broken once, not those that are.
+    /// Healed rows instead of broken ones.
     pub healed: bool,
 }
 
-/// Rows that broke one rule.
+/// The rows that broke one rule.
 pub(crate) struct Reason {
-    /// Without `.quarantine`.
+    /// Name of the dataset, without `.quarantine`.
     pub dataset: String,
     pub column: Option<String>,
     pub rule: String,
     pub records: u64,
     pub days: Option<(Date, Date)>,
-    /// When the first and the last of their objects came in.
+    /// When the first and the last of their objects arrived.
     pub came_in: Option<(Timestamp, Timestamp)>,
     /// Fingerprints of the contracts that were broken.
     pub contracts: BTreeSet<String>,
@@ -52,7 +52,7 @@ impl Reason {
         name(self.column.as_deref(), &self.rule)
     }
 
-    /// Whether no contract can let it through, since it is no record.
+    /// Whether no contract can accept it, since it is not a record.
     pub(crate) fn is_for_good(&self) -> bool {
         self.column.is_none() && self.rule == "format"
     }
@@ -62,10 +62,10 @@ fn name(column: Option<&str>, rule: &str) -> String {
     column.map_or_else(|| rule.to_owned(), |column| format!("{column}: {rule}"))
 }
 
-/// Samples of a reason.
+/// Maximum number of samples per reason.
 const SAMPLES: usize = 3;
 
-/// Where a sample is: the number of its file, and its row in it.
+/// The position of a sample: index of its file, and of its row in it.
 type Place = (usize, usize);
 
 /// The reasons in one quarantine, the most frequent first.
@@ -110,12 +110,12 @@ pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<V
     Ok(reasons)
 }
 
-/// What has been found of a reason.
+/// Totals of a reason.
 #[derive(Default)]
 struct Found {
     records: u64,
     days: Option<(Date, Date)>,
-    /// Versions of the raw dataset.
+    /// First and last version of the raw dataset in which the objects arrived.
     arrived: Option<(i64, i64)>,
     contracts: BTreeSet<String>,
     places: Vec<Place>,
@@ -126,7 +126,7 @@ impl Asked {
         self.reason.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
     }
 
-    /// A record without a day, of which nobody can say when it came in either, is wanted.
+    /// A record without a day counts by its time of arrival. If that is unknown too, it is included.
     fn wants_day(
         &self,
         day: Option<Date>,
@@ -149,7 +149,7 @@ fn day_of(days: i32) -> Option<Date> {
     jiff::civil::date(1970, 1, 1).checked_add(jiff::Span::new().days(days)).ok()
 }
 
-/// What is small of the rows of one file.
+/// The small columns of one file.
 struct Rows {
     height: usize,
     columns: StringChunked,
@@ -208,7 +208,7 @@ fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result
     read().map_err(unread)
 }
 
-/// When objects came in: the time of the commit that brought them.
+/// When objects arrived: the time of the commit that added them.
 struct Arrivals<'l> {
     lake: &'l Lake,
     raw: DatasetName,
@@ -229,12 +229,12 @@ impl<'l> Arrivals<'l> {
         Ok(Arrivals { lake, raw, versions, times: BTreeMap::new() })
     }
 
-    /// The version of the raw dataset that brought an object; `None` where it is gone.
+    /// The version of the raw dataset in which an object arrived. None if it is not in the raw dataset any more.
     fn version(&self, object: &str) -> Option<i64> {
         self.versions.get(object).copied()
     }
 
-    /// Asks the log, once for a version.
+    /// The time of a version, which is read from the log only once.
     fn when(&mut self, version: i64) -> Result<Option<Timestamp>, Error> {
         if let Some(time) = self.times.get(&version) {
             return Ok(*time);

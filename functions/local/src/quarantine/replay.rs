@@ -1,4 +1,5 @@
-//! `tidemark quarantine replay`: what is in quarantine through the mended contract and all that reads it, without asking the source.
+//! `tidemark quarantine replay`: processes quarantined records with the corrected contract, and runs all dependent steps, without reading the
+//! source.
 
 use std::collections::BTreeSet;
 
@@ -26,24 +27,24 @@ struct Replay {
     dataset: DatasetName,
     before: Counts,
     after: Counts,
-    /// Why they are broken, after.
+    /// The reasons of those still broken after the replay.
     reasons: String,
-    /// Whether the contract lets through what it let through before.
+    /// Whether the contract has not changed, so that a replay changes nothing.
     is_same: bool,
 }
 
 pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestamp>) -> anyhow::Result<Exit> {
-    let world = LocalEnvironment::new()?;
-    let lake = world.existing_lake(&common.lake)?;
+    let local = LocalEnvironment::new()?;
+    let lake = local.existing_lake(&common.lake)?;
     let began = host::now();
     let trigger = Trigger::at(at.unwrap_or(began), host::run_id());
     // without parameters, since only some pipelines need theirs
     let graph = load(common, Selection::CheckOnly)?;
     let mut replays = broken(&lake, &graph, dataset)?;
-    world.with_context(&lake, &Quiet, |context| {
+    local.with_context(&lake, &Quiet, |context| {
         replays.iter_mut().try_for_each(|replay| {
             let (pipeline, id) = clean_of(&graph, &replay.dataset)?;
-            replay.is_same = step(&world, &graph, pipeline, id)?.due(context, &trigger)?.is_none();
+            replay.is_same = step(&local, &graph, pipeline, id)?.due(context, &trigger)?.is_none();
             Ok::<_, Error>(())
         })
     })?;
@@ -56,7 +57,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
         let progress: &dyn Progress = if common.json { &Quiet } else { &bar };
         let is_chosen =
             |pipeline: &Pipeline, step: &StepId| chosen.contains(&(pipeline.name.to_string(), step.clone()));
-        records = with_runner(&world, &common.lake, &lake, progress, &graph, |runner| {
+        records = with_runner(&local, &common.lake, &lake, progress, &graph, |runner| {
             runner.run_chosen(&is_chosen, &trigger)
         })?;
     }
@@ -88,7 +89,7 @@ fn print_replays(replays: &[Replay], records: &[RunRecord], took: jiff::SignedDu
     }
 }
 
-/// The datasets to replay: those that have broken records, or the one that is named.
+/// The datasets to replay: all that have broken records, or only the named one.
 fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay>, Error> {
     let all: Vec<DatasetName> =
         graph.pipelines().iter().filter_map(|pipeline| Some(pipeline.contract.as_ref()?.dataset.clone())).collect();
@@ -113,10 +114,10 @@ fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay
 }
 
 fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g StepId), Error> {
-    graph.maker(dataset).ok_or_else(|| Error::new(ErrorKind::Bug, format!("nobody makes {dataset}")))
+    graph.maker(dataset).ok_or_else(|| Error::new(ErrorKind::Bug, format!("no pipeline makes {dataset}")))
 }
 
-/// The steps that make these datasets and all that hang on them, with the names of their pipelines.
+/// The steps that make these datasets and all steps that depend on them, with the names of their pipelines.
 fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> BTreeSet<(String, StepId)> {
     let mut made: BTreeSet<DatasetName> = BTreeSet::new();
     let roots: BTreeSet<&DatasetName> = datasets.collect();
@@ -124,7 +125,7 @@ fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -
     for (pipeline, id) in graph.steps() {
         let makes = outputs(pipeline, id);
         let is_root = makes.iter().any(|dataset| roots.contains(dataset));
-        // a step comes after all that it reads
+        // steps are in topological order
         if is_root || inputs(pipeline, id).iter().any(|dataset| made.contains(dataset)) {
             made.extend(makes);
             chosen.insert((pipeline.name.to_string(), id.clone()));

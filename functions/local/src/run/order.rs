@@ -1,20 +1,20 @@
-//! Which steps may run now: a step when all that it reads from is done, and the earlier steps of its pipeline with it.
+//! Decides which steps may run: a step may run when all steps that it depends on, and the earlier steps of its pipeline, are over.
 
 use std::collections::BTreeSet;
 
 use tidemark_pipeline::{Pipeline, StepId, graph};
 
-/// Steps in the order of their graph, and how far each is.
+/// Steps in the order of the graph, with their states.
 pub(super) struct Order<'g> {
     steps: Vec<Planned<'g>>,
-    /// Pipelines of which a step has failed: those of its steps that come later do not run.
+    /// Pipelines with a failed step: their later steps do not run.
     failed: BTreeSet<&'g str>,
 }
 
 struct Planned<'g> {
     pipeline: &'g Pipeline,
     id: &'g StepId,
-    /// The steps that have to be over before.
+    /// Indices of the steps that have to be over before.
     after: Vec<usize>,
     state: State,
 }
@@ -27,10 +27,10 @@ enum State {
 }
 
 impl<'g> Order<'g> {
-    /// `steps`: in an order in which none comes before one that it reads from.
+    /// `steps` must be in topological order.
     pub(super) fn new(steps: Vec<(&'g Pipeline, &'g StepId)>) -> Order<'g> {
         let mut planned: Vec<Planned<'g>> = Vec::new();
-        // how many steps of its own pipeline each stands behind
+        // the depth of each step within its own pipeline
         let mut depths: Vec<usize> = Vec::new();
         for (pipeline, id) in steps {
             let inputs = graph::inputs(pipeline, id);
@@ -82,12 +82,12 @@ impl<'g> Order<'g> {
         }
     }
 
-    /// Whether nothing runs any more; asked when nothing could be taken.
+    /// Whether no step is running. Called when [`Self::take`] found none.
     pub(super) fn is_idle(&self) -> bool {
         self.steps.iter().all(|step| step.state != State::Running)
     }
 
-    /// Of the first steps so many are over.
+    /// How many steps are over before the first that is not.
     pub(super) fn over(&self) -> usize {
         self.steps.iter().take_while(|step| step.state == State::Over).count()
     }

@@ -1,4 +1,4 @@
-//! Runs the steps of a graph: those that do not depend on each other side by side, each with the requests counted as its own.
+//! Runs the steps of a graph: independent steps run concurrently, each with its own request counts.
 
 use std::num::NonZeroUsize;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -9,34 +9,34 @@ use tidemark_pipeline::{Graph, Pipeline, StepId};
 use super::order::Order;
 use crate::steps::step;
 
-/// What one step after another runs in.
+/// Context and environment in which steps run one after another.
 #[derive(Clone, Copy)]
 pub struct Lane<'a> {
     pub context: &'a Context<'a>,
     pub environment: &'a dyn Environment,
 }
 
-/// Opens another lane for as long as it is used: with a lake and an environment of its own, so that its requests are counted apart.
+/// Opens another lane for the duration of a call, with its own lake and environment, so that its requests are counted separately.
 pub type OpenLane<'a> = &'a (dyn Fn(&mut dyn FnMut(Lane<'_>)) -> Result<(), Error> + Sync);
 
 /// Runs the steps of a graph.
 pub struct Runner<'a> {
     pub lane: Lane<'a>,
-    /// More lanes, and how many there may be in all; without them one step runs after another.
+    /// How to open more lanes, and the maximum number of all lanes. None: steps run one after another.
     pub more: Option<(OpenLane<'a>, NonZeroUsize)>,
     pub executor: Executor<'a>,
     pub graph: &'a Graph,
 }
 
 impl Runner<'_> {
-    /// Runs the steps of the pipelines named, or of all. After a failed step, the later steps of its pipeline wait for the next run. The
+    /// Runs the steps of the named pipelines, or of all. After a failed step, the later steps of its pipeline are left to the next run. The
     /// records are in the order of the graph.
     pub fn run_all(&self, names: &[String], trigger: &Trigger) -> Result<Vec<RunRecord>, Error> {
         let is_named = |pipeline: &Pipeline| names.iter().any(|wanted| wanted == pipeline.name.as_str());
         self.run_chosen(&|pipeline, _| names.is_empty() || is_named(pipeline), trigger)
     }
 
-    /// The same of the steps that are chosen.
+    /// Runs the steps chosen by a predicate.
     pub(crate) fn run_chosen(
         &self,
         is_chosen: &dyn Fn(&Pipeline, &StepId) -> bool,
@@ -45,7 +45,7 @@ impl Runner<'_> {
         let order = Order::new(self.graph.steps().filter(|(pipeline, step)| is_chosen(pipeline, step)).collect());
         let lanes = self.more.map_or(1, |(_, lanes)| lanes.get()).min(order.len()).max(1);
         let records = (0..order.len()).map(|_| Vec::new()).collect();
-        let state = State { order, records, told: 0, busy: 0, failure: None };
+        let state = State { order, records, shown: 0, busy: 0, failure: None };
         let shared = Shared { runner: self, trigger, lanes, state: Mutex::new(state), changed: Condvar::new() };
         std::thread::scope(|scope| {
             if let Some((open, _)) = self.more {
@@ -76,19 +76,19 @@ struct Shared<'r, 'a> {
     trigger: &'r Trigger,
     lanes: usize,
     state: Mutex<State<'r>>,
-    /// A step is over.
+    /// Notified when a step is over.
     changed: Condvar,
 }
 
 struct State<'g> {
     order: Order<'g>,
-    /// By step.
+    /// The records of each step.
     records: Vec<Vec<RunRecord>>,
-    /// Of the first steps the records of so many have been shown.
-    told: usize,
-    /// Steps that run.
+    /// How many of the first steps have had their records shown.
+    shown: usize,
+    /// How many steps are running.
     busy: usize,
-    /// Nothing can be run any more.
+    /// An error after which no more steps are run.
     failure: Option<Error>,
 }
 
@@ -97,7 +97,7 @@ impl<'r> Shared<'r, '_> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next step, once one may run; `None` when none is left.
+    /// Waits for the next step that may run. Returns None if none is left.
     fn take(&self) -> Option<usize> {
         let mut state = self.state();
         loop {
@@ -121,7 +121,7 @@ impl<'r> Shared<'r, '_> {
         self.changed.notify_all();
     }
 
-    /// Runs one step after another in a lane, beginning with one that is taken already.
+    /// Runs one step after another in a lane, starting with `first` if one is taken already.
     fn run(&self, lane: Lane<'_>, first: Option<usize>) {
         let mut next = first.or_else(|| self.take());
         while let Some(nth) = next {
@@ -133,7 +133,7 @@ impl<'r> Shared<'r, '_> {
         }
     }
 
-    /// Runs a step until its source has no more for it; whether it failed.
+    /// Runs a step repeatedly until it has no more to do. Returns whether it failed.
     fn run_step(&self, lane: Lane<'_>, nth: usize) -> Result<bool, Error> {
         let (pipeline, id) = self.state().order.step(nth);
         let progress = StepProgress { shared: self, nth };
@@ -146,7 +146,7 @@ impl<'r> Shared<'r, '_> {
             if !record.has_more {
                 return Ok(record.status == Status::Failed);
             }
-            // what is left of a source is not read again
+            // only the first run is full; the following ones continue it
             trigger.full = false;
         }
     }
@@ -159,17 +159,17 @@ impl<'r> Shared<'r, '_> {
         self.changed.notify_all();
     }
 
-    /// Shows the records that are there, in the order of the graph.
+    /// Shows the available records, in the order of the graph.
     fn show(&self, state: &mut State<'_>) {
-        while state.told < state.order.over() {
-            let records = &state.records[state.told];
+        while state.shown < state.order.over() {
+            let records = &state.records[state.shown];
             records.iter().for_each(|record| self.runner.lane.context.progress.end(record));
-            state.told += 1;
+            state.shown += 1;
         }
     }
 }
 
-/// The progress of one step among several: its record is kept, and shown when its turn has come.
+/// The progress of one of several concurrent steps. Its record is kept, and shown in the order of the graph.
 struct StepProgress<'s, 'r, 'a> {
     shared: &'s Shared<'r, 'a>,
     nth: usize,
@@ -177,7 +177,7 @@ struct StepProgress<'s, 'r, 'a> {
 
 impl Progress for StepProgress<'_, '_, '_> {
     fn begin(&self, pipeline: &str, step: &str) {
-        // the bar is of all that run
+        // one bar is shared by all running steps
         if self.shared.state().busy == 1 {
             self.shared.runner.lane.context.progress.begin(pipeline, step);
         }

@@ -1,18 +1,18 @@
-//! How a file differs from what it should be, resource by resource, so that each line has a name.
+//! Compares a file to its expected content, resource by resource, so that each different line is reported with its resource.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
-/// A line that only one of the two has.
+/// A line that only one of the two files has.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Difference {
-    /// The resource or parameter it is of; `None` at the top of the file.
+    /// The resource or parameter it belongs to. None at the top of the file.
     pub of: Option<String>,
-    /// Its number in the file that has it, from 1.
+    /// Line number, from 1, in the file that has it.
     pub line: usize,
-    /// The line is to go; `false`: it is to come.
+    /// Whether the line is to be removed; otherwise it is to be added.
     pub goes: bool,
     pub text: String,
 }
@@ -25,8 +25,7 @@ impl fmt::Display for Difference {
     }
 }
 
-/// The lines of `found` that are to go, and those of `wanted` that are to come; none if the two are the same
-/// but for empty lines at the end.
+/// The lines of `found` to remove, and those of `wanted` to add. Empty if the two are equal apart from empty lines at the end.
 pub(super) fn differences(found: &str, wanted: &str) -> Vec<Difference> {
     let (found, wanted) = (found.trim_end(), wanted.trim_end());
     if found == wanted {
@@ -59,7 +58,7 @@ pub(super) fn differences(found: &str, wanted: &str) -> Vec<Difference> {
     all
 }
 
-/// The lines of one resource, or of one parameter; without a name, those before the first.
+/// The lines of one resource or parameter. Without a name: the lines before the first.
 struct Section<'t> {
     name: Option<&'t str>,
     /// The number of its first line, from 1.
@@ -92,7 +91,7 @@ impl Section<'_> {
         (0..self.lines.len()).filter_map(move |at| self.line(at, goes))
     }
 
-    /// Against what it should be: what is between the lines that both begin and end with, without those that both have there too.
+    /// Compares to the expected section: returns the lines between the common start and end, without those that both contain.
     fn against(&self, wanted: &Section<'_>) -> Vec<Difference> {
         let (found, wanted_lines) = (&self.lines, &wanted.lines);
         let most = found.len().min(wanted_lines.len());
@@ -103,13 +102,13 @@ impl Section<'_> {
         let only = |section: &Section<'_>, at: usize, others: &[&str], goes: bool| {
             if others.contains(&section.lines[at]) { None } else { section.line(at, goes) }
         };
-        let gone = ours.clone().filter_map(|at| only(self, at, &wanted_lines[theirs.clone()], true));
-        let come = theirs.clone().filter_map(|at| only(wanted, at, &found[ours.clone()], false));
-        let all: Vec<Difference> = gone.chain(come).collect();
+        let removed = ours.clone().filter_map(|at| only(self, at, &wanted_lines[theirs.clone()], true));
+        let added = theirs.clone().filter_map(|at| only(wanted, at, &found[ours.clone()], false));
+        let all: Vec<Difference> = removed.chain(added).collect();
         if all.is_empty() && !(ours.is_empty() && theirs.is_empty()) {
             // the same lines in another order
-            let gone = ours.filter_map(|at| self.line(at, true));
-            return gone.chain(theirs.filter_map(|at| wanted.line(at, false))).collect();
+            let removed = ours.filter_map(|at| self.line(at, true));
+            return removed.chain(theirs.filter_map(|at| wanted.line(at, false))).collect();
         }
         all
     }
@@ -121,26 +120,26 @@ mod tests {
 
     const WANTED: &str = "# made\nResources:\n  A:\n    x: 1\n    y: 2\n    z: 3\n  B:\n    x: 1\n";
 
-    fn told(found: &str) -> Vec<String> {
+    fn shown(found: &str) -> Vec<String> {
         differences(found, WANTED).iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn what_differs_has_a_name() {
-        assert_eq!(told(WANTED), [""; 0]);
-        assert_eq!(told(&WANTED.replace("y: 2", "y: 3")), ["A:5: -     y: 3", "A:5: +     y: 2"]);
+    fn differences_are_reported_by_resource() {
+        assert_eq!(shown(WANTED), [""; 0]);
+        assert_eq!(shown(&WANTED.replace("y: 2", "y: 3")), ["A:5: -     y: 3", "A:5: +     y: 2"]);
         let two = WANTED.replacen("x: 1", "x: 0", 1).replace("z: 3", "z: 4");
-        assert_eq!(told(&two), ["A:4: -     x: 0", "A:6: -     z: 4", "A:4: +     x: 1", "A:6: +     z: 3"]);
-        assert_eq!(told(&WANTED.replace("made", "mine")), ["top:1: - # mine", "top:1: + # made"]);
-        assert_eq!(told(&WANTED.replace("  B:\n    x: 1\n", "")), ["B:7: +   B:", "B:8: +     x: 1"]);
-        assert_eq!(told(&format!("{WANTED}  C:\n    x: 1\n")), ["C:9: -   C:", "C:10: -     x: 1"]);
-        assert_eq!(told("").len(), 8);
+        assert_eq!(shown(&two), ["A:4: -     x: 0", "A:6: -     z: 4", "A:4: +     x: 1", "A:6: +     z: 3"]);
+        assert_eq!(shown(&WANTED.replace("made", "mine")), ["top:1: - # mine", "top:1: + # made"]);
+        assert_eq!(shown(&WANTED.replace("  B:\n    x: 1\n", "")), ["B:7: +   B:", "B:8: +     x: 1"]);
+        assert_eq!(shown(&format!("{WANTED}  C:\n    x: 1\n")), ["C:9: -   C:", "C:10: -     x: 1"]);
+        assert_eq!(shown("").len(), 8);
         assert_eq!(differences(WANTED, "").len(), 8);
     }
 
-    /// Whatever was done to a file, it is told.
+    /// Every change of a file is reported.
     #[test]
-    fn no_difference_is_passed_over() {
+    fn every_difference_is_reported() {
         let lines: Vec<&str> = WANTED.split_inclusive('\n').collect();
         let without = |at: usize| lines.iter().enumerate().filter(|(n, _)| *n != at).map(|(_, line)| *line).collect();
         let twice = |at: usize| lines[..=at].iter().chain(&lines[at..]).copied().collect();
@@ -153,11 +152,11 @@ mod tests {
         for at in 0..lines.len() {
             let changed: [String; 3] = [without(at), twice(at), swapped(at)];
             for text in changed {
-                assert!(!told(&text).is_empty(), "{text}");
+                assert!(!shown(&text).is_empty(), "{text}");
             }
         }
         let other_order = "# made\nResources:\n  B:\n    x: 1\n  A:\n    x: 1\n    y: 2\n    z: 3\n";
-        assert_eq!(told(other_order), ["B:3: -   B:", "A:3: +   A:", "A:5: -   A:", "B:7: +   B:"]);
-        assert!(told(WANTED.trim_end()).is_empty() && told(&format!("{WANTED}\n")).is_empty());
+        assert_eq!(shown(other_order), ["B:3: -   B:", "A:3: +   A:", "A:5: -   A:", "B:7: +   B:"]);
+        assert!(shown(WANTED.trim_end()).is_empty() && shown(&format!("{WANTED}\n")).is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! What pipelines and datasets are called where AWS allows other names than we do.
+//! Names of pipelines and datasets in AWS, which has other rules for names.
 
 use tidemark_pipeline::{DatasetName, PipelineName};
 
@@ -11,7 +11,7 @@ pub(super) fn schedule_id(pipeline: &PipelineName) -> String {
 /// The logical id of a dataset's table: `sales.raw` is `SalesRawTable`.
 pub(super) fn table_id(dataset: &DatasetName) -> String {
     let base = dataset.base();
-    // these would be taken for what belongs to another dataset
+    // these would collide with the tables of another dataset
     let is_taken = base.ends_with("_raw") || base.ends_with("_quarantine");
     let id = if is_ordinary(base, '_') && !is_taken { capitals(base, '_') } else { verbatim(base, '_') };
     let of = match (dataset.is_raw(), dataset.is_quarantine()) {
@@ -22,12 +22,12 @@ pub(super) fn table_id(dataset: &DatasetName) -> String {
     format!("{id}{of}Table")
 }
 
-/// The name of a dataset's table in Glue, which takes no dot.
+/// The name of a dataset's table in Glue, which does not allow dots.
 pub(super) fn table_name(dataset: &DatasetName) -> String {
     dataset.as_str().replace('.', "_")
 }
 
-/// Whether each joiner stands before a letter, so that a capital says where it was.
+/// Whether each joiner is followed by a letter, so that a capital marks its position.
 fn is_ordinary(name: &str, joiner: char) -> bool {
     name.split(joiner).all(|word| word.starts_with(|c: char| c.is_ascii_lowercase()))
 }
@@ -38,12 +38,12 @@ fn capitals(name: &str, joiner: char) -> String {
     name.split(joiner).map(word).collect()
 }
 
-/// Of any other name: a small first letter, and `Z` for each joiner.
+/// The id of any other name: it keeps its lowercase first letter, and has `Z` for each joiner.
 fn verbatim(name: &str, joiner: char) -> String {
     name.replace(joiner, "Z")
 }
 
-/// `MailDatax40examplex2ecom`: what is neither letter nor digit by its number, and `x`, which begins a number.
+/// `MailDatax40examplex2ecom`: bytes that are neither letter nor digit, and `x` itself, become `x` and their hexadecimal code.
 pub(super) fn mail_id(address: &str) -> String {
     let mut id = "Mail".to_owned();
     for byte in address.bytes() {
@@ -79,9 +79,9 @@ mod tests {
         assert_eq!((table("sales_raw"), table("sales_raw.raw")), ("salesZrawTable".into(), "salesZrawRawTable".into()));
     }
 
-    /// All names of up to six characters out of a few, in which everything is that makes a difference.
+    /// Tries all names of up to six characters from a small alphabet that covers every case.
     #[test]
-    fn no_two_names_have_one_id() {
+    fn ids_are_unique() {
         let mut names = vec![String::new()];
         let mut all = Vec::new();
         for _ in 0..6 {

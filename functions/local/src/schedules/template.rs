@@ -1,4 +1,4 @@
-//! The text of the file, from the pipelines alone: the same pipelines give the same bytes.
+//! Renders the file from the pipelines alone: the same pipelines give the same bytes.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,24 +9,24 @@ use tidemark_pipeline::{DatasetName, Diagnostic, Expression, Graph, ModelKind, P
 use super::names::{mail_id, schedule_id, table_id, table_name};
 use super::text::{description, line, quoted};
 
-/// Characters of the name of a rule or schedule of EventBridge.
+/// Maximum characters of the name of an EventBridge rule or schedule.
 const LONGEST_NAME: usize = 64;
-/// Of these, what parameter `Name` may take, and the dash behind it.
+/// Maximum characters of the parameter `Name`, which is followed by a dash.
 const LONGEST_PREFIX: usize = 24;
-/// Resources that CloudFormation takes in one stack.
+/// Maximum number of resources in one CloudFormation stack.
 const MOST_RESOURCES: usize = 500;
 
 const HEAD: &str = "\
 # Made by `tidemark schedules` from the pipeline files, and not to be edited: change those, and run it again.
-# What hangs on the pipelines and nothing else: their schedules, the secrets they name, a table for each of their datasets, and who gets
-# their mail. A stack within that of template.yaml.
+# Everything that depends on the pipelines: their schedules, the secrets they name, a table for each of their datasets, and the recipients
+# of their mail. A nested stack of template.yaml.
 AWSTemplateFormatVersion: '2010-09-09'
 Description: 'Tidemark: schedules, secrets, tables and mail of the pipelines'
 Metadata:
   cfn-lint:
     config:
       ignore_checks:
-        # which parameters and conditions are used hangs on the pipelines
+        # which parameters and conditions are used depends on the pipelines
         - W2001
         - W8001
         # `${…}` in a description is text
@@ -78,7 +78,7 @@ Resources:
 ";
 
 /// # Errors
-/// Kind `definition`: pipelines that are good anywhere else, and cannot be had on AWS as they are.
+/// Kind `definition`: pipelines that are valid, but cannot be deployed to AWS as they are.
 pub(super) fn template(graph: &Graph) -> Result<String, Error> {
     let written = graph.written();
     let mut mistakes: Vec<Diagnostic> = written.flat_map(|(pipeline, file, _)| undeployable(pipeline, file)).collect();
@@ -90,7 +90,7 @@ pub(super) fn template(graph: &Graph) -> Result<String, Error> {
     }
     let mut resources: Vec<String> = graph.pipelines().iter().filter_map(schedule).collect();
     resources.extend(secrets(graph));
-    resources.extend(datasets.iter().map(|(dataset, about)| table(dataset, about)));
+    resources.extend(datasets.iter().map(|(dataset, summary)| table(dataset, summary)));
     resources.extend(addresses(graph).into_iter().map(subscription));
     if resources.len() > MOST_RESOURCES {
         let message = format!(
@@ -103,24 +103,24 @@ pub(super) fn template(graph: &Graph) -> Result<String, Error> {
     Ok(format!("{HEAD}{}", resources.concat()))
 }
 
-/// What is in the way of a pipeline.
+/// The reasons why a pipeline cannot be deployed.
 fn undeployable(pipeline: &Pipeline, file: &str) -> Vec<Diagnostic> {
     let mut mistakes = Vec::new();
-    let mut wrong = |found: String, expected: String, hint: &str| {
+    let mut report = |found: String, expected: String, hint: &str| {
         let hint = Some(hint.to_owned());
         mistakes.push(Diagnostic { file: file.to_owned(), line: 1, column: 1, found, expected, hint });
     };
     let (name, most) = (pipeline.name.as_str(), LONGEST_NAME - LONGEST_PREFIX - 1);
     if pipeline.schedule.is_some() && name.len() > most {
-        wrong(
+        report(
             format!("pipeline `{name}` with a schedule and a name of {} characters", name.len()),
             format!("at most {most} where there is a schedule"),
             "EventBridge takes 64, with the stack's name in front; rename the file",
         );
     }
-    // nothing escapes it, and what it stands for is not meant to be read
+    // it cannot be escaped, and CloudFormation would replace it by the value of a parameter or secret
     if pipeline.description.as_ref().is_some_and(|text| text.contains("{{resolve:")) {
-        wrong(
+        report(
             format!("`{{{{resolve:` in the description of pipeline `{name}`"),
             "a text that CloudFormation leaves as it is".to_owned(),
             "write it without one of the braces",
@@ -129,14 +129,14 @@ fn undeployable(pipeline: &Pipeline, file: &str) -> Vec<Diagnostic> {
     mistakes
 }
 
-/// Datasets whose tables would have one name.
+/// Datasets whose tables would have the same name.
 fn same_tables<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> Vec<Diagnostic> {
     let mut taken: BTreeMap<String, &DatasetName> = BTreeMap::new();
     let mut mistakes = Vec::new();
     for dataset in datasets {
         let name = table_name(dataset);
         let Some(other) = taken.insert(name.clone(), dataset) else { continue };
-        // the one that was given this name is the one that can have another
+        // the dataset with this literal name is the one that can be renamed
         let (given, of) = if dataset.as_str() == name { (dataset, other) } else { (other, dataset) };
         let Some(place) = graph.place_of(given) else { continue };
         let at = graph.place_of(of).map(|place| format!(", of {place}")).unwrap_or_default();
@@ -149,13 +149,13 @@ fn same_tables<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName
     mistakes
 }
 
-/// Every dataset that the lake will hold, and what it is.
+/// Every dataset of the pipelines, with a description.
 fn datasets(graph: &Graph) -> BTreeMap<DatasetName, String> {
     let made = graph.steps().flat_map(|(pipeline, step)| {
         let outputs = graph::outputs(pipeline, step).into_iter();
         outputs.map(move |dataset| (step_description(pipeline, step, &dataset), dataset))
     });
-    made.map(|(about, dataset)| (dataset, about)).collect()
+    made.map(|(summary, dataset)| (dataset, summary)).collect()
 }
 
 fn step_description(pipeline: &Pipeline, step: &StepId, dataset: &DatasetName) -> String {
@@ -176,13 +176,13 @@ fn step_description(pipeline: &Pipeline, step: &StepId, dataset: &DatasetName) -
     }
 }
 
-/// A rule, which costs nothing; in a time zone a schedule of EventBridge Scheduler.
+/// An EventBridge rule, which is free; with a time zone, a schedule of EventBridge Scheduler.
 fn schedule(pipeline: &Pipeline) -> Option<String> {
     let Expression { text, timezone, is_adrift } = pipeline.schedule.as_ref()?.expression();
     let (id, name) = (schedule_id(&pipeline.name), &pipeline.name);
     let kind = if timezone.is_some() { "AWS::Scheduler::Schedule" } else { "AWS::Events::Rule" };
-    let about = pipeline.description.as_deref().and_then(description);
-    let about = about.map(|text| format!("      Description: {}\n", quoted(&text))).unwrap_or_default();
+    let summary = pipeline.description.as_deref().and_then(description);
+    let summary = summary.map(|text| format!("      Description: {}\n", quoted(&text))).unwrap_or_default();
     let adrift = "      # no cron says its multiples since 1970: it counts from its deployment\n";
     let adrift = if is_adrift { adrift } else { "" };
     let head = format!(
@@ -190,7 +190,7 @@ fn schedule(pipeline: &Pipeline) -> Option<String> {
     Type: {kind}
     Properties:
       Name: !Sub '${{Name}}-{name}'
-{about}      State: !Ref State
+{summary}      State: !Ref State
 {adrift}      ScheduleExpression: '{text}'
 "
     );
@@ -205,7 +205,7 @@ fn schedule(pipeline: &Pipeline) -> Option<String> {
             # EventBridge puts the quotes around the time
             InputTemplate: '{{\"pipeline\": \"{name}\", \"scheduled_time\": <time>}}'
 {}",
-            patience("          ")
+            retry_policy("          ")
         ));
     };
     Some(format!(
@@ -217,12 +217,12 @@ fn schedule(pipeline: &Pipeline) -> Option<String> {
         RoleArn: !Ref SchedulerRole
         Input: '{{\"pipeline\": \"{name}\", \"scheduled_time\": \"<aws.scheduler.scheduled-time>\"}}'
 {}",
-        patience("        ")
+        retry_policy("        ")
     ))
 }
 
-/// For how long a start is tried, and where it goes then.
-fn patience(indent: &str) -> String {
+/// Retry policy and dead-letter queue of a target.
+fn retry_policy(indent: &str) -> String {
     let lines = [
         "RetryPolicy:",
         "  MaximumEventAgeInSeconds: 3600",
@@ -233,7 +233,7 @@ fn patience(indent: &str) -> String {
     lines.map(|line| format!("{indent}{line}\n")).concat()
 }
 
-/// One policy for each function that is to know a secret.
+/// One policy for each function that needs a secret.
 fn secrets(graph: &Graph) -> Vec<String> {
     let (mut source, mut targets, mut alerts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
     for (_, _, secrets) in graph.written() {
@@ -273,13 +273,13 @@ fn policy(function: &str, name: &str, secrets: &BTreeSet<&SecretName>) -> String
     )
 }
 
-/// Everybody whom a pipeline mails.
+/// All mail addresses in the pipelines.
 fn addresses(graph: &Graph) -> BTreeSet<&str> {
     let alerts = graph.pipelines().iter().flat_map(|pipeline| &pipeline.alerts.email);
     alerts.map(|email| email.to.as_str()).collect()
 }
 
-/// An address is asked by AWS whether it wants mail; then it gets what is for it.
+/// A subscription with a filter, so that an address gets only its own mail, once it has confirmed the subscription.
 fn subscription(address: &str) -> String {
     format!(
         "  {}:
@@ -298,11 +298,11 @@ fn subscription(address: &str) -> String {
     )
 }
 
-/// A Delta table whose columns are those of its log, whatever becomes of them: what is said of columns here is not looked at. Form:
+/// A Delta table. Its columns are read from the Delta log; those listed here are ignored. Source:
 /// <https://docs.aws.amazon.com/athena/latest/ug/delta-lake-tables-syncing-metadata.html>
-fn table(dataset: &DatasetName, about: &str) -> String {
+fn table(dataset: &DatasetName, summary: &str) -> String {
     let (id, name, folder) = (table_id(dataset), table_name(dataset), Key::Table(dataset).path());
-    let about = line(about).map(|text| format!("        Description: {}\n", quoted(&text))).unwrap_or_default();
+    let summary = line(summary).map(|text| format!("        Description: {}\n", quoted(&text))).unwrap_or_default();
     format!(
         "  {id}:
     Type: AWS::Glue::Table
@@ -311,7 +311,7 @@ fn table(dataset: &DatasetName, about: &str) -> String {
       DatabaseName: !Ref Database
       TableInput:
         Name: {name}
-{about}        TableType: EXTERNAL_TABLE
+{summary}        TableType: EXTERNAL_TABLE
         Parameters:
           EXTERNAL: 'TRUE'
           spark.sql.sources.provider: delta

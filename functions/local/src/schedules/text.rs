@@ -1,17 +1,17 @@
-//! Text of the definitions in YAML, and within what AWS takes.
+//! Texts of the definitions as YAML scalars, within the limits of AWS.
 
 use std::fmt::Write as _;
 
-/// Characters of a description, as AWS counts them (UTF-16).
+/// Maximum length of a description in UTF-16 code units, as AWS counts.
 const LONGEST: usize = 512;
 
-/// A scalar in double quotes that every reader of YAML 1.1 and 1.2 takes for this text.
+/// A double-quoted scalar that every parser of YAML 1.1 and 1.2 reads as this text.
 pub(super) fn quoted(text: &str) -> String {
     let mut scalar = String::from("\"");
     for c in text.chars() {
         let is_plain = match c {
             '"' | '\\' => false,
-            // line breaks to YAML 1.1, a mark of byte order, and what is no character
+            // line breaks in YAML 1.1, the byte order mark, and noncharacters
             '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => false,
             c => c == ' ' || !(c.is_control() || c.is_whitespace()),
         };
@@ -28,8 +28,7 @@ pub(super) fn quoted(text: &str) -> String {
     scalar
 }
 
-/// A description as a schedule may have it: without characters that control something, and cut to what AWS takes. `None` if nothing is
-/// left.
+/// A description without control characters, truncated to the limit of AWS. None if nothing is left.
 pub(super) fn description(text: &str) -> Option<String> {
     let is_harmless = |c: char| matches!(c, '\n' | '\t') || !(c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}'));
     let text: String = text.chars().map(|c| if is_harmless(c) { c } else { ' ' }).collect();
@@ -37,7 +36,7 @@ pub(super) fn description(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| cut(text))
 }
 
-/// The same on one line, as Glue wants it.
+/// The same on one line, as Glue requires.
 pub(super) fn line(text: &str) -> Option<String> {
     description(&text.replace(['\n', '\t'], " "))
 }
@@ -60,14 +59,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn text_is_itself_whatever_is_in_it() {
+    fn any_text_is_quoted_correctly() {
         assert_eq!(quoted("Ümsätze: ${Name} # 'x' 東京 🎁"), "\"Ümsätze: ${Name} # 'x' 東京 🎁\"");
         assert_eq!(quoted("a\"b\\c\nd\te"), r#""a\"b\\c\nd\te""#);
         assert_eq!(quoted("\0\u{7f}\u{85}\u{a0}\u{2028}\u{feff}"), r#""\u0000\u007F\u0085\u00A0\u2028\uFEFF""#);
     }
 
     #[test]
-    fn a_description_is_what_aws_takes() {
+    fn a_description_fits_the_limits_of_aws() {
         assert_eq!(description(" a\nb\0c\u{1b} "), Some("a\nb c".into()));
         assert_eq!(line("a\nb\tc"), Some("a b c".into()));
         assert_eq!((description(" \n "), line("")), (None, None));

@@ -1,4 +1,4 @@
-//! CSV into raw frames: every field as its text, a record that is none with its fault.
+//! CSV into raw frames: every field as text; a broken record as its text with the fault.
 
 mod rows;
 mod scan;
@@ -29,7 +29,7 @@ pub(super) fn read<E>(
     from: Option<&Position>,
     emit: &mut dyn FnMut(Batch) -> Result<(), E>,
 ) -> Result<ReadStats, Stop<E>> {
-    let begins = text.begins;
+    let text_start = text.text_start;
     let mut window = Window::new(text.bytes, limits.chunk);
     let Some(Start { mut scanner, columns, terminator }) = begin(&mut window, dialect, from, limits)? else {
         return Ok(ReadStats::default());
@@ -39,9 +39,9 @@ pub(super) fn read<E>(
     let position = |stats: &ReadStats, scanner: &Scanner| {
         let (offset, newlines, verdict) = scanner.place();
         let csv = InCsv { columns: columns.clone(), terminator, verdict };
-        Position::new(stats, Some(InText { offset, newlines, begins, csv: Some(csv) }))
+        Position::new(stats, Some(InText { offset, newlines, text_start, csv: Some(csv) }))
     };
-    let mut begun = position(&stats, &scanner);
+    let mut batch_start = position(&stats, &scanner);
     loop {
         let (data, ended) = (window.data(), window.ended());
         let mut at = 0;
@@ -65,7 +65,7 @@ pub(super) fn read<E>(
             scanner.advance(length, newlines);
             if rows.full() {
                 let rows = rows.take(object, &mut stats)?;
-                let from = std::mem::replace(&mut begun, position(&stats, &scanner));
+                let from = std::mem::replace(&mut batch_start, position(&stats, &scanner));
                 emit(Batch { rows, from }).map_err(Stop::Emit)?;
             }
         };
@@ -83,19 +83,20 @@ pub(super) fn read<E>(
     }
     if !rows.is_empty() || stats.rows == 0 {
         let rows = rows.take(object, &mut stats)?;
-        emit(Batch { rows, from: begun }).map_err(Stop::Emit)?;
+        emit(Batch { rows, from: batch_start }).map_err(Stop::Emit)?;
     }
     Ok(stats)
 }
 
-/// A CSV whose first record comes next, or that of a later frame.
+/// A scanner at the first record after the header, or at the position where reading resumes.
 struct Start {
     scanner: Scanner,
     columns: Arc<Vec<String>>,
     terminator: u8,
 }
 
-/// Finds out what the beginning of a CSV tells, or takes it from an earlier reading; None where the object holds nothing but empty lines.
+/// Determines columns and line terminator from the start of a CSV, or takes them from the position to resume at. Returns None if the object
+/// has only empty lines.
 fn begin(
     window: &mut Window<impl Read>,
     dialect: &Csv,
@@ -145,7 +146,7 @@ fn terminator(window: &mut Window<impl Read>, dialect: &Csv, limits: &Limits) ->
     }
 }
 
-/// Consumes the header; None where the object holds nothing but empty lines.
+/// Consumes the header. Returns None if the object has only empty lines.
 fn header(
     window: &mut Window<impl Read>,
     scanner: &mut Scanner,

@@ -1,4 +1,4 @@
-//! CSV records on their way into a frame.
+//! Collects CSV records into a frame.
 
 use std::borrow::Cow;
 
@@ -27,7 +27,7 @@ impl Rows {
         Rows { names, columns, lines: Vec::new(), broken: Vec::new(), text: 0, quote, limits: *limits }
     }
 
-    /// Takes a record of `fields`, or, if they are too few, too many or no UTF-8, its fault.
+    /// Adds a record. With too few or too many fields, or bytes that are not UTF-8, it is added as a broken row with its fault.
     pub(super) fn push(&mut self, line: i64, record: &[u8], fields: &[Field]) {
         let expected = self.columns.len();
         if fields.len() != expected {
@@ -70,12 +70,12 @@ impl Rows {
         self.lines.len() >= self.limits.rows || self.text >= self.limits.text
     }
 
-    /// The rows so far as a frame.
+    /// Returns the rows collected so far as a frame, and starts a new one.
     pub(super) fn take(&mut self, object: &str, stats: &mut ReadStats) -> Result<DataFrame, Fault> {
         let height = self.lines.len();
         stats.rows += height as u64;
         stats.broken += self.broken.len() as u64;
-        // The next frame is most likely as high as this one.
+        // the next frame most likely has the same height
         let columns = std::mem::replace(&mut self.columns, builders(&self.names, height));
         let lines = std::mem::replace(&mut self.lines, Vec::with_capacity(height));
         let broken = std::mem::take(&mut self.broken);

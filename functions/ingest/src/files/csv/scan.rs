@@ -1,13 +1,13 @@
-//! Cuts the next record off a text: RFC 4180, read tolerantly. Knows bytes only, since every byte that means something is
-//! ASCII and no byte of a longer UTF-8 character is.
+//! Splits a text into records: RFC 4180, read tolerantly. It works on bytes, since every significant byte is ASCII and no byte of a
+//! multi-byte UTF-8 character is.
 //!
-//! - A record ends with LF or CRLF (in a file whose first line ends with a lone CR: with CR). Empty lines are no records.
-//! - A field is quoted only if its first byte is the quote; a quote further on is text.
-//! - A record whose quoted field is not closed, or is followed by something, is broken: then only the line in which it
-//!   starts is taken, and reading goes on with the next line. So a stray quote costs a line, not the file.
+//! - A record ends with LF or CRLF (in a file whose first line ends with a lone CR: with CR). Empty lines are not records.
+//! - A field is quoted only if its first byte is the quote; a quote later in the field is text.
+//! - A record is broken if a quoted field is not closed, or if text follows its closing quote. Then only the line in which the record
+//!   starts is consumed, and scanning continues with the next line: a stray quote costs a line, not the file.
 //!
-//! To stay linear in the length of the text although reading goes back, what one record found out about the lines after it
-//! is kept ([`Verdict`]): a newline within quotes leads to the same end whoever opened the quotes.
+//! To stay linear in the length of the text although scanning goes back to an earlier line, the result of scanning ahead is cached
+//! ([`Verdict`]): from a newline within quotes, the scan ends the same way whichever record opened the quotes.
 
 use std::borrow::Cow;
 
@@ -17,16 +17,16 @@ use super::super::limits::Limits;
 use super::super::position::InText;
 use super::super::verdict::{FlawKind, Verdict};
 
-/// Where a field lies in its record, without its quotes.
+/// The byte range of a field in its record, without its quotes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Field {
     pub(super) start: usize,
     pub(super) end: usize,
-    /// Holds doubled quotes.
+    /// Whether it contains doubled quotes.
     pub(super) doubled: bool,
 }
 
-/// The text of a field, doubled quotes made one.
+/// The text of a field, with doubled quotes replaced by single ones.
 #[inline]
 pub(super) fn value<'a>(record: &'a str, field: &Field, quote: Option<u8>) -> Cow<'a, str> {
     let text = &record[field.start..field.end];
@@ -47,21 +47,21 @@ pub(super) fn value<'a>(record: &'a str, field: &Field, quote: Option<u8>) -> Co
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
-    /// The text does not hold a whole record yet (or nothing at all, if it has ended).
+    /// The data does not contain a whole record yet; at the end of the text: no record is left.
     More,
-    /// An empty line of so many bytes.
+    /// An empty line of `length` bytes.
     Blank { length: usize },
-    /// A record of `text` bytes in `length` bytes with its line end; its fields are in [`Scanner::fields`].
+    /// A record of `text` bytes, or `length` bytes including its line end. Its fields are in [`Scanner::fields`].
     Record { text: usize, length: usize },
-    /// A line whose record is none.
+    /// The first line of a broken record.
     Broken { text: usize, length: usize, fault: Flaw },
-    /// The line is longer than is held.
+    /// The line is longer than the limit.
     TooLong,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Flaw {
-    /// From 1.
+    /// Number of the field, from 1.
     pub(super) field: usize,
     pub(super) kind: FlawKind,
 }
@@ -71,23 +71,23 @@ pub(super) struct Scanner {
     quote: Option<u8>,
     terminator: u8,
     limits: Limits,
-    /// Of the last record.
+    /// The fields of the last record.
     pub(super) fields: Vec<Field>,
-    /// Position in the whole text of the record to be scanned, and newlines before it.
+    /// Position of the next record in the whole text, and the number of newlines before it.
     position: u64,
     newlines: u64,
     verdict: Option<Verdict>,
 }
 
-/// Of one record while it is scanned.
+/// Line counts of a record while it is being scanned.
 #[derive(Default)]
 struct Lines {
-    /// Where its second line starts, if it has one.
+    /// The offset at which its second line starts, if it has one.
     second: Option<usize>,
     /// The field in which the first line ended.
     field: usize,
     count: u64,
-    /// Fields were skipped by way of a verdict.
+    /// Whether fields were skipped because of a cached verdict.
     skipped: bool,
 }
 
@@ -101,7 +101,7 @@ enum Quoted {
     More,
 }
 
-/// The byte that ends a line: LF, unless a lone CR outside quotes comes before any LF. None = cannot be told yet.
+/// The byte that ends a line: LF, unless a lone CR outside quotes comes before any LF. Returns None if more data is needed to decide.
 pub(super) fn terminator(data: &[u8], quote: Option<u8>, ended: bool) -> Option<u8> {
     let mut quoted = false;
     for at in memchr3_iter(quote.unwrap_or(b'\r'), b'\r', b'\n', data) {
@@ -131,16 +131,16 @@ impl Scanner {
         }
     }
 
-    /// Goes on where another scanner of the same text has stopped.
+    /// Resumes where another scanner of the same text stopped.
     pub(super) fn resume(&mut self, before: &InText) {
         self.position = before.offset;
         self.newlines = before.newlines;
         self.verdict = before.csv.as_ref().and_then(|csv| csv.verdict);
     }
 
-    /// Bytes before the next record, line ends before it, and what is known of the text after it.
+    /// Bytes and line ends before the next record, and the verdict on the text after it.
     pub(super) fn place(&self) -> (u64, u64, Option<Verdict>) {
-        // one that lies behind says nothing any more
+        // a verdict that ends before the position is of no use any more
         let verdict = self.verdict.filter(|verdict| verdict.until > self.position);
         (self.position, self.newlines, verdict)
     }
@@ -150,13 +150,14 @@ impl Scanner {
         self.newlines as i64 + 1
     }
 
-    /// Goes past what a step has found: `length` bytes with `newlines` line ends.
+    /// Moves past the result of a step: `length` bytes with `newlines` line ends.
     pub(super) fn advance(&mut self, length: usize, newlines: u64) {
         self.position += length as u64;
         self.newlines += newlines;
     }
 
-    /// Looks at the text from the start of a record on. `ended`: nothing comes after `data`.
+    /// Scans one record (or blank line) from the start of `data`, and returns it with the number of its line ends. `ended`: no more text
+    /// follows `data`.
     pub(super) fn step(&mut self, data: &[u8], ended: bool) -> (Step, u64) {
         if let Some(step) = self.blank(data, ended) {
             return (step, 1);
@@ -164,7 +165,7 @@ impl Scanner {
         let mut lines = Lines::default();
         let mut step = self.record(data, ended, &mut lines);
         if lines.skipped && matches!(step, Step::Record { .. }) {
-            // It does end well, and is consumed whole: look again, at every field.
+            // the record is valid, but some fields were skipped: scan it again without the verdict to get all of them
             self.verdict = None;
             lines = Lines::default();
             step = self.record(data, ended, &mut lines);
@@ -246,7 +247,7 @@ impl Scanner {
         }
     }
 
-    /// From an opening quote at `open` to its closing one.
+    /// Scans a quoted field from its opening quote at `open` to the closing one.
     fn quoted(&mut self, data: &[u8], open: usize, ended: bool, lines: &mut Lines) -> Quoted {
         let Some(quote) = self.quote else { return Quoted::More };
         let mut from = open + 1;
@@ -279,7 +280,7 @@ impl Scanner {
             if lines.second.is_none() {
                 lines.second = Some(from);
                 lines.field = self.fields.len() + 1;
-                match self.foreseen(found) {
+                match self.known_verdict(found) {
                     Some(Verdict { flaw: Some(kind), .. }) => return Quoted::Flawed(kind),
                     Some(Verdict { until, newlines, flaw: None }) => {
                         from = (until - self.position) as usize;
@@ -296,13 +297,13 @@ impl Scanner {
         }
     }
 
-    /// The verdict that holds for whoever is within quotes at the newline at `at`.
-    fn foreseen(&self, at: usize) -> Option<Verdict> {
+    /// The verdict for a scan that is within quotes at the newline at `at`, if one is cached.
+    fn known_verdict(&self, at: usize) -> Option<Verdict> {
         self.verdict.filter(|verdict| self.position + (at as u64) < verdict.until)
     }
 
-    /// Keeps what has been found out up to `reached`. Without a flaw the quote may still be closed for a record that starts
-    /// later, and so may go further.
+    /// Caches the verdict on the text up to `reached`. Without a flaw, a record that starts later may get further, since its limits start
+    /// later too.
     fn finish_record(&mut self, reached: usize, lines: &Lines, flaw: Option<FlawKind>) {
         let until = self.position + reached as u64;
         if lines.second.is_some() && self.verdict.is_none_or(|verdict| verdict.until < until) {
@@ -331,7 +332,7 @@ impl Scanner {
         }
     }
 
-    /// The record is flawed at `at`: its first line is taken.
+    /// The record is broken at `at`: returns its first line.
     fn flawed(&mut self, data: &[u8], ended: bool, lines: &Lines, at: usize, kind: FlawKind) -> Step {
         if kind == FlawKind::Junk {
             self.finish_record(at, lines, Some(kind));
@@ -349,7 +350,7 @@ impl Scanner {
         }
     }
 
-    /// More text is needed, unless there is too much already.
+    /// Asks for more text, unless the limits are exceeded already.
     fn more(&mut self, data: &[u8], lines: &Lines) -> Step {
         if data.len() <= self.limits.line {
             return Step::More;
@@ -357,7 +358,7 @@ impl Scanner {
         let Some(second) = lines.second.filter(|second| *second <= self.limits.line) else {
             return Step::TooLong;
         };
-        // not as far as the data happens to go, so that how the text is cut into chunks changes nothing
+        // up to the limit and not to the end of `data`, so that the result does not depend on the chunk size
         self.finish_record(self.limits.line, lines, Some(FlawKind::Open));
         let fault = Flaw { field: lines.field, kind: FlawKind::Open };
         Step::Broken { text: self.without_cr(data, 0, second - 1), length: second, fault }

@@ -1,4 +1,4 @@
-//! Keeps a decoder's panic from being ours: files from outside can make it panic.
+//! Contains panics of the Parquet decoder, which malformed files can cause.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -15,7 +15,7 @@ thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs a decoder on this thread; its error or panic becomes a fault of the file, at `what`. The panic is not printed.
+/// Runs a decoder on this thread. Its error or panic becomes a fault of the file, at `what`. The panic message is not printed.
 pub(super) fn decode<T>(what: &str, decode: impl FnOnce() -> PolarsResult<T>) -> Result<T, Fault> {
     static QUIET: Once = Once::new();
     QUIET.call_once(|| {
@@ -27,7 +27,7 @@ pub(super) fn decode<T>(what: &str, decode: impl FnOnce() -> PolarsResult<T>) ->
         }));
     });
     DECODING.set(true);
-    // What the decoder may have left half done is dropped with it: every call makes its own reader.
+    // unwind safe: every call creates its own reader, so no state of a decoder that panicked is used again
     let decoded = panic::catch_unwind(AssertUnwindSafe(decode));
     DECODING.set(false);
     let message = match decoded {

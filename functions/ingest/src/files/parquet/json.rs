@@ -1,4 +1,4 @@
-//! A nested value as JSON text. Its depth is that of the file's schema.
+//! A nested value as JSON text. The recursion is as deep as the file's schema.
 
 use jiff::{SignedDuration, Timestamp, civil};
 use polars::prelude::*;
@@ -6,7 +6,7 @@ use polars::prelude::*;
 use super::super::frame::lossless;
 use super::time::time_of_day;
 
-/// Numbers as JSON numbers, what JSON has no word for as a string (`"NaN"`, dates, bytes that are text).
+/// Numbers become JSON numbers; values that JSON cannot express become strings (`"NaN"`, dates, bytes).
 pub(super) fn text(value: &AnyValue) -> String {
     let mut out = String::new();
     write(value, &mut out);

@@ -1,7 +1,7 @@
-//! Parquet into raw frames: its own columns and types, as far as a table can hold them.
+//! Parquet into raw frames, with its own columns and with types that a table supports.
 //!
-//! Types are what Parquet itself says; the schema that Arrow writers hide in the metadata is not consulted, so that a file
-//! means the same whoever wrote it. A decoder that panics refuses the file, and nothing else.
+//! Types are those of the Parquet schema. The Arrow schema that some writers add to the metadata is ignored, so that a file means the same
+//! whichever program wrote it. A panic of the decoder makes only the file fail.
 
 mod guard;
 mod json;
@@ -28,12 +28,12 @@ use super::stats::ReadStats;
 
 const MAGIC: &[u8] = b"PAR1";
 const ENCRYPTED: &[u8] = b"PARE";
-/// Of a Parquet object that is not a plain file here.
+/// Maximum size, in bytes, of a Parquet object that is not a plain local file and is held in memory.
 const MAX_HELD: u64 = 1 << 30;
 
 const DAMAGED: &str = "the file is damaged or was cut off: write or fetch it again";
 
-/// A file as it is, if it is plain; everything else in memory.
+/// Opens a plain file directly, and reads everything else into memory.
 pub(super) fn open(input: Input) -> Result<(Box<dyn MmapBytesReader>, Stored), Fault> {
     let stream: Box<dyn Read + Send> = match input {
         Input::Stream(stream) => stream,
@@ -55,7 +55,7 @@ pub(super) fn open(input: Input) -> Result<(Box<dyn MmapBytesReader>, Stored), F
     Ok((Box::new(Cursor::new(held)), stored))
 }
 
-/// The length of a Parquet file that can be mapped; None for a compressed one or a pipe.
+/// The length of a Parquet file that can be mapped into memory. None for a compressed file or a pipe.
 fn plain(file: &mut File) -> Result<Option<u64>, Fault> {
     let metadata = file.metadata()?;
     if !metadata.is_file() {
@@ -99,7 +99,7 @@ pub(super) fn read<E>(
         Ok(metadata)
     })?;
     let mut stats = from.map(Position::stats).unwrap_or_default();
-    // rows that were read another time, and are still to be passed over
+    // rows that an earlier read has emitted, and that are still to be skipped
     let mut passed = usize::try_from(stats.rows).unwrap_or(usize::MAX);
     for group in 0..metadata.row_groups.len() {
         let height = metadata.row_groups[group].num_rows();
@@ -107,7 +107,7 @@ pub(super) fn read<E>(
             passed -= height;
             continue;
         }
-        // A row group at a time, as if it were the file: its rows count from 0, and no other is looked at.
+        // One row group at a time, as if it were the whole file: its rows count from 0.
         let mut part = metadata.clone();
         part.row_groups = vec![metadata.row_groups[group].clone()];
         part.num_rows = height;
@@ -131,7 +131,7 @@ pub(super) fn read<E>(
     Ok(stats)
 }
 
-/// How many rows of a row group are decoded at a time, by the size that its metadata gives.
+/// How many rows of a row group are decoded at a time, by the average row size in its metadata.
 fn rows_per_frame(group: &FileMetadata, limits: &Limits) -> Result<usize, Fault> {
     let bytes: usize = group.row_groups.iter().map(|group| group.total_byte_size()).sum();
     let of_a_row = (bytes / group.num_rows.max(1)).max(1);
@@ -157,17 +157,17 @@ fn decode(
     })
 }
 
-/// The decoded columns with names and types that a table can hold, and their origin; `before` rows came earlier.
+/// Builds a raw frame of decoded columns, with valid names and types, and the origin columns. `before` is the number of rows before it.
 fn raw_frame(decoded: DataFrame, height: usize, before: u64, object: &str, what: &str) -> Result<DataFrame, Fault> {
     let names = column_names(decoded.columns().iter().map(|column| column.name().as_str()))?;
     let mut columns = Vec::with_capacity(names.len() + raw::ORIGIN.len());
     for (column, name) in decoded.columns().iter().zip(names) {
-        // The decoder does not compare what it found with what the footer promised.
+        // The decoder does not check the number of values against the footer.
         if column.len() != height {
             let message = format!("{what}: column {name:?} has {} of {height} values", column.len());
             return Err(Fault::file(message, DAMAGED));
         }
-        let held = guard::decode(what, || types::held(column.as_materialized_series()))?;
+        let held = guard::decode(what, || types::to_table_type(column.as_materialized_series()))?;
         columns.push(held.with_name(name.into()).into_column());
     }
     let first = before as i64 + 1;

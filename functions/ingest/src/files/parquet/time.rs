@@ -1,6 +1,6 @@
 //! A time of day as text.
 
-/// `HH:MM:SS`, with six or nine digits after it where there is something to say.
+/// `HH:MM:SS`, with six or nine fractional digits unless the fraction is zero.
 pub(super) fn time_of_day(nanoseconds: i64) -> String {
     let (seconds, nanoseconds) = (nanoseconds.div_euclid(1_000_000_000), nanoseconds.rem_euclid(1_000_000_000));
     let whole = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);

@@ -1,4 +1,4 @@
-//! What becomes of Parquet's types.
+//! How Parquet types are mapped to types of raw columns.
 //!
 //! | Parquet | raw column |
 //! |---|---|
@@ -10,7 +10,7 @@
 //! | timestamp of any unit, with or without UTC, INT96 | Datetime(µs, UTC); nanoseconds are rounded down |
 //! | time | String `HH:MM:SS[.ffffff[fff]]` |
 //! | list, map, struct | String, JSON; a map is a list of `{"key", "value"}` |
-//! | a column of nothing but null, of no type | Int32, as Parquet has it |
+//! | a column of only nulls, without a type | Int32, the physical type in Parquet |
 //! | interval, decimal of more digits, a logical type unknown to polars (variant, geometry) | refused |
 
 use polars::prelude::*;
@@ -18,8 +18,8 @@ use polars::prelude::*;
 use super::json;
 use super::time::time_of_day;
 
-/// The series in a type that a table can hold.
-pub(super) fn held(series: &Series) -> PolarsResult<Series> {
+/// Casts a series to a type that a table supports.
+pub(super) fn to_table_type(series: &Series) -> PolarsResult<Series> {
     match series.dtype() {
         DataType::Boolean
         | DataType::Int32
@@ -54,7 +54,7 @@ fn texts(series: &Series, text: impl Fn(AnyValue) -> Option<String>) -> PolarsRe
     Ok(column.finish().into_series())
 }
 
-/// What the decoder makes of an INT96 that does not fit its nanoseconds.
+/// What the decoder returns for an INT96 that does not fit into 64-bit nanoseconds.
 const TOO_FAR: i64 = i64::MAX;
 
 fn instants(series: &Series, unit: TimeUnit) -> PolarsResult<Series> {

@@ -80,9 +80,9 @@ fn a_window_that_is_too_wide_is_refused() {
     assert!(csv(&packed).unwrap_err().message.contains("too much memory"), "{:?}", csv(&packed));
 }
 
-/// Reading stops in the middle: the thread behind it must not wait for ever.
+/// Reading stops in the middle: the decompression thread must end.
 #[test]
-fn a_reader_that_goes_away_ends_the_decompression() {
+fn dropping_the_reader_ends_the_decompression() {
     let packed = gzip(&table(300_000));
     let limits = Limits { rows: 10, ..Limits::default() };
     let read =

@@ -1,4 +1,4 @@
-//! CSV and text out of the wild.
+//! CSV and text files from public corpora.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ fn naughty_strings_come_back() {
     }
 }
 
-/// Whatever the encoding, every line comes out: as it is, or broken with its bytes.
+/// Whatever the encoding, every line is emitted: as text, or as a broken row with its bytes.
 #[test]
 fn texts_of_many_encodings() {
     let Some(suite) = corpus("E/charset_samples.tar.gz") else {
@@ -80,7 +80,7 @@ fn texts_of_many_encodings() {
     assert!(seen >= 17, "{seen}");
 }
 
-/// What Python's csv module makes of every file, one JSON document.
+/// Prints what Python's csv module reads of every file, as one JSON document.
 const PYTHON: &str = r"
 import csv, io, json, sys
 csv.field_size_limit(1 << 30)
@@ -98,7 +98,7 @@ json.dump(found, sys.stdout)
 /// Every CSV file of frictionless' own tests: no panic, and where Python's strict reader finds rows of one width, the same
 /// rows.
 #[test]
-fn files_that_users_have_reported() {
+fn csv_files_reported_by_users() {
     let Some(suite) = corpus("E/frictionless_data.tar.xz") else {
         return;
     };
@@ -134,7 +134,7 @@ fn files_that_users_have_reported() {
     assert!(refused.iter().all(|fault| known.iter().any(|why| fault.contains(why))), "{refused:#?}");
 }
 
-/// Stray quotes, semicolons, 20,000 fuel stations: whatever is broken is a line or a few, not the file.
+/// Stray quotes and semicolons in a file of 20,000 fuel stations break only a few lines, not the file.
 #[test]
 fn stray_quotes_in_real_files() {
     let Some(suite) = corpus("E/frictionless_data.tar.xz") else {

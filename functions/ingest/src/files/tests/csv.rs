@@ -56,7 +56,7 @@ fn bytes_that_are_no_utf8_break_their_row_only() {
 }
 
 #[test]
-fn marks_and_encodings() {
+fn byte_order_marks_and_encodings() {
     assert_eq!(read_csv(b"\xef\xbb\xbfa\n1\n").columns, ["a"]);
     let windows = Csv { encoding: Encoding::Windows1252, ..Csv::default() };
     for chunk in [1, 3, 1 << 20] {
@@ -81,7 +81,7 @@ fn columns_can_be_given() {
 }
 
 #[test]
-fn nothing_and_a_header_alone() {
+fn empty_files_and_headers_without_rows() {
     for text in [&b""[..], b"\n\r\n", b"\xef\xbb\xbf"] {
         let rows = read_csv(text);
         assert_eq!((rows.frames.len(), rows.stats.rows), (0, 0));
@@ -93,7 +93,7 @@ fn nothing_and_a_header_alone() {
 }
 
 #[test]
-fn names_out_of_headers() {
+fn column_names_from_headers() {
     let rows = read_csv("\"two\r\nlines\", ,,\"\tTab\u{85}\",\"é\"\n".as_bytes());
     assert_eq!(rows.columns, ["two lines", "column_2", "column_3", "Tab", "é"]);
     assert_eq!(read_csv(b"a,b,\n1,2,\n").columns, ["a", "b", "column_3"]);
@@ -119,7 +119,7 @@ fn names_that_a_table_cannot_hold() {
 }
 
 #[test]
-fn what_is_no_text_is_refused() {
+fn non_text_is_refused() {
     let objects: [&[u8]; 6] =
         [b"\xff\xfea\0", b"PAR1....PAR1", b"PK\x03\x04", b"\xfd7zXZ\0", b"BZh91AY&SY", b"\xd0\xcf\x11\xe0"];
     for bytes in objects {

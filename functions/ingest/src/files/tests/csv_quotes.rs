@@ -1,4 +1,4 @@
-//! Quotes: read back what was written, whatever the pieces in which it comes; lose a line, not the file, to a stray one.
+//! Quotes: a round trip with any chunk size; a stray quote breaks a line, not the file.
 
 use std::time::Instant;
 
@@ -41,7 +41,7 @@ fn an_open_quote_costs_a_line() {
 }
 
 #[test]
-fn a_quoted_field_goes_on_only_so_far() {
+fn a_quoted_field_has_a_maximum_length() {
     let limits = Limits { quoted_lines: 4, quoted_bytes: 40, ..Limits::default() };
     let held = |lines: usize, width: usize| {
         let field = format!("{}\n", "y".repeat(width)).repeat(lines);
@@ -58,11 +58,11 @@ fn a_quoted_field_goes_on_only_so_far() {
     };
     assert!(held(4, 1) && !held(5, 1));
     assert!(held(3, 18) && !held(3, 20));
-    // The first line does not count.
+    // the first line does not count
     assert!(held(1, 100));
 }
 
-/// Every record goes back to its second line, and what a record finds out ahead of it must be found out only once.
+/// After each record the scanner goes back to its second line, so the text ahead must not be scanned again for every record.
 #[expect(clippy::disallowed_methods, reason = "a test has a clock")]
 #[test]
 fn open_quotes_everywhere_are_read_in_linear_time() {
@@ -78,9 +78,9 @@ fn open_quotes_everywhere_are_read_in_linear_time() {
     }
 }
 
-/// What the scanner says in one sweep with its memory, against a plain reading of the rules without one.
+/// Compares the scanner, with cached verdicts, to a plain implementation of the rules without a cache.
 #[test]
-fn what_is_remembered_changes_nothing() {
+fn cached_verdicts_do_not_change_the_result() {
     let mut random = Random(7);
     let pieces = ["a", "\"", "\"", "\"\"", ",", ",", "\n", "\n", "\r\n", "é", "\",\"", "\r"];
     for _ in 0..4_000 {
@@ -88,7 +88,7 @@ fn what_is_remembered_changes_nothing() {
         let text = format!("a,b\n{text}");
         let limits = Limits { quoted_lines: 3, quoted_bytes: 12, ..Limits::default() };
         let whole = read_bytes(&limits, text.as_bytes(), Format::Csv, &Csv::default()).unwrap();
-        assert_eq!(whole.rows, plainly(&text, 3, 12), "{text:?}");
+        assert_eq!(whole.rows, reference_read(&text, 3, 12), "{text:?}");
         for chunk in [1, 2, 5] {
             let limits = Limits { chunk, ..limits };
             let pieces = read_bytes(&limits, text.as_bytes(), Format::Csv, &Csv::default()).unwrap();
@@ -98,7 +98,7 @@ fn what_is_remembered_changes_nothing() {
 }
 
 /// The rules of `csv::scan`, character by character; two columns, comma, double quote, LF. Starts behind the header.
-fn plainly(text: &str, quoted_lines: usize, quoted_bytes: usize) -> Vec<(i64, Row)> {
+fn reference_read(text: &str, quoted_lines: usize, quoted_bytes: usize) -> Vec<(i64, Row)> {
     let bytes = text.as_bytes();
     let mut rows = Vec::new();
     let (mut at, mut line) = (4, 2);
@@ -188,7 +188,7 @@ fn record(b: &[u8], start: usize, first_end: usize, lines: usize, bytes: usize) 
 }
 
 #[test]
-fn what_was_written_is_read_back_in_pieces_of_any_size() {
+fn csv_round_trips_with_any_chunk_size() {
     let mut random = Random(42);
     let alphabet = ["a", "b", "é", "😀", " ", ",", ";", "\"", "\n", "\r\n", "x y", "0"];
     for round in 0..60 {

@@ -1,4 +1,4 @@
-//! What every test here needs: objects made of bytes, and rows that are easy to compare.
+//! Test helpers: objects made of bytes, and rows that are easy to compare.
 
 mod compression;
 mod corpora;
@@ -146,7 +146,7 @@ fn data_root() -> PathBuf {
     }
 }
 
-/// The unpacked archive `name` of the test data, in a folder of the test's own; None (said aloud) where there is none.
+/// The unpacked archive `name` of the test data, in a folder of the test's own; None, with a message, if it is absent.
 fn corpus(name: &str) -> Option<Folder> {
     let archive = data_root().join(name);
     if !archive.exists() {
@@ -159,7 +159,7 @@ fn corpus(name: &str) -> Option<Folder> {
     Some(folder)
 }
 
-/// A temporary folder that goes with its owner.
+/// A temporary folder that is deleted on drop.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -213,7 +213,7 @@ fn the_format_is_in_the_name() {
 }
 
 #[test]
-fn an_input_that_fails_is_no_fault_of_the_file() {
+fn an_input_error_is_not_a_fault_of_the_file() {
     struct Fails(usize);
     impl Read for Fails {
         fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
@@ -242,7 +242,7 @@ fn an_input_that_fails_is_no_fault_of_the_file() {
 }
 
 #[test]
-fn who_takes_the_frames_can_stop() {
+fn the_consumer_of_the_frames_can_stop_the_read() {
     let read = super::read(stream(b"a\n1\n"), "o", Format::Csv, &Csv::default(), None, &mut |_| Err(std::fmt::Error));
     assert!(matches!(read, Err(ReadError::Emit(std::fmt::Error))));
 }

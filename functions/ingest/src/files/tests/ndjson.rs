@@ -18,7 +18,7 @@ fn records_are_their_text() {
 }
 
 #[test]
-fn what_is_no_object_is_broken() {
+fn a_line_that_is_not_an_object_is_broken() {
     let rows = ndjson(b"[1]\n\"x\"\n-1\ntrue\nnull\nnope\n{\"a\": 1\n{\n}\n{\"caf\xe9\": 1}\n\0\n");
     let faults: Vec<_> = rows.broken().into_iter().map(|(_, fault, _)| fault).collect();
     let object = |found: &str| format!("expected a JSON object{found}");
@@ -72,7 +72,7 @@ fn frames_are_bounded() {
     assert!(rows.frames.iter().all(|height| *height == 10));
 }
 
-/// The suite's files as lines: what is handed on as a record is one by its ends, and everything comes out again.
+/// The files of the suite as lines: every record that is passed on starts and ends as an object, and every line is counted.
 #[test]
 fn the_json_test_suite_as_lines() {
     let Some(suite) = corpus("E/JSONTestSuite.tar.gz") else {

@@ -101,7 +101,7 @@ fn no_rows_give_an_empty_frame() {
 }
 
 #[test]
-fn what_is_no_parquet_is_refused() {
+fn a_file_that_is_not_parquet_is_refused() {
     let good = written(&mut df!("a" => [1i64, 2, 3]).unwrap(), 10);
     let taken = written(&mut df!("_row" => [1i64]).unwrap(), 10);
     let cases: [(&[u8], &str); 6] = [
@@ -169,12 +169,14 @@ fn the_parquet_test_suite() {
         }
     }
     assert!(read >= 60, "{read} read; refused: {refused:#?}");
-    let ours_alone = refused.iter().filter(|(_, (others_read, _))| *others_read).map(|(name, (_, why))| (name, why));
-    let unknown: Vec<_> = ours_alone.filter(|(name, _)| !NOT_DECODED.iter().any(|part| name.contains(part))).collect();
+    let refused_only_here =
+        refused.iter().filter(|(_, (others_read, _))| *others_read).map(|(name, (_, why))| (name, why));
+    let unknown: Vec<_> =
+        refused_only_here.filter(|(name, _)| !NOT_DECODED.iter().any(|part| name.contains(part))).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
-/// What the decoder of this polars does not read although another does.
+/// Files that this version of polars does not decode although another reader does.
 const NOT_DECODED: [&str; 10] = [
     // Logical types it does not know.
     "variant/",
@@ -184,7 +186,7 @@ const NOT_DECODED: [&str; 10] = [
     "large_string_map",
     // Years beyond nanoseconds.
     "int96_from_spark",
-    // Rare encodings, and metadata that others forgive.
+    // Rare encodings, and metadata that other readers tolerate.
     "byte_stream_split_extended",
     "concatenated_gzip_members",
     "dict-page-offset-zero",

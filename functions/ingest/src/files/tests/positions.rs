@@ -1,4 +1,4 @@
-//! Read on from where any frame begins, an object gives the frames that would have come.
+//! Reading resumed at the start of any frame gives the same frames as an uninterrupted read.
 
 use super::*;
 use crate::files::{Batch, Position};
@@ -27,7 +27,7 @@ fn same(found: &[Batch], expected: &[Batch]) {
     }
 }
 
-/// Resumes at every frame, with frames so small that nearly every record begins one.
+/// Resumes at every frame, with frames so small that nearly every record starts one.
 fn resumes(bytes: &[u8], format: Format, csv: &Csv) {
     let tiny = match format {
         Format::Parquet => Limits::default(),
@@ -53,7 +53,7 @@ fn resumes(bytes: &[u8], format: Format, csv: &Csv) {
     }
 }
 
-/// As it is, and in every way in which its bytes are not its text.
+/// The same for the plain object, with a byte order mark, and compressed.
 fn resumes_packed(bytes: &[u8], format: Format, csv: &Csv) {
     resumes(bytes, format, csv);
     resumes(&[b"\xef\xbb\xbf", bytes].concat(), format, csv);
@@ -66,7 +66,7 @@ const QUOTED: &str = "\na,\"b\n c\",d\n1,2,3\n\n\"x\ny\",\"say \"\"so\"\"\",\n1,
                       eleven\n\ntwelve\",13\n\n\n\"a\nb\nc\nd\ne\nf\",1,2\n,,\n14,é,15\n\"\"\"\",\"\n\",16";
 
 #[test]
-fn a_csv_goes_on_from_any_frame() {
+fn a_csv_resumes_from_any_frame() {
     let csv = Csv::default();
     resumes_packed(QUOTED.as_bytes(), Format::Csv, &csv);
     resumes_packed(QUOTED.replace('\n', "\r\n").as_bytes(), Format::Csv, &csv);
@@ -76,21 +76,21 @@ fn a_csv_goes_on_from_any_frame() {
 }
 
 #[test]
-fn a_csv_without_a_header_goes_on_from_any_frame() {
+fn a_csv_without_a_header_resumes_from_any_frame() {
     let columns = ["a", "b", "c"].map(|name| name.parse().unwrap()).to_vec();
     let csv = Csv { header: Header::Given(columns), delimiter: b';', ..Csv::default() };
     resumes_packed(QUOTED.replace(',', ";").as_bytes(), Format::Csv, &csv);
 }
 
 #[test]
-fn windows_1252_goes_on_from_any_frame() {
+fn windows_1252_resumes_from_any_frame() {
     let csv = Csv { encoding: Encoding::Windows1252, ..dialect(b',', Some(b'"')) };
     let bytes = b"cafe,b\n\x80\xe9,1\n\"\xfc\n\xfc\",2\n3\n\x99\x99,4\n5,6\n";
     resumes_packed(bytes, Format::Csv, &csv);
 }
 
 #[test]
-fn ndjson_goes_on_from_any_frame() {
+fn ndjson_resumes_from_any_frame() {
     let long = format!("{{\"a\": \"{}\"}}", "x".repeat(200));
     let text =
         format!("\n{{\"a\": 1}}\r\n\n  {{\"b\": \"é\"}} \t\n \r\n[1]\n{long}\n\n\n{{}}\n{long}\n{{\"last\": 1}}");
@@ -99,7 +99,7 @@ fn ndjson_goes_on_from_any_frame() {
 }
 
 #[test]
-fn parquet_goes_on_from_any_frame() {
+fn parquet_resumes_from_any_frame() {
     let mut frame =
         df!("a" => (0..30i64).collect::<Vec<_>>(), "s" => (0..30).map(|n| format!("text {n}")).collect::<Vec<_>>())
             .unwrap();
@@ -111,9 +111,9 @@ fn parquet_goes_on_from_any_frame() {
     }
 }
 
-/// Whatever the text: quotes, line ends and delimiters thrown together.
+/// Random text of quotes, line ends and delimiters.
 #[test]
-fn any_text_goes_on_from_any_frame() {
+fn any_text_resumes_from_any_frame() {
     let mut random = Random(7);
     for _ in 0..60 {
         let mut text = b"a,b\n1,2\n3,4\n".to_vec();

@@ -5,7 +5,7 @@ use super::*;
 const CONTRACT: &str = "[contract.columns]\nid = 'int64'\n";
 const SOURCE: &str = "[source]\nkind = 'files'\npath = 'in'\nformat = 'csv'\n";
 
-/// Pipelines by name and text, in which parameters stand for themselves.
+/// Pipelines by name and text. Parameters are replaced by their own placeholders.
 fn graph_of(files: &[(&str, &str)]) -> Graph {
     let definition = |(name, text): &(&str, &str)| {
         let path = format!("pipelines/{name}.toml");
@@ -89,9 +89,9 @@ fn a_rate_is_a_rule_and_one_that_drifts_says_so() {
     assert!(!without.contains("Schedule:\n    Type") && without.contains("  ShopTable:\n"), "{without}");
 }
 
-/// Each function may ask for its own secrets, also for those of a target that is not there for want of a parameter.
+/// Each function may read its own secrets, including those of targets that are left out because a parameter has no value.
 #[test]
-fn a_function_is_let_have_its_secrets_only() {
+fn a_function_may_read_only_its_own_secrets() {
     let source = "[source]\nkind = 'http'\nurl = '${API}/orders'\nauth = { bearer = { secret = 'token' } }\n";
     let target = "[[target]]\nkind = 'postgres'\nonly_with = 'W'\ndataset = 'shop'\nurl = '${W}'\npassword = { secret = 'pass' }\n\
         table = 't'\nmode = 'append'\n[[target]]\nkind = 'postgres'\nonly_without = 'W'\ndataset = 'shop'\n\
@@ -122,23 +122,23 @@ fn every_dataset_has_a_table() {
     let text = of(&[("shop", &format!("description = 'Shop'\n{SOURCE}{rest}"))]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("        Name: ")).collect();
     assert_eq!(names, ["by_sku", "shop", "shop_quarantine", "shop_raw", "shop_lines"]);
-    // what Athena reads of a table of Delta
+    // the properties that Athena reads of a Delta table
     let table = resource(&text, "ShopRawTable");
-    let said = |name: &str| {
+    let value_of = |name: &str| {
         let of = |line: &str| line.trim_start().strip_prefix(name)?.strip_prefix(": ").map(str::to_owned);
         let mut values = table.lines().filter_map(of);
         (values.next(), values.next())
     };
     let value = |text: &str| (Some(text.to_owned()), None);
-    assert_eq!(said("TableType"), value("EXTERNAL_TABLE"));
-    assert_eq!(said("spark.sql.sources.provider"), value("delta"));
-    // a folder, which is what ends with `/`
-    assert_eq!(said("Location"), value("!Sub '${Lake}/datasets/shop.raw/'"));
-    assert_eq!(said("path"), said("Location"));
+    assert_eq!(value_of("TableType"), value("EXTERNAL_TABLE"));
+    assert_eq!(value_of("spark.sql.sources.provider"), value("delta"));
+    // a location must end with `/`
+    assert_eq!(value_of("Location"), value("!Sub '${Lake}/datasets/shop.raw/'"));
+    assert_eq!(value_of("path"), value_of("Location"));
 }
 
 #[test]
-fn the_order_of_the_files_is_no_matter() {
+fn the_order_of_the_files_does_not_matter() {
     let text =
         |name: &str| format!("schedule = {{ rate = '1 day' }}\n{SOURCE}[contract]\ndataset = '{name}'\n{CONTRACT}");
     let (a, b) = (text("a"), text("b"));
@@ -146,7 +146,7 @@ fn the_order_of_the_files_is_no_matter() {
 }
 
 #[test]
-fn what_cannot_be_deployed_is_a_mistake_with_its_place() {
+fn pipelines_that_cannot_be_deployed_are_reported_with_their_place() {
     let schedule = "schedule = { rate = '1 day' }\n";
     let shop = format!("{schedule}{SOURCE}{CONTRACT}");
     let (fits, too_long) = ("x".repeat(39), "x".repeat(40));
@@ -167,15 +167,15 @@ fn what_cannot_be_deployed_is_a_mistake_with_its_place() {
         ]
     );
     let resolve = format!("description = 'a {{{{resolve:ssm:b}}}}'\n{SOURCE}{CONTRACT}");
-    let told = mistakes(&[("shop", &resolve)]);
+    let found = mistakes(&[("shop", &resolve)]);
     assert!(
-        told.len() == 1 && told[0].starts_with("pipelines/shop.toml:1:1: `{{resolve:` in the description"),
-        "{told:?}"
+        found.len() == 1 && found[0].starts_with("pipelines/shop.toml:1:1: `{{resolve:` in the description"),
+        "{found:?}"
     );
 }
 
 #[test]
-fn more_than_a_stack_holds_is_said() {
+fn too_many_resources_for_a_stack_are_refused() {
     let texts: Vec<(String, String)> =
         (0..126).map(|n| (format!("p{n}"), format!("schedule = {{ rate = '1 day' }}\n{SOURCE}{CONTRACT}"))).collect();
     let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();

@@ -1,4 +1,4 @@
-//! What the demo's shop has sold and what was ordered, the same at every demo.
+//! Synthetic sales and orders of the demo, the same in every run.
 
 const PRODUCTS: [(&str, &str, &str); 8] = [
     ("22423", "REGENCY CAKESTAND 3 TIER", "12.75"),
@@ -12,7 +12,7 @@ const PRODUCTS: [(&str, &str, &str); 8] = [
 ];
 const COUNTRIES: [&str; 6] = ["United Kingdom", "United Kingdom", "United Kingdom", "Germany", "France", "EIRE"];
 
-/// Numbers that look like chance, other ones for another day.
+/// A pseudo-random generator, seeded by the day.
 struct Chance(u64);
 
 impl Chance {
@@ -26,7 +26,7 @@ impl Chance {
     }
 }
 
-/// A day of sales with the dirt that real files have: returns, empty customers, prices that are words, a torn line.
+/// A day of sales as CSV, with the problems of real files: returns, empty customers, prices that are words, a truncated line.
 pub(super) fn sales_of(day: &str) -> String {
     let mut text = String::from("InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country\n");
     let mut chance = Chance::for_day(day);
@@ -52,12 +52,12 @@ pub(super) fn sales_of(day: &str) -> String {
     text
 }
 
-/// An order as the API tells of it.
+/// An order of the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Order {
     pub id: usize,
     pub created_at: String,
-    /// Sorts as the time it is.
+    /// Sorts by time.
     pub updated_at: String,
     customer: usize,
     country: &'static str,
@@ -75,12 +75,12 @@ impl Order {
     }
 }
 
-/// The days of the demo's orders, each with the number of its first.
+/// The days of the orders, each with the id of its first order.
 const DAYS: [(&str, usize); 2] = [("2026-03-02", 700_000), ("2026-03-03", 700_100)];
 const AMOUNT_OF: usize = 17;
 const SHIPPED: usize = 5;
 
-/// All orders by the end of a day, in the order in which they were changed. One has an amount that is a word; one of the first day is
+/// All orders at the end of a day, sorted by the time of their last change. One has an amount that is a word; one of the first day is
 /// shipped on the second.
 pub(super) fn orders_by(day: &str) -> Vec<Order> {
     let days = DAYS.iter().filter(|(known, _)| *known <= day);
@@ -124,10 +124,10 @@ mod tests {
     fn an_order_of_the_first_day_is_changed_on_the_second() {
         let [first, both] = DAYS.map(|(day, _)| orders_by(day));
         assert_eq!((first.len(), both.len()), (70, 140));
-        let gone: Vec<_> = first.iter().filter(|order| !both.contains(order)).collect();
-        assert_eq!(gone.iter().map(|order| order.id).collect::<Vec<_>>(), [700_005]);
+        let changed: Vec<_> = first.iter().filter(|order| !both.contains(order)).collect();
+        assert_eq!(changed.iter().map(|order| order.id).collect::<Vec<_>>(), [700_005]);
         let now = both.iter().find(|order| order.id == 700_005).unwrap();
-        assert!(now.updated_at > first.last().unwrap().updated_at && now.created_at == gone[0].created_at);
+        assert!(now.updated_at > first.last().unwrap().updated_at && now.created_at == changed[0].created_at);
         for order in &both {
             let read: serde_json::Value = serde_json::from_str(&order.json()).unwrap();
             assert_eq!((read["id"].as_u64(), read["currency"].as_str()), (Some(order.id as u64), Some("GBP")));
