@@ -6,7 +6,7 @@ use crate::imports::tokens::{Token, tokens};
 use crate::site::{root, walk};
 
 /// Identifiers, whole.
-const NAMES: [&str; 44] = [
+const NAMES: [&str; 43] = [
     "Aside",
     "Blind",
     "Came",
@@ -42,7 +42,6 @@ const NAMES: [&str; 44] = [
     "Walked",
     "World",
     "Wrong",
-    "about",
     "corridor",
     "given_up",
     "goes_on",

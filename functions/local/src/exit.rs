@@ -14,7 +14,7 @@ pub enum Exit {
     /// A step failed.
     Failed = 1,
     /// Wrong usage or definition.
-    Wrong = 2,
+    Usage = 2,
     /// Data broke its contract.
     Data = 3,
 }
@@ -28,7 +28,7 @@ impl From<Exit> for ExitCode {
 impl From<ErrorKind> for Exit {
     fn from(kind: ErrorKind) -> Exit {
         match kind {
-            ErrorKind::Definition => Exit::Wrong,
+            ErrorKind::Definition => Exit::Usage,
             ErrorKind::Data => Exit::Data,
             ErrorKind::Retry | ErrorKind::Refused | ErrorKind::Bug => Exit::Failed,
         }

@@ -39,7 +39,7 @@ pub(crate) fn report_definition_errors(common: &Common, failure: Error) -> anyho
     match mistakes(&error) {
         Some(DefinitionErrors(mistakes)) if common.json => {
             print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;
-            Ok(Exit::Wrong)
+            Ok(Exit::Usage)
         }
         _ => Err(error),
     }

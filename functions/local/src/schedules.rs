@@ -60,7 +60,7 @@ fn check_file(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -
         true => "tidemark schedules".to_owned(),
         false => format!("tidemark schedules --pipelines {}", common.pipelines.display()),
     };
-    let exit = if is_current { Exit::Done } else { Exit::Wrong };
+    let exit = if is_current { Exit::Done } else { Exit::Usage };
     if common.json {
         let command = (!is_current).then_some(command);
         let is_there = found.is_some();

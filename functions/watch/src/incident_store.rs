@@ -105,7 +105,7 @@ impl IncidentStore<'_> {
             (None, Some(finding)) => Incident::open(finding.clone(), self.severity(finding), now),
             (Some(mut incident), Some(finding)) => {
                 let mut finding = finding.clone();
-                // a problem that is found anew in each tick, or at each scheduled time, began when it was first found
+                // a problem that is found again in each tick, or at each scheduled time, began when it was first found
                 if incident.is_open() {
                     finding.since = finding.since.min(incident.finding.since);
                 }

@@ -8,7 +8,7 @@ use tokio::runtime::Handle;
 
 use crate::client::Account;
 
-/// Reads a secret. Each run that needs it asks anew, so a changed secret takes effect at once.
+/// Reads a secret. It is read again in each run that needs it, so a changed secret takes effect at once.
 ///
 /// # Errors
 /// The secret does not exist, or the function may not read it; the hint says what to do.
