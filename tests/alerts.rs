@@ -15,8 +15,6 @@ mod smtp;
 mod sns;
 mod topic;
 
-use std::process::Command;
-
 pub use received::SlackMessage;
 pub use recorders::{Mailbox, RecordingBus};
 use serde_json::Value;
@@ -24,6 +22,7 @@ pub use slack::{Sink, Trouble};
 pub use smtp::{Smtp, Way};
 
 use crate::postgres::Authority;
+use crate::support::own_program::own_program;
 
 /// Prefix of the line with the result of such a process.
 const RESULT_PREFIX: &str = "result: ";
@@ -33,7 +32,7 @@ const RESULT_PREFIX: &str = "result: ";
 fn run_test_in_process(test: &str, environment: &[(&str, &str)], trusted: Option<&Authority>) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let authorities = folder.path().join("authorities.pem");
-    let mut command = Command::new(std::env::current_exe().unwrap());
+    let mut command = own_program();
     command.args(["--exact", test, "--nocapture"]).envs(environment.iter().copied());
     if let Some(authority) = trusted {
         std::fs::write(&authorities, authority.pem()).unwrap();

@@ -1,7 +1,7 @@
 //! What tests install: whole in the user's cache, or not there. Each thing has a folder that is named by its content and made once, by
 //! whichever test of whichever process comes first; one that is killed meanwhile leaves nothing that others could take for it.
 
-mod crowd;
+mod processes;
 
 use std::fs::{File, OpenOptions};
 use std::os::fd::AsRawFd as _;

@@ -2,7 +2,7 @@
 //! order of a single process, as the functions of a Distributed Map have to.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use tidemark_flow::{Error, RemoteTasks, Secret, Selection, TaskMessage, TaskRepl
 use tidemark_pipeline::StepId;
 
 use crate::crash::house::run_id;
+use crate::support::own_program::own_program;
 use crate::support::random::Random;
 use crate::support::running;
 
@@ -51,7 +52,7 @@ impl OwnProcesses {
         let put = |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
         put("task.json", serde_json::to_string(task).unwrap());
         put("site.json", serde_json::to_string(self).unwrap());
-        let child = Command::new(std::env::current_exe().unwrap())
+        let child = own_program()
             .args(["--exact", "tasks::processes::a_task_in_a_process_of_its_own"])
             .env(TASK, folder.path())
             .stdout(Stdio::null())

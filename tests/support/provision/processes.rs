@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::{Cache, MARKER, Point, Staging, is_whole, staging_prefix};
 use crate::site::walk;
+use crate::support::own_program::own_program;
 use crate::support::wait::until;
 
 const POINTS: [Point; 5] = [Point::Locked, Point::Staged, Point::Installed, Point::Marked, Point::Renamed];
@@ -97,8 +98,8 @@ impl Place {
 
     /// Another process that provides these things in many threads, or the first of them up to a point.
     fn process(&self, things: &[String], stops_at: Option<Point>) -> Child {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["--exact", "support::provision::crowd::provides_as_it_is_told", "--nocapture"]);
+        let mut command = own_program();
+        command.args(["--exact", "support::provision::processes::provides_as_it_is_told", "--nocapture"]);
         command.env(FOLDER, &self.0).env(THINGS, things.join(" "));
         if let Some(point) = stops_at {
             command.env(STOPS_AT, format!("{point:?}"));
@@ -228,8 +229,8 @@ fn an_install_that_fails_leaves_nothing() {
 fn a_program_that_outlives_its_process_keeps_the_lock() {
     let folder = tempfile::tempdir().unwrap();
     let place = Place::new(folder.path());
-    let mut process = Command::new(std::env::current_exe().unwrap());
-    process.args(["--exact", "support::provision::crowd::runs_a_program_that_waits", "--nocapture"]);
+    let mut process = own_program();
+    process.args(["--exact", "support::provision::processes::runs_a_program_that_waits", "--nocapture"]);
     let mut process = process.env(WAITS_IN, folder.path()).stdout(Stdio::null()).spawn().unwrap();
     until("the program runs", || place.noted("runs") > 0);
     process.kill().unwrap();
