@@ -284,5 +284,5 @@ fn a_deadline_in_which_nothing_can_be_done_ends_the_chain() {
     let (parts, record) = world.chain(1);
     assert_eq!((parts, record.status), (0, Status::Failed));
     let error = record.error.unwrap();
-    assert!(error.message.contains("gets nowhere"), "{error:?}");
+    assert!(error.message.contains("makes no progress"), "{error:?}");
 }

@@ -182,7 +182,7 @@ fn mail_is_encrypted_and_the_server_verified() {
         assert_eq!(taken[0]["headers"]["from"], "Data <tidemark@example.org>");
 
         let (kind, says) = result(Some(&house), &url, "hidden-and-wrong");
-        assert!(kind == "definition" && says.contains("does not let tidemark in (535"), "{says}");
+        assert!(kind == "definition" && says.contains("rejects the login of tidemark (535"), "{says}");
         let (kind, says) = result(Some(&house), &url.replace("tidemark@", ""), PASSWORD);
         assert!(kind == "definition" && says.contains("requires a login (530"), "{says}");
         for authority in [Some(&stranger), None] {

@@ -90,7 +90,7 @@ fn foreign_event_fails_and_the_next_event_works() {
             "definition",
             "did you mean `daily-sales`?",
         ),
-        (due("clean", "daily-sales"), "refused", "none of ingest's, but of transform's"),
+        (due("clean", "daily-sales"), "refused", "is not run by function ingest, but by transform"),
         (due("model nothing", "daily-sales"), "definition", "has no step model nothing"),
     ];
     for (event, kind, words) in cases {

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 
 /// Files and folders to hash, relative to the root of the workspace.
-const SOURCES: [&str; 8] = [
+const SOURCES: [&str; 9] = [
     "Cargo.lock",
     "functions/ingest/src",
     "functions/load/src",
@@ -13,6 +13,7 @@ const SOURCES: [&str; 8] = [
     "shared/flow/src",
     "shared/lake/src",
     "shared/pipeline/src",
+    "shared/postgres/src",
     "shared/transform/src",
 ];
 

@@ -83,6 +83,11 @@ pub trait Step: Sync {
         Ok(receipts)
     }
 
+    /// Bytes of memory that one task needs at least. With less memory for each thread, fewer run at once.
+    fn task_memory(&self) -> u64 {
+        1
+    }
+
     /// Whether this process has written rows to the checkpoint.
     fn has_spilled(&self, _: &Self::Session<'_>) -> bool {
         false

@@ -152,12 +152,17 @@ impl<S: Step> Local<'_, '_, S> {
         slots: &[Mutex<Slot<S::Receipt, S::Partial>>],
         has_advanced: &AtomicBool,
     ) -> Result<(), Error> {
-        let threads = self.threads.get().min(tasks.len());
+        // at least one task runs, however little memory there is
+        let fitting = self.context.memory / self.step.task_memory().max(1);
+        let fitting = usize::try_from(fitting).unwrap_or(usize::MAX).max(1);
+        let threads = self.threads.get().min(tasks.len()).min(fitting);
         let context = Context { memory: self.context.memory / threads as u64, ..*self.context };
         let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
         let work = || -> Result<(), (usize, Error)> {
             loop {
-                let is_over = || has_advanced.load(Ordering::Relaxed) && context.is_late();
+                // without a checkpoint a stop would lose what is done
+                let is_over =
+                    || self.scope.checkpoint.is_some() && has_advanced.load(Ordering::Relaxed) && context.is_late();
                 if stop.load(Ordering::Relaxed) || is_over() {
                     break;
                 }

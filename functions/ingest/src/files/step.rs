@@ -18,6 +18,9 @@ use super::plan::{Plan, outcomes};
 use super::receipt::{Partial, Receipt, Task};
 use crate::raw_dataset::{self, RawDataset};
 
+/// An object being read holds the compressed file being written (64 MiB), a row group of 16 MiB twice, and a frame.
+const TASK_MEMORY: u64 = 128 << 20;
+
 /// Step `ingest` of one pipeline whose source is files.
 pub(crate) struct FilesIngest<'a> {
     pipeline: &'a Pipeline,
@@ -115,6 +118,10 @@ impl Step for FilesIngest<'_> {
 
     fn tasks(&self, plan: &Plan, receipts: &[Receipt]) -> Result<Vec<Task>, Error> {
         plan.tasks(&self.raw, receipts)
+    }
+
+    fn task_memory(&self) -> u64 {
+        TASK_MEMORY
     }
 
     fn task_name(&self, task: &Task) -> String {

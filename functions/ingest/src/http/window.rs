@@ -32,11 +32,16 @@ impl PageFetcher<'_> {
             if note.definition != self.definition || note.range.since != pass.window.range.since {
                 return self.invalidated(pass);
             }
+            let is_own = note.run_id.as_deref() == Some(self.run_id);
+            // a page of an earlier window of this run, which starts at the same time
+            if is_own && note.range != pass.window.range {
+                break;
+            }
             if note.range != pass.window.range {
                 // the window keeps the range of the run that started it
                 (pass.window.range, pass.window.is_last) = (note.range, true);
             }
-            pass.from_other_runs += u32::from(note.run_id.as_deref() != Some(self.run_id));
+            pass.from_other_runs += u32::from(!is_own);
             let page = self.adopt(pass, note, body)?;
             let is_last = !take(pass, accumulator, page)?;
             pass.adopted += 1;

@@ -1,9 +1,10 @@
 //! Runs the steps of a graph: independent steps run concurrently, each with its own request counts.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use tidemark_flow::{Context, Environment, Error, Executor, Progress, RunRecord, Status, Trigger};
+use tidemark_flow::{Context, Environment, Error, ErrorKind, Executor, Progress, RunRecord, Status, Trigger};
 use tidemark_pipeline::{Graph, Pipeline, StepId};
 
 use super::order::Order;
@@ -55,8 +56,12 @@ impl Runner<'_> {
                         // a lane is opened when there is something to run in it
                         let Some(first) = shared.take() else { return };
                         let mut first = Some(first);
-                        if let Err(failure) = open(&mut |lane| shared.run(lane, first.take())) {
-                            shared.fail(failure);
+                        let opened = open(&mut |lane| shared.run(lane, first.take()));
+                        match (opened, first) {
+                            (Ok(()), _) => {}
+                            // the other lanes run the step
+                            (Err(_), Some(nth)) => shared.put_back(nth),
+                            (Err(error), None) => shared.fail(error),
                         }
                     });
                 }
@@ -121,13 +126,25 @@ impl<'r> Shared<'r, '_> {
         self.changed.notify_all();
     }
 
+    fn put_back(&self, nth: usize) {
+        let mut state = self.state();
+        state.busy -= 1;
+        state.order.put_back(nth);
+        self.changed.notify_all();
+    }
+
     /// Runs one step after another in a lane, starting with `first` if one is taken already.
     fn run(&self, lane: Lane<'_>, first: Option<usize>) {
         let mut next = first.or_else(|| self.take());
         while let Some(nth) = next {
-            match self.run_step(lane, nth) {
-                Ok(has_failed) => self.end(nth, has_failed),
-                Err(failure) => self.fail(failure),
+            // a panic outside the step itself would leave the other lanes waiting for this one
+            match catch_unwind(AssertUnwindSafe(|| self.run_step(lane, nth))) {
+                Ok(Ok(has_failed)) => self.end(nth, has_failed),
+                Ok(Err(failure)) => self.fail(failure),
+                Err(panic) => {
+                    self.fail(Error::new(ErrorKind::Bug, "the command panicked between two steps"));
+                    resume_unwind(panic);
+                }
             }
             next = self.take();
         }
