@@ -8,10 +8,10 @@ mod function;
 mod lanes;
 mod load_harness;
 mod modes;
-mod own;
 mod proxy;
 mod refused;
 mod release;
+mod self_test;
 mod server;
 mod tables;
 mod tls;
@@ -38,16 +38,16 @@ pub struct Database {
 pub fn database() -> Option<Database> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
     let server = SHARED.get_or_init(|| Server::start(&[])).as_ref()?;
-    Some(Database::made(server, ""))
+    Some(Database::create(server, ""))
 }
 
 impl Database {
     /// Another one in which everything stands as it does here, where nobody may be connected meanwhile.
     pub fn fork(&self) -> Database {
-        Database::made(self.server, &format!(" TEMPLATE {}", self.name))
+        Database::create(self.server, &format!(" TEMPLATE {}", self.name))
     }
 
-    fn made(server: &'static Server, how: &str) -> Database {
+    fn create(server: &'static Server, how: &str) -> Database {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("database_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         server.query(&format!("CREATE DATABASE {name}{how}"));

@@ -2,9 +2,9 @@
 //! fault ends, and nothing is in the table twice or older than it was.
 
 mod bench;
-mod crowd;
-mod house;
+mod concurrent;
 mod killed;
 mod messages;
 mod order;
+mod scenario;
 mod trouble;

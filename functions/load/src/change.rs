@@ -24,7 +24,7 @@ pub(crate) struct Changed {
     /// All live files, by which a swap fills its partitions.
     pub(crate) files: Vec<DataFile>,
     /// Whether all rows come, whatever the table has.
-    is_anew: bool,
+    is_rebuild: bool,
 }
 
 /// In-memory bytes of a byte of Parquet.
@@ -41,7 +41,7 @@ impl Changed {
         lake: &Lake,
         table: Table,
         loaded: Option<i64>,
-        is_anew: bool,
+        is_rebuild: bool,
         place: &str,
     ) -> Result<Option<Changed>, Error> {
         // whoever loaded meanwhile may have seen a later version
@@ -55,7 +55,7 @@ impl Changed {
             let hint = "it was loaded from another lake: load into another table or database";
             return Err(Error::new(ErrorKind::Refused, message).hint(hint));
         }
-        if loaded == Some(latest) && !is_anew {
+        if loaded == Some(latest) && !is_rebuild {
             return Ok(None);
         }
         let files = table.files(lake)?;
@@ -64,13 +64,13 @@ impl Changed {
             Some(before) => Diff::between(before.files(lake)?, &files),
             None => Diff { added: files.clone(), removed: Vec::new() },
         };
-        if is_anew {
+        if is_rebuild {
             diff.added.clone_from(&files);
         }
         if loaded.is_some() && diff.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Changed { table, loaded, before, diff, files, is_anew }))
+        Ok(Some(Changed { table, loaded, before, diff, files, is_rebuild }))
     }
 
     /// The partitions that differ, by name.
@@ -97,13 +97,14 @@ impl Changed {
     /// The rows a swap puts in place of what the table has in [`Changed::partition_values`].
     pub(crate) fn swapped<'f>(&'f self, lake: &'f Lake) -> Frames<'f> {
         let touched = self.diff.partitions();
-        let is_anew = self.is_partitioned_anew();
-        let within = self.files.iter().filter(|file| is_anew || touched.contains(&file.partition)).cloned().collect();
-        rows(lake, &self.table, within)
+        let is_repartitioned = self.is_repartitioned();
+        let files =
+            self.files.iter().filter(|file| is_repartitioned || touched.contains(&file.partition)).cloned().collect();
+        rows(lake, &self.table, files)
     }
 
     /// Whether the two versions are partitioned differently.
-    fn is_partitioned_anew(&self) -> bool {
+    fn is_repartitioned(&self) -> bool {
         let Some(before) = &self.before else { return false };
         let type_of = |table: &Table, column: &ColumnName| table.schema().get(column.as_str()).cloned();
         let by = self.table.partition_by();
@@ -113,7 +114,7 @@ impl Changed {
     /// The values of the partitions that changed, as a column of the dataset; `None`: all of the table changes.
     pub(crate) fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Error> {
         let by = self.table.partition_by().into_iter().next();
-        let Some(column) = by.filter(|_| !self.is_partitioned_anew()) else { return Ok(None) };
+        let Some(column) = by.filter(|_| !self.is_repartitioned()) else { return Ok(None) };
         let failed = |error| Error::new(ErrorKind::Bug, "the partitions of a load cannot be told").because(error);
         // one row of each partition is enough; a partition that has no rows any more has them in the version before
         let mut values: Option<Series> = None;
@@ -198,7 +199,7 @@ impl Changed {
         let Some(before) = &self.before else {
             return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }))));
         };
-        if self.is_anew || self.schema_mismatch()?.is_some() {
+        if self.is_rebuild || self.schema_mismatch()?.is_some() {
             let upserts = self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }));
             let deleted = rows(lake, before, self.diff.removed.clone());
             let none = DataFrame::empty_with_schema(self.table.schema());
@@ -207,10 +208,10 @@ impl Changed {
             return Ok(Box::new(upserts.chain(deletes)));
         }
         Ok(Box::new(self.diff.partitions().into_iter().flat_map(move |partition| -> Deltas<'f> {
-            let within = |files: &[DataFile]| -> Vec<DataFile> {
+            let in_partition = |files: &[DataFile]| -> Vec<DataFile> {
                 files.iter().filter(|file| file.partition == partition).cloned().collect()
             };
-            let (added, removed) = (within(&self.diff.added), within(&self.diff.removed));
+            let (added, removed) = (in_partition(&self.diff.added), in_partition(&self.diff.removed));
             if removed.is_empty() {
                 return Box::new(
                     rows(lake, &self.table, added).map(|rows| Ok(Delta { upserts: rows?, deletes: None })),

@@ -21,7 +21,7 @@ struct Remote {
     store: Store,
     key: Key,
     /// Version of the object when the copy was fetched; `None` if there was no object.
-    seen: Option<UpdateVersion>,
+    version: Option<UpdateVersion>,
     /// The folder of the copy; deleted when this is dropped.
     _folder: TempDir,
 }
@@ -40,7 +40,7 @@ impl Database {
         // named so that messages name it
         let path = local.path().join(place.trim_start_matches("s3://"));
         let key = Key::from(name);
-        let seen = match store.open(&key) {
+        let version = match store.open(&key) {
             Err(object_store::Error::NotFound { .. }) => None,
             Err(error) => return Err(LakeError::store(place, error).into()),
             Ok((meta, opened)) => {
@@ -52,7 +52,7 @@ impl Database {
                 Some(copy(place, &meta, opened, &path)?)
             }
         };
-        Ok(Database { path, remote: Some(Remote { store, key, seen, _folder: local }) })
+        Ok(Database { path, remote: Some(Remote { store, key, version, _folder: local }) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -60,8 +60,8 @@ impl Database {
     }
 
     /// Puts a copy back; `false` if what it was made of stands there no more. Whoever looks at the bucket sees the whole load or nothing.
-    pub(crate) fn put_back(&self) -> Result<bool, Error> {
-        let Some(Remote { store, key, seen, .. }) = &self.remote else { return Ok(true) };
+    pub(crate) fn upload(&self) -> Result<bool, Error> {
+        let Some(Remote { store, key, version: seen, .. }) = &self.remote else { return Ok(true) };
         let bytes = std::fs::read(&self.path).map_err(|error| {
             Error::new(ErrorKind::Retry, format!("the copy of {key} cannot be read")).because(error)
         })?;

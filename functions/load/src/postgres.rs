@@ -77,7 +77,7 @@ impl<'a> LoadPostgres<'a> {
     }
 
     /// Tries it, and what may pass again, as long as there is time.
-    fn patiently<T>(
+    fn with_retries<T>(
         &self,
         context: &Context<'_>,
         database: &Database<'_>,
@@ -155,7 +155,7 @@ impl Step for LoadPostgres<'_> {
         let to = &self.target.to;
         let Some(table) = context.lake.table(&to.dataset)? else { return Ok(None) };
         let database = self.database()?;
-        let (loaded, how) = self.patiently(context, &database, || {
+        let (loaded, how) = self.with_retries(context, &database, || {
             let session = database.connect()?;
             let state = database.load_state(&session, &to.dataset)?;
             let is_due = state.as_ref().is_none_or(|state| state.version != table.version() || trigger.full);
@@ -220,7 +220,7 @@ impl Step for LoadPostgres<'_> {
             partitions: partitions.as_ref(),
             is_late: &|| context.is_late(),
         };
-        let loading = self.patiently(context, database, || database.load(&database.connect()?, &load))?;
+        let loading = self.with_retries(context, database, || database.load(&database.connect()?, &load))?;
         Ok(TaskOutcome::Done(match loading {
             Loading::Loaded(loaded) => {
                 let rows = Balance {

@@ -55,7 +55,7 @@ pub enum Receipt {
 }
 
 /// How long the link to a report is good, at most; one signed by a function's role ends with its session.
-const LINK: Duration = Duration::from_secs(12 * 3600);
+const LINK_EXPIRY: Duration = Duration::from_secs(12 * 3600);
 
 impl<'a> LoadReport<'a> {
     pub fn new(pipeline: &'a Pipeline, report: &'a Report, folders: &'a dyn Folders) -> LoadReport<'a> {
@@ -182,7 +182,7 @@ impl Step for LoadReport<'_> {
             let path = Path::from(file.name.as_str());
             match folder.get_version(&path) {
                 Ok(Some((bytes, _))) if bytes == file.bytes => {}
-                Ok(standing) => stale.push((path, file, standing.map(|(_, version)| version))),
+                Ok(existing) => stale.push((path, file, existing.map(|(_, version)| version))),
                 Err(error) => return Err(unwritable(folder, &file.name, error)),
             }
         }
@@ -190,15 +190,15 @@ impl Step for LoadReport<'_> {
             return Ok(TaskOutcome::Done(Receipt::Same));
         }
         let mut written = 0;
-        for (path, file, standing) in stale {
+        for (path, file, existing) in stale {
             written += file.bytes.len() as u64;
-            let replaced = folder.replace(&path, file.bytes, standing);
+            let replaced = folder.replace(&path, file.bytes, existing);
             if !replaced.map_err(|error| unwritable(folder, &file.name, error))? {
                 return Ok(TaskOutcome::Done(Receipt::Lost));
             }
         }
         let name = self.workbook(task.day);
-        let link = folder.link(&Path::from(name.as_str()), LINK);
+        let link = folder.link(&Path::from(name.as_str()), LINK_EXPIRY);
         let place = format!("{}/{name}", self.report.folder.trim_end_matches('/'));
         let output = Output { link, ..Output::new(place, 1) };
         Ok(TaskOutcome::Done(Receipt::Written { output, rows, bytes: written }))

@@ -39,7 +39,9 @@ impl<'a> LoadSqlite<'a> {
     fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Error> {
         let (lake, to) = (context.lake, &self.target.to);
         Ok(match to.mode {
-            Mode::Upsert => Change::Upsert { gone: self.gone(lake, changed)?, rows: changed.added(lake) },
+            Mode::Upsert => {
+                Change::Upsert { deleted_keys: self.deleted_keys(lake, changed)?, rows: changed.added(lake) }
+            }
             Mode::Swap => Change::Swap { rows: changed.swapped(lake), partitions: changed.partition_values(lake)? },
             Mode::Append => Change::Append { rows: changed.new_rows(lake, context.memory, &self.target.path, to)? },
         })
@@ -47,7 +49,7 @@ impl<'a> LoadSqlite<'a> {
 
     /// Keys that the table has and the dataset has no more. Keys of another type may be other values in the table, so then all that
     /// were loaded go, and come again.
-    fn gone(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Error> {
+    fn deleted_keys(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Error> {
         let keys: Vec<_> = self.target.to.key.iter().map(|key| col(key.as_str())).collect();
         let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be compared").because(error);
         let types = self.key_types(&changed.table)?;
@@ -171,7 +173,7 @@ impl Step for LoadSqlite<'_> {
         let loading = store.load::<_, Error>(self.target, load)?;
         drop(store);
         Ok(TaskOutcome::Done(match loading {
-            Loading::Loaded(_) if !database.put_back()? => TransactionOutcome::Stale,
+            Loading::Loaded(_) if !database.upload()? => TransactionOutcome::Stale,
             Loading::Loaded(loaded) => {
                 let rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged,

@@ -75,18 +75,18 @@ pub fn verify(
     }
     let place = step.place(&database);
     // as the version that the table has is
-    let shape = |version| {
+    let schema_at = |version| {
         let table = context.lake.table_at(dataset, version).map_err(Error::from)?;
         let by = table.partition_by().into_iter().next().map(|column| column.to_string());
         Ok((table.schema().clone(), by))
     };
     let failed = |fault: LoadFault| fault.failure(&place);
     let session = database.connect().map_err(failed)?;
-    let Some(snapshot) = database.snapshot(session, dataset, &shape).map_err(failed)? else {
+    let Some(snapshot) = database.snapshot(session, dataset, &schema_at).map_err(failed)? else {
         return Ok(verified);
     };
     let version = snapshot.state.version;
-    (verified.version, verified.loosely) = (Some(version), snapshot.loosely());
+    (verified.version, verified.loosely) = (Some(version), snapshot.null_checked());
     let table = context.lake.table_at(dataset, version)?;
     let by = table.partition_by().into_iter().next();
     let mut sides: BTreeMap<Vec<u8>, (String, Sum, u64)> = BTreeMap::new();

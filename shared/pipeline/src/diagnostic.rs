@@ -27,7 +27,7 @@ pub(crate) const UNKNOWN_DATASET: &str = "unknown dataset";
 
 impl Diagnostic {
     /// Whether it is about a dataset which no pipeline makes; another one that is broken may be meant to.
-    pub fn is_of_unknown_dataset(&self) -> bool {
+    pub fn is_unknown_dataset(&self) -> bool {
         self.found.starts_with(UNKNOWN_DATASET)
     }
 }

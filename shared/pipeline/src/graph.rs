@@ -31,9 +31,9 @@ pub struct Graph {
     /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
     steps: Vec<(usize, StepId)>,
     /// The file of each pipeline, and the secrets it names.
-    written: Vec<(String, Secrets)>,
+    files: Vec<(String, Secrets)>,
     /// Where each clean dataset, model and child is named by its maker.
-    made_at: BTreeMap<DatasetName, Place>,
+    definition_places: BTreeMap<DatasetName, Place>,
     /// Partitioning of each partitioned dataset.
     partitionings: BTreeMap<DatasetName, Partitioning>,
 }
@@ -53,7 +53,7 @@ impl Graph {
         let (pipelines, written): (Vec<Pipeline>, _) = definitions.into_iter().map(taken_apart).unzip();
         let steps = order(&pipelines);
         let partitionings = partitionings(&pipelines, &steps);
-        Ok(Graph { pipelines, steps, written, made_at, partitionings })
+        Ok(Graph { pipelines, steps, files: written, definition_places: made_at, partitionings })
     }
 
     /// Sorted by name.
@@ -62,14 +62,14 @@ impl Graph {
     }
 
     /// Each pipeline with its file and the secrets that it names, sorted by name.
-    pub fn written(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
-        let written = self.written.iter().map(|(file, secrets)| (file.as_str(), secrets));
+    pub fn files(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
+        let written = self.files.iter().map(|(file, secrets)| (file.as_str(), secrets));
         self.pipelines.iter().zip(written).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
     }
 
     /// Where a dataset is named by its maker; of raw datasets and quarantines, their clean one is.
     pub fn place_of(&self, dataset: &DatasetName) -> Option<&Place> {
-        self.made_at.get(dataset).or_else(|| self.made_at.get(&dataset.base().parse().ok()?))
+        self.definition_places.get(dataset).or_else(|| self.definition_places.get(&dataset.base().parse().ok()?))
     }
 
     /// The partitioning of a dataset of any pipeline; `None` if it is not partitioned.

@@ -112,7 +112,7 @@ impl Partitioning {
     pub fn for_model<'g>(model: &Model, of: impl Fn(&DatasetName) -> Option<&'g Partitioning>) -> Option<Partitioning> {
         let column = model.partition_by.as_ref()?;
         let inputs: Vec<&Partitioning> = model.inputs.iter().filter_map(of).collect();
-        let same = match (&model.periods, &model.made) {
+        let same = match (&model.periods, &model.kind) {
             (Some(_), _) => None,
             (None, ModelKind::Explode(_)) => inputs.first(),
             (None, ModelKind::Sql(_)) => {
@@ -143,14 +143,14 @@ impl Partitioning {
     pub fn period(&self, value: Option<&str>) -> Option<PartitionPeriod> {
         let Some(value) = value else { return Some(PartitionPeriod::Undated) };
         match (value.parse(), self.granularity) {
-            (Ok(day), _) if !raw::is_reserved(self.column.as_str()) => Some(self.around(day)),
+            (Ok(day), _) if !raw::is_reserved(self.column.as_str()) => Some(self.period_containing(day)),
             (_, Granularity::Value) => Some(PartitionPeriod::Value(value.to_owned())),
             (_, Granularity::Day | Granularity::Month) => None,
         }
     }
 
     /// The period that a day lies in.
-    fn around(&self, day: Date) -> PartitionPeriod {
+    fn period_containing(&self, day: Date) -> PartitionPeriod {
         match self.granularity {
             Granularity::Day | Granularity::Value => PartitionPeriod::Days { first: day, last: day },
             Granularity::Month => PartitionPeriod::Days { first: day.first_of_month(), last: day.last_of_month() },
@@ -205,7 +205,7 @@ impl Partitioning {
         let mut periods = Vec::new();
         let mut next = Some(from);
         while let Some(day) = next.filter(|day| *day <= until) {
-            let period = self.around(day);
+            let period = self.period_containing(day);
             next = match &period {
                 PartitionPeriod::Days { last, .. } => last.tomorrow().ok(),
                 PartitionPeriod::Undated | PartitionPeriod::Value(_) => None,

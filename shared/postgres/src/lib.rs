@@ -14,7 +14,7 @@ mod types;
 pub use advice::{Action, Advice};
 pub use fault::Fault;
 pub use name::quoted;
-pub use server::{is_of_a_row, server_message};
+pub use server::{is_row_error, server_message};
 pub use session::Session;
 pub use tokio_postgres::error::{DbError, SqlState};
 pub use tokio_postgres::types::{ToSql, Type};

@@ -43,7 +43,7 @@ fn column_of_copy(place: &str) -> Option<&str> {
 }
 
 /// Whether a row is at fault: its data, or a constraint or trigger it does not pass.
-pub fn is_of_a_row(error: &DbError) -> bool {
+pub fn is_row_error(error: &DbError) -> bool {
     let code = error.code().code();
     (code.starts_with("22") || code.starts_with("23") || code.starts_with("44") || code == "P0001")
         // a row of another table depends on it; no row of ours is wrong
@@ -92,7 +92,7 @@ pub(crate) fn advice(error: &DbError) -> Advice {
         "3F000" => (Action::Correct, "name a schema, or give the role a search_path with one that is there"),
         // what was to be done with the row is the caller's to say
         "23001" => return Advice { action: Action::CorrectRows, hint: None },
-        _ if is_of_a_row(error) => return Advice { action: Action::CorrectRows, hint: None },
+        _ if is_row_error(error) => return Advice { action: Action::CorrectRows, hint: None },
         _ => return Advice { action: Action::Correct, hint: error.hint().map(str::to_owned) },
     };
     Advice::new(action, hint)

@@ -28,14 +28,14 @@ pub struct Session {
 }
 
 /// Time allowed for closing a connection when its session is dropped.
-const GOODBYE: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for Session {
     /// Closes the connection before the runtime ends, or else the server logs a client that broke off.
     fn drop(&mut self) {
         self.client.__private_api_close();
         let ended = &mut self.connection;
-        let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, ended).await });
+        let _ = self.runtime.block_on(async { tokio::time::timeout(CLOSE_TIMEOUT, ended).await });
     }
 }
 
@@ -59,7 +59,7 @@ impl Session {
             config.password(password);
         }
         let connected = runtime.block_on(async { tokio::time::timeout(timeout, config.connect(tls.clone())).await });
-        let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
+        let (client, connection) = connected.map_err(|_| Fault::Timeout(timeout))?.map_err(unreachable)?;
         let version =
             connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
         let connection = runtime.spawn(async move {
@@ -92,7 +92,7 @@ impl Session {
                 let token = self.client.cancel_token();
                 let cancel = token.cancel_query(self.tls.clone());
                 let _ = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), cancel).await });
-                Err(Fault::Silent(self.timeout))
+                Err(Fault::Timeout(self.timeout))
             }
         }
     }
@@ -146,7 +146,7 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
             let cause = cause(error);
             match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
                 // said where `target_session_attrs` asks for more than there is
-                Some(std::io::ErrorKind::PermissionDenied) => Fault::OnlyReads(cause),
+                Some(std::io::ErrorKind::PermissionDenied) => Fault::ReadOnly(cause),
                 _ => Fault::Unreachable(cause),
             }
         }

@@ -28,7 +28,7 @@ pub(crate) fn client_config(address: &Address) -> Result<(tokio_postgres::config
         SslMode::VerifyFull => (Require, Some(true)),
     };
     let verifier: Arc<dyn ServerCertVerifier> = match is_name_checked {
-        None => Arc::new(Anybody(provider)),
+        None => Arc::new(NoVerification(provider)),
         Some(is_name_checked) => {
             let roots = Arc::new(roots(address.authorities.as_ref())?);
             let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
@@ -67,13 +67,13 @@ fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
 
 /// Encrypts without checking the server's certificate: `prefer` and `require`.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
 /// Trusts whom an authority has signed, whatever the name: `verify-ca`.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

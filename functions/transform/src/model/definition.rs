@@ -51,7 +51,7 @@ impl<'a> Model<'a> {
         };
         // SQL computes partitions by their days, children by whatever their parents have
         let is_usable = |period: &PartitionPeriod| {
-            !matches!((period, &self.model.made), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
+            !matches!((period, &self.model.kind), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
         };
         period.filter(is_usable).ok_or_else(|| {
             let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.what());
@@ -61,7 +61,7 @@ impl<'a> Model<'a> {
 
     /// The model, for a message.
     pub(super) fn what(&self) -> String {
-        match &self.model.made {
+        match &self.model.kind {
             ModelKind::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),
             ModelKind::Explode(_) => {
                 format!("model {} ([contract.explode] of {})", self.model.name, self.pipeline.name)

@@ -92,8 +92,8 @@ fn scan(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timest
 }
 
 /// When a pattern fires; what a clock jumps over comes at once, and only once.
-fn fires(passed: &[(DateTime, Timestamp)], meant: fn(DateTime) -> bool) -> Vec<Timestamp> {
-    let mut fires: Vec<Timestamp> = passed.iter().filter(|(local, _)| meant(*local)).map(|(_, at)| *at).collect();
+fn fires(passed: &[(DateTime, Timestamp)], matches: fn(DateTime) -> bool) -> Vec<Timestamp> {
+    let mut fires: Vec<Timestamp> = passed.iter().filter(|(local, _)| matches(*local)).map(|(_, at)| *at).collect();
     fires.dedup();
     fires
 }

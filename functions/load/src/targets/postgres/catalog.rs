@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use tidemark_postgres::{Fault, Row, Session, SqlType, Type, quoted};
 
 /// Before what several loads make. Two at once would stumble over each other, `IF NOT EXISTS` or not.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0))";
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0))";
 
 /// A column as the server has it.
 pub(super) struct FoundColumn {
@@ -20,7 +20,7 @@ pub(super) struct FoundColumn {
 }
 
 /// Whether there is a table (or anything else) of this name, which is as SQL has it.
-pub(super) fn is_there(session: &Session, name: &str) -> Result<bool, Fault> {
+pub(super) fn exists(session: &Session, name: &str) -> Result<bool, Fault> {
     let rows = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)])?;
     Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
 }
@@ -33,19 +33,19 @@ pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
 }
 
 /// Makes a schema, if it is not there.
-pub(super) fn make_schema(session: &Session, name: &str) -> Result<(), Fault> {
+pub(super) fn create_schema(session: &Session, name: &str) -> Result<(), Fault> {
     if session.rows("SELECT FROM pg_namespace WHERE nspname = $1", &[(&name, Type::NAME)])?.is_empty() {
-        session.run(&format!("{ALONE}; CREATE SCHEMA IF NOT EXISTS {}", quoted(name)))?;
+        session.run(&format!("{LOCK}; CREATE SCHEMA IF NOT EXISTS {}", quoted(name)))?;
     }
     Ok(())
 }
 
 /// Makes a table of ours, if it is not there.
-pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
-    if is_there(session, name)? {
+pub(super) fn create_own_table(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
+    if exists(session, name)? {
         return Ok(());
     }
-    session.run(&format!("{ALONE}; CREATE TABLE IF NOT EXISTS {name} ({columns})"))
+    session.run(&format!("{LOCK}; CREATE TABLE IF NOT EXISTS {name} ({columns})"))
 }
 
 /// The columns of a table.

@@ -6,10 +6,10 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError};
-use tidemark_postgres::{CopyInSink, Fault, Session, is_of_a_row, server_message};
+use tidemark_postgres::{CopyInSink, Fault, Session, is_row_error, server_message};
 
 use super::error::LoadFault;
-use super::numbering::{key_of, sorted};
+use super::numbering::{key_text, sorted};
 use super::rejected::RejectedRows;
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows, TRAILER};
@@ -60,7 +60,7 @@ impl Copy<'_> {
                 }
                 Err(failed) => failed,
             };
-            let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
+            let Some(by) = failed.server().filter(|error| is_row_error(error)).cloned() else { return Err(failed) };
             let row = line_of(by.where_().unwrap_or_default(), self.relation).and_then(|line| rejected.number(line));
             match row {
                 Some(row) if self.may_leave_out(row, &left_out, rejected) => {
@@ -68,7 +68,7 @@ impl Copy<'_> {
                     left_out.insert(row, server_message(&by));
                 }
                 _ => {
-                    let key = row.and_then(|row| key_of(change(), self.table, row).transpose()).transpose()?;
+                    let key = row.and_then(|row| key_text(change(), self.table, row).transpose()).transpose()?;
                     return Err(LoadFault::Row { row: row.unwrap_or(0), key, by: Box::new(by) });
                 }
             }
@@ -97,11 +97,12 @@ impl Copy<'_> {
         left_out: &BTreeMap<u64, String>,
     ) -> Result<Sent, LoadFault> {
         rejected.begin();
-        let mut turn = (0..lines.len()).cycle();
-        let mut next = |lines: &mut [Line<'_>], out: &mut BytesMut| match turn.next().and_then(|at| lines.get_mut(at)) {
-            Some(line) => line.send(out),
-            None => Ok(()),
-        };
+        let mut line_indexes = (0..lines.len()).cycle();
+        let mut next =
+            |lines: &mut [Line<'_>], out: &mut BytesMut| match line_indexes.next().and_then(|at| lines.get_mut(at)) {
+                Some(line) => line.send(out),
+                None => Ok(()),
+            };
         let mut out = BytesMut::with_capacity(2 * MESSAGE);
         let mut sent = Sent::default();
         let mut line = 0;
@@ -115,7 +116,7 @@ impl Copy<'_> {
             let keys = if self.is_staged { Some(Keys::new(&upserts, self.table)?) } else { None };
             for row in 0..upserts.height() {
                 sent.rows += 1;
-                rejected.meet(&upserts, row)?;
+                rejected.mark_seen(&upserts, row)?;
                 let number = self.is_staged.then_some(sent.rows.cast_signed());
                 let refused = match left_out.get(&sent.rows) {
                     Some(why) => Some((None, why.clone())),
@@ -141,7 +142,7 @@ impl Copy<'_> {
                 rejected.shift(line, None);
                 let keys = Keys::new(&deletes, self.table)?;
                 for row in 0..deletes.height() {
-                    rejected.meet(&deletes, row)?;
+                    rejected.mark_seen(&deletes, row)?;
                     let lines = keys.write(row, -1, &mut out);
                     sent.deleted += lines;
                     line += lines;

@@ -7,7 +7,7 @@ use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
 use tidemark_postgres::{Fault, Session, quoted};
 
-use super::catalog::{has_rows, is_there};
+use super::catalog::{exists, has_rows};
 use super::error::{LoadFault, UnknownPassword};
 use super::load_state::{LOADS, LoadState};
 
@@ -36,20 +36,20 @@ impl Database<'_> {
     /// schema where the target names none.
     pub(crate) fn load_state(&self, session: &Session, dataset: &DatasetName) -> Result<Option<LoadState>, LoadFault> {
         let to = self.target.to.table.as_str();
-        let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
+        let (loads, table) = (self.qualified_name(session, LOADS)?, self.qualified_name(session, to)?);
         Ok(LoadState::read(session, (&loads, &table), to, dataset)?)
     }
 
     /// A table of the target's schema, as SQL has its name.
-    pub(super) fn named(&self, session: &Session, table: &str) -> Result<String, LoadFault> {
+    pub(super) fn qualified_name(&self, session: &Session, table: &str) -> Result<String, LoadFault> {
         let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
         Ok(format!("{}.{}", quoted(schema), quoted(table)))
     }
 
     /// By which way rows would come into the table as it is.
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, LoadFault> {
-        let table = self.named(session, &self.target.to.table)?;
-        let is_there = is_there(session, &table)?;
+        let table = self.qualified_name(session, &self.target.to.table)?;
+        let is_there = exists(session, &table)?;
         let is_empty = is_there && !has_rows(session, &table)?;
         Ok(path(self.target, is_there, is_empty))
     }

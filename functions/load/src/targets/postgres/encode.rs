@@ -14,7 +14,7 @@ const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331
 
 /// Why PostgreSQL cannot hold a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unheld {
+pub(super) enum Unrepresentable {
     #[error("a NUL character, which PostgreSQL has in no text")]
     Nul,
     #[error("a number that is too large, or too small, for its type")]
@@ -47,8 +47,8 @@ pub(super) fn fixed<T>(value: Option<T>, out: &mut BytesMut, put: impl FnOnce(T,
 pub(super) fn sized<T>(
     value: Option<T>,
     out: &mut BytesMut,
-    put: impl FnOnce(T, &mut BytesMut) -> Result<(), Unheld>,
-) -> Result<bool, Unheld> {
+    put: impl FnOnce(T, &mut BytesMut) -> Result<(), Unrepresentable>,
+) -> Result<bool, Unrepresentable> {
     let Some(value) = value else { return Ok(false) };
     let start = out.len();
     out.put_i32(0);
@@ -59,14 +59,14 @@ pub(super) fn sized<T>(
 }
 
 /// Days since 1970 as days since 2000.
-pub(super) fn date(days: i32) -> Result<i32, Unheld> {
+pub(super) fn date(days: i32) -> Result<i32, Unrepresentable> {
     let days = i64::from(days) - DAYS;
-    if DATES.contains(&days) { Ok(days as i32) } else { Err(Unheld::Date) }
+    if DATES.contains(&days) { Ok(days as i32) } else { Err(Unrepresentable::Date) }
 }
 
 /// Microseconds since 1970 as microseconds since 2000.
-pub(super) fn timestamp(microseconds: i64) -> Result<i64, Unheld> {
-    microseconds.checked_sub(MICROSECONDS).filter(|at| TIMESTAMPS.contains(at)).ok_or(Unheld::Timestamp)
+pub(super) fn timestamp(microseconds: i64) -> Result<i64, Unrepresentable> {
+    microseconds.checked_sub(MICROSECONDS).filter(|at| TIMESTAMPS.contains(at)).ok_or(Unrepresentable::Timestamp)
 }
 
 /// `numeric` on the wire: how many digits to base 10,000, the weight of the first, sign, digits after the point, digits
@@ -128,19 +128,19 @@ pub(super) fn date_text(days: i32) -> Option<String> {
 }
 
 /// Whether every escaped character of a JSON text is one that `jsonb` holds: it keeps characters, and no escapes.
-pub(super) fn escapes(json: &str) -> Result<(), Unheld> {
+pub(super) fn escapes(json: &str) -> Result<(), Unrepresentable> {
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix('u')?.get(..4)?, 16).ok();
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {
         rest = escape.get(1..).unwrap_or_default();
         match unit(escape) {
-            Some(0) => return Err(Unheld::Nul),
+            Some(0) => return Err(Unrepresentable::Nul),
             Some(0xd800..0xdc00) => {
                 let second = escape.get(5..).and_then(|behind| unit(behind.strip_prefix('\\')?));
-                second.filter(|second| (0xdc00..0xe000).contains(second)).ok_or(Unheld::Json)?;
+                second.filter(|second| (0xdc00..0xe000).contains(second)).ok_or(Unrepresentable::Json)?;
                 rest = escape.get(11..).unwrap_or_default();
             }
-            Some(0xdc00..0xe000) => return Err(Unheld::Json),
+            Some(0xdc00..0xe000) => return Err(Unrepresentable::Json),
             _ => {}
         }
     }
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn escaped_characters_that_are_none_are_found() {
-        let (nul, none) = (Err(Unheld::Nul), Err(Unheld::Json));
+        let (nul, none) = (Err(Unrepresentable::Nul), Err(Unrepresentable::Json));
         for (json, found) in [
             (r#""\\u0000 \n \" \/ \u00e9 \uD83D\uDED2""#, Ok(())),
             (r#"{"\u0000": 1}"#, nul),

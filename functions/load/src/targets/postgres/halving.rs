@@ -1,11 +1,11 @@
 //! The merge of staged rows, some of which the database refuses: those are found by halves.
 
-use tidemark_postgres::{DbError, Fault, Session, is_of_a_row, server_message};
+use tidemark_postgres::{DbError, Fault, Session, is_row_error, server_message};
 
 use super::error::LoadFault;
-use super::numbering::{key_of, sorted};
+use super::numbering::{key_text, sorted};
 use super::rejected::RejectedRows;
-use super::staged::{Merged, Staged, StagedRange, is_twice};
+use super::staged::{Merged, Staged, StagedRange, is_duplicate_match};
 use super::table::Table;
 use crate::targets::delta::Deltas;
 
@@ -20,7 +20,7 @@ pub(super) fn merge<'f>(
 ) -> Result<Merged, LoadFault> {
     // beyond this there is no hope; none may be: one is enough to name it
     let most = table.target.max_refused.most(rows).max(1);
-    let mut halving = Halving { session, staged, most, refused: Vec::new() };
+    let mut halving = Halving { session, staged, max_rejected: most, refused: Vec::new() };
     let mut merged = Merged::default();
     session.run("SAVEPOINT merging")?;
     match staged.merge(&StagedRange::All) {
@@ -29,15 +29,16 @@ pub(super) fn merge<'f>(
             return Ok(whole);
         }
         Err(fault) => {
-            let Some(by) = fault.server().filter(|error| is_of_a_row(error) || is_twice(error)).cloned() else {
+            let Some(by) = fault.server().filter(|error| is_row_error(error) || is_duplicate_match(error)).cloned()
+            else {
                 return Err(fault.into());
             };
             session.run("ROLLBACK TO SAVEPOINT merging")?;
-            if let Some(row) = staged.twins()? {
-                let key = key_of(change(), table, row)?.unwrap_or_default();
+            if let Some(row) = staged.duplicate_row()? {
+                let key = key_text(change(), table, row)?.unwrap_or_default();
                 return Err(LoadFault::Twice { table: table.name.clone(), key });
             }
-            if is_twice(&by) {
+            if is_duplicate_match(&by) {
                 return Err(fault.into());
             }
         }
@@ -46,7 +47,7 @@ pub(super) fn merge<'f>(
     let refused = std::mem::take(&mut halving.refused);
     if !rejected.allows_any() {
         return match refused.into_iter().next() {
-            Some((row, by)) => Err(LoadFault::Row { row, key: key_of(change(), table, row)?, by }),
+            Some((row, by)) => Err(LoadFault::Row { row, key: key_text(change(), table, row)?, by }),
             None => Ok(merged),
         };
     }
@@ -59,7 +60,7 @@ struct Halving<'a> {
     session: &'a Session,
     staged: &'a Staged<'a>,
     /// How many rows are looked for.
-    most: u64,
+    max_rejected: u64,
     refused: Vec<(u64, Box<DbError>)>,
 }
 
@@ -74,14 +75,14 @@ impl Halving<'_> {
                 merged.updated += more.updated;
                 return Ok(());
             }
-            Err(fault) => match fault.server().filter(|error| is_of_a_row(error)) {
+            Err(fault) => match fault.server().filter(|error| is_row_error(error)) {
                 Some(by) => by.clone(),
                 None => return Err(fault),
             },
         };
         self.session.run("ROLLBACK TO SAVEPOINT half; RELEASE SAVEPOINT half")?;
         for half in self.halves(part, by)? {
-            if self.refused.len() as u64 <= self.most {
+            if self.refused.len() as u64 <= self.max_rejected {
                 self.merge(&half, merged)?;
             }
         }

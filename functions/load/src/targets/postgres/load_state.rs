@@ -3,7 +3,7 @@
 use tidemark_pipeline::DatasetName;
 use tidemark_postgres::{Fault, Session, ToSql, Type};
 
-use super::catalog::make_own;
+use super::catalog::create_own_table;
 use super::table::Table;
 
 /// One line per dataset and table: the version the table is at, and what the load that brought it there did.
@@ -70,8 +70,8 @@ pub(super) fn note(
     (dataset, version, run_id): (&DatasetName, i64, &str),
     loaded: Loaded,
 ) -> Result<(), Fault> {
-    let loads = table.beside(LOADS);
-    make_own(
+    let loads = table.sibling(LOADS);
+    create_own_table(
         session,
         &loads,
         "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, inserted bigint NOT NULL, \

@@ -20,7 +20,7 @@ pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, Po
 }
 
 /// The key of a row of the change, for people: `order_id 700017`.
-pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, LoadFault> {
+pub(super) fn key_text(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, LoadFault> {
     let key: Vec<String> = table.key().map(|column| column.name.clone()).collect();
     let mut before = 0;
     for delta in change {

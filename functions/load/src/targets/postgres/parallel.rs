@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use tidemark_postgres::{Session, Type, is_of_a_row};
+use tidemark_postgres::{Session, Type, is_row_error};
 
 use super::copy::{Copy, Line};
 use super::database::Database;
@@ -11,11 +11,11 @@ use super::error::LoadFault;
 use super::load::Load;
 use super::load_state::Loaded;
 use super::rejected::RejectedRows;
-use super::staged::{Merged, STAGED, Staged, StagedRange, is_twice};
+use super::staged::{Merged, STAGED, Staged, StagedRange, is_duplicate_match};
 use super::table::{Column, ROW, Table};
 
 /// With fewer rows, more connections only take longer.
-const WORTH: u64 = 50_000;
+const MIN_ROWS: u64 = 50_000;
 
 /// The other connections of a load and their tables, which go when this is dropped: after the load's own transaction, which reads them.
 #[derive(Default)]
@@ -44,7 +44,7 @@ impl ParallelConnections {
     ) -> Result<ParallelConnections, LoadFault> {
         let mut opened = ParallelConnections::default();
         let connections = database.target.connections;
-        if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
+        if connections < 2 || table.is_new || table.is_wider || rows < MIN_ROWS {
             return Ok(opened);
         }
         let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
@@ -53,7 +53,7 @@ impl ParallelConnections {
         // named by the run: a connection that has not noticed yet that its load is over takes nothing from the next one
         let stem = format!("{STAGED}_{:08x}_", hash(&table.name));
         for number in 0..connections {
-            let name = table.beside(&format!("{stem}{:08x}_{number}", hash(run_id)));
+            let name = table.sibling(&format!("{stem}{:08x}_{number}", hash(run_id)));
             let session = database.connect()?;
             session.run("SET lock_timeout = '10s'; SET client_min_messages = error")?;
             if number == 0 {
@@ -83,7 +83,7 @@ impl ParallelConnections {
     ) -> Result<Option<(Loaded, u64)>, LoadFault> {
         session.run("SAVEPOINT parallel")?;
         let done = match self.attempt(session, table, load, rejected) {
-            Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
+            Err(fault) if fault.server().is_some_and(|error| is_row_error(error) || is_duplicate_match(error)) => None,
             done => Some(done?),
         };
         if done.is_none() {
@@ -122,7 +122,7 @@ fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), LoadFau
                WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind = 'r'";
     for row in session.rows(sql, &[(&table.schema, Type::NAME), (&stem, Type::TEXT)])? {
         let name: String = row.try_get(0)?;
-        if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.beside(&name))) {
+        if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.sibling(&name))) {
             tracing::debug!(table = name, error = fault.to_string(), "a table of an earlier load stays");
         }
     }

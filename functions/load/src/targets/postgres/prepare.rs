@@ -7,7 +7,7 @@ use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
 use tidemark_postgres::{Fault, Session, SqlState, SqlType, Type, quoted};
 
-use super::catalog::{FoundColumn, columns_of, has_unique_key, make_schema};
+use super::catalog::{FoundColumn, columns_of, create_schema, has_unique_key};
 use super::column_type::{for_column, holds, takes};
 use super::error::LoadFault;
 use super::table::{Column, ROW, Table};
@@ -21,7 +21,7 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
     let wanted = wanted(target, dataset)?;
     let schema = match &target.schema {
         Some(schema) => {
-            make_schema(session, schema)?;
+            create_schema(session, schema)?;
             schema.clone()
         }
         None => session.schema()?.to_owned(),
@@ -38,12 +38,12 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
 }
 
 /// The table as it is, which has to be there and to have every column.
-pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
+pub(super) fn existing<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
     let wanted = wanted(target, dataset)?;
     let schema = target.schema.as_deref().map_or_else(|| session.schema(), Ok)?.to_owned();
     let mut table = Table::new(target, schema);
     table.find(session)?;
-    match fit(session, &mut table, dataset, wanted)?.into_iter().next() {
+    match take_columns(session, &mut table, dataset, wanted)?.into_iter().next() {
         Some(column) => Err(LoadFault::Lacks { table: table.name, column: column.name }),
         None => Ok(table),
     }
@@ -117,14 +117,14 @@ pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&st
     }
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
-        let made =
+        let created =
             session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
-        match made {
+        match created {
             Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
                 session.run("ROLLBACK TO SAVEPOINT keying")?;
-                return Err(LoadFault::Twice { table: table.name.clone(), key: twins(session, table)? });
+                return Err(LoadFault::Twice { table: table.name.clone(), key: duplicate_key(session, table)? });
             }
-            made => made?,
+            created => created?,
         }
     }
     if let Some(partition) = partition {
@@ -135,7 +135,7 @@ pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&st
 }
 
 /// A key that two rows of the table have: `order_id 17, position 2`.
-fn twins(session: &Session, table: &Table<'_>) -> Result<String, LoadFault> {
+fn duplicate_key(session: &Session, table: &Table<'_>) -> Result<String, LoadFault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
     let (key, texts) = (key.join(", "), texts.join(", "));
@@ -152,7 +152,7 @@ fn declaration(target: &Postgres, column: &Column) -> String {
 }
 
 fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), LoadFault> {
-    let new = fit(session, table, dataset, wanted)?;
+    let new = take_columns(session, table, dataset, wanted)?;
     if !new.is_empty() {
         let add =
             |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
@@ -171,7 +171,7 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
 }
 
 /// Gives the table the columns it has of those wanted, with the types they have there; returns those it does not have.
-fn fit(
+fn take_columns(
     session: &Session,
     table: &mut Table<'_>,
     dataset: &Schema,

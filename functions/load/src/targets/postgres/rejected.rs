@@ -7,7 +7,7 @@ use serde_json::Value;
 use tidemark_pipeline::{Budget, DatasetName};
 use tidemark_postgres::{Session, Type};
 
-use super::catalog::{is_there, make_own};
+use super::catalog::{create_own_table, exists};
 use super::error::LoadFault;
 use super::table::Table;
 use crate::targets::row_text::{json_row, json_value, named_key};
@@ -24,13 +24,13 @@ pub(super) struct RejectedRows {
     lines: Vec<Line>,
     /// Keys that have a line from an earlier load.
     known: HashSet<String>,
-    met: BTreeSet<String>,
+    seen: BTreeSet<String>,
     /// From which line of a COPY on its lines are rows of another number, or no rows of the change: (line, number), rising.
     shifts: Vec<(u64, Option<u64>)>,
 }
 
 /// Number of rows that may be rejected before the total is checked against the limit.
-const KEPT: u64 = 10_000;
+const UNCHECKED_ROWS: u64 = 10_000;
 
 struct Line {
     number: u64,
@@ -52,7 +52,7 @@ impl RejectedRows {
             rows,
             lines: Vec::new(),
             known,
-            met: BTreeSet::new(),
+            seen: BTreeSet::new(),
             shifts: Vec::new(),
         }
     }
@@ -72,11 +72,11 @@ impl RejectedRows {
     }
 
     /// A row of the change, or the key of a deleted one: what was rejected under its key is over.
-    pub(super) fn meet(&mut self, frame: &DataFrame, row: usize) -> Result<(), PolarsError> {
+    pub(super) fn mark_seen(&mut self, frame: &DataFrame, row: usize) -> Result<(), PolarsError> {
         if !self.known.is_empty() {
             let key = self.key_text(frame, row)?;
             if self.known.contains(&key) {
-                self.met.insert(key);
+                self.seen.insert(key);
             }
         }
         Ok(())
@@ -96,7 +96,12 @@ impl RejectedRows {
     ) -> Result<(), LoadFault> {
         if !self.allows_any {
             let key = named_key(frame, row, &self.key)?;
-            return Err(LoadFault::Unheld { row: number, key, column: column.unwrap_or_default().to_owned(), why });
+            return Err(LoadFault::Unrepresentable {
+                row: number,
+                key,
+                column: column.unwrap_or_default().to_owned(),
+                why,
+            });
         }
         let reason = match column {
             Some(column) => format!("column {column:?} has {why}"),
@@ -105,7 +110,7 @@ impl RejectedRows {
         let (key, row) = (self.key_text(frame, row)?, Value::Object(json_row(frame, row)?).to_string());
         self.lines.push(Line { number, key, row, reason });
         // so that not all of a large change is kept, only to be too many in the end; how many come is a guess of files without statistics
-        if self.len() > KEPT { self.check(self.rows.max(number)) } else { Ok(()) }
+        if self.len() > UNCHECKED_ROWS { self.check(self.rows.max(number)) } else { Ok(()) }
     }
 
     /// After `line` lines of a COPY the next is row `number` + 1, or no row of the change.
@@ -149,13 +154,13 @@ impl RejectedRows {
         dataset: &DatasetName,
         version: i64,
         run_id: &str,
-        is_anew: bool,
+        is_rebuild: bool,
     ) -> Result<(), LoadFault> {
         let lines = std::mem::take(&mut self.lines);
-        let (kept, of) = (table.beside(REFUSED), table.target.to.table.as_str());
+        let (kept, of) = (table.sibling(REFUSED), table.target.to.table.as_str());
         let dataset = dataset.as_str();
         if !self.known.is_empty() {
-            let over: Vec<&String> = if is_anew { self.known.iter().collect() } else { self.met.iter().collect() };
+            let over: Vec<&String> = if is_rebuild { self.known.iter().collect() } else { self.seen.iter().collect() };
             session.rows(
                 &format!("DELETE FROM {kept} WHERE dataset = $1 AND \"table\" = $2 AND key = ANY ($3)"),
                 &[(&dataset, Type::TEXT), (&of, Type::TEXT), (&over, Type::TEXT_ARRAY)],
@@ -164,7 +169,7 @@ impl RejectedRows {
         if lines.is_empty() {
             return Ok(());
         }
-        make_own(
+        create_own_table(
             session,
             &kept,
             "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, key text NOT NULL, \
@@ -198,8 +203,8 @@ pub(super) fn known_keys(
     table: &Table<'_>,
     dataset: &DatasetName,
 ) -> Result<HashSet<String>, LoadFault> {
-    let kept = table.beside(REFUSED);
-    if !is_there(session, &kept)? {
+    let kept = table.sibling(REFUSED);
+    if !exists(session, &kept)? {
         return Ok(HashSet::new());
     }
     let sql = format!("SELECT key FROM {kept} WHERE dataset = $1 AND \"table\" = $2");

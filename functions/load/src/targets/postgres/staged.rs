@@ -45,12 +45,12 @@ pub(super) struct Staged<'a> {
     /// Where the rows are: a table, or a query over several.
     from: String,
     /// Whether one MERGE does it, and what it did can be counted.
-    merges: bool,
+    has_merge: bool,
 }
 
 impl<'a> Staged<'a> {
     /// Makes the temporary table, with the types that the table itself has.
-    pub(super) fn make(session: &'a Session, table: &'a Table<'a>) -> Result<Staged<'a>, Fault> {
+    pub(super) fn create(session: &'a Session, table: &'a Table<'a>) -> Result<Staged<'a>, Fault> {
         let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         session.run(&format!(
             "DROP TABLE IF EXISTS pg_temp.{STAGED}; CREATE TEMPORARY TABLE {STAGED} ON COMMIT DROP AS \
@@ -65,7 +65,7 @@ impl<'a> Staged<'a> {
     pub(super) fn new(session: &'a Session, table: &'a Table<'a>, from: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
-        Ok(Staged { session, table, from, merges: session.version() >= 15 && counts })
+        Ok(Staged { session, table, from, has_merge: session.version() >= 15 && counts })
     }
 
     /// The COPY statement that sends rows into the table `name`.
@@ -96,7 +96,7 @@ impl<'a> Staged<'a> {
     }
 
     pub(super) fn merge(&self, part: &StagedRange) -> Result<Merged, Fault> {
-        if !self.merges {
+        if !self.has_merge {
             let updated = match self.update(part) {
                 Some(sql) => self.session.change(&sql)?,
                 None => 0,
@@ -135,7 +135,7 @@ impl<'a> Staged<'a> {
         let side = |of: &str| {
             let values = self.table.columns.iter().filter(|column| !column.is_key);
             values
-                .map(|column| compared(column.sql, &format!("{of}.{}", quoted(&column.name))))
+                .map(|column| comparable(column.sql, &format!("{of}.{}", quoted(&column.name))))
                 .collect::<Vec<_>>()
                 .join(", ")
         };
@@ -209,7 +209,7 @@ impl<'a> Staged<'a> {
     }
 
     /// Numbers of two rows with one key.
-    pub(super) fn twins(&self) -> Result<Option<u64>, Fault> {
+    pub(super) fn duplicate_row(&self) -> Result<Option<u64>, Fault> {
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         let sql = format!(
             "SELECT max({ROW}) FROM {} AS s WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
@@ -222,12 +222,12 @@ impl<'a> Staged<'a> {
 }
 
 /// A MERGE that meets a row of the table twice.
-pub(super) fn is_twice(error: &DbError) -> bool {
+pub(super) fn is_duplicate_match(error: &DbError) -> bool {
     error.code().code() == "21000"
 }
 
 /// SQL expression by which a column of this type is compared exactly, whatever the collation takes for equal.
-fn compared(sql: SqlType, column: &str) -> String {
+fn comparable(sql: SqlType, column: &str) -> String {
     match sql {
         // whatever the column's collation takes for equal
         SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),

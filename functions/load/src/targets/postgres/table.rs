@@ -98,7 +98,7 @@ impl<'a> Table<'a> {
     }
 
     /// A table of ours in the same schema.
-    pub(super) fn beside(&self, name: &str) -> String {
+    pub(super) fn sibling(&self, name: &str) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(name))
     }
 }

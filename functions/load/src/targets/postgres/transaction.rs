@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use tidemark_pipeline::Mode;
 use tidemark_postgres::{Fault, Session, SqlState, Type, quoted};
 
-use super::catalog::is_there;
+use super::catalog::exists;
 use super::copy::Copy;
 use super::database::Database;
 use super::error::LoadFault;
@@ -32,9 +32,9 @@ impl Database<'_> {
              SET CONSTRAINTS ALL IMMEDIATE",
         )?;
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || $1, 0))";
-        session.rows(lock, &[(&self.named(session, &self.target.to.table)?, Type::TEXT)])?;
+        session.rows(lock, &[(&self.qualified_name(session, &self.target.to.table)?, Type::TEXT)])?;
         // a statement that fails would be the end of the transaction
-        let state = match is_there(session, &self.named(session, LOADS)?)? {
+        let state = match exists(session, &self.qualified_name(session, LOADS)?)? {
             true => self.load_state(session, load.dataset)?,
             false => None,
         };
@@ -56,7 +56,7 @@ impl Database<'_> {
         let mut connections = ParallelConnections::default();
         let loaded = match self.target.to.mode {
             Mode::Upsert => self.upsert(session, &table, load, &mut connections),
-            Mode::Swap | Mode::Append => copied(session, &table, load),
+            Mode::Swap | Mode::Append => load_copied(session, &table, load),
         };
         let loaded = loaded
             .and_then(|loaded| {
@@ -70,7 +70,7 @@ impl Database<'_> {
                 }
             })?;
         session.run("COMMIT").map_err(|fault| match fault {
-            Fault::Silent(time) => LoadFault::Unsure(time),
+            Fault::Timeout(time) => LoadFault::Unsure(time),
             fault => fault.into(),
         })?;
         Ok(Outcome::Loaded(loaded))
@@ -87,7 +87,7 @@ impl Database<'_> {
         let mut rejected = RejectedRows::new(table, known_keys(session, table, load.dataset)?, load.rows);
         let is_whole = load.previous.is_none() || load.is_rebuild;
         let mut done = match table.is_empty && is_whole {
-            true => straight(session, table, load, &mut rejected)?,
+            true => load_directly(session, table, load, &mut rejected)?,
             false => None,
         };
         if done.is_none() {
@@ -96,7 +96,7 @@ impl Database<'_> {
         }
         let (mut loaded, rows) = match done {
             Some(done) => done,
-            None => beside(session, table, load, &mut rejected)?,
+            None => load_staged(session, table, load, &mut rejected)?,
         };
         rejected.check(rows)?;
         loaded.refused = rejected.len();
@@ -108,7 +108,7 @@ impl Database<'_> {
 }
 
 /// `None` where the database refuses a row that is not the one to name, or may be rejected: then it has to be found.
-fn straight(
+fn load_directly(
     session: &Session,
     table: &Table<'_>,
     load: &Load<'_>,
@@ -130,14 +130,14 @@ fn straight(
     Ok(Some((Loaded { inserted: sent.taken, ..Loaded::default() }, sent.rows)))
 }
 
-fn beside(
+fn load_staged(
     session: &Session,
     table: &Table<'_>,
     load: &Load<'_>,
     rejected: &mut RejectedRows,
 ) -> Result<(Loaded, u64), LoadFault> {
     finish(session, table, None)?;
-    let staged = Staged::make(session, table)?;
+    let staged = Staged::create(session, table)?;
     let sent = copy(session, table, load, Some(&staged)).all(load.change, rejected)?;
     staged.analyze(TEMPORARY, sent.taken)?;
     let deleted = if sent.deleted > 0 { staged.delete()? } else { 0 };
@@ -147,7 +147,7 @@ fn beside(
 }
 
 /// A swap or an append: rows have no key, and all go straight in.
-fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, LoadFault> {
+fn load_copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, LoadFault> {
     let is_swap = table.target.to.mode == Mode::Swap;
     let deleted = if is_swap && !table.is_new { clear(session, table, load)? } else { 0 };
     let mut rejected = RejectedRows::new(table, HashSet::new(), 0);

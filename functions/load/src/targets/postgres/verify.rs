@@ -10,12 +10,12 @@ use polars::prelude::{DataFrame, Schema};
 use tidemark_pipeline::DatasetName;
 use tidemark_postgres::{Session, SqlType, quoted};
 
-use super::catalog::is_there;
+use super::catalog::exists;
 use super::database::Database;
 use super::encode::date_text;
 use super::error::LoadFault;
 use super::load_state::{LOADS, LoadState};
-use super::prepare::found;
+use super::prepare::existing;
 use super::rejected::{RejectedRows, known_keys};
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows};
@@ -40,15 +40,15 @@ impl<'a> Database<'a> {
         &self,
         session: Session,
         dataset: &DatasetName,
-        shape: &dyn Fn(i64) -> Result<(Schema, Option<String>), LoadFault>,
+        schema_at: &dyn Fn(i64) -> Result<(Schema, Option<String>), LoadFault>,
     ) -> Result<Option<Snapshot<'a>>, LoadFault> {
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        if !is_there(&session, &self.named(&session, LOADS)?)? {
+        if !exists(&session, &self.qualified_name(&session, LOADS)?)? {
             return Ok(None);
         }
         let Some(state) = self.load_state(&session, dataset)? else { return Ok(None) };
-        let (schema, partition) = shape(state.version)?;
-        let table = found(&session, self.target, &schema)?;
+        let (schema, partition) = schema_at(state.version)?;
+        let table = existing(&session, self.target, &schema)?;
         let refused = known_keys(&session, &table, dataset)?;
         let partition = table.columns.iter().position(|column| Some(&column.name) == partition.as_ref());
         Ok(Some(Snapshot { session, table, state, refused, partition, stale: RefCell::default() }))
@@ -57,7 +57,7 @@ impl<'a> Database<'a> {
 
 impl Snapshot<'_> {
     /// Columns that the server writes in its own way, so that only their NULLs are compared.
-    pub(crate) fn loosely(&self) -> Vec<String> {
+    pub(crate) fn null_checked(&self) -> Vec<String> {
         let is_loose = |sql| matches!(sql, SqlType::Json | SqlType::Jsonb);
         self.table.columns.iter().filter(|column| is_loose(column.sql)).map(|column| column.name.clone()).collect()
     }
@@ -123,7 +123,7 @@ impl Snapshot<'_> {
             level.push(u8::from(value.is_some()));
             let start = level.len();
             if let Some(value) = value {
-                put(column.sql, value, level);
+                write_comparable(column.sql, value, level);
                 if Some(n) == self.partition {
                     partition = start..level.len();
                 }
@@ -141,7 +141,7 @@ impl Snapshot<'_> {
         let mut key = Vec::new();
         for (column, value) in self.table.columns.iter().zip(values(row)) {
             if let Some(value) = value.filter(|_| column.is_key) {
-                put(column.sql, value, &mut key);
+                write_comparable(column.sql, value, &mut key);
             }
         }
         key
@@ -157,7 +157,7 @@ impl Snapshot<'_> {
         let mut key = Vec::new();
         for (slot, value) in slots.iter().zip(values(&out)) {
             if let Some(value) = value {
-                put(slot.sql, value, &mut key);
+                write_comparable(slot.sql, value, &mut key);
             }
         }
         Ok(Some(key))
@@ -170,7 +170,7 @@ impl Snapshot<'_> {
         // what is behind says how long it is
         let value = value.split_last_chunk::<4>().map_or(value, |(value, _)| value);
         let text = || Some(String::from_utf8(value.to_vec()).ok()?.escape_debug().to_string());
-        let told = match column.map(|column| column.sql) {
+        let text = match column.map(|column| column.sql) {
             None => Some(String::new()),
             Some(_) if is_null => Some("NULL".to_owned()),
             Some(SqlType::Date) => value.try_into().ok().and_then(|days| date_text(i32::from_be_bytes(days))),
@@ -178,7 +178,7 @@ impl Snapshot<'_> {
             Some(SqlType::Int4) => value.try_into().ok().map(|value| i32::from_be_bytes(value).to_string()),
             Some(_) => text(),
         };
-        told.unwrap_or_else(|| "another value".to_owned())
+        text.unwrap_or_else(|| "another value".to_owned())
     }
 }
 
@@ -206,7 +206,7 @@ fn row_size(bytes: &[u8]) -> Option<usize> {
 }
 
 /// Puts a value so that it is equal to what the server has as equal; nothing of what the server writes in its own way.
-fn put(sql: SqlType, value: &[u8], out: &mut Vec<u8>) {
+fn write_comparable(sql: SqlType, value: &[u8], out: &mut Vec<u8>) {
     match (sql, value) {
         (SqlType::Json | SqlType::Jsonb, _) => return,
         // digits, weight, sign, how many digits to show, digits: 1.50 is 1.5

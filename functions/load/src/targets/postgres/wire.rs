@@ -9,7 +9,7 @@ use polars::prelude::{
 use serde::de::IgnoredAny;
 use tidemark_postgres::SqlType;
 
-use super::encode::{self, Unheld, escapes, fixed, numeric, sized, uuid};
+use super::encode::{self, Unrepresentable, escapes, fixed, numeric, sized, uuid};
 
 /// In front of the rows.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
@@ -63,7 +63,12 @@ impl Rows {
 
     /// Appends a row, with its number in front where the table has a column for it; where a value cannot be held, nothing, and says which
     /// column it is of.
-    pub(super) fn write(&self, row: usize, number: Option<i64>, out: &mut BytesMut) -> Result<(), (usize, Unheld)> {
+    pub(super) fn write(
+        &self,
+        row: usize,
+        number: Option<i64>,
+        out: &mut BytesMut,
+    ) -> Result<(), (usize, Unrepresentable)> {
         let start = out.len();
         out.put_i16((self.fields.len() + usize::from(number.is_some())) as i16);
         if let Some(number) = number {
@@ -87,7 +92,7 @@ impl Rows {
         number: i64,
         columns: &[bool],
         out: &mut BytesMut,
-    ) -> Result<(), Unheld> {
+    ) -> Result<(), Unrepresentable> {
         let start = out.len();
         out.put_i16(columns.len() as i16 + 1);
         out.put_i32(8);
@@ -141,7 +146,7 @@ impl Values {
 }
 
 impl Field {
-    fn write(&self, row: usize, out: &mut BytesMut) -> Result<(), Unheld> {
+    fn write(&self, row: usize, out: &mut BytesMut) -> Result<(), Unrepresentable> {
         let is_written = match &self.values {
             Values::Null => false,
             Values::Bool(values) => fixed(values.get(row), out, |value, out| out.put_u8(value.into())),
@@ -160,7 +165,7 @@ impl Field {
             }
         };
         match is_written {
-            false if self.is_key => Err(Unheld::NullKey),
+            false if self.is_key => Err(Unrepresentable::NullKey),
             false => {
                 out.put_i32(-1);
                 Ok(())
@@ -169,38 +174,38 @@ impl Field {
         }
     }
 
-    fn integer(&self, value: Option<i64>, out: &mut BytesMut) -> Result<bool, Unheld> {
+    fn integer(&self, value: Option<i64>, out: &mut BytesMut) -> Result<bool, Unrepresentable> {
         Ok(match (self.sql, value) {
             (SqlType::Int8, value) => fixed(value, out, |value, out| out.put_i64(value)),
             (_, None) => false,
             (SqlType::Int4, Some(value)) => {
-                let value = i32::try_from(value).map_err(|_| Unheld::Range)?;
+                let value = i32::try_from(value).map_err(|_| Unrepresentable::Range)?;
                 fixed(Some(value), out, |value, out| out.put_i32(value))
             }
             (_, Some(value)) => {
-                let value = i16::try_from(value).map_err(|_| Unheld::Range)?;
+                let value = i16::try_from(value).map_err(|_| Unrepresentable::Range)?;
                 fixed(Some(value), out, |value, out| out.put_i16(value))
             }
         })
     }
 
-    fn float(&self, value: Option<f64>, out: &mut BytesMut) -> Result<bool, Unheld> {
+    fn float(&self, value: Option<f64>, out: &mut BytesMut) -> Result<bool, Unrepresentable> {
         let (SqlType::Float4, Some(wide)) = (self.sql, value) else {
             return Ok(fixed(value, out, |value, out| out.put_f64(value)));
         };
         // rounded, as was asked for; but not to infinity, or to nothing
         let value = wide as f32;
         if (wide.is_finite() && value.is_infinite()) || (value == 0.0 && wide != 0.0) {
-            return Err(Unheld::Range);
+            return Err(Unrepresentable::Range);
         }
         Ok(fixed(Some(value), out, |value, out| out.put_f32(value)))
     }
 
-    fn text(&self, text: &str, out: &mut BytesMut) -> Result<(), Unheld> {
+    fn text(&self, text: &str, out: &mut BytesMut) -> Result<(), Unrepresentable> {
         match self.sql {
-            SqlType::Uuid => out.put_slice(&uuid(text).ok_or(Unheld::Uuid)?),
+            SqlType::Uuid => out.put_slice(&uuid(text).ok_or(Unrepresentable::Uuid)?),
             SqlType::Json | SqlType::Jsonb => {
-                serde_json::from_str::<IgnoredAny>(text).map_err(|_| Unheld::Json)?;
+                serde_json::from_str::<IgnoredAny>(text).map_err(|_| Unrepresentable::Json)?;
                 if self.sql == SqlType::Jsonb {
                     escapes(text)?;
                     // the version of its form on the wire
@@ -208,9 +213,9 @@ impl Field {
                 }
                 out.put_slice(text.as_bytes());
             }
-            _ if text.as_bytes().contains(&0) => return Err(Unheld::Nul),
+            _ if text.as_bytes().contains(&0) => return Err(Unrepresentable::Nul),
             SqlType::Varchar(most) if text.len() > most as usize && text.chars().count() > most as usize => {
-                return Err(Unheld::Length);
+                return Err(Unrepresentable::Length);
             }
             _ => out.put_slice(text.as_bytes()),
         }
@@ -218,12 +223,12 @@ impl Field {
     }
 
     /// Microseconds since midnight, or since 2000.
-    fn clock(&self, at: i64, unit: TimeUnit) -> Result<i64, Unheld> {
+    fn clock(&self, at: i64, unit: TimeUnit) -> Result<i64, Unrepresentable> {
         let microseconds = match unit {
-            TimeUnit::Milliseconds => at.checked_mul(1_000).ok_or(Unheld::Timestamp)?,
+            TimeUnit::Milliseconds => at.checked_mul(1_000).ok_or(Unrepresentable::Timestamp)?,
             TimeUnit::Microseconds => at,
             TimeUnit::Nanoseconds if at % 1_000 == 0 => at / 1_000,
-            TimeUnit::Nanoseconds => return Err(Unheld::Nanoseconds),
+            TimeUnit::Nanoseconds => return Err(Unrepresentable::Nanoseconds),
         };
         if self.sql == SqlType::Time {
             return Ok(microseconds);

@@ -7,7 +7,7 @@ use rust_xlsxwriter::{
 use tidemark_pipeline::{CellFormat, Chart, ChartKind};
 
 use super::error::ReportError;
-use super::formats::{ACCENT, HEADER_ROW, LINE, QUIET, SERIES, axis_format};
+use super::formats::{ACCENT, HEADER_ROW, LINE, MUTED, SERIES, axis_format};
 use super::table::{Column, Table, columns};
 use crate::targets::cell::CellType;
 
@@ -18,13 +18,13 @@ const HEIGHT: u32 = 320;
 const MAX_HEIGHT: u32 = 580;
 const GAP: u32 = 20;
 /// Height of a bar with its label.
-const BAR: u32 = 26;
+const BAR_HEIGHT: u32 = 26;
 /// Width of one character of a column.
-const CHARACTER: f64 = 7.0;
+const CHARACTER_WIDTH: f64 = 7.0;
 /// A table wider than this leaves no room beside it.
-const WIDE: f64 = 700.0;
+const MAX_TABLE_WIDTH: f64 = 700.0;
 /// A table of more rows hides what is under it.
-const SHORT: usize = 25;
+const SHORT_TABLE_ROWS: usize = 25;
 
 /// Puts the sheet's charts beside or under its table. An empty table has none, and one of an empty table is left out.
 pub(super) fn insert(
@@ -41,9 +41,9 @@ pub(super) fn insert(
     let height = table.rows.height();
     let mut width = 0.0;
     for column in shown {
-        width += column.width()? as f64 * CHARACTER;
+        width += column.width()? as f64 * CHARACTER_WIDTH;
     }
-    if width > WIDE && height <= SHORT {
+    if width > MAX_TABLE_WIDTH && height <= SHORT_TABLE_ROWS {
         let row = HEADER_ROW + height as u32 + 2;
         let mut across = 0;
         for (chart, _) in &charts {
@@ -103,7 +103,7 @@ fn draw(sheet: &str, chart: &Chart, tables: &[Table]) -> Result<Option<(ExcelCha
         series.set_format(&mut format).set_gap(60);
     }
     let height = match chart.kind {
-        ChartKind::Bar => (rows.saturating_mul(BAR) + 100).clamp(HEIGHT, MAX_HEIGHT),
+        ChartKind::Bar => (rows.saturating_mul(BAR_HEIGHT) + 100).clamp(HEIGHT, MAX_HEIGHT),
         ChartKind::Column | ChartKind::Line => HEIGHT,
     };
     let shown = values.first().map_or(CellFormat::Integer, |(_, column)| column.format);
@@ -114,7 +114,7 @@ fn draw(sheet: &str, chart: &Chart, tables: &[Table]) -> Result<Option<(ExcelCha
 
 fn style(drawn: &mut ExcelChart, chart: &Chart, category: &Column, values: CellFormat) {
     let mut font = ChartFont::new();
-    font.set_size(9).set_color(QUIET);
+    font.set_size(9).set_color(MUTED);
     drawn.title().set_name(&chart.title).set_font(ChartFont::new().set_size(12).set_bold().set_color(ACCENT));
     drawn.chart_area().set_format(ChartFormat::new().set_border(ChartLine::new().set_color(LINE)));
     match chart.values.len() {

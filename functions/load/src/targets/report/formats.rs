@@ -7,10 +7,10 @@ pub(super) const ACCENT: Color = Color::RGB(0x1F4E79);
 /// Colours of the series of a chart, in order.
 pub(super) const SERIES: [Color; 4] = [ACCENT, Color::RGB(0x9DB8D2), Color::RGB(0x7F8C99), Color::RGB(0xC9D6E3)];
 /// Colour of explanatory text: dates, notes, axes.
-pub(super) const QUIET: Color = Color::RGB(0x5F6B76);
+pub(super) const MUTED: Color = Color::RGB(0x5F6B76);
 pub(super) const LINE: Color = Color::RGB(0xD9DFE5);
 const HEADER: Color = Color::RGB(0xDCE6F0);
-const BAND: Color = Color::RGB(0xF5F8FB);
+const TINT: Color = Color::RGB(0xF5F8FB);
 
 /// The row of the table's header; above it are the title, the date and some air.
 pub(super) const HEADER_ROW: u32 = 3;
@@ -30,8 +30,8 @@ impl SheetFormats {
                 .set_font_size(18)
                 .set_font_color(ACCENT)
                 .set_align(FormatAlign::VerticalCenter),
-            date: Format::new().set_font_size(11).set_font_color(QUIET).set_align(FormatAlign::Top),
-            note: Format::new().set_italic().set_font_color(QUIET),
+            date: Format::new().set_font_size(11).set_font_color(MUTED).set_align(FormatAlign::Top),
+            note: Format::new().set_italic().set_font_color(MUTED),
         }
     }
 }
@@ -65,7 +65,7 @@ impl ColumnFormats {
             .set_num_format(num_format(format))
             .set_border_bottom(FormatBorder::Hair)
             .set_border_bottom_color(LINE);
-        ColumnFormats { header, tinted: plain.clone().set_background_color(BAND), plain }
+        ColumnFormats { header, tinted: plain.clone().set_background_color(TINT), plain }
     }
 }
 

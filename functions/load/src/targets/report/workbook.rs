@@ -45,12 +45,13 @@ fn workbook(report: &Report, day: Date, tables: &[Table]) -> Result<Vec<u8>, Rep
     }
     let mut workbook = Workbook::new();
     // Without a date of its own the workbook would take the clock's.
-    let made = ExcelDateTime::from_ymd(day.year().clamp(1900, 9999) as u16, day.month() as u8, day.day() as u8)?;
-    let properties = DocProperties::new().set_title(&report.title).set_author("Tidemark").set_creation_datetime(&made);
+    let created = ExcelDateTime::from_ymd(day.year().clamp(1900, 9999) as u16, day.month() as u8, day.day() as u8)?;
+    let properties =
+        DocProperties::new().set_title(&report.title).set_author("Tidemark").set_creation_datetime(&created);
     workbook.set_properties(&properties);
-    let look = SheetFormats::new();
+    let formats = SheetFormats::new();
     for table in tables {
-        sheet::write(workbook.add_worksheet(), report, day, table, tables, &look)?;
+        sheet::write(workbook.add_worksheet(), report, day, table, tables, &formats)?;
     }
     Ok(workbook.save_to_buffer()?)
 }

@@ -10,7 +10,7 @@ use polars::prelude::{DataType, PolarsError};
 use rusqlite::ErrorCode;
 
 /// How long another process may hold the database before a load gives up ([`Fault::Locked`]).
-pub(super) const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A load that did not happen: the database is as it was before.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl SqliteError {
     }
 
     /// Whether a process died in the middle of a transaction, and its journal has yet to be played back by one that may write.
-    pub(super) fn wants_rollback(&self) -> bool {
+    pub(super) fn needs_rollback(&self) -> bool {
         let source = match self.fault.as_ref() {
             Fault::NotWritable(source) => source.sqlite_error(),
             _ => None,
@@ -61,7 +61,7 @@ impl Error for SqliteError {
 pub(super) enum Fault {
     #[error("the database's folder cannot be found or made")]
     Folder(#[source] io::Error),
-    #[error("another process holds the database for more than {} s", BUSY.as_secs())]
+    #[error("another process holds the database for more than {} s", BUSY_TIMEOUT.as_secs())]
     Locked(#[source] rusqlite::Error),
     #[error("the disk has no room for the database")]
     Full(#[source] rusqlite::Error),

@@ -6,7 +6,7 @@ use polars::prelude::{DataFrame, Schema, Series};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tidemark_pipeline::{DatasetName, Sqlite};
 
-use super::error::{BUSY, Fault, SqliteError};
+use super::error::{BUSY_TIMEOUT, Fault, SqliteError};
 use super::loads::{Loaded, loaded_by, loaded_version, note};
 use super::table::Table;
 use super::write::Writer;
@@ -31,7 +31,7 @@ pub enum Change<R> {
     Upsert {
         rows: R,
         /// The key columns of the rows that vanished.
-        gone: DataFrame,
+        deleted_keys: DataFrame,
     },
     /// The rows in place of all that the partitions hold; of all that the table holds where the dataset has none.
     Swap {
@@ -82,7 +82,7 @@ impl Store {
             return Ok(None);
         }
         match Store::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
-            Err(error) if error.wants_rollback() => Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            Err(error) if error.needs_rollback() => Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
             store => store,
         }
         .map(Some)
@@ -93,7 +93,7 @@ impl Store {
             // An absolute path is never one of the names that SQLite reads otherwise (``, `:memory:`, `file:`).
             let file = std::path::absolute(path).map_err(Fault::Folder)?;
             let connection = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-            connection.busy_timeout(BUSY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.execute_batch("PRAGMA synchronous = FULL")?;
             // SQLite opens anything; only reading shows what it is.
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
@@ -136,7 +136,7 @@ impl Store {
         table.prepare(&transaction).map_err(failed)?;
         let mut writer = Writer::new(&transaction, &table);
         match load.change {
-            Change::Upsert { rows, gone } => {
+            Change::Upsert { rows, deleted_keys: gone } => {
                 writer.delete(&gone).map_err(failed)?;
                 for frame in rows {
                     writer.upsert(&frame?).map_err(failed)?;

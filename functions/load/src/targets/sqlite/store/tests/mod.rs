@@ -28,7 +28,7 @@ impl From<SqliteError> for Failed {
 }
 
 /// Message and causes.
-fn said(result: Result<Outcome, Failed>) -> String {
+fn message(result: Result<Outcome, Failed>) -> String {
     match result {
         Err(Failed::Sqlite(error)) => {
             let mut text = error.to_string();
@@ -91,7 +91,7 @@ fn step_of(
 }
 
 fn upsert(store: &mut Store, from: Option<i64>, to: i64, rows: &DataFrame, gone: &[i64]) -> Result<Outcome, Failed> {
-    let change = Change::Upsert { rows: vec![Ok(rows.clone())], gone: keys(gone) };
+    let change = Change::Upsert { rows: vec![Ok(rows.clone())], deleted_keys: keys(gone) };
     step(store, &target(&["id"]), from, to, change, rows)
 }
 
