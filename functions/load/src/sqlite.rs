@@ -1,4 +1,4 @@
-//! A dataset into a table of a SQLite database: what changed since the version the table has.
+//! Loads the changes of a dataset, since the version that the table has, into a table of a SQLite database.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ pub struct LoadSqlite<'a> {
     target: &'a Sqlite,
     folders: &'a dyn Folders,
     changed: KeptChange,
-    /// Opened by planning, for the task.
+    /// The database, opened by planning and used by the task.
     database: Mutex<Option<Database>>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> LoadSqlite<'a> {
         LoadSqlite { pipeline, target, folders, changed: KeptChange::default(), database: Mutex::default() }
     }
 
-    /// The table, for people.
+    /// Database and table, for messages.
     fn place(&self) -> String {
         format!("{}: table {}", self.target.path, self.target.to.table)
     }
@@ -47,8 +47,8 @@ impl<'a> LoadSqlite<'a> {
         })
     }
 
-    /// Keys that the table has and the dataset has no more. Keys of another type may be other values in the table, so then all that
-    /// were loaded go, and come again.
+    /// Keys of rows to delete: those that the table has and the dataset no longer has. If the types of the key have changed, the table may
+    /// hold other values for the same keys, so all keys of the version before are deleted, and all rows are loaded again.
     fn deleted_keys(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Error> {
         let keys: Vec<_> = self.target.to.key.iter().map(|key| col(key.as_str())).collect();
         let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be compared").because(error);
@@ -140,7 +140,7 @@ impl Step for LoadSqlite<'_> {
         "transaction".to_owned()
     }
 
-    /// The id of the run.
+    /// The session is the id of the run.
     fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Error> {
         Ok(scope.run_id.clone())
     }
@@ -199,7 +199,7 @@ impl Step for LoadSqlite<'_> {
         Ok(Some(plan.gather(format!("{}:{}", self.target.path, self.target.to.table), receipts)))
     }
 
-    /// The transaction has made it visible.
+    /// Nothing is left to do: the transaction has made the load visible.
     fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }

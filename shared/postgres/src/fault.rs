@@ -1,4 +1,4 @@
-//! What can go wrong with a server. What it says of a row's content (its "detail") is never passed on.
+//! Errors of a connection or a statement. The detail field of a server's error may contain values of a row, so it is never passed on.
 
 use std::error::Error;
 use std::time::Duration;

@@ -1,7 +1,7 @@
-//! A PostgreSQL server as sources and targets meet it: a connection with its TLS and timeouts, what can go wrong with it and what to do
-//! then, and its types. It must never know what is read or written, or keep a password.
+//! Access to a PostgreSQL server for sources and targets: a connection with TLS and timeouts, errors with advice, and column types. This
+//! crate does not know what is read or written, and never keeps a password.
 //!
-//! The client library stops here: what others need of it they have from this crate.
+//! No other crate uses the client library directly; the types they need are re-exported here.
 
 mod advice;
 mod fault;

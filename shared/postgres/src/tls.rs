@@ -1,4 +1,4 @@
-//! TLS to a server: who is trusted, as libpq's `sslmode` has it.
+//! TLS to a server: which certificates are trusted, with the meanings of libpq's `sslmode`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -40,7 +40,7 @@ pub(crate) fn client_config(address: &Address) -> Result<(tokio_postgres::config
     Ok((mode, builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// The authorities in a file, or (`system`, or none named) those of this machine.
+/// The certificate authorities in a file; those of this host for `system` or if none are named.
 fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     match authorities {
@@ -69,7 +69,7 @@ fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
 #[derive(Debug)]
 struct NoVerification(Arc<CryptoProvider>);
 
-/// Trusts whom an authority has signed, whatever the name: `verify-ca`.
+/// Trusts every certificate that a trusted authority has signed, whatever its host name: `verify-ca`.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 

@@ -11,10 +11,10 @@ use super::formats::{ColumnFormats, HEADER_ROW, SheetFormats};
 use super::table::{Column, Table, columns};
 use crate::targets::cell::Cell;
 
-/// Rows and columns of a worksheet: <https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>.
+/// Maximum number of rows of a worksheet: <https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>.
 const MAX_ROWS: usize = 1_048_576;
 const MAX_COLUMNS: usize = 16_384;
-/// A table with more rows than this can be filtered.
+/// Number of rows above which a table gets a filter.
 const FILTER_ABOVE: usize = 20;
 
 /// Refuses a sheet title that Excel does not allow: <https://support.microsoft.com/office/3f1f7148-ee83-404d-8ef0-9ff99fbad1f9>.
@@ -32,7 +32,7 @@ pub(super) fn check_title(title: &str) -> Result<(), ReportError> {
     Err(ReportError::SheetTitle { sheet: title.into(), why })
 }
 
-/// Writes `table` and its charts, which may draw from any of `tables`.
+/// Writes `table` and its charts, whose data may come from any of `tables`.
 pub(super) fn write(
     worksheet: &mut Worksheet,
     report: &Report,
@@ -94,7 +94,7 @@ fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column]) -> 
     Ok(())
 }
 
-/// Numbers stay numbers while Excel, which counts in doubles, keeps them whole; what it cannot keep is written as text.
+/// Writes a number as a number if Excel, which stores doubles, keeps all its digits; otherwise as text.
 fn write_cell(
     sheet: &mut Worksheet,
     row: u32,

@@ -1,4 +1,4 @@
-//! What each change does, wholly or not at all.
+//! Each kind of change is made completely or not at all.
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
     let path = folder.join("shop.db");
     let _ = append(&mut Store::open(&path).unwrap(), None, 0, &orders(&[1], &[None])).unwrap();
 
-    // What is on the disk in the middle of a transaction whose pages have been written out, is what a kill leaves.
+    // A kill leaves on the disk what is there during a transaction whose pages have been written.
     let writer = Connection::open(&path).unwrap();
     writer.execute_batch("PRAGMA cache_size = 2; PRAGMA cache_spill = 1; BEGIN IMMEDIATE").unwrap();
     for id in 0..5_000 {

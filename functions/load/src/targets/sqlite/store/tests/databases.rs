@@ -1,4 +1,4 @@
-//! Databases and tables as they are found: the user's own, foreign, held, full.
+//! Existing databases and tables: the user's own, other kinds of files, locked and full ones.
 
 use super::*;
 
@@ -132,7 +132,7 @@ fn what_a_killed_process_left_half_done_is_taken_back() {
     let folder = Folder::new("killed");
     let path = folder.join("shop.db");
     let _ = append(&mut Store::open(&path).unwrap(), None, 4, &orders(&[1], &[None])).unwrap();
-    // too large for its cache, a transaction has pages in the file and what they were in the journal: SIGKILL leaves both
+    // a transaction too large for its cache has new pages in the file and the old pages in the journal; SIGKILL leaves both
     let half = "PRAGMA cache_size = 1; BEGIN; UPDATE tidemark_loads SET version = 5;
                 WITH RECURSIVE n (id) AS (SELECT 2 UNION ALL SELECT id + 1 FROM n WHERE id < 20000)
                 INSERT INTO orders SELECT id, 'open' FROM n";

@@ -1,4 +1,4 @@
-//! Loads into real files, read back by connections of their own.
+//! Loads into real files, read back by separate connections.
 
 mod changes;
 mod databases;
@@ -14,7 +14,7 @@ use crate::targets::folder::Folder;
 
 type Frames = Vec<Result<DataFrame, Failed>>;
 
-/// The caller's error type: ours passes into it, and its own through us.
+/// The caller's error type: errors of the store are converted into it, and errors of the frames have it already.
 #[derive(Debug)]
 enum Failed {
     Sqlite(SqliteError),
@@ -27,7 +27,7 @@ impl From<SqliteError> for Failed {
     }
 }
 
-/// Message and causes.
+/// The message of an error with its causes.
 fn message(result: Result<Outcome, Failed>) -> String {
     match result {
         Err(Failed::Sqlite(error)) => {
