@@ -113,7 +113,7 @@ mod tests {
         expressions.sort();
         expressions.dedup();
         // 11 parts of an hour, 7 of a day, a day, a week
-        assert_eq!(expressions.len(), 20, "{told:?}");
+        assert_eq!(expressions.len(), 20, "{expressions:?}");
         for (text, expression) in [
             ("15 minutes", "cron(0/15 * * * ? *)"),
             ("60 minutes", "cron(0 0/1 * * ? *)"),

@@ -1,4 +1,4 @@
-//! What can go wrong with a load, said so that the reader knows what to do.
+//! Errors of a load into PostgreSQL, with hints on how to resolve them.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use polars::prelude::{DataType, PolarsError};
 use tidemark_flow::{Error, ErrorKind, joined};
 use tidemark_postgres::{Action, ClientError, DbError, Fault, SqlType, is_row_error, server_message};
 
-/// A load that did not happen: the database is as it was before.
+/// The error of a load. The database is as it was before, except for [`LoadFault::Unsure`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadFault {
     #[error(transparent)]
@@ -56,14 +56,14 @@ pub(crate) enum LoadFault {
     Lake(#[from] Error),
 }
 
-/// A password that is not known.
+/// Why a password is unknown.
 #[derive(Debug, Clone)]
 pub(crate) struct UnknownPassword {
     pub(crate) why: String,
     pub(crate) kind: ErrorKind,
 }
 
-/// How a target is given its password.
+/// The hint on how to give a target its password.
 const PASSWORD_HINT: &str = "give the target `password = { secret = \"…\" }`, and the secret a value";
 
 /// `row 17 (id 5)`. Rows are counted from 1; 0 means that the row's number is unknown.
@@ -163,7 +163,7 @@ impl LoadFault {
     }
 }
 
-/// What to do about a server's fault, in the words of a target where it is a target that meets it.
+/// Kind and hint for a fault of the server, worded for a target where that matters.
 fn fault_kind_and_hint(fault: &Fault) -> (ErrorKind, Option<String>) {
     let advice = fault.advice();
     let kind = match advice.action {

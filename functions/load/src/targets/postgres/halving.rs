@@ -1,4 +1,4 @@
-//! The merge of staged rows, some of which the database refuses: those are found by halves.
+//! Merges staged rows. Rows that the database rejects are found by bisection.
 
 use tidemark_postgres::{DbError, Fault, Session, is_row_error, server_message};
 
@@ -9,7 +9,7 @@ use super::staged::{Merged, Staged, StagedRange, is_duplicate_match};
 use super::table::Table;
 use crate::targets::delta::Deltas;
 
-/// Merges what is staged; where the database refuses a row, by halves, until those are left that it refuses.
+/// Merges the staged rows. If the database rejects one, merges halves, and halves of these, until each rejected row is isolated.
 pub(super) fn merge<'f>(
     session: &Session,
     staged: &Staged<'_>,
@@ -18,7 +18,7 @@ pub(super) fn merge<'f>(
     rows: u64,
     rejected: &mut RejectedRows,
 ) -> Result<Merged, LoadFault> {
-    // beyond this there is no hope; none may be: one is enough to name it
+    // the search stops beyond this number; if none may be rejected, one is searched for, to name it in the error
     let most = table.target.max_refused.most(rows).max(1);
     let mut halving = Halving { session, staged, max_rejected: most, refused: Vec::new() };
     let mut merged = Merged::default();
@@ -59,13 +59,13 @@ pub(super) fn merge<'f>(
 struct Halving<'a> {
     session: &'a Session,
     staged: &'a Staged<'a>,
-    /// How many rows are looked for.
+    /// Number of rejected rows beyond which the search stops.
     max_rejected: u64,
     refused: Vec<(u64, Box<DbError>)>,
 }
 
 impl Halving<'_> {
-    /// Merges a part, except the rows that are refused.
+    /// Merges a part, except for rejected rows.
     fn merge(&mut self, part: &StagedRange, merged: &mut Merged) -> Result<(), Fault> {
         self.session.run("SAVEPOINT half")?;
         let by = match self.staged.merge(part) {
@@ -89,7 +89,7 @@ impl Halving<'_> {
         Ok(())
     }
 
-    /// The halves of a part that is refused; none of one row, which is noted.
+    /// The halves of a part that was rejected. A part of one row has none; the row is recorded as rejected.
     fn halves(&mut self, part: &StagedRange, by: DbError) -> Result<Vec<StagedRange>, Fault> {
         let rows = match part {
             StagedRange::Pages(from, to) if to - from > 1 => {
@@ -99,7 +99,7 @@ impl Halving<'_> {
             part => self.staged.places(part)?,
         };
         if rows.is_empty() {
-            // whatever the rows are: a trigger of the statement
+            // fails even without rows, for example because of a statement trigger
             return Err(Fault::Server(Box::new(by)));
         }
         if let [(_, number)] = rows.as_slice() {
@@ -112,7 +112,7 @@ impl Halving<'_> {
     }
 }
 
-/// Reads the rows of these numbers again and rejects them.
+/// Reads the rows with these numbers again and rejects them.
 fn reject(
     change: Deltas<'_>,
     table: &Table<'_>,
