@@ -1,5 +1,4 @@
-//! A real PostgreSQL for the tests, of more than one version, and what stands between it and those who load it: a proxy that breaks
-//! connections at a message, and a front that speaks TLS.
+//! Real PostgreSQL servers of several versions for the tests, with a proxy that breaks connections at a message, and a TLS front end.
 
 mod client;
 mod crash;
@@ -42,7 +41,7 @@ pub fn database() -> Option<Database> {
 }
 
 impl Database {
-    /// Another one in which everything stands as it does here, where nobody may be connected meanwhile.
+    /// Copies the database. No session may be connected to it meanwhile.
     pub fn fork(&self) -> Database {
         Database::create(self.server, &format!(" TEMPLATE {}", self.name))
     }

@@ -1,4 +1,4 @@
-//! All pipelines together: who makes which dataset, who reads it, and in what order the steps run.
+//! All pipelines together: which step produces each dataset, which steps read it, and in what order the steps run.
 
 mod check;
 mod draw;
@@ -14,7 +14,7 @@ use crate::partitioning::Partitioning;
 use crate::read::{Definition, Secrets};
 use crate::step::StepId;
 
-/// A pipeline that is not there, and perhaps the one that was meant.
+/// The name of a pipeline that does not exist, with a similar name if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown pipeline `{name}`; expected {known}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
 pub struct UnknownPipeline {
@@ -23,7 +23,7 @@ pub struct UnknownPipeline {
     pub hint: Option<String>,
 }
 
-/// Pipelines that fit together: every dataset has one maker, every input is made, nothing is made of itself.
+/// Consistent pipelines: every dataset has one producer, every input is produced, and there are no cycles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// Sorted by name.
@@ -32,7 +32,7 @@ pub struct Graph {
     steps: Vec<(usize, StepId)>,
     /// The file of each pipeline, and the secrets it names.
     files: Vec<(String, Secrets)>,
-    /// Where each clean dataset, model and child is named by its maker.
+    /// Where each clean dataset, model and child is named by its producer.
     definition_places: BTreeMap<DatasetName, Place>,
     /// Partitioning of each partitioned dataset.
     partitionings: BTreeMap<DatasetName, Partitioning>,
@@ -40,7 +40,7 @@ pub struct Graph {
 
 impl Graph {
     /// # Errors
-    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, sorted by position.
+    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, by position.
     pub fn new(mut definitions: Vec<Definition>) -> Result<Graph, Vec<Diagnostic>> {
         definitions.sort_by(|a, b| (&a.pipeline.name, &a.file).cmp(&(&b.pipeline.name, &b.file)));
         let diagnostics = check::check(&definitions);
@@ -67,7 +67,7 @@ impl Graph {
         self.pipelines.iter().zip(written).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
     }
 
-    /// Where a dataset is named by its maker; of raw datasets and quarantines, their clean one is.
+    /// Where a dataset is named by its producer; for a raw dataset or a quarantine, the place of its clean dataset.
     pub fn place_of(&self, dataset: &DatasetName) -> Option<&Place> {
         self.definition_places.get(dataset).or_else(|| self.definition_places.get(&dataset.base().parse().ok()?))
     }

@@ -15,7 +15,7 @@ use crate::site::Answer;
 
 const CROWD: usize = 8;
 
-/// Loads of all at once; each must end well.
+/// Runs loads at the same time; each must succeed.
 fn run_all(database: &Database, mode: Mode, load: impl Fn(&Loader) -> Vec<RunRecord> + Sync) -> Vec<RunRecord> {
     let start = Barrier::new(CROWD);
     let records = std::thread::scope(|scope| {

@@ -40,7 +40,7 @@ impl Order {
         Order { id, cents: id * 100 + 7, note, day }
     }
 
-    /// As [`Standing`] has it.
+    /// The row as in [`DatabaseState`].
     fn text(&self) -> String {
         let Order { id, cents, note, day } = self;
         let note = note.as_deref().unwrap_or("NULL");
@@ -80,7 +80,7 @@ pub fn many(version: i64, times: i64) -> Vec<Order> {
     (0..times).flat_map(again).collect()
 }
 
-/// Rows of `after` that are not in `before`, as texts.
+/// Rows of `after` that are not in `before`, as text.
 pub fn added_rows(before: &[Order], after: &[Order]) -> Vec<String> {
     let before: BTreeSet<&Order> = before.iter().collect();
     after.iter().filter(|order| !before.contains(order)).map(Order::text).collect()
@@ -213,7 +213,7 @@ table = \"{table}\"
     )
 }
 
-/// Whoever loads: a definition, and where its database is.
+/// A process that loads: a definition, and where its database is.
 pub struct Loader {
     graph: Graph,
     folder: TempDir,
@@ -243,7 +243,7 @@ impl Loader {
         self.run(objects, false)
     }
 
-    /// All rows again.
+    /// Loads all rows again.
     pub fn load_full(&self, objects: &Objects) -> RunRecord {
         self.run(objects, true)
     }
@@ -279,19 +279,19 @@ const LOADS: &str = "SELECT concat_ws(' ', dataset, \"table\", version, inserted
 const REFUSED: &str = "SELECT concat_ws(' ', dataset, \"table\", version, key, reason) FROM tidemark_refused";
 const RELATIONS: &str = "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
-/// Sessions of loads, and what others hold that nobody else may have.
+/// Other sessions of the database, and their locks.
 const BUSY: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
      UNION SELECT l.pid::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
      WHERE d.datname = current_database() AND l.pid <> pg_backend_pid()";
 
-/// Whether somebody waits for what another holds.
+/// Whether a session waits for a lock.
 pub fn is_waiting(database: &Database) -> bool {
     let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     !database.query(waiting).is_empty()
 }
 
 impl DatabaseState {
-    /// Once all who are connected have gone, which they must.
+    /// The state once all sessions have ended.
     pub fn of(database: &Database) -> DatabaseState {
         until("no session, no lock", || database.query(BUSY).is_empty());
         let things = DatabaseState::column(database, RELATIONS);

@@ -18,13 +18,13 @@ const FIELDS: [&str; 7] =
 const SEVERITIES: [(&str, Severity); 2] = [("warning", Severity::Warning), ("critical", Severity::Critical)];
 const WHO: &str = "an address, `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these";
 
-/// `[alerts]` of a file that has mistakes elsewhere, so that somebody can be told of them; `None` if there is no such table, or it
-/// has mistakes itself. `parameter` as of [`super::read`].
+/// `[alerts]` of a file that has mistakes elsewhere, so that its recipients can be notified of them; `None` if there is no such table,
+/// or it has mistakes itself. `parameter` is as for [`super::read`].
 pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<String>) -> Option<Alerts> {
     let (document, errors) = DeTable::parse_recoverable(file.text());
     let document = document.get_ref();
     let (key, table) = document.get_key_value("alerts")?;
-    // what a mistake of syntax has left of the table may be half of it
+    // after a syntax error the table may be incomplete
     let end = table.get_ref().as_table()?.iter().map(|(_, value)| value.span().end).max()?;
     let inside = key.span().start..end;
     if errors.iter().any(|error| error.span().is_none_or(|span| inside.contains(&span.start))) {
@@ -44,7 +44,7 @@ pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<Strin
 pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alerts {
     let standard = Alerts::default();
     let Some(fields) = top.open("alerts", "[alerts]", &FIELDS) else { return standard };
-    // one that is there and wrong is no reason for another mistake
+    // an invalid schedule must not cause a second diagnostic
     if top.value("schedule").is_none() {
         fields.refuse("start_within", "it only with a `schedule`, which says when the pipeline should start");
     }
@@ -59,12 +59,12 @@ pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alert
     }
 }
 
-/// It is told of this and what is worse.
+/// The lowest severity that is sent to a recipient.
 fn min_severity(fields: &Fields<'_, '_>) -> Severity {
     fields.choice("severity", &SEVERITIES).unwrap_or(Severity::Warning)
 }
 
-/// The values of a field that must name somebody if it is there.
+/// The values of a field that must not be empty if it is present.
 fn non_empty_values<'r>(fields: &Fields<'_, 'r>, key: &str, expected: &str) -> Vec<Value<'r>> {
     let items = fields.items(key, |value| value.is_str() || value.is_table(), expected).unwrap_or_default();
     if fields.value(key).is_some_and(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty())) {

@@ -37,7 +37,7 @@ pub(super) struct TextValue {
 }
 
 impl TextValue {
-    /// The byte of the file that byte `offset` of the text comes from, as near as can be told.
+    /// The byte of the file that byte `offset` of the text comes from, or the start of the value if it is not known exactly.
     pub fn offset(&self, offset: usize) -> usize {
         self.verbatim.map_or(self.at, |start| start + offset)
     }
@@ -84,7 +84,7 @@ impl<'r> Reader<'r> {
         self.diagnostics.borrow().is_empty()
     }
 
-    /// How many mistakes so far, for [`Reader::forgive`].
+    /// Number of mistakes so far, for [`Reader::retract`].
     pub fn diagnostic_count(&self) -> usize {
         self.diagnostics.borrow().len()
     }
@@ -208,7 +208,7 @@ impl<'r> Reader<'r> {
             .ok()
     }
 
-    /// A name of a column that is not ours alone.
+    /// A column name that is not reserved for Tidemark.
     pub fn column_name(&self, text: &TextValue) -> Option<ColumnName> {
         if raw::is_reserved(&text.text) {
             let expected = "another first letter; names with `_` are Tidemark's own";
@@ -218,7 +218,7 @@ impl<'r> Reader<'r> {
         self.name(text)
     }
 
-    /// A column out of those there are.
+    /// A column, which must be one of `known`.
     pub fn column(&self, text: &TextValue, known: &[ColumnName], of: &str) -> Option<ColumnName> {
         let found = known.iter().find(|name| name.as_str() == text.text).cloned();
         if found.is_none() {
@@ -360,7 +360,7 @@ impl<'a, 'r> Fields<'a, 'r> {
     }
 }
 
-/// "the number 5", "a table": what stands where something else should.
+/// A value described for messages: "the number 5", "a table".
 pub(super) fn described(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {}", quoted(text)),

@@ -46,7 +46,7 @@ pub(super) fn report(
     if fields.value("sheet").is_none() {
         fields.missing("sheet", "at least one [[target.sheet]] below it");
     }
-    // charts name sheets, of which some may be wrong and some come later
+    // collected first, because charts may name sheets that are invalid or that follow
     let titles: Vec<String> =
         tables.iter().filter_map(|table| table.value("title")?.get_ref().as_str()).map(str::to_owned).collect();
     let mut inputs: Vec<DatasetName> = Vec::new();
@@ -100,7 +100,7 @@ fn sheet(
     Some((Sheet { title: title?, sql: query.sql, formats, labels, charts, when_empty }, query.inputs))
 }
 
-/// What Excel allows, and different from the others in a file name too.
+/// A title that Excel allows, and that differs from the other titles also as part of a file name.
 fn sheet_title(fields: &Fields<'_, '_>, text: TextValue, before: &[Sheet]) -> Option<String> {
     let title = &text.text;
     let bad = |c: char| c.is_control() || "[]:*?/\\".contains(c);

@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(converted("0 8 ? jan mon#1 *", "UTC").0, "cron(0 8 ? JAN MON#1 *)");
     }
 
-    /// Every rate that is told as a cron fires when the cron does, for four weeks and some, from wherever one looks.
+    /// Every rate that is expressed as a cron fires when the cron does, over 30 days.
     #[test]
     fn the_times_of_a_rate_are_those_of_its_cron() {
         let mut expressions = Vec::new();

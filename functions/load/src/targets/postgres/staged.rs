@@ -109,7 +109,7 @@ impl<'a> Staged<'a> {
         Ok(Merged { inserted: inserted.min(all), updated: all.saturating_sub(inserted) })
     }
 
-    /// Number of rows that this transaction has inserted into the table so far. A MERGE returns only the total of inserted and updated rows.
+    /// Number of rows that this transaction has inserted so far. A MERGE returns only the total of inserted and updated rows.
     fn counted(&self) -> Result<u64, Fault> {
         let sql = format!(
             "SELECT sum(pg_stat_get_xact_tuples_inserted(relid))::bigint \

@@ -61,8 +61,8 @@ impl Rows {
         Ok(Rows { fields: into.iter().map(field).collect::<Result<_, PolarsError>>()? })
     }
 
-    /// Appends a row, with its number in front if the table has a column for it. If PostgreSQL cannot represent a value, appends nothing and
-    /// returns the index of its column.
+    /// Appends a row, with its number in front if the table has a column for it. If PostgreSQL cannot represent a value, appends nothing
+    /// and returns the index of its column.
     pub(super) fn write(
         &self,
         row: usize,

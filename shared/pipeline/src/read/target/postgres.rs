@@ -55,7 +55,7 @@ pub(super) fn postgres(
     Some(Postgres { name, url: url?, password, schema, to, types, max_refused, connections, timeout_s })
 }
 
-/// Rows are put aside, and found again when they are well, by their key, which only those of an upsert have.
+/// Only for an upsert: rejected rows are stored, and removed when they become valid, by their key.
 fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budget> {
     let budget = budget(fields, "max_refused")?;
     let mode = match to?.mode {
@@ -72,7 +72,7 @@ fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budg
     None
 }
 
-/// Seconds. The server counts milliseconds in 31 bits, so there is an end to it.
+/// Timeout in seconds. It is limited because the server stores milliseconds in 31 bits.
 fn timeout(fields: &Fields<'_, '_>) -> Option<u64> {
     const LONGEST_S: u64 = 7 * 86_400;
     let seconds = duration(fields, "timeout")?;
@@ -97,7 +97,7 @@ fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
     }
 }
 
-/// Whether it is a URL that may be written down, or may become one. It may have a password in it, so it is not repeated.
+/// Whether it is a valid URL without a password, or may become one. It may contain a password, so messages do not repeat it.
 fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     if Address::has_password(&text.text) {
         let hint = "write `password = { secret = \"name\" }` beside it, or all of it as `url = { secret = \"name\" }`";
@@ -139,7 +139,7 @@ fn schema(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     identifier(fields, text, "a schema's name")
 }
 
-/// Whatever is in it is quoted, but a longer one PostgreSQL cuts without a word.
+/// Any text is allowed because names are quoted, except long ones, which PostgreSQL silently cuts.
 fn identifier(fields: &Fields<'_, '_>, text: TextValue, what: &str) -> Option<String> {
     const LONGEST: usize = 63;
     if text.text.len() > LONGEST {
@@ -169,7 +169,7 @@ fn types(
         fields.reader.report(value.span().start, found, "a table of columns, as in `{ lines = \"jsonb\" }`");
         return types;
     };
-    // the columns of a model show when it runs
+    // the columns of a model are known only when it runs
     let own =
         contract.zip(dataset).and_then(|(contract, dataset)| known(contract, dataset)).map(|(columns, _)| columns);
     for (name, value) in table {
@@ -215,7 +215,7 @@ fn type_of(contract: &Contract, dataset: &DatasetName, column: &ColumnName) -> O
 const TYPES: [&str; 9] =
     ["jsonb", "json", "uuid", "varchar(40)", "smallint", "integer", "bigint", "real", "numeric(12,2)"];
 
-/// As PostgreSQL writes them.
+/// Parses a type as PostgreSQL writes it.
 fn parse_type(text: &str) -> Option<PostgresType> {
     let number = |text: &str| {
         let text = text.trim();
@@ -247,7 +247,7 @@ fn parse_type(text: &str) -> Option<PostgresType> {
     })
 }
 
-/// Which types there are for a column.
+/// The types allowed for a column, for messages.
 fn fitting(ty: Type) -> String {
     match ty {
         Type::String => "`jsonb`, `json`, `uuid` or `varchar(n)` for a column of strings".to_owned(),
