@@ -17,7 +17,7 @@ pub enum Direction {
     ToClient,
 }
 
-/// What befalls a message, once, and with it its connection; others go on.
+/// A fault that happens once, to one message and its connection; other connections continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Both ends are closed before it is forwarded.
@@ -43,7 +43,7 @@ struct Shared {
     server: u16,
     state: Mutex<State>,
     closed: Condvar,
-    /// Whoever holds it keeps clients that come waiting.
+    /// While this is locked, new clients wait.
     entrance: Mutex<()>,
 }
 
@@ -56,7 +56,7 @@ struct State {
     is_stopped: bool,
     /// Clients that came while the server was away.
     turned_away: usize,
-    /// No client comes any more.
+    /// No more clients are expected.
     clients_done: bool,
     is_closed: bool,
 }
@@ -117,7 +117,7 @@ impl Proxy {
         self.shared.state.lock().unwrap().messages.clone()
     }
 
-    /// The next message is number 0 again; nothing is armed. A connection that is still ending is counted: see [`Proxy::settle`].
+    /// The next message is number 0 again; nothing is armed. A connection that is still ending is counted: see [`Proxy::wait_closed`].
     pub fn recount(&self) {
         let mut state = self.shared.state.lock().unwrap();
         state.messages.clear();

@@ -208,8 +208,8 @@ impl Cron {
         &self.text
     }
 
-    /// The local times at which it fires, after `local`. Years, months and hours that do not match are skipped as a whole, because a watcher
-    /// calls this often, and a cron may name one day of a distant year.
+    /// The local times at which it fires, after `local`. Years, months and hours that do not match are skipped as a whole, because a
+    /// watcher calls this often, and a cron may name one day of a distant year.
     pub(super) fn after(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
         let (today, now) = (local.date(), (local.hour(), local.minute()));
         self.days_from(today).flat_map(move |day| {
