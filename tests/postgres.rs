@@ -1,5 +1,4 @@
-//! A real PostgreSQL for the tests, of more than one version, and what stands between it and those who load it: a proxy that breaks
-//! connections at a message, and a front that speaks TLS.
+//! Real PostgreSQL servers of several versions for the tests, with a proxy that breaks connections at a message, and a TLS front end.
 
 mod client;
 mod crash;
@@ -8,10 +7,10 @@ mod function;
 mod lanes;
 mod load_harness;
 mod modes;
-mod own;
 mod proxy;
 mod refused;
 mod release;
+mod self_test;
 mod server;
 mod tables;
 mod tls;
@@ -38,16 +37,16 @@ pub struct Database {
 pub fn database() -> Option<Database> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
     let server = SHARED.get_or_init(|| Server::start(&[])).as_ref()?;
-    Some(Database::made(server, ""))
+    Some(Database::create(server, ""))
 }
 
 impl Database {
-    /// Another one in which everything stands as it does here, where nobody may be connected meanwhile.
+    /// Copies the database. No session may be connected to it meanwhile.
     pub fn fork(&self) -> Database {
-        Database::made(self.server, &format!(" TEMPLATE {}", self.name))
+        Database::create(self.server, &format!(" TEMPLATE {}", self.name))
     }
 
-    fn made(server: &'static Server, how: &str) -> Database {
+    fn create(server: &'static Server, how: &str) -> Database {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let name = format!("database_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         server.query(&format!("CREATE DATABASE {name}{how}"));

@@ -1,10 +1,10 @@
-//! The crash test of target `postgres`: whatever breaks, and whenever, and whoever else loads, running again ends where a run without
-//! fault ends, and nothing is in the table twice or older than it was.
+//! The crash test of target `postgres`: whatever breaks at whatever moment, and whatever other loads run, running again ends in the same
+//! state as a run without a fault, and no row is in the table twice or in an older version.
 
 mod bench;
-mod crowd;
-mod house;
+mod concurrent;
 mod killed;
 mod messages;
 mod order;
+mod scenario;
 mod trouble;

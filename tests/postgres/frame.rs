@@ -40,7 +40,7 @@ impl Framing {
             // N: no TLS
             let is_plain = first == *b"N";
             let frame = Frame { kind: first[0], head: first.into(), rest: 0 };
-            return if is_plain { Ok(Some(frame)) } else { Err(wrong("messages in TLS cannot be seen")) };
+            return if is_plain { Ok(Some(frame)) } else { Err(invalid("messages in TLS cannot be seen")) };
         }
         let mut head = [first[0], 0, 0, 0, 0];
         from.read_exact(&mut head[1..])?;
@@ -63,11 +63,11 @@ impl Framing {
 
 /// A length counts itself and, of what follows it, what is read already.
 fn behind(length: [u8; 4], read: u32) -> io::Result<usize> {
-    let rest = u32::from_be_bytes(length).checked_sub(read).ok_or_else(|| wrong("too short"))?;
+    let rest = u32::from_be_bytes(length).checked_sub(read).ok_or_else(|| invalid("too short"))?;
     Ok(usize::try_from(rest).unwrap())
 }
 
-fn wrong(what: &str) -> io::Error {
+fn invalid(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
 

@@ -87,7 +87,7 @@ impl LoadHarness {
         assert!(matches!(outcome, Outcome::Committed(_)), "{outcome:?}");
     }
 
-    /// Walks `load` of a target of which everything but kind, name and URL is given.
+    /// Runs `load` for a target, given without kind, name and URL.
     pub fn run(&self, target: &str) -> RunRecord {
         self.run_at(&self.url, target, false)
     }
@@ -110,7 +110,7 @@ impl LoadHarness {
             .unwrap()
     }
 
-    /// Walks it to its end.
+    /// Runs the load, which must succeed.
     #[track_caller]
     pub fn load(&self, target: &str) -> RunRecord {
         let record = self.run(target);

@@ -17,7 +17,7 @@ pub enum Direction {
     ToClient,
 }
 
-/// What befalls a message, once, and with it its connection; others go on.
+/// A fault that happens once, to one message and its connection; other connections continue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// Both ends are closed before it is forwarded.
@@ -43,7 +43,7 @@ struct Shared {
     server: u16,
     state: Mutex<State>,
     closed: Condvar,
-    /// Whoever holds it keeps clients that come waiting.
+    /// While this is locked, new clients wait.
     entrance: Mutex<()>,
 }
 
@@ -53,11 +53,11 @@ struct State {
     armed: BTreeMap<usize, Armed>,
     links: Vec<Weak<Link>>,
     /// The server has been stopped, and is to start again.
-    is_away: bool,
+    is_stopped: bool,
     /// Clients that came while the server was away.
     turned_away: usize,
-    /// No client comes any more.
-    is_left: bool,
+    /// No more clients are expected.
+    clients_done: bool,
     is_closed: bool,
 }
 
@@ -117,7 +117,7 @@ impl Proxy {
         self.shared.state.lock().unwrap().messages.clone()
     }
 
-    /// The next message is number 0 again; nothing is armed. A connection that is still ending is counted: see [`Proxy::settle`].
+    /// The next message is number 0 again; nothing is armed. A connection that is still ending is counted: see [`Proxy::wait_closed`].
     pub fn recount(&self) {
         let mut state = self.shared.state.lock().unwrap();
         state.messages.clear();
@@ -125,7 +125,7 @@ impl Proxy {
     }
 
     /// Waits until every connection has ended, so that none has a say in the next count.
-    pub fn settle(&self) {
+    pub fn wait_closed(&self) {
         let is_open = || self.shared.state.lock().unwrap().links.iter().any(|link| link.strong_count() > 0);
         until("every connection has ended", || !is_open());
     }
@@ -150,25 +150,25 @@ impl Proxy {
     ) {
         let shared = self.shared.clone();
         self.on_message(number, move || {
-            shared.state.lock().unwrap().is_away = true;
+            shared.state.lock().unwrap().is_stopped = true;
             stop();
             std::thread::spawn(move || {
                 until("a client finds the server away, or none comes", || {
                     let state = shared.state.lock().unwrap();
-                    state.turned_away > 0 || state.is_left
+                    state.turned_away > 0 || state.clients_done
                 });
                 let _entrance = shared.entrance.lock().unwrap();
                 start();
-                shared.state.lock().unwrap().is_away = false;
+                shared.state.lock().unwrap().is_stopped = false;
             });
         });
     }
 
     /// No client comes any more: waits until all that were there have ended, and the server, if it was stopped, is there again.
     pub fn leave(&self) {
-        self.settle();
-        self.shared.state.lock().unwrap().is_left = true;
-        until("the server is there again", || !self.shared.state.lock().unwrap().is_away);
+        self.wait_closed();
+        self.shared.state.lock().unwrap().clients_done = true;
+        until("the server is there again", || !self.shared.state.lock().unwrap().is_stopped);
     }
 
     /// Something that was armed has not happened yet.
@@ -231,9 +231,9 @@ impl Shared {
                 }
                 _ => break,
             };
-            match self.judge(link, direction, frame.kind) {
+            match self.decide(link, direction, frame.kind) {
                 Verdict::Over => return,
-                Verdict::Befall(fault) => return self.befall(link, direction, fault, &frame, &mut from),
+                Verdict::Befall(fault) => return self.inject(link, direction, fault, &frame, &mut from),
                 Verdict::Call(call) => call(),
                 Verdict::Forward => {}
             }
@@ -252,7 +252,7 @@ impl Shared {
     }
 
     /// Gives the message its number, and what is armed for that.
-    fn judge(&self, link: &Link, direction: Direction, kind: u8) -> Verdict {
+    fn decide(&self, link: &Link, direction: Direction, kind: u8) -> Verdict {
         let mut state = self.state.lock().unwrap();
         let mut traffic = link.traffic.lock().unwrap();
         if traffic.is_over {
@@ -272,7 +272,7 @@ impl Shared {
         }
     }
 
-    fn befall(&self, link: &Link, direction: Direction, fault: Fault, frame: &Frame, from: &mut impl Read) {
+    fn inject(&self, link: &Link, direction: Direction, fault: Fault, frame: &Frame, from: &mut impl Read) {
         link.await_other(direction);
         let (_, mut to) = link.ends(direction);
         // what is not forwarded is read all the same: a socket closed with something unread is reset

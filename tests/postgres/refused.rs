@@ -73,7 +73,7 @@ fn broken(rule: &str, ids: std::ops::Range<i64>) -> DataFrame {
 }
 
 #[test]
-fn a_row_of_every_rule_is_named_or_put_aside_until_it_is_well() {
+fn a_row_of_every_rule_is_named_or_quarantined_until_it_is_valid() {
     let Some(lab) = LoadHarness::new() else { return };
     for (rule, make, says) in RULES {
         // into an empty table, and into one that has rows
@@ -175,9 +175,9 @@ fn one_of_many_fifty_of_many_and_all_are_found() {
             lab.one("SELECT count(*) FROM tidemark_refused WHERE key::jsonb ->> 0 = row::jsonb ->> 'id'"),
             refused.to_string()
         );
-        let standing = ROWS as u64 - refused;
+        let accepted = ROWS as u64 - refused;
         let kept_old = lab.one("SELECT count(*) FROM t WHERE note LIKE 'before %'").parse::<u64>().unwrap();
-        assert_eq!(lab.one("SELECT count(*) FROM t"), (standing + kept_old).to_string());
+        assert_eq!(lab.one("SELECT count(*) FROM t"), (accepted + kept_old).to_string());
         assert!(kept_old <= refused);
     }
 
@@ -195,7 +195,7 @@ fn one_of_many_fifty_of_many_and_all_are_found() {
 }
 
 #[test]
-fn what_the_database_cannot_hold_is_put_aside_with_its_reason() {
+fn what_the_database_cannot_hold_is_quarantined_with_its_reason() {
     let Some(lab) = LoadHarness::new() else { return };
     let frame = df!(
         "id" => [1_i64, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],

@@ -83,7 +83,7 @@ fn a_table_is_made_with_schema_types_and_key() {
 }
 
 #[test]
-fn new_columns_come_with_their_history_and_other_types_do_not() {
+fn new_columns_are_loaded_with_history_and_other_types_are_refused() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..10, |id| id.to_string()));
     lab.load(UPSERT);
@@ -177,7 +177,7 @@ fn orders(ids: std::ops::Range<i64>, mood: &str) -> DataFrame {
 }
 
 #[test]
-fn what_is_the_users_in_a_table_of_his_stays() {
+fn user_owned_parts_of_a_table_are_kept() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.query(OWN);
     let before = catalogue(&lab);

@@ -212,7 +212,7 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
 }
 
 #[test]
-fn a_deadlock_of_patience_with_a_lock_is_said() {
+fn a_lock_timeout_is_reported() {
     let Some(lab) = lab() else { return };
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY, note text)");
     let database = lab.one("SELECT current_database()");

@@ -56,15 +56,15 @@ fn each_difference_is_told_by_its_partition() {
         "UPDATE t SET note = 'other' WHERE id = 0; DELETE FROM t WHERE id = 1; INSERT INTO t VALUES (100, 'x', '1970-01-03'), \
          (101, 'x', '1999-12-31'), (102, 'x', NULL)",
     );
-    let told = |day: &str, ours, theirs| (day.to_owned(), ours, theirs, 0, false);
+    let reported = |day: &str, ours, theirs| (day.to_owned(), ours, theirs, 0, false);
     assert_eq!(
         compared(&lab, UPSERT),
         [
-            told("1970-01-01", 10, 10),
-            told("1970-01-02", 10, 9),
-            told("1970-01-03", 10, 11),
-            told("1999-12-31", 0, 1),
-            told("NULL", 0, 1),
+            reported("1970-01-01", 10, 10),
+            reported("1970-01-02", 10, 9),
+            reported("1970-01-03", 10, 11),
+            reported("1999-12-31", 0, 1),
+            reported("NULL", 0, 1),
         ]
     );
     // two rows that have changed their values with each other are not the same
@@ -72,7 +72,7 @@ fn each_difference_is_told_by_its_partition() {
     lab.load_full(UPSERT);
     assert!(lab.verify(UPSERT).is_same());
     lab.query("UPDATE t SET note = CASE id WHEN 0 THEN 'n3' ELSE 'n0' END WHERE id IN (0, 3)");
-    assert_eq!(compared(&lab, UPSERT)[0], told("1970-01-01", 10, 10));
+    assert_eq!(compared(&lab, UPSERT)[0], reported("1970-01-01", 10, 10));
 }
 
 #[test]

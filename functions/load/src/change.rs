@@ -1,4 +1,4 @@
-//! What has changed in a dataset since the version a table has, frame by frame: what targets are given to load.
+//! The changes of a dataset since the version that a table has, frame by frame: the input of a load.
 
 use std::collections::BTreeSet;
 
@@ -14,37 +14,38 @@ use crate::targets::row_text::named_key;
 
 pub(crate) type Frames<'f> = Box<dyn Iterator<Item = Result<DataFrame, Error>> + 'f>;
 
-/// A dataset as it is, and as the table has it.
+/// The current version of a dataset, and the version that the table has.
 pub(crate) struct Changed {
     pub(crate) table: Table,
     /// The version the table has.
     pub(crate) loaded: Option<i64>,
     pub(crate) before: Option<Table>,
     pub(crate) diff: Diff,
-    /// All live files, by which a swap fills its partitions.
+    /// All live files, from which a swap fills its partitions.
     pub(crate) files: Vec<DataFile>,
-    /// Whether all rows come, whatever the table has.
-    is_anew: bool,
+    /// Whether all rows are loaded, whatever version the table has.
+    is_rebuild: bool,
 }
 
-/// In-memory bytes of a byte of Parquet.
+/// Estimated bytes in memory per byte of Parquet.
 const INFLATION: u64 = 8;
-/// Number of copies of the rows in memory while two versions are compared: read, encoded, taken.
+/// Number of copies of the rows in memory while two versions are compared: as read, encoded and selected.
 const COPIES: u64 = 4;
 
 impl Changed {
-    /// `None`: the table has what there is. `is_anew`: all rows come again, and what was deleted since is deleted.
+    /// The change since version `loaded`; `None` if the table is up to date. With `is_rebuild`, all rows are loaded again, and rows that
+    /// were deleted since `loaded` are deleted.
     ///
     /// # Errors
-    /// Kind `refused` if the table has a version that this lake has not had yet; `place` says which table it is.
+    /// Kind `refused` if the table has a version that this lake has not reached yet. `place` names the table in the message.
     pub(crate) fn since(
         lake: &Lake,
         table: Table,
         loaded: Option<i64>,
-        is_anew: bool,
+        is_rebuild: bool,
         place: &str,
     ) -> Result<Option<Changed>, Error> {
-        // whoever loaded meanwhile may have seen a later version
+        // another process that loaded meanwhile may have seen a later version
         let table = match loaded {
             Some(loaded) if loaded > table.version() => lake.existing(table.dataset())?,
             _ => table,
@@ -55,7 +56,7 @@ impl Changed {
             let hint = "it was loaded from another lake: load into another table or database";
             return Err(Error::new(ErrorKind::Refused, message).hint(hint));
         }
-        if loaded == Some(latest) && !is_anew {
+        if loaded == Some(latest) && !is_rebuild {
             return Ok(None);
         }
         let files = table.files(lake)?;
@@ -64,16 +65,16 @@ impl Changed {
             Some(before) => Diff::between(before.files(lake)?, &files),
             None => Diff { added: files.clone(), removed: Vec::new() },
         };
-        if is_anew {
+        if is_rebuild {
             diff.added.clone_from(&files);
         }
         if loaded.is_some() && diff.is_empty() {
             return Ok(None);
         }
-        Ok(Some(Changed { table, loaded, before, diff, files, is_anew }))
+        Ok(Some(Changed { table, loaded, before, diff, files, is_rebuild }))
     }
 
-    /// The partitions that differ, by name.
+    /// Names of the partitions that differ.
     pub(crate) fn partitions(&self) -> Vec<String> {
         let partitions = self.diff.partitions();
         partitions.iter().filter(|partition| !partition.values().is_empty()).map(ToString::to_string).collect()
@@ -89,40 +90,41 @@ impl Changed {
         Input { dataset: self.table.dataset().to_string(), from_version: self.loaded, to_version: self.table.version() }
     }
 
-    /// Rows of files that are new, batch by batch.
+    /// Rows of the added files, batch by batch.
     pub(crate) fn added<'f>(&'f self, lake: &'f Lake) -> Frames<'f> {
         rows(lake, &self.table, self.diff.added.clone())
     }
 
-    /// The rows a swap puts in place of what the table has in [`Changed::partition_values`].
+    /// The rows with which a swap replaces those of the table in [`Changed::partition_values`].
     pub(crate) fn swapped<'f>(&'f self, lake: &'f Lake) -> Frames<'f> {
         let touched = self.diff.partitions();
-        let is_anew = self.is_partitioned_anew();
-        let within = self.files.iter().filter(|file| is_anew || touched.contains(&file.partition)).cloned().collect();
-        rows(lake, &self.table, within)
+        let is_repartitioned = self.is_repartitioned();
+        let files =
+            self.files.iter().filter(|file| is_repartitioned || touched.contains(&file.partition)).cloned().collect();
+        rows(lake, &self.table, files)
     }
 
     /// Whether the two versions are partitioned differently.
-    fn is_partitioned_anew(&self) -> bool {
+    fn is_repartitioned(&self) -> bool {
         let Some(before) = &self.before else { return false };
         let type_of = |table: &Table, column: &ColumnName| table.schema().get(column.as_str()).cloned();
         let by = self.table.partition_by();
         before.partition_by() != by || by.iter().any(|column| type_of(before, column) != type_of(&self.table, column))
     }
 
-    /// The values of the partitions that changed, as a column of the dataset; `None`: all of the table changes.
+    /// The values of the partitions that changed, as a column of the dataset; `None` if all of the table changes.
     pub(crate) fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Error> {
         let by = self.table.partition_by().into_iter().next();
-        let Some(column) = by.filter(|_| !self.is_partitioned_anew()) else { return Ok(None) };
+        let Some(column) = by.filter(|_| !self.is_repartitioned()) else { return Ok(None) };
         let failed = |error| Error::new(ErrorKind::Bug, "the partitions of a load cannot be told").because(error);
-        // one row of each partition is enough; a partition that has no rows any more has them in the version before
+        // one row of each partition is enough; a partition that has become empty has rows in the version before
         let mut values: Option<Series> = None;
         let mut seen = BTreeSet::new();
         let mut take = |table: &Table, files: &[DataFile]| -> Result<(), Error> {
             for file in files {
                 if seen.insert(file.partition.clone()) {
                     let one = match table.schema().get(column.as_str()) {
-                        // an empty text lies where NULL does
+                        // the empty text and NULL are in the same partition
                         Some(DataType::String) if file.partition.get(column.as_str()).is_none() => {
                             Series::new(column.as_str().into(), [None, Some("")])
                         }
@@ -155,7 +157,7 @@ impl Changed {
         Ok(Some(values.unwrap_or_else(empty)))
     }
 
-    /// Why rows of the two versions cannot be compared: columns or partitions have changed.
+    /// Why rows of the two versions cannot be compared: columns or partitioning have changed. `None` if they can be.
     fn schema_mismatch(&self) -> Result<Option<String>, Error> {
         let Some(before) = &self.before else { return Ok(None) };
         let now = &self.table;
@@ -168,7 +170,7 @@ impl Changed {
         })
     }
 
-    /// Rows that are in the dataset now and were not before.
+    /// Rows that are in the current version and not in the version the table has.
     ///
     /// # Errors
     /// Kind `definition` if the schema of the dataset has changed since: it is then unknown which rows the table has.
@@ -192,13 +194,13 @@ impl Changed {
         Err(Error::new(ErrorKind::Definition, message).hint(hint))
     }
 
-    /// Upserts and deletes, partition by partition; of a partition that was there before only what differs, in as many passes
-    /// over it as it takes for its rows to fit in `memory` bytes.
+    /// Upserts and deletes, partition by partition. A partition that existed before yields only the rows that differ; it is read in as many
+    /// passes as it takes for its rows to fit in `memory` bytes.
     pub(crate) fn deltas<'f>(&'f self, lake: &'f Lake, memory: u64, to: &'f Destination) -> Result<Deltas<'f>, Error> {
         let Some(before) = &self.before else {
             return Ok(Box::new(self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }))));
         };
-        if self.is_anew || self.schema_mismatch()?.is_some() {
+        if self.is_rebuild || self.schema_mismatch()?.is_some() {
             let upserts = self.added(lake).map(|rows| Ok(Delta { upserts: rows?, deletes: None }));
             let deleted = rows(lake, before, self.diff.removed.clone());
             let none = DataFrame::empty_with_schema(self.table.schema());
@@ -207,10 +209,10 @@ impl Changed {
             return Ok(Box::new(upserts.chain(deletes)));
         }
         Ok(Box::new(self.diff.partitions().into_iter().flat_map(move |partition| -> Deltas<'f> {
-            let within = |files: &[DataFile]| -> Vec<DataFile> {
+            let in_partition = |files: &[DataFile]| -> Vec<DataFile> {
                 files.iter().filter(|file| file.partition == partition).cloned().collect()
             };
-            let (added, removed) = (within(&self.diff.added), within(&self.diff.removed));
+            let (added, removed) = (in_partition(&self.diff.added), in_partition(&self.diff.removed));
             if removed.is_empty() {
                 return Box::new(
                     rows(lake, &self.table, added).map(|rows| Ok(Delta { upserts: rows?, deletes: None })),
@@ -222,7 +224,7 @@ impl Changed {
         })))
     }
 
-    /// What differs between the files of one partition in two versions, of the rows of one pass: those whose hash falls to it.
+    /// The differences between two versions of one partition, for the rows of one pass: those whose hash falls into it.
     fn compare(
         &self,
         lake: &Lake,
@@ -234,7 +236,7 @@ impl Changed {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| {
             Error::new(ErrorKind::Bug, "the rows of a load cannot be compared").because(error)
         };
-        // rows of one key meet in one pass
+        // rows with the same key are in the same pass
         let columns: Vec<ColumnName> = match to.key.as_slice() {
             [] => self.table.schema().iter_names().filter_map(|name| name.parse().ok()).collect(),
             key => key.to_vec(),
@@ -257,7 +259,7 @@ impl Changed {
         Ok(Delta { upserts, deletes: Some(self.keys(&deleted, to)?) })
     }
 
-    /// What is sent is only what differs, so nobody behind this would see that two rows have one key.
+    /// Checks that no two rows have the same key. Only differences are sent to the database, so it could not detect this.
     fn is_unique(&self, rows: &DataFrame, to: &Destination) -> Result<(), Error> {
         if to.key.is_empty() {
             return Ok(());
@@ -275,7 +277,7 @@ impl Changed {
             .hint("nothing was loaded; name a key that is unique in the dataset, or make it so in a model"))
     }
 
-    /// The key of rows of an earlier version, in the types it has now; a value that is none of them is NULL.
+    /// The keys of rows of an earlier version, cast to the current types; a value that cannot be cast becomes NULL.
     fn keys(&self, rows: &DataFrame, to: &Destination) -> Result<DataFrame, Error> {
         let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be read").because(error);
         let key = |name: &ColumnName| -> Result<Column, Error> {
@@ -301,7 +303,7 @@ impl Changed {
     }
 }
 
-/// The rows of some files, batch by batch.
+/// The rows of these files, batch by batch.
 pub(crate) fn rows<'f>(lake: &'f Lake, table: &'f Table, files: Vec<DataFile>) -> Frames<'f> {
     Box::new(files.into_iter().flat_map(move |file| -> Frames<'f> {
         match table.batches(lake, &file) {

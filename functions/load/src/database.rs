@@ -1,5 +1,5 @@
-//! The file of a SQLite database: the file itself or, for one in a bucket, a local copy that is uploaded again unless the object was changed
-//! meanwhile.
+//! The file of a SQLite database: the file itself or, for one in a bucket, a local copy that is uploaded again unless the object was
+//! changed meanwhile.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -21,14 +21,14 @@ struct Remote {
     store: Store,
     key: Key,
     /// Version of the object when the copy was fetched; `None` if there was no object.
-    seen: Option<UpdateVersion>,
+    version: Option<UpdateVersion>,
     /// The folder of the copy; deleted when this is dropped.
     _folder: TempDir,
 }
 
 impl Database {
     /// # Errors
-    /// The store's; kind `refused` if the copy would not fit in memory when it is put back.
+    /// Errors of the store; kind `refused` if the copy would not fit in memory when it is uploaded.
     pub(crate) fn open(context: &Context<'_>, folders: &dyn Folders, place: &str) -> Result<Database, Error> {
         if !is_bucket(place) {
             return Ok(Database { path: place.into(), remote: None });
@@ -37,10 +37,10 @@ impl Database {
         let store = folders.folder(folder)?;
         let local = tempfile::tempdir_in(context.scratch)
             .map_err(|error| Error::new(ErrorKind::Refused, format!("no room for a copy of {place}")).because(error))?;
-        // named so that messages name it
+        // the path contains the database's location, because error messages show the path
         let path = local.path().join(place.trim_start_matches("s3://"));
         let key = Key::from(name);
-        let seen = match store.open(&key) {
+        let version = match store.open(&key) {
             Err(object_store::Error::NotFound { .. }) => None,
             Err(error) => return Err(LakeError::store(place, error).into()),
             Ok((meta, opened)) => {
@@ -52,16 +52,17 @@ impl Database {
                 Some(copy(place, &meta, opened, &path)?)
             }
         };
-        Ok(Database { path, remote: Some(Remote { store, key, seen, _folder: local }) })
+        Ok(Database { path, remote: Some(Remote { store, key, version, _folder: local }) })
     }
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Puts a copy back; `false` if what it was made of stands there no more. Whoever looks at the bucket sees the whole load or nothing.
-    pub(crate) fn put_back(&self) -> Result<bool, Error> {
-        let Some(Remote { store, key, seen, .. }) = &self.remote else { return Ok(true) };
+    /// Uploads a copy to the bucket; returns `false` if the object has changed since it was fetched. Readers of the bucket see all of the
+    /// load or nothing of it.
+    pub(crate) fn upload(&self) -> Result<bool, Error> {
+        let Some(Remote { store, key, version: seen, .. }) = &self.remote else { return Ok(true) };
         let bytes = std::fs::read(&self.path).map_err(|error| {
             Error::new(ErrorKind::Retry, format!("the copy of {key} cannot be read")).because(error)
         })?;

@@ -1,5 +1,5 @@
-//! Step `load`: a dataset into a database, datasets into a report. The target keeps, with the rows, which version it has; so a
-//! duplicate load finds its version there and does nothing.
+//! Step `load`: loads a dataset into a database, or datasets into a report. The target stores the version that it has together with the
+//! rows, so that a duplicate load finds its version there and does nothing.
 
 mod change;
 mod database;
@@ -21,7 +21,7 @@ use tidemark_pipeline::{Graph, Pipeline, StepId, Target};
 /// Step `load <target>` of a pipeline.
 ///
 /// # Errors
-/// Kind `bug` for a step that is no load.
+/// Kind `bug` for a step that is not a load.
 pub fn step<'a>(
     environment: &'a dyn Environment,
     _: &'a Graph,

@@ -1,4 +1,4 @@
-//! Function `load` on Lambda: datasets into databases and reports. This file is the door; `lib.rs` is the house.
+//! Entry point of function `load` on Lambda: loads datasets into databases and reports. The code is in `lib.rs`.
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

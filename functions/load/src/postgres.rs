@@ -1,4 +1,4 @@
-//! A dataset into a table of a PostgreSQL database: what changed since the version the table has.
+//! Loads the changes of a dataset, since the version that the table has, into a table of a PostgreSQL database.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -27,7 +27,7 @@ pub struct LoadPostgres<'a> {
     target: &'a Postgres,
     secrets: &'a dyn Secrets,
     changed: KeptChange,
-    /// With its secrets, which are asked for once.
+    /// The database with its secrets, which are fetched only once.
     database: OnceLock<Arc<Database<'a>>>,
 }
 
@@ -59,7 +59,7 @@ impl<'a> LoadPostgres<'a> {
             );
             Error::new(ErrorKind::Definition, message).hint(format!("give {}", fault.expected)).because(fault.found)
         })?;
-        // a server that trusts this machine wants none, so that there is none is told only by one that does
+        // a server may trust this host without a password, so a missing one is an error only if the server asks for it
         let password = match &self.target.password {
             Some(name) => secret(name).map(Some).map_err(|failure| UnknownPassword {
                 why: failure.full_message() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
@@ -70,14 +70,14 @@ impl<'a> LoadPostgres<'a> {
         Ok(Database { target: self.target, address, password })
     }
 
-    /// Database and table, for people: `db.example.com/shop:orders`.
+    /// Database and table, for messages: `db.example.com/shop:orders`.
     pub(crate) fn table(&self, database: &Database<'_>) -> String {
         let schema = self.target.schema.as_ref().map(|schema| format!("{schema}.")).unwrap_or_default();
         format!("{}:{schema}{}", database.address, self.target.to.table)
     }
 
-    /// Tries it, and what may pass again, as long as there is time.
-    fn patiently<T>(
+    /// Calls a function, and calls it again after transient errors, as long as there is time.
+    fn with_retries<T>(
         &self,
         context: &Context<'_>,
         database: &Database<'_>,
@@ -116,13 +116,13 @@ impl<'a> LoadPostgres<'a> {
         }
     }
 
-    /// Which database, for people.
+    /// The database, for messages.
     pub(crate) fn place(&self, database: &Database<'_>) -> String {
         format!("target {} at {}", self.target.name, database.address)
     }
 }
 
-/// What a run says of rows that the database would not take.
+/// The note in a run record about rows that the database rejected.
 fn refused(rows: u64) -> Option<String> {
     match rows {
         0 => None,
@@ -155,14 +155,14 @@ impl Step for LoadPostgres<'_> {
         let to = &self.target.to;
         let Some(table) = context.lake.table(&to.dataset)? else { return Ok(None) };
         let database = self.database()?;
-        let (loaded, how) = self.patiently(context, &database, || {
+        let (loaded, how) = self.with_retries(context, &database, || {
             let session = database.connect()?;
             let state = database.load_state(&session, &to.dataset)?;
             let is_due = state.as_ref().is_none_or(|state| state.version != table.version() || trigger.full);
             let how = if is_due { database.path(&session)? } else { "" };
             Ok((state.map(|state| state.version), how))
         })?;
-        // rows that are appended again would be there twice
+        // rows that are appended again would be duplicated
         let is_rebuild = trigger.full && to.mode != Mode::Append;
         let place = format!("{}: table {}", self.place(&database), to.table);
         let changed = Changed::since(context.lake, table, loaded, is_rebuild, &place)?.map(Arc::new);
@@ -188,7 +188,7 @@ impl Step for LoadPostgres<'_> {
         "transaction".to_owned()
     }
 
-    /// The id of the run.
+    /// The session is the id of the run.
     fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Error> {
         Ok(scope.run_id.clone())
     }
@@ -220,7 +220,7 @@ impl Step for LoadPostgres<'_> {
             partitions: partitions.as_ref(),
             is_late: &|| context.is_late(),
         };
-        let loading = self.patiently(context, database, || database.load(&database.connect()?, &load))?;
+        let loading = self.with_retries(context, database, || database.load(&database.connect()?, &load))?;
         Ok(TaskOutcome::Done(match loading {
             Loading::Loaded(loaded) => {
                 let rows = Balance {
@@ -249,7 +249,7 @@ impl Step for LoadPostgres<'_> {
         Ok(Some(plan.gather(self.table(&database), receipts)))
     }
 
-    /// The transaction has made it visible.
+    /// Nothing is left to do: the transaction has made the load visible.
     fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }

@@ -1,5 +1,5 @@
-//! Datasets into a dated report: the same versions and the same day give the same bytes, so a report is written when its folder does
-//! not hold those bytes.
+//! Loads datasets into a dated report. The same versions and the same day give the same bytes, so a report is written only if its folder
+//! does not hold those bytes already.
 
 use std::time::Duration;
 
@@ -43,19 +43,19 @@ pub struct Task {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Receipt {
-    /// Its folder holds it already.
+    /// The folder holds the report already.
     Same,
     Written {
         output: Output,
         rows: u64,
         bytes: u64,
     },
-    /// Another run has put a file there meanwhile, perhaps of newer rows.
+    /// Another run has written a file there meanwhile, perhaps from newer rows.
     Lost,
 }
 
-/// How long the link to a report is good, at most; one signed by a function's role ends with its session.
-const LINK: Duration = Duration::from_secs(12 * 3600);
+/// Maximum time that the link to a report is valid. A link signed by a function's role ends with its session.
+const LINK_EXPIRY: Duration = Duration::from_secs(12 * 3600);
 
 impl<'a> LoadReport<'a> {
     pub fn new(pipeline: &'a Pipeline, report: &'a Report, folders: &'a dyn Folders) -> LoadReport<'a> {
@@ -65,7 +65,7 @@ impl<'a> LoadReport<'a> {
     fn table(&self, context: &Context<'_>, inputs: &[Table], day: Date, sheet: &Sheet) -> Result<DataFrame, Error> {
         let what = || format!("sheet {} ({}:{})", sheet.title, sheet.sql.file, sheet.sql.line);
         let (mut tables, mut read) = (Vec::new(), Vec::new());
-        // a dataset the text does not even mention need not be opened
+        // a dataset whose name does not occur in the SQL need not be opened
         for input in inputs.iter().filter(|input| sheet.sql.text.contains(input.dataset().as_str())) {
             tables.push((input.dataset().clone(), input.scan(context.lake, &input.files(context.lake)?)?));
             read.push(input.dataset().as_str());
@@ -78,7 +78,7 @@ impl<'a> LoadReport<'a> {
                 Ok(damage) => Error::from(damage),
                 Err(error) => Error::new(ErrorKind::Definition, what()).hint("mend the SQL").because(error),
             })?;
-        // rows without an order come in any; the same report must be the same bytes
+        // without ORDER BY the order of the rows is arbitrary, and the same report must give the same bytes
         if sheet.sql.text.to_ascii_lowercase().contains("order by") {
             Ok(rows)
         } else {
@@ -86,7 +86,7 @@ impl<'a> LoadReport<'a> {
         }
     }
 
-    /// The files of one day, the workbook last, and how many rows they show.
+    /// The files of one day, the workbook last, and the number of rows in them.
     fn files(&self, context: &Context<'_>, inputs: &[Table], day: Date) -> Result<(Vec<Built>, u64), Error> {
         let mut sheets = Vec::new();
         for sheet in &self.report.sheets {
@@ -125,7 +125,7 @@ impl Step for LoadReport<'_> {
     }
 
     fn observe(&self, context: &Context<'_>, _: &Trigger) -> Result<Option<Vec<Table>>, Error> {
-        // one that is not there yet: its step will wake this one
+        // if an input does not exist yet, its step will trigger this one later
         let inputs = self.report.inputs.iter().map(|input| context.lake.table(input)).collect::<Result<_, _>>()?;
         Ok(inputs)
     }
@@ -162,7 +162,7 @@ impl Step for LoadReport<'_> {
         task.day.to_string()
     }
 
-    /// The folder.
+    /// The session is the folder.
     fn session<'s>(&'s self, _: &Context<'s>, _: &TaskScope) -> Result<Store, Error> {
         self.folders.folder(&self.report.folder)
     }
@@ -176,13 +176,13 @@ impl Step for LoadReport<'_> {
     ) -> Result<TaskOutcome<Receipt, ()>, Error> {
         let inputs = task.inputs.iter().map(|(dataset, version)| context.lake.table_at(dataset, *version));
         let (files, rows) = self.files(context, &inputs.collect::<Result<Vec<_>, _>>()?, task.day)?;
-        // of a day the workbook comes last: who waits for it finds the rest there
+        // the workbook of a day is written last: once it exists, so do the other files
         let mut stale = Vec::new();
         for file in files {
             let path = Path::from(file.name.as_str());
             match folder.get_version(&path) {
                 Ok(Some((bytes, _))) if bytes == file.bytes => {}
-                Ok(standing) => stale.push((path, file, standing.map(|(_, version)| version))),
+                Ok(existing) => stale.push((path, file, existing.map(|(_, version)| version))),
                 Err(error) => return Err(unwritable(folder, &file.name, error)),
             }
         }
@@ -190,15 +190,15 @@ impl Step for LoadReport<'_> {
             return Ok(TaskOutcome::Done(Receipt::Same));
         }
         let mut written = 0;
-        for (path, file, standing) in stale {
+        for (path, file, existing) in stale {
             written += file.bytes.len() as u64;
-            let replaced = folder.replace(&path, file.bytes, standing);
+            let replaced = folder.replace(&path, file.bytes, existing);
             if !replaced.map_err(|error| unwritable(folder, &file.name, error))? {
                 return Ok(TaskOutcome::Done(Receipt::Lost));
             }
         }
         let name = self.workbook(task.day);
-        let link = folder.link(&Path::from(name.as_str()), LINK);
+        let link = folder.link(&Path::from(name.as_str()), LINK_EXPIRY);
         let place = format!("{}/{name}", self.report.folder.trim_end_matches('/'));
         let output = Output { link, ..Output::new(place, 1) };
         Ok(TaskOutcome::Done(Receipt::Written { output, rows, bytes: written }))
@@ -231,7 +231,7 @@ impl Step for LoadReport<'_> {
         Ok((!summary.outputs.is_empty()).then_some((summary, Outcome::Committed(version))))
     }
 
-    /// The files are where they belong.
+    /// Nothing is left to do: the files have been written.
     fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }

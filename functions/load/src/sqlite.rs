@@ -1,4 +1,4 @@
-//! A dataset into a table of a SQLite database: what changed since the version the table has.
+//! Loads the changes of a dataset, since the version that the table has, into a table of a SQLite database.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +22,7 @@ pub struct LoadSqlite<'a> {
     target: &'a Sqlite,
     folders: &'a dyn Folders,
     changed: KeptChange,
-    /// Opened by planning, for the task.
+    /// The database, opened by planning and used by the task.
     database: Mutex<Option<Database>>,
 }
 
@@ -31,7 +31,7 @@ impl<'a> LoadSqlite<'a> {
         LoadSqlite { pipeline, target, folders, changed: KeptChange::default(), database: Mutex::default() }
     }
 
-    /// The table, for people.
+    /// Database and table, for messages.
     fn place(&self) -> String {
         format!("{}: table {}", self.target.path, self.target.to.table)
     }
@@ -39,15 +39,17 @@ impl<'a> LoadSqlite<'a> {
     fn change<'f>(&'f self, context: &'f Context<'_>, changed: &'f Changed) -> Result<Change<Frames<'f>>, Error> {
         let (lake, to) = (context.lake, &self.target.to);
         Ok(match to.mode {
-            Mode::Upsert => Change::Upsert { gone: self.gone(lake, changed)?, rows: changed.added(lake) },
+            Mode::Upsert => {
+                Change::Upsert { deleted_keys: self.deleted_keys(lake, changed)?, rows: changed.added(lake) }
+            }
             Mode::Swap => Change::Swap { rows: changed.swapped(lake), partitions: changed.partition_values(lake)? },
             Mode::Append => Change::Append { rows: changed.new_rows(lake, context.memory, &self.target.path, to)? },
         })
     }
 
-    /// Keys that the table has and the dataset has no more. Keys of another type may be other values in the table, so then all that
-    /// were loaded go, and come again.
-    fn gone(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Error> {
+    /// Keys of rows to delete: those that the table has and the dataset no longer has. If the types of the key have changed, the table may
+    /// hold other values for the same keys, so all keys of the version before are deleted, and all rows are loaded again.
+    fn deleted_keys(&self, lake: &Lake, changed: &Changed) -> Result<DataFrame, Error> {
         let keys: Vec<_> = self.target.to.key.iter().map(|key| col(key.as_str())).collect();
         let failed = |error| Error::new(ErrorKind::Bug, "the keys of a load cannot be compared").because(error);
         let types = self.key_types(&changed.table)?;
@@ -138,7 +140,7 @@ impl Step for LoadSqlite<'_> {
         "transaction".to_owned()
     }
 
-    /// The id of the run.
+    /// The session is the id of the run.
     fn session<'s>(&'s self, _: &Context<'s>, scope: &TaskScope) -> Result<String, Error> {
         Ok(scope.run_id.clone())
     }
@@ -171,7 +173,7 @@ impl Step for LoadSqlite<'_> {
         let loading = store.load::<_, Error>(self.target, load)?;
         drop(store);
         Ok(TaskOutcome::Done(match loading {
-            Loading::Loaded(_) if !database.put_back()? => TransactionOutcome::Stale,
+            Loading::Loaded(_) if !database.upload()? => TransactionOutcome::Stale,
             Loading::Loaded(loaded) => {
                 let rows = Balance {
                     rows_in: loaded.inserted + loaded.updated + loaded.unchanged,
@@ -197,7 +199,7 @@ impl Step for LoadSqlite<'_> {
         Ok(Some(plan.gather(format!("{}:{}", self.target.path, self.target.to.table), receipts)))
     }
 
-    /// The transaction has made it visible.
+    /// Nothing is left to do: the transaction has made the load visible.
     fn commit(&self, _: &Context<'_>, outcome: Outcome, _: &mut DraftSummary) -> Result<Outcome, Error> {
         Ok(outcome)
     }

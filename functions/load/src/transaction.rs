@@ -1,4 +1,4 @@
-//! What loads into databases have in common: their one task is a transaction, which can be done twice and takes place once.
+//! The common part of loads into databases. Each has one task, which is one transaction; repeating the task has no further effect.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,14 +9,15 @@ use tidemark_pipeline::DatasetName;
 
 use crate::change::Changed;
 
-/// Takes a table from one version of its dataset to another.
+/// The transaction that takes a table from one version of its dataset to another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Transaction {
-    /// The version that the table will have, and the one that it has.
+    /// The version that the table will have.
     pub version: i64,
+    /// The version that the table has.
     pub loaded: Option<i64>,
-    /// All rows come again, whatever the table has.
+    /// Whether all rows are loaded again, whatever version the table has.
     pub is_rebuild: bool,
 }
 
@@ -24,7 +25,7 @@ pub struct Transaction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransactionOutcome {
-    /// The rows of the table and of the change, and what is to be said of them.
+    /// The numbers of rows, and notes for the run record.
     Loaded { rows: Balance, notes: Vec<String> },
     /// The table has that version already.
     AlreadyLoaded,
@@ -36,7 +37,7 @@ pub enum TransactionOutcome {
 pub struct Plan {
     pub(crate) changed: Arc<Changed>,
     pub(crate) is_rebuild: bool,
-    /// By which way rows come into the table, where there are several.
+    /// How rows are brought into the table, if there are several ways.
     pub(crate) how: Option<&'static str>,
 }
 
@@ -45,7 +46,7 @@ impl Plan {
         Scope { partitions: self.changed.partitions(), size: Size { how: self.how, ..self.changed.size() } }
     }
 
-    /// The one task, until it is done.
+    /// The one task; none once it has an outcome.
     pub(crate) fn tasks(&self, receipts: &[TransactionOutcome]) -> Vec<Transaction> {
         let task = Transaction {
             version: self.changed.table.version(),
@@ -55,7 +56,7 @@ impl Plan {
         if receipts.is_empty() { vec![task] } else { Vec::new() }
     }
 
-    /// `table`: database and table, for people.
+    /// `table` is the database and table, for messages.
     pub(crate) fn gather(&self, table: String, receipts: Vec<TransactionOutcome>) -> (DraftSummary, Outcome) {
         let Size { partitions, bytes, .. } = self.changed.size();
         let mut summary = DraftSummary {
@@ -77,7 +78,7 @@ impl Plan {
     }
 }
 
-/// The change that planning has found, kept for the task where that is done in the same process.
+/// The change found by planning, kept for the task if that runs in the same process.
 #[derive(Default)]
 pub(crate) struct KeptChange(Mutex<Option<Arc<Changed>>>);
 

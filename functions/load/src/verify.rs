@@ -1,4 +1,4 @@
-//! Whether a table has what its dataset has: both are read, and counts and sums of hashes compared, partition by partition.
+//! Checks that a table has the rows of its dataset: reads both, and compares counts and sums of hashes, partition by partition.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::postgres::LoadPostgres;
 use crate::targets::postgres::error::LoadFault;
 use crate::targets::sums::{Sum, Sums};
 
-/// A table beside its dataset, at the version the table has.
+/// The result of comparing a table with its dataset at the version that the table has.
 #[derive(Debug, Serialize)]
 pub struct Verified {
     pub pipeline: String,
@@ -24,16 +24,16 @@ pub struct Verified {
     /// The version the dataset is at.
     pub latest_version: Option<i64>,
     pub partitions: Vec<Compared>,
-    /// Columns of which only NULLs were compared, since the server writes their values in its own way.
+    /// Columns of which only NULLs were compared, because the server changes the form of their values.
     pub loosely: Vec<String>,
 }
 
-/// One partition on both sides.
+/// The comparison of one partition.
 #[derive(Debug, Serialize)]
 pub struct Compared {
-    /// Its value; empty if the dataset has no partitions.
+    /// The partition's value; empty if the dataset has no partitions.
     pub partition: String,
-    /// Rows the database has not refused.
+    /// Rows of the dataset, without those that the database rejected.
     pub lake_rows: u64,
     pub table_rows: u64,
     pub refused: u64,
@@ -49,7 +49,7 @@ impl Verified {
 /// Compares the table of a target with its dataset.
 ///
 /// # Errors
-/// The database's, and the lake's. A difference is none.
+/// Errors of the database and of the lake. A difference is not an error.
 pub fn verify(
     context: &Context<'_>,
     secrets: &dyn Secrets,
@@ -74,19 +74,19 @@ pub fn verify(
         return Ok(verified);
     }
     let place = step.place(&database);
-    // as the version that the table has is
-    let shape = |version| {
+    // schema and partitioning at the version that the table has
+    let schema_at = |version| {
         let table = context.lake.table_at(dataset, version).map_err(Error::from)?;
         let by = table.partition_by().into_iter().next().map(|column| column.to_string());
         Ok((table.schema().clone(), by))
     };
     let failed = |fault: LoadFault| fault.failure(&place);
     let session = database.connect().map_err(failed)?;
-    let Some(snapshot) = database.snapshot(session, dataset, &shape).map_err(failed)? else {
+    let Some(snapshot) = database.snapshot(session, dataset, &schema_at).map_err(failed)? else {
         return Ok(verified);
     };
     let version = snapshot.state.version;
-    (verified.version, verified.loosely) = (Some(version), snapshot.loosely());
+    (verified.version, verified.loosely) = (Some(version), snapshot.null_checked());
     let table = context.lake.table_at(dataset, version)?;
     let by = table.partition_by().into_iter().next();
     let mut sides: BTreeMap<Vec<u8>, (String, Sum, u64)> = BTreeMap::new();

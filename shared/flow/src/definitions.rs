@@ -139,7 +139,7 @@ pub fn load_readable(
                 pipeline: definition.pipeline.name.to_string(),
                 error: DefinitionErrors(own.clone()).into(),
                 alerts: Some(definition.pipeline.alerts.clone()),
-                is_consequence: has_others && own.iter().all(Diagnostic::is_of_unknown_dataset),
+                is_consequence: has_others && own.iter().all(Diagnostic::is_unknown_dataset),
             });
         }
         // a mistake that belongs to no file would never disappear, so give up on all

@@ -26,8 +26,8 @@ pub struct Diagnostic {
 pub(crate) const UNKNOWN_DATASET: &str = "unknown dataset";
 
 impl Diagnostic {
-    /// Whether it is about a dataset which no pipeline makes; another one that is broken may be meant to.
-    pub fn is_of_unknown_dataset(&self) -> bool {
+    /// Whether it is about a dataset that no pipeline produces. The pipeline that should produce it may be a broken one.
+    pub fn is_unknown_dataset(&self) -> bool {
         self.found.starts_with(UNKNOWN_DATASET)
     }
 }

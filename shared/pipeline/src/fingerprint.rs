@@ -85,7 +85,7 @@ pub fn model_fingerprint(model: &Model) -> Result<String, Error> {
         inputs: &'a [DatasetName],
     }
     // taken apart so that a new field must be thought of here
-    let Model { name, made, partition_by, periods, incremental, when: _, inputs } = model;
+    let Model { name, kind: made, partition_by, periods, incremental, when: _, inputs } = model;
     let (sql, explode) = match made {
         ModelKind::Sql(sql) => (Some(sql.text.as_str()), None),
         ModelKind::Explode(children) => (None, Some(children)),
@@ -145,7 +145,7 @@ mod tests {
         let one = pipeline(TEXT);
         let moved = pipeline(&format!("\n\n# moved\n{TEXT}\nwhen = 'changed'"));
         let (model, moved_model) = (&one.models[0], &moved.models[0]);
-        let line = |model: &Model| match &model.made {
+        let line = |model: &Model| match &model.kind {
             ModelKind::Sql(sql) => sql.line,
             ModelKind::Explode(_) => 0,
         };

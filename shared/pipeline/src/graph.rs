@@ -1,4 +1,4 @@
-//! All pipelines together: who makes which dataset, who reads it, and in what order the steps run.
+//! All pipelines together: which step produces each dataset, which steps read it, and in what order the steps run.
 
 mod check;
 mod draw;
@@ -14,7 +14,7 @@ use crate::partitioning::Partitioning;
 use crate::read::{Definition, Secrets};
 use crate::step::StepId;
 
-/// A pipeline that is not there, and perhaps the one that was meant.
+/// The name of a pipeline that does not exist, with a similar name if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown pipeline `{name}`; expected {known}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
 pub struct UnknownPipeline {
@@ -23,7 +23,7 @@ pub struct UnknownPipeline {
     pub hint: Option<String>,
 }
 
-/// Pipelines that fit together: every dataset has one maker, every input is made, nothing is made of itself.
+/// Consistent pipelines: every dataset has one producer, every input is produced, and there are no cycles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// Sorted by name.
@@ -31,16 +31,16 @@ pub struct Graph {
     /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
     steps: Vec<(usize, StepId)>,
     /// The file of each pipeline, and the secrets it names.
-    written: Vec<(String, Secrets)>,
-    /// Where each clean dataset, model and child is named by its maker.
-    made_at: BTreeMap<DatasetName, Place>,
+    files: Vec<(String, Secrets)>,
+    /// Where each clean dataset, model and child is named by its producer.
+    definition_places: BTreeMap<DatasetName, Place>,
     /// Partitioning of each partitioned dataset.
     partitionings: BTreeMap<DatasetName, Partitioning>,
 }
 
 impl Graph {
     /// # Errors
-    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, sorted by position.
+    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, by position.
     pub fn new(mut definitions: Vec<Definition>) -> Result<Graph, Vec<Diagnostic>> {
         definitions.sort_by(|a, b| (&a.pipeline.name, &a.file).cmp(&(&b.pipeline.name, &b.file)));
         let diagnostics = check::check(&definitions);
@@ -53,7 +53,7 @@ impl Graph {
         let (pipelines, written): (Vec<Pipeline>, _) = definitions.into_iter().map(taken_apart).unzip();
         let steps = order(&pipelines);
         let partitionings = partitionings(&pipelines, &steps);
-        Ok(Graph { pipelines, steps, written, made_at, partitionings })
+        Ok(Graph { pipelines, steps, files: written, definition_places: made_at, partitionings })
     }
 
     /// Sorted by name.
@@ -62,14 +62,14 @@ impl Graph {
     }
 
     /// Each pipeline with its file and the secrets that it names, sorted by name.
-    pub fn written(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
-        let written = self.written.iter().map(|(file, secrets)| (file.as_str(), secrets));
+    pub fn files(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
+        let written = self.files.iter().map(|(file, secrets)| (file.as_str(), secrets));
         self.pipelines.iter().zip(written).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
     }
 
-    /// Where a dataset is named by its maker; of raw datasets and quarantines, their clean one is.
+    /// Where a dataset is named by its producer; for a raw dataset or a quarantine, the place of its clean dataset.
     pub fn place_of(&self, dataset: &DatasetName) -> Option<&Place> {
-        self.made_at.get(dataset).or_else(|| self.made_at.get(&dataset.base().parse().ok()?))
+        self.definition_places.get(dataset).or_else(|| self.definition_places.get(&dataset.base().parse().ok()?))
     }
 
     /// The partitioning of a dataset of any pipeline; `None` if it is not partitioned.

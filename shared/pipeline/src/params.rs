@@ -33,32 +33,32 @@ pub(crate) enum TextPart<'t> {
 }
 
 /// Cuts a string into text and parameters; `at` are bytes of `text`.
-pub(crate) fn pieces(text: &str) -> Vec<TextPart<'_>> {
-    let mut pieces = Vec::new();
+pub(crate) fn text_parts(text: &str) -> Vec<TextPart<'_>> {
+    let mut parts = Vec::new();
     let mut from = 0;
     while let Some(found) = text[from..].find("${") {
         let at = from + found;
         if text[from..at].ends_with('$') {
-            pieces.push(TextPart::Text(&text[from..at]));
-            pieces.push(TextPart::Text("{"));
+            parts.push(TextPart::Text(&text[from..at]));
+            parts.push(TextPart::Text("{"));
             from = at + 2;
             continue;
         }
-        pieces.push(TextPart::Text(&text[from..at]));
+        parts.push(TextPart::Text(&text[from..at]));
         let rest = &text[at + 2..];
         match rest.find('}').map(|end| &rest[..end]).filter(|name| is_name(name)) {
             Some(name) => {
-                pieces.push(TextPart::Parameter { name, at });
+                parts.push(TextPart::Parameter { name, at });
                 from = at + 3 + name.len();
             }
             None => {
-                pieces.push(TextPart::Fault { at });
+                parts.push(TextPart::Fault { at });
                 from = at + 2;
             }
         }
     }
-    pieces.push(TextPart::Text(&text[from..]));
-    pieces
+    parts.push(TextPart::Text(&text[from..]));
+    parts
 }
 
 /// As the shell has it: letters, digits and `_`, no digit first.
@@ -74,14 +74,14 @@ mod tests {
     #[test]
     fn text_and_parameters() {
         use TextPart::{Fault, Parameter, Text};
-        assert_eq!(pieces("plain $5 {x}"), [Text("plain $5 {x}")]);
+        assert_eq!(text_parts("plain $5 {x}"), [Text("plain $5 {x}")]);
         assert_eq!(
-            pieces("a/${DIR}/b${_X9}"),
+            text_parts("a/${DIR}/b${_X9}"),
             [Text("a/"), Parameter { name: "DIR", at: 2 }, Text("/b"), Parameter { name: "_X9", at: 10 }, Text("")]
         );
-        assert_eq!(pieces("$${DIR}"), [Text("$"), Text("{"), Text("DIR}")]);
-        assert_eq!(pieces("${}"), [Text(""), Fault { at: 0 }, Text("}")]);
-        assert_eq!(pieces("ä${oh no"), [Text("ä"), Fault { at: 2 }, Text("oh no")]);
-        assert_eq!(pieces("${9}"), [Text(""), Fault { at: 0 }, Text("9}")]);
+        assert_eq!(text_parts("$${DIR}"), [Text("$"), Text("{"), Text("DIR}")]);
+        assert_eq!(text_parts("${}"), [Text(""), Fault { at: 0 }, Text("}")]);
+        assert_eq!(text_parts("ä${oh no"), [Text("ä"), Fault { at: 2 }, Text("oh no")]);
+        assert_eq!(text_parts("${9}"), [Text(""), Fault { at: 0 }, Text("9}")]);
     }
 }

@@ -1,5 +1,5 @@
-//! What the partitions of a dataset are: which column holds them, how long one is, and in whose time zone its days are. That is the
-//! dataset's own, whoever reads it; [`crate::Graph::partitioning`] tells it. Time is passed in; nothing here reads a clock.
+//! The partitioning of a dataset: the column that holds the partitions, their length, and the time zone of their days. It belongs to
+//! the dataset, whichever pipeline reads it; see [`crate::Graph::partitioning`]. Time is passed in; nothing here reads a clock.
 //!
 //! Partitions of different datasets are compared by their calendar days, as SQL joins them. Time zones count only where a day ends.
 
@@ -112,7 +112,7 @@ impl Partitioning {
     pub fn for_model<'g>(model: &Model, of: impl Fn(&DatasetName) -> Option<&'g Partitioning>) -> Option<Partitioning> {
         let column = model.partition_by.as_ref()?;
         let inputs: Vec<&Partitioning> = model.inputs.iter().filter_map(of).collect();
-        let same = match (&model.periods, &model.made) {
+        let same = match (&model.periods, &model.kind) {
             (Some(_), _) => None,
             (None, ModelKind::Explode(_)) => inputs.first(),
             (None, ModelKind::Sql(_)) => {
@@ -134,36 +134,36 @@ impl Partitioning {
         Some(Partitioning { column: column.clone(), granularity, timezone })
     }
 
-    /// Whether it says whose days its partitions are; of the values of a contract's column, or of objects, nobody knows that they are days.
+    /// Whether its partitions are known to be days or months. The values of a contract's column, and objects, are not.
     fn has_days(&self) -> bool {
         self.granularity != Granularity::Value || self.timezone != TimeZone::UTC
     }
 
-    /// Of the partition with a value; `None` where the value is no date and has to be one.
+    /// The period of the partition with this value; `None` if the value must be a date and is not.
     pub fn period(&self, value: Option<&str>) -> Option<PartitionPeriod> {
         let Some(value) = value else { return Some(PartitionPeriod::Undated) };
         match (value.parse(), self.granularity) {
-            (Ok(day), _) if !raw::is_reserved(self.column.as_str()) => Some(self.around(day)),
+            (Ok(day), _) if !raw::is_reserved(self.column.as_str()) => Some(self.period_containing(day)),
             (_, Granularity::Value) => Some(PartitionPeriod::Value(value.to_owned())),
             (_, Granularity::Day | Granularity::Month) => None,
         }
     }
 
     /// The period that a day lies in.
-    fn around(&self, day: Date) -> PartitionPeriod {
+    fn period_containing(&self, day: Date) -> PartitionPeriod {
         match self.granularity {
             Granularity::Day | Granularity::Value => PartitionPeriod::Days { first: day, last: day },
             Granularity::Month => PartitionPeriod::Days { first: day.first_of_month(), last: day.last_of_month() },
         }
     }
 
-    /// When its last day ends in the dataset's time zone: from then on no clock there shows a time of it.
+    /// The instant at which the period's last day ends in the dataset's time zone.
     pub fn end(&self, period: &PartitionPeriod) -> Option<Timestamp> {
         let PartitionPeriod::Days { last, .. } = period else { return None };
         let midnight = last.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight());
         let ambiguous = self.timezone.to_ambiguous_timestamp(midnight);
         match ambiguous.offset() {
-            // the clocks pass over midnight: the day ends where they jump
+            // midnight falls into a gap: the day ends where the clocks jump
             AmbiguousOffset::Gap { .. } => {
                 let before = ambiguous.earlier().ok()?;
                 self.timezone.following(before).next().map(|transition| transition.timestamp())
@@ -177,8 +177,8 @@ impl Partitioning {
         self.end(period).zip(watermark).is_some_and(|(end, mark)| end <= mark)
     }
 
-    /// The periods of this dataset that a period of a model reads: those with a day of it, or of the `lookback_days` before it. What lies
-    /// nowhere reads its like.
+    /// The periods of this dataset that a period of a model reads: those that contain a day of it, or of the `lookback_days` before it. A
+    /// period that is not in the calendar reads the same period.
     pub fn read_by(&self, of_model: &PartitionPeriod, lookback_days: u32) -> Vec<PartitionPeriod> {
         match of_model {
             PartitionPeriod::Days { first, last } => {
@@ -189,7 +189,7 @@ impl Partitioning {
         }
     }
 
-    /// The periods of this model that read a period of an input: the other way round.
+    /// The periods of this model that read a period of an input: the inverse of [`Partitioning::read_by`].
     pub fn reading(&self, of_input: &PartitionPeriod, lookback_days: u32) -> Vec<PartitionPeriod> {
         match of_input {
             PartitionPeriod::Days { first, last } => {
@@ -200,12 +200,12 @@ impl Partitioning {
         }
     }
 
-    /// The periods with a day of these, in their order.
+    /// The periods that contain a day of this range, in order.
     fn between(&self, from: Date, until: Date) -> Vec<PartitionPeriod> {
         let mut periods = Vec::new();
         let mut next = Some(from);
         while let Some(day) = next.filter(|day| *day <= until) {
-            let period = self.around(day);
+            let period = self.period_containing(day);
             next = match &period {
                 PartitionPeriod::Days { last, .. } => last.tomorrow().ok(),
                 PartitionPeriod::Undated | PartitionPeriod::Value(_) => None,
@@ -226,14 +226,14 @@ impl Partitioning {
         inputs.peek().is_some()
             && inputs.all(|(input, mark)| {
                 let read = input.filter(|input| input.has_days());
-                // the last one ends last, however far the model looks back
+                // the last period that is read ends last, whatever the lookback
                 let last = read.and_then(|input| Some((input, input.read_by(period, 0).pop()?)));
                 self.is_complete(period, mark) && last.is_none_or(|(input, last)| input.is_complete(&last, mark))
             })
     }
 }
 
-/// Its name has been checked where the definition was read.
+/// The time zone of a name, which was checked when the definition was read.
 fn zone_of(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }

@@ -127,7 +127,7 @@ impl Address {
             read_write: false,
             options: None,
         };
-        address.take(query)?;
+        address.set_parameters(query)?;
         Ok((address, password.map(decoded).transpose()?))
     }
 
@@ -137,7 +137,7 @@ impl Address {
         rest.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
     }
 
-    fn take(&mut self, query: &str) -> Result<(), UrlFault> {
+    fn set_parameters(&mut self, query: &str) -> Result<(), UrlFault> {
         let mut seen: Vec<String> = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -189,7 +189,7 @@ impl Address {
         match (self.given_sslmode, &self.authorities) {
             (Some(SslMode::Require), Some(Authorities::File(_))) => SslMode::VerifyCa,
             (Some(mode), _) => mode,
-            (None, None) if self.hosts.iter().all(Host::is_here) => SslMode::Prefer,
+            (None, None) if self.hosts.iter().all(Host::is_local) => SslMode::Prefer,
             (None, _) => SslMode::VerifyFull,
         }
     }
@@ -197,7 +197,7 @@ impl Address {
 
 impl Host {
     /// On this machine.
-    fn is_here(&self) -> bool {
+    fn is_local(&self) -> bool {
         let address = self.name.parse::<IpAddr>();
         self.name.starts_with('/') || self.name == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }

@@ -27,7 +27,7 @@ use crate::name::{PipelineName, SecretName};
 
 pub use alerts::alerts_of;
 use document::parse;
-use fields::{Fields, Reader, Text};
+use fields::{Fields, Reader, TextValue};
 use mention::{Mention, Mentions};
 pub use parameters::parameters;
 
@@ -83,7 +83,7 @@ pub fn read(
 
 fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let reader = top.reader;
-    let stem = Text { text: reader.file.stem().to_owned(), at: 0, verbatim: None };
+    let stem = TextValue { text: reader.file.stem().to_owned(), at: 0, verbatim: None };
     let name: Option<PipelineName> = reader.name(&stem);
     let mut mentions = Mentions::default();
     let schedule = schedule::schedule(top);
@@ -92,14 +92,14 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let contract = contract::contract(top, name.as_ref(), source.as_ref(), &mut mentions);
     match (top.value("source"), top.value("contract")) {
         (Some(source), None) => {
-            reader.wrong(
+            reader.report(
                 source.span().start,
                 "[source] without a contract",
                 "[contract], which says what a good row is",
             );
         }
         (None, Some(contract)) => {
-            reader.wrong(
+            reader.report(
                 contract.span().start,
                 "[contract] without a source",
                 "[source], which says where rows come from",
@@ -115,7 +115,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let secrets = Secrets { source: of_source, targets: of_targets, alerts: reader.take_secrets() };
     // behind a typo this would be noise
     if reader.is_clean() && ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
-        reader.wrong(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
+        reader.report(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
     }
     let pipeline = Pipeline {
         name: name?,

@@ -1,17 +1,17 @@
-//! What can be done about a fault.
+//! Advice on how to resolve a fault.
 
 /// The action the user has to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// It may go away by itself.
+    /// Run again: the problem may resolve itself.
     RunAgain,
-    /// Somebody has to be allowed something, or to give another password.
+    /// Grant a permission, or give another password.
     Permit,
-    /// Space has to be made.
+    /// Free some disk space.
     FreeSpace,
-    /// The server, or how it is reached or asked, is set wrongly.
+    /// Correct the configuration of the server, of the connection to it or of the statement.
     Correct,
-    /// Rows are at fault.
+    /// Correct the rows.
     CorrectRows,
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong with a server. What it says of a row's content (its "detail") is never passed on.
+//! Errors of a connection or a statement. The detail field of a server's error may contain values of a row, so it is never passed on.
 
 use std::error::Error;
 use std::time::Duration;
@@ -18,13 +18,13 @@ pub enum Fault {
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
     #[error("no host takes writes")]
-    OnlyReads(#[source] Box<dyn Error + Send + Sync>),
+    ReadOnly(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server asks for a password: none is given")]
     NoPassword,
     #[error("the connection broke")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
     #[error("the server said nothing for {} s", .0.as_secs())]
-    Silent(Duration),
+    Timeout(Duration),
     #[error("{}", server::server_message(.0))]
     Server(Box<DbError>),
     #[error("the server answers with what is no answer")]
@@ -60,13 +60,13 @@ impl Fault {
                 "name the file of the authority that signed the server's certificate in sslrootcert, and the host as the certificate \
                  has it; or choose another sslmode",
             ),
-            Fault::OnlyReads(_) => {
+            Fault::ReadOnly(_) => {
                 (Action::RunAgain, "name the primary too, or run again when one of the hosts takes writes")
             }
             Fault::NoPassword => (Action::Correct, "name the secret of its password"),
             Fault::Certificates { .. } => (Action::Correct, "name a file of PEM certificates in sslrootcert"),
             Fault::Lost(_) => (Action::RunAgain, "run again"),
-            Fault::Silent(_) => {
+            Fault::Timeout(_) => {
                 (Action::RunAgain, "run again; if a statement needs so long, allow it a longer timeout")
             }
             Fault::Server(error) => return server::advice(error),

@@ -1,7 +1,7 @@
-//! A PostgreSQL server as sources and targets meet it: a connection with its TLS and timeouts, what can go wrong with it and what to do
-//! then, and its types. It must never know what is read or written, or keep a password.
+//! Access to a PostgreSQL server for sources and targets: a connection with TLS and timeouts, errors with advice, and column types. This
+//! crate does not know what is read or written, and never keeps a password.
 //!
-//! The client library stops here: what others need of it they have from this crate.
+//! No other crate uses the client library directly; the types they need are re-exported here.
 
 mod advice;
 mod fault;
@@ -14,7 +14,7 @@ mod types;
 pub use advice::{Action, Advice};
 pub use fault::Fault;
 pub use name::quoted;
-pub use server::{is_of_a_row, server_message};
+pub use server::{is_row_error, server_message};
 pub use session::Session;
 pub use tokio_postgres::error::{DbError, SqlState};
 pub use tokio_postgres::types::{ToSql, Type};

@@ -1,6 +1,6 @@
 //! Names in SQL.
 
-/// An identifier, whatever is in it.
+/// Quotes an identifier for SQL; any text is safe.
 pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

@@ -1,14 +1,14 @@
-//! What a server says went wrong, told by its SQLSTATE
+//! Errors reported by the server, classified by SQLSTATE
 //! (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
 
 use tokio_postgres::error::{DbError, SqlState};
 
 use crate::advice::{Action, Advice};
 
-/// The message of a server's error, without what it says of values.
+/// The message of a server's error, without the values it may contain.
 pub fn server_message(error: &DbError) -> String {
     let code = error.code();
-    // these quote the value itself
+    // the messages of these errors quote the value itself
     let quotes = [
         SqlState::INVALID_TEXT_REPRESENTATION,
         SqlState::INVALID_DATETIME_FORMAT,
@@ -30,7 +30,7 @@ pub fn server_message(error: &DbError) -> String {
     text
 }
 
-/// `COPY orders, line 17, column id`: `id`, whatever language the server speaks.
+/// The column name in the context of a COPY error: `id` from `COPY orders, line 17, column id`, in any language of the server.
 fn column_of_copy(place: &str) -> Option<&str> {
     let place = place.lines().find(|line| line.starts_with("COPY "))?;
     let columns = place.match_indices(", ").filter_map(|(at, comma)| {
@@ -38,15 +38,15 @@ fn column_of_copy(place: &str) -> Option<&str> {
         let number = line.rsplit_once(' ')?.1;
         number.bytes().all(|byte| byte.is_ascii_digit()).then(|| column.split_once(' '))?.map(|(_, name)| name)
     });
-    // the table may be named like that too
+    // the table's name may match this pattern too; the column comes last
     columns.last()
 }
 
-/// Whether a row is at fault: its data, or a constraint or trigger it does not pass.
-pub fn is_of_a_row(error: &DbError) -> bool {
+/// Whether the error is caused by a row: by its data, or by a constraint or trigger that rejects it.
+pub fn is_row_error(error: &DbError) -> bool {
     let code = error.code().code();
     (code.starts_with("22") || code.starts_with("23") || code.starts_with("44") || code == "P0001")
-        // a row of another table depends on it; no row of ours is wrong
+        // another table references the row; no row of the load is invalid
         && *error.code() != SqlState::RESTRICT_VIOLATION
 }
 
@@ -90,9 +90,9 @@ pub(crate) fn advice(error: &DbError) -> Advice {
         }
         "3D000" => (Action::Correct, "name a database that is there"),
         "3F000" => (Action::Correct, "name a schema, or give the role a search_path with one that is there"),
-        // what was to be done with the row is the caller's to say
+        // the hint depends on what the statement does with the row, which only the caller knows
         "23001" => return Advice { action: Action::CorrectRows, hint: None },
-        _ if is_of_a_row(error) => return Advice { action: Action::CorrectRows, hint: None },
+        _ if is_row_error(error) => return Advice { action: Action::CorrectRows, hint: None },
         _ => return Advice { action: Action::Correct, hint: error.hint().map(str::to_owned) },
     };
     Advice::new(action, hint)

@@ -1,4 +1,4 @@
-//! A connection to a server, which is waited for no longer than agreed.
+//! A connection to a server, with a timeout for every answer.
 
 use std::cell::OnceCell;
 use std::error::Error;
@@ -16,7 +16,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::fault::Fault;
 use crate::tls::client_config;
 
-/// One connection. The runtime has a thread of its own, so that what is written goes out while more is made ready.
+/// One connection. Its runtime has one worker thread, so that data is sent while the caller prepares more.
 pub struct Session {
     client: Client,
     runtime: Runtime,
@@ -28,23 +28,23 @@ pub struct Session {
 }
 
 /// Time allowed for closing a connection when its session is dropped.
-const GOODBYE: Duration = Duration::from_millis(500);
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
 impl Drop for Session {
-    /// Closes the connection before the runtime ends, or else the server logs a client that broke off.
+    /// Closes the connection before the runtime ends. Otherwise the server would log that the client disconnected unexpectedly.
     fn drop(&mut self) {
         self.client.__private_api_close();
         let ended = &mut self.connection;
-        let _ = self.runtime.block_on(async { tokio::time::timeout(GOODBYE, ended).await });
+        let _ = self.runtime.block_on(async { tokio::time::timeout(CLOSE_TIMEOUT, ended).await });
     }
 }
 
 impl Session {
-    /// Connects, and runs no statement yet. `timeout`: how long the server may take for this, and for each answer after it.
+    /// Connects without running a statement. `timeout` limits connecting, and each answer of the server afterwards.
     ///
     /// # Errors
-    /// [`Fault::Unreachable`], [`Fault::Tls`], [`Fault::Certificates`], [`Fault::OnlyReads`], [`Fault::NoPassword`], or what the server
-    /// says.
+    /// [`Fault::Unreachable`], [`Fault::Tls`], [`Fault::Certificates`], [`Fault::ReadOnly`], [`Fault::NoPassword`], or the server's own
+    /// error.
     pub fn open(address: &Address, password: Option<&str>, timeout: Duration) -> Result<Session, Fault> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
@@ -59,7 +59,7 @@ impl Session {
             config.password(password);
         }
         let connected = runtime.block_on(async { tokio::time::timeout(timeout, config.connect(tls.clone())).await });
-        let (client, connection) = connected.map_err(|_| Fault::Silent(timeout))?.map_err(unreachable)?;
+        let (client, connection) = connected.map_err(|_| Fault::Timeout(timeout))?.map_err(unreachable)?;
         let version =
             connection.parameter("server_version").and_then(|text| text.split(['.', ' ']).next()?.parse().ok());
         let connection = runtime.spawn(async move {
@@ -83,7 +83,7 @@ impl Session {
         self.version
     }
 
-    /// Waits for an answer. One that does not come in time is cancelled, so that the server lets go of what it holds.
+    /// Waits for an answer. If it does not arrive within the timeout, the statement is cancelled, so that the server releases its locks.
     pub fn wait<T, E: Into<Fault>>(&self, answer: impl Future<Output = Result<T, E>>) -> Result<T, Fault> {
         let answered = self.runtime.block_on(async { tokio::time::timeout(self.timeout, answer).await });
         match answered {
@@ -92,12 +92,12 @@ impl Session {
                 let token = self.client.cancel_token();
                 let cancel = token.cancel_query(self.tls.clone());
                 let _ = self.runtime.block_on(async { tokio::time::timeout(Duration::from_secs(2), cancel).await });
-                Err(Fault::Silent(self.timeout))
+                Err(Fault::Timeout(self.timeout))
             }
         }
     }
 
-    /// The schema in which a table is made that is named without one. Asked for once; such a table is looked for nowhere else.
+    /// The schema of tables that are named without one: they are created there, and looked up only there. Queried once per session.
     pub fn schema(&self) -> Result<&str, Fault> {
         if let Some(schema) = self.schema.get() {
             return Ok(schema);
@@ -107,17 +107,17 @@ impl Session {
         Ok(self.schema.get_or_init(|| schema))
     }
 
-    /// One round trip.
+    /// The rows of a query, in one round trip.
     pub fn rows(&self, sql: &str, values: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>, Fault> {
         self.wait(self.client.query_typed(sql, values))
     }
 
-    /// Statements without values, in one round trip.
+    /// Runs statements without values, in one round trip.
     pub fn run(&self, sql: &str) -> Result<(), Fault> {
         self.wait(self.client.batch_execute(sql))
     }
 
-    /// One statement, and how many rows it has changed.
+    /// Runs one statement and returns the number of rows that it changed.
     pub fn change(&self, sql: &str) -> Result<u64, Fault> {
         self.wait(self.client.execute_typed(sql, &[]))
     }
@@ -136,7 +136,7 @@ impl Session {
 fn unreachable(error: tokio_postgres::Error) -> Fault {
     match error.as_db_error() {
         Some(_) => error.into(),
-        // its kinds are not public, and there is no other way to tell
+        // the kinds of errors are not public, so the text is all there is to go by
         None if error.to_string().starts_with("error performing TLS handshake") => match cause(error) {
             broken if is_broken(broken.as_ref()) => Fault::Lost(broken),
             cause => Fault::Tls(cause),
@@ -145,8 +145,8 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
         None if error.to_string().starts_with("error connecting") => {
             let cause = cause(error);
             match cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
-                // said where `target_session_attrs` asks for more than there is
-                Some(std::io::ErrorKind::PermissionDenied) => Fault::OnlyReads(cause),
+                // the client library's error if no host satisfies `target_session_attrs`
+                Some(std::io::ErrorKind::PermissionDenied) => Fault::ReadOnly(cause),
                 _ => Fault::Unreachable(cause),
             }
         }
@@ -154,7 +154,7 @@ fn unreachable(error: tokio_postgres::Error) -> Fault {
     }
 }
 
-/// Whether the other end went away, rather than was not trusted.
+/// Whether the connection broke, as opposed to a certificate that is not trusted.
 fn is_broken(error: &(dyn Error + 'static)) -> bool {
     use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     let kind = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);

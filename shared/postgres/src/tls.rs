@@ -1,4 +1,4 @@
-//! TLS to a server: who is trusted, as libpq's `sslmode` has it.
+//! TLS to a server: which certificates are trusted, with the meanings of libpq's `sslmode`.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub(crate) fn client_config(address: &Address) -> Result<(tokio_postgres::config
         SslMode::VerifyFull => (Require, Some(true)),
     };
     let verifier: Arc<dyn ServerCertVerifier> = match is_name_checked {
-        None => Arc::new(Anybody(provider)),
+        None => Arc::new(NoVerification(provider)),
         Some(is_name_checked) => {
             let roots = Arc::new(roots(address.authorities.as_ref())?);
             let inner = WebPkiServerVerifier::builder_with_provider(roots, provider)
@@ -40,7 +40,7 @@ pub(crate) fn client_config(address: &Address) -> Result<(tokio_postgres::config
     Ok((mode, builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()))
 }
 
-/// The authorities in a file, or (`system`, or none named) those of this machine.
+/// The certificate authorities in a file; those of this host for `system` or if none are named.
 fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     match authorities {
@@ -67,13 +67,13 @@ fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
 
 /// Encrypts without checking the server's certificate: `prefer` and `require`.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
+struct NoVerification(Arc<CryptoProvider>);
 
-/// Trusts whom an authority has signed, whatever the name: `verify-ca`.
+/// Trusts every certificate that a trusted authority has signed, whatever its host name: `verify-ca`.
 #[derive(Debug)]
 struct AnyName(Arc<WebPkiServerVerifier>);
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for NoVerification {
     fn verify_server_cert(
         &self,
         _: &CertificateDer<'_>,

@@ -1,10 +1,10 @@
-//! The types of PostgreSQL that columns of datasets come from and go into.
+//! The PostgreSQL types that columns of datasets are read from and written to.
 
 use std::fmt;
 
 use tidemark_pipeline::PostgresType;
 
-/// A type of the server, as far as types are told apart: by what goes over the wire.
+/// A type of the server. Types with the same binary format on the wire are not distinguished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SqlType {
     Bool,
@@ -13,12 +13,12 @@ pub enum SqlType {
     Int8,
     Float4,
     Float8,
-    /// Precision and scale, where it is declared with them.
+    /// Precision and scale, if declared.
     Numeric(Option<(u32, u32)>),
     Text,
-    /// So many characters; the server would cut blanks beyond them without a word.
+    /// Maximum number of characters. The server silently removes blanks beyond it.
     Varchar(u32),
-    /// Goes as text, and is compared as text: `citext`, an enum, a `varchar` of a domain.
+    /// A type that is sent and compared as text: `citext`, an enum, a `varchar` of a domain.
     TextLike,
     Json,
     Jsonb,
@@ -30,7 +30,7 @@ pub enum SqlType {
 }
 
 impl SqlType {
-    /// What a definition's `types` asks for.
+    /// The type that a definition's `types` declares for a column.
     pub fn from_declared(ty: &PostgresType) -> SqlType {
         match *ty {
             PostgresType::Json => SqlType::Json,
@@ -45,7 +45,7 @@ impl SqlType {
         }
     }
 
-    /// A column of the server's catalogue; `None` for a type that is no dataset's. `modifier` is its `atttypmod`.
+    /// The type of a column in the server's catalogue; `None` if no column of a dataset can have it. `modifier` is its `atttypmod`.
     pub fn from_catalog(name: &str, kind: &str, modifier: i32) -> Option<SqlType> {
         if kind == "e" {
             return Some(SqlType::TextLike);
@@ -59,14 +59,14 @@ impl SqlType {
             "float8" => SqlType::Float8,
             "numeric" => SqlType::Numeric(declared_digits(modifier)),
             "text" => SqlType::Text,
-            // the modifier counts its own four bytes
+            // the modifier is the length plus the 4 bytes of a header
             "varchar" => u32::try_from(modifier - 4).map_or(SqlType::Text, SqlType::Varchar),
             "citext" => SqlType::TextLike,
             "json" => SqlType::Json,
             "jsonb" => SqlType::Jsonb,
             "uuid" => SqlType::Uuid,
             "date" => SqlType::Date,
-            // fewer digits after the second than six would be rounded to
+            // with fewer than six fractional digits the server would round values
             "time" if !(0..6).contains(&modifier) => SqlType::Time,
             "timestamp" if !(0..6).contains(&modifier) => SqlType::Timestamp,
             "timestamptz" if !(0..6).contains(&modifier) => SqlType::Timestamptz,
@@ -75,17 +75,18 @@ impl SqlType {
     }
 }
 
-/// What `numeric(p, s)` says in its modifier: `((p << 16) | s) + 4`, the scale with a sign of 11 bits since version 15.
+/// Precision and scale from the modifier of `numeric(p, s)`: `((p << 16) | s) + 4`, where the scale is a signed 11-bit number since
+/// version 15.
 fn declared_digits(modifier: i32) -> Option<(u32, u32)> {
     let packed = modifier.checked_sub(4).filter(|_| modifier >= 4)?;
     let (precision, scale) = ((packed >> 16) & 0xffff, ((packed & 0x7ff) ^ 1024) - 1024);
-    // a scale below zero rounds whole numbers: nothing fits
+    // a negative scale rounds whole numbers, so no column fits
     let precision = if scale < 0 { 0 } else { precision };
     Some((precision as u32, scale.clamp(0, precision) as u32))
 }
 
 impl fmt::Display for SqlType {
-    /// As it is declared.
+    /// The type as declared in SQL.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             SqlType::Bool => "boolean",

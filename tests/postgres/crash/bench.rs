@@ -2,7 +2,7 @@
 
 use tidemark_flow::{RunRecord, Status};
 
-use super::house::{Loader, Mode, Objects, Standing, judge, lake_at};
+use super::scenario::{DatabaseState, Loader, Mode, Objects, check_records, lake_at};
 use crate::postgres::{Database, Direction, Proxy};
 
 /// A load to be broken.
@@ -14,7 +14,7 @@ pub struct Bench {
     /// As it stands before.
     before: Database,
     /// As it stands after a load without fault.
-    pub clean: Standing,
+    pub clean: DatabaseState,
     pub messages: Vec<(Direction, u8)>,
 }
 
@@ -22,7 +22,7 @@ pub struct Bench {
 pub struct Ended {
     pub first: RunRecord,
     /// Whether it came to that.
-    pub befell: bool,
+    pub occurred: bool,
 }
 
 impl Bench {
@@ -37,14 +37,14 @@ impl Bench {
         let objects = lake_at(version);
         prepare(&before);
         // whoever was connected is gone before it is copied
-        let _ = Standing::of(&before);
+        let _ = DatabaseState::of(&before);
         let after = before.fork();
         let proxy = Proxy::before(after.port());
         let record = Loader::new(&proxy.url(after.name()), mode, rest).load(&objects);
         assert_eq!(record.status, Status::Done, "{name}: {:?}", record.error);
-        proxy.settle();
-        let clean = Standing::of(&after);
-        judge(&[record], &clean).unwrap();
+        proxy.wait_closed();
+        let clean = DatabaseState::of(&after);
+        check_records(&[record], &clean).unwrap();
         Bench { name, mode, rest, objects, before, clean, messages: proxy.messages() }
     }
 
@@ -55,17 +55,17 @@ impl Bench {
     }
 
     /// The load with `trouble`, in which `rest` is more of its target, then without; an error says how the end differs from a clean one.
-    pub fn suffer(&self, rest: &str, trouble: impl FnOnce(&Proxy)) -> Result<Ended, String> {
+    pub fn run_with_fault(&self, rest: &str, trouble: impl FnOnce(&Proxy)) -> Result<Ended, String> {
         let database = self.before.fork();
         let proxy = Proxy::before(database.port());
         let rest = format!("{rest}\n{}", self.rest);
         trouble(&proxy);
         let first = Loader::new(&proxy.url(database.name()), self.mode, &rest).load(&self.objects);
-        let befell = !proxy.is_armed();
+        let occurred = !proxy.is_armed();
         proxy.leave();
         let again = Loader::new(&database.url(), self.mode, self.rest).load(&self.objects);
-        let standing = Standing::of(&database);
-        standing.equals(&self.clean)?;
+        let state = DatabaseState::of(&database);
+        state.equals(&self.clean)?;
         match (first.status, again.status) {
             (Status::Done, Status::NothingToDo) | (Status::Failed, Status::Done) => {}
             (Status::Failed, Status::NothingToDo) => {
@@ -73,8 +73,8 @@ impl Bench {
             }
             other => return Err(format!("the runs were {other:?}")),
         }
-        judge(&[first.clone(), again], &standing)?;
-        Ok(Ended { first, befell })
+        check_records(&[first.clone(), again], &state)?;
+        Ok(Ended { first, occurred })
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use tidemark_flow::Status;
 
 use super::bench::{Bench, Ended, commit_of};
-use super::house::{Desk, Loader, Mode, Order, Standing, came, lake_at, many, texts};
+use super::scenario::{DatabaseState, Loader, Mode, Order, Workspace, added_rows, lake_at, many, texts};
 use crate::postgres::{Database, Direction, Proxy, Server, database};
 use crate::site::{Answer, walk};
 use crate::support::kill::kill_when;
@@ -25,7 +25,7 @@ fn mortal() -> Option<&'static Server> {
 fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
     let Some(server) = mortal() else { return };
     let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
-    let new = || Database::made(server, "");
+    let new = || Database::create(server, "");
     let loaded = |database: &Database| drop(Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(0)));
     let strict = |database: &Database| {
         loaded(database);
@@ -43,11 +43,11 @@ fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
         // what comes of COMMIT as well, before it and after
         let mortal = statements.into_iter().skip(every / 2).step_by(every).chain(bench.commit());
         for number in mortal {
-            let ended = bench.suffer("", |proxy| {
+            let ended = bench.run_with_fault("", |proxy| {
                 proxy.restart_on_message(number, || server.stop_immediate(), || server.start_again());
             });
-            let Ended { first, befell } = ended.unwrap_or_else(|error| panic!("{} at {number}: {error}", bench.name));
-            assert_eq!((befell, first.status), (true, Status::Done), "{} at {number}: {:?}", bench.name, first.error);
+            let Ended { first, occurred } = ended.unwrap_or_else(|error| panic!("{} at {number}: {error}", bench.name));
+            assert_eq!((occurred, first.status), (true, Status::Done), "{} at {number}: {:?}", bench.name, first.error);
         }
     }
 }
@@ -63,52 +63,47 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
     for mode in [Mode::Upsert, Mode::Append, Mode::Swap] {
         let Some(database) = database() else { return };
         let proxy = Proxy::before(database.port());
-        let desk = Desk::new(&proxy.url(database.name()), mode);
+        let workspace = Workspace::new(&proxy.url(database.name()), mode);
         let (mut before, mut wanted): (Vec<Order>, Vec<String>) = Default::default();
         for version in 0..3 {
             let rows = many(version, TIMES);
-            desk.put(&rows);
-            let messages = messages(&desk, &database);
+            workspace.put(&rows);
+            let messages = messages(&workspace, &database);
             // before it has said anything to the server: when the raw rows are there, and when all is ready to be loaded
-            for is_time in [Some(desk.log("orders.raw")), None] {
-                kill_at(&desk, &proxy, 0, || is_time.as_ref().is_some_and(|log| walk(log).len() as i64 > version));
+            for is_time in [Some(workspace.log("orders.raw")), None] {
+                kill_at(&workspace, &proxy, 0, || is_time.as_ref().is_some_and(|log| walk(log).len() as i64 > version));
             }
             for kill in 0..KILLS {
-                kill_at(&desk, &proxy, (kill * messages + random.below(messages)) / KILLS, || false);
+                kill_at(&workspace, &proxy, (kill * messages + random.below(messages)) / KILLS, || false);
             }
-            Answer::of(&mut desk.command()).expect(0);
-            wanted = if mode == Mode::Append { [wanted, came(&before, &rows)].concat() } else { texts(&rows) };
+            Answer::of(&mut workspace.command()).expect(0);
+            wanted = if mode == Mode::Append { [wanted, added_rows(&before, &rows)].concat() } else { texts(&rows) };
             wanted.sort();
             before = rows;
-            let standing = Standing::of(&database);
-            assert!(
-                standing.rows == wanted,
-                "{mode:?}, version {version}: {} and not {}",
-                standing.rows.len(),
-                wanted.len()
-            );
-            let [line] = standing.loads.as_slice() else { panic!("{:?}", standing.loads) };
+            let state = DatabaseState::of(&database);
+            assert!(state.rows == wanted, "{mode:?}, version {version}: {} and not {}", state.rows.len(), wanted.len());
+            let [line] = state.loads.as_slice() else { panic!("{:?}", state.loads) };
             let counts: Vec<&str> = line.split(' ').collect();
             assert_eq!(counts[..2], ["orders", "orders"], "{line}");
-            let again = Answer::of(&mut desk.command()).expect(0);
+            let again = Answer::of(&mut workspace.command()).expect(0);
             assert_eq!(again.step("load postgres-orders")["status"], "nothing_to_do");
         }
     }
 }
 
 /// Of a run over a copy of lake and database, which ends well: up to the one that says that its transaction is over.
-fn messages(desk: &Desk, database: &Database) -> usize {
-    let _ = Standing::of(database);
+fn messages(workspace: &Workspace, database: &Database) -> usize {
+    let _ = DatabaseState::of(database);
     let copy = database.fork();
     let proxy = Proxy::before(copy.port());
-    Answer::of(&mut desk.copy(&proxy.url(copy.name())).command()).expect(0);
-    proxy.settle();
+    Answer::of(&mut workspace.copy(&proxy.url(copy.name())).command()).expect(0);
+    proxy.wait_closed();
     commit_of(&proxy.messages()) + 1
 }
 
 /// Kills a run that is held before it hands message `number` on, or before that if it is time.
-fn kill_at(desk: &Desk, proxy: &Proxy, number: usize, mut is_time: impl FnMut() -> bool) {
-    proxy.settle();
+fn kill_at(workspace: &Workspace, proxy: &Proxy, number: usize, mut is_time: impl FnMut() -> bool) {
+    proxy.wait_closed();
     proxy.recount();
     let ((reached, comes), (gone, goes_on)) = (channel(), channel::<()>());
     proxy.on_message(number, move || {
@@ -116,7 +111,7 @@ fn kill_at(desk: &Desk, proxy: &Proxy, number: usize, mut is_time: impl FnMut() 
         // until the run is killed
         let _ = goes_on.recv();
     });
-    let was_there = kill_when(&mut desk.command(), libc::SIGKILL, || is_time() || comes.try_recv().is_ok());
+    let was_there = kill_when(&mut workspace.command(), libc::SIGKILL, || is_time() || comes.try_recv().is_ok());
     drop(gone);
     assert!(was_there, "it ended before message {number}");
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tidemark_flow::Status;
 
 use super::bench::{Bench, Ended, commit_of};
-use super::house::{Loader, Mode, Standing, came, counts, judge, lake_at, orders, texts};
+use super::scenario::{DatabaseState, Loader, Mode, added_rows, check_records, counts, lake_at, orders, texts};
 use crate::postgres::{Database, Fault, Proxy, database};
 
 /// Longer than the target waits.
@@ -45,14 +45,14 @@ fn cases<'a>(bench: &'a Bench, wanted: &str) -> Vec<Case<'a>> {
 
 impl Case<'_> {
     /// Whether the fault befell.
-    fn suffer(&self) -> Result<bool, String> {
+    fn run(&self) -> Result<bool, String> {
         let Case { bench, number, fault } = *self;
         let rest = if fault == STALL { "timeout = \"1s\"" } else { "" };
-        let Ended { first, befell } = bench.suffer(rest, |proxy| proxy.arm(number, fault))?;
+        let Ended { first, occurred } = bench.run_with_fault(rest, |proxy| proxy.arm(number, fault))?;
         if fault != STALL && first.status != Status::Done {
             return Err(format!("it did not try again: {:?}", first.error));
         }
-        Ok(befell)
+        Ok(occurred)
     }
 }
 
@@ -69,7 +69,7 @@ fn after_a_fault_at_any_message_the_next_load_ends_as_a_clean_one() {
         for _ in 0..6 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match case.suffer() {
+                    match case.run() {
                         Ok(hit) => drop(hits.fetch_add(usize::from(hit), Ordering::Relaxed)),
                         Err(difference) => {
                             let (name, number, fault) = (case.bench.name, case.number, case.fault);
@@ -83,11 +83,11 @@ fn after_a_fault_at_any_message_the_next_load_ends_as_a_clean_one() {
     });
     let messages: Vec<_> = benches.iter().map(|bench| (bench.name, bench.messages.len())).collect();
     let (cases, hits, seconds) = (cases.len(), hits.into_inner(), began.elapsed().as_secs());
-    println!("messages {messages:?}, cases {cases}, of which befell {hits}, {seconds} s");
+    println!("messages {messages:?}, cases {cases}, of which occurred {hits}, {seconds} s");
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} of {cases} cases:\n{}", wrong.len(), wrong.join("\n"));
     // the last message of a session may come too late to be told
-    assert!(hits * 100 >= cases * 90, "{hits} of {cases} faults befell");
+    assert!(hits * 100 >= cases * 90, "{hits} of {cases} faults occurred");
 }
 
 fn benches() -> Option<[Bench; 5]> {
@@ -113,7 +113,7 @@ fn benches() -> Option<[Bench; 5]> {
         Bench::new("refused rows", (Mode::Upsert, "max_refused = 5"), 1, database()?, strict),
     ];
     let (then, now) = (orders(0), orders(1));
-    let mut appended = [texts(&then), came(&then, &now)].concat();
+    let mut appended = [texts(&then), added_rows(&then, &now)].concat();
     appended.sort();
     assert_eq!(benches[0].clean.rows, texts(&then));
     assert_eq!(benches[1].clean.rows, texts(&now));
@@ -125,27 +125,27 @@ fn benches() -> Option<[Bench; 5]> {
 
 /// All rows again is no other load than the first of them, whose commit was heard of late.
 #[test]
-fn a_load_of_everything_anew_whose_reply_is_lost_is_done_once() {
+fn a_full_load_whose_reply_is_lost_is_done_once() {
     let Some(database) = database() else { return };
     let objects = lake_at(1);
     Loader::new(&database.url(), Mode::Upsert, "").load(&objects);
     database.query("DELETE FROM orders WHERE id < 7");
-    let _ = Standing::of(&database);
+    let _ = DatabaseState::of(&database);
     let counted = database.fork();
     let proxy = Proxy::before(counted.port());
-    let clean = Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load_anew(&objects);
+    let clean = Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load_full(&objects);
     assert_eq!((clean.status, clean.rows.written), (Status::Done, 7), "{:?}", clean.error);
-    proxy.settle();
+    proxy.wait_closed();
     let commit = commit_of(&proxy.messages());
     for (number, fault) in [(commit, Fault::CutAfter), (commit + 1, Fault::Cut), (commit + 2, Fault::Half)] {
         let broken = database.fork();
         let proxy = Proxy::before(broken.port());
         proxy.arm(number, fault);
-        let record = Loader::new(&proxy.url(broken.name()), Mode::Upsert, "").load_anew(&objects);
+        let record = Loader::new(&proxy.url(broken.name()), Mode::Upsert, "").load_full(&objects);
         assert!(!proxy.is_armed());
         assert_eq!((record.status, counts(&record)), (Status::Done, counts(&clean)), "{fault:?}");
-        let standing = Standing::of(&broken);
-        standing.equals(&Standing::of(&counted)).unwrap();
-        judge(&[record], &standing).unwrap();
+        let state = DatabaseState::of(&broken);
+        state.equals(&DatabaseState::of(&counted)).unwrap();
+        check_records(&[record], &state).unwrap();
     }
 }

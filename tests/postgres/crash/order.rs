@@ -6,7 +6,7 @@ use std::sync::mpsc::channel;
 use tidemark_flow::Status;
 
 use super::bench::commit_of;
-use super::house::{Loader, Mode, Objects, Standing, commit, counts, is_waiting, lake_at, open, orders};
+use super::scenario::{DatabaseState, Loader, Mode, Objects, commit, counts, is_waiting, lake_at, open, orders};
 use crate::postgres::{Database, Direction, Proxy, database};
 use crate::support::wait::until;
 
@@ -15,7 +15,7 @@ const SAMPLED: usize = 5;
 const FIRST: usize = 45;
 
 /// What is loaded by whom is told by the order, and may not be: a load of version 2 from version 0, or first of version 1.
-fn ends(before: &Database, mode: Mode) -> Vec<Standing> {
+fn ends(before: &Database, mode: Mode) -> Vec<DatabaseState> {
     let orders: [&[usize]; 2] = [&[2], &[1, 2]];
     let end = |versions: &&[usize]| {
         let database = before.fork();
@@ -23,7 +23,7 @@ fn ends(before: &Database, mode: Mode) -> Vec<Standing> {
             let record = Loader::new(&database.url(), mode, "").load(&lake_at(*version));
             assert_eq!(record.status, Status::Done, "{:?}", record.error);
         }
-        Standing::of(&database)
+        DatabaseState::of(&database)
     };
     orders.iter().map(end).collect()
 }
@@ -37,12 +37,12 @@ fn is_never_set_back(mode: Mode) {
     let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let Some(before) = database() else { return };
     Loader::new(&before.url(), mode, "").load(&lake_at(0));
-    let _ = Standing::of(&before);
+    let _ = DatabaseState::of(&before);
     let ends = ends(&before, mode);
     let counted = before.fork();
     let proxy = Proxy::before(counted.port());
     Loader::new(&proxy.url(counted.name()), mode, "").load(&lake_at(1));
-    proxy.settle();
+    proxy.wait_closed();
     let messages = proxy.messages();
     let to_server = (0..messages.len()).filter(|number| messages[*number].0 == Direction::ToServer);
     let held: Vec<usize> = match is_all {
@@ -52,15 +52,15 @@ fn is_never_set_back(mode: Mode) {
     let mut overtaken = 0;
     for number in held {
         // that a session ends is not always said
-        let Some(standing) = overtake(&before, mode, number, &mut overtaken) else { continue };
-        assert!(ends.contains(&standing), "{mode:?}, held at {number}: {:?} and not {ends:#?}", standing.loads);
+        let Some(state) = overtake(&before, mode, number, &mut overtaken) else { continue };
+        assert!(ends.contains(&state), "{mode:?}, held at {number}: {:?} and not {ends:#?}", state.loads);
     }
     println!("{mode:?}: {} messages, {overtaken} times overtaken", messages.len());
     assert!(overtaken >= 3, "{overtaken}");
 }
 
 /// Holds a load of version 1 at a message, until version 2 is loaded or waits for it; `None` where that message did not come.
-fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize) -> Option<Standing> {
+fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize) -> Option<DatabaseState> {
     let database = Arc::new(before.fork());
     let proxy = Proxy::before(database.port());
     let objects: Objects = lake_at(1);
@@ -86,9 +86,9 @@ fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize)
     }
     // it found that there was nothing left to do
     *overtaken += usize::from(counts(&late) == "0 0 0 0 0");
-    proxy.settle();
-    let standing = Standing::of(&database);
+    proxy.wait_closed();
+    let state = DatabaseState::of(&database);
     let again = Loader::new(&database.url(), mode, "").load(&objects);
     assert_eq!(again.status, Status::NothingToDo, "{mode:?}, held at {number}");
-    Some(standing)
+    Some(state)
 }

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tidemark_flow::{ErrorKind, ErrorRecord, RunRecord, Status};
 
 use super::bench::commit_of;
-use super::house::{Loader, Mode, Objects, Standing, commit, lake_at, many, open, orders, texts};
+use super::scenario::{DatabaseState, Loader, Mode, Objects, commit, lake_at, many, open, orders, texts};
 use crate::postgres::frame::UNTYPED;
 use crate::postgres::release::private;
 use crate::postgres::{Database, Direction, Proxy, Server, Session, database};
@@ -77,7 +77,7 @@ fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
     });
     done(&record);
     drop(other);
-    assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
+    assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)));
     let deadlocks = "SELECT FROM pg_stat_database WHERE datname = current_database() AND deadlocks = 1";
     until("a deadlock", || !database.query(deadlocks).is_empty());
 }
@@ -97,8 +97,8 @@ fn what_the_server_says_may_pass_is_tried_again() {
                  CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION fail()"
             ));
             done(&Loader::new(&database.url(), mode, "").load(&lake_at(1)));
-            let (standing, clean) = (Standing::of(&database), Standing::of(&clean));
-            assert_eq!((standing.rows, standing.loads), (clean.rows, clean.loads), "{code}, {mode:?}");
+            let (state, clean) = (DatabaseState::of(&database), DatabaseState::of(&clean));
+            assert_eq!((state.rows, state.loads), (clean.rows, clean.loads), "{code}, {mode:?}");
         }
     }
 }
@@ -109,11 +109,11 @@ fn isolation_of_the_role_is_no_matter() {
     let Some(database) = loaded() else { return };
     database.set("default_transaction_isolation", "serializable");
     done(&load(&database, 1));
-    assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
+    assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)));
 }
 
 #[test]
-fn whoever_waits_too_long_is_told_for_what() {
+fn a_load_that_waits_too_long_says_for_what() {
     let lock = "BEGIN; LOCK TABLE orders IN";
     let cases = [
         ("lock_timeout", format!("{lock} SHARE ROW EXCLUSIVE MODE")),
@@ -123,16 +123,16 @@ fn whoever_waits_too_long_is_told_for_what() {
     ];
     for (setting, held) in cases {
         let Some(database) = loaded() else { return };
-        let before = Standing::of(&database);
+        let before = DatabaseState::of(&database);
         let other = Session::open(&database.url());
         other.run(&held);
         database.set(setting, "300ms");
         failed(load(&database, 1), ErrorKind::Retry, setting);
         database.reset(setting);
         drop(other);
-        Standing::of(&database).equals(&before).unwrap();
+        DatabaseState::of(&database).equals(&before).unwrap();
         done(&load(&database, 1));
-        assert_eq!(Standing::of(&database).rows, texts(&orders(1)), "{held}");
+        assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)), "{held}");
     }
 }
 
@@ -140,7 +140,7 @@ fn whoever_waits_too_long_is_told_for_what() {
 #[test]
 fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     let Some(database) = loaded() else { return };
-    let before = Standing::of(&database);
+    let before = DatabaseState::of(&database);
     let other = Session::open(&database.url());
     other.run("BEGIN; LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE");
     let record = Loader::new(&database.url(), Mode::Upsert, "timeout = \"1s\"").load(&lake_at(1));
@@ -148,9 +148,9 @@ fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     let advisory = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
     until("no lock of the load", || database.query(advisory).is_empty());
     drop(other);
-    Standing::of(&database).equals(&before).unwrap();
+    DatabaseState::of(&database).equals(&before).unwrap();
     done(&load(&database, 1));
-    assert_eq!(Standing::of(&database).rows, texts(&orders(1)));
+    assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)));
 }
 
 /// Rows that take their time to be read are no reason to throw a load out.
@@ -160,7 +160,7 @@ fn a_load_may_be_idle_for_longer_than_the_role() {
     let counted = database.fork();
     let proxy = Proxy::before(counted.port());
     done(&Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load(&lake_at(1)));
-    proxy.settle();
+    proxy.wait_closed();
     let messages = proxy.messages();
     let commit = commit_of(&messages);
     database.set("idle_in_transaction_session_timeout", "100ms");
@@ -169,7 +169,7 @@ fn a_load_may_be_idle_for_longer_than_the_role() {
         proxy.on_message(number, || std::thread::sleep(Duration::from_millis(400)));
     }
     done(&Loader::new(&proxy.url(database.name()), Mode::Upsert, "").load(&lake_at(1)));
-    proxy.settle();
+    proxy.wait_closed();
     // nothing was tried again
     let sessions = |messages: Vec<(Direction, u8)>| messages.iter().filter(|message| message.1 == UNTYPED).count();
     assert_eq!(sessions(proxy.messages()), sessions(messages));

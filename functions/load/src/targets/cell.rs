@@ -1,4 +1,4 @@
-//! One value of a frame as every target understands it. All targets read frames through here, so that a date, an instant
+//! One value of a frame, in the form common to all targets. All targets read frames through this module, so that a date, an instant
 //! or a decimal means the same in each of them.
 
 use std::fmt;
@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time, date};
 use polars::prelude::{AnyValue, DataType, TimeUnit};
 
-/// The day, and its midnight, from which polars counts.
+/// The day from whose midnight polars counts dates and times.
 pub(crate) const EPOCH: Date = date(1970, 1, 1);
 
 /// The type of a column, as far as targets distinguish types.
@@ -26,7 +26,7 @@ pub(crate) enum CellType {
 }
 
 impl CellType {
-    /// `None` for a type no target can hold: lists, structs, binary, durations.
+    /// Returns `None` for a type that no target can hold: lists, structs, binary, durations.
     pub(crate) fn from_dtype(dtype: &DataType) -> Option<CellType> {
         Some(match dtype {
             DataType::Null => CellType::Null,
@@ -62,7 +62,7 @@ pub(crate) enum Cell<'a> {
 }
 
 impl<'a> Cell<'a> {
-    /// `None` for a date beyond the years −9999 to 9999 and for a type that [`CellType::of`] refuses.
+    /// Returns `None` for a date outside the years −9999 to 9999, and for a type that [`CellType::from_dtype`] does not support.
     pub(crate) fn from_value(value: AnyValue<'a>) -> Option<Cell<'a>> {
         Some(match value {
             AnyValue::Null => Cell::Null,
@@ -101,7 +101,7 @@ impl<'a> Cell<'a> {
     }
 }
 
-/// A point in time: in UTC if its column has a time zone, else a clock on the wall.
+/// A point in time: in UTC if its column has a time zone, else a local time without one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
     pub(crate) at: DateTime,
@@ -121,7 +121,7 @@ impl Moment {
     }
 }
 
-/// RFC 3339, as short as it goes: `2011-12-08T08:00:00Z`.
+/// RFC 3339 in its shortest form: `2011-12-08T08:00:00Z`.
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}", self.at, self.suffix())
@@ -135,15 +135,15 @@ pub(crate) struct Decimal {
     pub(crate) scale: usize,
 }
 
-/// Whole numbers up to here are doubles, each of them.
+/// Every whole number up to this one is exactly a double.
 const EXACT: u128 = 1 << f64::MANTISSA_DIGITS;
-/// A double keeps any 15 decimal digits, and not any 16.
+/// A double represents every number of 15 decimal digits, but not every number of 16.
 const FIFTEEN_DIGITS: u128 = 10_u128.pow(f64::DIGITS);
 
 impl Decimal {
     /// The nearest double.
     pub(crate) fn to_f64(self) -> f64 {
-        // Two exact doubles divide to the nearest one; powers of ten are exact up to the 22nd.
+        // The quotient of two exact doubles is the nearest double; powers of ten are exact up to 10^22.
         if self.unscaled.unsigned_abs() <= EXACT && self.scale <= 22 {
             self.unscaled as f64 / 10_f64.powi(self.scale as i32)
         } else {
@@ -151,7 +151,7 @@ impl Decimal {
         }
     }
 
-    /// Whether a double holds every digit: there are at most 15 of them without the zeros at the end.
+    /// Whether a double represents every digit: there are at most 15, not counting trailing zeros.
     pub(crate) fn is_exact(self) -> bool {
         let mut digits = self.unscaled.unsigned_abs();
         while digits >= FIFTEEN_DIGITS && digits.is_multiple_of(10) {
@@ -172,7 +172,7 @@ impl fmt::Display for Decimal {
     }
 }
 
-/// Whether a double holds this whole number and no neighbour of it.
+/// Whether a double represents this whole number exactly.
 pub(crate) fn is_exact_integer(value: i64) -> bool {
     u128::from(value.unsigned_abs()) <= EXACT
 }

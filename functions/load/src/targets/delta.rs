@@ -1,13 +1,13 @@
-//! What a target is given to load.
+//! The input of a load: rows to upsert and rows to delete.
 
 use polars::prelude::DataFrame;
 use tidemark_flow::Error;
 
 /// A part of a change of a dataset.
 pub(crate) struct Delta {
-    /// Rows that are new, or differ from what they were.
+    /// Rows that are new or have changed.
     pub(crate) upserts: DataFrame,
-    /// Rows that are no longer there as they were: at least their keys.
+    /// Rows that were deleted, or that changed: at least their key columns.
     pub(crate) deletes: Option<DataFrame>,
 }
 

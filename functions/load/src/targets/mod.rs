@@ -1,4 +1,4 @@
-//! Where datasets go once they are done: frames come in, rows of a database or files go out. Nothing here reads the lake.
+//! Targets of datasets: take frames and write rows of a database, or files. Nothing here reads the lake.
 
 mod cell;
 pub(crate) mod delta;
@@ -12,7 +12,7 @@ pub(crate) mod sums;
 mod folder {
     use std::path::{Path, PathBuf};
 
-    /// A folder of a test's own, gone with the test.
+    /// A folder of one test, removed when this is dropped.
     pub(crate) struct Folder(PathBuf);
 
     impl Folder {

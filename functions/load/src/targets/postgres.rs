@@ -1,5 +1,5 @@
-//! Target `postgres`: a dataset's changes into a table of a PostgreSQL database, exactly once. The rows and the line that says which
-//! version of the dataset they belong to are committed in one transaction, or not at all.
+//! Target `postgres`: writes a dataset's changes into a table of a PostgreSQL database, exactly once. The rows, and the record of the
+//! version that they belong to, are committed in one transaction or not at all.
 
 mod catalog;
 mod column_type;

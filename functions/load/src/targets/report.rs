@@ -1,5 +1,5 @@
-//! Target `report`: tables into a dated workbook and one CSV per sheet. The same tables give the same bytes: nothing here
-//! knows the time, and the workbook says it was made on the report's day.
+//! Target `report`: writes tables into a dated workbook and one CSV per sheet. The same tables give the same bytes: nothing here reads a
+//! clock, and the workbook's creation date is the report's day.
 
 mod chart;
 mod csv;

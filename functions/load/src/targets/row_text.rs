@@ -1,11 +1,11 @@
-//! Rows as text: a key for people, a whole row as JSON.
+//! Rows as text: keys for messages, whole rows as JSON.
 
 use polars::prelude::{DataFrame, PolarsError};
 use serde_json::{Map, Value};
 
 use crate::targets::cell::Cell;
 
-/// The key of a row, `order_id 700017, position 2`; `None` without columns.
+/// The key of a row for messages, `order_id 700017, position 2`; `None` if `key` has no columns.
 pub(crate) fn named_key(frame: &DataFrame, row: usize, key: &[String]) -> Result<Option<String>, PolarsError> {
     let part = |name: &String| -> Result<String, PolarsError> {
         let text = match json_value(frame, name, row)? {
@@ -18,7 +18,7 @@ pub(crate) fn named_key(frame: &DataFrame, row: usize, key: &[String]) -> Result
     Ok((!parts.is_empty()).then(|| parts.join(", ")))
 }
 
-/// A text of a key, as short and plain as a message needs it.
+/// A text of a key, escaped and cut to 40 characters for messages.
 pub(crate) fn shown(text: &str) -> String {
     text.escape_debug().take(40).collect()
 }
@@ -29,7 +29,7 @@ pub(crate) fn json_row(frame: &DataFrame, row: usize) -> Result<Map<String, Valu
     frame.get_column_names().into_iter().map(|name| value(name)).collect()
 }
 
-/// A cell as JSON: numbers that JSON readers round as text, times in RFC 3339.
+/// A cell as JSON: decimals, which JSON readers would round, as text; times in RFC 3339.
 pub(crate) fn json_value(frame: &DataFrame, name: &str, row: usize) -> Result<Value, PolarsError> {
     Ok(match Cell::from_value(frame.column(name)?.get(row)?) {
         None => Value::String("a date that has no year of four digits".to_owned()),

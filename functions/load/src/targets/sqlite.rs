@@ -1,5 +1,5 @@
-//! Target `sqlite`: a dataset's changes into a table of a SQLite file, exactly once. The rows and the line that says which
-//! version of the dataset they belong to are written in one transaction, or not at all.
+//! Target `sqlite`: writes a dataset's changes into a table of a SQLite file, exactly once. The rows, and the record of the version that
+//! they belong to, are written in one transaction or not at all.
 
 pub mod error;
 pub mod loads;

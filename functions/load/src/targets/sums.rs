@@ -1,4 +1,4 @@
-//! What a table and a dataset have, told by counts and sums of hashes, so that they can be compared whatever their size and order.
+//! Counts and sums of hashes of rows, by which a table and a dataset of any size can be compared whatever the order of their rows.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ pub(crate) struct Sum {
     hashes: u128,
 }
 
-/// By the value of the partition's column, as bytes; of all rows under no bytes where there is none.
+/// A sum for each value of the partition column, as bytes. Without a partition column all rows are under the empty key.
 pub(crate) type Sums = BTreeMap<Vec<u8>, Sum>;
 
 impl Sum {

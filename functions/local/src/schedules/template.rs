@@ -80,7 +80,7 @@ Resources:
 /// # Errors
 /// Kind `definition`: pipelines that are valid, but cannot be deployed to AWS as they are.
 pub(super) fn template(graph: &Graph) -> Result<String, Error> {
-    let written = graph.written();
+    let written = graph.files();
     let mut mistakes: Vec<Diagnostic> = written.flat_map(|(pipeline, file, _)| undeployable(pipeline, file)).collect();
     let datasets = datasets(graph);
     mistakes.extend(same_tables(graph, datasets.keys()));
@@ -161,7 +161,7 @@ fn datasets(graph: &Graph) -> BTreeMap<DatasetName, String> {
 fn step_description(pipeline: &Pipeline, step: &StepId, dataset: &DatasetName) -> String {
     let name = &pipeline.name;
     let made = match step {
-        StepId::Model(of) => pipeline.models.iter().find(|model| model.name == *of).map(|model| &model.made),
+        StepId::Model(of) => pipeline.models.iter().find(|model| model.name == *of).map(|model| &model.kind),
         _ => None,
     };
     match made {
@@ -236,7 +236,7 @@ fn retry_policy(indent: &str) -> String {
 /// One policy for each function that needs a secret.
 fn secrets(graph: &Graph) -> Vec<String> {
     let (mut source, mut targets, mut alerts) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
-    for (_, _, secrets) in graph.written() {
+    for (_, _, secrets) in graph.files() {
         source.extend(&secrets.source);
         targets.extend(&secrets.targets);
         alerts.extend(&secrets.alerts);

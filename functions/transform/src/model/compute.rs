@@ -52,7 +52,7 @@ impl Model<'_> {
             Ok(damage) => Error::from(damage),
             Err(error) => Error::new(ErrorKind::Definition, self.what()).hint("mend the SQL").because(error),
         };
-        let rows = match &self.model.made {
+        let rows = match &self.model.kind {
             ModelKind::Sql(text) => {
                 let query = sql::query(&text.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
                 storable(sql::stream(query).map_err(failed)?).map_err(failed)?

@@ -51,7 +51,7 @@ impl<'a> Model<'a> {
         };
         // SQL models are computed by date; exploded models take the partitions of their parents, whatever they are
         let is_usable = |period: &PartitionPeriod| {
-            !matches!((period, &self.model.made), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
+            !matches!((period, &self.model.kind), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
         };
         period.filter(is_usable).ok_or_else(|| {
             let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.what());
@@ -61,7 +61,7 @@ impl<'a> Model<'a> {
 
     /// Description of the model for messages.
     pub(super) fn what(&self) -> String {
-        match &self.model.made {
+        match &self.model.kind {
             ModelKind::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),
             ModelKind::Explode(_) => {
                 format!("model {} ([contract.explode] of {})", self.model.name, self.pipeline.name)

@@ -12,7 +12,7 @@ use crate::name::{ColumnName, DatasetName};
 pub struct Model {
     pub name: DatasetName,
     #[serde(flatten)]
-    pub made: ModelKind,
+    pub kind: ModelKind,
     /// A column of the result, which becomes the partition.
     pub partition_by: Option<ColumnName>,
     /// How long its partitions are, where the definition says so and does not leave it to the inputs; see [`crate::partitioning`].

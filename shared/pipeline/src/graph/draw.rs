@@ -1,5 +1,5 @@
-//! The graph as text: a tree per pipeline, the way the data goes. What has several inputs hangs under the first and names
-//! the others.
+//! The graph as text: a tree per pipeline, in the direction of the data. A step with several inputs is drawn below the first one and
+//! names the others.
 
 use std::collections::BTreeSet;
 

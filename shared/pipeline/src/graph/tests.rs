@@ -128,7 +128,7 @@ fn one_maker_for_each_dataset() {
 }
 
 #[test]
-fn an_input_nobody_makes() {
+fn an_input_without_a_producer() {
     let model = "[[model]]\nname = \"m\"\nsql = \"\"\"\nSELECT *\nFROM salse\n  JOIN nothing_like_it ON TRUE\"\"\"";
     assert_eq!(
         graph(&[("p/sales.toml", SALES), ("p/x.toml", model)]).unwrap_err(),

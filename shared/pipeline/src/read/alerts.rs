@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::civil::Time;
 use toml::de::DeTable;
 
-use super::fields::{Fields, Reader, Text, Value, described};
+use super::fields::{Fields, Reader, TextValue, Value, described};
 use super::schedule;
 use super::values::{budget, duration, is_plain_secret, named_secret, no_plain_secret};
 use crate::definition::alerts::{Alerts, Email, IncidentKind, Quiet, Severity, Slack};
@@ -18,13 +18,13 @@ const FIELDS: [&str; 7] =
 const SEVERITIES: [(&str, Severity); 2] = [("warning", Severity::Warning), ("critical", Severity::Critical)];
 const WHO: &str = "an address, `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these";
 
-/// `[alerts]` of a file that has mistakes elsewhere, so that somebody can be told of them; `None` if there is no such table, or it
-/// has mistakes itself. `parameter` as of [`super::read`].
+/// `[alerts]` of a file that has mistakes elsewhere, so that its recipients can be notified of them; `None` if there is no such table,
+/// or it has mistakes itself. `parameter` is as for [`super::read`].
 pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<String>) -> Option<Alerts> {
     let (document, errors) = DeTable::parse_recoverable(file.text());
     let document = document.get_ref();
     let (key, table) = document.get_key_value("alerts")?;
-    // what a mistake of syntax has left of the table may be half of it
+    // after a syntax error the table may be incomplete
     let end = table.get_ref().as_table()?.iter().map(|(_, value)| value.span().end).max()?;
     let inside = key.span().start..end;
     if errors.iter().any(|error| error.span().is_none_or(|span| inside.contains(&span.start))) {
@@ -44,7 +44,7 @@ pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<Strin
 pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alerts {
     let standard = Alerts::default();
     let Some(fields) = top.open("alerts", "[alerts]", &FIELDS) else { return standard };
-    // one that is there and wrong is no reason for another mistake
+    // an invalid schedule must not cause a second diagnostic
     if top.value("schedule").is_none() {
         fields.refuse("start_within", "it only with a `schedule`, which says when the pipeline should start");
     }
@@ -59,16 +59,16 @@ pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alert
     }
 }
 
-/// It is told of this and what is worse.
-fn least(fields: &Fields<'_, '_>) -> Severity {
+/// The lowest severity that is sent to a recipient.
+fn min_severity(fields: &Fields<'_, '_>) -> Severity {
     fields.choice("severity", &SEVERITIES).unwrap_or(Severity::Warning)
 }
 
-/// The values of a field that must name somebody if it is there.
-fn somebody<'r>(fields: &Fields<'_, 'r>, key: &str, expected: &str) -> Vec<Value<'r>> {
+/// The values of a field that must not be empty if it is present.
+fn non_empty_values<'r>(fields: &Fields<'_, 'r>, key: &str, expected: &str) -> Vec<Value<'r>> {
     let items = fields.items(key, |value| value.is_str() || value.is_table(), expected).unwrap_or_default();
     if fields.value(key).is_some_and(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty())) {
-        fields.reader.wrong(fields.at(key), format!("nobody in `{key}` of {}", fields.label), expected);
+        fields.reader.report(fields.at(key), format!("nobody in `{key}` of {}", fields.label), expected);
     }
     items
 }
@@ -79,7 +79,7 @@ fn slack(fields: &Fields<'_, '_>) -> Vec<Slack> {
     if is_plain_secret(fields, "slack") {
         return channels;
     }
-    for item in somebody(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of such") {
+    for item in non_empty_values(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of such") {
         if item.get_ref().is_str() {
             no_plain_secret(fields, "slack", item);
             continue;
@@ -87,11 +87,11 @@ fn slack(fields: &Fields<'_, '_>) -> Vec<Slack> {
         let Some(inner) = fields.reader.open(item, "[alerts.slack]".to_owned(), &["secret", "severity"]) else {
             continue;
         };
-        let severity = least(&inner);
+        let severity = min_severity(&inner);
         let Some(secret) = named_secret(&inner) else { continue };
         if channels.iter().any(|channel| channel.secret == secret) {
             let found = format!("secret {} for a second time in [alerts.slack]", quoted(secret.as_str()));
-            fields.reader.wrong(inner.at("secret"), found, "each channel once");
+            fields.reader.report(inner.at("secret"), found, "each channel once");
             continue;
         }
         channels.push(Slack { secret, severity });
@@ -101,17 +101,17 @@ fn slack(fields: &Fields<'_, '_>) -> Vec<Slack> {
 
 fn email(fields: &Fields<'_, '_>) -> Vec<Email> {
     let mut people: Vec<Email> = Vec::new();
-    for item in somebody(fields, "email", WHO) {
+    for item in non_empty_values(fields, "email", WHO) {
         match item.get_ref() {
             value if value.is_table() => {
                 let Some(inner) = fields.reader.open(item, "[alerts.email]".to_owned(), &["to", "severity"]) else {
                     continue;
                 };
-                let severity = least(&inner);
+                let severity = min_severity(&inner);
                 if inner.value("to").is_none() {
                     inner.missing("to", "an address or an array of them");
                 }
-                for value in somebody(&inner, "to", "an address or an array of them") {
+                for value in non_empty_values(&inner, "to", "an address or an array of them") {
                     let text = fields.reader.text(value, "`to` in [alerts.email]");
                     text.into_iter().for_each(|text| add(fields, &mut people, text, severity));
                 }
@@ -121,21 +121,21 @@ fn email(fields: &Fields<'_, '_>) -> Vec<Email> {
                 text.into_iter().for_each(|text| add(fields, &mut people, text, Severity::Warning));
             }
             other => {
-                fields.reader.wrong(item.span().start, format!("{} for `email` in [alerts]", described(other)), WHO);
+                fields.reader.report(item.span().start, format!("{} for `email` in [alerts]", described(other)), WHO);
             }
         }
     }
     people
 }
 
-fn add(fields: &Fields<'_, '_>, people: &mut Vec<Email>, address: Text, severity: Severity) {
-    let Text { text, at, .. } = address;
+fn add(fields: &Fields<'_, '_>, people: &mut Vec<Email>, address: TextValue, severity: Severity) {
+    let TextValue { text, at, .. } = address;
     if !is_address(&text) {
         let expected = "an address as `data@example.com`, without a name: ASCII, at most 254 bytes, no spaces";
-        fields.reader.wrong(at, format!("{} for an e-mail address", quoted(&text)), expected);
+        fields.reader.report(at, format!("{} for an e-mail address", quoted(&text)), expected);
     } else if people.iter().any(|other| other.to.eq_ignore_ascii_case(&text)) {
         let found = format!("{} for a second time in `email` of [alerts]", quoted(&text));
-        fields.reader.wrong(at, found, "each address once");
+        fields.reader.report(at, found, "each address once");
     } else {
         people.push(Email { to: text, severity });
     }
@@ -168,7 +168,7 @@ fn quiet(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Option<Quiet> {
     let (from, to) = (from?, to?);
     if from == to {
         let found = format!("{} for both ends of [alerts.quiet]", quoted(&from.strftime("%H:%M").to_string()));
-        top.reader.wrong(fields.at("to"), found, "two times that differ");
+        top.reader.report(fields.at("to"), found, "two times that differ");
         return None;
     }
     Some(Quiet { from, to, timezone: timezone?, except })
@@ -185,7 +185,7 @@ fn time(fields: &Fields<'_, '_>, key: &str) -> Option<Time> {
     let time = parts.and_then(|(hour, minute)| Time::new(hour, minute, 0, 0).ok());
     if time.is_none() {
         let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
-        fields.reader.wrong(text.at, found, "a time from `00:00` to `23:59`");
+        fields.reader.report(text.at, found, "a time from `00:00` to `23:59`");
     }
     time
 }

@@ -5,7 +5,7 @@ pub(super) mod explode;
 
 use toml::de::DeValue;
 
-use super::fields::{Fields, Text, described};
+use super::fields::{Fields, TextValue, described};
 use super::mention::Mentions;
 use super::names::{base_name, keys};
 use super::query::note_sql_faults;
@@ -83,7 +83,12 @@ fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_ab
     if fields.value("key").is_none() && !(deletes_absent && http.incremental.is_none()) {
         let expected = "`key = […]`: what an API says again must be known again";
         let hint = "without a key, `deletes = \"absent\"` replaces all rows each time, if there is no `incremental`";
-        fields.reader.wrong_but(fields.at, format!("{} has no `key`", fields.label), expected, Some(hint.to_owned()));
+        fields.reader.report_with_hint(
+            fields.at,
+            format!("{} has no `key`", fields.label),
+            expected,
+            Some(hint.to_owned()),
+        );
     }
     let Some(since) = &http.incremental else { return };
     fields.refuse("deletes", "no `incremental` beside it: what is new does not say what is gone");
@@ -92,7 +97,7 @@ fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_ab
             "column {} of [source.incremental], which is not in [contract.columns]",
             quoted(since.column.as_str())
         );
-        fields.reader.wrong(fields.at("columns"), found, one_of(columns.names.iter().map(ColumnName::as_str)));
+        fields.reader.report(fields.at("columns"), found, one_of(columns.names.iter().map(ColumnName::as_str)));
         return;
     };
     let is_epoch = matches!(since.format, TimeFormat::EpochS | TimeFormat::EpochMs) && ty == Type::Int64;
@@ -100,7 +105,7 @@ fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_ab
         let found = format!("column {} of [source.incremental], which is no time", quoted(since.column.as_str()));
         let expected =
             "a column of type `date` or `datetime`, or `int64` with `format = \"epoch_s\"` or `\"epoch_ms\"`";
-        fields.reader.wrong(fields.at("columns"), found, expected);
+        fields.reader.report(fields.at("columns"), found, expected);
     }
 }
 
@@ -140,7 +145,7 @@ fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionB
     };
     if ty.is_some_and(|ty| !matches!(ty, Type::Date | Type::Datetime)) {
         let found = format!("column {} in {label}, which is no time", quoted(column.as_str()));
-        fields.reader.wrong(text.at, found, "a column of type `date` or `datetime` for `every`");
+        fields.reader.report(text.at, found, "a column of type `date` or `datetime` for `every`");
     }
     if ty == Some(Type::Date) {
         fields.refuse("timezone", "it only with a `datetime`; a date is the same day everywhere");
@@ -151,12 +156,12 @@ fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionB
     };
     if let Some(other) = columns.names.iter().find(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
         let found = format!("partition column {}, which the contract has as a column", quoted(other.as_str()));
-        fields.reader.wrong(fields.at("as"), found, "another name: `as = \"…\"`");
+        fields.reader.report(fields.at("as"), found, "another name: `as = \"…\"`");
     }
     Some(PartitionBy { column, every: Some(every), name, timezone })
 }
 
-fn by_value(fields: &Fields<'_, '_>, text: &Text, ty: Option<Type>) {
+fn by_value(fields: &Fields<'_, '_>, text: &TextValue, ty: Option<Type>) {
     let found = match ty {
         Some(Type::Datetime) => "a `datetime`, which has as many partitions as instants",
         Some(Type::Float64 | Type::Decimal { .. } | Type::Time) => "a column whose values make no partitions",
@@ -165,7 +170,7 @@ fn by_value(fields: &Fields<'_, '_>, text: &Text, ty: Option<Type>) {
     let hint = (ty == Some(Type::Datetime))
         .then(|| format!("write `partition_by = {{ column = \"{}\", every = \"day\" }}`", text.text));
     let expected = "a column of type string, bool, int32, int64 or date";
-    fields.reader.wrong_but(text.at, format!("partition by {}, {found}", quoted(&text.text)), expected, hint);
+    fields.reader.report_with_hint(text.at, format!("partition by {}, {found}", quoted(&text.text)), expected, hint);
 }
 
 /// `sold_at` → `sold_on`, `sold_month`; `day` → `day_day`.
@@ -186,7 +191,7 @@ fn rules(fields: &Fields<'_, '_>, key: &str, columns: &[ColumnName]) -> Vec<Rule
     };
     let DeValue::Table(table) = value.get_ref() else {
         let found = format!("{} for {label}", described(value.get_ref()));
-        fields.reader.wrong(value.span().start, found, "a table of `name = \"SQL expression\"`");
+        fields.reader.report(value.span().start, found, "a table of `name = \"SQL expression\"`");
         return Vec::new();
     };
     let rule = |(name, value)| {
@@ -194,7 +199,7 @@ fn rules(fields: &Fields<'_, '_>, key: &str, columns: &[ColumnName]) -> Vec<Rule
         let built_in = ["format", "type", "required", "min", "max", "one_of", "pattern"];
         if !is_name(name.get_ref()) || built_in.contains(&name.get_ref().as_ref()) {
             let expected = format!("letters, digits and `_`, other than {}", one_of(built_in));
-            fields.reader.wrong(
+            fields.reader.report(
                 name.span().start,
                 format!("{} for a name in {label}", quoted(name.get_ref())),
                 expected,

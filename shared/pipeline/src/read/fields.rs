@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 use crate::diagnostic::{Diagnostic, did_you_mean, one_of, quoted};
 use crate::file::SourceFile;
 use crate::name::{ColumnName, NameError, SecretName};
-use crate::params::{TextPart, pieces};
+use crate::params::{TextPart, text_parts};
 use crate::raw;
 
 pub(super) type Value<'r> = &'r Spanned<DeValue<'r>>;
@@ -28,7 +28,7 @@ pub(super) struct Reader<'r> {
 
 /// A string of the file with its parameters filled in.
 #[derive(Debug, Clone)]
-pub(super) struct Text {
+pub(super) struct TextValue {
     pub text: String,
     /// Byte of the file at which the value starts.
     pub at: usize,
@@ -36,8 +36,8 @@ pub(super) struct Text {
     pub verbatim: Option<usize>,
 }
 
-impl Text {
-    /// The byte of the file that byte `offset` of the text comes from, as near as can be told.
+impl TextValue {
+    /// The byte of the file that byte `offset` of the text comes from, or the start of the value if it is not known exactly.
     pub fn offset(&self, offset: usize) -> usize {
         self.verbatim.map_or(self.at, |start| start + offset)
     }
@@ -56,7 +56,7 @@ impl<'r> Reader<'r> {
         self.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    pub fn names_secret(&self, secret: &SecretName) {
+    pub fn add_secret(&self, secret: &SecretName) {
         self.secrets.borrow_mut().insert(secret.clone());
     }
 
@@ -65,11 +65,17 @@ impl<'r> Reader<'r> {
         self.secrets.take()
     }
 
-    pub fn wrong(&self, at: usize, found: impl Into<String>, expected: impl Into<String>) {
+    pub fn report(&self, at: usize, found: impl Into<String>, expected: impl Into<String>) {
         self.note(self.file.place(at).diagnostic(found.into(), expected.into(), None));
     }
 
-    pub fn wrong_but(&self, at: usize, found: impl Into<String>, expected: impl Into<String>, hint: Option<String>) {
+    pub fn report_with_hint(
+        &self,
+        at: usize,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+        hint: Option<String>,
+    ) {
         self.note(self.file.place(at).diagnostic(found.into(), expected.into(), hint));
     }
 
@@ -78,13 +84,13 @@ impl<'r> Reader<'r> {
         self.diagnostics.borrow().is_empty()
     }
 
-    /// How many mistakes so far, for [`Reader::forgive`].
-    pub fn noted(&self) -> usize {
+    /// Number of mistakes so far, for [`Reader::retract`].
+    pub fn diagnostic_count(&self) -> usize {
         self.diagnostics.borrow().len()
     }
 
     /// Takes back the mistakes within these bytes of the file that were noted since.
-    pub fn forgive(&self, since: usize, spans: &[Range<usize>]) {
+    pub fn retract(&self, since: usize, spans: &[Range<usize>]) {
         let place = |at: usize| self.file.line_and_column(at);
         let is_within = |mistake: &Diagnostic, span: &Range<usize>| {
             let at = (mistake.line, mistake.column);
@@ -104,26 +110,26 @@ impl<'r> Reader<'r> {
         diagnostics
     }
 
-    pub fn text(&self, value: Value<'r>, field: &str) -> Option<Text> {
+    pub fn text(&self, value: Value<'r>, field: &str) -> Option<TextValue> {
         match value.get_ref() {
             DeValue::String(raw) => self.fill_in(raw, value.span()),
             other => {
-                self.wrong(value.span().start, format!("{} for {field}", described(other)), "a string");
+                self.report(value.span().start, format!("{} for {field}", described(other)), "a string");
                 None
             }
         }
     }
 
     /// Replaces the parameters of a string once; what the values look like does not matter.
-    fn fill_in(&self, raw: &str, span: Range<usize>) -> Option<Text> {
+    fn fill_in(&self, raw: &str, span: Range<usize>) -> Option<TextValue> {
         let verbatim = self.verbatim(raw, &span);
         let place = |at: usize| verbatim.map_or(span.start, |start| start + at);
         let mut text = String::with_capacity(raw.len());
         let mut whole = true;
-        let pieces = pieces(raw);
-        let plain = matches!(pieces.as_slice(), [TextPart::Text(_)]);
-        for piece in pieces {
-            match piece {
+        let parts = text_parts(raw);
+        let plain = matches!(parts.as_slice(), [TextPart::Text(_)]);
+        for part in parts {
+            match part {
                 TextPart::Text(piece) => text.push_str(piece),
                 TextPart::Parameter { name, at } => match (self.parameter)(name) {
                     Some(value) => text.push_str(&value),
@@ -131,17 +137,17 @@ impl<'r> Reader<'r> {
                         whole = false;
                         let hint = format!("give it with `--set {name}=value` or the environment variable `{name}`");
                         let found = format!("parameter `{name}` without a value");
-                        self.wrong_but(place(at), found, "a value for it", Some(hint));
+                        self.report_with_hint(place(at), found, "a value for it", Some(hint));
                     }
                 },
                 TextPart::Fault { at } => {
                     whole = false;
                     let hint = Some("a literal `${` is written `$${`".to_owned());
-                    self.wrong_but(place(at), "`${` that begins no parameter", "`${NAME}`", hint);
+                    self.report_with_hint(place(at), "`${` that begins no parameter", "`${NAME}`", hint);
                 }
             }
         }
-        whole.then_some(Text { text, at: span.start, verbatim: verbatim.filter(|_| plain) })
+        whole.then_some(TextValue { text, at: span.start, verbatim: verbatim.filter(|_| plain) })
     }
 
     /// Where the content of a string literal starts, if the literal has no escapes (CRLF reads as LF).
@@ -162,7 +168,7 @@ impl<'r> Reader<'r> {
         match value.get_ref() {
             DeValue::Table(table) => Some(self.fields(table, value.span().start, label, known)),
             other => {
-                self.wrong(value.span().start, format!("{} for {label}", described(other)), "a table");
+                self.report(value.span().start, format!("{} for {label}", described(other)), "a table");
                 None
             }
         }
@@ -175,7 +181,7 @@ impl<'r> Reader<'r> {
                 Some(Fields { reader: self, table, at: value.span().start, label: label.to_owned() })
             }
             other => {
-                self.wrong(value.span().start, format!("{} for {label}", described(other)), "a table");
+                self.report(value.span().start, format!("{} for {label}", described(other)), "a table");
                 None
             }
         }
@@ -186,49 +192,54 @@ impl<'r> Reader<'r> {
             if !known.contains(&key.get_ref().as_ref()) {
                 let found = format!("unknown field {} in {label}", quoted(key.get_ref()));
                 let hint = did_you_mean(key.get_ref(), known.iter().copied());
-                self.wrong_but(key.span().start, found, one_of(known.iter().copied()), hint);
+                self.report_with_hint(key.span().start, found, one_of(known.iter().copied()), hint);
             }
         }
         Fields { reader: self, table, at, label }
     }
 
     /// Parses a name, or says what names look like.
-    pub fn name<N: FromStr<Err = NameError>>(&self, text: &Text) -> Option<N> {
+    pub fn name<N: FromStr<Err = NameError>>(&self, text: &TextValue) -> Option<N> {
         let parsed = text.text.parse::<N>();
         parsed
             .map_err(|error| {
-                self.wrong(text.at, format!("{} for {}", quoted(&text.text), error.what()), error.rule());
+                self.report(text.at, format!("{} for {}", quoted(&text.text), error.what()), error.rule());
             })
             .ok()
     }
 
-    /// A name of a column that is not ours alone.
-    pub fn column_name(&self, text: &Text) -> Option<ColumnName> {
+    /// A column name that is not reserved for Tidemark.
+    pub fn column_name(&self, text: &TextValue) -> Option<ColumnName> {
         if raw::is_reserved(&text.text) {
             let expected = "another first letter; names with `_` are Tidemark's own";
-            self.wrong(text.at, format!("{} for a column's name", quoted(&text.text)), expected);
+            self.report(text.at, format!("{} for a column's name", quoted(&text.text)), expected);
             return None;
         }
         self.name(text)
     }
 
-    /// A column out of those there are.
-    pub fn column(&self, text: &Text, known: &[ColumnName], of: &str) -> Option<ColumnName> {
+    /// A column, which must be one of `known`.
+    pub fn column(&self, text: &TextValue, known: &[ColumnName], of: &str) -> Option<ColumnName> {
         let found = known.iter().find(|name| name.as_str() == text.text).cloned();
         if found.is_none() {
             let names = || known.iter().map(ColumnName::as_str);
             let hint = did_you_mean(&text.text, names());
-            self.wrong_but(text.at, format!("unknown column {} in {of}", quoted(&text.text)), one_of(names()), hint);
+            self.report_with_hint(
+                text.at,
+                format!("unknown column {} in {of}", quoted(&text.text)),
+                one_of(names()),
+                hint,
+            );
         }
         found
     }
 
-    pub fn timezone(&self, text: Text) -> Option<String> {
+    pub fn timezone(&self, text: TextValue) -> Option<String> {
         if jiff::tz::TimeZone::get(&text.text).is_ok() {
             return Some(text.text);
         }
         let expected = "an IANA name such as `UTC` or `Europe/London`";
-        self.wrong(text.at, format!("unknown time zone {}", quoted(&text.text)), expected);
+        self.report(text.at, format!("unknown time zone {}", quoted(&text.text)), expected);
         None
     }
 }
@@ -252,13 +263,13 @@ impl<'a, 'r> Fields<'a, 'r> {
     }
 
     pub fn missing(&self, key: &str, expected: &str) {
-        self.reader.wrong(self.at, format!("{} has no `{key}`", self.label), expected);
+        self.reader.report(self.at, format!("{} has no `{key}`", self.label), expected);
     }
 
     /// Notes a field that says nothing here.
     pub fn refuse(&self, key: &str, expected: &str) {
         if self.value(key).is_some() {
-            self.reader.wrong(self.at(key), format!("`{key}` in {}", self.label), expected);
+            self.reader.report(self.at(key), format!("`{key}` in {}", self.label), expected);
         }
     }
 
@@ -266,12 +277,12 @@ impl<'a, 'r> Fields<'a, 'r> {
         format!("`{key}` in {}", self.label)
     }
 
-    pub fn text(&self, key: &str) -> Option<Text> {
+    pub fn text(&self, key: &str) -> Option<TextValue> {
         self.reader.text(self.value(key)?, &self.named(key))
     }
 
     /// A string that must be there and not be empty.
-    pub fn needed(&self, key: &str, expected: &str) -> Option<Text> {
+    pub fn needed(&self, key: &str, expected: &str) -> Option<TextValue> {
         if self.value(key).is_none() {
             self.missing(key, expected);
             return None;
@@ -280,10 +291,10 @@ impl<'a, 'r> Fields<'a, 'r> {
     }
 
     /// A string that must not be empty, if it is there.
-    pub fn filled(&self, key: &str, expected: &str) -> Option<Text> {
+    pub fn filled(&self, key: &str, expected: &str) -> Option<TextValue> {
         let text = self.text(key)?;
         if text.text.trim().is_empty() {
-            self.reader.wrong(text.at, format!("nothing for {}", self.named(key)), expected);
+            self.reader.report(text.at, format!("nothing for {}", self.named(key)), expected);
             return None;
         }
         Some(text)
@@ -295,7 +306,7 @@ impl<'a, 'r> Fields<'a, 'r> {
             return Some(*flag);
         }
         let found = format!("{} for {}", described(value.get_ref()), self.named(key));
-        self.reader.wrong(value.span().start, found, "`true` or `false`");
+        self.reader.report(value.span().start, found, "`true` or `false`");
         None
     }
 
@@ -305,7 +316,7 @@ impl<'a, 'r> Fields<'a, 'r> {
         if chosen.is_none() {
             let names = || choices.iter().map(|(name, _)| *name);
             let found = format!("{} for {}", quoted(&text.text), self.named(key));
-            self.reader.wrong_but(text.at, found, one_of(names()), did_you_mean(&text.text, names()));
+            self.reader.report_with_hint(text.at, found, one_of(names()), did_you_mean(&text.text, names()));
         }
         chosen
     }
@@ -318,18 +329,18 @@ impl<'a, 'r> Fields<'a, 'r> {
             single if lone(single) => Some(vec![value]),
             other => {
                 let found = format!("{} for {}", described(other), self.named(key));
-                self.reader.wrong(value.span().start, found, expected);
+                self.reader.report(value.span().start, found, expected);
                 None
             }
         }
     }
 
-    pub fn texts(&self, key: &str) -> Option<Vec<Text>> {
+    pub fn texts(&self, key: &str) -> Option<Vec<TextValue>> {
         let items = self.items(key, |_| false, "an array of strings")?;
         Some(items.into_iter().filter_map(|item| self.reader.text(item, &self.named(key))).collect())
     }
 
-    pub fn one_or_more(&self, key: &str) -> Option<Vec<Text>> {
+    pub fn one_or_more(&self, key: &str) -> Option<Vec<TextValue>> {
         let items = self.items(key, |value| value.is_str(), "a string or an array of strings")?;
         Some(items.into_iter().filter_map(|item| self.reader.text(item, &self.named(key))).collect())
     }
@@ -349,7 +360,7 @@ impl<'a, 'r> Fields<'a, 'r> {
     }
 }
 
-/// "the number 5", "a table": what stands where something else should.
+/// A value described for messages: "the number 5", "a table".
 pub(super) fn described(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {}", quoted(text)),

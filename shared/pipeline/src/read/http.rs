@@ -7,7 +7,7 @@ mod since;
 use toml::de::DeValue;
 use url::Url;
 
-use super::fields::{Fields, Text, described};
+use super::fields::{Fields, TextValue, described};
 use super::values::{count, duration, is_plain_secret, named_secret, pointer, secret};
 use crate::diagnostic::quoted;
 use crate::http::{Auth, Body, Http, Limits, Method};
@@ -66,13 +66,13 @@ pub(super) fn http(fields: &Fields<'_, '_>) -> Option<Http> {
 }
 
 /// Whether it is a URL that can be asked, or may become one.
-fn origin(fields: &Fields<'_, '_>, key: &str, text: &Text) -> bool {
+fn origin(fields: &Fields<'_, '_>, key: &str, text: &TextValue) -> bool {
     if text.text.contains("${") {
         return true;
     }
     let expected = "an `http://` or `https://` URL";
     let wrong = |found: String, expected: &str| {
-        fields.reader.wrong(text.at, format!("{found} for `{key}` in {}", fields.label), expected);
+        fields.reader.report(text.at, format!("{found} for `{key}` in {}", fields.label), expected);
         false
     };
     match Url::parse(&text.text) {
@@ -87,10 +87,10 @@ fn origin(fields: &Fields<'_, '_>, key: &str, text: &Text) -> bool {
     }
 }
 
-fn is_body(fields: &Fields<'_, '_>, text: &Text) -> bool {
+fn is_body(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     let object = serde_json::from_str::<serde_json::Value>(&text.text).is_ok_and(|value| value.is_object());
     if !object && !text.text.contains("${") {
-        fields.reader.wrong(
+        fields.reader.report(
             text.at,
             format!("no JSON object for `body` in {}", fields.label),
             "as in `{\"status\": \"open\"}`",
@@ -104,7 +104,7 @@ fn pairs(fields: &Fields<'_, '_>, key: &str) -> Vec<(String, String)> {
     let Some(value) = fields.value(key) else { return Vec::new() };
     let DeValue::Table(table) = value.get_ref() else {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.wrong(value.span().start, found, "a table, as in `{ name = \"value\" }`");
+        fields.reader.report(value.span().start, found, "a table, as in `{ name = \"value\" }`");
         return Vec::new();
     };
     let pair = |(name, value): (&toml::Spanned<toml::de::DeString<'_>>, super::fields::Value<'_>)| {
@@ -112,7 +112,7 @@ fn pairs(fields: &Fields<'_, '_>, key: &str) -> Vec<(String, String)> {
         if key == "headers" && name.eq_ignore_ascii_case("authorization") {
             let hint = "write `auth = { bearer = { secret = \"name\" } }`".to_owned();
             let found = format!("header {} in {}", quoted(&name), fields.label);
-            fields.reader.wrong_but(value.span().start, found, "no credentials in a pipeline file", Some(hint));
+            fields.reader.report_with_hint(value.span().start, found, "no credentials in a pipeline file", Some(hint));
             return None;
         }
         let text = match value.get_ref() {
@@ -134,7 +134,7 @@ fn auth(top: &Fields<'_, '_>) -> Option<Auth> {
             "{} kinds of `auth` in [source]",
             if given.is_empty() { "no".into() } else { given.len().to_string() }
         );
-        fields.reader.wrong(fields.at, found, "one of `bearer`, `basic`, `api_key`, `oauth2`");
+        fields.reader.report(fields.at, found, "one of `bearer`, `basic`, `api_key`, `oauth2`");
         return None;
     };
     // a text here may be the secret itself: it is not repeated
@@ -189,7 +189,7 @@ fn limits(top: &Fields<'_, '_>) -> Limits {
         let number = number.filter(|number| (0.001..=10_000.0).contains(number));
         if number.is_none() {
             let found = format!("{} for `requests_per_second` in [source.limits]", described(value.get_ref()));
-            fields.reader.wrong(value.span().start, found, "a number from 0.001 to 10000");
+            fields.reader.report(value.span().start, found, "a number from 0.001 to 10000");
         }
         number
     });
@@ -212,7 +212,7 @@ fn size(fields: &Fields<'_, '_>) -> Option<u64> {
     let bytes = units.into_iter().find_map(read).filter(|bytes| (1_000..=1 << 30).contains(bytes));
     if bytes.is_none() {
         let found = format!("{} for `body` in [source.limits]", quoted(&text.text));
-        fields.reader.wrong(text.at, found, "a size from `\"1kB\"` to `\"1024MiB\"`");
+        fields.reader.report(text.at, found, "a size from `\"1kB\"` to `\"1024MiB\"`");
     }
     bytes
 }

@@ -37,7 +37,7 @@ pub(super) const TYPES: [&str; 9] =
     ["string", "bool", "int32", "int64", "float64", "decimal(12,2)", "date", "time", "datetime"];
 
 /// "a number of at most 12 digits, 2 of them after the point": what a value of a type looks like.
-pub(super) fn written(ty: Type) -> String {
+pub(super) fn describe_type(ty: Type) -> String {
     match ty {
         Type::String => "a string".to_owned(),
         Type::Bool => "`true` or `false`".to_owned(),

@@ -39,7 +39,7 @@ fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
     let query = query?;
     Some(Model {
         name: name?,
-        made: ModelKind::Sql(query.sql),
+        kind: ModelKind::Sql(query.sql),
         partition_by,
         periods: periods.flatten(),
         incremental,
@@ -72,7 +72,7 @@ fn incremental(fields: &Fields<'_, '_>) -> Option<Incremental> {
     match days.and_then(|days| days.parse().ok()).filter(|days| *days <= 36_600) {
         Some(lookback_days) => Some(Incremental { lookback_days }),
         None => {
-            fields.reader.wrong(text.at, format!("{} for `lookback`", quoted(&text.text)), expected);
+            fields.reader.report(text.at, format!("{} for `lookback`", quoted(&text.text)), expected);
             None
         }
     }

@@ -1,6 +1,6 @@
 //! Names that several tables of a file give or refer to, each checked where it stands.
 
-use super::fields::{Fields, Text};
+use super::fields::{Fields, TextValue};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
 
@@ -14,24 +14,24 @@ pub(super) fn is_new<'n>(
 ) -> bool {
     let new = !before.any(|other| other == name);
     if !new {
-        fields.reader.wrong(at, format!("a second {what} {}", quoted(name)), "a name of its own");
+        fields.reader.report(at, format!("a second {what} {}", quoted(name)), "a name of its own");
     }
     new
 }
 
 /// A dataset's name that is not one of `.raw` and `.quarantine`.
-pub(super) fn base_name(fields: &Fields<'_, '_>, text: &Text) -> Option<DatasetName> {
+pub(super) fn base_name(fields: &Fields<'_, '_>, text: &TextValue) -> Option<DatasetName> {
     let name: DatasetName = fields.reader.name(text)?;
     if name.is_raw() || name.is_quarantine() {
         let expected = "a name without `.`; raw rows and quarantine come with it";
-        fields.reader.wrong(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
+        fields.reader.report(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
         return None;
     }
     Some(name)
 }
 
 /// Columns out of those there are, each once.
-pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]) -> Vec<ColumnName> {
+pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[TextValue], known: &[ColumnName]) -> Vec<ColumnName> {
     let mut key: Vec<ColumnName> = Vec::new();
     for text in texts {
         if let Some(name) = fields.reader.column(text, known, &fields.label)
@@ -41,7 +41,7 @@ pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[Text], known: &[ColumnName]
         }
     }
     if texts.is_empty() {
-        fields.reader.wrong(fields.at("key"), "an empty `key`", "at least one column, or no `key` at all");
+        fields.reader.report(fields.at("key"), "an empty `key`", "at least one column, or no `key` at all");
     }
     key
 }
@@ -56,7 +56,7 @@ pub(super) fn target_name(fields: &Fields<'_, '_>, default: impl FnOnce() -> Str
         && text.text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if !good {
         let expected = "1 to 100 letters, digits, `-` and `_`, starting with a letter";
-        fields.reader.wrong(text.at, format!("{} for a target's name", quoted(&text.text)), expected);
+        fields.reader.report(text.at, format!("{} for a target's name", quoted(&text.text)), expected);
     }
     good.then_some(text.text)
 }

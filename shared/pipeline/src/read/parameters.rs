@@ -9,7 +9,7 @@ use super::document::parse;
 use super::fields::Fields;
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::file::SourceFile;
-use crate::params::{Parameter, TextPart, is_name, pieces};
+use crate::params::{Parameter, TextPart, is_name, text_parts};
 
 /// Every parameter a pipeline file uses or declares, sorted by name, whether or not it has a value.
 ///
@@ -61,7 +61,7 @@ fn collect(
 ) {
     match value.get_ref() {
         DeValue::String(text) => {
-            for piece in pieces(text) {
+            for piece in text_parts(text) {
                 if let TextPart::Parameter { name, .. } = piece
                     && Some(name) != but
                 {
@@ -100,13 +100,13 @@ pub(super) fn check(top: &Fields<'_, '_>) {
         return;
     };
     let DeValue::Table(table) = value.get_ref() else {
-        top.reader.wrong(value.span().start, "no table for [parameters]", "a table of parameters");
+        top.reader.report(value.span().start, "no table for [parameters]", "a table of parameters");
         return;
     };
     for (key, value) in table {
         if !is_name(key.get_ref()) {
             let found = format!("{} for a parameter's name", quoted(key.get_ref()));
-            top.reader.wrong(key.span().start, found, "letters, digits and `_`, no digit first");
+            top.reader.report(key.span().start, found, "letters, digits and `_`, no digit first");
         }
         let label = format!("[parameters.{}]", key.get_ref());
         if let Some(fields) = top.reader.open(value, label, &["default", "about"]) {
@@ -114,7 +114,7 @@ pub(super) fn check(top: &Fields<'_, '_>) {
                 if let Some(value) = fields.value(field)
                     && !value.get_ref().is_str()
                 {
-                    top.reader.wrong(
+                    top.reader.report(
                         value.span().start,
                         format!("no string for `{field}` in {}", fields.label),
                         "a string",

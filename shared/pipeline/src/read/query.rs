@@ -1,6 +1,6 @@
 //! SQL wherever a file has it: queries with the datasets they read, and where in which file a mistake of theirs stands.
 
-use super::fields::{Fields, Reader, Text};
+use super::fields::{Fields, Reader, TextValue};
 use super::mention::Mentions;
 use crate::definition::sql::Sql;
 use crate::diagnostic::{Place, quoted};
@@ -74,7 +74,7 @@ impl Source {
         Some(Source::from_text(fields.reader, text))
     }
 
-    fn from_text(reader: &Reader<'_>, text: Text) -> Source {
+    fn from_text(reader: &Reader<'_>, text: TextValue) -> Source {
         let (line, column) = reader.file.line_and_column(text.offset(0));
         let lines = text.verbatim.map_or(Lines::Whole, |_| Lines::Column(column));
         let sql = Sql { text: text.text, file: reader.file.path().to_owned(), line };
@@ -87,7 +87,7 @@ impl Source {
             path.text.split(['/', '\\']).all(|part| !matches!(part, "" | "." | "..")) && !path.text.contains(':');
         if !inside {
             let found = format!("{} for `sql_file` in {}", quoted(&path.text), fields.label);
-            fields.reader.wrong(path.at, found, "a path below the pipeline file's folder");
+            fields.reader.report(path.at, found, "a path below the pipeline file's folder");
             return None;
         }
         match (fields.reader.sql_file)(&path.text) {
@@ -98,7 +98,7 @@ impl Source {
             }
             Err(why) => {
                 let found = format!("SQL file {} cannot be read: {why}", quoted(&path.text));
-                fields.reader.wrong(path.at, found, format!("a file {}", fields.reader.file.sibling(&path.text)));
+                fields.reader.report(path.at, found, format!("a file {}", fields.reader.file.sibling(&path.text)));
                 None
             }
         }
@@ -126,7 +126,7 @@ fn end_of(text: &str) -> SqlPlace {
 }
 
 /// Notes what is wrong with an expression written in the pipeline file.
-pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &Text, faults: Vec<SqlFault>) {
+pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &TextValue, faults: Vec<SqlFault>) {
     let source = Source::from_text(reader, text.clone());
     for fault in faults {
         source.note(reader, fault);

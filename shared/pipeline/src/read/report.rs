@@ -2,7 +2,7 @@
 
 use toml::de::DeValue;
 
-use super::fields::{Fields, Text, described};
+use super::fields::{Fields, TextValue, described};
 use super::mention::Mentions;
 use super::names::target_name;
 use super::query::query;
@@ -46,7 +46,7 @@ pub(super) fn report(
     if fields.value("sheet").is_none() {
         fields.missing("sheet", "at least one [[target.sheet]] below it");
     }
-    // charts name sheets, of which some may be wrong and some come later
+    // collected first, because charts may name sheets that are invalid or that follow
     let titles: Vec<String> =
         tables.iter().filter_map(|table| table.value("title")?.get_ref().as_str()).map(str::to_owned).collect();
     let mut inputs: Vec<DatasetName> = Vec::new();
@@ -73,11 +73,11 @@ pub(super) fn report(
     })
 }
 
-fn file_stem(fields: &Fields<'_, '_>, text: Text) -> Option<String> {
+fn file_stem(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     let bad = |c: char| c.is_control() || "/\\:*?\"<>|".contains(c);
     if text.text.contains(bad) || text.text.starts_with('.') || text.text.len() > 100 {
         let expected = "the stem of a file name: no folder, none of \\ : * ? \" < > |, at most 100 bytes";
-        fields.reader.wrong(text.at, format!("{} for `file` in {}", quoted(&text.text), fields.label), expected);
+        fields.reader.report(text.at, format!("{} for `file` in {}", quoted(&text.text), fields.label), expected);
         return None;
     }
     Some(text.text)
@@ -100,20 +100,20 @@ fn sheet(
     Some((Sheet { title: title?, sql: query.sql, formats, labels, charts, when_empty }, query.inputs))
 }
 
-/// What Excel allows, and different from the others in a file name too.
-fn sheet_title(fields: &Fields<'_, '_>, text: Text, before: &[Sheet]) -> Option<String> {
+/// A title that Excel allows, and that differs from the other titles also as part of a file name.
+fn sheet_title(fields: &Fields<'_, '_>, text: TextValue, before: &[Sheet]) -> Option<String> {
     let title = &text.text;
     let bad = |c: char| c.is_control() || "[]:*?/\\".contains(c);
     let quote = title.starts_with('\'') || title.ends_with('\'');
     if title.chars().count() > 31 || title.contains(bad) || quote || title.eq_ignore_ascii_case("history") {
         let expected =
             "a title Excel takes: at most 31 characters, none of [ ] : * ? / \\, no ' at the ends, not `History`";
-        fields.reader.wrong(text.at, format!("{} for a sheet's title", quoted(title)), expected);
+        fields.reader.report(text.at, format!("{} for a sheet's title", quoted(title)), expected);
         return None;
     }
     if let Some(other) = before.iter().find(|sheet| slug(&sheet.title) == slug(title)) {
         let found = format!("sheet {} beside {}", quoted(title), quoted(&other.title));
-        fields.reader.wrong(text.at, found, "titles that differ in their letters and digits");
+        fields.reader.report(text.at, found, "titles that differ in their letters and digits");
         return None;
     }
     Some(text.text)
@@ -136,14 +136,14 @@ fn by_column<T>(
     };
     let DeValue::Table(table) = value.get_ref() else {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.wrong(value.span().start, found, "a table of columns");
+        fields.reader.report(value.span().start, found, "a table of columns");
         return Vec::new();
     };
     let label = format!("`{key}` of [[target.sheet]]");
     let names: Vec<&str> = table.iter().map(|(name, _)| name.get_ref().as_ref()).collect();
     let columns = fields.reader.fields(table, value.span().start, label, &names);
     let entry = |(name, _): (&toml::Spanned<toml::de::DeString<'_>>, _)| {
-        let text = Text { text: name.get_ref().to_string(), at: name.span().start, verbatim: None };
+        let text = TextValue { text: name.get_ref().to_string(), at: name.span().start, verbatim: None };
         let column = fields.reader.column_name(&text);
         let value = read(&columns, name.get_ref());
         Some((column?, value?))
@@ -163,7 +163,7 @@ fn chart(fields: &Fields<'_, '_>, own: Option<&str>, titles: &[String]) -> Optio
         Some(text) => {
             let names = || titles.iter().map(String::as_str);
             let found = format!("unknown sheet {} in {}", quoted(&text.text), fields.label);
-            fields.reader.wrong_but(text.at, found, one_of(names()), did_you_mean(&text.text, names()));
+            fields.reader.report_with_hint(text.at, found, one_of(names()), did_you_mean(&text.text, names()));
             None
         }
         None => own.map(str::to_owned),

@@ -32,14 +32,14 @@ pub(super) fn schedule(top: &Fields<'_, '_>) -> Option<Schedule> {
 
 fn cron(fields: &Fields<'_, '_>) -> Option<Cron> {
     let text = fields.needed("cron", "AWS cron fields, as in `0 8 * * ? *`")?;
-    let wrong = |CronError { at, found, expected }| fields.reader.wrong(text.offset(at), found, expected);
+    let wrong = |CronError { at, found, expected }| fields.reader.report(text.offset(at), found, expected);
     text.text.parse().map_err(wrong).ok()
 }
 
 fn rate(fields: &Fields<'_, '_>) -> Option<Rate> {
     let text = fields.needed("rate", "a value and a unit, as in `4 hours`")?;
     let wrong = |RateError { at, found, expected, hint }| {
-        fields.reader.wrong_but(text.offset(at), found, expected, hint);
+        fields.reader.report_with_hint(text.offset(at), found, expected, hint);
     };
     text.text.parse().map_err(wrong).ok()
 }

@@ -1,6 +1,6 @@
 //! `[source]`.
 
-use super::fields::{Fields, Text};
+use super::fields::{Fields, TextValue};
 use super::http;
 use super::names::is_new;
 use crate::definition::source::{Csv, Encoding, Files, Format, Header, Source};
@@ -54,7 +54,7 @@ fn csv(fields: &Fields<'_, '_>) -> Csv {
         None => standard.quote,
     };
     if quote == Some(delimiter) {
-        fields.reader.wrong(fields.at("quote"), "the delimiter for `quote` in [source.csv]", "another character");
+        fields.reader.report(fields.at("quote"), "the delimiter for `quote` in [source.csv]", "another character");
     }
     let encodings = [("utf-8", Encoding::Utf8), ("windows-1252", Encoding::Windows1252)];
     let encoding = fields.choice("encoding", &encodings).unwrap_or(standard.encoding);
@@ -74,18 +74,18 @@ fn csv(fields: &Fields<'_, '_>) -> Csv {
     Csv { delimiter, quote, header, encoding }
 }
 
-fn byte(fields: &Fields<'_, '_>, text: &Text, key: &str, expected: &str) -> Option<u8> {
+fn byte(fields: &Fields<'_, '_>, text: &TextValue, key: &str, expected: &str) -> Option<u8> {
     match text.text.as_bytes() {
         [byte] if byte.is_ascii() && !matches!(byte, 0 | b'\n' | b'\r') => Some(*byte),
         _ => {
             let found = format!("{} for `{key}` in [source.csv]", quoted(&text.text));
-            fields.reader.wrong(text.at, found, expected);
+            fields.reader.report(text.at, found, expected);
             None
         }
     }
 }
 
-fn given(fields: &Fields<'_, '_>, columns: &[Text]) -> Vec<ColumnName> {
+fn given(fields: &Fields<'_, '_>, columns: &[TextValue]) -> Vec<ColumnName> {
     let mut given: Vec<ColumnName> = Vec::new();
     for text in columns {
         if let Some(name) = fields.reader.column_name(text)
@@ -95,7 +95,7 @@ fn given(fields: &Fields<'_, '_>, columns: &[Text]) -> Vec<ColumnName> {
         }
     }
     if columns.is_empty() {
-        fields.reader.wrong(fields.at("columns"), "no columns in [source.csv]", "their names in order");
+        fields.reader.report(fields.at("columns"), "no columns in [source.csv]", "their names in order");
     }
     given
 }

@@ -21,7 +21,7 @@ pub(super) fn count(fields: &Fields<'_, '_>, key: &str, least: u64, most: u64) -
     let number = number.filter(|number| (least..=most).contains(number));
     if number.is_none() {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.wrong(value.span().start, found, format!("a whole number from {least} to {most}"));
+        fields.reader.report(value.span().start, found, format!("a whole number from {least} to {most}"));
     }
     number
 }
@@ -37,7 +37,7 @@ pub(super) fn duration(fields: &Fields<'_, '_>, key: &str) -> Option<u64> {
     let seconds = seconds.filter(|seconds| (1..=3_660 * 86_400).contains(seconds));
     if seconds.is_none() {
         let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
-        fields.reader.wrong(text.at, found, "a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`");
+        fields.reader.report(text.at, found, "a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`");
     }
     seconds
 }
@@ -53,7 +53,7 @@ pub(super) fn budget(fields: &Fields<'_, '_>, key: &str) -> Option<Budget> {
     if budget.is_none() {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
         let expected = "a share from `\"0%\"` to `\"100%\"` or a number of rows";
-        fields.reader.wrong(value.span().start, found, expected);
+        fields.reader.report(value.span().start, found, expected);
     }
     budget
 }
@@ -71,7 +71,7 @@ pub(super) fn pointer(fields: &Fields<'_, '_>, key: &str) -> Option<String> {
     if !text.text.is_empty() && !text.text.starts_with('/') {
         let found = format!("{} for `{key}` in {}", quoted(&text.text), fields.label);
         let hint = format!("write `{key} = \"/{}\"`", text.text.replace('.', "/"));
-        fields.reader.wrong_but(text.at, found, "a JSON pointer, which starts with `/`", Some(hint));
+        fields.reader.report_with_hint(text.at, found, "a JSON pointer, which starts with `/`", Some(hint));
         return None;
     }
     Some(text.text)
@@ -108,7 +108,7 @@ pub(super) fn no_plain_secret(fields: &Fields<'_, '_>, key: &str, value: Value<'
         "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
     );
     let found = format!("a text for `{key}` in {}", fields.label);
-    fields.reader.wrong_but(value.span().start, found, "the name of a secret", Some(hint));
+    fields.reader.report_with_hint(value.span().start, found, "the name of a secret", Some(hint));
 }
 
 pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
@@ -117,10 +117,10 @@ pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
         // a webhook's URL, or a database's, is the secret itself: it is not repeated
         let hint = "give it a name; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager".to_owned();
         let found = format!("a URL for `secret` in {}", fields.label);
-        fields.reader.wrong_but(name.at, found, "the name of a secret", Some(hint));
+        fields.reader.report_with_hint(name.at, found, "the name of a secret", Some(hint));
         return None;
     }
     let secret = fields.reader.name(&name)?;
-    fields.reader.names_secret(&secret);
+    fields.reader.add_secret(&secret);
     Some(secret)
 }

@@ -208,8 +208,8 @@ impl Cron {
         &self.text
     }
 
-    /// The local times it fires at, after `local`. Years, months and hours that are not meant are passed over at once: a watcher
-    /// asks often, and a cron may name one day of a far year.
+    /// The local times at which it fires, after `local`. Years, months and hours that do not match are skipped as a whole, because a
+    /// watcher calls this often, and a cron may name one day of a distant year.
     pub(super) fn after(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
         let (today, now) = (local.date(), (local.hour(), local.minute()));
         self.days_from(today).flat_map(move |day| {
@@ -270,7 +270,7 @@ impl Cron {
     }
 }
 
-/// All fields but the year are below 60.
+/// Converts a number of a field other than the year; all of these are below 60.
 fn small(number: i16) -> i8 {
     i8::try_from(number).unwrap_or_default()
 }

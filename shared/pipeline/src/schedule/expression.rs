@@ -66,25 +66,25 @@ mod tests {
     }
 
     #[test]
-    fn a_cron_is_told_as_it_is_with_its_time_zone() {
-        let told = |text: &str, zone: &str| {
+    fn a_cron_keeps_its_fields_and_time_zone() {
+        let converted = |text: &str, zone: &str| {
             let Expression { text, timezone, is_adrift } = cron(text, zone).expression();
             assert!(!is_adrift);
             (text, timezone)
         };
         let daily = "cron(0 8 * * ? *)".to_owned();
         for utc in ["UTC", "Etc/UTC", "utc"] {
-            assert_eq!(told("0 8 * * ? *", utc), (daily.clone(), None), "{utc}");
+            assert_eq!(converted("0 8 * * ? *", utc), (daily.clone(), None), "{utc}");
         }
-        assert_eq!(told(" 0  8 * * ? *", "Europe/London"), (daily.clone(), Some("Europe/London".into())));
-        assert_eq!(told("0 8 * * ? *", "europe/london"), (daily, Some("Europe/London".into())));
-        assert_eq!(told("0 8 ? jan mon#1 *", "UTC").0, "cron(0 8 ? JAN MON#1 *)");
+        assert_eq!(converted(" 0  8 * * ? *", "Europe/London"), (daily.clone(), Some("Europe/London".into())));
+        assert_eq!(converted("0 8 * * ? *", "europe/london"), (daily, Some("Europe/London".into())));
+        assert_eq!(converted("0 8 ? jan mon#1 *", "UTC").0, "cron(0 8 ? JAN MON#1 *)");
     }
 
-    /// Every rate that is told as a cron fires when the cron does, for four weeks and some, from wherever one looks.
+    /// Every rate that is expressed as a cron fires when the cron does, over 30 days.
     #[test]
     fn the_times_of_a_rate_are_those_of_its_cron() {
-        let mut told = Vec::new();
+        let mut expressions = Vec::new();
         let minutes = (1..=1_440).map(|n| (n, "minute"));
         let rates = minutes.chain((1..=200).map(|n| (n, "hour"))).chain((1..=60).map(|n| (n, "day")));
         for (n, unit) in rates {
@@ -108,12 +108,12 @@ mod tests {
                 assert_eq!(same.previous(time), schedule.previous(time), "{text} until {time}");
                 (time, count) = (next.unwrap(), count + 1);
             }
-            told.push(expression);
+            expressions.push(expression);
         }
-        told.sort();
-        told.dedup();
+        expressions.sort();
+        expressions.dedup();
         // 11 parts of an hour, 7 of a day, a day, a week
-        assert_eq!(told.len(), 20, "{told:?}");
+        assert_eq!(expressions.len(), 20, "{expressions:?}");
         for (text, expression) in [
             ("15 minutes", "cron(0/15 * * * ? *)"),
             ("60 minutes", "cron(0 0/1 * * ? *)"),

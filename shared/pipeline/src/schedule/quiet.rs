@@ -19,7 +19,7 @@ impl Quiet {
         let zone = TimeZone::get(&self.timezone).ok()?;
         let today = zone.to_datetime(at).date();
         let mut end = None;
-        // two days on either side, for a clock can jump over a whole day, or back over midnight
+        // two days on either side, because clocks can skip a whole day, or go back past midnight
         for day in (-2..=2).filter_map(|days| today.checked_add(days.days()).ok()) {
             let last = if self.to > self.from { Some(day) } else { day.tomorrow().ok() };
             let from = instant(&zone, day.to_datetime(self.from));

@@ -1,5 +1,5 @@
-//! The calendar, proven: every change of the clocks in five zones in ten years. The oracle knows nothing of gaps and folds: it walks
-//! through UTC in steps, looks at a clock on the wall, and notes when its hand passes a time for the first time.
+//! Tests schedules at every clock change in five time zones over ten years. The reference implementation does not handle gaps and folds
+//! specially: it steps through UTC, reads the local time, and notes when it reaches each local time for the first time.
 
 use std::iter::successors;
 
@@ -76,7 +76,7 @@ fn just_before(at: Timestamp) -> Timestamp {
     at.checked_sub(SignedDuration::from_nanos(1)).unwrap()
 }
 
-/// Every local time in steps, once and in order, with the instant at which a clock passes it for the first time.
+/// Every local time in steps, once and in order, with the instant at which it is first reached or passed.
 fn scan(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timestamp)> {
     let shown = |at: i64| at + i64::from(zone.to_offset(second(at)).seconds());
     let mut reached = shown(from);
@@ -92,8 +92,8 @@ fn scan(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timest
 }
 
 /// When a pattern fires; what a clock jumps over comes at once, and only once.
-fn fires(passed: &[(DateTime, Timestamp)], meant: fn(DateTime) -> bool) -> Vec<Timestamp> {
-    let mut fires: Vec<Timestamp> = passed.iter().filter(|(local, _)| meant(*local)).map(|(_, at)| *at).collect();
+fn fires(passed: &[(DateTime, Timestamp)], matches: fn(DateTime) -> bool) -> Vec<Timestamp> {
+    let mut fires: Vec<Timestamp> = passed.iter().filter(|(local, _)| matches(*local)).map(|(_, at)| *at).collect();
     fires.dedup();
     fires
 }

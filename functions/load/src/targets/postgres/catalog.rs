@@ -1,56 +1,56 @@
-//! What a database has: schemas, tables and their columns, as the server's catalogue says.
+//! Schemas, tables and columns of a database, read from the server's catalogue or created.
 
 use std::collections::BTreeSet;
 
 use tidemark_postgres::{Fault, Row, Session, SqlType, Type, quoted};
 
-/// Before what several loads make. Two at once would stumble over each other, `IF NOT EXISTS` or not.
-const ALONE: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0))";
+/// Taken before creating what several loads share. Concurrent statements would fail in spite of `IF NOT EXISTS`.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark loads', 0))";
 
-/// A column as the server has it.
+/// A column of a table on the server.
 pub(super) struct FoundColumn {
     pub(super) name: String,
     /// `None` if the type cannot hold any column of a dataset.
     pub(super) sql: Option<SqlType>,
     pub(super) declared: String,
-    /// For a domain, its base type.
+    /// The base type, if the column's type is a domain.
     pub(super) over: Option<String>,
-    /// How the database makes its values itself.
+    /// The clause by which the database generates the column's values, if it does.
     pub(super) generated: Option<&'static str>,
 }
 
-/// Whether there is a table (or anything else) of this name, which is as SQL has it.
-pub(super) fn is_there(session: &Session, name: &str) -> Result<bool, Fault> {
+/// Whether there is a table (or any other relation) with this name, which is quoted for SQL.
+pub(super) fn exists(session: &Session, name: &str) -> Result<bool, Fault> {
     let rows = session.rows("SELECT to_regclass($1) IS NOT NULL", &[(&name, Type::TEXT)])?;
     Ok(rows.first().map_or(Ok(false), |row| row.try_get(0))?)
 }
 
-/// Whether there is a table of this name, and it has rows.
+/// Whether there is a table with this name that has rows.
 pub(super) fn has_rows(session: &Session, name: &str) -> Result<bool, Fault> {
     let sql = "SELECT FROM pg_class WHERE oid = to_regclass($1) AND relkind IN ('r', 'p')";
     Ok(!session.rows(sql, &[(&name, Type::TEXT)])?.is_empty()
         && !session.rows(&format!("SELECT FROM {name} LIMIT 1"), &[])?.is_empty())
 }
 
-/// Makes a schema, if it is not there.
-pub(super) fn make_schema(session: &Session, name: &str) -> Result<(), Fault> {
+/// Creates a schema if it does not exist.
+pub(super) fn create_schema(session: &Session, name: &str) -> Result<(), Fault> {
     if session.rows("SELECT FROM pg_namespace WHERE nspname = $1", &[(&name, Type::NAME)])?.is_empty() {
-        session.run(&format!("{ALONE}; CREATE SCHEMA IF NOT EXISTS {}", quoted(name)))?;
+        session.run(&format!("{LOCK}; CREATE SCHEMA IF NOT EXISTS {}", quoted(name)))?;
     }
     Ok(())
 }
 
-/// Makes a table of ours, if it is not there.
-pub(super) fn make_own(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
-    if is_there(session, name)? {
+/// Creates one of Tidemark's own tables if it does not exist.
+pub(super) fn create_own_table(session: &Session, name: &str, columns: &str) -> Result<(), Fault> {
+    if exists(session, name)? {
         return Ok(());
     }
-    session.run(&format!("{ALONE}; CREATE TABLE IF NOT EXISTS {name} ({columns})"))
+    session.run(&format!("{LOCK}; CREATE TABLE IF NOT EXISTS {name} ({columns})"))
 }
 
 /// The columns of a table.
 pub(super) fn columns_of(session: &Session, oid: u32) -> Result<Vec<FoundColumn>, Fault> {
-    // of a domain, what it is over
+    // for a domain, its base type
     let sql = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, coalesce(b.typtype, t.typtype)::text, \
                CASE WHEN b.oid IS NULL THEN a.atttypmod ELSE t.typtypmod END, format_type(a.atttypid, a.atttypmod), \
                a.attgenerated <> '', a.attidentity = 'a', CASE WHEN b.oid IS NOT NULL THEN format_type(b.oid, t.typtypmod) END \
@@ -74,7 +74,7 @@ pub(super) fn columns_of(session: &Session, oid: u32) -> Result<Vec<FoundColumn>
     session.rows(sql, &[(&oid, Type::OID)])?.into_iter().map(found).collect()
 }
 
-/// A whole, valid, unique index over just the key's columns, in any order.
+/// Whether there is a valid unique index (not partial) on exactly the key's columns, in any order.
 pub(super) fn has_unique_key(session: &Session, oid: u32, key: &BTreeSet<&str>) -> Result<bool, Fault> {
     let sql = "SELECT array_agg(a.attname::text) FROM pg_index i \
                JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY (i.indkey[0:i.indnkeyatts - 1]) \

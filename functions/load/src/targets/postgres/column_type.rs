@@ -1,9 +1,10 @@
-//! Which types of PostgreSQL hold which columns of a dataset, as they are.
+//! Which PostgreSQL types hold which columns of a dataset without changing values.
 
 use polars::prelude::DataType;
 use tidemark_postgres::SqlType;
 
-/// The type a column is declared with in a table of ours; `None` for what no column holds: lists, structs, durations.
+/// The type with which a column is declared in a table that Tidemark creates; `None` for types that no column can hold: lists, structs,
+/// durations.
 pub(super) fn for_column(dtype: &DataType) -> Option<SqlType> {
     Some(match dtype {
         DataType::Boolean => SqlType::Bool,
@@ -24,13 +25,13 @@ pub(super) fn for_column(dtype: &DataType) -> Option<SqlType> {
     })
 }
 
-/// Whether a column that was asked to be of this type may be given the values: what it does not hold of them is refused row by row.
+/// Whether values may be sent to a column declared with this type. Values that it cannot hold are rejected row by row.
 pub(super) fn takes(sql: SqlType, dtype: &DataType) -> bool {
     holds(sql, dtype)
         || match sql {
             SqlType::Int2 | SqlType::Int4 => dtype.is_integer() && *dtype != DataType::UInt64,
             SqlType::Float4 => *dtype == DataType::Float64,
-            // the server rounds to the scale without a word, and refuses what has too many digits before the point
+            // the server silently rounds to the scale, and rejects values with too many digits before the point
             SqlType::Numeric(Some((1.., most))) => match dtype {
                 DataType::Decimal(_, scale) => *scale as u32 <= most,
                 dtype => dtype.is_integer(),
@@ -39,7 +40,7 @@ pub(super) fn takes(sql: SqlType, dtype: &DataType) -> bool {
         }
 }
 
-/// Whether a column of this type gives back what a dataset's column has, or refuses the row.
+/// Whether a column of this type returns every value of a dataset's column unchanged, or rejects the row.
 pub(super) fn holds(sql: SqlType, dtype: &DataType) -> bool {
     use SqlType::*;
     let digits = |precision: u32, scale: u32| match sql {

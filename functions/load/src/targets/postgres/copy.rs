@@ -1,4 +1,4 @@
-//! Rows on their way into a table: frame by frame onto the wire, but for those that cannot go.
+//! Sends rows to a table by COPY, frame by frame, except for rows that PostgreSQL cannot hold.
 
 use std::collections::BTreeMap;
 use std::pin::Pin;
@@ -6,45 +6,46 @@ use std::pin::Pin;
 use bytes::{Bytes, BytesMut};
 use futures::SinkExt as _;
 use polars::prelude::{DataFrame, PolarsError};
-use tidemark_postgres::{CopyInSink, Fault, Session, is_of_a_row, server_message};
+use tidemark_postgres::{CopyInSink, Fault, Session, is_row_error, server_message};
 
 use super::error::LoadFault;
-use super::numbering::{key_of, sorted};
+use super::numbering::{key_text, sorted};
 use super::rejected::RejectedRows;
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows, TRAILER};
 use crate::targets::delta::{Delta, Deltas};
 
-/// Bytes of one message to the server.
+/// Size of one message to the server, in bytes.
 const MESSAGE: usize = 256 * 1024;
 /// Maximum number of times that a load leaves out rows that only the server can identify as invalid, and sends everything again.
 const RESTARTS: usize = 100;
 
-/// Where a COPY goes, and what it does with the rows.
+/// The destination of a COPY, and how rows are sent.
 pub(super) struct Copy<'a> {
     pub(super) session: &'a Session,
     pub(super) table: &'a Table<'a>,
     pub(super) statement: String,
     /// Whether each row is preceded by its number, and deleted rows are sent too.
     pub(super) is_staged: bool,
-    /// Name of the table that the server gives when it says at which line an error is.
+    /// Name of the table as it appears in the server's errors with a line number.
     pub(super) relation: &'a str,
     pub(super) is_late: &'a dyn Fn() -> bool,
 }
 
-/// The rows that were sent.
+/// Numbers of the rows that were sent.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Sent {
-    /// Rows that are upserted, the rejected ones included.
+    /// Upserted rows, including rejected ones.
     pub(super) rows: u64,
     /// Keys of rows that are deleted.
     pub(super) deleted: u64,
-    /// Rows the server has taken.
+    /// Rows that the server accepted.
     pub(super) taken: u64,
 }
 
 impl Copy<'_> {
-    /// Sends all rows; into a temporary table again without those that the server finds wrong by themselves, where some may be rejected.
+    /// Sends all rows. If the server reports a row of a temporary table as invalid, and rows may be rejected, sends everything again
+    /// without that row.
     pub(super) fn all<'f>(
         &self,
         change: &dyn Fn() -> Deltas<'f>,
@@ -60,7 +61,7 @@ impl Copy<'_> {
                 }
                 Err(failed) => failed,
             };
-            let Some(by) = failed.server().filter(|error| is_of_a_row(error)).cloned() else { return Err(failed) };
+            let Some(by) = failed.server().filter(|error| is_row_error(error)).cloned() else { return Err(failed) };
             let row = line_of(by.where_().unwrap_or_default(), self.relation).and_then(|line| rejected.number(line));
             match row {
                 Some(row) if self.may_leave_out(row, &left_out, rejected) => {
@@ -68,7 +69,7 @@ impl Copy<'_> {
                     left_out.insert(row, server_message(&by));
                 }
                 _ => {
-                    let key = row.and_then(|row| key_of(change(), self.table, row).transpose()).transpose()?;
+                    let key = row.and_then(|row| key_text(change(), self.table, row).transpose()).transpose()?;
                     return Err(LoadFault::Row { row: row.unwrap_or(0), key, by: Box::new(by) });
                 }
             }
@@ -88,7 +89,7 @@ impl Copy<'_> {
         self.onto(&mut [Line::open(self.session, &self.statement)?], change, rejected, left_out)
     }
 
-    /// Sends all rows once, message by message onto one line after the other.
+    /// Sends all rows once, distributing the messages over the lines in turn.
     pub(super) fn onto(
         &self,
         lines: &mut [Line<'_>],
@@ -97,11 +98,12 @@ impl Copy<'_> {
         left_out: &BTreeMap<u64, String>,
     ) -> Result<Sent, LoadFault> {
         rejected.begin();
-        let mut turn = (0..lines.len()).cycle();
-        let mut next = |lines: &mut [Line<'_>], out: &mut BytesMut| match turn.next().and_then(|at| lines.get_mut(at)) {
-            Some(line) => line.send(out),
-            None => Ok(()),
-        };
+        let mut line_indexes = (0..lines.len()).cycle();
+        let mut next =
+            |lines: &mut [Line<'_>], out: &mut BytesMut| match line_indexes.next().and_then(|at| lines.get_mut(at)) {
+                Some(line) => line.send(out),
+                None => Ok(()),
+            };
         let mut out = BytesMut::with_capacity(2 * MESSAGE);
         let mut sent = Sent::default();
         let mut line = 0;
@@ -115,7 +117,7 @@ impl Copy<'_> {
             let keys = if self.is_staged { Some(Keys::new(&upserts, self.table)?) } else { None };
             for row in 0..upserts.height() {
                 sent.rows += 1;
-                rejected.meet(&upserts, row)?;
+                rejected.mark_seen(&upserts, row)?;
                 let number = self.is_staged.then_some(sent.rows.cast_signed());
                 let refused = match left_out.get(&sent.rows) {
                     Some(why) => Some((None, why.clone())),
@@ -128,7 +130,7 @@ impl Copy<'_> {
                     Some((column, why)) => {
                         let column = column.and_then(|at| Some(self.table.columns.get(at)?.name.as_str()));
                         rejected.add(&upserts, row, sent.rows, column, why)?;
-                        // so that what the table has under its key stays
+                        // so that the table keeps its row with this key
                         line += keys.as_ref().map_or(0, |keys| keys.write(row, 0, &mut out));
                         rejected.shift(line, Some(sent.rows));
                     }
@@ -141,7 +143,7 @@ impl Copy<'_> {
                 rejected.shift(line, None);
                 let keys = Keys::new(&deletes, self.table)?;
                 for row in 0..deletes.height() {
-                    rejected.meet(&deletes, row)?;
+                    rejected.mark_seen(&deletes, row)?;
                     let lines = keys.write(row, -1, &mut out);
                     sent.deleted += lines;
                     line += lines;
@@ -157,10 +159,10 @@ impl Copy<'_> {
     }
 }
 
-/// Rows of which only the key is sent: the deleted ones, and those that are rejected.
+/// Rows of which only the key is sent: deleted and rejected ones.
 struct Keys {
     rows: Rows,
-    /// Of the table's columns, which are its.
+    /// For each column of the table, whether it belongs to the key.
     columns: Vec<bool>,
 }
 
@@ -170,13 +172,13 @@ impl Keys {
         Ok(Keys { rows: Rows::new(frame, &key)?, columns: table.columns.iter().map(|column| column.is_key).collect() })
     }
 
-    /// How many lines that were: a key that cannot be held was never loaded.
+    /// Returns the number of lines written, 0 or 1: a key that PostgreSQL cannot hold was never loaded.
     fn write(&self, row: usize, number: i64, out: &mut BytesMut) -> u64 {
         u64::from(self.rows.write_key(row, number, &self.columns, out).is_ok())
     }
 }
 
-/// A COPY that is under way.
+/// A COPY in progress.
 pub(super) struct Line<'a> {
     session: &'a Session,
     sink: Pin<Box<CopyInSink<Bytes>>>,
@@ -190,21 +192,21 @@ impl<'a> Line<'a> {
         Ok(line)
     }
 
-    /// Sends what there is, and leaves room for more.
+    /// Sends the buffer and leaves it empty.
     fn send(&mut self, out: &mut BytesMut) -> Result<(), Fault> {
         self.session.wait(self.sink.send(out.split().freeze()))?;
         out.reserve(2 * MESSAGE);
         Ok(())
     }
 
-    /// The rows the server has taken.
+    /// Ends the COPY; returns the number of rows that the server accepted.
     fn finish(&mut self) -> Result<u64, Fault> {
         self.send(&mut BytesMut::from(TRAILER.as_slice()))?;
         self.session.wait(self.sink.as_mut().finish())
     }
 }
 
-/// `COPY orders, line 17, column id`: 17, whatever language the server speaks.
+/// The line number in the context of a COPY error: 17 from `COPY orders, line 17, column id`, in any language of the server.
 fn line_of(place: &str, relation: &str) -> Option<u64> {
     let rest = place.lines().find_map(|line| line.strip_prefix(&format!("COPY {relation}, ")))?;
     let digits: String = rest.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();

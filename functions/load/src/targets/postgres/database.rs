@@ -1,4 +1,4 @@
-//! The database of a target: how it is reached, and where the target's table is in it.
+//! The database of a target: how to connect to it, and where the target's table is.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tidemark_pipeline::postgres::Address;
 use tidemark_pipeline::{DatasetName, Mode, Postgres};
 use tidemark_postgres::{Fault, Session, quoted};
 
-use super::catalog::{has_rows, is_there};
+use super::catalog::{exists, has_rows};
 use super::error::{LoadFault, UnknownPassword};
 use super::load_state::{LOADS, LoadState};
 
@@ -15,7 +15,7 @@ use super::load_state::{LOADS, LoadState};
 pub(crate) struct Database<'a> {
     pub(crate) target: &'a Postgres,
     pub(crate) address: Address,
-    /// Or why it is not known.
+    /// The password, or why it is unknown.
     pub(crate) password: Result<Option<Secret>, UnknownPassword>,
 }
 
@@ -32,30 +32,30 @@ impl Database<'_> {
         })
     }
 
-    /// The version the table is at; `None` if it was never loaded, or is no longer there. One statement, and the one that asks for the
-    /// schema where the target names none.
+    /// The version the table is at; `None` if it was never loaded or no longer exists. Runs one statement, and one more for the schema if
+    /// the target names none.
     pub(crate) fn load_state(&self, session: &Session, dataset: &DatasetName) -> Result<Option<LoadState>, LoadFault> {
         let to = self.target.to.table.as_str();
-        let (loads, table) = (self.named(session, LOADS)?, self.named(session, to)?);
+        let (loads, table) = (self.qualified_name(session, LOADS)?, self.qualified_name(session, to)?);
         Ok(LoadState::read(session, (&loads, &table), to, dataset)?)
     }
 
-    /// A table of the target's schema, as SQL has its name.
-    pub(super) fn named(&self, session: &Session, table: &str) -> Result<String, LoadFault> {
+    /// The quoted name of a table in the target's schema.
+    pub(super) fn qualified_name(&self, session: &Session, table: &str) -> Result<String, LoadFault> {
         let schema = self.target.schema.as_deref().map_or_else(|| session.schema(), Ok)?;
         Ok(format!("{}.{}", quoted(schema), quoted(table)))
     }
 
-    /// By which way rows would come into the table as it is.
+    /// How rows would be brought into the table in its current state.
     pub(crate) fn path(&self, session: &Session) -> Result<&'static str, LoadFault> {
-        let table = self.named(session, &self.target.to.table)?;
-        let is_there = is_there(session, &table)?;
+        let table = self.qualified_name(session, &self.target.to.table)?;
+        let is_there = exists(session, &table)?;
         let is_empty = is_there && !has_rows(session, &table)?;
         Ok(path(self.target, is_there, is_empty))
     }
 }
 
-/// How rows would come into a table, in words.
+/// How rows would be brought into a table, as text for people.
 fn path(target: &Postgres, is_there: bool, is_empty: bool) -> &'static str {
     match (target.to.mode, is_there, is_empty) {
         (Mode::Upsert, false, _) => "COPY into a new table, then its key",

@@ -1,20 +1,20 @@
-//! Single values as PostgreSQL has them on the wire, and which of them it cannot hold.
+//! Encodes single values in PostgreSQL's binary format, and finds those it cannot represent.
 
 use bytes::{BufMut as _, BytesMut};
 use jiff::SignedDuration;
 
 use crate::targets::cell::EPOCH;
 
-/// Days and microseconds from 1970 to 2000, where PostgreSQL begins to count.
+/// Days and microseconds from 1970 to 2000, the epoch of PostgreSQL.
 const DAYS: i64 = 10_957;
 const MICROSECONDS: i64 = DAYS * 86_400_000_000;
-/// 4714-11-24 BC to 5874897-12-31, and to 294276-12-31T23:59:59.999999.
+/// Ranges since 2000: dates from 4714-11-24 BC to 5874897-12-31, timestamps to 294276-12-31T23:59:59.999999.
 const DATES: std::ops::RangeInclusive<i64> = -2_451_545..=2_145_031_948;
 const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331_200_000_000;
 
-/// Why PostgreSQL cannot hold a value.
+/// Why PostgreSQL cannot represent a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unheld {
+pub(super) enum Unrepresentable {
     #[error("a NUL character, which PostgreSQL has in no text")]
     Nul,
     #[error("a number that is too large, or too small, for its type")]
@@ -35,7 +35,7 @@ pub(super) enum Unheld {
     NullKey,
 }
 
-/// A value whose size is that of its type; `false` for none.
+/// Writes a value of fixed size with its length in front; returns `false` if there is no value.
 pub(super) fn fixed<T>(value: Option<T>, out: &mut BytesMut, put: impl FnOnce(T, &mut BytesMut)) -> bool {
     let Some(value) = value else { return false };
     out.put_i32(size_of::<T>() as i32);
@@ -43,12 +43,12 @@ pub(super) fn fixed<T>(value: Option<T>, out: &mut BytesMut, put: impl FnOnce(T,
     true
 }
 
-/// A value with its size in front, known once it is written; `false` for none.
+/// Writes a value of variable size, then its length in front of it; returns `false` if there is no value.
 pub(super) fn sized<T>(
     value: Option<T>,
     out: &mut BytesMut,
-    put: impl FnOnce(T, &mut BytesMut) -> Result<(), Unheld>,
-) -> Result<bool, Unheld> {
+    put: impl FnOnce(T, &mut BytesMut) -> Result<(), Unrepresentable>,
+) -> Result<bool, Unrepresentable> {
     let Some(value) = value else { return Ok(false) };
     let start = out.len();
     out.put_i32(0);
@@ -58,19 +58,19 @@ pub(super) fn sized<T>(
     Ok(true)
 }
 
-/// Days since 1970 as days since 2000.
-pub(super) fn date(days: i32) -> Result<i32, Unheld> {
+/// Converts days since 1970 to days since 2000.
+pub(super) fn date(days: i32) -> Result<i32, Unrepresentable> {
     let days = i64::from(days) - DAYS;
-    if DATES.contains(&days) { Ok(days as i32) } else { Err(Unheld::Date) }
+    if DATES.contains(&days) { Ok(days as i32) } else { Err(Unrepresentable::Date) }
 }
 
-/// Microseconds since 1970 as microseconds since 2000.
-pub(super) fn timestamp(microseconds: i64) -> Result<i64, Unheld> {
-    microseconds.checked_sub(MICROSECONDS).filter(|at| TIMESTAMPS.contains(at)).ok_or(Unheld::Timestamp)
+/// Converts microseconds since 1970 to microseconds since 2000.
+pub(super) fn timestamp(microseconds: i64) -> Result<i64, Unrepresentable> {
+    microseconds.checked_sub(MICROSECONDS).filter(|at| TIMESTAMPS.contains(at)).ok_or(Unrepresentable::Timestamp)
 }
 
-/// `numeric` on the wire: how many digits to base 10,000, the weight of the first, sign, digits after the point, digits
-/// (`numeric_send` of the server's `numeric.c`).
+/// Writes a `numeric` in the binary format: the number of digits to base 10,000, the weight of the first, the sign, the number of decimal
+/// digits after the point, the digits (`numeric_send` in the server's `numeric.c`).
 pub(super) fn numeric(unscaled: i128, scale: usize, out: &mut BytesMut) {
     let start = out.len();
     out.put_slice(&[0; 8]);
@@ -121,33 +121,33 @@ pub(super) fn numeric(unscaled: i128, scale: usize, out: &mut BytesMut) {
     }
 }
 
-/// A day as the wire has it, since 2000, for people.
+/// A date as text, from days since 2000.
 pub(super) fn date_text(days: i32) -> Option<String> {
     let day = EPOCH.checked_add(SignedDuration::from_hours(24 * (i64::from(days) + DAYS))).ok()?;
     Some(day.to_string())
 }
 
-/// Whether every escaped character of a JSON text is one that `jsonb` holds: it keeps characters, and no escapes.
-pub(super) fn escapes(json: &str) -> Result<(), Unheld> {
+/// Checks that `jsonb` can hold every escaped character of a JSON text: it stores the characters, not the escapes.
+pub(super) fn escapes(json: &str) -> Result<(), Unrepresentable> {
     let unit = |text: &str| u16::from_str_radix(text.strip_prefix('u')?.get(..4)?, 16).ok();
     let mut rest = json;
     while let Some((_, escape)) = rest.split_once('\\') {
         rest = escape.get(1..).unwrap_or_default();
         match unit(escape) {
-            Some(0) => return Err(Unheld::Nul),
+            Some(0) => return Err(Unrepresentable::Nul),
             Some(0xd800..0xdc00) => {
                 let second = escape.get(5..).and_then(|behind| unit(behind.strip_prefix('\\')?));
-                second.filter(|second| (0xdc00..0xe000).contains(second)).ok_or(Unheld::Json)?;
+                second.filter(|second| (0xdc00..0xe000).contains(second)).ok_or(Unrepresentable::Json)?;
                 rest = escape.get(11..).unwrap_or_default();
             }
-            Some(0xdc00..0xe000) => return Err(Unheld::Json),
+            Some(0xdc00..0xe000) => return Err(Unrepresentable::Json),
             _ => {}
         }
     }
     Ok(())
 }
 
-/// 32 hexadecimal digits, with or without dashes and braces, as the server reads them.
+/// Parses a UUID as the server does: 32 hexadecimal digits, with or without dashes and braces.
 pub(super) fn uuid(text: &str) -> Option<[u8; 16]> {
     let inner = text.strip_prefix('{').and_then(|text| text.strip_suffix('}')).unwrap_or(text);
     let mut digits = inner.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte).to_digit(16));
@@ -165,7 +165,7 @@ mod tests {
 
     #[test]
     fn escaped_characters_that_are_none_are_found() {
-        let (nul, none) = (Err(Unheld::Nul), Err(Unheld::Json));
+        let (nul, none) = (Err(Unrepresentable::Nul), Err(Unrepresentable::Json));
         for (json, found) in [
             (r#""\\u0000 \n \" \/ \u00e9 \uD83D\uDED2""#, Ok(())),
             (r#"{"\u0000": 1}"#, nul),

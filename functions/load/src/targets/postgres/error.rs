@@ -1,12 +1,12 @@
-//! What can go wrong with a load, said so that the reader knows what to do.
+//! Errors of a load into PostgreSQL, with hints on how to resolve them.
 
 use std::time::Duration;
 
 use polars::prelude::{DataType, PolarsError};
 use tidemark_flow::{Error, ErrorKind, joined};
-use tidemark_postgres::{Action, ClientError, DbError, Fault, SqlType, is_of_a_row, server_message};
+use tidemark_postgres::{Action, ClientError, DbError, Fault, SqlType, is_row_error, server_message};
 
-/// A load that did not happen: the database is as it was before.
+/// The error of a load. The database is as it was before, except for [`LoadFault::Unsure`].
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoadFault {
     #[error(transparent)]
@@ -40,7 +40,7 @@ pub(crate) enum LoadFault {
     NoUniqueIndex { table: String, sql: String },
 
     #[error("{} of the change: column {column:?} has {why}", place(*.row, .key.as_deref()))]
-    Unheld { row: u64, key: Option<String>, column: String, why: String },
+    Unrepresentable { row: u64, key: Option<String>, column: String, why: String },
     #[error("{} of the change is refused: {}", place(*.row, .key.as_deref()), server_message(.by))]
     Row { row: u64, key: Option<String>, by: Box<DbError> },
     #[error("two rows of the dataset have the key {key}, by which table {table} is loaded")]
@@ -56,14 +56,14 @@ pub(crate) enum LoadFault {
     Lake(#[from] Error),
 }
 
-/// A password that is not known.
+/// Why a password is unknown.
 #[derive(Debug, Clone)]
 pub(crate) struct UnknownPassword {
     pub(crate) why: String,
     pub(crate) kind: ErrorKind,
 }
 
-/// How a target is given its password.
+/// The hint on how to give a target its password.
 const PASSWORD_HINT: &str = "give the target `password = { secret = \"…\" }`, and the secret a value";
 
 /// `row 17 (id 5)`. Rows are counted from 1; 0 means that the row's number is unknown.
@@ -99,7 +99,7 @@ impl LoadFault {
         if let LoadFault::Lake(failure) = self {
             return failure;
         }
-        let (kind, hint) = self.remedy();
+        let (kind, hint) = self.kind_and_hint();
         let cause = std::error::Error::source(&self).map(|cause| joined(cause.to_string(), cause.source()));
         let mut failure = Error::new(kind, format!("{place}: {self}"));
         failure.over_budget = matches!(self, LoadFault::TooMany { .. });
@@ -113,47 +113,47 @@ impl LoadFault {
         }
     }
 
-    fn remedy(&self) -> (ErrorKind, Option<String>) {
-        let said = |kind, hint: &str| (kind, Some(hint.to_owned()));
+    fn kind_and_hint(&self) -> (ErrorKind, Option<String>) {
+        let with_hint = |kind, hint: &str| (kind, Some(hint.to_owned()));
         match self {
-            LoadFault::Server(fault) => remedy(fault),
-            LoadFault::NoPassword(unknown) => said(unknown.kind, PASSWORD_HINT),
+            LoadFault::Server(fault) => fault_kind_and_hint(fault),
+            LoadFault::NoPassword(unknown) => with_hint(unknown.kind, PASSWORD_HINT),
             LoadFault::Unsure(_) => {
-                said(ErrorKind::Retry, "run again: a load that is committed is found there, and not done twice")
+                with_hint(ErrorKind::Retry, "run again: a load that is committed is found there, and not done twice")
             }
-            LoadFault::NotATable { .. } => said(ErrorKind::Definition, "name a table"),
+            LoadFault::NotATable { .. } => with_hint(ErrorKind::Definition, "name a table"),
             LoadFault::LongName { .. } | LoadFault::Reserved { .. } => {
-                said(ErrorKind::Definition, "rename it in the SQL of a model")
+                with_hint(ErrorKind::Definition, "rename it in the SQL of a model")
             }
-            LoadFault::Type { .. } => said(ErrorKind::Definition, "leave it out or cast it in the SQL of a model"),
+            LoadFault::Type { .. } => with_hint(ErrorKind::Definition, "leave it out or cast it in the SQL of a model"),
             LoadFault::NoTyped { .. } => {
-                said(ErrorKind::Definition, "take it out of `types`, or name a column the dataset has")
+                with_hint(ErrorKind::Definition, "take it out of `types`, or name a column the dataset has")
             }
-            LoadFault::Declared { .. } => said(
+            LoadFault::Declared { .. } => with_hint(
                 ErrorKind::Definition,
                 "change the type of either, name another table, or drop this one to have it loaded anew",
             ),
             LoadFault::Generated { .. } => {
-                said(ErrorKind::Definition, "name another table, or leave the column out in the SQL of a model")
+                with_hint(ErrorKind::Definition, "name another table, or leave the column out in the SQL of a model")
             }
-            LoadFault::NoColumn { .. } => said(ErrorKind::Definition, "name columns the dataset has"),
-            LoadFault::Lacks { .. } => said(ErrorKind::Definition, "drop the table to have it loaded anew"),
+            LoadFault::NoColumn { .. } => with_hint(ErrorKind::Definition, "name columns the dataset has"),
+            LoadFault::Lacks { .. } => with_hint(ErrorKind::Definition, "drop the table to have it loaded anew"),
             LoadFault::NoUniqueIndex { sql, .. } => (ErrorKind::Definition, Some(format!("make one: {sql}"))),
-            LoadFault::Unheld { key: Some(_), .. } | LoadFault::Row { key: Some(_), .. } => said(
+            LoadFault::Unrepresentable { key: Some(_), .. } | LoadFault::Row { key: Some(_), .. } => with_hint(
                 ErrorKind::Data,
                 "nothing was loaded; mend the row, drop it with a check or filter of the contract, or let the target put such rows \
                  aside (max_refused)",
             ),
-            LoadFault::Unheld { .. } | LoadFault::Row { .. } => said(
+            LoadFault::Unrepresentable { .. } | LoadFault::Row { .. } => with_hint(
                 ErrorKind::Data,
                 "nothing was loaded; mend the row, or drop it with a check or filter of the contract",
             ),
-            LoadFault::Twice { .. } => said(
+            LoadFault::Twice { .. } => with_hint(
                 ErrorKind::Data,
                 "nothing was loaded; name a key that is unique in the dataset, or make it so in a model",
             ),
-            LoadFault::TooMany { .. } => said(ErrorKind::Data, "nothing was loaded; mend the rows, or allow more"),
-            LoadFault::Late { .. } => said(
+            LoadFault::TooMany { .. } => with_hint(ErrorKind::Data, "nothing was loaded; mend the rows, or allow more"),
+            LoadFault::Late { .. } => with_hint(
                 ErrorKind::Refused,
                 "nothing was loaded; give the function a longer timeout, or run this load elsewhere",
             ),
@@ -163,8 +163,8 @@ impl LoadFault {
     }
 }
 
-/// What to do about a server's fault, in the words of a target where it is a target that meets it.
-fn remedy(fault: &Fault) -> (ErrorKind, Option<String>) {
+/// Kind and hint for a fault of the server, worded for a target where that matters.
+fn fault_kind_and_hint(fault: &Fault) -> (ErrorKind, Option<String>) {
     let advice = fault.advice();
     let kind = match advice.action {
         Action::RunAgain => ErrorKind::Retry,
@@ -174,7 +174,7 @@ fn remedy(fault: &Fault) -> (ErrorKind, Option<String>) {
     };
     let own = match fault {
         Fault::NoPassword => Some(PASSWORD_HINT),
-        Fault::Silent(_) => Some("run again; if a statement needs so long, give the target a longer timeout"),
+        Fault::Timeout(_) => Some("run again; if a statement needs so long, give the target a longer timeout"),
         Fault::Server(error) => match error.code().code() {
             "42501" => Some(
                 "grant the role what it lacks: CREATE and USAGE on the schema, SELECT, INSERT, UPDATE and DELETE on the table",
@@ -182,7 +182,7 @@ fn remedy(fault: &Fault) -> (ErrorKind, Option<String>) {
             "23503" | "23001" => {
                 Some("nothing was loaded; other rows of the database reference it, or it references missing rows")
             }
-            _ if is_of_a_row(error) => Some("nothing was loaded"),
+            _ if is_row_error(error) => Some("nothing was loaded"),
             _ => None,
         },
         _ => None,

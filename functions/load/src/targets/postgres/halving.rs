@@ -1,15 +1,15 @@
-//! The merge of staged rows, some of which the database refuses: those are found by halves.
+//! Merges staged rows. Rows that the database rejects are found by bisection.
 
-use tidemark_postgres::{DbError, Fault, Session, is_of_a_row, server_message};
+use tidemark_postgres::{DbError, Fault, Session, is_row_error, server_message};
 
 use super::error::LoadFault;
-use super::numbering::{key_of, sorted};
+use super::numbering::{key_text, sorted};
 use super::rejected::RejectedRows;
-use super::staged::{Merged, Staged, StagedRange, is_twice};
+use super::staged::{Merged, Staged, StagedRange, is_duplicate_match};
 use super::table::Table;
 use crate::targets::delta::Deltas;
 
-/// Merges what is staged; where the database refuses a row, by halves, until those are left that it refuses.
+/// Merges the staged rows. If the database rejects one, merges halves, and halves of these, until each rejected row is isolated.
 pub(super) fn merge<'f>(
     session: &Session,
     staged: &Staged<'_>,
@@ -18,9 +18,9 @@ pub(super) fn merge<'f>(
     rows: u64,
     rejected: &mut RejectedRows,
 ) -> Result<Merged, LoadFault> {
-    // beyond this there is no hope; none may be: one is enough to name it
+    // the search stops beyond this number; if none may be rejected, one is searched for, to name it in the error
     let most = table.target.max_refused.most(rows).max(1);
-    let mut halving = Halving { session, staged, most, refused: Vec::new() };
+    let mut halving = Halving { session, staged, max_rejected: most, refused: Vec::new() };
     let mut merged = Merged::default();
     session.run("SAVEPOINT merging")?;
     match staged.merge(&StagedRange::All) {
@@ -29,15 +29,16 @@ pub(super) fn merge<'f>(
             return Ok(whole);
         }
         Err(fault) => {
-            let Some(by) = fault.server().filter(|error| is_of_a_row(error) || is_twice(error)).cloned() else {
+            let Some(by) = fault.server().filter(|error| is_row_error(error) || is_duplicate_match(error)).cloned()
+            else {
                 return Err(fault.into());
             };
             session.run("ROLLBACK TO SAVEPOINT merging")?;
-            if let Some(row) = staged.twins()? {
-                let key = key_of(change(), table, row)?.unwrap_or_default();
+            if let Some(row) = staged.duplicate_row()? {
+                let key = key_text(change(), table, row)?.unwrap_or_default();
                 return Err(LoadFault::Twice { table: table.name.clone(), key });
             }
-            if is_twice(&by) {
+            if is_duplicate_match(&by) {
                 return Err(fault.into());
             }
         }
@@ -46,7 +47,7 @@ pub(super) fn merge<'f>(
     let refused = std::mem::take(&mut halving.refused);
     if !rejected.allows_any() {
         return match refused.into_iter().next() {
-            Some((row, by)) => Err(LoadFault::Row { row, key: key_of(change(), table, row)?, by }),
+            Some((row, by)) => Err(LoadFault::Row { row, key: key_text(change(), table, row)?, by }),
             None => Ok(merged),
         };
     }
@@ -58,13 +59,13 @@ pub(super) fn merge<'f>(
 struct Halving<'a> {
     session: &'a Session,
     staged: &'a Staged<'a>,
-    /// How many rows are looked for.
-    most: u64,
+    /// Number of rejected rows beyond which the search stops.
+    max_rejected: u64,
     refused: Vec<(u64, Box<DbError>)>,
 }
 
 impl Halving<'_> {
-    /// Merges a part, except the rows that are refused.
+    /// Merges a part, except for rejected rows.
     fn merge(&mut self, part: &StagedRange, merged: &mut Merged) -> Result<(), Fault> {
         self.session.run("SAVEPOINT half")?;
         let by = match self.staged.merge(part) {
@@ -74,21 +75,21 @@ impl Halving<'_> {
                 merged.updated += more.updated;
                 return Ok(());
             }
-            Err(fault) => match fault.server().filter(|error| is_of_a_row(error)) {
+            Err(fault) => match fault.server().filter(|error| is_row_error(error)) {
                 Some(by) => by.clone(),
                 None => return Err(fault),
             },
         };
         self.session.run("ROLLBACK TO SAVEPOINT half; RELEASE SAVEPOINT half")?;
         for half in self.halves(part, by)? {
-            if self.refused.len() as u64 <= self.most {
+            if self.refused.len() as u64 <= self.max_rejected {
                 self.merge(&half, merged)?;
             }
         }
         Ok(())
     }
 
-    /// The halves of a part that is refused; none of one row, which is noted.
+    /// The halves of a part that was rejected. A part of one row has none; the row is recorded as rejected.
     fn halves(&mut self, part: &StagedRange, by: DbError) -> Result<Vec<StagedRange>, Fault> {
         let rows = match part {
             StagedRange::Pages(from, to) if to - from > 1 => {
@@ -98,7 +99,7 @@ impl Halving<'_> {
             part => self.staged.places(part)?,
         };
         if rows.is_empty() {
-            // whatever the rows are: a trigger of the statement
+            // fails even without rows, for example because of a statement trigger
             return Err(Fault::Server(Box::new(by)));
         }
         if let [(_, number)] = rows.as_slice() {
@@ -111,7 +112,7 @@ impl Halving<'_> {
     }
 }
 
-/// Reads the rows of these numbers again and rejects them.
+/// Reads the rows with these numbers again and rejects them.
 fn reject(
     change: Deltas<'_>,
     table: &Table<'_>,

@@ -1,4 +1,4 @@
-//! What a load is asked to do, and how it ended.
+//! The input of a load, and its outcome.
 
 use polars::prelude::{Schema, Series};
 use tidemark_pipeline::DatasetName;
@@ -6,28 +6,28 @@ use tidemark_pipeline::DatasetName;
 use super::load_state::Loaded;
 use crate::targets::delta::Deltas;
 
-/// A step from one version of a dataset to another, to be taken by a table.
+/// A load that takes a table from one version of its dataset to another.
 pub(crate) struct Load<'a> {
     pub(crate) dataset: &'a DatasetName,
     /// The version of the dataset the table is at afterwards.
     pub(crate) version: i64,
-    /// The version the change starts from, as [`Database::load_state`](super::database::Database::load_state) gave it; `None` = from nothing.
+    /// The version the change starts from, from [`Database::load_state`](super::database::Database::load_state); `None` if there is none.
     pub(crate) previous: Option<i64>,
-    /// All rows come again, whatever the table is thought to have.
+    /// Whether all rows are loaded again, whatever version the table has.
     pub(crate) is_rebuild: bool,
     pub(crate) run_id: &'a str,
     pub(crate) schema: &'a Schema,
-    /// Rows of an upsert that are upserted by the change, sent or not.
+    /// Number of rows of an upsert, whether they are sent or not.
     pub(crate) rows: u64,
     /// The change; it is requested again if rows have to be sent again.
     pub(crate) change: &'a dyn Fn() -> Deltas<'a>,
-    /// Of a swap: the values of the partition column (NULL is one too), under its name; without, all of the table is swapped.
+    /// For a swap, the values of the partition column, possibly with NULL, in a series with its name. `None` swaps the whole table.
     pub(crate) partitions: Option<&'a Series>,
     /// Returns whether the load should stop.
     pub(crate) is_late: &'a dyn Fn() -> bool,
 }
 
-/// How a load ended. Losing the race to another process is no error.
+/// How a load ended. Being overtaken by another process is not an error.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {

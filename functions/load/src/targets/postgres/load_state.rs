@@ -1,12 +1,12 @@
-//! `tidemark_loads`: where each table is, in the database of the table itself.
+//! Table `tidemark_loads`: the version of each loaded table, stored in the same database as the tables.
 
 use tidemark_pipeline::DatasetName;
 use tidemark_postgres::{Fault, Session, ToSql, Type};
 
-use super::catalog::make_own;
+use super::catalog::create_own_table;
 use super::table::Table;
 
-/// One line per dataset and table: the version the table is at, and what the load that brought it there did.
+/// Name of the table with one row per dataset and table: the version the table is at, and the result of the load that brought it there.
 pub(super) const LOADS: &str = "tidemark_loads";
 
 /// The result of a load, counted in rows of the table and of the change.
@@ -17,11 +17,11 @@ pub(crate) struct Loaded {
     /// Rows of the change that the table had already.
     pub(crate) unchanged: u64,
     pub(crate) deleted: u64,
-    /// Rows the database would not take.
+    /// Rows that the database rejected.
     pub(crate) refused: u64,
 }
 
-/// Where a table is, as far as its loads have noted.
+/// The recorded state of a table: its version, and the load that brought it there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LoadState {
     pub(crate) version: i64,
@@ -30,8 +30,8 @@ pub(crate) struct LoadState {
 }
 
 impl LoadState {
-    /// What `loads` says of a table, both as SQL has their names; `None` if it was never loaded, or is no longer there, so that dropping it
-    /// has it loaded anew. One statement.
+    /// The state of a table recorded in `loads`; both names are quoted. `None` if the table was never loaded or no longer exists, so that
+    /// dropping it causes a full load. Runs one statement.
     pub(super) fn read(
         session: &Session,
         (loads, table): (&str, &str),
@@ -46,7 +46,7 @@ impl LoadState {
         let values: [(&(dyn ToSql + Sync), Type); 3] =
             [(&dataset, Type::TEXT), (&to, Type::TEXT), (&table, Type::TEXT)];
         let rows = match session.rows(&sql, &values) {
-            // nothing was ever loaded into this schema, or there is none yet
+            // nothing was ever loaded into this schema, or the schema does not exist yet
             Err(Fault::Server(error)) if ["42P01", "3F000"].contains(&error.code().code()) => return Ok(None),
             rows => rows?,
         };
@@ -63,15 +63,15 @@ impl LoadState {
     }
 }
 
-/// Writes down where the table is: in place of what was written there before, since run records keep the history.
+/// Records the version of the table, replacing the previous record; run records keep the history.
 pub(super) fn note(
     session: &Session,
     table: &Table<'_>,
     (dataset, version, run_id): (&DatasetName, i64, &str),
     loaded: Loaded,
 ) -> Result<(), Fault> {
-    let loads = table.beside(LOADS);
-    make_own(
+    let loads = table.sibling(LOADS);
+    create_own_table(
         session,
         &loads,
         "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, inserted bigint NOT NULL, \

@@ -1,4 +1,4 @@
-//! The rows of a change by their numbers, from 1 in the order in which they are sent.
+//! Row numbers of a change: from 1, in the order in which rows are sent.
 
 use polars::prelude::{DataFrame, PolarsError, SortMultipleOptions};
 use tidemark_transform::bag;
@@ -8,7 +8,7 @@ use super::table::Table;
 use crate::targets::delta::Deltas;
 use crate::targets::row_text::named_key;
 
-/// The rows in the order of the key, in which an index takes them up best.
+/// The rows sorted by key, the order in which they are inserted into an index fastest.
 pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, PolarsError> {
     let key: Vec<&str> = table.key().map(|column| column.name.as_str()).collect();
     match key.first() {
@@ -19,8 +19,8 @@ pub(super) fn sorted(rows: DataFrame, table: &Table<'_>) -> Result<DataFrame, Po
     }
 }
 
-/// The key of a row of the change, for people: `order_id 700017`.
-pub(super) fn key_of(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, LoadFault> {
+/// The key of a row of the change for messages: `order_id 700017`.
+pub(super) fn key_text(change: Deltas<'_>, table: &Table<'_>, number: u64) -> Result<Option<String>, LoadFault> {
     let key: Vec<String> = table.key().map(|column| column.name.clone()).collect();
     let mut before = 0;
     for delta in change {

@@ -1,9 +1,9 @@
-//! Several connections that send the rows of one load at once, each into a table of its own beside the target's. What they have
-//! sent is nothing until the one transaction of the load takes it from there.
+//! Several connections that send the rows of one load at once, each into its own staging table. The rows take effect only when the one
+//! transaction of the load merges them into the target's table.
 
 use std::collections::BTreeMap;
 
-use tidemark_postgres::{Session, Type, is_of_a_row};
+use tidemark_postgres::{Session, Type, is_row_error};
 
 use super::copy::{Copy, Line};
 use super::database::Database;
@@ -11,16 +11,17 @@ use super::error::LoadFault;
 use super::load::Load;
 use super::load_state::Loaded;
 use super::rejected::RejectedRows;
-use super::staged::{Merged, STAGED, Staged, StagedRange, is_twice};
+use super::staged::{Merged, STAGED, Staged, StagedRange, is_duplicate_match};
 use super::table::{Column, ROW, Table};
 
-/// With fewer rows, more connections only take longer.
-const WORTH: u64 = 50_000;
+/// Minimum number of rows for which several connections are faster than one.
+const MIN_ROWS: u64 = 50_000;
 
-/// The other connections of a load and their tables, which go when this is dropped: after the load's own transaction, which reads them.
+/// The additional connections of a load and their staging tables. Dropping this drops the tables; that must be after the load's
+/// transaction, which reads them.
 #[derive(Default)]
 pub(super) struct ParallelConnections {
-    /// Each with the name of its table.
+    /// Each connection with the name of its table.
     connections: Vec<(Session, String)>,
 }
 
@@ -35,7 +36,8 @@ impl Drop for ParallelConnections {
 }
 
 impl ParallelConnections {
-    /// Opens them where the target asks for more than one connection, and the table has been left as it was by this transaction.
+    /// Opens the connections if the target asks for more than one, there are enough rows, and this transaction has neither created nor
+    /// extended the table.
     pub(super) fn open(
         database: &Database<'_>,
         table: &Table<'_>,
@@ -44,16 +46,16 @@ impl ParallelConnections {
     ) -> Result<ParallelConnections, LoadFault> {
         let mut opened = ParallelConnections::default();
         let connections = database.target.connections;
-        if connections < 2 || table.is_new || table.is_wider || rows < WORTH {
+        if connections < 2 || table.is_new || table.is_wider || rows < MIN_ROWS {
             return Ok(opened);
         }
         let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         let hash =
             |text: &str| text.bytes().fold(0_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-        // named by the run: a connection that has not noticed yet that its load is over takes nothing from the next one
+        // names contain the run, so that a leftover connection of an earlier load cannot drop the tables of the next one
         let stem = format!("{STAGED}_{:08x}_", hash(&table.name));
         for number in 0..connections {
-            let name = table.beside(&format!("{stem}{:08x}_{number}", hash(run_id)));
+            let name = table.sibling(&format!("{stem}{:08x}_{number}", hash(run_id)));
             let session = database.connect()?;
             session.run("SET lock_timeout = '10s'; SET client_min_messages = error")?;
             if number == 0 {
@@ -73,7 +75,7 @@ impl ParallelConnections {
         self.connections.is_empty()
     }
 
-    /// Sends and merges. `None` where the database refuses a row, which one connection alone can find.
+    /// Sends and merges all rows. `None` if the database rejects a row: it can be found only over a single connection.
     pub(super) fn load(
         &self,
         session: &Session,
@@ -83,7 +85,7 @@ impl ParallelConnections {
     ) -> Result<Option<(Loaded, u64)>, LoadFault> {
         session.run("SAVEPOINT parallel")?;
         let done = match self.attempt(session, table, load, rejected) {
-            Err(fault) if fault.server().is_some_and(|error| is_of_a_row(error) || is_twice(error)) => None,
+            Err(fault) if fault.server().is_some_and(|error| is_row_error(error) || is_duplicate_match(error)) => None,
             done => Some(done?),
         };
         if done.is_none() {
@@ -116,13 +118,13 @@ impl ParallelConnections {
     }
 }
 
-/// Drops what killed loads of this table have left; what cannot be dropped now, the next load will.
+/// Drops tables left by killed loads of this table. Those that cannot be dropped now are left to the next load.
 fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), LoadFault> {
     let sql = "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
                WHERE n.nspname = $1 AND starts_with(c.relname::text, $2) AND c.relkind = 'r'";
     for row in session.rows(sql, &[(&table.schema, Type::NAME), (&stem, Type::TEXT)])? {
         let name: String = row.try_get(0)?;
-        if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.beside(&name))) {
+        if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.sibling(&name))) {
             tracing::debug!(table = name, error = fault.to_string(), "a table of an earlier load stays");
         }
     }

@@ -1,5 +1,5 @@
-//! The table made ready for a load: made where it is missing, widened by the dataset's new columns, refused where it would not hold what
-//! the dataset has.
+//! Prepares the table for a load: creates it if it is missing, adds the dataset's new columns, and refuses it if it cannot hold the
+//! dataset's values.
 
 use std::collections::BTreeSet;
 
@@ -7,21 +7,22 @@ use polars::prelude::{DataType, Schema};
 use tidemark_pipeline::{ColumnName, Mode, Postgres};
 use tidemark_postgres::{Fault, Session, SqlState, SqlType, Type, quoted};
 
-use super::catalog::{FoundColumn, columns_of, has_unique_key, make_schema};
+use super::catalog::{FoundColumn, columns_of, create_schema, has_unique_key};
 use super::column_type::{for_column, holds, takes};
 use super::error::LoadFault;
 use super::table::{Column, ROW, Table};
 use crate::targets::row_text::shown;
 
-/// Columns that every table has already.
+/// System columns, which every table has.
 const SYSTEM: [&str; 6] = ["tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"];
 
-/// Afterwards the table is there, with every column of the dataset and, for an upsert, a unique key (or none yet, if it is new).
+/// Creates or extends the table. Afterwards it has every column of the dataset and, for an upsert, a unique key; a new table has no
+/// key yet.
 pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
     let wanted = wanted(target, dataset)?;
     let schema = match &target.schema {
         Some(schema) => {
-            make_schema(session, schema)?;
+            create_schema(session, schema)?;
             schema.clone()
         }
         None => session.schema()?.to_owned(),
@@ -37,19 +38,19 @@ pub(super) fn prepared<'a>(session: &Session, target: &'a Postgres, dataset: &Sc
     Ok(table)
 }
 
-/// The table as it is, which has to be there and to have every column.
-pub(super) fn found<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
+/// The existing table, which must have every column of the dataset.
+pub(super) fn existing<'a>(session: &Session, target: &'a Postgres, dataset: &Schema) -> Result<Table<'a>, LoadFault> {
     let wanted = wanted(target, dataset)?;
     let schema = target.schema.as_deref().map_or_else(|| session.schema(), Ok)?.to_owned();
     let mut table = Table::new(target, schema);
     table.find(session)?;
-    match fit(session, &mut table, dataset, wanted)?.into_iter().next() {
+    match take_columns(session, &mut table, dataset, wanted)?.into_iter().next() {
         Some(column) => Err(LoadFault::Lacks { table: table.name, column: column.name }),
         None => Ok(table),
     }
 }
 
-/// The dataset's columns with the types they are declared with; what can be refused without a look at the database is.
+/// The dataset's columns with the types they are declared with. Makes all checks that need no access to the database.
 fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, LoadFault> {
     let key: &[ColumnName] = match target.to.mode {
         Mode::Upsert => &target.to.key,
@@ -109,33 +110,33 @@ fn create(session: &Session, table: &mut Table<'_>, wanted: Vec<Column>) -> Resu
     Ok(())
 }
 
-/// What a table that this transaction has made still lacks: its key, and the index by which a swap finds its partitions. Made once the
-/// rows are there, which is quicker.
+/// Adds the key, and the index for partitions of a swap, to a table that this transaction created. Done after the rows are loaded, which
+/// is faster.
 pub(super) fn finish(session: &Session, table: &Table<'_>, partition: Option<&str>) -> Result<(), LoadFault> {
     if !table.is_new {
         return Ok(());
     }
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     if !key.is_empty() {
-        let made =
+        let created =
             session.run(&format!("SAVEPOINT keying; ALTER TABLE {} ADD PRIMARY KEY ({})", table.name, key.join(", ")));
-        match made {
+        match created {
             Err(Fault::Server(error)) if *error.code() == SqlState::UNIQUE_VIOLATION => {
                 session.run("ROLLBACK TO SAVEPOINT keying")?;
-                return Err(LoadFault::Twice { table: table.name.clone(), key: twins(session, table)? });
+                return Err(LoadFault::Twice { table: table.name.clone(), key: duplicate_key(session, table)? });
             }
-            made => made?,
+            created => created?,
         }
     }
     if let Some(partition) = partition {
-        // else every swap of a day would read the table
+        // without an index every swap of a day would read the whole table
         session.run(&format!("CREATE INDEX ON {} ({})", table.name, quoted(partition)))?;
     }
     Ok(())
 }
 
-/// A key that two rows of the table have: `order_id 17, position 2`.
-fn twins(session: &Session, table: &Table<'_>) -> Result<String, LoadFault> {
+/// A key that two rows of the table share: `order_id 17, position 2`.
+fn duplicate_key(session: &Session, table: &Table<'_>) -> Result<String, LoadFault> {
     let key: Vec<String> = table.key().map(|column| quoted(&column.name)).collect();
     let texts: Vec<String> = key.iter().map(|name| format!("{name}::text")).collect();
     let (key, texts) = (key.join(", "), texts.join(", "));
@@ -152,7 +153,7 @@ fn declaration(target: &Postgres, column: &Column) -> String {
 }
 
 fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec<Column>) -> Result<(), LoadFault> {
-    let new = fit(session, table, dataset, wanted)?;
+    let new = take_columns(session, table, dataset, wanted)?;
     if !new.is_empty() {
         let add =
             |column: &Column| format!("ADD COLUMN {} {}", quoted(&column.name), declaration(table.target, column));
@@ -170,8 +171,8 @@ fn widen(session: &Session, table: &mut Table<'_>, dataset: &Schema, wanted: Vec
     Ok(())
 }
 
-/// Gives the table the columns it has of those wanted, with the types they have there; returns those it does not have.
-fn fit(
+/// Adds the wanted columns that exist in the database to `table`, with their types there; returns those that do not exist.
+fn take_columns(
     session: &Session,
     table: &mut Table<'_>,
     dataset: &Schema,
@@ -190,7 +191,7 @@ fn fit(
             }
             Some(FoundColumn { sql, declared, over, .. }) => {
                 let dtype = dataset.get(&column.name).cloned().unwrap_or(DataType::Null);
-                // what was asked for may hold less than all there could be, and then refuses rows
+                // a declared type may hold fewer values than the dataset's type; then rows are rejected
                 let is_asked = table.target.types.keys().any(|name| name.as_str() == column.name);
                 match sql.filter(|sql| holds(*sql, &dtype) || (is_asked && takes(*sql, &dtype))) {
                     Some(sql) => (column.sql, column.over) = (sql, over.clone()),

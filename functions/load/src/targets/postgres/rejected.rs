@@ -1,4 +1,4 @@
-//! Rows the database does not take: kept in `tidemark_refused` by the same transaction where the target allows it, else named.
+//! Rows that the database rejects: stored in `tidemark_refused` by the same transaction if the target allows it, else named in an error.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -7,30 +7,30 @@ use serde_json::Value;
 use tidemark_pipeline::{Budget, DatasetName};
 use tidemark_postgres::{Session, Type};
 
-use super::catalog::{is_there, make_own};
+use super::catalog::{create_own_table, exists};
 use super::error::LoadFault;
 use super::table::Table;
 use crate::targets::row_text::{json_row, json_value, named_key};
 
-/// The rows that the database would not take.
+/// Name of the table of rejected rows.
 pub(super) const REFUSED: &str = "tidemark_refused";
 
-/// The rows of one load that are rejected, and what becomes of those that an earlier load has rejected.
+/// The rejected rows of one load, and which rejected rows of earlier loads it supersedes.
 pub(super) struct RejectedRows {
     key: Vec<String>,
     allows_any: bool,
     max_refused: Budget,
     rows: u64,
     lines: Vec<Line>,
-    /// Keys that have a line from an earlier load.
+    /// Keys of rows rejected by an earlier load.
     known: HashSet<String>,
-    met: BTreeSet<String>,
-    /// From which line of a COPY on its lines are rows of another number, or no rows of the change: (line, number), rising.
+    seen: BTreeSet<String>,
+    /// Maps lines of a COPY to row numbers: after `line`, the next line is row `number` + 1, or no row of the change if `None`. Ascending.
     shifts: Vec<(u64, Option<u64>)>,
 }
 
-/// Number of rows that may be rejected before the total is checked against the limit.
-const KEPT: u64 = 10_000;
+/// Number of rejected rows beyond which each one is checked against the limit at once.
+const UNCHECKED_ROWS: u64 = 10_000;
 
 struct Line {
     number: u64,
@@ -52,7 +52,7 @@ impl RejectedRows {
             rows,
             lines: Vec::new(),
             known,
-            met: BTreeSet::new(),
+            seen: BTreeSet::new(),
             shifts: Vec::new(),
         }
     }
@@ -65,18 +65,18 @@ impl RejectedRows {
         self.lines.len() as u64
     }
 
-    /// A COPY begins, and rejects from its first row on.
+    /// Starts again with the first row of a COPY: forgets the rows rejected so far.
     pub(super) fn begin(&mut self) {
         self.lines.clear();
         self.shifts.clear();
     }
 
-    /// A row of the change, or the key of a deleted one: what was rejected under its key is over.
-    pub(super) fn meet(&mut self, frame: &DataFrame, row: usize) -> Result<(), PolarsError> {
+    /// Notes the key of a row of the change or of a deleted row: an earlier rejected row with this key is superseded.
+    pub(super) fn mark_seen(&mut self, frame: &DataFrame, row: usize) -> Result<(), PolarsError> {
         if !self.known.is_empty() {
             let key = self.key_text(frame, row)?;
             if self.known.contains(&key) {
-                self.met.insert(key);
+                self.seen.insert(key);
             }
         }
         Ok(())
@@ -85,7 +85,7 @@ impl RejectedRows {
     /// Rejects a row.
     ///
     /// # Errors
-    /// None may be rejected, or fewer than there are.
+    /// No rows may be rejected, or too many have been.
     pub(super) fn add(
         &mut self,
         frame: &DataFrame,
@@ -96,7 +96,12 @@ impl RejectedRows {
     ) -> Result<(), LoadFault> {
         if !self.allows_any {
             let key = named_key(frame, row, &self.key)?;
-            return Err(LoadFault::Unheld { row: number, key, column: column.unwrap_or_default().to_owned(), why });
+            return Err(LoadFault::Unrepresentable {
+                row: number,
+                key,
+                column: column.unwrap_or_default().to_owned(),
+                why,
+            });
         }
         let reason = match column {
             Some(column) => format!("column {column:?} has {why}"),
@@ -104,16 +109,16 @@ impl RejectedRows {
         };
         let (key, row) = (self.key_text(frame, row)?, Value::Object(json_row(frame, row)?).to_string());
         self.lines.push(Line { number, key, row, reason });
-        // so that not all of a large change is kept, only to be too many in the end; how many come is a guess of files without statistics
-        if self.len() > KEPT { self.check(self.rows.max(number)) } else { Ok(()) }
+        // fails early, so that a large change is not kept in memory; `rows` is only an estimate if files lack statistics
+        if self.len() > UNCHECKED_ROWS { self.check(self.rows.max(number)) } else { Ok(()) }
     }
 
-    /// After `line` lines of a COPY the next is row `number` + 1, or no row of the change.
+    /// After `line` lines of a COPY, the next line is row `number` + 1, or no row of the change if `None`.
     pub(super) fn shift(&mut self, line: u64, number: Option<u64>) {
         self.shifts.push((line, number));
     }
 
-    /// The number of the row that is the n-th line of a COPY, if it is one.
+    /// The number of the row at a line of a COPY; `None` if the line is not a row of the change.
     pub(super) fn number(&self, line: u64) -> Option<u64> {
         match self.shifts.iter().rev().find(|(before, _)| *before < line) {
             None => Some(line),
@@ -127,7 +132,7 @@ impl RejectedRows {
         Ok(Value::Array(values.collect::<Result<_, PolarsError>>()?).to_string())
     }
 
-    /// Whether no more are rejected than may be.
+    /// Fails if more rows are rejected than allowed.
     pub(super) fn check(&self, rows: u64) -> Result<(), LoadFault> {
         let allowed = self.max_refused;
         match self.lines.first() {
@@ -141,7 +146,7 @@ impl RejectedRows {
         }
     }
 
-    /// Writes down what is rejected, in place of what was under the same keys; `is_anew`: in place of all there is of this table.
+    /// Stores the rejected rows, replacing earlier ones with the same keys; with `is_rebuild`, all earlier ones of this table.
     pub(super) fn write(
         &mut self,
         session: &Session,
@@ -149,13 +154,13 @@ impl RejectedRows {
         dataset: &DatasetName,
         version: i64,
         run_id: &str,
-        is_anew: bool,
+        is_rebuild: bool,
     ) -> Result<(), LoadFault> {
         let lines = std::mem::take(&mut self.lines);
-        let (kept, of) = (table.beside(REFUSED), table.target.to.table.as_str());
+        let (kept, of) = (table.sibling(REFUSED), table.target.to.table.as_str());
         let dataset = dataset.as_str();
         if !self.known.is_empty() {
-            let over: Vec<&String> = if is_anew { self.known.iter().collect() } else { self.met.iter().collect() };
+            let over: Vec<&String> = if is_rebuild { self.known.iter().collect() } else { self.seen.iter().collect() };
             session.rows(
                 &format!("DELETE FROM {kept} WHERE dataset = $1 AND \"table\" = $2 AND key = ANY ($3)"),
                 &[(&dataset, Type::TEXT), (&of, Type::TEXT), (&over, Type::TEXT_ARRAY)],
@@ -164,7 +169,7 @@ impl RejectedRows {
         if lines.is_empty() {
             return Ok(());
         }
-        make_own(
+        create_own_table(
             session,
             &kept,
             "dataset text NOT NULL, \"table\" text NOT NULL, version bigint NOT NULL, run_id text NOT NULL, key text NOT NULL, \
@@ -192,14 +197,14 @@ impl RejectedRows {
     }
 }
 
-/// Keys of rows of this table that an earlier load has rejected.
+/// Keys of rows of this table that earlier loads have rejected.
 pub(super) fn known_keys(
     session: &Session,
     table: &Table<'_>,
     dataset: &DatasetName,
 ) -> Result<HashSet<String>, LoadFault> {
-    let kept = table.beside(REFUSED);
-    if !is_there(session, &kept)? {
+    let kept = table.sibling(REFUSED);
+    if !exists(session, &kept)? {
         return Ok(HashSet::new());
     }
     let sql = format!("SELECT key FROM {kept} WHERE dataset = $1 AND \"table\" = $2");

@@ -1,14 +1,14 @@
-//! Rows beside the table first: a temporary table, then one statement that brings in what is new, changes what differs, and leaves
-//! the rest untouched.
+//! Staging: rows are sent to a temporary table. One statement then inserts new rows, updates rows that differ, and leaves the rest
+//! untouched.
 
 use tidemark_postgres::{DbError, Fault, Row, Session, SqlType, quoted};
 
 use super::table::{Column, ROW, Table};
 
-/// The temporary table. Column `tidemark_row` numbers the rows of the change from 1. What is below 0 is the key of a deleted row;
-/// 0 that of a rejected row, whose earlier version stays.
+/// Name of the temporary table. Column `tidemark_row` numbers the rows of the change from 1. A negative number marks the key of a deleted
+/// row, 0 the key of a rejected row, whose earlier version is kept.
 pub(super) const STAGED: &str = "tidemark_staged";
-/// As SQL finds it.
+/// The same with its schema.
 pub(super) const TEMPORARY: &str = "pg_temp.tidemark_staged";
 
 /// The effect of a merge on the table, in rows.
@@ -18,13 +18,13 @@ pub(super) struct Merged {
     pub(super) updated: u64,
 }
 
-/// A part of the temporary table, by where its rows lie.
+/// A part of the temporary table, by the physical position of its rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum StagedRange {
     All,
-    /// Pages from, and up to.
+    /// First page, and the page after the last.
     Pages(u32, u32),
-    /// Rows, by their places.
+    /// Rows by their `ctid`.
     Rows(Vec<String>),
 }
 
@@ -33,7 +33,7 @@ impl StagedRange {
         match self {
             StagedRange::All => String::new(),
             StagedRange::Pages(from, to) => format!(" AND ctid >= '({from},0)'::tid AND ctid < '({to},0)'::tid"),
-            // quoted: a place has a comma in it
+            // quoted, because a ctid contains a comma
             StagedRange::Rows(rows) => format!(" AND ctid = ANY ('{{\"{}\"}}'::tid[])", rows.join("\",\"")),
         }
     }
@@ -42,15 +42,15 @@ impl StagedRange {
 pub(super) struct Staged<'a> {
     session: &'a Session,
     table: &'a Table<'a>,
-    /// Where the rows are: a table, or a query over several.
+    /// The source of the rows: a table, or a subquery over several.
     from: String,
-    /// Whether one MERGE does it, and what it did can be counted.
-    merges: bool,
+    /// Whether the server supports MERGE and counts inserted rows.
+    has_merge: bool,
 }
 
 impl<'a> Staged<'a> {
-    /// Makes the temporary table, with the types that the table itself has.
-    pub(super) fn make(session: &'a Session, table: &'a Table<'a>) -> Result<Staged<'a>, Fault> {
+    /// Creates the temporary table, with the column types of the target's table.
+    pub(super) fn create(session: &'a Session, table: &'a Table<'a>) -> Result<Staged<'a>, Fault> {
         let columns: Vec<String> = table.columns.iter().map(Column::staged).collect();
         session.run(&format!(
             "DROP TABLE IF EXISTS pg_temp.{STAGED}; CREATE TEMPORARY TABLE {STAGED} ON COMMIT DROP AS \
@@ -61,11 +61,11 @@ impl<'a> Staged<'a> {
         Staged::new(session, table, TEMPORARY.to_owned())
     }
 
-    /// What has the rows.
+    /// `from` is the source of the rows.
     pub(super) fn new(session: &'a Session, table: &'a Table<'a>, from: String) -> Result<Staged<'a>, Fault> {
         let counts = session.rows("SELECT current_setting('track_counts')::boolean", &[])?;
         let counts = counts.first().map_or(Ok(false), |row| row.try_get(0))?;
-        Ok(Staged { session, table, from, merges: session.version() >= 15 && counts })
+        Ok(Staged { session, table, from, has_merge: session.version() >= 15 && counts })
     }
 
     /// The COPY statement that sends rows into the table `name`.
@@ -74,15 +74,15 @@ impl<'a> Staged<'a> {
         format!("COPY {name} ({ROW}, {}) FROM STDIN (FORMAT binary)", columns.join(", "))
     }
 
-    /// Tells the planner what there is: it has never seen this table. Where the change is a good part of the target's, both are gone
-    /// through in the order of the key, so that pages of table and index are met once; a hash join would touch them at random.
+    /// Collects statistics for the planner, which has none of this table. If the change is a large part of the target's table, disables
+    /// hash joins: reading both in the order of the key visits each page of table and index once; a hash join would visit them at random.
     pub(super) fn analyze(&self, names: &str, rows: u64) -> Result<(), Fault> {
         let takes_much = self.table.rows.is_none_or(|table| rows.saturating_mul(4) >= table);
         let hash_join = if takes_much { "off" } else { "DEFAULT" };
         self.session.run(&format!("ANALYZE {names}; SET LOCAL enable_hashjoin = {hash_join}"))
     }
 
-    /// Takes out the rows that are deleted and not upserted too.
+    /// Deletes rows that the change deletes and does not also upsert.
     pub(super) fn delete(&self) -> Result<u64, Fault> {
         let (gone, come) = (self.same_key("t", "g"), self.same_key("s", "g"));
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
@@ -96,7 +96,7 @@ impl<'a> Staged<'a> {
     }
 
     pub(super) fn merge(&self, part: &StagedRange) -> Result<Merged, Fault> {
-        if !self.merges {
+        if !self.has_merge {
             let updated = match self.update(part) {
                 Some(sql) => self.session.change(&sql)?,
                 None => 0,
@@ -109,7 +109,7 @@ impl<'a> Staged<'a> {
         Ok(Merged { inserted: inserted.min(all), updated: all.saturating_sub(inserted) })
     }
 
-    /// Rows that this transaction has inserted into the table so far. A MERGE only says how many it has touched.
+    /// Number of rows that this transaction has inserted so far. A MERGE returns only the total of inserted and updated rows.
     fn counted(&self) -> Result<u64, Fault> {
         let sql = format!(
             "SELECT sum(pg_stat_get_xact_tuples_inserted(relid))::bigint \
@@ -130,12 +130,12 @@ impl<'a> Staged<'a> {
         self.table.key().map(same).collect::<Vec<_>>().join(" AND ")
     }
 
-    /// `(t.c, …) IS DISTINCT FROM (s.c, …)`; `None` where the key is all there is.
+    /// `ROW(t.c, …) IS DISTINCT FROM ROW(s.c, …)`; `None` if the key columns are the only columns.
     fn differs(&self) -> Option<String> {
         let side = |of: &str| {
             let values = self.table.columns.iter().filter(|column| !column.is_key);
             values
-                .map(|column| compared(column.sql, &format!("{of}.{}", quoted(&column.name))))
+                .map(|column| comparable(column.sql, &format!("{of}.{}", quoted(&column.name))))
                 .collect::<Vec<_>>()
                 .join(", ")
         };
@@ -148,7 +148,7 @@ impl<'a> Staged<'a> {
         values.map(|name| format!("{name} = s.{name}")).collect::<Vec<_>>().join(", ")
     }
 
-    /// Names of all columns, and the same of the temporary table.
+    /// Names of all columns, and the same names with the prefix `s.` of the temporary table.
     fn columns(&self) -> (String, String) {
         let names: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
         (names.join(", "), names.iter().map(|name| format!("s.{name}")).collect::<Vec<_>>().join(", "))
@@ -192,7 +192,7 @@ impl<'a> Staged<'a> {
         )
     }
 
-    /// Pages of the temporary table.
+    /// Number of pages of the temporary table.
     pub(super) fn pages(&self) -> Result<u32, Fault> {
         let sql =
             format!("SELECT (pg_relation_size('pg_temp.{STAGED}') / current_setting('block_size')::bigint)::bigint");
@@ -201,15 +201,15 @@ impl<'a> Staged<'a> {
         Ok(u32::try_from(pages).unwrap_or(u32::MAX))
     }
 
-    /// Places and numbers of the rows in a part.
+    /// `ctid` and number of each row in a part.
     pub(super) fn places(&self, part: &StagedRange) -> Result<Vec<(String, u64)>, Fault> {
         let sql = format!("SELECT ctid::text, {ROW} FROM pg_temp.{STAGED} WHERE {ROW} > 0{}", part.condition());
         let place = |row: Row| Ok((row.try_get(0)?, row.try_get::<_, i64>(1)?.cast_unsigned()));
         self.session.rows(&sql, &[])?.into_iter().map(place).collect()
     }
 
-    /// Numbers of two rows with one key.
-    pub(super) fn twins(&self) -> Result<Option<u64>, Fault> {
+    /// The number of a row whose key another row has too; `None` if all keys are unique.
+    pub(super) fn duplicate_row(&self) -> Result<Option<u64>, Fault> {
         let keys: Vec<String> = self.table.key().map(|column| quoted(&column.name)).collect();
         let sql = format!(
             "SELECT max({ROW}) FROM {} AS s WHERE {ROW} > 0 GROUP BY {} HAVING count(*) > 1 LIMIT 1",
@@ -221,15 +221,15 @@ impl<'a> Staged<'a> {
     }
 }
 
-/// A MERGE that meets a row of the table twice.
-pub(super) fn is_twice(error: &DbError) -> bool {
+/// Whether a MERGE failed because several source rows match one row of the table.
+pub(super) fn is_duplicate_match(error: &DbError) -> bool {
     error.code().code() == "21000"
 }
 
-/// SQL expression by which a column of this type is compared exactly, whatever the collation takes for equal.
-fn compared(sql: SqlType, column: &str) -> String {
+/// SQL expression that compares a column of this type exactly, whatever its collation regards as equal.
+fn comparable(sql: SqlType, column: &str) -> String {
     match sql {
-        // whatever the column's collation takes for equal
+        // the column's own collation may regard different texts as equal
         SqlType::Text | SqlType::Varchar(_) => format!("{column} COLLATE \"C\""),
         SqlType::TextLike | SqlType::Json => format!("{column}::text COLLATE \"C\""),
         _ => column.to_owned(),

@@ -1,4 +1,4 @@
-//! The table a dataset is loaded into. What else the user has in it, or made depend on it, is never touched.
+//! The table a dataset is loaded into. The user's own columns in it, and objects that depend on it, are never touched.
 
 use tidemark_pipeline::Postgres;
 use tidemark_postgres::{Session, SqlType, Type, quoted};
@@ -6,10 +6,10 @@ use tidemark_postgres::{Session, SqlType, Type, quoted};
 use super::error::LoadFault;
 use super::wire::Slot;
 
-/// The column of a temporary table that numbers its rows. No column of a dataset may have its name.
+/// The column of a temporary table that numbers its rows. No column of a dataset may have this name.
 pub(super) const ROW: &str = "tidemark_row";
 
-/// Where rows go, with its names as SQL has them.
+/// The destination of rows. Its names are quoted for SQL.
 pub(super) struct Table<'a> {
     pub(super) target: &'a Postgres,
     pub(super) schema: String,
@@ -23,7 +23,7 @@ pub(super) struct Table<'a> {
     pub(super) is_wider: bool,
     /// Whether the table is empty.
     pub(super) is_empty: bool,
-    /// As many rows as the server thinks it has; none where it has never counted.
+    /// The server's estimate of the number of rows; `None` if it has none.
     pub(super) rows: Option<u64>,
 }
 
@@ -32,7 +32,8 @@ pub(super) struct Column {
     pub(super) name: String,
     pub(super) sql: SqlType,
     pub(super) is_key: bool,
-    /// Of a domain, the type it is over: a row of which only the key is known has NULL where the domain may forbid it.
+    /// The base type, if the type is a domain. The staging table uses it, because rows with only a key are NULL where a domain may forbid
+    /// it.
     pub(super) over: Option<String>,
 }
 
@@ -45,7 +46,7 @@ impl<'a> Table<'a> {
         self.columns.iter().filter(|column| column.is_key)
     }
 
-    /// As it is before it is looked for: with no columns.
+    /// The table before it is looked up: it has no columns yet.
     pub(super) fn new(target: &'a Postgres, schema: String) -> Table<'a> {
         let name = format!("{}.{}", quoted(&schema), quoted(&target.to.table));
         Table {
@@ -61,10 +62,10 @@ impl<'a> Table<'a> {
         }
     }
 
-    /// Finds it; `false` if it is not there.
+    /// Looks the table up; returns `false` if it does not exist.
     ///
     /// # Errors
-    /// Something of its name is no table.
+    /// There is a relation of this name that is not a table.
     pub(super) fn find(&mut self, session: &Session) -> Result<bool, LoadFault> {
         let sql = "SELECT c.oid, c.relkind::text, c.reltuples::float8 FROM pg_class c \
                     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1 AND c.relname = $2";
@@ -89,7 +90,7 @@ impl<'a> Table<'a> {
         Ok(true)
     }
 
-    /// The table as if this column were all it has, and no key.
+    /// The table reduced to this column, without a key.
     pub(super) fn only(&self, column: &str) -> Table<'a> {
         let found = self.columns.iter().filter(|found| found.name == column);
         let columns =
@@ -97,14 +98,14 @@ impl<'a> Table<'a> {
         Table { schema: self.schema.clone(), name: self.name.clone(), columns, ..*self }
     }
 
-    /// A table of ours in the same schema.
-    pub(super) fn beside(&self, name: &str) -> String {
+    /// The quoted name of one of Tidemark's own tables in the same schema.
+    pub(super) fn sibling(&self, name: &str) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(name))
     }
 }
 
 impl Column {
-    /// As a table beside the target's takes it over.
+    /// The select item that gives a staging table this column.
     pub(super) fn staged(&self) -> String {
         let name = quoted(&self.name);
         self.over.as_ref().map_or(name.clone(), |over| format!("{name}::{over} AS {name}"))

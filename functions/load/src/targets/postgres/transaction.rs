@@ -1,11 +1,11 @@
-//! One load, which is one transaction: the rows and the line that says which version they belong to, or neither.
+//! One load, which is one transaction: it commits the rows and the record of their version, or neither.
 
 use std::collections::HashSet;
 
 use tidemark_pipeline::Mode;
 use tidemark_postgres::{Fault, Session, SqlState, Type, quoted};
 
-use super::catalog::is_there;
+use super::catalog::exists;
 use super::copy::Copy;
 use super::database::Database;
 use super::error::LoadFault;
@@ -20,10 +20,10 @@ use super::table::Table;
 use crate::targets::delta::{Delta, Deltas};
 
 impl Database<'_> {
-    /// Takes the table to the next version, if it is at the one before. Like every error, one of the frames leaves the database as it
-    /// was.
+    /// Takes the table to the next version, if it is at the previous one. After any error, also of the frames, the database is as it was
+    /// before.
     pub(crate) fn load(&self, session: &Session, load: &Load<'_>) -> Result<Outcome, LoadFault> {
-        // read committed, whatever the role's default: what is read after the lock is what the last load has left
+        // read committed, whatever the role's default, so that reads after the lock see the result of the last load
         session.run(
             "BEGIN ISOLATION LEVEL READ COMMITTED; \
              SET LOCAL idle_in_transaction_session_timeout = '30min'; \
@@ -32,13 +32,13 @@ impl Database<'_> {
              SET CONSTRAINTS ALL IMMEDIATE",
         )?;
         let lock = "SELECT pg_advisory_xact_lock(hashtextextended('tidemark: ' || $1, 0))";
-        session.rows(lock, &[(&self.named(session, &self.target.to.table)?, Type::TEXT)])?;
-        // a statement that fails would be the end of the transaction
-        let state = match is_there(session, &self.named(session, LOADS)?)? {
+        session.rows(lock, &[(&self.qualified_name(session, &self.target.to.table)?, Type::TEXT)])?;
+        // checked first, because a failed statement would abort the transaction
+        let state = match exists(session, &self.qualified_name(session, LOADS)?)? {
             true => self.load_state(session, load.dataset)?,
             false => None,
         };
-        // of an earlier attempt, the reply to whose commit was lost
+        // committed by an earlier attempt of this run, whose reply was lost
         if let Some(own) = state.as_ref().filter(|state| state.run_id == load.run_id) {
             session.run("ROLLBACK")?;
             return Ok(Outcome::Loaded(own.loaded));
@@ -56,7 +56,7 @@ impl Database<'_> {
         let mut connections = ParallelConnections::default();
         let loaded = match self.target.to.mode {
             Mode::Upsert => self.upsert(session, &table, load, &mut connections),
-            Mode::Swap | Mode::Append => copied(session, &table, load),
+            Mode::Swap | Mode::Append => load_copied(session, &table, load),
         };
         let loaded = loaded
             .and_then(|loaded| {
@@ -65,18 +65,18 @@ impl Database<'_> {
             })
             .inspect_err(|_| {
                 if !connections.is_empty() {
-                    // lets go of their tables; that it fails is no news then
+                    // releases the locks on their tables; the error that led here is reported, not one of the rollback
                     let _ = session.run("ROLLBACK");
                 }
             })?;
         session.run("COMMIT").map_err(|fault| match fault {
-            Fault::Silent(time) => LoadFault::Unsure(time),
+            Fault::Timeout(time) => LoadFault::Unsure(time),
             fault => fault.into(),
         })?;
         Ok(Outcome::Loaded(loaded))
     }
 
-    /// Straight into the table where it is empty; else beside it first.
+    /// Loads directly into an empty table; otherwise stages the rows first.
     fn upsert(
         &self,
         session: &Session,
@@ -87,7 +87,7 @@ impl Database<'_> {
         let mut rejected = RejectedRows::new(table, known_keys(session, table, load.dataset)?, load.rows);
         let is_whole = load.previous.is_none() || load.is_rebuild;
         let mut done = match table.is_empty && is_whole {
-            true => straight(session, table, load, &mut rejected)?,
+            true => load_directly(session, table, load, &mut rejected)?,
             false => None,
         };
         if done.is_none() {
@@ -96,19 +96,20 @@ impl Database<'_> {
         }
         let (mut loaded, rows) = match done {
             Some(done) => done,
-            None => beside(session, table, load, &mut rejected)?,
+            None => load_staged(session, table, load, &mut rejected)?,
         };
         rejected.check(rows)?;
         loaded.refused = rejected.len();
-        // rows that were not even sent among them; a file may not know how many it has
+        // includes rows that were not sent; `load.rows` may be too small if files lack statistics
         loaded.unchanged = load.rows.max(rows).saturating_sub(loaded.inserted + loaded.updated + loaded.refused);
         rejected.write(session, table, load.dataset, load.version, load.run_id, is_whole)?;
         Ok(loaded)
     }
 }
 
-/// `None` where the database refuses a row that is not the one to name, or may be rejected: then it has to be found.
-fn straight(
+/// Loads without staging. `None` if the database rejects a row and staging is needed to find it: because rows may be rejected, or because
+/// the error does not identify the row to name.
+fn load_directly(
     session: &Session,
     table: &Table<'_>,
     load: &Load<'_>,
@@ -130,14 +131,14 @@ fn straight(
     Ok(Some((Loaded { inserted: sent.taken, ..Loaded::default() }, sent.rows)))
 }
 
-fn beside(
+fn load_staged(
     session: &Session,
     table: &Table<'_>,
     load: &Load<'_>,
     rejected: &mut RejectedRows,
 ) -> Result<(Loaded, u64), LoadFault> {
     finish(session, table, None)?;
-    let staged = Staged::make(session, table)?;
+    let staged = Staged::create(session, table)?;
     let sent = copy(session, table, load, Some(&staged)).all(load.change, rejected)?;
     staged.analyze(TEMPORARY, sent.taken)?;
     let deleted = if sent.deleted > 0 { staged.delete()? } else { 0 };
@@ -146,8 +147,8 @@ fn beside(
     Ok((loaded, sent.rows))
 }
 
-/// A swap or an append: rows have no key, and all go straight in.
-fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, LoadFault> {
+/// A swap or an append: rows have no key and are all loaded directly.
+fn load_copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loaded, LoadFault> {
     let is_swap = table.target.to.mode == Mode::Swap;
     let deleted = if is_swap && !table.is_new { clear(session, table, load)? } else { 0 };
     let mut rejected = RejectedRows::new(table, HashSet::new(), 0);
@@ -157,7 +158,7 @@ fn copied(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<Loade
     Ok(Loaded { inserted: sent.taken, unchanged: sent.rows - sent.taken, deleted, ..Loaded::default() })
 }
 
-/// Takes out the rows of these partitions, or all rows.
+/// Deletes the rows of the load's partitions, or all rows.
 fn clear(session: &Session, table: &Table<'_>, load: &Load<'_>) -> Result<u64, LoadFault> {
     let Some(values) = load.partitions else {
         return Ok(session.change(&format!("DELETE FROM {}", table.name))?);

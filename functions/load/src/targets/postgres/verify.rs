@@ -1,4 +1,4 @@
-//! What a table has, row by row over the wire, in the form in which rows are sent there.
+//! Reads a table row by row, in the binary format in which rows are sent, to compare it with its dataset.
 
 use std::cell::RefCell;
 use std::collections::HashSet;
@@ -10,45 +10,45 @@ use polars::prelude::{DataFrame, Schema};
 use tidemark_pipeline::DatasetName;
 use tidemark_postgres::{Session, SqlType, quoted};
 
-use super::catalog::is_there;
+use super::catalog::exists;
 use super::database::Database;
 use super::encode::date_text;
 use super::error::LoadFault;
 use super::load_state::{LOADS, LoadState};
-use super::prepare::found;
+use super::prepare::existing;
 use super::rejected::{RejectedRows, known_keys};
 use super::table::{Column, Table};
 use super::wire::{HEADER, Rows};
 use crate::targets::sums::Sums;
 
-/// A table as it is at one moment, held against the dataset's schema.
+/// The state of a table at one moment, with the schema of the dataset it is compared with.
 pub(crate) struct Snapshot<'a> {
     session: Session,
     table: Table<'a>,
     pub(crate) state: LoadState,
-    /// Keys of rows the database has refused.
+    /// Keys of rows that the database rejected.
     refused: HashSet<String>,
-    /// Where in a row the partition's value is.
+    /// Index of the partition column.
     partition: Option<usize>,
-    /// The keys of those rows as the table may have them of an earlier version, once the dataset's rows have been added.
+    /// The encoded keys of rejected rows, of which the table may have an earlier version. Filled while the dataset's rows are added.
     stale: RefCell<HashSet<Vec<u8>>>,
 }
 
 impl<'a> Database<'a> {
-    /// `None` if nothing has been loaded yet.
+    /// Takes a snapshot; `None` if nothing has been loaded yet.
     pub(crate) fn snapshot(
         &self,
         session: Session,
         dataset: &DatasetName,
-        shape: &dyn Fn(i64) -> Result<(Schema, Option<String>), LoadFault>,
+        schema_at: &dyn Fn(i64) -> Result<(Schema, Option<String>), LoadFault>,
     ) -> Result<Option<Snapshot<'a>>, LoadFault> {
         session.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        if !is_there(&session, &self.named(&session, LOADS)?)? {
+        if !exists(&session, &self.qualified_name(&session, LOADS)?)? {
             return Ok(None);
         }
         let Some(state) = self.load_state(&session, dataset)? else { return Ok(None) };
-        let (schema, partition) = shape(state.version)?;
-        let table = found(&session, self.target, &schema)?;
+        let (schema, partition) = schema_at(state.version)?;
+        let table = existing(&session, self.target, &schema)?;
         let refused = known_keys(&session, &table, dataset)?;
         let partition = table.columns.iter().position(|column| Some(&column.name) == partition.as_ref());
         Ok(Some(Snapshot { session, table, state, refused, partition, stale: RefCell::default() }))
@@ -56,13 +56,13 @@ impl<'a> Database<'a> {
 }
 
 impl Snapshot<'_> {
-    /// Columns that the server writes in its own way, so that only their NULLs are compared.
-    pub(crate) fn loosely(&self) -> Vec<String> {
+    /// Columns of which only NULLs are compared, because the server changes the form of their values.
+    pub(crate) fn null_checked(&self) -> Vec<String> {
         let is_loose = |sql| matches!(sql, SqlType::Json | SqlType::Jsonb);
         self.table.columns.iter().filter(|column| is_loose(column.sql)).map(|column| column.name.clone()).collect()
     }
 
-    /// Adds the rows of a frame of the dataset; gives how many of them the database has refused.
+    /// Adds the rows of a frame of the dataset; returns how many of them the database rejected.
     pub(crate) fn add(&self, frame: &DataFrame, sums: &mut Sums) -> Result<u64, LoadFault> {
         let rows = Rows::new(frame, &self.table.slots())?;
         let rejected = RejectedRows::new(&self.table, HashSet::new(), 0);
@@ -88,7 +88,7 @@ impl Snapshot<'_> {
     /// Adds all rows of the table.
     pub(crate) fn add_table(&self, sums: &mut Sums) -> Result<(), LoadFault> {
         let columns: Vec<String> = self.table.columns.iter().map(|column| quoted(&column.name)).collect();
-        // of a partitioned table only a query can be copied
+        // a partitioned table cannot be copied directly, only a query on it
         let sql = format!("COPY (SELECT {} FROM {}) TO STDOUT (FORMAT binary)", columns.join(", "), self.table.name);
         let stream = self.session.copy_out(&sql)?;
         let mut stream = pin!(stream);
@@ -107,7 +107,7 @@ impl Snapshot<'_> {
             }
             while let Some(size) = row_size(&left) {
                 let row = left.split_to(size);
-                // of a row that was refused the table may have an earlier version, which stays
+                // the table may keep an earlier version of a rejected row
                 if self.stale.borrow().is_empty() || !self.stale.borrow().contains(&self.key_of(&row)) {
                     self.sum(&row, &mut level, sums);
                 }
@@ -115,7 +115,7 @@ impl Snapshot<'_> {
         }
     }
 
-    /// Adds a row as it is on the wire; `level` is room to work in.
+    /// Adds a row in the binary format. `level` is a reusable buffer.
     fn sum(&self, row: &[u8], level: &mut Vec<u8>, sums: &mut Sums) {
         level.clear();
         let mut partition = 0..0;
@@ -123,7 +123,7 @@ impl Snapshot<'_> {
             level.push(u8::from(value.is_some()));
             let start = level.len();
             if let Some(value) = value {
-                put(column.sql, value, level);
+                write_comparable(column.sql, value, level);
                 if Some(n) == self.partition {
                     partition = start..level.len();
                 }
@@ -136,18 +136,18 @@ impl Snapshot<'_> {
         }
     }
 
-    /// The key of a row as it is on the wire.
+    /// The encoded key of a row in the binary format.
     fn key_of(&self, row: &[u8]) -> Vec<u8> {
         let mut key = Vec::new();
         for (column, value) in self.table.columns.iter().zip(values(row)) {
             if let Some(value) = value.filter(|_| column.is_key) {
-                put(column.sql, value, &mut key);
+                write_comparable(column.sql, value, &mut key);
             }
         }
         key
     }
 
-    /// The same of a row that cannot be written; `None` if its key cannot be either.
+    /// The encoded key of a row that cannot be represented as a whole; `None` if its key cannot be represented either.
     fn key_alone(&self, frame: &DataFrame, row: usize) -> Result<Option<Vec<u8>>, LoadFault> {
         let slots: Vec<_> = self.table.key().map(Column::slot).collect();
         let mut out = BytesMut::new();
@@ -157,20 +157,20 @@ impl Snapshot<'_> {
         let mut key = Vec::new();
         for (slot, value) in slots.iter().zip(values(&out)) {
             if let Some(value) = value {
-                put(slot.sql, value, &mut key);
+                write_comparable(slot.sql, value, &mut key);
             }
         }
         Ok(Some(key))
     }
 
-    /// The value of a partition that only the table has.
+    /// The value of a partition as text, for partitions that only the table has.
     pub(crate) fn partition_text(&self, value: &[u8]) -> String {
         let column = self.partition.and_then(|at| self.table.columns.get(at));
         let is_null = value.is_empty();
-        // what is behind says how long it is
+        // the last four bytes are the length
         let value = value.split_last_chunk::<4>().map_or(value, |(value, _)| value);
         let text = || Some(String::from_utf8(value.to_vec()).ok()?.escape_debug().to_string());
-        let told = match column.map(|column| column.sql) {
+        let text = match column.map(|column| column.sql) {
             None => Some(String::new()),
             Some(_) if is_null => Some("NULL".to_owned()),
             Some(SqlType::Date) => value.try_into().ok().and_then(|days| date_text(i32::from_be_bytes(days))),
@@ -178,11 +178,11 @@ impl Snapshot<'_> {
             Some(SqlType::Int4) => value.try_into().ok().map(|value| i32::from_be_bytes(value).to_string()),
             Some(_) => text(),
         };
-        told.unwrap_or_else(|| "another value".to_owned())
+        text.unwrap_or_else(|| "another value".to_owned())
     }
 }
 
-/// The values of a row as it is on the wire.
+/// The values of a row in the binary format.
 fn values(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     let mut rest = row.get(2..).unwrap_or_default();
     std::iter::from_fn(move || {
@@ -193,7 +193,7 @@ fn values(row: &[u8]) -> impl Iterator<Item = Option<&[u8]>> {
     })
 }
 
-/// Bytes of the first row, if all of it is there; none of the trailer.
+/// Size of the first row in bytes; `None` if it is incomplete, or for the trailer.
 fn row_size(bytes: &[u8]) -> Option<usize> {
     let fields = i16::from_be_bytes(bytes.get(..2)?.try_into().ok()?);
     let fields = u16::try_from(fields).ok()?;
@@ -205,11 +205,12 @@ fn row_size(bytes: &[u8]) -> Option<usize> {
     (at <= bytes.len()).then_some(at)
 }
 
-/// Puts a value so that it is equal to what the server has as equal; nothing of what the server writes in its own way.
-fn put(sql: SqlType, value: &[u8], out: &mut Vec<u8>) {
+/// Writes a value so that values that the server regards as equal have equal bytes. Writes nothing for types whose values the server
+/// changes.
+fn write_comparable(sql: SqlType, value: &[u8], out: &mut Vec<u8>) {
     match (sql, value) {
         (SqlType::Json | SqlType::Jsonb, _) => return,
-        // digits, weight, sign, how many digits to show, digits: 1.50 is 1.5
+        // number of digits, weight, sign, number of digits shown, digits; without the number shown, 1.50 equals 1.5
         (SqlType::Numeric(_), value) => {
             out.extend_from_slice(value.get(..6).unwrap_or_default());
             out.extend_from_slice(value.get(8..).unwrap_or_default());
@@ -224,6 +225,6 @@ fn put(sql: SqlType, value: &[u8], out: &mut Vec<u8>) {
         }
         (_, value) => out.extend_from_slice(value),
     }
-    // where it ends
+    // the length marks the end of the value
     out.extend_from_slice(&(value.len() as u32).to_be_bytes());
 }

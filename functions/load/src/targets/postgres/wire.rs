@@ -1,5 +1,5 @@
-//! Rows as `COPY … (FORMAT binary)` has them: <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS>.
-//! Column by column the values are made ready for the wire, then written row by row.
+//! Rows in the format of `COPY … (FORMAT binary)`: <https://www.postgresql.org/docs/current/sql-copy.html#SQL-COPY-FILE-FORMATS>.
+//! Values are converted column by column, then written row by row.
 
 use bytes::{BufMut as _, BytesMut};
 use polars::prelude::{
@@ -9,14 +9,14 @@ use polars::prelude::{
 use serde::de::IgnoredAny;
 use tidemark_postgres::SqlType;
 
-use super::encode::{self, Unheld, escapes, fixed, numeric, sized, uuid};
+use super::encode::{self, Unrepresentable, escapes, fixed, numeric, sized, uuid};
 
-/// In front of the rows.
+/// The header before the rows.
 pub(super) const HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// Behind them.
+/// The trailer after the rows.
 pub(super) const TRAILER: [u8; 2] = (-1_i16).to_be_bytes();
 
-/// A column on its way to a type of the server.
+/// A column with the type of the server to which its values are converted.
 struct Field {
     sql: SqlType,
     is_key: bool,
@@ -24,26 +24,26 @@ struct Field {
 }
 
 enum Values {
-    /// NULL throughout.
+    /// All values are NULL.
     Null,
     Bool(BooleanChunked),
     Integer(Int64Chunked),
     Float(Float64Chunked),
-    /// Unscaled, with the scale.
+    /// Unscaled values, and their scale.
     Decimal(Int128Chunked, usize),
     Text(StringChunked),
     /// Days since 1970.
     Date(Int32Chunked),
-    /// In units of which a microsecond has so many, or that many of which are one.
+    /// Times or instants, and their unit.
     Clock(Int64Chunked, TimeUnit),
 }
 
-/// The rows of one frame, ready to be written.
+/// The rows of one frame, converted for writing.
 pub(super) struct Rows {
     fields: Vec<Field>,
 }
 
-/// A column of the table that rows go into.
+/// A column of the destination table.
 pub(super) struct Slot<'a> {
     pub(super) name: &'a str,
     pub(super) sql: SqlType,
@@ -52,7 +52,7 @@ pub(super) struct Slot<'a> {
 
 impl Rows {
     /// # Errors
-    /// A column is not there. That its type fits has been checked before ([`holds`](super::column_type::holds)).
+    /// A column is missing. That its type fits was checked before ([`holds`](super::column_type::holds)).
     pub(super) fn new(frame: &DataFrame, into: &[Slot<'_>]) -> Result<Rows, PolarsError> {
         let field = |into: &Slot<'_>| {
             let values = Values::from_column(frame.column(into.name)?, into.sql)?;
@@ -61,9 +61,14 @@ impl Rows {
         Ok(Rows { fields: into.iter().map(field).collect::<Result<_, PolarsError>>()? })
     }
 
-    /// Appends a row, with its number in front where the table has a column for it; where a value cannot be held, nothing, and says which
-    /// column it is of.
-    pub(super) fn write(&self, row: usize, number: Option<i64>, out: &mut BytesMut) -> Result<(), (usize, Unheld)> {
+    /// Appends a row, with its number in front if the table has a column for it. If PostgreSQL cannot represent a value, appends nothing
+    /// and returns the index of its column.
+    pub(super) fn write(
+        &self,
+        row: usize,
+        number: Option<i64>,
+        out: &mut BytesMut,
+    ) -> Result<(), (usize, Unrepresentable)> {
         let start = out.len();
         out.put_i16((self.fields.len() + usize::from(number.is_some())) as i16);
         if let Some(number) = number {
@@ -79,15 +84,15 @@ impl Rows {
         Ok(())
     }
 
-    /// Appends a row of which only the key is known; `true` in `columns` stands for a column of the key. Nothing, where that cannot be
-    /// held.
+    /// Appends a row of which only the key is known; `columns` is `true` for each column of the key. If PostgreSQL cannot represent the
+    /// key, appends nothing.
     pub(super) fn write_key(
         &self,
         row: usize,
         number: i64,
         columns: &[bool],
         out: &mut BytesMut,
-    ) -> Result<(), Unheld> {
+    ) -> Result<(), Unrepresentable> {
         let start = out.len();
         out.put_i16(columns.len() as i16 + 1);
         out.put_i32(8);
@@ -112,7 +117,7 @@ impl Values {
         if *series.dtype() == DataType::Null {
             return Ok(Values::Null);
         }
-        // one chunk, so that a row is found by its number
+        // one chunk, so that values are accessed by index
         let series = series.rechunk();
         Ok(match sql {
             SqlType::Bool => Values::Bool(series.bool()?.clone()),
@@ -141,7 +146,7 @@ impl Values {
 }
 
 impl Field {
-    fn write(&self, row: usize, out: &mut BytesMut) -> Result<(), Unheld> {
+    fn write(&self, row: usize, out: &mut BytesMut) -> Result<(), Unrepresentable> {
         let is_written = match &self.values {
             Values::Null => false,
             Values::Bool(values) => fixed(values.get(row), out, |value, out| out.put_u8(value.into())),
@@ -160,7 +165,7 @@ impl Field {
             }
         };
         match is_written {
-            false if self.is_key => Err(Unheld::NullKey),
+            false if self.is_key => Err(Unrepresentable::NullKey),
             false => {
                 out.put_i32(-1);
                 Ok(())
@@ -169,48 +174,48 @@ impl Field {
         }
     }
 
-    fn integer(&self, value: Option<i64>, out: &mut BytesMut) -> Result<bool, Unheld> {
+    fn integer(&self, value: Option<i64>, out: &mut BytesMut) -> Result<bool, Unrepresentable> {
         Ok(match (self.sql, value) {
             (SqlType::Int8, value) => fixed(value, out, |value, out| out.put_i64(value)),
             (_, None) => false,
             (SqlType::Int4, Some(value)) => {
-                let value = i32::try_from(value).map_err(|_| Unheld::Range)?;
+                let value = i32::try_from(value).map_err(|_| Unrepresentable::Range)?;
                 fixed(Some(value), out, |value, out| out.put_i32(value))
             }
             (_, Some(value)) => {
-                let value = i16::try_from(value).map_err(|_| Unheld::Range)?;
+                let value = i16::try_from(value).map_err(|_| Unrepresentable::Range)?;
                 fixed(Some(value), out, |value, out| out.put_i16(value))
             }
         })
     }
 
-    fn float(&self, value: Option<f64>, out: &mut BytesMut) -> Result<bool, Unheld> {
+    fn float(&self, value: Option<f64>, out: &mut BytesMut) -> Result<bool, Unrepresentable> {
         let (SqlType::Float4, Some(wide)) = (self.sql, value) else {
             return Ok(fixed(value, out, |value, out| out.put_f64(value)));
         };
-        // rounded, as was asked for; but not to infinity, or to nothing
+        // rounding is accepted by declaring the type, but not to infinity or to zero
         let value = wide as f32;
         if (wide.is_finite() && value.is_infinite()) || (value == 0.0 && wide != 0.0) {
-            return Err(Unheld::Range);
+            return Err(Unrepresentable::Range);
         }
         Ok(fixed(Some(value), out, |value, out| out.put_f32(value)))
     }
 
-    fn text(&self, text: &str, out: &mut BytesMut) -> Result<(), Unheld> {
+    fn text(&self, text: &str, out: &mut BytesMut) -> Result<(), Unrepresentable> {
         match self.sql {
-            SqlType::Uuid => out.put_slice(&uuid(text).ok_or(Unheld::Uuid)?),
+            SqlType::Uuid => out.put_slice(&uuid(text).ok_or(Unrepresentable::Uuid)?),
             SqlType::Json | SqlType::Jsonb => {
-                serde_json::from_str::<IgnoredAny>(text).map_err(|_| Unheld::Json)?;
+                serde_json::from_str::<IgnoredAny>(text).map_err(|_| Unrepresentable::Json)?;
                 if self.sql == SqlType::Jsonb {
                     escapes(text)?;
-                    // the version of its form on the wire
+                    // the version of the binary format of jsonb
                     out.put_u8(1);
                 }
                 out.put_slice(text.as_bytes());
             }
-            _ if text.as_bytes().contains(&0) => return Err(Unheld::Nul),
+            _ if text.as_bytes().contains(&0) => return Err(Unrepresentable::Nul),
             SqlType::Varchar(most) if text.len() > most as usize && text.chars().count() > most as usize => {
-                return Err(Unheld::Length);
+                return Err(Unrepresentable::Length);
             }
             _ => out.put_slice(text.as_bytes()),
         }
@@ -218,12 +223,12 @@ impl Field {
     }
 
     /// Microseconds since midnight, or since 2000.
-    fn clock(&self, at: i64, unit: TimeUnit) -> Result<i64, Unheld> {
+    fn clock(&self, at: i64, unit: TimeUnit) -> Result<i64, Unrepresentable> {
         let microseconds = match unit {
-            TimeUnit::Milliseconds => at.checked_mul(1_000).ok_or(Unheld::Timestamp)?,
+            TimeUnit::Milliseconds => at.checked_mul(1_000).ok_or(Unrepresentable::Timestamp)?,
             TimeUnit::Microseconds => at,
             TimeUnit::Nanoseconds if at % 1_000 == 0 => at / 1_000,
-            TimeUnit::Nanoseconds => return Err(Unheld::Nanoseconds),
+            TimeUnit::Nanoseconds => return Err(Unrepresentable::Nanoseconds),
         };
         if self.sql == SqlType::Time {
             return Ok(microseconds);

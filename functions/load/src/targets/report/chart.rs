@@ -1,4 +1,4 @@
-//! Charts: beside a narrow or long table, under a wide and short one; never over it.
+//! Charts: placed beside a narrow or long table, and below a wide and short one, so that they never cover it.
 
 use rust_xlsxwriter::{
     Chart as ExcelChart, ChartAxis, ChartAxisCrossing, ChartAxisLabelPosition, ChartFont, ChartFormat,
@@ -7,26 +7,27 @@ use rust_xlsxwriter::{
 use tidemark_pipeline::{CellFormat, Chart, ChartKind};
 
 use super::error::ReportError;
-use super::formats::{ACCENT, HEADER_ROW, LINE, QUIET, SERIES, axis_format};
+use super::formats::{ACCENT, HEADER_ROW, LINE, MUTED, SERIES, axis_format};
 use super::table::{Column, Table, columns};
 use crate::targets::cell::CellType;
 
-/// In pixels.
+/// Width of a chart, in pixels.
 const WIDTH: u32 = 620;
 const HEIGHT: u32 = 320;
-/// Fits on a printed page.
+/// Maximum height of a chart, in pixels, so that it fits on a printed page.
 const MAX_HEIGHT: u32 = 580;
 const GAP: u32 = 20;
-/// Height of a bar with its label.
-const BAR: u32 = 26;
-/// Width of one character of a column.
-const CHARACTER: f64 = 7.0;
-/// A table wider than this leaves no room beside it.
-const WIDE: f64 = 700.0;
-/// A table of more rows hides what is under it.
-const SHORT: usize = 25;
+/// Height of a bar with its label, in pixels.
+const BAR_HEIGHT: u32 = 26;
+/// Width of one character of a column, in pixels.
+const CHARACTER_WIDTH: f64 = 7.0;
+/// Width in pixels above which a table leaves no space for a chart beside it.
+const MAX_TABLE_WIDTH: f64 = 700.0;
+/// Maximum number of rows of a table below which charts are placed: below a longer one they would be out of sight.
+const SHORT_TABLE_ROWS: usize = 25;
 
-/// Puts the sheet's charts beside or under its table. An empty table has none, and one of an empty table is left out.
+/// Places the sheet's charts beside or below its table. A sheet with an empty table gets no charts, and a chart of an empty table is
+/// left out.
 pub(super) fn insert(
     worksheet: &mut Worksheet,
     table: &Table,
@@ -41,9 +42,9 @@ pub(super) fn insert(
     let height = table.rows.height();
     let mut width = 0.0;
     for column in shown {
-        width += column.width()? as f64 * CHARACTER;
+        width += column.width()? as f64 * CHARACTER_WIDTH;
     }
-    if width > WIDE && height <= SHORT {
+    if width > MAX_TABLE_WIDTH && height <= SHORT_TABLE_ROWS {
         let row = HEADER_ROW + height as u32 + 2;
         let mut across = 0;
         for (chart, _) in &charts {
@@ -61,7 +62,7 @@ pub(super) fn insert(
     Ok(())
 }
 
-/// The chart and its height in pixels; `None` if there is nothing to draw.
+/// The chart and its height in pixels; `None` if its table is empty.
 fn draw(sheet: &str, chart: &Chart, tables: &[Table]) -> Result<Option<(ExcelChart, u32)>, ReportError> {
     let Some(table) = tables.iter().find(|table| table.sheet.title == chart.sheet) else {
         return Err(ReportError::ChartSheet { sheet: sheet.into(), source_sheet: chart.sheet.clone() });
@@ -103,7 +104,7 @@ fn draw(sheet: &str, chart: &Chart, tables: &[Table]) -> Result<Option<(ExcelCha
         series.set_format(&mut format).set_gap(60);
     }
     let height = match chart.kind {
-        ChartKind::Bar => (rows.saturating_mul(BAR) + 100).clamp(HEIGHT, MAX_HEIGHT),
+        ChartKind::Bar => (rows.saturating_mul(BAR_HEIGHT) + 100).clamp(HEIGHT, MAX_HEIGHT),
         ChartKind::Column | ChartKind::Line => HEIGHT,
     };
     let shown = values.first().map_or(CellFormat::Integer, |(_, column)| column.format);
@@ -114,7 +115,7 @@ fn draw(sheet: &str, chart: &Chart, tables: &[Table]) -> Result<Option<(ExcelCha
 
 fn style(drawn: &mut ExcelChart, chart: &Chart, category: &Column, values: CellFormat) {
     let mut font = ChartFont::new();
-    font.set_size(9).set_color(QUIET);
+    font.set_size(9).set_color(MUTED);
     drawn.title().set_name(&chart.title).set_font(ChartFont::new().set_size(12).set_bold().set_color(ACCENT));
     drawn.chart_area().set_format(ChartFormat::new().set_border(ChartLine::new().set_color(LINE)));
     match chart.values.len() {
@@ -135,11 +136,11 @@ fn style(drawn: &mut ExcelChart, chart: &Chart, category: &Column, values: CellF
         }
         _ => {}
     }
-    // Below what is negative, not across it.
+    // Labels are below negative values, not across them.
     categories.set_label_position(ChartAxisLabelPosition::Low).set_major_gridlines(false);
     if chart.kind == ChartKind::Bar {
-        // Excel draws bars from the bottom up; reversed, the first row of the table is the first bar, and the values, which
-        // follow the first bar, are sent back to the bottom.
+        // Excel draws bars from the bottom up. Reversing makes the first row of the table the top bar. The value axis, which follows
+        // the first bar, is moved back to the bottom.
         categories.set_reverse().set_crossing(ChartAxisCrossing::Max);
     }
     let numbers = if chart.kind == ChartKind::Bar { drawn.x_axis() } else { drawn.y_axis() };

@@ -8,7 +8,7 @@ use super::error::ReportError;
 use super::table::{Table, columns};
 use crate::targets::cell::Cell;
 
-/// UTF-8, lines end in LF. NULL is an empty field, dates are ISO 8601, instants RFC 3339, decimals have their scale.
+/// UTF-8 with LF line endings. NULL is an empty field, dates are ISO 8601, instants RFC 3339, decimals have their scale.
 pub(super) fn write(table: &Table) -> Result<Vec<u8>, ReportError> {
     let columns = columns(table)?;
     let mut writer = WriterBuilder::new().terminator(Terminator::Any(b'\n')).from_writer(Vec::new());
@@ -32,7 +32,8 @@ pub(super) fn write(table: &Table) -> Result<Vec<u8>, ReportError> {
     writer.into_inner().map_err(|error| ReportError::Csv(error.into_error().into()))
 }
 
-/// Spreadsheets run a field as a formula if it starts with one of these, quoted or not. Numbers are not guarded: −5 is −5.
+/// Prefixes a text with `'` if a spreadsheet would run it as a formula because of its first character, quoted or not. Numbers are not
+/// prefixed: −5 stays −5.
 fn guarded(text: &str) -> Cow<'_, str> {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
         Cow::Owned(format!("'{text}"))

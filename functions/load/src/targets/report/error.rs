@@ -1,4 +1,4 @@
-//! Why a report cannot be built. None of it passes with time.
+//! Reasons why a report cannot be built. None is transient.
 
 use polars::prelude::{DataType, PolarsError};
 use rust_xlsxwriter::XlsxError;

@@ -1,4 +1,4 @@
-//! A cell as Excel has it: as a number while it can be one, else as text.
+//! Values as Excel stores them: as a number if Excel can represent it, else as text.
 
 use std::borrow::Cow;
 
@@ -7,10 +7,10 @@ use tidemark_pipeline::CellFormat;
 
 use crate::targets::cell::{Cell, EPOCH, is_exact_integer};
 
-/// UTF-16 units of a cell.
+/// Maximum number of UTF-16 code units in a cell.
 const MAX_TEXT: usize = 32_767;
 
-/// The number Excel holds for a cell.
+/// The number that Excel stores for a cell; `None` if the cell is written as text.
 pub(super) fn number(cell: Cell) -> Option<f64> {
     match cell {
         Cell::Integer(value) => is_exact_integer(value).then_some(value as f64),
@@ -22,7 +22,7 @@ pub(super) fn number(cell: Cell) -> Option<f64> {
     }
 }
 
-/// The text of a cell that is written as one.
+/// The text of a cell that is written as text.
 pub(super) fn text(cell: Cell) -> String {
     match cell {
         Cell::Null => String::new(),
@@ -37,15 +37,15 @@ pub(super) fn text(cell: Cell) -> String {
     }
 }
 
-/// Days since the last one of 1899, as Excel counts them. `None` before March 1900: Excel has no year before, and a
-/// 29 February in this one.
+/// Excel's serial number of a date: days since 1899-12-30. `None` before March 1900: Excel has no earlier years, and wrongly has a
+/// 29 February in 1900.
 fn serial(at: DateTime) -> Option<f64> {
     let since = at.duration_since(EPOCH.into());
     let days = since.as_millis() as f64 / 86_400_000.0 + 25_569.0;
     (days >= 61.0).then_some(days)
 }
 
-/// A text as long as a cell takes.
+/// A text, cut to the length that a cell can hold.
 pub(super) fn cut(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_TEXT || text.encode_utf16().count() <= MAX_TEXT {
         return Cow::Borrowed(text);
@@ -58,7 +58,7 @@ pub(super) fn cut(text: &str) -> Cow<'_, str> {
     Cow::Owned(text.chars().take_while(fits).chain(['…']).collect())
 }
 
-/// Characters of a cell as it is shown.
+/// Width of a cell as shown, in characters.
 pub(super) fn shown_width(cell: Cell, shown: CellFormat) -> usize {
     let decimals = match shown {
         CellFormat::Decimal | CellFormat::Number | CellFormat::Money => 3,

@@ -1,4 +1,4 @@
-//! How a report looks: one accent colour, quiet lines, numbers that line up.
+//! The appearance of a report: one accent colour, light lines, numbers aligned to the right.
 
 use rust_xlsxwriter::{Color, Format, FormatAlign, FormatBorder};
 use tidemark_pipeline::CellFormat;
@@ -7,12 +7,12 @@ pub(super) const ACCENT: Color = Color::RGB(0x1F4E79);
 /// Colours of the series of a chart, in order.
 pub(super) const SERIES: [Color; 4] = [ACCENT, Color::RGB(0x9DB8D2), Color::RGB(0x7F8C99), Color::RGB(0xC9D6E3)];
 /// Colour of explanatory text: dates, notes, axes.
-pub(super) const QUIET: Color = Color::RGB(0x5F6B76);
+pub(super) const MUTED: Color = Color::RGB(0x5F6B76);
 pub(super) const LINE: Color = Color::RGB(0xD9DFE5);
 const HEADER: Color = Color::RGB(0xDCE6F0);
-const BAND: Color = Color::RGB(0xF5F8FB);
+const TINT: Color = Color::RGB(0xF5F8FB);
 
-/// The row of the table's header; above it are the title, the date and some air.
+/// Index of the header row of the table, from 0. The title, the date and an empty row are above it.
 pub(super) const HEADER_ROW: u32 = 3;
 
 /// The formats that every sheet shares.
@@ -30,8 +30,8 @@ impl SheetFormats {
                 .set_font_size(18)
                 .set_font_color(ACCENT)
                 .set_align(FormatAlign::VerticalCenter),
-            date: Format::new().set_font_size(11).set_font_color(QUIET).set_align(FormatAlign::Top),
-            note: Format::new().set_italic().set_font_color(QUIET),
+            date: Format::new().set_font_size(11).set_font_color(MUTED).set_align(FormatAlign::Top),
+            note: Format::new().set_italic().set_font_color(MUTED),
         }
     }
 }
@@ -50,7 +50,7 @@ impl ColumnFormats {
         let aligned = match (is_right(format), at) {
             (true, _) => Format::new().set_align(FormatAlign::Right),
             (false, 0) => Format::new().set_align(FormatAlign::Left),
-            // Some air after a number in the column before.
+            // Keeps a distance from a number in the column before.
             (false, _) => Format::new().set_align(FormatAlign::Left).set_indent(1),
         };
         let header = aligned
@@ -65,11 +65,11 @@ impl ColumnFormats {
             .set_num_format(num_format(format))
             .set_border_bottom(FormatBorder::Hair)
             .set_border_bottom_color(LINE);
-        ColumnFormats { header, tinted: plain.clone().set_background_color(BAND), plain }
+        ColumnFormats { header, tinted: plain.clone().set_background_color(TINT), plain }
     }
 }
 
-/// Numbers line up at their last digit; what is read stands at the left.
+/// Whether a column is aligned to the right: numbers are, texts and dates are not.
 fn is_right(format: CellFormat) -> bool {
     match format {
         CellFormat::Integer | CellFormat::Decimal | CellFormat::Number | CellFormat::Money | CellFormat::Percent => {
@@ -81,7 +81,7 @@ fn is_right(format: CellFormat) -> bool {
 
 fn num_format(format: CellFormat) -> &'static str {
     match format {
-        // Text to Excel too, so that editing a cell makes no formula of it.
+        // The text format of Excel, so that editing a cell does not turn it into a formula.
         CellFormat::Text => "@",
         CellFormat::Integer => "#,##0",
         CellFormat::Decimal | CellFormat::Number => "#,##0.00",
@@ -92,7 +92,7 @@ fn num_format(format: CellFormat) -> &'static str {
     }
 }
 
-/// Of a chart's axis, where decimals are noise.
+/// The number format of a chart's axis, without needless decimals.
 pub(super) fn axis_format(format: CellFormat) -> &'static str {
     match format {
         CellFormat::Percent => "0%",

@@ -11,11 +11,11 @@ use super::formats::{ColumnFormats, HEADER_ROW, SheetFormats};
 use super::table::{Column, Table, columns};
 use crate::targets::cell::Cell;
 
-/// Rows and columns of a worksheet: <https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>.
+/// Maximum number of rows of a worksheet: <https://support.microsoft.com/office/1672b34d-7043-467e-8e27-269d656771c3>.
 const MAX_ROWS: usize = 1_048_576;
 const MAX_COLUMNS: usize = 16_384;
-/// A table with more rows than this can be filtered.
-const LONG: usize = 20;
+/// Number of rows above which a table gets a filter.
+const FILTER_ABOVE: usize = 20;
 
 /// Refuses a sheet title that Excel does not allow: <https://support.microsoft.com/office/3f1f7148-ee83-404d-8ef0-9ff99fbad1f9>.
 pub(super) fn check_title(title: &str) -> Result<(), ReportError> {
@@ -32,25 +32,25 @@ pub(super) fn check_title(title: &str) -> Result<(), ReportError> {
     Err(ReportError::SheetTitle { sheet: title.into(), why })
 }
 
-/// Writes `table` and its charts, which may draw from any of `tables`.
+/// Writes `table` and its charts, whose data may come from any of `tables`.
 pub(super) fn write(
     worksheet: &mut Worksheet,
     report: &Report,
     day: Date,
     table: &Table,
     tables: &[Table],
-    look: &SheetFormats,
+    formats: &SheetFormats,
 ) -> Result<(), ReportError> {
     worksheet.set_name(&table.sheet.title)?;
     worksheet.set_screen_gridlines(false).set_landscape().set_paper_size(9).set_print_fit_to_pages(1, 0);
     worksheet.set_footer("&L&A&RPage &P of &N").set_margins(0.5, 0.5, 0.6, 0.7, 0.3, 0.3);
     worksheet.set_row_height(0, 28)?.set_row_height(1, 20)?;
-    worksheet.write_string_with_format(0, 0, cut(&report.title), &look.title)?;
-    worksheet.write_string_with_format(1, 0, day.strftime("%A, %-d %B %Y").to_string(), &look.date)?;
+    worksheet.write_string_with_format(0, 0, cut(&report.title), &formats.title)?;
+    worksheet.write_string_with_format(1, 0, day.strftime("%A, %-d %B %Y").to_string(), &formats.date)?;
 
     let columns = columns(table)?;
     if table.rows.height() == 0 {
-        worksheet.write_string_with_format(HEADER_ROW, 0, cut(&table.sheet.when_empty), &look.note)?;
+        worksheet.write_string_with_format(HEADER_ROW, 0, cut(&table.sheet.when_empty), &formats.note)?;
     } else {
         write_table(worksheet, table, &columns)?;
     }
@@ -60,9 +60,9 @@ pub(super) fn write(
 fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column]) -> Result<(), ReportError> {
     let height = table.rows.height();
     let too_large = |what, found, max| ReportError::TooLarge { sheet: table.sheet.title.clone(), what, found, max };
-    let room = MAX_ROWS - HEADER_ROW as usize - 1;
-    if height > room {
-        return Err(too_large("rows", height, room));
+    let max_rows = MAX_ROWS - HEADER_ROW as usize - 1;
+    if height > max_rows {
+        return Err(too_large("rows", height, max_rows));
     }
     if columns.len() > MAX_COLUMNS {
         return Err(too_large("columns", columns.len(), MAX_COLUMNS));
@@ -88,13 +88,13 @@ fn write_table(worksheet: &mut Worksheet, table: &Table, columns: &[Column]) -> 
         }
     }
     worksheet.set_freeze_panes(first, 0)?.set_repeat_rows(HEADER_ROW, HEADER_ROW)?;
-    if height > LONG {
+    if height > FILTER_ABOVE {
         worksheet.autofilter(HEADER_ROW, 0, last, columns.len() as u16 - 1)?;
     }
     Ok(())
 }
 
-/// Numbers stay numbers while Excel, which counts in doubles, keeps them whole; what it cannot keep is written as text.
+/// Writes a number as a number if Excel, which stores doubles, keeps all its digits; otherwise as text.
 fn write_cell(
     sheet: &mut Worksheet,
     row: u32,

@@ -1,4 +1,4 @@
-//! The table of a sheet, and its columns as they are shown.
+//! The table of a sheet, and its columns with their formats.
 
 use std::borrow::Cow;
 
@@ -9,20 +9,20 @@ use super::error::ReportError;
 use super::excel::shown_width;
 use crate::targets::cell::{Cell, CellType};
 
-/// In characters.
+/// Minimum width of a column, in characters.
 const MIN_WIDTH: usize = 9;
 const MAX_WIDTH: usize = 50;
-/// Rows that are measured for the width of a column.
+/// Number of rows that are measured to find the width of a column.
 const MEASURED: usize = 1_000;
 
-/// One sheet's table, computed and ordered.
+/// The table of one sheet, computed and sorted.
 #[derive(Debug, Clone)]
 pub struct Table {
     pub sheet: Sheet,
     pub rows: DataFrame,
 }
 
-/// A column of a table, ready to be read and shown.
+/// A column of a table, with its label and format.
 pub(super) struct Column<'a> {
     sheet: &'a str,
     pub(super) name: &'a str,

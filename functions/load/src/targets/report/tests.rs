@@ -1,4 +1,4 @@
-//! Reports read back: the workbook as the XML it is made of, the CSVs as text.
+//! Reports are written and read back: the workbook as XML, the CSVs as text.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -59,7 +59,7 @@ fn csv(table: Table) -> String {
     String::from_utf8(built[1].bytes.clone()).unwrap()
 }
 
-/// The parts of a workbook by name. Python, which the tests need anyway, unzips it.
+/// The XML parts of a workbook by name. Unzipped with Python, which the tests need anyway.
 fn parts(test: &str, workbook: &Built) -> BTreeMap<String, String> {
     let folder = Folder::new(test);
     let file = folder.join(&workbook.name);
@@ -103,7 +103,7 @@ fn the_same_tables_give_the_same_bytes() {
     let mut others: Vec<Table> = (0..8).map(|n| table(&format!("Sheet {n}"), hours())).collect();
     others.extend([summary, table("Hours", hours())]);
     let first = build(&report(), DAY, &others).unwrap();
-    // Long enough for a clock to show in a zip's times, which count two seconds.
+    // Times in a ZIP file have a resolution of two seconds; wait longer than that.
     std::thread::sleep(std::time::Duration::from_millis(2_100));
     assert!(first == build(&report(), DAY, &others).unwrap());
     assert!(parts("same", &first[0])["docProps/core.xml"].contains(">2011-12-08T00:00:00Z</dcterms:created>"));

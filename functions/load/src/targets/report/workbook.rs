@@ -14,15 +14,15 @@ use super::{csv, sheet};
 /// A file to put into the report's folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// Without a folder: `daily-sales-2011-12-08.xlsx`.
+    /// The file's name without a folder: `daily-sales-2011-12-08.xlsx`.
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
-/// The workbook, then one CSV per sheet in the order of the sheets.
+/// Builds the files of a report: the workbook, then one CSV per sheet in the order of the sheets.
 ///
-/// A text that looks like a formula stays text: in the workbook because it is stored as one, in a CSV by a `'` before it
-/// (<https://cwe.mitre.org/data/definitions/1236.html>). An empty table is a sheet that says so, and a CSV of just a header.
+/// A text that looks like a formula stays text: in the workbook because it is stored as text, in a CSV by a `'` before it
+/// (<https://cwe.mitre.org/data/definitions/1236.html>). An empty table becomes a sheet with a message and a CSV with only a header.
 pub fn build(report: &Report, day: Date, tables: &[Table]) -> Result<Vec<Built>, ReportError> {
     let stem = &report.file;
     if stem.is_empty() || stem.chars().any(|c| matches!(c, '/' | '\\') || c.is_control()) {
@@ -44,18 +44,19 @@ fn workbook(report: &Report, day: Date, tables: &[Table]) -> Result<Vec<u8>, Rep
         }
     }
     let mut workbook = Workbook::new();
-    // Without a date of its own the workbook would take the clock's.
-    let made = ExcelDateTime::from_ymd(day.year().clamp(1900, 9999) as u16, day.month() as u8, day.day() as u8)?;
-    let properties = DocProperties::new().set_title(&report.title).set_author("Tidemark").set_creation_datetime(&made);
+    // Without an explicit creation date the workbook would have the current time.
+    let created = ExcelDateTime::from_ymd(day.year().clamp(1900, 9999) as u16, day.month() as u8, day.day() as u8)?;
+    let properties =
+        DocProperties::new().set_title(&report.title).set_author("Tidemark").set_creation_datetime(&created);
     workbook.set_properties(&properties);
-    let look = SheetFormats::new();
+    let formats = SheetFormats::new();
     for table in tables {
-        sheet::write(workbook.add_worksheet(), report, day, table, tables, &look)?;
+        sheet::write(workbook.add_worksheet(), report, day, table, tables, &formats)?;
     }
     Ok(workbook.save_to_buffer()?)
 }
 
-/// The sheets' titles as parts of file names, each once: letters and digits in lower case, `-` for all between them.
+/// The sheets' titles as unique parts of file names: letters and digits in lower case, with `-` for everything else.
 fn slugs(tables: &[Table]) -> Vec<String> {
     let mut taken = HashSet::new();
     let mut slugs = Vec::with_capacity(tables.len());

@@ -1,4 +1,4 @@
-//! What can go wrong with a database, said so that the reader knows what to do.
+//! Errors of a load into SQLite. Each message says what to do.
 
 use std::error::Error;
 use std::fmt;
@@ -10,9 +10,9 @@ use polars::prelude::{DataType, PolarsError};
 use rusqlite::ErrorCode;
 
 /// How long another process may hold the database before a load gives up ([`Fault::Locked`]).
-pub(super) const BUSY: Duration = Duration::from_secs(30);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A load that did not happen: the database is as it was before.
+/// The error of a load. The database is as it was before.
 #[derive(Debug)]
 pub struct SqliteError {
     path: PathBuf,
@@ -24,14 +24,13 @@ impl SqliteError {
         SqliteError { path: path.to_owned(), fault: Box::new(fault.into()) }
     }
 
-    /// Whether the same load may succeed later with nothing of the user's changed but the state of the machine: a lock, a
-    /// full disk, a failing one.
+    /// Whether the same load may succeed later because only the state of the host is at fault: a lock, a full disk, a failing disk.
     pub fn is_transient(&self) -> bool {
         matches!(*self.fault, Fault::Locked(_) | Fault::Full(_) | Fault::Io(_))
     }
 
-    /// Whether a process died in the middle of a transaction, and its journal has yet to be played back by one that may write.
-    pub(super) fn wants_rollback(&self) -> bool {
+    /// Whether a process died during a transaction, so that a process with write access must first roll it back from its journal.
+    pub(super) fn needs_rollback(&self) -> bool {
         let source = match self.fault.as_ref() {
             Fault::NotWritable(source) => source.sqlite_error(),
             _ => None,
@@ -39,7 +38,7 @@ impl SqliteError {
         source.is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
     }
 
-    /// Whether the rows are at fault, rather than the definition of the target or its database.
+    /// Whether the error is caused by the rows, rather than by the definition of the target or by its database.
     pub fn is_data(&self) -> bool {
         matches!(*self.fault, Fault::NullKey { .. } | Fault::Unheld { .. } | Fault::Constraint { .. })
     }
@@ -61,7 +60,7 @@ impl Error for SqliteError {
 pub(super) enum Fault {
     #[error("the database's folder cannot be found or made")]
     Folder(#[source] io::Error),
-    #[error("another process holds the database for more than {} s", BUSY.as_secs())]
+    #[error("another process holds the database for more than {} s", BUSY_TIMEOUT.as_secs())]
     Locked(#[source] rusqlite::Error),
     #[error("the disk has no room for the database")]
     Full(#[source] rusqlite::Error),

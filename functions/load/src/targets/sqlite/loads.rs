@@ -1,11 +1,11 @@
-//! `tidemark_loads`: the version each table is at, in the file of the table itself.
+//! Table `tidemark_loads`: the version of each loaded table, stored in the same file as the tables.
 
 use rusqlite::{Connection, OptionalExtension, params};
 use tidemark_pipeline::DatasetName;
 
 use super::error::Fault;
 
-/// One line per dataset and table: the version the table is at, and what the load that brought it there did.
+/// Name of the table with one row per dataset and table: the version the table is at, and the result of the load that brought it there.
 pub(super) const LOADS: &str = "tidemark_loads";
 
 /// The result of a load, in rows.
@@ -13,12 +13,12 @@ pub(super) const LOADS: &str = "tidemark_loads";
 pub struct Loaded {
     pub inserted: u64,
     pub updated: u64,
-    /// Rows of an upsert that the table held already.
+    /// Rows of an upsert that the table had already.
     pub unchanged: u64,
     pub deleted: u64,
 }
 
-/// The version the table is at. A dropped table has none, so that dropping it causes a full reload.
+/// The version the table is at. A table that does not exist has none, so dropping it causes a full load.
 pub(super) fn loaded_version(
     connection: &Connection,
     dataset: &DatasetName,
@@ -53,7 +53,7 @@ pub(super) fn loaded_by(
     Ok(loaded.optional()?)
 }
 
-/// Writes down where the table is: in place of what was written there before, since run records keep the history.
+/// Records the version of the table, replacing the previous record; run records keep the history.
 pub(super) fn note(
     connection: &Connection,
     dataset: &DatasetName,

@@ -1,4 +1,4 @@
-//! An open database, and one load into it, which is one transaction.
+//! An open database, and loads into it. Each load is one transaction.
 
 use std::path::{Path, PathBuf};
 
@@ -6,37 +6,36 @@ use polars::prelude::{DataFrame, Schema, Series};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use tidemark_pipeline::{DatasetName, Sqlite};
 
-use super::error::{BUSY, Fault, SqliteError};
+use super::error::{BUSY_TIMEOUT, Fault, SqliteError};
 use super::loads::{Loaded, loaded_by, loaded_version, note};
 use super::table::Table;
 use super::write::Writer;
 
-/// A step from one version of a dataset to another, to be taken by a table.
+/// A load that takes a table from one version of its dataset to another.
 pub struct Load<'a, R> {
     pub dataset: &'a DatasetName,
     /// The version of the dataset the table is at afterwards.
     pub version: i64,
-    /// The version the change starts from, as [`Store::loaded`] gave it; `None` = from nothing.
+    /// The version the change starts from, as returned by [`Store::loaded`]; `None` if nothing was loaded before.
     pub previous: Option<i64>,
     pub run_id: &'a str,
-    /// The columns of the dataset; the frames of the change have at least these.
+    /// The columns of the dataset. The frames of the change have at least these.
     pub schema: &'a Schema,
     pub change: Change<R>,
 }
 
-/// What becomes of the table. `R` yields frames, each a part of the rows, so that they need never be in memory together.
+/// The change to make to the table. `R` yields the rows in frames, so that they need not all be in memory.
 pub enum Change<R> {
-    /// Rows by the target's key: those that vanished and those that are new or differ. A row that is already as it should
-    /// be is not touched.
+    /// Deletes rows, and inserts or updates rows by the target's key. A row that does not differ is not touched.
     Upsert {
         rows: R,
-        /// The key columns of the rows that vanished.
-        gone: DataFrame,
+        /// The key columns of the rows to delete.
+        deleted_keys: DataFrame,
     },
-    /// The rows in place of all that the partitions hold; of all that the table holds where the dataset has none.
+    /// Replaces all rows of these partitions, or all rows of the table if the dataset is not partitioned.
     Swap {
         rows: R,
-        /// The values of the partition column (NULL is one too), under its name.
+        /// The values of the partition column, possibly with NULL, in a series with its name.
         partitions: Option<Series>,
     },
     Append {
@@ -44,12 +43,12 @@ pub enum Change<R> {
     },
 }
 
-/// How a load ended. Losing the race to another process is no error.
+/// How a load ended. Being overtaken by another process is not an error.
 #[must_use]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
     Loaded(Loaded),
-    /// The table is at this version already, by another run; nothing was written.
+    /// Another run has loaded this version already; nothing was written.
     AlreadyLoaded,
     /// The table is not at the version the change starts from, because another process loaded it meanwhile.
     /// Nothing was written; plan again.
@@ -64,9 +63,9 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the file, and makes it and its folder where they are missing.
+    /// Opens the file; creates it and its folder if they are missing.
     ///
-    /// The journal stays as the file has it (a rollback journal in a new one) and each commit is synced, so a process that is
+    /// The journal mode of the file is not changed (a new file has a rollback journal), and each commit is synced, so a process that is
     /// killed leaves either the whole load or nothing of it.
     pub fn open(path: &Path) -> Result<Store, SqliteError> {
         if let Some(folder) = path.parent() {
@@ -75,14 +74,14 @@ impl Store {
         Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE)
     }
 
-    /// Opens the file for reading; `None` if there is none. Changes nothing, except that what a killed process has left half-done
-    /// is taken back, without which nobody can read.
+    /// Opens the file for reading; `None` if there is none. Changes nothing, except that an unfinished transaction of a killed process is
+    /// rolled back, because the file could not be read otherwise.
     pub fn open_existing(path: &Path) -> Result<Option<Store>, SqliteError> {
         if !path.exists() {
             return Ok(None);
         }
         match Store::connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY) {
-            Err(error) if error.wants_rollback() => Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
+            Err(error) if error.needs_rollback() => Store::connect(path, OpenFlags::SQLITE_OPEN_READ_WRITE),
             store => store,
         }
         .map(Some)
@@ -90,12 +89,12 @@ impl Store {
 
     fn connect(path: &Path, mode: OpenFlags) -> Result<Store, SqliteError> {
         let connect = || -> Result<Connection, Fault> {
-            // An absolute path is never one of the names that SQLite reads otherwise (``, `:memory:`, `file:`).
+            // An absolute path is never one of the names with a special meaning to SQLite (``, `:memory:`, `file:`).
             let file = std::path::absolute(path).map_err(Fault::Folder)?;
             let connection = Connection::open_with_flags(file, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-            connection.busy_timeout(BUSY)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
             connection.execute_batch("PRAGMA synchronous = FULL")?;
-            // SQLite opens anything; only reading shows what it is.
+            // SQLite opens any file; only reading shows whether it is a database.
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
             Ok(connection)
         };
@@ -108,8 +107,8 @@ impl Store {
         loaded_version(&self.connection, dataset, table).map_err(|fault| SqliteError::at(&self.path, fault))
     }
 
-    /// Takes the table of `target` to the next version, if it is at the one before. An error of the frames passes through,
-    /// and like every other leaves the database as it was.
+    /// Takes the table of `target` to the next version, if it is at the previous one. Errors of the frames are returned as they are. After
+    /// any error the database is as it was before.
     pub fn load<R, E>(&mut self, target: &Sqlite, load: Load<'_, R>) -> Result<Outcome, E>
     where
         R: IntoIterator<Item = Result<DataFrame, E>>,
@@ -117,14 +116,14 @@ impl Store {
     {
         let path = &self.path;
         let failed = |fault: Fault| E::from(SqliteError::at(path, fault));
-        // Immediate: the version read next is true until the commit.
+        // An immediate transaction, so that the version read next cannot change until the commit.
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(|error| failed(error.into()))?;
         let version = loaded_version(&transaction, load.dataset, &target.to.table).map_err(failed)?;
         if version == Some(load.version) {
-            // by an earlier attempt of the same run, whose answer was lost
+            // committed by an earlier attempt of the same run, whose answer was lost
             let own = loaded_by(&transaction, load.dataset, &target.to.table, load.run_id).map_err(failed)?;
             return Ok(own.map_or(Outcome::AlreadyLoaded, Outcome::Loaded));
         }
@@ -136,7 +135,7 @@ impl Store {
         table.prepare(&transaction).map_err(failed)?;
         let mut writer = Writer::new(&transaction, &table);
         match load.change {
-            Change::Upsert { rows, gone } => {
+            Change::Upsert { rows, deleted_keys: gone } => {
                 writer.delete(&gone).map_err(failed)?;
                 for frame in rows {
                     writer.upsert(&frame?).map_err(failed)?;

@@ -1,5 +1,5 @@
-//! The table a dataset is loaded into: made where it is missing, widened by the dataset's new columns, refused where it
-//! would not keep what the dataset holds. What else the user has in it (columns, indexes, triggers) is never touched.
+//! The table a dataset is loaded into: created if it is missing, extended by the dataset's new columns, and refused if it would not keep
+//! the dataset's values. Anything else the user has added to it (columns, indexes, triggers) is never touched.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,9 +13,9 @@ use crate::targets::cell::CellType;
 
 /// Declared type of a column in a table that Tidemark creates.
 ///
-/// A date, time or instant is ISO 8601 text, for which SQLite has functions and whose order is the order in time. A decimal
-/// is REAL: SQLite has no decimals, and text would neither add up nor sort; a value with digits that a double cannot keep
-/// (more than 15) is refused rather than rounded.
+/// A date, time or instant is ISO 8601 text, for which SQLite has functions and whose order is the order in time. A decimal is REAL:
+/// SQLite has no decimals, and text could be neither added up nor sorted. A value with more than 15 digits, which a double cannot
+/// represent, is refused rather than rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Storage {
     Any,
@@ -45,21 +45,22 @@ impl Storage {
         }
     }
 
-    /// Whether a column declared so gives back what we put in.
+    /// Whether a column with this affinity returns values of this storage unchanged.
     fn is_kept_by(self, affinity: Affinity) -> bool {
         match (self, affinity) {
             (Storage::Any, _) | (_, Affinity::Blob) => true,
             (Storage::Integer, Affinity::Integer | Affinity::Numeric) => true,
             (Storage::Real, Affinity::Real | Affinity::Numeric) => true,
             (Storage::Text | Storage::Iso, Affinity::Text) => true,
-            // `DATE` and `TIMESTAMP` are numeric to SQLite, and turn only texts that are numbers into numbers.
+            // `DATE` and `TIMESTAMP` have numeric affinity in SQLite, which converts only texts that are numbers.
             (Storage::Iso, Affinity::Numeric) => true,
             _ => false,
         }
     }
 }
 
-/// What a column does to values put into it: <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>.
+/// The type affinity of a column, which converts inserted values:
+/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Affinity {
     Integer,
@@ -87,18 +88,18 @@ impl Affinity {
     }
 }
 
-/// A table as a load wants it.
+/// The table that a load needs.
 pub(super) struct Table<'a> {
     pub(super) name: &'a str,
     pub(super) schema: &'a Schema,
     /// The key for upserts; `None` if rows are not upserted.
     pub(super) key: Option<&'a [ColumnName]>,
-    /// The column whose values are swapped.
+    /// The partition column of a swap.
     pub(super) partition: Option<PlSmallStr>,
 }
 
 impl Table<'_> {
-    /// Afterwards the table is there, with every column of the dataset and, for an upsert, a unique key.
+    /// Creates or extends the table. Afterwards it has every column of the dataset and, for an upsert, a unique key.
     pub(super) fn prepare(&self, connection: &Connection) -> Result<(), Fault> {
         self.check()?;
         let kind: Option<String> = connection
@@ -152,7 +153,7 @@ impl Table<'_> {
         }
         connection.execute_batch(&format!("CREATE TABLE {} (\n  {}\n)", quoted(self.name), lines.join(",\n  ")))?;
         if let Some(partition) = &self.partition {
-            // Else every swap of a day would read the table.
+            // Without an index every swap of a day would read the whole table.
             let index = quoted(&format!("{}_by_{partition}", self.name));
             let sql = format!("CREATE INDEX IF NOT EXISTS {index} ON {} ({})", quoted(self.name), quoted(partition));
             connection.execute_batch(&sql)?;
@@ -196,7 +197,7 @@ impl Table<'_> {
     }
 }
 
-/// A primary key or a whole unique index over just the key's columns, in any order: what `ON CONFLICT` takes.
+/// Whether there is a primary key or a unique index (not partial) on exactly the key's columns, in any order, as `ON CONFLICT` requires.
 fn has_unique_key(connection: &Connection, table: &str, key: &[ColumnName]) -> Result<bool, Fault> {
     let key: BTreeSet<String> = key.iter().map(|column| column.as_str().to_ascii_lowercase()).collect();
     let primary: BTreeSet<String> = connection
@@ -224,12 +225,12 @@ fn storage(name: &str, dtype: &DataType) -> Result<Storage, Fault> {
     Storage::from_dtype(dtype).ok_or_else(|| Fault::Type { column: name.into(), dtype: dtype.clone() })
 }
 
-/// An identifier, whatever is in it.
+/// Quotes an identifier for SQL; any text is safe.
 pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Identifiers with commas between them.
+/// Quoted identifiers, separated by commas.
 pub(super) fn listed(columns: &[ColumnName]) -> String {
     columns.iter().map(|column| quoted(column.as_str())).collect::<Vec<_>>().join(", ")
 }
@@ -248,7 +249,7 @@ mod tests {
             ("double precision", Affinity::Real),
             ("DECIMAL(12,2)", Affinity::Numeric),
             ("DATE", Affinity::Numeric),
-            // The famous one: INT comes first, and a floating point is an integer.
+            // A known pitfall: the rule for INT comes first, and "POINT" contains it.
             ("FLOATING POINT", Affinity::Integer),
         ] {
             assert_eq!(Affinity::from_declared(declared), affinity, "{declared}");

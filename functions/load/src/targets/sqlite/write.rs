@@ -10,12 +10,12 @@ use super::loads::Loaded;
 use super::table::{Table, listed, quoted};
 use crate::targets::cell::Cell;
 
-/// Writes the rows of one change, and counts what becomes of them.
+/// Writes the rows of one change, and counts the results.
 pub(super) struct Writer<'t> {
     connection: &'t Connection,
     table: &'t Table<'t>,
     loaded: Loaded,
-    /// Rows given so far, over all frames.
+    /// Number of rows received so far, over all frames.
     rows: u64,
 }
 
@@ -28,7 +28,7 @@ impl<'t> Writer<'t> {
         self.loaded
     }
 
-    /// Takes out the rows with the keys in `gone`, whose types are those the dataset had when it was loaded.
+    /// Deletes the rows with these keys. Their types are those that the dataset had when the rows were loaded.
     pub(super) fn delete(&mut self, gone: &DataFrame) -> Result<(), Fault> {
         let key = self.table.key.unwrap_or_default();
         let conditions: Vec<String> =
@@ -44,7 +44,7 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    /// Takes out the rows of these partitions, or all rows.
+    /// Deletes the rows of these partitions, or all rows.
     pub(super) fn clear(&mut self, partitions: Option<&Series>) -> Result<(), Fault> {
         let table = quoted(self.table.name);
         let Some(partitions) = partitions else {
@@ -73,8 +73,8 @@ impl<'t> Writer<'t> {
         Ok(())
     }
 
-    /// `INSERT … DO NOTHING`, then an `UPDATE` where that did nothing: `DO UPDATE` does both in one statement, but does not
-    /// say which of them it did.
+    /// Runs `INSERT … DO NOTHING`, then an `UPDATE` if that inserted nothing. `DO UPDATE` would do both in one statement, but would not
+    /// return which of them it did.
     pub(super) fn upsert(&mut self, frame: &DataFrame) -> Result<(), Fault> {
         let key = self.table.key.unwrap_or_default();
         let columns = self.columns(frame, self.names())?;
@@ -113,8 +113,8 @@ impl<'t> Writer<'t> {
         format!("INSERT INTO {} ({}) VALUES ({})", quoted(self.table.name), columns.join(", "), values.join(", "))
     }
 
-    /// Touches a row only if it differs, to the byte whatever collation the user gave the column. `None` where the key is
-    /// all there is.
+    /// Updates a row only if it differs, compared byte by byte whatever the collation of the column. `None` if the key columns are the only
+    /// columns.
     fn update_sql(&self) -> Option<String> {
         let (mut values, mut keys, mut changes) = (Vec::new(), Vec::new(), Vec::new());
         for (at, name) in self.names().enumerate() {
@@ -131,7 +131,7 @@ impl<'t> Writer<'t> {
             .then(|| format!("UPDATE {table} SET {values} WHERE {keys} AND ({})", changes.join(" OR ")))
     }
 
-    /// The columns of a frame in the order of the statement's parameters, each in one piece and of the dataset's type.
+    /// The columns of a frame in the order of the statement's parameters, each in one chunk and cast to the dataset's type.
     fn columns<'n>(&self, frame: &DataFrame, names: impl IntoIterator<Item = &'n str>) -> Result<Vec<Series>, Fault> {
         let column = |name: &str| {
             let series = frame.column(name).map(Column::as_materialized_series)?.rechunk();
@@ -151,7 +151,7 @@ impl<'t> Writer<'t> {
             let beyond = || unheld("a date beyond the years -9999 to 9999".into());
             match Cell::from_value(column.get(row)?).ok_or_else(beyond)? {
                 Cell::Null => self.bind_null(statement, at, column, row)?,
-                // SQLite has no NaN and takes it for NULL.
+                // SQLite has no NaN and stores it as NULL.
                 Cell::Float(value) if value.is_nan() => self.bind_null(statement, at, column, row)?,
                 Cell::Bool(value) => statement.raw_bind_parameter(at, value)?,
                 Cell::Integer(value) => statement.raw_bind_parameter(at, value)?,
@@ -186,7 +186,7 @@ impl<'t> Writer<'t> {
         }
     }
 
-    /// From 1, over all frames of the change.
+    /// The number of a row, from 1, over all frames of the change.
     fn number(&self, row: usize) -> u64 {
         self.rows + row as u64 + 1
     }

@@ -5,7 +5,7 @@ use toml::de::DeValue;
 use crate::definition::column::{Column, Type};
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 use crate::name::ColumnName;
-use crate::read::fields::{Fields, Text, Value, described};
+use crate::read::fields::{Fields, TextValue, Value, described};
 use crate::read::literal::{self, TYPES};
 
 const FIELDS: [&str; 11] =
@@ -18,7 +18,7 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    pub fn named(&self, fields: &Fields<'_, '_>, text: &Text) -> Option<ColumnName> {
+    pub fn named(&self, fields: &Fields<'_, '_>, text: &TextValue) -> Option<ColumnName> {
         fields.reader.column(text, &self.names, &fields.label)
     }
 
@@ -47,15 +47,15 @@ pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns
     };
     let DeValue::Table(table) = value.get_ref() else {
         let found = format!("{} for {label}", described(value.get_ref()));
-        contract.reader.wrong(value.span().start, found, "a table of columns");
+        contract.reader.report(value.span().start, found, "a table of columns");
         return all;
     };
     if table.is_empty() {
-        contract.reader.wrong(value.span().start, format!("no columns in {label}"), "at least one");
+        contract.reader.report(value.span().start, format!("no columns in {label}"), "at least one");
     }
     for (key, value) in table {
         let at = key.span().start;
-        let name = Text { text: key.get_ref().to_string(), at, verbatim: None };
+        let name = TextValue { text: key.get_ref().to_string(), at, verbatim: None };
         let Some(name) = contract.reader.column_name(&name) else {
             continue;
         };
@@ -63,7 +63,7 @@ pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns
             all.names.iter().find(|other| other.as_str().to_lowercase() == name.as_str().to_lowercase())
         {
             let found = format!("column {} beside {}", quoted(name.as_str()), quoted(other.as_str()));
-            contract.reader.wrong(at, found, "names that differ by more than case, which Delta and SQL need");
+            contract.reader.report(at, found, "names that differ by more than case, which Delta and SQL need");
         }
         all.names.push(name.clone());
         if let Some(column) = column(contract, name, at, value, of) {
@@ -124,7 +124,7 @@ fn column(
         && literal::compare(ty, min, max).is_some_and(std::cmp::Ordering::is_gt)
     {
         let found = format!("`min` {} over `max` {} in {}", quoted(min), quoted(max), fields.label);
-        fields.reader.wrong(fields.at("min"), found, "a `min` that is not greater");
+        fields.reader.report(fields.at("min"), found, "a `min` that is not greater");
     }
     let one_of = choices(&fields, ty, zone);
     Some(Column {
@@ -160,7 +160,7 @@ fn plain(name: ColumnName, ty: Type) -> Column {
     }
 }
 
-fn ty(fields: &Fields<'_, '_>, text: &Text) -> Option<Type> {
+fn ty(fields: &Fields<'_, '_>, text: &TextValue) -> Option<Type> {
     let ty = literal::parse_type(&text.text);
     if ty.is_none() {
         let (expected, hint) = if text.text.starts_with("decimal") {
@@ -168,7 +168,7 @@ fn ty(fields: &Fields<'_, '_>, text: &Text) -> Option<Type> {
         } else {
             (one_of(TYPES), did_you_mean(&text.text, TYPES).or_else(|| other_name(&text.text)))
         };
-        fields.reader.wrong_but(text.at, format!("unknown type {}", quoted(&text.text)), expected, hint);
+        fields.reader.report_with_hint(text.at, format!("unknown type {}", quoted(&text.text)), expected, hint);
     }
     ty
 }
@@ -194,7 +194,7 @@ fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, of: ColumnOwner
     {
         let names = || given.iter().map(ColumnName::as_str);
         let found = format!("{} is no column of [source.csv]", quoted(field));
-        fields.reader.wrong_but(at, found, one_of(names()), did_you_mean(field, names()));
+        fields.reader.report_with_hint(at, found, one_of(names()), did_you_mean(field, names()));
     }
 }
 
@@ -202,7 +202,7 @@ fn formats(fields: &Fields<'_, '_>) -> Vec<String> {
     let texts = fields.one_or_more("format").unwrap_or_default();
     for text in texts.iter().filter(|text| !text.text.contains('%')) {
         let found = format!("{} for `format` in {}", quoted(&text.text), fields.label);
-        fields.reader.wrong(text.at, found, "strptime directives, as in `%Y-%m-%d %H:%M:%S`");
+        fields.reader.report(text.at, found, "strptime directives, as in `%Y-%m-%d %H:%M:%S`");
     }
     texts.into_iter().map(|text| text.text).collect()
 }
@@ -220,7 +220,7 @@ fn choices(fields: &Fields<'_, '_>, ty: Type, timezone: Option<&str>) -> Vec<Str
         return Vec::new();
     };
     if items.is_empty() {
-        fields.reader.wrong(
+        fields.reader.report(
             fields.at("one_of"),
             format!("an empty `one_of` in {}", fields.label),
             "at least one value",
@@ -239,7 +239,7 @@ fn value_of(fields: &Fields<'_, '_>, value: Value<'_>, key: &str, ty: Type, time
     let normal = text.and_then(|text| literal::normal(ty, &text, timezone));
     if normal.is_none() {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.wrong(value.span().start, found, literal::written(ty));
+        fields.reader.report(value.span().start, found, literal::describe_type(ty));
     }
     normal
 }

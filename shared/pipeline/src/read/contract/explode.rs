@@ -9,7 +9,7 @@ use crate::definition::explode::{Children, Explode, POSITION};
 use crate::definition::model::{Incremental, Model, ModelKind, When};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
-use crate::read::fields::{Fields, Text, described};
+use crate::read::fields::{Fields, TextValue, described};
 use crate::read::mention::Mentions;
 use crate::read::names::base_name;
 
@@ -26,18 +26,18 @@ pub(super) fn explodes(
     };
     let DeValue::Table(table) = value.get_ref() else {
         let found = format!("{} for [contract.explode]", described(value.get_ref()));
-        reader.wrong(value.span().start, found, "a table for each dataset: [contract.explode.<name>]");
+        reader.report(value.span().start, found, "a table for each dataset: [contract.explode.<name>]");
         return Vec::new();
     };
     if contract.value("key").is_none() {
         let expected = "`key = [\"…\"]` in [contract], which says whose elements they are";
-        reader.wrong(value.span().start, "[contract.explode] without a key", expected);
+        reader.report(value.span().start, "[contract.explode] without a key", expected);
     }
     let mut all = Vec::new();
     for (name, value) in table {
         let at = name.span().start;
         let label = format!("[contract.explode.{}]", name.get_ref());
-        let name = base_name(contract, &Text { text: name.get_ref().to_string(), at, verbatim: None });
+        let name = base_name(contract, &TextValue { text: name.get_ref().to_string(), at, verbatim: None });
         if let Some(name) = &name {
             mentions.make(name, reader.file.place(at));
         }
@@ -58,7 +58,7 @@ fn array(fields: &Fields<'_, '_>, columns: &Columns) -> Option<ColumnName> {
     let text = fields.needed("column", expected)?;
     let name = columns.named(fields, &text)?;
     if columns.type_of(&name).is_some_and(|ty| ty != Type::String) {
-        fields.reader.wrong(
+        fields.reader.report(
             text.at,
             format!("column {} in {}, which is no string", quoted(name.as_str()), fields.label),
             expected,
@@ -74,7 +74,7 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
     let carried: Vec<&str> = key.iter().chain(partition).map(ColumnName::as_str).collect();
     if let Some(name) = carried.iter().find(|name| same(name, POSITION)) {
         let found = format!("column {} of the contract beside the position of {}", quoted(name), fields.label);
-        fields.reader.wrong(at, found, "another name for the contract's column");
+        fields.reader.report(at, found, "another name for the contract's column");
     }
     let DeValue::Table(table) = fields.value("columns").map_or(&DeValue::Boolean(false), |value| value.get_ref())
     else {
@@ -86,7 +86,7 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
             let found =
                 format!("column {} in {}, which has {} already", quoted(name.get_ref()), fields.label, quoted(taken));
             let expected = "another name; the key, `position` and the partition come by themselves";
-            fields.reader.wrong(name.span().start, found, expected);
+            fields.reader.report(name.span().start, found, expected);
         }
     }
 }
@@ -96,7 +96,7 @@ pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     let partition_by = contract.partition_by.as_ref().map(|by| by.name.clone());
     let model = |explode: &Explode| Model {
         name: explode.name.clone(),
-        made: ModelKind::Explode(Children {
+        kind: ModelKind::Explode(Children {
             key: contract.key.clone(),
             column: explode.column.clone(),
             columns: explode.columns.clone(),

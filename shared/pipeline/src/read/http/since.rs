@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::fields::{Fields, Text};
+use super::super::fields::{Fields, TextValue};
 use super::super::values::duration;
 use super::parameter::parameter;
 use crate::diagnostic::quoted;
@@ -47,17 +47,17 @@ pub(super) fn since(fields: &Fields<'_, '_>, method: Method) -> Option<Since> {
     })
 }
 
-fn start(fields: &Fields<'_, '_>, text: &Text) -> Option<Timestamp> {
+fn start(fields: &Fields<'_, '_>, text: &TextValue) -> Option<Timestamp> {
     let day = || text.text.parse::<jiff::civil::Date>().ok()?.to_zoned(jiff::tz::TimeZone::UTC).ok();
     let found = text.text.parse::<Timestamp>().ok().or_else(|| Some(day()?.timestamp()));
     if found.is_none() && !text.text.contains("${") {
         let expected = "a time with offset, as in `2024-12-31T23:59:59Z`, or a day";
-        fields.reader.wrong(text.at, format!("{} for `start` in {}", quoted(&text.text), fields.label), expected);
+        fields.reader.report(text.at, format!("{} for `start` in {}", quoted(&text.text), fields.label), expected);
     }
     found
 }
 
-fn format(fields: &Fields<'_, '_>, text: &Text) -> Option<TimeFormat> {
+fn format(fields: &Fields<'_, '_>, text: &TextValue) -> Option<TimeFormat> {
     if let Some(format) = plain(&text.text) {
         return Some(format);
     }
@@ -67,7 +67,7 @@ fn format(fields: &Fields<'_, '_>, text: &Text) -> Option<TimeFormat> {
     });
     if braces.is_none() {
         let expected = "`rfc3339`, `date`, `epoch_s`, `epoch_ms`, a format such as `%Y-%m-%d %H:%M:%S`, or a text with one of them in braces";
-        fields.reader.wrong(text.at, format!("{} for `format` in {}", quoted(&text.text), fields.label), expected);
+        fields.reader.report(text.at, format!("{} for `format` in {}", quoted(&text.text), fields.label), expected);
     }
     braces
 }

@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::super::fields::Fields;
 use super::super::parameters::declared_in;
 use crate::diagnostic::{did_you_mean, one_of, quoted};
-use crate::params::{TextPart, pieces};
+use crate::params::{TextPart, text_parts};
 
 pub(super) const FIELDS: [&str; 2] = ["only_with", "only_without"];
 
@@ -52,7 +52,7 @@ impl Condition {
     }
 
     /// Where a target that is not there for want of a value needs it: what is wrong there comes of that.
-    pub fn wants(&self, item: &Spanned<DeValue<'_>>) -> Vec<Range<usize>> {
+    pub fn missing_value_spans(&self, item: &Spanned<DeValue<'_>>) -> Vec<Range<usize>> {
         let mut spans = Vec::new();
         if let Condition::With(name) = self {
             uses(item, name, &mut spans);
@@ -78,7 +78,7 @@ fn parameter(top: &Fields<'_, '_>, target: &Fields<'_, '_>, key: &str) -> Option
         Some(_) => one_of(names()),
         None => "a parameter that is declared in [parameters]".to_owned(),
     };
-    top.reader.wrong_but(value.span().start, found, expected, did_you_mean(name, names()));
+    top.reader.report_with_hint(value.span().start, found, expected, did_you_mean(name, names()));
     None
 }
 
@@ -102,7 +102,7 @@ fn uses(value: &Spanned<DeValue<'_>>, name: &str, spans: &mut Vec<Range<usize>>)
     match value.get_ref() {
         DeValue::String(text) => {
             let is_it = |piece: &TextPart<'_>| matches!(piece, TextPart::Parameter { name: used, .. } if *used == name);
-            if pieces(text).iter().any(is_it) {
+            if text_parts(text).iter().any(is_it) {
                 spans.push(value.span());
             }
         }

@@ -4,7 +4,7 @@ use crate::definition::contract::Contract;
 use crate::definition::target::{Destination, Mode};
 use crate::name::{ColumnName, DatasetName};
 use crate::read::contract::explode::known;
-use crate::read::fields::{Fields, Text};
+use crate::read::fields::{Fields, TextValue};
 use crate::read::mention::Mentions;
 use crate::read::names::keys;
 
@@ -13,7 +13,7 @@ pub(super) fn destination(
     fields: &Fields<'_, '_>,
     contract: Option<&Contract>,
     mentions: &mut Mentions,
-    table: fn(&Fields<'_, '_>, Text) -> Option<String>,
+    table: fn(&Fields<'_, '_>, TextValue) -> Option<String>,
 ) -> Option<Destination> {
     let dataset_text = fields.needed("dataset", "the dataset to load");
     let dataset: Option<DatasetName> = dataset_text.as_ref().and_then(|text| fields.reader.name(text));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use toml::de::DeValue;
 
 use super::super::contract::explode::known;
-use super::super::fields::{Fields, Text, described};
+use super::super::fields::{Fields, TextValue, described};
 use super::super::mention::Mentions;
 use super::super::names::target_name;
 use super::super::values::{budget, count, duration, named_secret, secret};
@@ -55,7 +55,7 @@ pub(super) fn postgres(
     Some(Postgres { name, url: url?, password, schema, to, types, max_refused, connections, timeout_s })
 }
 
-/// Rows are put aside, and found again when they are well, by their key, which only those of an upsert have.
+/// Only for an upsert: rejected rows are stored, and removed when they become valid, by their key.
 fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budget> {
     let budget = budget(fields, "max_refused")?;
     let mode = match to?.mode {
@@ -64,7 +64,7 @@ fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budg
         Mode::Append => "append",
     };
     let found = format!("`max_refused` beside `mode = \"{mode}\"` in {}", fields.label);
-    fields.reader.wrong(
+    fields.reader.report(
         fields.at("max_refused"),
         found,
         "it beside `mode = \"upsert\"`, whose rows have a key to be put aside by",
@@ -72,13 +72,13 @@ fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budg
     None
 }
 
-/// Seconds. The server counts milliseconds in 31 bits, so there is an end to it.
+/// Timeout in seconds. It is limited because the server stores milliseconds in 31 bits.
 fn timeout(fields: &Fields<'_, '_>) -> Option<u64> {
     const LONGEST_S: u64 = 7 * 86_400;
     let seconds = duration(fields, "timeout")?;
     if seconds > LONGEST_S {
         let found = format!("more than a week for `timeout` in {}", fields.label);
-        fields.reader.wrong(fields.at("timeout"), found, "at most `\"7d\"`");
+        fields.reader.report(fields.at("timeout"), found, "at most `\"7d\"`");
     }
     Some(seconds)
 }
@@ -97,11 +97,11 @@ fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
     }
 }
 
-/// Whether it is a URL that may be written down, or may become one. It may have a password in it, so it is not repeated.
-fn is_url(fields: &Fields<'_, '_>, text: &Text) -> bool {
+/// Whether it is a valid URL without a password, or may become one. It may contain a password, so messages do not repeat it.
+fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     if Address::has_password(&text.text) {
         let hint = "write `password = { secret = \"name\" }` beside it, or all of it as `url = { secret = \"name\" }`";
-        fields.reader.wrong_but(
+        fields.reader.report_with_hint(
             text.at,
             format!("a password in `url` in {}", fields.label),
             "a URL without one",
@@ -114,41 +114,41 @@ fn is_url(fields: &Fields<'_, '_>, text: &Text) -> bool {
         Err(_) if text.text.contains("${") => true,
         Err(fault) => {
             let found = format!("{} for `url` in {}", fault.found, fields.label);
-            fields.reader.wrong_but(text.at, found, fault.expected, fault.hint);
+            fields.reader.report_with_hint(text.at, found, fault.expected, fault.hint);
             false
         }
     }
 }
 
-fn table(fields: &Fields<'_, '_>, text: Text) -> Option<String> {
+fn table(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     let ours = matches!(text.text.as_str(), "tidemark_loads" | "tidemark_refused");
     if ours || text.text.starts_with("tidemark_staged") {
         let expected = "another; `tidemark_loads`, `tidemark_refused` and `tidemark_staged…` are Tidemark's own";
-        fields.reader.wrong(text.at, format!("{} for a table's name", quoted(&text.text)), expected);
+        fields.reader.report(text.at, format!("{} for a table's name", quoted(&text.text)), expected);
         return None;
     }
     identifier(fields, text, "a table's name")
 }
 
-fn schema(fields: &Fields<'_, '_>, text: Text) -> Option<String> {
+fn schema(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     if text.text.starts_with("pg_") || text.text == "information_schema" {
         let expected = "another; `pg_…` and `information_schema` are PostgreSQL's own";
-        fields.reader.wrong(text.at, format!("{} for a schema's name", quoted(&text.text)), expected);
+        fields.reader.report(text.at, format!("{} for a schema's name", quoted(&text.text)), expected);
         return None;
     }
     identifier(fields, text, "a schema's name")
 }
 
-/// Whatever is in it is quoted, but a longer one PostgreSQL cuts without a word.
-fn identifier(fields: &Fields<'_, '_>, text: Text, what: &str) -> Option<String> {
+/// Any text is allowed because names are quoted, except long ones, which PostgreSQL silently cuts.
+fn identifier(fields: &Fields<'_, '_>, text: TextValue, what: &str) -> Option<String> {
     const LONGEST: usize = 63;
     if text.text.len() > LONGEST {
         let found = format!("{}, of {} bytes, for {what}", quoted(&text.text), text.text.len());
-        fields.reader.wrong(text.at, found, format!("at most {LONGEST} bytes, behind which PostgreSQL cuts a name"));
+        fields.reader.report(text.at, found, format!("at most {LONGEST} bytes, behind which PostgreSQL cuts a name"));
         return None;
     }
     if text.text.contains('\0') {
-        fields.reader.wrong(text.at, format!("{} for {what}", quoted(&text.text)), "a name without NUL");
+        fields.reader.report(text.at, format!("{} for {what}", quoted(&text.text)), "a name without NUL");
         return None;
     }
     Some(text.text)
@@ -166,14 +166,14 @@ fn types(
     let key = key.unwrap_or_default();
     let DeValue::Table(table) = value.get_ref() else {
         let found = format!("{} for `types` in {}", described(value.get_ref()), fields.label);
-        fields.reader.wrong(value.span().start, found, "a table of columns, as in `{ lines = \"jsonb\" }`");
+        fields.reader.report(value.span().start, found, "a table of columns, as in `{ lines = \"jsonb\" }`");
         return types;
     };
-    // the columns of a model show when it runs
+    // the columns of a model are known only when it runs
     let own =
         contract.zip(dataset).and_then(|(contract, dataset)| known(contract, dataset)).map(|(columns, _)| columns);
     for (name, value) in table {
-        let column = Text { text: name.get_ref().to_string(), at: name.span().start, verbatim: None };
+        let column = TextValue { text: name.get_ref().to_string(), at: name.span().start, verbatim: None };
         let column = match &own {
             Some(own) => fields.reader.column(&column, own, &fields.label),
             None => fields.reader.column_name(&column),
@@ -182,19 +182,19 @@ fn types(
         let Some(text) = fields.reader.text(value, &field) else { continue };
         let Some(ty) = parse_type(&text.text) else {
             let found = format!("{} for {field}", quoted(&text.text));
-            fields.reader.wrong_but(text.at, found, one_of(TYPES), did_you_mean(&text.text, TYPES));
+            fields.reader.report_with_hint(text.at, found, one_of(TYPES), did_you_mean(&text.text, TYPES));
             continue;
         };
         let Some(column) = column else { continue };
         if let Some(of) = contract.zip(dataset).and_then(|(contract, dataset)| type_of(contract, dataset, &column))
             && !ty.takes(of)
         {
-            fields.reader.wrong(text.at, format!("`{ty}` for {field}"), fitting(of));
+            fields.reader.report(text.at, format!("`{ty}` for {field}"), fitting(of));
             continue;
         }
         if ty == PostgresType::Json && key.contains(&column) {
             let expected = "`jsonb`; PostgreSQL cannot compare `json`, and this is a key";
-            fields.reader.wrong(text.at, format!("`json` for {field}"), expected);
+            fields.reader.report(text.at, format!("`json` for {field}"), expected);
             continue;
         }
         types.insert(column, ty);
@@ -215,7 +215,7 @@ fn type_of(contract: &Contract, dataset: &DatasetName, column: &ColumnName) -> O
 const TYPES: [&str; 9] =
     ["jsonb", "json", "uuid", "varchar(40)", "smallint", "integer", "bigint", "real", "numeric(12,2)"];
 
-/// As PostgreSQL writes them.
+/// Parses a type as PostgreSQL writes it.
 fn parse_type(text: &str) -> Option<PostgresType> {
     let number = |text: &str| {
         let text = text.trim();
@@ -247,7 +247,7 @@ fn parse_type(text: &str) -> Option<PostgresType> {
     })
 }
 
-/// Which types there are for a column.
+/// The types allowed for a column, for messages.
 fn fitting(ty: Type) -> String {
     match ty {
         Type::String => "`jsonb`, `json`, `uuid` or `varchar(n)` for a column of strings".to_owned(),

@@ -172,7 +172,7 @@ fn a_webhook_is_never_repeated() {
 }
 
 /// The alerts of a file that has mistakes elsewhere.
-fn told(text: &str) -> Option<Vec<String>> {
+fn recipients(text: &str) -> Option<Vec<String>> {
     assert!(read_text(text).is_err(), "{text}");
     let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
     let alerts = alerts_of(&file, &|name| (name == "TEAM").then(|| "team@b.c".to_owned()))?;
@@ -180,23 +180,23 @@ fn told(text: &str) -> Option<Vec<String>> {
 }
 
 #[test]
-fn who_is_told_of_a_broken_file() {
+fn who_is_notified_of_a_broken_file() {
     let alerts = "[alerts]\nemail = 'a@b.c'\nstart_within = '5m'\nquiet = { from = '22:00', to = '07:00' }\n";
     let someone = Some(vec!["a@b.c".to_owned()]);
     // definition, schedule, syntax behind it, right behind it, in front of it
-    assert_eq!(told(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 5")), someone);
-    assert_eq!(told(&format!("schedule = {{ cron = 'daily' }}\n{alerts}{MODEL}")), someone);
-    assert_eq!(told(&format!("{SCHEDULE}\n{alerts}{MODEL}x = = 5\n")), someone);
-    assert_eq!(told(&format!("{SCHEDULE}\n{alerts}[[model]\nname = 'm'\nsql = 'SELECT 1'")), someone);
-    assert_eq!(told(&format!("{SCHEDULE}\nx = yes\n{alerts}{MODEL}")), someone);
-    assert_eq!(told(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 'open")), someone);
+    assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 5")), someone);
+    assert_eq!(recipients(&format!("schedule = {{ cron = 'daily' }}\n{alerts}{MODEL}")), someone);
+    assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}{MODEL}x = = 5\n")), someone);
+    assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]\nname = 'm'\nsql = 'SELECT 1'")), someone);
+    assert_eq!(recipients(&format!("{SCHEDULE}\nx = yes\n{alerts}{MODEL}")), someone);
+    assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 'open")), someone);
     // parameters, of the caller and of the file
-    assert_eq!(told("[alerts]\nemail = '${TEAM}'"), Some(vec!["team@b.c".to_owned()]));
+    assert_eq!(recipients("[alerts]\nemail = '${TEAM}'"), Some(vec!["team@b.c".to_owned()]));
     assert_eq!(
-        told("[alerts]\nemail = '${ME}'\n[parameters]\nME = { default = 'me@b.c' }"),
+        recipients("[alerts]\nemail = '${ME}'\n[parameters]\nME = { default = 'me@b.c' }"),
         Some(vec!["me@b.c".to_owned()])
     );
-    assert_eq!(told("[alerts]\nemail = '${ME}'"), None);
+    assert_eq!(recipients("[alerts]\nemail = '${ME}'"), None);
     // nobody, or not this table
     for text in [
         "",
@@ -209,6 +209,6 @@ fn who_is_told_of_a_broken_file() {
         "[alerts]\nemail = 'a@b.c\nstart_within = '5m'",
         "[alerts]\nemail = ['a@b.c', b@b.c]",
     ] {
-        assert_eq!(told(text), None, "{text}");
+        assert_eq!(recipients(text), None, "{text}");
     }
 }

@@ -42,7 +42,7 @@ fn a_target_is_there_with_or_without_a_value() {
 }
 
 #[test]
-fn a_report_hangs_on_a_parameter_too() {
+fn a_report_depends_on_a_parameter_too() {
     let report = "[[target]]\nkind = 'report'\nfolder = '${V}'\ntitle = 'T'\nonly_with = 'V'\n[[target.sheet]]\ntitle = 'S'\n\
                   sql = 'SELECT * FROM y'\n";
     assert_eq!(targets(report, &[]), names(&[]));

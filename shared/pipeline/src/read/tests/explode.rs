@@ -18,7 +18,7 @@ fn an_array_is_a_model() {
     let pipeline = read_text(&text).unwrap_or_else(|all| panic!("{all:#?}"));
     let names: Vec<&str> = pipeline.models.iter().map(|model| model.name.as_str()).collect();
     assert_eq!(names, ["order_items", "order_tags", "m"]);
-    let Model { made: ModelKind::Explode(children), partition_by, incremental, inputs, .. } = &pipeline.models[0]
+    let Model { kind: ModelKind::Explode(children), partition_by, incremental, inputs, .. } = &pipeline.models[0]
     else {
         panic!()
     };

@@ -28,7 +28,7 @@ fn a_whole_file() {
     assert_eq!((partition.name.as_str(), partition.every), ("sold_on", Some(Every::Day)));
     assert_eq!(contract.filters[0].sql, "invoice <> 'TEST'");
     let model = &pipeline.models[0];
-    let ModelKind::Sql(sql) = &model.made else { panic!() };
+    let ModelKind::Sql(sql) = &model.kind else { panic!() };
     assert_eq!((sql.file.as_str(), sql.line, model.when), ("p/x.toml", 33, When::Complete));
     assert_eq!(model.incremental, Some(Incremental { lookback_days: 7 }));
     let Target::Sqlite(sqlite) = &pipeline.targets[0] else { panic!() };

@@ -76,7 +76,7 @@ fn what_is_missing_or_wrong_is_told_in_one_go() {
 }
 
 #[test]
-fn rows_are_put_aside_by_their_key() {
+fn rows_are_quarantined_by_their_key() {
     for mode in ["swap", "append"] {
         let text =
             format!("[[target]]\nkind = 'postgres'\ndataset = 'y'\ntable = 't'\n{URL}mode = '{mode}'\nmax_refused = 1");

@@ -1,4 +1,4 @@
-//! What each change does, wholly or not at all.
+//! Each kind of change is made completely or not at all.
 
 use super::*;
 
@@ -63,7 +63,7 @@ fn a_load_that_breaks_off_leaves_nothing_behind() {
 
     let wider = df!("id" => [3_i64], "status" => [Some("x")], "note" => ["new"]).unwrap();
     let frames: Frames = vec![Ok(wider.clone()), Err(Failed::Lake)];
-    let change = Change::Upsert { rows: frames, gone: keys(&[1]) };
+    let change = Change::Upsert { rows: frames, deleted_keys: keys(&[1]) };
     let result = step(&mut store, &target(&["id"]), Some(0), 1, change, &wider);
     assert!(matches!(result, Err(Failed::Lake)));
 
@@ -77,7 +77,7 @@ fn a_process_that_is_killed_leaves_nothing_behind() {
     let path = folder.join("shop.db");
     let _ = append(&mut Store::open(&path).unwrap(), None, 0, &orders(&[1], &[None])).unwrap();
 
-    // What is on the disk in the middle of a transaction whose pages have been written out, is what a kill leaves.
+    // A kill leaves on the disk what is there during a transaction whose pages have been written.
     let writer = Connection::open(&path).unwrap();
     writer.execute_batch("PRAGMA cache_size = 2; PRAGMA cache_spill = 1; BEGIN IMMEDIATE").unwrap();
     for id in 0..5_000 {
@@ -178,13 +178,13 @@ fn what_sqlite_cannot_keep_is_refused() {
     let amount = amount.lazy().select([col("amount").cast(DataType::Decimal(20, 3))]).collect().unwrap();
     let result = append(&mut store, None, 0, &amount);
     assert!(matches!(&result, Err(Failed::Sqlite(error)) if error.is_data() && !error.is_transient()));
-    let text = said(result);
+    let text = message(result);
     assert!(text.contains("row 2") && text.contains("\"amount\"") && text.ends_with("model"), "{text}");
 
     let list = df!("id" => [1_i64]).unwrap().lazy().select([col("id").implode(true)]).collect().unwrap();
-    assert!(said(append(&mut store, None, 0, &list)).contains("SQLite has no type for column \"id\" (list[i64])"));
+    assert!(message(append(&mut store, None, 0, &list)).contains("SQLite has no type for column \"id\" (list[i64])"));
     let twins = df!("Id" => [1_i64], "iD" => [1_i64]).unwrap();
-    assert!(said(append(&mut store, None, 0, &twins)).contains("columns \"Id\" and \"iD\" are one to SQLite"));
+    assert!(message(append(&mut store, None, 0, &twins)).contains("columns \"Id\" and \"iD\" are one to SQLite"));
 }
 
 #[test]
@@ -193,14 +193,14 @@ fn a_key_without_a_value_is_named() {
     let mut store = Store::open(&folder.join("shop.db")).unwrap();
     let good = df!("id" => [Some(1_i64), Some(2)]).unwrap();
     let bad = df!("id" => [Some(3_i64), None]).unwrap();
-    let change = Change::Upsert { rows: vec![Ok(good.clone()), Ok(bad)], gone: keys(&[]) };
-    let text = said(step(&mut store, &target(&["id"]), None, 0, change, &good));
+    let change = Change::Upsert { rows: vec![Ok(good.clone()), Ok(bad)], deleted_keys: keys(&[]) };
+    let text = message(step(&mut store, &target(&["id"]), None, 0, change, &good));
     assert!(text.contains("row 4 of the change has no value in key column \"id\" of table \"orders\""), "{text}");
 
-    let change = Change::Upsert { rows: vec![Ok(good.clone())], gone: keys(&[]) };
-    assert!(said(step(&mut store, &target(&[]), None, 0, change, &good)).contains("needs a key"));
-    let change = Change::Upsert { rows: vec![Ok(good.clone())], gone: keys(&[]) };
-    assert!(said(step(&mut store, &target(&["nr"]), None, 0, change, &good)).contains("has no column \"nr\""));
+    let change = Change::Upsert { rows: vec![Ok(good.clone())], deleted_keys: keys(&[]) };
+    assert!(message(step(&mut store, &target(&[]), None, 0, change, &good)).contains("needs a key"));
+    let change = Change::Upsert { rows: vec![Ok(good.clone())], deleted_keys: keys(&[]) };
+    assert!(message(step(&mut store, &target(&["nr"]), None, 0, change, &good)).contains("has no column \"nr\""));
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn keys_of_several_columns_and_nothing_but_keys() {
     let mut store = Store::open(&path).unwrap();
     let rows = df!("a\"b" => ["x", "y"], "select" => [1_i64, 1]).unwrap();
     let target = target(&["select", "a\"b"]);
-    let change = || Change::Upsert { rows: vec![Ok(rows.clone())], gone: rows.head(Some(1)) };
+    let change = || Change::Upsert { rows: vec![Ok(rows.clone())], deleted_keys: rows.head(Some(1)) };
     assert_eq!(step(&mut store, &target, None, 0, change(), &rows).unwrap(), loaded(2, 0, 0, 0));
     assert_eq!(step(&mut store, &target, Some(0), 1, change(), &rows).unwrap(), loaded(1, 0, 1, 1));
 }

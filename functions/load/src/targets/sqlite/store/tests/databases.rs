@@ -1,4 +1,4 @@
-//! Databases and tables as they are found: the user's own, foreign, held, full.
+//! Existing databases and tables: the user's own, other kinds of files, locked and full ones.
 
 use super::*;
 
@@ -38,7 +38,7 @@ fn a_table_of_the_users_own_is_used_where_it_suits() {
         let other_case = orders(&[1], &[Some("open")]);
         assert_eq!(upsert(&mut store, Some(0), 1, &other_case, &[]).unwrap(), loaded(0, 1, 0, 0), "{suits}");
     }
-    for (sql, message) in [
+    for (sql, expected) in [
         (
             "CREATE TABLE orders (id TEXT PRIMARY KEY, status TEXT)",
             "column \"id\" of table \"orders\" is declared \"TEXT\"",
@@ -54,22 +54,23 @@ fn a_table_of_the_users_own_is_used_where_it_suits() {
     ] {
         let result = upsert(&mut make(sql), None, 0, &rows, &[]);
         assert!(matches!(&result, Err(Failed::Sqlite(error)) if !error.is_data() && !error.is_transient()), "{sql}");
-        let text = said(result);
-        assert!(text.contains(message), "{sql}: {text}");
+        let text = message(result);
+        assert!(text.contains(expected), "{sql}: {text}");
     }
     let mut store = make("CREATE TABLE orders (id INT PRIMARY KEY, status TEXT CHECK (status <> 'Open'))");
     let result = upsert(&mut store, None, 0, &rows, &[]);
     assert!(
-        said(result).contains("row 1 of the change breaks a constraint of table \"orders\" <- CHECK constraint failed")
+        message(result)
+            .contains("row 1 of the change breaks a constraint of table \"orders\" <- CHECK constraint failed")
     );
     let mut reserved = target(&["id"]);
     reserved.to.table = "Tidemark_Loads".into();
     let change = Change::Append { rows: vec![Ok(rows.clone())] };
-    assert!(said(step(&mut store, &reserved, None, 0, change, &rows)).contains("where loads are noted"));
+    assert!(message(step(&mut store, &reserved, None, 0, change, &rows)).contains("where loads are noted"));
 }
 
 #[test]
-fn a_table_that_was_dropped_is_loaded_anew() {
+fn a_table_that_was_dropped_is_loaded_in_full() {
     let folder = Folder::new("dropped");
     let path = folder.join("shop.db");
     let mut store = Store::open(&path).unwrap();
@@ -102,7 +103,7 @@ fn files_that_are_no_database_are_refused() {
     let _ = append(&mut Store::open(&path).unwrap(), None, 0, &orders(&[1], &[None])).unwrap();
     let mut reader = Store::open_existing(&path).unwrap().unwrap();
     assert_eq!(reader.loaded(&dataset(), "orders").unwrap(), Some(0));
-    assert!(said(append(&mut reader, Some(0), 1, &orders(&[1], &[None]))).contains("cannot be opened or written"));
+    assert!(message(append(&mut reader, Some(0), 1, &orders(&[1], &[None]))).contains("cannot be opened or written"));
 }
 
 #[test]
@@ -115,14 +116,14 @@ fn a_database_that_is_held_or_full_can_be_tried_again() {
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let result = append(&mut store, None, 0, &orders(&[1], &[None]));
     assert!(matches!(&result, Err(Failed::Sqlite(error)) if error.is_transient()));
-    assert!(said(result).contains("another process holds the database for more than 30 s"));
+    assert!(message(result).contains("another process holds the database for more than 30 s"));
     drop(holder);
 
     store.connection.execute_batch("PRAGMA max_page_count = 3").unwrap();
     let many = orders(&(0..5_000).collect::<Vec<_>>(), &vec![Some("open"); 5_000]);
     let result = append(&mut store, None, 0, &many);
     assert!(matches!(&result, Err(Failed::Sqlite(error)) if error.is_transient()));
-    assert!(said(result).contains("the disk has no room for the database"));
+    assert!(message(result).contains("the disk has no room for the database"));
     assert_eq!(texts(&path, "SELECT count(*) FROM sqlite_schema"), ["0"]);
 }
 
@@ -131,7 +132,7 @@ fn what_a_killed_process_left_half_done_is_taken_back() {
     let folder = Folder::new("killed");
     let path = folder.join("shop.db");
     let _ = append(&mut Store::open(&path).unwrap(), None, 4, &orders(&[1], &[None])).unwrap();
-    // too large for its cache, a transaction has pages in the file and what they were in the journal: SIGKILL leaves both
+    // a transaction too large for its cache has new pages in the file and the old pages in the journal; SIGKILL leaves both
     let half = "PRAGMA cache_size = 1; BEGIN; UPDATE tidemark_loads SET version = 5;
                 WITH RECURSIVE n (id) AS (SELECT 2 UNION ALL SELECT id + 1 FROM n WHERE id < 20000)
                 INSERT INTO orders SELECT id, 'open' FROM n";

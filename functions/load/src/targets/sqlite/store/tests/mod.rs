@@ -1,4 +1,4 @@
-//! Loads into real files, read back by connections of their own.
+//! Loads into real files, read back by separate connections.
 
 mod changes;
 mod databases;
@@ -14,7 +14,7 @@ use crate::targets::folder::Folder;
 
 type Frames = Vec<Result<DataFrame, Failed>>;
 
-/// The caller's error type: ours passes into it, and its own through us.
+/// The caller's error type: errors of the store are converted into it, and errors of the frames have it already.
 #[derive(Debug)]
 enum Failed {
     Sqlite(SqliteError),
@@ -27,8 +27,8 @@ impl From<SqliteError> for Failed {
     }
 }
 
-/// Message and causes.
-fn said(result: Result<Outcome, Failed>) -> String {
+/// The message of an error with its causes.
+fn message(result: Result<Outcome, Failed>) -> String {
     match result {
         Err(Failed::Sqlite(error)) => {
             let mut text = error.to_string();
@@ -91,7 +91,7 @@ fn step_of(
 }
 
 fn upsert(store: &mut Store, from: Option<i64>, to: i64, rows: &DataFrame, gone: &[i64]) -> Result<Outcome, Failed> {
-    let change = Change::Upsert { rows: vec![Ok(rows.clone())], gone: keys(gone) };
+    let change = Change::Upsert { rows: vec![Ok(rows.clone())], deleted_keys: keys(gone) };
     step(store, &target(&["id"]), from, to, change, rows)
 }
 

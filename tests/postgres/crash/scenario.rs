@@ -40,7 +40,7 @@ impl Order {
         Order { id, cents: id * 100 + 7, note, day }
     }
 
-    /// As [`Standing`] has it.
+    /// The row as in [`DatabaseState`].
     fn text(&self) -> String {
         let Order { id, cents, note, day } = self;
         let note = note.as_deref().unwrap_or("NULL");
@@ -80,8 +80,8 @@ pub fn many(version: i64, times: i64) -> Vec<Order> {
     (0..times).flat_map(again).collect()
 }
 
-/// Rows of `after` that are not in `before`, as texts.
-pub fn came(before: &[Order], after: &[Order]) -> Vec<String> {
+/// Rows of `after` that are not in `before`, as text.
+pub fn added_rows(before: &[Order], after: &[Order]) -> Vec<String> {
     let before: BTreeSet<&Order> = before.iter().collect();
     after.iter().filter(|order| !before.contains(order)).map(Order::text).collect()
 }
@@ -213,7 +213,7 @@ table = \"{table}\"
     )
 }
 
-/// Whoever loads: a definition, and where its database is.
+/// A process that loads: a definition, and where its database is.
 pub struct Loader {
     graph: Graph,
     folder: TempDir,
@@ -240,15 +240,15 @@ impl Loader {
 
     /// The step that loads, as a process of its own.
     pub fn load(&self, objects: &Objects) -> RunRecord {
-        self.walk(objects, false)
+        self.run(objects, false)
     }
 
-    /// All rows again.
-    pub fn load_anew(&self, objects: &Objects) -> RunRecord {
-        self.walk(objects, true)
+    /// Loads all rows again.
+    pub fn load_full(&self, objects: &Objects) -> RunRecord {
+        self.run(objects, true)
     }
 
-    fn walk(&self, objects: &Objects, full: bool) -> RunRecord {
+    fn run(&self, objects: &Objects, full: bool) -> RunRecord {
         let lake = open(objects);
         let meter = Meter::default();
         let clock = || AT.parse().unwrap();
@@ -265,43 +265,44 @@ impl Loader {
 
 /// Everything that can be seen in a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct DatabaseState {
     pub rows: Vec<String>,
     /// What `tidemark_loads` says: version, then what was inserted, updated, unchanged, deleted, refused.
     pub loads: Vec<String>,
     pub refused: Vec<String>,
     /// Tables, indexes and whatever else there is in schemas that are not the server's own; what is temporary, too.
-    pub things: Vec<String>,
+    pub relations: Vec<String>,
 }
 
 const ROWS: &str = "SELECT lpad(id::text, 6, '0') || ' | ' || amount || ' | ' || coalesce(note, 'NULL') || ' | ' || sold_on FROM orders";
 const LOADS: &str = "SELECT concat_ws(' ', dataset, \"table\", version, inserted, updated, unchanged, deleted, refused) FROM tidemark_loads";
 const REFUSED: &str = "SELECT concat_ws(' ', dataset, \"table\", version, key, reason) FROM tidemark_refused";
-const THINGS: &str = "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+const RELATIONS: &str = "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
-/// Sessions of loads, and what others hold that nobody else may have.
+/// Other sessions of the database, and their locks.
 const BUSY: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
      UNION SELECT l.pid::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
      WHERE d.datname = current_database() AND l.pid <> pg_backend_pid()";
 
-/// Whether somebody waits for what another holds.
+/// Whether a session waits for a lock.
 pub fn is_waiting(database: &Database) -> bool {
     let waiting = "SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     !database.query(waiting).is_empty()
 }
 
-impl Standing {
-    /// Once all who are connected have gone, which they must.
-    pub fn of(database: &Database) -> Standing {
+impl DatabaseState {
+    /// The state once all sessions have ended.
+    pub fn of(database: &Database) -> DatabaseState {
         until("no session, no lock", || database.query(BUSY).is_empty());
-        let things = Standing::column(database, THINGS);
+        let things = DatabaseState::column(database, RELATIONS);
         let there = |name: &str| things.contains(&format!("public.{name}"));
-        let column = |name: &str, sql: &str| if there(name) { Standing::column(database, sql) } else { Vec::new() };
-        Standing {
+        let column =
+            |name: &str, sql: &str| if there(name) { DatabaseState::column(database, sql) } else { Vec::new() };
+        DatabaseState {
             rows: column("orders", ROWS),
             loads: column("tidemark_loads", LOADS),
             refused: column("tidemark_refused", REFUSED),
-            things,
+            relations: things,
         }
     }
 
@@ -312,7 +313,7 @@ impl Standing {
     }
 
     /// What differs, in words.
-    pub fn equals(&self, clean: &Standing) -> Result<(), String> {
+    pub fn equals(&self, clean: &DatabaseState) -> Result<(), String> {
         let differs = |what: &str, found: &[String], wanted: &[String]| {
             let more: Vec<_> = found.iter().filter(|text| !wanted.contains(text)).take(5).collect();
             let less: Vec<_> = wanted.iter().filter(|text| !found.contains(text)).take(5).collect();
@@ -323,7 +324,7 @@ impl Standing {
         differs("rows", &self.rows, &clean.rows)?;
         differs("tidemark_loads", &self.loads, &clean.loads)?;
         differs("tidemark_refused", &self.refused, &clean.refused)?;
-        differs("things", &self.things, &clean.things)
+        differs("things", &self.relations, &clean.relations)
     }
 }
 
@@ -337,7 +338,7 @@ pub fn counts(record: &RunRecord) -> String {
 }
 
 /// That those runs which failed may be run again, and that one run, and one only, says of itself what `tidemark_loads` says.
-pub fn judge(records: &[RunRecord], standing: &Standing) -> Result<(), String> {
+pub fn check_records(records: &[RunRecord], state: &DatabaseState) -> Result<(), String> {
     for record in records {
         match &record.error {
             Some(error) if error.kind != ErrorKind::Retry || error.hint.is_none() => {
@@ -346,34 +347,37 @@ pub fn judge(records: &[RunRecord], standing: &Standing) -> Result<(), String> {
             _ => {}
         }
     }
-    let [line] = standing.loads.as_slice() else { return Err(format!("tidemark_loads has {:?}", standing.loads)) };
+    let [line] = state.loads.as_slice() else { return Err(format!("tidemark_loads has {:?}", state.loads)) };
     let says = |record: &&RunRecord| record.status == Status::Done && line.ends_with(&format!(" {}", counts(record)));
-    let told = records.iter().filter(says).count();
-    match told {
+    let matching = records.iter().filter(says).count();
+    match matching {
         1 => Ok(()),
-        _ => Err(format!("{told} runs say that they did {line}: {:?}", records.iter().map(counts).collect::<Vec<_>>())),
+        _ => Err(format!(
+            "{matching} runs say that they did {line}: {:?}",
+            records.iter().map(counts).collect::<Vec<_>>()
+        )),
     }
 }
 
 /// A folder in which the real command has the pipeline, and these orders as its source: a file a day.
-pub struct Desk {
+pub struct Workspace {
     site: Site,
     url: String,
 }
 
-impl Desk {
-    pub fn new(url: &str, mode: Mode) -> Desk {
+impl Workspace {
+    pub fn new(url: &str, mode: Mode) -> Workspace {
         let site = Site::new();
         site.write("infra/pipelines/orders.toml", define(mode, "orders", ""));
-        Desk { site, url: url.to_owned() }
+        Workspace { site, url: url.to_owned() }
     }
 
     /// Another one in which everything lies as it does here, with another database.
-    pub fn copy(&self, url: &str) -> Desk {
+    pub fn copy(&self, url: &str) -> Workspace {
         let site = Site::new();
         // with the times of the files, which are versions of the source
         done(Command::new("cp").arg("-a").arg(self.site.path(".")).arg(site.path(".")));
-        Desk { site, url: url.to_owned() }
+        Workspace { site, url: url.to_owned() }
     }
 
     /// The folder of a dataset's log.

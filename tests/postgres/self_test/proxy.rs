@@ -70,14 +70,14 @@ fn count(database: &Database) -> usize {
 fn number_of_query(proxy: &Proxy, database: &Database) -> usize {
     proxy.recount();
     ask(&proxy.url(database.name()), "SELECT 1").unwrap();
-    proxy.settle();
+    proxy.wait_closed();
     let number = proxy.messages().iter().position(|(_, kind)| *kind == b'Q').unwrap();
     proxy.recount();
     number
 }
 
 /// A query whose message, or one behind it, has a fault: what the client gets back, after the next one went through.
-fn befallen(database: &Database, proxy: &Proxy, behind: usize, fault: Fault) -> io::Result<Vec<u8>> {
+fn query_with_fault(database: &Database, proxy: &Proxy, behind: usize, fault: Fault) -> io::Result<Vec<u8>> {
     let number = number_of_query(proxy, database);
     proxy.arm(number + behind, fault);
     let mut session = Session::begin(proxy.port(), database.name()).unwrap();
@@ -89,7 +89,7 @@ fn befallen(database: &Database, proxy: &Proxy, behind: usize, fault: Fault) -> 
     next.send("SELECT 1");
     while next.receive().unwrap() != b'Z' {}
     drop(next);
-    proxy.settle();
+    proxy.wait_closed();
     end
 }
 
@@ -103,10 +103,10 @@ fn messages_are_counted_in_their_order() {
     assert_eq!(answer, *b"N");
     assert_eq!(proxy.messages(), [(ToServer, 0), (ToClient, b'N')]);
     drop(stream);
-    proxy.settle();
+    proxy.wait_closed();
     proxy.recount();
     ask(&proxy.url(database.name()), "SELECT n FROM counted; INSERT INTO counted VALUES (1)").unwrap();
-    proxy.settle();
+    proxy.wait_closed();
     let messages = proxy.messages();
     assert_eq!(messages[..2], [(ToServer, 0), (ToClient, b'R')]);
     let query = messages.iter().position(|message| *message == (ToServer, b'Q')).unwrap();
@@ -118,26 +118,26 @@ fn messages_are_counted_in_their_order() {
 #[test]
 fn cut_lets_nothing_through() {
     let Some((database, proxy)) = counting() else { return };
-    assert_eq!(befallen(&database, &proxy, 0, Fault::Cut).unwrap(), b"");
+    assert_eq!(query_with_fault(&database, &proxy, 0, Fault::Cut).unwrap(), b"");
     assert_eq!(count(&database), 0);
     // the reply is lost, and what was done is done
-    assert_eq!(befallen(&database, &proxy, 1, Fault::Cut).unwrap(), b"");
+    assert_eq!(query_with_fault(&database, &proxy, 1, Fault::Cut).unwrap(), b"");
     assert_eq!(count(&database), 1);
 }
 
 #[test]
 fn cut_after_lets_this_one_through() {
     let Some((database, proxy)) = counting() else { return };
-    assert_eq!(befallen(&database, &proxy, 0, Fault::CutAfter).unwrap(), b"");
+    assert_eq!(query_with_fault(&database, &proxy, 0, Fault::CutAfter).unwrap(), b"");
     until("the row", || count(&database) == 1);
-    assert_eq!(befallen(&database, &proxy, 1, Fault::CutAfter).unwrap(), b"C\0\0\0\x0fINSERT 0 1\0");
+    assert_eq!(query_with_fault(&database, &proxy, 1, Fault::CutAfter).unwrap(), b"C\0\0\0\x0fINSERT 0 1\0");
 }
 
 #[test]
 fn reset_is_seen_as_such() {
     let Some((database, proxy)) = counting() else { return };
     for (behind, rows) in [(0, 0), (1, 1)] {
-        let error = befallen(&database, &proxy, behind, Fault::Reset).unwrap_err();
+        let error = query_with_fault(&database, &proxy, behind, Fault::Reset).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
         assert_eq!(count(&database), rows);
     }
@@ -146,9 +146,9 @@ fn reset_is_seen_as_such() {
 #[test]
 fn half_is_half_of_its_bytes() {
     let Some((database, proxy)) = counting() else { return };
-    assert_eq!(befallen(&database, &proxy, 0, Fault::Half).unwrap(), b"");
+    assert_eq!(query_with_fault(&database, &proxy, 0, Fault::Half).unwrap(), b"");
     assert_eq!(count(&database), 0);
-    assert_eq!(befallen(&database, &proxy, 1, Fault::Half).unwrap(), b"C\0\0\0\x0fINS");
+    assert_eq!(query_with_fault(&database, &proxy, 1, Fault::Half).unwrap(), b"C\0\0\0\x0fINS");
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn stall_is_silence_and_then_the_end() {
     let pause = Duration::from_millis(400);
     for (behind, rows) in [(0, 0), (1, 1)] {
         let began = Instant::now();
-        assert_eq!(befallen(&database, &proxy, behind, Fault::Stall(pause)).unwrap(), b"");
+        assert_eq!(query_with_fault(&database, &proxy, behind, Fault::Stall(pause)).unwrap(), b"");
         assert!(began.elapsed() >= pause, "{:?}", began.elapsed());
         assert_eq!(count(&database), rows);
     }
@@ -193,7 +193,7 @@ fn every_message_can_have_a_fault() {
             proxy.recount();
             proxy.arm(number, fault);
             let answer = ask(&url, INSERT);
-            proxy.settle();
+            proxy.wait_closed();
             if proxy.is_armed() {
                 assert_eq!(number, query + 4, "query, its end, ready, and goodbye");
                 break;
@@ -205,7 +205,7 @@ fn every_message_can_have_a_fault() {
             done += usize::from(is_done);
             until("the row", || count(&database) == done);
             ask(&url, "SELECT 1").unwrap();
-            proxy.settle();
+            proxy.wait_closed();
         }
         done += 1;
     }
@@ -219,10 +219,10 @@ fn a_server_can_be_killed_at_a_message() {
     let proxy = Proxy::before(server.port());
     let url = proxy.url("postgres");
     ask(&url, INSERT).unwrap();
-    proxy.settle();
+    proxy.wait_closed();
     let query = proxy.messages().iter().position(|(_, kind)| *kind == b'Q').unwrap();
     for (behind, rows) in [(0, "1"), (1, "2")] {
-        proxy.settle();
+        proxy.wait_closed();
         proxy.recount();
         let killed = server.clone();
         proxy.on_message(query + behind, move || killed.stop_immediate());

@@ -1,4 +1,4 @@
-//! That server, proxy and front do what tests rely on.
+//! Tests of the server, proxy and TLS front end on which other tests rely.
 
 mod proxy;
 mod server;

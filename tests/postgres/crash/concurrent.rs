@@ -7,14 +7,16 @@ use std::time::Duration;
 
 use tidemark_flow::{RunRecord, Status};
 
-use super::house::{Desk, Loader, Mode, Objects, Order, Standing, commit, counts, judge, lake_at, open, orders, texts};
+use super::scenario::{
+    DatabaseState, Loader, Mode, Objects, Order, Workspace, check_records, commit, counts, lake_at, open, orders, texts,
+};
 use crate::postgres::{Database, database};
 use crate::site::Answer;
 
 const CROWD: usize = 8;
 
-/// Loads of all at once; each must end well.
-fn crowd(database: &Database, mode: Mode, load: impl Fn(&Loader) -> Vec<RunRecord> + Sync) -> Vec<RunRecord> {
+/// Runs loads at the same time; each must succeed.
+fn run_all(database: &Database, mode: Mode, load: impl Fn(&Loader) -> Vec<RunRecord> + Sync) -> Vec<RunRecord> {
     let start = Barrier::new(CROWD);
     let records = std::thread::scope(|scope| {
         let runs: Vec<_> = (0..CROWD)
@@ -41,12 +43,12 @@ fn eight_loads_of_a_version_at_once_are_one() {
         for version in 0..3 {
             let objects = lake_at(version);
             let alone = Loader::new(&clean.url(), mode, "").load(&objects);
-            let records = crowd(&crowded, mode, |loader| vec![loader.load(&objects)]);
-            let standing = Standing::of(&crowded);
-            standing
-                .equals(&Standing::of(&clean))
+            let records = run_all(&crowded, mode, |loader| vec![loader.load(&objects)]);
+            let state = DatabaseState::of(&crowded);
+            state
+                .equals(&DatabaseState::of(&clean))
                 .unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
-            judge(&records, &standing).unwrap();
+            check_records(&records, &state).unwrap();
             let did: Vec<_> = records.iter().map(counts).filter(|counts| *counts == self::counts(&alone)).collect();
             assert_eq!(did.len(), 1, "{mode:?}");
         }
@@ -75,7 +77,7 @@ fn eight_loads_while_versions_appear_end_at_the_last() {
                 }
                 is_over.store(true, Ordering::SeqCst);
             });
-            crowd(&database, mode, |loader| {
+            run_all(&database, mode, |loader| {
                 let mut records = Vec::new();
                 loop {
                     let is_last = is_over.load(Ordering::SeqCst);
@@ -86,9 +88,9 @@ fn eight_loads_while_versions_appear_end_at_the_last() {
                 }
             })
         });
-        let standing = Standing::of(&database);
-        assert_eq!(standing.rows, texts(&version(2)), "{mode:?}");
-        let [line] = standing.loads.as_slice() else { panic!("{:?}", standing.loads) };
+        let state = DatabaseState::of(&database);
+        assert_eq!(state.rows, texts(&version(2)), "{mode:?}");
+        let [line] = state.loads.as_slice() else { panic!("{:?}", state.loads) };
         assert!(line.starts_with("orders orders 2 "), "{line}");
         let written: u64 = records.iter().map(|record| record.rows.written).sum();
         let deleted: u64 = records.iter().map(|record| record.rows.deleted).sum();
@@ -129,11 +131,11 @@ fn eight_loads_of_as_many_tables_make_their_schema_once() {
 fn eight_processes_at_once_are_one() {
     for mode in [Mode::Upsert, Mode::Append] {
         let Some(database) = database() else { return };
-        let desk = Desk::new(&database.url(), mode);
+        let workspace = Workspace::new(&database.url(), mode);
         for version in 0..3 {
             let rows = if mode == Mode::Append { grown(version) } else { orders(version) };
-            desk.put(&rows);
-            let mut command = desk.command();
+            workspace.put(&rows);
+            let mut command = workspace.command();
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
             let crowd: Vec<_> = (0..CROWD).map(|_| command.spawn().unwrap()).collect();
             let ends = crowd.into_iter().map(|process| process.wait_with_output().unwrap());
@@ -143,9 +145,9 @@ fn eight_processes_at_once_are_one() {
                     serde_json::from_value(answer.step("load postgres-orders")).unwrap()
                 })
                 .collect();
-            let standing = Standing::of(&database);
-            assert_eq!(standing.rows, texts(&rows), "{mode:?}");
-            judge(&records, &standing).unwrap();
+            let state = DatabaseState::of(&database);
+            assert_eq!(state.rows, texts(&rows), "{mode:?}");
+            check_records(&records, &state).unwrap();
         }
     }
 }
