@@ -130,8 +130,8 @@ impl Model<'_> {
     ) -> Result<Option<BTreeSet<PartitionPeriod>>, Error> {
         let (Some(incremental), Some(own)) = (self.model.incremental, self.own) else { return Ok(None) };
         let is_complete = |period: &PartitionPeriod| {
-            let marks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
-            self.is_complete(own, period, marks)
+            let watermarks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
+            self.is_complete(own, period, watermarks)
         };
         let was_complete = |period: &PartitionPeriod| {
             self.is_complete(own, period, inputs.iter().map(|input| (input.table.dataset(), before)))

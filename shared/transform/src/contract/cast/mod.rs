@@ -1,4 +1,4 @@
-//! Fields to typed columns: strict and exact. A field that is not a value of its type becomes NULL and a fault.
+//! Converts fields to typed columns, strictly and exactly. A field that is not a value of its type becomes NULL and a fault.
 
 mod format;
 pub(super) mod native;

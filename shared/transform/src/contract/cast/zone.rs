@@ -1,4 +1,4 @@
-//! Local time and UTC in one time zone; remembers the last span of constant offset, for times come in order.
+//! Converts between local time and UTC in one time zone. Caches the last span of constant offset, because times mostly come in order.
 
 use jiff::Timestamp;
 use jiff::civil;
@@ -9,17 +9,17 @@ use super::time::DAY_US;
 /// Why a local time is not a unique instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skipped {
-    /// The clock was put forward over it.
+    /// The clock was set forward past this time, so it does not exist.
     Gap,
-    /// The clock was put back: it happened twice.
+    /// The clock was set back, so this time occurred twice.
     Fold,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Zone {
-    /// `None` is UTC.
+    /// None means UTC.
     zone: Option<TimeZone>,
-    /// From an instant (included) to another (excluded) local time is this far ahead of UTC; all in microseconds.
+    /// Cached span: its start (inclusive), its end (exclusive), and how far local time is ahead of UTC in it, all in microseconds.
     span: (i64, i64, i64),
 }
 
@@ -50,7 +50,7 @@ impl Zone {
         Ok(local - offset)
     }
 
-    /// The day (since 1970-01-01) on which an instant falls here.
+    /// The local day (days since 1970-01-01) of an instant.
     pub(crate) fn day(&mut self, instant: i64) -> i32 {
         let ahead = if self.zone.is_none() {
             0
@@ -60,7 +60,7 @@ impl Zone {
             }
             self.span.2
         };
-        // Years 1 to 9999 are far within an i32 of days.
+        // The days of the years 1 to 9999 fit in an i32.
         (instant + ahead).div_euclid(DAY_US) as i32
     }
 
@@ -79,7 +79,7 @@ fn clamp(instant: i64) -> Timestamp {
     Timestamp::from_microsecond(instant).unwrap_or(end)
 }
 
-/// Years 1 to 9999, which a civil datetime holds.
+/// The civil datetime of a local time in microseconds. The years are 1 to 9999, all of which a civil datetime can hold.
 fn civil_of(local: i64) -> civil::DateTime {
     let day = jiff::SignedDuration::from_hours(24 * local.div_euclid(DAY_US));
     let time = jiff::SignedDuration::from_micros(local.rem_euclid(DAY_US));
