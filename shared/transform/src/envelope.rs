@@ -62,14 +62,14 @@ impl Envelope {
     /// # Errors
     /// The structure of the body is not that of a JSON value.
     pub fn read<'a>(&self, body: &'a str) -> Result<Page<'a>, Broken> {
-        let mut walk = EnvelopeScan::new(self, body);
+        let mut scan = EnvelopeScan::new(self, body);
         let all: Vec<usize> = (0..self.wanted.len()).collect();
-        walk.value(0, &all)?;
-        walk.space();
-        if walk.at < walk.bytes.len() {
-            return walk.broken("unexpected text after the value");
+        scan.value(0, &all)?;
+        scan.space();
+        if scan.at < scan.bytes.len() {
+            return scan.broken("unexpected text after the value");
         }
-        let EnvelopeScan { elements, mut found, .. } = walk;
+        let EnvelopeScan { elements, mut found, .. } = scan;
         let said = found.split_off(1);
         let records = match (elements, found.pop().flatten()) {
             (Some(elements), _) => Found::Array(elements),
@@ -89,21 +89,21 @@ impl Envelope {
 /// Names of the members of a body, at most ten. Empty if the body is not an object.
 pub fn members(body: &str) -> Vec<String> {
     let envelope = Envelope { wanted: Vec::new() };
-    let mut walk = EnvelopeScan::new(&envelope, body);
+    let mut scan = EnvelopeScan::new(&envelope, body);
     let mut names = Vec::new();
-    walk.space();
-    if !walk.eat(b'{') {
+    scan.space();
+    if !scan.eat(b'{') {
         return names;
     }
     while names.len() < 10 {
-        walk.space();
-        let Ok(name) = walk.key() else { break };
+        scan.space();
+        let Ok(name) = scan.key() else { break };
         names.push(unescaped(name));
-        if walk.skip().is_err() {
+        if scan.skip().is_err() {
             break;
         }
-        walk.space();
-        if !walk.eat(b',') {
+        scan.space();
+        if !scan.eat(b',') {
             break;
         }
     }
@@ -246,7 +246,7 @@ impl<'e, 'a> EnvelopeScan<'e, 'a> {
         }
     }
 
-    /// Reads a key with its quotes, and skips everything up to its value.
+    /// Reads a key and the colon after it. Returns the key with its quotes.
     fn key(&mut self) -> Result<&'a str, Broken> {
         if self.peek() != b'"' {
             return self.broken("expected a key in quotes");

@@ -27,7 +27,7 @@ impl Model<'_> {
             read += bytes;
             context.progress.advance(bytes);
         }
-        let rows = self.compute(inputs)?;
+        let rows = self.run_query(inputs)?;
         let schema = (**rows.schema()).clone();
         let mut receipt = Receipt {
             is_rebuild: task.is_rebuild,
@@ -46,7 +46,7 @@ impl Model<'_> {
     }
 
     /// Computes the result over some rows of the inputs, sorted by all columns.
-    fn compute(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Error> {
+    fn run_query(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Error> {
         let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
         let failed = |error: PolarsError| match LakeError::from_query(&inputs(), error) {
             Ok(damage) => Error::from(damage),

@@ -170,7 +170,7 @@ impl Model<'_> {
         inputs: impl Iterator<Item = (&'d DatasetName, Option<Timestamp>)>,
     ) -> bool {
         let inputs = inputs.filter(|(dataset, _)| !dataset.is_quarantine());
-        own.is_model_complete(period, inputs.map(|(dataset, mark)| (self.inputs.get(dataset).copied(), mark)))
+        own.is_model_complete(period, inputs.map(|(dataset, watermark)| (self.inputs.get(dataset).copied(), watermark)))
     }
 
     /// The tasks of the stage that follows these receipts.

@@ -63,8 +63,8 @@ pub(crate) fn previous_files(
 }
 
 impl PreviousQuarantine<'_> {
-    /// Yields the records of the object that are no longer broken. `healed_by`: the fingerprint of the contract, if the clean rows are
-    /// published.
+    /// Passes the records of the object that are no longer broken to `give`. `healed_by`: the fingerprint of the contract, if the clean
+    /// rows are published.
     pub(crate) fn healed(
         &self,
         lake: &Lake,
