@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_taken_out_as_often_as_it_is_asked_for() {
+    fn a_row_is_removed_as_often_as_requested() {
         let from = df!("a" => [Some(1i64), Some(1), Some(1), None, Some(2)]).unwrap();
         let rows = df!("a" => [Some(1i64), None, None, Some(3), Some(1)]).unwrap();
         let (rest, removed) = subtract(&from, &rows).unwrap();

@@ -101,14 +101,14 @@ pub fn superseded(
     Ok(outdated.collect()?)
 }
 
-/// The rows whose key is not in `gone`.
+/// The rows whose key is not in `removed`.
 ///
 /// # Errors
 /// A key column that one of the frames does not have.
-pub fn without(rows: DataFrame, gone: &DataFrame, key: &[ColumnName]) -> Result<DataFrame, FrameError> {
+pub fn without(rows: DataFrame, removed: &DataFrame, key: &[ColumnName]) -> Result<DataFrame, FrameError> {
     let key: Vec<Expr> = key.iter().map(|name| col(name.as_str())).collect();
     let join = JoinArgs { nulls_equal: true, maintain_order: MaintainOrderJoin::Left, ..JoinArgs::new(JoinType::Anti) };
-    Ok(rows.lazy().join(gone.clone().lazy(), key.clone(), key, join).collect()?)
+    Ok(rows.lazy().join(removed.clone().lazy(), key.clone(), key, join).collect()?)
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_moved_goes_from_where_it_was() {
+    fn a_moved_key_is_removed_from_its_old_partition() {
         let rows = df!(
             "id" => [Some(1i64), Some(2), None, Some(1), Some(2), None, Some(3)],
             "at" => [5i64, 5, 5, 9, 1, 9, 1],
