@@ -1,6 +1,6 @@
 //! A conformance suite for every backend of a lake.
 
-mod shape;
+mod schema_change;
 
 use std::sync::Arc;
 

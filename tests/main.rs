@@ -2,6 +2,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a door: it has a clock")]
 
+mod a_year_of_sales;
 mod alerts;
 mod api;
 mod cloud;
@@ -26,7 +27,6 @@ mod parts_of_transform;
 mod postgres;
 mod python;
 mod readers;
-mod retail;
 mod s3;
 mod site;
 mod support;

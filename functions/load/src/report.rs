@@ -72,11 +72,11 @@ impl<'a> LoadReport<'a> {
         }
         let text = sql::bind_day(&sheet.sql.text, day);
         let rows = sql::query(&text, tables)
-            .map_err(|error| Error::new(ErrorKind::Definition, format!("{}: {error}", what())).hint("mend the SQL"))?
+            .map_err(|error| Error::new(ErrorKind::Definition, format!("{}: {error}", what())).hint("correct the SQL"))?
             .collect()
             .map_err(|error| match LakeError::from_query(&read.join(" or "), error) {
                 Ok(damage) => Error::from(damage),
-                Err(error) => Error::new(ErrorKind::Definition, what()).hint("mend the SQL").because(error),
+                Err(error) => Error::new(ErrorKind::Definition, what()).hint("correct the SQL").because(error),
             })?;
         // without ORDER BY the order of the rows is arbitrary, and the same report must give the same bytes
         if sheet.sql.text.to_ascii_lowercase().contains("order by") {

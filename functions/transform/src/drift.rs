@@ -69,7 +69,7 @@ impl Drifts {
     }
 
     /// For the run record: the fields found in most records, and the notes.
-    pub(crate) fn told(self, unknown: Unknown) -> (Vec<Drift>, Vec<String>) {
+    pub(crate) fn report(self, unknown: Unknown) -> (Vec<Drift>, Vec<String>) {
         let records = format!("{} {}", thousands(self.records), if self.records == 1 { "record" } else { "records" });
         let mut notes: Vec<_> = self.absent.iter().map(|field| format!("{field} was in none of {records}")).collect();
         if unknown == Unknown::Ignore {
@@ -79,14 +79,14 @@ impl Drifts {
         if all > MAX_REPORTED || self.has_more {
             let least = if self.has_more { "more than " } else { "" };
             notes.push(format!(
-                "{least}{} fields are not in the contract; the {} in most records are told of",
+                "{least}{} fields are not in the contract; the {} found in most records are reported",
                 thousands(all as u64),
                 MAX_REPORTED.min(all)
             ));
         }
-        let mut told = self.most();
-        told.truncate(MAX_REPORTED);
-        (told.into_iter().cloned().collect(), notes)
+        let mut reported = self.most();
+        reported.truncate(MAX_REPORTED);
+        (reported.into_iter().cloned().collect(), notes)
     }
 
     fn most(&self) -> Vec<&Drift> {
@@ -110,7 +110,7 @@ impl Drifts {
             named.join("; ")
         );
         Err(Error::new(ErrorKind::Data, message).hint(
-            "nothing was published; add them to [contract.columns], or bear them with unknown = \"keep\" in [contract]",
+            "nothing was published; add them to [contract.columns], or accept them with unknown = \"keep\" in [contract]",
         ))
     }
 }
@@ -138,10 +138,10 @@ mod tests {
         drifts.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));
         // the result survives serialization
         let json = serde_json::to_vec(&drifts).unwrap();
-        let (told, notes) = serde_json::from_slice::<Drifts>(&json).unwrap().told(Unknown::Keep);
-        let told: Vec<String> = told.iter().map(ToString::to_string).collect();
+        let (reported, notes) = serde_json::from_slice::<Drifts>(&json).unwrap().report(Unknown::Keep);
+        let reported: Vec<String> = reported.iter().map(ToString::to_string).collect();
         assert_eq!(
-            told,
+            reported,
             [
                 "/a (array) in 4 records, first at x:1",
                 "/b (string) in 2 records, first at x:2",
@@ -155,7 +155,7 @@ mod tests {
         second.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));
         first.append(&second);
         assert_eq!(first, drifts);
-        assert_eq!(drifts.told(Unknown::Ignore).0, []);
+        assert_eq!(drifts.report(Unknown::Ignore).0, []);
     }
 
     #[test]
@@ -165,14 +165,17 @@ mod tests {
         for name in &names {
             drifts.add(batch(&[(name, 1, FieldKind::Number)], 1, &[]));
         }
-        let (told, notes) = drifts.told(Unknown::Keep);
-        assert_eq!((told.len(), told[49].field.as_str()), (50, "/49"));
-        assert_eq!(notes, ["60 fields are not in the contract; the 50 in most records are told of"]);
+        let (reported, notes) = drifts.report(Unknown::Keep);
+        assert_eq!((reported.len(), reported[49].field.as_str()), (50, "/49"));
+        assert_eq!(notes, ["60 fields are not in the contract; the 50 found in most records are reported"]);
         let mut drifts = Drifts::default();
         for n in 0..=MAX_FIELDS {
             drifts.add(batch(&[(&format!("/{n}"), 1, FieldKind::Number)], 1, &[]));
         }
-        let (_, notes) = drifts.told(Unknown::Keep);
-        assert_eq!(notes, ["more than 1,000 fields are not in the contract; the 50 in most records are told of"]);
+        let (_, notes) = drifts.report(Unknown::Keep);
+        assert_eq!(
+            notes,
+            ["more than 1,000 fields are not in the contract; the 50 found in most records are reported"]
+        );
     }
 }

@@ -14,7 +14,7 @@ pub(crate) fn frame_failure(error: FrameError) -> Error {
 }
 
 pub(crate) fn sql_failure(what: &str, error: SqlError) -> Error {
-    Error::new(ErrorKind::Definition, format!("{what}: {error}")).hint("mend the SQL")
+    Error::new(ErrorKind::Definition, format!("{what}: {error}")).hint("correct the SQL")
 }
 
 pub(crate) fn polars_failure(what: impl Into<String>, error: PolarsError) -> Error {

@@ -22,13 +22,13 @@ pub(crate) struct KeyColumns<'a> {
 pub(crate) struct SupersededKeys {
     pub rows: DataFrame,
     /// Number of existing rows that are removed.
-    pub stood: u64,
+    pub existing: u64,
     /// Number of incoming rows superseded by a newer one in another partition.
-    pub came: u64,
+    pub incoming: u64,
 }
 
-const CAME: &str = "_came";
-const STOOD: &str = "_stood";
+const IS_INCOMING: &str = "_came";
+const EXISTING: &str = "_stood";
 
 /// Approximate rows of a bucket: a row of key columns is some 64 bytes, and a bucket is sorted and joined with itself.
 /// Independent of the available memory, so that tasks are cut the same everywhere.
@@ -64,7 +64,7 @@ impl<'a> KeyColumns<'a> {
             let sum = rows.column(name).and_then(|column| Ok(column.i64()?.iter().flatten().sum::<i64>()));
             sum.map(i64::unsigned_abs).map_err(|error| polars_failure("superseded keys cannot be counted", error))
         };
-        Ok(Some(SupersededKeys { stood: sum(STOOD)?, came: sum(CAME)?, rows }))
+        Ok(Some(SupersededKeys { existing: sum(EXISTING)?, incoming: sum(IS_INCOMING)?, rows }))
     }
 }
 
@@ -80,11 +80,11 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
         KeyIndex { columns, buckets, rows: Spill::new(buffer) }
     }
 
-    /// Adds the keys of rows. `came`: whether the rows are incoming (true) or existing (false).
-    pub(crate) fn push(&mut self, rows: &DataFrame, came: bool) -> Result<(), Error> {
+    /// Adds the keys of rows. `is_incoming`: whether the rows are incoming (true) or existing (false).
+    pub(crate) fn push(&mut self, rows: &DataFrame, is_incoming: bool) -> Result<(), Error> {
         let failed = |error| polars_failure("keys cannot be indexed", error);
         let mut rows = rows.select(self.columns.names.iter().copied()).map_err(failed)?;
-        rows.with_column(Column::new_scalar(CAME.into(), came.into(), rows.height())).map_err(failed)?;
+        rows.with_column(Column::new_scalar(IS_INCOMING.into(), is_incoming.into(), rows.height())).map_err(failed)?;
         let parts = match self.buckets {
             1 => vec![rows],
             buckets => bucket(&rows, self.columns.key, buckets).map_err(frame_failure)?,

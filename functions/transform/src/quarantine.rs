@@ -16,7 +16,7 @@ use crate::spill::Spilled;
 mod previous;
 
 use previous::Identities;
-pub(crate) use previous::{PreviousQuarantine, former};
+pub(crate) use previous::{PreviousQuarantine, previous_files};
 
 /// Writes the rows of one object: those broken now, followed by those healed. The files are not committed yet.
 pub(crate) fn write(
@@ -24,12 +24,12 @@ pub(crate) fn write(
     dataset: &DatasetName,
     object: &str,
     rows: &Spilled<'_>,
-    former: Option<&PreviousQuarantine<'_>>,
+    previous: Option<&PreviousQuarantine<'_>>,
     healed_by: Option<&str>,
 ) -> Result<Vec<DataFile>, Error> {
     let partition = Partition::new([(OBJECT, Some(object))]);
     let mut writer = Writer::new(lake, dataset, &Cleaner::quarantine_schema(), partition);
-    let mut broken = former.map(|former| (former, Identities::default()));
+    let mut broken = previous.map(|previous| (previous, Identities::default()));
     for frame in rows.frames() {
         let frame = frame?;
         if let Some((_, broken)) = &mut broken {
@@ -37,8 +37,8 @@ pub(crate) fn write(
         }
         writer.write(&frame)?;
     }
-    if let Some((former, broken)) = broken {
-        former.healed(lake, &broken, healed_by, &mut |frame| Ok(writer.write(&frame)?))?;
+    if let Some((previous, broken)) = broken {
+        previous.healed(lake, &broken, healed_by, &mut |frame| Ok(writer.write(&frame)?))?;
     }
     Ok(writer.finish(false)?)
 }

@@ -178,7 +178,7 @@ impl SpillBuffer {
     }
 
     fn no_space(&self, error: std::io::Error) -> Error {
-        Error::new(ErrorKind::Refused, format!("no room to spill rows in {}", self.scratch.display()))
+        Error::new(ErrorKind::Refused, format!("no space left to spill rows in {}", self.scratch.display()))
             .hint("give a TMPDIR with more space, or more memory")
             .because(error)
     }

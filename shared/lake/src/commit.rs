@@ -109,8 +109,8 @@ impl Draft {
     fn update(&self, lake: &Lake, table: &Table, builder: UpdateTableTransactionBuilder) -> KernelResult<Attempt> {
         let mut txn = builder.build(lake.engine(), Box::new(FileSystemCommitter::new()))?;
         if !self.removes.is_empty() {
-            let gone: HashSet<&str> = self.removes.iter().map(|file| file.path.as_str()).collect();
-            for files in table.select(lake, &gone)? {
+            let removed: HashSet<&str> = self.removes.iter().map(|file| file.path.as_str()).collect();
+            for files in table.select(lake, &removed)? {
                 txn.remove_files(files);
             }
         }

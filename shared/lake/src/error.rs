@@ -50,8 +50,8 @@ pub enum LakeError {
     Type { dataset: DatasetName, column: String, found: String },
 
     /// A commit that keeps existing files cannot change their columns.
-    #[error("dataset {dataset} cannot change its shape ({misfit}) while files of it stay")]
-    SchemaMismatch { dataset: DatasetName, misfit: SchemaMismatch },
+    #[error("dataset {dataset} cannot change its shape ({mismatch}) while files of it stay")]
+    SchemaMismatch { dataset: DatasetName, mismatch: SchemaMismatch },
 
     #[error("dataset {dataset}: {what}")]
     Refused { dataset: DatasetName, what: String },

@@ -169,7 +169,7 @@ impl Lake {
         self.snapshots().get(dataset).filter(|kept| kept.version().cast_signed() == version).cloned()
     }
 
-    pub(crate) fn keep(&self, dataset: &DatasetName, snapshot: &SnapshotRef) {
+    pub(crate) fn cache(&self, dataset: &DatasetName, snapshot: &SnapshotRef) {
         self.snapshots().insert(dataset.clone(), snapshot.clone());
     }
 

@@ -44,7 +44,7 @@ impl Landing {
             match lake.store().delete(&key) {
                 Ok(()) | Err(Error::NotFound { .. }) => {}
                 Err(error) => {
-                    tracing::warn!(%error, %key, "a page without news was not deleted");
+                    tracing::warn!(%error, %key, "a page without new records was not deleted");
                     return;
                 }
             }

@@ -52,9 +52,9 @@ impl Logs {
         if let Some(kept) = self.known().commits.get(path) {
             return Ok(kept.clone());
         }
-        let got = self.inner.get(path).await?;
-        let meta = got.meta.clone();
-        let kept = (meta, got.bytes().await?);
+        let response = self.inner.get(path).await?;
+        let meta = response.meta.clone();
+        let kept = (meta, response.bytes().await?);
         let mut known = self.known();
         known.bytes += kept.1.len();
         if known.bytes > KEPT {

@@ -33,17 +33,17 @@ impl<'t> Change<'t> {
         let wanted = to_delta(&draft.dataset, &draft.schema)?;
         let Some(table) = base else { return Ok(Change::Created(wanted)) };
         let current = table.snapshot.schema();
-        let misfit = schema_mismatch(table, &wanted, &draft.partition_by);
+        let mismatch = schema_mismatch(table, &wanted, &draft.partition_by);
         let is_same_order = current.fields().map(StructField::name).eq(wanted.fields().map(StructField::name));
-        if misfit.is_none() && is_same_order {
+        if mismatch.is_none() && is_same_order {
             return Ok(Change::ColumnsAdded(table, Vec::new()));
         }
-        let gone: HashSet<&str> = draft.removes.iter().map(|file| file.path.as_str()).collect();
-        if table.files(lake)?.iter().all(|file| gone.contains(file.path.as_str())) {
+        let removed: HashSet<&str> = draft.removes.iter().map(|file| file.path.as_str()).collect();
+        if table.files(lake)?.iter().all(|file| removed.contains(file.path.as_str())) {
             return Ok(Change::Replaced(table, wanted));
         }
-        match misfit {
-            Some(misfit) => Err(LakeError::SchemaMismatch { dataset: draft.dataset.clone(), misfit }),
+        match mismatch {
+            Some(mismatch) => Err(LakeError::SchemaMismatch { dataset: draft.dataset.clone(), mismatch }),
             None => {
                 let new = wanted.fields().filter(|field| current.field(field.name()).is_none());
                 Ok(Change::ColumnsAdded(table, new.cloned().collect()))
@@ -76,7 +76,7 @@ fn schema_mismatch(table: &Table, wanted: &StructType, partition_by: &[ColumnNam
     table.snapshot.schema().fields().find_map(|field| {
         let (column, table) = (decode_column(field.name()), field.data_type().to_string());
         match wanted.field(field.name()) {
-            None => Some(SchemaMismatch::Gone { column, table }),
+            None => Some(SchemaMismatch::Missing { column, table }),
             Some(now) if now.data_type() != field.data_type() => {
                 Some(SchemaMismatch::Type { column, table, now: now.data_type().to_string() })
             }

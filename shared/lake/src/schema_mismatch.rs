@@ -8,7 +8,7 @@ use tidemark_pipeline::ColumnName;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SchemaMismatch {
     Type { column: String, table: String, now: String },
-    Gone { column: String, table: String },
+    Missing { column: String, table: String },
     Partition { table: Vec<ColumnName>, now: Vec<ColumnName> },
 }
 
@@ -16,7 +16,7 @@ impl fmt::Display for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SchemaMismatch::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
-            SchemaMismatch::Gone { column, table } => write!(f, "column {column} ({table}) gone"),
+            SchemaMismatch::Missing { column, table } => write!(f, "column {column} ({table}) gone"),
             SchemaMismatch::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
         }
     }

@@ -136,14 +136,14 @@ impl Store {
     )]
     pub fn map(&self, path: &Path) -> Result<Buffer<u8>> {
         self.handle.block_on(async {
-            let got = self.inner.get(path).await?;
-            match got.payload {
+            let response = self.inner.get(path).await?;
+            match response.payload {
                 GetResultPayload::File(file, _) => {
                     // SAFETY: data files are never changed after they have been written, only deleted as a whole
                     let map = unsafe { memmap2::Mmap::map(&file) }.map_err(generic)?;
                     Ok(Buffer::from_owner(map))
                 }
-                GetResultPayload::Stream(_) => Ok(Buffer::from_owner(got.bytes().await?)),
+                GetResultPayload::Stream(_) => Ok(Buffer::from_owner(response.bytes().await?)),
             }
         })
     }
@@ -158,9 +158,9 @@ impl Store {
         // an empty object has no valid range
         let range = (offset > 0).then_some(GetRange::Offset(offset));
         let options = GetOptions { range, ..GetOptions::default() };
-        let got = self.handle.block_on(self.inner.get_opts(path, options))?;
-        let meta = got.meta.clone();
-        Ok(match got.payload {
+        let response = self.handle.block_on(self.inner.get_opts(path, options))?;
+        let meta = response.meta.clone();
+        Ok(match response.payload {
             GetResultPayload::File(mut file, _) => {
                 if offset > 0 {
                     file.seek(SeekFrom::Start(offset)).map_err(generic)?;
@@ -197,12 +197,12 @@ impl Store {
     /// Reads the object with its version identifier. Returns None if it does not exist.
     pub fn get_version(&self, path: &Path) -> Result<Option<(Bytes, UpdateVersion)>> {
         self.handle.block_on(async {
-            let got = match self.inner.get(path).await {
+            let response = match self.inner.get(path).await {
                 Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                got => got?,
+                response => response?,
             };
-            let version = UpdateVersion { e_tag: got.meta.e_tag.clone(), version: got.meta.version.clone() };
-            Ok(Some((got.bytes().await?, version)))
+            let version = UpdateVersion { e_tag: response.meta.e_tag.clone(), version: response.meta.version.clone() };
+            Ok(Some((response.bytes().await?, version)))
         })
     }
 
@@ -307,9 +307,9 @@ impl std::fmt::Display for Counted {
 }
 
 /// Wraps the body so that it ends with an error if it is shorter or longer than announced.
-fn whole(got: GetResult) -> GetResult {
-    let range = got.range.clone();
-    let payload = match got.payload {
+fn whole(response: GetResult) -> GetResult {
+    let range = response.range.clone();
+    let payload = match response.payload {
         file @ GetResultPayload::File(..) => file,
         GetResultPayload::Stream(stream) => {
             let checked = futures::stream::try_unfold((stream, 0), move |(mut stream, length)| {
@@ -327,7 +327,7 @@ fn whole(got: GetResult) -> GetResult {
             GetResultPayload::Stream(checked.boxed())
         }
     };
-    GetResult { payload, ..got }
+    GetResult { payload, ..response }
 }
 
 fn check_length(found: u64, range: &Range<u64>) -> Result<()> {

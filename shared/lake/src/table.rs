@@ -112,7 +112,7 @@ impl Table {
             Ok(snapshot) => {
                 let table = Table::new(dataset, snapshot)?;
                 if version.is_none() {
-                    lake.keep(dataset, &table.snapshot);
+                    lake.cache(dataset, &table.snapshot);
                 }
                 return Ok(Some(table));
             }

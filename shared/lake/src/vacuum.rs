@@ -30,11 +30,12 @@ impl Lake {
         let live: HashSet<_> = table.files(self)?.iter().map(|file| Key::Data(dataset, &file.path).path()).collect();
         let folder = Key::Table(dataset).path();
         let failed = |source| LakeError::store(format!("vacuum of dataset {dataset}"), source);
-        let works = format!("{folder}/_work/");
+        let work_folder = format!("{folder}/_work/");
         let mut vacuumed = Vacuumed::default();
         for object in self.store().list(Some(&folder)).map_err(failed)? {
             let path = object.location.as_ref();
-            let is_data = path.ends_with(".parquet") && !path.contains("/_delta_log/") || path.starts_with(&works);
+            let is_data =
+                path.ends_with(".parquet") && !path.contains("/_delta_log/") || path.starts_with(&work_folder);
             let written = Timestamp::from_millisecond(object.last_modified.timestamp_millis()).unwrap_or(now);
             if is_data && !live.contains(&object.location) && now.duration_since(written) > retention {
                 self.store().delete(&object.location).map_err(failed)?;

@@ -76,8 +76,8 @@ impl Lake {
         Ok(self.seen(&Key::Running(run_id))?.map(|(bytes, _)| bytes))
     }
 
-    pub fn put_running(&self, run_id: &str, mark: Vec<u8>) -> Result<(), LakeError> {
-        self.put(&Key::Running(run_id), mark)
+    pub fn put_running(&self, run_id: &str, heartbeat: Vec<u8>) -> Result<(), LakeError> {
+        self.put(&Key::Running(run_id), heartbeat)
     }
 
     pub fn delete_running(&self, run_id: &str) -> Result<(), LakeError> {

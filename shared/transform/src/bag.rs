@@ -25,9 +25,9 @@ pub fn is_strictly_ascending(column: &Column) -> Result<bool, PolarsError> {
     }
     let (before, after) = (column.slice(0, column.len() - 1), column.slice(1, column.len() - 1));
     // checked in slices, so that an unsorted column costs almost nothing
-    const PIECE: usize = 64 * 1024;
-    for offset in (0..before.len()).step_by(PIECE) {
-        let (before, after) = (before.slice(offset as i64, PIECE), after.slice(offset as i64, PIECE));
+    const SLICE_ROWS: usize = 64 * 1024;
+    for offset in (0..before.len()).step_by(SLICE_ROWS) {
+        let (before, after) = (before.slice(offset as i64, SLICE_ROWS), after.slice(offset as i64, SLICE_ROWS));
         if !before.lt(&after)?.all() {
             return Ok(false);
         }
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_taken_out_as_often_as_it_is_asked_for() {
+    fn a_row_is_removed_as_often_as_requested() {
         let from = df!("a" => [Some(1i64), Some(1), Some(1), None, Some(2)]).unwrap();
         let rows = df!("a" => [Some(1i64), None, None, Some(3), Some(1)]).unwrap();
         let (rest, removed) = subtract(&from, &rows).unwrap();

@@ -1,12 +1,12 @@
-//! A page of an API: where its records lie and what else it says. Only the structure is looked at; whether a record is good JSON, and
-//! good, is for the contract to say, so that one broken record does not cost the page.
+//! Finds the records and other values in a page of an API. Only the structure of the page is checked. Whether each record is valid is
+//! decided by the contract later, so that one broken record does not make the whole page unusable.
 
 use std::fmt;
 
 /// The JSON pointers to read in every page of a source.
 #[derive(Debug, Clone)]
 pub struct Envelope {
-    /// The pointers' tokens; the first is that of the records.
+    /// The tokens of each pointer. The first pointer is that of the records.
     wanted: Vec<Vec<String>>,
 }
 
@@ -14,7 +14,7 @@ pub struct Envelope {
 #[derive(Debug, PartialEq)]
 pub struct Page<'a> {
     pub records: Found<'a>,
-    /// The values at the other pointers; `None` where they are absent.
+    /// The values at the other pointers. None if absent.
     pub said: Vec<Option<&'a str>>,
 }
 
@@ -25,7 +25,7 @@ pub enum Found<'a> {
     Array(Vec<&'a str>),
     /// One object.
     Object(&'a str),
-    /// `null`, as some say for nothing.
+    /// `null`, which some APIs send when there are no records.
     Null,
     /// A text, number or boolean.
     Scalar(&'a str),
@@ -36,9 +36,9 @@ pub enum Found<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Broken {
     pub what: &'static str,
-    /// Byte of the body.
+    /// Byte offset in the body.
     pub at: usize,
-    /// The body ends in the middle.
+    /// Whether the body ends too early.
     pub is_cut: bool,
 }
 
@@ -52,30 +52,30 @@ impl fmt::Display for Broken {
 impl std::error::Error for Broken {}
 
 impl Envelope {
-    /// JSON pointers (RFC 6901) to the records and to whatever else is to be read.
+    /// JSON pointers (RFC 6901) to the records and to the other values to read.
     pub fn new<'p>(records: &'p str, others: impl IntoIterator<Item = &'p str>) -> Envelope {
         Envelope { wanted: std::iter::once(records).chain(others).map(tokens).collect() }
     }
 
-    /// Reads a page. Of members with one name the last counts.
+    /// Reads a page. If a name occurs several times in an object, the last member counts.
     ///
     /// # Errors
-    /// The body is not a JSON value, judged by its structure.
+    /// The structure of the body is not that of a JSON value.
     pub fn read<'a>(&self, body: &'a str) -> Result<Page<'a>, Broken> {
-        let mut walk = EnvelopeScan::new(self, body);
+        let mut scan = EnvelopeScan::new(self, body);
         let all: Vec<usize> = (0..self.wanted.len()).collect();
-        walk.value(0, &all)?;
-        walk.space();
-        if walk.at < walk.bytes.len() {
-            return walk.broken("unexpected text after the value");
+        scan.value(0, &all)?;
+        scan.space();
+        if scan.at < scan.bytes.len() {
+            return scan.broken("unexpected text after the value");
         }
-        let EnvelopeScan { elements, mut found, .. } = walk;
+        let EnvelopeScan { elements, mut found, .. } = scan;
         let said = found.split_off(1);
         let records = match (elements, found.pop().flatten()) {
             (Some(elements), _) => Found::Array(elements),
             (None, None) => Found::Absent,
             (None, Some(text)) => match text.as_bytes().first() {
-                // pointers that go on below the records have been followed first
+                // longer pointers, to values inside the records' value, have been resolved before
                 Some(b'[') => Found::Array(elements_of(text)?),
                 Some(b'{') => Found::Object(text),
                 _ if text == "null" => Found::Null,
@@ -86,31 +86,31 @@ impl Envelope {
     }
 }
 
-/// The names of the members of a body, ten at most; none where it is no object.
+/// Names of the members of a body, at most ten. Empty if the body is not an object.
 pub fn members(body: &str) -> Vec<String> {
     let envelope = Envelope { wanted: Vec::new() };
-    let mut walk = EnvelopeScan::new(&envelope, body);
+    let mut scan = EnvelopeScan::new(&envelope, body);
     let mut names = Vec::new();
-    walk.space();
-    if !walk.eat(b'{') {
+    scan.space();
+    if !scan.eat(b'{') {
         return names;
     }
     while names.len() < 10 {
-        walk.space();
-        let Ok(name) = walk.key() else { break };
+        scan.space();
+        let Ok(name) = scan.key() else { break };
         names.push(unescaped(name));
-        if walk.skip().is_err() {
+        if scan.skip().is_err() {
             break;
         }
-        walk.space();
-        if !walk.eat(b',') {
+        scan.space();
+        if !scan.eat(b',') {
             break;
         }
     }
     names
 }
 
-/// The text of a JSON string, number or boolean; `None` for null, objects and arrays.
+/// The text of a JSON string, number or boolean. Returns None for null, objects and arrays.
 pub fn scalar(value: &str) -> Option<String> {
     match value.as_bytes().first()? {
         b'"' => Some(unescaped(value)),
@@ -123,7 +123,7 @@ fn tokens(pointer: &str) -> Vec<String> {
     pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~")).collect()
 }
 
-/// A string without its quotes; where an escape is none, as written.
+/// A string without its quotes and with its escapes decoded. If an escape is invalid, the text is returned as written.
 fn unescaped(quoted: &str) -> String {
     sonic_rs::from_str(quoted).unwrap_or_else(|_| quoted.trim_matches('"').to_owned())
 }
@@ -148,7 +148,7 @@ impl<'e, 'a> EnvelopeScan<'e, 'a> {
         EnvelopeScan { envelope, text, bytes: text.as_bytes(), at: 0, found, elements: None }
     }
 
-    /// A value; `active` are the pointers that lead to it or through it. Recursion goes as deep as the pointers.
+    /// Reads a value. `active`: the pointers that end at it or lead through it. Recursion is limited by the length of the pointers.
     fn value(&mut self, depth: usize, active: &[usize]) -> Result<(), Broken> {
         self.space();
         let start = self.at;
@@ -213,7 +213,7 @@ impl<'e, 'a> EnvelopeScan<'e, 'a> {
         if below.is_empty() {
             return self.skip();
         }
-        // the last of one name counts, also where it has less below it
+        // the last member of a name counts, even if it has fewer of the values than an earlier one
         for &nth in &below {
             self.found[nth] = None;
             if nth == 0 {
@@ -223,7 +223,7 @@ impl<'e, 'a> EnvelopeScan<'e, 'a> {
         self.value(depth + 1, &below)
     }
 
-    /// The elements of the array here.
+    /// Reads the elements of the array at the current position.
     fn elements(&mut self) -> Result<Vec<&'a str>, Broken> {
         let mut elements = Vec::new();
         self.at += 1;
@@ -246,7 +246,7 @@ impl<'e, 'a> EnvelopeScan<'e, 'a> {
         }
     }
 
-    /// A key with its quotes, and what is between it and its value.
+    /// Reads a key and the colon after it. Returns the key with its quotes.
     fn key(&mut self) -> Result<&'a str, Broken> {
         if self.peek() != b'"' {
             return self.broken("expected a key in quotes");
@@ -261,7 +261,7 @@ impl<'e, 'a> EnvelopeScan<'e, 'a> {
         Ok(key)
     }
 
-    /// Passes over a value.
+    /// Skips a value.
     fn skip(&mut self) -> Result<(), Broken> {
         self.space();
         match self.peek() {

@@ -28,7 +28,7 @@ pub enum ContractError {
 }
 
 impl ContractError {
-    /// Of a column of the elements of an array.
+    /// The error is in a column of the elements of an array.
     pub(crate) fn within(self, explode: &str) -> ContractError {
         match self {
             ContractError::Rule { column, rule, problem, value } => {

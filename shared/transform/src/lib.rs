@@ -1,6 +1,6 @@
-//! Rows: raw frames to clean frames, versions to one row per key, bags added and subtracted, SQL over frames.
+//! Operations on frames: applying contracts to raw rows, merging versions to one row per key, adding and subtracting bags, SQL.
 //!
-//! Polars in, polars out. No I/O, no clock, no randomness, and no thread or hash-map order ever reaches a frame.
+//! Polars in, polars out. No I/O, no clock, no randomness, and results never depend on the order of threads or hash maps.
 
 pub mod bag;
 pub mod contract;

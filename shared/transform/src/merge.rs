@@ -1,4 +1,4 @@
-//! Rows with a key: versions of one row, of which the newest stays.
+//! Merges rows that have a key: of all versions of a row, the newest is retained.
 
 mod bucket;
 
@@ -9,28 +9,28 @@ pub use self::bucket::bucket;
 use crate::error::FrameError;
 use crate::frame::same_schema;
 
-/// One row per key, and what became of every incoming row:
+/// The merged rows, one per key, and counts that account for every incoming row:
 /// `incoming.height() == written + updated + unchanged + deduplicated`.
 #[derive(Debug)]
 pub struct Merged {
     /// Sorted by the key columns, NULL first.
     pub rows: DataFrame,
-    /// Keys that were not there.
+    /// Number of keys that are new.
     pub written: u64,
-    /// Keys whose row was replaced.
+    /// Number of keys whose existing row was replaced by a different one.
     pub updated: u64,
-    /// Incoming rows equal to the row that was there.
+    /// Number of incoming rows that are equal to the existing row.
     pub unchanged: u64,
-    /// Incoming rows that another row, incoming or older than them only in order, supersedes.
+    /// Number of incoming rows that another row supersedes.
     pub deduplicated: u64,
 }
 
-/// The newest row per key of `existing` (one row per key) and `incoming`: the greatest `latest_by` (NULL is the smallest),
-/// and of equal ones, or without `latest_by`, the one that came later: later in `incoming`, and any of it after `existing`.
-/// Merging in parts gives what merging at once gives.
+/// Selects the newest row per key from `existing` (one row per key) and `incoming`. The newest row has the greatest `latest_by` (NULL is
+/// the smallest). If these are equal, or without `latest_by`, the last row in `incoming` is the newest; `existing` rows come before all
+/// incoming ones. Merging in several parts gives the same result as merging all rows at once.
 ///
 /// # Errors
-/// Frames of different columns, or without a column the key or `latest_by` names.
+/// The frames have different columns, or lack a column that the key or `latest_by` names.
 pub fn merge(
     existing: Option<&DataFrame>,
     incoming: &DataFrame,
@@ -73,10 +73,10 @@ pub fn merge(
     Ok(merged)
 }
 
-/// The rows of a frame by key, then `latest_by`, then place in the frame.
+/// The rows of a frame sorted by key, then by `latest_by`, then by position in the frame.
 struct Order {
     rows: Vec<IdxSize>,
-    /// Whether the key of the row at this place differs from the one before it.
+    /// Whether the row at this position has another key than the row before it.
     starts: Vec<bool>,
 }
 
@@ -122,7 +122,7 @@ impl Order {
     }
 }
 
-/// How many of the pairs of rows are equal in all columns.
+/// Number of pairs of rows that are equal in all columns.
 fn equal_rows(frame: &DataFrame, left: Vec<IdxSize>, right: Vec<IdxSize>) -> Result<u64, FrameError> {
     let (left, right) = (IdxCa::from_vec("left".into(), left), IdxCa::from_vec("right".into(), right));
     let mut equal = vec![true; left.len()];

@@ -6,8 +6,8 @@ use tidemark_pipeline::name::ColumnName;
 
 use crate::error::FrameError;
 
-/// Bounds between ranges of rows, in the order in which [`crate::merge::merge`] and [`crate::bag::sort`] leave rows: by these columns,
-/// left to right, NULL first. Range after range, each sorted, is the whole sorted, wherever the bounds lie.
+/// Bounds between ranges of rows, in the order of the results of [`crate::merge::merge`] and [`crate::bag::sort`]: by these columns,
+/// left to right, NULL first. Concatenating the ranges, each of them sorted, gives all rows sorted, whatever the bounds are.
 #[derive(Debug)]
 pub struct Ranges {
     columns: Vec<String>,
@@ -15,7 +15,7 @@ pub struct Ranges {
 }
 
 impl Ranges {
-    /// Bounds that part the rows of a sample into `wanted` ranges of equal size; fewer where it has too few different rows.
+    /// Chooses bounds that divide the rows of a sample into `wanted` ranges of equal size, or fewer if it has too few different rows.
     ///
     /// # Errors
     /// A column the sample does not have.
@@ -35,13 +35,13 @@ impl Ranges {
         Ok(Ranges { columns, bounds })
     }
 
-    /// How many ranges there are, at least one.
+    /// Number of ranges, at least one.
     pub fn count(&self) -> usize {
         self.bounds.len() + 1
     }
 
-    /// The rows of a frame by range, in the order of the ranges, those of one range in the order of the frame. Ranges without rows are
-    /// left out.
+    /// Splits the rows of a frame by range. Ranges come in ascending order; within a range, rows keep the order of the frame. Ranges
+    /// without rows are left out.
     ///
     /// # Errors
     /// A column the frame does not have.
@@ -90,7 +90,7 @@ pub fn superseded(
         .agg([partition.clone().last().alias("_home"), partition.clone().n_unique().alias("_homes")])
         .filter(col("_homes").gt(lit(1)));
     let join = JoinArgs { nulls_equal: true, ..JoinArgs::new(JoinType::Inner) };
-    let strays = rows
+    let outdated = rows
         .join(homes, key.clone(), key.clone(), join)
         .filter(partition.clone().neq_missing(col("_home")))
         .group_by_stable(key.iter().cloned().chain([partition]).collect::<Vec<_>>())
@@ -98,17 +98,17 @@ pub fn superseded(
             col("_came").not().sum().cast(DataType::Int64).alias("_stood"),
             col("_came").sum().cast(DataType::Int64).alias("_came"),
         ]);
-    Ok(strays.collect()?)
+    Ok(outdated.collect()?)
 }
 
-/// The rows whose key is not in `gone`.
+/// The rows whose key is not in `removed`.
 ///
 /// # Errors
 /// A key column that one of the frames does not have.
-pub fn without(rows: DataFrame, gone: &DataFrame, key: &[ColumnName]) -> Result<DataFrame, FrameError> {
+pub fn without(rows: DataFrame, removed: &DataFrame, key: &[ColumnName]) -> Result<DataFrame, FrameError> {
     let key: Vec<Expr> = key.iter().map(|name| col(name.as_str())).collect();
     let join = JoinArgs { nulls_equal: true, maintain_order: MaintainOrderJoin::Left, ..JoinArgs::new(JoinType::Anti) };
-    Ok(rows.lazy().join(gone.clone().lazy(), key.clone(), key, join).collect()?)
+    Ok(rows.lazy().join(removed.clone().lazy(), key.clone(), key, join).collect()?)
 }
 
 #[cfg(test)]
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_moved_goes_from_where_it_was() {
+    fn a_moved_key_is_removed_from_its_old_partition() {
         let rows = df!(
             "id" => [Some(1i64), Some(2), None, Some(1), Some(2), None, Some(3)],
             "at" => [5i64, 5, 5, 9, 1, 9, 1],

@@ -10,8 +10,8 @@ use tidemark_pipeline::name::DatasetName;
 use self::tokens::{Token, tokens};
 use crate::error::SqlError;
 
-/// The result of a query over datasets, lazily. Each goes by its name; `sales.quarantine` may be written with or without
-/// quotes. Unsigned integers (of COUNT, ROW_NUMBER and the like) come as Int64, for Delta tables have no unsigned ones.
+/// The lazy result of a query over datasets. The tables of the query are the names of datasets; `sales.quarantine` may be written with or
+/// without quotes. Unsigned integers (from COUNT, ROW_NUMBER etc.) are cast to Int64, because Delta tables have no unsigned types.
 ///
 /// # Errors
 /// The text is not a single SELECT, does not parse, or names something unknown; with polars' message.
@@ -31,16 +31,16 @@ pub fn query(sql: &str, tables: Vec<(DatasetName, LazyFrame)>) -> Result<LazyFra
     Ok(if signed.is_empty() { result } else { result.with_columns(signed) })
 }
 
-/// Runs a query by the streaming engine, which holds what its groups and joins need and not its inputs.
+/// Runs a query on the streaming engine, which holds in memory only the state of groups and joins, and not the inputs.
 ///
 /// # Errors
 /// Errors of computing the query, and of reading its inputs.
 pub fn stream(query: LazyFrame) -> PolarsResult<DataFrame> {
-    // one plan gives one frame; several only come of several sinks, which a query has not
+    // a plan gives several frames only if it has several sinks, and a query has none
     query.collect_with_engine(Engine::Streaming).map(|result| result.unwrap_single())
 }
 
-/// Writes `DATE '2011-12-08'` for every `:day` that is not in a string, a quoted name or a comment.
+/// Replaces every `:day` that is not in a string, a quoted name or a comment by a literal such as `DATE '2011-12-08'`.
 pub fn bind_day(sql: &str, day: jiff::civil::Date) -> String {
     let bind = |(token, text): (Token, &str)| match (token, text) {
         (Token::Placeholder, ":day") => format!("DATE '{day}'"),
@@ -49,12 +49,12 @@ pub fn bind_day(sql: &str, day: jiff::civil::Date) -> String {
     tokens(sql).map(bind).collect()
 }
 
-/// An expression over the columns of a row.
+/// Parses an SQL expression over the columns of a row.
 pub(crate) fn expression(sql: &str) -> PolarsResult<Expr> {
     sql_expr(date_literals(sql))
 }
 
-/// Polars' SQL can also drop tables and read files; a query here does neither.
+/// Refuses SQL that is not a query over datasets: polars' SQL can also drop tables and read files.
 fn only_reads_datasets(sql: &str) -> Result<(), SqlError> {
     let refuse = |what: String| Err(SqlError::Invalid(what));
     let mut words = tokens(sql).filter(|(token, _)| *token == Token::Word).map(|(_, text)| text);
@@ -71,8 +71,8 @@ fn only_reads_datasets(sql: &str) -> Result<(), SqlError> {
 
 const FILE_READERS: [&str; 4] = ["read_csv", "read_ipc", "read_json", "read_parquet"];
 
-/// `sales.quarantine` → `"sales.quarantine"` where such a dataset is known: polars takes the first part of a table's name for
-/// the whole of it.
+/// Rewrites `sales.quarantine` to `"sales.quarantine"` if there is such a dataset, because polars takes the first part of an unquoted
+/// name for the table's name.
 fn quote_datasets(sql: &str, names: &[DatasetName]) -> String {
     rewrite(sql, |before, found| {
         let [(Token::Word, base), (Token::Other, "."), (Token::Word, part), ..] = found else { return None };
@@ -84,8 +84,8 @@ fn quote_datasets(sql: &str, names: &[DatasetName]) -> String {
     })
 }
 
-/// `DATE '2011-12-08'` → a cast of the day's number, which polars folds into a constant; its own way of reading such a literal
-/// is deprecated and warns on stderr each time.
+/// Rewrites `DATE '2011-12-08'` to a cast of the number of days since 1970, which polars folds into a constant. Polars' own parsing of
+/// such a literal is deprecated and prints a warning to stderr each time.
 fn date_literals(sql: &str) -> String {
     rewrite(sql, |_, found| {
         let (length, text) = match found {
@@ -103,7 +103,8 @@ fn is_date(word: &str) -> bool {
     word.eq_ignore_ascii_case("date")
 }
 
-/// Replaces runs of tokens; `replace` sees the token before and all from here on, and says how many its text stands for.
+/// Replaces sequences of tokens. `replace` is given the previous token and all tokens from the current one on. It returns how many of
+/// them to replace, and the text to replace them by; None leaves the current token unchanged.
 fn rewrite(sql: &str, replace: impl Fn(Option<&str>, &[(Token, &str)]) -> Option<(usize, String)>) -> String {
     let all: Vec<(Token, &str)> = tokens(sql).collect();
     let mut rewritten = String::with_capacity(sql.len() + 16);
@@ -137,7 +138,7 @@ fn explain(error: &PolarsError, names: &[DatasetName]) -> SqlError {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             SqlError::NoDataset { name: name.to_owned(), known }
         }
-        // What follows an empty line is polars' plan.
+        // The text after an empty line is polars' query plan.
         None => SqlError::Invalid(message.split("\n\n").next().unwrap_or_default().to_owned()),
     }
 }

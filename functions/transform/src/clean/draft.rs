@@ -39,11 +39,11 @@ impl Clean<'_> {
         let mut moved = 0;
         for receipt in receipts {
             match receipt {
-                Receipt::Superseded { stood, came, .. } => {
-                    balance.deduplicated += came;
+                Receipt::Superseded { existing, incoming, .. } => {
+                    balance.deduplicated += incoming;
                     // a row that existed in another partition and comes here is an updated row that has moved
-                    balance.updated += stood;
-                    moved += stood;
+                    balance.updated += existing;
+                    moved += existing;
                 }
                 Receipt::Quarantined { files } => quarantined.extend(files),
                 Receipt::Merged { value, files, counts } => {
@@ -55,7 +55,7 @@ impl Clean<'_> {
                     written.extend(files);
                     merged.push(value);
                 }
-                Receipt::Added(_) | Receipt::Removed { .. } | Receipt::Standing { .. } => {}
+                Receipt::Added(_) | Receipt::Removed { .. } | Receipt::Existing { .. } => {}
             }
         }
         balance.written -= moved;
@@ -80,7 +80,7 @@ impl Clean<'_> {
             // the quarantined rows are committed even though nothing is published, so that the user can see what is wrong
             return Ok((DraftSummary::default(), Drafts { quarantine, clean: Err(over) }));
         }
-        let (drift, notes) = drifts.told(self.contract.unknown);
+        let (drift, notes) = drifts.report(self.contract.unknown);
         let summary = DraftSummary {
             inputs: vec![Input {
                 dataset: self.raw.to_string(),

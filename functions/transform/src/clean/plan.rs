@@ -8,7 +8,7 @@ use tidemark_lake::{DataFile, Diff, Meta, Partition, Table};
 use tidemark_pipeline::raw;
 
 use super::definition::Clean;
-use crate::quarantine::{former, is_up_to_date};
+use crate::quarantine::{is_up_to_date, previous_files};
 
 /// The latest versions of the three datasets, and the files needed for planning.
 pub struct Observed {
@@ -23,7 +23,7 @@ pub struct Observed {
     quarantine: Option<Table>,
     quarantined: Vec<DataFile>,
     /// Quarantined rows of objects whose raw rows have not changed, by object.
-    former: BTreeMap<String, Vec<DataFile>>,
+    previous: BTreeMap<String, Vec<DataFile>>,
 }
 
 /// The clean dataset at its latest version.
@@ -42,7 +42,7 @@ pub struct Plan {
     /// Live files of the quarantine.
     pub(super) quarantined: Vec<DataFile>,
     /// Quarantined rows of objects whose raw rows have not changed, by object.
-    pub(super) former: BTreeMap<String, Vec<DataFile>>,
+    pub(super) previous: BTreeMap<String, Vec<DataFile>>,
     pub(super) from: Option<i64>,
     pub(super) added: Vec<DataFile>,
     /// Raw files that were consumed and have been removed since.
@@ -87,10 +87,10 @@ impl Clean<'_> {
         };
         let changes = before.and_then(|before| self.changes(before, &raw_files));
         let quarantined = quarantine.as_ref().map(|table| table.files(lake)).transpose()?.unwrap_or_default();
-        let former = match &quarantine {
+        let previous = match &quarantine {
             Some(table) => {
                 let objects = changes.as_ref().map(|diff| objects(diff.added.iter().chain(&diff.removed)));
-                former(lake, (table, &quarantined), (&raw, &raw_files), from, objects.as_ref())?
+                previous_files(lake, (table, &quarantined), (&raw, &raw_files), from, objects.as_ref())?
             }
             None => BTreeMap::new(),
         };
@@ -99,7 +99,7 @@ impl Clean<'_> {
             None => None,
         };
         let raw_watermark = raw.meta(lake)?.watermark;
-        Ok(Some(Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, former }))
+        Ok(Some(Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, previous }))
     }
 
     /// Whether the dataset must be rebuilt.
@@ -115,7 +115,7 @@ impl Clean<'_> {
     }
 
     pub(super) fn decide(&self, observed: Observed, trigger: &Trigger) -> Plan {
-        let Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, former } =
+        let Observed { raw, raw_files, raw_watermark, from, changes, clean, quarantine, quarantined, previous } =
             observed;
         let (clean, meta, existing) = match clean {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
@@ -134,7 +134,7 @@ impl Clean<'_> {
             existing,
             quarantine,
             quarantined,
-            former,
+            previous,
             from,
             added,
             removed,
@@ -165,7 +165,7 @@ pub(super) fn scope(plan: &Plan) -> Scope {
 pub(super) fn text(clean: &Clean<'_>, plan: &Plan) -> String {
     // the version of the quarantine is left out: it is replaced object by object whatever it was, and it is committed before the
     // clean rows, so that a run which dies between the two would have to be done again
-    let (raw, standing) = (plan.raw.version(), plan.clean.as_ref().map(Table::version));
+    let (raw, clean_version) = (plan.raw.version(), plan.clean.as_ref().map(Table::version));
     let Plan { from, is_rebuild, is_full, watermark, .. } = plan;
-    format!("{raw} {from:?} {standing:?} {is_rebuild} {is_full} {watermark:?} {}", clean.fingerprint)
+    format!("{raw} {from:?} {clean_version:?} {is_rebuild} {is_full} {watermark:?} {}", clean.fingerprint)
 }

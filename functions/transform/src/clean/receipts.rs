@@ -39,11 +39,18 @@ pub enum Task {
     /// Applies the contract to removed raw files.
     Removed(Files),
     /// Reads the keys of existing clean rows.
-    Standing(Files),
+    #[serde(rename = "standing")]
+    Existing(Files),
     /// Finds the keys of one bucket that are in more than one partition.
     Superseded { bucket: usize, keys: Chunks },
     /// Writes the broken rows of an object, and those that were broken before and have healed.
-    Quarantined { object: String, rows: Chunks, former: Option<PreviousRows>, healed_by: Option<String> },
+    Quarantined {
+        object: String,
+        rows: Chunks,
+        #[serde(rename = "former")]
+        previous: Option<PreviousRows>,
+        healed_by: Option<String>,
+    },
     /// Merges the rows of a partition.
     Merged(Box<MergeTask>),
 }
@@ -77,14 +84,18 @@ pub enum Receipt {
     Removed {
         rows: SpillManifest<Value>,
     },
-    Standing {
+    #[serde(rename = "standing")]
+    Existing {
         keys: SpillManifest<usize>,
     },
-    /// `stood`: number of existing rows that are removed. `came`: number of incoming rows superseded by a newer one in another partition.
+    /// `existing`: number of existing rows that are removed. `incoming`: number of incoming rows superseded by a newer one in another
+    /// partition.
     Superseded {
         keys: SpillManifest<Value>,
-        stood: u64,
-        came: u64,
+        #[serde(rename = "stood")]
+        existing: u64,
+        #[serde(rename = "came")]
+        incoming: u64,
     },
     Quarantined {
         files: Vec<DataFile>,
@@ -117,7 +128,7 @@ impl Receipt {
                 added.incoming.chunks_mut().chain(added.quarantined.chunks_mut()).chain(added.keys.chunks_mut()),
             ),
             Receipt::Removed { rows } => Box::new(rows.chunks_mut()),
-            Receipt::Standing { keys } => Box::new(keys.chunks_mut()),
+            Receipt::Existing { keys } => Box::new(keys.chunks_mut()),
             Receipt::Superseded { keys, .. } => Box::new(keys.chunks_mut()),
             Receipt::Quarantined { .. } | Receipt::Merged { .. } => Box::new(std::iter::empty()),
         }
@@ -130,7 +141,7 @@ impl Receipt {
                 added.incoming.objects().chain(added.quarantined.objects()).chain(added.keys.objects()).collect()
             }
             Receipt::Removed { rows } => rows.objects().collect(),
-            Receipt::Standing { keys } => keys.objects().collect(),
+            Receipt::Existing { keys } => keys.objects().collect(),
             Receipt::Superseded { keys, .. } => keys.objects().collect(),
             Receipt::Quarantined { .. } | Receipt::Merged { .. } => Vec::new(),
         }

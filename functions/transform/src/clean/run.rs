@@ -36,10 +36,10 @@ impl<'a> Session<'a> {
         match task {
             Task::Added(files) => self.added(context, files),
             Task::Removed(files) => self.removed(context, files),
-            Task::Standing(files) => self.standing(context, files),
+            Task::Existing(files) => self.existing_keys(context, files),
             Task::Superseded { keys, .. } => self.superseded(keys),
-            Task::Quarantined { object, rows, former, healed_by } => {
-                self.quarantined(context, object, rows, former.as_ref(), healed_by.as_deref())
+            Task::Quarantined { object, rows, previous, healed_by } => {
+                self.quarantined(context, object, rows, previous.as_ref(), healed_by.as_deref())
             }
             Task::Merged(merge) => self.merged(context, merge),
         }
@@ -76,7 +76,7 @@ impl<'a> Session<'a> {
         Ok(Receipt::Removed { rows: rows.finish()? })
     }
 
-    fn standing(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Error> {
+    fn existing_keys(&self, context: &Context<'_>, files: &Files) -> Result<Receipt, Error> {
         let table = self.tables.at(context.lake, &self.clean.contract.dataset, files.version)?;
         let mut index = self.keys.as_ref().map(|keys| KeyIndex::new(keys, files.buckets, &self.buffer));
         for slice in &files.slices {
@@ -86,18 +86,18 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        Ok(Receipt::Standing { keys: index.map(KeyIndex::finish).transpose()?.unwrap_or_default() })
+        Ok(Receipt::Existing { keys: index.map(KeyIndex::finish).transpose()?.unwrap_or_default() })
     }
 
     fn superseded(&self, keys: &Chunks) -> Result<Receipt, Error> {
         let mut by_partition = Spill::new(&self.buffer);
         let rows = self.buffer.take(keys)?;
         let found = self.keys.as_ref().map(|columns| columns.superseded(&rows)).transpose()?.flatten();
-        let (stood, came) = found.as_ref().map_or((0, 0), |found| (found.stood, found.came));
+        let (existing, incoming) = found.as_ref().map_or((0, 0), |found| (found.existing, found.incoming));
         if let Some(found) = found {
             self.by_partition(found.rows, &mut by_partition)?;
         }
-        Ok(Receipt::Superseded { keys: by_partition.finish()?, stood, came })
+        Ok(Receipt::Superseded { keys: by_partition.finish()?, existing, incoming })
     }
 
     fn quarantined(
@@ -105,18 +105,19 @@ impl<'a> Session<'a> {
         context: &Context<'_>,
         object: &str,
         rows: &Chunks,
-        former: Option<&PreviousRows>,
+        previous: Option<&PreviousRows>,
         healed_by: Option<&str>,
     ) -> Result<Receipt, Error> {
-        let table = former.map(|former| self.tables.at(context.lake, &self.clean.quarantine, former.version));
+        let table = previous.map(|previous| self.tables.at(context.lake, &self.clean.quarantine, previous.version));
         let table = table.transpose()?;
-        let former = former.zip(table.as_ref()).map(|(former, table)| PreviousQuarantine {
+        let previous = previous.zip(table.as_ref()).map(|(previous, table)| PreviousQuarantine {
             table,
-            files: &former.files,
-            passes_over: former.passes_over,
+            files: &previous.files,
+            passes_over: previous.passes_over,
         });
         let rows = self.buffer.take(rows)?;
-        let files = quarantine::write(context.lake, &self.clean.quarantine, object, &rows, former.as_ref(), healed_by)?;
+        let files =
+            quarantine::write(context.lake, &self.clean.quarantine, object, &rows, previous.as_ref(), healed_by)?;
         Ok(Receipt::Quarantined { files })
     }
 

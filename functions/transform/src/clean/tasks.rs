@@ -23,17 +23,17 @@ impl Clean<'_> {
         if receipts.len() < first.len() {
             return Ok(first);
         }
-        let (of_first, rest) = receipts.split_at(first.len());
-        let added = AddedRows::all(of_first);
+        let (first_receipts, rest) = receipts.split_at(first.len());
+        let added = AddedRows::all(first_receipts);
         added.drifts.check_allowed(self.contract)?;
         let publishes = self.within_budget(&added).is_ok();
-        let second = self.second_stage(plan, of_first, &added, publishes);
+        let second = self.second_stage(plan, first_receipts, &added, publishes);
         if rest.len() < second.len() {
             return Ok(second);
         }
-        let (of_second, rest) = rest.split_at(second.len());
+        let (second_receipts, rest) = rest.split_at(second.len());
         match publishes && rest.is_empty() {
-            true => Ok(self.third_stage(plan, of_first, of_second, &added)),
+            true => Ok(self.third_stage(plan, first_receipts, second_receipts, &added)),
             false => Ok(Vec::new()),
         }
     }
@@ -49,7 +49,7 @@ impl Clean<'_> {
         let mut tasks = Vec::new();
         // existing rows arrived before the new ones
         if let (true, Some(clean)) = (has_index, &plan.clean) {
-            tasks.extend(cut(clean.version(), &mut plan.kept()).into_iter().map(Task::Standing));
+            tasks.extend(cut(clean.version(), &mut plan.kept()).into_iter().map(Task::Existing));
         }
         tasks.extend(cut(raw, &mut plan.added.iter()).into_iter().map(Task::Added));
         if let Some(before) = plan.from.filter(|_| !plan.is_rebuild) {
@@ -58,11 +58,11 @@ impl Clean<'_> {
         tasks
     }
 
-    fn second_stage(&self, plan: &Plan, of_first: &[Receipt], added: &AddedRows, publishes: bool) -> Vec<Task> {
+    fn second_stage(&self, plan: &Plan, first_receipts: &[Receipt], added: &AddedRows, publishes: bool) -> Vec<Task> {
         let mut keys = SpillManifest::default();
-        for receipt in of_first {
+        for receipt in first_receipts {
             match receipt {
-                Receipt::Standing { keys: more } => keys.append(more),
+                Receipt::Existing { keys: more } => keys.append(more),
                 Receipt::Added(added) => keys.append(&added.keys),
                 _ => {}
             }
@@ -73,11 +73,11 @@ impl Clean<'_> {
         // if the clean rows are not published, no row counts as healed
         let healed_by = publishes.then(|| self.fingerprint.clone());
         let objects: BTreeSet<&String> =
-            added.quarantined.cells().map(|(object, _)| object).chain(plan.former.keys()).collect();
+            added.quarantined.cells().map(|(object, _)| object).chain(plan.previous.keys()).collect();
         tasks.extend(objects.into_iter().map(|object| Task::Quarantined {
             object: object.clone(),
             rows: added.quarantined.get(object).cloned().unwrap_or_default(),
-            former: plan.former.get(object).zip(plan.quarantine.as_ref()).map(|(files, quarantine)| PreviousRows {
+            previous: plan.previous.get(object).zip(plan.quarantine.as_ref()).map(|(files, quarantine)| PreviousRows {
                 version: quarantine.version(),
                 files: files.clone(),
                 passes_over: plan.is_full,
@@ -87,9 +87,15 @@ impl Clean<'_> {
         tasks
     }
 
-    fn third_stage(&self, plan: &Plan, of_first: &[Receipt], of_second: &[Receipt], added: &AddedRows) -> Vec<Task> {
+    fn third_stage(
+        &self,
+        plan: &Plan,
+        first_receipts: &[Receipt],
+        second_receipts: &[Receipt],
+        added: &AddedRows,
+    ) -> Vec<Task> {
         let (mut removed, mut superseded) = (SpillManifest::default(), SpillManifest::default());
-        for receipt in of_first.iter().chain(of_second) {
+        for receipt in first_receipts.iter().chain(second_receipts) {
             match receipt {
                 Receipt::Removed { rows } => removed.append(rows),
                 Receipt::Superseded { keys, .. } => superseded.append(keys),
@@ -133,9 +139,9 @@ impl Clean<'_> {
 
 impl AddedRows {
     /// The combined result of all tasks of the first stage, in task order.
-    pub(super) fn all(of_first: &[Receipt]) -> AddedRows {
+    pub(super) fn all(first_receipts: &[Receipt]) -> AddedRows {
         let mut all = AddedRows::default();
-        for receipt in of_first {
+        for receipt in first_receipts {
             let Receipt::Added(more) = receipt else { continue };
             all.balance.rows_in += more.balance.rows_in;
             all.balance.quarantined += more.balance.quarantined;
@@ -156,7 +162,7 @@ pub(super) fn name(task: &Task) -> String {
     match task {
         Task::Added(files) => format!("added-{:05}", files.nth),
         Task::Removed(files) => format!("removed-{:05}", files.nth),
-        Task::Standing(files) => format!("standing-{:05}", files.nth),
+        Task::Existing(files) => format!("standing-{:05}", files.nth),
         Task::Superseded { bucket, .. } => format!("superseded-{bucket:05}"),
         Task::Quarantined { object, .. } => format!("quarantined-{object}"),
         Task::Merged(merge) => match &merge.value {

@@ -17,7 +17,7 @@ use crate::tables::Tables;
 
 impl Model<'_> {
     /// Computes some partitions, and writes them.
-    pub(super) fn computed(&self, context: &Context<'_>, tables: &Tables, task: &Task) -> Result<Receipt, Error> {
+    pub(super) fn compute(&self, context: &Context<'_>, tables: &Tables, task: &Task) -> Result<Receipt, Error> {
         let mut inputs = Vec::new();
         let mut read = 0;
         for input in &task.inputs {
@@ -27,7 +27,7 @@ impl Model<'_> {
             read += bytes;
             context.progress.advance(bytes);
         }
-        let rows = self.compute(inputs)?;
+        let rows = self.run_query(inputs)?;
         let schema = (**rows.schema()).clone();
         let mut receipt = Receipt {
             is_rebuild: task.is_rebuild,
@@ -46,15 +46,15 @@ impl Model<'_> {
     }
 
     /// Computes the result over some rows of the inputs, sorted by all columns.
-    fn compute(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Error> {
+    fn run_query(&self, tables: Vec<(DatasetName, LazyFrame)>) -> Result<DataFrame, Error> {
         let inputs = || self.model.inputs.iter().map(DatasetName::as_str).collect::<Vec<_>>().join(" or ");
         let failed = |error: PolarsError| match LakeError::from_query(&inputs(), error) {
             Ok(damage) => Error::from(damage),
-            Err(error) => Error::new(ErrorKind::Definition, self.what()).hint("mend the SQL").because(error),
+            Err(error) => Error::new(ErrorKind::Definition, self.label()).hint("correct the SQL").because(error),
         };
         let rows = match &self.model.kind {
             ModelKind::Sql(text) => {
-                let query = sql::query(&text.text, tables).map_err(|error| sql_failure(&self.what(), error))?;
+                let query = sql::query(&text.text, tables).map_err(|error| sql_failure(&self.label(), error))?;
                 storable(sql::stream(query).map_err(failed)?).map_err(failed)?
             }
             ModelKind::Explode(children) => self.explode(children, tables, failed)?,
@@ -75,7 +75,7 @@ impl Model<'_> {
         let parents = sql::stream(parents.select(needs)).map_err(failed)?;
         // step clean quarantines such rows, but it may not have run yet since the contract changed
         exploder.explode(&parents).map_err(|error| {
-            Error::new(ErrorKind::Retry, format!("{}: {dataset} is not what its contract says now", self.what()))
+            Error::new(ErrorKind::Retry, format!("{}: {dataset} is not what its contract says now", self.label()))
                 .hint("run its step clean first")
                 .because(error)
         })
@@ -88,9 +88,9 @@ impl Model<'_> {
             return Ok(whole.into_iter().collect());
         };
         let column = column.as_str();
-        let failed = |error| polars_failure(self.what(), error);
+        let failed = |error| polars_failure(self.label(), error);
         if rows.column(column).is_err() {
-            let message = format!("{}: partition_by names {column}, which the SQL does not give", self.what());
+            let message = format!("{}: partition_by names {column}, which the SQL does not give", self.label());
             return Err(Error::new(ErrorKind::Definition, message));
         }
         let window = task.periods.as_ref().map(|periods| self.window(own, periods));
@@ -109,7 +109,7 @@ impl Model<'_> {
                 && !period.as_ref().is_some_and(|period| window.contains(period) && is_first(period))
             {
                 let text = text.as_deref().unwrap_or("NULL");
-                let message = format!("{}: {column} = {text} is no partition of what it is made from", self.what());
+                let message = format!("{}: {column} = {text} is no partition of what it is made from", self.label());
                 return Err(Error::new(ErrorKind::Definition, message).hint(
                     "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
                 ));
@@ -120,8 +120,8 @@ impl Model<'_> {
                 (None, _) if self.model.when == When::Changed => true,
                 (None, None) => false,
                 (None, Some(period)) => {
-                    let marks = task.inputs.iter().map(|input| (&input.dataset, input.watermark));
-                    self.is_complete(own, period, marks)
+                    let watermarks = task.inputs.iter().map(|input| (&input.dataset, input.watermark));
+                    self.is_complete(own, period, watermarks)
                 }
             };
             if is_due {

@@ -54,13 +54,13 @@ impl<'a> Model<'a> {
             !matches!((period, &self.model.kind), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
         };
         period.filter(is_usable).ok_or_else(|| {
-            let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.what());
+            let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.label());
             Error::new(ErrorKind::Definition, message).hint("leave incremental out, or partition the input by a date")
         })
     }
 
     /// Description of the model for messages.
-    pub(super) fn what(&self) -> String {
+    pub(super) fn label(&self) -> String {
         match &self.model.kind {
             ModelKind::Sql(sql) => format!("model {} ({}:{})", self.model.name, sql.file, sql.line),
             ModelKind::Explode(_) => {

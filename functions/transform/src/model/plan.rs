@@ -130,8 +130,8 @@ impl Model<'_> {
     ) -> Result<Option<BTreeSet<PartitionPeriod>>, Error> {
         let (Some(incremental), Some(own)) = (self.model.incremental, self.own) else { return Ok(None) };
         let is_complete = |period: &PartitionPeriod| {
-            let marks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
-            self.is_complete(own, period, marks)
+            let watermarks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
+            self.is_complete(own, period, watermarks)
         };
         let was_complete = |period: &PartitionPeriod| {
             self.is_complete(own, period, inputs.iter().map(|input| (input.table.dataset(), before)))
@@ -170,7 +170,7 @@ impl Model<'_> {
         inputs: impl Iterator<Item = (&'d DatasetName, Option<Timestamp>)>,
     ) -> bool {
         let inputs = inputs.filter(|(dataset, _)| !dataset.is_quarantine());
-        own.is_model_complete(period, inputs.map(|(dataset, mark)| (self.inputs.get(dataset).copied(), mark)))
+        own.is_model_complete(period, inputs.map(|(dataset, watermark)| (self.inputs.get(dataset).copied(), watermark)))
     }
 
     /// The tasks of the stage that follows these receipts.

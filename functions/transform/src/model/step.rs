@@ -65,7 +65,7 @@ impl Step for Model<'_> {
         task: &Task,
         _: Option<()>,
     ) -> Result<TaskOutcome<Receipt, ()>, Error> {
-        self.computed(context, tables, task).map(TaskOutcome::Done)
+        self.compute(context, tables, task).map(TaskOutcome::Done)
     }
 
     fn gather(

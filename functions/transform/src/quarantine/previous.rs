@@ -28,7 +28,7 @@ pub(crate) struct Identities(HashSet<(Option<i64>, Option<i64>)>);
 
 /// The live files of a quarantine by object, for objects whose raw rows have not changed. `from`: the version of the raw
 /// rows that the clean dataset has consumed. `objects`: the objects to consider; None means all.
-pub(crate) fn former(
+pub(crate) fn previous_files(
     lake: &Lake,
     (quarantine, quarantined): (&Table, &[DataFile]),
     (raw, raw_files): (&Table, &[DataFile]),
@@ -36,12 +36,12 @@ pub(crate) fn former(
     objects: Option<&BTreeSet<String>>,
 ) -> Result<BTreeMap<String, Vec<DataFile>>, Error> {
     let mut files: BTreeMap<String, Vec<DataFile>> = BTreeMap::new();
-    let is_meant = |file: &&DataFile| {
+    let is_selected = |file: &&DataFile| {
         let object = file.partition.get(OBJECT);
         object.is_some_and(|object| objects.is_none_or(|objects| objects.contains(object)))
     };
-    let meant: Vec<&DataFile> = quarantined.iter().filter(is_meant).collect();
-    if meant.is_empty() {
+    let selected: Vec<&DataFile> = quarantined.iter().filter(is_selected).collect();
+    if selected.is_empty() {
         return Ok(files);
     }
     // after a run that died or exceeded its budget the quarantine is ahead of the clean rows; after one that left it unchanged, behind
@@ -53,7 +53,7 @@ pub(crate) fn former(
         Err(error) => return Err(error.into()),
     };
     let now = versions(raw_files);
-    for file in meant {
+    for file in selected {
         let Some(object) = file.partition.get(OBJECT) else { continue };
         if now.contains_key(object) && now.get(object) == before.get(object) {
             files.entry(object.to_owned()).or_default().push(file.clone());
@@ -63,8 +63,8 @@ pub(crate) fn former(
 }
 
 impl PreviousQuarantine<'_> {
-    /// Yields the records of the object that are no longer broken. `healed_by`: the fingerprint of the contract, if the clean rows are
-    /// published.
+    /// Passes the records of the object that are no longer broken to `give`. `healed_by`: the fingerprint of the contract, if the clean
+    /// rows are published.
     pub(crate) fn healed(
         &self,
         lake: &Lake,
@@ -113,9 +113,9 @@ fn healed(rows: &DataFrame, broken: &Identities, healed_by: Option<&str>) -> Pol
     let keep: BooleanChunked = identities(rows)?.map(|identity| Some(!broken.0.contains(&identity))).collect();
     let mut kept = rows.filter(&keep)?;
     if let Some(contract) = healed_by {
-        let marks: StringChunked =
+        let healed_by_column: StringChunked =
             kept.column("healed_by")?.str()?.iter().map(|before| Some(before.unwrap_or(contract))).collect();
-        kept.with_column(marks.with_name("healed_by".into()).into_column())?;
+        kept.with_column(healed_by_column.with_name("healed_by".into()).into_column())?;
     }
     Ok(kept)
 }

@@ -1,4 +1,4 @@
-//! Fields that records have and no column of the contract reads, and fields of columns that no record has.
+//! Differences between records and the contract: fields that no column reads, and fields of columns that no record has.
 
 use super::fields::{FieldKind, MAX_FIELDS, cut};
 use super::json::Tallied;
@@ -11,7 +11,7 @@ pub struct Unknown {
     /// A JSON pointer, or the name of a raw column.
     pub field: String,
     pub records: u64,
-    /// `<object>:<row>` of the first.
+    /// `<object>:<row>` of the first record with the field.
     pub first: String,
     /// Kind of the first value that is not null.
     pub kind: FieldKind,
@@ -23,8 +23,9 @@ pub struct Drift {
     pub unknown: Vec<Unknown>,
     /// There were more than [`MAX_FIELDS`] unknown fields.
     pub has_more: bool,
-    /// Of JSON: how many records were looked at, and the pointers of columns whose field none of them has.
+    /// For JSON: the number of records read.
     pub records: u64,
+    /// For JSON: pointers of the columns whose field none of the records has.
     pub absent: Vec<String>,
 }
 

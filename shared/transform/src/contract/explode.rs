@@ -1,4 +1,4 @@
-//! Arrays in a column: their elements as rows of their own, by the same types and rules as the columns of a contract.
+//! Reads the elements of arrays in a column as rows, with the same types and rules as the columns of a contract.
 
 use polars::prelude::*;
 use tidemark_pipeline::definition::{self, Children, POSITION};
@@ -9,7 +9,7 @@ use super::json::{Elements, Layout};
 use super::plan::Plan;
 use crate::error::ContractError;
 
-/// Elements read at a time.
+/// Number of elements processed at a time.
 const CHUNK: usize = 4096;
 
 /// The columns of the elements, compiled once.
@@ -19,7 +19,7 @@ pub(super) struct Elementwise {
     pub(super) column: String,
     pub(super) columns: Vec<Plan>,
     layout: Layout,
-    /// A column reads a member, so that an element must have some.
+    /// Whether a column reads a member of an element. If so, elements must be objects, arrays or null.
     reads_members: bool,
 }
 
@@ -33,7 +33,7 @@ struct Chunk {
     faults: Faults,
 }
 
-/// Fields of elements that are not columns yet.
+/// Fields of elements that have been read but not yet converted to columns.
 #[derive(Default)]
 struct Open<'t> {
     rows: Vec<IdxSize>,
@@ -51,8 +51,8 @@ impl Elementwise {
         Ok(Elementwise { column: column.to_owned(), columns, layout, reads_members })
     }
 
-    /// Marks the rows of which an element breaks a rule, or whose text is no array: `at` is the column of the text, `first` what the
-    /// first column of the elements counts as.
+    /// Marks the rows that have an element that breaks a rule, or whose text is not an array. `at`: index of the column of the texts.
+    /// `first`: index of the first column of the elements.
     pub(super) fn check(
         &self,
         texts: &StringChunked,
@@ -72,18 +72,18 @@ impl Elementwise {
         Ok(())
     }
 
-    /// What the first element says that breaks this rule.
+    /// The value of this column in the first element that breaks this rule.
     pub(super) fn offence(&self, text: &str, column: usize, rule: &'static str) -> Option<String> {
         let offence = Broken::Column { column, rule };
         let mut position = None;
         let texts = StringChunked::from_slice("".into(), &[text]);
-        let walked = self.chunks(&texts, &mut |chunk| {
+        let result = self.chunks(&texts, &mut |chunk| {
             let mut broken = chunk.faults.iter(self.columns.len());
             let found = broken.find(|(_, broken)| *broken == offence).map(|(element, _)| chunk.positions[element]);
             position = position.or(found);
             Ok(())
         });
-        walked.ok()?;
+        result.ok()?;
         let (mut elements, mut scanner) = (Elements::new(text), self.layout.scanner());
         let mut slots = vec![Field::Null; self.layout.slots()];
         for _ in 0..position? {
@@ -94,7 +94,8 @@ impl Elementwise {
         slots[self.layout.slot(column)].text(&mut unescaped).map(str::to_owned)
     }
 
-    /// Reads all elements of texts, NULL being an array of none; gives the rows whose text is no array of what the columns read.
+    /// Reads all elements of the texts and passes them to `take` in chunks. NULL counts as an empty array. Returns the rows whose text
+    /// is not an array of elements that the columns can read.
     fn chunks(&self, texts: &StringChunked, take: Take<'_>) -> Result<Vec<usize>, ContractError> {
         let mut scanner = self.layout.scanner();
         let mut slots = vec![Field::Null; self.layout.slots()];
@@ -144,7 +145,7 @@ impl Elementwise {
     }
 }
 
-/// Turns the arrays of a dataset into rows of another, one row for each element.
+/// Turns the arrays in a column of one dataset into rows of another, one row per element.
 #[derive(Debug)]
 pub struct Exploder {
     elements: Elementwise,
@@ -153,7 +154,7 @@ pub struct Exploder {
 }
 
 impl Exploder {
-    /// `partition`: the column of the parents' partitions.
+    /// `partition`: name of the partition column of the parents.
     ///
     /// # Errors
     /// As [`super::Cleaner::new`].
@@ -166,7 +167,7 @@ impl Exploder {
         })
     }
 
-    /// The columns of the parents it needs.
+    /// Names of the parent columns that are needed.
     pub fn needs(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
         for name in self.carried().map(PlSmallStr::as_str).chain([self.elements.column.as_str()]) {
@@ -181,10 +182,10 @@ impl Exploder {
         self.key.iter().chain(&self.partition)
     }
 
-    /// The rows of parents' arrays: the key, the position, the columns, and the partition, in the order of the parents.
+    /// One row per element, in the order of the parents. Columns: the parent's key, the position, the element's columns, the partition.
     ///
     /// # Errors
-    /// Parent rows that a contract with these rules would have quarantined.
+    /// A parent row that a contract with these rules would have quarantined.
     pub fn explode(&self, parents: &DataFrame) -> Result<DataFrame, ContractError> {
         let texts = parents.column(&self.elements.column)?.str()?;
         let (mut rows, mut positions) = (Vec::new(), Vec::new());

@@ -1,4 +1,4 @@
-//! Fields of records that no column reads: how many are told apart, by how much of their names, and what their values are.
+//! Limits on the number and names of the fields of records that no column reads, and the kinds of their values.
 
 use std::borrow::Cow;
 
@@ -21,7 +21,7 @@ pub enum FieldKind {
 }
 
 impl FieldKind {
-    /// By the first byte of a JSON value.
+    /// The kind of a JSON value, from its first byte.
     #[inline]
     pub(super) fn from_byte(byte: u8) -> FieldKind {
         match byte {

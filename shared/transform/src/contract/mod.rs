@@ -1,7 +1,7 @@
-//! The contract at work: raw rows in, clean rows and quarantined rows out, every one of them accounted for.
+//! Applies a contract to raw rows. Every raw row becomes a clean row or a quarantined row, or is dropped by a filter and counted.
 //!
-//! A row that breaks the contract is never an error and never dropped; only what makes the contract itself meaningless for
-//! these rows is a [`ContractError`].
+//! A row that breaks the contract is quarantined; it is never an error and never dropped. A [`ContractError`] means that the contract
+//! itself is invalid or cannot be applied to these rows.
 
 mod cast;
 mod drift;
@@ -38,9 +38,9 @@ pub use self::times::Times;
 /// The columns of raw rows besides `_text`, `_fault`, `_object` and `_row`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RawLayout {
-    /// A column per field, text (CSV) or typed (Parquet).
+    /// One column per field, as text (CSV) or typed (Parquet).
     Columns,
-    /// Nothing: the record is JSON in `_text`.
+    /// No other columns: the record is JSON in `_text`.
     Json,
 }
 
@@ -57,18 +57,18 @@ pub struct Cleaner {
     fingerprint: String,
 }
 
-/// An array whose elements are held to rules too.
+/// A column of arrays whose elements are checked against rules too.
 #[derive(Debug)]
 struct Explode {
     name: String,
-    /// Of the column that holds it.
+    /// Index of the column that holds the arrays.
     at: usize,
-    /// What the first column of its elements counts as: those of the contract come first.
+    /// Index of the first column of the elements. The contract's own columns are numbered first.
     first: usize,
     elements: Elementwise,
 }
 
-/// Rows dropped, by filter.
+/// Number of rows dropped by each filter.
 pub type Dropped = Vec<(String, u64)>;
 
 /// A named SQL expression that is true, false or NULL for every row.
@@ -78,27 +78,27 @@ struct Condition {
     expr: Expr,
 }
 
-/// What became of raw rows, all in the order they came in:
+/// The result of applying a contract to raw rows, in the order of the raw rows:
 /// `raw.height() == rows.height() + quarantined.height() + Σ filtered`.
 #[derive(Debug)]
 pub struct Cleaned {
-    /// [`Cleaner::schema`].
+    /// Clean rows with the columns of [`Cleaner::schema`].
     pub rows: DataFrame,
-    /// One row per record: `_object`, `_row` (Int64), `column`, `rule`, `value`, `text`, `contract`, `day` (Date); the
-    /// others String. `rule` is `format` for a record that is no record (`value` then says why), the rule of the first column
-    /// that breaks one, or the name of a check.
+    /// One row per record: `_object`, `_row` (Int64), `column`, `rule`, `value`, `text`, `contract`, `day` (Date), `_page`
+    /// (Int64), `healed_by`; the others are String. `rule` is `format` for a record that is not valid (`value` is then the reason), the
+    /// rule that the first offending column breaks, or the name of a check.
     pub quarantined: DataFrame,
-    /// Rows dropped, by filter, in the contract's order; a row counts for the first filter that is not true.
+    /// Rows dropped, by filter, in the contract's order; a row is counted for the first filter that is not true.
     pub filtered: Dropped,
-    /// Fields of the raw rows that are not in the contract, and the reverse.
+    /// Fields of the raw rows that are not in the contract, and fields of the contract that no raw row has.
     pub drift: Drift,
 }
 
 impl Cleaner {
-    /// Compiles a contract. `fingerprint` is written to what is quarantined.
+    /// Compiles a contract. `fingerprint` is written to every quarantined row, as `contract`.
     ///
     /// # Errors
-    /// A bound, format, pattern, time zone or SQL expression that cannot be used, by column and rule.
+    /// A bound, format, pattern, time zone or SQL expression that cannot be used. The error names the column and the rule.
     pub fn new(contract: &Contract, fingerprint: &str) -> Result<Cleaner, ContractError> {
         let mut columns = Vec::new();
         let mut schema = Schema::default();
@@ -130,15 +130,15 @@ impl Cleaner {
         })
     }
 
-    /// The clean columns in the contract's order, then the partition column if it is one of its own.
+    /// The clean columns in the contract's order, followed by the partition column if it is not one of them.
     pub fn schema(&self) -> &Schema {
         &self.schema
     }
 
-    /// Applies the contract to raw rows. A JSON member that is absent is NULL; a raw column must be there, if only as NULLs.
+    /// Applies the contract to raw rows. An absent JSON member is read as NULL. A raw column must exist, even if it holds only NULLs.
     ///
     /// # Errors
-    /// A column the raw rows do not have, or have in a type that cannot become the contract's; a check that fails to compute.
+    /// A column that the raw rows lack or have in a type that cannot be cast to the contract's; a check that cannot be computed.
     pub fn clean(&self, raw: &DataFrame, shape: RawLayout) -> Result<Cleaned, ContractError> {
         let source = Raw::new(raw)?;
         let mut faults = Faults::new(raw.height());
@@ -193,12 +193,12 @@ impl Cleaner {
         Ok(())
     }
 
-    /// Columns that have rules, those of elements included.
+    /// Number of columns that have rules, including columns of array elements.
     fn width(&self) -> usize {
         self.explodes.last().map_or(self.columns.len(), |explode| explode.first + explode.elements.columns.len())
     }
 
-    /// The rows to keep (`None`: all) and how many each filter dropped.
+    /// The mask of rows to keep (None means all), and how many rows each filter dropped.
     fn filter(&self, typed: &DataFrame, faults: &Faults) -> PolarsResult<(Option<BooleanChunked>, Dropped)> {
         let conditions = evaluate(typed, &self.filters)?;
         let mut filtered: Vec<_> = self.filters.iter().map(|filter| (filter.name.clone(), 0)).collect();
@@ -249,14 +249,14 @@ impl Condition {
     }
 }
 
-/// One value per row and condition.
+/// The values of each condition, one per row.
 fn evaluate(typed: &DataFrame, conditions: &[Condition]) -> PolarsResult<Vec<BooleanChunked>> {
     if conditions.is_empty() || typed.height() == 0 {
         return Ok(Vec::new());
     }
     let named = conditions.iter().enumerate().map(|(at, condition)| condition.expr.clone().alias(format!("_{at}")));
     let values = typed.clone().lazy().select(named.collect::<Vec<_>>()).collect()?;
-    // A condition on constants alone has one value for all rows.
+    // A condition that only involves constants gives a single value, which holds for all rows.
     let whole = |values: &BooleanChunked| match (values.len(), values.get(0)) {
         (length, _) if length == typed.height() => values.clone(),
         (_, Some(value)) => BooleanChunked::full(values.name().clone(), value, typed.height()),

@@ -43,7 +43,7 @@ impl Partition {
         self.every.map(|_| self.name.as_str())
     }
 
-    /// The days of typed rows, in the partition's time zone; `None` where the partition is not made of dates.
+    /// The days of typed rows, in the partition's time zone; None if the partition column is not a date.
     pub(super) fn days(&self, typed: &DataFrame) -> PolarsResult<Option<Series>> {
         let column = typed.column(&self.column)?.as_materialized_series();
         Ok(match column.dtype() {

@@ -35,7 +35,7 @@ impl Cleaner {
         if rows.is_empty() {
             return Ok(DataFrame::empty_with_schema(&Self::quarantine_schema()));
         }
-        // From here on only these rows are looked at.
+        // Only these rows are processed from here on.
         let rows = IdxCa::from_vec("row".into(), rows);
         let bad = source.frame.take(&rows)?;
         let elements = self.elements(typed, &rows, &broken)?;
@@ -79,7 +79,7 @@ impl Cleaner {
         Ok(frame)
     }
 
-    /// For records that came as columns: the offending texts, and each record as a JSON object of its fields' texts.
+    /// For records in columns: the offending values as text, and each record as a JSON object of its fields' texts.
     fn fields(&self, bad: &Raw, broken: &[Broken]) -> PolarsResult<(Vec<Option<String>>, StringChunked)> {
         let mut fields = Vec::new();
         for column in bad.frame.columns().iter().filter(|column| is_field(column.name())) {
@@ -128,7 +128,7 @@ impl Cleaner {
         broken.iter().enumerate().map(|(row, broken)| value(row, broken)).collect()
     }
 
-    /// What elements of arrays say that break a rule, for rows (as broken as told) of which one does.
+    /// For each broken row whose broken rule is that of an array element: the offending value of that element.
     fn elements(&self, typed: &DataFrame, rows: &IdxCa, broken: &[Broken]) -> PolarsResult<Vec<Option<String>>> {
         let mut found = Vec::with_capacity(broken.len());
         for (row, broken) in rows.iter().zip(broken) {
@@ -147,13 +147,13 @@ impl Cleaner {
         Ok(found)
     }
 
-    /// The array, and which column of its elements, that counts as this column.
+    /// For the index of a column of array elements: the array, and the index of the column among those of its elements.
     fn element(&self, column: usize) -> Option<(&Explode, usize)> {
         let explode = self.explodes.iter().rev().find(|explode| explode.first <= column)?;
         Some((explode, column - explode.first))
     }
 
-    /// `quantity`, or `order_items/quantity` of elements.
+    /// The name of a column: `quantity`, or `order_items/quantity` for a column of array elements.
     fn name_of(&self, column: usize) -> Cow<'_, str> {
         match self.element(column) {
             Some((explode, nth)) => format!("{}/{}", explode.name, explode.elements.columns[nth].name).into(),
@@ -162,14 +162,14 @@ impl Cleaner {
     }
 }
 
-/// The text, with a reason where it looks right but is not.
+/// The text, with a reason added if the text looks valid but is not.
 fn explained(column: &Plan, rule: &str, text: Option<String>) -> Option<String> {
     let text = text?;
     let reason = (rule == "type").then(|| column.cast.explain(&text)).flatten();
     Some(reason.unwrap_or(text))
 }
 
-/// A column of the source as texts; what has no text (a list, bytes that are not UTF-8) is shown as polars prints it.
+/// The values of a source column as texts. A value without a text form (a list, bytes that are not UTF-8) is shown as polars prints it.
 fn texts_of(series: &Series) -> PolarsResult<StringChunked> {
     if let Ok(texts) = series.cast(&DataType::String)
         && texts.null_count() == series.null_count()

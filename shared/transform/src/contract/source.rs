@@ -1,4 +1,4 @@
-//! The columns every raw frame has, and what to say when a column of the contract is not among the others.
+//! Access to the columns that every raw frame has, and the error for a column of the contract that a raw frame lacks.
 
 use polars::prelude::*;
 use tidemark_pipeline::raw::{FAULT, OBJECT, PAGE, ROW, TEXT, is_added};
@@ -10,7 +10,7 @@ use crate::error::ContractError;
 /// Raw rows with the columns ingest adds to them.
 pub(super) struct Raw<'r> {
     pub(super) frame: &'r DataFrame,
-    /// Where the source comes in pages; `_row` is the record's number in its page then.
+    /// The number of the page, if the source is read in pages. `_row` is then the number of the record in its page.
     pub(super) page: Option<&'r Column>,
     pub(super) text: &'r StringChunked,
     pub(super) fault: &'r StringChunked,
@@ -45,7 +45,7 @@ impl<'r> Raw<'r> {
     }
 }
 
-/// Whether the source gave this column (and not ingest).
+/// Whether this column comes from the source and was not added by ingest.
 pub(super) fn is_field(name: &str) -> bool {
     !is_added(name)
 }

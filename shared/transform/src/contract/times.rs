@@ -1,4 +1,4 @@
-//! One time column of JSON records, read as the contract reads it.
+//! Reads one time column from JSON records in the same way as the contract.
 
 use polars::prelude::*;
 use tidemark_pipeline::definition;
@@ -25,7 +25,7 @@ impl Times {
         Ok(Times { cast: Cast::new(column)?, layout: Layout::new(std::iter::once(from)) })
     }
 
-    /// One value per record: microseconds since 1970 in UTC, or the number itself; `None` where a record has none that can be read.
+    /// One value per record: microseconds since 1970 in UTC, or the number itself. None if a record has no readable value.
     pub fn parse(&self, records: &StringChunked) -> PolarsResult<Vec<Option<i64>>> {
         let mut faults = Faults::new(records.len());
         let (columns, _) = self.layout.columns(&[("time", &self.cast)], records, &mut faults);

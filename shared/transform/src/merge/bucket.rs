@@ -1,12 +1,12 @@
-//! Rows spread by a hash of their key, so that each bucket can be merged alone.
+//! Distributes rows over buckets by a hash of their key, so that each bucket can be merged alone.
 
 use polars::prelude::*;
 use tidemark_pipeline::name::ColumnName;
 
 use crate::error::FrameError;
 
-/// Spreads rows over buckets by a hash of their key; equal keys always meet in the same bucket, whatever frame, run, machine
-/// or release of polars they come from. Within a bucket rows keep their order.
+/// Distributes rows over buckets by a hash of their key. Equal keys always go to the same bucket, independent of the frame, run, host
+/// and release of polars. Within a bucket rows keep their order.
 ///
 /// # Errors
 /// A key column that is absent or of a type without a stable hash (lists, structs), no key, or no buckets.
@@ -22,7 +22,7 @@ pub fn bucket(frame: &DataFrame, key: &[ColumnName], buckets: usize) -> Result<V
     }
     let mut rows = vec![Vec::<IdxSize>::new(); buckets];
     for (row, hash) in hashes.into_iter().enumerate() {
-        // The high half of a product spreads evenly without a division.
+        // The high half of the product is evenly distributed, without a division.
         let bucket = (u64::from(count) * (hash >> 32)) >> 32;
         rows[bucket as usize].push(row as IdxSize);
     }

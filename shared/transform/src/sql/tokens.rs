@@ -8,11 +8,11 @@ pub(super) enum Token {
     Placeholder,
     /// A string, a quoted name or a comment, with its quotes.
     Closed,
-    /// White space, an operator, a point: whatever else.
+    /// Anything else: white space, an operator, a point.
     Other,
 }
 
-/// The tokens of a query in order. Concatenated they give the query again.
+/// The tokens of a query in order. Concatenating their texts gives the query.
 pub(super) fn tokens(sql: &str) -> impl Iterator<Item = (Token, &str)> {
     let mut rest = sql;
     std::iter::from_fn(move || {
@@ -47,7 +47,7 @@ fn word(sql: &str) -> usize {
     sql.find(|c| !is_word(c)).unwrap_or(sql.len())
 }
 
-/// To the closing quote; a doubled quote is one of the text.
+/// Length of a quoted text, including its quotes. A doubled quote is part of the text.
 fn quoted(sql: &str, quote: char) -> usize {
     let mut from = 1;
     while let Some(at) = sql[from..].find(quote) {

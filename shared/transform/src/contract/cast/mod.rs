@@ -1,4 +1,4 @@
-//! Fields to typed columns: strict and exact. A field that is not a value of its type becomes NULL and a fault.
+//! Converts fields to typed columns, strictly and exactly. A field that is not a value of its type becomes NULL and a fault.
 
 mod format;
 pub(super) mod native;
@@ -207,9 +207,9 @@ impl<'c> Builder<'c> {
         let cast = self.cast;
         let formats = &cast.formats;
         let zone = &mut self.zone;
-        let mut walk = FieldPass { cast, unescaped: &mut self.unescaped, row, faults, column };
+        let mut pass = FieldPass { cast, unescaped: &mut self.unescaped, row, faults, column };
         match (&mut self.values, cast.ty) {
-            (Values::Text(values), Type::Time) => walk.fill(
+            (Values::Text(values), Type::Time) => pass.fill(
                 fields,
                 |field| match field {
                     Field::Text(text) => formats.read(text, iso_time, |moment| moment.time).map(Clock::new),
@@ -217,8 +217,8 @@ impl<'c> Builder<'c> {
                 },
                 |value| values.append_option(value),
             ),
-            (Values::Text(values), _) => walk.strings(fields, values),
-            (Values::Bool(values), _) => walk.fill(
+            (Values::Text(values), _) => pass.strings(fields, values),
+            (Values::Bool(values), _) => pass.fill(
                 fields,
                 |field| match field {
                     Field::Bool(value) => Some(value),
@@ -227,7 +227,7 @@ impl<'c> Builder<'c> {
                 },
                 |value| values.append_option(value),
             ),
-            (Values::Int32(values), Type::Date) => walk.fill(
+            (Values::Int32(values), Type::Date) => pass.fill(
                 fields,
                 |field| match field {
                     Field::Text(text) => formats.read(text, iso_date, |moment| moment.day),
@@ -235,12 +235,12 @@ impl<'c> Builder<'c> {
                 },
                 |value| values.append_option(value),
             ),
-            (Values::Int32(values), _) => walk.fill(
+            (Values::Int32(values), _) => pass.fill(
                 fields,
                 |field| integer(field).and_then(|value| i32::try_from(value).ok()),
                 |value| values.append_option(value),
             ),
-            (Values::Int64(values), Type::Datetime) => walk.fill(
+            (Values::Int64(values), Type::Datetime) => pass.fill(
                 fields,
                 |field| match field {
                     Field::Text(text) => instant(formats, zone, text),
@@ -248,8 +248,8 @@ impl<'c> Builder<'c> {
                 },
                 |value| values.append_option(value),
             ),
-            (Values::Int64(values), _) => walk.fill(fields, integer, |value| values.append_option(value)),
-            (Values::Float64(values), _) => walk.fill(
+            (Values::Int64(values), _) => pass.fill(fields, integer, |value| values.append_option(value)),
+            (Values::Float64(values), _) => pass.fill(
                 fields,
                 |field| match field {
                     Field::Text(text) | Field::Number(text) => number::float(text),
@@ -262,7 +262,7 @@ impl<'c> Builder<'c> {
                     Type::Decimal { precision, scale } => (precision, scale),
                     _ => (38, 0),
                 };
-                walk.fill(
+                pass.fill(
                     fields,
                     |field| match field {
                         Field::Text(text) => number::decimal(text, precision, scale, false),

@@ -9,7 +9,7 @@ use super::time::{Clock, in_range};
 use super::{Builder, Cast, Field};
 use crate::error::ContractError;
 
-/// A column of the contract from a raw column. Text is read as in CSV; other types by [`Cast::lossless`].
+/// Casts a raw column to a column of the contract. Text is read as in CSV; other types are cast by [`Cast::lossless`].
 pub(crate) fn from_native(
     cast: &Cast,
     name: &str,
@@ -58,7 +58,7 @@ fn convertible(from: &DataType, to: Type) -> bool {
     }
 }
 
-/// Casts the values, with NULL for those that a cast there and back would change.
+/// Casts the values. A value that a cast to the type and back would change becomes NULL.
 fn lossless(cast: &Cast, raw: &Series) -> PolarsResult<Series> {
     match (raw.dtype(), cast.ty) {
         (_, Type::String) => raw.cast(&DataType::String),
@@ -87,7 +87,7 @@ fn lossless(cast: &Cast, raw: &Series) -> PolarsResult<Series> {
     }
 }
 
-/// Datetimes to UTC microseconds (finer digits are dropped, as in text); those without zone are local to the column's.
+/// Converts datetimes to UTC microseconds. Finer digits are dropped, as in text. A datetime without a time zone is in the column's zone.
 fn instants(cast: &Cast, raw: &Series) -> PolarsResult<Series> {
     let naive = matches!(raw.dtype(), DataType::Datetime(_, None));
     let zone_of_source = match raw.dtype() {

@@ -1,6 +1,6 @@
 //! Exact numbers from text: digits are never rounded, wrapped or taken through a float.
 
-/// 10^0 to 10^38.
+/// The powers of ten from 10^0 to 10^38.
 const POWERS: [u128; 39] = {
     let mut powers = [1u128; 39];
     let mut n = 1;
@@ -11,7 +11,7 @@ const POWERS: [u128; 39] = {
     powers
 };
 
-/// An optional sign, digits, and perhaps a fraction of zeros (`17850.0`, as spreadsheets write integers).
+/// Parses an optional sign, digits, and optionally a fraction of zeros (`17850.0`, as spreadsheets write integers).
 pub(crate) fn integer(text: &str) -> Option<i64> {
     let (negative, digits) = sign(text.as_bytes());
     if digits.is_empty() || digits.len() > 18 || !digits.iter().all(u8::is_ascii_digit) {
@@ -21,25 +21,25 @@ pub(crate) fn integer(text: &str) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
-/// The integer a JSON number stands for; `1e3` is one, `1.5` is not.
+/// The integer that a JSON number is equal to: `1e3` is an integer, `1.5` is not.
 pub(crate) fn json_integer(text: &str) -> Option<i64> {
     integer(text).or_else(|| scaled(text, 0, true).and_then(|value| i64::try_from(value).ok()))
 }
 
-/// `value × 10^scale`, if the text is a plain decimal number that fits `precision` digits of which `scale` are fractional.
-/// Further fractional digits must be zeros. `exponent` allows `1.5e-3`.
+/// Returns `value × 10^scale` if the text is a decimal number that fits in `precision` digits, `scale` of them fractional.
+/// Further fractional digits must be zeros. `exponent`: whether an exponent (`1.5e-3`) is allowed.
 pub(crate) fn decimal(text: &str, precision: u8, scale: u8, exponent: bool) -> Option<i128> {
     let limit = *POWERS.get(usize::from(precision))?;
     scaled(text, usize::from(scale), exponent).filter(|value| value.unsigned_abs() < limit)
 }
 
-/// A finite number as Rust and C write it. `inf` and `nan` are refused: they poison every sum, and NaN is not even equal to
-/// itself; where they mean NULL the contract says so in `nulls`. A text beyond the range of a float is refused as well.
+/// A finite number as Rust and C write it. `inf` and `nan` are refused: any sum with them is not finite, and NaN is not equal
+/// to itself. If they mean NULL in a source, the contract lists them in `nulls`. A text beyond the range of a float is refused as well.
 pub(crate) fn float(text: &str) -> Option<f64> {
     text.parse::<f64>().ok().and_then(finite)
 }
 
-/// Adding zero turns −0 into 0, so that equal numbers are equal bits.
+/// Adding zero turns −0 into 0, so that equal numbers have equal bits.
 pub(crate) fn finite(value: f64) -> Option<f64> {
     value.is_finite().then_some(value + 0.0)
 }
@@ -63,9 +63,9 @@ fn scaled(text: &str, scale: usize, exponent: bool) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
-/// Digits, or digits with a fraction (`.5` is one, `5.` is not).
+/// Parses digits, optionally with a fraction. `.5` is valid, `5.` is not.
 fn plain(digits: &[u8], scale: usize) -> Option<u128> {
-    // A u64 holds any 19 digits; almost all numbers take this way.
+    // A u64 holds any 19 digits; almost all numbers are this short.
     if digits.len() + scale <= 19 {
         let mut value = 0u64;
         let mut fraction: Option<usize> = None;
@@ -95,7 +95,7 @@ fn plain(digits: &[u8], scale: usize) -> Option<u128> {
     append(append(0, whole)?, kept)?.checked_mul(POWERS[scale - kept.len()])
 }
 
-/// Digits with an exponent, exact: `1.50e1` at scale 0 is 15, `1e-1` is not a whole number.
+/// Parses digits with an exponent, exactly: at scale 0, `1.50e1` is 15, and `1e-1` is refused because it is not an integer.
 fn scientific(digits: &[u8], scale: usize) -> Option<u128> {
     let at = digits.iter().position(|byte| matches!(byte, b'e' | b'E'))?;
     let (negative, exponent) = sign(&digits[at + 1..]);
@@ -114,7 +114,7 @@ fn scientific(digits: &[u8], scale: usize) -> Option<u128> {
     if shift >= 0 { mantissa.checked_mul(power) } else { (mantissa % power == 0).then(|| mantissa / power) }
 }
 
-/// Digits before and after the point; there must be some after a point, and some at all.
+/// The digits before and after the point. If there is a point, digits must follow it; without one there must be at least one digit.
 fn split(digits: &[u8]) -> Option<(&[u8], &[u8])> {
     let (whole, fraction) = match digits.iter().position(|&byte| byte == b'.') {
         None => (digits, &[][..]),

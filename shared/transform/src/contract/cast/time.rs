@@ -13,7 +13,7 @@ pub(crate) struct Moment {
     pub(crate) offset: Option<i32>,
 }
 
-/// Days since 1970-01-01 of a date of the years 1 to 9999 of the proleptic Gregorian calendar.
+/// Days since 1970-01-01 of a date in the proleptic Gregorian calendar. None if the date does not exist or is not in the years 1 to 9999.
 /// Howard Hinnant, "chrono-compatible low-level date algorithms", `days_from_civil`.
 pub(crate) fn days(year: i32, month: i32, day: i32) -> Option<i32> {
     const LENGTHS: [i32; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
@@ -29,12 +29,12 @@ pub(crate) fn days(year: i32, month: i32, day: i32) -> Option<i32> {
     Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468)
 }
 
-/// Whether an instant (microseconds since 1970) is of the years 1 to 9999, in UTC: what every reader of Delta tables can show.
+/// Whether an instant (microseconds since 1970) is in the years 1 to 9999 in UTC, the range that every reader of Delta tables supports.
 pub(crate) fn in_range(instant: i64) -> bool {
     (-719_162 * DAY_US..2_932_897 * DAY_US).contains(&instant)
 }
 
-/// Microseconds since midnight; neither 24:00 nor a leap second is a time of day here.
+/// Microseconds since midnight. 24:00 and leap seconds are refused.
 pub(crate) fn time_of_day(hour: i64, minute: i64, second: i64, micros: i64) -> Option<i64> {
     let valid = (0..24).contains(&hour) && (0..60).contains(&minute) && (0..60).contains(&second);
     valid.then(|| ((hour * 60 + minute) * 60 + second) * 1_000_000 + micros)
@@ -54,7 +54,7 @@ pub(crate) fn iso_time(text: &[u8]) -> Option<Moment> {
     rest.is_empty().then_some(Moment { time: Some(time), ..Moment::default() })
 }
 
-/// A date and a time, `T` or a space between them, and perhaps `Z` or an offset such as `+01:00`. A date alone is no datetime.
+/// A date and a time separated by `T` or a space, optionally with `Z` or an offset such as `+01:00`. A date alone is not a datetime.
 pub(crate) fn iso_datetime(text: &[u8]) -> Option<Moment> {
     let day = date_part(text)?;
     if !matches!(text.get(10)?, b'T' | b't' | b' ') {
@@ -99,7 +99,7 @@ fn time_part(text: &[u8]) -> Option<(i64, &[u8])> {
     Some((time_of_day(two(*a, *b)?.into(), two(*c, *d)?.into(), second.into(), micros)?, rest))
 }
 
-/// Microseconds of one or more fractional digits, and what follows them.
+/// Reads one or more fractional digits of a second. Returns them in microseconds, and the rest of the text.
 pub(crate) fn fraction(text: &[u8]) -> Option<(i64, &[u8])> {
     let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
@@ -113,7 +113,7 @@ pub(crate) fn two(tens: u8, ones: u8) -> Option<i32> {
     (tens < 10 && ones < 10).then_some(i32::from(tens) * 10 + i32::from(ones))
 }
 
-/// A time of day as clean rows hold it: `HH:MM:SS`, with six fractional digits where they are not zero.
+/// A time of day in the format of clean rows: `HH:MM:SS`, with six fractional digits unless they are all zero.
 pub(crate) struct Clock {
     text: [u8; 15],
     length: usize,

@@ -1,4 +1,4 @@
-//! Local time and UTC in one time zone; remembers the last span of constant offset, for times come in order.
+//! Converts between local time and UTC in one time zone. Caches the last span of constant offset, because times mostly come in order.
 
 use jiff::Timestamp;
 use jiff::civil;
@@ -9,17 +9,17 @@ use super::time::DAY_US;
 /// Why a local time is not a unique instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Skipped {
-    /// The clock was put forward over it.
+    /// The clock was set forward past this time, so it does not exist.
     Gap,
-    /// The clock was put back: it happened twice.
+    /// The clock was set back, so this time occurred twice.
     Fold,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) struct Zone {
-    /// `None` is UTC.
+    /// None means UTC.
     zone: Option<TimeZone>,
-    /// From an instant (included) to another (excluded) local time is this far ahead of UTC; all in microseconds.
+    /// Cached span: its start (inclusive), its end (exclusive), and how far local time is ahead of UTC in it, all in microseconds.
     span: (i64, i64, i64),
 }
 
@@ -50,7 +50,7 @@ impl Zone {
         Ok(local - offset)
     }
 
-    /// The day (since 1970-01-01) on which an instant falls here.
+    /// The local day (days since 1970-01-01) of an instant.
     pub(crate) fn day(&mut self, instant: i64) -> i32 {
         let ahead = if self.zone.is_none() {
             0
@@ -60,7 +60,7 @@ impl Zone {
             }
             self.span.2
         };
-        // Years 1 to 9999 are far within an i32 of days.
+        // The days of the years 1 to 9999 fit in an i32.
         (instant + ahead).div_euclid(DAY_US) as i32
     }
 
@@ -79,7 +79,7 @@ fn clamp(instant: i64) -> Timestamp {
     Timestamp::from_microsecond(instant).unwrap_or(end)
 }
 
-/// Years 1 to 9999, which a civil datetime holds.
+/// The civil datetime of a local time in microseconds. The years are 1 to 9999, all of which a civil datetime can hold.
 fn civil_of(local: i64) -> civil::DateTime {
     let day = jiff::SignedDuration::from_hours(24 * local.div_euclid(DAY_US));
     let time = jiff::SignedDuration::from_micros(local.rem_euclid(DAY_US));
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn gaps_and_folds_are_told() {
+    fn gaps_and_folds_are_errors() {
         let mut berlin = Zone::new(Some("Europe/Berlin")).unwrap();
         for _ in 0..2 {
             assert_eq!(berlin.instant(micros("2024-07-01T12:00:00")), Ok(micros("2024-07-01T10:00:00")));
@@ -113,19 +113,19 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_changes_nothing() {
+    fn the_cached_span_changes_nothing() {
         let names = ["America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "Europe/London"];
         for name in names {
-            let mut remembering = Zone::new(Some(name)).unwrap();
+            let mut cached = Zone::new(Some(name)).unwrap();
             let zone = TimeZone::get(name).unwrap();
             let mut local = micros("1965-01-01T00:10:00");
             while local < micros("2045-01-01T00:00:00") {
                 let fresh = Zone::new(Some(name)).unwrap().instant(local);
-                assert_eq!(remembering.instant(local), fresh, "{name} {local}");
+                assert_eq!(cached.instant(local), fresh, "{name} {local}");
                 if let Ok(instant) = fresh {
                     let date = Timestamp::from_microsecond(instant).unwrap().to_zoned(zone.clone()).date();
                     let day = civil::date(1970, 1, 1).until(date).unwrap().get_days();
-                    assert_eq!(remembering.day(instant), day, "{name} {instant}");
+                    assert_eq!(cached.day(instant), day, "{name} {instant}");
                 }
                 local += 7 * 3600 * 1_000_000 + 1_800_000_000;
             }

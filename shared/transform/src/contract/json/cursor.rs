@@ -1,11 +1,11 @@
-//! The grammar of JSON (RFC 8259), value by value. It never recurses: nesting is counted in bits and ends at [`MAX_DEPTH`].
+//! The grammar of JSON (RFC 8259), value by value. It never recurses: open objects and arrays are recorded in bits, up to [`MAX_DEPTH`].
 
 use super::super::cast::Field;
 
-/// Deeper nesting is a fault. The limit is far above what records need, and far below what would harm later parsers of the text.
+/// Deeper nesting is a fault. The limit is far above the needs of records and far below what would overflow later parsers.
 pub(super) const MAX_DEPTH: usize = 1024;
 
-/// The scan has failed. The cursor holds the reason, so that the result for valid values stays small.
+/// The scan has failed. The reason is in the cursor, so that the result type stays small.
 #[derive(Debug)]
 pub(super) struct Stop;
 
@@ -16,7 +16,7 @@ pub(super) struct Cursor<'a> {
     pub(super) text: &'a str,
     pub(super) bytes: &'a [u8],
     pub(super) at: usize,
-    /// What is wrong here, once something is.
+    /// The reason of the failure, once the scan has failed.
     pub(super) broken: &'static str,
 }
 
@@ -30,7 +30,7 @@ impl<'a> Cursor<'a> {
         self.bytes.get(self.at..).unwrap_or_default()
     }
 
-    /// The byte here; 0, which is valid nowhere in JSON, at the end.
+    /// The current byte. Returns 0, which is never valid in JSON, at the end of the text.
     #[inline]
     pub(super) fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
@@ -68,7 +68,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// A key with its quotes, and whether it has escapes.
+    /// Reads a key. Returns it with its quotes, and whether it has escapes.
     pub(super) fn key(&mut self) -> Scan<(&'a str, bool)> {
         if self.peek() != b'"' {
             return self.broken("expected a key in quotes");
@@ -83,7 +83,7 @@ impl<'a> Cursor<'a> {
         self.field().map(drop)
     }
 
-    /// Any value as a field.
+    /// Reads any value as a field.
     #[inline(always)]
     pub(super) fn field(&mut self) -> Scan<Field<'a>> {
         let start = self.at;
@@ -155,7 +155,7 @@ impl<'a> Cursor<'a> {
         Ok(())
     }
 
-    /// A string from its opening quote to behind its closing one; whether it has escapes.
+    /// Skips a string, from its opening quote to after its closing quote. Returns whether it has escapes.
     #[inline]
     fn string(&mut self) -> Scan<bool> {
         self.at += 1;
@@ -199,7 +199,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// The four hexadecimal digits behind `u`.
+    /// Reads the four hexadecimal digits after `u`.
     fn unit(&mut self) -> Scan<u32> {
         self.at += 1;
         let mut value = 0;
@@ -213,7 +213,7 @@ impl<'a> Cursor<'a> {
         Ok(value)
     }
 
-    /// Passes over an object or array.
+    /// Checks an object or array and skips it.
     fn nested(&mut self) -> Scan<()> {
         let mut stack = Stack::default();
         loop {
@@ -236,7 +236,7 @@ impl<'a> Cursor<'a> {
                 }
                 _ => self.skip()?,
             }
-            // Behind a value: close what ends here, then go to the next value.
+            // After a value: close the objects and arrays that end here, then go to the next value.
             loop {
                 let Some(object) = stack.top() else { return Ok(()) };
                 self.space();
@@ -262,7 +262,7 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// The open objects (1) and arrays (0) around a place.
+/// The open objects (1) and arrays (0) at a position, one bit each.
 #[derive(Default)]
 struct Stack {
     bits: [u64; MAX_DEPTH / 64],
@@ -288,8 +288,8 @@ impl Stack {
     }
 }
 
-/// Where the plain text of a string ends: the next quote, backslash, control character, or the end of all.
-/// Eight bytes at a time (Mycroft's test for a zero byte; exact for the lowest such byte, which is the one asked for).
+/// Offset at which the plain text of a string ends: the next quote, backslash or control character, or the end of the input.
+/// Eight bytes at a time (Mycroft's test for a zero byte; exact for the lowest such byte, the only one needed here).
 #[inline]
 fn plain_end(bytes: &[u8], mut at: usize) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,10 +1,10 @@
-//! The elements of a JSON array, one by one.
+//! Iterates over the elements of a JSON array.
 
 use super::super::cast::Field;
 use super::cursor::{Cursor, Scan, Stop};
 use super::scan::{Broken, Scanner};
 
-/// A text that is an array, or an object, which counts as an array of one.
+/// Elements of a text that is an array. An object counts as an array of one element.
 pub(crate) struct Elements<'a> {
     cursor: Cursor<'a>,
     next: Next,
@@ -13,9 +13,9 @@ pub(crate) struct Elements<'a> {
 #[derive(Clone, Copy)]
 enum Next {
     First,
-    /// Behind an element of an array.
+    /// After an element of an array.
     Further,
-    /// Behind all of it.
+    /// After the last element.
     End,
 }
 
@@ -24,7 +24,8 @@ impl<'a> Elements<'a> {
         Elements { cursor: Cursor::new(text), next: Next::First }
     }
 
-    /// The next element, its fields in the slots (all [`Field::Null`] before); `None` behind the last one.
+    /// Reads the next element and stores its fields in the slots, which must all be [`Field::Null`] before. Returns None after the last
+    /// element.
     pub(crate) fn next(
         &mut self,
         scanner: &mut Scanner<'_>,

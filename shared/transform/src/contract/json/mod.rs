@@ -18,16 +18,16 @@ use super::fault::{Faults, Place};
 /// Records scanned before their columns are filled: few enough for their fields to stay in cache.
 const BATCH: usize = 256;
 
-/// Where the columns lie in a record.
+/// The positions of the columns' fields in a record.
 #[derive(Debug)]
 pub(super) struct Layout {
     paths: Paths,
-    /// Per column, the slot its field is in.
+    /// The slot of each column's field.
     slots: Vec<usize>,
 }
 
 impl Layout {
-    /// One pointer (RFC 6901) per column; a text that does not start with `/` names a member of the record.
+    /// `pointers`: one JSON pointer (RFC 6901) per column. A text that does not start with `/` is the name of a member of the record.
     pub(super) fn new<'p>(pointers: impl Iterator<Item = &'p str>) -> Layout {
         let mut paths = Paths::default();
         let slots = pointers.map(|pointer| paths.add(pointer)).collect();
@@ -51,8 +51,8 @@ impl Layout {
         self.paths.pointers()
     }
 
-    /// The typed columns of records, and which fields were met; a NULL text (a record that ingest found broken) gives NULLs.
-    /// A text that is no JSON object is a fault of the whole record.
+    /// The typed columns of records, and the counts of the fields found. A NULL text (a record that ingest found broken) gives NULLs.
+    /// A text that is not a JSON object is a fault of the whole record.
     pub(super) fn columns(
         &self,
         casts: &[(&str, &Cast)],
@@ -78,7 +78,7 @@ impl Layout {
                     record.fill(Field::Null);
                     faults.mark(row + at, Place::FORMAT);
                 } else if !faults.is_good(row + at) {
-                    // what ingest found broken is no record, though its text may look like one
+                    // ingest found this record broken, so it is not counted, even if its text parses as JSON
                     scanner.tally().forget();
                 }
             }

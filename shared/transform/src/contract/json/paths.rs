@@ -1,4 +1,4 @@
-//! The JSON pointers of a contract as a tree, so that one pass over a record finds them all.
+//! The JSON pointers of a contract as a tree, so that all their values can be found in one pass over a record.
 
 /// Index of a node in [`Paths`].
 pub(super) type NodeId = usize;
@@ -7,26 +7,26 @@ pub(super) type NodeId = usize;
 pub(crate) struct Paths {
     nodes: Vec<Node>,
     slots: usize,
-    /// The slot of the value itself, if a pointer is empty.
+    /// Slot of the whole value, if one of the pointers is empty.
     whole: Option<usize>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Node {
     pub(super) members: Vec<Member>,
-    /// The member whose value this is; none of the record itself.
+    /// The member whose value this node is. None for the root.
     parent: Option<(NodeId, usize)>,
 }
 
-/// A member of an object (or an element of an array) some pointer goes through or ends at.
+/// A member of an object (or an element of an array) that is on the path of a pointer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Member {
     key: String,
-    /// Where the field goes, if a pointer ends here.
+    /// The slot to store the field in, if a pointer ends here.
     pub(super) slot: Option<usize>,
     /// The node where longer pointers continue.
     pub(super) node: Option<NodeId>,
-    /// All slots below, which a later member of the same name empties.
+    /// All slots below this member. A later member of the same name clears them.
     pub(super) below: Vec<usize>,
 }
 
@@ -39,7 +39,7 @@ impl Default for Paths {
 impl Paths {
     pub(super) const ROOT: NodeId = 0;
 
-    /// The slot of a pointer; the same pointer always has the same one.
+    /// Adds a pointer and returns its slot. Equal pointers share a slot.
     pub(super) fn add(&mut self, pointer: &str) -> usize {
         if pointer.is_empty() {
             let slot = self.whole.unwrap_or(self.slots);
@@ -94,12 +94,12 @@ impl Paths {
         self.slots
     }
 
-    /// The slot of the value itself.
+    /// Slot of the whole value, if one of the pointers is empty.
     pub(super) fn whole(&self) -> Option<usize> {
         self.whole
     }
 
-    /// Whether a pointer goes into the value.
+    /// Whether a pointer leads to a member of the value.
     pub(super) fn has_members(&self) -> bool {
         !self.nodes[Self::ROOT].members.is_empty()
     }
@@ -108,7 +108,7 @@ impl Paths {
         self.nodes.len()
     }
 
-    /// Position of the member of this name.
+    /// Index of the member with this name.
     pub(super) fn find(&self, node: NodeId, key: &str) -> Option<usize> {
         self.nodes[node].members.iter().position(|member| member.key == key)
     }
@@ -117,7 +117,7 @@ impl Paths {
         &self.nodes[node].members[member]
     }
 
-    /// Whether a column keeps the value of this node, or one around it, as it is written: with all that is in it.
+    /// Whether a column stores the value of this node, or of a node that contains it, as written. All members of it are stored then.
     pub(super) fn is_kept(&self, node: NodeId) -> bool {
         self.around(node).any(|(node, at)| self.nodes[node].members[at].slot.is_some())
     }
@@ -131,7 +131,7 @@ impl Paths {
         keys.iter().map(|key| format!("/{}", key.replace('~', "~0").replace('/', "~1"))).collect()
     }
 
-    /// The members around a node, the nearest first.
+    /// The members that contain a node, innermost first.
     fn around(&self, node: NodeId) -> impl Iterator<Item = (NodeId, usize)> {
         std::iter::successors(self.nodes[node].parent, |(node, _)| self.nodes[*node].parent)
     }

@@ -1,7 +1,8 @@
-//! A JSON scanner that finds the fields of a contract in one pass and checks the grammar (RFC 8259) of all it passes.
+//! A JSON scanner that finds the fields of a contract in one pass and checks the grammar (RFC 8259) of everything it reads.
 //!
-//! Records of one source mostly have the same keys in the same order, so the scanner expects at each position the key it
-//! saw there last and compares bytes; only a surprise costs a look-up. Recursion follows the contract's pointers only.
+//! Records of one source mostly have the same keys in the same order, so the scanner expects at each position the key that
+//! was there in the previous record and compares bytes. Only a different key costs a look-up. It recurses only along the
+//! contract's pointers.
 
 use std::fmt;
 
@@ -11,14 +12,14 @@ use super::cursor::{Cursor, Scan, Stop};
 use super::paths::{Member, NodeId, Paths};
 use super::tally::Tally;
 
-/// Keys longer than this, or later in their object, are looked up each time; so what is remembered stays small.
+/// Keys that are longer than this, or come later in their object, are looked up each time. This keeps the memory of keys small.
 const REMEMBERED: usize = 256;
 
 /// Why a text is not a JSON object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Broken {
     what: &'static str,
-    /// Offset in bytes.
+    /// Byte offset in the text.
     at: usize,
 }
 
@@ -40,9 +41,9 @@ enum Target {
     Pass,
     /// No column reads it; it is counted under this number.
     Unknown(usize),
-    /// Keep it.
+    /// Store it in a slot.
     Slot(usize),
-    /// Descend into it, by the n-th member of the node.
+    /// Descend into it: it is the n-th member of the node.
     Branch(usize),
 }
 
@@ -50,7 +51,7 @@ enum Target {
 #[derive(Debug)]
 struct Expected {
     key: Box<[u8]>,
-    /// The first bytes of the key as one word, and which bits of it count; a key of up to 16 bytes is compared at once.
+    /// The first bytes of the key as one word, and the mask of the bits in use. A key of up to 16 bytes is compared at once.
     word: u128,
     mask: u128,
     target: Target,
@@ -77,7 +78,7 @@ impl Expected {
 
 pub(crate) struct Scanner<'p> {
     paths: &'p Paths,
-    /// Per node, by position in the object.
+    /// The keys last seen, by node and position in the object.
     expected: Vec<Vec<Expected>>,
     tally: Tally,
 }
@@ -88,8 +89,8 @@ impl<'p> Scanner<'p> {
         Scanner { paths, expected, tally: Tally::new(paths) }
     }
 
-    /// Fills the slots (all [`Field::Null`] before) from a record. Of several members with one name the last counts.
-    /// After an error the slots hold anything.
+    /// Fills the slots from a record. All slots must be [`Field::Null`] before. If a name occurs several times, the last member counts.
+    /// After an error the contents of the slots are unspecified.
     pub(crate) fn record<'a>(&mut self, text: &'a str, slots: &mut [Field<'a>]) -> Result<(), Broken> {
         self.tally.begin();
         let mut cursor = Cursor::new(text);
@@ -99,7 +100,7 @@ impl<'p> Scanner<'p> {
         })
     }
 
-    /// What was met in the records so far; one of them is one call, of whichever of these.
+    /// The counts of fields in the records scanned so far.
     pub(crate) fn tally(&mut self) -> &mut Tally {
         &mut self.tally
     }
@@ -114,7 +115,7 @@ impl<'p> Scanner<'p> {
         if cursor.at < cursor.bytes.len() { cursor.broken("unexpected text after the object") } else { Ok(()) }
     }
 
-    /// Any value, as the element of an array: fills the slots, and says what it is.
+    /// Scans any value, such as an element of an array: fills the slots and returns the value as a field.
     pub(super) fn value<'a>(&mut self, cursor: &mut Cursor<'a>, slots: &mut [Field<'a>]) -> Scan<Field<'a>> {
         let start = cursor.at;
         let field = match cursor.peek() {
@@ -191,14 +192,14 @@ impl<'p> Scanner<'p> {
             let expected = Expected::new(key, target);
             match seen.get_mut(position) {
                 Some(last) => *last = expected,
-                // The next position, or near it behind a key too long to remember: a wrong guess costs time only.
+                // Usually the next position; it may be off after a key that was too long to remember. A wrong guess only costs time.
                 None => seen.push(expected),
             }
         }
         Ok(target)
     }
 
-    /// `None`: no pointer goes there.
+    /// None if no pointer leads there.
     fn target(&self, node: NodeId, key: &str) -> Option<Target> {
         let at = self.paths.find(node, key)?;
         Some(match self.paths.get(node, at) {
@@ -207,7 +208,7 @@ impl<'p> Scanner<'p> {
         })
     }
 
-    /// A value through which pointers go on.
+    /// Scans a value that has members with pointers to them.
     fn branch<'a>(&mut self, cursor: &mut Cursor<'a>, node: NodeId, at: usize, slots: &mut [Field<'a>]) -> Scan<()> {
         let Member { node, slot, below, .. } = self.paths.get(node, at);
         for &slot in below {
@@ -245,7 +246,7 @@ impl<'p> Scanner<'p> {
                     slots[slot] = cursor.field()?;
                 }
                 Some(Target::Branch(member)) => self.branch(cursor, node, member, slots)?,
-                // an element has no name that a column could lack
+                // an element has no name, so it is not counted as an unknown field
                 Some(Target::Pass | Target::Unknown(_)) | None => cursor.skip()?,
             }
             cursor.space();

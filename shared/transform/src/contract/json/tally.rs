@@ -1,20 +1,20 @@
-//! Which fields were met in how many records: counted by number while records are scanned, and named at the end.
+//! Counts in how many records each field occurs. While scanning, fields are identified by number; names are resolved at the end.
 
 use polars::prelude::{InitHashMaps as _, PlHashMap};
 
 use super::super::fields::{FieldKind, MAX_FIELDS, cut};
 use super::paths::{NodeId, Paths};
 
-/// The records of one scanner, counted from 1; 0 is none.
+/// The counts of one scanner. Records are numbered from 1; 0 means none.
 #[derive(Debug)]
 pub(crate) struct Tally {
     record: u32,
-    /// Records that are JSON objects.
+    /// Number of records that are JSON objects.
     good: u64,
-    /// Per slot, the first record that has its field.
+    /// Number of the first record that has the field, per slot.
     met: Vec<u32>,
     unknown: Vec<Unknown>,
-    /// Per node, the number of an unknown member. Used only for look-ups and never iterated, so its order has no effect.
+    /// Index in `unknown` of each unknown member, by node and name. Used only for look-ups and never iterated, so its order has no effect.
     numbers: Vec<PlHashMap<String, usize>>,
     has_more: bool,
 }
@@ -28,16 +28,16 @@ struct Unknown {
     first: u32,
     last: u32,
     kind: FieldKind,
-    /// The record that `kind` is of.
+    /// Number of the record that `kind` was taken from.
     kind_of: u32,
 }
 
 /// The result of a [`Tally`].
 pub(crate) struct Tallied {
     pub(crate) good: u64,
-    /// Per slot, whether a record has its field.
+    /// Whether any record has the field, per slot.
     pub(crate) met: Vec<bool>,
-    /// Pointer, records, the first of them (from 0), kind.
+    /// Pointer, number of records, index of the first of them (from 0), and kind of each unknown field.
     pub(crate) unknown: Vec<(String, u64, usize, FieldKind)>,
     pub(crate) has_more: bool,
 }
@@ -88,7 +88,7 @@ impl Tally {
         }
     }
 
-    /// The number of an unknown member; `None` where there are too many to tell apart.
+    /// The number of an unknown member. Returns None if there are already [`MAX_FIELDS`] others.
     pub(super) fn unknown(&mut self, node: NodeId, key: &str) -> Option<usize> {
         let name = cut(key);
         if let Some(nth) = self.numbers[node].get(name.as_ref()) {

@@ -141,7 +141,7 @@ fn files_that_stay_keep_the_shape() {
         let refused = |rows: DataFrame, by: &[(&str, &str)]| match reshape(lake, "run-2", by, &rows, some.clone())
             .commit(lake, Some(&table))
         {
-            Err(LakeError::SchemaMismatch { misfit, .. }) => misfit,
+            Err(LakeError::SchemaMismatch { mismatch, .. }) => mismatch,
             other => panic!("{other:?}"),
         };
         let day: &[_] = &[("sold_on", "2011-12-01")];
@@ -149,7 +149,7 @@ fn files_that_stay_keep_the_shape() {
         let (table_ty, now) = ("decimal(12,2)".into(), "string".into());
         assert_eq!(refused(text, day), SchemaMismatch::Type { column: "amount".into(), table: table_ty, now });
         let less = rows(1, 0..5).drop("note").unwrap();
-        assert_eq!(refused(less, day), SchemaMismatch::Gone { column: "note".into(), table: "string".into() });
+        assert_eq!(refused(less, day), SchemaMismatch::Missing { column: "note".into(), table: "string".into() });
         let by = vec!["sold_on".parse().unwrap()];
         assert_eq!(refused(rows(1, 0..5), &[]), SchemaMismatch::Partition { table: by, now: vec![] });
         assert_eq!(lake.existing(&sales()).unwrap().version(), 0);
