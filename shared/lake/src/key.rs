@@ -38,7 +38,7 @@ pub enum Key<'a> {
     /// `landing/orders/20240131T080000Z-v00007/00001.refused.zst`: a response that was not a valid page, kept for inspection.
     Refused(&'a PipelineName, &'a str, u32),
     /// `landing/orders/20240131T080000Z-v00007/void`: marks the pages of this window as not to be resumed.
-    Void(&'a PipelineName, &'a str),
+    Invalidated(&'a PipelineName, &'a str),
     /// `runs`, all of them.
     Runs,
     /// `runs/2011-12-09`
@@ -84,7 +84,7 @@ impl Key<'_> {
             Key::Refused(pipeline, window, page) => {
                 Path::from(format!("landing/{pipeline}/{}/{page:05}.refused.zst", safe_part(window)))
             }
-            Key::Void(pipeline, window) => Path::from(format!("landing/{pipeline}/{}/void", safe_part(window))),
+            Key::Invalidated(pipeline, window) => Path::from(format!("landing/{pipeline}/{}/void", safe_part(window))),
             Key::Runs => Path::from("runs"),
             Key::RunDay(day) => Path::from(format!("runs/{day}")),
             Key::Run(day, run_id) => Path::from(format!("runs/{day}/{}.json", safe_part(run_id))),

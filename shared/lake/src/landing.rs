@@ -52,13 +52,13 @@ impl Landing {
     }
 
     /// Whether the pages were invalidated and must not be resumed.
-    pub fn is_void(&self, lake: &Lake) -> Result<bool, LakeError> {
-        Ok(get(lake, &Key::Void(&self.pipeline, &self.window).path())?.is_some())
+    pub fn is_invalidated(&self, lake: &Lake) -> Result<bool, LakeError> {
+        Ok(get(lake, &Key::Invalidated(&self.pipeline, &self.window).path())?.is_some())
     }
 
     /// Marks the pages as not to be resumed. They are kept for inspection.
     pub fn invalidate(&self, lake: &Lake) -> Result<(), LakeError> {
-        let key = Key::Void(&self.pipeline, &self.window).path();
+        let key = Key::Invalidated(&self.pipeline, &self.window).path();
         lake.store().create(&key, Bytes::new()).map(drop).map_err(|source| LakeError::store(key.to_string(), source))
     }
 }

@@ -26,7 +26,7 @@ impl PageFetcher<'_> {
         accumulator: &mut PageAccumulator<'_>,
     ) -> Result<WindowRead, Error> {
         while let Some((note, body)) = self.landed(pass)? {
-            if pass.adopted == 0 && pass.landing.is_void(self.context.lake)? {
+            if pass.adopted == 0 && pass.landing.is_invalidated(self.context.lake)? {
                 return Ok(WindowRead::Invalidated { is_newly_found: false });
             }
             if note.definition != self.definition || note.range.since != pass.window.range.since {

@@ -14,7 +14,7 @@ pub enum Budget {
 }
 
 impl Budget {
-    /// How many of so many rows it lets pass.
+    /// The maximum number of quarantined rows of a run that reads `rows` rows.
     pub fn most(self, rows: u64) -> u64 {
         match self {
             Budget::Share(share) => (share * rows as f64) as u64,

@@ -130,7 +130,7 @@ fn what_a_model_says_of_its_partitions_is_so() {
 }
 
 #[test]
-fn of_inputs_that_differ_the_shortest_partitions_count() {
+fn the_shortest_partitions_of_different_inputs_count() {
     let days = pipeline("days", "{ column = 'at', every = 'day', timezone = 'Asia/Tokyo', as = 'p' }", &[]);
     let months = pipeline("months", "{ column = 'at', every = 'month', as = 'p' }", &[]);
     let sql = "SELECT p FROM months UNION ALL SELECT p FROM days";

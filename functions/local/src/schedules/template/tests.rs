@@ -16,12 +16,12 @@ fn graph_of(files: &[(&str, &str)]) -> Graph {
     Graph::new(files.iter().map(definition).collect()).unwrap()
 }
 
-fn of(files: &[(&str, &str)]) -> String {
+fn template_of(files: &[(&str, &str)]) -> String {
     template(&graph_of(files)).unwrap()
 }
 
 fn with_schedule(schedule: &str) -> String {
-    of(&[("shop", &format!("schedule = {schedule}\n{SOURCE}{CONTRACT}"))])
+    template_of(&[("shop", &format!("schedule = {schedule}\n{SOURCE}{CONTRACT}"))])
 }
 
 /// A resource, without its name.
@@ -85,7 +85,7 @@ fn a_rate_is_a_rule_and_one_that_drifts_says_so() {
     assert!(text.contains("      ScheduleExpression: 'cron(0 0/4 * * ? *)'\n") && !text.contains(comment), "{text}");
     let text = with_schedule("{ rate = '90 minutes' }");
     assert!(text.contains("      ScheduleExpression: 'rate(90 minutes)'\n") && text.contains(comment), "{text}");
-    let without = of(&[("shop", &format!("{SOURCE}{CONTRACT}"))]);
+    let without = template_of(&[("shop", &format!("{SOURCE}{CONTRACT}"))]);
     assert!(!without.contains("Schedule:\n    Type") && without.contains("  ShopTable:\n"), "{without}");
 }
 
@@ -101,7 +101,7 @@ fn a_function_may_read_only_its_own_secrets() {
     let contract = format!("[contract]\nkey = ['id']\n{CONTRACT}");
     let shop = format!("{top}{source}{contract}{target}");
     let again = format!("{}{contract}", source.replace("token", "a-token"));
-    let text = of(&[("shop", &shop), ("again", &again)]);
+    let text = template_of(&[("shop", &shop), ("again", &again)]);
     let named = |id: &str| {
         let policy = resource(&text, id);
         let arns =
@@ -111,7 +111,7 @@ fn a_function_may_read_only_its_own_secrets() {
     assert_eq!(named("IngestSecrets"), (true, "a-token-??????' token-??????'".into()));
     assert_eq!(named("LoadSecrets"), (true, "all-of-it-??????' pass-??????'".into()));
     assert_eq!(named("WatchSecrets"), (true, "hook-??????' token-??????'".into()));
-    assert!(!of(&[("shop", &format!("{SOURCE}{CONTRACT}"))]).contains("AWS::IAM::Policy"));
+    assert!(!template_of(&[("shop", &format!("{SOURCE}{CONTRACT}"))]).contains("AWS::IAM::Policy"));
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn every_dataset_has_a_table() {
     let rest = "[contract]\nkey = ['id']\n[contract.columns]\nid = 'int64'\nlines = 'string'\n[contract.explode.shop_lines]\n\
         column = 'lines'\n[contract.explode.shop_lines.columns]\nsku = 'string'\n\
         [[model]]\nname = 'by_sku'\nsql = 'SELECT sku, COUNT(*) AS n FROM shop_lines GROUP BY sku'\n";
-    let text = of(&[("shop", &format!("description = 'Shop'\n{SOURCE}{rest}"))]);
+    let text = template_of(&[("shop", &format!("description = 'Shop'\n{SOURCE}{rest}"))]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("        Name: ")).collect();
     assert_eq!(names, ["by_sku", "shop", "shop_quarantine", "shop_raw", "shop_lines"]);
     // the properties that Athena reads of a Delta table
@@ -142,7 +142,7 @@ fn the_order_of_the_files_does_not_matter() {
     let text =
         |name: &str| format!("schedule = {{ rate = '1 day' }}\n{SOURCE}[contract]\ndataset = '{name}'\n{CONTRACT}");
     let (a, b) = (text("a"), text("b"));
-    assert_eq!(of(&[("x", &a), ("y", &b)]), of(&[("y", &b), ("x", &a)]));
+    assert_eq!(template_of(&[("x", &a), ("y", &b)]), template_of(&[("y", &b), ("x", &a)]));
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn pipelines_that_cannot_be_deployed_are_reported_with_their_place() {
     let schedule = "schedule = { rate = '1 day' }\n";
     let shop = format!("{schedule}{SOURCE}{CONTRACT}");
     let (fits, too_long) = ("x".repeat(39), "x".repeat(40));
-    of(&[(&fits, &shop), (&"y".repeat(100), &format!("{SOURCE}{CONTRACT}"))]);
+    template_of(&[(&fits, &shop), (&"y".repeat(100), &format!("{SOURCE}{CONTRACT}"))]);
     assert_eq!(
         mistakes(&[(&too_long, &shop)]),
         [format!(
@@ -179,7 +179,7 @@ fn too_many_resources_for_a_stack_are_refused() {
     let texts: Vec<(String, String)> =
         (0..126).map(|n| (format!("p{n}"), format!("schedule = {{ rate = '1 day' }}\n{SOURCE}{CONTRACT}"))).collect();
     let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
-    of(&files[..125]);
+    template_of(&files[..125]);
     let failure = template(&graph_of(&files)).unwrap_err();
     assert!(failure.message.starts_with("504 schedules") && failure.kind == ErrorKind::Definition, "{failure:?}");
 }
@@ -188,8 +188,10 @@ fn too_many_resources_for_a_stack_are_refused() {
 fn an_address_is_subscribed_once() {
     let alerts = "[alerts]\nemail = ['data@example.com', { to = 'max+x@example.com', severity = 'critical' }]\n";
     let shop = format!("{alerts}{SOURCE}{CONTRACT}");
-    let text =
-        of(&[("shop", &shop), ("again", &format!("[alerts]\nemail = 'data@example.com'\n{SOURCE}{}", CONTRACT))]);
+    let text = template_of(&[
+        ("shop", &shop),
+        ("again", &format!("[alerts]\nemail = 'data@example.com'\n{SOURCE}{}", CONTRACT)),
+    ]);
     assert_eq!(text.matches("AWS::SNS::Subscription").count(), 2);
     let expected = "    Type: AWS::SNS::Subscription
     Condition: MailsByTopic

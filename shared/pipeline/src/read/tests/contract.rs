@@ -91,7 +91,7 @@ const COLUMNS: &str =
     "[contract.columns]\nid = 'int64'\nsold_at = 'datetime'\nday = 'date'\nprice = 'float64'\ngone = 'no type'";
 
 /// Mistakes before those of the columns, of which there is one on purpose: it makes no others.
-fn of(contract: &str) -> Vec<String> {
+fn mistakes_in(contract: &str) -> Vec<String> {
     let mut all = contract_errors(&format!("{contract}\n{COLUMNS}"));
     assert!(all.pop().unwrap().contains("`no type`"));
     all
@@ -99,10 +99,12 @@ fn of(contract: &str) -> Vec<String> {
 
 #[test]
 fn keys_and_partitions_name_columns() {
-    assert_eq!(of("key = ['id', 'gone']\nlatest_by = 'gone'\npartition_by = 'gone'"), Vec::<String>::new());
+    assert_eq!(mistakes_in("key = ['id', 'gone']\nlatest_by = 'gone'\npartition_by = 'gone'"), Vec::<String>::new());
     let known = "expected one of `id`, `sold_at`, `day`, `price`, `gone`";
     assert_eq!(
-        of("key = ['idd', 'id', 'id']\nlatest_by = 'soldat'\npartition_by = { column = 'nowhere', every = 'hour' }"),
+        mistakes_in(
+            "key = ['idd', 'id', 'id']\nlatest_by = 'soldat'\npartition_by = { column = 'nowhere', every = 'hour' }"
+        ),
         [
             format!("5:8: unknown column `idd` in [contract]; {known}; did you mean `id`?"),
             "5:21: a second key column `id`; expected a name of its own".to_owned(),
@@ -112,19 +114,19 @@ fn keys_and_partitions_name_columns() {
         ]
     );
     assert_eq!(
-        of("latest_by = 'sold_at'"),
+        mistakes_in("latest_by = 'sold_at'"),
         ["5:13: `latest_by` in [contract]; expected a `key` beside it, for it picks among rows with one key"]
     );
     assert_eq!(
-        of("partition_by = 'sold_at'"),
+        mistakes_in("partition_by = 'sold_at'"),
         [
             "5:16: partition by `sold_at`, a `datetime`, which has as many partitions as instants; expected a column of type \
           string, bool, int32, int64 or date; write `partition_by = { column = \"sold_at\", every = \"day\" }`"
         ]
     );
-    assert_eq!(of("partition_by = 'price'").len(), 1);
+    assert_eq!(mistakes_in("partition_by = 'price'").len(), 1);
     assert_eq!(
-        of("partition_by = { column = 'id', every = 'day', as = 'DAY' }"),
+        mistakes_in("partition_by = { column = 'id', every = 'day', as = 'DAY' }"),
         [
             "5:27: column `id` in [contract.partition_by], which is no time; expected a column of type `date` or \
              `datetime` for `every`",
@@ -132,13 +134,13 @@ fn keys_and_partitions_name_columns() {
         ]
     );
     assert_eq!(
-        of("partition_by = { column = 'day', every = 'month', timezone = 'UTC' }"),
+        mistakes_in("partition_by = { column = 'day', every = 'month', timezone = 'UTC' }"),
         [
             "5:62: `timezone` in [contract.partition_by]; expected it only with a `datetime`; a date is the same day everywhere"
         ]
     );
     assert_eq!(
-        of("partition_by = { column = 'id', as = 'x', timezone = 'UTC' }"),
+        mistakes_in("partition_by = { column = 'id', as = 'x', timezone = 'UTC' }"),
         [
             "5:38: `as` in [contract.partition_by]; expected it only with `every`; without, the column itself is the partition",
             "5:54: `timezone` in [contract.partition_by]; expected it only with `every`",
@@ -164,7 +166,9 @@ fn names_of_partition_columns() {
 #[test]
 fn rules_and_budget() {
     assert_eq!(
-        of("max_quarantined = '101%'\nfilter = { 'a b' = 'id > 0', ok = 'idd > 0' }\ncheck = { type = 'id', two = 2 }"),
+        mistakes_in(
+            "max_quarantined = '101%'\nfilter = { 'a b' = 'id > 0', ok = 'idd > 0' }\ncheck = { type = 'id', two = 2 }"
+        ),
         [
             "5:19: the string `101%` for `max_quarantined` in [contract]; expected a share from `\"0%\"` to `\"100%\"` or a \
              number of rows",
@@ -177,22 +181,22 @@ fn rules_and_budget() {
         ]
     );
     for wrong in ["-1", "0.5", "'5'", "'-1%'", "'%'", "'1e1%'", "true", "'inf%'"] {
-        assert_eq!(of(&format!("max_quarantined = {wrong}")).len(), 1, "{wrong}");
+        assert_eq!(mistakes_in(&format!("max_quarantined = {wrong}")).len(), 1, "{wrong}");
     }
     for good in ["0", "100", "'0%'", "'0.5%'", "'100%'"] {
-        assert_eq!(of(&format!("max_quarantined = {good}")).len(), 0, "{good}");
+        assert_eq!(mistakes_in(&format!("max_quarantined = {good}")).len(), 0, "{good}");
     }
     assert_eq!(
-        of("unknown = 'refuse'"),
+        mistakes_in("unknown = 'refuse'"),
         ["5:11: `refuse` for `unknown` in [contract]; expected one of `keep`, `ignore`, `fail`"]
     );
-    assert_eq!(of("unknown = 'fail'"), Vec::<String>::new());
+    assert_eq!(mistakes_in("unknown = 'fail'"), Vec::<String>::new());
     assert_eq!(
-        of("dataset = 'Sales'"),
+        mistakes_in("dataset = 'Sales'"),
         ["5:11: `Sales` for a dataset's name; expected 1 to 100 bytes of a-z, 0-9 and _, starting with a letter"]
     );
     assert_eq!(
-        of("dataset = 'sales.raw'"),
+        mistakes_in("dataset = 'sales.raw'"),
         ["5:11: `sales.raw` for a dataset's name; expected a name without `.`; raw rows and quarantine come with it"]
     );
 }

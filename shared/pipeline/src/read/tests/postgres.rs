@@ -14,7 +14,7 @@ fn target(text: &str) -> Postgres {
     target
 }
 
-fn of_contract(rest: &str) -> Vec<String> {
+fn mistakes_of_contract(rest: &str) -> Vec<String> {
     errors(&format!("{CONTRACT}\n{TARGET}{URL}{rest}"))
 }
 
@@ -137,7 +137,7 @@ fn a_parameter_of_a_url_may_have_no_value_yet() {
 #[test]
 fn a_password_is_the_name_of_a_secret() {
     assert_eq!(
-        of_contract("password = 'hunter2'"),
+        mistakes_of_contract("password = 'hunter2'"),
         [
             "21:12: a text for `password` in [[target]]; expected the name of a secret; write `password = { secret = \"name\" }`; the \
              value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
@@ -147,9 +147,9 @@ fn a_password_is_the_name_of_a_secret() {
 
 #[test]
 fn a_statement_ends_some_time() {
-    assert_eq!(of_contract("timeout = '7d'"), Vec::<String>::new());
+    assert_eq!(mistakes_of_contract("timeout = '7d'"), Vec::<String>::new());
     assert_eq!(
-        of_contract("timeout = '8d'"),
+        mistakes_of_contract("timeout = '8d'"),
         ["21:11: more than a week for `timeout` in [[target]]; expected at most `\"7d\"`"]
     );
 }
@@ -219,9 +219,9 @@ fn a_target_s_name_is_harmless_where_the_table_s_is_not() {
 
 #[test]
 fn types_fit_their_columns() {
-    assert_eq!(of_contract("types = { lines = 'varchar(40)', id = 'numeric(20,0)' }"), Vec::<String>::new());
+    assert_eq!(mistakes_of_contract("types = { lines = 'varchar(40)', id = 'numeric(20,0)' }"), Vec::<String>::new());
     assert_eq!(
-        of_contract(
+        mistakes_of_contract(
             "types = { lnes = 'jsonb', id = 'uuid', price = 'numeric(12,1)', weight = 'numeric(9,2)', day = 'jsonb', lines = 'jsonbb' }"
         ),
         [
@@ -239,16 +239,16 @@ fn types_fit_their_columns() {
     for wrong in
         ["varchar", "varchar(0)", "varchar(10485761)", "numeric(3,4)", "numeric(1001)", "numeric", "json(1)", "text"]
     {
-        assert_eq!(of_contract(&format!("types.lines = '{wrong}'")).len(), 1, "{wrong}");
+        assert_eq!(mistakes_of_contract(&format!("types.lines = '{wrong}'")).len(), 1, "{wrong}");
     }
     assert_eq!(
-        of_contract("types = 'jsonb'"),
+        mistakes_of_contract("types = 'jsonb'"),
         [
             "21:9: the string `jsonb` for `types` in [[target]]; expected a table of columns, as in `{ lines = \"jsonb\" }`"
         ]
     );
     assert_eq!(
-        of_contract("types.lines = 'json'\nkey = ['id', 'lines']"),
+        mistakes_of_contract("types.lines = 'json'\nkey = ['id', 'lines']"),
         [
             "21:15: `json` for `lines` in `types` of [[target]]; expected `jsonb`; PostgreSQL cannot compare `json`, and this is a key"
         ]

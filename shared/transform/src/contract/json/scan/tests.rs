@@ -38,7 +38,7 @@ fn fields_are_found_wherever_they_are() {
 }
 
 #[test]
-fn of_equal_names_the_last_counts() {
+fn the_last_of_equal_names_counts() {
     assert_eq!(scan(&["/a"], r#"{"a":1,"b":0,"a":2}"#).unwrap(), [Field::Number("2")]);
     assert_eq!(scan(&["/a"], r#"{"a":1,"\u0061":null}"#).unwrap(), [Field::Null]);
     assert_eq!(scan(&["/a/b"], r#"{"a":{"b":1},"a":{"c":2}}"#).unwrap(), [Field::Null]);
