@@ -122,3 +122,96 @@ fn sqlite_file<'g>(pipeline: &'g Pipeline, id: &StepId) -> Option<&'g str> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use tidemark_pipeline::{Graph, SourceFile, read};
+
+    use super::*;
+
+    const MODELS: &str = "[[model]]\nname = 'totals'\nsql = 'SELECT COUNT(*) AS n FROM orders'\n\
+        [[model]]\nname = 'notes'\nsql = 'SELECT id FROM orders'\n";
+
+    fn graph(targets: &str) -> Graph {
+        let text = format!(
+            "[source]\nkind = 'files'\npath = 'in'\nformat = 'csv'\n[contract]\ndataset = 'orders'\n\
+             [contract.columns]\nid = 'int64'\n{MODELS}{targets}"
+        );
+        let file = SourceFile::new("pipelines/orders.toml", text.as_bytes()).unwrap();
+        let definition = read(&file, &|_| None, &|_| Err(String::new()));
+        Graph::new(vec![definition.unwrap_or_else(|mistakes| panic!("{mistakes:?}"))]).unwrap()
+    }
+
+    fn target(dataset: &str, file: &str) -> String {
+        format!(
+            "[[target]]\nkind = 'sqlite'\ndataset = '{dataset}'\npath = '{file}'\ntable = '{dataset}'\nmode = 'swap'\n"
+        )
+    }
+
+    /// Takes and ends the steps of ingest and clean.
+    fn cleaned(graph: &Graph) -> Order<'_> {
+        let mut order = Order::new(graph.steps().collect());
+        for _ in 0..2 {
+            let nth = order.take().unwrap();
+            assert_eq!(order.take(), None);
+            order.end(nth, false);
+        }
+        order
+    }
+
+    fn name(order: &Order<'_>, nth: usize) -> String {
+        order.step(nth).1.to_string()
+    }
+
+    #[test]
+    fn what_runs_after_a_failure_does_not_depend_on_what_began_first() {
+        let graph = graph(&(target("orders", "a.db") + &target("totals", "b.db")));
+        // the model ends before its siblings are taken, or after
+        for is_early in [true, false] {
+            let mut order = cleaned(&graph);
+            let first = order.take().unwrap();
+            assert_eq!(name(&order, first), "model totals");
+            let mut ran = Vec::new();
+            if is_early {
+                order.end(first, true);
+            }
+            while let Some(nth) = order.take() {
+                ran.push(nth);
+            }
+            if !is_early {
+                order.end(first, true);
+            }
+            for nth in ran.clone() {
+                order.end(nth, false);
+            }
+            while let Some(nth) = order.take() {
+                ran.push(nth);
+                order.end(nth, false);
+            }
+            let ran: Vec<String> = ran.into_iter().map(|nth| name(&order, nth)).collect();
+            assert_eq!(ran, ["model notes", "load sqlite-orders"], "early: {is_early}");
+        }
+    }
+
+    #[test]
+    fn a_sqlite_file_takes_one_load_at_a_time() {
+        let graph = graph(&(target("totals", "one.db") + &target("notes", "one.db") + &target("orders", "other.db")));
+        let mut order = cleaned(&graph);
+        let mut taken: Vec<usize> = std::iter::from_fn(|| order.take()).collect();
+        assert_eq!(taken.len(), 3, "two models and the load of orders");
+        taken.drain(..).for_each(|nth| order.end(nth, false));
+        let first = order.take().unwrap();
+        assert_eq!((name(&order, first).as_str(), order.take()), ("load sqlite-totals", None));
+        order.end(first, false);
+        assert_eq!(order.take().map(|nth| name(&order, nth)).as_deref(), Some("load sqlite-notes"));
+    }
+
+    #[test]
+    fn a_step_that_is_put_back_is_taken_again() {
+        let graph = graph("");
+        let mut order = cleaned(&graph);
+        let first = order.take().unwrap();
+        order.put_back(first);
+        assert_eq!(order.take(), Some(first));
+    }
+}

@@ -3,6 +3,7 @@
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
+use jiff::civil::Date;
 use polars::prelude::{Column, DataFrame, DataType, LazyFrame, PolarsError, TimeUnit, col};
 use tidemark_flow::{Context, Error, ErrorKind};
 use tidemark_lake::{LakeError, Partition, Writer, schema_to_json};
@@ -103,8 +104,8 @@ impl Model<'_> {
             let text = text(&value);
             let period = own.period(text.as_deref());
             // a day within a month is not the month
-            let is_first =
-                |period: &PartitionPeriod| period.first_day().is_none_or(|first| text == Some(first.to_string()));
+            let day: Option<Date> = text.as_deref().and_then(|text| text.parse().ok());
+            let is_first = |period: &PartitionPeriod| period.first_day().is_none_or(|first| day == Some(first));
             if let Some(window) = &window
                 && !period.as_ref().is_some_and(|period| window.contains(period) && is_first(period))
             {
