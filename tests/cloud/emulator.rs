@@ -74,7 +74,13 @@ impl Emulator {
     #[track_caller]
     pub fn send(&self, function: &str, event: &Value) {
         let path = format!("/2015-03-31/functions/{function}/invocations");
-        let handed = self.request("POST", &path, "X-Amz-Invocation-Type: Event\r\n", &event.to_string());
+        // of a signature the emulator reads the region
+        let scope = format!("deployer/20260101/{REGION}/lambda/aws4_request");
+        let headers = format!(
+            "X-Amz-Invocation-Type: Event\r\n\
+             Authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0\r\n"
+        );
+        let handed = self.request("POST", &path, &headers, &event.to_string());
         assert!(handed.is_some(), "{function} takes no event: {}", self.log());
     }
 
