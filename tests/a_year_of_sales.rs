@@ -46,7 +46,7 @@ impl Group {
 }
 
 impl Day {
-    fn of(csv: &[u8]) -> Day {
+    fn from_csv(csv: &[u8]) -> Day {
         let mut day = Day::default();
         for record in records(csv).into_iter().skip(1) {
             let [invoice, code, description, quantity, sold_at, price, _, country] = &record[..] else {
@@ -233,7 +233,7 @@ fn a_year_in_one_run_and_morning_by_morning() {
     let site = Site::with_daily_sales();
     let files = daily_files(&archive, &site.path("unpacked"));
     assert_eq!(files.len(), 305);
-    let days: BTreeMap<Date, Day> = files.iter().map(|(date, csv)| (*date, Day::of(csv))).collect();
+    let days: BTreeMap<Date, Day> = files.iter().map(|(date, csv)| (*date, Day::from_csv(csv))).collect();
     assert_eq!(days.values().map(|day| day.all.revenue).sum::<Money>(), 9_747_747_934);
     // the whole-file lake has the last day's report
     compare(&whole, date(2011, 12, 9), &days);

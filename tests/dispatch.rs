@@ -77,7 +77,7 @@ fn command(stack: &Stack, site: &Site, at: &str) {
     let mut command = site.command(tidemark());
     command.args(["run", "daily-sales", "--json", "--at", at, "--set", "SALES=s3://sales/daily"]);
     command.args(["--set", "REPORTS=reports", "--lake", "lake"]).envs(stack.variables());
-    CommandOutput::of(&mut command).expect(0);
+    CommandOutput::from_command(&mut command).expect(0);
 }
 
 #[track_caller]

@@ -112,7 +112,7 @@ fn assert_read_by_others(site: &Site) {
     let names = ["days", "days.raw", "days.quarantine", "keys", "keys.raw", "keys.quarantine", "by_day", "by_name"];
     let paths = names.map(|name| site.path(&format!("lake/datasets/{name}")).display().to_string());
     let script = crate::site::root().join("tests/readers.py");
-    let answer = Answer::of(python.arg(script).args(&paths)).expect(0).json();
+    let answer = Answer::from_command(python.arg(script).args(&paths)).expect(0).json();
     for (name, path) in names.iter().zip(&paths) {
         let ours = site.ask(&["sql", &format!("SELECT * FROM {name}")]).expect(0);
         let expected = sorted(ours.rows());

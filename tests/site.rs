@@ -126,12 +126,12 @@ impl Site {
 
     /// Runs `tidemark` with these arguments in the folder.
     pub fn call(&self, arguments: &[&str]) -> Answer {
-        Answer::of(self.command(tidemark()).args(arguments))
+        Answer::from_command(self.command(tidemark()).args(arguments))
     }
 
     /// The same with `--json`.
     pub fn ask(&self, arguments: &[&str]) -> Answer {
-        Answer::of(self.command(tidemark()).args(arguments).arg("--json"))
+        Answer::from_command(self.command(tidemark()).args(arguments).arg("--json"))
     }
 
     /// `run daily-sales` of a morning over the files at `sales`.
@@ -197,7 +197,7 @@ impl From<Output> for Answer {
 }
 
 impl Answer {
-    pub fn of(command: &mut Command) -> Answer {
+    pub fn from_command(command: &mut Command) -> Answer {
         command.output().unwrap().into()
     }
 

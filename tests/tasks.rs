@@ -116,7 +116,7 @@ fn every_task_in_a_process_of_its_own_comes_to_the_same() {
     let sales = Sales::new(60);
     let orders = |ids: std::ops::RangeInclusive<usize>, edition| ids.map(|id| order(id, edition)).collect::<Vec<_>>();
     let fields = Fields { id: "/id", time: "/updated_at" };
-    let api = Api::new(Style::of(Paging::Cursor), fields, &orders(1..=45, 0));
+    let api = Api::new(Style::for_paging(Paging::Cursor), fields, &orders(1..=45, 0));
     let world = tidemark::environment::LocalEnvironment::new().unwrap();
     for (nth, morning) in MORNINGS.into_iter().enumerate() {
         one.run(&sales.folder(nth), &api, morning, false);

@@ -35,7 +35,7 @@ fn samples_can_be_invoked_locally() {
         let mut command = Command::new(&cargo_lambda);
         command.args(["lambda", "invoke", "-A", "127.0.0.1", "-P", &port, function, "--data-file"]);
         command.arg(format!("events/{sample}.json")).current_dir(root());
-        Answer::of(&mut command).expect(0).json()
+        Answer::from_command(&mut command).expect(0).json()
     };
     let step = |record: &Value| format!("{} {}", record["step"].as_str().unwrap(), record["status"].as_str().unwrap());
     assert_eq!(step(&invoke("ingest", "schedule")), "ingest done");

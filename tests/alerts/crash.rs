@@ -26,7 +26,7 @@ fn files(alerts: &str) -> Files {
     ["orders", "shop"].map(|name| (name, pipeline(name, DAILY, alerts))).to_vec()
 }
 
-fn of(files: &Files) -> Vec<(&str, &str)> {
+fn texts(files: &Files) -> Vec<(&str, &str)> {
     files.iter().map(|(name, text)| (*name, text.as_str())).collect()
 }
 
@@ -76,7 +76,7 @@ struct Outcome {
 }
 
 impl Outcome {
-    fn of(harness: &WatcherHarness) -> Outcome {
+    fn from_harness(harness: &WatcherHarness) -> Outcome {
         let mut mails = BTreeMap::new();
         for mail in harness.mailbox.mails() {
             assert!(!mail.message_id.contains("digest"), "{}", mail.subject);
@@ -140,19 +140,19 @@ struct Bench {
 impl Bench {
     fn new(backend: Backend) -> Bench {
         let files = files(MAIL);
-        let harness = WatcherHarness::new(backend, &of(&files));
+        let harness = WatcherHarness::new(backend, &texts(&files));
         harness.assert_not_broken();
         let (mut before, mut calls) = (Vec::new(), Vec::new());
         for (time, act) in ROUNDS {
             if backend == Backend::Memory {
-                before.push(harness.fork(&of(&files)));
+                before.push(harness.fork(&texts(&files)));
             }
             act(harness.at(time));
             let plan = Plan::clean();
             harness.tick_with_faults(&plan).unwrap();
             calls.push(plan.calls());
         }
-        let clean = Outcome::of(&harness);
+        let clean = Outcome::from_harness(&harness);
         // all incidents are resolved, and all have been notified
         assert_eq!((clean.incidents.len(), clean.mails.len()), (5, 10), "{clean:#?}");
         assert!(clean.incidents.values().all(|incident| !incident.is_open()));
@@ -163,9 +163,9 @@ impl Bench {
     /// The state before a round.
     fn up_to(&self, round: usize) -> WatcherHarness {
         if let Some(harness) = self.before.get(round) {
-            return harness.fork(&of(&self.files));
+            return harness.fork(&texts(&self.files));
         }
-        let harness = WatcherHarness::new(self.backend, &of(&self.files));
+        let harness = WatcherHarness::new(self.backend, &texts(&self.files));
         for (time, act) in &ROUNDS[..round] {
             act(harness.at(time));
             harness.tick();
@@ -204,7 +204,7 @@ impl Bench {
         }
         // the fault may have happened in the last round
         harness.after(5).tick();
-        let (ending, clean) = (Outcome::of(&harness), self.clean.clone());
+        let (ending, clean) = (Outcome::from_harness(&harness), self.clean.clone());
         let repeats = match case.is_again {
             true => ending.repeats(&clean)?,
             false => ending.whenever().repeats(&clean.whenever())?,

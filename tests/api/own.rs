@@ -17,7 +17,7 @@ fn records(n: i64) -> Vec<String> {
 
 fn api(paging: Paging, form: Form) -> Api {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-    Api::new(Style { size: 4, form, filter: Some(filter), ..Style::of(paging) }, FIELDS, &records(10))
+    Api::new(Style { size: 4, form, filter: Some(filter), ..Style::for_paging(paging) }, FIELDS, &records(10))
 }
 
 /// Status, head and body of an answer; `None` where the connection ends too early.
@@ -116,7 +116,7 @@ fn it_fails_as_it_is_told() {
     assert_eq!(told.times(), 1);
     api.recover();
     for (fault, is_whole) in [(Fault::Drop, false), (Fault::Cut, false), (Fault::Halve, true)] {
-        let told = api.fail(Rule::new(When::Always, fault).of("broken"));
+        let told = api.fail(Rule::new(When::Always, fault).for_part("broken"));
         let answer = ask(&api, "GET /v1?broken", "", "");
         assert_eq!((answer.is_some(), told.times()), (is_whole, 1));
         if let Some((_, _, body)) = answer {
@@ -129,7 +129,7 @@ fn it_fails_as_it_is_told() {
         records[0] = records[0].replace("24-01", "24-02");
         records.insert(1, r#"{"id": 77}"#.into());
     });
-    let told = api.fail(Rule::new(When::Always, otherwise).of("new"));
+    let told = api.fail(Rule::new(When::Always, otherwise).for_part("new"));
     assert_eq!(ids(&get(&api, "/v1?new").2["data"]), [1, 2, 3, 4]);
     assert_eq!((ids(&get(&api, "/v1?new").2["data"]), told.times()), (vec![1, 77, 2, 3, 4], 1));
     api.recover();

@@ -71,7 +71,7 @@ pub struct Page {
 }
 
 impl Style {
-    pub fn of(paging: Paging) -> Style {
+    pub fn for_paging(paging: Paging) -> Style {
         Style { paging, size: 10, form: Form::Data, filter: None }
     }
 

@@ -94,7 +94,7 @@ impl Rule {
         Rule { part: "", when, fault }
     }
 
-    pub fn of(self, part: &'static str) -> Rule {
+    pub fn for_part(self, part: &'static str) -> Rule {
         Rule { part, ..self }
     }
 }

@@ -91,7 +91,7 @@ impl<'e> Bundle<'e> {
         let mut make = Command::new("make");
         make.args(["build-Pipelines", &format!("TIDEMARK={}", tidemark().display())]);
         make.arg(format!("ARTIFACTS_DIR={}", artifacts.display())).current_dir(self.infra().join("pipelines"));
-        let answer = Answer::of(&mut make);
+        let answer = Answer::from_command(&mut make);
         if answer.code == 0 { Ok(()) } else { Err(format!("{}{}", answer.out, answer.err)) }
     }
 

@@ -43,7 +43,7 @@ fn cfn_lint(folder: &Path, name: &str) -> Answer {
         // a template's own list would not count beside it
         command.arg("--ignore-checks").args(OF_READING);
     }
-    Answer::of(offline(command.arg("--").arg(folder.join(name))))
+    Answer::from_command(offline(command.arg("--").arg(folder.join(name))))
 }
 
 #[test]
@@ -55,7 +55,7 @@ fn sam_finds_the_templates_valid() {
             .args(["validate", "--lint", "--region", "eu-west-1", "--template-file"])
             .arg(root().join("infra").join(name));
         let folder = tempfile::tempdir().unwrap();
-        let answer = Answer::of(offline(&mut command).env("__SAM_CLI_APP_DIR", folder.path())).expect(0);
+        let answer = Answer::from_command(offline(&mut command).env("__SAM_CLI_APP_DIR", folder.path())).expect(0);
         assert!(answer.out.contains("is a valid SAM Template"), "{}", answer.out);
     }
 }
@@ -91,7 +91,7 @@ fn no_finding_of_a_policy_check_is_unexplained() {
     }
     let mut command = tools.module("checkov.main");
     command.args(["--framework", "cloudformation", "--skip-download", "--output", "json", "-d"]).arg(folder.path());
-    let report = Answer::of(offline(&mut command)).json();
+    let report = Answer::from_command(offline(&mut command)).json();
     assert_eq!(report["summary"]["parsing_errors"], 0, "{report}");
     assert!(report["summary"]["resource_count"].as_u64().unwrap() > 40, "{report}");
     let text = |value: &Value| value.as_str().unwrap().to_owned();

@@ -38,7 +38,7 @@ fn order(id: usize, minute: usize) -> String {
 /// The shop of `infra/pipelines/orders.toml`.
 fn shop(orders: usize) -> Api {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-    let style = Style { filter: Some(filter), size: 10, ..Style::of(Paging::Cursor) };
+    let style = Style { filter: Some(filter), size: 10, ..Style::for_paging(Paging::Cursor) };
     let records: Vec<_> = (1..=orders).map(|id| order(id, id)).collect();
     let api = Api::new(style, Fields { id: "/id", time: "/updated_at" }, &records);
     api.guard(Auth::Header("authorization", "Bearer hush-and-more"));

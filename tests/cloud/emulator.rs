@@ -112,7 +112,7 @@ impl Emulator {
         let mut command = self.client(self.tools.module("awscli"));
         // of SQS the command does not look at the variable
         command.args(["--endpoint-url", &self.endpoint(), "--output", "json"]);
-        let answer = Answer::of(command.args(arguments)).expect(0);
+        let answer = Answer::from_command(command.args(arguments)).expect(0);
         if answer.out.trim().is_empty() { Value::Null } else { answer.json() }
     }
 
@@ -129,7 +129,7 @@ impl Emulator {
         let path = [tools.folder.join("bin")].into_iter().chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(path).unwrap());
         command.envs(told.iter().map(|(name, value)| (name, value)));
-        Some(Answer::of(command.args(arguments).current_dir(folder)))
+        Some(Answer::from_command(command.args(arguments).current_dir(folder)))
     }
 
     /// A stack that is deployed; `sam deploy` says so of one that has failed, too.

@@ -17,7 +17,7 @@ impl Template {
     pub fn read(name: &str) -> Option<Template> {
         let mut command = tools::sam()?.program(&root().join("tests/cloud/expand.py"));
         command.arg(root().join("infra").join(name));
-        let answer = Answer::of(tools::offline(&mut command)).expect(0);
+        let answer = Answer::from_command(tools::offline(&mut command)).expect(0);
         let [written, expanded]: [Value; 2] = serde_json::from_value(answer.json()).unwrap();
         Some(Template { written, expanded })
     }

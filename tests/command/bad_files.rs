@@ -79,7 +79,7 @@ fn a_folder_for_a_file() {
 fn as_a_mere_user(site: &Site, arguments: &[&str]) -> Option<Answer> {
     let mut command = site.command("setpriv");
     command.arg("--bounding-set=-dac_override,-dac_read_search").arg(tidemark()).args(arguments).arg("--json");
-    let answer = Answer::of(&mut command);
+    let answer = Answer::from_command(&mut command);
     // who is not root may not drop the power, and does not have it
     if answer.err.contains("setpriv:") { Some(site.ask(arguments)) } else { Some(answer) }
 }

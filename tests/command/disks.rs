@@ -13,7 +13,7 @@ fn with_mounts(site: &Site, script: &str) -> Option<Answer> {
     }
     let mut command = site.command("unshare");
     command.args(["-r", "-m", "sh", "-euc", script]).env("TIDEMARK", tidemark());
-    Some(Answer::of(&mut command))
+    Some(Answer::from_command(&mut command))
 }
 
 /// `name=<code>` lines of the script.

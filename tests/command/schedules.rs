@@ -120,7 +120,8 @@ fn a_broken_definition_is_told_as_check_does_and_writes_nothing() {
 #[test]
 fn the_file_of_the_repository_is_what_its_pipelines_say() {
     let mut command = Site::new().command(crate::site::tidemark());
-    let answer = crate::site::Answer::of(command.current_dir(root()).args(["schedules", "--check"])).expect(0);
+    let answer =
+        crate::site::Answer::from_command(command.current_dir(root()).args(["schedules", "--check"])).expect(0);
     assert!(answer.out.starts_with("✓ infra/schedules.yaml"), "{}", answer.out);
 }
 

@@ -311,7 +311,7 @@ fn parameters_come_from_set_then_from_the_environment() {
     let run = |arguments: &[&str]| {
         let mut command = site.command(crate::site::tidemark());
         command.env("SALES", "in").env("REPORTS", "from-environment").env("TIDEMARK_LAKE", "other-lake");
-        crate::site::Answer::of(command.args(arguments)).expect(0)
+        crate::site::Answer::from_command(command.args(arguments)).expect(0)
     };
     run(&["run", "--at", MORNING]);
     assert!(site.path("from-environment/sales.db").exists() && site.path("other-lake/tidemark.json").exists());

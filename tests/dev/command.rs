@@ -118,7 +118,7 @@ fn it_runs_at_the_minute_and_stops_when_it_is_told() {
     assert!(next.starts_with("· orders  next at 20") && next.ends_with("in less than a minute"), "{next}");
     first.says("watching every 5 minutes; Ctrl-C stops");
     // a lake has one
-    let second = Answer::of(&mut dev(&site, &["--json"]));
+    let second = Answer::from_command(&mut dev(&site, &["--json"]));
     second.fails(1, "refused", &["another tidemark dev is at work on lake", "stop it first"]);
     first.says("✓ orders  ingest");
     first.says("✓ orders  clean");
@@ -146,7 +146,7 @@ const ONCE: &str = "0 0 1 1 ? 2020,2199";
 
 /// A watcher's memory of a pipeline that was watched before, so that its last start is missed and made up for at once.
 fn was_here(site: &Site) {
-    assert_eq!(Answer::of(site.command(tidemark()).args(["status", "--lake", "lake"])).code, 2);
+    assert_eq!(Answer::from_command(site.command(tidemark()).args(["status", "--lake", "lake"])).code, 2);
     let schedule = format!("cron {ONCE} (UTC)");
     let known = PipelineState { since: "2019-12-31T00:00:00Z".parse().unwrap(), schedule, ..PipelineState::default() };
     let memory = WatchState { pipelines: [("orders".to_owned(), known)].into(), ..WatchState::default() };

@@ -52,7 +52,7 @@ impl Kind {
         Kind::Blip,
     ];
 
-    fn of(day: usize) -> Kind {
+    fn for_day(day: usize) -> Kind {
         Kind::ALL[day % Kind::ALL.len()]
     }
 
@@ -108,11 +108,11 @@ fn write<'a>(script: &Script<'a>, office: &'a Office, begin: Timestamp, days: us
     const BROKEN: usize = 2;
     for slot in 0..days * 6 {
         let until = begin + FOUR_HOURS * slot as i32;
-        let is_bad = has_failures && slot % 6 == 2 && Kind::of(slot / 6) == Kind::TooManyBroken;
+        let is_bad = has_failures && slot % 6 == 2 && Kind::for_day(slot / 6) == Kind::TooManyBroken;
         script.at(until - 10.minutes(), move || office.api.append(&news(slot, until, if is_bad { BROKEN } else { 0 })));
     }
     // mended or never broken, the month ends with the same orders
-    for day in (0..days).filter(|day| Kind::of(*day) == Kind::TooManyBroken) {
+    for day in (0..days).filter(|day| Kind::for_day(*day) == Kind::TooManyBroken) {
         let slot = day * 6 + 2;
         let until = begin + FOUR_HOURS * slot as i32;
         script.at(until + 1.hour(), move || office.api.append(&mended(slot, until, BROKEN)));
@@ -122,7 +122,7 @@ fn write<'a>(script: &Script<'a>, office: &'a Office, begin: Timestamp, days: us
     for day in (0..days).filter(|_| has_failures) {
         let midnight = begin + SignedDuration::from_hours(24 * day as i64);
         let time = |hour: i64, minute: i64| midnight + hour.hours() + minute.minutes();
-        match Kind::of(day) {
+        match Kind::for_day(day) {
             Kind::ApiDown => {
                 script.at(time(7, 59), down);
                 script.at(time(8, 20), up);
@@ -226,7 +226,7 @@ fn a_month_of_orders_with_a_failure_a_day() {
     // one message that it is wrong and one that it is over for each incident, none missing, none twice
     let mut wanted = Vec::new();
     let mut openings: BTreeMap<&str, usize> = BTreeMap::new();
-    for key in (0..days).flat_map(|day| Kind::of(day).keys()) {
+    for key in (0..days).flat_map(|day| Kind::for_day(day).keys()) {
         let nth = openings.entry(key).or_default();
         *nth += 1;
         for state in ["critical", "over"] {
@@ -242,7 +242,7 @@ fn a_month_of_orders_with_a_failure_a_day() {
             told.iter().zip(&arrivals).flat_map(|both| kind.keys().iter().map(move |key| (both, key)))
         {
             let hours = at.duration_since(begin).as_hours();
-            let is_its = Kind::of(hours as usize / 24) == kind && told.incident.starts_with(key);
+            let is_its = Kind::for_day(hours as usize / 24) == kind && told.incident.starts_with(key);
             if is_its && told.state == "critical" {
                 let minutes = SignedDuration::from_secs(at.as_second().rem_euclid(4 * 3_600));
                 assert!(minutes <= most, "{told:?} at {at}");

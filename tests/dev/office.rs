@@ -49,7 +49,7 @@ impl Office {
     /// With the pipelines that are written later.
     pub fn new() -> Office {
         let filter = Filter { time: Form::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-        let style = Style { size: 100, filter: Some(filter), ..Style::of(Paging::Cursor) };
+        let style = Style { size: 100, filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
         let fields = Fields { id: "/id", time: "/updated_at" };
         let (api, sink) = (Api::new(style, fields, &[]), Sink::start());
         let secret = |text: String| Secret::new(text);
@@ -156,13 +156,13 @@ impl Office {
 
     /// What the webhook took, in order.
     pub fn told(&self) -> Vec<Told> {
-        self.sink.taken().iter().map(Told::of).collect()
+        self.sink.taken().iter().map(Told::from_message).collect()
     }
 }
 
 impl Told {
     /// Of a message about one incident.
-    fn of(message: &Value) -> Told {
+    fn from_message(message: &Value) -> Told {
         let blocks = message["attachments"][0]["blocks"].as_array().unwrap_or_else(|| panic!("{message:#}"));
         let origin = blocks.last().unwrap()["elements"][0]["text"].as_str().unwrap_or_else(|| panic!("{message:#}"));
         let mut parts = origin.split("  ·  ");

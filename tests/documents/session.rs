@@ -132,7 +132,7 @@ impl Session {
     fn shell(&self, line: &str) -> Answer {
         let url = self.database.as_ref().map(Database::url);
         let line = url.map_or_else(|| line.to_owned(), |url| line.replace(URL, &url));
-        Answer::of(self.command().arg("-c").arg(format!("exec 2>&1; {line}")))
+        Answer::from_command(self.command().arg("-c").arg(format!("exec 2>&1; {line}")))
     }
 
     /// A server goes by the name that the page gives it.

@@ -36,7 +36,7 @@ struct House {
 impl House {
     fn new() -> House {
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-        let style = Style { filter: Some(filter), ..Style::of(Paging::Cursor) };
+        let style = Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
         let api = Api::new(style, FIELDS, &[]);
         let folder = tempfile::tempdir().unwrap();
         let text = define(&format!("{}/v1/orders", api.origin()), SOURCE);

@@ -27,7 +27,7 @@ struct House {
 impl House {
     fn new(source: &str, contract: &str) -> House {
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-        let style = Style { filter: Some(filter), ..Style::of(Paging::Cursor) };
+        let style = Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
         House::with_api(Api::new(style, FIELDS, &orders(143)), source, contract)
     }
 
@@ -133,7 +133,7 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
 fn a_whole_goes_on_behind_its_closed_files() {
     let house = |paging| {
         let records: Vec<String> = (1..=40_000).map(|id| order(id, id % 1440, "1.50")).collect();
-        let api = Api::new(Style { size: 1000, ..Style::of(paging) }, FIELDS, &records);
+        let api = Api::new(Style { size: 1000, ..Style::for_paging(paging) }, FIELDS, &records);
         let house = House::with_api(api, "", "deletes = 'absent'");
         // a group of 8 Ki rows is a file
         House { lake: house.lake.with_file_size(FileSize { group_bytes: 1, bytes: 1 }), ..house }
@@ -221,7 +221,7 @@ fn pages_of_an_earlier_run_are_taken_for_what_they_are() {
     let house = House::new(source, "key = ['id']\nlatest_by = 'at'");
     // half past midnight: two pages land, and then it fails
     let down = crate::api::Fault::Answer(503, vec![], "");
-    house.api.fail(crate::api::Rule::new(crate::api::When::Always, down).of("after-20"));
+    house.api.fail(crate::api::Rule::new(crate::api::When::Always, down).for_part("after-20"));
     assert_eq!(house.invoke_at("2026-01-01T00:30:00Z", 0, None).status, Status::Failed);
     house.api.recover();
     let _ = house.api.asked();

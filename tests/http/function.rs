@@ -34,7 +34,7 @@ fn secrets(secret: &Arc<Mutex<Option<&'static str>>>) -> String {
 #[test]
 fn a_schedule_sets_off_a_fetch_and_all_that_reads_it() {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-    let api = Api::new(Style { filter: Some(filter), ..Style::of(Paging::Cursor) }, FIELDS, &orders(143));
+    let api = Api::new(Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) }, FIELDS, &orders(143));
     api.guard(Auth::Header("authorization", "Bearer hush-and-more"));
     let pipelines = tempfile::tempdir().unwrap();
     let source = "auth = { bearer = { secret = 'orders-api-token' } }

@@ -20,14 +20,14 @@ const LOOKS: usize = 60;
 #[test]
 fn killed_again_and_again_it_has_what_the_api_has() {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-    let style = Style { filter: Some(filter), ..Style::of(Paging::Cursor) };
+    let style = Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
     let source = "records = '/data'
         pagination = { kind = 'cursor', next = '/meta/next' }
         incremental = { column = 'at', parameter = 'since', lookback = '1d' }
         limits = { attempts = 3, timeout = '10m' }";
     let mut truth: BTreeMap<usize, String> = (1..).zip(orders(60)).collect();
     let all = |truth: &BTreeMap<usize, String>| truth.values().cloned().collect::<Vec<_>>();
-    let shop = Shop::of(Api::new(style, FIELDS, &all(&truth)), source);
+    let shop = Shop::with_api(Api::new(style, FIELDS, &all(&truth)), source);
     let faults = [
         Fault::Drop,
         Fault::Cut,

@@ -6,8 +6,8 @@ use crate::site::Site;
 
 #[test]
 fn a_pipeline_from_the_first_page_reads_them_all() {
-    let data = Style::of;
-    let of = |paging, form| Style { form, ..Style::of(paging) };
+    let data = Style::for_paging;
+    let of = |paging, form| Style { form, ..Style::for_paging(paging) };
     for (style, said, certain) in [
         (
             data(Paging::Cursor),

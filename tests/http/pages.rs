@@ -5,8 +5,8 @@ use crate::api::{Encoding, Form, Paging, Style, Total};
 
 /// Every kind of page that an API can have, and how a definition says so.
 pub fn kinds() -> Vec<(Style, &'static str)> {
-    let data = |paging, source| (Style::of(paging), source);
-    let form = |paging, form, source| (Style { form, ..Style::of(paging) }, source);
+    let data = |paging, source| (Style::for_paging(paging), source);
+    let form = |paging, form, source| (Style { form, ..Style::for_paging(paging) }, source);
     let relative = true;
     vec![
         data(Paging::Single, "records = '/data'\npagination = { kind = 'single' }"),
@@ -91,20 +91,20 @@ fn what_leaves_no_doubt_need_not_be_said() {
     let of = |style: Style, records| Shop::new(style, &orders(24), records);
     let data = "records = '/data'";
     for shop in [
-        of(Style::of(Paging::NextUrl { is_relative: false }), data),
-        of(Style { form: Form::Bare, ..Style::of(Paging::LinkHeader { is_relative: true }) }, ""),
-        of(Style { form: Form::Bare, ..Style::of(Paging::Single) }, ""),
-        of(Style::of(Paging::Single), data),
+        of(Style::for_paging(Paging::NextUrl { is_relative: false }), data),
+        of(Style { form: Form::Bare, ..Style::for_paging(Paging::LinkHeader { is_relative: true }) }, ""),
+        of(Style { form: Form::Bare, ..Style::for_paging(Paging::Single) }, ""),
+        of(Style::for_paging(Paging::Single), data),
     ] {
         shop.ingest();
         shop.has(24);
     }
     // as many as a page often has, and nothing that says that there are no more
-    let shop = Shop::new(Style { form: Form::Bare, ..Style::of(Paging::Single) }, &orders(25), "");
+    let shop = Shop::new(Style { form: Form::Bare, ..Style::for_paging(Paging::Single) }, &orders(25), "");
     shop.run().fails(2, "definition", &["25 records", "single"]);
     // an API that has more and leaves open how to get it is not read in part
     for paging in [Paging::Cursor, Paging::Page { first: 1, total: Total::Records }] {
-        let shop = of(Style::of(paging), data);
+        let shop = of(Style::for_paging(paging), data);
         shop.run().fails(2, "definition", &["pagination", "/meta"]);
         assert!(!shop.site.path("lake/datasets/orders").exists());
     }
@@ -113,7 +113,7 @@ fn what_leaves_no_doubt_need_not_be_said() {
 #[test]
 fn what_comes_packed_is_unpacked() {
     for encoding in [Encoding::Gzip, Encoding::Zstd, Encoding::Brotli] {
-        let shop = Shop::new(Style::of(Paging::Cursor), &orders(43), CURSOR);
+        let shop = Shop::new(Style::for_paging(Paging::Cursor), &orders(43), CURSOR);
         shop.api.encode(encoding);
         shop.ingest();
         shop.has(43);
@@ -124,7 +124,7 @@ pub const CURSOR: &str = "records = '/data'\npagination = { kind = 'cursor', nex
 
 #[test]
 fn there_is_an_end_to_pages() {
-    let shop = Shop::new(Style::of(Paging::Cursor), &orders(43), &format!("{CURSOR}\nmax_pages = 3"));
+    let shop = Shop::new(Style::for_paging(Paging::Cursor), &orders(43), &format!("{CURSOR}\nmax_pages = 3"));
     shop.run().fails(2, "definition", &["max_pages = 3"]);
     assert_eq!(shop.api.asked().len(), 3);
 }

@@ -72,7 +72,7 @@ impl Corpus {
 fn every_kind_of_page_gives_the_same_files() {
     for (nth, corpus) in CORPORA.into_iter().enumerate() {
         let Some(records) = corpus.records() else { return };
-        let (mut whole, mut shop) = (None, corpus.shop(Style::of(Paging::Single), &records, ""));
+        let (mut whole, mut shop) = (None, corpus.shop(Style::for_paging(Paging::Single), &records, ""));
         // all kinds are dealt out; each corpus has its single page
         let dealt = kinds().into_iter().enumerate().filter(|(at, _)| *at == 0 || at % CORPORA.len() == nth);
         for (style, source) in dealt.map(|(_, kind)| kind) {
@@ -93,7 +93,7 @@ fn ten_times_a_tenth_is_the_whole() {
     for corpus in CORPORA {
         let Some(records) = corpus.records() else { return };
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
-        let style = Style { size: 1000, filter: Some(filter), ..Style::of(Paging::Cursor) };
+        let style = Style { size: 1000, filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
         let source = format!(
             "{}\nincremental = {{ column = 'at', parameter = 'since', lookback = '{}' }}",
             super::pages::CURSOR,

@@ -52,10 +52,10 @@ pub struct Shop {
 impl Shop {
     /// `source` is all of `[source]` but its kind and URL.
     pub fn new(style: Style, records: &[String], source: &str) -> Shop {
-        Shop::of(Api::new(style, FIELDS, records), source)
+        Shop::with_api(Api::new(style, FIELDS, records), source)
     }
 
-    pub fn of(api: Api, source: &str) -> Shop {
+    pub fn with_api(api: Api, source: &str) -> Shop {
         Shop::with(api, source, CONTRACT)
     }
 
@@ -74,7 +74,7 @@ impl Shop {
     pub fn call(&self, arguments: &[&str]) -> Answer {
         let mut command = self.site.command(tidemark());
         command.envs(self.variables.iter().copied()).args(arguments);
-        Answer::of(&mut command)
+        Answer::from_command(&mut command)
     }
 
     pub fn run(&self) -> Answer {

@@ -5,7 +5,7 @@ use super::shop::{AT, FIELDS, Shop, notes, order, orders};
 use crate::api::{Api, Bound, Fault, Filter, Form, Paging, Rule, Style, Time, When};
 
 fn filtered(time: Time, since: Bound) -> Style {
-    Style { filter: Some(Filter { time, since, until: Bound::Exclusive }), ..Style::of(Paging::Cursor) }
+    Style { filter: Some(Filter { time, since, until: Bound::Exclusive }), ..Style::for_paging(Paging::Cursor) }
 }
 
 fn since(rest: &str) -> String {
@@ -97,7 +97,7 @@ fn far_back_it_goes_window_by_window() {
     // `until` leaves out its bound, or it does not
     for (until, start) in [(Bound::Exclusive, "2026-01-01T00:00:00Z"), (Bound::Inclusive, "2026-01-01T00:05:00Z")] {
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until };
-        let style = Style { filter: Some(filter), ..Style::of(Paging::Cursor) };
+        let style = Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
         let rest = format!(", until = 'until', start = '{start}', every = '10m'");
         let shop = Shop::new(style, &orders(43), &since(&rest));
         let at = ["run", "--at", "2026-01-01T01:00:00Z", "--json"];
@@ -118,7 +118,7 @@ fn far_back_it_goes_window_by_window() {
 fn windows_that_are_in_are_not_asked_for_again() {
     let shop = inclusive(", until = 'until', start = '2026-01-01T00:00:00Z', every = '10m'");
     let fault = Fault::Answer(500, vec![], "");
-    shop.api.fail(Rule::new(When::Always, fault).of("since=2026-01-01T00%3A30"));
+    shop.api.fail(Rule::new(When::Always, fault).for_part("since=2026-01-01T00%3A30"));
     let at = ["run", "--at", "2026-01-01T01:00:00Z", "--json"];
     let text = std::fs::read_to_string(shop.site.path("infra/pipelines/orders.toml")).unwrap();
     let impatient = text.replace("[contract]\n", "limits = { attempts = 1 }\n[contract]\n");
@@ -177,7 +177,7 @@ fn records_without_a_time_are_kept_and_counted_or_stop_it() {
 #[test]
 fn what_is_gone_is_taken_away_where_the_whole_is_asked_for() {
     for key in ["key = ['id']\nlatest_by = 'at'", ""] {
-        let style = Style { form: Form::Bare, ..Style::of(Paging::LinkHeader { is_relative: true }) };
+        let style = Style { form: Form::Bare, ..Style::for_paging(Paging::LinkHeader { is_relative: true }) };
         let contract = format!(
             "[contract]\n{key}\ndeletes = 'absent'\ncolumns = {{ id = 'int64', at = 'datetime', amount = 'decimal(12,2)' }}"
         );

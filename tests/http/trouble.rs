@@ -18,7 +18,7 @@ fn shop(limits: &str) -> Shop {
 
 /// One that has so much time for an answer.
 fn shop_within(timeout: &str, limits: &str) -> Shop {
-    Shop::new(Style::of(Paging::Cursor), &orders(43), &limited(timeout, limits))
+    Shop::new(Style::for_paging(Paging::Cursor), &orders(43), &limited(timeout, limits))
 }
 
 fn limited(timeout: &str, limits: &str) -> String {
@@ -83,8 +83,11 @@ fn an_api_says_how_long_to_wait_and_is_left_alone_so_long() {
     let pause = asked[2].at.duration_since(asked[1].at);
     assert!(pause >= Duration::from_millis(1950), "{pause:?}");
     // and no faster than agreed
-    let slow =
-        Shop::new(Style::of(Paging::Cursor), &orders(43), &format!("{CURSOR}\nlimits = {{ requests_per_second = 5 }}"));
+    let slow = Shop::new(
+        Style::for_paging(Paging::Cursor),
+        &orders(43),
+        &format!("{CURSOR}\nlimits = {{ requests_per_second = 5 }}"),
+    );
     let began = Instant::now();
     slow.ingest();
     assert!(began.elapsed() >= Duration::from_millis(750), "{:?}", began.elapsed());
@@ -129,7 +132,7 @@ fn the_order_of_records_does_not_matter() {
 fn fails_then_heals(fault: Fault, code: i32, kind: &str, words: &[&str]) {
     let limits = ", attempts = 2, body = '1MB'";
     let shop = shop_within(if matches!(fault, Fault::Stall(_)) { "1s" } else { "10m" }, limits);
-    let befell = shop.api.fail(Rule::new(When::Always, fault).of("cursor=after-20"));
+    let befell = shop.api.fail(Rule::new(When::Always, fault).for_part("cursor=after-20"));
     let answer = shop.run();
     answer.fails(code, kind, words);
     assert!(befell.times() >= 1);
@@ -188,7 +191,7 @@ fn pages_that_lead_nowhere_are_noticed() {
             Paging::Offset { total: Total::Records }
         };
         let shop = Shop::new(
-            Style::of(style),
+            Style::for_paging(style),
             &orders(43),
             &format!("records = '/data'\npagination = {{ kind = '{paging} }}"),
         );
@@ -205,7 +208,7 @@ fn pages_that_lead_nowhere_are_noticed() {
 #[test]
 fn a_page_that_has_become_another_does_not_mix_with_what_was_kept() {
     let shop = shop(", attempts = 1");
-    shop.api.fail(Rule::new(When::First(1), says(503, vec![])).of("after-20"));
+    shop.api.fail(Rule::new(When::First(1), says(503, vec![])).for_part("after-20"));
     shop.run().fails(1, "retry", &["503"]);
     shop.api.recover();
     let otherwise = Fault::Otherwise(|records| {
@@ -224,7 +227,7 @@ fn a_page_that_has_become_another_does_not_mix_with_what_was_kept() {
 fn broken_records_do_not_cost_the_page() {
     let mut records = orders(43);
     records[4] = r#"{"id": 5, "at": "2026-01-01T00:05:00Z", "amount": "twelve"}"#.into();
-    let shop = Shop::new(Style::of(Paging::Cursor), &records, CURSOR);
+    let shop = Shop::new(Style::for_paging(Paging::Cursor), &records, CURSOR);
     assert_eq!(shop.run().expect(0).step("clean")["rows"]["quarantined"], 1);
     assert_eq!(shop.ids().len(), 42);
     let quarantine = shop.site.sql("SELECT column, value FROM orders.quarantine");
@@ -251,7 +254,7 @@ fn two_runs_at_once_end_as_one() {
 #[test]
 fn an_api_that_is_not_there_is_said_by_its_name() {
     let shop = shop("");
-    let gone = Api::new(Style::of(Paging::Single), FIELDS, &[]).origin();
+    let gone = Api::new(Style::for_paging(Paging::Single), FIELDS, &[]).origin();
     shop.redefine(&format!("{gone}/v1/orders"), "pagination = { kind = 'single' }\nlimits = { attempts = 2 }");
     shop.run().fails(1, "retry", &[&gone, "2 attempts", "no connection"]);
 }
@@ -264,7 +267,7 @@ fn a_list_that_moves_while_it_is_read_loses_nothing() {
         (Paging::Offset { total: Total::Records }, "kind = 'offset', total = '/meta/total'"),
     ] {
         let source = format!("records = '/data'\npagination = {{ {source} }}");
-        let shop = Shop::new(Style::of(paging), &orders(43), &source);
+        let shop = Shop::new(Style::for_paging(paging), &orders(43), &source);
         shop.api.fail(Rule::new(When::Nth(3), Fault::Stall(Duration::from_millis(800))));
         let fewer: Vec<String> = orders(43).into_iter().filter(|record| !record.contains("\"id\": 3,")).collect();
         std::thread::scope(|scope| {
@@ -289,7 +292,7 @@ fn an_api_that_knows_no_pages_is_not_read_for_ever() {
     for source in ["kind = 'page'", "kind = 'offset', size = 8", "kind = 'keyset', parameter = 'after', field = '/id'"]
     {
         let shop = Shop::new(
-            Style::of(Paging::Single),
+            Style::for_paging(Paging::Single),
             &orders(43),
             &format!("records = '/data'\npagination = {{ {source} }}"),
         );
@@ -303,7 +306,7 @@ fn an_api_that_knows_no_pages_is_not_read_for_ever() {
 #[test]
 fn a_run_that_is_killed_is_gone_on_with() {
     let shop = shop("");
-    shop.api.fail(Rule::new(When::First(1), Fault::Stall(NEVER)).of("after-30"));
+    shop.api.fail(Rule::new(When::First(1), Fault::Stall(NEVER)).for_part("after-30"));
     let mut command = shop.site.command(crate::site::tidemark());
     command.args(["run", "--at", super::shop::AT]);
     let is_asked = || shop.api.asked().iter().any(|asked| asked.query.contains("after-30"));

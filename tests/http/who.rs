@@ -23,14 +23,14 @@ fn kinds() -> Vec<(Auth, &'static str)> {
 }
 
 fn shop(paging: Paging, auth: &(Auth, &'static str)) -> Shop {
-    let api = Api::new(Style::of(paging), FIELDS, &orders(43));
+    let api = Api::new(Style::for_paging(paging), FIELDS, &orders(43));
     api.guard(auth.0.clone());
     let pages = match paging {
         Paging::Cursor => CURSOR,
         _ => "records = '/data'\npagination = { kind = 'next_url', next = '/links/next' }",
     };
     let source = format!("{pages}\nauth = {}\nlimits = {{ attempts = 2 }}", auth.1.replace("ORIGIN", &api.origin()));
-    Shop { variables: vec![("TIDEMARK_SECRET_THE_KEY", SECRET)], ..Shop::of(api, &source) }
+    Shop { variables: vec![("TIDEMARK_SECRET_THE_KEY", SECRET)], ..Shop::with_api(api, &source) }
 }
 
 /// That no file of the site, and nothing that was said, has the secret in it, packed or not.
@@ -63,7 +63,7 @@ fn every_kind_of_credentials_is_taken_and_shown_nowhere() {
             for verb in [&["run", "--at", AT][..], &["status"], &["runs", "--json"]] {
                 let mut command = shop.site.command(tidemark());
                 command.envs(shop.variables.iter().copied()).env("TIDEMARK_LOG", "trace").args(verb);
-                let answer = Answer::of(&mut command).expect(0);
+                let answer = Answer::from_command(&mut command).expect(0);
                 said.extend([answer.out, answer.err]);
             }
             shop.has(43);
@@ -92,7 +92,7 @@ fn a_wrong_secret_is_refused_by_name_and_shown_nowhere() {
 
 #[test]
 fn credentials_go_nowhere_else() {
-    let other = Api::new(Style::of(Paging::Cursor), FIELDS, &orders(3));
+    let other = Api::new(Style::for_paging(Paging::Cursor), FIELDS, &orders(3));
     for auth in kinds() {
         let shop = shop(Paging::NextUrl { is_relative: false }, &auth);
         let target = format!("{}/v1/orders", other.origin());
@@ -103,7 +103,7 @@ fn credentials_go_nowhere_else() {
             Fault::NextElsewhere(other.origin()),
             Fault::NextElsewhere("http://169.254.169.254".into()),
         ] {
-            let befell = shop.api.fail(Rule::new(When::First(1), fault).of("/v1/"));
+            let befell = shop.api.fail(Rule::new(When::First(1), fault).for_part("/v1/"));
             let answer = shop.run();
             answer.fails(1, "refused", &["origin of `url` only"]);
             assert_eq!(befell.times(), 1);
@@ -113,7 +113,7 @@ fn credentials_go_nowhere_else() {
         assert!(other.asked().is_empty());
         // within the origin it may lead anywhere
         shop.api.fail(
-            Rule::new(When::First(1), Fault::Answer(302, vec![("location", "/v2/orders".into())], "")).of("/v1/"),
+            Rule::new(When::First(1), Fault::Answer(302, vec![("location", "/v2/orders".into())], "")).for_part("/v1/"),
         );
         shop.run().expect(0);
         shop.has(43);

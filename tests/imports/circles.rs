@@ -86,14 +86,14 @@ fn way_back<'d>(all: &'d Dependencies, file: &'d str) -> Option<Vec<&'d str>> {
 }
 
 /// The circles of a made-up crate.
-fn of(files: &[(&str, &str)]) -> Vec<String> {
+fn circles_of(files: &[(&str, &str)]) -> Vec<String> {
     let read = |file: &str| files.iter().find(|(name, _)| *name == file).map(|(_, text)| (*text).to_owned());
     circles(&dependencies("lib.rs", &read))
 }
 
 /// A crate of modules `a`, `b` and `c`, with the child `b::d`.
 fn four(a: &str, b: &str, c: &str, d: &str) -> Vec<String> {
-    of(&[
+    circles_of(&[
         ("lib.rs", "mod a; mod b; mod c; pub use a::A; pub use b::{B, d::D};"),
         ("a.rs", a),
         ("b.rs", &format!("pub mod d; {b}")),

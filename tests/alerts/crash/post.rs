@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::super::Trouble;
 use super::super::harness::{ALL, SLACK, WatcherHarness};
 use super::super::received::SlackMessage;
-use super::{ROUNDS, files, of};
+use super::{ROUNDS, files, texts};
 use crate::crash::house::Backend;
 
 /// The failures of a webhook.
@@ -22,7 +22,7 @@ fn troubles() -> [(&'static str, Trouble); 5] {
 /// The messages of the morning, of which one request may fail.
 fn morning(trouble: Option<(usize, Trouble)>) -> (WatcherHarness, Vec<SlackMessage>) {
     let files = files(&format!("{ALL}\nmax_quarantined = 10"));
-    let harness = WatcherHarness::new(Backend::Memory, &of(&files));
+    let harness = WatcherHarness::new(Backend::Memory, &texts(&files));
     if let Some((nth, trouble)) = trouble {
         let calm = std::iter::repeat_n(Trouble::Slow(Duration::ZERO), nth);
         harness.sink(SLACK).trouble(calm.chain([trouble]));

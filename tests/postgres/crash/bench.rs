@@ -37,13 +37,13 @@ impl Bench {
         let objects = lake_at(version);
         prepare(&before);
         // whoever was connected is gone before it is copied
-        let _ = DatabaseState::of(&before);
+        let _ = DatabaseState::from_database(&before);
         let after = before.fork();
         let proxy = Proxy::before(after.port());
         let record = Loader::new(&proxy.url(after.name()), mode, rest).load(&objects);
         assert_eq!(record.status, Status::Done, "{name}: {:?}", record.error);
         proxy.wait_closed();
-        let clean = DatabaseState::of(&after);
+        let clean = DatabaseState::from_database(&after);
         check_records(&[record], &clean).unwrap();
         Bench { name, mode, rest, objects, before, clean, messages: proxy.messages() }
     }
@@ -64,7 +64,7 @@ impl Bench {
         let occurred = !proxy.is_armed();
         proxy.leave();
         let again = Loader::new(&database.url(), self.mode, self.rest).load(&self.objects);
-        let state = DatabaseState::of(&database);
+        let state = DatabaseState::from_database(&database);
         state.equals(&self.clean)?;
         match (first.status, again.status) {
             (Status::Done, Status::NothingToDo) | (Status::Failed, Status::Done) => {}

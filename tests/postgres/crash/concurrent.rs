@@ -44,9 +44,9 @@ fn eight_loads_of_a_version_at_once_are_one() {
             let objects = lake_at(version);
             let alone = Loader::new(&clean.url(), mode, "").load(&objects);
             let records = run_all(&crowded, mode, |loader| vec![loader.load(&objects)]);
-            let state = DatabaseState::of(&crowded);
+            let state = DatabaseState::from_database(&crowded);
             state
-                .equals(&DatabaseState::of(&clean))
+                .equals(&DatabaseState::from_database(&clean))
                 .unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
             check_records(&records, &state).unwrap();
             let did: Vec<_> = records.iter().map(counts).filter(|counts| *counts == self::counts(&alone)).collect();
@@ -88,7 +88,7 @@ fn eight_loads_while_versions_appear_end_at_the_last() {
                 }
             })
         });
-        let state = DatabaseState::of(&database);
+        let state = DatabaseState::from_database(&database);
         assert_eq!(state.rows, texts(&version(2)), "{mode:?}");
         let [line] = state.loads.as_slice() else { panic!("{:?}", state.loads) };
         assert!(line.starts_with("orders orders 2 "), "{line}");
@@ -114,7 +114,7 @@ fn eight_loads_of_as_many_tables_make_their_schema_once() {
             let (database, objects, start) = (&database, &objects, &start);
             scope.spawn(move || {
                 let rest = format!("schema = \"new\"\nmax_refused = 1\nname = \"n{number}\"");
-                let loader = Loader::of(&database.url(), Mode::Upsert, &format!("orders{number}"), &rest);
+                let loader = Loader::for_table(&database.url(), Mode::Upsert, &format!("orders{number}"), &rest);
                 start.wait();
                 let record = loader.load(objects);
                 assert!(record.error.is_none(), "{:?}", record.error);
@@ -145,7 +145,7 @@ fn eight_processes_at_once_are_one() {
                     serde_json::from_value(answer.step("load postgres-orders")).unwrap()
                 })
                 .collect();
-            let state = DatabaseState::of(&database);
+            let state = DatabaseState::from_database(&database);
             assert_eq!(state.rows, texts(&rows), "{mode:?}");
             check_records(&records, &state).unwrap();
         }

@@ -76,16 +76,16 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
             for kill in 0..KILLS {
                 kill_at(&workspace, &proxy, (kill * messages + random.below(messages)) / KILLS, || false);
             }
-            Answer::of(&mut workspace.command()).expect(0);
+            Answer::from_command(&mut workspace.command()).expect(0);
             wanted = if mode == Mode::Append { [wanted, added_rows(&before, &rows)].concat() } else { texts(&rows) };
             wanted.sort();
             before = rows;
-            let state = DatabaseState::of(&database);
+            let state = DatabaseState::from_database(&database);
             assert!(state.rows == wanted, "{mode:?}, version {version}: {} and not {}", state.rows.len(), wanted.len());
             let [line] = state.loads.as_slice() else { panic!("{:?}", state.loads) };
             let counts: Vec<&str> = line.split(' ').collect();
             assert_eq!(counts[..2], ["orders", "orders"], "{line}");
-            let again = Answer::of(&mut workspace.command()).expect(0);
+            let again = Answer::from_command(&mut workspace.command()).expect(0);
             assert_eq!(again.step("load postgres-orders")["status"], "nothing_to_do");
         }
     }
@@ -93,10 +93,10 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
 
 /// Of a run over a copy of lake and database, which ends well: up to the one that says that its transaction is over.
 fn messages(workspace: &Workspace, database: &Database) -> usize {
-    let _ = DatabaseState::of(database);
+    let _ = DatabaseState::from_database(database);
     let copy = database.fork();
     let proxy = Proxy::before(copy.port());
-    Answer::of(&mut workspace.copy(&proxy.url(copy.name())).command()).expect(0);
+    Answer::from_command(&mut workspace.copy(&proxy.url(copy.name())).command()).expect(0);
     proxy.wait_closed();
     commit_of(&proxy.messages()) + 1
 }

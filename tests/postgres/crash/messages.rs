@@ -130,7 +130,7 @@ fn a_full_load_whose_reply_is_lost_is_done_once() {
     let objects = lake_at(1);
     Loader::new(&database.url(), Mode::Upsert, "").load(&objects);
     database.query("DELETE FROM orders WHERE id < 7");
-    let _ = DatabaseState::of(&database);
+    let _ = DatabaseState::from_database(&database);
     let counted = database.fork();
     let proxy = Proxy::before(counted.port());
     let clean = Loader::new(&proxy.url(counted.name()), Mode::Upsert, "").load_full(&objects);
@@ -144,8 +144,8 @@ fn a_full_load_whose_reply_is_lost_is_done_once() {
         let record = Loader::new(&proxy.url(broken.name()), Mode::Upsert, "").load_full(&objects);
         assert!(!proxy.is_armed());
         assert_eq!((record.status, counts(&record)), (Status::Done, counts(&clean)), "{fault:?}");
-        let state = DatabaseState::of(&broken);
-        state.equals(&DatabaseState::of(&counted)).unwrap();
+        let state = DatabaseState::from_database(&broken);
+        state.equals(&DatabaseState::from_database(&counted)).unwrap();
         check_records(&[record], &state).unwrap();
     }
 }

@@ -23,7 +23,7 @@ fn ends(before: &Database, mode: Mode) -> Vec<DatabaseState> {
             let record = Loader::new(&database.url(), mode, "").load(&lake_at(*version));
             assert_eq!(record.status, Status::Done, "{:?}", record.error);
         }
-        DatabaseState::of(&database)
+        DatabaseState::from_database(&database)
     };
     orders.iter().map(end).collect()
 }
@@ -37,7 +37,7 @@ fn is_never_set_back(mode: Mode) {
     let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let Some(before) = database() else { return };
     Loader::new(&before.url(), mode, "").load(&lake_at(0));
-    let _ = DatabaseState::of(&before);
+    let _ = DatabaseState::from_database(&before);
     let ends = ends(&before, mode);
     let counted = before.fork();
     let proxy = Proxy::before(counted.port());
@@ -87,7 +87,7 @@ fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize)
     // it found that there was nothing left to do
     *overtaken += usize::from(counts(&late) == "0 0 0 0 0");
     proxy.wait_closed();
-    let state = DatabaseState::of(&database);
+    let state = DatabaseState::from_database(&database);
     let again = Loader::new(&database.url(), mode, "").load(&objects);
     assert_eq!(again.status, Status::NothingToDo, "{mode:?}, held at {number}");
     Some(state)

@@ -222,10 +222,10 @@ pub struct Loader {
 impl Loader {
     /// Into table `orders`.
     pub fn new(url: &str, mode: Mode, rest: &str) -> Loader {
-        Loader::of(url, mode, "orders", rest)
+        Loader::for_table(url, mode, "orders", rest)
     }
 
-    pub fn of(url: &str, mode: Mode, table: &str, rest: &str) -> Loader {
+    pub fn for_table(url: &str, mode: Mode, table: &str, rest: &str) -> Loader {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("orders.toml"), define(mode, table, rest)).unwrap();
         let common = Common {
@@ -292,7 +292,7 @@ pub fn is_waiting(database: &Database) -> bool {
 
 impl DatabaseState {
     /// The state once all sessions have ended.
-    pub fn of(database: &Database) -> DatabaseState {
+    pub fn from_database(database: &Database) -> DatabaseState {
         until("no session, no lock", || database.query(BUSY).is_empty());
         let things = DatabaseState::column(database, RELATIONS);
         let there = |name: &str| things.contains(&format!("public.{name}"));

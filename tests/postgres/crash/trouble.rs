@@ -77,7 +77,7 @@ fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
     });
     done(&record);
     drop(other);
-    assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)));
+    assert_eq!(DatabaseState::from_database(&database).rows, texts(&orders(1)));
     let deadlocks = "SELECT FROM pg_stat_database WHERE datname = current_database() AND deadlocks = 1";
     until("a deadlock", || !database.query(deadlocks).is_empty());
 }
@@ -97,7 +97,7 @@ fn what_the_server_says_may_pass_is_tried_again() {
                  CREATE TRIGGER fail BEFORE INSERT ON orders FOR EACH STATEMENT EXECUTE FUNCTION fail()"
             ));
             done(&Loader::new(&database.url(), mode, "").load(&lake_at(1)));
-            let (state, clean) = (DatabaseState::of(&database), DatabaseState::of(&clean));
+            let (state, clean) = (DatabaseState::from_database(&database), DatabaseState::from_database(&clean));
             assert_eq!((state.rows, state.loads), (clean.rows, clean.loads), "{code}, {mode:?}");
         }
     }
@@ -109,7 +109,7 @@ fn isolation_of_the_role_is_no_matter() {
     let Some(database) = loaded() else { return };
     database.set("default_transaction_isolation", "serializable");
     done(&load(&database, 1));
-    assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)));
+    assert_eq!(DatabaseState::from_database(&database).rows, texts(&orders(1)));
 }
 
 #[test]
@@ -123,16 +123,16 @@ fn a_load_that_waits_too_long_says_for_what() {
     ];
     for (setting, held) in cases {
         let Some(database) = loaded() else { return };
-        let before = DatabaseState::of(&database);
+        let before = DatabaseState::from_database(&database);
         let other = Session::open(&database.url());
         other.run(&held);
         database.set(setting, "300ms");
         failed(load(&database, 1), ErrorKind::Retry, setting);
         database.reset(setting);
         drop(other);
-        DatabaseState::of(&database).equals(&before).unwrap();
+        DatabaseState::from_database(&database).equals(&before).unwrap();
         done(&load(&database, 1));
-        assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)), "{held}");
+        assert_eq!(DatabaseState::from_database(&database).rows, texts(&orders(1)), "{held}");
     }
 }
 
@@ -140,7 +140,7 @@ fn a_load_that_waits_too_long_says_for_what() {
 #[test]
 fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     let Some(database) = loaded() else { return };
-    let before = DatabaseState::of(&database);
+    let before = DatabaseState::from_database(&database);
     let other = Session::open(&database.url());
     other.run("BEGIN; LOCK TABLE orders IN SHARE ROW EXCLUSIVE MODE");
     let record = Loader::new(&database.url(), Mode::Upsert, "timeout = \"1s\"").load(&lake_at(1));
@@ -148,9 +148,9 @@ fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     let advisory = "SELECT FROM pg_locks WHERE locktype = 'advisory'";
     until("no lock of the load", || database.query(advisory).is_empty());
     drop(other);
-    DatabaseState::of(&database).equals(&before).unwrap();
+    DatabaseState::from_database(&database).equals(&before).unwrap();
     done(&load(&database, 1));
-    assert_eq!(DatabaseState::of(&database).rows, texts(&orders(1)));
+    assert_eq!(DatabaseState::from_database(&database).rows, texts(&orders(1)));
 }
 
 /// Rows that take their time to be read are no reason to throw a load out.

@@ -19,7 +19,7 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn each_release_keeps_what_was_committed_when_it_is_stopped() {
     for release in releases() {
-        let server = Server::of(release, &[("application_name", "it's one"), ("synchronous_commit", "off")]);
+        let server = Server::for_release(release, &[("application_name", "it's one"), ("synchronous_commit", "off")]);
         assert_eq!(value(&server.query("SHOW server_version")).split(' ').next(), Some(release.version.as_str()));
         assert_eq!(value(&server.query("SHOW application_name")), "it's one");
         let encoded =

@@ -131,13 +131,13 @@ impl LoadFault {
             }
             LoadFault::Declared { .. } => with_hint(
                 ErrorKind::Definition,
-                "change the type of either, name another table, or drop this one to have it loaded anew",
+                "change the type of either, name another table, or drop this one so that it is loaded in full",
             ),
             LoadFault::Generated { .. } => {
                 with_hint(ErrorKind::Definition, "name another table, or leave the column out in the SQL of a model")
             }
             LoadFault::NoColumn { .. } => with_hint(ErrorKind::Definition, "name columns the dataset has"),
-            LoadFault::Lacks { .. } => with_hint(ErrorKind::Definition, "drop the table to have it loaded anew"),
+            LoadFault::Lacks { .. } => with_hint(ErrorKind::Definition, "drop the table so that it is loaded in full"),
             LoadFault::NoUniqueIndex { sql, .. } => (ErrorKind::Definition, Some(format!("make one: {sql}"))),
             LoadFault::Unrepresentable { key: Some(_), .. } | LoadFault::Row { key: Some(_), .. } => with_hint(
                 ErrorKind::Data,

@@ -72,7 +72,7 @@ pub(super) enum Fault {
     NotWritable(#[source] rusqlite::Error),
     #[error("the file is not a SQLite database; name another one, or move it away to have a new one made")]
     NotADatabase(#[source] rusqlite::Error),
-    #[error("the database is damaged; restore it, or move it away to have it loaded anew")]
+    #[error("the database is damaged; restore it, or move it away so that it is loaded in full")]
     Corrupt(#[source] rusqlite::Error),
     #[error("SQLite refuses a statement")]
     Statement(#[source] rusqlite::Error),
@@ -87,7 +87,7 @@ pub(super) enum Fault {
     Twins { first: String, second: String },
     #[error(
         "column {column:?} of table {table:?} is declared {declared:?}, which does not keep the dataset's {dtype} as it is; \
-         change the type of either, name another table, or drop this one to have it loaded anew"
+         change the type of either, name another table, or drop this one so that it is loaded in full"
     )]
     Declared { table: String, column: String, declared: String, dtype: DataType },
     #[error("mode \"upsert\" needs a key: none is given for table {table:?}")]
