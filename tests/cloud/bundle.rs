@@ -194,7 +194,7 @@ impl<'e> Bundle<'e> {
         let (began, mut fired) = (Instant::now(), None::<Instant>);
         while !is_so() {
             let log = || self.emulator.log();
-            assert!(began.elapsed() < HANG, "not in {HANG:?}: {what}\n{}", log());
+            assert!(began.elapsed() < HANG, "{}\nnot in {HANG:?}: {what}", log());
             if fired.is_none_or(|fired| fired.elapsed() > FIRE_EVERY) {
                 rules.iter().for_each(|(function, rule)| self.emulator.send(function, &rule_event(rule)));
                 fired = Some(Instant::now());
