@@ -7,12 +7,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use tidemark::args::Common;
 use tidemark::load;
 use tidemark_flow::{Context, ErrorKind, RunRecord, Selection, Status, Trigger};
-use tidemark_lake::{FileSize, Lake, Meter, Store};
+use tidemark_lake::{FileSize, Lake, LakeError, Meter, Store};
 use tidemark_pipeline::StepId;
 
 use super::shop::{FIELDS, order, orders};
 use crate::api::{Api, Bound, Filter, Paging, Style, Time};
 use crate::crash::house::{run_id, runtime};
+use crate::fault::{Aim, Call, Fault, Faulty, Plan};
 use crate::support::running::{self, TestEnvironment, process, run_step};
 
 /// Every look at the clock takes a second; after so many, it is late.
@@ -20,7 +21,9 @@ const SECONDS: i64 = 12;
 
 struct House {
     api: Api,
+    store: Arc<InMemory>,
     lake: Lake,
+    size: Option<FileSize>,
     folder: tempfile::TempDir,
 }
 
@@ -38,8 +41,20 @@ impl House {
             api.origin()
         );
         std::fs::write(folder.path().join("orders.toml"), text).unwrap();
-        let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "lake", runtime()), true).unwrap();
-        House { api, lake, folder }
+        let store = Arc::new(InMemory::new());
+        let lake = Lake::open(Store::new(store.clone(), "lake", runtime()), true).unwrap();
+        House { api, store, lake, size: None, folder }
+    }
+
+    /// An invocation whose storage calls `plan` counts, and fails where it says so.
+    fn invoke_with(&mut self, plan: &Arc<Plan>, part: u32, time: Option<i64>) -> Result<RunRecord, LakeError> {
+        let store = Store::new(Faulty::new(self.store.clone(), plan), "lake", runtime());
+        let lake = Lake::open(store, true)?;
+        self.lake = match self.size {
+            Some(size) => lake.with_file_size(size),
+            None => lake,
+        };
+        Ok(self.invoke(part, time))
     }
 
     /// One invocation of the ingest; `part` as the event that woke it says.
@@ -111,8 +126,7 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
     let house = House::new("", "deletes = 'absent'");
     let mut part = 0;
     let last = loop {
-        // to take up a page that has landed takes a second as well
-        let record = house.invoke(part, Some(2 * SECONDS));
+        let record = house.invoke(part, Some(SECONDS));
         if record.status != Status::Continues {
             break record;
         }
@@ -129,39 +143,135 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
     assert_eq!((record.status, house.raw()), (Status::Done, (20, 1)));
 }
 
-#[test]
-fn a_whole_goes_on_behind_its_closed_files() {
-    let house = |paging| {
-        let records: Vec<String> = (1..=40_000).map(|id| order(id, id % 1440, "1.50")).collect();
-        let api = Api::new(Style { size: 1000, ..Style::for_paging(paging) }, FIELDS, &records);
-        let house = House::with_api(api, "", "deletes = 'absent'");
-        // a group of 8 Ki rows is a file
-        House { lake: house.lake.with_file_size(FileSize { group_bytes: 1, bytes: 1 }), ..house }
-    };
-    let files = |house: &House| -> Vec<String> {
-        let table = house.lake.existing(&"orders.raw".parse().unwrap()).unwrap();
-        let mut files: Vec<_> = table.files(&house.lake).unwrap().into_iter().map(|file| file.path).collect();
-        files.sort();
-        files
-    };
-    let whole = house(Paging::Cursor);
-    assert_eq!(whole.invoke(0, None).status, Status::Done);
-    let parts = house(Paging::Cursor);
-    let mut part = 0;
-    // to read all pages again that have landed would take longer than an invocation
-    let last = loop {
-        let record = parts.invoke(part, Some(2 * SECONDS));
-        assert_ne!(record.status, Status::Failed, "{part}: {:?}", record.error);
-        if record.status != Status::Continues {
-            break record;
+/// A full read of `pages` pages of 1000 records, into data files of this size.
+fn full_read(pages: usize, size: Option<FileSize>) -> House {
+    let records: Vec<String> = (1..=1000 * pages).map(|id| order(id, id % 1440, "1.50")).collect();
+    let api = Api::new(Style { size: 1000, ..Style::for_paging(Paging::Cursor) }, FIELDS, &records);
+    let house = House::with_api(api, "", "deletes = 'absent'");
+    match size {
+        Some(bytes) => House { lake: house.lake.with_file_size(bytes), size, ..house },
+        None => house,
+    }
+}
+
+fn raw_files(house: &House) -> Vec<String> {
+    let table = house.lake.existing(&"orders.raw".parse().unwrap()).unwrap();
+    let mut files: Vec<_> = table.files(&house.lake).unwrap().into_iter().map(|file| file.path).collect();
+    files.sort();
+    files
+}
+
+/// Invokes the ingest until it is done, and returns the records of all invocations.
+fn invoke_until_done(house: &House, seconds: i64) -> Vec<RunRecord> {
+    let mut records = Vec::new();
+    loop {
+        let record = house.invoke(records.len() as u32, Some(seconds));
+        assert_ne!(record.status, Status::Failed, "{}: {:?}", records.len(), record.error);
+        let is_done = record.status != Status::Continues;
+        records.push(record);
+        if is_done {
+            return records;
         }
-        part += 1;
-    };
-    assert!(part > 3, "{part}");
+    }
+}
+
+/// Each row group of 8 Ki rows is a file.
+const SMALL_FILES: Option<FileSize> = Some(FileSize { group_bytes: 1, bytes: 1 });
+
+#[test]
+fn a_full_read_of_several_files_resumes_after_those_that_are_closed() {
+    let (whole, parts) = (full_read(40, SMALL_FILES), full_read(40, SMALL_FILES));
+    assert_eq!(whole.invoke(0, None).status, Status::Done);
+    let records = invoke_until_done(&parts, SECONDS);
+    assert!(records.len() > 4, "{}", records.len());
+    let last = records.last().unwrap();
     assert_eq!((last.status, last.has_more, last.rows.rows_in), (Status::Done, false, 40_000));
     assert_eq!(parts.api.asked().len(), 40);
-    assert_eq!(files(&whole).len(), 5);
-    assert_eq!(files(&parts), files(&whole));
+    assert_eq!(raw_files(&whole).len(), 5);
+    assert_eq!(raw_files(&parts), raw_files(&whole));
+}
+
+#[test]
+fn a_full_read_reads_no_page_twice_even_if_no_file_is_closed() {
+    let (whole, mut parts) = (full_read(40, None), full_read(40, None));
+    assert_eq!(whole.invoke(0, None).status, Status::Done);
+    let (mut gets, mut part) = (Vec::new(), 0);
+    loop {
+        let plan = Plan::clean();
+        let record = parts.invoke_with(&plan, part, Some(SECONDS)).unwrap();
+        if record.status != Status::Continues {
+            assert_eq!((record.status, record.rows.rows_in), (Status::Done, 40_000), "{:?}", record.error);
+            break;
+        }
+        gets.push(plan.calls().iter().filter(|(call, _)| *call == Call::Get).count());
+        part += 1;
+    }
+    assert_eq!(parts.api.asked().len(), 40);
+    assert_eq!(raw_files(&whole).len(), 1);
+    assert_eq!(raw_files(&parts), raw_files(&whole));
+    // the receipt, the rows so far, and the next page, which has not landed: late in the read as many requests as early in it
+    assert!(gets.len() > 4 && gets[1] > gets[0], "{gets:?}");
+    assert!(gets[1..].iter().all(|count| *count == gets[1]), "{gets:?}");
+    let left = parts.lake.store().list(None).unwrap();
+    assert!(left.iter().all(|object| !object.location.as_ref().contains("_work")), "{left:?}");
+}
+
+/// Invokes the ingest until it is done. A failed invocation is repeated; one that continues is followed by the next part.
+fn invoke_to_the_end(house: &mut House, mut part: u32) -> Result<(), String> {
+    for _ in 0..20 {
+        let record = house.invoke_with(&Plan::clean(), part, Some(SECONDS)).map_err(|error| error.to_string())?;
+        match record.status {
+            Status::Continues => part += 1,
+            Status::Failed => return Err(format!("{:?}", record.error)),
+            Status::Done | Status::NothingToDo => return Ok(()),
+        }
+    }
+    Err("it does not end".into())
+}
+
+#[test]
+fn a_full_read_in_parts_survives_a_fault_at_any_storage_call() {
+    let clean = full_read(9, SMALL_FILES);
+    assert_eq!(clean.invoke(0, None).status, Status::Done);
+    let all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let (mut cases, mut part, mut is_over) = (0, 0, false);
+    while !is_over {
+        let before = |house: &mut House| {
+            (0..part).for_each(|early| {
+                assert_eq!(house.invoke_with(&Plan::clean(), early, Some(SECONDS)).unwrap().status, Status::Continues);
+            });
+        };
+        let plan = Plan::clean();
+        let mut house = full_read(9, SMALL_FILES);
+        before(&mut house);
+        is_over = house.invoke_with(&plan, part, Some(SECONDS)).unwrap().status == Status::Done;
+        let calls = plan.calls();
+        for (nth, (call, object)) in calls.iter().enumerate() {
+            let faults = call.faults().iter().filter(|fault| !matches!(fault, Fault::Overtaken | Fault::Slow));
+            let faults: Vec<Fault> = faults.copied().collect();
+            for (number, &fault) in faults.iter().enumerate() {
+                if !all && number != nth % faults.len() {
+                    continue;
+                }
+                let eligible = calls[..nth].iter().filter(|(call, _)| call.faults().contains(&fault)).count();
+                let what = format!("part {part}, {fault:?} at call {nth}, {call:?} {object}");
+                let mut house = full_read(9, SMALL_FILES);
+                before(&mut house);
+                let record = house.invoke_with(&Plan::new(Aim::Nth(eligible), fault), part, Some(SECONDS));
+                let (kind, continues) = match record {
+                    Ok(record) => (record.error.map(|error| error.kind), record.status == Status::Continues),
+                    Err(error) => (Some(tidemark_flow::Error::from(error).kind), false),
+                };
+                assert!(kind.is_none_or(|kind| kind == ErrorKind::Retry), "{what}: {kind:?}");
+                let next = part + u32::from(continues);
+                invoke_to_the_end(&mut house, next).unwrap_or_else(|error| panic!("{what}: {error}"));
+                assert_eq!(raw_files(&house), raw_files(&clean), "{what}");
+                cases += 1;
+            }
+        }
+        part += 1;
+    }
+    assert!(part > 2 && cases > 20, "{part} parts, {cases} cases");
 }
 
 #[test]

@@ -63,16 +63,17 @@ impl SavedReceipts {
         if of != task {
             return None;
         }
+        let is_whole = |names: Vec<&str>| names.into_iter().all(|name| self.spills.contains(name));
         match state {
             ReceiptState::Receipt(value) => {
                 let receipt: S::Receipt = serde_json::from_value(value).ok()?;
-                let is_whole = step.spill_objects(&receipt).into_iter().all(|name| self.spills.contains(name));
-                is_whole.then_some(SavedReceipt::Done(receipt))
+                is_whole(step.spill_objects(&receipt)).then_some(SavedReceipt::Done(receipt))
             }
             ReceiptState::Partial(value) => {
-                let partial = serde_json::from_value(value.clone()).ok()?;
+                let partial: S::Partial = serde_json::from_value(value.clone()).ok()?;
+                let is_whole = is_whole(step.spill_objects_of_partial(&partial));
                 self.partials.insert(task.to_owned(), value);
-                Some(SavedReceipt::Partial(partial))
+                is_whole.then_some(SavedReceipt::Partial(partial))
             }
         }
     }

@@ -25,7 +25,7 @@ pub trait Step: Sync {
     type Task: Serialize + DeserializeOwned + Sync;
     /// The result of a task: files that no log refers to yet, counts, and rows left for the tasks of a later stage.
     type Receipt: Serialize + DeserializeOwned + Send;
-    /// The progress of a task that does not fit one invocation: a position and the completed files, never rows.
+    /// The progress of a task that does not fit one invocation: a position, the completed files, and names of spill objects; never rows.
     type Partial: Serialize + DeserializeOwned + Send;
     /// State that the tasks of one attempt share within a process: a compiled contract, a connection, rows still in memory.
     type Session<'s>: Sync
@@ -95,6 +95,11 @@ pub trait Step: Sync {
 
     /// The spill objects of the checkpoint that a receipt needs.
     fn spill_objects<'r>(&self, _: &'r Self::Receipt) -> Vec<&'r str> {
+        Vec::new()
+    }
+
+    /// The spill objects of the checkpoint that saved progress needs. Without them the task restarts from the beginning.
+    fn spill_objects_of_partial<'r>(&self, _: &'r Self::Partial) -> Vec<&'r str> {
         Vec::new()
     }
 

@@ -1,5 +1,6 @@
 //! Collects the records of pages into raw rows, writes them to files, and keeps totals of all records.
 
+use bytes::Bytes;
 use polars::prelude::*;
 use tidemark_flow::{Error, ErrorKind};
 use tidemark_lake::{DataFile, Writer};
@@ -33,9 +34,6 @@ pub(crate) struct PageAccumulator<'a> {
     texts: StringChunkedBuilder,
     pending: Vec<PendingRecord>,
     bytes: usize,
-    /// Rows before the pending ones, and broken records so far.
-    written: u64,
-    faults: u64,
     pub filter: OverlapFilter<'a>,
     pub observed: Observed<'a>,
     pub records: u64,
@@ -60,8 +58,6 @@ impl<'a> PageAccumulator<'a> {
             texts: StringChunkedBuilder::new(TEXT.into(), 0),
             pending: Vec::new(),
             bytes: 0,
-            written: 0,
-            faults: 0,
             filter,
             observed,
             records: 0,
@@ -70,35 +66,31 @@ impl<'a> PageAccumulator<'a> {
         }
     }
 
-    /// Resumes from the start of a page, after files that an earlier accumulator has closed. Rows that are in these files are not written
-    /// again.
-    pub(crate) fn resume_from(mut self, files: Vec<DataFile>, from: &PageStart) -> PageAccumulator<'a> {
+    /// Resumes after the rows of an earlier accumulator: those in `files`, and the `rest` that was in no file yet.
+    pub(crate) fn resume_from(
+        mut self,
+        files: Vec<DataFile>,
+        rest: Option<&Bytes>,
+        from: &PageStart,
+    ) -> Result<PageAccumulator<'a>, Error> {
         self.writer = self.writer.after(files);
-        (self.written, self.records) = (from.rows, from.rows);
-        (self.faults, self.broken) = (from.broken, from.broken);
+        if let Some(rest) = rest {
+            self.writer.write_rest(rest)?;
+        }
+        (self.records, self.broken) = (from.rows, from.broken);
         self.observed.all = from.digest;
-        self
+        Ok(self)
     }
 
-    /// The start of the next page, with the totals of the pages before it.
+    /// The start of the next page, with the totals of the pages before it. Call [`Self::write`] before.
     pub(crate) fn page_start(&self, page: u32, next: &Next, received: u64) -> PageStart {
-        let (rows, broken, digest) = (self.records, self.faults, self.observed.all);
+        let (rows, broken, digest) = (self.records, self.broken, self.observed.all);
         PageStart { page, next: next.clone(), received, rows, broken, digest }
     }
 
-    /// Rows in closed files.
-    pub(crate) fn closed_rows(&self) -> u64 {
-        self.writer.closed().iter().map(|file| file.rows).sum()
-    }
-
-    /// Number of closed files.
-    pub(crate) fn closed_files(&self) -> usize {
-        self.writer.closed().len()
-    }
-
-    /// The closed files. Rows after them are dropped.
-    pub(crate) fn into_closed(self) -> Vec<DataFile> {
-        self.writer.into_closed()
+    /// The closed files, and the written rows after them as Parquet. Call [`Self::write`] before.
+    pub(crate) fn into_closed_and_rest(self) -> Result<(Vec<DataFile>, Option<Vec<u8>>), Error> {
+        Ok(self.writer.into_closed_and_rest()?)
     }
 
     /// Adds the records of a page.
@@ -112,7 +104,6 @@ impl<'a> PageAccumulator<'a> {
             self.texts.append_value(record);
             self.bytes += record.len();
             let fault = fault(record);
-            self.faults += u64::from(fault.is_some());
             self.pending.push(PendingRecord { page: i64::from(number), row, hash, time, fault });
             self.observed.add(hash, time);
             if self.column.is_some() && time.is_none() {
@@ -159,11 +150,7 @@ impl<'a> PageAccumulator<'a> {
             column(ROW, |row| row.row),
         ];
         let frame = DataFrame::new(height, columns).map_err(unreadable)?;
-        // rows that are in closed files already
-        let done = self.closed_rows().saturating_sub(self.written);
-        self.written += height as u64;
-        let done = usize::try_from(done).unwrap_or(usize::MAX).min(height);
-        Ok(self.writer.write(&frame.slice(done as i64, height))?)
+        Ok(self.writer.write(&frame)?)
     }
 
     /// Closes the writer and returns all files. Call [`Self::write`] before.

@@ -1,5 +1,5 @@
-//! What is stored when the deadline passes within a window that may only be committed as a whole: closed files, and the page to resume
-//! from. Never rows: a page with a row that is in no closed file is read again from the landing.
+//! What is stored when the deadline passes within a window that may only be committed as a whole: closed files, the name of a spill object
+//! with the rows after them, and the page to resume from. No page that has been read is read again.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -18,8 +18,11 @@ pub(crate) struct PartialWindow {
     /// How often the window has been restarted from its first page.
     pub nth: u32,
     pub window: Window,
+    /// Files of the first rows.
     pub files: Vec<DataFile>,
-    /// The page with the first row that is in none of the files.
+    /// The rows after them that are in no file yet.
+    pub rest: Option<UnwrittenRows>,
+    /// The next page.
     pub from: PageStart,
     pub paging: Option<Pagination>,
     /// When the first page of the window was requested.
@@ -27,8 +30,15 @@ pub(crate) struct PartialWindow {
     pub started_at: Timestamp,
     /// The pages before `from`.
     pub visited: Vec<Visited>,
-    /// How many pages have been read.
-    pub pages: u32,
+}
+
+/// A spill object with rows that are in no file yet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct UnwrittenRows {
+    /// Its name in the checkpoint.
+    pub object: String,
+    pub bytes: u64,
 }
 
 /// A page of a window, with the totals of the pages before it.
@@ -51,7 +61,7 @@ impl PartialWindow {
     pub(crate) fn is_sound(&self, window: &Window) -> bool {
         let rows: u64 = self.files.iter().map(|file| file.rows).sum();
         self.window.name == window.again(self.nth).name
-            && self.from.rows <= rows
+            && rows <= self.from.rows
             && self.visited.len() as u64 + 1 == u64::from(self.from.page)
     }
 }

@@ -1,9 +1,10 @@
 //! Reads one window of an API, from its resume point, to files of the raw dataset. It commits nothing.
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use polars::prelude::{DataType, Schema};
 use tidemark_flow::{Balance, Context, Error, ErrorKind, TaskOutcome};
-use tidemark_lake::Writer;
+use tidemark_lake::{Checkpoint, Writer};
 use tidemark_pipeline::http::{Http, Missing, Since, TimeFormat};
 use tidemark_pipeline::raw::PAGE;
 use tidemark_pipeline::{Contract, DatasetName, PipelineName, Type};
@@ -12,7 +13,7 @@ use tidemark_transform::Times;
 use super::accumulator::PageAccumulator;
 use super::client::Client;
 use super::fetch::PageFetcher;
-use super::partial::PartialWindow;
+use super::partial::{PartialWindow, UnwrittenRows};
 use super::receipt::{WindowReceipt, WindowTask};
 use super::resume::ResumePoint;
 use super::window::WindowRead;
@@ -23,7 +24,6 @@ use crate::incremental::observed::Observed;
 use crate::incremental::overlap::{Overlap, OverlapFilter};
 use crate::incremental::window::TimeBounds as _;
 use crate::raw_dataset;
-use crate::resume_marks::ResumeMarks;
 
 /// How often one run restarts a window whose landed pages are no longer usable, at most.
 const MAX_RESTARTS: u32 = 5;
@@ -41,6 +41,8 @@ pub(crate) struct WindowReader<'a> {
     pub client: &'a Client<'a>,
     /// The window to read.
     pub task: &'a WindowTask,
+    /// Where rows in no file yet are stored at the deadline.
+    pub checkpoint: Option<&'a Checkpoint>,
 }
 
 impl WindowReader<'_> {
@@ -74,15 +76,16 @@ impl WindowReader<'_> {
                 Some(partial) => WindowPass::from_partial(http, pipeline, partial),
                 None => WindowPass::new(http, pipeline, window, resume),
             };
-            // rows that replace all others are committed only when the window is complete
-            if !before.is_timed && context.deadline.is_some() {
-                pass.marks = Some(ResumeMarks::default());
+            let is_invalidated = partial.is_some() && pass.landing.is_invalidated(context.lake)?;
+            if let Some(PartialWindow { files, rest, from, .. }) = partial.take() {
+                let rest = rest.map(|rest| self.unwritten_rows(&rest)).transpose()?;
+                accumulator = accumulator.resume_from(files, rest.as_ref(), &from)?;
             }
-            if let Some(PartialWindow { files, from, .. }) = partial.take() {
-                accumulator = accumulator.resume_from(files, &from);
-            }
-            let closed = accumulator.closed_files();
-            match fetcher.read(&mut pass, &mut accumulator)? {
+            let read = match is_invalidated {
+                true => WindowRead::Invalidated { is_newly_found: false },
+                false => fetcher.read(&mut pass, &mut accumulator)?,
+            };
+            match read {
                 WindowRead::Invalidated { is_newly_found } => {
                     invalidations += u32::from(is_newly_found);
                     resume = None;
@@ -91,15 +94,9 @@ impl WindowReader<'_> {
                     }
                 }
                 WindowRead::Whole => return self.receipt(before, pass, accumulator, None).map(TaskOutcome::Done),
+                // rows that replace all others are committed only when the window is complete
                 WindowRead::Late(_) if !before.is_timed => {
-                    accumulator.write()?;
-                    let is_further = pass.asked > 0 || accumulator.closed_files() > closed;
-                    let partial = pass.into_partial(nth, accumulator).filter(|_| is_further).ok_or_else(|| {
-                        let message = format!("all that has landed of {} cannot be read in one invocation", http.url);
-                        Error::new(ErrorKind::Refused, message)
-                            .hint("give the function a longer timeout or more memory")
-                    })?;
-                    return Ok(TaskOutcome::Late(Some(partial)));
+                    return self.partial(nth, pass, accumulator).map(|partial| TaskOutcome::Late(Some(partial)));
                 }
                 WindowRead::Late(resume) => {
                     return self.receipt(before, pass, accumulator, Some(*resume)).map(TaskOutcome::Done);
@@ -147,6 +144,45 @@ impl WindowReader<'_> {
         let overlap = Overlap::new(lake, self.raw, base, column, reached, overlap);
         let (filter, observed) = (OverlapFilter::new(overlap), Observed::new(column, started_at));
         PageAccumulator::new(writer, object, column, filter, observed)
+    }
+
+    /// Stores the rows of a pass that are in no file yet, and returns the state from which another invocation resumes.
+    fn partial(
+        &self,
+        nth: u32,
+        pass: WindowPass,
+        mut accumulator: PageAccumulator<'_>,
+    ) -> Result<PartialWindow, Error> {
+        accumulator.write()?;
+        let from = accumulator.page_start(pass.page, &pass.next, pass.paginator.received);
+        let started_at = accumulator.observed.started_at;
+        let (files, rest) = accumulator.into_closed_and_rest()?;
+        let rest = rest.map(|rows| {
+            let bytes = rows.len() as u64;
+            self.context
+                .lake
+                .put_spill(self.checkpoint()?, rows)
+                .map(|object| UnwrittenRows { object, bytes })
+                .map_err(Error::from)
+        });
+        Ok(PartialWindow {
+            nth,
+            window: pass.window,
+            files,
+            rest: rest.transpose()?,
+            from,
+            paging: pass.paginator.paging.clone(),
+            started_at,
+            visited: pass.paginator.visited().to_vec(),
+        })
+    }
+
+    fn unwritten_rows(&self, rest: &UnwrittenRows) -> Result<Bytes, Error> {
+        Ok(self.context.lake.spill(self.checkpoint()?, &rest.object, 0..rest.bytes)?)
+    }
+
+    fn checkpoint(&self) -> Result<&Checkpoint, Error> {
+        self.checkpoint.ok_or_else(|| Error::new(ErrorKind::Bug, "there is no checkpoint to store rows in"))
     }
 
     /// The receipt of a pass.

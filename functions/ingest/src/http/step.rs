@@ -50,7 +50,7 @@ pub(crate) struct Plan {
 /// The client of the API for the duration of an attempt.
 pub(crate) struct Session<'a> {
     client: Mutex<Client<'a>>,
-    run_id: String,
+    scope: TaskScope,
 }
 
 impl<'a> HttpIngest<'a> {
@@ -176,7 +176,7 @@ impl Step for HttpIngest<'_> {
     fn session<'s>(&'s self, context: &Context<'s>, scope: &TaskScope) -> Result<Session<'s>, Error> {
         let credentials = Credentials::new(self.http.auth.as_ref(), self.secrets)?;
         let client = Client::new(self.http, *context, credentials, &scope.run_id)?;
-        Ok(Session { client: Mutex::new(client), run_id: scope.run_id.clone() })
+        Ok(Session { client: Mutex::new(client), scope: scope.clone() })
     }
 
     fn run(
@@ -194,15 +194,20 @@ impl Step for HttpIngest<'_> {
             pipeline: &self.pipeline.name,
             raw: &self.raw,
             definition: &self.definition,
-            run_id: &session.run_id,
+            run_id: &session.scope.run_id,
             client: &client,
             task,
+            checkpoint: session.scope.checkpoint.as_ref(),
         };
         let mut outcome = reader.read(from.filter(|partial| partial.is_sound(&task.window.window)))?;
         if let TaskOutcome::Done(receipt) = &mut outcome {
             receipt.is_late = leads_on(receipt, &task.window) && context.is_late();
         }
         Ok(outcome)
+    }
+
+    fn spill_objects_of_partial<'r>(&self, partial: &'r PartialWindow) -> Vec<&'r str> {
+        partial.rest.iter().map(|rest| rest.object.as_str()).collect()
     }
 
     fn gather(

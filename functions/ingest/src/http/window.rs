@@ -97,11 +97,6 @@ fn take(
     accumulator: &mut PageAccumulator<'_>,
     FetchedPage { note, page, has_landed }: FetchedPage,
 ) -> Result<bool, Error> {
-    if let Some(marks) = &mut pass.marks {
-        let received = note.received.saturating_sub(page.len() as u64);
-        let start = accumulator.page_start(pass.page, &pass.next, received);
-        marks.add(start.rows, start, accumulator.closed_rows());
-    }
     let observed = &mut accumulator.observed;
     // an adopted page may have been requested by another run, before this one started
     observed.started_at = observed.started_at.min(note.fetched_at);

@@ -9,16 +9,14 @@ use tidemark_lake::Landing;
 use tidemark_pipeline::PipelineName;
 use tidemark_pipeline::http::Http;
 
-use super::accumulator::PageAccumulator;
 use super::attempt::{Answer, NoAnswer};
 use super::landed::{PageMetadata, packed};
 use super::paging::Paginator;
-use super::partial::{PageStart, PartialWindow};
+use super::partial::PartialWindow;
 use super::request::Next;
 use super::resume::ResumePoint;
 use crate::incremental::observed::Observed;
 use crate::incremental::window::Window;
-use crate::resume_marks::ResumeMarks;
 
 /// One pass through a window.
 pub(crate) struct WindowPass {
@@ -36,8 +34,6 @@ pub(crate) struct WindowPass {
     pub bytes: u64,
     /// Answers to concurrent requests that have not been consumed yet.
     pub queue: VecDeque<(Next, Result<Answer, NoAnswer>)>,
-    /// Starts of the pages whose rows are not all in closed files yet. None if the window is not resumed from closed files.
-    pub marks: Option<ResumeMarks<PageStart>>,
     /// The last page adopted from the landing.
     pub before: Option<LandedPage>,
     /// The last page of the window, which lands only with the commit.
@@ -74,7 +70,6 @@ impl WindowPass {
             asked: 0,
             bytes: 0,
             queue: VecDeque::new(),
-            marks: None,
             before: None,
             last: None,
         }
@@ -87,25 +82,6 @@ impl WindowPass {
         let paginator = Paginator::new(paging, http.allows_empty, from.received).with_visited(partial.visited.clone());
         let pass = WindowPass::new(http, pipeline, partial.window.clone(), None);
         WindowPass { page: from.page, next: from.next.clone(), paginator, ..pass }
-    }
-
-    /// The state from which another invocation resumes, after the closed files of the accumulator. Returns None if no page has been read.
-    pub(crate) fn into_partial(self, nth: u32, accumulator: PageAccumulator<'_>) -> Option<PartialWindow> {
-        let closed = accumulator.closed_rows();
-        let mut marks = self.marks?;
-        marks.discard_closed(closed);
-        let from = marks.into_first()?;
-        let visited = usize::try_from(from.page).unwrap_or(usize::MAX).saturating_sub(1);
-        Some(PartialWindow {
-            nth,
-            window: self.window,
-            started_at: accumulator.observed.started_at,
-            files: accumulator.into_closed(),
-            from,
-            paging: self.paginator.paging.clone(),
-            visited: self.paginator.visited().iter().take(visited).copied().collect(),
-            pages: self.page - 1,
-        })
     }
 
     /// How many pages have been read.

@@ -1,12 +1,13 @@
 //! Writes frames as data files: Parquet with bounded row groups, named by a hash of the content, with statistics for the log.
 
-use std::io::Write;
+use std::io::{Cursor, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use bytes::Bytes;
 use polars::io::parquet::write::BatchedWriter;
 use polars::prelude::{
-    Column, DataFrame, DataType, Field, ParquetCompression, ParquetWriter, PlSmallStr, PolarsError, Scalar, Schema,
-    SchemaExt as _, StatisticsOptions,
+    Column, DataFrame, DataType, Field, ParquetCompression, ParquetReader, ParquetWriter, PlSmallStr, PolarsError,
+    Scalar, Schema, SchemaExt as _, SerReader as _, StatisticsOptions,
 };
 use polars_parquet::write::ZstdLevel;
 use tidemark_pipeline::DatasetName;
@@ -107,6 +108,33 @@ impl<'a> Writer<'a> {
         self.done
     }
 
+    /// Returns the finished files ([`Writer::closed`]), and the rows not yet in a file as Parquet for [`Writer::write_rest`] of a later
+    /// writer; None if there are none. They take up to one file plus one row group.
+    pub fn into_closed_and_rest(mut self) -> Result<(Vec<DataFile>, Option<Vec<u8>>), LakeError> {
+        self.write_group()?;
+        let Some(file) = self.open.take() else { return Ok((self.done, None)) };
+        file.writer.finish().map_err(|error| self.failed(error))?;
+        Ok((self.done, Some(file.sink.take())))
+    }
+
+    /// Appends the rows that an earlier writer of the same files had not yet in a file, one row group at a time.
+    pub fn write_rest(&mut self, rest: &Bytes) -> Result<(), LakeError> {
+        let metadata = ParquetReader::new(Cursor::new(rest.clone())).get_metadata().cloned();
+        let metadata = metadata.map_err(|error| self.failed(error))?;
+        let mut offset = 0;
+        for group in &metadata.row_groups {
+            let slice = (offset, group.num_rows());
+            let mut reader = ParquetReader::new(Cursor::new(rest.clone())).with_slice(Some(slice));
+            reader.set_metadata(metadata.clone());
+            let mut rows = reader.finish().map_err(|error| self.failed(error))?;
+            let names: Vec<_> = rows.get_column_names().into_iter().map(|name| decode_column(name)).collect();
+            rows.set_column_names(&names).map_err(|error| self.failed(error))?;
+            offset += group.num_rows();
+            self.write(&rows)?;
+        }
+        Ok(())
+    }
+
     /// Appends rows. They must have all columns of the schema, except that partition columns may be missing.
     pub fn write(&mut self, frame: &DataFrame) -> Result<(), LakeError> {
         // blocks do not depend on how the rows are cut into frames, so that the rows alone decide where a row group ends
@@ -151,7 +179,15 @@ impl<'a> Writer<'a> {
         Ok(OpenFile { writer, sink, stats: StatsCollector::new(&self.schema, &self.partition), rows: 0 })
     }
 
+    /// Writes the pending rows as a row group, and closes the file if it is large enough.
     fn close_group(&mut self) -> Result<(), LakeError> {
+        self.write_group()?;
+        let is_full = self.open.as_ref().is_some_and(|file| file.sink.len() >= self.lake.file_size().bytes);
+        if is_full { self.close_file() } else { Ok(()) }
+    }
+
+    /// Writes the pending rows as a row group.
+    fn write_group(&mut self) -> Result<(), LakeError> {
         if self.pending.is_empty() {
             return Ok(());
         }
@@ -191,9 +227,8 @@ impl<'a> Writer<'a> {
         file.stats.add(&group).map_err(|error| self.failed(error))?;
         file.writer.write_batch(&group).map_err(|error| self.failed(error))?;
         file.rows += group.height() as u64;
-        let full = file.sink.len() >= self.lake.file_size().bytes;
         self.open = Some(file);
-        if full { self.close_file() } else { Ok(()) }
+        Ok(())
     }
 
     fn close_file(&mut self) -> Result<(), LakeError> {
