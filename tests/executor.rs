@@ -12,7 +12,7 @@ use tidemark_flow::{
     host, watch_panics,
 };
 use tidemark_lake::{Lake, Outcome, Store};
-use tidemark_pipeline::StepId;
+use tidemark_pipeline::{DatasetName, StepId};
 
 use crate::crash::house::runtime;
 use crate::support::running::{self, Looks};
@@ -32,9 +32,12 @@ fn a_panic_is_an_error_with_its_place() {
     assert_eq!(lake.runs(10).unwrap().len(), 1);
 }
 
-/// A step of six tasks without a checkpoint, each of which needs 100 bytes of memory.
+/// A step of six tasks, each of which needs 100 bytes of memory. Its result equals what is committed.
 #[derive(Default)]
 struct SixTasks {
+    has_checkpoint: bool,
+    /// Fails with this kind instead, after all tasks.
+    fails: Option<ErrorKind>,
     done: AtomicUsize,
     running: AtomicUsize,
     most_running: AtomicUsize,
@@ -72,6 +75,10 @@ impl Step for SixTasks {
         Scope::default()
     }
 
+    fn checkpoint(&self, (): &()) -> Option<(DatasetName, String)> {
+        self.has_checkpoint.then(|| ("orders".parse().unwrap(), "six".to_owned()))
+    }
+
     fn tasks(&self, (): &(), receipts: &[usize]) -> Result<Vec<usize>, Error> {
         Ok(if receipts.is_empty() { (0..6).collect() } else { Vec::new() })
     }
@@ -99,7 +106,10 @@ impl Step for SixTasks {
 
     fn gather(&self, (): (), receipts: Vec<usize>, _: &str) -> Result<Option<(DraftSummary, ())>, Error> {
         assert_eq!(receipts, [0, 1, 2, 3, 4, 5]);
-        Ok(None)
+        match self.fails {
+            Some(kind) => Err(Error::new(kind, "not to be committed")),
+            None => Ok(None),
+        }
     }
 
     fn commit(&self, _: &Context<'_>, (): (), _: &mut DraftSummary) -> Result<Outcome, Error> {
@@ -117,6 +127,30 @@ fn without_a_checkpoint_no_task_is_left_at_the_deadline() {
     let record = Runnable::run(&step, &context, Executor::SEQUENTIAL, &Trigger::at(start, "tasks"));
     assert_eq!((record.status, record.error.is_none()), (Status::NothingToDo, true), "{record:#?}");
     assert_eq!(step.done.into_inner(), 6);
+}
+
+#[test]
+fn a_checkpoint_is_deleted_unless_its_plan_may_succeed_later() {
+    let (start, scratch) = (Timestamp::UNIX_EPOCH, std::env::temp_dir());
+    for (fails, is_left) in [(None, false), (Some(ErrorKind::Data), false), (Some(ErrorKind::Retry), true)] {
+        let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "memory", runtime()), true).unwrap();
+        let receipts = || {
+            let objects = lake.store().list(None).unwrap();
+            objects.iter().filter(|object| object.location.as_ref().contains("_work")).count()
+        };
+        let step = SixTasks { has_checkpoint: true, fails, ..SixTasks::default() };
+        let mut statuses = Vec::new();
+        for part in 0..6 {
+            let clock = || start;
+            let context = Context { deadline: Some(start), ..running::context(&lake, &clock, &host::run_id, &scratch) };
+            let trigger = Trigger { part, ..Trigger::at(start, "tasks") };
+            statuses.push(Runnable::run(&step, &context, Executor::SEQUENTIAL, &trigger).status);
+            assert!(part == 5 || receipts() == part as usize + 1, "{fails:?} after part {part}");
+        }
+        let last = if fails.is_some() { Status::Failed } else { Status::NothingToDo };
+        assert_eq!(statuses, [vec![Status::Continues; 5], vec![last]].concat());
+        assert_eq!(receipts() > 0, is_left, "{fails:?}");
+    }
 }
 
 #[test]

@@ -148,28 +148,40 @@ fn attempt<S: Step>(
             Progress::Complete { receipts, has_spilled } => (receipts, has_spilled),
             Progress::Late => return Ok(StepOutcome::Continues),
         };
-        let Some((mut summary, draft)) = step.gather(plan, receipts, run_id)? else {
-            return Ok(StepOutcome::Nothing);
-        };
-        summary.rows.check()?;
-        let outcome = step.commit(context, draft, &mut summary)?;
-        // committed or overtaken: this plan will not be used again
-        if let (Some(checkpoint), true) = (&scope.checkpoint, has_spilled || trigger.part > 0) {
-            context.lake.delete_checkpoint(checkpoint);
+        let ended = gather_and_commit(context, step, plan, receipts, run_id);
+        // unless the same attempt may succeed later, this plan will not be used again
+        let is_over = !matches!(&ended, Err(error) if error.kind == ErrorKind::Retry);
+        if let Some(checkpoint) = scope.checkpoint.filter(|_| is_over && (has_spilled || trigger.part > 0)) {
+            context.lake.delete_checkpoint(&checkpoint);
         }
-        match outcome {
-            Outcome::Committed(version) => {
+        match ended? {
+            None => return Ok(StepOutcome::Nothing),
+            Some((mut summary, Outcome::Committed(version))) => {
                 if let Some(output) = summary.outputs.first_mut() {
                     output.version = Some(version);
                 }
                 return Ok(StepOutcome::Done(summary));
             }
             // another run has committed first: observe again, there may be nothing left to do
-            Outcome::Lost(version) => {
+            Some((_, Outcome::Lost(version))) => {
                 tracing::info!(run_id, version, step = %step.id(), "lost the race; planning again")
             }
         }
     }
     let message = format!("{} of {} lost the race {ATTEMPTS} times", step.id(), step.pipeline());
     Err(Error::new(ErrorKind::Retry, message).hint("other runs of the same step are getting ahead; run again"))
+}
+
+/// Returns `None` if the result equals what is already committed.
+fn gather_and_commit<S: Step>(
+    context: &Context<'_>,
+    step: &S,
+    plan: S::Plan,
+    receipts: Vec<S::Receipt>,
+    run_id: &str,
+) -> Result<Option<(DraftSummary, Outcome)>, Error> {
+    let Some((mut summary, draft)) = step.gather(plan, receipts, run_id)? else { return Ok(None) };
+    summary.rows.check()?;
+    let outcome = step.commit(context, draft, &mut summary)?;
+    Ok(Some((summary, outcome)))
 }

@@ -164,7 +164,9 @@ pub(super) fn name(task: &Task) -> String {
         Task::Removed(files) => format!("removed-{:05}", files.nth),
         Task::Existing(files) => format!("standing-{:05}", files.nth),
         Task::Superseded { bucket, .. } => format!("superseded-{bucket:05}"),
-        Task::Quarantined { object, .. } => format!("quarantined-{object}"),
+        Task::Quarantined { object, healed_by: Some(_), .. } => format!("quarantined-{object}"),
+        // the clean rows are not published; another `max_quarantined` may publish them
+        Task::Quarantined { object, healed_by: None, .. } => format!("unpublished-{object}"),
         Task::Merged(merge) => match &merge.value {
             Some(value) => format!("merged-{value}"),
             None => "merged".to_owned(),

@@ -357,6 +357,26 @@ fn a_partition_may_be_the_column_itself() {
     assert_eq!(show(&cleaned.quarantined, &["day"]), ["-"]);
 }
 
+#[test]
+fn an_empty_text_in_the_partition_column_is_null() {
+    let mut contract = contract(vec![column("country", Type::String), column("n", Type::String)]);
+    contract.columns.iter_mut().for_each(|column| column.nulls = Vec::new());
+    contract.partition_by = Some(PartitionBy {
+        column: "country".parse().unwrap(),
+        every: None,
+        name: "country".parse().unwrap(),
+        timezone: None,
+    });
+    let rows = records(&[r#"{"country": "UK", "n": "1"}"#, r#"{"country": "", "n": ""}"#]);
+    let cleaned = clean(&contract, &rows, RawLayout::Json);
+    assert_eq!(show(&cleaned.rows, &["country", "n"]), ["UK|1", "-|"]);
+    // and it breaks the rule that the column is required
+    contract.columns[0].required = true;
+    let cleaned = clean(&contract, &rows, RawLayout::Json);
+    assert_eq!(show(&cleaned.rows, &["country", "n"]), ["UK|1"]);
+    assert_eq!(show(&cleaned.quarantined, &["column", "rule"]), ["country|required"]);
+}
+
 /// What a clean value prints as is read again as the same value.
 #[test]
 fn casts_come_round() {
