@@ -6,7 +6,7 @@ use std::fs::File;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use polars::prelude::DataFrame;
@@ -27,6 +27,8 @@ pub(crate) struct SpillBuffer {
     goes_to_lake: bool,
     /// Maximum bytes of rows in memory.
     budget: usize,
+    /// Bytes of rows that spills of all threads have collected and not yet passed to the buffer.
+    open: AtomicUsize,
     stored: Mutex<Stored>,
     /// Some rows were written to the checkpoint.
     is_in_lake: Arc<AtomicBool>,
@@ -68,13 +70,15 @@ impl<'b, K: Ord + Clone> Spill<'b, K> {
     }
 
     pub(crate) fn push(&mut self, cell: K, rows: DataFrame) -> Result<(), Error> {
-        self.bytes += rows.estimated_size();
+        let bytes = rows.estimated_size();
+        self.bytes += bytes;
         self.open.entry(cell).or_default().push(rows);
-        if self.bytes > self.buffer.budget / 2 { self.flush() } else { Ok(()) }
+        let open = self.buffer.open.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if open > self.buffer.budget / 2 { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), Error> {
-        self.bytes = 0;
+        self.close();
         for (cell, frames) in std::mem::take(&mut self.open) {
             let rows = concat(frames)?;
             let bytes = rows.estimated_size();
@@ -87,7 +91,21 @@ impl<'b, K: Ord + Clone> Spill<'b, K> {
     /// Passes all remaining rows to the buffer and returns the manifest.
     pub(crate) fn finish(mut self) -> Result<SpillManifest<K>, Error> {
         self.flush()?;
-        Ok(self.done)
+        Ok(std::mem::take(&mut self.done))
+    }
+}
+
+impl<K: Ord> Spill<'_, K> {
+    /// The rows collected so far no longer count as open.
+    fn close(&mut self) {
+        self.buffer.open.fetch_sub(std::mem::take(&mut self.bytes), Ordering::Relaxed);
+    }
+}
+
+/// A task that failed leaves its rows.
+impl<K: Ord> Drop for Spill<'_, K> {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
@@ -104,6 +122,7 @@ impl SpillBuffer {
             is_lasting: context.deadline.is_some(),
             goes_to_lake: context.deadline.is_some() && scope.checkpoint.is_some(),
             budget: usize::try_from(context.memory / 4).unwrap_or(usize::MAX),
+            open: AtomicUsize::new(0),
             stored: Mutex::default(),
             is_in_lake: Arc::default(),
         }
@@ -118,6 +137,7 @@ impl SpillBuffer {
             is_lasting: false,
             goes_to_lake: self.goes_to_lake && bytes > DISK,
             budget,
+            open: AtomicUsize::new(0),
             stored: Mutex::default(),
             is_in_lake: self.is_in_lake.clone(),
         }
@@ -363,6 +383,7 @@ mod tests {
                 is_lasting: goes_to_lake,
                 goes_to_lake,
                 budget,
+                open: AtomicUsize::new(0),
                 stored: Mutex::default(),
                 is_in_lake: Arc::default(),
             };
@@ -372,6 +393,7 @@ mod tests {
                 spill.push(n % 2, frame).unwrap();
             }
             let mut manifest = spill.finish().unwrap();
+            assert_eq!(buffer.open.load(Ordering::Relaxed), 0);
             let read = |buffer: &SpillBuffer, manifest: &SpillManifest<i64>| {
                 let odd = buffer.take(manifest.get(&1).unwrap()).unwrap().whole().unwrap().unwrap();
                 odd.column("n").unwrap().i64().unwrap().into_no_null_iter().collect::<Vec<_>>()
@@ -389,5 +411,33 @@ mod tests {
             let other = buffer.for_task(0, usize::MAX);
             assert_eq!(read(&other, &manifest), expected, "budget {budget}");
         }
+    }
+
+    #[test]
+    fn spills_of_several_tasks_share_one_budget() {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let store = Store::new(Arc::new(InMemory::new()), "memory", runtime.handle().clone());
+        let frame = df!("n" => (0..100i64).collect::<Vec<_>>()).unwrap();
+        let buffer = SpillBuffer {
+            lake: Lake::open(store, true).unwrap(),
+            checkpoint: None,
+            scratch: std::env::temp_dir(),
+            is_lasting: false,
+            goes_to_lake: false,
+            // one frame may be open at a time
+            budget: 3 * frame.estimated_size(),
+            open: AtomicUsize::new(0),
+            stored: Mutex::default(),
+            is_in_lake: Arc::default(),
+        };
+        let open = || buffer.open.load(Ordering::Relaxed) / frame.estimated_size();
+        let (mut first, mut second) = (Spill::new(&buffer), Spill::new(&buffer));
+        first.push((), frame.clone()).unwrap();
+        assert_eq!(open(), 1);
+        second.push((), frame.clone()).unwrap();
+        assert_eq!((open(), second.bytes), (1, 0));
+        // rows of a task that failed do not count
+        drop(first);
+        assert_eq!(open(), 0);
     }
 }
