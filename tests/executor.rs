@@ -130,9 +130,9 @@ fn without_a_checkpoint_no_task_is_left_at_the_deadline() {
 }
 
 #[test]
-fn a_checkpoint_is_deleted_unless_its_plan_may_succeed_later() {
+fn a_checkpoint_is_deleted_unless_its_step_failed() {
     let (start, scratch) = (Timestamp::UNIX_EPOCH, std::env::temp_dir());
-    for (fails, is_left) in [(None, false), (Some(ErrorKind::Data), false), (Some(ErrorKind::Retry), true)] {
+    for (fails, is_left) in [(None, false), (Some(ErrorKind::Retry), true)] {
         let lake = Lake::open(Store::new(Arc::new(InMemory::new()), "memory", runtime()), true).unwrap();
         let receipts = || {
             let objects = lake.store().list(None).unwrap();

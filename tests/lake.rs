@@ -82,7 +82,7 @@ fn draft(lake: &Lake, run_id: &str, adds: &[(i64, DataFrame)], removes: Vec<Data
         meta: Meta {
             watermark: Some("2011-12-09T08:00:00Z".parse().unwrap()),
             fingerprint: "f".into(),
-            bookmark: None,
+            ..Meta::default()
         },
         info: CommitInfo {
             run_id: run_id.into(),

@@ -76,7 +76,7 @@ impl LoadHarness {
             adds,
             removes,
             consumed: Vec::new(),
-            meta: Meta { watermark: None, fingerprint: "f".to_owned(), bookmark: None },
+            meta: Meta { fingerprint: "f".to_owned(), ..Meta::default() },
             info: CommitInfo {
                 run_id: tidemark_flow::host::run_id(),
                 step: "clean".to_owned(),

@@ -149,9 +149,8 @@ fn attempt<S: Step>(
             Progress::Late => return Ok(StepOutcome::Continues),
         };
         let ended = gather_and_commit(context, step, plan, receipts, run_id);
-        // unless the same attempt may succeed later, this plan will not be used again
-        let is_over = !matches!(&ended, Err(error) if error.kind == ErrorKind::Retry);
-        if let Some(checkpoint) = scope.checkpoint.filter(|_| is_over && (has_spilled || trigger.part > 0)) {
+        // committed, overtaken or without effect: this plan will not be used again
+        if let Some(checkpoint) = scope.checkpoint.filter(|_| ended.is_ok() && (has_spilled || trigger.part > 0)) {
             context.lake.delete_checkpoint(&checkpoint);
         }
         match ended? {

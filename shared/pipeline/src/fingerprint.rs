@@ -6,10 +6,11 @@ use serde_json::{Error, Value};
 
 use crate::definition::contract::{Contract, Unknown};
 use crate::definition::explode::Children;
-use crate::definition::model::{Incremental, Model, ModelKind, Periods};
+use crate::definition::model::{Incremental, Model, ModelKind, Periods, When};
 use crate::definition::source::{Csv, Files, Format, Source};
 use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
+use crate::partitioning::Partitioning;
 
 /// JSON with sorted keys and no blanks: the same value gives the same text, whatever order its fields have in the code.
 ///
@@ -66,11 +67,15 @@ pub fn contract_fingerprint(contract: &Contract) -> Result<String, Error> {
     canonical(&Contract { max_quarantined: None, unknown: Unknown::Keep, ..contract.clone() })
 }
 
-/// The settings that determine the rows of a model.
+/// The settings that determine the rows of a model. With `when = "complete"` these include the partitionings of the model and of its inputs
+/// (see [`crate::Graph::partitioning`]), which decide when a partition is complete.
 ///
 /// # Errors
 /// As [`canonical`].
-pub fn model_fingerprint(model: &Model) -> Result<String, Error> {
+pub fn model_fingerprint<'g>(
+    model: &Model,
+    partitioning: impl Fn(&DatasetName) -> Option<&'g Partitioning>,
+) -> Result<String, Error> {
     #[derive(Serialize)]
     struct Rows<'a> {
         name: &'a DatasetName,
@@ -83,15 +88,21 @@ pub fn model_fingerprint(model: &Model) -> Result<String, Error> {
         periods: Option<&'a Periods>,
         incremental: Option<Incremental>,
         inputs: &'a [DatasetName],
+        #[serde(skip_serializing_if = "Option::is_none")]
+        complete: Option<Vec<Option<String>>>,
     }
     // taken apart so that a new field must be thought of here
-    let Model { name, kind: made, partition_by, periods, incremental, when: _, inputs } = model;
+    let Model { name, kind: made, partition_by, periods, incremental, when, inputs } = model;
     let (sql, explode) = match made {
         ModelKind::Sql(sql) => (Some(sql.text.as_str()), None),
         ModelKind::Explode(children) => (None, Some(children)),
     };
     let periods = periods.as_ref();
-    canonical(&Rows { name, sql, explode, partition_by, periods, incremental: *incremental, inputs })
+    let complete = (*when == When::Complete).then(|| {
+        let datasets = std::iter::once(name).chain(inputs);
+        datasets.map(|dataset| partitioning(dataset).map(Partitioning::to_string)).collect()
+    });
+    canonical(&Rows { name, sql, explode, partition_by, periods, incremental: *incremental, inputs, complete })
 }
 
 #[cfg(test)]
@@ -136,8 +147,15 @@ mod tests {
         let contract = |pipeline: &Pipeline| contract_fingerprint(pipeline.contract.as_ref().unwrap()).unwrap();
         assert_ne!(contract(&one), contract(&other));
         assert_ne!(contract(&one), contract(&plain));
-        assert_ne!(model_fingerprint(&one.models[0]).unwrap(), model_fingerprint(&other.models[0]).unwrap());
-        assert!(model_fingerprint(&one.models[0]).unwrap().starts_with(r#"{"explode":{"column":"list","columns":[{"#));
+        assert_ne!(
+            model_fingerprint(&one.models[0], |_| None).unwrap(),
+            model_fingerprint(&other.models[0], |_| None).unwrap()
+        );
+        assert!(
+            model_fingerprint(&one.models[0], |_| None)
+                .unwrap()
+                .starts_with(r#"{"explode":{"column":"list","columns":[{"#)
+        );
     }
 
     #[test]
@@ -150,9 +168,9 @@ mod tests {
             ModelKind::Explode(_) => 0,
         };
         assert_ne!(line(model), line(moved_model));
-        assert_eq!(model_fingerprint(model).unwrap(), model_fingerprint(moved_model).unwrap());
+        assert_eq!(model_fingerprint(model, |_| None).unwrap(), model_fingerprint(moved_model, |_| None).unwrap());
         assert_eq!(
-            model_fingerprint(model).unwrap(),
+            model_fingerprint(model, |_| None).unwrap(),
             r#"{"incremental":null,"inputs":["p"],"name":"m","partition_by":null,"sql":"SELECT * FROM p"}"#
         );
         let contract = one.contract.unwrap();

@@ -78,6 +78,19 @@ impl fmt::Display for PartitionPeriod {
     }
 }
 
+/// `sold_on by day in Europe/London`.
+impl fmt::Display for Partitioning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let granularity = match self.granularity {
+            Granularity::Day => "day",
+            Granularity::Value => "value",
+            Granularity::Month => "month",
+        };
+        let timezone = self.timezone.iana_name().unwrap_or("UTC");
+        write!(f, "{} by {granularity} in {timezone}", self.column)
+    }
+}
+
 impl Partitioning {
     /// Partitioning of a raw dataset or a quarantine: by object.
     pub fn for_objects() -> Partitioning {

@@ -47,9 +47,10 @@ pub struct Plan {
     pub(super) periods: Option<BTreeSet<PartitionPeriod>>,
     /// The model is rebuilt; no existing rows are kept.
     pub(super) is_rebuild: bool,
-    /// There is nothing to compute; only the watermark advances.
+    /// There is nothing to compute; only the metadata changes.
     pub(super) is_idle: bool,
-    pub(super) watermark: Option<Timestamp>,
+    /// The metadata after the plan is done.
+    pub(super) next_meta: Meta,
     /// The model's log says that it has consumed the latest versions of the inputs.
     pub(super) is_up_to_date: bool,
     /// Approximate bytes in memory of a task's inputs.
@@ -92,18 +93,17 @@ impl Model<'_> {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), Vec::new()),
         };
-        // the watermark of a quarantine says nothing about completeness
-        let complete = inputs.iter().filter(|input| !input.table.dataset().is_quarantine());
-        let watermark = complete.map(|input| input.watermark).min().flatten().max(meta.watermark);
+        let next_meta = self.next_meta(&inputs);
         let has_changed = is_rebuild || inputs.iter().any(|input| !input.diff.is_empty());
-        let waits = self.model.when == When::Complete && watermark != meta.watermark;
-        let periods = self.periods(&inputs, is_rebuild, meta.watermark)?;
+        // partitions may have become complete
+        let has_advanced = next_meta.input_watermarks != meta.input_watermarks;
+        let periods = self.periods(&inputs, is_rebuild, &meta.input_watermarks)?;
         let is_idle = match &periods {
             Some(periods) => periods.is_empty() && !is_rebuild,
-            None => !has_changed && !waits,
+            None => !has_changed && !has_advanced,
         };
         let is_up_to_date = inputs.iter().all(|input| input.from == Some(input.table.version()));
-        if is_idle && watermark == meta.watermark && is_up_to_date {
+        if is_idle && next_meta == meta && is_up_to_date {
             return Ok(None);
         }
         let task_bytes = TASK_BYTES.min(memory / 4);
@@ -115,18 +115,31 @@ impl Model<'_> {
             periods,
             is_rebuild,
             is_idle,
-            watermark,
+            next_meta,
             is_up_to_date,
             task_bytes,
         }))
     }
 
-    /// The partitions to compute; all of them on a rebuild. `before`: up to when the inputs were complete last time.
+    /// The metadata once everything up to the latest versions of the inputs is computed. The model is complete as far as all of its inputs are.
+    fn next_meta(&self, inputs: &[Source]) -> Meta {
+        // the watermark of a quarantine says nothing about completeness
+        let inputs = || inputs.iter().filter(|input| !input.table.dataset().is_quarantine());
+        let watermarks = inputs().filter_map(|input| Some((input.table.dataset().clone(), input.watermark?)));
+        Meta {
+            watermark: inputs().map(|input| input.watermark).min().flatten(),
+            fingerprint: self.fingerprint.clone(),
+            input_watermarks: watermarks.filter(|_| self.model.when == When::Complete).collect(),
+            ..Meta::default()
+        }
+    }
+
+    /// The partitions to compute; all of them on a rebuild. `before`: the watermarks of the inputs last time.
     fn periods(
         &self,
         inputs: &[Source],
         is_rebuild: bool,
-        before: Option<Timestamp>,
+        before: &BTreeMap<DatasetName, Timestamp>,
     ) -> Result<Option<BTreeSet<PartitionPeriod>>, Error> {
         let (Some(incremental), Some(own)) = (self.model.incremental, self.own) else { return Ok(None) };
         let is_complete = |period: &PartitionPeriod| {
@@ -134,7 +147,8 @@ impl Model<'_> {
             self.is_complete(own, period, watermarks)
         };
         let was_complete = |period: &PartitionPeriod| {
-            self.is_complete(own, period, inputs.iter().map(|input| (input.table.dataset(), before)))
+            let datasets = inputs.iter().map(|input| input.table.dataset());
+            self.is_complete(own, period, datasets.map(|dataset| (dataset, before.get(dataset).copied())))
         };
         let mut periods = BTreeSet::new();
         for input in inputs {
@@ -186,7 +200,7 @@ impl Model<'_> {
             return Ok(Vec::new());
         }
         // the result has other columns than the existing partitions, so all of them are computed again
-        let periods = self.periods(&plan.inputs, true, None)?;
+        let periods = self.periods(&plan.inputs, true, &BTreeMap::new())?;
         let all = self.cut(plan, periods.as_ref(), true)?;
         Ok(if receipts.len() < first.len() + all.len() { all } else { Vec::new() })
     }
@@ -287,8 +301,9 @@ pub(super) fn scope(plan: &Plan) -> Scope {
 pub(super) fn text(model: &Model<'_>, plan: &Plan) -> String {
     let inputs = plan.inputs.iter().map(|input| format!("{}@{}", input.table.dataset(), input.table.version()));
     let (inputs, base) = (inputs.collect::<Vec<_>>(), plan.base.as_ref().map(Table::version));
-    let Plan { is_rebuild, watermark, periods, .. } = plan;
-    format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {periods:?} {}", model.fingerprint)
+    let Plan { is_rebuild, next_meta, periods, .. } = plan;
+    let Meta { watermark, input_watermarks, .. } = next_meta;
+    format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {input_watermarks:?} {periods:?} {}", model.fingerprint)
 }
 
 /// The name of a task, derived from all of its partitions.
