@@ -35,7 +35,11 @@ fn over_the_budget_only_the_quarantine_is_committed() {
     }
     // Without `--json` the same is printed.
     let printed = site.call(&["run", "--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING]).expect(3);
-    assert!(printed.out.contains("✗ daily-sales  clean") && printed.out.contains("→ nothing was published"), "{}", printed.out);
+    assert!(
+        printed.out.contains("✗ daily-sales  clean") && printed.out.contains("→ nothing was published"),
+        "{}",
+        printed.out
+    );
     // With a corrected file the run succeeds and the quarantine is empty.
     site.write("in/08.csv", sales("2011-12-08", &[("2", "A", 1, "1"); 20]));
     site.morning("in", MORNING).expect(0);
