@@ -24,11 +24,11 @@ pub use smtp::{Smtp, Way};
 use crate::postgres::Authority;
 use crate::support::own_program::own_program;
 
-/// Prefix of the line with the result of such a process.
+/// Prefix of the line in which such a process prints its result.
 const RESULT_PREFIX: &str = "result: ";
 
-/// Runs a test in a process of its own, and returns the result that it prints. Trusted certificates are set by environment variables, so
-/// they need a process of their own.
+/// Runs one test in a separate process and returns the result that it prints. Trusted certificates are set by environment variables, which
+/// are per process.
 fn run_test_in_process(test: &str, environment: &[(&str, &str)], trusted: Option<&Authority>) -> Value {
     let folder = tempfile::tempdir().unwrap();
     let authorities = folder.path().join("authorities.pem");

@@ -1,5 +1,5 @@
-//! A real HTTP API in this process, as the source `http` meets them: it gives its records in pages of every kind, by time, to those who may,
-//! and can be told to fail. Another one beside it is another origin.
+//! An HTTP API in this process for tests of the source `http`: pagination of every kind, time filters, authentication, and faults on
+//! request. A second one is a second origin.
 
 mod own;
 mod page;

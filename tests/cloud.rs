@@ -1,4 +1,4 @@
-//! The deployment, as far as it can be proven without an account: the templates read by AWS's own tools, and deployed to an emulator.
+//! The deployment, as far as it can be tested without an account: templates are checked by AWS's own tools and deployed to an emulator.
 
 mod bundle;
 mod call;

@@ -1,4 +1,4 @@
-//! The command, verb by verb, on good input and on bad.
+//! Tests of the command: each verb with valid and invalid input.
 
 mod bad_files;
 mod bad_lake;

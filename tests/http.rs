@@ -1,4 +1,4 @@
-//! The source `http`, by the real command, over a real API: pages of every kind, time, who may, and whatever goes wrong on the way.
+//! Tests of the source `http`: the real command against an HTTP server. Pagination, time filters, credentials, errors and interruption.
 
 mod crash;
 mod deadline;

@@ -27,13 +27,13 @@ pub use release::releases;
 pub use server::Server;
 pub use tls::{Authority, Front};
 
-/// A database of its own in a server that all tests of this process share; gone with the test.
+/// A database of its own in a server shared by all tests of this process; dropped with the value.
 pub struct Database {
     server: &'static Server,
     name: String,
 }
 
-/// `None`, with a word, where there is no PostgreSQL.
+/// `None`, with a message, without PostgreSQL.
 pub fn database() -> Option<Database> {
     static SHARED: OnceLock<Option<Server>> = OnceLock::new();
     let server = SHARED.get_or_init(|| Server::start(&[])).as_ref()?;
@@ -61,7 +61,7 @@ impl Database {
         &self.name
     }
 
-    /// Of the server.
+    /// Port of the server.
     pub fn port(&self) -> u16 {
         self.server.port()
     }

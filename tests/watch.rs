@@ -1,4 +1,4 @@
-//! The functions as a developer runs them, with `cargo lambda watch` and `cargo lambda invoke` as in infra/README.md, over a lake in a folder.
+//! The functions under `cargo lambda watch` and `cargo lambda invoke`, as in infra/README.md, with a lake in a folder.
 
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
@@ -44,7 +44,7 @@ fn samples_can_be_invoked_locally() {
     let waits = invoke("load", "step-due-load");
     assert_eq!(step(&waits), "load report nothing_to_do");
     assert!(waits["notes"][0].as_str().unwrap().starts_with("waits for model"), "{waits}");
-    // there is no problem, and the three steps that ran have their records
+    // There are no incidents, and the three runs with work to do have records.
     let seen = invoke("watch", "tick");
     assert_eq!((&seen["pipelines"], &seen["records"], &seen["open"]), (&2.into(), &3.into(), &0.into()), "{seen}");
     assert_eq!(site.sql("SELECT orders FROM sales_by_day"), [[2]]);

@@ -1,4 +1,4 @@
-//! What arrives at the webhook, and the errors if it does not.
+//! Slack messages: what the webhook receives, and the errors for each kind of failure.
 
 use std::time::{Duration, Instant};
 
@@ -202,9 +202,9 @@ fn lost_connection_is_reported_as_retry() {
     assert_eq!(sink.taken().len(), 2);
 }
 
-/// Runs in a process of its own; does nothing if its environment variable is not set.
+/// Started by `run_test_in_process`; does nothing if the variable is not set.
 #[test]
-fn sends_as_environment_says() {
+fn sends_with_settings_from_the_environment() {
     let Ok(url) = std::env::var("ALERTS_SLACK") else { return };
     let result = match send(&url, &[message(1)]) {
         Ok(()) => serde_json::json!({"kind": "sent", "says": ""}),
@@ -219,8 +219,11 @@ fn slack_certificate_is_verified() {
     let sink = Sink::start();
     let url = sink.encrypted(&house);
     let result = |url: &str, authority| {
-        let result =
-            run_test_in_process("alerts::channels::sends_as_environment_says", &[("ALERTS_SLACK", url)], authority);
+        let result = run_test_in_process(
+            "alerts::channels::sends_with_settings_from_the_environment",
+            &[("ALERTS_SLACK", url)],
+            authority,
+        );
         let says = result["says"].as_str().unwrap().to_owned();
         assert!(!says.contains("hidden"), "{says}");
         (result["kind"].as_str().unwrap().to_owned(), says)

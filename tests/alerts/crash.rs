@@ -1,5 +1,5 @@
-//! The crash test of the watcher: whatever fails, and whenever, the ticks after it end with the incidents and messages of a morning without
-//! faults. One message may be repeated if the fault happened between sending and recording.
+//! Every storage call of the watcher fails in turn, in every way; the ticks after it must end with the incidents and messages of a morning
+//! without faults. One message may be repeated if the fault happened between sending and recording.
 
 mod crowd;
 mod post;
@@ -86,14 +86,14 @@ impl Outcome {
         Outcome { incidents: harness.incidents(), mails }
     }
 
-    /// The same without times.
-    fn whenever(mut self) -> Outcome {
+    /// The same with all times reset, for cases in which ticks happen at other times.
+    fn without_times(mut self) -> Outcome {
         for incident in self.incidents.values_mut() {
             (incident.opened_at, incident.openings) = (jiff::Timestamp::UNIX_EPOCH, Vec::new());
             incident.finding.since = jiff::Timestamp::UNIX_EPOCH;
             incident.resolved_at = incident.resolved_at.map(|_| jiff::Timestamp::UNIX_EPOCH);
         }
-        // the message id includes the time of the opening
+        // The message id includes the opening time.
         let mails = std::mem::take(&mut self.mails);
         for (id, (times, subject)) in mails {
             let parts: Vec<&str> = id.split('.').collect();
@@ -161,7 +161,7 @@ impl Bench {
     }
 
     /// The state before a round.
-    fn up_to(&self, round: usize) -> WatcherHarness {
+    fn state_before(&self, round: usize) -> WatcherHarness {
         if let Some(harness) = self.before.get(round) {
             return harness.fork(&texts(&self.files));
         }
@@ -174,8 +174,8 @@ impl Bench {
     }
 
     /// Runs a case. Returns whether the fault happened, and whether a message was repeated.
-    fn suffer(&self, case: &Case) -> Result<(bool, bool), String> {
-        let harness = Arc::new(self.up_to(case.round));
+    fn run_case(&self, case: &Case) -> Result<(bool, bool), String> {
+        let harness = Arc::new(self.state_before(case.round));
         let plan = Plan::new(Aim::Nth(case.nth), case.fault);
         let other = harness.clone();
         plan.meanwhile(move || drop(other.tick()));
@@ -207,7 +207,7 @@ impl Bench {
         let (ending, clean) = (Outcome::from_harness(&harness), self.clean.clone());
         let repeats = match case.is_again {
             true => ending.repeats(&clean)?,
-            false => ending.whenever().repeats(&clean.whenever())?,
+            false => ending.without_times().repeats(&clean.without_times())?,
         };
         let is_between = plan.hit().is_some_and(|(hit, object)| {
             sent_at.iter().any(|sent| *sent <= hit) && object.contains("watch/incidents/")
@@ -293,7 +293,7 @@ fn nothing_is_lost_after_a_fault_at_any_call() {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    match benches[case.bench].suffer(case) {
+                    match benches[case.bench].run_case(case) {
                         Ok((hit, repeat)) => {
                             hits.fetch_add(usize::from(hit), Ordering::Relaxed);
                             repeats.fetch_add(usize::from(repeat), Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Mail as a server receives it, and the errors if it does not.
+//! Mails as a server receives them, and the errors for each kind of failure.
 
 use std::time::Instant;
 
@@ -123,7 +123,7 @@ fn mail_server_refusals_are_reported() {
     assert!(began.elapsed().as_secs() >= 9, "{:?}", began.elapsed());
     smtp.answer(json!({}));
     send(&smtp.url(), &[message(1)]).unwrap();
-    // a server without STARTTLS, under a name that is not loopback
+    // A server without STARTTLS, addressed by a name that is not loopback.
     let elsewhere = smtp.url().replace("127.0.0.1", "0.0.0.0");
     fails(send(&elsewhere, &[message(1)]), Definition, "STARTTLS is not supported");
     assert_eq!(smtp.taken().len(), 2);
@@ -148,9 +148,9 @@ fn missing_or_invalid_settings_are_reported() {
     );
 }
 
-/// Runs in a process of its own; does nothing if its environment variables are not set.
+/// Started by `run_test_in_process`; does nothing if the variables are not set.
 #[test]
-fn sends_as_environment_says() {
+fn sends_with_settings_from_the_environment() {
     let (Ok(url), Ok(password)) = (std::env::var("ALERTS_SMTP"), std::env::var("ALERTS_PASSWORD")) else {
         return;
     };
@@ -169,7 +169,8 @@ fn mail_is_encrypted_and_the_server_verified() {
         let Some(smtp) = Smtp::with(way, Some(("tidemark", PASSWORD)), Some(&house)) else { return };
         let result = |authority, url: &str, password| {
             let environment = [("ALERTS_SMTP", url), ("ALERTS_PASSWORD", password)];
-            let result = run_test_in_process("alerts::mail::sends_as_environment_says", &environment, authority);
+            let result =
+                run_test_in_process("alerts::mail::sends_with_settings_from_the_environment", &environment, authority);
             let says = result["says"].as_str().unwrap().to_owned();
             assert!(!says.contains("hidden"), "{says}");
             (result["kind"].as_str().unwrap().to_owned(), says)

@@ -1,4 +1,4 @@
-//! That the server itself does what tests rely on, seen by a client that only knows TCP.
+//! Tests of the API server itself, with a client over plain TCP.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -10,7 +10,7 @@ use crate::support::wait::{HANG, until};
 
 const FIELDS: Fields = Fields { id: "/id", time: "/at" };
 
-/// Records 1 to `n`, a second apart.
+/// Records 1 to `n`, one second apart.
 fn records(n: i64) -> Vec<String> {
     (1..=n).map(|id| format!(r#"{{"id": {id},  "at": "2024-01-01T00:00:{id:02}Z"}}"#)).collect()
 }
@@ -20,7 +20,7 @@ fn api(paging: Paging, form: Form) -> Api {
     Api::new(Style { size: 4, form, filter: Some(filter), ..Style::for_paging(paging) }, FIELDS, &records(10))
 }
 
-/// Status, head and body of an answer; `None` where the connection ends too early.
+/// Status, head and body of an answer; `None` if the connection ends too early.
 fn ask(api: &Api, request: &str, headers: &str, body: &str) -> Option<(u16, String, Vec<u8>)> {
     let mut stream = TcpStream::connect(api.origin().strip_prefix("http://").unwrap()).unwrap();
     stream.set_read_timeout(Some(HANG)).unwrap();
@@ -50,7 +50,7 @@ fn ids(records: &Value) -> Vec<i64> {
 }
 
 #[test]
-fn every_kind_of_page_leads_through_all_records() {
+fn every_kind_of_pagination_serves_its_pages() {
     let of = |paging| api(paging, Form::Data);
     let numbered = of(Paging::Page { first: 1, total: Total::Pages });
     assert_eq!(get(&numbered, "/v1?page=3").2["meta"]["pages"], 3);
@@ -79,12 +79,12 @@ fn every_kind_of_page_leads_through_all_records() {
     assert_eq!(ids(&get(&of(Paging::Keyset), "/v1?after=8").2["data"]), [9, 10]);
 
     let lines = ask(&api(Paging::Single, Form::Ndjson), "GET /v1", "", "").unwrap().2;
-    // as they were given, to the byte
+    // The records as given, byte for byte.
     assert_eq!(String::from_utf8(lines).unwrap(), records(10).join("\n") + "\n");
 }
 
 #[test]
-fn time_is_filtered_and_records_come_and_change() {
+fn records_are_filtered_by_time_and_can_be_added_and_changed() {
     let api = api(Paging::Single, Form::Bare);
     let asked = "/v1?since=2024-01-01T00:00:03Z&until=2024-01-01T00:00:05Z";
     assert_eq!(ids(&get(&api, asked).2), [3, 4]);
@@ -109,29 +109,29 @@ fn time_is_filtered_and_records_come_and_change() {
 }
 
 #[test]
-fn it_fails_as_it_is_told() {
+fn faults_occur_at_the_chosen_requests() {
     let api = api(Paging::Cursor, Form::Data);
-    let told = api.fail(Rule::new(When::Nth(2), Fault::Answer(429, vec![("retry-after", "1".into())], "{}")));
+    let occurred = api.fail(Rule::new(When::Nth(2), Fault::Answer(429, vec![("retry-after", "1".into())], "{}")));
     assert_eq!([1, 2, 3].map(|_| get(&api, "/v1").0), [200, 429, 200]);
-    assert_eq!(told.times(), 1);
+    assert_eq!(occurred.times(), 1);
     api.recover();
     for (fault, is_whole) in [(Fault::Drop, false), (Fault::Cut, false), (Fault::Halve, true)] {
-        let told = api.fail(Rule::new(When::Always, fault).for_part("broken"));
+        let occurred = api.fail(Rule::new(When::Always, fault).for_part("broken"));
         let answer = ask(&api, "GET /v1?broken", "", "");
-        assert_eq!((answer.is_some(), told.times()), (is_whole, 1));
+        assert_eq!((answer.is_some(), occurred.times()), (is_whole, 1));
         if let Some((_, _, body)) = answer {
             assert!(serde_json::from_slice::<Value>(&body).is_err());
         }
         assert_eq!(get(&api, "/v1").0, 200);
         api.recover();
     }
-    let otherwise = Fault::Otherwise(|records| {
+    let changed = Fault::Otherwise(|records| {
         records[0] = records[0].replace("24-01", "24-02");
         records.insert(1, r#"{"id": 77}"#.into());
     });
-    let told = api.fail(Rule::new(When::Always, otherwise).for_part("new"));
+    let occurred = api.fail(Rule::new(When::Always, changed).for_part("new"));
     assert_eq!(ids(&get(&api, "/v1?new").2["data"]), [1, 2, 3, 4]);
-    assert_eq!((ids(&get(&api, "/v1?new").2["data"]), told.times()), (vec![1, 77, 2, 3, 4], 1));
+    assert_eq!((ids(&get(&api, "/v1?new").2["data"]), occurred.times()), (vec![1, 77, 2, 3, 4], 1));
     api.recover();
     api.fail(Rule::new(When::First(1), Fault::Reorder));
     assert_eq!(ids(&get(&api, "/v1").2["data"]), [4, 3, 2, 1]);
@@ -145,7 +145,7 @@ fn it_fails_as_it_is_told() {
 }
 
 #[test]
-fn it_knows_who_asks_and_packs_what_it_says() {
+fn requests_are_authenticated_and_answers_compressed() {
     let api = api(Paging::Single, Form::Bare);
     api.guard(Auth::Token { client_id: "me", client_secret: "hush", uses: 1 });
     assert_eq!(get(&api, "/v1").0, 401);

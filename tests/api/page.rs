@@ -1,4 +1,4 @@
-//! One page out of all records: which of them, in what form, and how it leads to the next.
+//! Makes one page from all records: which records, in which form, with which reference to the next page.
 
 use serde_json::{Value, json};
 use url::form_urlencoded;
@@ -6,40 +6,40 @@ use url::form_urlencoded;
 use super::records::{Filter, Record};
 use super::server::Asked;
 
-/// What kind of API it is.
+/// Pagination, form and filter of an API.
 #[derive(Debug, Clone)]
 pub struct Style {
     pub paging: Paging,
-    /// Records of a page, where nobody asks for another number (`per_page`, `limit`).
+    /// Records per page if the request has no `per_page` or `limit`.
     pub size: usize,
     pub form: Form,
-    /// By `since` and `until`; else these are taken no notice of.
+    /// Filter by `since` and `until`; without it these parameters are ignored.
     pub filter: Option<Filter>,
 }
 
-/// Parameters are looked for in the query, then anywhere in a JSON body.
+/// Kind of pagination, and its parameters and fields. Parameters are read from the query, else from anywhere in a JSON body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Paging {
     Single,
-    /// `page`, `per_page`; `/meta/total` or `/meta/pages`.
+    /// `page` and `per_page`; `/meta/total` or `/meta/pages`.
     Page {
         first: usize,
         total: Total,
     },
-    /// `offset`, `limit`; `/meta/total`.
+    /// `offset` and `limit`; `/meta/total`.
     Offset {
         total: Total,
     },
-    /// `cursor`; `/meta/next`, null at the end.
+    /// `cursor`; `/meta/next`, null on the last page.
     Cursor,
-    /// `/links/next`, absent at the end.
+    /// `/links/next`, absent on the last page.
     NextUrl {
         is_relative: bool,
     },
     LinkHeader {
         is_relative: bool,
     },
-    /// `after`, an id; the records are in the order of their ids.
+    /// `after`, an id; records are ordered by id.
     Keyset,
 }
 
@@ -56,17 +56,17 @@ pub enum Form {
     Data,
     /// `[…]`
     Bare,
-    /// A record per line.
+    /// One record per line.
     Ndjson,
 }
 
-/// A page before it is written down.
+/// Content of a page, before it is formatted.
 #[derive(Debug, Clone, Default)]
 pub struct Page {
     pub records: Vec<String>,
-    /// Of the JSON body.
+    /// Field `meta` of the JSON body.
     pub meta: serde_json::Map<String, Value>,
-    /// A URL, for the body or for header `Link`.
+    /// URL of the next page, for the body or header `Link`.
     pub next: Option<String>,
 }
 
@@ -75,7 +75,7 @@ impl Style {
         Style { paging, size: 10, form: Form::Data, filter: None }
     }
 
-    /// `Err` says what is wrong with the request.
+    /// The page that a request is answered with; an error describes an invalid request.
     pub fn page(&self, all: &[Record], asked: &Asked) -> Result<Page, String> {
         let (since, until) = (asked.parameter("since"), asked.parameter("until"));
         let mut wanted = Vec::new();
@@ -122,12 +122,12 @@ impl Style {
         let until = from.saturating_add(size).min(wanted.len());
         let records = wanted.get(from..until).unwrap_or_default().iter().map(|record| record.text.clone()).collect();
         let mut page = Page { records, ..Page::default() };
-        self.lead_on(&mut page, wanted.len(), size, until, asked);
+        self.add_next(&mut page, wanted.len(), size, until, asked);
         Ok(page)
     }
 
-    /// Says how it goes on.
-    fn lead_on(&self, page: &mut Page, total: usize, size: usize, until: usize, asked: &Asked) {
+    /// Adds the reference to the next page.
+    fn add_next(&self, page: &mut Page, total: usize, size: usize, until: usize, asked: &Asked) {
         let has_more = until < total;
         let cursor = format!("after-{until}");
         match self.paging {
@@ -153,7 +153,7 @@ impl Style {
         }
     }
 
-    /// The page's text. `name` is what the records are called.
+    /// Text of the page; `name` is the field that holds the records.
     pub fn write(&self, page: &Page, name: &str) -> String {
         match self.form {
             Form::Ndjson => page.records.iter().map(|record| format!("{record}\n")).collect(),

@@ -1,11 +1,11 @@
-//! What an API has: records as text, each known by an id and a time.
+//! Records of an API: text with an id and a time.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use serde_json::Value;
 
-/// Where a record has its id and its time (JSON pointers). A time is RFC 3339, epoch seconds, or, over 10^11, epoch milliseconds.
+/// Where id and time are in a record (JSON pointers). A time is RFC 3339, epoch seconds, or, above 10^11, epoch milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields {
     pub id: &'static str,
@@ -40,7 +40,7 @@ impl Record {
     }
 }
 
-/// How a time is written in a parameter.
+/// Format of a time parameter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Time {
     Rfc3339,
@@ -49,14 +49,14 @@ pub enum Time {
     Date,
 }
 
-/// Whether a record at the very time (of `Date`: on the very day) is given.
+/// Whether a record at exactly the given time (with `Date`: on that day) is included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bound {
     Inclusive,
     Exclusive,
 }
 
-/// Parameters `since` and `until`.
+/// Format and bounds of the parameters `since` and `until`.
 #[derive(Debug, Clone, Copy)]
 pub struct Filter {
     pub time: Time,
@@ -65,7 +65,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether the record is asked for; an error says which parameter is none.
+    /// Whether the record is between the bounds; an error names an invalid parameter.
     pub fn has(&self, record: &Record, since: Option<&str>, until: Option<&str>) -> Result<bool, String> {
         let compare = |text: &str| self.compare(record.time, text).ok_or_else(|| format!("{text} is no time"));
         let after = match since.map(compare).transpose()? {

@@ -1,4 +1,4 @@
-//! What an API can be told to do wrong, and to which requests.
+//! Faults of the API, and the requests they affect.
 
 use std::convert::Infallible;
 use std::io::Write as _;
@@ -20,48 +20,48 @@ pub type Body = UnsyncBoxBody<Bytes, Wrong>;
 
 #[derive(Debug, Clone)]
 pub enum Fault {
-    /// Nothing is done, and this is the answer: status, headers, body.
+    /// This answer instead of the real one: status, headers, body.
     Answer(u16, Vec<(&'static str, String)>, &'static str),
     /// The connection is closed before the answer.
     Drop,
-    /// It is closed in the middle of the body, of which the head has said how long it is.
+    /// The connection is closed in the middle of a body with `Content-Length`.
     Cut,
-    /// The second half of the body is missing, and the head does not tell.
+    /// The second half of the body is missing, and `Content-Length` agrees.
     Halve,
-    /// Nothing is said for a while.
+    /// A pause before the answer.
     Stall(Duration),
-    /// Nothing more comes for a while from the middle of the body on.
+    /// A pause in the middle of the body.
     StallBody(Duration),
-    /// The answer before, once more.
+    /// The previous answer again.
     PreviousPage,
-    /// The records of the page the other way round.
+    /// The records of the page in reverse order.
     Reorder,
-    /// No records, but it goes on.
+    /// No records, but a next page.
     EmptyPage,
-    /// A page for people, with status 200.
+    /// An HTML login page with status 200.
     Login,
-    /// Text that is no JSON.
+    /// Text that is not JSON.
     NotJson,
-    /// The records are called otherwise.
+    /// The records are in a field of another name.
     RecordsGone,
     /// The next page is at this origin (`http://host:port`).
     NextElsewhere(String),
-    /// So many MiB of blanks, packed to a thousandth.
+    /// This many MiB of blanks, compressed to a thousandth.
     Bomb(usize),
-    /// Blanks without end.
+    /// An endless body of blanks.
     Endless,
-    /// Where a page is asked for once more, it has other records.
+    /// A page that is requested again has other records.
     Otherwise(fn(&mut Vec<String>)),
 }
 
-/// Which of the requests that match have it; they are counted from 1.
+/// Which of the matching requests are affected, counted from 1.
 #[derive(Debug, Clone, Copy)]
 pub enum When {
     Always,
     Nth(usize),
     First(usize),
     Every(usize),
-    /// By a seed, one in so many.
+    /// Pseudorandom with a seed: one in the second number.
     Random(u64, u64),
 }
 
@@ -83,7 +83,7 @@ impl When {
 
 #[derive(Debug, Clone)]
 pub struct Rule {
-    /// Part of path and query.
+    /// Part of path and query that a request must contain.
     pub part: &'static str,
     pub when: When,
     pub fault: Fault,
@@ -99,7 +99,7 @@ impl Rule {
     }
 }
 
-/// How often a rule's fault has befallen a request.
+/// Number of requests that a rule has affected.
 #[derive(Debug, Clone, Default)]
 pub struct Befell(Arc<AtomicUsize>);
 
@@ -129,7 +129,7 @@ impl Rules {
         self.0.lock().unwrap().clear();
     }
 
-    /// The fault of this request: that of the first rule that has it. `is_again`: the same has been asked before.
+    /// The fault of this request, by the first rule that applies. `is_again`: the same request was made before.
     pub fn befalls(&self, target: &str, is_again: bool) -> Option<Fault> {
         let mut rules = self.0.lock().unwrap();
         let mut found = None;
@@ -147,7 +147,7 @@ impl Rules {
     }
 }
 
-/// What happens to a page before it is written down; `target` is path and query of this request.
+/// Changes the page before it is formatted; `target` is path and query of the request.
 pub fn befall_page(fault: &Fault, page: &mut Page, target: &str) {
     match fault {
         Fault::Reorder => page.records.reverse(),
@@ -162,7 +162,7 @@ pub fn whole(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
-/// The first half of a body, then a pause, then the rest or the end of the connection.
+/// The first half of a body, a pause, then the rest or the end of the connection.
 pub fn halved(bytes: Bytes, pause: Duration, is_cut: bool) -> Body {
     let (first, second) = (bytes.slice(..bytes.len() / 2), bytes.slice(bytes.len() / 2..));
     let rest = stream::once(async move {
@@ -172,14 +172,14 @@ pub fn halved(bytes: Bytes, pause: Duration, is_cut: bool) -> Body {
     StreamBody::new(stream::once(async move { Ok(Frame::data(first)) }).chain(rest)).boxed_unsync()
 }
 
-/// `[`, and blanks for ever.
+/// `[`, followed by endless blanks.
 pub fn endless() -> Body {
     let begin = stream::once(async { Ok(Frame::data(Bytes::from_static(b"["))) });
     let blanks = stream::repeat_with(|| Ok(Frame::data(Bytes::from_static(&[b' '; 1 << 16]))));
     StreamBody::new(begin.chain(blanks)).boxed_unsync()
 }
 
-/// gzip of so many MiB of blanks.
+/// This many MiB of blanks, gzipped.
 pub fn bomb(mib: usize) -> Vec<u8> {
     let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     for _ in 0..mib {

@@ -1,18 +1,18 @@
-//! A call to an AWS API, as the emulator has written it down.
+//! A call to an AWS API, as logged by the emulator.
 
 use serde_json::Value;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Call {
-    /// A function's name; the access key of whoever is none.
+    /// Name of the calling function; the access key of other callers.
     pub caller: String,
     pub service: String,
     pub operation: String,
-    /// `bucket/key` of S3; otherwise what the request names, or nothing.
+    /// `bucket/key` of S3; otherwise the resource that the request names, or an empty text.
     pub resource: String,
-    /// Of an object: the version that is asked for.
+    /// Requested version of an object.
     pub version: Option<String>,
-    /// Of the answer, by HTTP.
+    /// HTTP status of the response.
     pub status: u64,
     /// Seconds since 1970.
     pub time: f64,
@@ -33,7 +33,7 @@ impl Call {
         }
     }
 
-    /// The action of IAM that it needs. Of S3 they have other names than the operations:
+    /// The IAM action that the call requires. For S3 these differ from the operations:
     /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html>
     pub fn action(&self) -> String {
         let operation = match (self.service.as_str(), self.operation.as_str()) {
@@ -44,7 +44,7 @@ impl Call {
             ("s3", "ListBuckets") => "ListAllMyBuckets",
             (_, operation) => operation,
         };
-        // a version of an object is another permission than the object
+        // Access to a version of an object has a permission of its own.
         let of_version = match (self.service.as_str(), operation) {
             ("s3", "GetObject" | "DeleteObject") if self.version.is_some() => "Version",
             _ => "",
@@ -54,7 +54,7 @@ impl Call {
 }
 
 #[test]
-fn a_call_needs_the_action_of_what_it_asks_for() {
+fn calls_map_to_iam_actions() {
     let of = |service: &str, operation: &str, version: Option<&str>| {
         let line = serde_json::json!({"caller": "load", "service": service, "operation": operation, "resource": "lake/a", "version": version,
             "status": 200, "time": 1.5});

@@ -1,5 +1,5 @@
-//! What AWS's own tools and a policy check say of the templates. SAM and cfn-lint let pass in a SAM template what they find once it is expanded: so it is
-//! looked at both ways.
+//! The templates are checked by SAM, cfn-lint and checkov. SAM and cfn-lint overlook some mistakes in a SAM template that they find in its
+//! expanded form, so both forms are checked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,15 +14,15 @@ use crate::site::{Answer, root};
 
 const TEMPLATES: [&str; 3] = ["template", "storage", "schedules"];
 const PLAIN: [&str; 2] = ["storage.yaml", "schedules.yaml"];
-/// Findings of cfn-lint that come of how a template is read here.
-const OF_READING: [&str; 2] = [
-    // a nested template in a file: `sam deploy` puts it where CloudFormation finds it
-    "W3002", // SAM's expansion puts a parameter into the layer's name, and leaves the Fn::Sub around it
-    "W1020",
+/// Findings of cfn-lint that do not apply to the templates as they are checked here.
+const IGNORED: [&str; 2] = [
+    // W3002: a nested template is a local file, which `sam deploy` uploads. W1020: SAM replaces a parameter in the name of the layer and
+    // leaves the `Fn::Sub`.
+    "W3002", "W1020",
 ];
 
-/// All templates as CloudFormation gets them, in a folder; those that SAM has nothing to do with as they are written, too. `None`, with a
-/// word, where there is no Python for SAM.
+/// A folder with all templates in expanded form, and those without SAM's transform also as written. `None`, with a message, without a
+/// Python for SAM.
 fn expanded() -> Option<TempDir> {
     let folder = tempfile::tempdir().unwrap();
     for name in TEMPLATES {
@@ -40,14 +40,14 @@ fn cfn_lint(folder: &Path, name: &str) -> Answer {
     let mut command = tools.program(&tools.folder.join("bin/cfn-lint"));
     command.args(["--format", "parseable", "--regions", "eu-west-1", "us-east-1"]);
     if name.ends_with(".json") {
-        // a template's own list would not count beside it
-        command.arg("--ignore-checks").args(OF_READING);
+        // `--ignore-checks` would override the list in a template, so it is not used for templates as written.
+        command.arg("--ignore-checks").args(IGNORED);
     }
     Answer::from_command(offline(command.arg("--").arg(folder.join(name))))
 }
 
 #[test]
-fn sam_finds_the_templates_valid() {
+fn templates_are_valid_for_sam() {
     let Some(tools) = tools::sam() else { return };
     for name in ["template.yaml", "storage.yaml"] {
         let mut command = tools.module("samcli");
@@ -61,13 +61,13 @@ fn sam_finds_the_templates_valid() {
 }
 
 #[test]
-fn cfn_lint_finds_nothing_in_what_sam_makes_of_the_templates() {
+fn cfn_lint_finds_nothing_in_the_expanded_templates() {
     let Some(folder) = expanded() else { return };
     for name in ["template.json", PLAIN[0], PLAIN[1]] {
         let answer = cfn_lint(folder.path(), name);
         assert_eq!((answer.code, answer.out.as_str()), (0, ""), "{}", answer.err);
     }
-    // and it would find what is wrong
+    // The check finds mistakes.
     let text = std::fs::read_to_string(folder.path().join("template.json")).unwrap();
     let wrong = text.replace("provided.al2023", "provided.al2032").replace("rate(5 minutes)", "rate(5 minute)");
     std::fs::write(folder.path().join("wrong.json"), wrong).unwrap();
@@ -76,15 +76,15 @@ fn cfn_lint_finds_nothing_in_what_sam_makes_of_the_templates() {
     assert_eq!((lines("'provided.al2032' is not one of"), lines("'minute' is not one of")), (4, 1), "{}", answer.out);
 }
 
-/// Check, and resource as `AWS::SQS::Queue.Lost`.
+/// Id of the check, and the resource, like `AWS::SQS::Queue.Lost`.
 type Finding = (String, String);
 
 #[test]
-fn no_finding_of_a_policy_check_is_unexplained() {
+fn every_checkov_finding_is_explained() {
     let (Some(folder), Some(tools)) = (expanded(), tools::checkov()) else { return };
     let mut on_resources = Vec::new();
     for name in TEMPLATES {
-        on_resources.extend(taken_off(&folder.path().join(format!("{name}.json"))));
+        on_resources.extend(remove_explanations(&folder.path().join(format!("{name}.json"))));
     }
     for name in PLAIN {
         std::fs::remove_file(folder.path().join(name)).unwrap();
@@ -116,8 +116,9 @@ fn no_finding_of_a_policy_check_is_unexplained() {
     assert!(stale.is_empty(), "nothing is found of: {stale:#?}");
 }
 
-/// Takes the explanations off the resources of a template: what is not looked for cannot be known to be stale.
-fn taken_off(path: &Path) -> Vec<Finding> {
+/// Removes the explanations from the resources of a template and returns them. With them in place checkov would skip the checks, and stale
+/// ones could not be found.
+fn remove_explanations(path: &Path) -> Vec<Finding> {
     let mut template: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut explained = Vec::new();
     for (name, resource) in template["Resources"].as_object_mut().unwrap() {

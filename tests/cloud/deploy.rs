@@ -1,5 +1,5 @@
-//! The whole of it, with nothing carried by hand: built, deployed, fired by its rules, woken by its events, told of in Slack, changed, and
-//! taken down, with a real PostgreSQL at its end.
+//! One deployment from build to deletion: rules and events invoke the functions, data reaches a real PostgreSQL, alerts reach Slack, and a
+//! definition is changed.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::postgres::{Database, database};
 use crate::site::{HEADER, sales};
 
 const INGEST: &str = "tidemark-dev-ingest";
-/// Rules that fire once a minute, and the functions they wake.
+/// Function and name of the rules that fire once a minute.
 const WATCH_RULE: (&str, &str) = ("tidemark-dev-watch", "tidemark-dev_watch");
 const ORDERS_RULE: (&str, &str) = (INGEST, "tidemark-dev-orders");
 /// How long after an undelivered event it is sent again.
@@ -25,7 +25,7 @@ const RESEND_AFTER: Duration = Duration::from_secs(60);
 const TOKEN: &str = "hush-and-more";
 const ALERTS: &str = "\n[alerts]\nslack = { secret = \"slack-webhook\" }\n";
 
-/// An API of which nothing can be read until it is there.
+/// A pipeline whose API has no such path, so it always fails.
 const REFUNDS: &str = "description = 'Refunds'\nschedule = { rate = '1 minute' }\n[parameters]\nORDERS_API = { about = 'the API' }\n\
     [source]\nkind = 'http'\nurl = '${ORDERS_API}/v1/refunds'\nrecords = '/refunds'\npagination = { kind = 'single' }\n\
     [contract]\ndataset = 'refunds'\nkey = ['id']\n[contract.columns]\nid = { type = 'int64', from = '/id' }\n";
@@ -37,7 +37,7 @@ fn order(id: usize, minute: usize) -> String {
     .to_string()
 }
 
-/// The shop of `infra/pipelines/orders.toml`.
+/// An API like that of `infra/pipelines/orders.toml`.
 fn shop(orders: usize) -> Api {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
     let style = Style { filter: Some(filter), size: 10, ..Style::for_paging(Paging::Cursor) };
@@ -52,7 +52,7 @@ fn count(database: &Database, sql: &str) -> Option<String> {
 }
 
 #[test]
-fn one_deploy_puts_every_pipeline_on_its_schedule() {
+fn a_deployment_runs_every_pipeline_on_its_schedule() {
     if !can_build(builds_for_arm64()) {
         return;
     }
@@ -60,11 +60,11 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let (shop, sink) = (shop(25), Sink::start());
     let bundle = Bundle::new(&emulator);
 
-    // a definition that is wrong is not built, and says why
+    // The layer is not built with an invalid definition; the error names file and cause.
     bundle.define("refunds.toml", &REFUNDS.replace("int64", "int46"));
     let why = bundle.build_layer().unwrap_err();
     assert!(why.contains("unknown type `int46`") && why.contains("refunds.toml"), "{why}");
-    // nor is one whose schedule nobody has written down
+    // Nor with a schedule that is missing in schedules.yaml.
     bundle.define("refunds.toml", &format!("{REFUNDS}{ALERTS}"));
     let why = bundle.build_layer().unwrap_err();
     assert!(why.contains("tidemark schedules"), "{why}");
@@ -81,7 +81,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let zone = jiff::tz::TimeZone::get("Europe/London").unwrap();
     let today = Timestamp::now().to_zoned(zone).start_of_day().unwrap();
     let yesterday = today.yesterday().unwrap();
-    // each has the same sales: a report is of the day before what wakes it, and another day may begin meanwhile
+    // Each day has the same sales: the report covers the day before the trigger, and midnight may pass during the test.
     let days = [&yesterday.yesterday().unwrap(), &yesterday, &today].map(|day| day.date().to_string());
     let on_each = |rows: &[(&str, &str, i64, &str)]| {
         let texts = days.each_ref().map(|day| sales(day, rows).replace(HEADER, ""));
@@ -89,7 +89,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     };
     let first = on_each(&[("500001", "A", 2, "2.50"), ("500002", "B", 1, "4.00")]);
     bundle.put(&format!("{incoming}sales/first.csv"), &first);
-    // the API's token nobody has stored yet
+    // The token of the API is not stored yet.
     bundle.secret("warehouse-password", "any");
     bundle.secret("slack-webhook", &sink.url());
     let parameters = [
@@ -103,17 +103,17 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     let deployed = bundle.deploy("dev", &parameters);
     let began = Instant::now();
 
-    // a rule fires ingest, which lacks its secret; after three attempts Slack is told
+    // A rule invokes `ingest`, whose secret is missing; after three attempts Slack is notified.
     let says = |words: &[&str]| {
         let messages = sink.taken().into_iter().map(|message| message.to_string());
         messages.filter(|text| words.iter().all(|word| text.contains(word))).count()
     };
-    let told = bundle.until("Slack is told of the missing secret", || {
+    let notified = bundle.until("Slack is told of the missing secret", || {
         says(&["orders: ingest failed", "tidemark/orders-api-token"]) == 1
     });
-    // from here on the test fires the rules
+    // From here on the test fires the rules itself.
     bundle.until_firing(&[WATCH_RULE], "Slack is told of the refunds", || says(&["refunds: ingest failed"]) == 1);
-    // with it a rule fires ingest, whose events wake transform, whose events wake load
+    // With the secret, a rule invokes `ingest`; events lead to `transform` and `load`.
     bundle.secret("orders-api-token", TOKEN);
     let loaded = bundle.until_firing(&[ORDERS_RULE], "the orders are in PostgreSQL", || {
         count(&database, "SELECT count(*) FROM orders").as_deref() == Some("25")
@@ -123,7 +123,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
         says(&["Over after", "orders: ingest failed"]) == 1
     });
 
-    // what the emulator does not fire: the input is that of the deployed schedule
+    // The emulator does not fire schedules, so the test sends the input of the deployed one.
     let schedule = emulator.aws(&["scheduler", "get-schedule", "--name", "tidemark-dev-daily-sales"]);
     let zone = (&schedule["ScheduleExpression"], &schedule["ScheduleExpressionTimezone"]);
     assert_eq!(zone, (&json!("cron(0 8 * * ? *)"), &json!("Europe/London")));
@@ -140,7 +140,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     bundle.until("the report is in its bucket", has_report);
     let cold = cold.elapsed();
 
-    // a file wakes the pipeline that reads it
+    // A new file invokes the pipeline that reads it.
     let summary = |day: &str| bundle.object(&format!("{reports}daily-sales-{day}-summary.csv")).unwrap_or_default();
     assert!(summary(&days[0]).contains("Revenue,9.0,"), "{}", summary(&days[0]));
     let warm = Instant::now();
@@ -148,7 +148,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     bundle.until("the report has the other file", || days.iter().any(|day| summary(day).contains("Revenue,10.0,")));
     let warm = warm.elapsed();
 
-    // somebody wants the report of another day, of a file so large that its parts are asked for one by one
+    // The report of an earlier day is requested, from a file so large that it is read in parts.
     let old: Vec<_> = (0..140_000).map(|n| ("400000", if n % 2 == 0 { "A" } else { "B" }, 1, "0.25")).collect();
     let old = sales("2026-01-02", &old);
     assert!(old.len() > 8 << 20);
@@ -162,13 +162,13 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
         text.contains("Revenue,35000.0,")
     });
 
-    // a fetch that finds nothing new leaves no pages
+    // A fetch without new records deletes its landed pages.
     let is_it = |call: &&Call| call.action() == "s3:DeleteObject" && call.resource.contains("/landing/orders/");
     let cleared = || emulator.calls().iter().filter(is_it).count();
     let before = cleared();
     bundle.until_firing(&[ORDERS_RULE], "the pages without news are gone", || cleared() > before);
 
-    // what a rule or a schedule could not deliver reaches the watcher too
+    // Events that a rule or a schedule could not deliver reach the watcher too.
     let rule = "arn:aws:events:eu-west-1:000000000000:rule/tidemark-dev-orders";
     let tick = json!({"source": "aws.events", "detail-type": "Scheduled Event", "time": now, "resources": [rule], "detail": {}});
     let schedule = "arn:aws:scheduler:eu-west-1:000000000000:schedule/default/tidemark-dev-daily-sales";
@@ -190,7 +190,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
 
     assert_roles_fit(&bundle);
 
-    // another deploy changes one definition, and no function for it
+    // The next deployment changes a definition, but no function.
     let code = || {
         let functions = emulator.aws(&["lambda", "list-functions"]);
         let of = |function: &Value| (function["CodeSha256"].clone(), function["Layers"][0]["Arn"].clone());
@@ -207,13 +207,13 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
         count(&database, "SELECT count(*) FROM orders WHERE channel = 'web'").as_deref() == Some("25")
     });
 
-    // nothing was told twice: the refunds are failing still, the orders lacked their secret, and then an event
+    // Each message was sent once: the refunds still fail; orders failed for the secret, and then for the undelivered event.
     bundle.until_firing(&[WATCH_RULE, ORDERS_RULE], "Slack is told that this is over too", || {
         says(&["Over after", "orders: ingest failed"]) == 2
     });
     assert_eq!((says(&["refunds: ingest failed"]), says(&["orders: ingest failed"])), (1, 4), "{:#?}", sink.taken());
 
-    // the functions go, the data stays
+    // Deleting the stack deletes the functions, but no data.
     let before = bundle.keys(&lake);
     bundle.sam(&["delete", "--config-env", "dev", "--no-prompts", "--region", REGION]).expect(0);
     let functions = emulator.aws(&["lambda", "list-functions"]);
@@ -222,7 +222,7 @@ fn one_deploy_puts_every_pipeline_on_its_schedule() {
     assert!(before.iter().all(|key| after.contains(key)) && has_report());
     eprintln!(
         "built {built:.1?}; deployed the buckets in {stored:.1?}, the functions in {deployed:.1?}, a changed definition in {changed:.1?}; \
-         told {told:.1?} after the deploy; loaded {loaded:.1?} after the secret; schedule to report {cold:.1?}, file to report {warm:.1?}; \
+         told {notified:.1?} after the deploy; loaded {loaded:.1?} after the secret; schedule to report {cold:.1?}, file to report {warm:.1?}; \
          {:.0?} in all",
         began.elapsed()
     );

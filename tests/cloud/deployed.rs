@@ -1,4 +1,4 @@
-//! That the emulator is one: a small stack of its own, deployed with real tools, is invoked, heard, changed, and leaves nothing.
+//! Tests of the emulator: a small stack is deployed with the real tools, invoked, changed and deleted.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -16,8 +16,8 @@ use crate::support::wait::until;
 
 const STACK: &str = "sample";
 
-/// What is deployed: the templates of `sample`, a definition, and two functions. A bootstrap that tests build is larger than Lambda allows; the one that
-/// is deployed calls it.
+/// Folder with the templates of `sample`, a definition, and two functions. Bootstraps built for tests exceed the size limit of Lambda, so a
+/// script that calls the bootstrap is deployed.
 fn sources() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for name in ["template.yaml", "nested.yaml"] {
@@ -36,7 +36,7 @@ fn function(folder: &Path, name: &str, script: &str) {
     std::fs::set_permissions(path, Permissions::from_mode(0o755)).unwrap();
 }
 
-/// The one definition of the layer, whose dataset has this name.
+/// The only definition in the layer, with this dataset.
 fn definition(folder: &Path, dataset: &str) {
     let parts = [
         "[parameters]\nORDERS = { about = \"where the orders are\" }\n",
@@ -71,17 +71,17 @@ fn a_stack_is_deployed_invoked_changed_and_leaves_no_process() {
     }
     let function = emulator.aws(&["lambda", "get-function-configuration", "--function-name", "sample-ingest"]);
     assert_eq!(function["FunctionArn"], format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:sample-ingest"));
-    works(&emulator, folder.path());
-    tells_calls_apart(&emulator);
-    fails(&emulator);
-    changes(&emulator, folder.path());
+    check_invocation(&emulator, folder.path());
+    check_recorded_calls(&emulator);
+    check_failure(&emulator);
+    check_update(&emulator, folder.path());
     let group = emulator.group();
     drop(emulator);
     until("no process of the emulator is left", || !Group::is_left(group));
 }
 
-/// The function finds its definition, reads, writes, and announces; what it said and whom it called is known.
-fn works(emulator: &Emulator, folder: &Path) {
+/// The function reads its definition, writes and announces; its log and calls are recorded.
+fn check_invocation(emulator: &Emulator, folder: &Path) {
     let file = folder.join("orders.csv");
     std::fs::write(&file, "id\n1\n2\n").unwrap();
     emulator.aws(&[
@@ -111,8 +111,8 @@ fn works(emulator: &Emulator, folder: &Path) {
     assert!(calls.is_sorted_by(|one, other| one.time <= other.time));
 }
 
-/// A request about several things is a call for each, and a version of an object is told from the object.
-fn tells_calls_apart(emulator: &Emulator) {
+/// A request about several resources is recorded as one call for each, and access to a version is distinguished.
+fn check_recorded_calls(emulator: &Emulator) {
     let before = emulator.calls().len();
     let (object, out) = (["--bucket", "sample-lake", "--key", "in/orders.csv"], emulator.folder().join("object"));
     let out = out.to_str().unwrap();
@@ -136,8 +136,8 @@ fn tells_calls_apart(emulator: &Emulator) {
     assert_eq!(calls, expected.map(|(action, resource)| (action.to_owned(), resource.to_owned())));
 }
 
-/// Who ends without an answer is an error, is tried again, and then goes to the destination.
-fn fails(emulator: &Emulator) {
+/// A function that exits without an answer is an error; it is repeated, then sent to the failure destination.
+fn check_failure(emulator: &Emulator) {
     let answer = emulator.invoke("sample-broken", &json!({"wanted": 1}));
     assert_eq!(answer["errorType"], "Runtime.ExitError", "{answer}");
     assert!(answer["errorMessage"].as_str().unwrap().ends_with("exit status 7"), "{answer}");
@@ -169,8 +169,8 @@ fn fails(emulator: &Emulator) {
     assert_eq!(body["requestContext"]["approximateInvokeCount"], 2);
 }
 
-/// Another definition reaches the processes that come, and what is nested is brought up to date.
-fn changes(emulator: &Emulator, folder: &Path) {
+/// A changed definition reaches new processes, and the nested stack is updated.
+fn check_update(emulator: &Emulator, folder: &Path) {
     let rule = || emulator.aws(&["events", "describe-rule", "--name", "sample-morning"])["ScheduleExpression"].clone();
     assert_eq!(rule(), "rate(1 day)");
     definition(folder, "purchases");

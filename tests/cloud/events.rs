@@ -1,4 +1,4 @@
-//! The rules of the templates beside the events that the code announces and reads, and the variables beside those that it wants.
+//! The rules of the templates match the events that functions announce and read, and functions have the variables that the code reads.
 
 use std::collections::BTreeSet;
 
@@ -29,24 +29,24 @@ fn graph() -> Graph {
     load_definitions(&root().join("infra/pipelines"), &parameter, Selection::Named(&[])).unwrap()
 }
 
-/// The rules whose patterns an event matches, as `bus rule -> target`.
-fn takers(template: &Template, bus: &str, event: &Value) -> BTreeSet<String> {
-    let mut takers = BTreeSet::new();
+/// Rules that match an event, as `rule -> target`.
+fn targets(template: &Template, bus: &str, event: &Value) -> BTreeSet<String> {
+    let mut targets = BTreeSet::new();
     for (name, rule) in template.of_type("AWS::Events::Rule") {
         let properties = &rule["Properties"];
         let Some(pattern) = properties.get("EventPattern") else { continue };
-        let takes = matches(&template.resolved(pattern, &OTHER), event);
+        let is_match = matches(&template.resolved(pattern, &OTHER), event);
         let of = properties.get("EventBusName").map_or("default", |bus| bus["Ref"].as_str().unwrap());
-        if takes.unwrap_or_else(|why| panic!("{name}: {why}")) && of == bus {
+        if is_match.unwrap_or_else(|why| panic!("{name}: {why}")) && of == bus {
             for target in properties["Targets"].as_array().unwrap() {
-                takers.insert(format!("{name} -> {}", target["Arn"]["Fn::GetAtt"][0].as_str().unwrap()));
+                targets.insert(format!("{name} -> {}", target["Arn"]["Fn::GetAtt"][0].as_str().unwrap()));
             }
         }
     }
-    takers
+    targets
 }
 
-/// As EventBridge gives it on.
+/// The event as EventBridge delivers it.
 fn announced(detail: &Value) -> Value {
     let mut event = sample("step-due-clean.json");
     event["source"] = SOURCE.into();
@@ -56,7 +56,7 @@ fn announced(detail: &Value) -> Value {
 }
 
 #[test]
-fn what_is_announced_reaches_the_function_that_walks_the_step_and_no_other() {
+fn announced_steps_reach_the_function_that_runs_them_and_no_other() {
     let Some(template) = Template::read("template.yaml") else { return };
     let graph = graph();
     let trigger = Trigger::at(Timestamp::UNIX_EPOCH, "chain");
@@ -70,27 +70,27 @@ fn what_is_announced_reaches_the_function_that_walks_the_step_and_no_other() {
             "load" => ("LoadDue", "Load"),
             other => panic!("nobody is function {other}"),
         };
-        assert_eq!(takers(&template, "Bus", &event), BTreeSet::from([format!("{rule} -> {function}")]), "{event}");
-        assert_eq!(takers(&template, "default", &event), BTreeSet::new(), "{event}");
+        assert_eq!(targets(&template, "Bus", &event), BTreeSet::from([format!("{rule} -> {function}")]), "{event}");
+        assert_eq!(targets(&template, "default", &event), BTreeSet::new(), "{event}");
         reached.insert(function);
-        // another's event, or another kind of ours, is for nobody
+        // Events of another source or type reach no function.
         for (field, value) in [("source", "tidemark.other"), ("detail-type", "step done")] {
             let other = Value::Object(
                 event.as_object().unwrap().clone().into_iter().chain([(field.to_owned(), json!(value))]).collect(),
             );
-            assert_eq!(takers(&template, "Bus", &other), BTreeSet::new(), "{other}");
+            assert_eq!(targets(&template, "Bus", &other), BTreeSet::new(), "{other}");
         }
     }
     assert_eq!(reached, BTreeSet::from(["Ingest", "Transform", "Load"]));
     for name in ["step-due-clean.json", "step-due-model.json", "step-due-load.json"] {
-        assert_eq!(takers(&template, "Bus", &sample(name)).len(), 1, "{name}");
+        assert_eq!(targets(&template, "Bus", &sample(name)).len(), 1, "{name}");
     }
     let unknown = announced(&json!({"pipeline": "orders", "step": "clean", "function": "watch"}));
-    assert_eq!(takers(&template, "Bus", &unknown), BTreeSet::new());
+    assert_eq!(targets(&template, "Bus", &unknown), BTreeSet::new());
 }
 
 #[test]
-fn a_file_wakes_ingest_where_sources_read_and_nowhere_else() {
+fn new_objects_invoke_ingest_only_under_the_paths_of_sources() {
     let Some(template) = Template::read("template.yaml") else { return };
     let lake = format!("tidemark-dev-lake-{ACCOUNT}-{REGION}");
     let created = |bucket: &str, key: &str| {
@@ -99,12 +99,12 @@ fn a_file_wakes_ingest_where_sources_read_and_nowhere_else() {
         event["detail"]["object"]["key"] = key.into();
         event
     };
-    let takers = |event: &Value| takers(&template, "default", event);
+    let targets = |event: &Value| targets(&template, "default", event);
     let incoming = created(&lake, "incoming/sales/2026-03-02.csv");
-    assert_eq!(takers(&incoming), BTreeSet::from(["Incoming -> Ingest".to_owned()]));
+    assert_eq!(targets(&incoming), BTreeSet::from(["Incoming -> Ingest".to_owned()]));
     let elsewhere = BTreeSet::from(["IncomingElsewhere -> Ingest".to_owned()]);
-    assert_eq!(takers(&created("elsewhere", "any/2026-03-02.csv")), elsewhere);
-    // least of all what the functions themselves write
+    assert_eq!(targets(&created("elsewhere", "any/2026-03-02.csv")), elsewhere);
+    // Other objects invoke nothing, in particular those that functions write.
     for (bucket, key) in [
         (lake.as_str(), "lake/datasets/sales.raw/_delta_log/00000000000000000000.json"),
         (&lake, "lake/runs/2026-03-03/incoming/x.json"),
@@ -112,25 +112,25 @@ fn a_file_wakes_ingest_where_sources_read_and_nowhere_else() {
         (&format!("tidemark-prod-lake-{ACCOUNT}-{REGION}"), "incoming/sales/x.csv"),
         (&format!("tidemark-dev-reports-{ACCOUNT}-{REGION}"), "incoming/x.csv"),
     ] {
-        assert_eq!(takers(&created(bucket, key)), BTreeSet::new(), "{bucket} {key}");
+        assert_eq!(targets(&created(bucket, key)), BTreeSet::new(), "{bucket} {key}");
     }
     for (field, value) in [("detail-type", "Object Deleted"), ("source", "shop")] {
         let mut event = incoming.clone();
         event[field] = value.into();
-        assert_eq!(takers(&event), BTreeSet::new(), "{event}");
+        assert_eq!(targets(&event), BTreeSet::new(), "{event}");
     }
 }
 
-/// What a schedule hands to `ingest`: its rule's template with the time of the event, or the input of the scheduler with the time that is meant.
+/// The input of `ingest`: the template of a rule with the event's time, or the input of a schedule with the scheduled time.
 #[test]
-fn every_schedule_says_what_ingest_reads() {
+fn every_schedule_sends_an_event_that_ingest_reads() {
     let Some(schedules) = Template::read("schedules.yaml") else { return };
     let time = "2026-03-03T08:00:00Z";
     let mut found = BTreeSet::new();
     for (name, rule) in schedules.of_type("AWS::Events::Rule") {
         let input = &rule["Properties"]["Targets"][0]["InputTransformer"];
         assert_eq!(input["InputPathsMap"], json!({"time": "$.time"}), "{name}");
-        // EventBridge puts a text in with its quotes
+        // EventBridge inserts a text with its quotes.
         found.insert(input["InputTemplate"].as_str().unwrap().replace("<time>", &json!(time).to_string()));
     }
     for (_, schedule) in schedules.of_type("AWS::Scheduler::Schedule") {
@@ -151,7 +151,7 @@ fn every_schedule_says_what_ingest_reads() {
 }
 
 #[test]
-fn functions_are_given_the_variables_they_read_and_no_others() {
+fn functions_have_exactly_the_variables_that_the_code_reads() {
     let Some(template) = Template::read("template.yaml") else { return };
     let mut wanted: BTreeSet<String> = settings::DEPLOYED.map(str::to_owned).into();
     for entry in std::fs::read_dir(root().join("infra/pipelines")).unwrap() {

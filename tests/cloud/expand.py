@@ -1,4 +1,4 @@
-"""A template as JSON, first as it stands, then as CloudFormation gets it once SAM has expanded it: as two documents in a list."""
+"""Prints a template as a JSON list of two documents: as written, and as expanded by SAM."""
 
 import copy
 import json
@@ -9,7 +9,7 @@ from samcli.yamlhelper import yaml_parse
 
 
 class NoPolicies:
-    """Names of AWS's managed policies are not looked up; a template that uses one is wrong here."""
+    """Managed policies of AWS cannot be looked up offline, so naming one is an error."""
 
     def load(self):
         raise SystemExit("a managed policy of AWS is named")

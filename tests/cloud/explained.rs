@@ -1,6 +1,6 @@
-//! What checkov finds and what we think of it: each finding is explained here, or on its resource where the reason is of that one alone.
+//! Findings of checkov that are accepted, with reasons. A reason for a single resource is in the metadata of that resource.
 
-/// A check, the type of resource it finds wanting, and why it stays so. What finds nothing any more has to go.
+/// Id of the check, type of the resource, and the reason. An entry without a finding fails the test.
 pub const EXPLAINED: [(&str, &str, &str); 7] = [
     (
         "CKV_AWS_158",

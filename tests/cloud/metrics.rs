@@ -1,5 +1,5 @@
-//! What alarms and graphs hang on, beside the metrics that the code sends: a name that nobody sends is a graph without a line, and an alarm that
-//! never rings.
+//! The metrics that alarms and dashboards use are compared with those that the code sends: a misspelt name would be an empty graph, or an
+//! alarm that never goes off.
 
 use std::collections::BTreeSet;
 
@@ -10,15 +10,16 @@ use crate::site::root;
 
 const NAMESPACE: &str = "Tidemark/dev";
 
-/// A metric's name, and the names of its dimensions.
+/// Names of the dimensions, and name of the metric.
 type Metric = (Vec<String>, String);
 
 fn metric(dimensions: &[&str], name: &str) -> Metric {
     (dimensions.iter().map(|&dimension| dimension.to_owned()).collect(), name.to_owned())
 }
 
-/// What is sent, as the text of its one place says: the crate keeps it to itself, and no run sends all of it. There a metric is
-/// `("name", "Unit"`, or the second of a pair of names, and each function has its dimensions behind its metrics.
+/// The metrics that functions send, parsed from the source text of `shared/aws/src/metrics.rs`, since that module is private and no single
+/// run sends them all. A metric is `("name", "Unit"` there, or the second of a pair of names; the dimensions of a function follow its
+/// metrics.
 fn sent() -> BTreeSet<Metric> {
     let text = std::fs::read_to_string(root().join("shared/aws/src/metrics.rs")).unwrap();
     let (text, _) = text.split_once("#[cfg(test)]").unwrap();
@@ -26,7 +27,7 @@ fn sent() -> BTreeSet<Metric> {
     for function in text.split("\nfn ") {
         let Some((metrics, rest)) = function.split_once("dimensions: vec![") else { continue };
         let (dimensions, _) = rest.split_once(']').unwrap();
-        // a value may be a text in parentheses, too
+        // A value may contain a text in parentheses too.
         let names = tuples(dimensions).filter(|(_, rest)| rest.starts_with(','));
         let dimensions: Vec<&str> = names.map(|(name, _)| name).collect();
         for (first, rest) in tuples(metrics) {
@@ -40,13 +41,13 @@ fn sent() -> BTreeSet<Metric> {
     sent
 }
 
-/// The text that each tuple begins with, and what comes behind it.
+/// The first text of each tuple, and what follows it.
 fn tuples(text: &str) -> impl Iterator<Item = (&str, &str)> {
     text.split("(\"").skip(1).filter_map(|rest| rest.split_once('"'))
 }
 
 #[test]
-fn the_text_of_the_code_is_understood() {
+fn sent_metrics_are_parsed_from_the_source_text() {
     let sent = sent();
     let of = |dimensions: &[&str]| {
         let ours = |(by, _): &&Metric| by.iter().map(String::as_str).eq(dimensions.iter().copied());
@@ -62,7 +63,7 @@ fn the_text_of_the_code_is_understood() {
     assert!(!of_watch.contains(&"records"), "that is what the watcher calls it");
 }
 
-/// The metrics of ours in a widget's list, where `.` is what stands above.
+/// Our metrics in the rows of a widget, where `.` repeats the value of the row above.
 fn of_rows(rows: &[Value]) -> Vec<Metric> {
     let mut found = Vec::new();
     let mut above: Vec<String> = Vec::new();
@@ -82,7 +83,7 @@ fn of_rows(rows: &[Value]) -> Vec<Metric> {
     found
 }
 
-/// `SEARCH('{namespace,dimension} MetricName="name"', …)`
+/// Our metrics in `SEARCH('{namespace,dimension} MetricName="name"', …)`.
 fn of_searches(expression: &str) -> Vec<Metric> {
     let of = |search: &str| {
         let (schema, rest) = search.split_once("} MetricName=\"")?;
@@ -98,7 +99,7 @@ fn of_searches(expression: &str) -> Vec<Metric> {
 }
 
 #[test]
-fn every_graph_hangs_on_what_is_sent() {
+fn every_graph_shows_metrics_that_are_sent() {
     let Some(template) = Template::read("template.yaml") else { return };
     let sent = sent();
     let mut graphed = BTreeSet::new();
@@ -118,14 +119,14 @@ fn every_graph_hangs_on_what_is_sent() {
 }
 
 #[test]
-fn every_alarm_rings_for_what_is_sent_and_somebody_hears_it() {
+fn every_alarm_uses_metrics_that_are_sent_and_has_a_recipient() {
     let Some(template) = Template::read("template.yaml") else { return };
     let sent = sent();
     let mut ours = BTreeSet::new();
     for (name, alarm) in template.of_type("AWS::CloudWatch::Alarm") {
         let properties = &alarm["Properties"];
-        let heard = properties["AlarmActions"].as_array().is_some_and(|actions| !actions.is_empty());
-        assert!(heard && properties["ActionsEnabled"] != false, "{name}");
+        let has_recipient = properties["AlarmActions"].as_array().is_some_and(|actions| !actions.is_empty());
+        assert!(has_recipient && properties["ActionsEnabled"] != false, "{name}");
         let parts = properties["Metrics"].as_array().map(Vec::as_slice).unwrap_or_default();
         let parts = parts.iter().filter_map(|part| part.get("MetricStat")).map(|part| &part["Metric"]);
         let metrics: Vec<&Value> = parts.chain(properties.get("MetricName").map(|_| properties)).collect();

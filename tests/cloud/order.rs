@@ -1,5 +1,4 @@
-//! What has to hold between the resources of the templates, and no tool looks for: what must stand before what, whose names may not meet, and
-//! what outlives a stack.
+//! Relations between resources that no tool checks: order of creation, distinct names, permissions limited to a stage, and retained data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,13 +8,13 @@ use tidemark_pipeline::PipelineName;
 use super::template::Template;
 use super::{ACCOUNT, REGION};
 
-/// The one with data, and those that are put up and torn down as code is.
+/// The template with data, and those that are created and deleted with the code.
 const STORAGE: &str = "storage.yaml";
 const CODE: [&str; 2] = ["template.yaml", "schedules.yaml"];
-/// What the names of a deployment begin with.
+/// Prefixes of all names of a deployment.
 const PREFIXES: [&str; 2] = ["tidemark-${Stage}", "${Name}"];
 
-/// One value, or several.
+/// The elements of a list, or a single value.
 fn many(value: &Value) -> Vec<&Value> {
     match value {
         Value::Array(all) => all.iter().collect(),
@@ -24,13 +23,13 @@ fn many(value: &Value) -> Vec<&Value> {
     }
 }
 
-/// The resource that a value is the ARN of, by its name in the template.
+/// Logical name of the resource that a value is the ARN of.
 fn arn_of(value: &Value) -> Option<&str> {
     let of = value["Fn::GetAtt"].as_array().filter(|of| of[1] == "Arn")?;
     of[0].as_str()
 }
 
-/// Whether a policy document allows an action on this function or queue, whatever way it is named.
+/// Whether a policy document allows the action on this function or queue, by reference or by ARN.
 fn allows(template: &Template, document: &Value, action: &str, name: &str) -> bool {
     let function = template.resolved(&template.expanded["Resources"][name]["Properties"]["FunctionName"], &[]);
     let by_name = function.as_str().map(|function| format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}"));
@@ -45,9 +44,9 @@ fn allows(template: &Template, document: &Value, action: &str, name: &str) -> bo
     })
 }
 
-/// Lambda wants to see, when it is told where failures go, that the function may send them there.
+/// When a failure destination is configured, Lambda checks that the function may send to it.
 #[test]
-fn who_gives_up_may_already_say_so() {
+fn permissions_exist_before_their_failure_destinations() {
     let Some(template) = Template::read("template.yaml") else { return };
     let resources = &template.expanded["Resources"];
     let mut found = BTreeMap::new();
@@ -65,7 +64,7 @@ fn who_gives_up_may_already_say_so() {
             let inline = many(&resources[role]["Properties"]["Policies"])
                 .into_iter()
                 .filter_map(|policy| policy.get("PolicyDocument"));
-            // the configuration comes after its function, and that after these
+            // The configuration is created after its function, which is created after these policies.
             let waited_for = many(&resources[function]["DependsOn"]).into_iter().chain(many(&resource["DependsOn"]));
             let attached = waited_for.map(|policy| &resources[policy.as_str().unwrap()]["Properties"]);
             let attached = attached.filter(|policy| many(&policy["Roles"]).contains(&&json!({"Ref": role})));
@@ -83,7 +82,7 @@ fn who_gives_up_may_already_say_so() {
 
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
 #[test]
-fn a_dead_letter_is_not_handed_out_again_while_the_watcher_has_it() {
+fn visibility_timeout_of_a_queue_exceeds_the_function_timeout() {
     let Some(template) = Template::read("template.yaml") else { return };
     let (mut mappings, resources) = (0, &template.expanded["Resources"]);
     for (name, mapping) in template.of_type("AWS::Lambda::EventSourceMapping") {
@@ -98,14 +97,14 @@ fn a_dead_letter_is_not_handed_out_again_while_the_watcher_has_it() {
     assert_eq!(mappings, 1);
 }
 
-/// The prefix of the names in schedules.yaml, as template.yaml gives it.
+/// The prefix of names in schedules.yaml, as template.yaml passes it.
 fn prefix(template: &Template) -> String {
     let (_, stack) = template.of_type("AWS::CloudFormation::Stack").next().unwrap();
     template.resolved(&stack["Properties"]["Parameters"]["Name"], &[]).as_str().unwrap().to_owned()
 }
 
 #[test]
-fn no_pipeline_takes_the_name_of_a_rule_that_is_there() {
+fn no_pipeline_can_have_the_name_of_another_rule() {
     let (Some(template), Some(schedules)) = (Template::read(CODE[0]), Template::read(CODE[1])) else { return };
     let prefix = prefix(&template);
     let mut taken = BTreeSet::new();
@@ -127,7 +126,7 @@ fn no_pipeline_takes_the_name_of_a_rule_that_is_there() {
         let pipeline = name.strip_prefix(&format!("{prefix}-"));
         pipeline.is_some_and(|pipeline| pipeline.parse::<PipelineName>().is_ok())
     };
-    // and those of pipelines could be
+    // The check recognises names of pipelines.
     assert!(taken.contains(&format!("{prefix}-orders")) && could_be(&format!("{prefix}-orders")));
     let met: Vec<_> = own_of_default_bus.iter().filter(|name| could_be(name)).collect();
     assert!(met.is_empty(), "a pipeline could have the name of {met:?}");
@@ -142,8 +141,8 @@ fn texts<'v>(value: &'v Value, into: &mut Vec<&'v str>) {
     }
 }
 
-/// Whether a text with a wildcard names things of this deployment and, its stage being the beginning of another's, of that too.
-fn reaches_others(text: &str) -> bool {
+/// Whether a wildcard also matches resources of another stage whose name begins with this one's.
+fn matches_other_stages(text: &str) -> bool {
     PREFIXES
         .iter()
         .flat_map(|prefix| text.split(prefix).skip(1))
@@ -151,7 +150,7 @@ fn reaches_others(text: &str) -> bool {
 }
 
 #[test]
-fn no_wildcard_reaches_another_stage() {
+fn no_wildcard_matches_another_stage() {
     let (mut wild, mut wrong) = (0, Vec::new());
     for name in [CODE[0], CODE[1], STORAGE] {
         let Some(template) = Template::read(name) else { return };
@@ -159,11 +158,11 @@ fn no_wildcard_reaches_another_stage() {
         texts(&template.expanded["Resources"], &mut all);
         let of_stage = |text: &&&str| PREFIXES.iter().any(|prefix| text.contains(prefix)) && text.contains('*');
         wild += all.iter().filter(of_stage).count();
-        wrong.extend(all.into_iter().filter(|text| reaches_others(text)).map(|text| format!("{name}: {text}")));
+        wrong.extend(all.into_iter().filter(|text| matches_other_stages(text)).map(|text| format!("{name}: {text}")));
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(wild > 10, "{wild}");
-    for (text, reaches) in [
+    for (text, is_match) in [
         ("rule/tidemark-${Stage}*", true),
         ("rule/tidemark-${Stage}.*", true),
         ("rule/${Name}?", true),
@@ -171,12 +170,12 @@ fn no_wildcard_reaches_another_stage() {
         ("rule/tidemark-${Stage}/*", false),
         ("rule/tidemark-${Stage}", false),
     ] {
-        assert_eq!(reaches_others(text), reaches, "{text}");
+        assert_eq!(matches_other_stages(text), is_match, "{text}");
     }
 }
 
 #[test]
-fn data_outlives_the_stack_that_made_its_place() {
+fn buckets_are_retained_and_only_in_the_storage_stack() {
     let (kept, mut found) = (["AWS::S3::Bucket", "AWS::S3::BucketPolicy"], Vec::new());
     for name in [CODE[0], CODE[1], STORAGE] {
         let Some(template) = Template::read(name) else { return };

@@ -1,15 +1,15 @@
-//! Event patterns of EventBridge, as far as the templates use them and strictly: whatever else there is is refused here.
+//! Event patterns of EventBridge, as far as the templates use them; anything else is an error.
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-create-pattern-operators.html>
 
 use serde_json::{Map, Value, json};
 
-/// Whether an event matches; or why this is no pattern.
+/// Whether an event matches a pattern; an error describes an invalid pattern.
 pub fn matches(pattern: &Value, event: &Value) -> Result<bool, String> {
     let Some(fields) = pattern.as_object().filter(|fields| !fields.is_empty()) else {
         return Err(format!("a pattern is an object with fields: {pattern}"));
     };
     let mut is_all = true;
-    // to the end, so that what is wrong is found whatever the event is
+    // All fields are checked, so that an invalid pattern is found with every event.
     for (name, wanted) in fields {
         let found = event.get(name);
         is_all &= match wanted {
@@ -27,7 +27,7 @@ fn one_of(choices: &[Value], found: Option<&Value>) -> Result<bool, String> {
     let mut is_one = false;
     for choice in choices {
         is_one |= match choice {
-            Value::Object(operator) => operated(operator, found)?,
+            Value::Object(operator) => matches_operator(operator, found)?,
             Value::Array(_) => return Err(format!("a list in a list: {choice}")),
             plain => values(found).any(|value| value == plain),
         };
@@ -35,7 +35,7 @@ fn one_of(choices: &[Value], found: Option<&Value>) -> Result<bool, String> {
     Ok(is_one)
 }
 
-/// Of a list in an event any element does.
+/// For a list in an event, each element.
 fn values(found: Option<&Value>) -> impl Iterator<Item = &Value> {
     let (one, many) = match found {
         Some(Value::Array(all)) => (None, all.as_slice()),
@@ -44,7 +44,7 @@ fn values(found: Option<&Value>) -> impl Iterator<Item = &Value> {
     one.into_iter().chain(many)
 }
 
-fn operated(operator: &Map<String, Value>, found: Option<&Value>) -> Result<bool, String> {
+fn matches_operator(operator: &Map<String, Value>, found: Option<&Value>) -> Result<bool, String> {
     let mut fields = operator.iter();
     let (Some((name, of)), None) = (fields.next(), fields.next()) else {
         return Err(format!("one operator is wanted: {operator:?}"));
@@ -65,7 +65,7 @@ fn operated(operator: &Map<String, Value>, found: Option<&Value>) -> Result<bool
     }
 }
 
-/// `*` is any text.
+/// `*` matches any text.
 fn is_like(wild: &str, text: &str) -> bool {
     let Some((start, rest)) = wild.split_once('*') else { return wild == text };
     let Some(left) = text.strip_prefix(start) else { return false };
@@ -73,7 +73,7 @@ fn is_like(wild: &str, text: &str) -> bool {
 }
 
 #[test]
-fn what_matches_and_what_does_not() {
+fn patterns_match_as_in_eventbridge() {
     let event =
         json!({"source": "shop", "tags": ["a", "b"], "detail": {"key": "in/sales/1.csv", "size": 7, "none": null}});
     let is = |pattern: Value| matches(&pattern, &event).unwrap();
@@ -109,7 +109,7 @@ fn what_matches_and_what_does_not() {
 }
 
 #[test]
-fn what_is_no_pattern_is_refused_whatever_the_event_is() {
+fn invalid_patterns_are_refused_with_any_event() {
     for pattern in [
         json!({}),
         json!("shop"),

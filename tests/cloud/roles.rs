@@ -1,5 +1,4 @@
-//! The roles as they are deployed, beside what the functions were seen to do: nothing that they do is missing, and nothing stands in a role
-//! that none does.
+//! The deployed roles are compared with the calls that functions made: every call is allowed, and every permission is used or explained.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,11 +10,10 @@ use super::{ACCOUNT, REGION};
 
 const FUNCTIONS: [&str; 4] = ["ingest", "transform", "load", "watch"];
 
-/// What is allowed and was not seen: a statement, its action, a part of its resource if the statement has several, and why it has to be
-/// there all the same.
+/// A permission that is not used: id of the statement, action, part of the resource if the statement has several, and the reason.
 type Unseen = (&'static str, &'static str, &'static str, &'static str);
 
-/// On a busy machine these are seen all the same.
+/// These may be used on a slow machine.
 const LONG: &str = "only of a run that lasts longer than 20 seconds";
 const LOST: &str = "only if an announcement was lost";
 
@@ -48,11 +46,11 @@ const UNSEEN: [Unseen; 21] = [
     ("KeepsIncidents", "s3:DeleteObject", "", "the mark of a run that has died, a silence that is over"),
 ];
 
-/// An action on a resource, as a statement of a role has it.
+/// An action on a resource, from a statement of a role.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Grant {
     sid: String,
-    /// Or else it denies, whatever allows.
+    /// `false`: the statement denies.
     allows: bool,
     action: String,
     resource: String,
@@ -68,19 +66,19 @@ impl Grant {
     }
 }
 
-/// The grants of each function.
+/// The grants of each function, by its name.
 type Roles = BTreeMap<String, Vec<Grant>>;
 
-/// How roles and calls fit.
+/// Result of comparing roles and calls.
 #[derive(Debug, Default)]
 struct Fit {
-    /// What was done by what allows it.
+    /// Grants that allowed a call.
     used: BTreeSet<Grant>,
-    /// Done, though nothing allows it or something denies it.
+    /// Calls that no grant allows, or that one denies.
     denied: BTreeSet<String>,
-    /// Allowed, never done, and not explained.
+    /// Grants that are neither used nor explained.
     idle: BTreeSet<Grant>,
-    /// Explained, though it is done, or is not in the roles, or is more than one thing.
+    /// Explanations for a grant that is used, missing or ambiguous.
     stale: BTreeSet<Unseen>,
 }
 
@@ -117,7 +115,7 @@ fn fit(roles: &Roles, calls: &[Call], unseen: &[Unseen]) -> Fit {
     fit
 }
 
-/// What the role of a function allows and denies, and the function's name.
+/// Name of a deployed function, and the grants of its role.
 fn grants(bundle: &Bundle<'_>, name: &str) -> (String, Vec<Grant>) {
     let aws = |arguments: &[&str]| bundle.emulator.aws(arguments);
     let function = format!("tidemark-dev-{name}");
@@ -140,7 +138,7 @@ fn grants(bundle: &Bundle<'_>, name: &str) -> (String, Vec<Grant>) {
     for statement in documents.iter().flat_map(|document| document["Statement"].as_array().unwrap()) {
         let allows = statement["Effect"] == "Allow";
         let sid = statement["Sid"].as_str().unwrap_or("Secrets").to_owned();
-        // what is denied under a condition counts as denied
+        // A conditional denial counts as a denial.
         assert!(!allows || statement.get("Condition").is_none(), "{sid}: a condition, which nobody looks at here");
         for action in texts(&statement["Action"], "") {
             assert!(!allows || !action.contains('*'), "{sid}: {action}");
@@ -152,7 +150,7 @@ fn grants(bundle: &Bundle<'_>, name: &str) -> (String, Vec<Grant>) {
     (function, grants)
 }
 
-/// One text, or several; of objects a member.
+/// A text or a list of texts; for objects, their field `member`.
 fn texts(value: &Value, member: &str) -> Vec<String> {
     let one = |value: &Value| value.as_str().or_else(|| value[member].as_str()).unwrap().to_owned();
     match value {
@@ -162,7 +160,7 @@ fn texts(value: &Value, member: &str) -> Vec<String> {
     }
 }
 
-/// What a call is about, as a policy names it.
+/// ARN of the resource of a call.
 fn arn(call: &Call) -> String {
     let of = |service: &str, rest: String| format!("arn:aws:{service}:{REGION}:{ACCOUNT}:{rest}");
     match call.service.as_str() {
@@ -171,13 +169,13 @@ fn arn(call: &Call) -> String {
         }
         "s3" => format!("arn:aws:s3:::{}", call.resource),
         "events" => of("events", format!("event-bus/{}", call.resource)),
-        // the six characters are anybody's
+        // Secrets Manager appends six random characters.
         "secretsmanager" => of("secretsmanager", format!("secret:{}-abcdef", call.resource)),
         _ => call.resource.clone(),
     }
 }
 
-/// `*` is anything, `?` one character.
+/// `*` matches any text, `?` one character.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let mut reached = vec![false; text.len() + 1];
@@ -196,7 +194,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 }
 
 #[test]
-fn a_pattern_of_a_policy() {
+fn wildcards_of_policies() {
     assert!(matches(
         "arn:aws:s3:::b/lake/datasets/*.raw/*",
         "arn:aws:s3:::b/lake/datasets/sales.raw/_delta_log/0.json"
@@ -206,7 +204,7 @@ fn a_pattern_of_a_policy() {
     assert!(matches("*", "") && !matches("", "a"));
 }
 
-/// A role of `transform` that allows three things and denies one of them where it is raw.
+/// A role of `transform` with three permissions, one of which is denied for raw datasets.
 fn role() -> Roles {
     let of = |sid: &str, allows: bool, action: &str, resource: &str| Grant {
         sid: sid.into(),
@@ -223,31 +221,31 @@ fn role() -> Roles {
     Roles::from([("transform".into(), grants)])
 }
 
-fn called(caller: &str, operation: &str, key: &str) -> Call {
+fn call(caller: &str, operation: &str, key: &str) -> Call {
     let resource = format!("lake/{key}");
     let (caller, operation, service) = (caller.into(), operation.into(), "s3".into());
     Call { caller, service, operation, resource, version: None, status: 200, time: 0.0 }
 }
 
-fn all_of_it() -> Vec<Call> {
+fn every_allowed_call() -> Vec<Call> {
     [("HeadObject", "datasets/a/0"), ("PutObject", "datasets/a/0"), ("UploadPart", "runs/1.json")]
-        .map(|(operation, key)| called("transform", operation, key))
+        .map(|(operation, key)| call("transform", operation, key))
         .into()
 }
 
 #[test]
-fn who_does_what_the_role_says_fits() {
-    // whoever has no role here may do anything
-    let calls = [all_of_it(), vec![called("deployer", "DeleteObject", "datasets/a/0")]].concat();
+fn allowed_calls_fit() {
+    // Callers without a role here are ignored.
+    let calls = [every_allowed_call(), vec![call("deployer", "DeleteObject", "datasets/a/0")]].concat();
     let fit = fit(&role(), &calls, &[]);
     assert!(fit.denied.is_empty() && fit.idle.is_empty() && fit.stale.is_empty(), "{fit:#?}");
     assert_eq!(fit.used.len(), 3);
 }
 
 #[test]
-fn what_is_not_allowed_or_is_denied_is_found() {
+fn calls_that_are_not_allowed_or_denied_are_found() {
     let more = |operation: &str, key: &str| {
-        let calls = [all_of_it(), vec![called("transform", operation, key)]].concat();
+        let calls = [every_allowed_call(), vec![call("transform", operation, key)]].concat();
         fit(&role(), &calls, &[]).denied.into_iter().collect::<Vec<_>>()
     };
     assert_eq!(
@@ -260,13 +258,13 @@ fn what_is_not_allowed_or_is_denied_is_found() {
         ["transform does s3:PutObject on arn:aws:s3:::lake/datasets/a.raw/0"]
     );
     assert_eq!(more("GetObject", "datasets/a.raw/0").len(), 1, "`s3:*` is all of them");
-    let of_version = Call { version: Some("v1".into()), ..called("transform", "GetObject", "datasets/a/0") };
+    let of_version = Call { version: Some("v1".into()), ..call("transform", "GetObject", "datasets/a/0") };
     assert_eq!(fit(&role(), &[of_version], &[]).denied.len(), 1, "reading an object is not reading its versions");
 }
 
 #[test]
-fn what_is_never_done_wants_a_reason() {
-    let calls = &all_of_it()[..2];
+fn an_unused_permission_must_be_explained() {
+    let calls = &every_allowed_call()[..2];
     let idle = |unseen: &[Unseen]| fit(&role(), calls, unseen).idle.into_iter().map(|grant| grant.resource);
     assert_eq!(idle(&[]).collect::<Vec<_>>(), ["arn:aws:s3:::lake/runs/*"]);
     assert_eq!(idle(&[("Writes", "s3:PutObject", "/runs/", "")]).count(), 0);
@@ -275,10 +273,10 @@ fn what_is_never_done_wants_a_reason() {
 }
 
 #[test]
-fn a_reason_for_what_is_done_or_is_not_there_has_to_go() {
+fn a_stale_explanation_is_found() {
     let stale = |calls: &[Call], unseen: Unseen| fit(&role(), calls, &[unseen]).stale.contains(&unseen);
     let of_runs = ("Writes", "s3:PutObject", "/runs/", "");
-    assert!(stale(&all_of_it(), of_runs) && !stale(&all_of_it()[..2], of_runs));
+    assert!(stale(&every_allowed_call(), of_runs) && !stale(&every_allowed_call()[..2], of_runs));
     assert!(stale(&[], ("Writes", "s3:PutObject", "", "")), "two resources, and no part of one is named");
     assert!(stale(&[], ("Gone", "s3:PutObject", "", "")) && stale(&[], ("LeavesRaw", "s3:*", "", "")));
 }

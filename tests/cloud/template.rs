@@ -1,4 +1,4 @@
-//! A template of `infra/` as JSON: as it stands, and as CloudFormation gets it once SAM has expanded it.
+//! A template of `infra/` as JSON, as written and in the form expanded by SAM.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ pub struct Template {
 }
 
 impl Template {
-    /// `None`, with a word, where there is no Python for SAM.
+    /// `None`, with a message, without a Python for SAM.
     pub fn read(name: &str) -> Option<Template> {
         let mut command = tools::sam()?.program(&root().join("tests/cloud/expand.py"));
         command.arg(root().join("infra").join(name));
@@ -22,13 +22,13 @@ impl Template {
         Some(Template { written, expanded })
     }
 
-    /// Every resource of a type, by its name.
+    /// All resources of a type, with their logical names.
     pub fn of_type<'t>(&'t self, kind: &'t str) -> impl Iterator<Item = (&'t str, &'t Value)> {
         let resources = self.expanded["Resources"].as_object().unwrap();
         resources.iter().filter(move |(_, resource)| resource["Type"] == kind).map(|(name, of)| (name.as_str(), of))
     }
 
-    /// A value as it is deployed with these parameters: what hangs on other resources stays.
+    /// A value with parameters replaced; references to other resources remain.
     pub fn resolved(&self, value: &Value, parameters: &[(&str, &str)]) -> Value {
         let mut known: BTreeMap<&str, String> = BTreeMap::new();
         for (name, parameter) in self.written["Parameters"].as_object().unwrap() {

@@ -1,4 +1,4 @@
-//! The AWS emulator and AWS's tools, each pinned with all it needs, for a Python that all of them work with.
+//! The AWS emulator and AWS's tools, pinned with all their dependencies, for versions of Python that all of them support.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,10 +11,10 @@ const EMULATOR: &str = include_str!("emulator.txt");
 const SAM: &str = include_str!("sam.txt");
 const CHECKOV: &str = include_str!("checkov.txt");
 
-/// They have no wheels.
+/// Packages without wheels.
 const SOURCES: &str = "--no-binary=airspeed_ext,crontab,jsonpath-rw";
 
-/// An interpreter, and the folder of the packages it is to find.
+/// A Python interpreter, and a folder with packages.
 pub struct Tools {
     interpreter: PathBuf,
     pub folder: PathBuf,
@@ -42,25 +42,25 @@ impl Tools {
     }
 }
 
-/// LocalStack and the AWS command line; `None`, with a word, where there is no Python for it.
+/// LocalStack and the AWS command line; `None`, with a message, without a suitable Python.
 pub fn emulator() -> Option<&'static Tools> {
     static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
     TOOLS.get_or_init(|| provide(&["--no-deps", SOURCES], EMULATOR)).as_ref()
 }
 
-/// SAM, its translator, cfn-lint and cargo-lambda; `None`, with a word, where there is no Python for them.
+/// SAM, its translator, cfn-lint and cargo-lambda; `None`, with a message, without a suitable Python.
 pub fn sam() -> Option<&'static Tools> {
     static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
     TOOLS.get_or_init(|| provide(&["--no-deps"], SAM)).as_ref()
 }
 
-/// A policy check; `None`, with a word, where there is no Python for it.
+/// checkov; `None`, with a message, without a suitable Python.
 pub fn checkov() -> Option<&'static Tools> {
     static TOOLS: OnceLock<Option<Tools>> = OnceLock::new();
     TOOLS.get_or_init(|| provide(&["--no-deps"], CHECKOV)).as_ref()
 }
 
-/// With an account that is none, and nobody to ask about it.
+/// Sets invalid credentials and an unreachable endpoint.
 pub fn offline(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if ["AWS_", "SAM_"].iter().any(|start| name.to_string_lossy().starts_with(start)) {
@@ -81,17 +81,17 @@ fn provide(options: &[&str], requirements: &str) -> Option<Tools> {
     Some(Tools { interpreter: interpreter.clone(), folder })
 }
 
-/// Python 3.12 to 3.14; first the one that the packages were pinned with.
+/// Python 3.12 to 3.14; preferably the version that the packages were pinned with.
 fn interpreter() -> Option<&'static PathBuf> {
     static INTERPRETER: OnceLock<Option<PathBuf>> = OnceLock::new();
     let find = || {
         let on_path = ["python3.13", "python3.12", "python3.14", "python3"].map(PathBuf::from);
-        on_path.into_iter().chain(of_pyenv()).find_map(fitting)
+        on_path.into_iter().chain(of_pyenv()).find_map(suitable)
     };
     INTERPRETER.get_or_init(find).as_ref()
 }
 
-/// Those that pyenv has, whatever its shims say: they answer only for the versions that are chosen.
+/// Interpreters installed by pyenv. Its shims on the path only run selected versions.
 fn of_pyenv() -> Vec<PathBuf> {
     let root = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let root = root.or_else(|| std::env::home_dir().map(|home| home.join(".pyenv"))).unwrap_or_default();
@@ -102,8 +102,8 @@ fn of_pyenv() -> Vec<PathBuf> {
     found
 }
 
-/// Where it really is, if it runs and is of a version that fits.
-fn fitting(interpreter: PathBuf) -> Option<PathBuf> {
+/// The real path of an interpreter, if it runs and has a suitable version.
+fn suitable(interpreter: PathBuf) -> Option<PathBuf> {
     const ASK: &str =
         "import sys; print(sys.executable) if (3, 12) <= sys.version_info[:2] <= (3, 14) else sys.exit(1)";
     let output = Command::new(interpreter).args(["-c", ASK]).output().ok()?;
@@ -111,8 +111,8 @@ fn fitting(interpreter: PathBuf) -> Option<PathBuf> {
     output.status.success().then(|| PathBuf::from(path.trim()))
 }
 
-/// Whether this machine has what `sam build` calls: `make`, and for functions of arm64 a Rust that builds them, which rustup installs if it
-/// is there. Says what is missing.
+/// Whether this machine has what `sam build` needs: `make`, and for arm64 the Rust target, which is installed if there is rustup. Prints
+/// what is missing.
 pub fn can_build(for_arm64: bool) -> bool {
     let runs = |command: &mut Command| command.output().is_ok_and(|output| output.status.success());
     let has_rust = !for_arm64 || builds_for_arm64() || adds_arm64();
@@ -134,7 +134,7 @@ fn builds_for_arm64() -> bool {
     })
 }
 
-/// rustup installs a target for all, so one test at a time has it do so.
+/// Installs the target for all, so only one test at a time does it.
 fn adds_arm64() -> bool {
     let lock = Cache::of_user().lock("rust-target");
     let mut rustup = Command::new("rustup");

@@ -1,5 +1,5 @@
-//! What goes wrong in an account: each is an error of its kind, with what to do, in the log, on the metric and in the alert, and the pipeline
-//! goes on by itself when the cause is gone. The platform is played: an event is tried three times, then given to the watcher.
+//! Errors of an account: each has a kind and a hint, and appears in the log, as a metric and as an alert; when the cause is fixed, the next
+//! run succeeds. The test replaces Lambda's retries: three attempts, then the failure destination.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::support::wait::HANG;
 
 const TIME: Duration = HANG;
 
-/// A pipeline `notes` over the bucket `sales`, which tells Slack.
+/// A deployment with pipeline `notes` over bucket `sales`, whose alerts go to Slack.
 struct Account {
     stack: Stack,
     sink: Sink,
@@ -24,7 +24,7 @@ struct Account {
     folder: TempDir,
 }
 
-/// Who failed, three times, and how.
+/// The function that failed in three attempts, and its error.
 struct Failed {
     function: &'static str,
     kind: String,
@@ -32,7 +32,7 @@ struct Failed {
 }
 
 impl Account {
-    /// `target` is the end of the pipeline's file.
+    /// `target` is appended to the pipeline file.
     fn new(target: &str) -> Account {
         let (folder, sink) = (TempDir::new().unwrap(), Sink::start());
         let text = format!(
@@ -46,7 +46,7 @@ impl Account {
         Account { stack, sink, hour: 0, folder }
     }
 
-    /// The schedule fires for a pipeline; all that follows, until something fails for good.
+    /// Runs the schedule of a pipeline and all steps announced after it, until one fails in three attempts.
     fn fire(&mut self, pipeline: &str) -> Result<(), Failed> {
         self.hour += 1;
         let time = format!("2026-01-02T{:02}:00:00Z", self.hour);
@@ -64,7 +64,7 @@ impl Account {
         Ok(())
     }
 
-    /// As Lambda does it: three attempts, then the destination of what failed.
+    /// Three attempts, then the failure destination, like Lambda.
     fn attempt(&self, name: &'static str, event: &Value) -> Result<(), Failed> {
         let function = self.stack.named(name, 0);
         let mut last = None;
@@ -87,20 +87,21 @@ impl Account {
         Err(Failed { function: name, kind, message })
     }
 
-    fn look(&self) -> Value {
+    fn tick(&self) -> Value {
         let tick = json!({"detail-type": "Scheduled Event", "source": "aws.events", "time": "2026-01-02T00:05:00Z",
             "resources": ["arn:aws:events:eu-west-1:123456789012:rule/tidemark-dev-watch"], "detail": {}});
         self.stack.named("watch", 0).invoke(&tick, TIME).record()
     }
 
-    fn told(&self) -> Vec<String> {
+    fn messages(&self) -> Vec<String> {
         self.sink.taken().iter().map(Value::to_string).collect()
     }
 
-    /// What is wrong is said by the function, in its log, on its metric, and once in Slack; then, the cause gone, it is over by itself.
+    /// The error must be in the log, in the metrics and in one Slack message; after `fix` the pipeline succeeds and the incident is
+    /// resolved.
     #[track_caller]
-    fn suffers(&mut self, pipeline: &str, kind: &str, words: &str, heal: impl FnOnce(&Account)) {
-        let before = self.told().len();
+    fn fails_then_recovers(&mut self, pipeline: &str, kind: &str, words: &str, fix: impl FnOnce(&Account)) {
+        let before = self.messages().len();
         let failed = self.fire(pipeline).expect_err("it fails");
         assert_eq!(failed.kind, kind, "{}", failed.message);
         assert!(failed.message.contains(words) && failed.message.contains('→'), "{}", failed.message);
@@ -115,22 +116,22 @@ impl Account {
         let counted =
             |name: &str| metrics.iter().filter(|line| line[name] == json!(1.0) || line[name] == json!(1)).count();
         assert!(counted("runs_failed") + counted("not_handled") >= 3, "{metrics:#?}");
-        self.look();
-        let told = self.told();
-        assert_eq!(told.len(), before + 1, "{told:#?}");
-        assert!(told[before].contains(words), "{told:#?}");
+        self.tick();
+        let messages = self.messages();
+        assert_eq!(messages.len(), before + 1, "{messages:#?}");
+        assert!(messages[before].contains(words), "{messages:#?}");
 
-        heal(self);
+        fix(self);
         assert!(self.fire(pipeline).is_ok());
-        self.look();
-        let told = self.told();
-        assert_eq!(told.len(), before + 2, "{told:#?}");
-        assert!(told[before + 1].contains("Over after"), "{told:#?}");
+        self.tick();
+        let messages = self.messages();
+        assert_eq!(messages.len(), before + 2, "{messages:#?}");
+        assert!(messages[before + 1].contains("Over after"), "{messages:#?}");
     }
 }
 
 #[test]
-fn a_source_that_may_not_be_read() {
+fn an_unreadable_source_is_reported_and_recovers() {
     let region: &[_] = &[("x-amz-bucket-region", "eu-central-1")];
     for (answer, kind, words) in [
         (Trouble::Answer(301, "PermanentRedirect", region), "definition", "bucket sales is in eu-central-1"),
@@ -141,12 +142,12 @@ fn a_source_that_may_not_be_read() {
         for method in [Method::GET, Method::HEAD] {
             account.stack.s3.fail(Rule::always(method, "/sales", answer.clone()));
         }
-        account.suffers("notes", kind, words, |account| account.stack.s3.recover());
+        account.fails_then_recovers("notes", kind, words, |account| account.stack.s3.recover());
     }
 }
 
 #[test]
-fn a_database_that_is_down_at_four_in_the_morning() {
+fn an_unreachable_database_is_reported_and_recovers() {
     let Some(server) = Server::start(&[]) else { return };
     let target = format!(
         "[[target]]\nkind = 'postgres'\nurl = '{}'\ndataset = 'notes'\ntable = 'notes'\nmode = 'upsert'\n",
@@ -156,27 +157,27 @@ fn a_database_that_is_down_at_four_in_the_morning() {
     assert!(account.fire("notes").is_ok());
     account.stack.put_sales("2.csv", "id,note\n3,c\n");
     server.stop_immediate();
-    account.suffers("notes", "retry", "127.0.0.1", |_| server.start_again());
+    account.fails_then_recovers("notes", "retry", "127.0.0.1", |_| server.start_again());
     let rows = server.query("SELECT string_agg(concat_ws(' ', id, note), ', ' ORDER BY id) FROM notes");
     assert_eq!(rows[0][0].as_deref(), Some("1 a, 2 b, 3 c"));
 }
 
 #[test]
-fn a_layer_without_the_pipeline() {
+fn an_unknown_pipeline_is_reported() {
     let mut account = Account::new("");
     assert!(account.fire("notes").is_ok());
     let failed = account.fire("notices").expect_err("there is none");
     assert_eq!((failed.function, failed.kind.as_str()), ("ingest", "definition"), "{}", failed.message);
     assert!(failed.message.contains("notices") && failed.message.contains("notes"), "{}", failed.message);
-    // nobody's alerts: everybody is told
-    let told = account.told();
-    assert!(told.len() == 1 && told[0].contains("of pipeline notices"), "{told:#?}");
-    // the others are none the worse
+    // A pipeline without a file has no recipients, so all recipients are notified.
+    let messages = account.messages();
+    assert!(messages.len() == 1 && messages[0].contains("of pipeline notices"), "{messages:#?}");
+    // Other pipelines still work.
     assert!(account.fire("notes").is_ok());
 }
 
 #[test]
-fn a_pipeline_that_lacks_its_parameter_stands_alone() {
+fn a_missing_parameter_affects_only_its_pipeline() {
     let mut account = Account::new("");
     let text = "[parameters]\nNOWHERE = { about = 'where nothing is' }\n[source]\nkind = 'files'\npath = '${NOWHERE}'\nformat = 'csv'\n\
         [contract]\n[contract.columns]\nid = 'int64'\n";

@@ -1,4 +1,4 @@
-//! Lakes that are none, or took harm. Nothing is written to them, and what is still good stays readable.
+//! Folders that are not lakes, and damaged lakes: nothing is written to them, and undamaged parts stay readable.
 
 use std::path::PathBuf;
 
@@ -8,7 +8,7 @@ const RUN: [&str; 8] = ["run", "daily-sales", "--set", "SALES=in", "--set", "REP
 const NEXT: [&str; 8] =
     ["run", "daily-sales", "--set", "SALES=in", "--set", "REPORTS=out", "--at", "2011-12-10T08:00:00Z"];
 
-/// A lake with two days in it.
+/// A lake with sales of two days.
 fn two_days() -> Site {
     let site = Site::with_daily_sales();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5"), ("2", "B", 1, "2")]));
@@ -23,7 +23,7 @@ fn total(site: &Site) -> i64 {
 }
 
 #[test]
-fn a_folder_that_holds_something_else() {
+fn other_folders_and_files_are_refused_as_a_lake() {
     let site = Site::with_daily_sales();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));
     site.write("lake/thesis.txt", "all my work");
@@ -31,7 +31,7 @@ fn a_folder_that_holds_something_else() {
         site.ask(verb).fails(2, "definition", &["lake is not a lake", "--lake"]);
     }
     assert_eq!(site.files("lake").into_keys().collect::<Vec<_>>(), ["thesis.txt"]);
-    // a file is no lake either
+    // A file is not a lake either.
     site.write("file", "kept");
     for verb in [&RUN[..], &["status"], &["plan", "--set", "SALES=in"]] {
         let answer = site.ask(&[verb, &["--lake", "file"]].concat());
@@ -41,7 +41,7 @@ fn a_folder_that_holds_something_else() {
 }
 
 #[test]
-fn a_lake_made_by_a_newer_tidemark() {
+fn a_lake_of_a_newer_format_is_refused() {
     let site = two_days();
     let marker = std::fs::read(site.path("lake/tidemark.json")).unwrap();
     site.write("lake/tidemark.json", r#"{"lake_format": 99}"#);
@@ -57,7 +57,7 @@ fn a_lake_made_by_a_newer_tidemark() {
 }
 
 #[test]
-fn a_damaged_log() {
+fn a_damaged_log_is_reported() {
     let site = two_days();
     let log = "lake/datasets/sales/_delta_log";
     let first = format!("{log}/00000000000000000000.json");
@@ -88,7 +88,7 @@ fn a_damaged_log() {
     assert_eq!(total(&site), 10);
 }
 
-/// The one live data file of a dataset.
+/// Path of the only live data file of a dataset.
 fn data_file(site: &Site, dataset: &str) -> PathBuf {
     let live = site.live(dataset);
     assert_eq!(live.len(), 1, "{live:?}");
@@ -96,21 +96,21 @@ fn data_file(site: &Site, dataset: &str) -> PathBuf {
 }
 
 #[test]
-fn damaged_data_files() {
+fn damaged_data_files_are_reported() {
     let site = two_days();
     let path = data_file(&site, "sales");
     let good = std::fs::read(&path).unwrap();
-    // one more line, so that the partition must be read and swapped
+    // One more row in this partition, so that it must be read and rewritten.
     site.write("in/08b.csv", sales("2011-12-08", &[("4", "A", 4, "1.5")]));
     let mut garbled = good.clone();
     let length = garbled.len();
     garbled[8..length - 8].fill(0xA5);
-    let mut beheaded = good.clone();
-    beheaded[length - 4..].fill(0);
+    let mut without_magic = good.clone();
+    without_magic[length - 4..].fill(0);
     let mut pages = good.clone();
     pages[4..length / 4].fill(0xA5);
     for damage in
-        [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(pages), Some(beheaded), None]
+        [Some(good[..length / 2].to_vec()), Some(Vec::new()), Some(garbled), Some(pages), Some(without_magic), None]
     {
         match &damage {
             Some(bytes) => std::fs::write(&path, bytes).unwrap(),
@@ -128,7 +128,7 @@ fn damaged_data_files() {
 }
 
 #[test]
-fn a_damaged_file_is_healed_by_a_full_run() {
+fn a_full_run_replaces_a_damaged_file() {
     let site = two_days();
     let before = site.live("sales");
     let path = data_file(&site, "sales");
@@ -138,7 +138,7 @@ fn a_damaged_file_is_healed_by_a_full_run() {
 }
 
 #[test]
-fn a_damaged_quarantine_is_too() {
+fn a_full_run_replaces_a_damaged_quarantine() {
     let site = Site::with_daily_sales();
     let mut rows = vec![("1", "A", 2, "1.5"); 30];
     rows.push(("2", "B", 1, "n/a"));
@@ -151,14 +151,14 @@ fn a_damaged_quarantine_is_too() {
 }
 
 #[test]
-fn damaged_raw_files() {
+fn damaged_raw_files_are_reported() {
     let site = Site::with_daily_sales();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));
     site.ask(&RUN).expect(0);
     let path = data_file(&site, "sales.raw");
     let good = std::fs::read(&path).unwrap();
     std::fs::write(&path, &good[..good.len() - 10]).unwrap();
-    // another contract: all raw rows are cleaned again
+    // With a changed contract all raw rows are read again.
     let definition = std::fs::read_to_string(site.path("infra/pipelines/daily-sales.toml")).unwrap();
     site.write(
         "infra/pipelines/daily-sales.toml",

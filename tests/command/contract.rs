@@ -1,4 +1,4 @@
-//! The contract: what breaks it, how much of that is borne, and rows that are versions of each other.
+//! The contract: records that break it, the error budget, and versions of a row.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ fn run(site: &Site) -> Answer {
 }
 
 #[test]
-fn over_the_budget_nothing_is_published_and_the_quarantine_shows_why() {
+fn over_the_budget_only_the_quarantine_is_committed() {
     let site = Site::with_daily_sales();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 1, "1"); 30]));
     site.morning("in", "2011-12-08T08:00:00Z").expect(0);
@@ -33,10 +33,14 @@ fn over_the_budget_nothing_is_published_and_the_quarantine_shows_why() {
         let quarantine = site.sql("SELECT _object, _row, column, rule, value FROM sales.quarantine ORDER BY _row");
         assert_eq!(quarantine.iter().map(|row| row[4].as_str().unwrap()).collect::<Vec<_>>(), ["n/a", "free"]);
     }
-    // people are told the same
-    let told = site.call(&["run", "--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING]).expect(3);
-    assert!(told.out.contains("✗ daily-sales  clean") && told.out.contains("→ nothing was published"), "{}", told.out);
-    // mended, it goes through, and its quarantine is empty again
+    // Without `--json` the same is printed.
+    let printed = site.call(&["run", "--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING]).expect(3);
+    assert!(
+        printed.out.contains("✗ daily-sales  clean") && printed.out.contains("→ nothing was published"),
+        "{}",
+        printed.out
+    );
+    // With a corrected file the run succeeds and the quarantine is empty.
     site.write("in/08.csv", sales("2011-12-08", &[("2", "A", 1, "1"); 20]));
     site.morning("in", MORNING).expect(0);
     assert_eq!(site.sql("SELECT COUNT(*) AS n FROM sales"), [[50]]);
@@ -44,7 +48,7 @@ fn over_the_budget_nothing_is_published_and_the_quarantine_shows_why() {
 }
 
 #[test]
-fn the_quarantine_keeps_the_original() {
+fn the_quarantine_keeps_the_original_record() {
     let site = Site::with_daily_sales();
     let mut text = sales("2011-12-08", &[("1", "A", 1, "1"); 60]);
     text += "2,A, x ,1,yesterday,1.5,,\"Côte d'Ivoire\"\n";
@@ -112,14 +116,14 @@ fn the_newest_version_of_a_key_wins_across_files() {
     assert_eq!([&rows["in"], &rows["written"], &rows["updated"], &rows["deduplicated"]], [3, 1, 1, 1], "{rows}");
     let states = |site: &Site| site.sql("SELECT id, state FROM orders ORDER BY id");
     assert_eq!(states(&site), [[json!(1), json!("paid")], [json!(2), json!("open")], [json!(3), json!("open")]]);
-    // the file with the newest version changes: the older version is the newest again
+    // Without the newest version in its file, the older version is the newest again.
     site.write("in/b.csv", "id,changed,state\n3,2024-01-01T00:00:00Z,open\n");
     run(&site).expect(0);
     assert_eq!(states(&site), [[json!(1), json!("open")], [json!(2), json!("open")], [json!(3), json!("open")]]);
 }
 
 #[test]
-fn filters_are_counted_by_name_and_checks_quarantine() {
+fn filtered_rows_are_counted_and_failed_checks_are_quarantined() {
     let site = Site::with_orders(KEYED);
     site.write(
         "in/a.csv",
@@ -140,7 +144,7 @@ fn filters_are_counted_by_name_and_checks_quarantine() {
 }
 
 #[test]
-fn a_changed_contract_cleans_everything_again_and_reads_nothing() {
+fn a_changed_contract_rebuilds_from_raw_rows_without_the_source() {
     let site = Site::with_orders(KEYED);
     site.write("in/a.csv", "id,changed,state\n1,,open\n2,,test\n3,,lost\n");
     run(&site).expect(0);
@@ -152,9 +156,9 @@ fn a_changed_contract_cleans_everything_again_and_reads_nothing() {
         (&json!("nothing_to_do"), &json!(3))
     );
     assert_eq!(site.sql("SELECT id FROM orders ORDER BY id"), [[2], [3]]);
-    let remembered = site.sql("SELECT _row, rule, healed_by IS NULL AS is_broken FROM orders.quarantine");
-    assert_eq!(remembered, [[json!(4), json!("known"), json!(false)]]);
-    // one more column, which the raw rows have had all along
+    let quarantine = site.sql("SELECT _row, rule, healed_by IS NULL AS is_broken FROM orders.quarantine");
+    assert_eq!(quarantine, [[json!(4), json!("known"), json!(false)]]);
+    // A new column, whose values the raw rows have already.
     site.orders(&KEYED.replace("state = \"string\"", "state = \"string\"\ncolour = \"string\""));
     run(&site).fails(2, "definition", &["colour"]);
     site.write("in/b.csv", "id,changed,state,colour\n4,,open,red\n");
@@ -166,7 +170,7 @@ fn a_changed_contract_cleans_everything_again_and_reads_nothing() {
 }
 
 #[test]
-fn a_changed_type_makes_the_dataset_anew() {
+fn a_changed_type_rebuilds_the_dataset() {
     let site = Site::with_orders(KEYED);
     site.write("in/a.csv", "id,changed,state\n1,,7\n2,,8\n");
     run(&site).expect(0);
@@ -181,5 +185,26 @@ fn a_changed_type_makes_the_dataset_anew() {
     assert_eq!(
         (&shown.json()["columns"][2]["type"], shown.rows()),
         (&json!("int32"), vec![vec![json!(1), json!(null), json!(7)]])
+    );
+}
+
+#[test]
+fn a_key_that_changes_between_null_and_an_empty_text_keeps_its_partition() {
+    let site = Site::with_orders(
+        "[contract]\nkey = ['id']\npartition_by = 'region'\n[contract.columns]\nid = 'int64'\nregion = { type = 'string', nulls = [] }\n",
+    );
+    site.write(
+        "in/a.ndjson",
+        "{\"id\": 1, \"region\": \"\"}\n{\"id\": 2, \"region\": null}\n{\"id\": 3, \"region\": \"EU\"}\n",
+    );
+    run(&site).expect(0);
+    site.write(
+        "in/b.ndjson",
+        "{\"id\": 1, \"region\": null}\n{\"id\": 2, \"region\": \"\"}\n{\"id\": 3, \"region\": \"\"}\n",
+    );
+    run(&site).expect(0);
+    assert_eq!(
+        site.sql("SELECT id, COALESCE(region, '') FROM orders ORDER BY id"),
+        [[json!(1), json!("")], [json!(2), json!("")], [json!(3), json!("")]]
     );
 }

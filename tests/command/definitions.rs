@@ -1,9 +1,9 @@
-//! Mistakes in pipeline files, and in the names of pipelines.
+//! Mistakes in pipeline files and in pipeline names.
 
 use crate::site::{MORNING, Site, root};
 
 #[test]
-fn every_mistake_is_told_at_once_with_its_place() {
+fn all_mistakes_are_reported_at_once_with_their_position() {
     let site = Site::new();
     site.write(
         "infra/pipelines/orders.toml",
@@ -22,11 +22,11 @@ sql = \"SELECT * FROM ordres\"
 ",
     );
     let expected = ["orders.toml:3:1:", "orders.toml:6:", "orders.toml:7:", "`path`", "int64", "`min`", "orders"];
-    let told = site.call(&["run"]).expect(2);
+    let printed = site.call(&["run"]).expect(2);
     for word in expected {
-        assert!(told.err.contains(word), "no {word}: {}", told.err);
+        assert!(printed.err.contains(word), "no {word}: {}", printed.err);
     }
-    assert!(told.out.is_empty() && !site.path("lake").exists());
+    assert!(printed.out.is_empty() && !site.path("lake").exists());
     site.ask(&["run"]).fails(2, "definition", &expected);
 
     let answer = site.ask(&["check"]).expect(2);
@@ -40,16 +40,16 @@ sql = \"SELECT * FROM ordres\"
 }
 
 #[test]
-fn mistakes_of_all_files_are_told_at_once() {
+fn mistakes_of_all_files_are_reported_at_once() {
     let site = Site::new();
     site.write("infra/pipelines/a.toml", "what = 1\n");
     site.write("infra/pipelines/b.toml", "[source\n");
-    let told = site.call(&["check"]).expect(2).err;
-    assert!(told.contains("a.toml:1:1:") && told.contains("b.toml:1:"), "{told}");
+    let printed = site.call(&["check"]).expect(2).err;
+    assert!(printed.contains("a.toml:1:1:") && printed.contains("b.toml:1:"), "{printed}");
 }
 
 #[test]
-fn a_name_nobody_has_is_answered_with_the_nearest() {
+fn an_unknown_pipeline_name_is_answered_with_the_most_similar() {
     let site = Site::with_daily_sales();
     for verb in ["run", "plan"] {
         site.ask(&[verb, "daily-sale", "--set", "SALES=in"]).fails(2, "definition", &["daily-sale", "`daily-sales`"]);
@@ -59,7 +59,7 @@ fn a_name_nobody_has_is_answered_with_the_nearest() {
 }
 
 #[test]
-fn no_pipelines_is_said_so() {
+fn missing_pipelines_are_reported() {
     let site = Site::new();
     for verb in ["run", "plan", "check"] {
         site.ask(&[verb]).fails(2, "definition", &["no pipelines at infra/pipelines", "--pipelines"]);
@@ -69,7 +69,7 @@ fn no_pipelines_is_said_so() {
 }
 
 #[test]
-fn a_missing_sql_file_and_a_column_that_is_not_there_have_their_place() {
+fn a_missing_sql_file_and_an_unknown_column_are_reported_with_position() {
     let site = Site::with_daily_sales();
     std::fs::remove_file(site.path("infra/pipelines/daily-sales/sales_by_day.sql")).unwrap();
     site.ask(&["check"]).expect(2);
@@ -83,7 +83,7 @@ fn a_missing_sql_file_and_a_column_that_is_not_there_have_their_place() {
     assert_eq!(site.sql("SELECT id FROM orders"), [[1]]);
 }
 
-/// Pipeline `orders` of the repository, which has its targets in a warehouse if there is one.
+/// Pipeline `orders` of the repository, whose targets depend on parameter `WAREHOUSE`.
 fn with_orders_of_the_repository() -> Site {
     let site = Site::new();
     for name in ["orders.toml", "orders/orders_by_day.sql"] {
@@ -94,7 +94,7 @@ fn with_orders_of_the_repository() -> Site {
 }
 
 #[test]
-fn targets_are_there_as_a_parameter_says() {
+fn a_parameter_selects_the_targets() {
     let site = with_orders_of_the_repository();
     let check = |arguments: &[&str]| site.call(&[&["check"], arguments].concat()).expect(0).out;
     let (file, warehouse) =
@@ -116,13 +116,13 @@ fn targets_are_there_as_a_parameter_says() {
 }
 
 #[test]
-fn a_password_in_a_url_is_refused_and_told_to_nobody() {
+fn a_password_in_a_url_is_refused_and_not_printed() {
     let site = with_orders_of_the_repository();
     let url = "WAREHOUSE=postgres://loader:hunter2@db.example.com/shop";
     for verb in ["check", "run", "plan"] {
-        let told = site.call(&[verb, "--set", "ORDERS_API=http://127.0.0.1:9", "--set", url]).expect(2);
-        assert!(told.err.contains("orders.toml:") && told.err.contains("a password in `url`"), "{}", told.err);
-        assert!(!format!("{}{}", told.out, told.err).contains("hunter2"), "{}", told.err);
+        let printed = site.call(&[verb, "--set", "ORDERS_API=http://127.0.0.1:9", "--set", url]).expect(2);
+        assert!(printed.err.contains("orders.toml:") && printed.err.contains("a password in `url`"), "{}", printed.err);
+        assert!(!format!("{}{}", printed.out, printed.err).contains("hunter2"), "{}", printed.err);
     }
     assert!(!site.path("lake").exists());
 }

@@ -1,4 +1,4 @@
-//! `tidemark demo`: nothing but the binary and a folder.
+//! `tidemark demo`, which needs the binary and an empty folder.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ fn the_demo_needs_only_a_folder() {
     let lines: Vec<&str> = out.lines().map(str::trim).filter(|line| line.starts_with("tidemark ")).collect();
     assert!(out.contains("report  tidemark-demo/reports/daily-sales-2026-03-03.xlsx"), "{out}");
     assert!(lines.len() >= 7, "{out}");
-    // the shop's API has trouble, which passes; what it says of one order breaks the contract; then only what is new is asked for
+    // Two requests to the API fail and are repeated, one order is quarantined, and the second fetch reads only new orders.
     let of = |step: &str| -> Vec<&str> { out.lines().filter(|line| line.contains(step)).collect() };
     assert!(out.contains("note: 2 requests were sent again (1 × 429, 1 × 503)"), "{out}");
     let (ingests, cleans) = (of("orders  ingest"), of("orders  clean"));
@@ -22,7 +22,7 @@ fn the_demo_needs_only_a_folder() {
     for day in ["2026-03-02", "2026-03-03"] {
         assert!(reports[&format!("daily-sales-{day}.xlsx")].starts_with(b"PK"));
     }
-    // what it says to try next works
+    // The commands that the demo suggests work.
     for line in lines.iter().filter(|line| !line.contains(" run ")) {
         let arguments: Vec<&str> = match line.split_once('"') {
             None => line.split_whitespace().skip(1).collect(),
@@ -36,7 +36,7 @@ fn the_demo_needs_only_a_folder() {
 }
 
 #[test]
-fn the_demo_is_dirty_and_balances() {
+fn the_demo_has_quarantined_records_and_is_reproducible() {
     let site = Site::new();
     let runs = site.ask(&["demo", "deep/er"]).expect(0).json()["runs"].as_array().unwrap().clone();
     assert_eq!(runs.len(), 26);
@@ -45,9 +45,9 @@ fn the_demo_is_dirty_and_balances() {
     let query = "SELECT COUNT(*) AS n FROM sales.quarantine";
     let answer = site.ask(&["sql", query, "--lake", lake.to_str().unwrap()]).expect(0);
     assert!(answer.rows()[0][0].as_i64() > Some(0));
-    // the same demo again gives the same
+    // A second demo has the same result.
     let again = Site::new();
-    // … and so it does where the environment has a warehouse
+    // Also if the environment sets parameters of the pipelines.
     let mut command = again.command(tidemark());
     let command = command.args(["demo", "deep/er"]).env("WAREHOUSE", "postgres://loader@db.example.com/shop");
     crate::site::Answer::from_command(command).expect(0);
@@ -67,20 +67,20 @@ fn the_demo_is_dirty_and_balances() {
         };
         assert_eq!(files(&site), files(&again));
     }
-    // the demo's own secret is nowhere
+    // The secret of the demo is in no file.
     for (name, bytes) in site.files("deep") {
         assert!(!bytes.windows(16).any(|part| part == b"of-the-demo-only"), "{name}");
     }
 }
 
 #[test]
-fn the_demo_touches_no_folder_that_is_in_use() {
+fn the_demo_refuses_a_folder_that_is_not_empty() {
     let site = Site::new();
     site.write("mine/precious.txt", "kept");
     site.ask(&["demo", "mine"]).fails(2, "definition", &["mine is not empty", "another folder"]);
     assert_eq!(site.files("mine").into_iter().collect::<Vec<_>>(), [("precious.txt".to_owned(), b"kept".to_vec())]);
     site.write("file", "kept");
-    let told = site.ask(&["demo", "file"]);
-    assert!(told.code > 0 && !told.error()["message"].as_str().unwrap().is_empty(), "{told:?}");
+    let answer = site.ask(&["demo", "file"]);
+    assert!(answer.code > 0 && !answer.error()["message"].as_str().unwrap().is_empty(), "{answer:?}");
     assert_eq!(json!(std::fs::read_to_string(site.path("file")).unwrap()), "kept");
 }

@@ -1,9 +1,9 @@
-//! Disks that are full or may not be written. A small file system of its own is mounted in a namespace of its own; where the
-//! machine does not allow that, the test says so and is skipped.
+//! Full and read-only disks. A small file system is mounted in a mount namespace; where the machine does not allow that, the tests are
+//! skipped with a message.
 
 use crate::site::{Answer, HEADER, MORNING, Site, sales, tidemark};
 
-/// Runs a script with `$TIDEMARK`, in which `mount` may be used.
+/// Runs a script in which `mount` may be used; `$TIDEMARK` is the command.
 fn with_mounts(site: &Site, script: &str) -> Option<Answer> {
     let allowed =
         std::process::Command::new("unshare").args(["-r", "-m", "mount", "-t", "tmpfs", "none", "/mnt"]).output();
@@ -16,7 +16,7 @@ fn with_mounts(site: &Site, script: &str) -> Option<Answer> {
     Some(Answer::from_command(&mut command))
 }
 
-/// `name=<code>` lines of the script.
+/// Exit code from the line `name=<code>` that the script prints.
 fn code(answer: &Answer, name: &str) -> i32 {
     let line = answer.out.lines().find_map(|line| line.strip_prefix(&format!("{name}=")));
     line.unwrap_or_else(|| panic!("no {name}: {answer:?}")).parse().unwrap()
@@ -41,12 +41,12 @@ fn big(day: &str) -> String {
 const RUN: &str = r#"run() { set +e; "$TIDEMARK" run daily-sales --set SALES=in --set REPORTS=$2 --lake mnt/lake --at $3 --json > $1.json; echo "$1=$?"; set -e; }"#;
 
 #[test]
-fn a_full_disk() {
+fn a_full_disk_fails_the_run_and_loses_nothing() {
     let site = Site::with_daily_sales();
     std::fs::create_dir(site.path("mnt")).unwrap();
     site.write("in/07.csv", sales("2011-12-07", &[("1", "A", 2, "1.5")]));
     site.write("later/08.csv", big("2011-12-08"));
-    // enough for a day of one row; with the next day it runs full, at several places: the space is given step by step
+    // Space for a day of one row. The next day fills the disk at a different point of the run with each size.
     let script = format!(
         r#"{RUN}
         mount -t tmpfs -o size=400k none mnt
@@ -68,10 +68,10 @@ fn a_full_disk() {
     let mut failed = 0;
     for size in [420, 600, 900, 1100, 1300, 1500] {
         let name = format!("full{size}");
-        let told = answered(&site, &format!("{name}.json"), code(&answer, &name));
-        if told.code != 0 {
+        let full = answered(&site, &format!("{name}.json"), code(&answer, &name));
+        if full.code != 0 {
             failed += 1;
-            told.fails(1, "refused", &["no space left", "free some and run again"]);
+            full.fails(1, "refused", &["no space left", "free some and run again"]);
         }
         assert_eq!(answered(&site, &format!("count{size}.json"), 0).rows(), [[1]], "the day before is there");
     }
@@ -83,7 +83,7 @@ fn a_full_disk() {
 }
 
 #[test]
-fn a_full_disk_for_the_reports() {
+fn a_full_disk_leaves_no_partial_reports() {
     let site = Site::with_daily_sales();
     std::fs::create_dir(site.path("mnt")).unwrap();
     std::fs::create_dir(site.path("out")).unwrap();
@@ -97,9 +97,9 @@ fn a_full_disk_for_the_reports() {
         ls out > listing"#
     );
     let Some(answer) = with_mounts(&site, &script) else { return };
-    let told = answered(&site, "full.json", code(&answer, "full"));
-    assert_ne!(told.code, 0, "{told:?}");
-    let error = told.error();
+    let full = answered(&site, "full.json", code(&answer, "full"));
+    assert_ne!(full.code, 0, "{full:?}");
+    let error = full.error();
     assert!(["refused", "retry"].contains(&error["kind"].as_str().unwrap()), "{error}");
     answered(&site, "free.json", code(&answer, "free")).expect(0);
     let listing = std::fs::read_to_string(site.path("listing")).unwrap();
@@ -108,7 +108,7 @@ fn a_full_disk_for_the_reports() {
 }
 
 #[test]
-fn a_read_only_disk() {
+fn a_read_only_disk_is_refused_but_can_be_read() {
     let site = Site::with_daily_sales();
     std::fs::create_dir(site.path("mnt")).unwrap();
     std::fs::create_dir(site.path("out")).unwrap();
@@ -139,7 +139,7 @@ fn a_read_only_disk() {
     of("never").fails(1, "refused", &["lake", "may be written"]);
     of("first").expect(0);
     of("refused").fails(1, "refused", &["may be written"]);
-    // reading needs no writing
+    // Reading works on a read-only disk.
     assert_eq!(answered(&site, "count.json", 0).rows(), [[1]]);
     let reports = of("reports");
     assert_ne!(reports.code, 0);

@@ -1,4 +1,4 @@
-//! Fields that a source has and the contract does not: told of, kept, or refused.
+//! Fields of a source that the contract does not have: reported, kept, or refused.
 
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn drift() -> Value {
 }
 
 #[test]
-fn unknown_fields_are_told_of_and_are_there_once_the_contract_has_them() {
+fn unknown_fields_are_reported_and_can_be_added_to_the_contract_later() {
     let site = Site::with_orders(&contract(""));
     site.write("in/a.ndjson", FIRST);
     let answer = run(&site).expect(0);
@@ -42,13 +42,13 @@ fn unknown_fields_are_told_of_and_are_there_once_the_contract_has_them() {
     assert_eq!(answer.step("ingest").get("drift"), None);
     let kept = site.ask(&["runs"]).expect(0).json();
     assert!(kept.to_string().contains(&drift().to_string()), "{kept}");
-    // only of what is new; and an absent column is noted
+    // Only fields of new records are reported; and a column of the contract that no record has is noted.
     site.write("in/b.ndjson", "{\"id\":3,\"discount\":7}\n");
-    let told = site.call(&["run", "--at", MORNING]).expect(0);
+    let printed = site.call(&["run", "--at", MORNING]).expect(0);
     let line = "drift   orders: /discount (number) in 1 record, first at b.ndjson:1; add it to [contract.columns] to have it\n";
-    assert!(told.out.contains(line), "{}", told.out);
-    assert!(told.out.contains("note: /customer/city was in none of 1 record\n"), "{}", told.out);
-    // the raw rows have had it all along
+    assert!(printed.out.contains(line), "{}", printed.out);
+    assert!(printed.out.contains("note: /customer/city was in none of 1 record\n"), "{}", printed.out);
+    // The raw rows have these fields already.
     site.orders(&(contract("") + "discount = \"int64\"\nvat = { type = \"string\", from = \"/customer/vat\" }\n"));
     let answer = run(&site).expect(0);
     assert_eq!(answer.step("ingest")["status"], "nothing_to_do");
@@ -64,13 +64,13 @@ fn unknown_fields_are_told_of_and_are_there_once_the_contract_has_them() {
 }
 
 #[test]
-fn what_is_done_about_them_rebuilds_nothing() {
+fn changing_the_setting_for_unknown_fields_rebuilds_nothing() {
     let site = Site::with_orders(&contract("unknown = \"ignore\""));
     site.write("in/a.ndjson", FIRST);
     let answer = run(&site).expect(0);
     assert_eq!(answer.step("clean").get("drift"), None);
-    let told = site.call(&["runs"]).expect(0);
-    assert!(!told.out.contains("drift"), "{}", told.out);
+    let printed = site.call(&["runs"]).expect(0);
+    assert!(!printed.out.contains("drift"), "{}", printed.out);
     for unknown in ["", "unknown = \"fail\"", "unknown = \"keep\""] {
         site.orders(&contract(unknown));
         assert_eq!(run(&site).expect(0).step("clean")["status"], "nothing_to_do", "{unknown}");
@@ -78,7 +78,7 @@ fn what_is_done_about_them_rebuilds_nothing() {
 }
 
 #[test]
-fn unknown_fields_that_are_not_borne_publish_nothing() {
+fn with_unknown_fail_nothing_is_published() {
     let site = Site::with_orders(&contract("unknown = \"fail\""));
     site.write("in/a.ndjson", "{\"id\":1}\n");
     run(&site).expect(0);
@@ -105,7 +105,7 @@ fn unknown_fields_that_are_not_borne_publish_nothing() {
 }
 
 #[test]
-fn a_csv_column_that_came_new_is_told_of() {
+fn a_new_csv_column_is_reported() {
     let site = Site::with_orders("[contract.columns]\nid = \"int64\"\n");
     site.write("in/a.csv", "id\n1\n");
     assert_eq!(run(&site).expect(0).step("clean").get("drift"), None);

@@ -1,4 +1,4 @@
-//! Arrays of a record that are datasets of their own: they follow their parents, whatever becomes of those.
+//! Datasets of child rows (`[contract.explode]`): they always match the parent rows.
 
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ fn run(site: &Site) -> Answer {
     site.ask(&["run", "--at", MORNING])
 }
 
-/// Some orders of a morning as NDJSON: every file has some ids of every other, in other partitions.
+/// `count` orders as NDJSON. Every fourth id is the same in all files, with a different partition.
 fn orders(file: u64, edition: u64, count: u64) -> String {
     let order = |n: u64| {
         let id = if n.is_multiple_of(4) { n } else { n + 100 * file };
@@ -50,7 +50,7 @@ fn orders(file: u64, edition: u64, count: u64) -> String {
     (0..count).map(order).collect()
 }
 
-/// The child rows as its parents' rows have them, made by hand.
+/// The expected child rows, computed from the parent rows.
 fn expected(site: &Site) -> Vec<Vec<Value>> {
     let mut rows = Vec::new();
     for parent in site.sql("SELECT order_id, items FROM orders ORDER BY order_id") {
@@ -87,13 +87,13 @@ fn children_follow_their_parents() {
             let again = run(&site).expect(0);
             assert!(again.statuses().iter().all(|(_, status)| status == "nothing_to_do"), "{:?}", again.statuses());
         }
-        // what goes, goes with its children
+        // A removed file takes its parents and their children with it.
         std::fs::remove_file(site.path("in/2.ndjson")).unwrap();
         site.ask(&["run", "--at", MORNING, "--full"]).expect(0);
         assert_eq!(children(&site), expected(&site), "{partition}");
         let sums = site.sql("SELECT SUM(n) AS n FROM by_sku");
         assert_eq!(sums, site.sql("SELECT SUM(quantity) AS n FROM order_items"));
-        // the same as in a lake that never saw anything else
+        // The same files as in a lake that had only the remaining sources.
         let fresh = Site::with_orders(&contract(partition));
         for (name, text) in site.files("in") {
             fresh.write(&format!("in/{name}"), text);
@@ -104,7 +104,7 @@ fn children_follow_their_parents() {
 }
 
 #[test]
-fn only_partitions_that_changed_are_made_anew() {
+fn only_changed_partitions_are_rebuilt() {
     let site = Site::with_orders(&contract("partition_by = 'country'"));
     let order = |id: u64, country: &str, sku: &str| {
         json!({"id": id, "country": country, "edition": 1, "items": [{"sku": sku, "quantity": 1}]}).to_string() + "\n"
@@ -116,9 +116,9 @@ fn only_partitions_that_changed_are_made_anew() {
     let record = run(&site).expect(0).step("model order_items");
     assert_eq!((&record["outputs"][0]["partitions"], &record["rows"]["in"]), (&json!(1), &json!(2)));
     let after = site.live("order_items");
-    let stays = before.iter().filter(|file| after.contains(file)).count();
-    assert_eq!((before.len(), after.len(), stays), (3, 3, 2));
-    // a partition that loses its last row is none any more
+    let kept = before.iter().filter(|file| after.contains(file)).count();
+    assert_eq!((before.len(), after.len(), kept), (3, 3, 2));
+    // A partition without rows has no file.
     site.write("in/a.ndjson", order(2, "DE", "b") + &order(3, "", "c"));
     run(&site).expect(0);
     assert_eq!(site.live("order_items").len(), 2);
@@ -129,7 +129,7 @@ fn only_partitions_that_changed_are_made_anew() {
 }
 
 #[test]
-fn a_broken_element_breaks_its_record_and_a_changed_rule_makes_all_anew() {
+fn a_broken_element_quarantines_its_record_and_a_changed_rule_rebuilds_all() {
     let site = Site::with_orders(&contract(""));
     site.write(
         "in/a.ndjson",
@@ -152,7 +152,7 @@ fn a_broken_element_breaks_its_record_and_a_changed_rule_makes_all_anew() {
     run(&site).expect(0);
     assert_eq!(children(&site).len(), 3);
     assert_eq!(site.sql(quarantine).len(), 1);
-    // a column more, which the parents have had all along; and another type
+    // A new column, from values that the parents have already; and another type.
     site.orders(
         &contract("")
             .replace("\"int32\", min = 1", "\"string\"")
@@ -164,7 +164,7 @@ fn a_broken_element_breaks_its_record_and_a_changed_rule_makes_all_anew() {
 }
 
 #[test]
-fn a_dataset_of_children_has_a_name_of_its_own() {
+fn the_name_of_a_child_dataset_must_be_unique() {
     let site = Site::with_orders(&(contract("") + "[[model]]\nname = 'order_items'\nsql = 'SELECT 1 AS one'\n"));
     let mistakes = site.ask(&["check"]).expect(2).json()["mistakes"].clone();
     assert_eq!(mistakes[0]["found"], "a second dataset `order_items`");

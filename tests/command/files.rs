@@ -1,4 +1,4 @@
-//! Which files are read, and what becomes of the rows of a file that changes, goes or stays.
+//! Which files are read, and the rows of files that are changed, removed or unchanged.
 
 use std::fs::File;
 use std::time::Duration;
@@ -34,7 +34,7 @@ fn ids(site: &Site) -> Vec<i64> {
 fn a_changed_file_replaces_its_rows() {
     let site = Site::with_orders(CONTRACT);
     site.write("in/a.csv", csv(&[(1, "2011-12-07", "1"), (2, "2011-12-07", "2"), (3, "2011-12-08", "3")]));
-    // the same row in two files is two rows, and only one of them goes with its file
+    // The same row in two files is two rows; when one file changes, the other row stays.
     site.write("in/b.csv", csv(&[(2, "2011-12-07", "2"), (9, "2011-12-06", "9"), (8, "2011-12-06", "word")]));
     run(&site);
     assert_eq!(ids(&site), [1, 2, 2, 3, 9]);
@@ -56,12 +56,12 @@ fn a_changed_file_replaces_its_rows() {
     let quarantine = site.sql("SELECT _object, _row, value FROM orders.quarantine ORDER BY _object");
     assert_eq!(quarantine, [[json!("a.csv"), json!(4), json!("no price")], [json!("b.csv"), json!(4), json!("word")]]);
 
-    // mended: its quarantine is empty again
+    // With a corrected file its quarantined row is removed.
     site.write("in/a.csv", csv(&[(1, "2011-12-07", "1"), (4, "2011-12-08", "4"), (5, "2011-12-09", "5")]));
     run(&site);
     assert_eq!(ids(&site), [1, 2, 4, 5, 9]);
     assert_eq!(site.sql("SELECT _object FROM orders.quarantine"), [["b.csv"]]);
-    // and it all is what a clean run would have left
+    // The same files as in a lake that had only the latest sources.
     let clean = Site::with_orders(CONTRACT);
     for (name, content) in site.files("in") {
         clean.write(&format!("in/{name}"), content);
@@ -77,14 +77,14 @@ fn an_unchanged_file_is_not_read_again() {
     run(&site);
     let answer = run(&site);
     assert!(answer.statuses().iter().all(|(_, status)| status == "nothing_to_do"), "{answer:?}");
-    // the next morning something is known (all that is there has been read), and nothing is read for it
+    // On the next morning only the watermark moves; no file is read.
     let answer = site.ask(&["run", "--at", "2011-12-10T08:00:00Z"]).expect(0);
     let ingest = answer.step("ingest");
     assert_eq!(
         (&ingest["status"], &ingest["bytes"]["read"], &ingest["rows"]["in"]),
         (&json!("done"), &json!(0), &json!(0))
     );
-    // with another file, only that is read
+    // If a file is added, only that one is read.
     site.write("in/b.csv", csv(&[(2, "2011-12-07", "1")]));
     let read = run(&site).step("ingest")["bytes"]["read"].clone();
     assert_eq!(read, site.files("in")["b.csv"].len());
@@ -105,7 +105,7 @@ fn a_touched_file_changes_no_row() {
 }
 
 #[test]
-fn a_removed_file_keeps_its_rows_until_all_is_made_anew() {
+fn a_removed_file_keeps_its_rows_until_a_full_run() {
     let site = Site::with_orders(CONTRACT);
     site.write("in/a.csv", csv(&[(1, "2011-12-07", "1")]));
     site.write("in/b.csv", csv(&[(2, "2011-12-07", "2")]));
@@ -118,7 +118,7 @@ fn a_removed_file_keeps_its_rows_until_all_is_made_anew() {
 }
 
 #[test]
-fn globs_hidden_files_and_names_without_a_format() {
+fn globs_select_files_and_hidden_or_unknown_files_are_skipped() {
     let site = Site::with_orders(CONTRACT);
     for (name, id) in [("a.csv", 1), (".b.csv", 2), ("c.txt", 3), ("d/e.csv", 4), ("f g ü.csv", 5)] {
         site.write(&format!("in/{name}"), csv(&[(id, "2011-12-07", "1")]));
@@ -140,7 +140,7 @@ fn globs_hidden_files_and_names_without_a_format() {
 }
 
 #[test]
-fn ndjson() {
+fn ndjson_records_are_read() {
     let site = Site::with_orders(
         r#"
 [contract]
@@ -175,7 +175,7 @@ price = { type = "decimal(10,2)", min = 0 }
 }
 
 #[test]
-fn parquet() {
+fn parquet_rows_are_read() {
     let site = Site::with_orders(
         r#"
 [contract.columns]
@@ -209,7 +209,7 @@ open = "bool"
 }
 
 #[test]
-fn columns_that_come_and_go() {
+fn files_may_add_and_omit_columns() {
     let site = Site::with_orders(CONTRACT);
     site.write("in/a.csv", csv(&[(1, "2011-12-07", "1")]));
     run(&site);
@@ -218,7 +218,7 @@ fn columns_that_come_and_go() {
     assert_eq!(ids(&site), [1, 2]);
     let raw = site.sql("SELECT id, colour FROM orders.raw ORDER BY id");
     assert_eq!(raw, [[json!("1"), json!(null)], [json!("2"), json!("red")]]);
-    // a file without a required column: its rows break the contract, the others' do not
+    // The rows of a file without a required column break the contract; other rows do not.
     site.write("in/c.csv", "sold_at\n2011-12-08T10:00:00Z\n");
     let answer = run(&site);
     assert_eq!(answer.step("clean")["rows"]["quarantined"], 1);

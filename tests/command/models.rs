@@ -1,4 +1,4 @@
-//! Models: recomputed where their inputs changed, committed where their result did.
+//! Models: partitions are recomputed if their inputs changed, and committed if their result changed.
 
 use serde_json::json;
 
@@ -29,7 +29,7 @@ fn run_at(site: &Site, at: &str) -> Answer {
     site.ask(&["run", "--at", at]).expect(0)
 }
 
-/// Files added and removed by the newest commit of a dataset, and its version.
+/// Version of the newest commit of a dataset, and the numbers of files it added and removed.
 fn newest(site: &Site, dataset: &str) -> (i64, i64, i64) {
     let row = &site.ask(&["show", dataset, "--history", "--limit", "1"]).expect(0).rows()[0];
     let number = |at: usize| row[at].as_i64().unwrap();
@@ -50,7 +50,7 @@ fn only_partitions_whose_inputs_changed_are_recomputed() {
     assert_eq!((&model["rows"]["in"], &model["outputs"][0]["partitions"]), (&json!(2), &json!(2)));
     let rows = site.sql("SELECT sold_on, n, revenue FROM by_day WHERE n > 1 ORDER BY sold_on");
     assert_eq!(rows, [[json!("2011-12-03"), json!(2), json!(2.5)], [json!("2011-12-08"), json!(2), json!(3.5)]]);
-    // a day that has no rows any more has no partition any more
+    // A day without rows has no partition.
     site.write("in/1.csv", "id,sold_at,price\n");
     run_at(&site, MORNING);
     assert_eq!(newest(&site, "by_day"), (2, 0, 1));
@@ -75,7 +75,7 @@ sql = "SELECT n * 2 AS twice FROM ids"
     for model in ["model ids", "model above"] {
         assert_eq!(answer.step(model)["rows"]["written"], 0);
     }
-    // that they have been looked at is all there is to remember
+    // The commits only record the input versions.
     assert_eq!((newest(&site, "ids"), newest(&site, "above")), ((1, 0, 0), (1, 0, 0)));
     site.write("in/c.csv", csv(&[(2, "2011-12-08", "1")]));
     run_at(&site, MORNING);
@@ -88,7 +88,7 @@ fn a_complete_model_waits_for_the_watermark() {
     let site = Site::with_orders(&format!("{CONTRACT}{model}"));
     site.write("in/a.csv", csv(&[(1, "2011-12-07", "1"), (2, "2011-12-08", "2"), (3, "2011-12-09", "3")]));
     let days = |site: &Site| site.sql("SELECT sold_on FROM by_day ORDER BY sold_on");
-    // no schedule: complete up to the last midnight
+    // Without a schedule, data is complete up to the last midnight.
     run_at(&site, "2011-12-08T08:00:00Z");
     assert_eq!(days(&site), [["2011-12-07"]]);
     run_at(&site, "2011-12-08T23:59:59Z");
@@ -96,7 +96,7 @@ fn a_complete_model_waits_for_the_watermark() {
     run_at(&site, "2011-12-09T00:00:00Z");
     assert_eq!(days(&site), [["2011-12-07"], ["2011-12-08"]]);
     assert_eq!(newest(&site, "by_day").1, 1);
-    // what comes late changes a day that is complete
+    // A late row changes a day that is complete already.
     site.write("in/b.csv", csv(&[(4, "2011-12-07", "10"), (5, "2011-12-09", "3")]));
     run_at(&site, "2011-12-09T01:00:00Z");
     assert_eq!(site.sql("SELECT revenue FROM by_day ORDER BY sold_on"), [[11.0], [2.0]]);
@@ -104,9 +104,9 @@ fn a_complete_model_waits_for_the_watermark() {
     assert_eq!(site.sql("SELECT revenue FROM by_day ORDER BY sold_on"), [[11.0], [2.0], [6.0]]);
 }
 
-/// Whose months they are is asked of the dataset, not of the pipeline whose model reads it.
+/// The partitioning is a property of the dataset, not of the pipeline whose model reads it.
 #[test]
-fn a_month_of_another_pipeline_is_complete_at_its_end_in_its_own_time_zone() {
+fn months_of_another_pipeline_end_in_the_time_zone_of_that_pipeline() {
     let months = "partition_by = { column = \"sold_at\", every = \"month\", timezone = \"America/New_York\" }";
     let contract = CONTRACT.replace("partition_by = { column = \"sold_at\", every = \"day\" }", months);
     let site = Site::with_orders(&contract);
@@ -126,7 +126,7 @@ incremental = { lookback = "0d" }
     };
     assert_eq!(complete_at("2011-12-02T08:00:00Z"), [["2011-11-01"]]);
     site.write("in/b.csv", csv(&[(3, "2011-12-31", "3")]));
-    // the last midnight of UTC is five hours before the one of New York
+    // The last midnight of UTC is five hours before that of New York.
     assert_eq!(complete_at("2012-01-01T08:00:00Z"), [["2011-11-01"]]);
     assert_eq!(complete_at("2012-01-02T08:00:00Z"), [["2011-11-01"], ["2011-12-01"]]);
     assert_eq!(site.sql("SELECT revenue FROM totals ORDER BY sold_month"), [[1.0], [5.0]]);
@@ -209,7 +209,7 @@ fn a_model_that_begins_to_wait_for_complete_days_drops_those_that_are_not() {
 }
 
 #[test]
-fn a_model_that_looks_back_recomputes_the_days_after() {
+fn a_model_with_lookback_recomputes_the_following_days() {
     let model = r#"
 [[model]]
 name = "week"
@@ -247,7 +247,7 @@ fn a_changed_definition_rebuilds_what_it_affects() {
 }
 
 #[test]
-fn rows_without_a_day_are_a_partition_of_their_own() {
+fn rows_without_a_day_are_one_partition() {
     let site = Site::with_orders(&format!("{CONTRACT}{BY_DAY}"));
     site.write("in/a.csv", "id,sold_at,price\n1,,1\n2,2011-12-07T10:00:00Z,2\n");
     run_at(&site, MORNING);
@@ -259,7 +259,7 @@ fn rows_without_a_day_are_a_partition_of_their_own() {
 }
 
 #[test]
-fn partitions_that_the_inputs_do_not_have_are_refused_and_not_dropped() {
+fn a_partition_that_no_input_has_is_refused() {
     let months = CONTRACT.replace("\"day\"", "\"month\"");
     let by_day = BY_DAY
         .replace("SELECT sold_on", "SELECT CAST(sold_at AS DATE) AS sold_on")

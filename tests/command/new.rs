@@ -1,13 +1,13 @@
-//! `tidemark new`: a pipeline from a file, which is checked and run as it is.
+//! `tidemark new`: the generated pipeline is checked and run without changes.
 
 use polars::prelude::*;
 use serde_json::{Value, json};
 
 use crate::site::{MORNING, Site, public_data};
 
-/// Makes a pipeline of a file, checks and runs it; nothing of the sample may be in quarantine. Gives what was said.
+/// Generates a pipeline from a file, checks it and runs it; returns the answer of `new`.
 #[track_caller]
-fn made(site: &Site, name: &str, from: &str) -> Value {
+fn generate(site: &Site, name: &str, from: &str) -> Value {
     let document = site.ask(&["new", name, "--from", from]).expect(0).json();
     let keys: Vec<_> = document.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["file", "columns", "key", "rows_sampled"]);
@@ -41,7 +41,7 @@ fn assert_clean(site: &Site, dataset: &str, rows: u64) {
 }
 
 #[test]
-fn a_csv_as_people_write_it() {
+fn a_csv_with_every_dialect_option() {
     let site = Site::new();
     let mut text = "Order No;Größe;order;Sold at;Updated-At;Betrag (€);paid?;ZIP;note\r\n".to_owned();
     for n in 0..30 {
@@ -54,7 +54,7 @@ fn a_csv_as_people_write_it() {
         );
     }
     site.write("in/orders.csv", windows_1252(&text));
-    let document = made(&site, "orders", "in/orders.csv");
+    let document = generate(&site, "orders", "in/orders.csv");
     assert_eq!(
         columns(&document),
         [
@@ -87,7 +87,7 @@ fn a_csv_as_people_write_it() {
     }
     assert_eq!(text.matches("required = true").count(), 1, "{text}");
     assert_eq!(site.sql("SELECT COUNT(*) AS n FROM orders WHERE betrag IS NULL"), [[1]]);
-    // what is commented out works when it is not
+    // The commented lines of the file are valid too.
     let (kept, later) = text.split_once("# [[model]]").unwrap();
     let later = format!("# [[model]]{later}").replace("\n# ", "\n").replace("# [[model]]", "[[model]]");
     site.write("infra/pipelines/orders.toml", format!("{kept}{later}"));
@@ -96,7 +96,7 @@ fn a_csv_as_people_write_it() {
     assert!(site.path("orders.db").exists());
 }
 
-/// Windows-1252, by the few letters that are needed.
+/// Windows-1252, for the letters of this test.
 fn windows_1252(text: &str) -> Vec<u8> {
     let byte = |letter| match letter {
         '€' => 0x80,
@@ -106,10 +106,10 @@ fn windows_1252(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn headers_that_are_none() {
+fn invalid_and_duplicate_headers_get_valid_names() {
     let site = Site::new();
     site.write("in/a.csv", "id,amount,Amount,_row,\n1,2,3,x,\n2,4,5,y,\n");
-    let document = made(&site, "orders", "in/a.csv");
+    let document = generate(&site, "orders", "in/a.csv");
     assert_eq!(
         columns(&document),
         ["id int64 id", "amount int64 amount", "amount_2 int64 amount_2", "row string row", "column_5 string column_5"]
@@ -120,14 +120,14 @@ fn headers_that_are_none() {
         site.sql("SELECT id, amount_2, \"row\" FROM orders ORDER BY id"),
         [[json!(1), json!(3), json!("x")], [json!(2), json!(5), json!("y")]]
     );
-    // all of them numbers
+    // A header of which only letter case distinguishes the columns, above numbers.
     site.write("in/b.csv", "a,A\n1,2\n3,4\n");
-    made(&site, "numbers", "in/b.csv");
+    generate(&site, "numbers", "in/b.csv");
     assert_clean(&site, "numbers", 2);
 }
 
 #[test]
-fn dialects_and_names() {
+fn csv_dialects_and_file_names_are_recognised() {
     let site = Site::new();
     for (name, text, rows) in [
         ("tabs.tsv", "a\tb\n1\t2026-01-01\n2\t2026-01-02\n", 2),
@@ -145,7 +145,7 @@ fn dialects_and_names() {
         let pipeline = if pipeline.is_empty() { "odd".to_owned() } else { pipeline };
         site.write(&format!("in/{name}"), text);
         if name.contains('{') {
-            // a glob
+            // The name is read as a glob.
             site.ask(&["new", &pipeline, "--from", &format!("in/{name}")]).fails(
                 2,
                 "definition",
@@ -153,19 +153,19 @@ fn dialects_and_names() {
             );
             continue;
         }
-        made(&site, &pipeline, &format!("in/{name}"));
+        generate(&site, &pipeline, &format!("in/{name}"));
         assert_clean(&site, &pipeline, rows);
     }
     assert!(text_of(&site, "bars").contains("format = \"csv\"\ncsv = { delimiter = \"|\" }"));
     assert!(text_of(&site, "tabs").contains("csv = { delimiter = \"\\t\" }"));
-    // an absolute path stays one
+    // An absolute path is kept.
     let absolute = site.path("in/one.csv").display().to_string();
-    made(&site, "absolute", &absolute);
+    generate(&site, "absolute", &absolute);
     assert!(text_of(&site, "absolute").contains(&absolute));
 }
 
 #[test]
-fn records_of_json() {
+fn json_records_are_flattened() {
     let site = Site::new();
     let mut text = String::new();
     for n in 0..25 {
@@ -178,7 +178,7 @@ fn records_of_json() {
     }
     text += "{\"id\": \"late\", \"extra\": {\"deep\": {\"er\": 1e-30}}, \"at\": null}\n";
     site.write("in/events.ndjson", text);
-    let document = made(&site, "events", "in/events.ndjson");
+    let document = generate(&site, "events", "in/events.ndjson");
     assert_eq!(
         columns(&document),
         [
@@ -226,13 +226,13 @@ fn parquet_keeps_its_types() {
     frame.with_column(days).unwrap();
     frame.with_column(moments).unwrap();
     ParquetWriter::new(std::fs::File::create(site.path("in/a.parquet")).unwrap()).finish(&mut frame).unwrap();
-    let document = made(&site, "items", "in/a.parquet");
+    let document = generate(&site, "items", "in/a.parquet");
     assert_eq!(
         columns(&document),
         [
             "item_id int64 Item ID",
             "name string Name",
-            // what is no number has no room in a float64 of ours
+            // A `float64` column of a contract cannot hold NaN.
             "share string share",
             "weight float64 weight",
             "open bool open",
@@ -245,7 +245,7 @@ fn parquet_keeps_its_types() {
 }
 
 #[test]
-fn what_cannot_be_made() {
+fn invalid_names_and_sources_are_refused() {
     let site = Site::new();
     site.write("a.csv", "id,b\n1,2\n");
     let ask = |name: &str, from: &str| site.ask(&["new", name, "--from", from]);
@@ -268,7 +268,7 @@ fn what_cannot_be_made() {
     ask("orders", "cut.parquet").fails(3, "data", &["cut.parquet"]);
     assert!(!site.path("infra").exists(), "nothing was written");
 
-    made(&site, "orders", "a.csv");
+    generate(&site, "orders", "a.csv");
     let before = text_of(&site, "orders");
     ask("orders", "a.csv").fails(2, "definition", &["orders.toml is there already"]);
     assert_eq!(text_of(&site, "orders"), before);
@@ -277,10 +277,10 @@ fn what_cannot_be_made() {
 }
 
 #[test]
-fn people_are_told_what_comes_next() {
+fn the_next_commands_are_printed() {
     let site = Site::new();
     site.write("a.csv", "id,amount\n1,2.50\n2,n/a\n3\n");
-    let told = site.call(&["new", "orders", "--from", "a.csv", "--pipelines", "mine"]).expect(0).out;
+    let printed = site.call(&["new", "orders", "--from", "a.csv", "--pipelines", "mine"]).expect(0).out;
     for words in [
         "mine/orders.toml: 2 columns, from 3 records of a.csv",
         "amount  decimal(18,4)  amount",
@@ -289,12 +289,12 @@ fn people_are_told_what_comes_next() {
         "1 of the records are none",
         "  tidemark check --pipelines mine\n  tidemark run orders --pipelines mine\n",
     ] {
-        assert!(told.contains(words), "no {words:?} in:\n{told}");
+        assert!(printed.contains(words), "no {words:?} in:\n{printed}");
     }
 }
 
 #[test]
-fn real_files_make_pipelines_that_run() {
+fn pipelines_from_public_data_run() {
     for (name, file, rows, key) in [
         ("rates", "F/eurofxref-hist.csv.gz", 7126, json!(["date"])),
         ("countries", "F/country-codes.csv", 249, Value::Null),
@@ -304,27 +304,27 @@ fn real_files_make_pipelines_that_run() {
     ] {
         let Some(path) = public_data(file) else { return };
         let site = Site::new();
-        let document = made(&site, name, &path.display().to_string());
+        let document = generate(&site, name, &path.display().to_string());
         let quarantined = site.sql(&format!("SELECT COUNT(*) AS n FROM {name}.quarantine"))[0][0].as_u64().unwrap();
         assert_eq!(document["rows_sampled"].as_u64(), Some(rows.min(10_000)));
-        assert_eq!(of_the_sample(&site, name, rows), 0, "{name}: {}", text_of(&site, name));
+        assert_eq!(quarantined_in_sample(&site, name, rows), 0, "{name}: {}", text_of(&site, name));
         assert!(quarantined * 100 < rows, "{name}: {quarantined} of {rows}");
         assert!(key.is_null() || document["key"] == key, "{name}: {}", text_of(&site, name));
     }
 }
 
 /// Quarantined records among the first 10,000.
-fn of_the_sample(site: &Site, dataset: &str, rows: u64) -> u64 {
+fn quarantined_in_sample(site: &Site, dataset: &str, rows: u64) -> u64 {
     let first = if rows <= 10_000 { u64::MAX >> 1 } else { 10_000 };
     let query = format!("SELECT COUNT(*) AS n FROM {dataset}.quarantine WHERE _row <= {first}");
     site.sql(&query)[0][0].as_u64().unwrap()
 }
 
 #[test]
-fn the_sales_of_a_year_from_their_first_days() {
+fn a_pipeline_guessed_from_the_first_rows_fits_a_year_of_sales() {
     let Some(path) = public_data("A/online_retail.csv.gz") else { return };
     let site = Site::new();
-    let document = made(&site, "sales", &path.display().to_string());
+    let document = generate(&site, "sales", &path.display().to_string());
     assert_eq!(
         columns(&document),
         [

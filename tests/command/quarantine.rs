@@ -1,4 +1,4 @@
-//! `tidemark quarantine`: what is broken, why, and the way back through a mended contract.
+//! `tidemark quarantine`: broken records with the reason, and their replay with a corrected contract.
 
 use serde_json::{Value, json};
 
@@ -15,9 +15,9 @@ fn pipeline(columns: &str) -> String {
 }
 
 const STRICT: &str = "amount = 'decimal(12,2)'";
-const MENDED: &str = "amount = { type = 'decimal(12,2)', nulls = ['n/a'], min = 0 }";
+const CORRECTED: &str = "amount = { type = 'decimal(12,2)', nulls = ['n/a'], min = 0 }";
 
-/// Twenty good orders, three without an amount, one of a time that never was, one that owes, and a line that is none.
+/// Twenty valid orders, three without an amount, one with an invalid date, one with a negative amount, and a line that is not a record.
 fn shop(columns: &str) -> Site {
     let site = Site::with_orders(&pipeline(columns));
     let mut text = String::from("id,sold_on,amount\n");
@@ -69,7 +69,7 @@ fn list_says_why_and_shows_samples() {
     assert_eq!(amount["samples"].as_array().unwrap().len(), 3);
     assert_eq!(reasons[1]["samples"][0]["text"], "torn");
 
-    let told = site.call(&["quarantine", "list", "orders"]).expect(0).out;
+    let printed = site.call(&["quarantine", "list", "orders"]).expect(0).out;
     for words in [
         "DATASET  REASON",
         "orders   amount: type",
@@ -78,13 +78,13 @@ fn list_says_why_and_shows_samples() {
         "only the source can mend",
         "5 broken, 0 healed",
     ] {
-        assert!(told.contains(words), "no {words:?} in:\n{told}");
+        assert!(printed.contains(words), "no {words:?} in:\n{printed}");
     }
-    assert!(told.lines().all(|line| line.chars().count() <= 100), "{told}");
+    assert!(printed.lines().all(|line| line.chars().count() <= 100), "{printed}");
 }
 
 #[test]
-fn list_narrows() {
+fn list_can_be_filtered() {
     let site = shop(STRICT);
     run(&site);
     let records = |arguments: &[&str]| -> Vec<i64> {
@@ -94,47 +94,47 @@ fn list_narrows() {
     assert_eq!(records(&["orders.quarantine"]), [3, 1, 1]);
     assert_eq!(records(&["--reason", "AMOUNT: t"]), [3]);
     assert_eq!(records(&["--reason", "nothing"]), [0; 0]);
-    // the others have no day, and came in just now
+    // The other records have no day, so the time of their arrival counts.
     assert_eq!(records(&["--since", "2026-03-02"]), [2, 1, 1]);
     assert_eq!(records(&["--since", "2026-03-03"]), [1, 1]);
     assert_eq!(records(&["--since", "9999-01-01"]), [0; 0]);
     assert_eq!(records(&["--limit", "1"]), [3]);
     assert_eq!(records(&["--healed"]), [0; 0]);
-    let told = site.call(&["quarantine", "list", "--limit", "1"]).expect(0).out;
-    assert!(told.contains("1 of 3 reasons"), "{told}");
-    let told = site.call(&["quarantine", "list", "--reason", "nothing"]).expect(0).out;
-    assert!(told.contains("no match among 5 broken"), "{told}");
+    let printed = site.call(&["quarantine", "list", "--limit", "1"]).expect(0).out;
+    assert!(printed.contains("1 of 3 reasons"), "{printed}");
+    let printed = site.call(&["quarantine", "list", "--reason", "nothing"]).expect(0).out;
+    assert!(printed.contains("no match among 5 broken"), "{printed}");
 }
 
 #[test]
-fn replay_sends_it_through_everything() {
+fn replay_runs_all_dependent_steps() {
     let site = shop(STRICT);
     run(&site);
     assert_eq!(loaded(&site), [("2026-03-01".into(), 10), ("2026-03-02".into(), 11)]);
-    // as it is, nothing can change
+    // With the same contract nothing changes.
     let document = replay(&site);
     assert_eq!(keys(&document), ["replays", "runs"]);
     assert_eq!(
         document,
         json!({"replays": [{"dataset": "orders", "broken_before": 5, "healed": 0, "broken_after": 5}], "runs": []})
     );
-    let told = site.call(&["quarantine", "replay"]).expect(0).out;
+    let printed = site.call(&["quarantine", "replay"]).expect(0).out;
     for words in
         ["orders: 5 are broken (amount: type 3, format 1, sold_on: type 1)", "nothing can change", "→ mend [contract]"]
     {
-        assert!(told.contains(words), "no {words:?} in:\n{told}");
+        assert!(printed.contains(words), "no {words:?} in:\n{printed}");
     }
 
-    site.orders(&pipeline(MENDED));
-    let told = site.call(&["quarantine", "replay", "orders", "--at", MORNING]).expect(0).out;
+    site.orders(&pipeline(CORRECTED));
+    let printed = site.call(&["quarantine", "replay", "orders", "--at", MORNING]).expect(0).out;
     let words =
         "orders: 5 were broken; 3 healed, 2 still broken, 1 newly broken (amount: min 1, format 1, sold_on: type 1)\n";
-    assert!(told.starts_with(words), "{told}");
+    assert!(printed.starts_with(words), "{printed}");
     let lines = ["✓ orders  clean", "✓ orders  model by_day", "✓ orders  load sqlite-by_day", "3 steps done"];
     for words in lines {
-        assert!(told.contains(words), "no {words:?} in:\n{told}");
+        assert!(printed.contains(words), "no {words:?} in:\n{printed}");
     }
-    assert!(!told.contains("ingest"), "{told}");
+    assert!(!printed.contains("ingest"), "{printed}");
     assert_eq!(site.sql("SELECT COUNT(*) AS n FROM orders"), [[23]]);
     assert_eq!(loaded(&site), [("2026-03-01".into(), 11), ("2026-03-02".into(), 12)]);
     let rows = site.sql("SELECT _row, rule, healed_by IS NOT NULL AS healed FROM orders.quarantine ORDER BY _row");
@@ -152,15 +152,15 @@ fn replay_sends_it_through_everything() {
     );
     let document = site.ask(&["quarantine", "list", "--healed"]).expect(0).json();
     assert_eq!((&document["healed"], &document["reasons"][0]["records"]), (&json!(3), &json!(3)));
-    let told = site.call(&["status"]).expect(0).out;
-    assert!(told.contains("3 (+ 3 healed)"), "{told}");
+    let printed = site.call(&["status"]).expect(0).out;
+    assert!(printed.contains("3 (+ 3 healed)"), "{printed}");
     assert_eq!(site.ask(&["status"]).expect(0).json()["datasets"][2]["healed"], 3);
 
-    // again, and by an ordinary run
+    // Neither a second replay nor a run finds anything to do.
     assert_eq!(replay(&site)["runs"], json!([]));
     let statuses = site.ask(&["run", "orders", "--at", MORNING]).expect(0).statuses();
     assert!(statuses.iter().all(|(_, status)| status == "nothing_to_do"), "{statuses:?}");
-    // a file that comes takes nothing away of what is remembered, and one that is replaced takes its own
+    // A new file does not remove healed records; a replaced file removes its own.
     site.write("in/b.csv", "id,sold_on,amount\n30,2026-03-02,word\n");
     run(&site);
     assert_eq!(site.sql("SELECT COUNT(*) AS n FROM orders.quarantine WHERE healed_by IS NOT NULL"), [[3]]);
@@ -170,7 +170,7 @@ fn replay_sends_it_through_everything() {
 }
 
 #[test]
-fn replay_reaches_the_pipelines_that_read_it_and_no_others() {
+fn replay_runs_only_the_pipelines_that_read_the_dataset() {
     let site = shop(STRICT);
     let model = "[[model]]\nname = 'owed'\nsql = 'SELECT COUNT(*) AS n FROM orders'\n\
                  [[target]]\nkind = 'sqlite'\ndataset = 'owed'\npath = '${BOOKS}'\ntable = 'owed'\nmode = 'swap'\n";
@@ -178,7 +178,7 @@ fn replay_reaches_the_pipelines_that_read_it_and_no_others() {
     let other = "[source]\nkind = 'files'\npath = '${ELSEWHERE}'\n[contract]\n[contract.columns]\nid = 'int64'\n";
     site.write("infra/pipelines/other.toml", other);
     site.ask(&["run", "orders", "books", "--set", "BOOKS=out/books.db", "--at", MORNING]).expect(0);
-    site.orders(&pipeline(MENDED));
+    site.orders(&pipeline(CORRECTED));
     site.ask(&["quarantine", "replay"]).fails(2, "definition", &["BOOKS"]);
     let answer = site.ask(&["quarantine", "replay", "--set", "BOOKS=out/books.db", "--at", MORNING]).expect(0);
     let steps: Vec<_> = answer.statuses().into_iter().map(|(step, _)| step).collect();
@@ -187,27 +187,27 @@ fn replay_reaches_the_pipelines_that_read_it_and_no_others() {
 }
 
 #[test]
-fn a_replay_that_fails_is_a_run_that_fails() {
+fn a_failed_replay_is_reported_like_a_failed_run() {
     let site = shop(STRICT);
     run(&site);
-    site.orders(&pipeline(MENDED).replace("[contract]\n", "[contract]\nmax_quarantined = 1\n"));
+    site.orders(&pipeline(CORRECTED).replace("[contract]\n", "[contract]\nmax_quarantined = 1\n"));
     let answer = site.ask(&["quarantine", "replay"]);
     answer.fails(3, "data", &["3 of 26 rows break the contract of orders", "nothing was published"]);
     assert_eq!(answer.statuses(), [("clean".to_owned(), "failed".to_owned())]);
     assert_eq!(answer.json()["replays"][0]["healed"], 0);
     assert_eq!(site.sql("SELECT COUNT(*) AS n FROM orders"), [[21]]);
-    // with more patience it is due again, whose contract is the same
-    site.orders(&pipeline(MENDED));
+    // With a larger budget the replay is repeated, since the clean step has not committed.
+    site.orders(&pipeline(CORRECTED));
     assert_eq!(replay(&site)["replays"][0]["healed"], 3);
 }
 
 #[test]
-fn what_is_not_there() {
+fn missing_lakes_and_datasets_are_reported() {
     let site = Site::with_orders(&pipeline(STRICT));
     for verb in [&["quarantine", "list"][..], &["quarantine", "replay"]] {
         site.ask(verb).fails(2, "definition", &["no lake at lake", "--lake"]);
     }
-    // a lake in which nothing is
+    // A lake without datasets.
     std::fs::remove_dir(site.path("in")).unwrap();
     assert_ne!(site.ask(&["run", "orders", "--at", MORNING]).code, 0);
     let list = site.ask(&["quarantine", "list"]).expect(0).json();

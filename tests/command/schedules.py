@@ -1,4 +1,4 @@
-"""Reads a template on stdin and prints it as JSON; of a tag of CloudFormation what it says: {"Ref": "State"}."""
+"""Reads a CloudFormation template on stdin and prints it as JSON; `!Ref State` becomes {"Ref": "State"}."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-//! `tidemark schedules`: the template of what hangs on the pipelines, and whether it still says what they say.
+//! `tidemark schedules`: writes the template derived from the pipelines, and checks whether it is current.
 
 use std::io::Write as _;
 use std::process::Stdio;
@@ -14,7 +14,7 @@ fn contents(site: &Site) -> String {
     std::fs::read_to_string(site.path(FILE)).unwrap()
 }
 
-/// A template as any reader of YAML has it; `None`, with a word, where there is no Python 3.
+/// Parses a template with PyYAML; `None`, with a message, without Python 3.
 fn read_by_python(template: &str) -> Option<Value> {
     let mut command = python::yaml()?;
     command.arg(root().join("tests/command/schedules.py")).stdin(Stdio::piped()).stdout(Stdio::piped());
@@ -26,7 +26,7 @@ fn read_by_python(template: &str) -> Option<Value> {
 }
 
 #[test]
-fn the_file_is_written_held_and_mended() {
+fn the_file_is_written_checked_and_updated() {
     let site = Site::with_daily_sales();
     let missing = site.call(&["schedules", "--check"]).expect(2).out;
     assert_eq!(missing, "✗ infra/schedules.yaml  is not there\n    → tidemark schedules\n");
@@ -37,7 +37,7 @@ fn the_file_is_written_held_and_mended() {
     let current = site.call(&["schedules", "--check"]).expect(0).out;
     assert_eq!(current, "✓ infra/schedules.yaml  is what the pipeline files say\n");
     assert_eq!(site.call(&["schedules"]).expect(0).out, "✓ infra/schedules.yaml  as it was\n");
-    // as a checkout may have it
+    // Line ends of a checkout on Windows.
     site.write(FILE, first.replace('\n', "\r\n"));
     site.call(&["schedules", "--check"]).expect(0);
     site.write(FILE, &first);
@@ -65,7 +65,7 @@ fn the_file_is_written_held_and_mended() {
 }
 
 #[test]
-fn other_folders_have_a_file_of_their_own() {
+fn the_file_lies_beside_the_folder_of_pipelines() {
     let site = Site::with_orders("[contract.columns]\nid = \"int64\"\n");
     std::fs::rename(site.path("infra/pipelines"), site.path("shop")).unwrap();
     let missing = site.call(&["schedules", "--check", "--pipelines", "shop"]).expect(2).out;
@@ -78,9 +78,9 @@ fn other_folders_have_a_file_of_their_own() {
     assert!(site.path("schedules.yaml").exists());
 }
 
-/// What a parameter is, and whether anybody knows, is no matter.
+/// The template does not depend on the values of parameters, or on whether they have one.
 #[test]
-fn parameters_do_not_matter() {
+fn the_values_of_parameters_do_not_matter() {
     let site = Site::new();
     for name in ["orders.toml", "orders/orders_by_day.sql"] {
         site.write(
@@ -97,37 +97,37 @@ fn parameters_do_not_matter() {
 }
 
 #[test]
-fn a_broken_definition_is_told_as_check_does_and_writes_nothing() {
+fn a_broken_definition_is_reported_like_check_and_nothing_is_written() {
     let site = Site::with_daily_sales();
     site.call(&["schedules"]).expect(0);
     let text = contents(&site);
     site.write("infra/pipelines/shop.toml", "[contract.columns]\nid = \"int46\"\n");
     for verb in [&["schedules"][..], &["schedules", "--check"]] {
-        let told = site.call(verb).expect(2);
-        assert!(told.err.contains("shop.toml:2:6:") && told.out.is_empty(), "{told:?}");
+        let printed = site.call(verb).expect(2);
+        assert!(printed.err.contains("shop.toml:2:6:") && printed.out.is_empty(), "{printed:?}");
         assert_eq!(site.ask(verb).expect(2).json(), site.ask(&["check"]).expect(2).json());
     }
-    // good anywhere but on AWS
+    // Valid everywhere but on AWS.
     std::fs::remove_file(site.path("infra/pipelines/shop.toml")).unwrap();
     let model = "[[model]]\nname = \"sales_raw\"\nsql = \"SELECT * FROM sales\"\n";
     site.write("infra/pipelines/shop.toml", model);
     site.call(&["check"]).expect(0);
-    let told = site.call(&["schedules"]).expect(2).err;
-    assert!(told.contains("shop.toml:2:8: dataset `sales_raw`") && told.contains("`sales.raw`"), "{told}");
+    let printed = site.call(&["schedules"]).expect(2).err;
+    assert!(printed.contains("shop.toml:2:8: dataset `sales_raw`") && printed.contains("`sales.raw`"), "{printed}");
     assert_eq!(contents(&site), text);
 }
 
 #[test]
-fn the_file_of_the_repository_is_what_its_pipelines_say() {
+fn the_file_of_the_repository_is_current() {
     let mut command = Site::new().command(crate::site::tidemark());
     let answer =
         crate::site::Answer::from_command(command.current_dir(root()).args(["schedules", "--check"])).expect(0);
     assert!(answer.out.starts_with("✓ infra/schedules.yaml"), "{}", answer.out);
 }
 
-/// Descriptions that are anything but plain are themselves to whoever reads the file.
+/// Descriptions with special characters are unchanged for a YAML parser.
 #[test]
-fn what_definitions_say_is_itself_in_the_template() {
+fn descriptions_are_escaped_in_the_template() {
     let hostile = [
         "it's \"quoted\": - [a] {b} # c & *d !e %f @g `h`",
         "${Name} ${AWS::Region} $${x} \\ \\n",
@@ -141,7 +141,7 @@ fn what_definitions_say_is_itself_in_the_template() {
     let site = Site::new();
     let name = |nth: usize| format!("p-{}", char::from(b'a' + u8::try_from(nth).unwrap()));
     for (nth, text) in hostile.iter().enumerate() {
-        // a parameter's sign is written twice
+        // `${` is escaped in pipeline files.
         let written = serde_json::to_string(&text.replace("${", "$${")).unwrap().replace('\u{7f}', "\\u007f");
         let dataset = name(nth).replace('-', "_");
         let zone = if nth % 2 == 0 { "UTC" } else { "Asia/Tokyo" };
@@ -158,7 +158,7 @@ fn what_definitions_say_is_itself_in_the_template() {
     for (nth, text) in hostile.iter().enumerate() {
         let letter = name(nth)[2..].to_uppercase();
         let schedule = &template["Resources"][format!("P{letter}Schedule")]["Properties"];
-        // of what controls something a blank is left
+        // Control characters become blanks.
         let shown = |text: &str| text.replace(['\u{85}', '\u{7f}'], " ").trim().to_owned();
         assert_eq!(schedule["Description"].as_str().unwrap(), shown(text));
         assert_eq!(schedule["Name"], json!({"Sub": format!("${{Name}}-{}", name(nth))}));
@@ -168,7 +168,7 @@ fn what_definitions_say_is_itself_in_the_template() {
             None => {
                 let transformer = &schedule["Targets"][0]["InputTransformer"];
                 assert_eq!(transformer["InputPathsMap"], json!({"time": "$.time"}));
-                // as EventBridge fills it in
+                // The input that EventBridge makes from the template.
                 transformer["InputTemplate"].as_str().unwrap().replace("<time>", "\"2026-03-03T08:00:00Z\"")
             }
         };

@@ -1,4 +1,4 @@
-//! A file that is still being written while it is read waits for the next run.
+//! A file that is still being written is left for the next run.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,12 +17,12 @@ use tidemark_flow::{Error, Place, RunRecord, Status, Trigger};
 use tidemark_lake::{Lake, Store};
 use tidemark_pipeline::{Pipeline, SourceFile, StepId, read};
 
-/// A store whose file grows as soon as somebody has begun to read it.
+/// A store whose files grow when they are read.
 #[derive(Debug)]
 struct Growing {
     inner: InMemory,
     is_written: AtomicBool,
-    /// Whether it reads a body piece by piece, each on the condition that it is still the same object.
+    /// Whether the body is read in pieces, each with the condition that the object is unchanged.
     is_conditional: bool,
 }
 
@@ -82,15 +82,15 @@ fn orders() -> Pipeline {
 
 #[test]
 fn a_file_that_grows_while_it_is_read_waits_for_the_next_run() {
-    grows(false);
-    grows(true);
+    reads_growing_files_later(false);
+    reads_growing_files_later(true);
 }
 
-fn grows(is_conditional: bool) {
+fn reads_growing_files_later(is_conditional: bool) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let source = Arc::new(Growing { inner: InMemory::new(), is_written: AtomicBool::new(true), is_conditional });
     for name in ["a.csv", "b.csv"] {
-        // one of them is at its end already
+        // One file has rows, the other is still empty.
         let content = if name == "a.csv" { "id\n1\n" } else { "" };
         runtime.block_on(source.inner.put(&name.into(), content.into())).unwrap();
     }
@@ -113,7 +113,7 @@ fn grows(is_conditional: bool) {
     let first = run();
     assert_eq!((first.status, first.rows.rows_in), (Status::Done, 0), "{first:?}");
     assert!(first.notes.iter().any(|note| note.contains("a.csv is still being written")), "{:?}", first.notes);
-    // what has not been read is not complete
+    // The unread files are not complete, so there is no watermark.
     assert_eq!(table().unwrap().meta(&lake).unwrap().watermark, None);
     assert_eq!(table().unwrap().rows(&lake).unwrap(), 0);
 

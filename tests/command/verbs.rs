@@ -1,11 +1,11 @@
-//! What every verb prints, with and without `--json`, and with which code it ends.
+//! Output and exit code of every verb, with and without `--json`.
 
 use serde_json::{Value, json};
 
 use crate::lambda::stack::bootstrap;
 use crate::site::{MORNING, Site, sales};
 
-/// A site with one morning behind it.
+/// A site after one run.
 fn one_morning() -> Site {
     let site = Site::with_daily_sales();
     site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5"), ("C2", "B", -1, "2"), ("3", "A", 1, "n/a")]));
@@ -34,7 +34,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn run_answers_with_a_record_per_step() {
+fn run_prints_a_record_per_step() {
     let site = Site::with_daily_sales();
     site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5"), ("C2", "B", -1, "2")]));
     let answer = site.morning("in", MORNING).expect(0);
@@ -75,7 +75,7 @@ fn run_answers_with_a_record_per_step() {
     });
     assert_eq!(clean["rows"], balance);
     assert!(clean["bytes"]["read"].as_u64() > Some(0) && clean["bytes"]["written"].as_u64() > Some(0));
-    // the same records are in the lake
+    // The run records in the lake are the same.
     let kept: Vec<Value> = site.files("lake/runs").values().map(|json| serde_json::from_slice(json).unwrap()).collect();
     assert_eq!(kept.len(), STEPS.len());
     assert!(document["runs"].as_array().unwrap().iter().all(|run| kept.contains(run)));
@@ -93,7 +93,7 @@ fn a_second_run_finds_nothing_to_do_and_changes_no_byte() {
 }
 
 #[test]
-fn run_tells_people_what_it_does() {
+fn run_prints_its_steps() {
     let site = Site::with_daily_sales();
     site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5")]));
     let run = ["run", "--set", "SALES=in", "--at", MORNING];
@@ -137,7 +137,7 @@ fn plan_works_without_a_lake_and_changes_nothing() {
     assert!(site.call(&plan).expect(0).out.contains("daily-sales  ingest"));
     assert!(site.files("") == before && !site.path("lake").exists() && !site.path("out").exists());
 
-    // and with one, in which all has been done
+    // With a lake in which every step is done.
     site.morning("in", MORNING).expect(0);
     let before = site.files("");
     let document = site.ask(&["plan", "--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING]).expect(0).json();
@@ -198,7 +198,7 @@ fn runs_are_newest_first() {
     let document = site.ask(&["runs", "--limit", "3"]).expect(0).json();
     let runs = document["runs"].as_array().unwrap();
     let steps: Vec<_> = runs.iter().map(|run| run["step"].as_str().unwrap()).collect();
-    // the loads run side by side, behind the models
+    // The loads run in parallel after the models.
     assert!(steps[..2].iter().all(|step| step.starts_with("load ")) && steps[2].starts_with("model "), "{steps:?}");
     let out = site.call(&["runs"]).expect(0).out;
     assert!(out.contains("daily-sales ingest") && out.contains("done"), "{out}");
@@ -246,7 +246,7 @@ fn sql_reaches_every_dataset() {
 }
 
 #[test]
-fn queries_that_cannot_be_answered_are_the_users() {
+fn invalid_queries_are_errors_of_the_user() {
     let site = one_morning();
     for query in
         ["SELEC 1", "SELECT nope FROM sales", "SELECT * FROM nowhere", "", "DROP TABLE sales", "SELECT 1; SELECT 2"]
@@ -260,14 +260,14 @@ fn queries_that_cannot_be_answered_are_the_users() {
 }
 
 #[test]
-fn those_who_only_look_make_no_lake() {
+fn reading_verbs_create_no_lake() {
     let site = Site::new();
     for verb in [&["status"][..], &["runs"], &["show", "sales"], &["sql", "SELECT 1"]] {
         site.ask(verb).fails(2, "definition", &["no lake at lake", "--lake"]);
-        let told = site.call(verb).expect(2);
+        let printed = site.call(verb).expect(2);
         assert!(
-            told.out.is_empty() && told.err.contains("error: no lake at lake") && told.err.contains("→"),
-            "{told:?}"
+            printed.out.is_empty() && printed.err.contains("error: no lake at lake") && printed.err.contains("→"),
+            "{printed:?}"
         );
     }
     assert!(!site.path("lake").exists());
@@ -285,18 +285,18 @@ fn wrong_usage_is_code_2() {
         &["show"],
         &["runs", "--limit", "many"],
     ] {
-        let told = site.call(wrong);
-        assert!(told.code == 2 && told.out.is_empty() && !told.err.is_empty(), "{told:?}");
+        let printed = site.call(wrong);
+        assert!(printed.code == 2 && printed.out.is_empty() && !printed.err.is_empty(), "{printed:?}");
     }
     assert!(site.call(&["--help"]).expect(0).out.contains("demo"));
 }
 
-/// Receipts and tasks are read by who has the same fingerprint.
+/// Tasks and receipts are exchanged only between programs of the same fingerprint.
 #[test]
-fn the_command_and_the_functions_of_one_commit_are_one_program() {
+fn command_and_functions_of_one_build_have_the_same_fingerprint() {
     let site = Site::with_daily_sales();
-    let said = site.call(&["--version"]).expect(0).out;
-    let build = said.trim_end().strip_prefix("tidemark ").unwrap();
+    let version = site.call(&["--version"]).expect(0).out;
+    let build = version.trim_end().strip_prefix("tidemark ").unwrap();
     for function in ["ingest", "transform", "load", "watch"] {
         let output = std::process::Command::new(bootstrap(function)).arg("--version").output().unwrap();
         assert_eq!(String::from_utf8(output.stdout).unwrap(), format!("{function} {build}\n"));
@@ -320,7 +320,7 @@ fn parameters_come_from_set_then_from_the_environment() {
 }
 
 #[test]
-fn without_names_what_lacks_a_value_is_left_out_and_said_so() {
+fn pipelines_without_parameter_values_are_left_out_and_listed() {
     let site = Site::with_daily_sales();
     let orders = std::fs::read(crate::site::root().join("infra/pipelines/orders.toml")).unwrap();
     site.write("infra/pipelines/orders.toml", orders);
@@ -332,11 +332,11 @@ fn without_names_what_lacks_a_value_is_left_out_and_said_so() {
     assert_eq!(site.ask(&plan).expect(0).json()["left_out"], left);
     assert!(site.call(&plan).expect(0).out.contains("orders  left out; it needs --set ORDERS_API=…"));
     let run = [&["run"][..], &given].concat();
-    let told = site.ask(&run).expect(0);
-    assert_eq!(told.json()["left_out"], left);
-    assert!(told.json()["runs"].as_array().unwrap().iter().all(|run| run["pipeline"] == "daily-sales"));
+    let printed = site.ask(&run).expect(0);
+    assert_eq!(printed.json()["left_out"], left);
+    assert!(printed.json()["runs"].as_array().unwrap().iter().all(|run| run["pipeline"] == "daily-sales"));
     assert!(site.call(&run).expect(0).out.contains("orders  left out"));
-    // who names it is told what it lacks; who has nothing, of everything
+    // A pipeline named explicitly, or no complete pipeline: the missing parameters are an error.
     site.ask(&["run", "orders"]).fails(2, "definition", &["orders.toml:", "ORDERS_API"]);
     site.ask(&["run"]).fails(2, "definition", &["orders.toml:", "ORDERS_API", "daily-sales.toml:", "SALES"]);
     site.ask(&["check"]).expect(0);

@@ -1,4 +1,4 @@
-//! Whatever call of the store fails, and whichever request, running again ends where a run without fault ends.
+//! Every storage call and every request of a run fails in turn; the next run leaves the same rows as runs without a fault.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pagination = { kind = 'cursor', next = '/meta/next' }
 incremental = { column = 'at', parameter = 'since', lookback = '5m' }
 limits = { attempts = 1 }";
 
-/// An API, and a machine in whose memory the lake is.
+/// An API, and a lake in memory with the pipeline that reads the API.
 struct House {
     api: Api,
     lake: Arc<InMemory>,
@@ -47,8 +47,8 @@ impl House {
         House { api, lake: Arc::new(InMemory::new()), graph, folder }
     }
 
-    /// What the API has on a morning.
-    fn comes(&self, morning: usize) {
+    /// Sets the records that the API serves on a morning.
+    fn serve_records(&self, morning: usize) {
         let mut records = orders(43);
         records[5] = order(6, 6, "six");
         if morning == 1 {
@@ -58,9 +58,9 @@ impl House {
         self.api.replace(&records);
     }
 
-    /// A process of its own.
+    /// One run of all steps, with a meter and context of its own.
     fn run(&self, morning: usize, plan: &Arc<Plan>) -> Result<Vec<RunRecord>, Error> {
-        self.comes(morning);
+        self.serve_records(morning);
         let store = Store::new(Faulty::new(self.lake.clone(), plan), "lake", runtime());
         let lake = Lake::open(store, true)?;
         let meter = Meter::default();
@@ -72,8 +72,8 @@ impl House {
             .run_all(&[], &Trigger::at(MORNINGS[morning].parse().unwrap(), "crash"))
     }
 
-    /// The rows of every dataset, in an order of their own; of raw rows only what the API has said.
-    fn standing(&self) -> BTreeMap<String, String> {
+    /// Rows of every dataset, sorted and formatted. Of raw datasets only the columns that do not depend on the attempt.
+    fn dataset_rows(&self) -> BTreeMap<String, String> {
         let lake = Lake::open(Store::new(self.lake.clone(), "lake", runtime()), false).unwrap();
         let rows = |name: &tidemark_pipeline::DatasetName| {
             let table = lake.existing(name).unwrap();
@@ -89,8 +89,8 @@ impl House {
         lake.datasets().unwrap().iter().map(|name| (name.to_string(), rows(name))).collect()
     }
 
-    /// The morning again, and what comes after it.
-    fn goes_on(&self, morning: usize, failed: bool, clean: &BTreeMap<String, String>) -> Result<(), String> {
+    /// Repeats the run of `morning` without a fault, then runs the later mornings. An error says which rows differ from `expected`.
+    fn check_recovery(&self, morning: usize, failed: bool, expected: &BTreeMap<String, String>) -> Result<(), String> {
         let again = self.run(morning, &Plan::clean()).map_err(|failure| failure.full_message())?;
         if !failures(&again).is_empty() {
             return Err(format!("the second run failed: {:?}", failures(&again)));
@@ -101,15 +101,16 @@ impl House {
         for next in morning + 1..MORNINGS.len() {
             self.run(next, &Plan::clean()).map_err(|failure| failure.full_message())?;
         }
-        let standing = self.standing();
-        let differs = |name: &String| format!("{name}:\n{:?}\nnot\n{:?}", standing.get(name), clean.get(name));
-        let wrong: Vec<_> = clean.keys().filter(|name| standing.get(*name) != clean.get(*name)).map(differs).collect();
-        if wrong.is_empty() && standing.len() == clean.len() { Ok(()) } else { Err(wrong.join("\n")) }
+        let rows = self.dataset_rows();
+        let differs = |name: &String| format!("{name}:\n{:?}\nnot\n{:?}", rows.get(name), expected.get(name));
+        let wrong: Vec<_> =
+            expected.keys().filter(|name| rows.get(*name) != expected.get(*name)).map(differs).collect();
+        if wrong.is_empty() && rows.len() == expected.len() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 }
 
-/// What a run came to: whether it failed, if as it may.
-fn outcome(run: Result<Vec<RunRecord>, Error>) -> Result<bool, String> {
+/// Whether the run failed. A failure of a kind other than `retry` is an error.
+fn has_failed(run: Result<Vec<RunRecord>, Error>) -> Result<bool, String> {
     match run {
         Ok(records) => {
             let kinds = records.iter().filter_map(|record| record.error.as_ref()).map(|error| error.kind);
@@ -123,16 +124,16 @@ fn outcome(run: Result<Vec<RunRecord>, Error>) -> Result<bool, String> {
     }
 }
 
-/// Two mornings without fault.
-struct Clean {
-    /// How all stands then.
-    standing: BTreeMap<String, String>,
-    /// Of each morning: the calls of the store, and how many requests.
+/// Result of both mornings without a fault.
+struct CleanRuns {
+    /// Rows of every dataset after the last morning.
+    rows: BTreeMap<String, String>,
+    /// Per morning: the storage calls, and the number of API requests.
     calls: Vec<Vec<(Call, String)>>,
     requests: Vec<usize>,
 }
 
-fn clean() -> Clean {
+fn run_without_fault() -> CleanRuns {
     let house = House::new();
     let (mut calls, mut requests) = (Vec::new(), Vec::new());
     for morning in 0..MORNINGS.len() {
@@ -142,16 +143,16 @@ fn clean() -> Clean {
         calls.push(plan.calls());
         requests.push(house.api.asked().len());
     }
-    Clean { standing: house.standing(), calls, requests }
+    CleanRuns { rows: house.dataset_rows(), calls, requests }
 }
 
 #[test]
 fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
-    let Clean { standing, calls, .. } = clean();
+    let CleanRuns { rows, calls, .. } = run_without_fault();
     let all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let (mut cases, mut hits, mut wrong) = (0, 0, Vec::new());
     for (morning, calls) in calls.iter().enumerate() {
-        let mut before: BTreeMap<Fault, usize> = BTreeMap::new();
+        let mut seen: BTreeMap<Fault, usize> = BTreeMap::new();
         for (number, call) in calls.iter().enumerate() {
             let faults: Vec<Fault> = call
                 .0
@@ -161,15 +162,15 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
                 .filter(|fault| !matches!(fault, Fault::Overtaken | Fault::Slow))
                 .collect();
             for &fault in call.0.faults() {
-                let nth = before.entry(fault).or_default();
+                let nth = seen.entry(fault).or_default();
                 if faults.contains(&fault) && (all || fault == faults[number % faults.len()]) {
                     let house = House::new();
-                    for early in 0..morning {
-                        house.run(early, &Plan::clean()).unwrap();
+                    for earlier in 0..morning {
+                        house.run(earlier, &Plan::clean()).unwrap();
                     }
                     let plan = Plan::new(Aim::Nth(*nth), fault);
-                    let ended =
-                        outcome(house.run(morning, &plan)).and_then(|failed| house.goes_on(morning, failed, &standing));
+                    let ended = has_failed(house.run(morning, &plan))
+                        .and_then(|failed| house.check_recovery(morning, failed, &rows));
                     cases += 1;
                     hits += usize::from(plan.has_hit());
                     wrong.extend(ended.err().map(|error| format!("morning {morning}, {call:?}, {fault:?}: {error}")));
@@ -185,20 +186,20 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
 
 #[test]
 fn after_any_request_that_fails_the_next_run_ends_as_a_clean_one() {
-    let Clean { standing, requests, .. } = clean();
+    let CleanRuns { rows, requests, .. } = run_without_fault();
     assert!(requests[0] >= 5 && requests[1] >= 1, "{requests:?}");
     for (morning, requests) in requests.into_iter().enumerate() {
         for nth in 1..=requests {
             for trouble in [Trouble::Drop, Trouble::Cut, Trouble::Answer(503, vec![], "")] {
                 let house = House::new();
-                for early in 0..morning {
-                    house.run(early, &Plan::clean()).unwrap();
+                for earlier in 0..morning {
+                    house.run(earlier, &Plan::clean()).unwrap();
                 }
                 let befell = house.api.fail(Rule::new(When::Nth(nth), trouble.clone()));
-                let failed = outcome(house.run(morning, &Plan::clean())).unwrap();
+                let failed = has_failed(house.run(morning, &Plan::clean())).unwrap();
                 assert!(failed && befell.times() == 1, "{trouble:?} at request {nth}");
                 house
-                    .goes_on(morning, failed, &standing)
+                    .check_recovery(morning, failed, &rows)
                     .unwrap_or_else(|error| panic!("{trouble:?} at {nth}: {error}"));
             }
         }

@@ -1,4 +1,5 @@
-//! A fetch that is longer than an invocation: each commits what it has and is due again, and no page is asked for twice.
+//! A fetch that takes longer than one invocation: each invocation commits what it has fetched and announces the next one; no page is
+//! requested twice.
 
 use jiff::{SignedDuration, Timestamp};
 use object_store::memory::InMemory;
@@ -16,7 +17,7 @@ use crate::crash::house::{run_id, runtime};
 use crate::fault::{Aim, Call, Fault, Faulty, Plan};
 use crate::support::running::{self, TestEnvironment, process, run_step};
 
-/// Every look at the clock takes a second; after so many, it is late.
+/// Deadline of an invocation. Each reading of the clock advances it by one second.
 const SECONDS: i64 = 12;
 
 struct House {
@@ -57,7 +58,7 @@ impl House {
         Ok(self.invoke(part, time))
     }
 
-    /// One invocation of the ingest; `part` as the event that woke it says.
+    /// One invocation of `ingest`. `part` is the number in the event; `time` the seconds until the deadline.
     fn invoke(&self, part: u32, time: Option<i64>) -> RunRecord {
         self.invoke_at("2026-01-02T08:00:00Z", part, time)
     }
@@ -71,9 +72,9 @@ impl House {
         };
         let graph = load(&common, Selection::Named(&[])).unwrap();
         let begin: Timestamp = at.parse().unwrap();
-        let looked = AtomicI64::new(0);
+        let readings = AtomicI64::new(0);
         let meter = Meter::default();
-        let clock = || begin + SignedDuration::from_secs(looked.fetch_add(1, Ordering::Relaxed) + 1);
+        let clock = || begin + SignedDuration::from_secs(readings.fetch_add(1, Ordering::Relaxed) + 1);
         let context = Context {
             deadline: time.map(|time| begin + SignedDuration::from_secs(time)),
             process: process(&meter),
@@ -84,7 +85,7 @@ impl House {
         run_step(&context, &environment, graph.pipeline("orders").unwrap(), &StepId::Ingest, &trigger)
     }
 
-    /// How many records there are that differ.
+    /// Number of distinct records in the raw dataset.
     fn texts(&self) -> usize {
         let table = self.lake.existing(&"orders.raw".parse().unwrap()).unwrap();
         let rows = table.read(&self.lake, &table.files(&self.lake).unwrap()).unwrap();
@@ -99,7 +100,7 @@ impl House {
 }
 
 #[test]
-fn what_is_new_is_committed_as_it_comes() {
+fn an_incremental_fetch_commits_in_every_invocation() {
     let house = House::new("incremental = { column = 'at', parameter = 'since' }", "key = ['id']\nlatest_by = 'at'");
     let mut invocations = 0;
     loop {
@@ -112,7 +113,7 @@ fn what_is_new_is_committed_as_it_comes() {
         }
     }
     assert!(invocations > 2, "{invocations}");
-    // the last one only looks what has come meanwhile, and meets the newest order again
+    // The last invocation looks for records that were added meanwhile, and reads the newest record again.
     assert_eq!(house.raw(), (144, invocations - 1));
     let asked: Vec<String> = house.api.asked().iter().map(|asked| asked.target()).collect();
     let mut once = asked.clone();
@@ -122,7 +123,7 @@ fn what_is_new_is_committed_as_it_comes() {
 }
 
 #[test]
-fn what_is_to_replace_all_is_committed_at_its_end() {
+fn a_complete_list_is_committed_only_when_all_pages_are_read() {
     let house = House::new("", "deletes = 'absent'");
     let mut part = 0;
     let last = loop {
@@ -137,7 +138,7 @@ fn what_is_to_replace_all_is_committed_at_its_end() {
     assert_eq!((last.status, house.raw()), (Status::Done, (143, 0)));
     assert!(!last.has_more, "it would never end");
     assert_eq!(house.api.asked().len(), 15);
-    // the next whole takes the place of this one
+    // The next complete list replaces this one.
     house.api.replace(&orders(20));
     let record = house.invoke(0, None);
     assert_eq!((record.status, house.raw()), (Status::Done, (20, 1)));
@@ -275,7 +276,7 @@ fn a_full_read_in_parts_survives_a_fault_at_any_storage_call() {
 }
 
 #[test]
-fn an_invocation_in_which_nothing_can_be_done_says_so() {
+fn an_invocation_without_time_for_a_request_fails_with_retry() {
     let house =
         House::new("incremental = { column = 'at', parameter = 'since' }\nlimits = { attempts = 9 }", "key = ['id']");
     let busy = crate::api::Fault::Answer(429, vec![("retry-after", "600".into())], "");
@@ -288,60 +289,60 @@ fn an_invocation_in_which_nothing_can_be_done_says_so() {
 }
 
 #[test]
-fn a_window_that_was_begun_goes_on_as_it_was_begun() {
+fn a_window_continues_with_the_bounds_it_was_started_with() {
     let source = "incremental = { column = 'at', parameter = 'since', until = 'until', every = '1h', start = '2026-01-01', lookback = '5m' }";
     let house = House::new(source, "key = ['id']\nlatest_by = 'at'");
-    let mut walks = 0;
+    let mut invocations = 0;
     loop {
         let record = house.invoke(0, Some(SECONDS));
-        // the last may find that the time since the window before has brought nothing
+        // The last invocation may find no records after the last window.
         let is_over = record.status == Status::NothingToDo && !record.has_more;
         assert!(record.status == Status::Done || is_over, "{record:#?}");
-        walks += 1;
-        assert!(walks < 60, "it does not end");
+        invocations += 1;
+        assert!(invocations < 60, "it does not end");
         if !record.has_more {
             break;
         }
     }
-    // 143 minutes from midnight on are three windows of an hour, of seven pages and more
-    assert!(walks > 4, "{walks}");
+    // 143 minutes from midnight are three windows of one hour, each of up to seven pages.
+    assert!(invocations > 4, "{invocations}");
     assert_eq!(house.texts(), 143);
-    // and what it has not got yet: nothing
+    // A run without a deadline finds nothing to do.
     assert_eq!(house.invoke(0, None).status, Status::NothingToDo);
 }
 
 #[test]
-fn an_empty_whole_is_asked_about_and_asked_for_again() {
+fn an_empty_complete_list_is_refused_and_fetched_again() {
     let house = House::new("", "key = ['id']\ndeletes = 'absent'");
     assert_eq!(house.invoke(0, None).status, Status::Done);
     house.api.replace(&[]);
     let error = house.invoke(0, None).error.unwrap();
     assert!(error.kind == ErrorKind::Data && error.message.contains("nothing"), "{error:?}");
-    // nothing of that answer is left when the API has recovered
+    // Pages that landed with the empty answer are not used again.
     house.api.replace(&orders(140));
     assert_eq!(house.invoke(0, None).status, Status::Done);
     assert_eq!(house.raw(), (140, 1));
 }
 
 #[test]
-fn pages_of_an_earlier_run_are_taken_for_what_they_are() {
+fn landed_pages_keep_the_window_of_the_run_that_landed_them() {
     let source =
         "incremental = { column = 'at', parameter = 'since', until = 'until', every = '1h', start = '2026-01-01' }
         limits = { attempts = 1 }";
     let house = House::new(source, "key = ['id']\nlatest_by = 'at'");
-    // half past midnight: two pages land, and then it fails
+    // At 00:30 two pages land, then the run fails.
     let down = crate::api::Fault::Answer(503, vec![], "");
     house.api.fail(crate::api::Rule::new(crate::api::When::Always, down).for_part("after-20"));
     assert_eq!(house.invoke_at("2026-01-01T00:30:00Z", 0, None).status, Status::Failed);
     house.api.recover();
     let _ = house.api.asked();
-    // at three they are the beginning of a window that ended at half past midnight, and not at one
-    let mut walks = 0;
+    // At 03:00 these pages belong to a window that ended at 00:30, not at 01:00.
+    let mut invocations = 0;
     loop {
         let record = house.invoke_at("2026-01-01T03:00:00Z", 0, None);
         assert_ne!(record.status, Status::Failed, "{:?}", record.error);
-        walks += 1;
-        assert!(walks < 10, "it does not end");
+        invocations += 1;
+        assert!(invocations < 10, "it does not end");
         if !record.has_more {
             break;
         }

@@ -1,4 +1,4 @@
-//! The source `http` as a function on Lambda: the real bootstraps, an S3 API, a bus, a secrets manager and the API.
+//! The source `http` in the deployed function: the real bootstraps with an S3 API, an event bus, a secrets manager and an HTTP API.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::support::wait::HANG;
 
 const TIME: Duration = HANG;
 
-/// AWS Secrets Manager as far as `GetSecretValue` goes; `None`: there is no secret. Gives its endpoint.
+/// AWS Secrets Manager, of which only `GetSecretValue` works; `None` means that the secret does not exist. Returns the endpoint.
 fn secrets(secret: &Arc<Mutex<Option<&'static str>>>) -> String {
     let secret = secret.clone();
     let address = serve(move |asked| {
@@ -32,7 +32,7 @@ fn secrets(secret: &Arc<Mutex<Option<&'static str>>>) -> String {
 }
 
 #[test]
-fn a_schedule_sets_off_a_fetch_and_all_that_reads_it() {
+fn a_schedule_starts_the_fetch_and_every_dependent_step() {
     let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
     let api = Api::new(Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) }, FIELDS, &orders(143));
     api.guard(Auth::Header("authorization", "Bearer hush-and-more"));
@@ -49,7 +49,7 @@ fn a_schedule_sets_off_a_fetch_and_all_that_reads_it() {
     let stack = Stack::with_variables(1, pipelines.path(), &[("AWS_ENDPOINT_URL_SECRETS_MANAGER", secrets(&secret))]);
     let schedule = |at: &str| json!({"pipeline": "orders", "scheduled_time": at});
 
-    // the secret is not there yet
+    // The secret does not exist yet.
     let event = schedule("2026-01-02T08:00:00Z");
     match stack.named("ingest", 0).invoke(&event, TIME) {
         Answer::Failed(kind, message) => {
@@ -64,7 +64,7 @@ fn a_schedule_sets_off_a_fetch_and_all_that_reads_it() {
     assert_eq!(steps, ["ingest", "clean", "model orders_counted"]);
     assert_eq!((&records[0]["rows"]["in"], &records[0]["requests"]["api"]), (&json!(143), &json!(15)));
 
-    // the next time only what is new
+    // The next run reads only what has changed.
     let mut more = orders(143);
     more[4] = order(5, 150, "1.00");
     api.replace(&more);

@@ -1,14 +1,14 @@
-//! `tidemark new` from the first answer of an API.
+//! `tidemark new` with the first page of an API.
 
 use super::shop::{AT, FIELDS, orders};
 use crate::api::{Api, Form, Paging, Style, Total};
 use crate::site::Site;
 
 #[test]
-fn a_pipeline_from_the_first_page_reads_them_all() {
+fn a_pipeline_generated_from_the_first_page_reads_all_pages() {
     let data = Style::for_paging;
     let of = |paging, form| Style { form, ..Style::for_paging(paging) };
-    for (style, said, certain) in [
+    for (style, pagination, certain) in [
         (
             data(Paging::Cursor),
             "pagination = { kind = \"cursor\", parameter = \"cursor\", next = \"/meta/next\" }",
@@ -33,7 +33,7 @@ fn a_pipeline_from_the_first_page_reads_them_all() {
         let answer = site.ask(&["new", "shop-orders", "--from", &from]).expect(0);
         assert_eq!(answer.json()["key"][0], "id", "{}", answer.out);
         let text = std::fs::read_to_string(site.path("infra/pipelines/shop-orders.toml")).unwrap();
-        assert!(text.contains(said), "{text}");
+        assert!(text.contains(pagination), "{text}");
         assert_eq!(text.contains("the first answer says so"), certain, "{text}");
         assert!(text.contains("customer_country = { type = \"string\", from = \"/customer/country\" }"), "{text}");
         site.call(&["check"]).expect(0);
@@ -44,7 +44,7 @@ fn a_pipeline_from_the_first_page_reads_them_all() {
 }
 
 #[test]
-fn an_api_that_is_none_is_said() {
+fn an_unreachable_api_is_named_in_the_error() {
     let site = Site::new();
     let answer = site.call(&["new", "shop", "--from", "http://127.0.0.1:9/v1/orders"]).expect(1);
     assert!(answer.err.contains("127.0.0.1:9"), "{}", answer.err);

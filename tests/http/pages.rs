@@ -1,9 +1,9 @@
-//! However an API pages, the rows are those of one load of the whole.
+//! Every kind of pagination gives the same rows as one request for everything.
 
 use super::shop::{Shop, orders};
 use crate::api::{Encoding, Form, Paging, Style, Total};
 
-/// Every kind of page that an API can have, and how a definition says so.
+/// Every kind of pagination, with the definition that reads it.
 pub fn kinds() -> Vec<(Style, &'static str)> {
     let data = |paging, source| (Style::for_paging(paging), source);
     let form = |paging, form, source| (Style { form, ..Style::for_paging(paging) }, source);
@@ -55,7 +55,7 @@ pub fn kinds() -> Vec<(Style, &'static str)> {
 }
 
 #[test]
-fn every_kind_of_page_gives_the_rows_of_one_load() {
+fn every_kind_of_pagination_gives_the_same_rows() {
     let records = orders(43);
     let mut whole = None;
     for (style, source) in kinds() {
@@ -67,7 +67,7 @@ fn every_kind_of_page_gives_the_rows_of_one_load() {
         if style.paging != Paging::Single {
             assert!((5..=8).contains(&asked.len()), "{source}: {}", asked.len());
         }
-        // verbatim, and in the same files
+        // Raw records are verbatim, and the clean files are the same.
         let texts = shop.site.sql("SELECT _text FROM orders.raw ORDER BY _page, _row");
         assert_eq!(texts.iter().map(|row| row[0].as_str().unwrap()).collect::<Vec<_>>(), records, "{source}");
         let clean = shop.site.live("orders");
@@ -76,7 +76,7 @@ fn every_kind_of_page_gives_the_rows_of_one_load() {
 }
 
 #[test]
-fn a_page_of_nothing_and_no_page_at_all() {
+fn an_empty_answer_is_no_error_and_later_records_are_read() {
     for (style, source) in kinds() {
         let shop = Shop::new(style, &[], source);
         shop.run().expect(0);
@@ -87,7 +87,7 @@ fn a_page_of_nothing_and_no_page_at_all() {
 }
 
 #[test]
-fn what_leaves_no_doubt_need_not_be_said() {
+fn pagination_is_recognised_or_the_run_fails() {
     let of = |style: Style, records| Shop::new(style, &orders(24), records);
     let data = "records = '/data'";
     for shop in [
@@ -99,10 +99,10 @@ fn what_leaves_no_doubt_need_not_be_said() {
         shop.ingest();
         shop.has(24);
     }
-    // as many as a page often has, and nothing that says that there are no more
+    // As many records as a usual page size, and nothing in the answer that says whether there are more.
     let shop = Shop::new(Style { form: Form::Bare, ..Style::for_paging(Paging::Single) }, &orders(25), "");
     shop.run().fails(2, "definition", &["25 records", "single"]);
-    // an API that has more and leaves open how to get it is not read in part
+    // An API that has more records, but whose pagination cannot be recognised, is not read in part.
     for paging in [Paging::Cursor, Paging::Page { first: 1, total: Total::Records }] {
         let shop = of(Style::for_paging(paging), data);
         shop.run().fails(2, "definition", &["pagination", "/meta"]);
@@ -111,7 +111,7 @@ fn what_leaves_no_doubt_need_not_be_said() {
 }
 
 #[test]
-fn what_comes_packed_is_unpacked() {
+fn compressed_answers_are_read() {
     for encoding in [Encoding::Gzip, Encoding::Zstd, Encoding::Brotli] {
         let shop = Shop::new(Style::for_paging(Paging::Cursor), &orders(43), CURSOR);
         shop.api.encode(encoding);
@@ -123,7 +123,7 @@ fn what_comes_packed_is_unpacked() {
 pub const CURSOR: &str = "records = '/data'\npagination = { kind = 'cursor', next = '/meta/next' }";
 
 #[test]
-fn there_is_an_end_to_pages() {
+fn max_pages_limits_the_requests() {
     let shop = Shop::new(Style::for_paging(Paging::Cursor), &orders(43), &format!("{CURSOR}\nmax_pages = 3"));
     shop.run().fails(2, "definition", &["max_pages = 3"]);
     assert_eq!(shop.api.asked().len(), 3);

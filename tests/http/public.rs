@@ -1,4 +1,4 @@
-//! Public data, as an API would give it.
+//! The source `http` with public data sets.
 
 use std::io::Read as _;
 
@@ -11,7 +11,7 @@ struct Corpus {
     file: &'static str,
     fields: Fields,
     contract: &'static str,
-    /// A few hundred records of it.
+    /// Covers a few hundred records.
     lookback: &'static str,
 }
 
@@ -54,7 +54,7 @@ keywords = { type = "int64", from = "/Keywords" }
 ];
 
 impl Corpus {
-    /// Its records, each with a number in front.
+    /// The records, each with a field `id` added in front.
     fn records(&self) -> Option<Vec<String>> {
         let mut text = String::new();
         let file = std::fs::File::open(public_data(self.file)?).unwrap();
@@ -69,14 +69,14 @@ impl Corpus {
 }
 
 #[test]
-fn every_kind_of_page_gives_the_same_files() {
+fn every_kind_of_pagination_gives_the_same_files() {
     for (nth, corpus) in CORPORA.into_iter().enumerate() {
         let Some(records) = corpus.records() else { return };
         let (mut whole, mut shop) = (None, corpus.shop(Style::for_paging(Paging::Single), &records, ""));
-        // all kinds are dealt out; each corpus has its single page
+        // The kinds of pagination are distributed over the corpora; each corpus also has one request for everything.
         let dealt = kinds().into_iter().enumerate().filter(|(at, _)| *at == 0 || at % CORPORA.len() == nth);
         for (style, source) in dealt.map(|(_, kind)| kind) {
-            // what is asked for by number is asked for by thousands
+            // Where the definition requests a page size, larger pages keep the test short.
             let source = source.replace("size = 7", "size = 1500").replace("size = 8", "size = 1500");
             shop.api.restyle(Style { size: 1500, ..style });
             shop = Shop::with(shop.api, &source, corpus.contract);
@@ -89,7 +89,7 @@ fn every_kind_of_page_gives_the_same_files() {
 }
 
 #[test]
-fn ten_times_a_tenth_is_the_whole() {
+fn ten_incremental_runs_give_the_rows_of_one() {
     for corpus in CORPORA {
         let Some(records) = corpus.records() else { return };
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until: Bound::Exclusive };
@@ -110,7 +110,7 @@ fn ten_times_a_tenth_is_the_whole() {
         let query = "SELECT * FROM orders ORDER BY id";
         assert_eq!(parts.site.sql(query).len(), records.len());
         assert!(parts.site.sql(query) == whole.site.sql(query));
-        // what came again is what the minute before had
+        // Records received again are those of the lookback.
         assert!(received < records.len() as u64 * 3 / 2, "{received}");
     }
 }

@@ -1,4 +1,4 @@
-//! Only what is new is asked for, and nothing that comes late is missed.
+//! Incremental fetches request only new records, and late records are found by the lookback.
 
 use super::pages::CURSOR;
 use super::shop::{AT, FIELDS, Shop, notes, order, orders};
@@ -17,7 +17,7 @@ fn inclusive(rest: &str) -> Shop {
 }
 
 #[test]
-fn the_second_run_asks_for_what_is_new() {
+fn the_second_run_requests_only_new_records() {
     let shop = inclusive("");
     assert_eq!(shop.ingest()["rows"]["in"], 43);
     assert_eq!(shop.api.asked()[0].parameter("since"), None);
@@ -31,7 +31,7 @@ fn the_second_run_asks_for_what_is_new() {
 }
 
 #[test]
-fn where_nothing_is_new_nothing_is_committed() {
+fn without_new_records_nothing_is_committed() {
     let shop = inclusive(", lookback = '10m'");
     shop.ingest();
     let before = shop.site.files("lake/datasets");
@@ -43,7 +43,7 @@ fn where_nothing_is_new_nothing_is_committed() {
 }
 
 #[test]
-fn every_way_to_write_a_time() {
+fn every_time_format_of_the_parameter() {
     for (time, format, expected) in [
         (Time::Rfc3339, "rfc3339", "2026-01-01T00:43:00Z"),
         (Time::EpochS, "epoch_s", "1767228180"),
@@ -61,12 +61,12 @@ fn every_way_to_write_a_time() {
 }
 
 #[test]
-fn an_api_that_leaves_out_the_bound_loses_nothing() {
+fn with_an_exclusive_bound_no_record_is_lost() {
     for (time, format) in [(Time::Rfc3339, "rfc3339"), (Time::EpochS, "epoch_s"), (Time::EpochMs, "epoch_ms")] {
         let rest = format!(", format = '{format}', bounds = 'open'");
         let shop = Shop::new(filtered(time, Bound::Exclusive), &orders(43), &since(&rest));
         shop.ingest();
-        // at the very time that has been seen
+        // At the same time as the newest record seen so far.
         shop.api.append(&[order(44, 43, "1")]);
         shop.ingest();
         shop.has(44);
@@ -74,7 +74,7 @@ fn an_api_that_leaves_out_the_bound_loses_nothing() {
 }
 
 #[test]
-fn what_comes_late_is_seen_by_looking_back() {
+fn late_records_are_found_by_the_lookback_or_a_full_run() {
     for (rest, is_seen) in [("", false), (", lookback = '30m'", true)] {
         let shop = inclusive(rest);
         shop.ingest();
@@ -82,7 +82,7 @@ fn what_comes_late_is_seen_by_looking_back() {
         shop.ingest();
         assert_eq!(shop.ids().contains(&44), is_seen, "{rest}");
         assert!(shop.ids().contains(&45));
-        // what came again is the same row
+        // Records received again do not add rows.
         assert_eq!(shop.ids().len(), if is_seen { 45 } else { 44 });
         if !is_seen {
             let full = shop.call(&["run", "--at", AT, "--json", "--full"]).expect(0);
@@ -93,8 +93,8 @@ fn what_comes_late_is_seen_by_looking_back() {
 }
 
 #[test]
-fn far_back_it_goes_window_by_window() {
-    // `until` leaves out its bound, or it does not
+fn history_is_fetched_and_committed_by_windows() {
+    // `until` excludes its bound or includes it.
     for (until, start) in [(Bound::Exclusive, "2026-01-01T00:00:00Z"), (Bound::Inclusive, "2026-01-01T00:05:00Z")] {
         let filter = Filter { time: Time::Rfc3339, since: Bound::Inclusive, until };
         let style = Style { filter: Some(filter), ..Style::for_paging(Paging::Cursor) };
@@ -106,7 +106,7 @@ fn far_back_it_goes_window_by_window() {
         assert_eq!(shop.ids(), (first..=43).collect::<Vec<i64>>());
         let windows = shop.site.sql("SELECT COUNT(DISTINCT _object) AS n FROM orders.raw");
         assert!(windows[0][0].as_i64() >= Some(4), "{windows:?}");
-        // each of them committed by itself
+        // Each window is a commit.
         let commits = shop.call(&["show", "orders.raw", "--history", "--json"]).expect(0).rows();
         assert!(commits.len() >= 4, "{commits:?}");
         shop.call(&at).expect(0);
@@ -115,17 +115,17 @@ fn far_back_it_goes_window_by_window() {
 }
 
 #[test]
-fn windows_that_are_in_are_not_asked_for_again() {
+fn committed_windows_are_not_requested_again() {
     let shop = inclusive(", until = 'until', start = '2026-01-01T00:00:00Z', every = '10m'");
     let fault = Fault::Answer(500, vec![], "");
     shop.api.fail(Rule::new(When::Always, fault).for_part("since=2026-01-01T00%3A30"));
     let at = ["run", "--at", "2026-01-01T01:00:00Z", "--json"];
     let text = std::fs::read_to_string(shop.site.path("infra/pipelines/orders.toml")).unwrap();
-    let impatient = text.replace("[contract]\n", "limits = { attempts = 1 }\n[contract]\n");
-    shop.site.write("infra/pipelines/orders.toml", impatient);
+    let with_one_attempt = text.replace("[contract]\n", "limits = { attempts = 1 }\n[contract]\n");
+    shop.site.write("infra/pipelines/orders.toml", with_one_attempt);
     let answer = shop.call(&at);
     answer.fails(1, "retry", &["500"]);
-    // three windows are in the lake already
+    // The first three windows are already in the lake.
     assert_eq!(shop.site.sql("SELECT COUNT(*) AS n FROM orders.raw WHERE _text LIKE '%id%'")[0][0], 29);
     shop.api.recover();
     let _ = shop.api.asked();
@@ -137,7 +137,7 @@ fn windows_that_are_in_are_not_asked_for_again() {
 }
 
 #[test]
-fn time_and_pages_can_be_asked_for_in_the_body() {
+fn time_and_cursor_can_be_sent_in_the_body() {
     let source = "method = 'POST'\nrecords = '/data'
         pagination = { kind = 'cursor', parameter = '/page/cursor', in = 'body', next = '/meta/next' }
         incremental = { column = 'at', parameter = '/filter/since', in = 'body' }";
@@ -153,8 +153,8 @@ fn time_and_pages_can_be_asked_for_in_the_body() {
 }
 
 #[test]
-fn records_without_a_time_are_kept_and_counted_or_stop_it() {
-    // the time is looked for where no record has one
+fn records_without_a_time_are_kept_and_counted_or_fail_the_run() {
+    // The records have no field at the path of the time column.
     let contract =
         "[contract]\nkey = ['id']\n[contract.columns]\nid = 'int64'\nat = { type = 'datetime', from = '/when' }";
     let of = |missing: &str| {
@@ -165,7 +165,7 @@ fn records_without_a_time_are_kept_and_counted_or_stop_it() {
     let record = shop.ingest();
     assert!(notes(&record).contains("10 records"), "{record}");
     shop.has(10);
-    // nothing has moved: everything is asked for again
+    // The bookmark has not moved, so everything is requested again.
     let _ = shop.api.asked();
     shop.ingest();
     assert_eq!(shop.api.asked()[0].parameter("since"), None);
@@ -175,7 +175,7 @@ fn records_without_a_time_are_kept_and_counted_or_stop_it() {
 }
 
 #[test]
-fn what_is_gone_is_taken_away_where_the_whole_is_asked_for() {
+fn with_deletes_absent_missing_records_are_deleted() {
     for key in ["key = ['id']\nlatest_by = 'at'", ""] {
         let style = Style { form: Form::Bare, ..Style::for_paging(Paging::LinkHeader { is_relative: true }) };
         let contract = format!(

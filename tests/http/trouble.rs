@@ -1,4 +1,5 @@
-//! Whatever an API does: it heals, or the run fails with words that help; nothing is lost, and the next run goes on.
+//! Errors of an API: the request is repeated until it succeeds, or the run fails with a helpful message. Nothing is lost, and the next run
+//! continues.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +12,12 @@ use crate::support::wait::{HANG, until};
 
 const PAGES: usize = 5;
 
-/// An API with five pages, which has all the time it needs.
+/// An API with five pages and a generous timeout.
 fn shop(limits: &str) -> Shop {
     shop_within("10m", limits)
 }
 
-/// One that has so much time for an answer.
+/// An API with five pages and this timeout per request.
 fn shop_within(timeout: &str, limits: &str) -> Shop {
     Shop::new(Style::for_paging(Paging::Cursor), &orders(43), &limited(timeout, limits))
 }
@@ -25,7 +26,7 @@ fn limited(timeout: &str, limits: &str) -> String {
     format!("{CURSOR}\nlimits = {{ timeout = '{timeout}'{limits} }}")
 }
 
-/// It never ends by itself.
+/// Longer than any test waits.
 const NEVER: Duration = Duration::from_secs(2 * HANG.as_secs());
 
 fn date_in(seconds: i64) -> String {
@@ -33,21 +34,21 @@ fn date_in(seconds: i64) -> String {
     then.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string()
 }
 
-fn says(status: u16, headers: Vec<(&'static str, String)>) -> Fault {
+fn answer_with(status: u16, headers: Vec<(&'static str, String)>) -> Fault {
     Fault::Answer(status, headers, r#"{"message": "not now"}"#)
 }
 
 #[test]
-fn what_passes_is_waited_for() {
+fn temporary_errors_are_retried() {
     let reset = (jiff::Timestamp::now().as_second() + 2).to_string();
-    for (fault, word) in [
-        (says(429, vec![("retry-after", "1".into())]), "1 × 429"),
-        (says(429, vec![("retry-after", date_in(2))]), "1 × 429"),
-        (says(429, vec![("ratelimit-reset", "1".into())]), "1 × 429"),
-        (says(429, vec![("x-ratelimit-reset", reset)]), "1 × 429"),
-        (says(503, vec![]), "1 × 503"),
-        (says(500, vec![]), "1 × 500"),
-        (says(408, vec![]), "1 × 408"),
+    for (fault, note) in [
+        (answer_with(429, vec![("retry-after", "1".into())]), "1 × 429"),
+        (answer_with(429, vec![("retry-after", date_in(2))]), "1 × 429"),
+        (answer_with(429, vec![("ratelimit-reset", "1".into())]), "1 × 429"),
+        (answer_with(429, vec![("x-ratelimit-reset", reset)]), "1 × 429"),
+        (answer_with(503, vec![]), "1 × 503"),
+        (answer_with(500, vec![]), "1 × 500"),
+        (answer_with(408, vec![]), "1 × 408"),
         (Fault::Drop, "sent again"),
         (Fault::Cut, "sent again"),
     ] {
@@ -56,12 +57,12 @@ fn what_passes_is_waited_for() {
         let record = shop.ingest();
         assert_eq!(befell.times(), 1);
         shop.has(43);
-        assert!(notes(&record).contains(word), "{fault:?}: {record}");
+        assert!(notes(&record).contains(note), "{fault:?}: {record}");
         assert_eq!(record["requests"]["api"].as_u64(), Some(PAGES as u64 + 1), "{fault:?}");
         assert_eq!(shop.api.asked().len(), PAGES + 1);
     }
     for fault in [Fault::Stall(NEVER), Fault::StallBody(NEVER)] {
-        // a machine that is slow may need some more attempts
+        // On a slow machine other requests may time out too.
         let shop = shop_within("1s", ", attempts = 20");
         let befell = shop.api.fail(Rule::new(When::Nth(3), fault.clone()));
         let record = shop.ingest();
@@ -75,14 +76,14 @@ fn what_passes_is_waited_for() {
 }
 
 #[test]
-fn an_api_says_how_long_to_wait_and_is_left_alone_so_long() {
+fn retry_after_and_requests_per_second_are_kept() {
     let shop = shop("");
-    shop.api.fail(Rule::new(When::Nth(2), says(429, vec![("retry-after", "2".into())])));
+    shop.api.fail(Rule::new(When::Nth(2), answer_with(429, vec![("retry-after", "2".into())])));
     shop.ingest();
     let asked = shop.api.asked();
     let pause = asked[2].at.duration_since(asked[1].at);
     assert!(pause >= Duration::from_millis(1950), "{pause:?}");
-    // and no faster than agreed
+    // `requests_per_second` is kept.
     let slow = Shop::new(
         Style::for_paging(Paging::Cursor),
         &orders(43),
@@ -94,7 +95,7 @@ fn an_api_says_how_long_to_wait_and_is_left_alone_so_long() {
 }
 
 #[test]
-fn a_body_that_is_half_there_is_asked_for_again() {
+fn a_truncated_body_is_requested_again() {
     let shop = shop("");
     let befell = shop.api.fail(Rule::new(When::Nth(3), Fault::Halve));
     shop.ingest();
@@ -103,10 +104,10 @@ fn a_body_that_is_half_there_is_asked_for_again() {
 }
 
 #[test]
-fn an_api_that_fails_one_time_in_four_is_read_whole() {
+fn an_api_that_fails_one_request_in_four_is_read_completely() {
     for seed in 1..=3 {
         let shop = shop(", attempts = 10");
-        let all: Vec<_> = [says(503, vec![("retry-after", "0".into())]), Fault::Drop, Fault::Cut]
+        let all: Vec<_> = [answer_with(503, vec![("retry-after", "0".into())]), Fault::Drop, Fault::Cut]
             .into_iter()
             .enumerate()
             .map(|(nth, fault)| shop.api.fail(Rule::new(When::Random(seed * 10 + nth as u64, 9), fault)))
@@ -127,23 +128,23 @@ fn the_order_of_records_does_not_matter() {
     assert_eq!(shop.site.live("orders"), plain.site.live("orders"));
 }
 
-/// A run with a fault on the third page for ever; then one without, that has all rows.
+/// A run with a permanent fault on the third page fails; the next run without the fault has all rows.
 #[track_caller]
-fn fails_then_heals(fault: Fault, code: i32, kind: &str, words: &[&str]) {
+fn fails_then_recovers(fault: Fault, code: i32, kind: &str, words: &[&str]) {
     let limits = ", attempts = 2, body = '1MB'";
     let shop = shop_within(if matches!(fault, Fault::Stall(_)) { "1s" } else { "10m" }, limits);
     let befell = shop.api.fail(Rule::new(When::Always, fault).for_part("cursor=after-20"));
     let answer = shop.run();
     answer.fails(code, kind, words);
     assert!(befell.times() >= 1);
-    // nothing is half there
+    // Nothing is committed.
     assert!(!shop.site.path("lake/datasets/orders").exists());
     shop.api.recover();
     shop.redefine(&format!("{}/v1/orders", shop.api.origin()), &limited("10m", limits));
     let _ = shop.api.asked();
     shop.run().expect(0);
     shop.has(43);
-    // what had come was kept: only the rest is asked for; then, for what has changed meanwhile, everything
+    // The landed pages are kept: first only the rest is requested, then everything, for changes made meanwhile.
     let asked: Vec<_> = shop.api.asked().iter().map(|asked| asked.parameter("cursor").unwrap_or_default()).collect();
     assert_eq!(asked[..PAGES - 2], ["after-20", "after-30", "after-40"], "{asked:?}");
     assert!(asked.len() <= PAGES - 2 + PAGES, "{asked:?}");
@@ -152,16 +153,16 @@ fn fails_then_heals(fault: Fault, code: i32, kind: &str, words: &[&str]) {
 }
 
 #[test]
-fn what_does_not_pass_is_said_and_what_came_is_kept() {
+fn permanent_errors_fail_the_run_and_landed_pages_are_kept() {
     let url = "/v1/orders";
     let cases: Vec<(Fault, i32, &str, Vec<&str>)> = vec![
-        (says(503, vec![]), 1, "retry", vec![url, "2 attempts", "503", "not now", "run again"]),
-        (says(429, vec![("retry-after", "90000".into())]), 1, "retry", vec![url, "wait"]),
-        (says(404, vec![]), 2, "definition", vec![url, "404", "`url`"]),
-        (says(401, vec![]), 1, "refused", vec![url, "401", "auth"]),
+        (answer_with(503, vec![]), 1, "retry", vec![url, "2 attempts", "503", "not now", "run again"]),
+        (answer_with(429, vec![("retry-after", "90000".into())]), 1, "retry", vec![url, "wait"]),
+        (answer_with(404, vec![]), 2, "definition", vec![url, "404", "`url`"]),
+        (answer_with(401, vec![]), 1, "refused", vec![url, "401", "auth"]),
         (Fault::Drop, 1, "retry", vec![url, "2 attempts"]),
         (Fault::Cut, 1, "retry", vec![url, "2 attempts"]),
-        // it came whole, as far as HTTP can tell, and three times
+        // Complete as far as HTTP can say, but invalid in three attempts.
         (Fault::Halve, 3, "data", vec!["page 3", "ends too early", "landing/orders/"]),
         (Fault::Stall(NEVER), 1, "retry", vec!["no answer within 1 s"]),
         (Fault::Login, 3, "data", vec!["markup", "Sign in"]),
@@ -172,18 +173,18 @@ fn what_does_not_pass_is_said_and_what_came_is_kept() {
     ];
     for (fault, code, kind, words) in cases {
         println!("{fault:?}");
-        fails_then_heals(fault, code, kind, &words);
+        fails_then_recovers(fault, code, kind, &words);
     }
 }
 
 #[test]
-fn pages_that_lead_nowhere_are_noticed() {
+fn repeated_and_empty_pages_fail_the_run() {
     for (fault, words) in [(Fault::PreviousPage, ["earlier", ""]), (Fault::EmptyPage, ["no records", "more behind it"])]
     {
         println!("{fault:?}");
-        fails_then_heals(fault, 3, "data", &words);
+        fails_then_recovers(fault, 3, "data", &words);
     }
-    // with a total it is known that a page is missing
+    // With a total, a missing page is noticed.
     for paging in ["page', total = '/meta/total'", "offset', total = '/meta/total'"] {
         let style = if paging.starts_with("page") {
             Paging::Page { first: 1, total: Total::Records }
@@ -206,25 +207,25 @@ fn pages_that_lead_nowhere_are_noticed() {
 }
 
 #[test]
-fn a_page_that_has_become_another_does_not_mix_with_what_was_kept() {
+fn a_page_that_changed_between_attempts_adds_no_duplicates() {
     let shop = shop(", attempts = 1");
-    shop.api.fail(Rule::new(When::First(1), says(503, vec![])).for_part("after-20"));
+    shop.api.fail(Rule::new(When::First(1), answer_with(503, vec![])).for_part("after-20"));
     shop.run().fails(1, "retry", &["503"]);
     shop.api.recover();
-    let otherwise = Fault::Otherwise(|records| {
+    let changed = Fault::Otherwise(|records| {
         records[0] = records[0].replace(".50", ".99");
         records.insert(1, order(99, 30, "1"));
     });
-    shop.api.fail(Rule::new(When::Always, otherwise));
+    shop.api.fail(Rule::new(When::Always, changed));
     shop.run().expect(0);
-    // what was kept and what has come since are versions of the same orders
+    // Landed and new records are versions of the same orders.
     let ids = shop.ids();
     assert_eq!(ids.iter().filter(|id| **id <= 43).count(), 43);
     assert_eq!(ids.iter().filter(|id| **id == 99).count(), 1);
 }
 
 #[test]
-fn broken_records_do_not_cost_the_page() {
+fn a_broken_record_does_not_reject_its_page() {
     let mut records = orders(43);
     records[4] = r#"{"id": 5, "at": "2026-01-01T00:05:00Z", "amount": "twelve"}"#.into();
     let shop = Shop::new(Style::for_paging(Paging::Cursor), &records, CURSOR);
@@ -235,7 +236,7 @@ fn broken_records_do_not_cost_the_page() {
 }
 
 #[test]
-fn two_runs_at_once_end_as_one() {
+fn concurrent_runs_end_as_one() {
     let shop = shop("");
     shop.api.fail(Rule::new(When::Every(2), Fault::Stall(Duration::from_millis(30))));
     let codes: Vec<Answer> = std::thread::scope(|scope| {
@@ -252,16 +253,16 @@ fn two_runs_at_once_end_as_one() {
 }
 
 #[test]
-fn an_api_that_is_not_there_is_said_by_its_name() {
+fn an_unreachable_api_is_named_in_the_error() {
     let shop = shop("");
-    let gone = Api::new(Style::for_paging(Paging::Single), FIELDS, &[]).origin();
-    shop.redefine(&format!("{gone}/v1/orders"), "pagination = { kind = 'single' }\nlimits = { attempts = 2 }");
-    shop.run().fails(1, "retry", &[&gone, "2 attempts", "no connection"]);
+    let unreachable = Api::new(Style::for_paging(Paging::Single), FIELDS, &[]).origin();
+    shop.redefine(&format!("{unreachable}/v1/orders"), "pagination = { kind = 'single' }\nlimits = { attempts = 2 }");
+    shop.run().fails(1, "retry", &[&unreachable, "2 attempts", "no connection"]);
 }
 
-/// Paged by number, in the order of their times; one more or less moves all that follow.
+/// Pages by number or offset, ordered by time: one record without_third shifts all that follow.
 #[test]
-fn a_list_that_moves_while_it_is_read_loses_nothing() {
+fn records_that_shift_between_pages_are_not_lost() {
     for (paging, source) in [
         (Paging::Page { first: 1, total: Total::Records }, "kind = 'page', total = '/meta/total'"),
         (Paging::Offset { total: Total::Records }, "kind = 'offset', total = '/meta/total'"),
@@ -269,7 +270,8 @@ fn a_list_that_moves_while_it_is_read_loses_nothing() {
         let source = format!("records = '/data'\npagination = {{ {source} }}");
         let shop = Shop::new(Style::for_paging(paging), &orders(43), &source);
         shop.api.fail(Rule::new(When::Nth(3), Fault::Stall(Duration::from_millis(800))));
-        let fewer: Vec<String> = orders(43).into_iter().filter(|record| !record.contains("\"id\": 3,")).collect();
+        let without_third: Vec<String> =
+            orders(43).into_iter().filter(|record| !record.contains("\"id\": 3,")).collect();
         std::thread::scope(|scope| {
             let run = scope.spawn(|| shop.run());
             let mut asked = 0;
@@ -277,7 +279,7 @@ fn a_list_that_moves_while_it_is_read_loses_nothing() {
                 asked += shop.api.asked().len();
                 asked >= 3 || run.is_finished()
             });
-            shop.api.replace(&fewer);
+            shop.api.replace(&without_third);
             let first = run.join().unwrap();
             assert!(first.code == 0 || first.error()["kind"] == "retry", "{first:?}");
         });
@@ -288,7 +290,7 @@ fn a_list_that_moves_while_it_is_read_loses_nothing() {
 }
 
 #[test]
-fn an_api_that_knows_no_pages_is_not_read_for_ever() {
+fn an_api_that_ignores_page_parameters_fails_the_run() {
     for source in ["kind = 'page'", "kind = 'offset', size = 8", "kind = 'keyset', parameter = 'after', field = '/id'"]
     {
         let shop = Shop::new(
@@ -304,7 +306,7 @@ fn an_api_that_knows_no_pages_is_not_read_for_ever() {
 }
 
 #[test]
-fn a_run_that_is_killed_is_gone_on_with() {
+fn the_next_run_continues_a_killed_run() {
     let shop = shop("");
     shop.api.fail(Rule::new(When::First(1), Fault::Stall(NEVER)).for_part("after-30"));
     let mut command = shop.site.command(crate::site::tidemark());

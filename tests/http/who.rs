@@ -1,4 +1,4 @@
-//! Who asks: every kind of credentials, sent to one origin only, and seen nowhere.
+//! Authentication: every kind of credentials works, is sent to the origin of `url` only, and appears in no file or output.
 
 use super::pages::CURSOR;
 use super::shop::{AT, FIELDS, Shop, orders};
@@ -14,7 +14,7 @@ fn kinds() -> Vec<(Auth, &'static str)> {
         (Auth::Header("authorization", BASE64), "{ basic = { user = 'me', password = { secret = 'the-key' } } }"),
         (Auth::Header("x-api-key", SECRET), "{ api_key = { header = 'X-Api-Key', secret = 'the-key' } }"),
         (Auth::Query("key", SECRET), "{ api_key = { query = 'key', secret = 'the-key' } }"),
-        // a token is over in the middle
+        // Each token is valid for two requests, so it expires during the fetch.
         (
             Auth::Token { client_id: "me", client_secret: SECRET, uses: 2 },
             "{ oauth2 = { token_url = 'ORIGIN/token', client_id = 'me', client_secret = { secret = 'the-key' } } }",
@@ -33,8 +33,8 @@ fn shop(paging: Paging, auth: &(Auth, &'static str)) -> Shop {
     Shop { variables: vec![("TIDEMARK_SECRET_THE_KEY", SECRET)], ..Shop::with_api(api, &source) }
 }
 
-/// That no file of the site, and nothing that was said, has the secret in it, packed or not.
-fn is_nowhere(shop: &Shop, said: &[String]) {
+/// Checks that the secret appears in no file of the site, compressed or not, and in no output.
+fn assert_hidden(shop: &Shop, outputs: &[String]) {
     let encoded = BASE64.strip_prefix("Basic ").unwrap();
     let has = |text: &[u8]| {
         [SECRET, encoded, "token-1"]
@@ -49,39 +49,39 @@ fn is_nowhere(shop: &Shop, said: &[String]) {
             assert!(!has(&plain), "{} unpacked", path.display());
         }
     }
-    for text in said {
+    for text in outputs {
         assert!(!has(text.as_bytes()), "{text}");
     }
 }
 
 #[test]
-fn every_kind_of_credentials_is_taken_and_shown_nowhere() {
+fn every_kind_of_credentials_works_and_stays_secret() {
     for auth in kinds() {
         for paging in [Paging::Cursor, Paging::NextUrl { is_relative: false }] {
             let shop = shop(paging, &auth);
-            let mut said = Vec::new();
+            let mut outputs = Vec::new();
             for verb in [&["run", "--at", AT][..], &["status"], &["runs", "--json"]] {
                 let mut command = shop.site.command(tidemark());
                 command.envs(shop.variables.iter().copied()).env("TIDEMARK_LOG", "trace").args(verb);
                 let answer = Answer::from_command(&mut command).expect(0);
-                said.extend([answer.out, answer.err]);
+                outputs.extend([answer.out, answer.err]);
             }
             shop.has(43);
-            is_nowhere(&shop, &said);
+            assert_hidden(&shop, &outputs);
         }
     }
 }
 
 #[test]
-fn a_wrong_secret_is_refused_by_name_and_shown_nowhere() {
+fn a_wrong_secret_is_named_and_its_value_stays_secret() {
     for auth in kinds() {
         let mut shop = shop(Paging::Cursor, &auth);
-        // the API says it back
+        // The API repeats the secret in its answer.
         let repeats = Fault::Answer(401, vec![], r#"{"error": "no such key: hush-9f8e7d6c5b4a"}"#);
         shop.api.fail(Rule::new(When::Always, repeats));
         let answer = shop.run();
         answer.fails(1, "refused", &["401", "secret the-key"]);
-        is_nowhere(&shop, &[answer.out, answer.err]);
+        assert_hidden(&shop, &[answer.out, answer.err]);
         shop.api.recover();
         shop.variables.clear();
         let _ = shop.api.asked();
@@ -91,7 +91,7 @@ fn a_wrong_secret_is_refused_by_name_and_shown_nowhere() {
 }
 
 #[test]
-fn credentials_go_nowhere_else() {
+fn credentials_are_sent_to_the_origin_of_the_url_only() {
     let other = Api::new(Style::for_paging(Paging::Cursor), FIELDS, &orders(3));
     for auth in kinds() {
         let shop = shop(Paging::NextUrl { is_relative: false }, &auth);
@@ -108,10 +108,10 @@ fn credentials_go_nowhere_else() {
             answer.fails(1, "refused", &["origin of `url` only"]);
             assert_eq!(befell.times(), 1);
             shop.api.recover();
-            is_nowhere(&shop, &[answer.out, answer.err]);
+            assert_hidden(&shop, &[answer.out, answer.err]);
         }
         assert!(other.asked().is_empty());
-        // within the origin it may lead anywhere
+        // Redirects within the origin are followed.
         shop.api.fail(
             Rule::new(When::First(1), Fault::Answer(302, vec![("location", "/v2/orders".into())], "")).for_part("/v1/"),
         );

@@ -1,5 +1,5 @@
-//! The crash test of target `postgres`: whatever breaks at whatever moment, and whatever other loads run, running again ends in the same
-//! state as a run without a fault, and no row is in the table twice or in an older version.
+//! Crash tests of target `postgres`: after any fault, and with concurrent loads, the next load leaves the database as loads without a fault
+//! do; no row is duplicated or older.
 
 mod bench;
 mod concurrent;

@@ -1,4 +1,4 @@
-//! The target as a function on Lambda has it: the real bootstraps over an S3 API, a bus and a server.
+//! Target `postgres` in the deployed functions: the real bootstraps with an S3 API, an event bus and a server.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::wait::HANG;
 const TIME: Duration = HANG;
 
 #[test]
-fn a_schedule_ends_in_the_table() {
+fn a_schedule_loads_the_table() {
     let Some(database) = database() else { return };
     let pipelines = tempfile::tempdir().unwrap();
     let text = format!(
@@ -37,7 +37,7 @@ fn a_schedule_ends_in_the_table() {
     let found = database.query("SELECT string_agg(concat_ws(' ', id, note, price), ', ' ORDER BY id) FROM shop.notes");
     assert_eq!(found[0][0].as_deref(), Some("1 a 1.50, 2 B 2.50, 3 c 3.50"));
 
-    // the event comes again; then the table does not fit any more
+    // A duplicate of the event; then a load into a table whose column has another type.
     let due = json!({
         "detail-type": "step due", "source": "tidemark", "time": "2026-01-03T08:00:00Z",
         "detail": {"pipeline": "notes", "step": "load postgres-notes", "function": "load", "chain": "again",

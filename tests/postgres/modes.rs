@@ -1,4 +1,4 @@
-//! What changed in a dataset comes into the table by each mode, and the table then has what the dataset has.
+//! Each mode applies the changes of a dataset to the table, which then has the rows of the dataset.
 
 use polars::prelude::*;
 use tidemark_flow::{ErrorKind, Status};
@@ -8,7 +8,7 @@ use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 const SWAP: &str = "dataset = 'd'\ntable = 't'\nmode = 'swap'\n";
 const APPEND: &str = "dataset = 'd'\ntable = 't'\nmode = 'append'\n";
 
-/// Rows with an id, a part by which they are partitioned, and a text.
+/// Rows with an id, the column they are partitioned by, and a text.
 fn rows(rows: &[(i64, Option<&str>, &str)]) -> DataFrame {
     df!(
         "id" => rows.iter().map(|row| row.0).collect::<Vec<_>>(),
@@ -23,7 +23,7 @@ fn table(lab: &LoadHarness) -> Vec<String> {
 }
 
 #[test]
-fn a_swap_puts_partitions_in_place_of_what_they_were() {
+fn a_swap_replaces_the_changed_partitions() {
     let Some(lab) = LoadHarness::new() else { return };
     let load = |all: &[(i64, Option<&str>, &str)]| {
         lab.commit_by("d", &rows(all), Some("part"));
@@ -43,24 +43,24 @@ fn a_swap_puts_partitions_in_place_of_what_they_were() {
         lab.lines("SELECT indexdef FROM pg_indexes WHERE tablename = 't'"),
         ["CREATE INDEX t_part_idx ON public.t USING btree (part)"]
     );
-    // only the partition that changed
+    // Only the changed partition is written.
     assert_eq!(load(&[(1, a, "y"), (2, a, "x"), (2, a, "x"), (3, b, "x"), (4, none, "x"), (5, empty, "x")]), (3, 3));
-    // NULL and the empty text lie in one partition
+    // NULL and the empty text are one partition.
     assert_eq!(load(&[(1, a, "y"), (2, a, "x"), (2, a, "x"), (3, b, "x"), (4, none, "z"), (5, empty, "x")]), (2, 2));
-    // one that is there no more, one that is new, and a row that moves
+    // A partition is removed, one is added, and a row moves.
     assert_eq!(load(&[(1, Some("c"), "y"), (2, a, "x"), (4, none, "z"), (5, empty, "x")]), (2, 4));
-    // by another column: all of it
+    // Partitioned by another column: everything is replaced.
     lab.commit_by("d", &rows(&[(1, a, "p"), (2, b, "q")]), Some("note"));
     assert_eq!(counts(&lab.load(SWAP)), [2, 0, 0, 4, 0]);
     assert_eq!(table(&lab), ["1,'a',p", "2,'b',q"]);
-    // not partitioned any more, then nothing at all, then something again
+    // Without partitions, then without rows, then with a row again.
     lab.commit("d", &rows(&[(1, a, "p")]));
     assert_eq!(counts(&lab.load(SWAP)), [1, 0, 0, 2, 0]);
     lab.commit("d", &rows(&[]));
     assert_eq!(counts(&lab.load(SWAP)), [0, 0, 0, 1, 0]);
     lab.commit("d", &rows(&[(9, none, "r")]));
     assert_eq!(counts(&lab.load(SWAP)), [1, 0, 0, 0, 0]);
-    // tampered with
+    // Changes by others stay until a full load.
     lab.query("UPDATE t SET note = 'other'; INSERT INTO t VALUES (10, 'mine', 'mine')");
     assert_eq!(lab.run(SWAP).status, Status::NothingToDo);
     lab.load_full(SWAP);
@@ -68,7 +68,7 @@ fn a_swap_puts_partitions_in_place_of_what_they_were() {
 }
 
 #[test]
-fn a_swap_by_days_keeps_the_other_days() {
+fn a_swap_by_day_keeps_unchanged_days() {
     let Some(lab) = LoadHarness::new() else { return };
     let days = |ids: std::ops::Range<i64>| {
         let rows = numbered(ids, |id| id.to_string()).lazy();
@@ -78,7 +78,7 @@ fn a_swap_by_days_keeps_the_other_days() {
     };
     lab.commit_by("d", &days(0..50), Some("day"));
     assert_eq!(counts(&lab.load(SWAP)), [50, 0, 0, 0, 0]);
-    // a row of the user's in a day that does not change, and one in a day that does
+    // Rows of others, in an unchanged day and in a changed one.
     lab.query("INSERT INTO t VALUES (-1, 'mine', '1970-01-05'), (-2, 'mine', '1970-01-01')");
     lab.commit_by("d", &days(0..51), Some("day"));
     assert_eq!(counts(&lab.load(SWAP)), [11, 0, 0, 11, 0]);
@@ -86,7 +86,7 @@ fn a_swap_by_days_keeps_the_other_days() {
 }
 
 #[test]
-fn an_append_takes_what_came_and_nothing_twice() {
+fn an_append_adds_only_new_rows() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..10, |id| id.to_string()));
     assert_eq!(counts(&lab.load(APPEND)), [10, 0, 0, 0, 0]);
@@ -94,7 +94,7 @@ fn an_append_takes_what_came_and_nothing_twice() {
     lab.commit("d", &numbered(2..15, |id| if id == 3 { "changed".to_owned() } else { id.to_string() }));
     assert_eq!(counts(&lab.load(APPEND))[0], 6);
     assert_eq!(lab.one("SELECT count(*), count(*) FILTER (WHERE id = 3), sum(id) FROM t"), "16,2,108");
-    // not even when all is asked for again
+    // A full load appends nothing either.
     assert_eq!(lab.run_at(&lab.url, APPEND, true).status, Status::NothingToDo);
     lab.commit("d", &rows(&[(1, None, "x")]));
     let error = lab.fail(APPEND);
@@ -105,7 +105,7 @@ fn an_append_takes_what_came_and_nothing_twice() {
 }
 
 #[test]
-fn a_row_without_a_key_is_named_by_its_place() {
+fn without_a_key_a_refused_row_is_named_by_its_position() {
     let Some(lab) = LoadHarness::new() else { return };
     for target in [SWAP, APPEND] {
         lab.query(
@@ -129,7 +129,7 @@ fn a_row_without_a_key_is_named_by_its_place() {
 }
 
 #[test]
-fn an_upsert_follows_rows_wherever_they_go() {
+fn an_upsert_moves_updates_and_deletes_rows() {
     let Some(lab) = LoadHarness::new() else { return };
     let load = |all: &[(i64, Option<&str>, &str)]| {
         lab.commit_by("d", &rows(all), Some("part"));
@@ -145,20 +145,20 @@ fn an_upsert_follows_rows_wherever_they_go() {
     };
     let (a, b) = (Some("a"), Some("b"));
     assert_eq!(load(&[(1, a, "x"), (2, a, "x"), (3, b, "x"), (4, None, "x"), (5, Some(""), "x")]), [5, 0, 0, 0, 0]);
-    // 2 moves, 3 goes, 4 and 5 change what only NULL and the empty text tell apart, 6 comes
+    // 2 moves, 3 is removed, 4 and 5 change between NULL and the empty text, 6 is added.
     assert_eq!(load(&[(1, a, "x"), (2, b, "x"), (4, Some(""), "x"), (5, None, "x"), (6, a, "y")]), [1, 3, 1, 1, 0]);
-    // 2 and 6 change places
+    // 2 and 6 swap partitions.
     assert_eq!(load(&[(1, a, "x"), (2, a, "x"), (4, Some(""), "x"), (5, None, "x"), (6, b, "y")])[1..2], [2]);
     assert_eq!(load(&[]), [0, 0, 0, 5, 0]);
     assert_eq!(load(&[(7, a, "x")]), [1, 0, 0, 0, 0]);
 
-    // somebody meddles: what comes again is put right, what only the table has stays
+    // A full load corrects changes by others and keeps their rows.
     lab.query("UPDATE t SET note = 'other', part = NULL; INSERT INTO t VALUES (100, 'mine', 'mine')");
     assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
     assert_eq!(counts(&lab.load_full(UPSERT)), [0, 1, 0, 0, 0]);
     assert_eq!(table(&lab), ["7,'a',x", "100,'mine',mine"]);
 
-    // another key has no index yet, and then is what rows are found by
+    // Another key needs a unique index, and is then used to find the rows.
     lab.commit("d", &rows(&[(8, a, "x")]));
     let by_note = UPSERT.replace("'id'", "'note'");
     let error = lab.fail(&by_note);
@@ -186,7 +186,7 @@ fn two_datasets_in_one_table_keep_their_own_rows() {
 }
 
 #[test]
-fn many_passes_come_to_the_same_as_one() {
+fn small_memory_gives_the_same_table() {
     const ROWS: i64 = 5_000;
     let before = numbered(0..ROWS, |id| format!("note {}", id * 7919 % 1000));
     let after =
@@ -216,9 +216,9 @@ fn many_passes_come_to_the_same_as_one() {
     assert_eq!(one[0].0, [100, 1633, 3267, 100, 0]);
 }
 
-/// As before PostgreSQL 15, and where a server does not count, so that what a MERGE has done could not be told.
+/// Without `MERGE` (before PostgreSQL 15), or where the server keeps no statistics, from which the counts of a `MERGE` are read.
 #[test]
-fn without_merge_two_statements_do_the_same() {
+fn without_merge_the_result_is_the_same() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.query("DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET track_counts = off', current_database()); END $$");
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY, note text)");

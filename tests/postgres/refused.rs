@@ -1,4 +1,4 @@
-//! Rows the database does not take: the load fails and names one, or they are put aside and all others come in.
+//! Rows that the database refuses: the load fails and names one, or they are recorded and all other rows are loaded.
 
 use polars::prelude::*;
 use tidemark_flow::ErrorKind;
@@ -7,7 +7,7 @@ use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 
 const KEPT: &str = "SELECT key, version, reason FROM tidemark_refused ORDER BY key";
 
-/// What is in the table, in one line.
+/// Count, sum of ids and hash of the texts of the table.
 fn digest(lab: &LoadHarness) -> String {
     lab.one("SELECT count(*) || ' ' || coalesce(sum(id), 0) || ' ' || md5(string_agg(note, ',' ORDER BY id)) FROM t")
 }
@@ -16,7 +16,7 @@ fn with_budget(budget: &str) -> String {
     format!("{UPSERT}max_refused = {budget}")
 }
 
-/// A table of the user's, what goes wrong with row 7, and how its server says so.
+/// Name of a rule, the table with this rule, and the server's error for row 7.
 const RULES: [(&str, &str, &str); 8] = [
     (
         "CHECK",
@@ -58,7 +58,7 @@ const RULES: [(&str, &str, &str); 8] = [
     ),
 ];
 
-/// Row 7 has what the rule forbids.
+/// Rows of which row 7 breaks the rule.
 fn broken(rule: &str, ids: std::ops::Range<i64>) -> DataFrame {
     let rows = numbered(ids, |id| id.to_string());
     let bad = match rule {
@@ -73,10 +73,10 @@ fn broken(rule: &str, ids: std::ops::Range<i64>) -> DataFrame {
 }
 
 #[test]
-fn a_row_of_every_rule_is_named_or_quarantined_until_it_is_valid() {
+fn a_row_that_breaks_a_rule_is_named_or_recorded_until_it_is_valid() {
     let Some(lab) = LoadHarness::new() else { return };
     for (rule, make, says) in RULES {
-        // into an empty table, and into one that has rows
+        // Into an empty table, and into one with rows.
         for first in [0, 5] {
             lab.query(make);
             if first > 0 {
@@ -87,7 +87,7 @@ fn a_row_of_every_rule_is_named_or_quarantined_until_it_is_valid() {
             lab.commit("d", &broken(rule, 0..100));
             let error = lab.fail(UPSERT);
             assert_eq!(error.kind, ErrorKind::Data, "{rule}: {error:?}");
-            // of the two that exclude each other, either may be the one too many
+            // Of two conflicting rows either may be named.
             let either = ["id 7)", "id 6)"];
             assert!(
                 either.iter().any(|key| error.message.contains(key)) && error.message.contains(says),
@@ -117,7 +117,7 @@ fn a_row_of_every_rule_is_named_or_quarantined_until_it_is_valid() {
                 format!("t,{}", record.run_id)
             );
 
-            // refused again: its line is a new one; then well, and its line is gone
+            // Refused again: its record has the new version. Once valid, its record is removed.
             lab.commit("d", &broken(rule, 0..101));
             assert_eq!(counts(&lab.load(&with_budget("1")))[..2], [1, 0], "{rule}");
             lab.commit("d", &broken(rule, 0..101).lazy().with_column(lit(1).alias("wide")).collect().unwrap());
@@ -140,7 +140,7 @@ fn a_row_of_every_rule_is_named_or_quarantined_until_it_is_valid() {
 }
 
 #[test]
-fn one_of_many_fifty_of_many_and_all_are_found() {
+fn one_some_and_all_refused_rows_are_found() {
     let Some(lab) = LoadHarness::new() else { return };
     const ROWS: i64 = 20_000;
     let with_bad = |every: i64| {
@@ -188,14 +188,14 @@ fn one_of_many_fifty_of_many_and_all_are_found() {
     let record = lab.load(&with_budget("'100%'"));
     assert_eq!((counts(&record), lab.one("SELECT count(*) FROM t")), ([0, 0, 0, 0, 500], "0".to_owned()));
     assert_eq!(record.notes, ["500 rows were refused by the database: see tidemark_refused"]);
-    // gone from the dataset: nothing is left of them
+    // Records of rows that the dataset no longer has are removed.
     lab.commit("d", &numbered(0..10, |id| id.to_string()));
     assert_eq!(counts(&lab.load(&with_budget("'100%'")))[0], 10);
     assert_eq!(lab.lines(KEPT), Vec::<String>::new());
 }
 
 #[test]
-fn what_the_database_cannot_hold_is_quarantined_with_its_reason() {
+fn values_outside_a_type_are_recorded_with_the_reason() {
     let Some(lab) = LoadHarness::new() else { return };
     let frame = df!(
         "id" => [1_i64, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11],
@@ -211,7 +211,7 @@ fn what_the_database_cannot_hold_is_quarantined_with_its_reason() {
     let frame = frame.lazy().with_columns([col("day").cast(DataType::Date), bad_id]).collect().unwrap();
     let target = format!("{UPSERT}types = {{ doc = 'jsonb', who = 'uuid', n = 'smallint', code = 'varchar(3)' }}");
     let reasons = [
-        // the server would cut the blanks off without a word
+        // The server would cut off the blanks without an error.
         ("[11]", "column \"code\" has a text that is longer than its type"),
         ("[2]", "column \"note\" has a NUL character, which PostgreSQL has in no text"),
         ("[3]", "column \"doc\" has a text that is no JSON"),
@@ -247,7 +247,7 @@ fn what_the_database_cannot_hold_is_quarantined_with_its_reason() {
 }
 
 #[test]
-fn what_the_server_says_of_a_value_is_not_repeated() {
+fn values_in_messages_of_the_server_are_not_repeated() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.query(
         "CREATE TYPE mood AS ENUM ('calm'); CREATE TABLE t (id bigint PRIMARY KEY, note text, mood mood); \
@@ -273,7 +273,7 @@ fn what_the_server_says_of_a_value_is_not_repeated() {
 }
 
 #[test]
-fn keys_that_are_not_unique_are_named() {
+fn duplicate_keys_are_named() {
     let Some(lab) = LoadHarness::new() else { return };
     let twice = |ids: &[i64]| {
         let texts: Vec<String> = ids.iter().map(|id| format!("row {id}")).collect();

@@ -1,4 +1,4 @@
-//! The binaries of PostgreSQL, the folder in which this process has its servers, and the end of both.
+//! PostgreSQL installations, the folder for the servers of this process, and their clean-up.
 
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt as _;
@@ -8,11 +8,11 @@ use std::sync::OnceLock;
 
 use crate::python;
 
-/// PostgreSQL refuses to run as root: `nobody`.
+/// User `nobody`: PostgreSQL refuses to run as root.
 const NOBODY: u32 = 65534;
 
-/// Once nobody holds the other end of its input, which is when the process of the tests is gone, however it went: stops what still runs
-/// in the folder and removes it. A pid may be somebody else's by now, so where it runs is looked at.
+/// Reads until the end of input, that is until the test process has ended in any way; then stops the servers in the folder and removes it.
+/// A pid may have been reused, so the working folder of the process is compared.
 const KEEPER: &str = r#"
 cat
 for data in "$1"/*/data; do
@@ -28,16 +28,16 @@ done
 rm -rf "$1"
 "#;
 
-/// One version of PostgreSQL.
+/// An installed version of PostgreSQL.
 #[derive(Debug)]
 pub struct Release {
-    /// `16.14`
+    /// For example `16.14`.
     pub version: String,
     bin: PathBuf,
     template: OnceLock<PathBuf>,
 }
 
-/// What the tests run on, the oldest first; empty, with a word, where it cannot be had.
+/// Versions that the tests run on, the oldest first; empty, with a message, if none can be installed.
 pub fn releases() -> &'static [Release] {
     static RELEASES: OnceLock<Vec<Release>> = OnceLock::new();
     RELEASES.get_or_init(|| match std::env::var_os("TIDEMARK_POSTGRES") {
@@ -53,7 +53,7 @@ fn ours(installed: &Path) -> Vec<Release> {
         .into()
 }
 
-/// A copy that another user may read, which the cache of root is not.
+/// A copy that user `nobody` can read, unlike the cache of root.
 fn reachable(installed: &Path) -> PathBuf {
     let copy = home().folder.join("release");
     std::fs::create_dir(&copy).unwrap();
@@ -66,15 +66,15 @@ fn reachable(installed: &Path) -> PathBuf {
 impl Release {
     fn from_bin(bin: PathBuf) -> Release {
         let said = done(Command::new(bin.join("postgres")).arg("--version"));
-        // postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)
+        // For example `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
         let version = said.split(' ').nth(2).unwrap().trim().to_owned();
         Release { version, bin, template: OnceLock::new() }
     }
 
-    /// One of its programs, as a user that may run it.
+    /// One of its programs, run as a user that may run it.
     pub fn program(&self, name: &str) -> Command {
         let mut command = Command::new(self.bin.join(name));
-        // its own group: a terminal's Ctrl-C is for the tests; who dies of it leaves the rest to the keeper
+        // A process group of its own, so that Ctrl-C only reaches the tests; the keeper then stops the servers.
         command.env_clear().current_dir(&home().folder).stdin(Stdio::null()).process_group(0);
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
@@ -82,8 +82,8 @@ impl Release {
         command
     }
 
-    /// A cluster that has not been started yet, to be copied: UTF-8, the superuser `postgres`. On this machine everybody is believed,
-    /// but the members of the role `by_password`.
+    /// Data folder of a cluster that was never started, to be copied. UTF-8, superuser `postgres`; local connections need no password,
+    /// except for members of role `by_password`.
     pub fn template(&self) -> &Path {
         self.template.get_or_init(|| {
             let data = home().folder.join(format!("template-{}", self.version));
@@ -101,7 +101,7 @@ impl Release {
     }
 }
 
-/// A new folder of the user who runs PostgreSQL.
+/// Creates a folder owned by the user that runs PostgreSQL.
 pub fn private(folder: &Path) {
     std::fs::create_dir(folder).unwrap();
     std::fs::set_permissions(folder, PermissionsExt::from_mode(0o700)).unwrap();
@@ -110,7 +110,7 @@ pub fn private(folder: &Path) {
     }
 }
 
-/// Runs to its end; gives what it said.
+/// Runs a command, which must succeed, and returns its output.
 pub fn done(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -120,18 +120,18 @@ pub fn done(command: &mut Command) -> String {
 
 #[expect(unsafe_code, reason = "the standard library does not say who runs it")]
 fn is_root() -> bool {
-    // SAFETY: takes nothing and cannot fail
+    // SAFETY: no arguments, and it cannot fail
     unsafe { libc::geteuid() == 0 }
 }
 
-/// A folder for servers, each in a folder of its own, and what clears it up.
+/// A folder for servers, and the process that cleans it up.
 pub struct Home {
     pub folder: PathBuf,
-    /// Its input is open for as long as this is there, or this process.
+    /// Its input stays open while this value and this process exist.
     _keeper: Child,
 }
 
-/// That of this process.
+/// The folder of this process.
 pub fn home() -> &'static Home {
     static HOME: OnceLock<Home> = OnceLock::new();
     HOME.get_or_init(Home::new)

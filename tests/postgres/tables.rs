@@ -1,4 +1,4 @@
-//! Which table a dataset is given, and what is the user's stays.
+//! The table that a dataset is loaded into: how it is created, and that parts added by users are kept.
 
 use polars::prelude::*;
 use tidemark_flow::{ErrorKind, Status};
@@ -7,7 +7,7 @@ use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 use super::release::releases;
 use super::server::Server;
 
-/// Every type a dataset can have.
+/// A column of every type that a dataset can have.
 fn every_type() -> DataFrame {
     df!(
         "id" => [1_i64],
@@ -38,7 +38,7 @@ fn columns(lab: &LoadHarness, table: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_table_is_made_with_schema_types_and_key() {
+fn a_table_is_created_with_schema_types_and_key() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &every_type());
     lab.load(&format!("schema = 'Shop'\n{UPSERT}"));
@@ -65,7 +65,7 @@ fn a_table_is_made_with_schema_types_and_key() {
         ["CREATE UNIQUE INDEX t_pkey ON \"Shop\".t USING btree (id)"]
     );
 
-    // another dataset into the same schema, which has notes of both
+    // Another dataset in the same schema, which records both loads.
     lab.commit("e", &numbered(0..3, |id| id.to_string()));
     lab.load("dataset = 'e'\ntable = 'u'\nschema = 'Shop'\nmode = 'append'");
     let loads = "SELECT dataset, \"table\", version, inserted FROM \"Shop\".tidemark_loads ORDER BY 1";
@@ -96,7 +96,7 @@ fn new_columns_are_loaded_with_history_and_other_types_are_refused() {
     assert_eq!(lab.one("SELECT sum(twice), sum(mine), count(*) FROM t"), "90,70,10");
     assert_eq!(columns(&lab, "t")[2..], ["mine,integer,", "twice,bigint,"]);
 
-    // a column that goes stays in the table, as nobody says otherwise
+    // A column that the dataset no longer has stays in the table.
     lab.commit("d", &numbered(0..10, |id| format!("{id}!")));
     assert_eq!(counts(&lab.load(UPSERT)), [0, 10, 0, 0, 0]);
     assert_eq!(lab.one("SELECT sum(twice) FROM t"), "90");
@@ -111,14 +111,14 @@ fn new_columns_are_loaded_with_history_and_other_types_are_refused() {
     assert_eq!(lab.one("SELECT version FROM tidemark_loads"), "2");
     assert_eq!(lab.one("SELECT count(*) FROM t WHERE note LIKE '%!'"), "10");
 
-    // gone, it comes anew
+    // A dropped table is created again.
     lab.query("DROP TABLE t CASCADE");
     assert_eq!(counts(&lab.load(UPSERT)), [10, 0, 0, 0, 0]);
     assert_eq!(columns(&lab, "t"), ["id,bigint,not null", "note,text,", "twice,text,"]);
     assert_eq!(lab.run(UPSERT).status, Status::NothingToDo);
 }
 
-/// What a server knows of everything but rows.
+/// The catalogue of the database without rows: relations, columns, constraints, indexes, triggers, views and grants.
 fn catalogue(lab: &LoadHarness) -> Vec<String> {
     lab.lines(
         "SELECT 'relation', c.oid::regclass::text, relkind::text, relpersistence::text, relfilenode::text, relhastriggers::text FROM pg_class c \
@@ -198,13 +198,13 @@ fn user_owned_parts_of_a_table_are_kept() {
     assert_eq!(now.iter().filter(|row| mine.contains(row)).count(), 6, "{now:?}\n{mine:?}");
     assert_eq!(lab.lines("SELECT id, amount FROM loud ORDER BY id"), ["2,2.50", "6,6.50", "7,7.50"]);
     assert_eq!(lab.one("SELECT double FROM t WHERE id = 7"), "14.50");
-    // the trigger saw what happened, and nothing else
+    // The trigger ran for the changed rows only.
     assert_eq!(
         lab.lines("SELECT what FROM audit WHERE what !~ 'INSERT [0-5]$' ORDER BY what"),
         ["DELETE 0", "INSERT 100", "INSERT 6", "INSERT 7", "UPDATE 2"]
     );
 
-    // a row that another table of the user references
+    // A row that another table references cannot be deleted.
     lab.commit("d", &changed.lazy().filter(col("id").gt(lit(1))).collect().unwrap());
     let error = lab.fail(UPSERT);
     assert_eq!(error.kind, ErrorKind::Data);
@@ -264,7 +264,7 @@ fn tables_of_many_kinds(lab: &LoadHarness) {
 }
 
 #[test]
-fn what_looks_equal_to_the_server_is_told_apart() {
+fn texts_that_the_server_takes_for_equal_are_distinguished() {
     let Some(lab) = LoadHarness::new() else { return };
     let mut types = vec!["json", "varchar(20)"];
     if lab.one("SELECT count(*) FROM pg_available_extensions WHERE name = 'citext'") == "1" {
@@ -285,7 +285,7 @@ fn what_looks_equal_to_the_server_is_told_apart() {
 }
 
 #[test]
-fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
+fn unsuitable_relations_are_refused_with_their_kind() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.commit("d", &numbered(0..3, |id| id.to_string()));
     lab.query(
@@ -330,14 +330,14 @@ fn what_cannot_be_loaded_into_is_refused_with_what_it_is() {
         assert!(error.hint.as_ref().is_some_and(|found| found.contains(hint)), "{error:?}");
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
-    // the statement of the hint is the cure
+    // The statement in the hint solves the problem.
     let hint = lab.fail(&UPSERT.replace("'t'", "'keyless'")).hint.unwrap();
     lab.query(hint.strip_prefix("make one: ").unwrap());
     assert_eq!(counts(&lab.load(&UPSERT.replace("'t'", "'keyless'"))), [3, 0, 0, 0, 0]);
 }
 
 #[test]
-fn names_are_what_they_are() {
+fn unusual_names_are_quoted_and_reserved_names_refused() {
     let Some(lab) = LoadHarness::new() else { return };
     let longest = "x".repeat(63);
     let columns = ["order", "Upper Case", "it's", "a\"b", "🛒", "user", "a.b", "%s", "{}", "$1", longest.as_str()];

@@ -1,4 +1,4 @@
-//! A front that speaks TLS before a server (our builds of PostgreSQL cannot), and the certificates for it.
+//! A TLS front end for a server (the builds of PostgreSQL in the tests have no TLS), and certificates for it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::client::{runtime, wait};
 
-/// One that signs certificates.
+/// A certificate authority.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: rcgen::Certificate,
@@ -29,7 +29,7 @@ impl Authority {
         Authority { issuer: Issuer::new(params, key), certificate }
     }
 
-    /// As a file of trusted authorities has it.
+    /// The certificate as PEM.
     pub fn pem(&self) -> String {
         self.certificate.pem()
     }
@@ -38,7 +38,7 @@ impl Authority {
         self.certificate.der()
     }
 
-    /// Certificate and key of one that proves to be `host`, as files have them.
+    /// Certificate and key for `host`, as PEM.
     pub fn signed(&self, host: &str) -> (String, String) {
         let (certificate, key) = self.certified(host);
         (certificate.pem(), key.serialize_pem())
@@ -50,7 +50,7 @@ impl Authority {
         (certificate, key)
     }
 
-    /// A server that proves to be `host`, and nobody else.
+    /// A TLS configuration with a certificate for `host` only.
     pub fn server(&self, host: &str) -> ServerConfig {
         let (certificate, key) = self.certified(host);
         let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
@@ -60,14 +60,14 @@ impl Authority {
     }
 }
 
-/// On its own port, for as long as it is kept. Who does not ask for TLS is refused, as by a server with `hostssl` rules only.
+/// A TLS front end on its own port, until dropped. Connections without TLS are refused, as by a server with `hostssl` rules only.
 pub struct Front {
     port: u16,
     listening: AbortHandle,
 }
 
 impl Front {
-    /// Before the server (or the proxy) on a port of this machine, with a certificate for `host`.
+    /// Forwards to the server or proxy at `port`, with a certificate for `host`.
     pub fn before(port: u16, authority: &Authority, host: &str) -> Front {
         let acceptor = TlsAcceptor::from(Arc::new(authority.server(host)));
         let listener = wait(TcpListener::bind("127.0.0.1:0")).unwrap();
@@ -89,7 +89,7 @@ impl Drop for Front {
 
 async fn listen(listener: TcpListener, acceptor: TlsAcceptor, server: SocketAddr) {
     while let Ok((client, _)) = listener.accept().await {
-        // a client that does not like what it is shown goes away
+        // A client that rejects the certificate closes the connection.
         tokio::spawn(converse(client, acceptor.clone(), server));
     }
 }
@@ -97,7 +97,7 @@ async fn listen(listener: TcpListener, acceptor: TlsAcceptor, server: SocketAddr
 async fn converse(mut client: TcpStream, acceptor: TlsAcceptor, server: SocketAddr) -> std::io::Result<()> {
     let mut request = [0; 8];
     client.read_exact(&mut request).await?;
-    // the code of a request for TLS
+    // Code of an SSLRequest.
     if request[4..] != 80_877_103_u32.to_be_bytes() {
         client.write_all(&refusal()).await?;
         return client.shutdown().await;
@@ -109,7 +109,7 @@ async fn converse(mut client: TcpStream, acceptor: TlsAcceptor, server: SocketAd
     Ok(())
 }
 
-/// An ErrorResponse.
+/// An ErrorResponse message.
 fn refusal() -> Vec<u8> {
     let fields = b"SFATAL\0VFATAL\0C28000\0Mno pg_hba.conf entry for host \"127.0.0.1\", no encryption\0\0";
     let length = u32::try_from(fields.len() + 4).unwrap();

@@ -1,4 +1,4 @@
-//! What goes wrong between a load and its server: said with what to do, and without a password.
+//! Errors between a load and its server: each has a hint, and none shows a password.
 
 use std::time::{Duration, Instant};
 
@@ -11,19 +11,19 @@ use crate::support::wait::until;
 
 const PASSWORD: &str = "hunter2-and-more";
 
-/// A lab with three rows to load.
+/// A dataset of three rows, not loaded yet.
 fn lab() -> Option<LoadHarness> {
     let lab = LoadHarness::new()?;
     lab.commit("d", &numbered(0..3, |id| format!("content {id}")));
     Some(lab)
 }
 
-/// The URL of this lab's database with another user, host or query.
+/// The URL of this database with another user, and `rest` appended.
 fn url(lab: &LoadHarness, user: &str, rest: &str) -> String {
     format!("{}{rest}", lab.url.replace("//postgres@", &format!("//{user}@")))
 }
 
-/// What it fails with there.
+/// The error of a load, without passwords or values.
 #[track_caller]
 fn fails(lab: &LoadHarness, url: &str, target: &str) -> ErrorRecord {
     let error = failed(lab.run_at(url, target, false));
@@ -34,13 +34,13 @@ fn fails(lab: &LoadHarness, url: &str, target: &str) -> ErrorRecord {
 }
 
 #[track_caller]
-fn assert_says(error: &ErrorRecord, kind: ErrorKind, message: &str, hint: &str) {
+fn assert_error(error: &ErrorRecord, kind: ErrorKind, message: &str, hint: &str) {
     assert_eq!(error.kind, kind, "{error:?}");
     assert!(error.message.contains(message), "{error:?}");
     assert!(error.hint.as_ref().is_some_and(|found| found.contains(hint)), "{error:?}");
 }
 
-/// A role of this test that has to give a password, gone with the guard.
+/// A role that needs a password; dropped with the value.
 struct Role<'a>(&'a LoadHarness, String);
 
 impl<'a> Role<'a> {
@@ -60,7 +60,7 @@ impl Drop for Role<'_> {
 }
 
 #[test]
-fn a_password_is_a_secret_and_stays_one() {
+fn passwords_are_used_and_never_shown() {
     let Some(lab) = lab() else { return };
     let database = lab.one("SELECT current_database()");
     let whole = lab.url.replace("//postgres@", &format!("//a_loader:{PASSWORD}@"));
@@ -74,21 +74,21 @@ fn a_password_is_a_secret_and_stays_one() {
     let plain = url(&lab, "a_loader", "");
 
     let error = fails(&lab, &plain, UPSERT);
-    assert_says(&error, ErrorKind::Definition, "the server asks for a password: none is given", "password = { secret");
+    assert_error(&error, ErrorKind::Definition, "the server asks for a password: none is given", "password = { secret");
     assert!(error.message.contains("target here at 127.0.0.1:") && error.message.contains(&database), "{error:?}");
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'wrong' }}"));
-    assert_says(
+    assert_error(
         &error,
         ErrorKind::Refused,
         "password authentication failed for user \"a_loader\"",
         "the secret of its password",
     );
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'none' }}"));
-    assert_says(&error, ErrorKind::Definition, "secret none is not given", "the secret a value");
+    assert_error(&error, ErrorKind::Definition, "secret none is not given", "the secret a value");
     assert!(error.message.contains("TIDEMARK_SECRET_NONE"), "{error:?}");
     for (secret, word) in [("nowhere", "a host's name"), ("other", "postgres://user@host")] {
         let error = fails(&lab, &format!("{{ secret = '{secret}' }}"), UPSERT);
-        assert_says(&error, ErrorKind::Definition, "target here: the url in its secret is wrong", word);
+        assert_error(&error, ErrorKind::Definition, "target here: the url in its secret is wrong", word);
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
 
@@ -102,18 +102,23 @@ fn a_password_is_a_secret_and_stays_one() {
 }
 
 #[test]
-fn what_is_not_there_is_said_to_be_missing() {
+fn missing_databases_roles_and_columns_are_reported() {
     let Some(lab) = lab() else { return };
     let error = fails(&lab, &lab.url.replace("/database_", "/not_here_"), UPSERT);
-    assert_says(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "name a database that is there");
+    assert_error(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "name a database that is there");
     let error = fails(&lab, &url(&lab, "nobody_at_all", ""), UPSERT);
-    assert_says(&error, ErrorKind::Refused, "role \"nobody_at_all\" does not exist", "check the user");
+    assert_error(&error, ErrorKind::Refused, "role \"nobody_at_all\" does not exist", "check the user");
     let error = fails(&lab, &lab.url, &UPSERT.replace("'id'", "'nothing'"));
-    assert_says(&error, ErrorKind::Definition, "the dataset has no column \"nothing\"", "name columns the dataset has");
+    assert_error(
+        &error,
+        ErrorKind::Definition,
+        "the dataset has no column \"nothing\"",
+        "name columns the dataset has",
+    );
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ nothing = 'uuid' }}"));
-    assert_says(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "take it out");
+    assert_error(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "take it out");
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ id = 'uuid' }}"));
-    assert_says(
+    assert_error(
         &error,
         ErrorKind::Definition,
         "column \"id\" of table t is uuid, which does not hold the dataset's bigint",
@@ -122,7 +127,7 @@ fn what_is_not_there_is_said_to_be_missing() {
 }
 
 #[test]
-fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
+fn an_unreachable_host_is_retried_then_reported() {
     let Some(lab) = lab() else { return };
     let closed = ClosedPort::new();
     let began = Instant::now();
@@ -130,7 +135,7 @@ fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
         let unknown = scope.spawn(|| {
             let Some(lab) = self::lab() else { return };
             let error = fails(&lab, "postgres://loader@nowhere.invalid/shop", UPSERT);
-            assert_says(
+            assert_error(
                 &error,
                 ErrorKind::Retry,
                 "target here at nowhere.invalid/shop: the database cannot be reached",
@@ -139,7 +144,7 @@ fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
         });
         let error = fails(&lab, &format!("postgres://loader@{closed}/shop"), UPSERT);
         let message = format!("target here at {closed}/shop: the database cannot be reached");
-        assert_says(&error, ErrorKind::Retry, &message, "check host and port");
+        assert_error(&error, ErrorKind::Retry, &message, "check host and port");
         assert!(error.message.contains("refused"), "{error:?}");
         unknown.join().unwrap();
     });
@@ -147,7 +152,7 @@ fn a_host_that_does_not_answer_is_asked_again_for_a_while() {
 }
 
 #[test]
-fn who_may_not_is_told_what_to_grant() {
+fn missing_permissions_are_reported() {
     let Some(lab) = lab() else { return };
     let lab = lab.with_secret("right", PASSWORD);
     let _role = Role::new(&lab, "b_loader");
@@ -168,24 +173,24 @@ fn who_may_not_is_told_what_to_grant() {
         ("table = 'columns'", "permission denied"),
     ] {
         let error = fails(&lab, &url, &target(rest));
-        assert_says(&error, ErrorKind::Refused, message, "grant the role what it lacks");
+        assert_error(&error, ErrorKind::Refused, message, "grant the role what it lacks");
     }
     lab.query("GRANT CREATE ON SCHEMA public TO b_loader");
-    // an empty table only takes rows in; then rows are to be changed, and may not be
+    // Loading an empty table only needs INSERT; the next load also needs UPDATE.
     assert_eq!(counts(&lab.run_at(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
     lab.commit("d", &numbered(0..3, |id| format!("content {}", id + 1)));
     let error = fails(&lab, &url, &target("table = 'columns'"));
-    assert_says(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
+    assert_error(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
     assert_eq!(lab.one("SELECT note FROM columns WHERE id = 0"), "content 0");
 }
 
 #[test]
-fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
+fn read_only_servers_and_timeouts_are_reported() {
     let Some(lab) = lab() else { return };
     let database = lab.one("SELECT current_database()");
     lab.query(&format!("ALTER DATABASE {database} SET default_transaction_read_only = on"));
     let error = fails(&lab, &lab.url, UPSERT);
-    assert_says(
+    assert_error(
         &error,
         ErrorKind::Definition,
         "in a read-only transaction (SQLSTATE 25006)",
@@ -199,11 +204,11 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
     );
     lab.query(&format!("ALTER DATABASE {database} SET statement_timeout = '400ms'"));
     let error = fails(&lab, &lab.url, UPSERT);
-    assert_says(&error, ErrorKind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
+    assert_error(&error, ErrorKind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     let error = fails(&lab, &lab.url, &format!("{UPSERT}timeout = '1s'"));
-    assert_says(&error, ErrorKind::Retry, "the server said nothing for 1 s", "a longer timeout");
-    // and it does not go on by itself
+    assert_error(&error, ErrorKind::Retry, "the server said nothing for 1 s", "a longer timeout");
+    // The statement is cancelled.
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
     until("the statement ends", || lab.one(others) == "0");
     assert_eq!(lab.one("SELECT count(*) FROM t"), "0");
@@ -220,14 +225,14 @@ fn a_lock_timeout_is_reported() {
     let holder = Session::open(&lab.url);
     holder.run("BEGIN; LOCK t IN SHARE MODE");
     let error = fails(&lab, &lab.url, UPSERT);
-    assert_says(&error, ErrorKind::Retry, "lock timeout (SQLSTATE 55P03)", "another session holds the table");
+    assert_error(&error, ErrorKind::Retry, "lock timeout (SQLSTATE 55P03)", "another session holds the table");
     drop(holder);
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     assert_eq!(counts(&lab.load(UPSERT)), [3, 0, 0, 0, 0]);
 }
 
 #[test]
-fn sslmode_is_what_libpq_has_it_to_be() {
+fn sslmode_works_as_in_libpq() {
     let Some(server) = Server::start(&[]) else { return };
     let lab = LoadHarness::at(server.url("postgres"), ());
     lab.commit("d", &numbered(0..3, |id| format!("content {id}")));
@@ -310,7 +315,7 @@ fn sslmode_is_what_libpq_has_it_to_be() {
         ),
     ] {
         let error = fails(&lab, &url, UPSERT);
-        assert_says(&error, kind, message, hint);
+        assert_error(&error, kind, message, hint);
     }
     assert_eq!(lab.one("SELECT to_regclass('t')"), "-");
 }

@@ -1,4 +1,4 @@
-//! A value is the same after the round trip: as the server writes it, and as the lake gives it.
+//! Every value is the same after a round trip through the table.
 
 use polars::prelude::*;
 
@@ -6,7 +6,7 @@ use super::load_harness::{LoadHarness, UPSERT, counts, numbered};
 use super::release::releases;
 use super::server::Server;
 
-/// The civil date of a day since 1970, with a year before 1 as PostgreSQL writes it (Howard Hinnant's `civil_from_days`).
+/// Date of a day since 1970, and a suffix for years before 1, as PostgreSQL writes them (Howard Hinnant's `civil_from_days`).
 fn day(days: i64) -> (String, &'static str) {
     let z = days + 719_468;
     let (era, doe) = (z.div_euclid(146_097), z.rem_euclid(146_097));
@@ -48,7 +48,7 @@ fn float(value: f64) -> String {
     }
 }
 
-/// A column as the server would write it; floats are read again, since there are many ways to write them.
+/// Values as the server writes them. Floats have several notations, so they are compared as numbers.
 fn texts(column: &Column) -> Vec<Option<String>> {
     let series = column.as_materialized_series();
     let value = |at: usize| -> Option<String> {
@@ -67,7 +67,7 @@ fn texts(column: &Column) -> Vec<Option<String>> {
     (0..series.len()).map(value).collect()
 }
 
-/// The table has each value of the frame, by column and to the letter, in the order of `id`.
+/// Checks that the table has each value of the frame, in the order of `id`.
 #[track_caller]
 fn assert_same(lab: &LoadHarness, frame: &DataFrame, what: &str) {
     for column in frame.columns() {
@@ -93,7 +93,7 @@ fn assert_same(lab: &LoadHarness, frame: &DataFrame, what: &str) {
     }
 }
 
-/// Loads it into a new table, and into one that has other values; then nothing is left to change.
+/// Loads the frame into a new table and compares; then loads it reversed, over other values.
 fn round_trip(lab: &LoadHarness, frame: &DataFrame, what: &str) {
     lab.query("DROP TABLE IF EXISTS t, tidemark_loads");
     let rows = frame.height() as u64;
@@ -120,7 +120,7 @@ fn column<T, C: FromIterator<Option<T>>>(values: impl IntoIterator<Item = T>) ->
 }
 
 #[test]
-fn texts_of_every_kind() {
+fn texts_with_special_characters() {
     let Some(lab) = LoadHarness::new() else { return };
     let ascii: String = (1..128_u8).map(char::from).collect();
     let mut all: Vec<Option<String>> = column((1..128_u8).map(|byte| char::from(byte).to_string()));
@@ -155,7 +155,7 @@ fn texts_of_every_kind() {
     all.push(Some("🛒".repeat(100_000)));
     let rotated: Vec<_> = all[3..].iter().chain(&all[..3]).cloned().collect();
     round_trip(&lab, &with_ids(vec![Column::new("text".into(), all), Column::new("other".into(), rotated)]), "texts");
-    // as a key too
+    // The same texts as keys.
     let frame = df!("id" => words, "note" => words).unwrap();
     lab.query("DROP TABLE t, tidemark_loads");
     lab.commit("d", &frame);
@@ -167,7 +167,7 @@ fn texts_of_every_kind() {
 }
 
 #[test]
-fn numbers_to_their_ends() {
+fn numbers_at_their_limits() {
     let Some(lab) = LoadHarness::new() else { return };
     let integers =
         |values: [i64; 9], dtype: DataType| Column::new("n".into(), column::<_, Vec<_>>(values)).cast(&dtype).unwrap();
@@ -207,7 +207,7 @@ fn numbers_to_their_ends() {
     round_trip(&lab, &with_ids(vec![Column::new("yes".into(), yes)]), "booleans");
 }
 
-/// Small and reproducible.
+/// A small generator of reproducible numbers (xorshift).
 struct Dice(u64);
 
 impl Dice {
@@ -227,12 +227,12 @@ impl Dice {
         self.next().cast_signed() >> bits
     }
 
-    /// Of at most so many digits, short ones as often as long ones.
+    /// A number of at most `digits` digits; each length is equally likely.
     fn decimal(&mut self, digits: u64) -> i128 {
         let magnitude = 10_u128.pow(u32::try_from(self.below(digits + 1)).unwrap());
         let value = (u128::from(self.next()) << 64 | u128::from(self.next())) % magnitude;
         let value = i128::try_from(value).unwrap();
-        // with zeros at the end now and then
+        // Some with zeros at the end.
         let value = if self.below(3) == 0 { value / 10_000 * 10_000 } else { value };
         if self.below(2) == 0 { value } else { -value }
     }
@@ -267,10 +267,10 @@ fn decimals_of_every_scale() {
 }
 
 #[test]
-fn days_and_instants_to_the_end_of_time() {
+fn days_and_times_at_their_limits() {
     let Some(lab) = LoadHarness::new() else { return };
     let mut dice = Dice(7);
-    // 4714-11-24 BC and 5874897-12-31
+    // 4714-11-24 BC and 5874897-12-31.
     let (first, last) = (-2_440_588_i32, 2_145_042_541_i32);
     let mut days = vec![
         0,
@@ -292,7 +292,7 @@ fn days_and_instants_to_the_end_of_time() {
         (0..200).map(|_| i32::try_from(i64::from(first) + dice.below(2_147_000_000) as i64 % 4_000_000).unwrap()),
     );
     let day: i64 = 86_400_000_000;
-    // 4714-11-24 BC, and as far as the lake counts
+    // 4714-11-24 BC, and the latest time of the lake.
     let (earliest, latest) = (i64::from(first) * day, i64::MAX);
     let mut instants = vec![
         0,
@@ -315,7 +315,7 @@ fn days_and_instants_to_the_end_of_time() {
     round_trip(&lab, &with_ids(vec![days, instants]), "times");
 }
 
-/// Everything at once, as it falls.
+/// Rows with random values of all types.
 fn random(seed: u64, rows: usize) -> DataFrame {
     let mut dice = Dice(seed);
     let some = |dice: &mut Dice| dice.below(5) > 0;

@@ -1,4 +1,4 @@
-//! `verify`: the same is the same, whatever the server makes of it, and a difference is found, wherever it is.
+//! `verify` finds every difference between table and dataset, and none where the server only changes the notation.
 
 use polars::prelude::*;
 
@@ -10,14 +10,14 @@ fn dated() -> DataFrame {
     rows.lazy().with_column(day).collect().unwrap()
 }
 
-/// Partition, rows in the lake, in the table, refused, and whether they are the same.
+/// Partition, rows in the lake, rows in the table, refused rows, and whether they are equal.
 fn compared(lab: &LoadHarness, target: &str) -> Vec<(String, u64, u64, u64, bool)> {
     let of = |one: load::Compared| (one.partition, one.lake_rows, one.table_rows, one.refused, one.same);
     lab.verify(target).partitions.into_iter().map(of).collect()
 }
 
 #[test]
-fn what_is_loaded_is_the_same() {
+fn loaded_rows_are_equal() {
     let Some(lab) = LoadHarness::new() else { return };
     assert_eq!(lab.verify(UPSERT).version, None);
     assert!(!lab.verify(UPSERT).is_same(), "nothing was loaded yet");
@@ -32,7 +32,7 @@ fn what_is_loaded_is_the_same() {
     .unwrap();
     let money = col("money").cast(DataType::Decimal(12, 2));
     lab.commit("d", &rows.lazy().with_column(money).collect().unwrap());
-    // a numeric of the user's shows digits as they came, and has none declared
+    // A `numeric` without scale keeps the digits as loaded.
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY, money numeric, mine text DEFAULT 'x')");
     let target = format!("{UPSERT}types = {{ doc = 'jsonb', text = 'varchar(9)' }}");
     lab.load(&target);
@@ -46,7 +46,7 @@ fn what_is_loaded_is_the_same() {
 }
 
 #[test]
-fn each_difference_is_told_by_its_partition() {
+fn differences_are_reported_per_partition() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.commit_by("d", &dated(), Some("day"));
     lab.load(UPSERT);
@@ -67,7 +67,7 @@ fn each_difference_is_told_by_its_partition() {
             reported("NULL", 0, 1),
         ]
     );
-    // two rows that have changed their values with each other are not the same
+    // Two rows with swapped values are a difference.
     lab.query("DELETE FROM t WHERE id >= 100");
     lab.load_full(UPSERT);
     assert!(lab.verify(UPSERT).is_same());
@@ -76,14 +76,14 @@ fn each_difference_is_told_by_its_partition() {
 }
 
 #[test]
-fn what_was_refused_is_counted_apart() {
+fn refused_rows_are_counted_separately() {
     let Some(lab) = LoadHarness::new() else { return };
     lab.commit_by("d", &dated(), Some("day"));
     lab.query("CREATE TABLE t (id bigint PRIMARY KEY CHECK (id <> 4), note text, day date)");
     let target = format!("{UPSERT}max_refused = 2");
     lab.load(&target);
     assert_eq!(compared(&lab, &target)[1], ("1970-01-02".to_owned(), 9, 9, 1, true));
-    // compared is the version the table has
+    // The table is compared with the version that was loaded.
     lab.commit_by("d", &dated().head(Some(5)), Some("day"));
     let verified = lab.verify(&target);
     assert_eq!((verified.version, verified.latest_version, verified.is_same()), (Some(0), Some(1), true));

@@ -149,7 +149,7 @@ mod tests {
             ]
         );
         assert_eq!(notes, ["/y was in none of 1,000 records"]);
-        // results of several tasks
+        // The results of several tasks are added.
         let (mut first, mut second) = (Drifts::default(), Drifts::default());
         first.add(batch(&[("/a", 1, FieldKind::Null), ("/b", 2, FieldKind::String)], 2, &["/x", "/y"]));
         second.add(batch(&[("/a", 3, FieldKind::Array), ("/c", 2, FieldKind::Object)], 998, &["/y", "/z"]));
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn no_end_of_fields_is_told_of_in_part() {
+    fn only_the_most_frequent_of_many_fields_are_reported() {
         let mut drifts = Drifts::default();
         let names: Vec<String> = (0..60).map(|n| format!("/{n:02}")).collect();
         for name in &names {

@@ -1,6 +1,6 @@
 //! Finds the keys that have versions in more than one partition, bucket by bucket, from the key columns alone.
 
-use polars::prelude::{Column, DataFrame};
+use polars::prelude::{Column, DataFrame, IntoColumn as _, StringChunked};
 use tidemark_flow::Error;
 use tidemark_pipeline::{ColumnName, Contract};
 use tidemark_transform::merge::bucket;
@@ -84,6 +84,12 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
     pub(crate) fn push(&mut self, rows: &DataFrame, is_incoming: bool) -> Result<(), Error> {
         let failed = |error| polars_failure("keys cannot be indexed", error);
         let mut rows = rows.select(self.columns.names.iter().copied()).map_err(failed)?;
+        // an empty text is in the same partition as NULL
+        let partition = self.columns.partition.as_str();
+        if let Ok(texts) = rows.column(partition).map_err(failed)?.str() {
+            let texts: StringChunked = texts.iter().map(|text| text.filter(|text| !text.is_empty())).collect();
+            rows.with_column(texts.with_name(partition.into()).into_column()).map_err(failed)?;
+        }
         rows.with_column(Column::new_scalar(IS_INCOMING.into(), is_incoming.into(), rows.height())).map_err(failed)?;
         let parts = match self.buckets {
             1 => vec![rows],

@@ -370,7 +370,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_spilled_comes_back_in_order() {
+    fn spilled_rows_are_read_in_order() {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let store = Store::new(Arc::new(InMemory::new()), "memory", runtime.handle().clone());
         let lake = Lake::open(store, true).unwrap();
@@ -403,7 +403,7 @@ mod tests {
                 assert!(buffer.is_in_lake());
                 assert_eq!(read(&buffer, &manifest), expected, "budget {budget}");
             }
-            // for another process
+            // Read in another process.
             buffer.persist(manifest.chunks_mut()).unwrap();
             let json = serde_json::to_string(&manifest).unwrap();
             let manifest: SpillManifest<i64> = serde_json::from_str(&json).unwrap();

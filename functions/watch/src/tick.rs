@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(lags_of(&state, &graph, &[]), both(3_600));
         commits(&mut state, 2, 2, Some("2026-03-03T08:59:59Z"));
         assert_eq!(lags_of(&state, &graph, &[]), both(1));
-        // committed by a process that died before it could write its run record
+        // Committed by a process that ended before it wrote its run record.
         state.record_version("orders", 3, "2026-03-03T08:02:45Z".parse().unwrap());
         assert_eq!(lags_of(&state, &graph, &[]), both(1));
         // the state survives serialization

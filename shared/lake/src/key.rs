@@ -178,7 +178,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_of_a_partition_can_leave_the_lake() {
+    fn partition_values_cannot_escape_the_lake() {
         let long = "x".repeat(1025);
         for evil in ["..", ".", "", "/etc/passwd", "../../x", "%2e%2e", "a\0b", "a/b", "ä", "C:\\x", &long, " "] {
             let partition = Partition::new([("country", Some(evil))]);
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_the_log_cannot_leave_the_table() {
+    fn paths_of_a_log_cannot_escape_the_table() {
         let dataset: DatasetName = "sales".parse().unwrap();
         for evil in ["../other/part-1.parquet", "/part.parquet", "a/../../b", "..//..//c"] {
             let key = Key::Data(&dataset, evil).path().to_string();

@@ -141,7 +141,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_of_sources_survive() {
+    fn source_column_names_survive_encoding() {
         for name in ["Unit Price", "a,b;c", "{x}", "100%", "%20", "a=b", "plain", "50%25", "é è", "tab\there", "%2"] {
             assert_eq!(decode_column(&encode_column(name)), name);
             assert!(!encode_column(name).contains([' ', ',', ';', '{', '}', '(', ')', '\n', '\t', '=']));

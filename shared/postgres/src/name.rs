@@ -10,7 +10,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn identifiers_cannot_leave_their_quotes() {
+    fn quotes_in_identifiers_are_escaped() {
         assert_eq!(quoted(r#"a"; DROP TABLE b; --"#), r#""a""; DROP TABLE b; --""#);
     }
 }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_column_of_an_error_is_read_in_any_language() {
+    fn the_column_is_parsed_from_errors_in_any_language() {
         assert_eq!(column_of_copy("COPY orders, line 17, column my id"), Some("my id"));
         assert_eq!(column_of_copy("COPY my, table 5, Zeile 1234, Spalte a, b"), Some("a, b"));
         assert_eq!(column_of_copy("COPY orders, line 17"), None);

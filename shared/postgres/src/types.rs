@@ -115,8 +115,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn declared_digits_are_those_of_the_catalogue() {
-        // from pg_attribute of PostgreSQL 16
+    fn precision_and_scale_are_read_from_the_type_modifier() {
+        // Values of `atttypmod` in PostgreSQL 16.
         for (declared, modifier, digits) in [
             ("numeric", -1, None),
             ("numeric(12,2)", 786_438, Some((12, 2))),

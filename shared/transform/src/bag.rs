@@ -132,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn subtracting_undoes_adding() {
+    fn subtracting_reverses_adding() {
         let mut state = 3;
         for round in 0..60 {
             let left = sort(&bag(round % 23, &mut state)).unwrap();
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_goes_both_ways() {
+    fn a_difference_is_symmetric() {
         let mut state = 5;
         for round in 0..60 {
             let (left, right) = (bag(round % 23, &mut state), bag(round % 17, &mut state));
@@ -168,13 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn null_comes_first() {
+    fn null_sorts_first() {
         let rows = sort(&df!("a" => [Some("b"), None, Some("")], "b" => [1i64, 2, 3]).unwrap()).unwrap();
         assert!(rows.equals_missing(&df!("a" => [None, Some(""), Some("b")], "b" => [2i64, 3, 1]).unwrap()));
     }
 
     #[test]
-    fn bags_of_other_columns_are_refused() {
+    fn bags_with_different_columns_are_refused() {
         let (left, right) = (df!("a" => [1i64]).unwrap(), df!("b" => [1i64]).unwrap());
         assert!(matches!(add(&left, &right), Err(FrameError::Schema { .. })));
         assert!(matches!(subtract(&left, &right), Err(FrameError::Schema { .. })));

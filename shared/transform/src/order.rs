@@ -117,7 +117,7 @@ mod tests {
     use crate::bag;
 
     #[test]
-    fn range_after_range_is_the_whole_sorted() {
+    fn sorted_ranges_are_the_sorted_whole() {
         let rows = df!(
             "a" => (0..500i64).map(|n| (n % 7 > 0).then_some(n * 37 % 101 - 50)).collect::<Vec<_>>(),
             "b" => (0..500i64).map(|n| (n % 5 > 0).then(|| format!("{}", n * 13 % 97))).collect::<Vec<_>>(),

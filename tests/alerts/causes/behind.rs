@@ -1,4 +1,5 @@
-//! A step whose input is ahead of it: it is announced again first, and an incident opens only if that does not help.
+//! Steps that have not read the newest version of their input: the step is announced again, and an incident opens only if that does not
+//! help.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +24,7 @@ fn ingested(backend: Backend) -> (WatcherHarness, Vec<StepDue>) {
     (harness, due)
 }
 
-/// Runs all announced steps, and the steps that these announce.
+/// Runs all announced steps, and the steps announced by these.
 fn carry(harness: &WatcherHarness, mut due: Vec<StepDue>) {
     while let Some(next) = due.pop() {
         let record = harness.run(&Event::StepDue(next)).record;

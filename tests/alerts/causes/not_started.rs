@@ -34,7 +34,7 @@ fn missed_start_is_reported_and_made_up_for() {
     assert_quiet(&harness);
     assert_eq!(harness.announced_steps(), ["orders/ingest at 2026-03-03T08:00:00Z"; 3]);
 
-    // it is not started the next day either: the same incident lasts
+    // Not started on the next day either: the same incident stays open.
     harness.at("2026-03-04T08:15:00Z").tick();
     assert_eq!(harness.messages(), []);
     assert_eq!(harness.announced_steps(), ["orders/ingest at 2026-03-04T08:00:00Z"]);
@@ -81,7 +81,7 @@ fn times_before_a_schedule_was_known_are_not_missed() {
     harness.change("other", &pipeline("other", DAILY, ALL));
     harness.ticks(20, 5);
     assert_eq!(harness.open(), [""; 0]);
-    // times of a new schedule before it was known are not missed either
+    // Times before a new schedule was known are not missed either.
     harness.change("orders", &orders("schedule = { cron = '0 13 * * ? *', timezone = 'UTC' }", ALL));
     harness.ticks(20, 5);
     assert_eq!(harness.open(), [""; 0]);

@@ -1,4 +1,4 @@
-//! Unobservable things are reported, and do not hide other problems.
+//! Broken pipeline files, run records, logs and state: each is reported, and other problems are still found.
 
 use tidemark_flow::ErrorKind;
 
@@ -68,7 +68,7 @@ fn broken_file_without_recipients_is_reported_to_all() {
 }
 
 #[test]
-fn dependent_of_a_broken_pipeline_is_no_second_incident() {
+fn a_dependent_of_a_broken_pipeline_has_no_incident_of_its_own() {
     let report = "[[model]]\nname = 'totals'\nsql = 'SELECT COUNT(*) AS n FROM shop'\n\n[alerts]\nslack = { secret = 'slack-webhook' }\n";
     let mut harness = WatcherHarness::new(Backend::Memory, &[("shop", &pipeline("shop", "", ALL)), ("report", report)]);
     harness.assert_not_broken();

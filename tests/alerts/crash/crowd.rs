@@ -41,7 +41,7 @@ fn mails(harness: &WatcherHarness) -> BTreeMap<String, usize> {
     mails
 }
 
-/// The parts of the incidents that must be equal: who was notified of what, and each opening.
+/// The parts of the incidents that must be equal: notifications, and openings.
 fn common_state(harness: &WatcherHarness) -> BTreeMap<String, String> {
     let of = |incident: watch::Incident| {
         let (openings, resolved) = (&incident.openings, incident.resolved_at);

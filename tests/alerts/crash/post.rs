@@ -1,4 +1,4 @@
-//! Faults of the channel: each message of the morning, with each way in which it can fail to arrive.
+//! Faults of the channel: each message of the morning fails in each way.
 
 use std::time::Duration;
 
@@ -57,7 +57,7 @@ fn channel_fails_at_each_message_in_each_way() {
             let (harness, messages) = morning(Some((nth, trouble)));
             let mut found = names(&messages);
             if matches!(trouble, Trouble::CutAfter) {
-                // it was accepted and is sent again, since that is unknown
+                // Slack accepted the message, but the watcher cannot know, so it is sent again.
                 assert_eq!(found.len(), clean.len() + 1, "{name} at {nth}: {found:#?}");
                 found.dedup();
                 repeats += 1;

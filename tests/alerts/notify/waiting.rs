@@ -15,7 +15,7 @@ fn night(alerts: &str) -> WatcherHarness {
         WatcherHarness::new(Backend::Memory, &[("orders", &orders("", alerts)), ("shop", &pipeline("shop", "", ALL))]);
     harness.assert_not_broken();
     harness.at("2026-07-03T20:50:00Z").tick();
-    // it is ten in London
+    // 22:00 in London.
     harness.at("2026-07-03T21:00:00Z");
     harness
 }

@@ -1,32 +1,32 @@
-//! A load, what it finds and what it leaves; and the same load when something breaks.
+//! A load with its initial state and its expected result, and the same load with a fault.
 
 use tidemark_flow::{RunRecord, Status};
 
 use super::scenario::{DatabaseState, Loader, Mode, Objects, check_records, lake_at};
 use crate::postgres::{Database, Direction, Proxy};
 
-/// A load to be broken.
+/// A load without a fault, recorded for comparison.
 pub struct Bench {
     pub name: &'static str,
     pub mode: Mode,
     pub rest: &'static str,
     objects: Objects,
-    /// As it stands before.
+    /// The state before the load.
     before: Database,
-    /// As it stands after a load without fault.
+    /// The state after a load without a fault.
     pub clean: DatabaseState,
     pub messages: Vec<(Direction, u8)>,
 }
 
-/// Two loads, of which the first had trouble.
+/// Result of a load with a fault, followed by one without.
 pub struct Ended {
     pub first: RunRecord,
-    /// Whether it came to that.
+    /// Whether the fault occurred.
     pub occurred: bool,
 }
 
 impl Bench {
-    /// Loads the dataset's version into a database that `prepare` makes what it is.
+    /// Records a load of `version` into a database that `prepare` has changed.
     pub fn new(
         name: &'static str,
         (mode, rest): (Mode, &'static str),
@@ -36,7 +36,7 @@ impl Bench {
     ) -> Bench {
         let objects = lake_at(version);
         prepare(&before);
-        // whoever was connected is gone before it is copied
+        // No session may be connected when the database is copied.
         let _ = DatabaseState::from_database(&before);
         let after = before.fork();
         let proxy = Proxy::before(after.port());
@@ -48,13 +48,14 @@ impl Bench {
         Bench { name, mode, rest, objects, before, clean, messages: proxy.messages() }
     }
 
-    /// The messages that matter most: COMMIT, and the two in answer to it.
+    /// Numbers of the most important messages: COMMIT, and the two that answer it.
     pub fn commit(&self) -> std::ops::RangeInclusive<usize> {
         let commit = commit_of(&self.messages);
         commit..=commit + 2
     }
 
-    /// The load with `trouble`, in which `rest` is more of its target, then without; an error says how the end differs from a clean one.
+    /// Runs the load with `trouble` and `rest` appended to its target, then without; an error describes how the result differs from that
+    /// without a fault.
     pub fn run_with_fault(&self, rest: &str, trouble: impl FnOnce(&Proxy)) -> Result<Ended, String> {
         let database = self.before.fork();
         let proxy = Proxy::before(database.port());
@@ -78,8 +79,7 @@ impl Bench {
     }
 }
 
-/// The number of the last query, which is COMMIT. (Whether a session says that it ends is a matter of luck, so one more or less is before
-/// it the next time.)
+/// Number of the last query, which is COMMIT. The message that ends an earlier session may be missing, so the number can vary by one.
 pub fn commit_of(messages: &[(Direction, u8)]) -> usize {
     messages.iter().rposition(|message| *message == (Direction::ToServer, b'Q')).unwrap()
 }

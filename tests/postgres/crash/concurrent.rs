@@ -1,4 +1,4 @@
-//! Many loads at the same time.
+//! Concurrent loads.
 
 use std::process::Stdio;
 use std::sync::Barrier;
@@ -15,7 +15,7 @@ use crate::site::Answer;
 
 const CROWD: usize = 8;
 
-/// Runs loads at the same time; each must succeed.
+/// Runs `load` in several threads; every load must succeed.
 fn run_all(database: &Database, mode: Mode, load: impl Fn(&Loader) -> Vec<RunRecord> + Sync) -> Vec<RunRecord> {
     let start = Barrier::new(CROWD);
     let records = std::thread::scope(|scope| {
@@ -37,7 +37,7 @@ fn run_all(database: &Database, mode: Mode, load: impl Fn(&Loader) -> Vec<RunRec
 }
 
 #[test]
-fn eight_loads_of_a_version_at_once_are_one() {
+fn concurrent_loads_of_a_version_load_it_once() {
     for mode in Mode::ALL {
         let (Some(crowded), Some(clean)) = (database(), database()) else { return };
         for version in 0..3 {
@@ -55,13 +55,13 @@ fn eight_loads_of_a_version_at_once_are_one() {
     }
 }
 
-/// Of a dataset to which rows only come, as one that is appended has to be.
+/// A dataset whose versions only add rows, as `append` requires.
 fn grown(version: i64) -> Vec<Order> {
     orders(0).into_iter().take(100 * usize::try_from(version + 1).unwrap()).collect()
 }
 
 #[test]
-fn eight_loads_while_versions_appear_end_at_the_last() {
+fn concurrent_loads_end_at_the_last_of_several_versions() {
     for mode in Mode::ALL {
         let Some(database) = database() else { return };
         let version = |version| if mode == Mode::Append { grown(version) } else { orders(version) };
@@ -99,13 +99,13 @@ fn eight_loads_while_versions_appear_end_at_the_last() {
     }
 }
 
-/// What the first loads of a database make together: its schema, the tables of ours.
+/// The first loads of a database create its schema and Tidemark's tables.
 #[test]
-fn eight_loads_of_as_many_tables_make_their_schema_once() {
+fn concurrent_loads_create_a_schema_once() {
     let Some(database) = database() else { return };
     let objects = Objects::default();
     let mut rows = orders(0);
-    // which no text of PostgreSQL has
+    // A character that no text of PostgreSQL may have, so the row is refused.
     rows[17].note = Some("\0".to_owned());
     commit(&open(&objects), &rows);
     let start = Barrier::new(CROWD);
@@ -128,7 +128,7 @@ fn eight_loads_of_as_many_tables_make_their_schema_once() {
 }
 
 #[test]
-fn eight_processes_at_once_are_one() {
+fn concurrent_processes_load_a_version_once() {
     for mode in [Mode::Upsert, Mode::Append] {
         let Some(database) = database() else { return };
         let workspace = Workspace::new(&database.url(), mode);

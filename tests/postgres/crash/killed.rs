@@ -1,4 +1,4 @@
-//! The server is killed, or whoever loads.
+//! The server is killed, or the loading process.
 
 use std::sync::OnceLock;
 use std::sync::mpsc::channel;
@@ -12,18 +12,18 @@ use crate::site::{Answer, walk};
 use crate::support::kill::kill_when;
 use crate::support::random::Random;
 
-/// So many statements of each load are the server's last, where not all are.
+/// Number of statements per load at which the server is killed, unless all are tested.
 const SAMPLED: usize = 3;
 
-/// One that may be killed: nobody else is on it.
-fn mortal() -> Option<&'static Server> {
-    static MORTAL: OnceLock<Option<Server>> = OnceLock::new();
-    MORTAL.get_or_init(|| Server::start(&[])).as_ref()
+/// A server that may be killed, used by one test only.
+fn killable_server() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| Server::start(&[])).as_ref()
 }
 
 #[test]
-fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
-    let Some(server) = mortal() else { return };
+fn a_load_survives_a_killed_server_at_any_statement() {
+    let Some(server) = killable_server() else { return };
     let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let new = || Database::create(server, "");
     let loaded = |database: &Database| drop(Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(0)));
@@ -40,9 +40,9 @@ fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
         let is_statement = |number: &usize| bench.messages[*number].0 == Direction::ToServer;
         let statements: Vec<usize> = (0..bench.messages.len()).filter(is_statement).collect();
         let every = if is_all { 1 } else { statements.len().div_ceil(SAMPLED) };
-        // what comes of COMMIT as well, before it and after
-        let mortal = statements.into_iter().skip(every / 2).step_by(every).chain(bench.commit());
-        for number in mortal {
+        // Always before and after COMMIT.
+        let numbers = statements.into_iter().skip(every / 2).step_by(every).chain(bench.commit());
+        for number in numbers {
             let ended = bench.run_with_fault("", |proxy| {
                 proxy.restart_on_message(number, || server.stop_immediate(), || server.start_again());
             });
@@ -52,13 +52,13 @@ fn a_load_rides_over_the_death_of_its_server_at_any_statement() {
     }
 }
 
-/// How often a run is killed in its load before it may finish: at as many messages, each in its part of them.
+/// Number of kills during a load, at random messages spread over the load.
 const KILLS: usize = 4;
-/// So many times 300 rows, so that a run takes its time.
+/// Multiple of 300 rows, so that a run takes some time.
 const TIMES: i64 = 10;
 
 #[test]
-fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
+fn after_a_kill_at_any_message_the_next_run_ends_as_a_clean_one() {
     let mut random = Random::new(5);
     for mode in [Mode::Upsert, Mode::Append, Mode::Swap] {
         let Some(database) = database() else { return };
@@ -69,7 +69,7 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
             let rows = many(version, TIMES);
             workspace.put(&rows);
             let messages = messages(&workspace, &database);
-            // before it has said anything to the server: when the raw rows are there, and when all is ready to be loaded
+            // Before the first message to the server: when the raw rows are committed, and when the load begins.
             for is_time in [Some(workspace.log("orders.raw")), None] {
                 kill_at(&workspace, &proxy, 0, || is_time.as_ref().is_some_and(|log| walk(log).len() as i64 > version));
             }
@@ -91,7 +91,7 @@ fn killed_at_any_moment_the_next_run_ends_as_a_clean_one() {
     }
 }
 
-/// Of a run over a copy of lake and database, which ends well: up to the one that says that its transaction is over.
+/// Number of messages of a complete run over a copy of lake and database, up to COMMIT.
 fn messages(workspace: &Workspace, database: &Database) -> usize {
     let _ = DatabaseState::from_database(database);
     let copy = database.fork();
@@ -101,17 +101,17 @@ fn messages(workspace: &Workspace, database: &Database) -> usize {
     commit_of(&proxy.messages()) + 1
 }
 
-/// Kills a run that is held before it hands message `number` on, or before that if it is time.
+/// Kills a run that is held before message `number` is forwarded, or earlier if `is_time`.
 fn kill_at(workspace: &Workspace, proxy: &Proxy, number: usize, mut is_time: impl FnMut() -> bool) {
     proxy.wait_closed();
     proxy.recount();
     let ((reached, comes), (gone, goes_on)) = (channel(), channel::<()>());
     proxy.on_message(number, move || {
         reached.send(()).unwrap();
-        // until the run is killed
+        // Blocks until the run has been killed.
         let _ = goes_on.recv();
     });
-    let was_there = kill_when(&mut workspace.command(), libc::SIGKILL, || is_time() || comes.try_recv().is_ok());
+    let was_killed = kill_when(&mut workspace.command(), libc::SIGKILL, || is_time() || comes.try_recv().is_ok());
     drop(gone);
-    assert!(was_there, "it ended before message {number}");
+    assert!(was_killed, "it ended before message {number}");
 }

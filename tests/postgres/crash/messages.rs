@@ -1,4 +1,4 @@
-//! The connection breaks at each message in turn, in each way.
+//! The connection fails at each message in turn, in each way.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use super::bench::{Bench, Ended, commit_of};
 use super::scenario::{DatabaseState, Loader, Mode, added_rows, check_records, counts, lake_at, orders, texts};
 use crate::postgres::{Database, Fault, Proxy, database};
 
-/// Longer than the target waits.
+/// Longer than the timeout of the target.
 const STALL: Fault = Fault::Stall(Duration::from_millis(1300));
 const FAULTS: [Fault; 5] = [Fault::Cut, Fault::CutAfter, Fault::Reset, Fault::Half, STALL];
-/// So many messages of each load are broken, in one way each, where not all are.
+/// Number of messages per load that get a fault, unless all are tested.
 const SAMPLED: usize = 10;
 
 struct Case<'a> {
@@ -22,7 +22,7 @@ struct Case<'a> {
     fault: Fault,
 }
 
-/// All that can happen with `all`, and with the name of a fault that fault at all messages.
+/// The sampled cases by default; all cases with `all`; with the name of a fault, that fault at all messages.
 fn cases<'a>(bench: &'a Bench, wanted: &str) -> Vec<Case<'a>> {
     let (mut cases, every) = (Vec::new(), bench.messages.len() / SAMPLED);
     for number in 0..bench.messages.len() {
@@ -44,7 +44,7 @@ fn cases<'a>(bench: &'a Bench, wanted: &str) -> Vec<Case<'a>> {
 }
 
 impl Case<'_> {
-    /// Whether the fault befell.
+    /// Whether the fault occurred.
     fn run(&self) -> Result<bool, String> {
         let Case { bench, number, fault } = *self;
         let rest = if fault == STALL { "timeout = \"1s\"" } else { "" };
@@ -65,7 +65,7 @@ fn after_a_fault_at_any_message_the_next_load_ends_as_a_clean_one() {
     let cases: Vec<Case<'_>> = benches.iter().flat_map(|bench| cases(bench, &wanted)).collect();
     let (next, hits, wrong) = (AtomicUsize::new(0), AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
-        // most of the time somebody waits
+        // Most cases wait most of the time.
         for _ in 0..6 {
             scope.spawn(|| {
                 while let Some(case) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
@@ -86,7 +86,7 @@ fn after_a_fault_at_any_message_the_next_load_ends_as_a_clean_one() {
     println!("messages {messages:?}, cases {cases}, of which occurred {hits}, {seconds} s");
     let wrong = wrong.into_inner().unwrap();
     assert!(wrong.is_empty(), "{} of {cases} cases:\n{}", wrong.len(), wrong.join("\n"));
-    // the last message of a session may come too late to be told
+    // The last message of a session may come too late for a fault.
     assert!(hits * 100 >= cases * 90, "{hits} of {cases} faults occurred");
 }
 
@@ -101,7 +101,7 @@ fn benches() -> Option<[Bench; 5]> {
     };
     let strict = |database: &Database| {
         loaded(Mode::Upsert)(database);
-        // one of the new rows, and one of those that changed
+        // One of the new rows, and one of the changed rows.
         let check = "ALTER TABLE orders ADD CHECK (id <> 305 AND (id <> 121 OR amount < 121.20))";
         database.query(check);
     };
@@ -123,7 +123,7 @@ fn benches() -> Option<[Bench; 5]> {
     Some(benches)
 }
 
-/// All rows again is no other load than the first of them, whose commit was heard of late.
+/// A repeated full load after a lost reply to COMMIT is recognised as done.
 #[test]
 fn a_full_load_whose_reply_is_lost_is_done_once() {
     let Some(database) = database() else { return };

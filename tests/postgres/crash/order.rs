@@ -1,4 +1,4 @@
-//! A load that has planned a version, and then stands still while the next is loaded.
+//! A load of a version is held while the next version is loaded.
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
@@ -10,11 +10,11 @@ use super::scenario::{DatabaseState, Loader, Mode, Objects, commit, counts, is_w
 use crate::postgres::{Database, Direction, Proxy, database};
 use crate::support::wait::until;
 
-/// Where it is not held at each message, it is at each so many-th of the first, in which it plans and takes its lock, and at one behind.
+/// If not all messages are tested: one in this many of the first ones, in which the load plans and takes its lock, and COMMIT.
 const SAMPLED: usize = 5;
 const FIRST: usize = 45;
 
-/// What is loaded by whom is told by the order, and may not be: a load of version 2 from version 0, or first of version 1.
+/// The allowed results: version 2 loaded over version 0, or after version 1.
 fn ends(before: &Database, mode: Mode) -> Vec<DatabaseState> {
     let orders: [&[usize]; 2] = [&[2], &[1, 2]];
     let end = |versions: &&[usize]| {
@@ -29,11 +29,11 @@ fn ends(before: &Database, mode: Mode) -> Vec<DatabaseState> {
 }
 
 #[test]
-fn a_load_that_is_late_sets_nothing_back() {
-    std::thread::scope(|scope| Mode::ALL.map(|mode| drop(scope.spawn(move || is_never_set_back(mode)))));
+fn a_delayed_load_never_restores_an_older_version() {
+    std::thread::scope(|scope| Mode::ALL.map(|mode| drop(scope.spawn(move || check_mode(mode)))));
 }
 
-fn is_never_set_back(mode: Mode) {
+fn check_mode(mode: Mode) {
     let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
     let Some(before) = database() else { return };
     Loader::new(&before.url(), mode, "").load(&lake_at(0));
@@ -51,7 +51,7 @@ fn is_never_set_back(mode: Mode) {
     };
     let mut overtaken = 0;
     for number in held {
-        // that a session ends is not always said
+        // The last message of a session is not always sent.
         let Some(state) = overtake(&before, mode, number, &mut overtaken) else { continue };
         assert!(ends.contains(&state), "{mode:?}, held at {number}: {:?} and not {ends:#?}", state.loads);
     }
@@ -59,7 +59,7 @@ fn is_never_set_back(mode: Mode) {
     assert!(overtaken >= 3, "{overtaken}");
 }
 
-/// Holds a load of version 1 at a message, until version 2 is loaded or waits for it; `None` where that message did not come.
+/// Holds a load of version 1 at a message until version 2 is loaded or waits for it; `None` if there was no such message.
 fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize) -> Option<DatabaseState> {
     let database = Arc::new(before.fork());
     let proxy = Proxy::before(database.port());
@@ -84,7 +84,7 @@ fn overtake(before: &Database, mode: Mode, number: usize, overtaken: &mut usize)
     for record in [&late, &other] {
         assert!(record.error.is_none(), "{mode:?}, held at {number}: {:?}", record.error);
     }
-    // it found that there was nothing left to do
+    // The load found nothing left to do.
     *overtaken += usize::from(counts(&late) == "0 0 0 0 0");
     proxy.wait_closed();
     let state = DatabaseState::from_database(&database);

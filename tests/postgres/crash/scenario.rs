@@ -1,4 +1,4 @@
-//! A dataset of some versions in a lake, the pipeline that loads it, and all there is to see of it in a database.
+//! A dataset of several versions in a lake, a pipeline that loads it, and the observable state of a database.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::support::wait::until;
 
 const AT: &str = "2026-03-02T08:00:00Z";
 
-/// Texts that are not the same in every format.
+/// Texts that need escaping in some format.
 const NOTES: [&str; 5] = ["plain", "a\ttab", "a \\N backslash", "two\nlines", "a \u{1f30a}"];
 
 /// A row of the dataset.
@@ -40,7 +40,7 @@ impl Order {
         Order { id, cents: id * 100 + 7, note, day }
     }
 
-    /// The row as in [`DatabaseState`].
+    /// The row as formatted in [`DatabaseState`].
     fn text(&self) -> String {
         let Order { id, cents, note, day } = self;
         let note = note.as_deref().unwrap_or("NULL");
@@ -48,8 +48,8 @@ impl Order {
     }
 }
 
-/// Version 0: three days of 100 orders. Version 1: a day that is as it was; changes, an order that moves to another day, some that go, a
-/// day that is new. Version 2: a day that is gone, an order that has come back.
+/// Version 0: three days of 100 orders. Version 1: one day is unchanged, orders of others are changed, moved and removed, and a day is
+/// added. Version 2: a day is removed, and a removed order is added again.
 pub fn orders(version: i64) -> Vec<Order> {
     let mut orders: Vec<Order> = (0..300).map(|id| Order::new(id, 1 + u32::try_from(id / 100).unwrap())).collect();
     if version >= 1 {
@@ -73,7 +73,7 @@ pub fn orders(version: i64) -> Vec<Order> {
     orders
 }
 
-/// So many times the rows of a version, each time with other ids.
+/// The rows of a version `times` times, with different ids.
 pub fn many(version: i64, times: i64) -> Vec<Order> {
     let orders = orders(version);
     let again = |nth| orders.iter().map(move |order| Order { id: order.id + 1000 * nth, ..order.clone() });
@@ -111,7 +111,7 @@ fn frame(orders: &[&Order]) -> DataFrame {
     .unwrap()
 }
 
-/// Makes these orders the next version of dataset `orders`: the days that differ are written anew.
+/// Commits these orders as the next version of dataset `orders`, with new files for changed days.
 pub fn commit(lake: &Lake, orders: &[Order]) {
     let dataset: DatasetName = "orders".parse().unwrap();
     let base = lake.table(&dataset).unwrap();
@@ -146,7 +146,7 @@ pub fn commit(lake: &Lake, orders: &[Order]) {
     assert!(matches!(outcome, Outcome::Committed(made) if made == version), "{outcome:?}");
 }
 
-/// What lies in a lake, in memory.
+/// The objects of a lake in memory.
 pub type Objects = Arc<InMemory>;
 
 pub fn open(objects: &Objects) -> Lake {
@@ -177,7 +177,7 @@ impl Mode {
     pub const ALL: [Mode; 3] = [Mode::Upsert, Mode::Swap, Mode::Append];
 }
 
-/// A pipeline over the folder `in` that loads dataset `orders`; `rest` is more of its target.
+/// A pipeline that reads folder `in` and loads dataset `orders`; `rest` is appended to its target.
 pub fn define(mode: Mode, table: &str, rest: &str) -> String {
     let mode = match mode {
         Mode::Upsert => "mode = \"upsert\"\nkey = [\"id\"]",
@@ -213,14 +213,14 @@ table = \"{table}\"
     )
 }
 
-/// A process that loads: a definition, and where its database is.
+/// A loader with its own definition and database URL.
 pub struct Loader {
     graph: Graph,
     folder: TempDir,
 }
 
 impl Loader {
-    /// Into table `orders`.
+    /// Loads into table `orders`.
     pub fn new(url: &str, mode: Mode, rest: &str) -> Loader {
         Loader::for_table(url, mode, "orders", rest)
     }
@@ -238,12 +238,12 @@ impl Loader {
         Loader { graph, folder }
     }
 
-    /// The step that loads, as a process of its own.
+    /// Runs the load step.
     pub fn load(&self, objects: &Objects) -> RunRecord {
         self.run(objects, false)
     }
 
-    /// Loads all rows again.
+    /// Runs the load step for all rows.
     pub fn load_full(&self, objects: &Objects) -> RunRecord {
         self.run(objects, true)
     }
@@ -263,14 +263,14 @@ impl Loader {
     }
 }
 
-/// Everything that can be seen in a database.
+/// The observable state of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DatabaseState {
     pub rows: Vec<String>,
-    /// What `tidemark_loads` says: version, then what was inserted, updated, unchanged, deleted, refused.
+    /// Rows of `tidemark_loads`: dataset, table, version, and numbers of inserted, updated, unchanged, deleted and refused rows.
     pub loads: Vec<String>,
     pub refused: Vec<String>,
-    /// Tables, indexes and whatever else there is in schemas that are not the server's own; what is temporary, too.
+    /// All relations outside the system schemas, temporary ones included.
     pub relations: Vec<String>,
 }
 
@@ -279,7 +279,7 @@ const LOADS: &str = "SELECT concat_ws(' ', dataset, \"table\", version, inserted
 const REFUSED: &str = "SELECT concat_ws(' ', dataset, \"table\", version, key, reason) FROM tidemark_refused";
 const RELATIONS: &str = "SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
      WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')";
-/// Other sessions of the database, and their locks.
+/// Other sessions of the database, and sessions that hold a lock in it.
 const BUSY: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() \
      UNION SELECT l.pid::text FROM pg_locks l JOIN pg_database d ON d.oid = l.database \
      WHERE d.datname = current_database() AND l.pid <> pg_backend_pid()";
@@ -291,7 +291,7 @@ pub fn is_waiting(database: &Database) -> bool {
 }
 
 impl DatabaseState {
-    /// The state once all sessions have ended.
+    /// Waits until all sessions have ended.
     pub fn from_database(database: &Database) -> DatabaseState {
         until("no session, no lock", || database.query(BUSY).is_empty());
         let things = DatabaseState::column(database, RELATIONS);
@@ -312,7 +312,7 @@ impl DatabaseState {
         texts
     }
 
-    /// What differs, in words.
+    /// An error describes the differences.
     pub fn equals(&self, clean: &DatabaseState) -> Result<(), String> {
         let differs = |what: &str, found: &[String], wanted: &[String]| {
             let more: Vec<_> = found.iter().filter(|text| !wanted.contains(text)).take(5).collect();
@@ -328,7 +328,7 @@ impl DatabaseState {
     }
 }
 
-/// The counts of a run's record, as `tidemark_loads` has them.
+/// The counts of a run record, formatted as in `tidemark_loads`.
 pub fn counts(record: &RunRecord) -> String {
     let rows = &record.rows;
     rows.check().unwrap();
@@ -337,7 +337,7 @@ pub fn counts(record: &RunRecord) -> String {
         .join(" ")
 }
 
-/// That those runs which failed may be run again, and that one run, and one only, says of itself what `tidemark_loads` says.
+/// Checks that failed runs may be repeated, and that exactly one run record has the counts of `tidemark_loads`.
 pub fn check_records(records: &[RunRecord], state: &DatabaseState) -> Result<(), String> {
     for record in records {
         match &record.error {
@@ -359,7 +359,7 @@ pub fn check_records(records: &[RunRecord], state: &DatabaseState) -> Result<(),
     }
 }
 
-/// A folder in which the real command has the pipeline, and these orders as its source: a file a day.
+/// A folder for the real command, with the pipeline and its source files, one per day.
 pub struct Workspace {
     site: Site,
     url: String,
@@ -372,20 +372,20 @@ impl Workspace {
         Workspace { site, url: url.to_owned() }
     }
 
-    /// Another one in which everything lies as it does here, with another database.
+    /// A copy of this folder with another database.
     pub fn copy(&self, url: &str) -> Workspace {
         let site = Site::new();
-        // with the times of the files, which are versions of the source
+        // Keeps the modification times, which are versions of the source.
         done(Command::new("cp").arg("-a").arg(self.site.path(".")).arg(site.path(".")));
         Workspace { site, url: url.to_owned() }
     }
 
-    /// The folder of a dataset's log.
+    /// Folder of a dataset's log.
     pub fn log(&self, dataset: &str) -> PathBuf {
         self.site.path(&format!("lake/datasets/{dataset}/_delta_log"))
     }
 
-    /// The source is what these are; a day without any has a file all the same.
+    /// Writes these orders as source files; a day without orders has a file with only a header.
     pub fn put(&self, orders: &[Order]) {
         let mut files = BTreeMap::new();
         for day in 1..=4 {
@@ -404,7 +404,7 @@ impl Workspace {
         }
     }
 
-    /// `tidemark run`
+    /// `tidemark run`.
     pub fn command(&self) -> Command {
         let mut command = self.site.command(tidemark());
         command.args(["run", "--json", "--at", AT, "--set"]).arg(format!("WAREHOUSE={}", self.url));

@@ -1,4 +1,4 @@
-//! Trouble that a server has with others, and with itself.
+//! Deadlocks, timeouts and other errors of the server.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,7 +15,7 @@ use crate::postgres::release::private;
 use crate::postgres::{Database, Direction, Proxy, Server, Session, database};
 use crate::support::wait::until;
 
-/// With version 0 in its table.
+/// A database with version 0 loaded.
 fn loaded() -> Option<Database> {
     let database = database()?;
     let record = Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(0));
@@ -28,12 +28,12 @@ fn load(database: &Database, version: usize) -> RunRecord {
 }
 
 impl Database {
-    /// A setting of all who connect from now on.
+    /// Sets a default for new sessions.
     fn set(&self, setting: &str, value: &str) {
         self.query(&format!("ALTER DATABASE {} SET {setting} = '{value}'", self.name()));
     }
 
-    /// As before.
+    /// Restores the default.
     fn reset(&self, setting: &str) {
         self.query(&format!("ALTER DATABASE {} RESET {setting}", self.name()));
     }
@@ -44,7 +44,7 @@ fn done(record: &RunRecord) {
     assert_eq!(record.status, Status::Done, "{:?}", record.error);
 }
 
-/// That it failed, that it may be run again, and what the hint is about.
+/// Checks the kind of the error, and that its hint contains `word`.
 #[track_caller]
 fn failed(record: RunRecord, kind: ErrorKind, word: &str) {
     let ErrorRecord { kind: found, message, hint, .. } = record.error.unwrap_or_else(|| panic!("{:?}", record.status));
@@ -52,7 +52,7 @@ fn failed(record: RunRecord, kind: ErrorKind, word: &str) {
     assert!(hint.as_ref().is_some_and(|hint| hint.contains(word)), "no {word:?} in: {message} → {hint:?}");
 }
 
-/// In the first attempt, who has row 100 goes on to row 101 once somebody waits for row 100.
+/// In the first attempt the session with row 100 waits until another session waits for that row, and only then goes on to row 101.
 const WAITS_FOR_THE_OTHER: &str = "CREATE SEQUENCE attempts; CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
      IF OLD.id = 100 AND nextval('attempts') = 1 THEN LOOP \
          PERFORM pg_stat_clear_snapshot(); \
@@ -62,12 +62,12 @@ const WAITS_FOR_THE_OTHER: &str = "CREATE SEQUENCE attempts; CREATE FUNCTION wai
      CREATE TRIGGER wait BEFORE UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION wait()";
 
 #[test]
-fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
+fn a_load_aborted_by_a_deadlock_is_repeated() {
     let Some(database) = loaded() else { return };
     database.query(WAITS_FOR_THE_OTHER);
     database.set("deadlock_timeout", "1s");
     let other = Session::open(&database.url());
-    // whoever waits last finds the deadlock, which is the load
+    // The session that waits last detects the deadlock, which is the load.
     other.run("SET deadlock_timeout = '1h'; BEGIN; SELECT FROM orders WHERE id = 101 FOR UPDATE");
     let record = std::thread::scope(|scope| {
         let load = scope.spawn(|| load(&database, 1));
@@ -82,9 +82,9 @@ fn a_load_that_is_the_victim_of_a_deadlock_tries_again() {
     until("a deadlock", || !database.query(deadlocks).is_empty());
 }
 
-/// A trigger of the user's that has it so, twice.
+/// A trigger that raises this error twice.
 #[test]
-fn what_the_server_says_may_pass_is_tried_again() {
+fn transient_errors_of_the_server_are_retried() {
     for code in ["40001", "40P01"] {
         for mode in Mode::ALL {
             let Some(database) = database() else { return };
@@ -103,9 +103,9 @@ fn what_the_server_says_may_pass_is_tried_again() {
     }
 }
 
-/// Whatever isolation the role has, a load sees what the one before has left.
+/// With any isolation level of the role, a load sees the result of the previous one.
 #[test]
-fn isolation_of_the_role_is_no_matter() {
+fn the_isolation_level_of_the_role_does_not_matter() {
     let Some(database) = loaded() else { return };
     database.set("default_transaction_isolation", "serializable");
     done(&load(&database, 1));
@@ -113,7 +113,7 @@ fn isolation_of_the_role_is_no_matter() {
 }
 
 #[test]
-fn a_load_that_waits_too_long_says_for_what() {
+fn a_timeout_of_the_role_is_named_in_the_hint() {
     let lock = "BEGIN; LOCK TABLE orders IN";
     let cases = [
         ("lock_timeout", format!("{lock} SHARE ROW EXCLUSIVE MODE")),
@@ -136,9 +136,9 @@ fn a_load_that_waits_too_long_says_for_what() {
     }
 }
 
-/// The target's own, where the role has none.
+/// The timeout of the target applies if the role has none.
 #[test]
-fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
+fn after_its_timeout_a_load_releases_all_locks() {
     let Some(database) = loaded() else { return };
     let before = DatabaseState::from_database(&database);
     let other = Session::open(&database.url());
@@ -153,9 +153,9 @@ fn a_load_that_waits_longer_than_its_timeout_lets_go_of_everything() {
     assert_eq!(DatabaseState::from_database(&database).rows, texts(&orders(1)));
 }
 
-/// Rows that take their time to be read are no reason to throw a load out.
+/// A timeout of the role for idle transactions does not apply, since reading rows may take time.
 #[test]
-fn a_load_may_be_idle_for_longer_than_the_role() {
+fn a_load_may_be_idle_longer_than_the_timeout_of_the_role() {
     let Some(database) = loaded() else { return };
     let counted = database.fork();
     let proxy = Proxy::before(counted.port());
@@ -170,16 +170,16 @@ fn a_load_may_be_idle_for_longer_than_the_role() {
     }
     done(&Loader::new(&proxy.url(database.name()), Mode::Upsert, "").load(&lake_at(1)));
     proxy.wait_closed();
-    // nothing was tried again
+    // There was no second attempt.
     let sessions = |messages: Vec<(Direction, u8)>| messages.iter().filter(|message| message.1 == UNTYPED).count();
     assert_eq!(sessions(proxy.messages()), sessions(messages));
 }
 
-/// A disk of half a megabyte, gone with the test.
+/// A file system of half a megabyte; unmounted with the value.
 struct SmallDisk(TempDir);
 
 impl SmallDisk {
-    /// `None`, with a word, where nobody may make one.
+    /// `None`, with a message, if mounting is not allowed.
     fn new() -> Option<SmallDisk> {
         let folder = tempfile::tempdir().unwrap();
         std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o755)).unwrap();
@@ -207,14 +207,14 @@ impl Drop for SmallDisk {
 }
 
 #[test]
-fn a_disk_that_is_full_is_told_and_nothing_has_changed() {
+fn a_full_disk_is_reported_and_changes_nothing() {
     let Some(disk) = SmallDisk::new() else { return };
-    // its own, so that nobody else has anything there
+    // A server of its own, so that no other test uses the tablespace.
     let Some(server) = Server::start(&[]) else { return };
     let space = disk.path().join("space");
     private(&space);
     server.query(&format!("CREATE TABLESPACE small LOCATION '{}'", space.display()));
-    // the table itself, which is new; then what is beside it
+    // The new table itself; then temporary tables.
     for (setting, is_new) in [("default_tablespace", true), ("temp_tablespaces", false)] {
         server.query(&format!("CREATE DATABASE with_{setting}"));
         let url = server.url(&format!("with_{setting}"));

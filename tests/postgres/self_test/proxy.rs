@@ -16,11 +16,11 @@ use super::value;
 
 const INSERT: &str = "INSERT INTO counted VALUES (1)";
 
-/// A client that sees each byte.
+/// A client that reads the protocol byte by byte.
 struct Session(TcpStream);
 
 impl Session {
-    /// Up to where the server waits for a query.
+    /// Connects, until the server is ready for a query.
     fn begin(port: u16, database: &str) -> io::Result<Session> {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_read_timeout(Some(HANG))?;
@@ -38,7 +38,7 @@ impl Session {
         self.0.write_all(&[b"Q", &length[..], sql.as_bytes(), b"\0"].concat()).unwrap();
     }
 
-    /// The type of the next message, which is read to its end.
+    /// Type of the next message, which is read to its end.
     fn receive(&mut self) -> io::Result<u8> {
         let mut head = [0; 5];
         self.0.read_exact(&mut head)?;
@@ -47,14 +47,14 @@ impl Session {
         Ok(head[0])
     }
 
-    /// All there is to the end of the connection.
+    /// All bytes until the end of the connection.
     fn end(mut self) -> io::Result<Vec<u8>> {
         let mut all = Vec::new();
         self.0.read_to_end(&mut all).map(|_| all)
     }
 }
 
-/// A table to count in, and a proxy before it.
+/// A database with a table, and a proxy in front of it.
 fn counting() -> Option<(Database, Proxy)> {
     let database = database()?;
     database.query("CREATE TABLE counted (n int)");
@@ -66,7 +66,7 @@ fn count(database: &Database) -> usize {
     value(&database.query("SELECT count(*) FROM counted")).parse().unwrap()
 }
 
-/// The number of a query in a connection of its own.
+/// Number of the query message in a new connection.
 fn number_of_query(proxy: &Proxy, database: &Database) -> usize {
     proxy.recount();
     ask(&proxy.url(database.name()), "SELECT 1").unwrap();
@@ -76,7 +76,7 @@ fn number_of_query(proxy: &Proxy, database: &Database) -> usize {
     number
 }
 
-/// A query whose message, or one behind it, has a fault: what the client gets back, after the next one went through.
+/// A query with a fault at its message, or `behind` messages later: what the client receives. The next query succeeds.
 fn query_with_fault(database: &Database, proxy: &Proxy, behind: usize, fault: Fault) -> io::Result<Vec<u8>> {
     let number = number_of_query(proxy, database);
     proxy.arm(number + behind, fault);
@@ -116,17 +116,17 @@ fn messages_are_counted_in_their_order() {
 }
 
 #[test]
-fn cut_lets_nothing_through() {
+fn cut_does_not_forward_the_message() {
     let Some((database, proxy)) = counting() else { return };
     assert_eq!(query_with_fault(&database, &proxy, 0, Fault::Cut).unwrap(), b"");
     assert_eq!(count(&database), 0);
-    // the reply is lost, and what was done is done
+    // The reply is lost, but the query was executed.
     assert_eq!(query_with_fault(&database, &proxy, 1, Fault::Cut).unwrap(), b"");
     assert_eq!(count(&database), 1);
 }
 
 #[test]
-fn cut_after_lets_this_one_through() {
+fn cut_after_forwards_the_message() {
     let Some((database, proxy)) = counting() else { return };
     assert_eq!(query_with_fault(&database, &proxy, 0, Fault::CutAfter).unwrap(), b"");
     until("the row", || count(&database) == 1);
@@ -134,7 +134,7 @@ fn cut_after_lets_this_one_through() {
 }
 
 #[test]
-fn reset_is_seen_as_such() {
+fn reset_is_a_connection_reset() {
     let Some((database, proxy)) = counting() else { return };
     for (behind, rows) in [(0, 0), (1, 1)] {
         let error = query_with_fault(&database, &proxy, behind, Fault::Reset).unwrap_err();
@@ -144,7 +144,7 @@ fn reset_is_seen_as_such() {
 }
 
 #[test]
-fn half_is_half_of_its_bytes() {
+fn half_forwards_half_of_the_message() {
     let Some((database, proxy)) = counting() else { return };
     assert_eq!(query_with_fault(&database, &proxy, 0, Fault::Half).unwrap(), b"");
     assert_eq!(count(&database), 0);
@@ -152,7 +152,7 @@ fn half_is_half_of_its_bytes() {
 }
 
 #[test]
-fn stall_is_silence_and_then_the_end() {
+fn stall_pauses_and_closes_the_connection() {
     let Some((database, proxy)) = counting() else { return };
     let pause = Duration::from_millis(400);
     for (behind, rows) in [(0, 0), (1, 1)] {
@@ -164,7 +164,7 @@ fn stall_is_silence_and_then_the_end() {
 }
 
 #[test]
-fn other_connections_go_on() {
+fn other_connections_are_not_affected() {
     let Some((database, proxy)) = counting() else { return };
     let begin = || Session::begin(proxy.port(), database.name()).unwrap();
     let (mut one, mut other) = (begin(), begin());
@@ -175,13 +175,13 @@ fn other_connections_go_on() {
     other.send(INSERT);
     while other.receive().unwrap() != b'Z' {}
     assert_eq!(count(&database), 1);
-    // the end of the proxy is that of all connections, stalled or not
+    // Dropping the proxy ends all connections, stalled or not.
     drop(proxy);
     assert_eq!(one.end().unwrap(), b"");
     assert_eq!(other.end().unwrap(), b"");
 }
 
-/// With a fault at each message in turn, and each kind of them, a client that comes again gets through.
+/// With each fault at each message in turn, a client that repeats its query succeeds.
 #[test]
 fn every_message_can_have_a_fault() {
     let Some((database, proxy)) = counting() else { return };
@@ -198,9 +198,9 @@ fn every_message_can_have_a_fault() {
                 assert_eq!(number, query + 4, "query, its end, ready, and goodbye");
                 break;
             }
-            // after the answer is whole there is only the goodbye
-            let is_told = number > query + 2 || (number == query + 2 && fault == Fault::CutAfter);
-            assert_eq!(answer.is_ok(), is_told, "{fault:?} at {number}: {answer:?}");
+            // Only the message that ends the session follows a complete answer.
+            let is_answered = number > query + 2 || (number == query + 2 && fault == Fault::CutAfter);
+            assert_eq!(answer.is_ok(), is_answered, "{fault:?} at {number}: {answer:?}");
             let is_done = number > query || (number == query && fault == Fault::CutAfter);
             done += usize::from(is_done);
             until("the row", || count(&database) == done);
@@ -226,10 +226,10 @@ fn a_server_can_be_killed_at_a_message() {
         proxy.recount();
         let killed = server.clone();
         proxy.on_message(query + behind, move || killed.stop_immediate());
-        // a reply that is out is out
+        // A reply that was forwarded reaches the client.
         assert_eq!(ask(&url, INSERT).is_ok(), behind == 1);
         assert!(!proxy.is_armed());
-        // the proxy listens while the server does not
+        // The proxy accepts connections while the server is down.
         ask(&url, "SELECT 1").unwrap_err();
         server.start_again();
         assert_eq!(value(&ask(&url, "SELECT count(*) FROM counted").unwrap()), rows);
@@ -237,11 +237,11 @@ fn a_server_can_be_killed_at_a_message() {
 }
 
 #[test]
-fn large_copies_come_through_whole() {
+fn large_copies_are_forwarded_completely() {
     let Some(database) = database() else { return };
     let proxy = Proxy::before(database.port());
     let url = proxy.url(database.name());
-    // many messages and a large one, of lines that differ
+    // Many small messages and a large one, all different.
     let line = |number: usize| format!("{number}\t{:0>250}\n", number * number);
     let small: Vec<Bytes> = (0..20_000).map(|number| line(number).into()).collect();
     let large = Bytes::from(format!("-1\t{}\n", "long".repeat(5_000_000)));

@@ -17,7 +17,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn each_release_keeps_what_was_committed_when_it_is_stopped() {
+fn each_release_keeps_committed_rows_when_it_is_stopped() {
     for release in releases() {
         let server = Server::for_release(release, &[("application_name", "it's one"), ("synchronous_commit", "off")]);
         assert_eq!(value(&server.query("SHOW server_version")).split(' ').next(), Some(release.version.as_str()));
@@ -25,7 +25,7 @@ fn each_release_keeps_what_was_committed_when_it_is_stopped() {
         let encoded =
             "SELECT pg_encoding_to_char(encoding) || ' ' || datcollate FROM pg_database WHERE datname = 'template1'";
         assert_eq!(value(&server.query(encoded)), "UTF8 C.UTF-8");
-        // what a session has not committed, in one that is open when the server stops
+        // An open session with uncommitted rows when the server stops.
         server.query("CREATE TABLE kept (n int); SET synchronous_commit = on; INSERT INTO kept VALUES (1)");
         let url = server.url("postgres");
         let open = std::thread::spawn(move || ask(&url, "BEGIN; INSERT INTO kept VALUES (2); SELECT pg_sleep(3600)"));
@@ -46,7 +46,7 @@ fn each_release_keeps_what_was_committed_when_it_is_stopped() {
 }
 
 #[test]
-fn a_setting_of_ours_can_be_overruled() {
+fn default_settings_can_be_overridden() {
     let Some(server) = Server::start(&[("fsync", "on"), ("timezone", "Asia/Kolkata")]) else { return };
     assert_eq!(
         value(&server.query("SELECT current_setting('fsync') || ' ' || current_setting('timezone')")),
@@ -55,7 +55,7 @@ fn a_setting_of_ours_can_be_overruled() {
 }
 
 #[test]
-fn nothing_is_left_of_a_server_whose_test_fails() {
+fn a_server_is_removed_when_its_test_fails() {
     let Some(release) = releases().first() else { return };
     let home = Home::new();
     let (first, second) = (Server::within(&home.folder, release, &[]), Server::within(&home.folder, release, &[]));
@@ -72,9 +72,9 @@ fn nothing_is_left_of_a_server_whose_test_fails() {
     assert!(names(&home.folder).is_empty());
 }
 
-/// What keeps the keeper waiting is open for as long as the process is there; here it is closed by hand.
+/// The keeper ends when its input is closed, which also happens when this process ends; here the input is closed explicitly.
 #[test]
-fn nothing_is_left_of_a_process_that_is_gone() {
+fn servers_are_removed_when_the_process_ends() {
     let Some(release) = releases().first() else { return };
     let home = Home::new();
     let folder = home.folder.clone();
@@ -82,12 +82,12 @@ fn nothing_is_left_of_a_process_that_is_gone() {
     drop(home);
     until("the folder gone", || !folder.exists());
     assert!(!listens(server.port()));
-    // its folder is gone already
+    // Its folder is removed already.
     std::mem::forget(server);
 }
 
 #[test]
-fn a_database_is_of_one_test() {
+fn each_test_has_a_database_of_its_own() {
     let (Some(one), Some(other)) = (database(), database()) else { return };
     one.query("CREATE TABLE here (n int)");
     assert!(ask(&other.url(), "SELECT * FROM here").is_err());
@@ -98,7 +98,7 @@ fn a_database_is_of_one_test() {
 }
 
 #[test]
-fn some_need_a_password() {
+fn members_of_by_password_need_a_password() {
     let Some(server) = Server::start(&[]) else { return };
     server
         .query("CREATE ROLE plain LOGIN; CREATE ROLE careful LOGIN PASSWORD 'two words'; GRANT by_password TO careful");

@@ -8,7 +8,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 use crate::postgres::client::wait;
 use crate::postgres::{Authority, Front, Proxy, ask, database};
 
-/// By TLS only, trusting one authority.
+/// Connects by TLS, trusting only this authority.
 fn connect(host: &str, port: u16, name: &str, authority: &Authority) -> Result<(), Error> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().clone()).unwrap();
@@ -30,7 +30,7 @@ fn why(error: &Error) -> String {
 }
 
 #[test]
-fn the_front_is_who_it_says() {
+fn the_front_presents_its_certificate() {
     let Some(database) = database() else { return };
     let (house, stranger) = (Authority::new("the house"), Authority::new("a stranger"));
     let (port, name) = (database.port(), database.name());
@@ -40,7 +40,7 @@ fn the_front_is_who_it_says() {
     assert!(why(&error).contains("UnknownIssuer") || why(&error).contains("BadSignature"), "{}", why(&error));
     let error = connect("127.0.0.1", front.port(), name, &house).unwrap_err();
     assert!(why(&error).contains("not valid for"), "{}", why(&error));
-    // without TLS, and with TLS where there is none
+    // A client without TLS, and a client with TLS at a server without.
     let error = ask(&format!("postgres://postgres@localhost:{}/{name}", front.port()), "SELECT 1").unwrap_err();
     assert_eq!(error.code().unwrap().code(), "28000");
     let error = connect("localhost", port, name, &house).unwrap_err();

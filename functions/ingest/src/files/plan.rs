@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_appears_or_disappears_changes_only_the_tasks_near_it() {
+    fn a_removed_object_changes_few_tasks() {
         for bytes in [1_000, 400_000] {
             let objects: Vec<Object> = (0..4_000).map(|number| object(number, bytes)).collect();
             let before = divided(&objects);

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_certain_is_found() {
+    fn only_certain_pagination_is_discovered() {
         let next = |pointer: &str| Ok(Pagination::NextUrl { next: pointer.to_owned() });
         assert_eq!(
             pagination_of("/data", 10, r#"{"data": [], "links": {"next": "/v1/orders?page=2"}}"#),

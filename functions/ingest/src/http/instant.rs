@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form() {
+    fn times_are_written_in_every_format() {
         let time = at("2026-03-01T08:09:10.25Z");
         let template =
             TimeFormat::Template { before: ">=".into(), time: Box::new(TimeFormat::Date), after: "!".into() };
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_form_cannot_say_is_asked_for_again() {
+    fn bounds_are_rounded_outward_to_the_precision_of_the_format() {
         let time = at("2026-03-01T08:09:10.25Z");
         for (format, closed, open, end) in [
             (TimeFormat::Rfc3339, "2026-03-01T08:09:10.25Z", "2026-03-01T08:09:09.25Z", "2026-03-01T08:09:10.25Z"),

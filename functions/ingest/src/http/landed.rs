@@ -79,9 +79,9 @@ fn skippable(bytes: &[u8], magic: [u8; 4]) -> Option<(&[u8], &[u8])> {
 mod tests {
     use super::*;
 
-    /// As versions before this one read a page: strictly, and without the id of a run.
+    /// Reads a page as earlier versions do: strictly, and without the id of a run.
     #[test]
-    fn an_older_version_reads_the_page_too() {
+    fn earlier_versions_can_read_a_page() {
         let note = PageMetadata {
             definition: "d".into(),
             range: Range::default(),
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_comes_back_and_any_zstd_reads_its_body() {
+    fn a_page_can_be_read_back_and_its_body_by_any_zstd() {
         let note = PageMetadata {
             definition: "d".into(),
             range: Range { since: Some("2026-03-01T00:00:00Z".parse().unwrap()), until: None },

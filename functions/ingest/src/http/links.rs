@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_as_servers_write_them() {
+    fn link_headers_are_parsed() {
         let of = |text: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(LINK, text.parse().unwrap());

@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_a_cloud_are_not_found_by_name() {
+    fn names_that_resolve_to_cloud_metadata_are_refused() {
         let of = |addresses: &[&str]| {
             let found = addresses.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
             allowed("metadata.example", found).map(|allowed| allowed.len()).map_err(|error| error.address.to_string())

@@ -208,7 +208,7 @@ mod tests {
     use crate::http::page::PageReader;
 
     #[test]
-    fn pages_end_and_never_repeat() {
+    fn pages_end_and_repeated_pages_are_errors() {
         let page = |body: &str| {
             let http = Http { records: "/r".into(), ..Http::new("https://api.example.com") };
             PageReader::new(&http, Some(&cursor())).read(body.to_owned(), None).unwrap()

@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_members_tell_how_it_may_page() {
+    fn pagination_is_guessed_from_member_names() {
         let cursor = guessed(&json!({"meta": {"next": "abc"}}), 2);
         assert_eq!(
             cursor,

@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_api_says_how_long_to_wait() {
+    fn the_wait_is_read_from_headers() {
         let now = at("2026-03-01T08:00:00Z");
         let of = |name, value| asked(&headers(&[(name, value)]), now).map(|wait| wait.as_secs_f64());
         assert_eq!(of("Retry-After", "3"), Some(3.0));
@@ -106,14 +106,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_limit_that_is_used_up_is_waited_for() {
+    fn only_an_exhausted_rate_limit_is_waited_for() {
         let now = at("2026-03-01T08:00:00Z");
         let of = |left| used_up(&headers(&[("X-RateLimit-Remaining", left), ("X-RateLimit-Reset", "5")]), now);
         assert_eq!((of("0"), of("1")), (Some(Duration::from_secs(5)), None));
     }
 
     #[test]
-    fn pauses_grow_and_are_spread() {
+    fn pauses_grow_and_are_random() {
         assert_eq!(pause(1, 0.5), Duration::from_millis(250));
         assert_eq!(pause(4, 0.5), Duration::from_secs(2));
         assert_eq!(pause(90, 0.999_999), LONGEST_PAUSE.mul_f64(0.999_999));

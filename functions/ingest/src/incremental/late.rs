@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_as_one_writes_them() {
+    fn durations_are_written_as_in_a_definition() {
         let of = |seconds| (short(SignedDuration::from_secs(seconds)), suggested(SignedDuration::from_secs(seconds)));
         assert_eq!(of(30), ("30s".into(), "60s".into()));
         assert_eq!(of(2_820), ("47m".into(), "2h".into()));

@@ -145,7 +145,7 @@ mod tests {
         text.parse().unwrap()
     }
 
-    /// Bounds that start on 1 March 2026 and send times as they are.
+    /// Time bounds from 1 March 2026 on, with exact times in requests.
     struct Bounds {
         every: Option<SignedDuration>,
         lookback: SignedDuration,
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_been_seen_is_where_the_next_begins() {
+    fn the_next_request_starts_at_the_greatest_time_less_the_lookback() {
         let bounds = Bounds { every: None, lookback: SignedDuration::from_hours(2) };
         assert_eq!(since(&bounds, None), Some(at("2026-03-01T00:00:00Z")));
         assert_eq!(since(&bounds, Some(at("2026-03-01T01:00:00Z"))), Some(at("2026-03-01T00:00:00Z")));
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_catch_up_goes_window_by_window() {
+    fn a_long_history_is_divided_into_windows() {
         let daily = Bounds { every: Some(SignedDuration::from_hours(24)), lookback: SignedDuration::from_hours(1) };
         let now = at("2026-03-03T12:00:00Z");
         let mut reached = None;

@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_keep_the_last_second_of_the_calendar() {
+    fn times_are_valid_until_the_year_9999() {
         let micros = 253_402_300_799_999_999; // 9999-12-31T23:59:59.999999
         let zone = polars::prelude::TimeZone::UTC;
         let cell = Cell::from_value(AnyValue::Datetime(micros, TimeUnit::Microseconds, Some(&zone)));
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn fixed_moments_sort_as_text() {
+    fn times_of_fixed_width_sort_as_text() {
         let at = |micros| match Cell::from_value(AnyValue::Datetime(micros, TimeUnit::Microseconds, None)) {
             Some(Cell::Datetime(moment)) => moment.fixed(),
             other => panic!("{other:?}"),

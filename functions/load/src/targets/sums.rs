@@ -33,7 +33,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_order_of_rows_is_no_matter_and_their_number_is() {
+    fn sums_depend_on_the_number_of_rows_and_not_on_their_order() {
         let sum = |rows: &[&str]| {
             let mut sum = Sum::default();
             rows.iter().for_each(|row| sum.add(row.as_bytes()));

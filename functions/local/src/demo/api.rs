@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn changed_orders_come_in_pages_and_some_requests_fail() {
+    fn changed_orders_are_paged_and_some_requests_fail() {
         let api = Api::start().unwrap();
         api.set_orders(orders_by("2026-03-03"));
         assert!(ask(&api, "/v1/orders", "no").starts_with("HTTP/1.1 401"));

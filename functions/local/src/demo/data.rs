@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_order_of_the_first_day_is_changed_on_the_second() {
+    fn the_second_day_changes_one_order_of_the_first() {
         let [first, both] = DAYS.map(|(day, _)| orders_by(day));
         assert_eq!((first.len(), both.len()), (70, 140));
         let changed: Vec<_> = first.iter().filter(|order| !both.contains(order)).collect();

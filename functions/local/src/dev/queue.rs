@@ -198,7 +198,7 @@ mod tests {
         }
     }
 
-    /// Runs all jobs, and returns their order.
+    /// Runs all jobs; returns them in order.
     fn run_all(queue: &mut Queue) -> Vec<String> {
         let next = || {
             let job = queue.next(Timestamp::MAX)?;
@@ -243,7 +243,7 @@ mod tests {
         }
         let first = queue.next(hour(9)).unwrap();
         queue.finish_current();
-        // the start is retried later, and the starts after it wait for it
+        // The start is retried later, and later starts wait for it.
         assert!(queue.retry(first, hour(9)));
         assert_eq!(queue.next(hour(9)), None);
         assert_eq!(queue.next_ready(hour(9)), Some(hour(9) + PAUSES[0]));
@@ -263,14 +263,14 @@ mod tests {
             }
         }
         assert_eq!(queue.start(&pipeline, hour(3)), None);
-        // merged with the pending start
+        // Merged with the pending start.
         queue.announce(due("ingest", hour(2)));
         let expected = ["clean 2", "model orders_by_day 2", "load report 1", "load report 2", "start 3"];
         assert_eq!(run_all(&mut queue), expected);
     }
 
     #[test]
-    fn three_attempts() {
+    fn a_job_has_three_attempts() {
         let (mut queue, mut now) = (Queue::default(), hour(1));
         queue.announce(due("clean", now));
         for pause in PAUSES {

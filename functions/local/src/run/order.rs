@@ -148,7 +148,7 @@ mod tests {
         )
     }
 
-    /// Takes and ends the steps of ingest and clean.
+    /// An order in which the steps of ingest and clean have ended.
     fn cleaned(graph: &Graph) -> Order<'_> {
         let mut order = Order::new(graph.steps().collect());
         for _ in 0..2 {
@@ -164,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_after_a_failure_does_not_depend_on_what_began_first() {
+    fn steps_run_after_a_failure_do_not_depend_on_timing() {
         let graph = graph(&(target("orders", "a.db") + &target("totals", "b.db")));
-        // the model ends before its siblings are taken, or after
+        // The model ends before its siblings are taken, or after them.
         for is_early in [true, false] {
             let mut order = cleaned(&graph);
             let first = order.take().unwrap();

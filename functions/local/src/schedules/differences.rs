@@ -137,7 +137,7 @@ mod tests {
         assert_eq!(differences(WANTED, "").len(), 8);
     }
 
-    /// Every change of a file is reported.
+    /// Lines removed, repeated and swapped, at every line.
     #[test]
     fn every_difference_is_reported() {
         let lines: Vec<&str> = WANTED.split_inclusive('\n').collect();

@@ -57,7 +57,7 @@ fn states() -> Vec<(&'static str, WatchState)> {
             "behind",
             of(&|state| {
                 state.step_mut(&key("clean")).record_lag(true, at(1));
-                // it was announced again, without success
+                // It was announced again, and is still behind.
                 state.step_mut(&key("clean")).announced_at = Some(at(6));
             }),
         ),

@@ -69,8 +69,8 @@ impl Story {
     }
 }
 
-/// However the problem comes and goes, and whenever the channel is down: no notification is sent twice, flapping is reported once, and the
-/// last notification is the final state.
+/// With random problems and failures of the channel: no notification is sent twice, flapping is reported once, and the last notification is
+/// the final state.
 #[test]
 fn last_notification_is_the_final_state() {
     let mut flappings = 0;
@@ -102,8 +102,7 @@ fn last_notification_is_the_final_state() {
         for (two, steady_for) in story.heard.windows(2).zip(&story.steady_for[1..]) {
             let (before, after) = (two[0], two[1]);
             assert!(before.1 != State::Resolved || before.0 < after.0, "seed {seed}: {:?}", story.heard);
-            // after a flapping notification there is none until the incident is steady; a later opening is reported, once it no longer
-            // flaps
+            // After a flapping notification there is none until the incident is steady; later openings are reported again.
             let is_steady = *steady_for >= STEADY_AFTER || before.0 < after.0;
             assert!(before.1 != State::Flapping || is_steady, "seed {seed}: {:?}", story.heard);
         }

@@ -9,7 +9,7 @@ fn at(minute: i64) -> Timestamp {
     "2026-03-03T08:00:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_mins(minute)
 }
 
-/// The minutes at which a step is announced, and its name, over half a day with a tick every five minutes.
+/// Times, in minutes, and names of announced steps, over half a day with a tick every five minutes.
 fn announced(state: &mut WatchState, graph: &Graph) -> Vec<(i64, String)> {
     let snapshot = LakeSnapshot { graph, broken: &[], arguments: String::new() };
     let mut all = Vec::new();
@@ -30,7 +30,7 @@ fn steps_are_announced_again_every_half_hour() {
     let graph = graph("");
     type Change = fn(&mut WatchState);
     let cases: [(Change, i64); 4] = [
-        // it was found to be behind at five minutes past
+        // Found to be behind at 08:05.
         (|state| state.step_mut(&key("clean")).record_lag(true, at(5)), 10),
         (|state| state.apply_record(&run("clean", 1, Status::Failed), None, &[]), 10),
         (|state| state.apply_record(&run("clean", 1, Status::Continues), None, &[]), 25),

@@ -106,7 +106,7 @@ fn permanent_failure_lasts_until_success() {
         for until in 1..=4 {
             let failing = last(&records[..until].iter().collect::<Vec<_>>()).failing.unwrap();
             assert_eq!(failing.is_final, records[..until].iter().any(|record| is_for_good(&record)));
-            // each has its own correlation id, so no event has used up its attempts, which would hide the permanent error
+            // Each record has a correlation id of its own, so no event has used up its attempts.
             let latest = records[..until].iter().rev().find(is_for_good).unwrap_or(&records[until - 1]);
             assert_eq!(Some(&failing.error), latest.error.as_ref());
             assert_eq!((failing.count, failing.since), (until as u64, records[0].started_at));
@@ -146,18 +146,18 @@ fn load_consumes_recorded_inputs_and_versions_seen_at_start() {
     state.apply_record(&RunRecord { inputs: vec![input], ..run("load table", 3, Status::Done) }, None, &inputs);
     assert_eq!(consumed(&state), of(3, None));
     state.apply_record(&made(4, "orders", 4), None, &[]);
-    // it began before that version was committed
+    // The run began before that version was committed.
     let started_at = state.datasets["orders"].at - SignedDuration::from_secs(1);
     state.apply_record(&RunRecord { started_at, ..run("load table", 5, Status::NothingToDo) }, None, &inputs);
     assert_eq!(consumed(&state), of(3, Some(7)));
     state.apply_record(&run("load table", 6, Status::NothingToDo), None, &inputs);
     assert_eq!(consumed(&state), of(4, Some(7)));
-    // older records are ignored, but a rebuilt table counts, whatever its version
+    // Older records are ignored, but a rebuilt dataset counts, whatever its version.
     state.apply_record(&made(0, "orders", 9), None, &[]);
     assert_eq!(state.datasets["orders"].version, 4);
     state.apply_record(&made(7, "orders", 0), None, &[]);
     assert_eq!(state.datasets["orders"].version, 0);
-    // for steps that write datasets the log has the consumed versions
+    // The consumed versions of other steps are in the Delta logs.
     assert!(state.steps[&key("clean")].consumed.is_empty());
 }
 
@@ -173,9 +173,9 @@ fn state_survives_serialization() {
     assert_eq!(serde_json::from_slice::<WatchState>(&json).unwrap(), state);
 }
 
-/// An earlier version kept what it knew of starts and other things that are no steps.
+/// An earlier version stored starts and test events among the steps.
 #[test]
-fn keys_that_are_no_steps_are_ignored() {
+fn keys_other_than_steps_are_ignored() {
     let mut state = WatchState::default();
     state.apply_record(&run("clean", 1, Status::Done), None, &[]);
     let mut value = serde_json::to_value(&state).unwrap();

@@ -137,7 +137,7 @@ fn keys_are_decoded_if_percent_encoded() {
     let decode = |key: &str| decoded(key);
     assert_eq!(decode("daily/2026-03-02.csv").unwrap(), "daily/2026-03-02.csv");
     assert_eq!(decode("a+b%2Bc%20d/%C3%A4.csv").unwrap(), "a b+c d/ä.csv");
-    // not encoded: the key consists of these very characters
+    // Keys that are not encoded.
     for plain in ["100%", "%zz.csv", "%ff%fe", "50%2"] {
         assert_eq!(decode(plain), None, "{plain}");
     }

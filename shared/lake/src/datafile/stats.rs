@@ -245,7 +245,7 @@ mod tests {
         let mut stats = StatsCollector::new(rows.schema(), &Partition::default());
         stats.add(&rows).unwrap();
         let stats = stats.close();
-        // a receipt is built as a value first
+        // A receipt is converted to a `Value` first.
         let text = serde_json::to_value(&stats).unwrap().to_string();
         let again: FileStats = serde_json::from_value(serde_json::from_str(&text).unwrap()).unwrap();
         assert_eq!(stats, again);

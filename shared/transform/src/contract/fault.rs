@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_in_column_order_stays() {
+    fn the_first_fault_in_column_order_is_kept() {
         let mut faults = Faults::new(4);
         faults.mark(0, Place::check(1, 2));
         faults.mark(1, Place::for_rule(1, TYPE));

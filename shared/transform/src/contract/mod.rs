@@ -143,7 +143,7 @@ impl Cleaner {
         let source = Raw::new(raw)?;
         let mut faults = Faults::new(raw.height());
         source.mark_faults(&mut faults);
-        let (mut series, drift) = match shape {
+        let (series, drift) = match shape {
             RawLayout::Columns => (self.clean_columns(raw, &mut faults)?, Drift::from_columns(&source, &self.columns)),
             RawLayout::Json => {
                 let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
@@ -151,9 +151,6 @@ impl Cleaner {
                 (series, Drift::from_json(&source, tallied, self.layout.pointers()))
             }
         };
-        if let Some(partition) = &self.partition {
-            partition.without_empty_texts(&mut series)?;
-        }
         for (at, (column, series)) in self.columns.iter().zip(&series).enumerate() {
             column.rules.check(series, at, &mut faults)?;
         }

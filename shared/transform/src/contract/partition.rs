@@ -43,19 +43,6 @@ impl Partition {
         self.every.map(|_| self.name.as_str())
     }
 
-    /// Replaces empty texts of the partition column by NULL, because the Delta log cannot distinguish them: otherwise one partition would
-    /// hold both.
-    pub(super) fn without_empty_texts(&self, columns: &mut [Series]) -> PolarsResult<()> {
-        let Some(column) = columns.iter_mut().find(|series| series.name() == self.column.as_str()) else {
-            return Ok(());
-        };
-        if *column.dtype() == DataType::String && column.str()?.iter().any(|text| text == Some("")) {
-            let texts: StringChunked = column.str()?.iter().map(|text| text.filter(|text| !text.is_empty())).collect();
-            *column = texts.with_name(column.name().clone()).into_series();
-        }
-        Ok(())
-    }
-
     /// The days of typed rows, in the partition's time zone; None if the partition column is not a date.
     pub(super) fn days(&self, typed: &DataFrame) -> PolarsResult<Option<Series>> {
         let column = typed.column(&self.column)?.as_materialized_series();

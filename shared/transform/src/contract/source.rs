@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_near_by_their_letters() {
+    fn distance_ignores_case_and_punctuation() {
         assert_eq!(distance("customer_id", "CustomerID"), 0);
         assert_eq!(distance("costumer", "customer"), 2);
         assert_eq!(distance("", "abc"), 3);

@@ -44,7 +44,7 @@ fn rule(name: &str, sql: &str) -> Rule {
     Rule { name: name.to_owned(), sql: sql.to_owned() }
 }
 
-/// Raw rows with these fields; `_row` counts from 2, as in a file with a header.
+/// Raw rows with these columns. `_row` starts at 2, as in a file with a header.
 fn raw(fields: Vec<Column>) -> DataFrame {
     let rows = fields.first().map_or(0, Column::len);
     let mut columns = fields;
@@ -77,7 +77,7 @@ fn clean(contract: &Contract, raw: &DataFrame, shape: RawLayout) -> Cleaned {
     cleaned
 }
 
-/// A frame's values as text, row by row; NULL is `-`.
+/// The values of a frame as text, row by row; NULL is `-`.
 fn show(frame: &DataFrame, columns: &[&str]) -> Vec<String> {
     let shown = |name: &&str| -> Vec<String> {
         let series = frame.column(name).unwrap().as_materialized_series().cast(&DataType::String).unwrap();
@@ -142,7 +142,7 @@ fn text_becomes_typed_rows() {
 }
 
 #[test]
-fn every_rule_sends_to_quarantine_and_the_first_in_column_order_is_named() {
+fn rows_that_break_a_rule_are_quarantined_with_the_first_in_column_order() {
     let mut id = column("id", Type::Int64);
     id.required = true;
     id.min = Some("1".to_owned());
@@ -204,13 +204,13 @@ fn every_rule_sends_to_quarantine_and_the_first_in_column_order_is_named() {
         ]
     );
     assert_eq!(show(&cleaned.quarantined, &["text"])[2], r#"{"id":"101","status":"?","sku":"A","day":""}"#);
-    // NULL is not true: a filter drops it.
+    // A condition that is NULL is not true, so the filter drops the row.
     assert_eq!(show(&cleaned.rows, &["id", "status", "sku", "month"]), ["1|paid|A|2024-02-01", "9|-|B|-"]);
     assert_eq!(cleaned.filtered, [("no_test".to_owned(), 3), ("low".to_owned(), 0)]);
 }
 
 #[test]
-fn a_record_of_a_page_keeps_its_page() {
+fn quarantined_records_keep_their_page() {
     let mut rows = raw(vec![texts("a", &["1", "x", "y"])]);
     assert_eq!(
         show(&clean(&contract(vec![column("a", Type::Int64)]), &rows, RawLayout::Columns).quarantined, &["_page"]),
@@ -223,7 +223,7 @@ fn a_record_of_a_page_keeps_its_page() {
 }
 
 #[test]
-fn faults_of_ingest_keep_their_text() {
+fn faults_found_by_ingest_keep_their_text() {
     let contract = contract(vec![column("a", Type::Int64)]);
     let mut rows = raw(vec![texts("a", &["1", "2"])]);
     rows.replace("a", Column::new("a".into(), &[Some("1"), None])).unwrap();
@@ -238,7 +238,7 @@ fn faults_of_ingest_keep_their_text() {
 }
 
 #[test]
-fn local_times_that_are_no_instants_say_so() {
+fn ambiguous_and_skipped_local_times_are_quarantined_with_the_reason() {
     let mut at = column("at", Type::Datetime);
     at.timezone = Some("Europe/Berlin".to_owned());
     let raw =
@@ -256,7 +256,7 @@ fn local_times_that_are_no_instants_say_so() {
 }
 
 #[test]
-fn typed_columns_are_cast_without_loss_or_not_at_all() {
+fn typed_columns_are_only_cast_without_loss() {
     let day = Series::new("date".into(), [Some(19_782i32), None]).cast(&DataType::Date).unwrap();
     let naive = Series::new("naive".into(), [1_720_000_000_000_000_123i64, 1_711_852_200_000_000_000]);
     let naive = naive.cast(&DataType::Datetime(TimeUnit::Nanoseconds, None)).unwrap();
@@ -296,7 +296,7 @@ fn typed_columns_are_cast_without_loss_or_not_at_all() {
 }
 
 #[test]
-fn a_column_the_source_does_not_have_is_named_with_the_nearest() {
+fn a_missing_column_is_reported_with_the_most_similar() {
     let raw = raw(vec![texts("CustomerID", &["1"]), texts("Country", &["UK"])]);
     let cleaner = Cleaner::new(&contract(vec![column("customer_id", Type::Int64)]), "").unwrap();
     let error = cleaner.clean(&raw, RawLayout::Columns).unwrap_err();
@@ -307,7 +307,7 @@ fn a_column_the_source_does_not_have_is_named_with_the_nearest() {
 }
 
 #[test]
-fn what_cannot_be_used_is_told_before_any_row() {
+fn invalid_contracts_are_refused() {
     let message = |change: fn(&mut Contract)| {
         let mut contract =
             contract(vec![column("n", Type::Int64), column("s", Type::String), column("at", Type::Datetime)]);
@@ -334,7 +334,7 @@ fn what_cannot_be_used_is_told_before_any_row() {
 }
 
 #[test]
-fn no_rows_are_no_trouble() {
+fn frames_without_rows_are_cleaned() {
     let mut contract = contract(vec![column("n", Type::Int64)]);
     contract.checks = vec![rule("x", "n > 1")];
     let cleaned = clean(&contract, &raw(vec![texts("n", &[])]), RawLayout::Columns);
@@ -343,7 +343,7 @@ fn no_rows_are_no_trouble() {
 }
 
 #[test]
-fn a_partition_may_be_the_column_itself() {
+fn a_column_can_be_the_partition() {
     let mut contract = contract(vec![column("country", Type::String), column("n", Type::Int64)]);
     contract.partition_by = Some(PartitionBy {
         column: "country".parse().unwrap(),
@@ -357,29 +357,9 @@ fn a_partition_may_be_the_column_itself() {
     assert_eq!(show(&cleaned.quarantined, &["day"]), ["-"]);
 }
 
+/// The text of a clean value is read as the same value.
 #[test]
-fn an_empty_text_in_the_partition_column_is_null() {
-    let mut contract = contract(vec![column("country", Type::String), column("n", Type::String)]);
-    contract.columns.iter_mut().for_each(|column| column.nulls = Vec::new());
-    contract.partition_by = Some(PartitionBy {
-        column: "country".parse().unwrap(),
-        every: None,
-        name: "country".parse().unwrap(),
-        timezone: None,
-    });
-    let rows = records(&[r#"{"country": "UK", "n": "1"}"#, r#"{"country": "", "n": ""}"#]);
-    let cleaned = clean(&contract, &rows, RawLayout::Json);
-    assert_eq!(show(&cleaned.rows, &["country", "n"]), ["UK|1", "-|"]);
-    // and it breaks the rule that the column is required
-    contract.columns[0].required = true;
-    let cleaned = clean(&contract, &rows, RawLayout::Json);
-    assert_eq!(show(&cleaned.rows, &["country", "n"]), ["UK|1"]);
-    assert_eq!(show(&cleaned.quarantined, &["column", "rule"]), ["country|required"]);
-}
-
-/// What a clean value prints as is read again as the same value.
-#[test]
-fn casts_come_round() {
+fn casts_round_trip() {
     let values = ["-9223372036854775808", "9223372036854775807", "0", "-1"];
     let cleaned = clean(&contract(vec![column("n", Type::Int64)]), &raw(vec![texts("n", &values)]), RawLayout::Columns);
     assert_eq!(show(&cleaned.rows, &["n"]), values);

@@ -5,7 +5,7 @@ fn read<'a>(records: &str, others: &[&str], body: &'a str) -> Result<Page<'a>, B
 }
 
 #[test]
-fn records_and_what_is_said_beside_them() {
+fn records_and_other_fields_are_read() {
     let body = r#" {"meta": {"next": "a\"b", "total": 2}, "data": [{"id":1}, {"id": 2, "x": "]}"} ], "links":[{"href":"/n"}]} "#;
     let page = read("/data", &["/meta/next", "/meta/total", "/links/0/href", "/none"], body).unwrap();
     assert_eq!(page.records, Found::Array(vec![r#"{"id":1}"#, r#"{"id": 2, "x": "]}"}"#]));
@@ -24,7 +24,7 @@ fn the_body_itself_can_be_the_records() {
 }
 
 #[test]
-fn what_is_no_list_is_told_apart() {
+fn values_other_than_arrays_are_distinguished() {
     let of = |body| read("/a", &[], body).unwrap().records;
     assert_eq!(of(r#"{"a": null}"#), Found::Null);
     assert_eq!(of(r#"{"a": {}}"#), Found::Object("{}"));
@@ -34,20 +34,20 @@ fn what_is_no_list_is_told_apart() {
 }
 
 #[test]
-fn the_last_of_one_name_counts() {
+fn the_last_of_duplicate_members_counts() {
     assert_eq!(read("/a", &[], r#"{"a": [1], "a": [2]}"#).unwrap().records, Found::Array(vec!["2"]));
     assert_eq!(read("/a/b", &[], r#"{"a": {"b": [1]}, "a": {}}"#).unwrap().records, Found::Absent);
 }
 
 #[test]
-fn a_broken_record_does_not_cost_the_page() {
+fn a_broken_record_does_not_reject_the_page() {
     let body = r#"{"data":[{"id":01},{"id":"\ud800"},{"a" 1},[}]}"#;
     let Found::Array(records) = read("/data", &[], body).unwrap().records else { panic!() };
     assert_eq!(records, [r#"{"id":01}"#, r#"{"id":"\ud800"}"#, r#"{"a" 1}"#, "[}"]);
 }
 
 #[test]
-fn a_body_that_is_cut_is_told_from_one_that_is_none() {
+fn truncated_and_invalid_bodies_are_distinguished() {
     let whole = r#"{"data":[{"id":"a\\"},2],"n":"x"}"#;
     for end in 0..whole.len() {
         let broken = read("/data", &["/n"], &whole[..end]).unwrap_err();
@@ -60,14 +60,14 @@ fn a_body_that_is_cut_is_told_from_one_that_is_none() {
 }
 
 #[test]
-fn depth_costs_nothing() {
+fn depth_is_not_limited() {
     let deep = format!(r#"{{"data":[{}{}]}}"#, "[".repeat(100_000), "]".repeat(100_000));
     let Found::Array(records) = read("/data", &[], &deep).unwrap().records else { panic!() };
     assert_eq!(records[0].len(), 200_000);
 }
 
 #[test]
-fn the_members_of_a_body_have_names() {
+fn names_of_members_are_listed() {
     assert_eq!(members(r#"{"error": {"a": [1]}, "me\u0073sage": 1}"#), ["error", "message"]);
     assert_eq!(members("[1]"), [""; 0]);
 }

@@ -104,9 +104,9 @@ mod tests {
         }
     }
 
-    /// The buckets of rows on disk must be found again by the next release.
+    /// The next release must find the buckets of rows that are on disk.
     #[test]
-    fn the_hash_is_for_ever() {
+    fn hashes_are_stable() {
         let mut hashes = [0; 4];
         add(&Series::new("s".into(), &["", "a", "abcdefgh", "abcdefghi"]), &mut hashes).unwrap();
         add(&Series::new("n".into(), &[Some(0i32), Some(-1), None, Some(7)]), &mut hashes).unwrap();
@@ -122,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_spread_is_refused() {
+    fn invalid_arguments_are_refused() {
         let frame = df!("id" => [1i64]).unwrap();
         assert!(matches!(bucket(&frame, &names(&["id"]), 0), Err(FrameError::Buckets(0))));
         assert!(matches!(bucket(&frame, &[], 1), Err(FrameError::NoKey)));

@@ -20,20 +20,20 @@ fn frame(rows: usize, next: &mut impl FnMut(u64) -> u64) -> DataFrame {
     df!("value" => value, "id" => id, "at" => at, "part" => part).unwrap()
 }
 
-fn balanced(merged: &Merged, incoming: &DataFrame) {
+fn assert_balanced(merged: &Merged, incoming: &DataFrame) {
     let sum = merged.written + merged.updated + merged.unchanged + merged.deduplicated;
     assert_eq!(sum, incoming.height() as u64, "{merged:?}");
 }
 
 #[test]
-fn merging_in_parts_is_merging_at_once() {
+fn merging_in_parts_gives_the_same_rows() {
     let mut next = random(1);
     for round in 0..60 {
         let all = frame(1 + next(80) as usize, &mut next);
         let key = if round % 2 == 0 { names(&["id", "part"]) } else { names(&["id"]) };
         let latest: Option<ColumnName> = (round % 3 != 0).then(|| "at".parse().unwrap());
         let once = merge(None, &all, &key, latest.as_ref()).unwrap();
-        balanced(&once, &all);
+        assert_balanced(&once, &all);
         assert_eq!(once.written, once.rows.height() as u64);
         let mut rows: Option<DataFrame> = None;
         let mut from = 0;
@@ -41,14 +41,14 @@ fn merging_in_parts_is_merging_at_once() {
             let length = 1 + next(25) as usize;
             let part = all.slice(from as i64, length);
             let merged = merge(rows.as_ref(), &part, &key, latest.as_ref()).unwrap();
-            balanced(&merged, &part);
+            assert_balanced(&merged, &part);
             rows = Some(merged.rows);
             from += length;
         }
         assert!(rows.unwrap().equals_missing(&once.rows), "round {round}");
-        // What was merged already changes nothing.
+        // Merging the same rows again changes nothing.
         let again = merge(Some(&once.rows), &all, &key, latest.as_ref()).unwrap();
-        balanced(&again, &all);
+        assert_balanced(&again, &all);
         assert!(again.rows.equals_missing(&once.rows));
         if latest.is_some() {
             assert_eq!((again.written, again.updated), (0, 0));
@@ -73,14 +73,14 @@ fn every_incoming_row_is_accounted_for() {
 }
 
 #[test]
-fn nothing_into_nothing() {
+fn empty_frames_are_merged() {
     let empty = df!("id" => Vec::<i64>::new()).unwrap();
     let merged = merge(Some(&empty), &empty, &names(&["id"]), None).unwrap();
     assert_eq!((merged.rows.height(), merged.written), (0, 0));
 }
 
 #[test]
-fn frames_that_do_not_fit_are_refused() {
+fn frames_with_different_columns_are_refused() {
     let left = df!("id" => [1i64]).unwrap();
     let right = df!("id" => ["1"]).unwrap();
     assert!(matches!(merge(Some(&left), &right, &names(&["id"]), None), Err(FrameError::Schema { .. })));
@@ -89,7 +89,7 @@ fn frames_that_do_not_fit_are_refused() {
 }
 
 #[test]
-fn merging_by_bucket_is_merging_at_once() {
+fn merging_by_bucket_gives_the_same_rows() {
     let mut next = random(9);
     let all = frame(400, &mut next);
     let key = names(&["id", "part"]);

@@ -27,7 +27,7 @@ fn frame(sql: &str) -> Result<DataFrame, String> {
     frame.collect().map_err(|error| error.to_string())
 }
 
-/// A result's rows, values divided by `|`.
+/// The rows of a result, with values separated by `|`.
 fn rows(sql: &str) -> Vec<String> {
     let frame = frame(sql).unwrap_or_else(|error| panic!("{sql}: {error}"));
     let text = |row: usize| {
@@ -42,7 +42,7 @@ fn error(sql: &str) -> String {
 }
 
 #[test]
-fn quarantine_goes_by_its_name() {
+fn quarantine_is_a_table() {
     assert_eq!(rows("SELECT count(*) AS n FROM sales.quarantine"), ["2"]);
     assert_eq!(rows("SELECT count(*) AS n FROM \"sales.quarantine\""), ["2"]);
     assert_eq!(rows("SELECT sales.quarantine.rule FROM Sales.Quarantine ORDER BY 1 LIMIT 1"), ["min"]);
@@ -56,7 +56,7 @@ fn quarantine_goes_by_its_name() {
 }
 
 #[test]
-fn the_day_is_bound_where_it_is_code() {
+fn the_day_is_bound_outside_of_texts_and_comments() {
     let day = jiff::civil::date(2011, 12, 8);
     let sql = "SELECT ':day', \":day\", `:day`, 'it''s :day' /* :day */ FROM t -- :day\nWHERE d=:day AND x::day AND :days AND a:day";
     let bound = "SELECT ':day', \":day\", `:day`, 'it''s :day' /* :day */ FROM t -- :day\nWHERE d=DATE '2011-12-08' AND x::day \
@@ -82,7 +82,7 @@ fn sums_of_decimals_are_exact() {
     assert_eq!(result.column("p").unwrap().dtype(), &DataType::Decimal(38, 3));
     assert_eq!(result.column("s").unwrap().dtype(), &DataType::Decimal(38, 3));
     assert_eq!(rows("SELECT SUM(quantity * unit) AS s FROM sales"), ["700000000.193"]);
-    // A quotient keeps the dividend's scale.
+    // A quotient has the scale of the dividend.
     assert_eq!(rows("SELECT SUM(quantity * unit) / COUNT(DISTINCT invoice) AS s FROM sales"), ["233333333.398"]);
     assert_eq!(rows("SELECT ROUND(SUM(quantity * unit), 2) AS s FROM sales"), ["700000000.190"]);
     assert_eq!(rows("SELECT CAST(SUM(quantity * unit) AS DECIMAL(18,2)) AS s FROM sales"), ["700000000.19"]);
@@ -90,7 +90,7 @@ fn sums_of_decimals_are_exact() {
 }
 
 #[test]
-fn what_reports_need_is_there() {
+fn functions_that_reports_need_exist() {
     for (sql, expected) in [
         ("SELECT COUNT(DISTINCT CASE WHEN invoice LIKE 'C%' THEN invoice END) AS c FROM sales", vec!["1"]),
         ("SELECT COUNT(DISTINCT invoice) FILTER (WHERE invoice NOT LIKE 'C%') AS c FROM sales", vec!["2"]),
@@ -132,7 +132,7 @@ fn counts_are_signed() {
 }
 
 #[test]
-fn mistakes_are_told_in_one_line() {
+fn mistakes_are_reported_in_one_line() {
     assert_eq!(error("SELECT 1 FROM nothere"), "SQL: no dataset `nothere`; known here are sales, sales.quarantine");
     assert!(
         error("SELECT nothere FROM sales")

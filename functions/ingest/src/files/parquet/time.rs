@@ -14,7 +14,7 @@ pub(super) fn time_of_day(nanoseconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn times_are_text() {
+    fn times_of_day_are_formatted() {
         assert_eq!(super::time_of_day(0), "00:00:00");
         assert_eq!(super::time_of_day(86_399_000_001_000), "23:59:59.000001");
         assert_eq!(super::time_of_day(3_600_000_000_001), "01:00:00.000000001");

@@ -26,7 +26,7 @@ fn csv(bytes: &[u8]) -> Result<Rows, FileFault> {
 }
 
 #[test]
-fn packed_objects_hold_what_was_packed() {
+fn compressed_objects_are_read_like_plain_ones() {
     let text = table(50_000);
     let plain = csv(&text).unwrap();
     assert_eq!(plain.stats.bytes, text.len() as u64);

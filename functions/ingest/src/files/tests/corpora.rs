@@ -9,7 +9,7 @@ fn csv(bytes: &[u8]) -> Result<Rows, FileFault> {
 }
 
 #[test]
-fn the_csv_spectrum() {
+fn the_csv_spectrum_suite() {
     let Some(suite) = corpus("E/csv-spectrum.tar.gz") else {
         return;
     };
@@ -35,7 +35,7 @@ fn the_csv_spectrum() {
 }
 
 #[test]
-fn naughty_strings_come_back() {
+fn unusual_strings_are_read_unchanged() {
     let Some(suite) = corpus("E/big-list-of-naughty-strings.tar.gz") else {
         return;
     };
@@ -54,19 +54,19 @@ fn naughty_strings_come_back() {
     }
 }
 
-/// Whatever the encoding, every line is emitted: as text, or as a broken row with its bytes.
+/// In every encoding, each line is emitted: as text, or as a broken row with its bytes.
 #[test]
 fn texts_of_many_encodings() {
     let Some(suite) = corpus("E/charset_samples.tar.gz") else {
         return;
     };
-    let lone = Csv { header: Header::Given(vec!["line".parse().unwrap()]), ..dialect(0x01, None) };
-    let windows = Csv { encoding: Encoding::Windows1252, ..lone.clone() };
+    let single_column = Csv { header: Header::Given(vec!["line".parse().unwrap()]), ..dialect(0x01, None) };
+    let windows = Csv { encoding: Encoding::Windows1252, ..single_column.clone() };
     let mut seen = 0;
     for file in suite.files().iter().filter(|file| suite.name_of(file).contains("sample-")) {
         let bytes = std::fs::read(file).unwrap();
         let name = suite.name_of(file);
-        let Ok(rows) = read_bytes(&Limits::default(), &bytes, Format::Csv, &lone) else {
+        let Ok(rows) = read_bytes(&Limits::default(), &bytes, Format::Csv, &single_column) else {
             assert!(bytes.starts_with(b"\xff\xfe"), "{name}");
             continue;
         };

@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn fields_are_their_text() {
+fn fields_keep_their_text() {
     let rows = read_csv(b"id, name ,note\n1, Ann ,\n2,,\"x\"\n");
     assert_eq!(rows.columns, ["id", " name ", "note"]);
     assert_eq!(rows.good(), [strings(&["1", " Ann ", ""]), strings(&["2", "", "x"])]);
@@ -10,7 +10,7 @@ fn fields_are_their_text() {
 }
 
 #[test]
-fn line_ends_may_be_mixed_and_blank_lines_are_no_rows() {
+fn line_ends_may_be_mixed_and_blank_lines_are_skipped() {
     let rows = read_csv(b"\r\n\na,b\r\n1,2\n\n3,4\r\n\r\n5,6");
     assert_eq!(rows.good(), [strings(&["1", "2"]), strings(&["3", "4"]), strings(&["5", "6"])]);
     assert_eq!(rows.rows.iter().map(|row| row.0).collect::<Vec<_>>(), [4, 6, 8]);
@@ -19,7 +19,7 @@ fn line_ends_may_be_mixed_and_blank_lines_are_no_rows() {
 }
 
 #[test]
-fn a_lone_cr_ends_lines_where_the_first_line_ends_so() {
+fn cr_ends_lines_if_the_first_line_ends_with_it() {
     let rows = read_csv(b"a,\"b\rc\"\r1,2\r3,4");
     assert_eq!(rows.columns, ["a", "b c"]);
     assert_eq!(rows.good(), [strings(&["1", "2"]), strings(&["3", "4"])]);
@@ -37,7 +37,7 @@ fn delimiters_and_quotes_can_be_chosen() {
 }
 
 #[test]
-fn a_row_with_other_fields_than_the_header_is_broken() {
+fn a_row_with_another_number_of_fields_is_broken() {
     let rows = read_csv(b"a,b\n1\n1,2\n1,2,3\r\n,\n\"x\ny\"\n");
     assert_eq!(rows.good(), [strings(&["1", "2"]), strings(&["", ""])]);
     let expected = [
@@ -49,7 +49,7 @@ fn a_row_with_other_fields_than_the_header_is_broken() {
 }
 
 #[test]
-fn bytes_that_are_no_utf8_break_their_row_only() {
+fn invalid_utf8_breaks_only_its_row() {
     let rows = read_csv(b"a,b\n1,caf\xe9\n2,caf\xc3\xa9\n3,\0\n");
     assert_eq!(rows.broken(), [(2, "field 2 is not UTF-8: byte \\xE9".to_owned(), "1,caf\\xE9".to_owned())]);
     assert_eq!(rows.good(), [strings(&["2", "café"]), strings(&["3", "\0"])]);
@@ -102,7 +102,7 @@ fn column_names_from_headers() {
 }
 
 #[test]
-fn names_that_a_table_cannot_hold() {
+fn invalid_column_names_are_refused() {
     let fault = |text: &[u8]| read_bytes(&Limits::default(), text, Format::Csv, &Csv::default()).unwrap_err();
     let expected = "columns 1 and 3 have the same name: \"id\" and \"ID\" (case does not count)";
     assert_eq!(fault(b"id,x,ID\n").message, expected);

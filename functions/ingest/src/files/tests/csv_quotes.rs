@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::*;
 
 #[test]
-fn quotes_as_rfc_4180_has_them() {
+fn quotes_follow_rfc_4180() {
     let rows = read_csv(b"a,b\n\"x,\"\"y\"\"\",\"two\nlines\r\n\"\r\n\"\"\"\",\"\"\"\"\"\"\n");
     assert_eq!(rows.good(), [strings(&["x,\"y\"", "two\nlines\r\n"]), strings(&["\"", "\"\""])]);
     assert_eq!(rows.rows.iter().map(|row| row.0).collect::<Vec<_>>(), [2, 5]);
@@ -30,7 +30,7 @@ fn text_after_a_closing_quote() {
 }
 
 #[test]
-fn an_open_quote_costs_a_line() {
+fn an_unclosed_quote_breaks_one_line() {
     let open = "the quote opened in field 2 is not closed before the file ends or within 1 MiB or 10000 lines";
     let rows = read_csv(b"a,b\n1,\"2\r\n3,4\n5,\"\"\n6,7");
     assert_eq!(rows.broken(), [(2, open.to_owned(), "1,\"2".to_owned())]);
@@ -58,11 +58,11 @@ fn a_quoted_field_has_a_maximum_length() {
     };
     assert!(held(4, 1) && !held(5, 1));
     assert!(held(3, 18) && !held(3, 20));
-    // the first line does not count
+    // The first line of a field does not count.
     assert!(held(1, 100));
 }
 
-/// After each record the scanner goes back to its second line, so the text ahead must not be scanned again for every record.
+/// After an unclosed quote the scanner goes back to the second line, so it must not scan the text ahead again for every record.
 #[expect(clippy::disallowed_methods, reason = "a test has a clock")]
 #[test]
 fn open_quotes_everywhere_are_read_in_linear_time() {
@@ -97,7 +97,7 @@ fn cached_verdicts_do_not_change_the_result() {
     }
 }
 
-/// The rules of `csv::scan`, character by character; two columns, comma, double quote, LF. Starts behind the header.
+/// The rules of `csv::scan` without optimisation, for two columns, comma, double quote and LF. Starts after the header.
 fn reference_read(text: &str, quoted_lines: usize, quoted_bytes: usize) -> Vec<(i64, Row)> {
     let bytes = text.as_bytes();
     let mut rows = Vec::new();

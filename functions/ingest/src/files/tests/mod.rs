@@ -22,7 +22,7 @@ use super::decode::read_with;
 use super::limits::Limits;
 use super::{FileFault, Input, ReadError, ReadStats};
 
-/// All rows of an object: the column names without the origin's, and per row its number and either its fields or its fault and text.
+/// All rows of an object: column names without the origin columns, and per row its number and either its fields, or its fault and text.
 #[derive(Debug, PartialEq)]
 struct Rows {
     columns: Vec<String>,
@@ -138,7 +138,7 @@ impl Random {
     }
 }
 
-/// Where the test data is.
+/// The folder of the test data.
 fn data_root() -> PathBuf {
     match std::env::var_os("TIDEMARK_DATA") {
         Some(root) => PathBuf::from(root),
@@ -146,7 +146,7 @@ fn data_root() -> PathBuf {
     }
 }
 
-/// The unpacked archive `name` of the test data, in a folder of the test's own; None, with a message, if it is absent.
+/// The unpacked archive `name` of the test data, in a temporary folder; `None`, with a message, if it is absent.
 fn corpus(name: &str) -> Option<Folder> {
     let archive = data_root().join(name);
     if !archive.exists() {
@@ -172,7 +172,7 @@ impl Folder {
         Folder(path)
     }
 
-    /// Every file below, in order of name.
+    /// All files below the folder, sorted by name.
     fn files(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.0.clone()];
@@ -198,7 +198,7 @@ impl Drop for Folder {
 }
 
 #[test]
-fn the_format_is_in_the_name() {
+fn the_format_is_taken_from_the_name() {
     use super::format_of;
     for name in ["a.csv", "x/y/a.b.CSV", "a.csv.gz", "a.csv.zst", "a.tsv"] {
         assert_eq!(format_of(name), Some(Format::Csv), "{name}");
@@ -242,7 +242,7 @@ fn an_input_error_is_not_a_fault_of_the_file() {
 }
 
 #[test]
-fn the_consumer_of_the_frames_can_stop_the_read() {
+fn an_error_of_the_consumer_stops_the_read() {
     let read = super::read(stream(b"a\n1\n"), "o", Format::Csv, &Csv::default(), None, &mut |_| Err(std::fmt::Error));
     assert!(matches!(read, Err(ReadError::Emit(std::fmt::Error))));
 }

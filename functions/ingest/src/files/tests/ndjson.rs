@@ -10,7 +10,7 @@ fn ndjson(text: &[u8]) -> Rows {
 }
 
 #[test]
-fn records_are_their_text() {
+fn records_keep_their_text() {
     let rows = ndjson(b"\xef\xbb\xbf{\"a\": 1}\r\n\n  {\"b\": \"\xc3\xa9\"} \t\n \r\n{}");
     assert!(rows.columns.is_empty());
     let expected = [(1, "{\"a\": 1}"), (3, "{\"b\": \"é\"}"), (5, "{}")];
@@ -42,7 +42,7 @@ fn a_line_that_is_not_an_object_is_broken() {
 }
 
 #[test]
-fn nothing_is_an_empty_frame() {
+fn an_empty_file_gives_an_empty_frame() {
     for text in [&b""[..], b"\n \n"] {
         assert_eq!(ndjson(text).frames, [0]);
     }
@@ -72,7 +72,7 @@ fn frames_are_bounded() {
     assert!(rows.frames.iter().all(|height| *height == 10));
 }
 
-/// The files of the suite as lines: every record that is passed on starts and ends as an object, and every line is counted.
+/// The files of the suite as lines: every line is counted, and every accepted record begins and ends like an object.
 #[test]
 fn the_json_test_suite_as_lines() {
     let Some(suite) = corpus("E/JSONTestSuite.tar.gz") else {

@@ -14,7 +14,7 @@ fn parquet(limits: &Limits, bytes: &[u8]) -> Result<(Vec<DataFrame>, ReadStats),
 }
 
 #[test]
-fn rows_come_in_order_from_files_and_streams() {
+fn rows_are_read_in_order_from_files_and_streams() {
     let mut frame = df!("id" => (0..1_000i64).collect::<Vec<_>>(), "s" => vec!["text"; 1_000]).unwrap();
     for row_group in [1_000, 300, 7] {
         let bytes = written(&mut frame, row_group);
@@ -38,7 +38,7 @@ fn rows_come_in_order_from_files_and_streams() {
 }
 
 #[test]
-fn types_that_a_table_can_hold() {
+fn types_are_converted_to_those_of_a_table() {
     let cast = |name: &str, values: Vec<i64>, dtype: DataType| {
         Column::new(name.into(), values).cast(&dtype).unwrap().with_name(name.into())
     };
@@ -123,9 +123,9 @@ fn a_file_that_is_not_parquet_is_refused() {
     }
 }
 
-/// Any byte of a file may be wrong.
+/// A wrong bit in any byte of a file.
 #[test]
-fn damage_is_an_error_or_harmless() {
+fn damaged_files_never_panic() {
     let mut frame =
         df!("a" => (0..50i64).collect::<Vec<_>>(), "s" => (0..50).map(|n| format!("text {n}")).collect::<Vec<_>>())
             .unwrap();
@@ -140,7 +140,7 @@ fn damage_is_an_error_or_harmless() {
     }
 }
 
-/// Every file of Apache's conformance suite is read, with as many rows and columns as another reader finds, or refused.
+/// Every file of Apache's conformance suite is either read, with the numbers of rows and columns that another reader finds, or refused.
 #[test]
 fn the_parquet_test_suite() {
     let Some(suite) = corpus("D/parquet-testing.tar.xz") else {

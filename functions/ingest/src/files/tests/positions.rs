@@ -18,7 +18,7 @@ fn batches(
     (batches, stats.unwrap())
 }
 
-fn same(found: &[Batch], expected: &[Batch]) {
+fn assert_same(found: &[Batch], expected: &[Batch]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(found.from, expected.from);
@@ -47,14 +47,14 @@ fn resumes(bytes: &[u8], format: Format, csv: &Csv) {
             assert_eq!(from, batch.from);
             let at = from.stored().unwrap_or(0) as usize;
             let (rest, rest_stats) = batches(&limits, stream(&bytes[at..]), format, csv, Some(&from));
-            same(&rest, &whole[nth..]);
+            assert_same(&rest, &whole[nth..]);
             assert_eq!(rest_stats, stats);
         }
     }
 }
 
 /// The same for the plain object, with a byte order mark, and compressed.
-fn resumes_packed(bytes: &[u8], format: Format, csv: &Csv) {
+fn resumes_compressed(bytes: &[u8], format: Format, csv: &Csv) {
     resumes(bytes, format, csv);
     resumes(&[b"\xef\xbb\xbf", bytes].concat(), format, csv);
     let (head, tail) = bytes.split_at(bytes.len() / 3);
@@ -68,25 +68,25 @@ const QUOTED: &str = "\na,\"b\n c\",d\n1,2,3\n\n\"x\ny\",\"say \"\"so\"\"\",\n1,
 #[test]
 fn a_csv_resumes_from_any_frame() {
     let csv = Csv::default();
-    resumes_packed(QUOTED.as_bytes(), Format::Csv, &csv);
-    resumes_packed(QUOTED.replace('\n', "\r\n").as_bytes(), Format::Csv, &csv);
-    resumes_packed(b"a,b\r1,2\r\"3\r\n\",4\r\r5\r6,7\r", Format::Csv, &csv);
+    resumes_compressed(QUOTED.as_bytes(), Format::Csv, &csv);
+    resumes_compressed(QUOTED.replace('\n', "\r\n").as_bytes(), Format::Csv, &csv);
+    resumes_compressed(b"a,b\r1,2\r\"3\r\n\",4\r\r5\r6,7\r", Format::Csv, &csv);
     let bytes = [QUOTED.as_bytes(), b"\n\xff,1,2\n17,18,", &b"x".repeat(300), b"\n19,20,21\n"].concat();
-    resumes_packed(&bytes, Format::Csv, &csv);
+    resumes_compressed(&bytes, Format::Csv, &csv);
 }
 
 #[test]
 fn a_csv_without_a_header_resumes_from_any_frame() {
     let columns = ["a", "b", "c"].map(|name| name.parse().unwrap()).to_vec();
     let csv = Csv { header: Header::Given(columns), delimiter: b';', ..Csv::default() };
-    resumes_packed(QUOTED.replace(',', ";").as_bytes(), Format::Csv, &csv);
+    resumes_compressed(QUOTED.replace(',', ";").as_bytes(), Format::Csv, &csv);
 }
 
 #[test]
 fn windows_1252_resumes_from_any_frame() {
     let csv = Csv { encoding: Encoding::Windows1252, ..dialect(b',', Some(b'"')) };
     let bytes = b"cafe,b\n\x80\xe9,1\n\"\xfc\n\xfc\",2\n3\n\x99\x99,4\n5,6\n";
-    resumes_packed(bytes, Format::Csv, &csv);
+    resumes_compressed(bytes, Format::Csv, &csv);
 }
 
 #[test]
@@ -94,7 +94,7 @@ fn ndjson_resumes_from_any_frame() {
     let long = format!("{{\"a\": \"{}\"}}", "x".repeat(200));
     let text =
         format!("\n{{\"a\": 1}}\r\n\n  {{\"b\": \"é\"}} \t\n \r\n[1]\n{long}\n\n\n{{}}\n{long}\n{{\"last\": 1}}");
-    resumes_packed(text.as_bytes(), Format::Ndjson, &Csv::default());
+    resumes_compressed(text.as_bytes(), Format::Ndjson, &Csv::default());
     resumes(&[text.as_bytes(), b"\n{\"caf\xe9\": 1}\n"].concat(), Format::Ndjson, &Csv::default());
 }
 

@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_type_holds_all_of_a_column_or_is_refused() {
+    fn a_type_that_cannot_hold_every_value_is_refused() {
         let decimal = DataType::Decimal(12, 2);
         for (sql, dtype, held) in [
             (SqlType::Int8, DataType::Int32, true),

@@ -218,7 +218,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_line_of_an_error_is_read_in_any_language() {
+    fn the_line_is_parsed_from_errors_in_any_language() {
         assert_eq!(line_of("COPY orders, line 17, column id: \"x 3\"", "orders"), Some(17));
         assert_eq!(line_of("COPY my, table 5, Zeile 1234", "my, table 5"), Some(1234));
         assert_eq!(line_of("SQL statement", "orders"), None);

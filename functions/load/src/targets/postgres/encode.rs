@@ -164,7 +164,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn escaped_characters_that_are_none_are_found() {
+    fn invalid_json_escapes_are_found() {
         let (nul, none) = (Err(Unrepresentable::Nul), Err(Unrepresentable::Json));
         for (json, found) in [
             (r#""\\u0000 \n \" \/ \u00e9 \uD83D\uDED2""#, Ok(())),

@@ -110,7 +110,7 @@ fn the_same_tables_give_the_same_bytes() {
 }
 
 #[test]
-fn texts_stay_texts() {
+fn texts_never_become_formulas_or_numbers() {
     let evil =
         ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "http://example.com", "007", "1e5", "=cmd|' /C calc'!A0"];
     let rows = df!("=name" => evil, "change" => [-5_i64; 10]).unwrap();
@@ -128,7 +128,7 @@ fn texts_stay_texts() {
 }
 
 #[test]
-fn values_are_written_as_what_they_are() {
+fn values_keep_their_types() {
     let rows = df!(
         "text" => [Some("a,\"b\"\nc"), None],
         "flag" => [Some(true), None],
@@ -249,7 +249,7 @@ fn charts_draw_from_other_sheets_and_lie_beside_the_table() {
 }
 
 #[test]
-fn what_excel_cannot_hold_is_refused() {
+fn content_that_excel_cannot_hold_is_refused() {
     for title in ["", "a/b", "[x]", "'x", "History", "tab\t", &"x".repeat(32)] {
         assert!(refused(&[table(title, hours())]).contains("cannot have this title in Excel"), "{title}");
     }

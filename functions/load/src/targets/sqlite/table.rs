@@ -249,7 +249,7 @@ mod tests {
             ("double precision", Affinity::Real),
             ("DECIMAL(12,2)", Affinity::Numeric),
             ("DATE", Affinity::Numeric),
-            // A known pitfall: the rule for INT comes first, and "POINT" contains it.
+            // The rule for INT comes first, and "POINT" contains it.
             ("FLOATING POINT", Affinity::Integer),
         ] {
             assert_eq!(Affinity::from_declared(declared), affinity, "{declared}");

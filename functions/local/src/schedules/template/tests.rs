@@ -5,7 +5,7 @@ use super::*;
 const CONTRACT: &str = "[contract.columns]\nid = 'int64'\n";
 const SOURCE: &str = "[source]\nkind = 'files'\npath = 'in'\nformat = 'csv'\n";
 
-/// Pipelines by name and text. Parameters are replaced by their own placeholders.
+/// Pipelines by name and text; each parameter has its placeholder as value.
 fn graph_of(files: &[(&str, &str)]) -> Graph {
     let definition = |(name, text): &(&str, &str)| {
         let path = format!("pipelines/{name}.toml");
@@ -24,7 +24,7 @@ fn with_schedule(schedule: &str) -> String {
     template_of(&[("shop", &format!("schedule = {schedule}\n{SOURCE}{CONTRACT}"))])
 }
 
-/// A resource, without its name.
+/// The lines of a resource, without its name.
 fn resource(text: &str, id: &str) -> String {
     let lines = text.lines().skip_while(|line| *line != format!("  {id}:")).skip(1);
     lines.take_while(|line| line.starts_with("    ")).map(|line| format!("{line}\n")).collect()
@@ -89,7 +89,7 @@ fn a_rate_is_a_rule_and_one_that_drifts_says_so() {
     assert!(!without.contains("Schedule:\n    Type") && without.contains("  ShopTable:\n"), "{without}");
 }
 
-/// Each function may read its own secrets, including those of targets that are left out because a parameter has no value.
+/// Each function may read only the secrets it uses, including those of targets that a parameter switches off.
 #[test]
 fn a_function_may_read_only_its_own_secrets() {
     let source = "[source]\nkind = 'http'\nurl = '${API}/orders'\nauth = { bearer = { secret = 'token' } }\n";
@@ -122,7 +122,7 @@ fn every_dataset_has_a_table() {
     let text = template_of(&[("shop", &format!("description = 'Shop'\n{SOURCE}{rest}"))]);
     let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("        Name: ")).collect();
     assert_eq!(names, ["by_sku", "shop", "shop_quarantine", "shop_raw", "shop_lines"]);
-    // the properties that Athena reads of a Delta table
+    // Properties by which Athena recognises a Delta table.
     let table = resource(&text, "ShopRawTable");
     let value_of = |name: &str| {
         let of = |line: &str| line.trim_start().strip_prefix(name)?.strip_prefix(": ").map(str::to_owned);
@@ -146,7 +146,7 @@ fn the_order_of_the_files_does_not_matter() {
 }
 
 #[test]
-fn pipelines_that_cannot_be_deployed_are_reported_with_their_place() {
+fn pipelines_that_cannot_be_deployed_are_reported_with_position() {
     let schedule = "schedule = { rate = '1 day' }\n";
     let shop = format!("{schedule}{SOURCE}{CONTRACT}");
     let (fits, too_long) = ("x".repeat(39), "x".repeat(40));

@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn programs_read_the_usual_formats() {
+    fn common_formats_are_compiled() {
         for (format, text, moment) in [
             ("%Y-%m-%d %H:%M:%S", "2011-12-08 08:26:00", at((2011, 12, 8), Some((8, 26, 0, 0)), None)),
             ("%d/%m/%Y", "08/12/2011", at((2011, 12, 8), None, None)),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_rest_is_read_by_jiff() {
+    fn other_formats_are_parsed_by_jiff() {
         assert_eq!(parse("%d %b %Y", "08 Dec 2011"), at((2011, 12, 8), None, None));
         assert_eq!(
             parse("%d %B %Y %I:%M %p %z", "08 December 2011 08:26 PM +0100"),

@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn both_ways_through_a_decimal_agree() {
+    fn short_and_long_decimals_agree() {
         let mut state = 7u64;
         for _ in 0..20_000 {
             state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);

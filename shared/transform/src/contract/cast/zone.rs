@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cached_span_changes_nothing() {
+    fn the_cached_span_gives_the_same_results() {
         let names = ["America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia", "Europe/London"];
         for name in names {
             let mut cached = Zone::new(Some(name)).unwrap();

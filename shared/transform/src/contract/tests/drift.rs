@@ -4,7 +4,7 @@ fn from(name: &str, pointer: &str) -> definition::Column {
     definition::Column { from: Some(pointer.to_owned()), ..column(name, Type::String) }
 }
 
-/// `field kind records first`, in the order in which they were met.
+/// `field kind records first`, in order of first occurrence.
 fn unknown(drift: &Drift) -> Vec<String> {
     let shown =
         |unknown: &Unknown| format!("{} {} {} {}", unknown.field, unknown.kind.name(), unknown.records, unknown.first);
@@ -12,19 +12,19 @@ fn unknown(drift: &Drift) -> Vec<String> {
 }
 
 #[test]
-fn members_that_no_column_reads_are_counted_where_pointers_walk() {
+fn unread_members_of_scanned_objects_are_counted() {
     let contract = contract(vec![
         from("id", "/id"),
         from("city", "/customer/address/city"),
         from("second", "/list/1/x"),
-        // kept whole, so all below it is known
+        // Stored as a whole, so everything below it is known.
         from("meta", "/meta"),
         from("by", "/meta/by"),
     ]);
     let raw = records(&[
         r#"{"id":1,"a~/b":null,"customer":{"vat":"DE1","address":{"city":"x","zip":{"deep":1}}},"meta":{"by":1,"else":2}}"#,
         r#"{"id":2,"customer":{"address":{"zip":[]},"vat":null},"a~/b":1.5,"a~/b":true,"list":[{"y":1},{"x":1,"y":2}]}"#,
-        // not an object where there was one: nothing is scanned, and nothing is unknown
+        // Not an object, so no members are scanned or counted.
         r#"{"\u0069d":3,"customer":"x","a\u007e/b":[1]}"#,
     ]);
     let drift = clean(&contract, &raw, RawLayout::Json).drift;
@@ -41,7 +41,7 @@ fn members_that_no_column_reads_are_counted_where_pointers_walk() {
 }
 
 #[test]
-fn what_is_no_record_is_not_counted() {
+fn invalid_records_are_not_counted() {
     let contract = contract(vec![from("a", "/a"), from("b", "b"), column("c", Type::Int64)]);
     let mut raw = records(&[
         r#"{"x":1,"y":"s","b":1,"#,
@@ -50,7 +50,7 @@ fn what_is_no_record_is_not_counted() {
         r#"{"z":1,"b":1}"#,
         r#"{"y":1,"x":1,"b":1"#,
     ]);
-    // ingest says that it is none
+    // A record that ingest has marked as invalid.
     raw.replace("_fault", Column::new("_fault".into(), [None, None, None, Some("not UTF-8"), None])).unwrap();
     let drift = clean(&contract, &raw, RawLayout::Json).drift;
     assert_eq!(unknown(&drift), ["/x number 1 a.csv:4", "/y object 2 a.csv:3"]);
@@ -60,7 +60,7 @@ fn what_is_no_record_is_not_counted() {
 }
 
 #[test]
-fn names_without_end_stay_few_and_short() {
+fn the_number_and_length_of_unknown_names_are_limited() {
     let contract = contract(vec![from("id", "/id")]);
     let texts: Vec<String> = (0..MAX_FIELDS + 5).map(|n| format!(r#"{{"id":1,"{n}":1}}"#)).collect();
     let drift =
@@ -72,7 +72,7 @@ fn names_without_end_stay_few_and_short() {
 }
 
 #[test]
-fn raw_columns_that_no_column_reads_are_counted_where_they_say_something() {
+fn unread_raw_columns_are_counted_where_they_have_a_value() {
     let contract = contract(vec![from("id", "ID")]);
     let raw = raw(vec![
         texts("ID", &["1", "2", "3"]),

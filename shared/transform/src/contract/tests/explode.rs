@@ -56,14 +56,14 @@ fn elements_become_rows() {
     let tags = exploder(1, Some("items")).explode(&cleaned.rows).unwrap();
     assert_eq!(show(&tags, &["id", "position", "tag"]), ["1|1|a", "1|2|b", "1|3|-", "3|1|b"]);
     assert_eq!(tags.columns()[3].name().as_str(), "items");
-    // none gives the same columns
+    // Without elements the columns are the same.
     let none = exploder(0, None).explode(&cleaned.rows.clear()).unwrap();
     assert_eq!((none.schema(), none.height()), (rows.schema(), 0));
     assert_eq!(exploder(0, Some("id")).needs(), ["id", "items"]);
 }
 
 #[test]
-fn an_element_that_breaks_a_rule_breaks_its_record() {
+fn an_element_that_breaks_a_rule_quarantines_its_record() {
     let raw = records(&[
         r#"{"id":1,"items":[{"quantity":1},{"quantity":0},{"quantity":-5}]}"#,
         r#"{"id":2,"items":[{"quantity":"many","sku":"s"}]}"#,
@@ -98,7 +98,7 @@ fn an_element_that_breaks_a_rule_breaks_its_record() {
             "14|order_items/quantity|required|-",
         ]
     );
-    // and where records come as columns
+    // Also for raw columns instead of JSON records.
     let columns = raw_of_columns();
     let cleaned = clean(&orders(), &columns, RawLayout::Columns);
     assert_eq!(broken(&cleaned), ["3|order_items/quantity|min|0", "4|items|type|x"]);
@@ -114,7 +114,7 @@ fn raw_of_columns() -> DataFrame {
 }
 
 #[test]
-fn chunks_of_elements_keep_rows_apart() {
+fn elements_of_many_chunks_keep_their_row() {
     let texts: Vec<String> = (0..50)
         .map(|row| {
             let items: Vec<String> =
@@ -131,7 +131,7 @@ fn chunks_of_elements_keep_rows_apart() {
 }
 
 #[test]
-fn a_rule_of_elements_that_cannot_be_used_is_told_with_its_place() {
+fn invalid_rules_of_elements_are_refused_with_position() {
     let mut orders = orders();
     orders.explodes[0].columns[0].pattern = Some("(".to_owned());
     let error = Cleaner::new(&orders, "").unwrap_err().to_string();

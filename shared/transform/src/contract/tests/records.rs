@@ -1,4 +1,4 @@
-//! Records of JSON.
+//! JSON records.
 
 use super::*;
 
@@ -68,7 +68,7 @@ fn json_records_become_typed_rows() {
 }
 
 #[test]
-fn batches_of_records_keep_rows_apart() {
+fn records_of_many_batches_keep_their_row() {
     let contract = contract(vec![column("id", Type::Int64), column("s", Type::String)]);
     let lines: Vec<String> = (0..1000)
         .map(|n| match n % 5 {

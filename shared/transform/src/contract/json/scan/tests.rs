@@ -8,7 +8,7 @@ fn scan<'a>(pointers: &[&str], text: &'a str) -> Result<Vec<Field<'a>>, String> 
     let mut paths = Paths::default();
     let slots: Vec<usize> = pointers.iter().map(|pointer| paths.add(pointer)).collect();
     let mut scanner = Scanner::new(&paths);
-    // Twice, the second time with what the first has taught.
+    // Scans twice, since the scanner learns the positions of fields from the first record.
     let mut first = vec![Field::Null; paths.slots()];
     let first_outcome = scanner.record(text, &mut first).map_err(|broken| broken.to_string());
     let mut fields = vec![Field::Null; paths.slots()];
@@ -20,7 +20,7 @@ fn scan<'a>(pointers: &[&str], text: &'a str) -> Result<Vec<Field<'a>>, String> 
 }
 
 #[test]
-fn fields_are_found_wherever_they_are() {
+fn fields_are_found_at_any_position() {
     let text = r#" { "a" : 1.50 , "b":{"c":[true,{"d":"x"}],"e":null},"f~/g":"\u00e9", "h":[] } "#;
     let pointers = ["/a", "/b/c/1/d", "/b/c/0", "/b/e", "/f~0~1g", "/h", "/b/c", "/none", "/a/x", "a", "/b/c/01"];
     let fields = scan(&pointers, text).unwrap();
@@ -38,7 +38,7 @@ fn fields_are_found_wherever_they_are() {
 }
 
 #[test]
-fn the_last_of_equal_names_counts() {
+fn the_last_of_duplicate_members_counts() {
     assert_eq!(scan(&["/a"], r#"{"a":1,"b":0,"a":2}"#).unwrap(), [Field::Number("2")]);
     assert_eq!(scan(&["/a"], r#"{"a":1,"\u0061":null}"#).unwrap(), [Field::Null]);
     assert_eq!(scan(&["/a/b"], r#"{"a":{"b":1},"a":{"c":2}}"#).unwrap(), [Field::Null]);
@@ -46,7 +46,7 @@ fn the_last_of_equal_names_counts() {
 }
 
 #[test]
-fn records_of_other_orders_and_keys_are_read_alike() {
+fn the_order_of_members_may_vary() {
     let mut paths = Paths::default();
     let (a, b) = (paths.add("/a"), paths.add("/b"));
     let mut scanner = Scanner::new(&paths);
@@ -68,7 +68,7 @@ fn records_of_other_orders_and_keys_are_read_alike() {
 }
 
 #[test]
-fn what_is_not_an_object_is_told_with_its_place() {
+fn invalid_records_are_reported_with_position() {
     for (text, message) in [
         ("", "the record ends too early at byte 0"),
         ("[1]", "expected a JSON object at byte 0"),
@@ -101,7 +101,7 @@ fn what_is_not_an_object_is_told_with_its_place() {
 }
 
 #[test]
-fn depth_and_length_have_defined_ends() {
+fn depth_is_limited_and_length_is_not() {
     for depth in [1, 500, MAX_DEPTH, MAX_DEPTH + 1, 10_000, 100_000] {
         for (open, close) in [("[", "]"), (r#"{"k":["#, "]}")] {
             let levels = depth / open.matches(['[', '{']).count();
@@ -116,9 +116,9 @@ fn depth_and_length_have_defined_ends() {
     assert_eq!(scan(&["/a"], &long).unwrap(), [Field::Text(&long[6..long.len() - 2])]);
 }
 
-/// Whatever one byte is changed, added or cut, scanner and sonic-rs agree on what is JSON.
+/// Scanner and sonic-rs agree on every text with one byte changed, inserted or removed.
 #[test]
-fn sonic_agrees_on_every_mutation() {
+fn scanner_and_sonic_agree_on_every_mutation() {
     let seed = r#"{"id":-12.50e+3,"s":"a\n\u00e9\ud83d\ude00 b","n":null,"o":{"x":[true,false,{},[]," "]}, "z":0}"#;
     let bytes = b"{}[]\":,\\u019-+.eE \t\n\rtnx\x01\x7f";
     let mut tried = 0;
@@ -139,9 +139,9 @@ fn sonic_agrees_on_every_mutation() {
     assert!(tried > 5000);
 }
 
-/// Nicolas Seriot's JSONTestSuite, alone and as the value of a member.
+/// Nicolas Seriot's JSONTestSuite; each file alone, and as the value of a member.
 #[test]
-fn the_json_test_suite_is_judged_right() {
+fn the_json_test_suite() {
     let data = std::env::var_os("TIDEMARK_DATA")
         .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), PathBuf::from);
     let archive = data.join("E/JSONTestSuite.tar.gz");
@@ -163,7 +163,7 @@ fn the_json_test_suite_is_judged_right() {
                 continue;
             }
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            // Bytes that are not UTF-8 never get here: ingest finds them.
+            // Texts that are not UTF-8 are rejected by ingest.
             let Ok(text) = std::fs::read_to_string(&path) else { continue };
             if !name.ends_with(".json") {
                 continue;

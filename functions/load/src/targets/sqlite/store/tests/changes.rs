@@ -3,7 +3,7 @@
 use super::*;
 
 #[test]
-fn an_upsert_counts_what_it_does_and_touches_nothing_else() {
+fn an_upsert_changes_and_counts_only_different_rows() {
     let folder = Folder::new("upsert");
     let path = folder.join("new/folder/shop.db");
     let mut store = Store::open(&path).unwrap();
@@ -23,13 +23,13 @@ fn an_upsert_counts_what_it_does_and_touches_nothing_else() {
 }
 
 #[test]
-fn a_load_given_twice_or_from_the_wrong_version_writes_nothing() {
+fn a_repeated_load_or_one_from_another_version_writes_nothing() {
     let folder = Folder::new("twice");
     let path = folder.join("shop.db");
     let mut store = Store::open(&path).unwrap();
     let rows = orders(&[1], &[None]);
     assert_eq!(append(&mut store, None, 0, &rows).unwrap(), loaded(1, 0, 0, 0));
-    // the same run knows what it did
+    // The same run gets its counts again.
     assert_eq!(append(&mut store, None, 0, &rows).unwrap(), loaded(1, 0, 0, 0));
     assert_eq!(append_of("run-2", &mut store, None, 0, &rows).unwrap(), Outcome::AlreadyLoaded);
     assert_eq!(append_of("run-2", &mut store, Some(0), 0, &rows).unwrap(), Outcome::AlreadyLoaded);
@@ -39,7 +39,7 @@ fn a_load_given_twice_or_from_the_wrong_version_writes_nothing() {
 }
 
 #[test]
-fn two_processes_racing_to_one_version_load_it_once() {
+fn concurrent_loads_of_a_version_load_it_once() {
     let folder = Folder::new("race");
     let path = folder.join("shop.db");
     let rows = orders(&(0..2_000).collect::<Vec<_>>(), &vec![Some("open"); 2_000]);
@@ -54,7 +54,7 @@ fn two_processes_racing_to_one_version_load_it_once() {
 }
 
 #[test]
-fn a_load_that_breaks_off_leaves_nothing_behind() {
+fn a_failed_load_changes_nothing() {
     let folder = Folder::new("break");
     let path = folder.join("shop.db");
     let mut store = Store::open(&path).unwrap();
@@ -72,12 +72,12 @@ fn a_load_that_breaks_off_leaves_nothing_behind() {
 }
 
 #[test]
-fn a_process_that_is_killed_leaves_nothing_behind() {
+fn a_killed_load_changes_nothing() {
     let folder = Folder::new("killed");
     let path = folder.join("shop.db");
     let _ = append(&mut Store::open(&path).unwrap(), None, 0, &orders(&[1], &[None])).unwrap();
 
-    // A kill leaves on the disk what is there during a transaction whose pages have been written.
+    // Copies the files during a transaction with written pages, as a kill would leave them.
     let writer = Connection::open(&path).unwrap();
     writer.execute_batch("PRAGMA cache_size = 2; PRAGMA cache_spill = 1; BEGIN IMMEDIATE").unwrap();
     for id in 0..5_000 {
@@ -119,7 +119,7 @@ fn a_swap_replaces_partitions_or_all() {
 }
 
 #[test]
-fn every_type_has_its_storage() {
+fn every_type_has_a_column_type() {
     let folder = Folder::new("types");
     let path = folder.join("shop.db");
     let frame = df!(
@@ -171,7 +171,7 @@ fn every_type_has_its_storage() {
 }
 
 #[test]
-fn what_sqlite_cannot_keep_is_refused() {
+fn values_that_sqlite_cannot_hold_are_refused() {
     let folder = Folder::new("unheld");
     let mut store = Store::open(&folder.join("shop.db")).unwrap();
     let amount = df!("amount" => ["1.00", "12345678901234.567"]).unwrap();
@@ -188,7 +188,7 @@ fn what_sqlite_cannot_keep_is_refused() {
 }
 
 #[test]
-fn a_key_without_a_value_is_named() {
+fn a_row_without_a_key_is_named() {
     let folder = Folder::new("key");
     let mut store = Store::open(&folder.join("shop.db")).unwrap();
     let good = df!("id" => [Some(1_i64), Some(2)]).unwrap();
@@ -204,7 +204,7 @@ fn a_key_without_a_value_is_named() {
 }
 
 #[test]
-fn keys_of_several_columns_and_nothing_but_keys() {
+fn tables_of_key_columns_only() {
     let folder = Folder::new("keys");
     let path = folder.join("shop.db");
     let mut store = Store::open(&path).unwrap();

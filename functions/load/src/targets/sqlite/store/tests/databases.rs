@@ -1,9 +1,9 @@
-//! Existing databases and tables: the user's own, other kinds of files, locked and full ones.
+//! Existing databases and tables: those of users, other kinds of files, locked and full databases.
 
 use super::*;
 
 #[test]
-fn what_the_user_added_to_the_table_stays() {
+fn additions_of_users_to_a_table_are_kept() {
     let folder = Folder::new("user");
     let path = folder.join("shop.db");
     let mut store = Store::open(&path).unwrap();
@@ -19,7 +19,7 @@ fn what_the_user_added_to_the_table_stays() {
 }
 
 #[test]
-fn a_table_of_the_users_own_is_used_where_it_suits() {
+fn an_existing_table_is_used_if_it_is_suitable() {
     let folder = Folder::new("own");
     let path = folder.join("shop.db");
     let rows = orders(&[1], &[Some("Open")]);
@@ -82,7 +82,7 @@ fn a_table_that_was_dropped_is_loaded_in_full() {
 }
 
 #[test]
-fn files_that_are_no_database_are_refused() {
+fn other_files_are_refused() {
     let folder = Folder::new("files");
     let text = folder.join("text.db");
     std::fs::write(&text, "id,status\n1,open\n".repeat(100)).unwrap();
@@ -107,7 +107,7 @@ fn files_that_are_no_database_are_refused() {
 }
 
 #[test]
-fn a_database_that_is_held_or_full_can_be_tried_again() {
+fn a_locked_or_full_database_is_a_transient_error() {
     let folder = Folder::new("held");
     let path = folder.join("shop.db");
     let mut store = Store::open(&path).unwrap();
@@ -128,11 +128,11 @@ fn a_database_that_is_held_or_full_can_be_tried_again() {
 }
 
 #[test]
-fn what_a_killed_process_left_half_done_is_taken_back() {
+fn an_unfinished_transaction_of_a_killed_process_is_rolled_back() {
     let folder = Folder::new("killed");
     let path = folder.join("shop.db");
     let _ = append(&mut Store::open(&path).unwrap(), None, 4, &orders(&[1], &[None])).unwrap();
-    // a transaction too large for its cache has new pages in the file and the old pages in the journal; SIGKILL leaves both
+    // A transaction larger than the cache writes new pages to the file and old ones to the journal; SIGKILL leaves both.
     let half = "PRAGMA cache_size = 1; BEGIN; UPDATE tidemark_loads SET version = 5;
                 WITH RECURSIVE n (id) AS (SELECT 2 UNION ALL SELECT id + 1 FROM n WHERE id < 20000)
                 INSERT INTO orders SELECT id, 'open' FROM n";
