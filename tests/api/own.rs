@@ -35,8 +35,9 @@ fn ask(api: &Api, request: &str, headers: &str, body: &str) -> Option<(u16, Stri
     let end = all.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8(all[..end].to_vec()).unwrap().to_lowercase();
     let body = all[end + 4..].to_vec();
-    let said = head.split_once("content-length: ").map(|(_, rest)| rest.lines().next().unwrap().parse().unwrap());
-    said.is_none_or(|length: usize| length == body.len()).then_some(())?;
+    let declared_length =
+        head.split_once("content-length: ").map(|(_, rest)| rest.lines().next().unwrap().parse().unwrap());
+    declared_length.is_none_or(|length: usize| length == body.len()).then_some(())?;
     Some((head.split(' ').nth(1).unwrap().parse().unwrap(), head, body))
 }
 

@@ -46,7 +46,7 @@ fn keys(value: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn list_says_why_and_shows_samples() {
+fn list_shows_reasons_and_samples() {
     let site = shop(STRICT);
     run(&site);
     let document = site.ask(&["quarantine", "list"]).expect(0).json();

@@ -326,14 +326,14 @@ fn pipelines_without_parameter_values_are_left_out_and_listed() {
     site.write("infra/pipelines/orders.toml", orders);
     site.write("infra/pipelines/orders/orders_by_day.sql", "SELECT ordered_on, currency FROM orders");
     site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5")]));
-    let left = json!([{"pipeline": "orders", "missing": ["ORDERS_API"]}]);
+    let left_out = json!([{"pipeline": "orders", "missing": ["ORDERS_API"]}]);
     let given = ["--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING];
     let plan = [&["plan"][..], &given].concat();
-    assert_eq!(site.ask(&plan).expect(0).json()["left_out"], left);
+    assert_eq!(site.ask(&plan).expect(0).json()["left_out"], left_out);
     assert!(site.call(&plan).expect(0).out.contains("orders  left out; it needs --set ORDERS_API=…"));
     let run = [&["run"][..], &given].concat();
     let printed = site.ask(&run).expect(0);
-    assert_eq!(printed.json()["left_out"], left);
+    assert_eq!(printed.json()["left_out"], left_out);
     assert!(printed.json()["runs"].as_array().unwrap().iter().all(|run| run["pipeline"] == "daily-sales"));
     assert!(site.call(&run).expect(0).out.contains("orders  left out"));
     // A pipeline named explicitly, or no complete pipeline: the missing parameters are an error.

@@ -6,7 +6,7 @@ use super::{assert_quiet, only_message};
 use crate::crash::house::Backend;
 
 #[test]
-fn missed_start_is_reported_and_made_up_for() {
+fn missed_start_is_reported_and_announced_again() {
     let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);
     harness.tick();
     assert_eq!(harness.at("2026-03-03T08:14:59Z").tick().open, 0);

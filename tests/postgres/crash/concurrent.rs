@@ -49,8 +49,8 @@ fn concurrent_loads_of_a_version_load_it_once() {
                 .equals(&DatabaseState::from_database(&clean))
                 .unwrap_or_else(|error| panic!("{mode:?}, version {version}: {error}"));
             check_records(&records, &state).unwrap();
-            let did: Vec<_> = records.iter().map(counts).filter(|counts| *counts == self::counts(&alone)).collect();
-            assert_eq!(did.len(), 1, "{mode:?}");
+            let loaded: Vec<_> = records.iter().map(counts).filter(|counts| *counts == self::counts(&alone)).collect();
+            assert_eq!(loaded.len(), 1, "{mode:?}");
         }
     }
 }

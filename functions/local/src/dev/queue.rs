@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn duplicate_announcements_run_once_but_each_report_is_made() {
+    fn duplicate_announcements_run_once_except_for_reports() {
         let (mut queue, pipeline) = (Queue::default(), pipeline("last"));
         for at in [hour(1), hour(2)] {
             for step in ["clean", "model orders_by_day", "load report"] {

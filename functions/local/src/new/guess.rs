@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn json_has_kinds_of_its_own() {
+    fn kinds_of_json_values_decide_the_type() {
         let of =
             |cells: Vec<Cell>| guess(&Field { from: "/x".into(), words: "x".into(), native: None, cells }).unwrap();
         let number = |text: &str| Cell::Number(text.into());

@@ -31,23 +31,23 @@ fn finding(since: Timestamp) -> Finding {
 }
 
 /// An incident with one recipient, and the notifications that the recipient has received.
-struct Story {
+struct SimulatedIncident {
     incident: Incident,
     now: Timestamp,
-    heard: Vec<(u64, State)>,
+    received: Vec<(u64, State)>,
     /// For each notification, how long the incident had been steady.
     steady_for: Vec<SignedDuration>,
 }
 
-impl Story {
-    fn new() -> Story {
+impl SimulatedIncident {
+    fn new() -> SimulatedIncident {
         let now: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
         let mut incident = Incident::open(finding(now), Severity::Critical, now);
         incident.add_recipients(&[TO.to_owned()]);
-        Story { incident, now, heard: Vec::new(), steady_for: Vec::new() }
+        SimulatedIncident { incident, now, received: Vec::new(), steady_for: Vec::new() }
     }
 
-    fn look(&mut self, is_wrong: bool, is_up: bool) {
+    fn tick(&mut self, is_wrong: bool, is_up: bool) {
         match is_wrong {
             true => self.incident.update(finding(self.now), Severity::Critical, self.now),
             false => self.incident.resolve(self.now),
@@ -62,7 +62,7 @@ impl Story {
         let sent = if is_up { Ok(state) } else { Err("down".to_owned()) };
         self.incident.record_delivery(TO, &sent, self.now);
         if is_up {
-            self.heard.push((self.incident.opening, state));
+            self.received.push((self.incident.opening, state));
             let turned = self.incident.resolved_at.unwrap_or(self.incident.opened_at);
             self.steady_for.push(self.now.duration_since(turned));
         }
@@ -75,52 +75,56 @@ impl Story {
 fn last_notification_is_the_final_state() {
     let mut flappings = 0;
     for seed in 0..2_000 {
-        let (mut dice, mut story) = (Dice(seed), Story::new());
+        let (mut dice, mut simulation) = (Dice(seed), SimulatedIncident::new());
         let (turns_in, down_in) = (1 + dice.below(30), 1 + dice.below(4));
         let mut is_wrong = true;
-        story.look(is_wrong, false);
+        simulation.tick(is_wrong, false);
         for _ in 0..60 {
-            story.now += SignedDuration::from_mins(5 + 5 * dice.below(12) as i64);
+            simulation.now += SignedDuration::from_mins(5 + 5 * dice.below(12) as i64);
             if dice.below(turns_in) == 0 {
                 is_wrong = !is_wrong;
             }
             let is_up = down_in == 1 || dice.below(down_in) > 0;
-            story.look(is_wrong, is_up);
+            simulation.tick(is_wrong, is_up);
         }
         for _ in 0..100 {
-            story.now += SignedDuration::from_mins(5);
-            story.look(is_wrong, true);
+            simulation.now += SignedDuration::from_mins(5);
+            simulation.tick(is_wrong, true);
         }
-        let incident = &story.incident;
-        assert_eq!(incident.pending_notification(TO, story.now), None, "seed {seed}: {incident:#?}");
-        assert_eq!(incident.is_at_rest(story.now), !is_wrong, "seed {seed}");
+        let incident = &simulation.incident;
+        assert_eq!(incident.pending_notification(TO, simulation.now), None, "seed {seed}: {incident:#?}");
+        assert_eq!(incident.is_at_rest(simulation.now), !is_wrong, "seed {seed}");
         let expected = if is_wrong { NotificationState::Opened } else { NotificationState::Resolved };
         assert_eq!(incident.notifications[TO].state, expected, "seed {seed}");
-        for (nth, one) in story.heard.iter().enumerate() {
-            assert!(!story.heard[nth + 1..].contains(one), "seed {seed}: twice {one:?} in {:?}", story.heard);
+        for (nth, one) in simulation.received.iter().enumerate() {
+            assert!(
+                !simulation.received[nth + 1..].contains(one),
+                "seed {seed}: twice {one:?} in {:?}",
+                simulation.received
+            );
         }
-        for (two, steady_for) in story.heard.windows(2).zip(&story.steady_for[1..]) {
+        for (two, steady_for) in simulation.received.windows(2).zip(&simulation.steady_for[1..]) {
             let (before, after) = (two[0], two[1]);
-            assert!(before.1 != State::Resolved || before.0 < after.0, "seed {seed}: {:?}", story.heard);
+            assert!(before.1 != State::Resolved || before.0 < after.0, "seed {seed}: {:?}", simulation.received);
             // After a flapping notification there is none until the incident is steady; later openings are reported again.
             let is_steady = *steady_for >= STEADY_AFTER || before.0 < after.0;
-            assert!(before.1 != State::Flapping || is_steady, "seed {seed}: {:?}", story.heard);
+            assert!(before.1 != State::Flapping || is_steady, "seed {seed}: {:?}", simulation.received);
         }
-        flappings += usize::from(story.heard.iter().any(|(_, state)| *state == State::Flapping));
+        flappings += usize::from(simulation.received.iter().any(|(_, state)| *state == State::Flapping));
     }
     assert!(flappings > 100, "{flappings}");
 }
 
 #[test]
 fn claim_expires_if_sending_never_ends() {
-    let mut story = Story::new();
-    story.incident.add_recipients(&[TO.to_owned()]);
-    story.incident.claim(TO, story.now);
-    story.look(true, true);
-    assert_eq!(story.heard, []);
-    story.now += SignedDuration::from_mins(5);
-    story.look(true, true);
-    assert_eq!(story.heard, [(1, State::Opened)]);
+    let mut simulation = SimulatedIncident::new();
+    simulation.incident.add_recipients(&[TO.to_owned()]);
+    simulation.incident.claim(TO, simulation.now);
+    simulation.tick(true, true);
+    assert_eq!(simulation.received, []);
+    simulation.now += SignedDuration::from_mins(5);
+    simulation.tick(true, true);
+    assert_eq!(simulation.received, [(1, State::Opened)]);
 }
 
 #[test]
@@ -144,8 +148,8 @@ fn each_cause_has_its_own_key() {
 
 #[test]
 fn incident_survives_serialization() {
-    let mut story = Story::new();
-    story.look(true, false);
-    let json = serde_json::to_vec(&story.incident).unwrap();
-    assert_eq!(serde_json::from_slice::<Incident>(&json).unwrap(), story.incident);
+    let mut simulation = SimulatedIncident::new();
+    simulation.tick(true, false);
+    let json = serde_json::to_vec(&simulation.incident).unwrap();
+    assert_eq!(serde_json::from_slice::<Incident>(&json).unwrap(), simulation.incident);
 }

@@ -180,7 +180,7 @@ fn a_long_text_is_cut_in_the_workbook_only() {
 }
 
 #[test]
-fn an_empty_table_says_so_and_has_no_chart() {
+fn an_empty_table_has_a_message_and_no_chart() {
     let mut empty = table("Hours", hours().head(Some(0)));
     empty.sheet.charts = vec![chart(ChartKind::Column, "Hours", "hour", &["revenue"])];
     let mut full = table("Summary", hours());

@@ -79,7 +79,7 @@ fn a_cron_in_a_time_zone_is_a_schedule() {
 }
 
 #[test]
-fn a_rate_is_a_rule_and_one_that_drifts_says_so() {
+fn a_rate_is_a_rule_with_a_comment_if_it_drifts() {
     let comment = "# no cron says its multiples";
     let text = with_schedule("{ rate = '4 hours' }");
     assert!(text.contains("      ScheduleExpression: 'cron(0 0/4 * * ? *)'\n") && !text.contains(comment), "{text}");
