@@ -1,7 +1,7 @@
 //! Source files that are not what they should be. Each is told with its kind and what to do, and a good file afterwards finds
 //! a lake that took no harm.
 
-use crate::site::{Answer, HEADER, MORNING, Site, sales, tidemark};
+use crate::support::project::{Answer, HEADER, MORNING, Site, sales, tidemark};
 
 /// A site whose first run went wrong; `check` looks at the answer, then the good file must go through.
 fn heals(spoil: impl Fn(&Site), check: impl Fn(&Answer)) {

@@ -1,6 +1,6 @@
 //! Mistakes in pipeline files, and in the names of pipelines.
 
-use crate::site::{MORNING, Site, root};
+use crate::support::project::{MORNING, Site, root};
 
 #[test]
 fn every_mistake_is_told_at_once_with_its_place() {

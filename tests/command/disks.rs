@@ -1,7 +1,7 @@
 //! Disks that are full or may not be written. A small file system of its own is mounted in a namespace of its own; where the
 //! machine does not allow that, the test says so and is skipped.
 
-use crate::site::{Answer, HEADER, MORNING, Site, sales, tidemark};
+use crate::support::project::{Answer, HEADER, MORNING, Site, sales, tidemark};
 
 /// Runs a script with `$TIDEMARK`, in which `mount` may be used.
 fn with_mounts(site: &Site, script: &str) -> Option<Answer> {

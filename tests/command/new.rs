@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use serde_json::{Value, json};
 
-use crate::site::{MORNING, Site, public_data};
+use crate::support::project::{MORNING, Site, public_data};
 
 /// Makes a pipeline of a file, checks and runs it; nothing of the sample may be in quarantine. Gives what was said.
 #[track_caller]
