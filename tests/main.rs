@@ -2,34 +2,18 @@
 
 #![allow(clippy::disallowed_methods, reason = "a test is a door: it has a clock")]
 
-mod a_year_of_sales;
-mod alerts;
-mod api;
-mod cloud;
-mod command;
-mod dispatch;
-
-mod crash;
-mod dev;
-mod documents;
-mod evolve;
-mod executor;
-mod fault;
-mod fixture;
-mod group;
-mod http;
-mod imports;
-mod json;
-mod lake;
-mod lambda;
-mod parts;
-mod parts_of_transform;
-mod postgres;
-mod python;
-mod readers;
-mod s3;
-mod site;
 mod support;
-mod tasks;
-mod watch;
-mod words;
+
+mod alerts;
+mod architecture;
+mod command;
+mod correct_values;
+mod deployment;
+mod documents;
+mod exactly_once;
+mod functions;
+mod lake;
+mod schedules;
+mod sources_api;
+mod target_postgres;
+mod upgrades;

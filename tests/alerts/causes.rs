@@ -8,8 +8,8 @@ mod not_started;
 mod quarantine;
 mod unobservable;
 
-use super::harness::WatcherHarness;
-use super::received::SlackMessage;
+use crate::support::receivers::SlackMessage;
+use crate::support::watcher::WatcherHarness;
 
 /// Returns the only message.
 #[track_caller]

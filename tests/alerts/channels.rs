@@ -10,9 +10,10 @@ use tokio::runtime::Runtime;
 use watch::channel::{Address, Channels, Smtp};
 use watch::message::{Message, State};
 
-use super::slack::HIDDEN;
-use super::{RESULT_PREFIX, Sink, Trouble, run_test_in_process};
-use crate::postgres::Authority;
+use crate::support::own_program::{RESULT_PREFIX, run_test_in_process};
+use crate::support::postgres::Authority;
+use crate::support::receivers::slack::HIDDEN;
+use crate::support::receivers::{Sink, Trouble};
 use crate::support::running::TestEnvironment;
 use crate::support::wait::HANG;
 

@@ -12,10 +12,10 @@ use std::time::Instant;
 use tidemark_flow::ErrorKind;
 use watch::Incident;
 
-use super::harness::{DAILY, WatcherHarness, pipeline};
-use super::record::run;
-use crate::crash::house::Backend;
-use crate::fault::{Aim, Call, Fault, Plan};
+use crate::support::daily_sales::Backend;
+use crate::support::faulty_store::{Aim, Call, Fault, Plan};
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{DAILY, WatcherHarness, pipeline};
 
 /// The mail recipients of the pipelines.
 const MAIL: &str = "email = 'data@example.com'\nmax_quarantined = 10";

@@ -6,10 +6,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::Sink;
-use super::sns::Sns;
-use crate::lambda::{Answer, Stack, morning};
-use crate::site::{root, sales, walk};
+use crate::support::lambda::{Answer, Stack, morning};
+use crate::support::project::{root, sales, walk};
+use crate::support::receivers::Sink;
+use crate::support::receivers::sns::Sns;
 use crate::support::wait::HANG;
 
 const TIME: Duration = HANG;

@@ -10,8 +10,9 @@ use watch::channel::{Address, Channels};
 use watch::message::Message;
 
 use super::channels::{hostile, message, now, resolved};
-use super::{RESULT_PREFIX, Smtp, Way, run_test_in_process};
-use crate::postgres::Authority;
+use crate::support::own_program::{RESULT_PREFIX, run_test_in_process};
+use crate::support::postgres::Authority;
+use crate::support::receivers::{Smtp, Way};
 use crate::support::running::TestEnvironment;
 
 const PASSWORD: &str = "hidden-password";

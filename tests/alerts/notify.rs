@@ -8,8 +8,8 @@ mod waiting;
 use jiff::SignedDuration;
 use tidemark_flow::ErrorKind;
 
-use super::harness::WatcherHarness;
-use super::record::run;
+use crate::support::watcher::WatcherHarness;
+use crate::support::watcher::run_record::run;
 
 /// Stores the record of a run that failed permanently a minute ago.
 fn fail(harness: &WatcherHarness, pipeline: &str) {

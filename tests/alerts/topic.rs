@@ -8,7 +8,7 @@ use tokio::runtime::Runtime;
 use watch::channel::{Address, Channels};
 
 use super::channels::{hostile, message, now, resolved};
-use super::sns::Sns;
+use crate::support::receivers::sns::Sns;
 use crate::support::running::TestEnvironment;
 
 const ARN: &str = "arn:aws:sns:eu-central-1:000000000000:tidemark-alerts";

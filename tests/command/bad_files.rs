@@ -1,6 +1,6 @@
 //! Invalid source files: each is reported with its kind and a hint, and leaves the lake unharmed, so a valid file is read afterwards.
 
-use crate::site::{Answer, HEADER, MORNING, Site, sales, tidemark};
+use crate::support::project::{Answer, HEADER, MORNING, Site, sales, tidemark};
 
 /// Runs with the invalid file that `spoil` writes and passes the answer to `check`; then a valid file must be read.
 fn recovers(spoil: impl Fn(&Site), check: impl Fn(&Answer)) {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::site::{MORNING, Site, sales};
+use crate::support::project::{MORNING, Site, sales};
 
 const RUN: [&str; 8] = ["run", "daily-sales", "--set", "SALES=in", "--set", "REPORTS=out", "--at", MORNING];
 const NEXT: [&str; 8] =

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::site::{Answer, MORNING, Site, sales};
+use crate::support::project::{Answer, MORNING, Site, sales};
 
 fn run(site: &Site) -> Answer {
     site.ask(&["run", "--at", MORNING])

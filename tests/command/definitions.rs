@@ -1,6 +1,6 @@
 //! Mistakes in pipeline files and in pipeline names.
 
-use crate::site::{MORNING, Site, root};
+use crate::support::project::{MORNING, Site, root};
 
 #[test]
 fn all_mistakes_are_reported_at_once_with_their_position() {

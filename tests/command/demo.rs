@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::site::{Site, tidemark};
+use crate::support::project::{Site, tidemark};
 
 #[test]
 fn the_demo_needs_only_a_folder() {
@@ -50,7 +50,7 @@ fn the_demo_has_quarantined_records_and_is_reproducible() {
     // Also if the environment sets parameters of the pipelines.
     let mut command = again.command(tidemark());
     let command = command.args(["demo", "deep/er"]).env("WAREHOUSE", "postgres://loader@db.example.com/shop");
-    crate::site::Answer::from_command(command).expect(0);
+    crate::support::project::Answer::from_command(command).expect(0);
     let without_db = |site: &Site| {
         let mut files = site.files("deep/er/reports");
         files.retain(|name, _| !name.ends_with(".db"));

@@ -1,7 +1,7 @@
 //! Full and read-only disks. A small file system is mounted in a mount namespace; where the machine does not allow that, the tests are
 //! skipped with a message.
 
-use crate::site::{Answer, HEADER, MORNING, Site, sales, tidemark};
+use crate::support::project::{Answer, HEADER, MORNING, Site, sales, tidemark};
 
 /// Runs a script in which `mount` may be used; `$TIDEMARK` is the command.
 fn with_mounts(site: &Site, script: &str) -> Option<Answer> {

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::site::{Answer, MORNING, Site};
+use crate::support::project::{Answer, MORNING, Site};
 
 const CONTRACT: &str = "
 [contract]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use polars::prelude::{ParquetWriter, df};
 use serde_json::json;
 
-use crate::site::{Answer, MORNING, Site};
+use crate::support::project::{Answer, MORNING, Site};
 
 const CONTRACT: &str = r#"
 [contract]

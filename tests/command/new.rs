@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use serde_json::{Value, json};
 
-use crate::site::{MORNING, Site, public_data};
+use crate::support::project::{MORNING, Site, public_data};
 
 /// Generates a pipeline from a file, checks it and runs it; returns the answer of `new`.
 #[track_caller]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::site::{MORNING, Site};
+use crate::support::project::{MORNING, Site};
 
 /// A contract, a model and a table in SQLite.
 fn pipeline(columns: &str) -> String {

@@ -5,8 +5,8 @@ use std::process::Stdio;
 
 use serde_json::{Value, json};
 
-use crate::python;
-use crate::site::{Site, root};
+use crate::support::project::{Site, root};
+use crate::support::python;
 
 const FILE: &str = "infra/schedules.yaml";
 
@@ -119,9 +119,10 @@ fn a_broken_definition_is_reported_like_check_and_nothing_is_written() {
 
 #[test]
 fn the_file_of_the_repository_is_current() {
-    let mut command = Site::new().command(crate::site::tidemark());
+    let mut command = Site::new().command(crate::support::project::tidemark());
     let answer =
-        crate::site::Answer::from_command(command.current_dir(root()).args(["schedules", "--check"])).expect(0);
+        crate::support::project::Answer::from_command(command.current_dir(root()).args(["schedules", "--check"]))
+            .expect(0);
     assert!(answer.out.starts_with("✓ infra/schedules.yaml"), "{}", answer.out);
 }
 

@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::lambda::stack::bootstrap;
-use crate::site::{MORNING, Site, sales};
+use crate::support::lambda::stack::bootstrap;
+use crate::support::project::{MORNING, Site, sales};
 
 /// A site after one run.
 fn one_morning() -> Site {
@@ -13,7 +13,7 @@ fn one_morning() -> Site {
     for invoice in 10..40 {
         rows += &format!("{invoice},A,,1,2011-12-08 11:00:00,1.25,,France\n");
     }
-    site.write("in/b.csv", crate::site::HEADER.to_owned() + &rows);
+    site.write("in/b.csv", crate::support::project::HEADER.to_owned() + &rows);
     site.morning("in", MORNING).expect(0);
     site
 }
@@ -309,9 +309,9 @@ fn parameters_come_from_set_then_from_the_environment() {
     site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5")]));
     site.ask(&["run", "--at", MORNING]).fails(2, "definition", &["daily-sales.toml:", "SALES"]);
     let run = |arguments: &[&str]| {
-        let mut command = site.command(crate::site::tidemark());
+        let mut command = site.command(crate::support::project::tidemark());
         command.env("SALES", "in").env("REPORTS", "from-environment").env("TIDEMARK_LAKE", "other-lake");
-        crate::site::Answer::from_command(command.args(arguments)).expect(0)
+        crate::support::project::Answer::from_command(command.args(arguments)).expect(0)
     };
     run(&["run", "--at", MORNING]);
     assert!(site.path("from-environment/sales.db").exists() && site.path("other-lake/tidemark.json").exists());
@@ -322,7 +322,7 @@ fn parameters_come_from_set_then_from_the_environment() {
 #[test]
 fn pipelines_without_parameter_values_are_left_out_and_listed() {
     let site = Site::with_daily_sales();
-    let orders = std::fs::read(crate::site::root().join("infra/pipelines/orders.toml")).unwrap();
+    let orders = std::fs::read(crate::support::project::root().join("infra/pipelines/orders.toml")).unwrap();
     site.write("infra/pipelines/orders.toml", orders);
     site.write("infra/pipelines/orders/orders_by_day.sql", "SELECT ordered_on, currency FROM orders");
     site.write("in/a.csv", sales("2011-12-08", &[("1", "A", 2, "1.5")]));

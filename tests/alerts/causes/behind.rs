@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use tidemark_flow::{Event, Status, StepDue};
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, orders};
-use super::super::record::run;
 use super::{assert_quiet, only_message};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, orders};
 
 /// At eight a file is ingested, and the clean step is announced.
 fn ingested(backend: Backend) -> (WatcherHarness, Vec<StepDue>) {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, pipeline};
-use super::super::record::run;
 use super::only_message;
-use crate::crash::house::Backend;
-use crate::site::root;
+use crate::support::daily_sales::Backend;
+use crate::support::project::root;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, pipeline};
 
 fn sample(name: &str) -> Value {
     serde_json::from_slice(&std::fs::read(root().join(format!("events/{name}.json"))).unwrap()).unwrap()

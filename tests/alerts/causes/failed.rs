@@ -3,10 +3,10 @@
 use tidemark_flow::ErrorKind;
 use tidemark_pipeline::Severity;
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, orders};
-use super::super::record::run;
 use super::{assert_quiet, only_message};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, orders};
 
 /// After eight, when the pipeline has been started and its first step has succeeded.
 fn started() -> WatcherHarness {
@@ -231,7 +231,7 @@ fn late_records_change_nothing() {
 #[test]
 fn removed_pipeline_resolves_its_incidents() {
     let mut harness = started();
-    harness.write("other", &super::super::harness::pipeline("other", "", ALL));
+    harness.write("other", &crate::support::watcher::pipeline("other", "", ALL));
     harness.put_run(
         run("orders", "clean", "2026-03-03T08:01:00Z").failed(ErrorKind::Definition, "there is no column total"),
     );

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 use tidemark_flow::{Context, Executor, Heartbeat, Process, Runnable as _, Status, Trigger};
 use tidemark_pipeline::StepId;
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, orders};
-use super::super::record::run;
 use super::{assert_quiet, only_message};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
 use crate::support::running::Looks;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, orders};
 
 fn started() -> WatcherHarness {
     let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders(DAILY, ALL))]);

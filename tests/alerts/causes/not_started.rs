@@ -1,9 +1,9 @@
 //! Pipelines that did not start on schedule.
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, orders, pipeline};
-use super::super::record::run;
 use super::{assert_quiet, only_message};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, orders, pipeline};
 
 #[test]
 fn missed_start_is_reported_and_announced_again() {

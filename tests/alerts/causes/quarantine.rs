@@ -1,9 +1,9 @@
 //! More rows in quarantine than usual, or than `[alerts]` allows.
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, orders};
-use super::super::record::run;
 use super::{assert_quiet, only_message};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, orders};
 
 /// Daily runs of 1,000 rows, starting at day `from`, with these numbers of quarantined rows.
 fn days(harness: &WatcherHarness, from: usize, quarantined: &[u64]) {

@@ -2,10 +2,10 @@
 
 use tidemark_flow::ErrorKind;
 
-use super::super::harness::{ALL, DAILY, WatcherHarness, orders, pipeline};
-use super::super::record::run;
 use super::{assert_quiet, only_message};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, DAILY, WatcherHarness, orders, pipeline};
 
 /// A pipeline that starts at eight, and whose first step has succeeded today.
 fn started(harness: &WatcherHarness, name: &str) {

@@ -5,9 +5,9 @@ use std::sync::Barrier;
 
 use tidemark_flow::ErrorKind;
 
-use super::super::harness::{WatcherHarness, pipeline};
-use super::super::record::run;
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{WatcherHarness, pipeline};
 
 const NAMES: [&str; 3] = ["orders", "shop", "till"];
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::super::Trouble;
-use super::super::harness::{ALL, SLACK, WatcherHarness};
-use super::super::received::SlackMessage;
 use super::{ROUNDS, files, texts};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::receivers::SlackMessage;
+use crate::support::receivers::Trouble;
+use crate::support::watcher::{ALL, SLACK, WatcherHarness};
 
 /// The failures of a webhook.
 fn troubles() -> [(&'static str, Trouble); 5] {

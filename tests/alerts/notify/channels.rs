@@ -1,9 +1,9 @@
 //! Channels that do not accept messages.
 
-use super::super::harness::{ALL, WatcherHarness, orders, pipeline};
-use super::super::{Sink, Trouble};
 use super::{fail, succeed};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::receivers::{Sink, Trouble};
+use crate::support::watcher::{ALL, WatcherHarness, orders, pipeline};
 
 const DOWN: Option<Trouble> = Some(Trouble::Says(503, "service_unavailable"));
 

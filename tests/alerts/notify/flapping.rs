@@ -1,8 +1,8 @@
 //! An incident that keeps opening and resolving is reported as flapping, once.
 
-use super::super::harness::{ALL, WatcherHarness, orders};
 use super::{fail, flap, succeed};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::{ALL, WatcherHarness, orders};
 
 fn harness() -> WatcherHarness {
     let harness = WatcherHarness::new(Backend::Memory, &[("orders", &orders("", ALL))]);

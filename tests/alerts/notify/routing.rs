@@ -2,10 +2,10 @@
 
 use tidemark_pipeline::Severity;
 
-use super::super::harness::{ALL, WatcherHarness, orders, pipeline};
-use super::super::record::run;
 use super::{fail, succeed};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::run_record::run;
+use crate::support::watcher::{ALL, WatcherHarness, orders, pipeline};
 
 /// Quarantines more rows than allowed: a warning, by default.
 fn exceed_quarantine_limit(harness: &WatcherHarness) {

@@ -2,9 +2,9 @@
 
 use watch::{Silence, silence};
 
-use super::super::harness::{ALL, WatcherHarness, orders, pipeline};
 use super::{fail, succeed};
-use crate::crash::house::Backend;
+use crate::support::daily_sales::Backend;
+use crate::support::watcher::{ALL, WatcherHarness, orders, pipeline};
 
 const QUIET: &str =
     "slack = { secret = 'slack-webhook' }\nquiet = { from = '22:00', to = '07:00', timezone = 'Europe/London' }";

@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::{Cache, MARKER, Point, Staging, is_whole, staging_prefix};
-use crate::site::walk;
 use crate::support::own_program::own_program;
+use crate::support::project::walk;
 use crate::support::wait::until;
 
 const POINTS: [Point; 5] = [Point::Locked, Point::Staged, Point::Installed, Point::Marked, Point::Renamed];

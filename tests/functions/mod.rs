@@ -1,0 +1,4 @@
+//! The Lambda functions, woken by events.
+
+mod dispatch;
+mod local_invoke;

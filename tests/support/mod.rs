@@ -1,0 +1,33 @@
+//! What tests stand on, of no subject in particular.
+
+pub mod api_server;
+pub mod aws_emulator;
+pub mod daily_sales;
+pub mod dev_machine;
+pub mod documents;
+pub mod event_pattern;
+pub mod faulty_store;
+pub mod fixture;
+pub mod http_server;
+pub mod kill;
+pub mod lambda;
+pub mod order_files;
+pub mod orders_api;
+pub mod own_program;
+pub mod port;
+pub mod postgres;
+pub mod postgres_load;
+pub mod process_group;
+pub mod project;
+pub mod provision;
+pub mod python;
+pub mod random;
+pub mod receivers;
+pub mod running;
+pub mod rust_source;
+pub mod s3_server;
+pub mod task_processes;
+pub mod template;
+pub mod virtual_clock;
+pub mod wait;
+pub mod watcher;
