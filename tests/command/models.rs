@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::site::{Answer, MORNING, Site};
 
-const CONTRACT: &str = r#"
+pub(super) const CONTRACT: &str = r#"
 [contract]
 partition_by = { column = "sold_at", every = "day" }
 [contract.columns]
@@ -12,7 +12,7 @@ id = { type = "int64", required = true }
 sold_at = "datetime"
 price = "decimal(10,2)"
 "#;
-const BY_DAY: &str = r#"
+pub(super) const BY_DAY: &str = r#"
 [[model]]
 name = "by_day"
 sql = "SELECT sold_on, COUNT(*) AS n, SUM(price) AS revenue FROM orders GROUP BY sold_on"
@@ -20,12 +20,12 @@ partition_by = "sold_on"
 incremental = { lookback = "0d" }
 "#;
 
-fn csv(rows: &[(i64, &str, &str)]) -> String {
+pub(super) fn csv(rows: &[(i64, &str, &str)]) -> String {
     let rows = rows.iter().map(|(id, day, price)| format!("{id},{day}T10:00:00Z,{price}\n"));
     "id,sold_at,price\n".to_owned() + &rows.collect::<String>()
 }
 
-fn run_at(site: &Site, at: &str) -> Answer {
+pub(super) fn run_at(site: &Site, at: &str) -> Answer {
     site.ask(&["run", "--at", at]).expect(0)
 }
 
