@@ -2,6 +2,7 @@
 
 mod bad_files;
 mod bad_lake;
+mod complete;
 mod contract;
 mod definitions;
 mod demo;

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::support::project::{Answer, MORNING, Site};
 
-const CONTRACT: &str = r#"
+pub(super) const CONTRACT: &str = r#"
 [contract]
 partition_by = { column = "sold_at", every = "day" }
 [contract.columns]
@@ -12,7 +12,7 @@ id = { type = "int64", required = true }
 sold_at = "datetime"
 price = "decimal(10,2)"
 "#;
-const BY_DAY: &str = r#"
+pub(super) const BY_DAY: &str = r#"
 [[model]]
 name = "by_day"
 sql = "SELECT sold_on, COUNT(*) AS n, SUM(price) AS revenue FROM orders GROUP BY sold_on"
@@ -20,12 +20,12 @@ partition_by = "sold_on"
 incremental = { lookback = "0d" }
 "#;
 
-fn csv(rows: &[(i64, &str, &str)]) -> String {
+pub(super) fn csv(rows: &[(i64, &str, &str)]) -> String {
     let rows = rows.iter().map(|(id, day, price)| format!("{id},{day}T10:00:00Z,{price}\n"));
     "id,sold_at,price\n".to_owned() + &rows.collect::<String>()
 }
 
-fn run_at(site: &Site, at: &str) -> Answer {
+pub(super) fn run_at(site: &Site, at: &str) -> Answer {
     site.ask(&["run", "--at", at]).expect(0)
 }
 
@@ -130,82 +130,6 @@ incremental = { lookback = "0d" }
     assert_eq!(complete_at("2012-01-01T08:00:00Z"), [["2011-11-01"]]);
     assert_eq!(complete_at("2012-01-02T08:00:00Z"), [["2011-11-01"], ["2011-12-01"]]);
     assert_eq!(site.sql("SELECT revenue FROM totals ORDER BY sold_month"), [[1.0], [5.0]]);
-}
-
-/// A pipeline beside `orders`, whose dataset `targets` has a target per day or month.
-fn write_targets(site: &Site, every: &str) {
-    let text = format!(
-        "[source]\nkind = 'files'\npath = 'targets'\n[contract]\npartition_by = {{ column = 'at', every = '{every}', as = '{every}' }}\n\
-         columns = {{ at = 'datetime', target = 'int64' }}\n"
-    );
-    site.write("infra/pipelines/targets.toml", text);
-}
-
-/// A complete model of both, in a pipeline of its own, for which `tidemark run joined` runs nothing else.
-fn write_joined(site: &Site, sql: &str) {
-    let text = format!(
-        "[[model]]\nname = 'joined'\nsql = \"{sql}\"\npartition_by = 'sold_on'\nwhen = 'complete'\nincremental = {{ lookback = '0d' }}\n"
-    );
-    site.write("infra/pipelines/joined.toml", text);
-}
-
-fn days_of(site: &Site, dataset: &str) -> Vec<String> {
-    let rows = site.sql(&format!("SELECT sold_on FROM {dataset} ORDER BY sold_on"));
-    rows.iter().map(|row| row[0].as_str().unwrap()["2011-12-".len()..].to_owned()).collect()
-}
-
-#[test]
-fn a_complete_model_of_days_and_months_waits_for_both() {
-    let site = Site::with_orders(CONTRACT);
-    write_targets(&site, "month");
-    write_joined(
-        &site,
-        "SELECT o.sold_on, o.price, t.target FROM orders AS o JOIN targets AS t ON DATE_PART('month', o.sold_on) = DATE_PART('month', t.month)",
-    );
-    site.write("in/a.csv", csv(&[(1, "2011-12-18", "1"), (2, "2011-12-19", "2"), (3, "2011-12-20", "3")]));
-    site.write("targets/a.csv", "at,target\n2011-12-01T00:00:00Z,100\n");
-    let run = |pipeline: &str, at: &str| site.ask(&["run", pipeline, "--at", at]).expect(0);
-    run("targets", "2012-01-01T08:00:00Z");
-    run("orders", "2011-12-20T08:00:00Z");
-    run("joined", "2012-01-01T08:00:00Z");
-    assert_eq!(days_of(&site, "joined"), ["18", "19"]);
-    assert_eq!(run("joined", "2012-01-01T09:00:00Z").step("model joined")["status"], "nothing_to_do");
-    run("orders", "2011-12-21T08:00:00Z");
-    run("joined", "2012-01-01T10:00:00Z");
-    assert_eq!(days_of(&site, "joined"), ["18", "19", "20"]);
-}
-
-#[test]
-fn days_held_back_for_a_new_input_are_made_when_it_has_caught_up() {
-    let site = Site::with_orders(CONTRACT);
-    write_targets(&site, "day");
-    write_joined(&site, "SELECT sold_on, SUM(price) AS revenue FROM orders GROUP BY sold_on");
-    site.write("in/a.csv", csv(&[(1, "2011-12-07", "1"), (2, "2011-12-17", "2"), (3, "2011-12-19", "3")]));
-    site.write("targets/a.csv", "at,target\n2011-12-07T00:00:00Z,100\n2011-12-17T00:00:00Z,200\n");
-    let run = |pipeline: &str, at: &str| site.ask(&["run", pipeline, "--at", at]).expect(0);
-    run("targets", "2011-12-10T08:00:00Z");
-    run("orders", "2011-12-19T08:00:00Z");
-    run("joined", "2011-12-19T08:00:00Z");
-    assert_eq!(days_of(&site, "joined"), ["07", "17"]);
-    // the model reads another dataset, which is complete up to the tenth only
-    write_joined(&site, "SELECT o.sold_on, t.target FROM orders AS o JOIN targets AS t ON o.sold_on = t.day");
-    run("joined", "2011-12-19T09:00:00Z");
-    assert_eq!(days_of(&site, "joined"), ["07"]);
-    // it catches up without any other row
-    run("targets", "2011-12-19T08:00:00Z");
-    run("joined", "2011-12-19T10:00:00Z");
-    assert_eq!(days_of(&site, "joined"), ["07", "17"]);
-}
-
-#[test]
-fn a_model_that_begins_to_wait_for_complete_days_drops_those_that_are_not() {
-    let site = Site::with_orders(&format!("{CONTRACT}{BY_DAY}"));
-    site.write("in/a.csv", csv(&[(1, "2011-12-08", "1"), (2, "2011-12-09", "2")]));
-    run_at(&site, MORNING);
-    assert_eq!(days_of(&site, "by_day"), ["08", "09"]);
-    site.orders(&format!("{CONTRACT}{}", BY_DAY.replace("incremental", "when = \"complete\"\nincremental")));
-    run_at(&site, MORNING);
-    assert_eq!(days_of(&site, "by_day"), ["08"]);
 }
 
 #[test]

@@ -13,8 +13,8 @@ use tidemark_pipeline::StepId;
 
 use crate::support::api_server::{Api, Bound, Filter, Paging, Style, Time};
 use crate::support::daily_sales::{run_id, runtime};
-use crate::support::orders_api::{FIELDS, order, orders};
 use crate::support::faulty_store::{Aim, Call, Fault, Faulty, Plan};
+use crate::support::orders_api::{FIELDS, order, orders};
 use crate::support::running::{self, TestEnvironment, process, run_step};
 
 /// Deadline of an invocation. Each reading of the clock advances it by one second.
@@ -332,7 +332,9 @@ fn landed_pages_keep_the_window_of_the_run_that_landed_them() {
     let house = House::new(source, "key = ['id']\nlatest_by = 'at'");
     // At 00:30 two pages land, then the run fails.
     let down = crate::support::api_server::Fault::Answer(503, vec![], "");
-    house.api.fail(crate::support::api_server::Rule::new(crate::support::api_server::When::Always, down).for_part("after-20"));
+    house.api.fail(
+        crate::support::api_server::Rule::new(crate::support::api_server::When::Always, down).for_part("after-20"),
+    );
     assert_eq!(house.invoke_at("2026-01-01T00:30:00Z", 0, None).status, Status::Failed);
     house.api.recover();
     let _ = house.api.asked();

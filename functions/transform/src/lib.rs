@@ -42,8 +42,8 @@ pub fn step<'a>(
     if let StepId::Model(name) = step
         && let Some(model) = pipeline.models.iter().find(|model| model.name == *name)
     {
-        let fingerprint = hash(model_fingerprint(model, |dataset| graph.partitioning(dataset)))?;
-        return Ok(Box::new(Model::new(graph, pipeline, model, fingerprint)));
+        let text = model_fingerprint(model, |dataset| graph.partitioning(dataset));
+        return Ok(Box::new(Model::new(graph, pipeline, model, hash(text)?)));
     }
     Err(Error::new(ErrorKind::Bug, format!("{step} of {} is no transform", pipeline.name)))
 }

@@ -32,9 +32,6 @@ pub struct Meta {
     /// the source.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bookmark: Option<serde_json::Value>,
-    /// Of a model with `when = "complete"`: the watermark of each input by which its partitions were last found complete or not.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub input_watermarks: BTreeMap<DatasetName, jiff::Timestamp>,
 }
 
 pub(crate) const DOMAIN: &str = "tidemark";

@@ -67,15 +67,21 @@ pub fn contract_fingerprint(contract: &Contract) -> Result<String, Error> {
     canonical(&Contract { max_quarantined: None, unknown: Unknown::Keep, ..contract.clone() })
 }
 
-/// The settings that determine the rows of a model. With `when = "complete"` these include the partitionings of the model and of its inputs
-/// (see [`crate::Graph::partitioning`]), which decide when a partition is complete.
+/// The settings that determine the rows of a model. `of`: the partitioning of a dataset.
 ///
 /// # Errors
 /// As [`canonical`].
 pub fn model_fingerprint<'g>(
     model: &Model,
-    partitioning: impl Fn(&DatasetName) -> Option<&'g Partitioning>,
+    of: impl Fn(&DatasetName) -> Option<&'g Partitioning>,
 ) -> Result<String, Error> {
+    /// Determines which partitions are complete.
+    #[derive(Serialize)]
+    struct Complete<'a> {
+        own: Option<&'a Partitioning>,
+        /// In the order of the model's inputs.
+        inputs: Vec<Option<&'a Partitioning>>,
+    }
     #[derive(Serialize)]
     struct Rows<'a> {
         name: &'a DatasetName,
@@ -88,8 +94,9 @@ pub fn model_fingerprint<'g>(
         periods: Option<&'a Periods>,
         incremental: Option<Incremental>,
         inputs: &'a [DatasetName],
+        /// Only of a model with `when = "complete"`.
         #[serde(skip_serializing_if = "Option::is_none")]
-        complete: Option<Vec<Option<String>>>,
+        complete: Option<Complete<'a>>,
     }
     // taken apart so that a new field must be thought of here
     let Model { name, kind: made, partition_by, periods, incremental, when, inputs } = model;
@@ -98,10 +105,10 @@ pub fn model_fingerprint<'g>(
         ModelKind::Explode(children) => (None, Some(children)),
     };
     let periods = periods.as_ref();
-    let complete = (*when == When::Complete).then(|| {
-        let datasets = std::iter::once(name).chain(inputs);
-        datasets.map(|dataset| partitioning(dataset).map(Partitioning::to_string)).collect()
-    });
+    let complete = match when {
+        When::Changed => None,
+        When::Complete => Some(Complete { own: of(name), inputs: inputs.iter().map(of).collect() }),
+    };
     canonical(&Rows { name, sql, explode, partition_by, periods, incremental: *incremental, inputs, complete })
 }
 
@@ -110,6 +117,7 @@ mod tests {
     use super::*;
     use crate::definition::Pipeline;
     use crate::definition::budget::Budget;
+    use crate::partitioning::Granularity;
     use crate::{SourceFile, read};
 
     fn pipeline(text: &str) -> Pipeline {
@@ -147,15 +155,44 @@ mod tests {
         let contract = |pipeline: &Pipeline| contract_fingerprint(pipeline.contract.as_ref().unwrap()).unwrap();
         assert_ne!(contract(&one), contract(&other));
         assert_ne!(contract(&one), contract(&plain));
-        assert_ne!(
-            model_fingerprint(&one.models[0], |_| None).unwrap(),
-            model_fingerprint(&other.models[0], |_| None).unwrap()
-        );
-        assert!(
-            model_fingerprint(&one.models[0], |_| None)
-                .unwrap()
-                .starts_with(r#"{"explode":{"column":"list","columns":[{"#)
-        );
+        let model = |pipeline: &Pipeline| model_fingerprint(&pipeline.models[0], |_| None).unwrap();
+        assert_ne!(model(&one), model(&other));
+        assert!(model(&one).starts_with(r#"{"explode":{"column":"list","columns":[{"#));
+    }
+
+    #[test]
+    fn what_decides_when_a_partition_is_complete_counts() {
+        let waits = pipeline(&format!("{TEXT}\npartition_by = 'day'\nwhen = 'complete'"));
+        let never_waits = pipeline(&format!("{TEXT}\npartition_by = 'day'"));
+        let fingerprint = |pipeline: &Pipeline, own: Option<&Partitioning>, input: Option<&Partitioning>| {
+            let of = |dataset: &DatasetName| if dataset.as_str() == "m" { own } else { input };
+            model_fingerprint(&pipeline.models[0], of).unwrap()
+        };
+        let by = |granularity: Granularity, timezone: &str| {
+            let timezone = jiff::tz::TimeZone::get(timezone).unwrap();
+            Partitioning { column: "day".parse().unwrap(), granularity, timezone }
+        };
+        let (day, month) = (by(Granularity::Day, "UTC"), by(Granularity::Month, "UTC"));
+        let in_berlin = by(Granularity::Day, "Europe/Berlin");
+        let all: std::collections::BTreeSet<String> = [
+            fingerprint(&never_waits, Some(&day), Some(&day)),
+            fingerprint(&waits, Some(&day), Some(&day)),
+            fingerprint(&waits, Some(&day), Some(&month)),
+            fingerprint(&waits, Some(&day), Some(&in_berlin)),
+            fingerprint(&waits, Some(&day), None),
+            fingerprint(&waits, Some(&month), Some(&day)),
+            fingerprint(&waits, Some(&in_berlin), Some(&day)),
+        ]
+        .into();
+        assert_eq!(all.len(), 7, "{all:#?}");
+        let text = fingerprint(&waits, Some(&in_berlin), None);
+        let complete =
+            r#"{"complete":{"inputs":[null],"own":{"column":"day","granularity":"day","timezone":"Europe/Berlin"}},"#;
+        assert!(text.starts_with(complete), "{text}");
+        // older lakes are not rebuilt
+        let text = fingerprint(&never_waits, Some(&in_berlin), Some(&day));
+        assert_eq!(text, fingerprint(&never_waits, None, None));
+        assert!(!text.contains("complete"), "{text}");
     }
 
     #[test]

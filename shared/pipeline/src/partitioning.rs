@@ -17,17 +17,19 @@ use crate::name::{ColumnName, DatasetName};
 use crate::raw;
 
 /// How a dataset is partitioned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Partitioning {
     /// The column that holds the partition.
     pub column: ColumnName,
     pub granularity: Granularity,
     /// Time zone of the partitions' days.
+    #[serde(serialize_with = "jiff::fmt::serde::tz::required::serialize")]
     pub timezone: TimeZone,
 }
 
 /// Length of a partition, shortest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Granularity {
     /// A day, by its date.
     Day,
@@ -75,19 +77,6 @@ impl fmt::Display for PartitionPeriod {
             PartitionPeriod::Days { first, .. } => first.fmt(f),
             PartitionPeriod::Value(value) => f.write_str(value),
         }
-    }
-}
-
-/// `sold_on by day in Europe/London`.
-impl fmt::Display for Partitioning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let granularity = match self.granularity {
-            Granularity::Day => "day",
-            Granularity::Value => "value",
-            Granularity::Month => "month",
-        };
-        let timezone = self.timezone.iana_name().unwrap_or("UTC");
-        write!(f, "{} by {granularity} in {timezone}", self.column)
     }
 }
 

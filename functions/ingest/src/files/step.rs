@@ -206,7 +206,7 @@ impl Step for FilesIngest<'_> {
             adds,
             removes,
             consumed: Vec::new(),
-            meta: Meta { watermark, fingerprint: self.fingerprint.clone(), ..Meta::default() },
+            meta: Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
             info: CommitInfo { run_id: run_id.into(), step: self.id().to_string(), balance: summary.rows.to_json() },
         };
         Ok(Some((summary, (current.table, draft))))

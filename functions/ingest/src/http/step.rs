@@ -230,8 +230,7 @@ impl Step for HttpIngest<'_> {
         let watermark = complete.filter(|_| bookmark.resume.is_none()).max(current.meta.watermark);
         let bookmark = serde_json::to_value(&bookmark)
             .map_err(|error| Error::new(ErrorKind::Bug, "a bookmark cannot be written").because(error))?;
-        let meta =
-            Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark), ..Meta::default() };
+        let meta = Meta { watermark, fingerprint: self.fingerprint.clone(), bookmark: Some(bookmark) };
         let is_same = current.table.is_some() && files.is_empty() && removes.is_empty() && meta == current.meta;
         if is_same && !has_more {
             return Ok(None);

@@ -59,7 +59,7 @@ impl Clean<'_> {
             }
         }
         balance.written -= moved;
-        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), ..Meta::default() };
+        let meta = Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None };
         let consumed = vec![(self.raw.to_string(), plan.raw.version())];
         let quarantine = QuarantineDraft {
             objects: plan.objects(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use tidemark_flow::{Balance, Bytes, DraftSummary, Error, ErrorKind, Input, Output};
-use tidemark_lake::{CommitInfo, DataFile, Draft, Table, schema_from_json};
+use tidemark_lake::{CommitInfo, DataFile, Draft, Meta, Table, schema_from_json};
 use tidemark_pipeline::{ColumnName, StepId};
 
 use super::definition::Model;
@@ -41,7 +41,7 @@ impl Model<'_> {
             adds: receipts.into_iter().flat_map(|receipt| receipt.files).collect(),
             removes: Vec::new(),
             consumed,
-            meta: std::mem::take(&mut plan.next_meta),
+            meta: Meta { watermark: plan.watermark, fingerprint: self.fingerprint.clone(), bookmark: None },
             info: CommitInfo {
                 run_id: run_id.into(),
                 step: StepId::Model(self.model.name.clone()).to_string(),
@@ -58,7 +58,7 @@ impl Model<'_> {
                     to_version: input.table.version(),
                 })
                 .collect(),
-            outputs: vec![Output { watermark: draft.meta.watermark, ..Output::new(self.model.name.as_str(), 0) }],
+            outputs: vec![Output { watermark: plan.watermark, ..Output::new(self.model.name.as_str(), 0) }],
             ..DraftSummary::default()
         };
         if !plan.is_idle {

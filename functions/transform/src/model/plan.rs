@@ -35,6 +35,15 @@ pub(super) struct Source {
     pub diff: Diff,
     files: Vec<DataFile>,
     watermark: Option<Timestamp>,
+    /// Watermark of version `from`, up to which partitions have been published. Only for models with `when = "complete"`.
+    consumed_watermark: Option<Timestamp>,
+}
+
+impl Source {
+    /// The watermark of a quarantine says nothing about completeness.
+    fn has_completeness(&self) -> bool {
+        !self.table.dataset().is_quarantine()
+    }
 }
 
 pub struct Plan {
@@ -47,10 +56,9 @@ pub struct Plan {
     pub(super) periods: Option<BTreeSet<PartitionPeriod>>,
     /// The model is rebuilt; no existing rows are kept.
     pub(super) is_rebuild: bool,
-    /// There is nothing to compute; only the metadata changes.
+    /// There is nothing to compute; only the watermark advances.
     pub(super) is_idle: bool,
-    /// The metadata after the plan is done.
-    pub(super) next_meta: Meta,
+    pub(super) watermark: Option<Timestamp>,
     /// The model's log says that it has consumed the latest versions of the inputs.
     pub(super) is_up_to_date: bool,
     /// Approximate bytes in memory of a task's inputs.
@@ -71,12 +79,20 @@ impl Model<'_> {
             let Some(table) = lake.table(input)? else { return Ok(None) };
             let from = kept.map(|base| base.table.consumed(lake, input.as_str())).transpose()?.flatten();
             let (watermark, files) = (table.meta(lake)?.watermark, table.files(lake)?);
-            let before = match from {
-                Some(version) if version == table.version() => files.clone(),
-                Some(version) => lake.table_at(input, version)?.files(lake)?,
-                None => Vec::new(),
+            let (before, consumed_watermark) = match from {
+                Some(version) if version == table.version() => (files.clone(), watermark),
+                Some(version) => {
+                    let consumed = lake.table_at(input, version)?;
+                    let watermark = match self.model.when {
+                        When::Complete => consumed.meta(lake)?.watermark,
+                        When::Changed => None,
+                    };
+                    (consumed.files(lake)?, watermark)
+                }
+                None => (Vec::new(), None),
             };
-            inputs.push(Source { diff: Diff::between(before, &files), table, from, files, watermark });
+            let diff = Diff::between(before, &files);
+            inputs.push(Source { diff, table, from, files, watermark, consumed_watermark });
         }
         Ok(Some(Observed { base, inputs, memory: context.memory }))
     }
@@ -93,17 +109,19 @@ impl Model<'_> {
             Some(CurrentDataset { table, meta, files }) => (Some(table), meta, files),
             None => (None, Meta::default(), Vec::new()),
         };
-        let next_meta = self.next_meta(&inputs);
+        let mut complete = inputs.iter().filter(|input| input.has_completeness());
+        // less than before if a new input, or an input that was rebuilt, is behind
+        let watermark = complete.clone().map(|input| input.watermark).min().flatten();
         let has_changed = is_rebuild || inputs.iter().any(|input| !input.diff.is_empty());
-        // partitions may have become complete
-        let has_advanced = next_meta.input_watermarks != meta.input_watermarks;
-        let periods = self.periods(&inputs, is_rebuild, &meta.input_watermarks)?;
+        let may_complete =
+            self.model.when == When::Complete && complete.any(|input| input.watermark != input.consumed_watermark);
+        let periods = self.periods(&inputs, &existing, is_rebuild)?;
         let is_idle = match &periods {
             Some(periods) => periods.is_empty() && !is_rebuild,
-            None => !has_changed && !has_advanced,
+            None => !has_changed && !may_complete,
         };
         let is_up_to_date = inputs.iter().all(|input| input.from == Some(input.table.version()));
-        if is_idle && next_meta == meta && is_up_to_date {
+        if is_idle && watermark == meta.watermark && is_up_to_date {
             return Ok(None);
         }
         let task_bytes = TASK_BYTES.min(memory / 4);
@@ -115,65 +133,53 @@ impl Model<'_> {
             periods,
             is_rebuild,
             is_idle,
-            next_meta,
+            watermark,
             is_up_to_date,
             task_bytes,
         }))
     }
 
-    /// The metadata once everything up to the latest versions of the inputs is computed. The model is complete as far as all of its inputs are.
-    fn next_meta(&self, inputs: &[Source]) -> Meta {
-        // the watermark of a quarantine says nothing about completeness
-        let inputs = || inputs.iter().filter(|input| !input.table.dataset().is_quarantine());
-        let watermarks = inputs().filter_map(|input| Some((input.table.dataset().clone(), input.watermark?)));
-        Meta {
-            watermark: inputs().map(|input| input.watermark).min().flatten(),
-            fingerprint: self.fingerprint.clone(),
-            input_watermarks: watermarks.filter(|_| self.model.when == When::Complete).collect(),
-            ..Meta::default()
-        }
-    }
-
-    /// The partitions to compute; all of them on a rebuild. `before`: the watermarks of the inputs last time.
+    /// The partitions to compute; all of them on a rebuild. None if they do not depend on the inputs' partitions.
     fn periods(
         &self,
         inputs: &[Source],
+        existing: &[DataFile],
         is_rebuild: bool,
-        before: &BTreeMap<DatasetName, Timestamp>,
     ) -> Result<Option<BTreeSet<PartitionPeriod>>, Error> {
         let (Some(incremental), Some(own)) = (self.model.incremental, self.own) else { return Ok(None) };
-        let is_complete = |period: &PartitionPeriod| {
-            let watermarks = inputs.iter().map(|input| (input.table.dataset(), input.watermark));
-            self.is_complete(own, period, watermarks)
-        };
-        let was_complete = |period: &PartitionPeriod| {
-            let datasets = inputs.iter().map(|input| input.table.dataset());
-            self.is_complete(own, period, datasets.map(|dataset| (dataset, before.get(dataset).copied())))
-        };
-        let mut periods = BTreeSet::new();
+        let waits = self.model.when == When::Complete;
+        // of each partition, whether an input partition that it reads has changed
+        let mut periods: BTreeMap<PartitionPeriod, bool> = BTreeMap::new();
         for input in inputs {
-            let dataset = input.table.dataset();
-            let all: BTreeSet<&Partition> = input.files.iter().map(|file| &file.partition).collect();
-            let changed = input.diff.partitions();
-            let changed: Vec<&Partition> =
-                if is_rebuild { all.iter().copied().collect() } else { changed.iter().collect() };
-            for partition in changed {
-                let period = self.period_of_input(dataset, partition)?;
-                periods.extend(own.reading(&period, incremental.lookback_days));
-            }
-            if self.model.when == When::Complete && !is_rebuild {
-                // partitions held back so far because they were not complete
-                for partition in all {
-                    let period = self.period_of_input(dataset, partition)?;
-                    let reading = own.reading(&period, 0).into_iter();
-                    periods.extend(reading.filter(|period| is_complete(period) && !was_complete(period)));
+            let live = || input.files.iter().map(|file| file.partition.clone()).collect::<BTreeSet<Partition>>();
+            let changed = if is_rebuild { live() } else { input.diff.partitions().into_iter().collect() };
+            let held_back = if waits { &live() - &changed } else { BTreeSet::new() };
+            for (partitions, has_changed, lookback) in
+                [(&changed, true, incremental.lookback_days), (&held_back, false, 0)]
+            {
+                for partition in partitions {
+                    let period = self.period_of_input(input.table.dataset(), partition)?;
+                    for period in own.reading(&period, lookback) {
+                        *periods.entry(period).or_default() |= has_changed;
+                    }
                 }
             }
         }
-        if self.model.when == When::Complete {
-            periods.retain(is_complete);
+        if waits && !is_rebuild {
+            // published partitions whose input partitions were removed while a watermark was behind
+            for file in existing {
+                periods.entry(self.period(&file.partition)?).or_default();
+            }
         }
-        Ok(Some(periods))
+        let is_complete = |period: &PartitionPeriod, watermark: fn(&Source) -> Option<Timestamp>| {
+            self.is_complete(own, period, inputs.iter().map(|input| (input.table.dataset(), watermark(input))))
+        };
+        periods.retain(|period, has_changed| {
+            !waits
+                || is_complete(period, |input| input.watermark)
+                    && (*has_changed || !is_complete(period, |input| input.consumed_watermark))
+        });
+        Ok(Some(periods.into_keys().collect()))
     }
 
     /// Whether a partition of the model is complete, given the watermarks of its inputs. Quarantines are ignored.
@@ -200,7 +206,7 @@ impl Model<'_> {
             return Ok(Vec::new());
         }
         // the result has other columns than the existing partitions, so all of them are computed again
-        let periods = self.periods(&plan.inputs, true, &BTreeMap::new())?;
+        let periods = self.periods(&plan.inputs, &plan.existing, true)?;
         let all = self.cut(plan, periods.as_ref(), true)?;
         Ok(if receipts.len() < first.len() + all.len() { all } else { Vec::new() })
     }
@@ -301,9 +307,8 @@ pub(super) fn scope(plan: &Plan) -> Scope {
 pub(super) fn text(model: &Model<'_>, plan: &Plan) -> String {
     let inputs = plan.inputs.iter().map(|input| format!("{}@{}", input.table.dataset(), input.table.version()));
     let (inputs, base) = (inputs.collect::<Vec<_>>(), plan.base.as_ref().map(Table::version));
-    let Plan { is_rebuild, next_meta, periods, .. } = plan;
-    let Meta { watermark, input_watermarks, .. } = next_meta;
-    format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {input_watermarks:?} {periods:?} {}", model.fingerprint)
+    let Plan { is_rebuild, watermark, periods, .. } = plan;
+    format!("{inputs:?} {base:?} {is_rebuild} {watermark:?} {periods:?} {}", model.fingerprint)
 }
 
 /// The name of a task, derived from all of its partitions.

@@ -56,6 +56,6 @@ pub enum When {
     /// As soon as an input changed.
     #[default]
     Changed,
-    /// A partition is made only once the inputs' watermark has passed its end. Only with `partition_by`.
+    /// A partition is made only once every input partition it reads is complete. Only with `partition_by`.
     Complete,
 }
