@@ -14,6 +14,7 @@ use watch::Incident;
 
 use crate::support::daily_sales::Backend;
 use crate::support::faulty_store::{Aim, Call, Fault, Plan};
+use crate::support::sample::is_whole;
 use crate::support::watcher::run_record::run;
 use crate::support::watcher::{DAILY, WatcherHarness, pipeline};
 
@@ -238,7 +239,7 @@ struct Case {
 /// The cases: in memory every second call, with its faults and both delays in turn; for a folder and S3 fewer calls. With
 /// `TIDEMARK_CRASH=all` every call with every fault.
 fn cases(benches: &[Bench]) -> Vec<Case> {
-    let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let is_all = is_whole();
     let mut cases = Vec::new();
     let mut number = 0;
     for (bench, at) in benches.iter().enumerate() {

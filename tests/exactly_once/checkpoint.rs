@@ -9,6 +9,7 @@ use tidemark_pipeline::DatasetName;
 
 use crate::support::daily_sales::runtime;
 use crate::support::faulty_store::{Aim, Call, Faulty, Plan};
+use crate::support::sample::is_whole;
 
 fn dataset() -> DatasetName {
     "numbers".parse().unwrap()
@@ -65,7 +66,11 @@ fn a_checkpoint_that_fails_takes_nothing_with_it() {
     assert_eq!(numbers(&lake), up_to(last));
     let commit = calls.iter().position(|(call, object)| *call == Call::Put && object.ends_with(".json")).unwrap();
     for (nth, (call, object)) in calls.iter().enumerate() {
-        for &fault in call.faults() {
+        for (number, &fault) in call.faults().iter().enumerate() {
+            // without `TIDEMARK_CRASH=all` each call is failed once, in turn by each of its faults
+            if !is_whole() && number != nth % call.faults().len() {
+                continue;
+            }
             let eligible = calls[..nth].iter().filter(|(call, _)| call.faults().contains(&fault)).count();
             let what = format!("{fault:?} at call {nth}, {call:?} {object}");
             let store = Arc::new(before.fork());

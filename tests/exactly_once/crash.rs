@@ -14,7 +14,7 @@ use crate::support::daily_sales::{Backend, House, Standing, failures, has_status
 use crate::support::faulty_store::{Aim, Call, Fault, Plan};
 
 /// Every call that two mornings make, failed in every way it can fail. That is what happens, on every backend, with
-/// `TIDEMARK_CRASH=all`, and with the name of a fault for that fault. Without it one call in three is failed once, in turn by each of
+/// `TIDEMARK_CRASH=all`, and with the name of a fault for that fault. Without it one call in six is failed once, in turn by each of
 /// its faults, in memory or in a folder, and one in thirty-six on S3.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "says how long it took")]
@@ -52,7 +52,7 @@ fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
 /// Memory and a folder share the calls between them.
 const LOCAL: usize = 2;
 /// Without `TIDEMARK_CRASH` one call in this many is failed, in memory and in a folder.
-const SAMPLED: usize = 3 * LOCAL;
+const SAMPLED: usize = 6 * LOCAL;
 /// Over HTTP a case takes ten times as long.
 const SAMPLED_S3: usize = 36;
 

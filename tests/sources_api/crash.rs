@@ -17,6 +17,7 @@ use crate::support::daily_sales::{failures, has_status, run_id, runtime};
 use crate::support::faulty_store::{Aim, Call, Fault, Faulty, Plan};
 use crate::support::orders_api::{FIELDS, define, order, orders};
 use crate::support::running::{self, TestEnvironment, process, runner};
+use crate::support::sample::is_whole;
 
 const MORNINGS: [&str; 2] = ["2026-01-02T08:00:00Z", "2026-01-03T08:00:00Z"];
 const SOURCE: &str = "auth = { bearer = { secret = 'the-key' } }
@@ -149,7 +150,7 @@ fn run_without_fault() -> CleanRuns {
 #[test]
 fn after_a_fault_at_any_call_the_next_run_ends_as_a_clean_one() {
     let CleanRuns { rows, calls, .. } = run_without_fault();
-    let all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let all = is_whole();
     let (mut cases, mut hits, mut wrong) = (0, 0, Vec::new());
     for (morning, calls) in calls.iter().enumerate() {
         let mut seen: BTreeMap<Fault, usize> = BTreeMap::new();

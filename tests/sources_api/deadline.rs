@@ -16,6 +16,7 @@ use crate::support::daily_sales::{run_id, runtime};
 use crate::support::faulty_store::{Aim, Call, Fault, Faulty, Plan};
 use crate::support::orders_api::{FIELDS, order, orders};
 use crate::support::running::{self, TestEnvironment, process, run_step};
+use crate::support::sample::is_whole;
 
 /// Deadline of an invocation. Each reading of the clock advances it by one second.
 const SECONDS: i64 = 12;
@@ -234,7 +235,7 @@ fn invoke_to_the_end(house: &mut House, mut part: u32) -> Result<(), String> {
 fn a_full_read_in_parts_survives_a_fault_at_any_storage_call() {
     let clean = full_read(9, SMALL_FILES);
     assert_eq!(clean.invoke(0, None).status, Status::Done);
-    let all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let all = is_whole();
     let (mut cases, mut part, mut is_over) = (0, 0, false);
     while !is_over {
         let before = |house: &mut House| {

@@ -8,6 +8,7 @@ use crate::support::kill::kill_when;
 use crate::support::orders_api::{AT, FIELDS, Shop, order, orders};
 use crate::support::project::tidemark;
 use crate::support::random::Random;
+use crate::support::sample::is_whole;
 
 /// Minimum number of killed runs and of failed requests; five times as many with `TIDEMARK_CRASH=all`.
 const KILLS: usize = 30;
@@ -43,7 +44,7 @@ fn after_many_killed_runs_the_lake_has_the_records_of_the_api() {
         (1..).zip(faults).map(|(seed, fault)| shop.api.fail(Rule::new(When::Random(seed, 12), fault))).collect();
     let fault_count = || befell.iter().map(Befell::times).sum::<usize>();
     let (mut random, mut killed, mut run) = (Random::new(11), 0, 0);
-    let times = if std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all") { 5 } else { 1 };
+    let times = if is_whole() { 5 } else { 1 };
     while killed < times * KILLS || fault_count() < times * FAULTS {
         assert!(run < MAX_RUNS, "killed {killed} of {run} runs, {} faults", fault_count());
         // A new order, and an existing one that has changed.

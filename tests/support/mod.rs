@@ -26,6 +26,7 @@ pub mod receivers;
 pub mod running;
 pub mod rust_source;
 pub mod s3_server;
+pub mod sample;
 pub mod task_processes;
 pub mod template;
 pub mod virtual_clock;

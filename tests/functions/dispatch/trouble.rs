@@ -9,6 +9,7 @@ use super::{DAYS, TIME, assert_same, command, file, from_command, from_stack};
 use crate::support::lambda::{Answer, Stack, morning};
 use crate::support::project::Site;
 use crate::support::random::Random;
+use crate::support::sample::is_whole;
 
 /// Runs both mornings with a disturbance, and compares with a run of the command after each.
 fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
@@ -23,7 +24,7 @@ fn through(processes: usize, carry: impl Fn(&Stack, Value)) {
 
 #[test]
 fn events_are_duplicated_and_reordered() {
-    for seed in [1, 2] {
+    for seed in if is_whole() { 1..=4 } else { 1..=1 } {
         let dice = Mutex::new(Random::new(seed));
         through(1, |stack, event| {
             let mut due = vec![event.clone(), event];
@@ -38,8 +39,8 @@ fn events_are_duplicated_and_reordered() {
     }
 }
 
-/// How many kills there must be, and over how many pairs of mornings at most.
-const KILLS: usize = 40;
+/// Minimum number of kills, twice as many with `TIDEMARK_CRASH=all`, and maximum number of pairs of mornings over which they may fall.
+const KILLS: usize = 20;
 const MOST_PAIRS: u64 = 20;
 
 /// A killed function is started again with the same event, as often as necessary. Lambda gives up after the second retry; then the event of
@@ -47,7 +48,8 @@ const MOST_PAIRS: u64 = 20;
 #[test]
 fn functions_are_killed_at_random() {
     let (kills, mut pairs) = (AtomicUsize::new(0), 0);
-    while pairs < 2 || kills.load(Ordering::Relaxed) < KILLS {
+    let (min_pairs, wanted) = if is_whole() { (2, 2 * KILLS) } else { (1, KILLS) };
+    while pairs < min_pairs || kills.load(Ordering::Relaxed) < wanted {
         assert!(pairs < MOST_PAIRS, "functions end before they can be killed: {kills:?}");
         let dice = Mutex::new(Random::new(11 + pairs));
         through(1, |stack, event| {

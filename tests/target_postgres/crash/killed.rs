@@ -13,6 +13,7 @@ use crate::support::postgres_load::orders::{
 };
 use crate::support::project::{Answer, walk};
 use crate::support::random::Random;
+use crate::support::sample::is_whole;
 
 /// Number of statements per load at which the server is killed, unless all are tested.
 const SAMPLED: usize = 3;
@@ -26,7 +27,7 @@ fn killable_server() -> Option<&'static Server> {
 #[test]
 fn a_load_survives_a_killed_server_at_any_statement() {
     let Some(server) = killable_server() else { return };
-    let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let is_all = is_whole();
     let new = || Database::create(server, "");
     let loaded = |database: &Database| drop(Loader::new(&database.url(), Mode::Upsert, "").load(&lake_at(0)));
     let strict = |database: &Database| {

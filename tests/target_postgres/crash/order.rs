@@ -10,6 +10,7 @@ use crate::support::postgres_load::interrupted::commit_of;
 use crate::support::postgres_load::orders::{
     DatabaseState, Loader, Mode, Objects, commit, counts, is_waiting, lake_at, open, orders,
 };
+use crate::support::sample::is_whole;
 use crate::support::wait::until;
 
 /// If not all messages are tested: one in this many of the first ones, in which the load plans and takes its lock, and COMMIT.
@@ -36,7 +37,7 @@ fn a_delayed_load_never_restores_an_older_version() {
 }
 
 fn check_mode(mode: Mode) {
-    let is_all = std::env::var("TIDEMARK_CRASH").is_ok_and(|wanted| wanted == "all");
+    let is_all = is_whole();
     let Some(before) = database() else { return };
     Loader::new(&before.url(), mode, "").load(&lake_at(0));
     let _ = DatabaseState::from_database(&before);
