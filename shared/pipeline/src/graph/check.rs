@@ -62,7 +62,7 @@ fn unknown_inputs(definitions: &[Definition]) -> Vec<Diagnostic> {
     unknown.map(diagnostic).collect()
 }
 
-/// One diagnostic per cycle of models, at the first of its datasets in the order of the files.
+/// One diagnostic per cycle of models, at its first dataset in file order.
 fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>) -> Vec<Diagnostic> {
     let models = definitions.iter().flat_map(|definition| &definition.pipeline.models);
     let mut reads: BTreeMap<&DatasetName, &[DatasetName]> = BTreeMap::new();
@@ -77,7 +77,7 @@ fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>)
         }
         if let Some(mut cycle) = way_back(start, &reads) {
             done.extend(&cycle);
-            // found from reader to read; shown the way the data goes
+            // found from reader to input; shown in the direction of the data
             cycle.reverse();
             let shown = cycle.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" → ");
             if let Some(mention) = makers.get(start) {
@@ -90,7 +90,7 @@ fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>)
     diagnostics
 }
 
-/// The shortest chain of reads from a dataset back to itself, both ends included.
+/// The shortest cycle of reads through a dataset, with the dataset at both ends.
 fn way_back<'d>(
     start: &'d DatasetName,
     reads: &BTreeMap<&'d DatasetName, &'d [DatasetName]>,

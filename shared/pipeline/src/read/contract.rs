@@ -1,4 +1,4 @@
-//! `[contract]`: what a clean row is.
+//! `[contract]`.
 
 mod column;
 pub(super) mod explode;
@@ -78,7 +78,7 @@ pub(super) fn contract(
     })
 }
 
-/// What an API's pages ask of a contract: they overlap, so that only a key can tell what is new.
+/// Checks for an API: requests return overlapping records, so a key is needed to recognize those that are already there.
 fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_absent: bool) {
     if fields.value("key").is_none() && !(deletes_absent && http.incremental.is_none()) {
         let expected = "`key = […]`: what an API says again must be known again";
@@ -109,7 +109,7 @@ fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_ab
     }
 }
 
-/// A clean dataset's name: that of the pipeline, with `_`, if none is given.
+/// The clean dataset's name; by default the pipeline's name with `_` for `-`.
 fn dataset(fields: &Fields<'_, '_>, pipeline: Option<&PipelineName>) -> Option<DatasetName> {
     match fields.value("dataset") {
         Some(_) => base_name(fields, &fields.text("dataset")?),

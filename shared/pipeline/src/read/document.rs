@@ -1,11 +1,11 @@
-//! A pipeline file as TOML, before anything is asked of it.
+//! Parses a pipeline file as TOML.
 
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::file::SourceFile;
 
-/// TOML syntax; all of its mistakes too.
+/// Parses the TOML, or returns all syntax errors.
 pub(super) fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'t>>, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(file.text());
     if errors.is_empty() {

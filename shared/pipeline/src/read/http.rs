@@ -65,7 +65,7 @@ pub(super) fn http(fields: &Fields<'_, '_>) -> Option<Http> {
     is_url.then_some(http)
 }
 
-/// Whether it is a URL that can be asked, or may become one.
+/// Whether it is an HTTP URL without credentials, or contains a parameter.
 fn origin(fields: &Fields<'_, '_>, key: &str, text: &TextValue) -> bool {
     if text.text.contains("${") {
         return true;
@@ -99,7 +99,7 @@ fn is_body(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     object || text.text.contains("${")
 }
 
-/// A table of texts.
+/// A table of strings.
 fn pairs(fields: &Fields<'_, '_>, key: &str) -> Vec<(String, String)> {
     let Some(value) = fields.value(key) else { return Vec::new() };
     let DeValue::Table(table) = value.get_ref() else {
@@ -137,7 +137,7 @@ fn auth(top: &Fields<'_, '_>) -> Option<Auth> {
         fields.reader.report(fields.at, found, "one of `bearer`, `basic`, `api_key`, `oauth2`");
         return None;
     };
-    // a text here may be the secret itself: it is not repeated
+    // a string here may be the secret itself, so it is not repeated
     if is_plain_secret(&fields, kind) {
         return None;
     }
@@ -203,7 +203,7 @@ fn limits(top: &Fields<'_, '_>) -> Limits {
     }
 }
 
-/// `"64MB"`
+/// A size in bytes: `"64MB"`.
 fn size(fields: &Fields<'_, '_>) -> Option<u64> {
     let text = fields.text("body")?;
     let units = [("kB", 1_000), ("MB", 1_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20)];

@@ -48,7 +48,7 @@ fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
     })
 }
 
-/// A column, and how long its partitions are if that is said.
+/// The partition column, and the declared length of the partitions.
 fn partition_by(fields: &Fields<'_, '_>) -> Option<(ColumnName, Option<Periods>)> {
     let column = |text| fields.reader.column_name(&text);
     if !fields.value("partition_by")?.get_ref().is_table() {

@@ -12,7 +12,7 @@ const CSV_FIELDS: [&str; 5] = ["delimiter", "quote", "header", "columns", "encod
 const FILES: [&str; 4] = ["kind", "path", "format", "csv"];
 
 pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
-    // the kind determines which fields there are
+    // the kind determines the known fields
     let any = top.reader.probe(top.value("source")?, "[source]")?;
     let expected = "`kind = \"files\"` or `kind = \"http\"`";
     if any.value("kind").is_none() {

@@ -1,4 +1,4 @@
-//! `[[target]]`: where datasets go.
+//! `[[target]]`.
 
 mod condition;
 mod destination;
@@ -42,7 +42,7 @@ pub(super) fn targets(
     }
     let items = top.items("target", |_| false, "an array of tables, each written under [[target]]").unwrap_or_default();
     for item in items {
-        // the kind determines which fields are known, so read it first
+        // read first, because the kind determines the known fields
         let named = item.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str());
         let kind = KINDS.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
         let known = match kind {

@@ -34,9 +34,9 @@ fn tables_in_order_of_first_use() {
 #[test]
 fn tables_of_a_with_are_its_own() {
     assert_eq!(tables("WITH x AS (SELECT * FROM a), y AS (SELECT * FROM x, b) SELECT * FROM y JOIN x ON TRUE"), "a b");
-    // inside its own query the name is still the dataset
+    // within its own query the name refers to the dataset
     assert_eq!(tables("WITH sales AS (SELECT * FROM sales WHERE ok) SELECT * FROM sales"), "sales");
-    // and outside the brackets too
+    // as it does outside the parentheses
     assert_eq!(tables("SELECT * FROM (WITH t AS (SELECT * FROM a) SELECT * FROM t) AS q, t"), "a t");
     assert_eq!(tables("WITH t AS (SELECT 1 AS one) SELECT * FROM (SELECT * FROM t) AS q"), "");
     assert_eq!(tables("WITH t AS (WITH u AS (SELECT * FROM a) SELECT * FROM u) SELECT * FROM t, u"), "a u");

@@ -11,7 +11,7 @@ use crate::read::literal::{self, TYPES};
 const FIELDS: [&str; 11] =
     ["type", "from", "required", "min", "max", "one_of", "pattern", "format", "timezone", "trim", "nulls"];
 
-/// The columns that are right, and the names of all, so that one mistake does not make others.
+/// The valid columns, and the names of all columns. References to an invalid column are not reported as unknown.
 pub(super) struct Columns {
     pub columns: Vec<Column>,
     pub names: Vec<ColumnName>,
@@ -27,17 +27,17 @@ impl Columns {
     }
 }
 
-/// What the columns are of.
+/// The kind of data that the columns are read from.
 #[derive(Clone, Copy)]
 pub(super) enum ColumnOwner<'a> {
-    /// A record, which has these fields and no others.
+    /// Records with exactly these fields.
     These(&'a [ColumnName]),
     Record,
-    /// An element of an array, which may be the value of a column itself: `from = ""`.
+    /// Elements of an array. `from = ""` is the whole element.
     Element,
 }
 
-/// `columns` of `[contract]`, or of one of its `[contract.explode]`.
+/// `columns` of `[contract]`, or of a `[contract.explode.<name>]`.
 pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns {
     let mut all = Columns { columns: Vec::new(), names: Vec::new() };
     let label = below(contract, "columns");
@@ -73,7 +73,7 @@ pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns
     all
 }
 
-/// How a table in a table is called.
+/// Label of a table within a table: `[contract.columns]`.
 fn below(fields: &Fields<'_, '_>, name: &str) -> String {
     format!("{}.{name}]", fields.label.trim_end_matches(']'))
 }
@@ -142,7 +142,7 @@ fn column(
     })
 }
 
-/// A column of which only the type is given.
+/// A column with defaults for all but its type.
 fn plain(name: ColumnName, ty: Type) -> Column {
     Column {
         name,
@@ -173,7 +173,7 @@ fn ty(fields: &Fields<'_, '_>, text: &TextValue) -> Option<Type> {
     ty
 }
 
-/// Names that other systems use for our types.
+/// A hint for type names of other systems.
 fn other_name(text: &str) -> Option<String> {
     let ours = match text.to_lowercase().as_str() {
         "text" | "varchar" | "str" | "utf8" => "string",
@@ -232,7 +232,7 @@ fn choices(fields: &Fields<'_, '_>, ty: Type, timezone: Option<&str>) -> Vec<Str
 fn value_of(fields: &Fields<'_, '_>, value: Value<'_>, key: &str, ty: Type, timezone: Option<&str>) -> Option<String> {
     let text = match value.get_ref() {
         DeValue::String(_) => Some(fields.reader.text(value, key)?.text),
-        // 5 is no text, though it could be read as one
+        // the number 5 is not accepted for a string
         _ if ty == Type::String => None,
         other => literal::raw(other),
     };

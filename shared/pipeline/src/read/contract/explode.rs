@@ -1,4 +1,4 @@
-//! `[contract.explode.<name>]`: arrays of a record that are datasets of their own.
+//! `[contract.explode.<name>]`: arrays in a record that become datasets of their own.
 
 use toml::de::DeValue;
 
@@ -67,7 +67,7 @@ fn array(fields: &Fields<'_, '_>, columns: &Columns) -> Option<ColumnName> {
     Some(name)
 }
 
-/// The dataset also has the contract's key, the position, and the partition: none may be called as another.
+/// Reports columns with the name of the contract's key, the position or the partition, which the dataset has too.
 fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName], partition_by: Option<&PartitionBy>) {
     let same = |left: &str, right: &str| left.to_lowercase() == right.to_lowercase();
     let partition = partition_by.map(|by| &by.name);
@@ -91,7 +91,7 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
     }
 }
 
-/// The models that a contract's arrays are: partition by partition of its dataset.
+/// The models of a contract's exploded arrays. Each has the partitions of the contract's dataset.
 pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     let partition_by = contract.partition_by.as_ref().map(|by| by.name.clone());
     let model = |explode: &Explode| Model {
@@ -110,7 +110,7 @@ pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     contract.explodes.iter().map(model).collect()
 }
 
-/// The columns of a dataset that a contract makes, and its key.
+/// The columns and the key of a dataset that a contract produces.
 pub(crate) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<ColumnName>, Vec<ColumnName>)> {
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     let (mut columns, key) = if contract.dataset == *dataset {
@@ -120,7 +120,7 @@ pub(crate) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<C
         let key: Vec<ColumnName> = contract.key.iter().cloned().chain(POSITION.parse()).collect();
         ([key.clone(), names(&explode.columns)].concat(), key)
     };
-    // without `every` it may be a column that is there already
+    // without `every` it is a column of the contract, which may be included already
     if let Some(by) = &contract.partition_by
         && !columns.contains(&by.name)
     {

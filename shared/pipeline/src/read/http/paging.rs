@@ -80,7 +80,7 @@ pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> 
     Some((pagination, allows_empty))
 }
 
-/// How many records a page is asked to have, and by which parameter.
+/// The page size to request, and its parameter.
 fn size(fields: &Fields<'_, '_>, default: &str, method: Method) -> Option<(Parameter, u64)> {
     if fields.value("size").is_none() {
         fields.refuse("size_parameter", "`size = 100` beside it");

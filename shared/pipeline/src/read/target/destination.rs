@@ -1,4 +1,4 @@
-//! What both databases have: the rows of a dataset into a table.
+//! The fields that all database targets have: dataset, table, mode and key.
 
 use crate::definition::contract::Contract;
 use crate::definition::target::{Destination, Mode};
@@ -8,7 +8,7 @@ use crate::read::fields::{Fields, TextValue};
 use crate::read::mention::Mentions;
 use crate::read::names::keys;
 
-/// `table` knows which names are good for a table.
+/// `table` checks the name of the table.
 pub(super) fn destination(
     fields: &Fields<'_, '_>,
     contract: Option<&Contract>,
@@ -38,13 +38,13 @@ pub(super) fn destination(
     Some(Destination { dataset: dataset?, table: table?, mode: mode?, key })
 }
 
-/// `own`: the columns and the key of a dataset that this pipeline's contract makes.
+/// `own`: columns and key of the dataset, if this pipeline's contract produces it.
 fn key(fields: &Fields<'_, '_>, own: Option<(Vec<ColumnName>, Vec<ColumnName>)>) -> Option<Vec<ColumnName>> {
     let (own, default) = own.unzip();
     let default = default.filter(|key| !key.is_empty());
     match (fields.one_or_more("key"), own) {
         (Some(texts), Some(known)) => Some(keys(fields, &texts, &known)),
-        // the columns of a model show when it runs
+        // the columns of a model are only known at run time
         (Some(texts), None) => {
             let names: Vec<ColumnName> = texts.iter().filter_map(|text| fields.reader.column_name(text)).collect();
             Some(keys(fields, &texts, &names))

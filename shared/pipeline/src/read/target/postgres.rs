@@ -55,7 +55,7 @@ pub(super) fn postgres(
     Some(Postgres { name, url: url?, password, schema, to, types, max_refused, connections, timeout_s })
 }
 
-/// Only for an upsert: rejected rows are stored, and removed when they become valid, by their key.
+/// Only with an upsert, because rejected rows are stored, and removed once they are accepted, by key.
 fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budget> {
     let budget = budget(fields, "max_refused")?;
     let mode = match to?.mode {
@@ -83,7 +83,7 @@ fn timeout(fields: &Fields<'_, '_>) -> Option<u64> {
     Some(seconds)
 }
 
-/// A text, or `{ secret = "name" }`.
+/// A string, or `{ secret = "name" }`.
 fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
     let example = "a URL, as in `postgres://user@host:5432/database`, or `{ secret = \"name\" }`";
     match fields.value("url").map(|value| value.get_ref()) {
@@ -97,7 +97,7 @@ fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
     }
 }
 
-/// Whether it is a valid URL without a password, or may become one. It may contain a password, so messages do not repeat it.
+/// Whether it is a valid URL without a password, or contains a parameter. It may contain a password, so messages do not repeat it.
 fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     if Address::has_password(&text.text) {
         let hint = "write `password = { secret = \"name\" }` beside it, or all of it as `url = { secret = \"name\" }`";
@@ -139,7 +139,7 @@ fn schema(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     identifier(fields, text, "a schema's name")
 }
 
-/// Any text is allowed because names are quoted, except long ones, which PostgreSQL silently cuts.
+/// Checks an identifier. Any text is allowed because it is quoted, except long text, which PostgreSQL silently truncates.
 fn identifier(fields: &Fields<'_, '_>, text: TextValue, what: &str) -> Option<String> {
     const LONGEST: usize = 63;
     if text.text.len() > LONGEST {
@@ -169,7 +169,7 @@ fn types(
         fields.reader.report(value.span().start, found, "a table of columns, as in `{ lines = \"jsonb\" }`");
         return types;
     };
-    // the columns of a model are known only when it runs
+    // the columns of a model are only known at run time
     let own =
         contract.zip(dataset).and_then(|(contract, dataset)| known(contract, dataset)).map(|(columns, _)| columns);
     for (name, value) in table {
@@ -202,7 +202,7 @@ fn types(
     types
 }
 
-/// The type of a column of a dataset that this contract makes.
+/// The type of a column of a dataset that the contract produces.
 fn type_of(contract: &Contract, dataset: &DatasetName, column: &ColumnName) -> Option<Type> {
     let of = |columns: &[Column]| columns.iter().find(|one| one.name == *column).map(|one| one.ty);
     if contract.dataset == *dataset {
@@ -247,7 +247,7 @@ fn parse_type(text: &str) -> Option<PostgresType> {
     })
 }
 
-/// The types allowed for a column, for messages.
+/// The types allowed for a column of this type, for messages.
 fn fitting(ty: Type) -> String {
     match ty {
         Type::String => "`jsonb`, `json`, `uuid` or `varchar(n)` for a column of strings".to_owned(),

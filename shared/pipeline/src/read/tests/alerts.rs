@@ -4,7 +4,7 @@ use crate::definition::*;
 const MODEL: &str = "\n[[model]]\nname = 'm'\nsql = 'SELECT 1 AS one'\n";
 const SCHEDULE: &str = "schedule = { cron = '0 8 * * ? *', timezone = 'Europe/London' }";
 
-/// What is wrong with a table `[alerts]` whose first line is line 2.
+/// The errors of a table `[alerts]`; its first line is line 2.
 fn alerts_errors(alerts: &str) -> Vec<String> {
     errors(&format!("[alerts]\n{alerts}{MODEL}"))
 }
@@ -136,7 +136,7 @@ fn mistakes_in_addresses() {
         assert_eq!(alerts_errors(&format!("email = \"{wrong}\"")).len(), 1, "{wrong}");
     }
     assert_eq!(alerts(&format!("email = '{}'", &long[1..])).email.len(), 1);
-    // a check that has no values yet
+    // without values for the parameters
     let text = format!("[alerts]\nemail = ['${{TEAM}}', 'a ${{TEAM}}']{MODEL}");
     let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
     let all = read(&file, &|name| Some(format!("${{{name}}}")), &|_| Err(String::new())).unwrap_err();
@@ -171,7 +171,7 @@ fn a_webhook_is_never_repeated() {
     );
 }
 
-/// The alerts of a file that has mistakes elsewhere.
+/// The alerts of a file with errors elsewhere.
 fn recipients(text: &str) -> Option<Vec<String>> {
     assert!(read_text(text).is_err(), "{text}");
     let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
@@ -183,21 +183,21 @@ fn recipients(text: &str) -> Option<Vec<String>> {
 fn who_is_notified_of_a_broken_file() {
     let alerts = "[alerts]\nemail = 'a@b.c'\nstart_within = '5m'\nquiet = { from = '22:00', to = '07:00' }\n";
     let someone = Some(vec!["a@b.c".to_owned()]);
-    // definition, schedule, syntax behind it, right behind it, in front of it
+    // errors in the definition, in the schedule, and in the syntax: after the table, right after it, before it
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 5")), someone);
     assert_eq!(recipients(&format!("schedule = {{ cron = 'daily' }}\n{alerts}{MODEL}")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}{MODEL}x = = 5\n")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]\nname = 'm'\nsql = 'SELECT 1'")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\nx = yes\n{alerts}{MODEL}")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 'open")), someone);
-    // parameters, of the caller and of the file
+    // parameters with values of the caller, and with defaults of the file
     assert_eq!(recipients("[alerts]\nemail = '${TEAM}'"), Some(vec!["team@b.c".to_owned()]));
     assert_eq!(
         recipients("[alerts]\nemail = '${ME}'\n[parameters]\nME = { default = 'me@b.c' }"),
         Some(vec!["me@b.c".to_owned()])
     );
     assert_eq!(recipients("[alerts]\nemail = '${ME}'"), None);
-    // nobody, or not this table
+    // no table, or an invalid one
     for text in [
         "",
         "[alerts]",

@@ -90,7 +90,7 @@ fn bounds_are_of_the_column_s_type() {
 const COLUMNS: &str =
     "[contract.columns]\nid = 'int64'\nsold_at = 'datetime'\nday = 'date'\nprice = 'float64'\ngone = 'no type'";
 
-/// Mistakes before those of the columns, of which there is one on purpose: it makes no others.
+/// The errors of a contract, except that of the invalid column `gone`, which causes no others.
 fn mistakes_in(contract: &str) -> Vec<String> {
     let mut all = contract_errors(&format!("{contract}\n{COLUMNS}"));
     assert!(all.pop().unwrap().contains("`no type`"));

@@ -127,7 +127,7 @@ fn sql_errors_point_into_the_sql() {
     assert_eq!(model("sql = \"\"\"\nSELECT\n  )\"\"\""), [format!("5:3: {found}")]);
     assert_eq!(model("sql = \"\"\"\r\nSELECT\r\n  )\"\"\""), [format!("5:3: {found}")]);
     assert_eq!(model("sql = '''SELECT\n  )'''"), [format!("4:3: {found}")]);
-    // put together: the value as a whole
+    // the string has escapes or parameters, so the place is the start of the value
     assert_eq!(model("sql = \"SELECT \\u0029\""), [format!("3:7: {found}")]);
     assert_eq!(model("sql = 'SELECT 1 +'"), ["3:18: the SQL ends too early; expected an expression"]);
     let all = read_text("[[model]]\nname = 'm'\nsql_file = 'x/bad.sql'").unwrap_err();

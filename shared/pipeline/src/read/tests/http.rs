@@ -20,7 +20,7 @@ fn http(source: &str) -> Http {
     }
 }
 
-/// What is wrong with a source; its first line is line 4.
+/// The errors of a source; its first line is line 4.
 fn http_errors(source: &str) -> Vec<String> {
     errors(&format!("[source]\nkind = 'http'\nurl = 'https://api.example.com/v1/orders'\n{source}\n{CONTRACT}"))
 }

@@ -1,7 +1,7 @@
 use super::*;
 use crate::definition::{Budget, Mode, Postgres, PostgresType, PostgresUrl, Target};
 
-/// A contract of this pipeline; the target's first line is line 15.
+/// A pipeline with a contract; the target's first line is line 15.
 const CONTRACT: &str = "[source]\nkind='files'\npath='in'\n[contract]\nkey = 'id'\npartition_by = 'day'\n\
     explode.parts = { column = 'lines', columns = { sku = 'string', n = 'int32' } }\n[contract.columns]\n\
     id = 'int64'\nlines = 'string'\nprice = 'decimal(12,2)'\nweight = 'float64'\nday = 'date'\n";
@@ -18,7 +18,7 @@ fn mistakes_of_contract(rest: &str) -> Vec<String> {
     errors(&format!("{CONTRACT}\n{TARGET}{URL}{rest}"))
 }
 
-/// What is wrong with the URL, which is on line 8.
+/// The errors of the URL, which is on line 8.
 fn url_errors(url: &str) -> Vec<String> {
     target_errors(&format!("[[target]]\nkind = 'postgres'\ndataset = 'y'\ntable = 't'\nurl = {url}\nmode = 'swap'"))
 }
@@ -123,7 +123,7 @@ fn a_url_has_no_password_and_is_not_repeated() {
 
 #[test]
 fn a_parameter_of_a_url_may_have_no_value_yet() {
-    // this is how a pipeline that nobody runs is checked
+    // as in a check without values for parameters
     let check = |url: &str| {
         let text = format!("[[model]]\nname = 'x'\nsql = 'SELECT 1 AS id'\n{TARGET}key = 'id'\nurl = '{url}'");
         let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
@@ -263,7 +263,7 @@ fn types_of_children_and_of_models() {
     };
     assert_eq!(of("'parts'", "types = { sku = 'uuid', n = 'smallint', id = 'integer' }"), Vec::<String>::new());
     assert_eq!(of("'parts'", "types = { n = 'uuid', id = 'uuid', lines = 'jsonb', position = 'integer' }").len(), 3);
-    // the columns of a model show when it runs
+    // the columns of a model are only known at run time
     assert_eq!(of("'m'", "key = 'a'\ntypes = { a = 'uuid', b = 'jsonb' }"), Vec::<String>::new());
     assert_eq!(of("'m'", "key = 'a'\ntypes = { _a = 'uuid' }").len(), 1);
 }
