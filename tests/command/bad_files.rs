@@ -101,14 +101,14 @@ fn a_file_that_may_not_be_read() {
         may(&site, name, denied);
         let Some(answer) = as_a_mere_user(&site, &run) else { return };
         may(&site, name, granted);
-        answer.fails(1, "refused", &["cannot be", "let the user who runs tidemark read it"]);
+        answer.fails(1, "refused", &["cannot be", "allow the user who runs tidemark to read it"]);
     }
     // a lake that may not be written
     std::fs::create_dir(site.path("lake2")).unwrap();
     may(&site, "lake2", 0o555);
     let Some(answer) = as_a_mere_user(&site, &[&run[..], &["--lake", "lake2"]].concat()) else { return };
     may(&site, "lake2", 0o755);
-    answer.fails(1, "refused", &["lake2", "may be written"]);
+    answer.fails(1, "refused", &["lake2", "is writable"]);
     assert_eq!(site.files("lake2").len(), 0);
     // nor read
     site.ask(&run).expect(0);

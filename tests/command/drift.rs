@@ -45,7 +45,7 @@ fn unknown_fields_are_told_of_and_are_there_once_the_contract_has_them() {
     // only of what is new; and an absent column is noted
     site.write("in/b.ndjson", "{\"id\":3,\"discount\":7}\n");
     let told = site.call(&["run", "--at", MORNING]).expect(0);
-    let line = "drift   orders: /discount (number) in 1 record, first at b.ndjson:1; add it to [contract.columns] to have it\n";
+    let line = "drift   orders: /discount (number) in 1 record, first at b.ndjson:1; add it to [contract.columns] to include it\n";
     assert!(told.out.contains(line), "{}", told.out);
     assert!(told.out.contains("note: /customer/city was in none of 1 record\n"), "{}", told.out);
     // the raw rows have had it all along
@@ -89,7 +89,7 @@ fn unknown_fields_that_are_not_borne_publish_nothing() {
             3,
             "data",
             &[
-                "records of orders have fields that its contract does not know",
+                "records of orders have fields that its contract does not have",
                 "/customer/vat (string) in 2 records, first at b.ndjson:2; /discount (number) in 2 records, first at b.ndjson:2",
                 "nothing was published",
                 "[contract.columns]",

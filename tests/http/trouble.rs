@@ -178,7 +178,8 @@ fn what_does_not_pass_is_said_and_what_came_is_kept() {
 
 #[test]
 fn pages_that_lead_nowhere_are_noticed() {
-    for (fault, words) in [(Fault::PreviousPage, ["earlier", ""]), (Fault::EmptyPage, ["no records", "more behind it"])]
+    for (fault, words) in
+        [(Fault::PreviousPage, ["earlier", ""]), (Fault::EmptyPage, ["no records", "more pages follow"])]
     {
         println!("{fault:?}");
         fails_then_heals(fault, 3, "data", &words);

@@ -74,21 +74,26 @@ fn a_password_is_a_secret_and_stays_one() {
     let plain = url(&lab, "a_loader", "");
 
     let error = fails(&lab, &plain, UPSERT);
-    assert_says(&error, ErrorKind::Definition, "the server asks for a password: none is given", "password = { secret");
+    assert_says(
+        &error,
+        ErrorKind::Definition,
+        "the server requires a password, but none is configured",
+        "password = { secret",
+    );
     assert!(error.message.contains("target here at 127.0.0.1:") && error.message.contains(&database), "{error:?}");
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'wrong' }}"));
     assert_says(
         &error,
         ErrorKind::Refused,
         "password authentication failed for user \"a_loader\"",
-        "the secret of its password",
+        "the name of a secret",
     );
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'none' }}"));
-    assert_says(&error, ErrorKind::Definition, "secret none is not given", "the secret a value");
+    assert_says(&error, ErrorKind::Definition, "secret none has no value", "store a value for the secret");
     assert!(error.message.contains("TIDEMARK_SECRET_NONE"), "{error:?}");
     for (secret, word) in [("nowhere", "a host's name"), ("other", "postgres://user@host")] {
         let error = fails(&lab, &format!("{{ secret = '{secret}' }}"), UPSERT);
-        assert_says(&error, ErrorKind::Definition, "target here: the url in its secret is wrong", word);
+        assert_says(&error, ErrorKind::Definition, "target here: the url in its secret is invalid", word);
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
 
@@ -105,19 +110,24 @@ fn a_password_is_a_secret_and_stays_one() {
 fn what_is_not_there_is_said_to_be_missing() {
     let Some(lab) = lab() else { return };
     let error = fails(&lab, &lab.url.replace("/database_", "/not_here_"), UPSERT);
-    assert_says(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "name a database that is there");
+    assert_says(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "choose an existing database");
     let error = fails(&lab, &url(&lab, "nobody_at_all", ""), UPSERT);
     assert_says(&error, ErrorKind::Refused, "role \"nobody_at_all\" does not exist", "check the user");
     let error = fails(&lab, &lab.url, &UPSERT.replace("'id'", "'nothing'"));
-    assert_says(&error, ErrorKind::Definition, "the dataset has no column \"nothing\"", "name columns the dataset has");
+    assert_says(
+        &error,
+        ErrorKind::Definition,
+        "the dataset has no column \"nothing\"",
+        "choose columns that the dataset has",
+    );
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ nothing = 'uuid' }}"));
-    assert_says(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "take it out");
+    assert_says(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "remove it");
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ id = 'uuid' }}"));
     assert_says(
         &error,
         ErrorKind::Definition,
-        "column \"id\" of table t is uuid, which does not hold the dataset's bigint",
-        "change the type",
+        "column \"id\" of table t has type uuid, which cannot hold the dataset's bigint",
+        "change one of the types",
     );
 }
 
@@ -168,14 +178,19 @@ fn who_may_not_is_told_what_to_grant() {
         ("table = 'columns'", "permission denied"),
     ] {
         let error = fails(&lab, &url, &target(rest));
-        assert_says(&error, ErrorKind::Refused, message, "grant the role what it lacks");
+        assert_says(&error, ErrorKind::Refused, message, "grant the role the missing privileges");
     }
     lab.query("GRANT CREATE ON SCHEMA public TO b_loader");
     // an empty table only takes rows in; then rows are to be changed, and may not be
     assert_eq!(counts(&lab.run_at(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
     lab.commit("d", &numbered(0..3, |id| format!("content {}", id + 1)));
     let error = fails(&lab, &url, &target("table = 'columns'"));
-    assert_says(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
+    assert_says(
+        &error,
+        ErrorKind::Refused,
+        "permission denied for table columns",
+        "grant the role the missing privileges",
+    );
     assert_eq!(lab.one("SELECT note FROM columns WHERE id = 0"), "content 0");
 }
 
@@ -189,7 +204,7 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
         &error,
         ErrorKind::Definition,
         "in a read-only transaction (SQLSTATE 25006)",
-        "this server only reads: name the primary",
+        "this server is read-only: use the primary",
     );
     ask(&lab.url, &format!("BEGIN READ WRITE; ALTER DATABASE {database} RESET ALL; COMMIT")).unwrap();
 
@@ -202,7 +217,7 @@ fn a_server_that_only_reads_or_has_no_time_is_told_apart() {
     assert_says(&error, ErrorKind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     let error = fails(&lab, &lab.url, &format!("{UPSERT}timeout = '1s'"));
-    assert_says(&error, ErrorKind::Retry, "the server said nothing for 1 s", "a longer timeout");
+    assert_says(&error, ErrorKind::Retry, "the server did not respond for 1 s", "a longer timeout");
     // and it does not go on by itself
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
     until("the statement ends", || lab.one(others) == "0");
@@ -266,7 +281,7 @@ fn sslmode_is_what_libpq_has_it_to_be() {
         let record = lab.run_at(url, &target, false);
         assert_eq!(record.status, Status::Done, "{url}: {record:?}");
     }
-    let tls = "no encrypted connection to the server comes about";
+    let tls = "no encrypted connection to the server can be established";
     for (url, kind, message, hint) in [
         (
             at(named.port(), &format!("sslmode=verify-full&sslrootcert={wrong}")),
@@ -286,7 +301,7 @@ fn sslmode_is_what_libpq_has_it_to_be() {
             at(stranger.port(), &format!("sslmode=verify-full&sslrootcert={right}")),
             ErrorKind::Definition,
             "not valid for name",
-            "as the certificate has it",
+            "the host name of the certificate",
         ),
         (
             at(named.port(), &format!("sslmode=verify-full&sslrootcert={garbage}")),

@@ -3,7 +3,7 @@
 
 mod clean;
 mod drift;
-mod failures;
+mod errors;
 mod frames;
 mod key_index;
 mod model;
@@ -44,5 +44,5 @@ pub fn step<'a>(
     {
         return Ok(Box::new(Model::new(graph, pipeline, model, hash(model_fingerprint(model))?)));
     }
-    Err(Error::new(ErrorKind::Bug, format!("{step} of {} is no transform", pipeline.name)))
+    Err(Error::new(ErrorKind::Bug, format!("{step} of {} is not a step of function transform", pipeline.name)))
 }

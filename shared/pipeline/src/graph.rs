@@ -47,13 +47,13 @@ impl Graph {
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
-        let makes = definitions.iter().flat_map(|definition| &definition.makes);
-        let made_at = makes.map(|mention| (mention.dataset.clone(), mention.at.clone())).collect();
-        let taken_apart = |of: Definition| (of.pipeline, (of.file, of.secrets));
-        let (pipelines, written): (Vec<Pipeline>, _) = definitions.into_iter().map(taken_apart).unzip();
+        let outputs = definitions.iter().flat_map(|definition| &definition.outputs);
+        let definition_places = outputs.map(|mention| (mention.dataset.clone(), mention.at.clone())).collect();
+        let parts = |of: Definition| (of.pipeline, (of.file, of.secrets));
+        let (pipelines, files): (Vec<Pipeline>, _) = definitions.into_iter().map(parts).unzip();
         let steps = order(&pipelines);
         let partitionings = partitionings(&pipelines, &steps);
-        Ok(Graph { pipelines, steps, files: written, definition_places: made_at, partitionings })
+        Ok(Graph { pipelines, steps, files, definition_places, partitionings })
     }
 
     /// Sorted by name.
@@ -63,8 +63,8 @@ impl Graph {
 
     /// Each pipeline with its file and the secrets that it names, sorted by name.
     pub fn files(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
-        let written = self.files.iter().map(|(file, secrets)| (file.as_str(), secrets));
-        self.pipelines.iter().zip(written).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
+        let files = self.files.iter().map(|(file, secrets)| (file.as_str(), secrets));
+        self.pipelines.iter().zip(files).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
     }
 
     /// Place of the definition of a dataset; for a raw dataset or a quarantine, that of its clean dataset.
@@ -106,7 +106,7 @@ impl Graph {
     }
 
     /// The step that produces a dataset (raw, clean, quarantine or model).
-    pub fn maker(&self, dataset: &DatasetName) -> Option<(&Pipeline, &StepId)> {
+    pub fn producer(&self, dataset: &DatasetName) -> Option<(&Pipeline, &StepId)> {
         self.steps().find(|(pipeline, step)| outputs(pipeline, step).contains(dataset))
     }
 
@@ -178,30 +178,30 @@ fn order(pipelines: &[Pipeline]) -> Vec<(usize, StepId)> {
         .enumerate()
         .flat_map(|(n, pipeline)| steps_of(pipeline).into_iter().map(move |s| (n, s)))
         .collect();
-    let mut makers = BTreeMap::new();
+    let mut producers = BTreeMap::new();
     for (node, (n, step)) in all.iter().enumerate() {
         for dataset in outputs(&pipelines[*n], step) {
-            makers.insert(dataset, node);
+            producers.insert(dataset, node);
         }
     }
-    let mut waits: Vec<BTreeSet<usize>> = Vec::new();
-    let mut wakes: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
+    let mut dependencies: Vec<BTreeSet<usize>> = Vec::new();
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
     for (node, (n, step)) in all.iter().enumerate() {
         let before: BTreeSet<usize> =
-            inputs(&pipelines[*n], step).iter().filter_map(|dataset| makers.get(dataset).copied()).collect();
-        for maker in &before {
-            wakes[*maker].push(node);
+            inputs(&pipelines[*n], step).iter().filter_map(|dataset| producers.get(dataset).copied()).collect();
+        for producer in &before {
+            dependents[*producer].push(node);
         }
-        waits.push(before);
+        dependencies.push(before);
     }
-    let mut free: BTreeSet<usize> = (0..all.len()).filter(|node| waits[*node].is_empty()).collect();
+    let mut free: BTreeSet<usize> = (0..all.len()).filter(|node| dependencies[*node].is_empty()).collect();
     let mut order = Vec::with_capacity(all.len());
     while let Some(node) = free.pop_first() {
         order.push(all[node].clone());
-        for woken in &wakes[node] {
-            waits[*woken].remove(&node);
-            if waits[*woken].is_empty() {
-                free.insert(*woken);
+        for dependent in &dependents[node] {
+            dependencies[*dependent].remove(&node);
+            if dependencies[*dependent].is_empty() {
+                free.insert(*dependent);
             }
         }
     }

@@ -99,12 +99,12 @@ impl Address {
     pub fn parse(url: &str) -> Result<(Address, Option<String>), UrlFault> {
         let rest = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
         let example = "`postgres://user@host:5432/database`";
-        let rest = rest.ok_or_else(|| UrlFault::new("a URL that is none of PostgreSQL's", example))?;
+        let rest = rest.ok_or_else(|| UrlFault::new("a URL that is not a PostgreSQL URL", example))?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if path.contains('@') {
             // the `/` or `?` may be part of a password, so the text after it is not shown
             let expected = "`/`, `?` and `@` of a user, a password or a value written `%2F`, `%3F` and `%40`";
-            return Err(UrlFault::new("a URL with `@` behind its host", expected));
+            return Err(UrlFault::new("a URL with `@` after its host", expected));
         }
         let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
@@ -142,7 +142,7 @@ impl Address {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             let wrong = |expected: String| {
-                Err(UrlFault::new(format!("another value for parameter `{name}` of the URL"), expected))
+                Err(UrlFault::new(format!("an invalid value for parameter `{name}` of the URL"), expected))
             };
             if seen.contains(&name) {
                 return Err(UrlFault::new(format!("a second parameter {} of the URL", quoted(&name)), "each once"));
@@ -177,7 +177,7 @@ impl Address {
         // as in libpq: the system's authorities certify any host, so the host name must be verified too
         if self.authorities == Some(Authorities::System) && self.sslmode() != SslMode::VerifyFull {
             let found = "parameter `sslrootcert=system` of the URL with a weaker `sslmode`";
-            return Err(UrlFault::new(found, "`sslmode=verify-full` beside it"));
+            return Err(UrlFault::new(found, "`sslmode=verify-full` as well"));
         }
         Ok(())
     }
@@ -237,13 +237,13 @@ fn host(text: &str) -> Result<Host, UrlFault> {
     let digits =
         |port: &str| port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?.parse().ok();
     let port = if port.is_empty() { Some(PORT) } else { digits(port).filter(|port| *port > 0) };
-    let port = port.ok_or_else(|| UrlFault::new("a URL with no number for a port", "a port from 1 to 65535"))?;
+    let port = port.ok_or_else(|| UrlFault::new("a URL with an invalid port", "a port from 1 to 65535"))?;
     Ok(Host { name, port })
 }
 
 /// Decodes percent-encoding: `%2F` → `/`. A `+` is not changed.
 fn decoded(text: &str) -> Result<String, UrlFault> {
-    let fault = |found: &str| UrlFault::new(found, "bytes of UTF-8 as `%2F`, and `%25` for a `%`");
+    let fault = |found: &str| UrlFault::new(found, "percent-encoded UTF-8, as in `%2F`, and `%25` for `%`");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -251,16 +251,16 @@ fn decoded(text: &str) -> Result<String, UrlFault> {
             (b'%', [high, low, tail @ ..]) => {
                 let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
                 let (high, low) =
-                    digit(high).zip(digit(low)).ok_or_else(|| fault("a URL with a `%` that encodes nothing"))?;
+                    digit(high).zip(digit(low)).ok_or_else(|| fault("a URL with an invalid `%` sequence"))?;
                 (high << 4 | low, tail)
             }
-            (b'%', _) => return Err(fault("a URL with a `%` that encodes nothing")),
+            (b'%', _) => return Err(fault("a URL with an invalid `%` sequence")),
             (byte, tail) => (*byte, tail),
         };
         bytes.push(byte);
         rest = tail;
     }
-    let text = String::from_utf8(bytes).map_err(|_| fault("a URL with encoded bytes that are no UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| fault("a URL with encoded bytes that are not UTF-8"))?;
     if text.contains('\0') {
         return Err(fault("a URL with an encoded NUL"));
     }

@@ -40,8 +40,8 @@ pub struct Definition {
     /// The pipeline's file.
     pub file: String,
     pub secrets: Secrets,
-    pub(crate) makes: Vec<Mention>,
-    pub(crate) reads: Vec<Mention>,
+    pub(crate) outputs: Vec<Mention>,
+    pub(crate) inputs: Vec<Mention>,
 }
 
 /// The secrets that a pipeline file names, by the part that uses them. Includes those of disabled targets.
@@ -91,17 +91,13 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let contract = contract::contract(top, name.as_ref(), source.as_ref(), &mut mentions);
     match (top.value("source"), top.value("contract")) {
         (Some(source), None) => {
-            reader.report(
-                source.span().start,
-                "[source] without a contract",
-                "[contract], which says what a good row is",
-            );
+            reader.report(source.span().start, "[source] without a contract", "[contract], which defines the columns");
         }
         (None, Some(contract)) => {
             reader.report(
                 contract.span().start,
                 "[contract] without a source",
-                "[source], which says where rows come from",
+                "[source], which the contract applies to",
             );
         }
         _ => {}
@@ -127,7 +123,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         alerts,
     };
     let file = reader.file.path().to_owned();
-    Some(Definition { pipeline, file, secrets, makes: mentions.makes, reads: mentions.reads })
+    Some(Definition { pipeline, file, secrets, outputs: mentions.outputs, inputs: mentions.inputs })
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub(crate) fn query(sql: &str, with_day: bool) -> Result<Vec<Table>, Vec<SqlFaul
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
     let Statement::Query(query) = first else {
-        return Err(vec![fault(start, "a statement that is no query".to_owned(), "one `SELECT …` or `WITH …`")]);
+        return Err(vec![fault(start, "a statement that is not a query".to_owned(), "one `SELECT …` or `WITH …`")]);
     };
     if rest.token != Token::EOF {
         return Err(vec![fault(rest.span, format!("{} after the query", quoted(&rest.token.to_string())), "its end")]);
@@ -100,7 +100,7 @@ fn parser(sql: &str) -> Result<Parser<'static>, Vec<SqlFault>> {
     }
     let tokens = Tokenizer::new(&GenericDialect, sql).tokenize_with_location().map_err(|error| {
         let found = format!("the SQL does not parse: {}", lower_first(&error.message));
-        let expected = "SQL as polars has it".to_owned();
+        let expected = "valid SQL in the dialect of polars".to_owned();
         vec![SqlFault { at: error.location.into(), found, expected, hint: None }]
     })?;
     let operators = tokens.iter().filter(|token| deepens(&token.token)).count();
@@ -130,7 +130,7 @@ fn fault(span: Span, found: String, expected: impl Into<String>) -> SqlFault {
 /// Parses the message of sqlparser: `Expected: an expression, found: FROM at Line: 1, Column: 8`.
 fn syntax(error: &ParserError) -> SqlFault {
     let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
-        let found = "SQL that is nested too deep".to_owned();
+        let found = "SQL that is nested too deeply".to_owned();
         return SqlFault {
             at: SqlPlace { line: 1, column: 1 },
             found,
@@ -148,7 +148,9 @@ fn syntax(error: &ParserError) -> SqlFault {
     let (found, expected) = match parts {
         Some((expected, "EOF")) => ("the SQL ends too early".to_owned(), expected.to_owned()),
         Some((expected, found)) => (format!("the SQL does not parse at {}", quoted(found)), expected.to_owned()),
-        None => (format!("the SQL does not parse: {}", lower_first(text)), "SQL as polars has it".to_owned()),
+        None => {
+            (format!("the SQL does not parse: {}", lower_first(text)), "valid SQL in the dialect of polars".to_owned())
+        }
     };
     SqlFault { at, found, expected, hint: None }
 }
@@ -238,8 +240,7 @@ impl Visitor for Tables {
         {
             let expected = if self.with_day { "`:day`, the only placeholder" } else { "SQL without placeholders" };
             let mut fault = fault(value.span, format!("the placeholder {}", quoted(name)), expected);
-            fault.hint =
-                (name == DAY).then(|| "`:day` is for the sheets of a report; a model keeps all days".to_owned());
+            fault.hint = (name == DAY).then(|| "`:day` is only available in the sheets of a report".to_owned());
             self.faults.push(fault);
         }
         ControlFlow::Continue(())
@@ -306,7 +307,7 @@ impl Visitor for RowExpression<'_> {
                 let name = function.name.to_string();
                 let aggregate = AGGREGATES.iter().any(|aggregate| name.eq_ignore_ascii_case(aggregate));
                 if aggregate || function.over.is_some() || matches!(function.args, FunctionArguments::Subquery(_)) {
-                    let found = format!("{} looks at many rows", quoted(&format!("{name}(…)")));
+                    let found = format!("{} depends on several rows", quoted(&format!("{name}(…)")));
                     self.faults.push(fault(function.name.span(), found, "an expression over one row"));
                 }
             }

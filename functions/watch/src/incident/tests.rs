@@ -6,9 +6,9 @@ const TO: &str = "email:data@example.com";
 struct Dice(u64);
 
 impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
+    fn below(&mut self, max: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % most
+        (self.0 >> 33) % max
     }
 }
 
@@ -103,7 +103,7 @@ fn last_notification_is_the_final_state() {
             let (before, after) = (two[0], two[1]);
             assert!(before.1 != State::Resolved || before.0 < after.0, "seed {seed}: {:?}", story.heard);
             // after a flapping notification there is none until the incident is steady; a later opening is reported, once it no longer
-            // flaps
+            // flap_count
             let is_steady = *steady_for >= STEADY_AFTER || before.0 < after.0;
             assert!(before.1 != State::Flapping || is_steady, "seed {seed}: {:?}", story.heard);
         }

@@ -15,10 +15,10 @@ pub enum Budget {
 
 impl Budget {
     /// The maximum for a run that reads `rows` rows.
-    pub fn most(self, rows: u64) -> u64 {
+    pub fn limit(self, rows: u64) -> u64 {
         match self {
             Budget::Share(share) => (share * rows as f64) as u64,
-            Budget::Count(most) => most,
+            Budget::Count(count) => count,
         }
     }
 }
@@ -28,7 +28,7 @@ impl fmt::Display for Budget {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Budget::Share(share) => write!(f, "{}%", share * 100.0),
-            Budget::Count(most) => most.fmt(f),
+            Budget::Count(count) => count.fmt(f),
         }
     }
 }

@@ -51,8 +51,9 @@ impl<'g> Drawing<'g> {
             }
             match inputs(self.pipeline, step).first() {
                 Some(input) => {
-                    let maker = self.graph.maker(input).filter(|(maker, _)| maker.name != self.pipeline.name);
-                    let from = maker.map(|(maker, _)| format!("  (from {})", maker.name)).unwrap_or_default();
+                    let producer =
+                        self.graph.producer(input).filter(|(producer, _)| producer.name != self.pipeline.name);
+                    let from = producer.map(|(producer, _)| format!("  (from {})", producer.name)).unwrap_or_default();
                     self.lines.push(format!("  {input}{from}"));
                     let children = self.readers(std::slice::from_ref(input));
                     self.branches(children, "  ");

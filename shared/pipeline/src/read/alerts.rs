@@ -46,7 +46,7 @@ pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alert
     let Some(fields) = top.open("alerts", "[alerts]", &FIELDS) else { return standard };
     // an invalid schedule must not cause a second error
     if top.value("schedule").is_none() {
-        fields.refuse("start_within", "it only with a `schedule`, which says when the pipeline should start");
+        fields.refuse("start_within", "this field only with a `schedule`, which says when the pipeline should start");
     }
     Alerts {
         slack: slack(&fields),
@@ -68,7 +68,7 @@ fn min_severity(fields: &Fields<'_, '_>) -> Severity {
 fn non_empty_values<'r>(fields: &Fields<'_, 'r>, key: &str, expected: &str) -> Vec<Value<'r>> {
     let items = fields.items(key, |value| value.is_str() || value.is_table(), expected).unwrap_or_default();
     if fields.value(key).is_some_and(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty())) {
-        fields.reader.report(fields.at(key), format!("nobody in `{key}` of {}", fields.label), expected);
+        fields.reader.report(fields.at(key), format!("an empty `{key}` in {}", fields.label), expected);
     }
     items
 }
@@ -79,7 +79,7 @@ fn slack(fields: &Fields<'_, '_>) -> Vec<Slack> {
     if is_plain_secret(fields, "slack") {
         return channels;
     }
-    for item in non_empty_values(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of such") {
+    for item in non_empty_values(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of these") {
         if item.get_ref().is_str() {
             no_plain_secret(fields, "slack", item);
             continue;

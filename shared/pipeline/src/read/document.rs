@@ -18,7 +18,7 @@ pub(super) fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'
             let (found, expected) = match error.message().split_once(", expected ") {
                 Some((found, "nothing")) => (found, "nothing here"),
                 Some((found, expected)) => (found, expected),
-                None if error.message() == "duplicate key" => ("the key is there already", "each key once"),
+                None if error.message() == "duplicate key" => ("duplicate key", "each key once"),
                 None => (error.message(), "TOML"),
             };
             let text = file.text().get(span.clone()).filter(|text| !text.is_empty());

@@ -143,7 +143,7 @@ impl<'r> Reader<'r> {
                 TextPart::Fault { at } => {
                     whole = false;
                     let hint = Some("a literal `${` is written `$${`".to_owned());
-                    self.report_with_hint(place(at), "`${` that begins no parameter", "`${NAME}`", hint);
+                    self.report_with_hint(place(at), "`${` without the name of a parameter", "`${NAME}`", hint);
                 }
             }
         }
@@ -211,7 +211,7 @@ impl<'r> Reader<'r> {
     /// A column name that is not reserved for Tidemark.
     pub fn column_name(&self, text: &TextValue) -> Option<ColumnName> {
         if raw::is_reserved(&text.text) {
-            let expected = "another first letter; names with `_` are Tidemark's own";
+            let expected = "a name that does not start with `_`, which is reserved for Tidemark";
             self.report(text.at, format!("{} for a column's name", quoted(&text.text)), expected);
             return None;
         }
@@ -294,7 +294,7 @@ impl<'a, 'r> Fields<'a, 'r> {
     pub fn filled(&self, key: &str, expected: &str) -> Option<TextValue> {
         let text = self.text(key)?;
         if text.text.trim().is_empty() {
-            self.reader.report(text.at, format!("nothing for {}", self.named(key)), expected);
+            self.reader.report(text.at, format!("an empty value for {}", self.named(key)), expected);
             return None;
         }
         Some(text)

@@ -50,7 +50,8 @@ pub(super) fn describe_type(ty: Type) -> String {
         Type::Date => "a date, as in `2024-12-31`".to_owned(),
         Type::Time => "a time, as in `23:59:59`".to_owned(),
         Type::Datetime => {
-            "a time with offset, as in `2024-12-31T23:59:59Z`, or without, meant in `timezone`".to_owned()
+            "a time with offset, as in `2024-12-31T23:59:59Z`, or without offset, in the time zone of `timezone`"
+                .to_owned()
         }
     }
 }

@@ -13,18 +13,18 @@ pub(crate) struct Mention {
 /// Collects the datasets that a pipeline produces and reads.
 #[derive(Default)]
 pub(super) struct Mentions {
-    pub makes: Vec<Mention>,
-    pub reads: Vec<Mention>,
+    pub outputs: Vec<Mention>,
+    pub inputs: Vec<Mention>,
 }
 
 impl Mentions {
     /// Adds a dataset that this pipeline produces. Duplicate names are found by the graph.
-    pub fn make(&mut self, dataset: &DatasetName, at: Place) {
-        self.makes.push(Mention { dataset: dataset.clone(), at });
+    pub fn add_output(&mut self, dataset: &DatasetName, at: Place) {
+        self.outputs.push(Mention { dataset: dataset.clone(), at });
     }
 
     /// Adds a dataset that this pipeline reads.
-    pub fn read(&mut self, dataset: &DatasetName, at: Place) {
-        self.reads.push(Mention { dataset: dataset.clone(), at });
+    pub fn add_input(&mut self, dataset: &DatasetName, at: Place) {
+        self.inputs.push(Mention { dataset: dataset.clone(), at });
     }
 }

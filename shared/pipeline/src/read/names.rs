@@ -14,7 +14,7 @@ pub(super) fn is_new<'n>(
 ) -> bool {
     let new = !before.any(|other| other == name);
     if !new {
-        fields.reader.report(at, format!("a second {what} {}", quoted(name)), "a name of its own");
+        fields.reader.report(at, format!("a second {what} {}", quoted(name)), "a unique name");
     }
     new
 }
@@ -23,7 +23,7 @@ pub(super) fn is_new<'n>(
 pub(super) fn base_name(fields: &Fields<'_, '_>, text: &TextValue) -> Option<DatasetName> {
     let name: DatasetName = fields.reader.name(text)?;
     if name.is_raw() || name.is_quarantine() {
-        let expected = "a name without `.`; raw rows and quarantine come with it";
+        let expected = "a name without `.`; `.raw` and `.quarantine` are added automatically";
         fields.reader.report(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
         return None;
     }

@@ -100,7 +100,7 @@ pub(super) fn check(top: &Fields<'_, '_>) {
         return;
     };
     let DeValue::Table(table) = value.get_ref() else {
-        top.reader.report(value.span().start, "no table for [parameters]", "a table of parameters");
+        top.reader.report(value.span().start, "a value for [parameters] that is not a table", "a table of parameters");
         return;
     };
     for (key, value) in table {

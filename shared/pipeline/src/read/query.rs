@@ -40,7 +40,7 @@ pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Ment
     for table in tables {
         match table.name.parse::<DatasetName>() {
             Ok(name) => {
-                mentions.read(&name, source.place(fields.reader, table.at));
+                mentions.add_input(&name, source.place(fields.reader, table.at));
                 inputs.push(name);
             }
             Err(error) => {

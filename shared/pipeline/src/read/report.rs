@@ -106,8 +106,7 @@ fn sheet_title(fields: &Fields<'_, '_>, text: TextValue, before: &[Sheet]) -> Op
     let bad = |c: char| c.is_control() || "[]:*?/\\".contains(c);
     let quote = title.starts_with('\'') || title.ends_with('\'');
     if title.chars().count() > 31 || title.contains(bad) || quote || title.eq_ignore_ascii_case("history") {
-        let expected =
-            "a title Excel takes: at most 31 characters, none of [ ] : * ? / \\, no ' at the ends, not `History`";
+        let expected = "a title that Excel accepts: at most 31 characters, none of [ ] : * ? / \\, no ' at the ends, not `History`";
         fields.reader.report(text.at, format!("{} for a sheet's title", quoted(title)), expected);
         return None;
     }

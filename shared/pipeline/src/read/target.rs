@@ -56,7 +56,7 @@ pub(super) fn targets(
             continue;
         };
         let condition = Condition::new(top, &fields);
-        let noted = top.reader.diagnostic_count();
+        let error_count = top.reader.diagnostic_count();
         let target = match kind {
             Some(TargetKind::Postgres) => postgres::postgres(&fields, contract, mentions).map(Target::Postgres),
             Some(TargetKind::Sqlite) => sqlite::sqlite(&fields, contract, mentions).map(Target::Sqlite),
@@ -71,7 +71,7 @@ pub(super) fn targets(
         };
         let is_there = condition.holds(top);
         if !is_there {
-            top.reader.retract(noted, &condition.missing_value_spans(item));
+            top.reader.retract(error_count, &condition.missing_value_spans(item));
         }
         let Some(target) = target else { continue };
         let before = names.iter().filter(|(_, other)| !condition.excludes(other)).map(|(name, _)| name.as_str());

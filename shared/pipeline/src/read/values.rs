@@ -11,17 +11,17 @@ use crate::name::SecretName;
 /// Lengths of partitions by name.
 pub(super) const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
-/// A whole number from `least` to `most`.
-pub(super) fn count(fields: &Fields<'_, '_>, key: &str, least: u64, most: u64) -> Option<u64> {
+/// A whole number from `min` to `max`.
+pub(super) fn count(fields: &Fields<'_, '_>, key: &str, min: u64, max: u64) -> Option<u64> {
     let value = fields.value(key)?;
     let number = match value.get_ref() {
         DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse::<u64>().ok(),
         _ => None,
     };
-    let number = number.filter(|number| (least..=most).contains(number));
+    let number = number.filter(|number| (min..=max).contains(number));
     if number.is_none() {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.report(value.span().start, found, format!("a whole number from {least} to {most}"));
+        fields.reader.report(value.span().start, found, format!("a whole number from {min} to {max}"));
     }
     number
 }
@@ -105,9 +105,9 @@ pub(super) fn is_plain_secret(fields: &Fields<'_, '_>, key: &str) -> bool {
 /// Reports a string in place of `{ secret = "name" }`, without the string.
 pub(super) fn no_plain_secret(fields: &Fields<'_, '_>, key: &str, value: Value<'_>) {
     let hint = format!(
-        "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+        "write `{key} = {{ secret = \"name\" }}`; store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
     );
-    let found = format!("a text for `{key}` in {}", fields.label);
+    let found = format!("a string for `{key}` in {}", fields.label);
     fields.reader.report_with_hint(value.span().start, found, "the name of a secret", Some(hint));
 }
 
@@ -116,7 +116,9 @@ pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
     let name = fields.needed("secret", "the name of a secret")?;
     if name.text.contains("://") {
         // the URL of a webhook or database is itself secret, so it is not repeated
-        let hint = "give it a name; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager".to_owned();
+        let hint =
+            "give it a name; store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
+                .to_owned();
         let found = format!("a URL for `secret` in {}", fields.label);
         fields.reader.report_with_hint(name.at, found, "the name of a secret", Some(hint));
         return None;

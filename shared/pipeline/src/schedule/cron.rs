@@ -117,7 +117,7 @@ impl FromStr for Cron {
             return Ok(cron);
         }
         let found = "a day that no month of the schedule has".to_owned();
-        Err(CronError { at: day.0, found, expected: "a date that comes".to_owned() })
+        Err(CronError { at: day.0, found, expected: "a date that exists".to_owned() })
     }
 }
 

@@ -39,7 +39,7 @@ const EXPECTED: &str = "a value and a unit, as in `15 minutes`, `4 hours` or `1 
 const ONE: [&str; 3] = ["minute", "hour", "day"];
 const MORE: [&str; 3] = ["minutes", "hours", "days"];
 /// Maximum, as for every duration in a pipeline file.
-const MOST_DAYS: i64 = 3_660;
+const MAX_DAYS: i64 = 3_660;
 
 impl FromStr for Rate {
     type Err = RateError;
@@ -76,8 +76,8 @@ impl FromStr for Rate {
             return Err(wrong(place, found, &one_of(units), did_you_mean(unit, units)));
         };
         let rate = Rate { value, unit };
-        if rate.period_s() > MOST_DAYS * 86_400 {
-            let expected = format!("at most {MOST_DAYS} days");
+        if rate.period_s() > MAX_DAYS * 86_400 {
+            let expected = format!("at most {MAX_DAYS} days");
             return Err(wrong(at(number), format!("a rate of {rate}"), &expected, None));
         }
         Ok(rate)

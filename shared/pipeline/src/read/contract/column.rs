@@ -63,7 +63,7 @@ pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns
             all.names.iter().find(|other| other.as_str().to_lowercase() == name.as_str().to_lowercase())
         {
             let found = format!("column {} beside {}", quoted(name.as_str()), quoted(other.as_str()));
-            contract.reader.report(at, found, "names that differ by more than case, which Delta and SQL need");
+            contract.reader.report(at, found, "names that differ not only in case, as Delta and SQL require");
         }
         all.names.push(name.clone());
         if let Some(column) = column(contract, name, at, value, of) {
@@ -110,13 +110,13 @@ fn column(
     // the rest depends on the type
     let ty = ty?;
     if ty != Type::String {
-        fields.refuse("pattern", "it only for a string");
+        fields.refuse("pattern", "this field only for a string");
     }
     if ty != Type::Datetime {
-        fields.refuse("timezone", "it only for a datetime");
+        fields.refuse("timezone", "this field only for a datetime");
     }
     if !matches!(ty, Type::Date | Type::Time | Type::Datetime) {
-        fields.refuse("format", "it only for a date, time or datetime");
+        fields.refuse("format", "this field only for a date, time or datetime");
     }
     let zone = timezone.as_deref();
     let (min, max) = (bound(&fields, "min", ty, zone), bound(&fields, "max", ty, zone));
@@ -124,7 +124,7 @@ fn column(
         && literal::compare(ty, min, max).is_some_and(std::cmp::Ordering::is_gt)
     {
         let found = format!("`min` {} over `max` {} in {}", quoted(min), quoted(max), fields.label);
-        fields.reader.report(fields.at("min"), found, "a `min` that is not greater");
+        fields.reader.report(fields.at("min"), found, "a `min` that is not greater than `max`");
     }
     let one_of = choices(&fields, ty, zone);
     Some(Column {
@@ -193,7 +193,7 @@ fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, of: ColumnOwner
         && !given.iter().any(|name| name.as_str() == field)
     {
         let names = || given.iter().map(ColumnName::as_str);
-        let found = format!("{} is no column of [source.csv]", quoted(field));
+        let found = format!("{} is not a column of [source.csv]", quoted(field));
         fields.reader.report_with_hint(at, found, one_of(names()), did_you_mean(field, names()));
     }
 }
@@ -209,7 +209,7 @@ fn formats(fields: &Fields<'_, '_>) -> Vec<String> {
 
 fn bound(fields: &Fields<'_, '_>, key: &str, ty: Type, timezone: Option<&str>) -> Option<String> {
     if matches!(ty, Type::String | Type::Bool) {
-        fields.refuse(key, "it only for numbers, dates and times");
+        fields.refuse(key, "this field only for numbers, dates and times");
         return None;
     }
     value_of(fields, fields.value(key)?, key, ty, timezone)

@@ -30,7 +30,7 @@ pub(super) fn explodes(
         return Vec::new();
     };
     if contract.value("key").is_none() {
-        let expected = "`key = [\"…\"]` in [contract], which says whose elements they are";
+        let expected = "`key = [\"…\"]` in [contract], which identifies the record of each element";
         reader.report(value.span().start, "[contract.explode] without a key", expected);
     }
     let mut all = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn explodes(
         let label = format!("[contract.explode.{}]", name.get_ref());
         let name = base_name(contract, &TextValue { text: name.get_ref().to_string(), at, verbatim: None });
         if let Some(name) = &name {
-            mentions.make(name, reader.file.place(at));
+            mentions.add_output(name, reader.file.place(at));
         }
         let Some(fields) = reader.open(value, label, &["column", "columns"]) else { continue };
         let column = array(&fields, columns);
@@ -60,7 +60,7 @@ fn array(fields: &Fields<'_, '_>, columns: &Columns) -> Option<ColumnName> {
     if columns.type_of(&name).is_some_and(|ty| ty != Type::String) {
         fields.reader.report(
             text.at,
-            format!("column {} in {}, which is no string", quoted(name.as_str()), fields.label),
+            format!("column {} in {}, which is not a string", quoted(name.as_str()), fields.label),
             expected,
         );
     }
@@ -73,7 +73,7 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
     let partition = partition_by.map(|by| &by.name);
     let carried: Vec<&str> = key.iter().chain(partition).map(ColumnName::as_str).collect();
     if let Some(name) = carried.iter().find(|name| same(name, POSITION)) {
-        let found = format!("column {} of the contract beside the position of {}", quoted(name), fields.label);
+        let found = format!("column {} of the contract, which is also the position in {}", quoted(name), fields.label);
         fields.reader.report(at, found, "another name for the contract's column");
     }
     let DeValue::Table(table) = fields.value("columns").map_or(&DeValue::Boolean(false), |value| value.get_ref())
@@ -85,7 +85,7 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
         if let Some(taken) = taken {
             let found =
                 format!("column {} in {}, which has {} already", quoted(name.get_ref()), fields.label, quoted(taken));
-            let expected = "another name; the key, `position` and the partition come by themselves";
+            let expected = "another name; the key, `position` and the partition column are added automatically";
             fields.reader.report(name.span().start, found, expected);
         }
     }

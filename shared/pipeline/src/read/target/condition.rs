@@ -26,7 +26,7 @@ impl Condition {
     /// An invalid condition is reported and replaced by [`Condition::Always`].
     pub fn new(top: &Fields<'_, '_>, target: &Fields<'_, '_>) -> Condition {
         if target.value("only_with").is_some() {
-            target.refuse("only_without", "either it or `only_with`");
+            target.refuse("only_without", "only one of `only_with` and `only_without`");
             return parameter(top, target, "only_with").map_or(Condition::Always, Condition::With);
         }
         parameter(top, target, "only_without").map_or(Condition::Always, Condition::Without)

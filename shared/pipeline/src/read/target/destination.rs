@@ -18,7 +18,7 @@ pub(super) fn destination(
     let dataset_text = fields.needed("dataset", "the dataset to load");
     let dataset: Option<DatasetName> = dataset_text.as_ref().and_then(|text| fields.reader.name(text));
     if let (Some(text), Some(dataset)) = (&dataset_text, &dataset) {
-        mentions.read(dataset, fields.reader.file.place(text.at));
+        mentions.add_input(dataset, fields.reader.file.place(text.at));
     }
     let table = fields.needed("table", "a table's name").and_then(|text| table(fields, text));
     if fields.value("mode").is_none() {
@@ -31,7 +31,7 @@ pub(super) fn destination(
         Mode::Upsert if dataset.is_none() && fields.value("key").is_none() => return None,
         Mode::Upsert => key(fields, own)?,
         Mode::Swap | Mode::Append => {
-            fields.refuse("key", "it only with `mode = \"upsert\"`");
+            fields.refuse("key", "this field only with `mode = \"upsert\"`");
             Vec::new()
         }
     };
@@ -52,7 +52,8 @@ fn key(fields: &Fields<'_, '_>, own: Option<(Vec<ColumnName>, Vec<ColumnName>)>)
         (None, _) if fields.value("key").is_some() => None,
         (None, _) => {
             if default.is_none() {
-                fields.missing("key", "`key = [\"…\"]` to upsert by, since the dataset's contract gives none");
+                fields
+                    .missing("key", "`key = [\"…\"]` for the upsert, because no contract defines a key of the dataset");
             }
             default
         }

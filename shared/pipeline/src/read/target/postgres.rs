@@ -63,11 +63,11 @@ fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budg
         Mode::Swap => "swap",
         Mode::Append => "append",
     };
-    let found = format!("`max_refused` beside `mode = \"{mode}\"` in {}", fields.label);
+    let found = format!("`max_refused` with `mode = \"{mode}\"` in {}", fields.label);
     fields.reader.report(
         fields.at("max_refused"),
         found,
-        "it beside `mode = \"upsert\"`, whose rows have a key to be put aside by",
+        "this field only with `mode = \"upsert\"`, because rejected rows are stored by key",
     );
     None
 }
@@ -100,7 +100,7 @@ fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
 /// Whether it is a valid URL without a password, or contains a parameter. It may contain a password, so messages do not repeat it.
 fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     if Address::has_password(&text.text) {
-        let hint = "write `password = { secret = \"name\" }` beside it, or all of it as `url = { secret = \"name\" }`";
+        let hint = "write `password = { secret = \"name\" }` as well, or make the whole URL a secret: `url = { secret = \"name\" }`";
         fields.reader.report_with_hint(
             text.at,
             format!("a password in `url` in {}", fields.label),
@@ -123,7 +123,8 @@ fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
 fn table(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     let ours = matches!(text.text.as_str(), "tidemark_loads" | "tidemark_refused");
     if ours || text.text.starts_with("tidemark_staged") {
-        let expected = "another; `tidemark_loads`, `tidemark_refused` and `tidemark_staged…` are Tidemark's own";
+        let expected =
+            "another name; `tidemark_loads`, `tidemark_refused` and `tidemark_staged…` are reserved for Tidemark";
         fields.reader.report(text.at, format!("{} for a table's name", quoted(&text.text)), expected);
         return None;
     }
@@ -132,7 +133,7 @@ fn table(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
 
 fn schema(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     if text.text.starts_with("pg_") || text.text == "information_schema" {
-        let expected = "another; `pg_…` and `information_schema` are PostgreSQL's own";
+        let expected = "another name; `pg_…` and `information_schema` are reserved for PostgreSQL";
         fields.reader.report(text.at, format!("{} for a schema's name", quoted(&text.text)), expected);
         return None;
     }
@@ -144,7 +145,11 @@ fn identifier(fields: &Fields<'_, '_>, text: TextValue, what: &str) -> Option<St
     const LONGEST: usize = 63;
     if text.text.len() > LONGEST {
         let found = format!("{}, of {} bytes, for {what}", quoted(&text.text), text.text.len());
-        fields.reader.report(text.at, found, format!("at most {LONGEST} bytes, behind which PostgreSQL cuts a name"));
+        fields.reader.report(
+            text.at,
+            found,
+            format!("at most {LONGEST} bytes, because PostgreSQL truncates longer names"),
+        );
         return None;
     }
     if text.text.contains('\0') {
@@ -193,7 +198,7 @@ fn types(
             continue;
         }
         if ty == PostgresType::Json && key.contains(&column) {
-            let expected = "`jsonb`; PostgreSQL cannot compare `json`, and this is a key";
+            let expected = "`jsonb`, because this is a key column and PostgreSQL cannot compare `json`";
             fields.reader.report(text.at, format!("`json` for {field}"), expected);
             continue;
         }
@@ -256,10 +261,8 @@ fn fitting(ty: Type) -> String {
         }
         Type::Float64 => "`real`, or nothing, for a column of floats".to_owned(),
         Type::Decimal { scale, .. } => format!(
-            "`numeric(p,s)` with a scale of {scale} or more for a column of decimals, which PostgreSQL would round"
+            "`numeric(p,s)` with a scale of {scale} or more for a column of decimals, because PostgreSQL would round"
         ),
-        Type::Bool | Type::Date | Type::Time | Type::Datetime => {
-            "nothing for a column that has one type only".to_owned()
-        }
+        Type::Bool | Type::Date | Type::Time | Type::Datetime => "no entry for a column of this type".to_owned(),
     }
 }

@@ -63,7 +63,7 @@ fn mistakes_in_alerts() {
         [
             "2:1: unknown field `slak` in [alerts]; expected one of `slack`, `email`, `start_within`, `caught_up_within`, \
              `max_quarantined`, `severity`, `quiet`; did you mean `slack`?",
-            "3:16: `start_within` in [alerts]; expected it only with a `schedule`, which says when the pipeline should start",
+            "3:16: `start_within` in [alerts]; expected this field only with a `schedule`, which says when the pipeline should start",
             "4:20: `30` for `caught_up_within` in [alerts]; expected a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`",
             "5:19: the string `few` for `max_quarantined` in [alerts]; expected a share from `\"0%\"` to `\"100%\"` or a number of rows",
             "6:14: unknown field `behnd` in [alerts.severity]; expected one of `failed`, `over_budget`, `quarantine`, \
@@ -107,12 +107,12 @@ fn mistakes_in_addresses() {
              `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these"
                 .to_owned(),
             "2:56: [alerts.email] has no `to`; expected an address or an array of them".to_owned(),
-            "2:67: nobody in `to` of [alerts.email]; expected an address or an array of them".to_owned(),
+            "2:67: an empty `to` in [alerts.email]; expected an address or an array of them".to_owned(),
         ]
     );
     assert_eq!(
         alerts_errors("email = []"),
-        ["2:9: nobody in `email` of [alerts]; expected an address, \
+        ["2:9: an empty `email` in [alerts]; expected an address, \
           `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these"]
     );
     let long = format!("{}@example.com", "x".repeat(243));
@@ -146,9 +146,9 @@ fn mistakes_in_addresses() {
 #[test]
 fn a_webhook_is_never_repeated() {
     let hook = "https://hooks.example.com/services/T0/B0/abc";
-    let hint = "the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager";
+    let hint = "store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager";
     let plain = format!(
-        "a text for `slack` in [alerts]; expected the name of a secret; write `slack = {{ secret = \"name\" }}`; {hint}"
+        "a string for `slack` in [alerts]; expected the name of a secret; write `slack = {{ secret = \"name\" }}`; {hint}"
     );
     assert_eq!(alerts_errors(&format!("slack = '{hook}'")), [format!("2:9: {plain}")]);
     assert_eq!(alerts_errors(&format!("slack = ['{hook}']")), [format!("2:10: {plain}")]);
@@ -167,7 +167,7 @@ fn a_webhook_is_never_repeated() {
     );
     assert_eq!(
         alerts_errors("slack = []"),
-        ["2:9: nobody in `slack` of [alerts]; expected `{ secret = \"slack-webhook\" }` or an array of such"]
+        ["2:9: an empty `slack` in [alerts]; expected `{ secret = \"slack-webhook\" }` or an array of these"]
     );
 }
 

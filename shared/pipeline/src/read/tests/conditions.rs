@@ -100,7 +100,7 @@ fn two_targets_of_one_name_that_are_never_there_together() {
     let sqlite = SQLITE.replace("'two'", "'one'");
     assert_eq!(targets(&format!("{POSTGRES}{sqlite}"), &[("W", URL)]), names(&["one"]));
     assert_eq!(targets(&format!("{sqlite}{POSTGRES}"), &[]), names(&["one"]));
-    let second = "22:8: a second target `one`; expected a name of its own".to_owned();
+    let second = "22:8: a second target `one`; expected a unique name".to_owned();
     for other in [
         sqlite.replace("'W'", "'F'"),
         sqlite.replace("only_without", "only_with"),
@@ -128,7 +128,7 @@ fn what_a_condition_may_say() {
     );
     assert_eq!(
         wrong("only_with = 'W'\nonly_without = 'V'"),
-        ["17:16: `only_without` in [[target]]; expected either it or `only_with`"]
+        ["17:16: `only_without` in [[target]]; expected only one of `only_with` and `only_without`"]
     );
     assert_eq!(wrong("only_with = true"), ["16:13: `true` for `only_with` in [[target]]; expected a string"]);
     assert_eq!(
