@@ -84,12 +84,12 @@ fn topic_refusals_are_reported() {
     let topic = Topic::new(&account(&sns), ARN, runtime.handle().clone()).unwrap();
     for (status, code, kind, words) in [
         (404, "NotFound", ErrorKind::Definition, "there is no topic arn:aws:sns:eu-central-1"),
-        (403, "AuthorizationError", ErrorKind::Refused, "may not be published to"),
-        (400, "KMSAccessDenied", ErrorKind::Refused, "does not take a mail"),
-        (400, "KMSThrottling", ErrorKind::Retry, "does not take a mail"),
-        (400, "InvalidParameter", ErrorKind::Definition, "does not take a mail"),
-        (500, "InternalError", ErrorKind::Retry, "does not take a mail"),
-        (429, "Throttling", ErrorKind::Retry, "does not take a mail"),
+        (403, "AuthorizationError", ErrorKind::Refused, "publishing to topic"),
+        (400, "KMSAccessDenied", ErrorKind::Refused, "did not accept a message"),
+        (400, "KMSThrottling", ErrorKind::Retry, "did not accept a message"),
+        (400, "InvalidParameter", ErrorKind::Definition, "did not accept a message"),
+        (500, "InternalError", ErrorKind::Retry, "did not accept a message"),
+        (429, "Throttling", ErrorKind::Retry, "did not accept a message"),
     ] {
         sns.refuse(Some((status, code)));
         let error = topic.send(&mail()).unwrap_err();

@@ -1,4 +1,4 @@
-//! Words that are gone: names and phrases of a dialect that a stranger had to learn before the code could be read.
+//! Names and phrases that sources must not use, because they are not terms of the field.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,13 @@ use crate::support::project::{root, walk};
 use crate::support::rust_source::tokens::{Token, tokens};
 
 /// Identifiers, whole.
-const NAMES: [&str; 43] = [
+const NAMES: [&str; 77] = [
     "Aside",
+    "Asked",
     "Blind",
     "Came",
     "Clocked",
+    "Compared",
     "Drafted",
     "Explained",
     "Failure",
@@ -37,19 +39,51 @@ const NAMES: [&str; 43] = [
     "Ticked",
     "Told",
     "Turn",
+    "Verified",
     "Void",
     "Walk",
     "Walked",
     "World",
     "Wrong",
     "corridor",
+    "explained",
+    "failure",
+    "flaps",
     "given_up",
     "goes_on",
+    "has_been_looked_at",
     "is_anew",
+    "is_for_good",
+    "is_gone",
+    "is_loose",
+    "is_right",
+    "is_sound",
+    "is_still",
+    "looked_at",
     "looked_for",
+    "loosely",
     "make_void",
+    "may_know",
+    "meet",
+    "meet_unknown",
+    "most",
+    "noted",
+    "offence",
+    "onto",
+    "passed_over",
+    "passes_over",
+    "remedy",
+    "said",
+    "strictly",
+    "surprise",
     "take_away",
+    "unheld",
+    "unread",
+    "unsaid",
+    "untaken",
     "walk",
+    "wants_day",
+    "wants_reason",
 ];
 
 /// Phrases in comments, in lower case.

@@ -100,14 +100,14 @@ fn missing_permissions_are_reported() {
         set_mode(&site, name, denied);
         let Some(answer) = ask_without_root(&site, &run) else { return };
         set_mode(&site, name, granted);
-        answer.fails(1, "refused", &["cannot be", "let the user who runs tidemark read it"]);
+        answer.fails(1, "refused", &["cannot be", "allow the user who runs tidemark to read it"]);
     }
     // A lake without write permission.
     std::fs::create_dir(site.path("lake2")).unwrap();
     set_mode(&site, "lake2", 0o555);
     let Some(answer) = ask_without_root(&site, &[&run[..], &["--lake", "lake2"]].concat()) else { return };
     set_mode(&site, "lake2", 0o755);
-    answer.fails(1, "refused", &["lake2", "may be written"]);
+    answer.fails(1, "refused", &["lake2", "is writable"]);
     assert_eq!(site.files("lake2").len(), 0);
     // A lake without read permission.
     site.ask(&run).expect(0);

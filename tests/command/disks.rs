@@ -71,7 +71,7 @@ fn a_full_disk_fails_the_run_and_loses_nothing() {
         let full = answered(&site, &format!("{name}.json"), code(&answer, &name));
         if full.code != 0 {
             failed += 1;
-            full.fails(1, "refused", &["no space left", "free some and run again"]);
+            full.fails(1, "refused", &["no space left", "free some space and run again"]);
         }
         assert_eq!(answered(&site, &format!("count{size}.json"), 0).rows(), [[1]], "the day before is there");
     }
@@ -136,9 +136,9 @@ fn a_read_only_disk_is_refused_but_can_be_read() {
     let Some(answer) = with_mounts(&site, &script) else { return };
     assert_eq!(answer.code, 0, "{answer:?}");
     let of = |name: &str| answered(&site, &format!("{name}.json"), code(&answer, name));
-    of("never").fails(1, "refused", &["lake", "may be written"]);
+    of("never").fails(1, "refused", &["lake", "is writable"]);
     of("first").expect(0);
-    of("refused").fails(1, "refused", &["may be written"]);
+    of("refused").fails(1, "refused", &["is writable"]);
     // Reading works on a read-only disk.
     assert_eq!(answered(&site, "count.json", 0).rows(), [[1]]);
     let reports = of("reports");

@@ -45,7 +45,7 @@ fn unknown_fields_are_reported_and_can_be_added_to_the_contract_later() {
     // Only fields of new records are reported; and a column of the contract that no record has is noted.
     site.write("in/b.ndjson", "{\"id\":3,\"discount\":7}\n");
     let printed = site.call(&["run", "--at", MORNING]).expect(0);
-    let line = "drift   orders: /discount (number) in 1 record, first at b.ndjson:1; add it to [contract.columns] to have it\n";
+    let line = "drift   orders: /discount (number) in 1 record, first at b.ndjson:1; add it to [contract.columns] to include it\n";
     assert!(printed.out.contains(line), "{}", printed.out);
     assert!(printed.out.contains("note: /customer/city was in none of 1 record\n"), "{}", printed.out);
     // The raw rows have these fields already.
@@ -89,7 +89,7 @@ fn with_unknown_fail_nothing_is_published() {
             3,
             "data",
             &[
-                "records of orders have fields that its contract does not know",
+                "records of orders have fields that its contract does not have",
                 "/customer/vat (string) in 2 records, first at b.ndjson:2; /discount (number) in 2 records, first at b.ndjson:2",
                 "nothing was published",
                 "[contract.columns]",

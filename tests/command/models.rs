@@ -193,5 +193,8 @@ fn a_partition_that_no_input_has_is_refused() {
     let answer = site.ask(&["run", "--at", MORNING]).expect(2);
     let error = &answer.step("model by_day")["error"];
     assert_eq!(error["kind"], "definition");
-    assert!(error["message"].as_str().unwrap().contains("sold_on = 2011-12-07 is no partition"), "{error}");
+    assert!(
+        error["message"].as_str().unwrap().contains("the result has sold_on = 2011-12-07, which is not a partition"),
+        "{error}"
+    );
 }

@@ -81,7 +81,7 @@ fn a_csv_with_every_dialect_option() {
         r#"partition_by = { column = "sold_at", every = "day", as = "sold_on" }"#,
         r#"format = "%d.%m.%Y %H:%M""#,
         r#"nulls = ["", "N/A"]"#,
-        "no zone in it: UTC",
+        "without time zone: UTC",
     ] {
         assert!(text.contains(line), "no {line:?} in:\n{text}");
     }
@@ -270,10 +270,10 @@ fn invalid_names_and_sources_are_refused() {
 
     generate(&site, "orders", "a.csv");
     let before = text_of(&site, "orders");
-    ask("orders", "a.csv").fails(2, "definition", &["orders.toml is there already"]);
+    ask("orders", "a.csv").fails(2, "definition", &["orders.toml already exists"]);
     assert_eq!(text_of(&site, "orders"), before);
     site.write("infra/pipelines/other.toml", before.replace("dataset = \"orders\"", "dataset = \"more_orders\""));
-    ask("more-orders", "a.csv").fails(2, "definition", &["other makes dataset more_orders already"]);
+    ask("more-orders", "a.csv").fails(2, "definition", &["other already produces dataset more_orders"]);
 }
 
 #[test]
@@ -284,9 +284,9 @@ fn the_next_commands_are_printed() {
     for words in [
         "mine/orders.toml: 2 columns, from 3 records of a.csv",
         "amount  decimal(18,4)  amount",
-        "`n/a` taken for NULL",
+        "`n/a` read as NULL",
         "key id: 2 of 2 values unique",
-        "1 of the records are none",
+        "1 of the records cannot be read",
         "  tidemark check --pipelines mine\n  tidemark run orders --pipelines mine\n",
     ] {
         assert!(printed.contains(words), "no {words:?} in:\n{printed}");

@@ -75,7 +75,7 @@ fn list_shows_reasons_and_samples() {
         "orders   amount: type",
         "2026-03-01 to 2026-03-02",
         "a.csv:22",
-        "only the source can mend",
+        "correct the source",
         "5 broken, 0 healed",
     ] {
         assert!(printed.contains(words), "no {words:?} in:\n{printed}");
@@ -119,9 +119,11 @@ fn replay_runs_all_dependent_steps() {
         json!({"replays": [{"dataset": "orders", "broken_before": 5, "healed": 0, "broken_after": 5}], "runs": []})
     );
     let printed = site.call(&["quarantine", "replay"]).expect(0).out;
-    for words in
-        ["orders: 5 are broken (amount: type 3, format 1, sold_on: type 1)", "nothing can change", "→ mend [contract]"]
-    {
+    for words in [
+        "orders: 5 are broken (amount: type 3, format 1, sold_on: type 1)",
+        "a replay would have no effect",
+        "→ correct [contract]",
+    ] {
         assert!(printed.contains(words), "no {words:?} in:\n{printed}");
     }
 

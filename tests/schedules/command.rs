@@ -119,7 +119,7 @@ fn it_runs_at_the_minute_and_stops_when_it_is_told() {
     first.says("watching every 5 minutes; Ctrl-C stops");
     // a lake has one
     let second = Answer::from_command(&mut dev(&site, &["--json"]));
-    second.fails(1, "refused", &["another tidemark dev is at work on lake", "stop it first"]);
+    second.fails(1, "refused", &["another tidemark dev uses lake", "stop it first"]);
     first.says("✓ orders  ingest");
     first.says("✓ orders  clean");
     first.signal(libc::SIGTERM);
@@ -221,7 +221,7 @@ fn killed_in_a_step_it_goes_on_when_it_is_there_again() {
     assert_eq!(killed.ends(), None);
     drop(request);
     let mut again = Dev::start(&mut dev(&shop.site, &[]));
-    again.says("· orders  1 missed start to make up for");
+    again.says("· orders  1 missed start to catch up on");
     drop(shop.asked());
     again.says("✓ orders  ingest");
     again.says("✓ orders  clean");

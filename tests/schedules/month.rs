@@ -222,7 +222,7 @@ fn a_month_of_orders_with_a_failure_a_day() {
     once.dedup();
     assert_eq!(once, expected);
     assert_eq!(done.started, expected.len());
-    assert_eq!(done.passed_over, 0);
+    assert_eq!(done.skipped, 0);
 
     // one message that it is wrong and one that it is over for each incident, none missing, none twice
     let mut wanted = Vec::new();

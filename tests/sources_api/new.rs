@@ -34,7 +34,7 @@ fn a_pipeline_generated_from_the_first_page_reads_all_pages() {
         assert_eq!(answer.json()["key"][0], "id", "{}", answer.out);
         let text = std::fs::read_to_string(site.path("infra/pipelines/shop-orders.toml")).unwrap();
         assert!(text.contains(pagination), "{text}");
-        assert_eq!(text.contains("the first answer says so"), certain, "{text}");
+        assert_eq!(text.contains("according to the first response"), certain, "{text}");
         assert!(text.contains("customer_country = { type = \"string\", from = \"/customer/country\" }"), "{text}");
         site.call(&["check"]).expect(0);
         site.call(&["run", "--at", AT]).expect(0);

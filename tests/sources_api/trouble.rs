@@ -179,7 +179,8 @@ fn permanent_errors_fail_the_run_and_landed_pages_are_kept() {
 
 #[test]
 fn repeated_and_empty_pages_fail_the_run() {
-    for (fault, words) in [(Fault::PreviousPage, ["earlier", ""]), (Fault::EmptyPage, ["no records", "more behind it"])]
+    for (fault, words) in
+        [(Fault::PreviousPage, ["earlier", ""]), (Fault::EmptyPage, ["no records", "more pages follow"])]
     {
         println!("{fault:?}");
         fails_then_recovers(fault, 3, "data", &words);

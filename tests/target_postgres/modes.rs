@@ -99,7 +99,7 @@ fn an_append_adds_only_new_rows() {
     lab.commit("d", &rows(&[(1, None, "x")]));
     let error = lab.fail(APPEND);
     assert_eq!(error.kind, ErrorKind::Definition);
-    assert!(error.message.contains("whose shape has changed since"), "{error:?}");
+    assert!(error.message.contains("whose columns have changed since"), "{error:?}");
     assert!(error.hint.as_ref().is_some_and(|hint| hint.contains("drop table t")), "{error:?}");
     assert_eq!(lab.one("SELECT count(*) FROM t"), "16");
 }

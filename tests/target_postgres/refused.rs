@@ -99,7 +99,7 @@ fn a_row_that_breaks_a_rule_is_named_or_recorded_until_it_is_valid() {
 
             let record = lab.load(&with_budget("1"));
             assert_eq!(counts(&record), [99 - first as u64, 0, first as u64, 0, 1], "{rule}");
-            assert_eq!(record.notes, ["1 row was refused by the database: see tidemark_refused"]);
+            assert_eq!(record.notes, ["1 row was rejected by the database: see table tidemark_refused"]);
             assert_eq!(lab.one("SELECT count(*) FROM t"), "99");
             assert_eq!(
                 lab.one("SELECT inserted, unchanged, refused FROM tidemark_loads"),
@@ -162,7 +162,10 @@ fn one_some_and_all_refused_rows_are_found() {
                 assert!(error.message.contains(&format!("(id {}) of the change is refused", every - 1)), "{error:?}")
             }
             _ => {
-                assert!(error.message.contains("50 of 20000 rows are refused, and max_refused allows 49"), "{error:?}")
+                assert!(
+                    error.message.contains("50 of 20000 rows were rejected, but max_refused allows 49"),
+                    "{error:?}"
+                )
             }
         }
         assert_eq!(digest(&lab), before);
@@ -184,10 +187,10 @@ fn one_some_and_all_refused_rows_are_found() {
     lab.query(make);
     lab.commit("d", &numbered(0..500, |_| "bad".to_owned()));
     let error = lab.fail(&with_budget("'50%'"));
-    assert!(error.message.contains("rows are refused, and max_refused allows 50%"), "{error:?}");
+    assert!(error.message.contains("rows were rejected, but max_refused allows 50%"), "{error:?}");
     let record = lab.load(&with_budget("'100%'"));
     assert_eq!((counts(&record), lab.one("SELECT count(*) FROM t")), ([0, 0, 0, 0, 500], "0".to_owned()));
-    assert_eq!(record.notes, ["500 rows were refused by the database: see tidemark_refused"]);
+    assert_eq!(record.notes, ["500 rows were rejected by the database: see table tidemark_refused"]);
     // Records of rows that the dataset no longer has are removed.
     lab.commit("d", &numbered(0..10, |id| id.to_string()));
     assert_eq!(counts(&lab.load(&with_budget("'100%'")))[0], 10);
@@ -213,14 +216,14 @@ fn values_outside_a_type_are_recorded_with_the_reason() {
     let reasons = [
         // The server would cut off the blanks without an error.
         ("[11]", "column \"code\" has a text that is longer than its type"),
-        ("[2]", "column \"note\" has a NUL character, which PostgreSQL has in no text"),
-        ("[3]", "column \"doc\" has a text that is no JSON"),
-        ("[4]", "column \"doc\" has a NUL character, which PostgreSQL has in no text"),
-        ("[5]", "column \"doc\" has a text that is no JSON"),
+        ("[2]", "column \"note\" has a NUL character, which PostgreSQL does not allow in text"),
+        ("[3]", "column \"doc\" has a text that is not JSON"),
+        ("[4]", "column \"doc\" has a NUL character, which PostgreSQL does not allow in text"),
+        ("[5]", "column \"doc\" has a text that is not JSON"),
         ("[6]", "column \"n\" has a number that is too large, or too small, for its type"),
         ("[7]", "column \"day\" has a day before 4714-11-24 BC or after 5874897-12-31"),
         ("[8]", "column \"code\" has a text that is longer than its type"),
-        ("[9]", "column \"who\" has a text that is no UUID"),
+        ("[9]", "column \"who\" has a text that is not a UUID"),
     ];
     for filled in [false, true] {
         lab.query("DROP TABLE IF EXISTS t, tidemark_loads, tidemark_refused");

@@ -74,21 +74,26 @@ fn passwords_are_used_and_never_shown() {
     let plain = url(&lab, "a_loader", "");
 
     let error = fails(&lab, &plain, UPSERT);
-    assert_error(&error, ErrorKind::Definition, "the server asks for a password: none is given", "password = { secret");
+    assert_error(
+        &error,
+        ErrorKind::Definition,
+        "the server requires a password, but none is configured",
+        "password = { secret",
+    );
     assert!(error.message.contains("target here at 127.0.0.1:") && error.message.contains(&database), "{error:?}");
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'wrong' }}"));
     assert_error(
         &error,
         ErrorKind::Refused,
         "password authentication failed for user \"a_loader\"",
-        "the secret of its password",
+        "the name of a secret",
     );
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'none' }}"));
-    assert_error(&error, ErrorKind::Definition, "secret none is not given", "the secret a value");
+    assert_error(&error, ErrorKind::Definition, "secret none has no value", "store a value for the secret");
     assert!(error.message.contains("TIDEMARK_SECRET_NONE"), "{error:?}");
     for (secret, word) in [("nowhere", "a host's name"), ("other", "postgres://user@host")] {
         let error = fails(&lab, &format!("{{ secret = '{secret}' }}"), UPSERT);
-        assert_error(&error, ErrorKind::Definition, "target here: the url in its secret is wrong", word);
+        assert_error(&error, ErrorKind::Definition, "target here: the url in its secret is invalid", word);
     }
     assert_eq!(lab.one("SELECT to_regclass('tidemark_loads')"), "-");
 
@@ -105,7 +110,7 @@ fn passwords_are_used_and_never_shown() {
 fn missing_databases_roles_and_columns_are_reported() {
     let Some(lab) = lab() else { return };
     let error = fails(&lab, &lab.url.replace("/database_", "/not_here_"), UPSERT);
-    assert_error(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "name a database that is there");
+    assert_error(&error, ErrorKind::Definition, "does not exist (SQLSTATE 3D000)", "choose an existing database");
     let error = fails(&lab, &url(&lab, "nobody_at_all", ""), UPSERT);
     assert_error(&error, ErrorKind::Refused, "role \"nobody_at_all\" does not exist", "check the user");
     let error = fails(&lab, &lab.url, &UPSERT.replace("'id'", "'nothing'"));
@@ -113,16 +118,16 @@ fn missing_databases_roles_and_columns_are_reported() {
         &error,
         ErrorKind::Definition,
         "the dataset has no column \"nothing\"",
-        "name columns the dataset has",
+        "choose columns that the dataset has",
     );
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ nothing = 'uuid' }}"));
-    assert_error(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "take it out");
+    assert_error(&error, ErrorKind::Definition, "`types` names column \"nothing\"", "remove it");
     let error = fails(&lab, &lab.url, &format!("{UPSERT}types = {{ id = 'uuid' }}"));
     assert_error(
         &error,
         ErrorKind::Definition,
-        "column \"id\" of table t is uuid, which does not hold the dataset's bigint",
-        "change the type",
+        "column \"id\" of table t has type uuid, which cannot hold the dataset's bigint",
+        "change one of the types",
     );
 }
 
@@ -173,14 +178,19 @@ fn missing_permissions_are_reported() {
         ("table = 'columns'", "permission denied"),
     ] {
         let error = fails(&lab, &url, &target(rest));
-        assert_error(&error, ErrorKind::Refused, message, "grant the role what it lacks");
+        assert_error(&error, ErrorKind::Refused, message, "grant the role the missing privileges");
     }
     lab.query("GRANT CREATE ON SCHEMA public TO b_loader");
     // Loading an empty table only needs INSERT; the next load also needs UPDATE.
     assert_eq!(counts(&lab.run_at(&url, &target("table = 'columns'"), false)), [3, 0, 0, 0, 0]);
     lab.commit("d", &numbered(0..3, |id| format!("content {}", id + 1)));
     let error = fails(&lab, &url, &target("table = 'columns'"));
-    assert_error(&error, ErrorKind::Refused, "permission denied for table columns", "grant the role what it lacks");
+    assert_error(
+        &error,
+        ErrorKind::Refused,
+        "permission denied for table columns",
+        "grant the role the missing privileges",
+    );
     assert_eq!(lab.one("SELECT note FROM columns WHERE id = 0"), "content 0");
 }
 
@@ -194,7 +204,7 @@ fn read_only_servers_and_timeouts_are_reported() {
         &error,
         ErrorKind::Definition,
         "in a read-only transaction (SQLSTATE 25006)",
-        "this server only reads: name the primary",
+        "this server is read-only: use the primary",
     );
     ask(&lab.url, &format!("BEGIN READ WRITE; ALTER DATABASE {database} RESET ALL; COMMIT")).unwrap();
 
@@ -207,7 +217,7 @@ fn read_only_servers_and_timeouts_are_reported() {
     assert_error(&error, ErrorKind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     let error = fails(&lab, &lab.url, &format!("{UPSERT}timeout = '1s'"));
-    assert_error(&error, ErrorKind::Retry, "the server said nothing for 1 s", "a longer timeout");
+    assert_error(&error, ErrorKind::Retry, "the server did not respond for 1 s", "a longer timeout");
     // The statement is cancelled.
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
     until("the statement ends", || lab.one(others) == "0");
@@ -271,7 +281,7 @@ fn sslmode_works_as_in_libpq() {
         let record = lab.run_at(url, &target, false);
         assert_eq!(record.status, Status::Done, "{url}: {record:?}");
     }
-    let tls = "no encrypted connection to the server comes about";
+    let tls = "no encrypted connection to the server can be established";
     for (url, kind, message, hint) in [
         (
             at(named.port(), &format!("sslmode=verify-full&sslrootcert={wrong}")),
@@ -291,7 +301,7 @@ fn sslmode_works_as_in_libpq() {
             at(stranger.port(), &format!("sslmode=verify-full&sslrootcert={right}")),
             ErrorKind::Definition,
             "not valid for name",
-            "as the certificate has it",
+            "the host name of the certificate",
         ),
         (
             at(named.port(), &format!("sslmode=verify-full&sslrootcert={garbage}")),

@@ -12,7 +12,7 @@ fn dated() -> DataFrame {
 
 /// Partition, rows in the lake, rows in the table, refused rows, and whether they are equal.
 fn compared(lab: &LoadHarness, target: &str) -> Vec<(String, u64, u64, u64, bool)> {
-    let of = |one: load::Compared| (one.partition, one.lake_rows, one.table_rows, one.refused, one.same);
+    let of = |one: load::PartitionComparison| (one.partition, one.lake_rows, one.table_rows, one.refused, one.same);
     lab.verify(target).partitions.into_iter().map(of).collect()
 }
 
@@ -38,7 +38,7 @@ fn loaded_rows_are_equal() {
     lab.load(&target);
     let verified = lab.verify(&target);
     assert!(verified.is_same(), "{verified:#?}");
-    assert_eq!(verified.loosely, ["doc"]);
+    assert_eq!(verified.null_checked, ["doc"]);
     lab.query("UPDATE t SET money = -12.3000 WHERE id = 2; UPDATE t SET float = 0 WHERE id = 2; UPDATE t SET doc = '{}' WHERE id = 1");
     assert!(lab.verify(&target).is_same(), "equal to the server is equal");
     lab.query("UPDATE t SET doc = NULL WHERE id = 1");

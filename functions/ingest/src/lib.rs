@@ -30,6 +30,11 @@ pub fn step<'a>(
         (StepId::Ingest, Some(Source::Http(http)), Some(contract)) => {
             Box::new(HttpIngest::new(pipeline, http, contract, environment)?)
         }
-        _ => return Err(Error::new(ErrorKind::Bug, format!("{step} of {} is no ingest", pipeline.name))),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Bug,
+                format!("{step} of {} is not a step of function ingest", pipeline.name),
+            ));
+        }
     })
 }

@@ -52,7 +52,9 @@ impl Changed {
         };
         let (dataset, latest) = (table.dataset(), table.version());
         if let Some(loaded) = loaded.filter(|loaded| *loaded > latest) {
-            let message = format!("{place} has version {loaded} of dataset {dataset}, and this lake has only {latest}");
+            let message = format!(
+                "{place} contains version {loaded} of dataset {dataset}, but the latest version in this lake is {latest}"
+            );
             let hint = "it was loaded from another lake: load into another table or database";
             return Err(Error::new(ErrorKind::Refused, message).hint(hint));
         }
@@ -116,7 +118,7 @@ impl Changed {
     pub(crate) fn partition_values(&self, lake: &Lake) -> Result<Option<Series>, Error> {
         let by = self.table.partition_by().into_iter().next();
         let Some(column) = by.filter(|_| !self.is_repartitioned()) else { return Ok(None) };
-        let failed = |error| Error::new(ErrorKind::Bug, "the partitions of a load cannot be told").because(error);
+        let failed = |error| Error::new(ErrorKind::Bug, "the partitions of a load cannot be determined").because(error);
         // one row of each partition is enough; a partition that has become empty has rows in the version before
         let mut values: Option<Series> = None;
         let mut seen = BTreeSet::new();
@@ -165,7 +167,7 @@ impl Changed {
             Some(mismatch) => Some(mismatch.to_string()),
             None => {
                 let new = now.schema().iter_names().find(|name| !before.schema().contains(name));
-                new.map(|name| format!("column {name} new"))
+                new.map(|name| format!("column {name} added"))
             }
         })
     }
@@ -186,8 +188,8 @@ impl Changed {
         };
         let (name, dataset) = (&to.table, self.table.dataset());
         let message = format!(
-            "{place}: table {name} has version {} of dataset {dataset}, whose shape has changed since ({change}), so nobody can tell \
-             which rows it has already",
+            "{place}: table {name} contains version {} of dataset {dataset}, whose columns have changed since ({change}), so the \
+             rows that it already contains cannot be identified",
             before.version(),
         );
         let hint = format!("drop table {name} so that it is loaded in full, or load into another one");
@@ -272,9 +274,9 @@ impl Changed {
         }
         let columns: Vec<String> = to.key.iter().map(ToString::to_string).collect();
         let key = named_key(&twice, 0, &columns).map_err(failed)?.unwrap_or_default();
-        let message = format!("two rows of the dataset have the key {key}, by which table {} is loaded", to.table);
+        let message = format!("two rows of the dataset have the key {key} of table {}", to.table);
         Err(Error::new(ErrorKind::Data, message)
-            .hint("nothing was loaded; name a key that is unique in the dataset, or make it so in a model"))
+            .hint("nothing was loaded; choose a key that is unique in the dataset, or make it unique in a model"))
     }
 
     /// The keys of rows of an earlier version, cast to the current types; a value that cannot be cast becomes NULL.
@@ -283,12 +285,12 @@ impl Changed {
         let key = |name: &ColumnName| -> Result<Column, Error> {
             let column = rows.column(name.as_str()).map_err(|_| {
                 let message = format!(
-                    "table {} is loaded by {name}, and dataset {} had no such column at the version it has",
+                    "table {} has the key {name}, which dataset {} did not have at the version loaded last",
                     to.table,
                     self.table.dataset()
                 );
                 let hint = format!(
-                    "name a column it has as key; if that is new, drop table {} so that it is loaded in full",
+                    "choose another key; if the column is new, drop table {} so that it is loaded in full",
                     to.table
                 );
                 Error::new(ErrorKind::Definition, message).hint(hint)

@@ -45,7 +45,7 @@ impl Database {
             Err(error) => return Err(LakeError::store(place, error).into()),
             Ok((meta, opened)) => {
                 if meta.size > context.memory {
-                    let message = format!("{place} has {} bytes, and {} fit in memory", meta.size, context.memory);
+                    let message = format!("{place} has {} bytes, but only {} fit in memory", meta.size, context.memory);
                     return Err(Error::new(ErrorKind::Refused, message)
                         .hint("give the function more memory, or load into a database server"));
                 }

@@ -13,7 +13,7 @@ mod verify;
 pub use postgres::LoadPostgres;
 pub use report::LoadReport;
 pub use sqlite::LoadSqlite;
-pub use verify::{Compared, Verified, verify};
+pub use verify::{PartitionComparison, Verification, verify};
 
 use tidemark_flow::{Environment, Error, ErrorKind, Runnable};
 use tidemark_pipeline::{Graph, Pipeline, StepId, Target};
@@ -32,7 +32,7 @@ pub fn step<'a>(
         StepId::Load(name) => pipeline.targets.iter().find(|target| target.name() == name),
         _ => None,
     };
-    let none = || Error::new(ErrorKind::Bug, format!("{step} of {} is no load", pipeline.name));
+    let none = || Error::new(ErrorKind::Bug, format!("{step} of {} is not a step of function load", pipeline.name));
     Ok(match target.ok_or_else(none)? {
         Target::Postgres(target) => Box::new(LoadPostgres::new(pipeline, target, environment)),
         Target::Sqlite(target) => Box::new(LoadSqlite::new(pipeline, target, environment)),

@@ -53,7 +53,7 @@ impl<'a> LoadPostgres<'a> {
         };
         let (address, in_url) = Address::parse(&text).map_err(|fault| {
             let message = format!(
-                "target {}: the url{} is wrong",
+                "target {}: the url{} is invalid",
                 self.target.name,
                 if is_secret { " in its secret" } else { "" }
             );
@@ -61,9 +61,9 @@ impl<'a> LoadPostgres<'a> {
         })?;
         // a server may trust this host without a password, so a missing one is an error only if the server asks for it
         let password = match &self.target.password {
-            Some(name) => secret(name).map(Some).map_err(|failure| UnknownPassword {
-                why: failure.full_message() + &failure.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
-                kind: failure.kind,
+            Some(name) => secret(name).map(Some).map_err(|error| UnknownPassword {
+                why: error.full_message() + &error.hint.map(|hint| format!("; {hint}")).unwrap_or_default(),
+                kind: error.kind,
             }),
             None => Ok(in_url.map(tidemark_flow::Secret::new)),
         };
@@ -92,9 +92,9 @@ impl<'a> LoadPostgres<'a> {
                         tracing::info!(target = self.target.name, fault = fault.to_string(), "trying again");
                         std::thread::sleep(Duration::from_millis(*pause));
                     }
-                    None => return Err(fault.failure(&self.place(database))),
+                    None => return Err(fault.into_error(&self.place(database))),
                 },
-                Err(fault) => return Err(fault.failure(&self.place(database))),
+                Err(fault) => return Err(fault.into_error(&self.place(database))),
             }
         }
     }
@@ -126,8 +126,8 @@ impl<'a> LoadPostgres<'a> {
 fn refused(rows: u64) -> Option<String> {
     match rows {
         0 => None,
-        1 => Some("1 row was refused by the database: see tidemark_refused".to_owned()),
-        rows => Some(format!("{rows} rows were refused by the database: see tidemark_refused")),
+        1 => Some("1 row was rejected by the database: see table tidemark_refused".to_owned()),
+        rows => Some(format!("{rows} rows were rejected by the database: see table tidemark_refused")),
     }
 }
 
@@ -207,7 +207,7 @@ impl Step for LoadPostgres<'_> {
         };
         let changed = changed.as_ref();
         let partitions = self.partitions(context, changed)?;
-        let change = || self.change(context, changed).unwrap_or_else(|failure| Box::new(std::iter::once(Err(failure))));
+        let change = || self.change(context, changed).unwrap_or_else(|error| Box::new(std::iter::once(Err(error))));
         let load = Load {
             rows: changed.size().rows.unwrap_or_default(),
             dataset: &self.target.to.dataset,

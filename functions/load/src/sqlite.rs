@@ -75,13 +75,12 @@ impl<'a> LoadSqlite<'a> {
             table.schema().get(key.as_str()).ok_or_else(|| {
                 let (path, name) = (&self.target.path, &self.target.to.table);
                 let message = format!(
-                    "{path}: table {name} is loaded by {key}, and dataset {} has no such column at version {}",
+                    "{path}: table {name} has the key {key}, which dataset {} does not have at version {}",
                     table.dataset(),
                     table.version()
                 );
-                let hint = format!(
-                    "name a column it has as key; if that is new, drop table {name} so that it is loaded in full"
-                );
+                let hint =
+                    format!("choose another key; if the column is new, drop table {name} so that it is loaded in full");
                 Error::new(ErrorKind::Definition, message).hint(hint)
             })
         };
@@ -213,10 +212,10 @@ impl From<SqliteError> for Error {
             (_, true) => ErrorKind::Data,
             _ => ErrorKind::Definition,
         };
-        let failure = Error::new(kind, error.to_string());
+        let converted = Error::new(kind, error.to_string());
         match std::error::Error::source(&error) {
-            Some(source) => failure.because(source.to_string()),
-            None => failure,
+            Some(source) => converted.because(source.to_string()),
+            None => converted,
         }
     }
 }

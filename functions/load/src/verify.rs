@@ -13,7 +13,7 @@ use crate::targets::sums::{Sum, Sums};
 
 /// The result of comparing a table with its dataset at the version that the table has.
 #[derive(Debug, Serialize)]
-pub struct Verified {
+pub struct Verification {
     pub pipeline: String,
     pub target: String,
     /// Database and table.
@@ -23,14 +23,15 @@ pub struct Verified {
     pub version: Option<i64>,
     /// The version the dataset is at.
     pub latest_version: Option<i64>,
-    pub partitions: Vec<Compared>,
+    pub partitions: Vec<PartitionComparison>,
     /// Columns of which only NULLs were compared, because the server changes the form of their values.
-    pub loosely: Vec<String>,
+    #[serde(rename = "loosely")]
+    pub null_checked: Vec<String>,
 }
 
 /// The comparison of one partition.
 #[derive(Debug, Serialize)]
-pub struct Compared {
+pub struct PartitionComparison {
     /// The partition's value; empty if the dataset has no partitions.
     pub partition: String,
     /// Rows of the dataset, without those that the database rejected.
@@ -40,7 +41,7 @@ pub struct Compared {
     pub same: bool,
 }
 
-impl Verified {
+impl Verification {
     pub fn is_same(&self) -> bool {
         self.version.is_some() && self.partitions.iter().all(|partition| partition.same)
     }
@@ -55,12 +56,12 @@ pub fn verify(
     secrets: &dyn Secrets,
     pipeline: &Pipeline,
     target: &Postgres,
-) -> Result<Verified, Error> {
+) -> Result<Verification, Error> {
     let step = LoadPostgres::new(pipeline, target, secrets);
     let dataset = &target.to.dataset;
     let latest = context.lake.table(dataset)?;
     let database = step.database()?;
-    let mut verified = Verified {
+    let mut verified = Verification {
         pipeline: pipeline.name.to_string(),
         target: target.name.clone(),
         table: step.table(&database),
@@ -68,7 +69,7 @@ pub fn verify(
         version: None,
         latest_version: latest.as_ref().map(tidemark_lake::Table::version),
         partitions: Vec::new(),
-        loosely: Vec::new(),
+        null_checked: Vec::new(),
     };
     if latest.is_none() {
         return Ok(verified);
@@ -80,13 +81,13 @@ pub fn verify(
         let by = table.partition_by().into_iter().next().map(|column| column.to_string());
         Ok((table.schema().clone(), by))
     };
-    let failed = |fault: LoadFault| fault.failure(&place);
+    let failed = |fault: LoadFault| fault.into_error(&place);
     let session = database.connect().map_err(failed)?;
     let Some(snapshot) = database.snapshot(session, dataset, &schema_at).map_err(failed)? else {
         return Ok(verified);
     };
     let version = snapshot.state.version;
-    (verified.version, verified.loosely) = (Some(version), snapshot.null_checked());
+    (verified.version, verified.null_checked) = (Some(version), snapshot.null_checked());
     let table = context.lake.table_at(dataset, version)?;
     let by = table.partition_by().into_iter().next();
     let mut sides: BTreeMap<Vec<u8>, (String, Sum, u64)> = BTreeMap::new();
@@ -98,7 +99,7 @@ pub fn verify(
         let text =
             by.as_ref().map_or(String::new(), |column| partition.get(column.as_str()).unwrap_or("NULL").to_owned());
         if sums.is_empty() && refused > 0 {
-            let same = Compared { partition: text, lake_rows: 0, table_rows: 0, refused, same: true };
+            let same = PartitionComparison { partition: text, lake_rows: 0, table_rows: 0, refused, same: true };
             verified.partitions.push(same);
             continue;
         }
@@ -116,7 +117,13 @@ pub fn verify(
     for (value, (partition, ours, refused)) in sides {
         let theirs = theirs.get(&value).copied().unwrap_or_default();
         let (lake_rows, table_rows) = (ours.rows, theirs.rows);
-        verified.partitions.push(Compared { partition, lake_rows, table_rows, refused, same: ours == theirs });
+        verified.partitions.push(PartitionComparison {
+            partition,
+            lake_rows,
+            table_rows,
+            refused,
+            same: ours == theirs,
+        });
     }
     verified.partitions.sort_by(|one, other| one.partition.cmp(&other.partition));
     Ok(verified)

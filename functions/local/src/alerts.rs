@@ -20,7 +20,7 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
     let addresses = watch::recipients(&pipeline.alerts);
     if addresses.is_empty() {
         return Err(Error::new(ErrorKind::Definition, format!("{name} has no recipients in [alerts]"))
-            .hint("write [alerts] with slack = { secret = \"slack-webhook\" } or email = \"you@example.com\" into its file")
+            .hint("add [alerts] with slack = { secret = \"slack-webhook\" } or email = \"you@example.com\" to its file")
             .into());
     }
     let local = LocalEnvironment::new()?;
@@ -34,25 +34,25 @@ pub(crate) fn test(common: &Common, name: &str) -> anyhow::Result<Exit> {
             watch::with_channels(context, environment, |channels| channels.send(&address, message))
         });
         // a sample is not retried automatically
-        let result = result.map_err(|failure| match failure.kind {
-            ErrorKind::Retry => failure.hint("check whether it has arrived, and try again"),
-            _ => failure,
+        let result = result.map_err(|error| match error.kind {
+            ErrorKind::Retry => error.hint("check whether it has arrived, and try again"),
+            _ => error,
         });
         let of = if least == tidemark_pipeline::Severity::Critical { "critical incidents" } else { "all incidents" };
         match &result {
             Ok(()) if !common.json => {
                 print::line(&format!("{} {address}  sent; it is notified of {of}", print::tick()))
             }
-            Err(failure) if !common.json => {
-                let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
-                print::line(&format!("{} {address}  {}{hint}", print::cross(), failure.full_message()));
+            Err(error) if !common.json => {
+                let hint = error.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
+                print::line(&format!("{} {address}  {}{hint}", print::cross(), error.full_message()));
             }
             _ => {}
         }
-        if let Err(failure) = &result {
-            exit = exit.max(Exit::from(failure.kind));
+        if let Err(error) = &result {
+            exit = exit.max(Exit::from(error.kind));
         }
-        let error = result.err().map(|failure| tidemark_flow::ErrorRecord::from(&failure));
+        let error = result.err().map(|error| tidemark_flow::ErrorRecord::from(&error));
         sent.push(json!({"address": address.to_string(), "severity": least, "sent": error.is_none(), "error": error}));
     }
     if common.json {

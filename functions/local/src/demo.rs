@@ -82,7 +82,7 @@ pub(crate) fn demo(common: &Common, folder: &Path) -> anyhow::Result<Exit> {
     for (morning, day) in MORNINGS {
         write(&format!("sales/{day}.csv"), &sales_of(day))?;
         let orders = orders_by(day);
-        let arrived = format!("the sales of {day} have come in, and the shop's API has {} orders", orders.len());
+        let arrived = format!("the sales of {day} have arrived, and the shop's API has {} orders", orders.len());
         api.set_orders(orders);
         let scheduled_time = morning.parse().context("the demo's morning")?;
         if !common.json {

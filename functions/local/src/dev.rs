@@ -41,7 +41,8 @@ pub struct Done {
     /// Scheduled starts that were run.
     pub started: usize,
     /// Scheduled times that were skipped because a later one was started.
-    pub passed_over: usize,
+    #[serde(rename = "passed_over")]
+    pub skipped: usize,
     pub steps: usize,
     pub failed: usize,
     pub ticks: usize,
@@ -176,8 +177,8 @@ impl<'a> Dev<'a> {
     fn reload(&self, now: Timestamp, definitions: &mut Arc<Definitions>, queue: &mut Queue, done: &mut Done) -> bool {
         let fresh = match Definitions::read(self.worker.common) {
             Ok(fresh) => fresh.with_alerts_from(definitions),
-            Err(failure) => {
-                self.terminal.failed("pipelines: ", &failure);
+            Err(error) => {
+                self.terminal.failed("pipelines: ", &error);
                 return false;
             }
         };
@@ -203,9 +204,9 @@ impl<'a> Dev<'a> {
             return;
         }
         for (at, pipeline) in starts(&definitions.graph, seen, now) {
-            if let Some(passed_over) = queue.start(pipeline, at) {
-                done.passed_over += 1;
-                self.terminal.passed_over(&pipeline.name, passed_over, at);
+            if let Some(skipped) = queue.start(pipeline, at) {
+                done.skipped += 1;
+                self.terminal.skip(&pipeline.name, skipped, at);
             }
         }
     }
@@ -219,8 +220,8 @@ impl<'a> Dev<'a> {
         done: &mut Done,
     ) -> bool {
         let caught_up = self.catch_up(now, definitions, queue, done);
-        if let Err(failure) = &caught_up {
-            self.terminal.failed("missed starts: ", failure);
+        if let Err(error) = &caught_up {
+            self.terminal.failed("missed starts: ", error);
         }
         caught_up.is_ok()
     }
@@ -235,8 +236,8 @@ impl<'a> Dev<'a> {
     ) -> Result<(), Error> {
         for missed in self.worker.missed(now, definitions)? {
             self.terminal.missed(&missed);
-            let Missed { pipeline, times, passed_over } = missed;
-            done.passed_over += passed_over;
+            let Missed { pipeline, times, skipped } = missed;
+            done.skipped += skipped;
             let Ok(pipeline) = definitions.graph.pipeline(pipeline.as_str()) else { continue };
             for at in times {
                 queue.start(pipeline, at);
@@ -270,17 +271,17 @@ impl<'a> Dev<'a> {
                 error.map(|error| error.kind)
             }
             Ok(_) => return false,
-            Err(failure) => {
-                self.terminal.failed_with_hint(&failure);
-                no_record = Some(failure.full_message());
-                Some(failure.kind)
+            Err(error) => {
+                self.terminal.failed_with_hint(&error);
+                no_record = Some(error.full_message());
+                Some(error.kind)
             }
         };
         let is_final = kind != Some(ErrorKind::Retry) || !queue.retry(job.clone(), time.now());
         if let (true, Some(kind), Some(why)) = (is_final, kind, no_record)
-            && let Err(failure) = self.worker.record_dead_letter(time, definitions, job.event, kind, why)
+            && let Err(error) = self.worker.record_dead_letter(time, definitions, job.event, kind, why)
         {
-            self.terminal.failed("", &failure);
+            self.terminal.failed("", &error);
         }
         done.failed += usize::from(is_final);
         is_final
@@ -297,8 +298,8 @@ impl<'a> Dev<'a> {
                 self.terminal.report_tick(&report);
                 Some(report)
             }
-            Err(failure) => {
-                self.terminal.failed("the watcher failed: ", &failure);
+            Err(error) => {
+                self.terminal.failed("the watcher failed: ", &error);
                 None
             }
         }

@@ -71,7 +71,7 @@ impl LocalEnvironment {
         if !self.has_lake(place) {
             let message = format!("no lake at {place}");
             return Err(
-                Error::new(ErrorKind::Definition, message).hint("name it with --lake, or make it with: tidemark run")
+                Error::new(ErrorKind::Definition, message).hint("set it with --lake, or create it with: tidemark run")
             );
         }
         self.open(place, false)
@@ -153,8 +153,8 @@ impl Secrets for LocalEnvironment {
         let own = self.secrets.iter().find(|(known, _)| known == name).map(|(_, secret)| secret.clone());
         own.or_else(|| host::secret(name)).ok_or_else(|| {
             let variable = host::variable_of(name);
-            Error::new(ErrorKind::Definition, format!("secret {name} is not given"))
-                .hint(format!("put it into the environment variable {variable}"))
+            Error::new(ErrorKind::Definition, format!("secret {name} has no value"))
+                .hint(format!("set environment variable {variable}"))
         })
     }
 }

@@ -41,8 +41,8 @@ impl Exit {
         // stderr may be closed
         let _ = writeln!(std::io::stderr(), "{}", describe(error));
         let record = match error.downcast_ref::<Error>() {
-            Some(failure) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..failure.into() },
-            Some(failure) => ErrorRecord::from(failure),
+            Some(known) if mistakes(error).is_some() => ErrorRecord { message: describe(error), ..known.into() },
+            Some(known) => ErrorRecord::from(known),
             None => {
                 ErrorRecord { kind: ErrorKind::Refused, message: format!("{error:#}"), hint: None, over_budget: false }
             }
@@ -63,9 +63,9 @@ pub fn mistakes(error: &anyhow::Error) -> Option<&DefinitionErrors> {
 fn describe(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Error>() {
         _ if mistakes(error).is_some() => mistakes(error).map(DefinitionErrors::to_string).unwrap_or_default(),
-        Some(failure) => {
-            let hint = failure.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();
-            format!("error: {}{hint}", failure.full_message())
+        Some(known) => {
+            let hint = known.hint.as_ref().map(|hint| format!("\n  → {hint}")).unwrap_or_default();
+            format!("error: {}{hint}", known.full_message())
         }
         None => format!("error: {error:#}"),
     }

@@ -29,13 +29,13 @@ pub(crate) fn check(common: &Common) -> anyhow::Result<Exit> {
             }
             Ok(Exit::Done)
         }
-        Err(failure) => report_definition_errors(common, failure),
+        Err(error) => report_definition_errors(common, error),
     }
 }
 
 /// Reports mistakes in pipeline files in the way of `check`.
-pub(crate) fn report_definition_errors(common: &Common, failure: Error) -> anyhow::Result<Exit> {
-    let error = anyhow::Error::from(failure);
+pub(crate) fn report_definition_errors(common: &Common, error: Error) -> anyhow::Result<Exit> {
+    let error = anyhow::Error::from(error);
     match mistakes(&error) {
         Some(DefinitionErrors(mistakes)) if common.json => {
             print::json(&json!({"pipelines": [], "mistakes": mistakes}))?;

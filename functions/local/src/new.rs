@@ -61,18 +61,18 @@ pub(crate) fn new(common: &Common, name: &str, from: &str) -> anyhow::Result<Exi
 }
 
 fn taken(path: &Path) -> Error {
-    Error::new(ErrorKind::Definition, format!("{} is there already", path.display()))
-        .hint("name another pipeline, or move the file away")
+    Error::new(ErrorKind::Definition, format!("{} already exists", path.display()))
+        .hint("choose another name, or move the file away")
 }
 
 /// Refuses a name whose dataset is made by another pipeline already. Not checked if the pipeline files have mistakes.
 fn refuse_dataset(common: &Common, name: &PipelineName) -> Result<(), Error> {
     let Ok(graph) = load(common, Selection::CheckOnly) else { return Ok(()) };
     let dataset: Result<DatasetName, _> = name.as_str().replace('-', "_").parse();
-    match dataset.ok().and_then(|dataset| Some((graph.maker(&dataset)?.0.name.clone(), dataset))) {
-        Some((maker, dataset)) => {
-            let message = format!("pipeline {maker} makes dataset {dataset} already");
-            Err(Error::new(ErrorKind::Definition, message).hint("name the pipeline otherwise"))
+    match dataset.ok().and_then(|dataset| Some((graph.producer(&dataset)?.0.name.clone(), dataset))) {
+        Some((producer, dataset)) => {
+            let message = format!("pipeline {producer} already produces dataset {dataset}");
+            Err(Error::new(ErrorKind::Definition, message).hint("choose another name for the pipeline"))
         }
         None => Ok(()),
     }
@@ -120,10 +120,13 @@ fn print_draft(common: &Common, name: &PipelineName, file: &str, sample: &Sample
     print::line("");
     print::line(&match &draft.choices.key {
         Some(key) => format!("key {}: {}", key.column, key.seen),
-        None => "no key: every row stands for itself".into(),
+        None => "no key: every row is kept".into(),
     });
     if draft.broken > 0 {
-        print::line(&format!("{} of the records are none, and will be in quarantine", print::count(draft.broken)));
+        print::line(&format!(
+            "{} of the records cannot be read, and will be in quarantine",
+            print::count(draft.broken)
+        ));
     }
     let folder = match common.pipelines.to_str() {
         Some("infra/pipelines") | None => String::new(),
@@ -185,8 +188,8 @@ fn sample_of_file(from: &str) -> Result<Sample, Error> {
         Format::Csv | Format::Parquet => (RawLayout::Columns, fields_of_columns(&records)),
     };
     if fields.is_empty() {
-        return Err(Error::new(ErrorKind::Data, format!("{from} has no record: there is nothing to go by"))
-            .hint("name a file that has some"));
+        return Err(Error::new(ErrorKind::Data, format!("{from} has no record to guess the columns from"))
+            .hint("choose a file with records"));
     }
     let source = source_lines(from, &found);
     // `raw` includes the header record, so that the contract is tested on it too
@@ -212,7 +215,7 @@ fn frames(path: &Path, object: &str, format: Format, csv: &Csv) -> Result<(DataF
     let is_whole = match files::read(input, object, format, csv, None, &mut emit) {
         Ok(_) => true,
         Err(ReadError::Emit(Enough)) => false,
-        Err(error) => return Err(dialect::unread(object, error)),
+        Err(error) => return Err(dialect::read_error(object, error)),
     };
     Ok((raw.unwrap_or_else(DataFrame::empty), is_whole))
 }

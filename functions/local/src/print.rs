@@ -148,7 +148,7 @@ pub(crate) fn summary(records: &[RunRecord], took: jiff::SignedDuration) {
 fn drift(record: &RunRecord) {
     const LINES: usize = 10;
     for drift in record.drift.iter().take(LINES) {
-        line(&format!("drift   {}: {drift}; add it to [contract.columns] to have it", record.pipeline));
+        line(&format!("drift   {}: {drift}; add it to [contract.columns] to include it", record.pipeline));
     }
     let more = record.drift.len().saturating_sub(LINES);
     if more > 0 {

@@ -27,7 +27,7 @@ pub(crate) fn schedules(common: &Common, check: bool) -> anyhow::Result<Exit> {
     let graph = load_definitions(&common.pipelines, &|_| None, Selection::CheckOnly);
     let wanted = match graph.and_then(|graph| template::template(&graph)) {
         Ok(text) => text,
-        Err(failure) => return report_definition_errors(common, failure),
+        Err(error) => return report_definition_errors(common, error),
     };
     let file = file(&common.pipelines);
     let found = read(&file)?;
@@ -46,7 +46,7 @@ fn write_file(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -
     if common.json {
         print::json(&json!({"file": file, "changed": is_new}))?;
     } else {
-        let what = if is_new { "written" } else { "as it was" };
+        let what = if is_new { "written" } else { "unchanged" };
         print::line(&format!("{} {}  {what}", print::tick(), file.display()));
     }
     Ok(Exit::Done)
@@ -71,16 +71,16 @@ fn check_file(common: &Common, file: &Path, found: Option<&str>, wanted: &str) -
     }
     let shown = file.display();
     match found {
-        Some(_) if is_current => print::line(&format!("{} {shown}  is what the pipeline files say", print::tick())),
+        Some(_) if is_current => print::line(&format!("{} {shown}  matches the pipeline files", print::tick())),
         Some(_) => {
-            print::line(&format!("{} {shown}  is not what the pipeline files say", print::cross()));
+            print::line(&format!("{} {shown}  does not match the pipeline files", print::cross()));
             differs.iter().take(SHOWN).for_each(|difference| print::line(&format!("    {difference}")));
             let more = differs.len().saturating_sub(SHOWN);
             if more > 0 {
                 print::line(&format!("    and {more} more lines"));
             }
         }
-        None => print::line(&format!("{} {shown}  is not there", print::cross())),
+        None => print::line(&format!("{} {shown}  does not exist", print::cross())),
     }
     if !is_current {
         print::line(&format!("    → {command}"));

@@ -75,10 +75,10 @@ impl State {
             (rows, healed) = (counts.broken, Some(counts.healed));
         }
         let seconds = |until: Timestamp| watermark.map(|mark| until.duration_since(mark).as_secs().max(0));
-        let maker = graph.and_then(|graph| graph.maker(&name)).map(|(pipeline, _)| pipeline);
+        let producer = graph.and_then(|graph| graph.producer(&name)).map(|(pipeline, _)| pipeline);
         // a quarantine has no schedule
-        let maker = maker.filter(|_| !name.is_quarantine());
-        let scheduled = maker.and_then(|pipeline| pipeline.schedule.as_ref()?.previous(now));
+        let producer = producer.filter(|_| !name.is_quarantine());
+        let scheduled = producer.and_then(|pipeline| pipeline.schedule.as_ref()?.previous(now));
         let (lag_seconds, late_seconds) = (seconds(now), scheduled.and_then(seconds));
         Ok(State { version: table.version(), name, watermark, rows, healed, lag_seconds, late_seconds })
     }

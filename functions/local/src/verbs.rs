@@ -4,7 +4,7 @@ use tidemark_flow::{Error, ErrorKind};
 
 use crate::args::{AlertsVerb, Cli, QuarantineVerb, Verb};
 use crate::exit::Exit;
-use crate::quarantine::reasons::Asked;
+use crate::quarantine::reasons::Filter;
 use crate::{alerts, demo, dev, inspect, new, plan, quarantine, run, schedules, status, verify};
 
 /// # Errors
@@ -22,7 +22,7 @@ pub fn act(cli: Cli) -> anyhow::Result<Exit> {
         Verb::Show { dataset, limit, history: false } => inspect::show(common, &dataset, limit),
         Verb::Show { dataset, limit, history: true } => inspect::history(common, &dataset, limit),
         Verb::Quarantine { verb: QuarantineVerb::List { dataset, reason, since, healed, limit } } => {
-            quarantine::list::list(common, dataset.as_deref(), &Asked { reason, since, healed }, limit)
+            quarantine::list::list(common, dataset.as_deref(), &Filter { reason, since, healed }, limit)
         }
         Verb::Quarantine { verb: QuarantineVerb::Replay { dataset, at } } => {
             quarantine::replay::replay(common, dataset.as_deref(), at)

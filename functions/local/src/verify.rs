@@ -48,12 +48,12 @@ pub(crate) fn verify(common: &Common, names: &[String]) -> anyhow::Result<Exit> 
         }
         left_out.iter().for_each(print::left_out);
     }
-    let is_same = verified.iter().all(load::Verified::is_same);
+    let is_same = verified.iter().all(load::Verification::is_same);
     Ok(if is_same { Exit::Done } else { Exit::Failed })
 }
 
-fn show(verified: &load::Verified) {
-    let load::Verified { pipeline, target, table, dataset, partitions, .. } = verified;
+fn show(verified: &load::Verification) {
+    let load::Verification { pipeline, target, table, dataset, partitions, .. } = verified;
     let name = format!("{pipeline}  {target}");
     let Some(version) = verified.version else {
         print::line(&format!("{} {name}  {table}: nothing was loaded yet", print::cross()));
@@ -61,7 +61,7 @@ fn show(verified: &load::Verified) {
         return;
     };
     let different: Vec<_> = partitions.iter().filter(|partition| !partition.same).collect();
-    let sum = |of: fn(&load::Compared) -> u64| partitions.iter().map(of).sum::<u64>();
+    let sum = |of: fn(&load::PartitionComparison) -> u64| partitions.iter().map(of).sum::<u64>();
     let (ours, theirs, refused) = (sum(|one| one.lake_rows), sum(|one| one.table_rows), sum(|one| one.refused));
     let is_same = different.is_empty();
     let mark = if is_same { print::tick() } else { print::cross() };
@@ -72,11 +72,11 @@ fn show(verified: &load::Verified) {
     print::line(&format!("{mark} {name}  {table} at version {version} of {dataset}: {what}"));
     if !is_same {
         print::line("");
-        let line = |one: &&load::Compared| {
+        let line = |one: &&load::PartitionComparison| {
             let what = match (one.lake_rows, one.table_rows) {
                 (ours, theirs) if ours > theirs => format!("{} missing", print::count(ours - theirs)),
                 (ours, theirs) if ours < theirs => format!("{} too many", print::count(theirs - ours)),
-                _ => "as many rows, with other values".to_owned(),
+                _ => "the same number of rows, with other values".to_owned(),
             };
             vec![one.partition.clone(), print::count(one.lake_rows), print::count(one.table_rows), what]
         };
@@ -86,14 +86,17 @@ fn show(verified: &load::Verified) {
         }
         print::line("");
         print::line(&format!(
-            "    all rows again: tidemark run {pipeline} --full (rows that only the table has stay; drop the table to have it created again)"
+            "    all rows again: tidemark run {pipeline} --full (rows that exist only in the table are kept; drop the table to recreate it)"
         ));
     }
     if refused > 0 {
-        print::line(&format!("    {} rows were refused by the database: see tidemark_refused", print::count(refused)));
+        print::line(&format!(
+            "    {} rows were rejected by the database: see table tidemark_refused",
+            print::count(refused)
+        ));
     }
-    if !verified.loosely.is_empty() {
-        print::line(&format!("    only NULLs compared: {}", verified.loosely.join(", ")));
+    if !verified.null_checked.is_empty() {
+        print::line(&format!("    only NULLs compared: {}", verified.null_checked.join(", ")));
     }
     if let Some(latest) = verified.latest_version.filter(|latest| *latest > version) {
         print::line(&format!("    version {latest} of {dataset} is not loaded yet"));

@@ -84,12 +84,12 @@ impl Drifts {
                 MAX_REPORTED.min(all)
             ));
         }
-        let mut reported = self.most();
+        let mut reported = self.most_frequent();
         reported.truncate(MAX_REPORTED);
         (reported.into_iter().cloned().collect(), notes)
     }
 
-    fn most(&self) -> Vec<&Drift> {
+    fn most_frequent(&self) -> Vec<&Drift> {
         let mut fields: Vec<&Drift> = self.fields.values().collect();
         // the sort is stable: fields with equal counts stay in the order of their names
         fields.sort_by_key(|drift| std::cmp::Reverse(drift.records));
@@ -101,11 +101,12 @@ impl Drifts {
         if contract.unknown != Unknown::Fail || self.fields.is_empty() {
             return Ok(());
         }
-        let named: Vec<String> = self.most().into_iter().take(MAX_IN_MESSAGE).map(ToString::to_string).collect();
+        let named: Vec<String> =
+            self.most_frequent().into_iter().take(MAX_IN_MESSAGE).map(ToString::to_string).collect();
         let more = self.fields.len().saturating_sub(MAX_IN_MESSAGE);
         let more = if more > 0 { format!("; and {} more fields", thousands(more as u64)) } else { String::new() };
         let message = format!(
-            "records of {} have fields that its contract does not know: {}{more}",
+            "records of {} have fields that its contract does not have: {}{more}",
             contract.dataset,
             named.join("; ")
         );

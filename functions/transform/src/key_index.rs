@@ -6,7 +6,7 @@ use tidemark_pipeline::{ColumnName, Contract};
 use tidemark_transform::merge::bucket;
 use tidemark_transform::order::superseded;
 
-use crate::failures::{frame_failure, polars_failure};
+use crate::errors::{frame_error, polars_error};
 use crate::spill::{Spill, SpillBuffer, Spilled};
 use crate::spill_manifest::SpillManifest;
 
@@ -59,10 +59,10 @@ impl<'a> KeyColumns<'a> {
     /// The keys of one bucket with versions in more than one partition.
     pub(crate) fn superseded(&self, rows: &Spilled<'_>) -> Result<Option<SupersededKeys>, Error> {
         let Some(rows) = rows.whole()? else { return Ok(None) };
-        let rows = superseded(rows, self.key, self.latest_by, self.partition).map_err(frame_failure)?;
+        let rows = superseded(rows, self.key, self.latest_by, self.partition).map_err(frame_error)?;
         let sum = |name: &str| {
             let sum = rows.column(name).and_then(|column| Ok(column.i64()?.iter().flatten().sum::<i64>()));
-            sum.map(i64::unsigned_abs).map_err(|error| polars_failure("superseded keys cannot be counted", error))
+            sum.map(i64::unsigned_abs).map_err(|error| polars_error("superseded keys cannot be counted", error))
         };
         Ok(Some(SupersededKeys { existing: sum(EXISTING)?, incoming: sum(IS_INCOMING)?, rows }))
     }
@@ -82,7 +82,7 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
 
     /// Adds the keys of rows. `is_incoming`: whether the rows are incoming (true) or existing (false).
     pub(crate) fn push(&mut self, rows: &DataFrame, is_incoming: bool) -> Result<(), Error> {
-        let failed = |error| polars_failure("keys cannot be indexed", error);
+        let failed = |error| polars_error("keys cannot be indexed", error);
         let mut rows = rows.select(self.columns.names.iter().copied()).map_err(failed)?;
         // an empty text is in the same partition as NULL
         let partition = self.columns.partition.as_str();
@@ -93,7 +93,7 @@ impl<'a, 'b> KeyIndex<'a, 'b> {
         rows.with_column(Column::new_scalar(IS_INCOMING.into(), is_incoming.into(), rows.height())).map_err(failed)?;
         let parts = match self.buckets {
             1 => vec![rows],
-            buckets => bucket(&rows, self.columns.key, buckets).map_err(frame_failure)?,
+            buckets => bucket(&rows, self.columns.key, buckets).map_err(frame_error)?,
         };
         for (nth, part) in parts.into_iter().enumerate().filter(|(_, part)| part.height() > 0) {
             self.rows.push(nth, part)?;

@@ -3,7 +3,7 @@
 
 mod clean;
 mod drift;
-mod failures;
+mod errors;
 mod frames;
 mod key_index;
 mod model;
@@ -45,5 +45,5 @@ pub fn step<'a>(
         let text = model_fingerprint(model, |dataset| graph.partitioning(dataset));
         return Ok(Box::new(Model::new(graph, pipeline, model, hash(text)?)));
     }
-    Err(Error::new(ErrorKind::Bug, format!("{step} of {} is no transform", pipeline.name)))
+    Err(Error::new(ErrorKind::Bug, format!("{step} of {} is not a step of function transform", pipeline.name)))
 }

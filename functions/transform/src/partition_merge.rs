@@ -9,7 +9,7 @@ use tidemark_pipeline::{ColumnName, Contract, DatasetName};
 use tidemark_transform::order::{Ranges, without};
 use tidemark_transform::{bag, merge};
 
-use crate::failures::{frame_failure, polars_failure};
+use crate::errors::{frame_error, polars_error};
 use crate::frames::concat;
 use crate::spill::{Spill, SpillBuffer, Spilled};
 use crate::spill_manifest::SpillManifest;
@@ -139,7 +139,7 @@ impl Merging<'_> {
             }
         });
         Box::new(batches.map(move |rows| {
-            let failed = |error| polars_failure("the dataset lacks a column of its contract", error);
+            let failed = |error| polars_error("the dataset lacks a column of its contract", error);
             rows?.select(names.clone()).map_err(failed)
         }))
     }
@@ -152,14 +152,14 @@ impl Merging<'_> {
     /// Splits the rows into ranges of their output order, and merges range after range.
     fn merge_in_ranges(&self, writer: &mut Writer<'_>, counts: &mut Counts, parts: &Parts<'_>) -> Result<(), Error> {
         let wanted = self.bytes(parts).saturating_mul(COPIES).div_ceil(self.memory().max(1)) + 1;
-        let ranges = Ranges::from_sample(&self.sample(parts)?, self.order(), wanted).map_err(frame_failure)?;
+        let ranges = Ranges::from_sample(&self.sample(parts)?, self.order(), wanted).map_err(frame_error)?;
         let bytes = self.bytes(parts) as u64;
         let buffer = || self.buffer.for_task(bytes, self.memory() / COPIES / 2);
         let buffers = [buffer(), buffer(), buffer()];
         let spread = |buffer: &SpillBuffer, rows: &mut dyn Iterator<Item = Result<DataFrame, Error>>| {
             let mut spill = Spill::new(buffer);
             for frame in rows {
-                for (range, rows) in ranges.split(&frame?).map_err(frame_failure)? {
+                for (range, rows) in ranges.split(&frame?).map_err(frame_error)? {
                     spill.push(range, rows)?;
                 }
             }
@@ -195,7 +195,7 @@ impl Merging<'_> {
         let mut take = |frame: DataFrame| {
             let step = (frame.height() * CHUNKS / SAMPLE).max(1);
             let rows = IdxCa::from_vec("row".into(), (0..frame.height() as IdxSize).step_by(step).collect());
-            frames.push(frame.take(&rows).map_err(|error| polars_failure("rows cannot be sampled", error))?);
+            frames.push(frame.take(&rows).map_err(|error| polars_error("rows cannot be sampled", error))?);
             Ok::<_, Error>(())
         };
         for frame in parts.incoming.some(CHUNKS) {
@@ -228,11 +228,11 @@ impl Merging<'_> {
             Identity::Bag => {
                 let (existing, removed) = (existing.unwrap_or_else(nothing), removed.unwrap_or_else(nothing));
                 // rows that are both removed and incoming have stayed
-                let (_, stayed) = bag::subtract(&incoming, &removed).map_err(frame_failure)?;
-                let (rest, found) = bag::subtract(&existing, &removed).map_err(frame_failure)?;
+                let (_, stayed) = bag::subtract(&incoming, &removed).map_err(frame_error)?;
+                let (rest, found) = bag::subtract(&existing, &removed).map_err(frame_error)?;
                 if found != removed.height() as u64 {
                     let message = format!(
-                        "dataset {}: {} rows should go and {found} of them are there",
+                        "dataset {}: {} rows should be removed, but only {found} of them exist",
                         self.dataset,
                         removed.height()
                     );
@@ -241,16 +241,16 @@ impl Merging<'_> {
                 }
                 let written = incoming.height() as u64 - stayed;
                 counts.add(Counts { written, unchanged: stayed, deleted: found - stayed, ..Counts::default() });
-                writer.write(&bag::add(&rest, &incoming).map_err(frame_failure)?)?;
+                writer.write(&bag::add(&rest, &incoming).map_err(frame_error)?)?;
             }
             Identity::Key { key, latest_by } => {
                 let stay = |rows: DataFrame| match superseded {
-                    Some(superseded) => without(rows, superseded, key).map_err(frame_failure),
+                    Some(superseded) => without(rows, superseded, key).map_err(frame_error),
                     None => Ok(rows),
                 };
                 let existing = existing.map(stay).transpose()?;
                 let incoming = stay(incoming)?;
-                let merged = merge::merge(existing.as_ref(), &incoming, key, latest_by).map_err(frame_failure)?;
+                let merged = merge::merge(existing.as_ref(), &incoming, key, latest_by).map_err(frame_error)?;
                 counts.add(Counts {
                     written: merged.written,
                     updated: merged.updated,

@@ -10,7 +10,7 @@ use tidemark_pipeline::raw::{OBJECT, PAGE, ROW};
 use tidemark_pipeline::{ColumnName, DatasetName};
 use tidemark_transform::Cleaner;
 
-use crate::failures::polars_failure;
+use crate::errors::polars_error;
 use crate::spill::Spilled;
 
 mod previous;
@@ -85,7 +85,7 @@ pub(crate) fn partition_by() -> Result<Vec<ColumnName>, Error> {
 
 /// Splits quarantined rows by object; they are grouped by object already, so the parts are few.
 pub(crate) fn by_object(rows: &DataFrame) -> Result<Vec<(String, DataFrame)>, Error> {
-    let failed = |error| polars_failure("quarantined rows cannot be spread", error);
+    let failed = |error| polars_error("quarantined rows cannot be spread", error);
     let parts = rows.partition_by_stable([OBJECT], true).map_err(failed)?;
     parts
         .into_iter()
@@ -105,7 +105,7 @@ impl Faults {
         if quarantined.height() == 0 {
             return Ok(());
         }
-        let failed = |error| polars_failure("quarantined rows cannot be counted", error);
+        let failed = |error| polars_error("quarantined rows cannot be counted", error);
         let texts = |name: &str| quarantined.column(name).and_then(|column| column.cast(&DataType::String));
         let (columns, rules) = (texts("column").map_err(failed)?, texts("rule").map_err(failed)?);
         let (objects, rows) = (texts(OBJECT).map_err(failed)?, texts(ROW).map_err(failed)?);

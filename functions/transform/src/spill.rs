@@ -199,7 +199,7 @@ impl SpillBuffer {
 
     fn no_space(&self, error: std::io::Error) -> Error {
         Error::new(ErrorKind::Refused, format!("no space left to spill rows in {}", self.scratch.display()))
-            .hint("give a TMPDIR with more space, or more memory")
+            .hint("set TMPDIR to a folder with more space, or provide more memory")
             .because(error)
     }
 
@@ -288,7 +288,7 @@ impl SpillBuffer {
 }
 
 fn lost() -> Error {
-    Error::new(ErrorKind::Bug, "spilled rows are not there any more")
+    Error::new(ErrorKind::Bug, "spilled rows are missing")
 }
 
 fn read(disk: &File, range: &Range<u64>) -> Result<Vec<u8>, Error> {

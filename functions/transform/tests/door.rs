@@ -6,6 +6,9 @@ use std::process::Command;
 #[test]
 fn without_lambda_it_says_what_it_is_for() {
     let output = Command::new(env!("CARGO_BIN_EXE_transform")).env_clear().output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success() && said.contains("cargo lambda watch") && !said.contains("panicked"), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        !output.status.success() && stderr.contains("cargo lambda watch") && !stderr.contains("panicked"),
+        "{stderr}"
+    );
 }

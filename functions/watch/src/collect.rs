@@ -78,8 +78,8 @@ pub fn read_new_records(
             }
             Ok(Some(bytes)) => serde_json::from_slice::<RunRecord>(&bytes).map_err(|error| error.to_string()),
             // the store is down, so the other records cannot be read either
-            Err(failure) if failure.kind == ErrorKind::Retry => return Err(failure),
-            Err(failure) => Err(failure.full_message()),
+            Err(error) if error.kind == ErrorKind::Retry => return Err(error),
+            Err(error) => Err(error.full_message()),
         };
         match record {
             Ok(mut record) => {
@@ -190,20 +190,20 @@ pub fn check_inputs(
                         state.step_mut(&key).record_lag(is_behind, now);
                     }
                 }
-                Err(failure) if failure.kind == ErrorKind::Retry => {
-                    tracing::warn!(pipeline = name, %step, error = failure.full_message(), "not looked at");
+                Err(error) if error.kind == ErrorKind::Retry => {
+                    tracing::warn!(pipeline = name, %step, error = error.full_message(), "not read yet");
                     is_seen = false;
                     break;
                 }
-                Err(failure) => {
+                Err(error) => {
                     late.extend(graph::outputs(pipeline, step));
-                    state.step_mut(&key).record_unobservable(&failure, now);
+                    state.step_mut(&key).record_unobservable(&error, now);
                 }
             }
         }
         // a pipeline that could not be observed is checked again in the next tick
-        let looked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
-        state.pipelines.entry(name).or_default().looked_at = looked_at;
+        let checked_at = if is_seen { now } else { Timestamp::UNIX_EPOCH };
+        state.pipelines.entry(name).or_default().checked_at = checked_at;
     }
 }
 
@@ -222,18 +222,20 @@ fn reads_changed(snapshot: &LakeSnapshot<'_>, pipeline: &Pipeline, changed: &BTr
         return false;
     }
     let inputs = snapshot.graph.steps_of(&pipeline.name).flat_map(|step| graph::inputs(pipeline, step));
-    inputs.filter_map(|input| snapshot.graph.maker(&input)).any(|(maker, _)| changed.contains(maker.name.as_str()))
+    inputs
+        .filter_map(|input| snapshot.graph.producer(&input))
+        .any(|(producer, _)| changed.contains(producer.name.as_str()))
 }
 
 /// The pipelines whose routine check is due.
 fn due_for_check(state: &WatchState, snapshot: &LakeSnapshot<'_>, now: Timestamp) -> BTreeSet<String> {
-    let looked_at = |pipeline: &Pipeline| {
-        state.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.looked_at)
+    let checked_at = |pipeline: &Pipeline| {
+        state.pipelines.get(pipeline.name.as_str()).map_or(Timestamp::UNIX_EPOCH, |known| known.checked_at)
     };
-    let due = |pipeline: &&Pipeline| now.duration_since(looked_at(pipeline)) >= RECHECK_AFTER;
+    let due = |pipeline: &&Pipeline| now.duration_since(checked_at(pipeline)) >= RECHECK_AFTER;
     let mut due: Vec<&Pipeline> = snapshot.graph.pipelines().iter().filter(due).collect();
-    due.sort_by_key(|pipeline| looked_at(pipeline));
-    let never = due.iter().take_while(|pipeline| looked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
+    due.sort_by_key(|pipeline| checked_at(pipeline));
+    let never = due.iter().take_while(|pipeline| checked_at(pipeline) == Timestamp::UNIX_EPOCH).count();
     due.iter().take(never.clamp(ROUTINE_CHECKS, MAX_FIRST_CHECKS)).map(|pipeline| pipeline.name.to_string()).collect()
 }
 

@@ -80,15 +80,15 @@ pub fn findings(state: &WatchState, snapshot: &LakeSnapshot<'_>, now: Timestamp)
         qualifier: Some(run_id.clone()),
         since: unreadable.since,
         what: format!("run record runs/{}/{run_id}.json cannot be read: {}", unreadable.day, unreadable.why),
-        hint: Some("delete it: a run record is for people only, nothing depends on it".into()),
+        hint: Some("delete it; no step depends on run records".into()),
         ..unobservable()
     }));
     found.extend(state.unroutable.iter().filter(|event| now.duration_since(event.at) < UNROUTABLE_FOR).map(|event| {
         Finding {
             qualifier: Some(event.by.clone()),
             since: event.at,
-            what: format!("{} gave up an event that names no known step: {}", event.by, event.why),
-            hint: Some("look at its message, and fix the rule that routed it there".into()),
+            what: format!("{} could not handle an event without a known step: {}", event.by, event.why),
+            hint: Some("check the message, and fix the rule that routed it there".into()),
             ..unobservable()
         }
     }));
@@ -161,13 +161,13 @@ fn step_findings(
 
 fn behind(since: Timestamp, under_way: Option<Timestamp>, of: &Finding) -> Finding {
     let why = match under_way {
-        Some(started) => format!("a run of it has been under way since {}", format_time(started)),
+        Some(started) => format!("a run of it has been in progress since {}", format_time(started)),
         None => "announcing it again did not help".to_owned(),
     };
     Finding {
         incident_kind: IncidentKind::Behind,
         since,
-        what: format!("its input has a newer version, which it has not taken in; {why}"),
+        what: format!("its input has a newer version, which it has not processed; {why}"),
         is_tried_again: under_way.is_none(),
         ..of.clone()
     }
@@ -210,12 +210,13 @@ fn never_ended(last: &StepState, run: &RunInProgress, of: &Finding) -> Finding {
         since: run.started_at,
         what: if is_lost {
             format!(
-                "run {} began at {began} and gave its last sign of life at {ended}; it was killed, or its machine is gone. Nothing is half done.",
+                "run {} began at {began} and sent its last heartbeat at {ended}; it was killed, or its machine stopped. It \
+                 published nothing.",
                 run.run_id
             )
         } else {
             format!(
-                "run {} began at {began} and saved its progress at {ended}, and has not been continued. Nothing is half done.",
+                "run {} began at {began} and saved its progress at {ended}, and has not been continued. It published nothing.",
                 run.run_id
             )
         },
@@ -284,7 +285,7 @@ fn not_started(state: &WatchState, pipeline: &Pipeline, now: Timestamp) -> Optio
         incident_kind: IncidentKind::NotStarted,
         since: expected,
         what: format!("its schedule ({schedule}) was due at {}, and it was not started{last}", format_time(expected)),
-        hint: Some("look whether its schedule is there and switched on, and may invoke function ingest".into()),
+        hint: Some("check that its schedule exists, is enabled, and may invoke function ingest".into()),
         scheduled_time: Some(expected),
         is_tried_again: true,
         ..pipeline_finding(pipeline.name.as_str())

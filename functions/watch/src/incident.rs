@@ -188,7 +188,7 @@ impl Incident {
     }
 
     /// How often it has opened lately.
-    pub fn flaps(&self) -> usize {
+    pub fn flap_count(&self) -> usize {
         self.openings.len()
     }
 
@@ -200,10 +200,10 @@ impl Incident {
         for address in addresses {
             let notification = self.notifications.entry(address.clone()).or_insert(Notification::pending(self.opening));
             // an address that was notified of the end, or may have been, gets a new notification
-            let may_know = notification.state == NotificationState::Resolved
+            let is_outdated = notification.state == NotificationState::Resolved
                 || notification.sending_since.is_some()
                 || notification.last_error.is_some();
-            if may_know && notification.opening < self.opening {
+            if is_outdated && notification.opening < self.opening {
                 *notification = Notification::pending(self.opening);
             }
             notification.opening = self.opening;

@@ -182,10 +182,10 @@ impl IncidentStore<'_> {
                 _ => true,
             };
         };
-        let has_been_looked_at = || known.is_some_and(|known| known.looked_at >= state.began);
+        let is_checked = || known.is_some_and(|known| known.checked_at >= state.began);
         let is_seen = match finding.incident_kind {
-            IncidentKind::Behind => !matches!(step, StepId::Load(_)) && has_been_looked_at(),
-            IncidentKind::Unobservable => has_been_looked_at(),
+            IncidentKind::Behind => !matches!(step, StepId::Load(_)) && is_checked(),
+            IncidentKind::Unobservable => is_checked(),
             _ => false,
         };
         let success_at = finding.step_key().and_then(|key| state.steps.get(&key)?.last_success_started_at);

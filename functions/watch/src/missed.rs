@@ -16,7 +16,7 @@ pub struct Missed {
     /// The times to catch up on, the earliest first.
     pub times: Vec<Timestamp>,
     /// How many missed times are skipped.
-    pub passed_over: usize,
+    pub skipped: usize,
 }
 
 /// Maximum number of scheduled times to catch up on.
@@ -71,5 +71,5 @@ fn missed_by(state: &mut WatchState, pipeline: &Pipeline, now: Timestamp) -> Opt
     if !times.is_empty() {
         known.catch_up_started_at = Some(now);
     }
-    Some(Missed { pipeline: pipeline.name.clone(), passed_over: all - times.len(), times })
+    Some(Missed { pipeline: pipeline.name.clone(), skipped: all - times.len(), times })
 }

@@ -55,10 +55,10 @@ pub fn notify(
                 None if store.context.is_late() => Some("there was no time left".to_owned()),
                 None => {
                     let messages: Vec<Message> = batch.iter().map(|delivery| delivery.message.clone()).collect();
-                    channels.send(&address, &messages).err().map(|failure| {
-                        tracing::error!(%address, error = failure.full_message(), hint = failure.hint, "notification failed");
-                        is_down = (failure.kind == ErrorKind::Retry).then(|| failure.full_message());
-                        failure.full_message()
+                    channels.send(&address, &messages).err().map(|error| {
+                        tracing::error!(%address, error = error.full_message(), hint = error.hint, "notification failed");
+                        is_down = (error.kind == ErrorKind::Retry).then(|| error.full_message());
+                        error.full_message()
                     })
                 }
             };

@@ -203,9 +203,9 @@ impl StepState {
     }
 
     /// Records that its datasets cannot be read.
-    pub fn record_unobservable(&mut self, failure: &Error, now: Timestamp) {
+    pub fn record_unobservable(&mut self, error: &Error, now: Timestamp) {
         let since = self.unobservable.as_ref().map_or(now, |unobservable| unobservable.since);
-        (self.unobservable, self.behind_since) = (Some(Unobservable { since, error: failure.into() }), None);
+        (self.unobservable, self.behind_since) = (Some(Unobservable { since, error: error.into() }), None);
     }
 
     /// Records whether its inputs are ahead of it.
@@ -241,7 +241,7 @@ impl StepState {
                     full: false,
                     error: ErrorRecord {
                         kind: ErrorKind::Retry,
-                        message: format!("an event was given up: {why}"),
+                        message: format!("an event could not be handled: {why}"),
                         hint: None,
                         over_budget: false,
                     },

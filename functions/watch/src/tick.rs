@@ -305,8 +305,8 @@ mod tests {
         commits(&mut state, 1, 1, Some("2026-03-03T08:00:00Z"));
         let none = tidemark_pipeline::Graph::new(Vec::new()).unwrap();
         assert_eq!(lags_of(&state, &none, &[]), [], "it is gone");
-        let failure = Error::new(ErrorKind::Definition, "a mistake");
-        let broken = BrokenPipeline { pipeline: "orders".into(), error: failure, alerts: None, is_consequence: false };
+        let error = Error::new(ErrorKind::Definition, "a mistake");
+        let broken = BrokenPipeline { pipeline: "orders".into(), error, alerts: None, is_consequence: false };
         assert_eq!(lags_of(&state, &none, &[broken]).len(), 2);
     }
 }

@@ -60,8 +60,8 @@ pub struct PipelineState {
     #[serde(rename = "made_up_at", default, skip_serializing_if = "Option::is_none")]
     pub catch_up_started_at: Option<Timestamp>,
     /// When its datasets were last checked.
-    #[serde(default)]
-    pub looked_at: Timestamp,
+    #[serde(rename = "looked_at", default)]
+    pub checked_at: Timestamp,
     /// When a watcher last had it among its pipelines, approximately.
     #[serde(default)]
     pub seen_at: Timestamp,
@@ -170,7 +170,7 @@ impl WatchState {
             }
         }
         let Some(key) = StepKey::for_run(record) else { return };
-        let looked_at: Vec<(String, i64)> = match record.status {
+        let checked: Vec<(String, i64)> = match record.status {
             Status::Done => record.inputs.iter().map(|input| (input.dataset.clone(), input.to_version)).collect(),
             // it has checked the versions that existed when it began
             Status::NothingToDo => {
@@ -192,7 +192,7 @@ impl WatchState {
         }
         if is_latest {
             last.run_id.clone_from(&record.run_id);
-            last.consumed.extend(looked_at);
+            last.consumed.extend(checked);
             if key.step == StepId::Clean && record.status == Status::Done {
                 self.check_quarantine(&key, record, allowed);
             }
@@ -255,7 +255,7 @@ impl WatchState {
         sorted.sort_by(f64::total_cmp);
         let usual = (sorted.len() >= ENOUGH).then(|| sorted[sorted.len() / 2]);
         let is_much = match (allowed, usual) {
-            (Some(budget), _) => quarantined > budget.most(rows_in),
+            (Some(budget), _) => quarantined > budget.limit(rows_in),
             (None, Some(usual)) => quarantined > FEW && share > MUCH * usual,
             (None, None) => false,
         };

@@ -49,7 +49,7 @@ fn problem_title(finding: &Finding) -> String {
         IncidentKind::Behind => format!("{step} is behind its input"),
         IncidentKind::NeverEnded => format!("{step} started and never ended"),
         IncidentKind::Unobservable => match (&finding.pipeline, &finding.qualifier) {
-            (Some(_), Some(of)) if of == "definition" => "its pipeline file is broken, nothing of it runs".to_owned(),
+            (Some(_), Some(of)) if of == "definition" => "its pipeline file is invalid, so it does not run".to_owned(),
             (Some(_), _) => format!("{step} cannot be watched"),
             (None, _) => "something cannot be watched".to_owned(),
         },
@@ -64,8 +64,8 @@ fn problem(incident: &Incident, state: State) -> String {
     }
     match state {
         State::Flapping => format!(
-            "It has opened {} times within a day. From now on nothing more is reported of it until it has been steady for 6 hours.\n{text}",
-            incident.flaps()
+            "It has opened {} times within a day. Its notifications are paused until it has been stable for 6 hours.\n{text}",
+            incident.flap_count()
         ),
         _ => text,
     }
@@ -75,17 +75,17 @@ fn resolution(incident: &Incident, store: &IncidentStore<'_>) -> String {
     let finding = &incident.finding;
     let resolved_at = incident.resolved_at.unwrap_or(incident.opened_at);
     let lasted = lasted(resolved_at.duration_since(finding.since));
-    let is_gone = |pipeline: &String| match &finding.step {
+    let is_removed = |pipeline: &String| match &finding.step {
         Some(step) => !store.snapshot.has(pipeline, step),
         None => !store.snapshot.knows(pipeline),
     };
     let by = match finding.incident_kind {
-        _ if finding.pipeline.as_ref().is_some_and(is_gone) => "It is not there any more",
+        _ if finding.pipeline.as_ref().is_some_and(is_removed) => "It no longer exists",
         IncidentKind::Failed | IncidentKind::OverBudget | IncidentKind::NeverEnded => "The step has succeeded again",
         IncidentKind::Quarantine => "The next run quarantined few records",
         IncidentKind::NotStarted => "The pipeline has been started, or its schedule has changed",
         IncidentKind::Behind => "The step has caught up with its input",
-        IncidentKind::Unobservable => "It can be seen again",
+        IncidentKind::Unobservable => "It can be watched again",
     };
     format!("{by}; it lasted {lasted}. What was wrong: {}", finding.what)
 }
@@ -106,9 +106,9 @@ fn facts(finding: &Finding) -> Vec<(String, String)> {
 
 fn meaning(kind: ErrorKind) -> &'static str {
     match kind {
-        ErrorKind::Retry => "may go by itself",
-        ErrorKind::Definition => "the pipeline file, or what it names, has to be mended",
-        ErrorKind::Data => "the data has to be mended",
+        ErrorKind::Retry => "temporary, may resolve by itself",
+        ErrorKind::Definition => "the pipeline file, or something it refers to, must be corrected",
+        ErrorKind::Data => "the data must be corrected",
         ErrorKind::Refused => "too large, or not allowed",
         ErrorKind::Bug => "a bug in Tidemark",
     }
@@ -121,20 +121,18 @@ fn next(finding: &Finding, store: &IncidentStore<'_>) -> String {
     let at = scheduled.map(|at| format!(" at {at}")).unwrap_or_default();
     match finding.incident_kind {
         IncidentKind::NotStarted => format!(
-            "The watcher has started it now for this time, and does so again every half hour until it has. The schedule is next due{at}."
+            "The watcher has started it now for this time, and repeats this every half hour until it runs. The schedule is next due{at}."
         ),
-        IncidentKind::Quarantine => {
-            "Nothing: what is good was published, and what is not waits in quarantine.".to_owned()
-        }
+        IncidentKind::Quarantine => "Nothing: valid records were published, invalid ones are in quarantine.".to_owned(),
         IncidentKind::Unobservable if finding.pipeline.is_some() => "Nothing, until it is fixed.".to_owned(),
-        IncidentKind::Unobservable => "The rest is watched all the same.".to_owned(),
+        IncidentKind::Unobservable => "Everything else is still watched.".to_owned(),
         _ if finding.is_tried_again && at.is_empty() => "It is tried again every half hour.".to_owned(),
         _ if finding.is_tried_again => {
             format!("It is tried again every half hour, and with the next scheduled run{at}.")
         }
         _ if at.is_empty() => "Nothing, until it is run again.".to_owned(),
         _ => format!(
-            "It runs again{at}, and will fail the same way if nothing has been fixed. What was published before stands."
+            "It runs again{at}, and will fail the same way if nothing has been fixed. What was published before is unchanged."
         ),
     }
 }
@@ -194,13 +192,13 @@ pub fn sample(pipeline: &str, now: Timestamp, place: &str) -> Message {
         pipeline: pipeline.to_owned(),
         step: Some(StepId::Clean),
         title: format!("{pipeline}: this is what an alert looks like"),
-        what: "Nothing is wrong: somebody ran `tidemark alerts test`. Here a message says what failed, and why."
+        what: "Nothing is wrong: this is a test by `tidemark alerts test`. A real message describes here what failed, and why."
             .to_owned(),
         facts: vec![
             ("Scheduled".to_owned(), format_time(now)),
             ("Rows".to_owned(), "1,204 in, 17 quarantined".to_owned()),
         ],
-        next: "Nothing. Here it says what happens next by itself.".to_owned(),
+        next: "Nothing. A real message describes here what happens next automatically.".to_owned(),
         command: Some(format!("tidemark run {pipeline}")),
         record: Some(format!("{place}/runs")),
         opened_at: now,

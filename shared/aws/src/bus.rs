@@ -80,7 +80,8 @@ impl EventBus {
 
     fn failed(&self, why: String) -> Error {
         Error::new(ErrorKind::Retry, format!("bus {} does not accept announcements", self.name))
-            .hint("the same event again makes up for it; check that the bus exists and the role may put events on it")
+            .hint("handling the same event again repeats the announcement; check that the bus exists and that the role may put \
+             events on it")
             .because(why)
     }
 }

@@ -64,7 +64,7 @@ async fn open(bucket: &Bucket, path: &Path, options: GetOptions) -> Result<(Firs
     let range = match &options.range {
         None => part(0, PART),
         Some(GetRange::Bounded(range)) if range.start >= range.end => {
-            return Err(Error::Generic { store: "S3", source: format!("{path}: a range without a byte").into() });
+            return Err(Error::Generic { store: "S3", source: format!("{path}: the requested range is empty").into() });
         }
         Some(GetRange::Bounded(range)) => part(range.start, range.end.min(range.start.saturating_add(PART))),
         Some(GetRange::Offset(offset)) => part(*offset, offset.saturating_add(PART)),
@@ -136,7 +136,7 @@ impl Download {
             if failed >= self.bucket.retry_policy.attempts {
                 return Err(fault.at(self.path.as_ref()));
             }
-            tracing::debug!(%fault, object = %self.path, at, "a body broke off");
+            tracing::debug!(%fault, object = %self.path, at, "a download was interrupted");
             tokio::time::sleep(self.bucket.retry_policy.pause).await;
         }
         Ok(chunks)
@@ -150,7 +150,7 @@ impl Download {
                 Err(_) => return Some(S3Fault::Timeout { bucket }),
                 Ok(None) => return Some(S3Fault::Truncated { bucket }),
                 Ok(Some(Err(error))) => {
-                    tracing::debug!(%error, "a body cannot be read on");
+                    tracing::debug!(%error, "a download was interrupted");
                     return Some(S3Fault::Truncated { bucket });
                 }
                 Ok(Some(Ok(chunk))) => chunk,

@@ -15,7 +15,7 @@ pub enum S3Fault {
     #[error("there is no bucket {bucket}")]
     NoSuchBucket { bucket: String },
 
-    #[error("bucket {bucket} is in {region}, and this runs for {ours}")]
+    #[error("bucket {bucket} is in region {region}, but {ours} is configured")]
     WrongRegion { bucket: String, region: String, ours: String },
 
     #[error("access to bucket {bucket} is denied ({code})")]
@@ -41,7 +41,7 @@ pub enum S3Fault {
     #[error("the connection to bucket {bucket} failed ({why})")]
     Connection { bucket: String, why: String },
 
-    #[error("the body from bucket {bucket} ended early, again and again")]
+    #[error("downloads from bucket {bucket} ended early repeatedly")]
     Truncated { bucket: String },
 
     /// Other clients are writing the same object.
@@ -82,9 +82,9 @@ impl S3Fault {
             NoCredentials { .. } => {
                 "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, or sign in (aws sso login)"
             }
-            SlowDown { .. } => "run again in a while",
+            SlowDown { .. } => "run again later",
             Timeout { .. } | Connection { .. } | Truncated { .. } | Conflict { .. } | Server { .. } => "run again",
-            Other { .. } => "check the place and the endpoint",
+            Other { .. } => "check the location and the endpoint",
         };
         hint.to_owned()
     }
@@ -93,7 +93,7 @@ impl S3Fault {
     pub(crate) fn at(self, key: &str) -> StoreError {
         let (path, is_denied) = (key.to_owned(), matches!(self, S3Fault::Denied { .. }));
         let is_unknown = matches!(self, S3Fault::InvalidCredentials { .. } | S3Fault::ExpiredCredentials);
-        let source = Box::new(StoreErrorContext { remedy: self.action(), hint: self.hint(), fault: Box::new(self) });
+        let source = Box::new(StoreErrorContext { action: self.action(), hint: self.hint(), fault: Box::new(self) });
         match (is_denied, is_unknown) {
             (true, _) => StoreError::PermissionDenied { path, source },
             (_, true) => StoreError::Unauthenticated { path, source },
@@ -175,7 +175,7 @@ impl RequestTarget {
         }
         match error {
             SdkError::TimeoutError(_) => S3Fault::Timeout { bucket },
-            SdkError::DispatchFailure(failure) if failure.is_timeout() => S3Fault::Timeout { bucket },
+            SdkError::DispatchFailure(cause) if cause.is_timeout() => S3Fault::Timeout { bucket },
             SdkError::ConstructionFailure(_) => S3Fault::Other { bucket, status: 0, code: why },
             _ => S3Fault::Connection { bucket, why },
         }

@@ -137,12 +137,12 @@ impl Setup {
         let meter = Meter::default();
         let pipelines = std::env::var_os(settings::PIPELINES).unwrap_or_else(|| "/opt/pipelines".into());
         let (graph, broken) = load_readable_definitions(&PathBuf::from(pipelines), &variable, &|_| true)?;
-        let place = required(settings::LAKE, "where the lake is, as s3://bucket/prefix")?;
+        let place = required(settings::LAKE, "the location of the lake, as s3://bucket/prefix")?;
         let buckets = Buckets::from_variables(handle.clone(), &meter);
         if is_bucket(&place) {
             buckets.account()?;
         }
-        let bus: Box<dyn Bus + Send + Sync> = match required(settings::BUS, "the name of the event bus, or none")? {
+        let bus: Box<dyn Bus + Send + Sync> = match required(settings::BUS, "the name of the event bus, or `none`")? {
             name if name == "none" => Box::new(NoBus),
             name => {
                 let client = aws_sdk_eventbridge::Client::new(buckets.account()?.config());
@@ -179,7 +179,7 @@ fn variable(name: &str) -> Option<String> {
 fn required(name: &str, what: &str) -> Result<String, Error> {
     variable(name).ok_or_else(|| {
         let message = format!("environment variable {name} is not set");
-        Error::new(ErrorKind::Definition, message).hint(format!("give the function {name}: {what}"))
+        Error::new(ErrorKind::Definition, message).hint(format!("set it in the function's configuration: {what}"))
     })
 }
 
@@ -212,10 +212,10 @@ impl Function {
     }
 
     /// Reports an error that no run record contains: in the log, as a metric and as the response.
-    fn not_handled(&self, failure: &Error) -> Diagnostic {
-        tracing::error!(kind = %failure.kind, error = failure.full_message(), hint = failure.hint, "not handled");
-        self.metrics.record_unhandled(failure, host::now());
-        diagnostic(failure)
+    fn not_handled(&self, error: &Error) -> Diagnostic {
+        tracing::error!(kind = %error.kind, error = error.full_message(), hint = error.hint, "not handled");
+        self.metrics.record_unhandled(error, host::now());
+        diagnostic(error)
     }
 
     fn handle(

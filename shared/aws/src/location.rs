@@ -21,10 +21,10 @@ impl Location {
     pub fn parse(place: &str) -> Result<Location, Error> {
         let invalid = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{place}: {what}")).hint(hint);
         let form = "write s3://bucket or s3://bucket/prefix";
-        let rest = place.strip_prefix("s3://").ok_or_else(|| invalid("not a place in a bucket", form))?;
+        let rest = place.strip_prefix("s3://").ok_or_else(|| invalid("not the location of a bucket", form))?;
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
         if bucket.is_empty() {
-            return Err(invalid("the bucket is not named", form));
+            return Err(invalid("the name of the bucket is missing", form));
         }
         if !is_bucket(bucket) {
             let hint = "3 to 63 letters a-z, digits, points and hyphens, with a letter or a digit at either end";
@@ -32,7 +32,7 @@ impl Location {
         }
         let plain = prefix.strip_suffix('/').unwrap_or(prefix);
         let path = Path::parse(plain).ok().filter(|path| path.as_ref() == plain);
-        let prefix = path.ok_or_else(|| invalid("not a usable prefix", "leave out empty parts, `.` and `..`"))?;
+        let prefix = path.ok_or_else(|| invalid("not a valid prefix", "leave out empty parts, `.` and `..`"))?;
         let is_folder = rest.ends_with('/') || plain.is_empty();
         Ok(Location { bucket: bucket.to_owned(), prefix, is_folder })
     }

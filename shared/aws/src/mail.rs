@@ -56,27 +56,29 @@ impl Topic {
     fn failed(&self, code: Option<&str>, why: String) -> Error {
         let arn = &self.arn;
         let of = |kind: ErrorKind, message: String, hint: &str| Error::new(kind, message).hint(hint).because(why);
-        let untaken = format!("topic {arn} does not take a mail");
+        let rejected = format!("topic {arn} did not accept a message");
         match code {
             Some("NotFound") => of(
                 ErrorKind::Definition,
                 format!("there is no topic {arn}"),
-                "make it, or name another in TIDEMARK_ALERT_TOPIC: aws sns create-topic --name …",
+                "create it (aws sns create-topic --name …), or set TIDEMARK_ALERT_TOPIC to another topic",
             ),
             Some("AuthorizationError" | "AccessDenied" | "AccessDeniedException") => of(
                 ErrorKind::Refused,
-                format!("topic {arn} may not be published to"),
-                "let the function's role do sns:Publish on it",
+                format!("publishing to topic {arn} is denied"),
+                "allow sns:Publish on it in the policy of the function's role",
             ),
             Some(code) if code.starts_with("KMS") && code != "KMSThrottling" => of(
                 ErrorKind::Refused,
-                untaken,
-                "let the function's role do kms:GenerateDataKey and kms:Decrypt on the key of the topic",
+                rejected,
+                "allow kms:GenerateDataKey and kms:Decrypt on the topic's key in the policy of the function's role",
             ),
-            Some("InvalidParameter" | "ParameterValueInvalid" | "ValidationException") => {
-                of(ErrorKind::Definition, untaken, "check that it is a standard topic, and TIDEMARK_ALERT_TOPIC")
-            }
-            _ => of(ErrorKind::Retry, untaken, "it is sent again"),
+            Some("InvalidParameter" | "ParameterValueInvalid" | "ValidationException") => of(
+                ErrorKind::Definition,
+                rejected,
+                "check TIDEMARK_ALERT_TOPIC, and that the topic is a standard topic",
+            ),
+            _ => of(ErrorKind::Retry, rejected, "it will be sent again"),
         }
     }
 }
@@ -130,13 +132,13 @@ fn subject(text: &str) -> String {
     }
 }
 
-/// Truncates a text to at most `most` bytes.
-fn truncated(text: &str, most: usize) -> String {
-    if text.len() <= most {
+/// Truncates a text to at most `max` bytes.
+fn truncated(text: &str, max: usize) -> String {
+    if text.len() <= max {
         return text.to_owned();
     }
     const END: &str = "\n…\n";
-    format!("{}{END}", &text[..text.floor_char_boundary(most.saturating_sub(END.len()))])
+    format!("{}{END}", &text[..text.floor_char_boundary(max.saturating_sub(END.len()))])
 }
 
 #[cfg(test)]

@@ -19,17 +19,18 @@ pub(crate) fn secret(account: &Account, handle: &Handle, name: &SecretName) -> R
         let (kind, hint) = match error.code() {
             Some("ResourceNotFoundException") => (
                 ErrorKind::Definition,
-                format!("make it: aws secretsmanager create-secret --name {id} --secret-string …"),
+                format!("create it: aws secretsmanager create-secret --name {id} --secret-string …"),
             ),
-            Some("AccessDeniedException") => {
-                (ErrorKind::Refused, format!("let the function's role do secretsmanager:GetSecretValue on {id}"))
-            }
+            Some("AccessDeniedException") => (
+                ErrorKind::Refused,
+                format!("allow secretsmanager:GetSecretValue on {id} in the policy of the function's role"),
+            ),
             _ => (ErrorKind::Retry, "run again".to_owned()),
         };
         let message = format!("secret {id} cannot be read");
         Error::new(kind, message).hint(hint).because(DisplayErrorContext(&error).to_string())
     })?;
     answer.secret_string().map(Secret::new).ok_or_else(|| {
-        Error::new(ErrorKind::Definition, format!("secret {id} is not a text")).hint("store it as a secret string")
+        Error::new(ErrorKind::Definition, format!("secret {id} is not a string")).hint("store it as a secret string")
     })
 }

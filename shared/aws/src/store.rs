@@ -215,7 +215,7 @@ impl ObjectStore for Bucket {
 
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         if options.mode == CopyMode::Create {
-            let source = "a copy that must not replace anything; get the object and create the other";
+            let source = "a copy that must not overwrite is not supported; get the object and create the copy";
             return Err(Error::NotSupported { source: source.into() });
         }
         let source = format!("{}/{}", self.name(), encoded(&self.key(from)));

@@ -94,7 +94,7 @@ impl Dispatcher<'_> {
         }
         if let Some(before) = waits_for(context.lake, pipeline, &step)? {
             let mut record = nothing(pipeline.name.as_str(), step.into(), &trigger);
-            record.notes.push(format!("waits for {before}, which wakes it"));
+            record.notes.push(format!("waits for {before}, which will announce it"));
             return Ok(EventOutcome { record, due: Vec::new() });
         }
         let run = (self.steps)(self.environment, graph, pipeline, &step)?;
@@ -163,8 +163,9 @@ fn resolve<'g>(
             let pipeline = known(&due.pipeline)?;
             if !graph.steps_of(&pipeline.name).any(|step| *step == due.step) {
                 let message = format!("pipeline {} has no step {}", pipeline.name, due.step);
-                return Err(Error::new(ErrorKind::Definition, message)
-                    .hint("its definition has changed since the event was sent: nothing is lost, drop the event"));
+                return Err(Error::new(ErrorKind::Definition, message).hint(
+                    "the pipeline file has changed since the event was sent; discard the event, no data is lost",
+                ));
             }
             let StepDue { scheduled_time, full, days, part, always_record, .. } = due.clone();
             let (correlation_id, cause) = (due.correlation_id.clone(), Cause::Due);
@@ -186,8 +187,13 @@ fn pipeline_of_rule<'g>(graph: &'g Graph, rules: &[String]) -> Result<&'g Pipeli
     let named =
         graph.pipelines().iter().filter(|pipeline| rules.iter().any(|rule| names(rule, pipeline.name.as_str())));
     named.max_by_key(|pipeline| pipeline.name.as_str().len()).ok_or_else(|| {
-        Error::new(ErrorKind::Refused, format!("no pipeline is named by the rule {}", rules.join(", ")))
-            .hint("end the rule's name with the pipeline's, or give it the input {\"pipeline\", \"scheduled_time\"}")
+        Error::new(
+            ErrorKind::Refused,
+            format!("the name of rule {} does not end with the name of a pipeline", rules.join(", ")),
+        )
+        .hint(
+            "let the rule's name end with that of the pipeline, or set its input to {\"pipeline\", \"scheduled_time\"}",
+        )
     })
 }
 
@@ -202,7 +208,7 @@ fn pipeline_of_object<'g>(
     let (readers, is_ours) = readers(graph, bucket, key);
     if !is_ours {
         return Err(Error::new(ErrorKind::Refused, format!("no pipeline reads bucket {bucket}"))
-            .hint("take the bucket out of the rule, or give it a pipeline"));
+            .hint("remove the bucket from the rule, or add a pipeline that reads it"));
     }
     let object = format!("s3://{bucket}/{}", decoded(key).as_deref().unwrap_or(key));
     let trigger = Trigger { cause: Cause::Object(object), ..Trigger::at(at, correlation_id) };

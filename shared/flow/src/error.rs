@@ -70,21 +70,21 @@ impl Error {
         let error = error.into();
         let (kind, hint) = match StoreErrorAction::for_error(error.as_ref()) {
             StoreErrorAction::RunAgain => (ErrorKind::Retry, "run again"),
-            StoreErrorAction::Permit => (ErrorKind::Refused, "let the user who runs tidemark read it"),
+            StoreErrorAction::Permit => (ErrorKind::Refused, "allow the user who runs tidemark to read it"),
             StoreErrorAction::Free => (ErrorKind::Refused, "free some space and run again"),
-            StoreErrorAction::Correct => (ErrorKind::Definition, "check how the place is named"),
+            StoreErrorAction::Correct => (ErrorKind::Definition, "check the spelling of the location"),
         };
-        let failure = Error::new(kind, message).hint(hint);
+        let general = Error::new(kind, message).hint(hint);
         match StoreErrorContext::find_in(error.as_ref()) {
-            Some(explained) => failure.explained(explained),
-            None => failure.because(error),
+            Some(context) => general.with_store_context(context),
+            None => general.because(error),
         }
     }
 
     /// Replaces hint and source by the explanation the store gave, which is more specific.
-    fn explained(mut self, explained: &StoreErrorContext) -> Error {
-        self.hint = Some(explained.hint.clone());
-        self.because(joined(explained.to_string(), std::error::Error::source(explained)))
+    fn with_store_context(mut self, context: &StoreErrorContext) -> Error {
+        self.hint = Some(context.hint.clone());
+        self.because(joined(context.to_string(), std::error::Error::source(context)))
     }
 
     /// The message and every cause below it, joined by colons; a cause that only repeats the one above is left out.
@@ -128,7 +128,7 @@ impl From<LakeError> for Error {
         let (message, hint) = (error.to_string(), error.hint());
         let cause = std::error::Error::source(&error);
         match StoreErrorContext::find_in(&error) {
-            Some(explained) => Error { hint, ..Error::new(kind, message) }.explained(explained),
+            Some(context) => Error { hint, ..Error::new(kind, message) }.with_store_context(context),
             None => Error {
                 hint,
                 source: cause.map(|cause| joined(cause.to_string(), cause.source()).into()),

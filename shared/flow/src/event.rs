@@ -26,7 +26,7 @@ struct Scheduled {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Asked {
+struct RangeRequest {
     pipeline: PipelineName,
     from: Date,
     to: Date,
@@ -83,13 +83,13 @@ impl Event {
             return Ok(Event::Schedule { pipeline, scheduled_time });
         }
         if has("from") || has("to") {
-            let Asked { pipeline, from, to } = parse(value, "a range", value)?;
+            let RangeRequest { pipeline, from, to } = parse(value, "a range", value)?;
             if from > to {
                 return Err(refused("a range that ends before it begins", value));
             }
             return Ok(Event::Range { pipeline, days: Days { from, to } });
         }
-        Err(refused("no event of Tidemark", value))
+        Err(refused("a message of unknown format", value))
     }
 
     fn from_bridge(value: &Value) -> Result<Event, Error> {
@@ -114,7 +114,8 @@ impl Event {
 }
 
 fn parse<T: serde::de::DeserializeOwned>(part: &Value, what: &str, whole: &Value) -> Result<T, Error> {
-    T::deserialize(part).map_err(|error| refused_for(&format!("{what} that is broken"), whole, &format!(": {error}")))
+    T::deserialize(part)
+        .map_err(|error| refused_for(&format!("{what} with missing or invalid fields"), whole, &format!(": {error}")))
 }
 
 /// Decodes a key that may be percent-encoded as in a URL query (`+` is a blank). S3 and compatible stores differ in whether they encode

@@ -119,9 +119,9 @@ pub(crate) fn write_record(context: &Context<'_>, record: &mut RunRecord) {
     let written = serde_json::to_vec(record)
         .map_err(|error| Error::new(ErrorKind::Bug, "the run record cannot be written").because(error))
         .and_then(|json| Ok(context.lake.put_run(day, &record.run_id, json)?));
-    if let Err(failure) = written {
-        tracing::warn!(run_id = record.run_id, error = failure.full_message(), "the run record could not be stored");
-        record.notes.push(format!("{NOT_KEPT}: {}", failure.full_message()));
+    if let Err(error) = written {
+        tracing::warn!(run_id = record.run_id, error = error.full_message(), "the run record could not be stored");
+        record.notes.push(format!("{NOT_KEPT}: {}", error.full_message()));
     }
 }
 
@@ -163,12 +163,16 @@ fn attempt<S: Step>(
             }
             // another run has committed first: observe again, there may be nothing left to do
             Some((_, Outcome::Lost(version))) => {
-                tracing::info!(run_id, version, step = %step.id(), "lost the race; planning again")
+                tracing::info!(run_id, version, step = %step.id(), "another run committed first; planning again")
             }
         }
     }
-    let message = format!("{} of {} lost the race {ATTEMPTS} times", step.id(), step.pipeline());
-    Err(Error::new(ErrorKind::Retry, message).hint("other runs of the same step are getting ahead; run again"))
+    let message = format!(
+        "{} of {} was not committed: another run committed first, {ATTEMPTS} times",
+        step.id(),
+        step.pipeline()
+    );
+    Err(Error::new(ErrorKind::Retry, message).hint("run again; other runs of the same step are active"))
 }
 
 /// Returns `None` if the result equals what is already committed.

@@ -15,7 +15,7 @@ use crate::secret::Secret;
 use crate::settings;
 
 /// The current time. All time comes from here.
-#[expect(clippy::disallowed_methods, reason = "this is where time comes in")]
+#[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
 pub fn now() -> Timestamp {
     Timestamp::now()
 }
@@ -93,7 +93,7 @@ pub fn locate(path: &str, handle: &Handle, meter: &Meter) -> Result<Place, Error
     let failed = |error: std::io::Error| {
         let (kind, hint) = match error.kind() {
             std::io::ErrorKind::NotFound => (ErrorKind::Definition, "give the path of a file, a folder or a glob"),
-            std::io::ErrorKind::PermissionDenied => (ErrorKind::Refused, "let the user who runs tidemark read it"),
+            std::io::ErrorKind::PermissionDenied => (ErrorKind::Refused, "allow the user who runs tidemark to read it"),
             _ => (ErrorKind::Retry, "run again"),
         };
         Error::new(kind, format!("source {} cannot be opened", path.display())).hint(hint).because(error)

@@ -88,7 +88,8 @@ pub(crate) fn run_task<S: Step>(context: &Context<'_>, step: &S, message: &TaskM
     let receipt = match step.run(context, &session, &task, None)? {
         TaskOutcome::Done(receipt) => receipt,
         TaskOutcome::Late(_) => {
-            let message = format!("task {} of {} does not fit one invocation", step.task_name(&task), step.id());
+            let message =
+                format!("task {} of {} cannot be finished within one invocation", step.task_name(&task), step.id());
             return Err(Error::new(ErrorKind::Refused, message).hint("give the function a longer timeout"));
         }
     };
@@ -102,6 +103,6 @@ fn is_readable(context: &Context<'_>, format: u32, build: &str) -> Result<(), Er
     if format == FORMAT && build == context.process.build {
         return Ok(());
     }
-    Err(Error::new(ErrorKind::Retry, "a task of another version of this program")
+    Err(Error::new(ErrorKind::Retry, "the task is from another version of this program")
         .hint("run again once all functions have the same version"))
 }

@@ -67,7 +67,8 @@ pub(crate) fn run_all<S: Step>(
                 let messages = tasks.iter().map(|task| TaskMessage::new(context, step, scope, task));
                 let replies = remote.run(&messages.collect::<Result<Vec<_>, _>>()?)?;
                 if replies.len() != tasks.len() {
-                    let message = format!("{} tasks were sent, and {} receipts came back", tasks.len(), replies.len());
+                    let message =
+                        format!("{} tasks were sent, but {} receipts were received", tasks.len(), replies.len());
                     return Err(Error::new(ErrorKind::Retry, message).hint("run again"));
                 }
                 for reply in replies {

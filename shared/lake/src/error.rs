@@ -12,7 +12,7 @@ pub enum LakeError {
     #[error("{place} is not a lake: it has files but no {marker}")]
     NotALake { place: String, marker: &'static str },
 
-    #[error("{place} was made by a newer tidemark (lake format {found}, this one knows {known})")]
+    #[error("{place} was created by a newer tidemark (lake format {found}, this one supports {known})")]
     Newer { place: String, found: u64, known: u64 },
 
     #[error("dataset {0} does not exist in the lake")]
@@ -26,11 +26,11 @@ pub enum LakeError {
     Corrupt { what: String, source: Box<dyn std::error::Error + Send + Sync> },
 
     /// The store denied the request: permission, read-only disk, missing folder or bucket.
-    #[error("the store refuses {what}")]
+    #[error("the store denied access: {what}")]
     Denied { what: String, source: object_store::Error },
 
     /// The location is wrong: there is no such bucket, it is in another region, or the request is invalid.
-    #[error("the store cannot be asked for {what}")]
+    #[error("the store rejected the request: {what}")]
     Misplaced { what: String, source: object_store::Error },
 
     /// The disk is full. Nothing was committed.
@@ -38,7 +38,7 @@ pub enum LakeError {
     Full { what: String, source: object_store::Error },
 
     /// Any other failure of the store, which a retry may resolve.
-    #[error("the store failed at {what}")]
+    #[error("the store failed: {what}")]
     Store { what: String, source: object_store::Error },
 
     /// The store ignores conditional writes (If-None-Match), so commits could overwrite each other.
@@ -46,11 +46,11 @@ pub enum LakeError {
     Unconditional { place: String },
 
     /// A type that a Delta table cannot hold.
-    #[error("dataset {dataset}, column {column}: a table cannot hold the type {found}")]
+    #[error("dataset {dataset}, column {column}: a Delta table cannot hold the type {found}")]
     Type { dataset: DatasetName, column: String, found: String },
 
     /// A commit that keeps existing files cannot change their columns.
-    #[error("dataset {dataset} cannot change its shape ({mismatch}) while files of it stay")]
+    #[error("dataset {dataset} has files that do not fit its new columns ({mismatch})")]
     SchemaMismatch { dataset: DatasetName, mismatch: SchemaMismatch },
 
     #[error("dataset {dataset}: {what}")]
@@ -75,13 +75,13 @@ impl LakeError {
             LakeError::Corrupt { .. } => {
                 "restore it from a copy, or move the dataset's folder away and run with --full"
             }
-            LakeError::Denied { .. } => "check that the place exists and may be written",
-            LakeError::Misplaced { .. } => "check how the place is named",
-            LakeError::Full { .. } => "nothing was committed: free some and run again",
+            LakeError::Denied { .. } => "check that the location exists and is writable",
+            LakeError::Misplaced { .. } => "check the spelling of the location",
+            LakeError::Full { .. } => "nothing was committed; free some space and run again",
             LakeError::Store { .. } => "run again",
             LakeError::Unconditional { .. } => "commits would be lost, so it cannot hold a lake",
             LakeError::SchemaMismatch { .. } => "run with --full to rebuild it",
-            LakeError::Foreign { .. } => "a dataset of the lake is written by tidemark only",
+            LakeError::Foreign { .. } => "only tidemark may write to datasets of a lake",
             LakeError::NoSuchDataset(_)
             | LakeError::Type { .. }
             | LakeError::Refused { .. }

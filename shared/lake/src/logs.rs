@@ -65,7 +65,7 @@ impl Logs {
     }
 
     /// Whether a commit still exists unchanged. The table may have been deleted and rebuilt; then the cache of its log is dropped.
-    async fn is_still(&self, log: &Path, commit: &Path) -> Result<bool> {
+    async fn is_unchanged(&self, log: &Path, commit: &Path) -> Result<bool> {
         let before = self.known().commits.get(commit).map(|(meta, _)| meta.e_tag.clone());
         match self.inner.head(commit).await {
             Ok(now) if before.is_none_or(|before| before == now.e_tag) => return Ok(true),
@@ -81,7 +81,7 @@ impl Logs {
     /// Whether this version is still the last one of a log.
     pub(crate) async fn ends_with(&self, log: &Path, version: i64) -> Result<bool> {
         let commit = |version| log.clone().join(commit_name(version));
-        if !self.is_still(log, &commit(version)).await? {
+        if !self.is_unchanged(log, &commit(version)).await? {
             return Ok(false);
         }
         match self.commit(&commit(version + 1)).await {
@@ -99,7 +99,7 @@ impl Logs {
             listing.iter().map(|meta| meta.location.clone()).rfind(|path| version_of(path).is_some())
         };
         let known = match known.as_deref().and_then(last) {
-            Some(last) if self.is_still(&log, &last).await? => known,
+            Some(last) if self.is_unchanged(&log, &last).await? => known,
             _ => None,
         };
         let mut listing = match known {

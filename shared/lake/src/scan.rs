@@ -65,7 +65,7 @@ impl Table {
         let key = Key::Data(self.dataset(), &file.path).path();
         let bytes = lake.store().map(&key).map_err(|source| match source {
             source @ object_store::Error::NotFound { .. } => {
-                let what = format!("{key} (the log names it, and it is gone)");
+                let what = format!("{key} (listed in the log, but missing)");
                 LakeError::Corrupt { what, source: Box::new(source) }
             }
             source => LakeError::store(key.to_string(), source),

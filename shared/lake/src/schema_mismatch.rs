@@ -16,8 +16,10 @@ impl fmt::Display for SchemaMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             SchemaMismatch::Type { column, table, now } => write!(f, "column {column} from {table} to {now}"),
-            SchemaMismatch::Missing { column, table } => write!(f, "column {column} ({table}) gone"),
-            SchemaMismatch::Partition { table, now } => write!(f, "partitions from {} to {}", named(table), named(now)),
+            SchemaMismatch::Missing { column, table } => write!(f, "column {column} ({table}) removed"),
+            SchemaMismatch::Partition { table, now } => {
+                write!(f, "partition columns from {} to {}", named(table), named(now))
+            }
         }
     }
 }

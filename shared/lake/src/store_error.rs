@@ -19,7 +19,7 @@ pub enum StoreErrorAction {
 /// An error with a hint about its solution. A store sets it as the source of the `object_store::Error` it returns. Display omits the hint.
 #[derive(Debug)]
 pub struct StoreErrorContext {
-    pub remedy: StoreErrorAction,
+    pub action: StoreErrorAction,
     /// What the user can do.
     pub hint: String,
     pub fault: Box<dyn Error + Send + Sync>,
@@ -47,8 +47,8 @@ impl StoreErrorContext {
 impl StoreErrorAction {
     /// Classifies an error of a store: by its [`StoreErrorContext`], else by the kind of the system's or the store's error.
     pub fn for_error(error: &(dyn Error + 'static)) -> StoreErrorAction {
-        if let Some(explained) = StoreErrorContext::find_in(error) {
-            return explained.remedy;
+        if let Some(context) = StoreErrorContext::find_in(error) {
+            return context.action;
         }
         let os = causes(error).find_map(|cause| cause.downcast_ref::<io::Error>()).map(io::Error::kind);
         use io::ErrorKind as Os;

@@ -1,12 +1,8 @@
-//! A pipeline file, checked: what the TOML says once every mistake in it has been reported.
+//! The checked form of a pipeline file: plain data, created by the parser ([`crate::read()`]) only, so its users need not check it again.
 //!
-//! Each field says how it is written where that differs from its name here. Unknown fields are refused, `${NAME}` in any
-//! string is a parameter ([`crate::parameters`]), and `[parameters]` may give defaults:
-//! `REPORTS = { default = "out", about = "where reports go" }`. A target may depend on one (`only_with`, `only_without`): one that
-//! is absent is checked, and left out.
-//!
-//! Everything here is plain data. Only the parser (`read`) creates it, so that code with a [`Pipeline`] need not
-//! check it again.
+//! The comment of a field gives its TOML syntax where that differs from the name here. Unknown fields are refused. `${NAME}` in any string
+//! is a parameter ([`crate::parameters`]); `[parameters]` may declare defaults: `REPORTS = { default = "out", about = "report folder" }`.
+//! A target may depend on whether a parameter has a value (`only_with`, `only_without`). A disabled target is checked, but left out.
 
 pub(crate) mod alerts;
 pub(crate) mod budget;
@@ -35,19 +31,18 @@ pub use target::{Destination, Mode, Postgres, PostgresType, PostgresUrl, Sqlite,
 
 use crate::name::PipelineName;
 
-/// One pipeline file with its parameters filled in.
+/// A pipeline file with the values of its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Pipeline {
     pub name: PipelineName,
     pub description: Option<String>,
     pub schedule: Option<Schedule>,
-    /// Where the raw rows come from; there is a contract if and only if there is a source. Without them the pipeline only
-    /// has models and targets over other pipelines' datasets.
+    /// Present if and only if there is a contract. A pipeline without them has only models and targets over datasets of other pipelines.
     pub source: Option<Source>,
     pub contract: Option<Contract>,
-    /// One for each `[contract.explode]`, then `[[model]]`, in the order of the file; [`crate::graph`] gives the order of computing.
+    /// Those of `[contract.explode]`, then those of `[[model]]`, in file order. [`crate::graph`] determines the order of execution.
     pub models: Vec<Model>,
-    /// `[[target]]`, in the order of the file.
+    /// `[[target]]`, in file order.
     pub targets: Vec<Target>,
     pub alerts: Alerts,
 }

@@ -1,14 +1,13 @@
-//! What is wrong in a pipeline file, where, what was expected, and what to do. Made to be read by people, so every
-//! message is one line that an editor can jump from.
+//! Errors in pipeline files. Each is one line, with a location that editors recognize.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// One mistake in a file of the user's. `Display` gives `file:line:column: found; expected …; hint`.
+/// An error in a file of the user. `Display` gives `file:line:column: found; expected …; hint`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, thiserror::Error)]
 pub struct Diagnostic {
-    /// The file as the caller calls it: `infra/pipelines/daily-sales.toml`.
+    /// The file, as named by the caller: `infra/pipelines/daily-sales.toml`.
     pub file: String,
     /// From 1.
     pub line: usize,
@@ -16,17 +15,17 @@ pub struct Diagnostic {
     pub column: usize,
     /// ``unknown field `kye` in [contract]``
     pub found: String,
-    /// ``one of `dataset`, `key`, …``; reads on after "expected ".
+    /// ``one of `dataset`, `key`, …``; follows "expected " in the message.
     pub expected: String,
     /// ``did you mean `key`?``
     pub hint: Option<String>,
 }
 
-/// Start of the message about a dataset that no pipeline produces.
+/// First words of the message about a dataset that no pipeline produces.
 pub(crate) const UNKNOWN_DATASET: &str = "unknown dataset";
 
 impl Diagnostic {
-    /// Whether it is about a dataset that no pipeline produces. The pipeline that should produce it may be a broken one.
+    /// Whether it reports a dataset that no pipeline produces. The producer may be a pipeline whose file is invalid.
     pub fn is_unknown_dataset(&self) -> bool {
         self.found.starts_with(UNKNOWN_DATASET)
     }
@@ -42,7 +41,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// A point in a file that a diagnostic can be attached to later, when all files are known.
+/// A location in a file, for diagnostics that need all files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
     pub file: String,
@@ -64,10 +63,10 @@ impl fmt::Display for Place {
     }
 }
 
-/// Names beyond this length are no typos, and comparing them costs the square of it.
+/// Longer names are not compared, because the cost is quadratic.
 const LONGEST_TYPO: usize = 100;
 
-/// "did you mean `key`?", if one of the known names is near enough to be what was meant.
+/// "did you mean `key`?", if one of the known names is similar.
 pub(crate) fn did_you_mean<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<String> {
     nearest(name, known).map(|known| format!("did you mean `{known}`?"))
 }
@@ -87,7 +86,7 @@ fn nearest<'k>(name: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&
         .map(|(_, known)| known)
 }
 
-/// "one of `a`, `b`, `c`"; a long list is cut, for the reader has the nearest name beside it.
+/// "one of `a`, `b`, `c`", limited to 16 names.
 pub(crate) fn one_of<'k>(known: impl IntoIterator<Item = &'k str>) -> String {
     const SHOWN: usize = 16;
     let known: Vec<&str> = known.into_iter().collect();
@@ -100,11 +99,11 @@ pub(crate) fn one_of<'k>(known: impl IntoIterator<Item = &'k str>) -> String {
     }
 }
 
-/// The user's text, shortened to fit on one line of a message, without line breaks.
+/// The user's text in backticks: at most 60 characters, with control characters escaped.
 pub(crate) fn quoted(text: &str) -> String {
     const SHOWN: usize = 60;
     let mut shown: String = text.chars().take(SHOWN).flat_map(|c| c.escape_debug().collect::<Vec<_>>()).collect();
-    // escape_debug is for Rust literals; quotes need no backslash between backticks
+    // escape_debug also escapes quotes, which is not needed within backticks
     shown = shown.replace("\\'", "'").replace("\\\"", "\"");
     if text.chars().count() > SHOWN {
         shown.push('…');

@@ -1,11 +1,11 @@
-//! The text of a pipeline file, and which line and column a byte of it is on.
+//! The text of a pipeline file, and the line and column of each byte.
 
 use crate::diagnostic::{Diagnostic, Place};
 
-/// Larger files are refused before they are parsed; a pipeline is some hundred lines.
+/// Maximum size of a pipeline file. Larger files are refused before they are parsed.
 pub const MAX_FILE_BYTES: usize = 1 << 20;
 
-/// A pipeline file as read from disk: UTF-8, of a bearable size. Nothing in it has been checked yet.
+/// A pipeline file as read from disk: UTF-8, at most [`MAX_FILE_BYTES`], not parsed yet.
 #[derive(Debug, Clone)]
 pub struct SourceFile<'a> {
     path: &'a str,
@@ -14,10 +14,10 @@ pub struct SourceFile<'a> {
 }
 
 impl<'a> SourceFile<'a> {
-    /// `path` is how messages name the file; its stem is the pipeline's name and its folder that of the SQL files.
+    /// `path` names the file in messages. Its stem is the pipeline's name; its folder contains the SQL files.
     ///
     /// # Errors
-    /// Not UTF-8, or larger than [`MAX_FILE_BYTES`].
+    /// The file is not UTF-8, or larger than [`MAX_FILE_BYTES`].
     pub fn new(path: &'a str, bytes: &'a [u8]) -> Result<Self, Diagnostic> {
         let refuse = |line, column, found: String, expected: String| Diagnostic {
             file: path.to_owned(),
@@ -61,7 +61,7 @@ impl<'a> SourceFile<'a> {
         name.strip_suffix(".toml").unwrap_or(name)
     }
 
-    /// The path of a file named relative to this one's folder.
+    /// The path of a file that is given relative to the folder of this one.
     pub(crate) fn sibling(&self, relative: &str) -> String {
         match self.path.rfind(['/', '\\']) {
             Some(end) => format!("{}{relative}", &self.path[..=end]),

@@ -1,5 +1,5 @@
-//! The part of a definition that determines the rows of a dataset, as text to hash. When it changes, the dataset is rebuilt;
-//! so what changes no row (a budget, a schedule, the place in a file) must stay out, and all else must be in.
+//! The settings of a definition that determine the rows of a dataset, as text to hash. A change rebuilds the dataset. So settings that
+//! change no row (limits, schedules, line numbers) must be left out, and all others included.
 
 use serde::Serialize;
 use serde_json::{Error, Value};
@@ -12,10 +12,10 @@ use crate::http::Body;
 use crate::name::{ColumnName, DatasetName};
 use crate::partitioning::Partitioning;
 
-/// JSON with sorted keys and no blanks: the same value gives the same text, whatever order its fields have in the code.
+/// JSON with sorted keys and no white space: independent of the order of fields in the code.
 ///
 /// # Errors
-/// A value JSON does not have; none of the types of this crate holds one.
+/// The value has no JSON form. This does not happen with the types of this crate.
 pub fn canonical(value: &impl Serialize) -> Result<String, Error> {
     serde_json::to_string(&sorted(serde_json::to_value(value)?))
 }
@@ -33,7 +33,7 @@ fn sorted(value: Value) -> Value {
     }
 }
 
-/// The settings that determine raw rows: how the source is read, not where it is.
+/// The settings that determine raw rows: how the source is decoded, not its location.
 ///
 /// # Errors
 /// As [`canonical`].
@@ -43,7 +43,7 @@ pub fn source_fingerprint(source: &Source) -> Result<String, Error> {
         format: Option<Format>,
         csv: &'a Csv,
     }
-    // of an API all else decides which records come, not what becomes of them
+    // the other settings of an API select records, and do not change them
     #[derive(Serialize)]
     struct Records<'a> {
         body: Body,
@@ -59,7 +59,7 @@ pub fn source_fingerprint(source: &Source) -> Result<String, Error> {
     }
 }
 
-/// What determines clean and quarantined rows: all of the contract but its budget, and what to do about fields it does not know.
+/// The settings that determine clean and quarantined rows: the contract without `max_quarantined` and `unknown`.
 ///
 /// # Errors
 /// As [`canonical`].
@@ -98,7 +98,7 @@ pub fn model_fingerprint<'g>(
         #[serde(skip_serializing_if = "Option::is_none")]
         complete: Option<Complete<'a>>,
     }
-    // taken apart so that a new field must be thought of here
+    // destructured, so that a new field does not compile until it is handled here
     let Model { name, kind: made, partition_by, periods, incremental, when, inputs } = model;
     let (sql, explode) = match made {
         ModelKind::Sql(sql) => (Some(sql.text.as_str()), None),

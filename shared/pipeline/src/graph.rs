@@ -1,4 +1,4 @@
-//! All pipelines together: which step produces each dataset, which steps read it, and in what order the steps run.
+//! The graph of all pipelines: producer and consumers of each dataset, and the order of execution.
 
 mod check;
 mod draw;
@@ -14,7 +14,7 @@ use crate::partitioning::Partitioning;
 use crate::read::{Definition, Secrets};
 use crate::step::StepId;
 
-/// The name of a pipeline that does not exist, with a similar name if there is one.
+/// No pipeline has this name. Contains a similar name if there is one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown pipeline `{name}`; expected {known}{}", hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default())]
 pub struct UnknownPipeline {
@@ -23,16 +23,16 @@ pub struct UnknownPipeline {
     pub hint: Option<String>,
 }
 
-/// Consistent pipelines: every dataset has one producer, every input is produced, and there are no cycles.
+/// Consistent pipelines: every dataset has exactly one producer, and there are no cycles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Graph {
     /// Sorted by name.
     pipelines: Vec<Pipeline>,
-    /// Each with the number of its pipeline, in an order in which every step comes after what it reads.
+    /// Steps with the index of their pipeline, in order of execution: each step follows the producers of its inputs.
     steps: Vec<(usize, StepId)>,
-    /// The file of each pipeline, and the secrets it names.
+    /// The file of each pipeline, and the secrets that it names.
     files: Vec<(String, Secrets)>,
-    /// Where each clean dataset, model and child is named by its producer.
+    /// Place of the definition of each clean dataset and model.
     definition_places: BTreeMap<DatasetName, Place>,
     /// Partitioning of each partitioned dataset.
     partitionings: BTreeMap<DatasetName, Partitioning>,
@@ -40,20 +40,20 @@ pub struct Graph {
 
 impl Graph {
     /// # Errors
-    /// Datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles: all of them, by position.
+    /// All datasets with two producers, duplicate pipeline names, inputs that no pipeline produces, and cycles; sorted by place.
     pub fn new(mut definitions: Vec<Definition>) -> Result<Graph, Vec<Diagnostic>> {
         definitions.sort_by(|a, b| (&a.pipeline.name, &a.file).cmp(&(&b.pipeline.name, &b.file)));
         let diagnostics = check::check(&definitions);
         if !diagnostics.is_empty() {
             return Err(diagnostics);
         }
-        let makes = definitions.iter().flat_map(|definition| &definition.makes);
-        let made_at = makes.map(|mention| (mention.dataset.clone(), mention.at.clone())).collect();
-        let taken_apart = |of: Definition| (of.pipeline, (of.file, of.secrets));
-        let (pipelines, written): (Vec<Pipeline>, _) = definitions.into_iter().map(taken_apart).unzip();
+        let outputs = definitions.iter().flat_map(|definition| &definition.outputs);
+        let definition_places = outputs.map(|mention| (mention.dataset.clone(), mention.at.clone())).collect();
+        let parts = |of: Definition| (of.pipeline, (of.file, of.secrets));
+        let (pipelines, files): (Vec<Pipeline>, _) = definitions.into_iter().map(parts).unzip();
         let steps = order(&pipelines);
         let partitionings = partitionings(&pipelines, &steps);
-        Ok(Graph { pipelines, steps, files: written, definition_places: made_at, partitionings })
+        Ok(Graph { pipelines, steps, files, definition_places, partitionings })
     }
 
     /// Sorted by name.
@@ -63,22 +63,22 @@ impl Graph {
 
     /// Each pipeline with its file and the secrets that it names, sorted by name.
     pub fn files(&self) -> impl Iterator<Item = (&Pipeline, &str, &Secrets)> {
-        let written = self.files.iter().map(|(file, secrets)| (file.as_str(), secrets));
-        self.pipelines.iter().zip(written).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
+        let files = self.files.iter().map(|(file, secrets)| (file.as_str(), secrets));
+        self.pipelines.iter().zip(files).map(|(pipeline, (file, secrets))| (pipeline, file, secrets))
     }
 
-    /// Where a dataset is named by its producer; for a raw dataset or a quarantine, the place of its clean dataset.
+    /// Place of the definition of a dataset; for a raw dataset or a quarantine, that of its clean dataset.
     pub fn place_of(&self, dataset: &DatasetName) -> Option<&Place> {
         self.definition_places.get(dataset).or_else(|| self.definition_places.get(&dataset.base().parse().ok()?))
     }
 
-    /// The partitioning of a dataset of any pipeline; `None` if it is not partitioned.
+    /// The partitioning of a dataset; `None` if it is not partitioned.
     pub fn partitioning(&self, dataset: &DatasetName) -> Option<&Partitioning> {
         self.partitionings.get(dataset)
     }
 
     /// # Errors
-    /// No such pipeline; the error names those there are and the nearest.
+    /// There is no such pipeline. The error lists the existing ones.
     pub fn pipeline(&self, name: &str) -> Result<&Pipeline, UnknownPipeline> {
         self.pipelines.iter().find(|pipeline| pipeline.name.as_str() == name).ok_or_else(|| {
             let names = || self.pipelines.iter().map(|pipeline| pipeline.name.as_str());
@@ -86,18 +86,18 @@ impl Graph {
         })
     }
 
-    /// All steps in an order of running: what a step reads was made by steps before it. Pipelines and files keep their own
-    /// order where they are free to.
+    /// All steps in order of execution: each step follows the producers of its inputs. Otherwise pipelines are in order of their names, and
+    /// steps in file order.
     pub fn steps(&self) -> impl Iterator<Item = (&Pipeline, &StepId)> {
         self.steps.iter().map(|(pipeline, step)| (&self.pipelines[*pipeline], step))
     }
 
-    /// The steps of one pipeline in that order.
+    /// The steps of one pipeline, in order of execution.
     pub fn steps_of(&self, pipeline: &PipelineName) -> impl Iterator<Item = &StepId> {
         self.steps().filter(move |(of, _)| of.name == *pipeline).map(|(_, step)| step)
     }
 
-    /// All models in an order of computing.
+    /// All models, in order of execution.
     pub fn models(&self) -> impl Iterator<Item = (&Pipeline, &Model)> {
         self.steps().filter_map(|(pipeline, step)| match step {
             StepId::Model(name) => Some((pipeline, pipeline.models.iter().find(|model| model.name == *name)?)),
@@ -105,18 +105,18 @@ impl Graph {
         })
     }
 
-    /// The step that makes a dataset (raw, clean, quarantine or model).
-    pub fn maker(&self, dataset: &DatasetName) -> Option<(&Pipeline, &StepId)> {
+    /// The step that produces a dataset (raw, clean, quarantine or model).
+    pub fn producer(&self, dataset: &DatasetName) -> Option<(&Pipeline, &StepId)> {
         self.steps().find(|(pipeline, step)| outputs(pipeline, step).contains(dataset))
     }
 
-    /// The steps that read a dataset, in order of running.
+    /// The steps that read a dataset, in order of execution.
     pub fn consumers(&self, dataset: &DatasetName) -> impl Iterator<Item = (&Pipeline, &StepId)> {
         self.steps().filter(move |(pipeline, step)| inputs(pipeline, step).contains(dataset))
     }
 }
 
-/// The steps of a pipeline in the order of its file.
+/// The steps of a pipeline, in file order.
 fn steps_of(pipeline: &Pipeline) -> Vec<StepId> {
     let clean = pipeline.contract.iter().flat_map(|_| [StepId::Ingest, StepId::Clean]);
     let models = pipeline.models.iter().map(|model| StepId::Model(model.name.clone()));
@@ -124,7 +124,7 @@ fn steps_of(pipeline: &Pipeline) -> Vec<StepId> {
     clean.chain(models).chain(loads).collect()
 }
 
-/// The datasets a step reads.
+/// The datasets that a step reads.
 pub fn inputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
     match step {
         StepId::Ingest => Vec::new(),
@@ -138,7 +138,7 @@ pub fn inputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
     }
 }
 
-/// The datasets a step makes.
+/// The datasets that a step produces.
 pub fn outputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
     match step {
         StepId::Ingest => pipeline.contract.iter().map(|contract| contract.dataset.raw()).collect(),
@@ -151,7 +151,7 @@ pub fn outputs(pipeline: &Pipeline, step: &StepId) -> Vec<DatasetName> {
     }
 }
 
-/// Those of models follow from those of their inputs, which the steps before them make.
+/// The partitioning of each partitioned dataset. Those of models are derived from their inputs, so `steps` must be in order of execution.
 fn partitionings(pipelines: &[Pipeline], steps: &[(usize, StepId)]) -> BTreeMap<DatasetName, Partitioning> {
     let mut all: BTreeMap<DatasetName, Partitioning> = BTreeMap::new();
     for (pipeline, step) in steps {
@@ -171,37 +171,37 @@ fn partitionings(pipelines: &[Pipeline], steps: &[(usize, StepId)]) -> BTreeMap<
     all
 }
 
-/// Kahn's order, always taking the first step that is free: stable, and as near to the files' order as can be.
+/// Kahn's algorithm. Among the steps whose inputs are ready, the first in file order is next, so the result is stable.
 fn order(pipelines: &[Pipeline]) -> Vec<(usize, StepId)> {
     let all: Vec<(usize, StepId)> = pipelines
         .iter()
         .enumerate()
         .flat_map(|(n, pipeline)| steps_of(pipeline).into_iter().map(move |s| (n, s)))
         .collect();
-    let mut makers = BTreeMap::new();
+    let mut producers = BTreeMap::new();
     for (node, (n, step)) in all.iter().enumerate() {
         for dataset in outputs(&pipelines[*n], step) {
-            makers.insert(dataset, node);
+            producers.insert(dataset, node);
         }
     }
-    let mut waits: Vec<BTreeSet<usize>> = Vec::new();
-    let mut wakes: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
+    let mut dependencies: Vec<BTreeSet<usize>> = Vec::new();
+    let mut dependents: Vec<Vec<usize>> = vec![Vec::new(); all.len()];
     for (node, (n, step)) in all.iter().enumerate() {
         let before: BTreeSet<usize> =
-            inputs(&pipelines[*n], step).iter().filter_map(|dataset| makers.get(dataset).copied()).collect();
-        for maker in &before {
-            wakes[*maker].push(node);
+            inputs(&pipelines[*n], step).iter().filter_map(|dataset| producers.get(dataset).copied()).collect();
+        for producer in &before {
+            dependents[*producer].push(node);
         }
-        waits.push(before);
+        dependencies.push(before);
     }
-    let mut free: BTreeSet<usize> = (0..all.len()).filter(|node| waits[*node].is_empty()).collect();
+    let mut free: BTreeSet<usize> = (0..all.len()).filter(|node| dependencies[*node].is_empty()).collect();
     let mut order = Vec::with_capacity(all.len());
     while let Some(node) = free.pop_first() {
         order.push(all[node].clone());
-        for woken in &wakes[node] {
-            waits[*woken].remove(&node);
-            if waits[*woken].is_empty() {
-                free.insert(*woken);
+        for dependent in &dependents[node] {
+            dependencies[*dependent].remove(&node);
+            if dependencies[*dependent].is_empty() {
+                free.insert(*dependent);
             }
         }
     }

@@ -1,41 +1,41 @@
-//! `[source]` with `kind = "http"`, checked: an API that gives JSON in pages.
+//! `[source]` with `kind = "http"`: an API that returns JSON in pages.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{ColumnName, SecretName};
 
-/// Source `http`. What `${NAME}` stands for is filled in; what a secret is, is asked for when a request is made.
+/// Source `http`, with the values of its parameters. Secrets are fetched when a request is made.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Http {
-    /// `http://` or `https://`, without user and password. Nothing is ever asked of another origin (but of an OAuth2 token's).
+    /// `http://` or `https://`, without user and password. No other origin receives requests, except that of an OAuth2 `token_url`.
     pub url: String,
-    /// `GET` by default, `POST` where a body is given.
+    /// `GET` by default, `POST` if there is a body.
     pub method: Method,
     /// `headers = { Accept = "application/json" }`
     pub headers: Vec<(String, String)>,
-    /// `query = { per_page = "100" }`, of every request.
+    /// `query = { per_page = "100" }`, sent with every request.
     pub query: Vec<(String, String)>,
-    /// A JSON object, of every `POST`; paging and time are set in it.
+    /// A JSON object, sent with every `POST`. Parameters of paging and time may be set in it.
     pub body: Option<String>,
     pub auth: Option<Auth>,
     /// `json` by default.
     pub format: Body,
-    /// JSON pointer to the records of a page: an array, or one object; empty by default, which is the whole body.
+    /// JSON pointer to the records in a page: an array, or a single object. Empty (default) for the whole body.
     pub records: String,
-    /// If `None`, it is detected from the first response where that is unambiguous.
+    /// `None`: detected from the first response if that is unambiguous.
     pub pagination: Option<Pagination>,
-    /// `empty_pages = true` in `pagination`: a page without records may have others behind it. Otherwise it is a mistake of the API.
+    /// `empty_pages = true` in `pagination`: pages with records may follow a page without records. Otherwise that is an error.
     pub allows_empty: bool,
-    /// Over it a window is refused as endless; 100,000 by default.
+    /// Maximum pages of a window; 100,000 by default. A window with more fails, because its paging may be endless.
     pub max_pages: u32,
-    /// Without it, everything is asked for each time.
+    /// `None`: all records are requested each time.
     pub incremental: Option<Since>,
     pub limits: Limits,
 }
 
 impl Http {
-    /// A source of which nothing is known but where it is.
+    /// A source with this URL, and defaults for the other settings.
     pub fn new(url: &str) -> Http {
         Http {
             url: url.to_owned(),
@@ -66,11 +66,11 @@ pub enum Method {
 #[serde(rename_all = "lowercase")]
 pub enum Body {
     Json,
-    /// One record per line.
+    /// JSON lines, one record per line.
     Ndjson,
 }
 
-/// Authentication. It is sent to the origin of the source's `url` only.
+/// Authentication. Credentials are sent to the origin of the source's `url` only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Auth {
@@ -83,7 +83,7 @@ pub enum Auth {
     /// `auth = { api_key = { query = "key", secret = "name" } }`
     Query { name: String, secret: SecretName },
     /// `auth = { oauth2 = { token_url = "…", client_id = "…", client_secret = { secret = "name" }, scope = "…" } }`: client
-    /// credentials (RFC 6749, 4.4). A token is kept while it is valid, and requested again after a 401.
+    /// credentials (RFC 6749, 4.4). A token is reused while it is valid, and replaced after a 401.
     Oauth2 { token_url: String, client_id: String, client_secret: SecretName, scope: Option<String> },
 }
 
@@ -99,36 +99,36 @@ impl Auth {
     }
 }
 
-/// A parameter of a request.
+/// A request parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Parameter {
     /// In the query string.
     Query(String),
-    /// In the JSON body, at a pointer (`/page/after`).
+    /// In the JSON body, at this pointer (`/page/after`).
     Body(String),
 }
 
-/// How the next page is found.
+/// The method of paging.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Pagination {
-    /// There is one page.
+    /// A single page.
     Single,
-    /// A number, counted up until `total` says enough, or a page has no records.
+    /// A page number, incremented until `total` is reached or a page has no records.
     Page { parameter: Parameter, first: u64, size: Option<(Parameter, u64)>, total: Option<Total> },
-    /// The number of records before the page, until `total` (JSON pointer, records) is reached, or a page has none.
+    /// The number of records before the page, until `total` (JSON pointer, in records) is reached or a page has no records.
     Offset { parameter: Parameter, size: Option<(Parameter, u64)>, total: Option<String> },
-    /// A text or number out of the body; absent, null or empty at the end.
+    /// A string or number from the body (JSON pointer `next`); absent, null or empty on the last page.
     Cursor { parameter: Parameter, next: String },
-    /// The next page's URL out of the body, whole or relative.
+    /// The next page's URL from the body (JSON pointer), absolute or relative.
     NextUrl { next: String },
-    /// The next page's URL out of header `Link` (RFC 8288).
+    /// The next page's URL from header `Link` (RFC 8288).
     LinkHeader,
     /// A field of the last record (JSON pointer), until a page has no records.
     Keyset { parameter: Parameter, field: String },
 }
 
-/// JSON pointers to what the body says about the total amount.
+/// JSON pointer to the total number of records or pages in the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Total {
@@ -136,39 +136,39 @@ pub enum Total {
     Pages(String),
 }
 
-/// `incremental = { … }`: only what is new is asked for.
+/// `incremental = { … }`: only records changed since the last run are requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Since {
-    /// Column of the contract that says when a record was last changed; a date or datetime, or an int64 of epochs.
+    /// Column of the contract with the time of a record's last change: a date, a datetime, or an int64 of epoch seconds or milliseconds.
     pub column: ColumnName,
-    /// Takes the time from which on records are asked for.
+    /// Parameter for the start of a window.
     pub parameter: Parameter,
-    /// `until`. Takes the end of a window.
+    /// `until`: parameter for the end of a window.
     pub until: Option<Parameter>,
     pub format: TimeFormat,
-    /// Records from here on are asked for at first; everything, if it is not given.
+    /// Start of the first request; `None` requests all records.
     pub start: Option<Timestamp>,
-    /// Seconds by which each request reaches back behind what has been seen, for records that come late.
+    /// Seconds before the greatest time seen at which the next request starts, to include late records.
     pub lookback_s: u64,
-    /// `bounds = "open"`: the API leaves out records *at* the time that is sent, so that one unit less is sent. `"closed"` by default.
+    /// `bounds = "open"`: the API excludes records *at* the time sent, so one unit less is sent. `"closed"` by default.
     pub is_open: bool,
-    /// `every`: seconds of a window; what lies far back is fetched window by window, each with a commit of its own.
+    /// `every`: length of a window in seconds. Each window of a long period is committed separately.
     pub every_s: Option<u64>,
-    /// `missing`: what to do with a record without the column.
+    /// `missing`: handling of records without the column.
     pub missing: Missing,
 }
 
-/// Format of a time in a parameter.
+/// Format of a time in a request parameter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TimeFormat {
-    /// `2024-01-31T08:00:00Z`, with a fraction where there is one.
+    /// `2024-01-31T08:00:00Z`, with a fraction if it is not zero.
     Rfc3339,
     /// `2024-01-31` (UTC).
     Date,
     EpochS,
     EpochMs,
-    /// A text with one time in braces, itself in one of the formats above or in strptime's: `updated:>={rfc3339}`,
+    /// A text with one time in braces, in one of the formats above or a strftime format: `updated:>={rfc3339}`,
     /// `{%Y-%m-%d %H:%M:%S}` (UTC).
     Template {
         before: String,
@@ -181,24 +181,24 @@ pub enum TimeFormat {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Missing {
-    /// It is kept, moves nothing, and is counted in the run record.
+    /// Keep it, and count it in the run record. It does not advance the bookmark.
     #[default]
     Keep,
-    /// The step fails.
+    /// Fail the step.
     Fail,
 }
 
-/// `limits = { … }`: what the API can bear, and what we can.
+/// `limits = { … }`: limits of requests and responses.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Limits {
     pub requests_per_second: Option<f64>,
-    /// Pages asked for at once where the first says how many there are (`page` and `offset` with a total); 1 by default.
+    /// Concurrent page requests, once the number of pages is known (`page` and `offset` with a total); 1 by default.
     pub concurrency: u32,
-    /// Number of attempts before a request fails; 6 by default.
+    /// Maximum attempts of a request; 6 by default.
     pub attempts: u32,
-    /// Seconds from sending a request to its last byte; 60 by default.
+    /// Timeout in seconds, from sending the request to the last byte of the response; 60 by default.
     pub timeout_s: u64,
-    /// Bytes of a body, unpacked; 64 MiB by default.
+    /// Maximum size of an uncompressed body in bytes; 64 MiB by default.
     pub body_bytes: u64,
 }
 

@@ -1,4 +1,4 @@
-//! What a pipeline is: definitions, names, schedule, dependency graph. Pure: no I/O, no clock, no AWS, no polars.
+//! Pipeline definitions, names, schedules and the dependency graph. Pure: no I/O, no clock, no AWS, no polars.
 
 pub mod definition;
 pub mod diagnostic;

@@ -1,11 +1,11 @@
-//! Names that are safe wherever they go: in a key of the lake, in SQL, in a file name. Parsed once, then trusted.
+//! Validated names. They are safe in keys of the lake, in SQL and in file names.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A name that is not one of ours; says what was found and what is allowed.
+/// An invalid name, with the allowed form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} must be {rule}: {found:?}")]
 pub struct NameError {
@@ -92,7 +92,7 @@ name!(
 );
 
 name!(
-    /// The name of a dataset: `sales`; its raw rows are `sales.raw`, what broke the contract is `sales.quarantine`.
+    /// The name of a dataset: `sales`. Its raw rows are in `sales.raw`, its invalid records in `sales.quarantine`.
     DatasetName, "a dataset's name", RULE_DATASET, |text| {
         let base = text.strip_suffix(RAW).or_else(|| text.strip_suffix(QUARANTINE)).unwrap_or(text);
         is_plain(base, b'_')
@@ -107,7 +107,7 @@ name!(
 );
 
 name!(
-    /// The name of a secret: `orders-api-token`. What it stands for is in no definition, log, error, record or dataset.
+    /// The name of a secret: `orders-api-token`. The value is in no definition, log, error, run record or dataset.
     SecretName, "a secret's name", RULE_SECRET, |text| is_plain(text, b'-')
 );
 
@@ -122,12 +122,12 @@ impl ColumnName {
 }
 
 impl DatasetName {
-    /// The raw dataset of this dataset: what the source said, as it said it.
+    /// The raw dataset of this dataset: the records as received.
     pub fn raw(&self) -> DatasetName {
         DatasetName(format!("{}{RAW}", self.base()))
     }
 
-    /// Where the records of this dataset go that break the contract.
+    /// The quarantine of this dataset: the records that violate the contract.
     pub fn quarantine(&self) -> DatasetName {
         DatasetName(format!("{}{QUARANTINE}", self.base()))
     }

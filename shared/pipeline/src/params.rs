@@ -1,9 +1,9 @@
-//! `${NAME}` in the strings of a pipeline file. A value is put in as it is: what looks like a parameter inside a value
-//! stays text, so that no value can reach for another. `$${` writes a literal `${`.
+//! Parameters `${NAME}` in the strings of a pipeline file. Values are not expanded again, so a value cannot refer to another parameter.
+//! `$${` is a literal `${`.
 
 use serde::Serialize;
 
-/// A parameter a file uses or declares.
+/// A parameter that a file uses or declares.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Parameter {
     pub name: String,
@@ -11,14 +11,15 @@ pub struct Parameter {
     pub default: Option<String>,
     /// Description from `[parameters]`.
     pub about: Option<String>,
-    /// Without a value the file cannot be read; not so one that only says whether a target is there.
+    /// Whether the file cannot be read without a value. False for a parameter that only enables or disables targets.
     pub needed: bool,
-    /// Where the file uses it first, else where it declares it; from 1.
+    /// Line of its first use, or of its declaration if it is unused; from 1.
     pub line: usize,
+    /// Column of the same place, in characters, from 1.
     pub column: usize,
 }
 
-/// A piece of a string of the file.
+/// A part of a string. `at` is the byte offset of `${`.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum TextPart<'t> {
     Text(&'t str),
@@ -26,13 +27,13 @@ pub(crate) enum TextPart<'t> {
         name: &'t str,
         at: usize,
     },
-    /// A `${` that does not begin a parameter.
+    /// `${` without a valid name and `}`.
     Fault {
         at: usize,
     },
 }
 
-/// Cuts a string into text and parameters; `at` are bytes of `text`.
+/// Splits a string into text and parameters.
 pub(crate) fn text_parts(text: &str) -> Vec<TextPart<'_>> {
     let mut parts = Vec::new();
     let mut from = 0;
@@ -61,7 +62,7 @@ pub(crate) fn text_parts(text: &str) -> Vec<TextPart<'_>> {
     parts
 }
 
-/// As the shell has it: letters, digits and `_`, no digit first.
+/// Whether a name is valid as in a shell: letters, digits and `_`, not starting with a digit.
 pub(crate) fn is_name(name: &str) -> bool {
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')

@@ -1,7 +1,7 @@
-//! The partitioning of a dataset: the column that holds the partitions, their length, and the time zone of their days. It belongs to
-//! the dataset, whichever pipeline reads it; see [`crate::Graph::partitioning`]. Time is passed in; nothing here reads a clock.
+//! The partitioning of a dataset: partition column, length of a partition, and time zone of its days. It is a property of the dataset, not
+//! of the pipeline that reads it; see [`crate::Graph::partitioning`]. Time is passed in; nothing here reads a clock.
 //!
-//! Partitions of different datasets are compared by their calendar days, as SQL joins them. Time zones count only where a day ends.
+//! Partitions of different datasets are matched by calendar day, as in an SQL join. The time zone determines only when a day ends.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ use crate::raw;
 /// How a dataset is partitioned.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Partitioning {
-    /// The column that holds the partition.
+    /// The partition column.
     pub column: ColumnName,
     pub granularity: Granularity,
     /// Time zone of the partitions' days.
@@ -27,15 +27,16 @@ pub struct Partitioning {
     pub timezone: TimeZone,
 }
 
-/// Length of a partition, shortest first.
+/// Length of a partition, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Granularity {
-    /// A day, by its date.
+    /// One partition per day. The value is the date.
     Day,
-    /// A partition for each value of the column. A value that reads as a date is that day, for texts and the column of a model may be dates.
+    /// One partition per value of the column. A value with the form of a date is that day, because text columns and models may contain
+    /// dates.
     Value,
-    /// A month, by its first day.
+    /// One partition per month. The value is its first day.
     Month,
 }
 
@@ -48,15 +49,15 @@ impl From<Every> for Granularity {
     }
 }
 
-/// The part of the calendar that a partition stands for.
+/// The days that a partition covers.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionPeriod {
-    /// Partition of rows without a value. It has no place in the calendar, and is never complete.
+    /// Partition of rows whose partition column is NULL. It is never complete.
     Undated,
     /// First and last day, both included.
     Days { first: Date, last: Date },
-    /// Partition of a value that is not a date. It has no place in the calendar, and is never complete.
+    /// Partition of a value that is not a date. It is never complete.
     Value(String),
 }
 
@@ -105,12 +106,12 @@ impl Partitioning {
 
     /// Partitioning of a model, derived from those of its inputs; `None` if it is not partitioned.
     ///
-    /// - What its definition says of them is so; without a time zone their days are those of the inputs.
-    /// - Children are partitioned as their parents are.
-    /// - Where inputs are partitioned by a column of the same name, their partitions are the model's; where there is none, and the model is
-    ///   incremental, those of the inputs that have days or months, for an incremental model is made of its inputs' partitions. If they differ,
-    ///   the shortest count, of the first of these inputs: a value that is passed through lies in the longer ones too.
-    /// - Else its partitions are the values of its column, and their days those of the inputs; of UTC where these have several time zones.
+    /// - `every` and `timezone` of its definition take precedence. Without `timezone` the time zone is that of the inputs.
+    /// - Exploded arrays have the partitioning of their parent.
+    /// - Otherwise it is copied from an input that is partitioned by a column of the same name; if there is none and the model is
+    ///   incremental, from an input partitioned by days or months. Of several inputs, the first with the shortest partitions is used,
+    ///   because each of these lies within one of the longer partitions.
+    /// - Otherwise there is one partition per value, in the time zone of the inputs; in UTC if these differ.
     pub fn for_model<'g>(model: &Model, of: impl Fn(&DatasetName) -> Option<&'g Partitioning>) -> Option<Partitioning> {
         let column = model.partition_by.as_ref()?;
         let inputs: Vec<&Partitioning> = model.inputs.iter().filter_map(of).collect();
@@ -136,12 +137,12 @@ impl Partitioning {
         Some(Partitioning { column: column.clone(), granularity, timezone })
     }
 
-    /// Whether its partitions are known to be days or months. The values of a contract's column, and objects, are not.
+    /// Whether the partitions are known to be days or months. False for objects, and for a contract's column without `every`.
     fn has_days(&self) -> bool {
         self.granularity != Granularity::Value || self.timezone != TimeZone::UTC
     }
 
-    /// The period of the partition with this value; `None` if the value must be a date and is not.
+    /// The period of the partition with this value; `None` if the value should be a date and is not.
     pub fn period(&self, value: Option<&str>) -> Option<PartitionPeriod> {
         let Some(value) = value else { return Some(PartitionPeriod::Undated) };
         match (value.parse(), self.granularity) {
@@ -151,7 +152,7 @@ impl Partitioning {
         }
     }
 
-    /// The period that a day lies in.
+    /// The period that contains a day.
     fn period_containing(&self, day: Date) -> PartitionPeriod {
         match self.granularity {
             Granularity::Day | Granularity::Value => PartitionPeriod::Days { first: day, last: day },
@@ -159,13 +160,13 @@ impl Partitioning {
         }
     }
 
-    /// The instant at which the period's last day ends in the dataset's time zone.
+    /// The instant at which the period's last day ends in the dataset's time zone; `None` if the period has no days.
     pub fn end(&self, period: &PartitionPeriod) -> Option<Timestamp> {
         let PartitionPeriod::Days { last, .. } = period else { return None };
         let midnight = last.tomorrow().ok()?.to_datetime(jiff::civil::Time::midnight());
         let ambiguous = self.timezone.to_ambiguous_timestamp(midnight);
         match ambiguous.offset() {
-            // midnight falls into a gap: the day ends where the clocks jump
+            // midnight lies in a gap: the day ends where the gap starts
             AmbiguousOffset::Gap { .. } => {
                 let before = ambiguous.earlier().ok()?;
                 self.timezone.following(before).next().map(|transition| transition.timestamp())
@@ -174,13 +175,13 @@ impl Partitioning {
         }
     }
 
-    /// Whether the watermark has passed the end of the partition.
+    /// Whether the watermark has reached the end of the period.
     pub fn is_complete(&self, period: &PartitionPeriod, watermark: Option<Timestamp>) -> bool {
         self.end(period).zip(watermark).is_some_and(|(end, mark)| end <= mark)
     }
 
-    /// The periods of this dataset that a period of a model reads: those that contain a day of it, or of the `lookback_days` before it. A
-    /// period that is not in the calendar reads the same period.
+    /// The periods of this dataset that a period of a model reads: those that contain one of its days, or one of the `lookback_days` before
+    /// it. A period without days reads the same period.
     pub fn read_by(&self, of_model: &PartitionPeriod, lookback_days: u32) -> Vec<PartitionPeriod> {
         match of_model {
             PartitionPeriod::Days { first, last } => {
@@ -191,7 +192,7 @@ impl Partitioning {
         }
     }
 
-    /// The periods of this model that read a period of an input: the inverse of [`Partitioning::read_by`].
+    /// The periods of this model that read a period of an input; the inverse of [`Partitioning::read_by`].
     pub fn reading(&self, of_input: &PartitionPeriod, lookback_days: u32) -> Vec<PartitionPeriod> {
         match of_input {
             PartitionPeriod::Days { first, last } => {
@@ -202,7 +203,7 @@ impl Partitioning {
         }
     }
 
-    /// The periods that contain a day of this range, in order.
+    /// The periods that contain a day from `from` to `until`, in order.
     fn between(&self, from: Date, until: Date) -> Vec<PartitionPeriod> {
         let mut periods = Vec::new();
         let mut next = Some(from);
@@ -217,8 +218,8 @@ impl Partitioning {
         periods
     }
 
-    /// Whether a period of this model is complete: it is over, and so is every period of its inputs that it reads. `inputs` are those that say
-    /// when data is complete, each with its watermark; one without days of its own is complete as far as its watermark.
+    /// Whether a period of this model is complete: each input's watermark has reached its end, and the end of each period that it reads
+    /// from this input. `inputs` are the partitioning and watermark of each input. False without inputs.
     pub fn is_model_complete<'p>(
         &self,
         period: &PartitionPeriod,
@@ -228,14 +229,14 @@ impl Partitioning {
         inputs.peek().is_some()
             && inputs.all(|(input, mark)| {
                 let read = input.filter(|input| input.has_days());
-                // the last period that is read ends last, whatever the lookback
+                // the lookback adds earlier periods only
                 let last = read.and_then(|input| Some((input, input.read_by(period, 0).pop()?)));
                 self.is_complete(period, mark) && last.is_none_or(|(input, last)| input.is_complete(&last, mark))
             })
     }
 }
 
-/// The time zone of a name, which was checked when the definition was read.
+/// The time zone with this name; names were checked when the definition was read.
 fn zone_of(name: &str) -> Option<TimeZone> {
     TimeZone::get(name).ok()
 }

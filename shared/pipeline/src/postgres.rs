@@ -1,60 +1,59 @@
-//! Where a PostgreSQL database is: its URL, taken apart as libpq does it. A URL may have a password in it, so no message
-//! repeats more of it than the name of a parameter.
+//! PostgreSQL connection URLs, parsed as by libpq. A URL may contain a password, so messages repeat only names of parameters.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 
-/// The contents of a connection URL, without its password.
+/// A parsed connection URL, without the password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// At least one, tried in turn.
+    /// At least one, tried in order.
     pub hosts: Vec<Host>,
-    /// `None` means the operating system user of the process.
+    /// `None`: the operating system user of the process.
     pub user: Option<String>,
     pub database: String,
-    /// As written; [`Address::sslmode`] is what holds.
+    /// As declared; [`Address::sslmode`] is the effective mode.
     pub given_sslmode: Option<SslMode>,
     /// `sslrootcert`
     pub authorities: Option<Authorities>,
     pub application_name: Option<String>,
-    /// Seconds, for each host.
+    /// Timeout in seconds per host.
     pub connect_timeout_s: Option<u32>,
-    /// `target_session_attrs=read-write`: a host that only reads is passed over.
+    /// `target_session_attrs=read-write`: read-only hosts are skipped.
     pub read_write: bool,
-    /// As on the server's command line: `-c search_path=shop`.
+    /// Command-line options for the server: `-c search_path=shop`.
     pub options: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host {
-    /// A name, an address, or, where it starts with `/`, the folder of a socket.
+    /// A name, an IP address, or a socket folder (starts with `/`).
     pub name: String,
     /// 5432 by default.
     pub port: u16,
 }
 
-/// Encryption and verification of a connection; the modes are libpq's `sslmode`.
+/// Encryption and verification of a connection: libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SslMode {
     Disable,
-    /// Encrypted where the server can; nothing is verified.
+    /// Encrypted if the server supports it; not verified.
     Prefer,
-    /// Encrypted; nothing is verified.
+    /// Encrypted; not verified.
     Require,
-    /// Encrypted, with a certificate of an authority that is trusted.
+    /// Encrypted; the certificate must be from a trusted authority.
     VerifyCa,
-    /// As `VerifyCa`, and the certificate is for the host.
+    /// As `VerifyCa`, and the certificate must be for the host name.
     VerifyFull,
 }
 
-/// Certificate authorities that the server's certificate is checked against, instead of the default ones.
+/// Trusted certificate authorities, in place of the default ones.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authorities {
     /// `sslrootcert=system`
     System,
-    /// A file of certificates (PEM).
+    /// A PEM file of certificates.
     File(String),
 }
 
@@ -69,11 +68,11 @@ const MODES: [(&str, SslMode); 5] = [
 const PARAMETERS: [&str; 6] =
     ["sslmode", "sslrootcert", "application_name", "connect_timeout", "target_session_attrs", "options"];
 
-/// An error in a URL. `Display` gives `found; expected …`.
+/// An error in a connection URL. `Display` gives `found; expected …`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UrlFault {
     pub found: String,
-    /// Reads on after "expected ".
+    /// Follows "expected " in the message.
     pub expected: String,
     pub hint: Option<String>,
 }
@@ -93,19 +92,19 @@ impl fmt::Display for UrlFault {
 impl std::error::Error for UrlFault {}
 
 impl Address {
-    /// Takes a URL apart. The password comes apart from the rest, so that the rest can be shown.
+    /// Parses a URL into an address, which can be displayed, and the password.
     ///
     /// # Errors
-    /// The first mistake. Neither it nor its message has anything of the URL but the name of a parameter.
+    /// The first error. Its message repeats nothing of the URL but names of parameters.
     pub fn parse(url: &str) -> Result<(Address, Option<String>), UrlFault> {
         let rest = ["postgres://", "postgresql://"].into_iter().find_map(|scheme| url.strip_prefix(scheme));
         let example = "`postgres://user@host:5432/database`";
-        let rest = rest.ok_or_else(|| UrlFault::new("a URL that is none of PostgreSQL's", example))?;
+        let rest = rest.ok_or_else(|| UrlFault::new("a URL that is not a PostgreSQL URL", example))?;
         let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
         if path.contains('@') {
-            // one behind a `/` or `?` of a password, from which on nothing may be shown
+            // the `/` or `?` may be part of a password, so the text after it is not shown
             let expected = "`/`, `?` and `@` of a user, a password or a value written `%2F`, `%3F` and `%40`";
-            return Err(UrlFault::new("a URL with `@` behind its host", expected));
+            return Err(UrlFault::new("a URL with `@` after its host", expected));
         }
         let (login, hosts) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').map_or((login, None), |(user, word)| (user, Some(word)));
@@ -131,7 +130,7 @@ impl Address {
         Ok((address, password.map(decoded).transpose()?))
     }
 
-    /// Whether something is where the password of a URL is, be it one or not.
+    /// Whether a URL, valid or not, has text in the position of a password.
     pub(crate) fn has_password(url: &str) -> bool {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         rest.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'))
@@ -143,7 +142,7 @@ impl Address {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decoded(name)?, decoded(value)?);
             let wrong = |expected: String| {
-                Err(UrlFault::new(format!("another value for parameter `{name}` of the URL"), expected))
+                Err(UrlFault::new(format!("an invalid value for parameter `{name}` of the URL"), expected))
             };
             if seen.contains(&name) {
                 return Err(UrlFault::new(format!("a second parameter {} of the URL", quoted(&name)), "each once"));
@@ -175,16 +174,16 @@ impl Address {
             }
             seen.push(name);
         }
-        // as libpq has it: whoever anybody may be certified by must at least be who was meant
+        // as in libpq: the system's authorities certify any host, so the host name must be verified too
         if self.authorities == Some(Authorities::System) && self.sslmode() != SslMode::VerifyFull {
             let found = "parameter `sslrootcert=system` of the URL with a weaker `sslmode`";
-            return Err(UrlFault::new(found, "`sslmode=verify-full` beside it"));
+            return Err(UrlFault::new(found, "`sslmode=verify-full` as well"));
         }
         Ok(())
     }
 
-    /// The mode that holds: `verify-full` where none is given, `prefer` on this machine. `require` with a file of
-    /// authorities is `verify-ca`, as libpq has it.
+    /// The effective mode. Default: `verify-full`, and `prefer` on this machine. `require` with a file of authorities is `verify-ca`, as in
+    /// libpq.
     pub fn sslmode(&self) -> SslMode {
         match (self.given_sslmode, &self.authorities) {
             (Some(SslMode::Require), Some(Authorities::File(_))) => SslMode::VerifyCa,
@@ -196,14 +195,14 @@ impl Address {
 }
 
 impl Host {
-    /// On this machine.
+    /// Whether the host is this machine.
     fn is_local(&self) -> bool {
         let address = self.name.parse::<IpAddr>();
         self.name.starts_with('/') || self.name == "localhost" || address.is_ok_and(|address| address.is_loopback())
     }
 }
 
-/// Hosts and database: what tells one database from another for people.
+/// Hosts and database: `db.example.com:5433/shop`.
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, Host { name, port }) in self.hosts.iter().enumerate() {
@@ -238,13 +237,13 @@ fn host(text: &str) -> Result<Host, UrlFault> {
     let digits =
         |port: &str| port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?.parse().ok();
     let port = if port.is_empty() { Some(PORT) } else { digits(port).filter(|port| *port > 0) };
-    let port = port.ok_or_else(|| UrlFault::new("a URL with no number for a port", "a port from 1 to 65535"))?;
+    let port = port.ok_or_else(|| UrlFault::new("a URL with an invalid port", "a port from 1 to 65535"))?;
     Ok(Host { name, port })
 }
 
-/// `%2F` → `/`; a `+` is a `+`.
+/// Decodes percent-encoding: `%2F` → `/`. A `+` is not changed.
 fn decoded(text: &str) -> Result<String, UrlFault> {
-    let fault = |found: &str| UrlFault::new(found, "bytes of UTF-8 as `%2F`, and `%25` for a `%`");
+    let fault = |found: &str| UrlFault::new(found, "percent-encoded UTF-8, as in `%2F`, and `%25` for `%`");
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {
@@ -252,16 +251,16 @@ fn decoded(text: &str) -> Result<String, UrlFault> {
             (b'%', [high, low, tail @ ..]) => {
                 let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
                 let (high, low) =
-                    digit(high).zip(digit(low)).ok_or_else(|| fault("a URL with a `%` that encodes nothing"))?;
+                    digit(high).zip(digit(low)).ok_or_else(|| fault("a URL with an invalid `%` sequence"))?;
                 (high << 4 | low, tail)
             }
-            (b'%', _) => return Err(fault("a URL with a `%` that encodes nothing")),
+            (b'%', _) => return Err(fault("a URL with an invalid `%` sequence")),
             (byte, tail) => (*byte, tail),
         };
         bytes.push(byte);
         rest = tail;
     }
-    let text = String::from_utf8(bytes).map_err(|_| fault("a URL with encoded bytes that are no UTF-8"))?;
+    let text = String::from_utf8(bytes).map_err(|_| fault("a URL with encoded bytes that are not UTF-8"))?;
     if text.contains('\0') {
         return Err(fault("a URL with an encoded NUL"));
     }

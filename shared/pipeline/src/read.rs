@@ -1,5 +1,5 @@
-//! From the text of a pipeline file to a [`Pipeline`], or to every mistake in it. The caller does the I/O: it hands in the
-//! text, the values of parameters and the texts of SQL files.
+//! Parses a pipeline file into a [`Pipeline`], or into all errors in it. The caller does the I/O: it passes the text, the values of
+//! parameters, and the texts of SQL files.
 
 mod alerts;
 mod contract;
@@ -33,18 +33,18 @@ pub use parameters::parameters;
 
 const FIELDS: [&str; 8] = ["description", "schedule", "parameters", "source", "contract", "model", "target", "alerts"];
 
-/// A checked pipeline, with the places in its files where it names datasets, for what only shows over all pipelines.
+/// A checked pipeline, with the places of the dataset names in its files, for the checks across all pipelines.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Definition {
     pub pipeline: Pipeline,
     /// The pipeline's file.
     pub file: String,
     pub secrets: Secrets,
-    pub(crate) makes: Vec<Mention>,
-    pub(crate) reads: Vec<Mention>,
+    pub(crate) outputs: Vec<Mention>,
+    pub(crate) inputs: Vec<Mention>,
 }
 
-/// The secrets that a pipeline file names, by who asks for them; also those of targets that are not there for want of a parameter.
+/// The secrets that a pipeline file names, by the part that uses them. Includes those of disabled targets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Secrets {
     pub source: BTreeSet<SecretName>,
@@ -54,14 +54,13 @@ pub struct Secrets {
 
 /// Reads a pipeline file.
 ///
-/// - `parameter` gives the value of `${NAME}`, before the default of `[parameters]`. A value is never expanded again, so
-///   a caller that has no values yet can check all the rest with `|name| Some(format!("${{{name}}}"))`; the conditions
-///   of targets then use the default.
-/// - `sql_file` gives the text of an SQL file by its path as written, relative to the pipeline file's folder; its error
-///   says why it cannot ("no such file").
+/// - `parameter` returns the value of `${NAME}`; it takes precedence over the default in `[parameters]`. Values are not expanded again, so
+///   a caller without values can check the file with `|name| Some(format!("${{{name}}}"))`. The conditions of targets then use the default.
+/// - `sql_file` returns the text of an SQL file. The path is as in the pipeline file, relative to its folder. The error is the reason ("no
+///   such file").
 ///
 /// # Errors
-/// All mistakes of the file, in the order of the file.
+/// All errors in the file, by line.
 pub fn read(
     file: &SourceFile<'_>,
     parameter: &dyn Fn(&str) -> Option<String>,
@@ -92,17 +91,13 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let contract = contract::contract(top, name.as_ref(), source.as_ref(), &mut mentions);
     match (top.value("source"), top.value("contract")) {
         (Some(source), None) => {
-            reader.report(
-                source.span().start,
-                "[source] without a contract",
-                "[contract], which says what a good row is",
-            );
+            reader.report(source.span().start, "[source] without a contract", "[contract], which defines the columns");
         }
         (None, Some(contract)) => {
             reader.report(
                 contract.span().start,
                 "[contract] without a source",
-                "[source], which says where rows come from",
+                "[source], which the contract applies to",
             );
         }
         _ => {}
@@ -113,7 +108,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
     let of_targets = reader.take_secrets();
     let alerts = alerts::alerts(top, schedule.as_ref());
     let secrets = Secrets { source: of_source, targets: of_targets, alerts: reader.take_secrets() };
-    // behind a typo this would be noise
+    // not after another error, which may be its cause
     if reader.is_clean() && ["source", "contract", "model", "target"].iter().all(|key| top.value(key).is_none()) {
         reader.report(0, "a pipeline that does nothing", "[source] and [contract], a [[model]] or a [[target]]");
     }
@@ -128,7 +123,7 @@ fn definition(top: &Fields<'_, '_>) -> Option<Definition> {
         alerts,
     };
     let file = reader.file.path().to_owned();
-    Some(Definition { pipeline, file, secrets, makes: mentions.makes, reads: mentions.reads })
+    Some(Definition { pipeline, file, secrets, outputs: mentions.outputs, inputs: mentions.inputs })
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! When a pipeline is due: the instants of its cron in its time zone, or of its rate. Time is passed in; nothing here reads a clock.
+//! Scheduled times of pipelines: a cron in a time zone, or a rate. Time is passed in; nothing here reads a clock.
 
 mod cron;
 pub mod expression;
@@ -15,46 +15,45 @@ use serde::Serialize;
 pub use cron::{Cron, CronError};
 pub use rate::{Rate, RateError};
 
-/// When a pipeline runs: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }` or `{ rate = "4 hours" }`. The only
-/// place a schedule is written.
+/// The schedule of a pipeline: `schedule = { cron = "0 8 * * ? *", timezone = "Europe/London" }` or `{ rate = "4 hours" }`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Schedule {
     #[serde(flatten)]
     pub fires: Fires,
-    /// IANA time zone a cron is meant in, `UTC` by default; a rate has none, and `UTC` here.
+    /// IANA time zone of a cron; `UTC` by default, and for a rate.
     pub timezone: String,
     pub catch_up: CatchUp,
 }
 
-/// Exactly one of the two.
+/// The times at which a schedule fires.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Fires {
     /// Six AWS cron fields: minute hour day-of-month month day-of-week year.
     Cron(Cron),
-    /// `4 hours`: at whole multiples of it since 1970-01-01T00:00:00Z.
+    /// `4 hours`: at multiples of the period since 1970-01-01T00:00:00Z.
     Rate(Rate),
 }
 
-/// `catch_up = "last"`: which of the times that `tidemark dev` missed it makes up for: it was off, the machine slept, or the run before took too long.
+/// `catch_up = "last"`: handling of scheduled times that `tidemark dev` missed, because it was stopped, the machine was suspended, or the
+/// previous run took too long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatchUp {
-    /// One run, for the last of them.
+    /// One run, for the last missed time.
     #[default]
     Last,
-    /// A run for each, in their order.
+    /// A run for each missed time, in order.
     All,
-    /// None: the next time is waited for. Written `"none"`.
+    /// No run until the next scheduled time. Written `"none"`.
     #[serde(rename = "none")]
     Nothing,
 }
 
-/// Around a change of the clocks: a local time that does not exist fires at the first instant after the gap, one that
-/// comes twice fires once, the first time. So a daily schedule fires exactly once on every day it names. A rate knows no
-/// clocks: it fires at whole multiples of itself since 1970-01-01T00:00:00Z.
+/// Clock changes: a cron fires once for each local time. A local time within a gap fires at the first instant after the gap; a repeated
+/// local time fires at its first occurrence. A rate is independent of time zones.
 impl Schedule {
-    /// The first instant it fires at after `after`; `None` once the years of the cron are over.
+    /// The first scheduled time after `after`; `None` after the last year of the cron.
     pub fn next(&self, after: Timestamp) -> Option<Timestamp> {
         let cron = match &self.fires {
             Fires::Cron(cron) => cron,
@@ -62,11 +61,11 @@ impl Schedule {
         };
         let zone = TimeZone::get(&self.timezone).ok()?;
         let times = cron.after(zone.to_datetime(after));
-        // what a clock shows for the second time has fired
+        // a repeated local time has fired at its first occurrence
         times.filter_map(|local| instant(&zone, local)).find(|time| *time > after)
     }
 
-    /// The last instant it fired at, `until` included; `None` before the years of the cron.
+    /// The last scheduled time, at most `until`; `None` before the first year of the cron.
     pub fn previous(&self, until: Timestamp) -> Option<Timestamp> {
         let cron = match &self.fires {
             Fires::Cron(cron) => cron,
@@ -77,7 +76,7 @@ impl Schedule {
         times.filter_map(|local| instant(&zone, local)).find(|time| *time <= until)
     }
 
-    /// Seconds of a rate; `None` for a cron.
+    /// Period of a rate in seconds; `None` for a cron.
     pub fn period_s(&self) -> Option<i64> {
         match &self.fires {
             Fires::Cron(_) => None,
@@ -96,7 +95,7 @@ impl fmt::Display for Schedule {
     }
 }
 
-/// The instant at which a clock shows this for the first time, or passes over it.
+/// The first instant with this local time, or the end of the gap that it lies in.
 fn instant(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
     let ambiguous = zone.to_ambiguous_timestamp(local);
     match ambiguous.offset() {
@@ -108,8 +107,7 @@ fn instant(zone: &TimeZone, local: DateTime) -> Option<Timestamp> {
     }
 }
 
-/// No clock of the zone has shown a later time up to then: while an hour comes again, that is the end of the hour, which may
-/// lie on the next day.
+/// The latest local time of the zone up to `at`. During a repeated hour that is the end of the hour, which may be on the next day.
 fn latest_shown(zone: &TimeZone, at: Timestamp) -> Option<DateTime> {
     let local = zone.to_datetime(at);
     match zone.to_ambiguous_timestamp(local).offset() {
@@ -118,10 +116,10 @@ fn latest_shown(zone: &TimeZone, at: Timestamp) -> Option<DateTime> {
     }
 }
 
-/// The day before the one `at` is on in `timezone` (IANA name): the day a report run at that time is about.
+/// The day before that of `at` in `timezone` (IANA name): the day of a report that is made at that time.
 ///
 /// # Errors
-/// An unknown time zone, or a day before year -9999.
+/// The time zone is unknown, or the day is before year -9999.
 pub fn day_before(at: Timestamp, timezone: &str) -> Result<Date, jiff::Error> {
     TimeZone::get(timezone)?.to_datetime(at).date().yesterday()
 }

@@ -1,5 +1,5 @@
-//! The SQL of a pipeline, looked at and not run: does it parse, which datasets does it read, which columns does a rule
-//! name. The same parser, dialect and options as polars uses, so that what passes here parses there.
+//! Static checks of SQL: syntax, the datasets that a query reads, the columns in a rule. Parser, dialect and options are those of polars,
+//! so SQL that passes here parses there.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -15,16 +15,16 @@ use sqlparser::tokenizer::{Location, Span, Token, Tokenizer};
 use crate::diagnostic::{did_you_mean, quoted};
 use crate::name::ColumnName;
 
-/// Longer texts are refused: a syntax tree is as deep as its longest chain of operators, and so is the stack it needs.
+/// Maximum length. A syntax tree may be as deep as its longest chain of operators, and needs stack in proportion.
 const MAX_SQL_BYTES: usize = 64 << 10;
-/// Operators, which is how deep a tree without parentheses can get.
+/// Maximum number of operators, which bounds the depth of a tree without parentheses.
 const MAX_OPERATORS: usize = 1_000;
 /// Placeholder in a report's SQL for the day of the report.
 const DAY: &str = ":day";
-/// Functions over many rows, which a rule over one row cannot have.
+/// Functions over many rows, which are not allowed in a rule.
 const AGGREGATES: [&str; 10] = ["avg", "count", "first", "last", "max", "median", "min", "stddev", "sum", "variance"];
 
-/// An error in a piece of SQL.
+/// An error in SQL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlFault {
     pub at: SqlPlace,
@@ -33,7 +33,7 @@ pub(crate) struct SqlFault {
     pub hint: Option<String>,
 }
 
-/// Line and column (in characters) of a piece of SQL, from 1; 0 where the parser does not say.
+/// Line and column (in characters) in SQL text, from 1; 0 if the parser gives no place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SqlPlace {
     pub line: usize,
@@ -47,16 +47,16 @@ impl From<Location> for SqlPlace {
     }
 }
 
-/// A table as the SQL names it, `sales` or `sales.quarantine`, once.
+/// A table in a query: `sales`, `sales.quarantine`. `at` is its first use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Table {
     pub name: String,
     pub at: SqlPlace,
 }
 
-/// The tables a query reads, in order of first use, without those it makes itself (`WITH`).
+/// The tables that a query reads, in order of first use, without those of its `WITH`.
 ///
-/// `with_day`: whether `:day` may stand for a date.
+/// `with_day`: whether the placeholder `:day` is allowed.
 pub(crate) fn query(sql: &str, with_day: bool) -> Result<Vec<Table>, Vec<SqlFault>> {
     let mut parser = parser(sql)?;
     while parser.consume_token(&Token::SemiColon) {}
@@ -65,7 +65,7 @@ pub(crate) fn query(sql: &str, with_day: bool) -> Result<Vec<Table>, Vec<SqlFaul
     while parser.consume_token(&Token::SemiColon) {}
     let rest = parser.peek_token();
     let Statement::Query(query) = first else {
-        return Err(vec![fault(start, "a statement that is no query".to_owned(), "one `SELECT …` or `WITH …`")]);
+        return Err(vec![fault(start, "a statement that is not a query".to_owned(), "one `SELECT …` or `WITH …`")]);
     };
     if rest.token != Token::EOF {
         return Err(vec![fault(rest.span, format!("{} after the query", quoted(&rest.token.to_string())), "its end")]);
@@ -76,7 +76,7 @@ pub(crate) fn query(sql: &str, with_day: bool) -> Result<Vec<Table>, Vec<SqlFaul
     if reader.faults.is_empty() { Ok(reader.tables) } else { Err(reader.faults) }
 }
 
-/// Checks an expression over the columns of one row.
+/// Checks an expression over one row.
 pub(crate) fn expression(sql: &str, columns: &[ColumnName]) -> Result<(), Vec<SqlFault>> {
     let mut parser = parser(sql)?;
     let expression = parser.parse_expr().map_err(|error| vec![syntax(&error)])?;
@@ -100,7 +100,7 @@ fn parser(sql: &str) -> Result<Parser<'static>, Vec<SqlFault>> {
     }
     let tokens = Tokenizer::new(&GenericDialect, sql).tokenize_with_location().map_err(|error| {
         let found = format!("the SQL does not parse: {}", lower_first(&error.message));
-        let expected = "SQL as polars has it".to_owned();
+        let expected = "valid SQL in the dialect of polars".to_owned();
         vec![SqlFault { at: error.location.into(), found, expected, hint: None }]
     })?;
     let operators = tokens.iter().filter(|token| deepens(&token.token)).count();
@@ -111,7 +111,7 @@ fn parser(sql: &str) -> Result<Parser<'static>, Vec<SqlFault>> {
     Ok(Parser::new(&GenericDialect).with_options(options).with_tokens_with_locations(tokens))
 }
 
-/// Whether a token can make the tree deeper; brackets do too, but those the parser counts itself.
+/// Whether a token can make the tree deeper. Brackets do too, but the parser limits those itself.
 fn deepens(token: &Token) -> bool {
     const CHAINED: [&str; 12] =
         ["AND", "OR", "NOT", "IS", "IN", "LIKE", "BETWEEN", "UNION", "EXCEPT", "INTERSECT", "COLLATE", "AT"];
@@ -127,10 +127,10 @@ fn fault(span: Span, found: String, expected: impl Into<String>) -> SqlFault {
     SqlFault { at: span.start.into(), found, expected: expected.into(), hint: None }
 }
 
-/// sqlparser says `Expected: an expression, found: FROM at Line: 1, Column: 8`, in one string.
+/// Parses the message of sqlparser: `Expected: an expression, found: FROM at Line: 1, Column: 8`.
 fn syntax(error: &ParserError) -> SqlFault {
     let (ParserError::TokenizerError(message) | ParserError::ParserError(message)) = error else {
-        let found = "SQL that is nested too deep".to_owned();
+        let found = "SQL that is nested too deeply".to_owned();
         return SqlFault {
             at: SqlPlace { line: 1, column: 1 },
             found,
@@ -148,7 +148,9 @@ fn syntax(error: &ParserError) -> SqlFault {
     let (found, expected) = match parts {
         Some((expected, "EOF")) => ("the SQL ends too early".to_owned(), expected.to_owned()),
         Some((expected, found)) => (format!("the SQL does not parse at {}", quoted(found)), expected.to_owned()),
-        None => (format!("the SQL does not parse: {}", lower_first(text)), "SQL as polars has it".to_owned()),
+        None => {
+            (format!("the SQL does not parse: {}", lower_first(text)), "valid SQL in the dialect of polars".to_owned())
+        }
     };
     SqlFault { at, found, expected, hint: None }
 }
@@ -158,8 +160,8 @@ fn lower_first(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
 
-/// Collects tables. A stack of scopes knows which names are tables of a `WITH` at each point: such a name is known to
-/// the tables after it and to the body, not to its own query.
+/// Collects tables. A stack of scopes holds the names that `WITH` has defined at each point. Such a name is visible in the queries after it
+/// and in the body, not in its own query.
 struct Tables {
     with_day: bool,
     scopes: Vec<Scope>,
@@ -169,7 +171,7 @@ struct Tables {
 }
 
 struct Scope {
-    /// `WITH` queries not yet gone through, last first, known by their address in the tree.
+    /// `WITH` queries not visited yet, last first, identified by their address in the tree.
     pending: Vec<(*const Query, String)>,
     known: Vec<String>,
 }
@@ -238,8 +240,7 @@ impl Visitor for Tables {
         {
             let expected = if self.with_day { "`:day`, the only placeholder" } else { "SQL without placeholders" };
             let mut fault = fault(value.span, format!("the placeholder {}", quoted(name)), expected);
-            fault.hint =
-                (name == DAY).then(|| "`:day` is for the sheets of a report; a model keeps all days".to_owned());
+            fault.hint = (name == DAY).then(|| "`:day` is only available in the sheets of a report".to_owned());
             self.faults.push(fault);
         }
         ControlFlow::Continue(())
@@ -258,7 +259,7 @@ fn not_a_select(body: &SetExpr) -> Option<&'static str> {
     }
 }
 
-/// Checks that an expression is about one row and names its columns.
+/// Checks that an expression refers to one row, and to columns of the contract.
 struct RowExpression<'c> {
     columns: &'c [ColumnName],
     faults: Vec<SqlFault>,
@@ -306,7 +307,7 @@ impl Visitor for RowExpression<'_> {
                 let name = function.name.to_string();
                 let aggregate = AGGREGATES.iter().any(|aggregate| name.eq_ignore_ascii_case(aggregate));
                 if aggregate || function.over.is_some() || matches!(function.args, FunctionArguments::Subquery(_)) {
-                    let found = format!("{} looks at many rows", quoted(&format!("{name}(…)")));
+                    let found = format!("{} depends on several rows", quoted(&format!("{name}(…)")));
                     self.faults.push(fault(function.name.span(), found, "an expression over one row"));
                 }
             }

@@ -1,4 +1,4 @@
-//! What a step is called, spelled here and nowhere else: in events, run records, messages and arguments.
+//! Names of steps. Events, run records, messages and arguments all use the text defined here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -33,7 +33,7 @@ impl fmt::Display for StepId {
     }
 }
 
-/// A text that is no step.
+/// A text that is not the name of a step.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("expected `ingest`, `clean`, `model <name>` or `load <target>`, found {0:?}")]
 pub struct NoStep(String);
@@ -41,7 +41,7 @@ pub struct NoStep(String);
 impl FromStr for StepId {
     type Err = NoStep;
 
-    /// Exactly as it is displayed.
+    /// Accepts exactly the output of `Display`.
     fn from_str(text: &str) -> Result<StepId, NoStep> {
         let none = || NoStep(text.to_owned());
         match text.split_once(' ') {

@@ -13,21 +13,21 @@ use crate::server;
 pub enum Fault {
     #[error("the database cannot be reached")]
     Unreachable(#[source] Box<dyn Error + Send + Sync>),
-    #[error("no encrypted connection to the server comes about")]
+    #[error("no encrypted connection to the server can be established")]
     Tls(#[source] Box<dyn Error + Send + Sync>),
     #[error("the certificate file {file} cannot be read")]
     Certificates { file: String, source: Box<dyn Error + Send + Sync> },
-    #[error("no host takes writes")]
+    #[error("no host accepts writes")]
     ReadOnly(#[source] Box<dyn Error + Send + Sync>),
-    #[error("the server asks for a password: none is given")]
+    #[error("the server requires a password, but none is configured")]
     NoPassword,
-    #[error("the connection broke")]
+    #[error("the connection was lost")]
     Lost(#[source] Box<dyn Error + Send + Sync>),
-    #[error("the server said nothing for {} s", .0.as_secs())]
+    #[error("the server did not respond for {} s", .0.as_secs())]
     Timeout(Duration),
     #[error("{}", server::server_message(.0))]
     Server(Box<DbError>),
-    #[error("the server answers with what is no answer")]
+    #[error("the server sent an invalid response")]
     Protocol(#[source] Box<dyn Error + Send + Sync>),
 }
 
@@ -57,18 +57,16 @@ impl Fault {
             }
             Fault::Tls(_) => (
                 Action::Correct,
-                "name the file of the authority that signed the server's certificate in sslrootcert, and the host as the certificate \
-                 has it; or choose another sslmode",
+                "set sslrootcert to a file with the authority of the server's certificate, and use the host name of the \
+                 certificate; or choose another sslmode",
             ),
             Fault::ReadOnly(_) => {
-                (Action::RunAgain, "name the primary too, or run again when one of the hosts takes writes")
+                (Action::RunAgain, "add the host of the primary, or run again when one of the hosts accepts writes")
             }
-            Fault::NoPassword => (Action::Correct, "name the secret of its password"),
-            Fault::Certificates { .. } => (Action::Correct, "name a file of PEM certificates in sslrootcert"),
+            Fault::NoPassword => (Action::Correct, "set `password` to the name of a secret"),
+            Fault::Certificates { .. } => (Action::Correct, "set sslrootcert to a file of PEM certificates"),
             Fault::Lost(_) => (Action::RunAgain, "run again"),
-            Fault::Timeout(_) => {
-                (Action::RunAgain, "run again; if a statement needs so long, allow it a longer timeout")
-            }
+            Fault::Timeout(_) => (Action::RunAgain, "run again; if a statement takes this long, increase its timeout"),
             Fault::Server(error) => return server::advice(error),
             Fault::Protocol(_) => (Action::Correct, "check that a PostgreSQL server listens there"),
         };

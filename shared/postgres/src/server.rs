@@ -71,7 +71,7 @@ pub(crate) fn advice(error: &DbError) -> Advice {
         _ if is_transient(code) => (Action::RunAgain, "run again"),
         "57014" => (
             Action::RunAgain,
-            "somebody cancelled it, or it took longer than the role's statement_timeout: raise that for this role, or run again",
+            "the statement was cancelled, or took longer than the role's statement_timeout; increase that, or run again",
         ),
         "55P03" => (
             Action::RunAgain,
@@ -81,15 +81,13 @@ pub(crate) fn advice(error: &DbError) -> Advice {
         "53200" => (Action::RunAgain, "the server is short of memory; run again when it is less busy"),
         "25006" => (
             Action::Correct,
-            "this server only reads: name the primary, or give target_session_attrs=read-write with both hosts",
+            "this server is read-only: use the primary, or both hosts with target_session_attrs=read-write",
         ),
-        "42501" => (Action::Permit, "grant the role what it lacks"),
+        "42501" => (Action::Permit, "grant the role the missing privileges"),
         "28P01" => (Action::Permit, "check the user and the secret of its password"),
-        "28000" => {
-            (Action::Permit, "check the user, and the sslmode: a server may let in who encrypts, and nobody else")
-        }
-        "3D000" => (Action::Correct, "name a database that is there"),
-        "3F000" => (Action::Correct, "name a schema, or give the role a search_path with one that is there"),
+        "28000" => (Action::Permit, "check the user and the sslmode; the server may accept encrypted connections only"),
+        "3D000" => (Action::Correct, "choose an existing database"),
+        "3F000" => (Action::Correct, "set `schema`, or give the role a search_path with an existing schema"),
         // the hint depends on what the statement does with the row, which only the caller knows
         "23001" => return Advice { action: Action::CorrectRows, hint: None },
         _ if is_row_error(error) => return Advice { action: Action::CorrectRows, hint: None },

@@ -45,20 +45,20 @@ fn roots(authorities: Option<&Authorities>) -> Result<RootCertStore, Fault> {
     let mut roots = RootCertStore::empty();
     match authorities {
         Some(Authorities::File(file)) => {
-            let unread = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.clone(), source };
-            let found = CertificateDer::pem_file_iter(file).map_err(|error| unread(error.into()))?;
+            let invalid = |source: Box<dyn Error + Send + Sync>| Fault::Certificates { file: file.clone(), source };
+            let found = CertificateDer::pem_file_iter(file).map_err(|error| invalid(error.into()))?;
             for certificate in found {
-                let certificate = certificate.map_err(|error| unread(error.into()))?;
-                roots.add(certificate).map_err(|error| unread(error.into()))?;
+                let certificate = certificate.map_err(|error| invalid(error.into()))?;
+                roots.add(certificate).map_err(|error| invalid(error.into()))?;
             }
             if roots.is_empty() {
-                return Err(unread("it has no certificate".into()));
+                return Err(invalid("it has no certificate".into()));
             }
         }
         Some(Authorities::System) | None => {
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
-                return Err(Fault::Tls("this machine has no certificates of authorities".into()));
+                return Err(Fault::Tls("this machine has no certificates of trusted authorities".into()));
             }
         }
     }

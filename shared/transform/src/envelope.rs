@@ -15,7 +15,7 @@ pub struct Envelope {
 pub struct Page<'a> {
     pub records: Found<'a>,
     /// The values at the other pointers. None if absent.
-    pub said: Vec<Option<&'a str>>,
+    pub values: Vec<Option<&'a str>>,
 }
 
 /// The value found at the pointer to the records.
@@ -70,7 +70,7 @@ impl Envelope {
             return scan.broken("unexpected text after the value");
         }
         let EnvelopeScan { elements, mut found, .. } = scan;
-        let said = found.split_off(1);
+        let values = found.split_off(1);
         let records = match (elements, found.pop().flatten()) {
             (Some(elements), _) => Found::Array(elements),
             (None, None) => Found::Absent,
@@ -82,7 +82,7 @@ impl Envelope {
                 _ => Found::Scalar(text),
             },
         };
-        Ok(Page { records, said })
+        Ok(Page { records, values })
     }
 }
 

@@ -9,19 +9,19 @@ pub enum ContractError {
     Rule { column: String, rule: &'static str, problem: String, value: String },
     #[error("{kind} `{name}` is not valid SQL over the clean columns")]
     Sql { kind: &'static str, name: String, source: PolarsError },
-    #[error("{kind} `{name}` is not a condition, it gives {found}; compare it with something")]
+    #[error("{kind} `{name}` is not a condition: it returns {found}; compare it with a value")]
     NoCondition { kind: &'static str, name: String, found: String },
     #[error("column `{column}`: the source has no column `{from}`{hint}; it has {found}")]
     Missing { column: String, from: String, hint: String, found: String },
     #[error(
-        "column `{column}`: the source holds {found}, which does not become {wanted} without loss; declare another type"
+        "column `{column}`: the source holds {found}, which cannot be converted to {wanted} without loss; declare another type"
     )]
     Lossy { column: String, found: String, wanted: String },
     #[error("column `{column}` holds arrays that the contract does not allow")]
     Elements { column: String },
     #[error("partition column `{0}` is not a column of the contract")]
     Partition(String),
-    #[error("raw rows do not have the shape ingest gives them")]
+    #[error("raw rows do not have the columns that ingest writes")]
     Raw(#[source] PolarsError),
     #[error("the rows cannot be computed")]
     Frame(#[from] PolarsError),
@@ -44,11 +44,11 @@ impl ContractError {
 pub enum FrameError {
     #[error("rows without column `{0}`, which the key or `latest_by` names")]
     NoColumn(String),
-    #[error("rows of different columns: {left} against {right}")]
+    #[error("rows have different columns: {left} and {right}")]
     Schema { left: String, right: String },
     #[error("column `{column}` of type {found} cannot be part of a key")]
     Key { column: String, found: String },
-    #[error("a key of no columns")]
+    #[error("the key has no columns")]
     NoKey,
     #[error("rows cannot be spread over {0} buckets")]
     Buckets(usize),
@@ -61,6 +61,6 @@ pub enum FrameError {
 pub enum SqlError {
     #[error("SQL: {0}")]
     Invalid(String),
-    #[error("SQL: no dataset `{name}`; known here are {known}")]
+    #[error("SQL: unknown dataset `{name}`; available are {known}")]
     NoDataset { name: String, known: String },
 }

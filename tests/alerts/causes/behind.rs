@@ -65,7 +65,7 @@ fn incident_opens_if_repeating_does_not_help() {
     assert_eq!(message.head, "🟠 orders: clean is behind its input");
     assert_eq!(
         message.what,
-        "its input has a newer version, which it has not taken in; announcing it again did not help"
+        "its input has a newer version, which it has not processed; announcing it again did not help"
     );
     assert_eq!(
         message.next,
@@ -101,7 +101,7 @@ fn running_step_is_not_announced_again() {
     heartbeat("2026-03-03T08:31:00Z");
     assert_eq!(harness.announced(), []);
     let message = only_message(&harness);
-    assert!(message.what.ends_with("a run of it has been under way since 2026-03-03 08:01 UTC"), "{}", message.what);
+    assert!(message.what.ends_with("a run of it has been in progress since 2026-03-03 08:01 UTC"), "{}", message.what);
     assert!(message.next.starts_with("It runs again at 2026-03-04 08:00 UTC"), "{}", message.next);
 }
 

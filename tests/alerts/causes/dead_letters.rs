@@ -63,7 +63,7 @@ fn dead_letter_of_a_due_step() {
         );
         assert!(
             slack_message.what.starts_with(
-                "an event was given up: transform after 3 attempts: retry: lake s3://example-lake/main: the store does not answer"
+                "an event could not be handled: transform after 3 attempts: retry: lake s3://example-lake/main: the store does not answer"
             ),
             "{}",
             slack_message.what
@@ -113,7 +113,8 @@ fn dead_letter_of_a_schedule() {
     assert_eq!(slack_message.incident(), "daily-sales.ingest.failed#1");
     assert!(
         slack_message.what.starts_with(
-            "an event was given up: tidemark-daily-sales after 185 attempts: NO_PERMISSIONS: no permission to invoke function ingest"
+            "an event could not be handled: tidemark-daily-sales after 185 attempts: NO_PERMISSIONS: no permission to invoke \
+             function ingest"
         ),
         "{}",
         slack_message.what
@@ -182,7 +183,7 @@ fn unroutable_events_are_reported() {
             assert_eq!(slack_message.incident(), "watch.blind.transform#1", "{event}");
             assert_eq!(slack_message.head, "🔴 tidemark: something cannot be watched");
             assert!(
-                slack_message.what.starts_with("transform gave up an event that names no known step: retry"),
+                slack_message.what.starts_with("transform could not handle an event without a known step: retry"),
                 "{}",
                 slack_message.what
             );
@@ -198,7 +199,7 @@ fn unroutable_events_are_reported() {
     event["Records"][0] = json!({"eventSource": "aws:sqs", "body": "hello"});
     let harness = harness();
     harness.receive(&event).unwrap();
-    assert!(only_message(&harness).what.starts_with("a rule gave up an event that names no known step: given up"));
+    assert!(only_message(&harness).what.starts_with("a rule could not handle an event without a known step: given up"));
 }
 
 /// Steps of a pipeline whose file is broken at the moment are accepted.
@@ -211,7 +212,7 @@ fn dead_letter_of_a_broken_pipeline() {
     heads.sort();
     assert_eq!(
         heads,
-        ["🔴 daily-sales: clean failed", "🔴 daily-sales: its pipeline file is broken, nothing of it runs"]
+        ["🔴 daily-sales: clean failed", "🔴 daily-sales: its pipeline file is invalid, so it does not run"]
     );
 }
 

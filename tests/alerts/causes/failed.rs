@@ -32,11 +32,15 @@ fn permanent_errors_are_reported_at_once() {
     assert_eq!(slack_message.what, "there is no column total\n→ mend it");
     assert_eq!(slack_message.fact("Scheduled"), "2026-03-03 08:00 UTC");
     assert_eq!(slack_message.time("opened"), "2026-03-03 08:01 UTC");
-    assert_eq!(slack_message.fact("Kind"), "definition (the pipeline file, or what it names, has to be mended)");
+    assert_eq!(
+        slack_message.fact("Kind"),
+        "definition (the pipeline file, or something it refers to, must be corrected)"
+    );
     assert_eq!(slack_message.fact("Failed runs"), "1");
     assert_eq!(
         slack_message.next,
-        "It runs again at 2026-03-04 08:00 UTC, and will fail the same way if nothing has been fixed. What was published before stands."
+        "It runs again at 2026-03-04 08:00 UTC, and will fail the same way if nothing has been fixed. What was published before is \
+         unchanged."
     );
     assert_eq!(slack_message.command, "tidemark run orders --at 2026-03-03T08:00:00Z");
     assert_eq!(slack_message.record(), format!("lake/runs/2026-03-03/{first}.json"));
@@ -86,7 +90,10 @@ fn transient_errors_are_reported_after_three_attempts() {
     harness.put_run(failed("2026-03-03T08:06:00Z"));
     assert_eq!(harness.at("2026-03-03T08:07:00Z").tick().opened.len(), 1);
     let slack_message = only_message(&harness);
-    assert_eq!((slack_message.fact("Failed runs"), slack_message.fact("Kind")), ("3", "retry (may go by itself)"));
+    assert_eq!(
+        (slack_message.fact("Failed runs"), slack_message.fact("Kind")),
+        ("3", "retry (temporary, may resolve by itself)")
+    );
     assert_eq!(
         slack_message.next,
         "It is tried again every half hour, and with the next scheduled run at 2026-03-04 08:00 UTC."
@@ -177,7 +184,7 @@ fn exceeded_budget_has_its_own_incident() {
     let slack_message = only_message(&harness);
     assert_eq!(slack_message.head, "🔴 orders: clean is over its error budget, nothing published");
     assert!(slack_message.what.starts_with("12 of 100 records broke the contract, 5 % may"), "{}", slack_message.what);
-    assert_eq!(slack_message.fact("Kind"), "data (the data has to be mended)");
+    assert_eq!(slack_message.fact("Kind"), "data (the data must be corrected)");
     assert_eq!(slack_message.command, format!("tidemark run orders --at {began}"));
     assert_quiet(&harness);
     // a failure for another reason in between does not resolve the exceeded budget
@@ -242,6 +249,6 @@ fn removed_pipeline_resolves_its_incidents() {
     assert_eq!(harness.at("2026-03-03T08:10:00Z").tick().resolved.len(), 0);
     assert_eq!(harness.at("2026-03-03T09:15:00Z").tick().resolved.len(), 1);
     let slack_message = only_message(&harness);
-    let what = "It is not there any more; it lasted 1 h 14 min.";
+    let what = "It no longer exists; it lasted 1 h 14 min.";
     assert!(slack_message.is_over() && slack_message.what.starts_with(what), "{}", slack_message.what);
 }

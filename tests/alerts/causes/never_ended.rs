@@ -30,8 +30,8 @@ fn silent_heartbeat_opens_an_incident() {
     assert_eq!(
         message.what,
         format!(
-            "run {run_id} began at 2026-03-03 08:01:00 UTC and gave its last sign of life at 08:03:00 UTC; \
-             it was killed, or its machine is gone. Nothing is half done."
+            "run {run_id} began at 2026-03-03 08:01:00 UTC and sent its last heartbeat at 08:03:00 UTC; it was killed, or its \
+             machine stopped. It published nothing."
         )
     );
     assert_eq!(

@@ -17,12 +17,12 @@ fn missed_start_is_reported_and_announced_again() {
     assert_eq!(
         message.what,
         "its schedule (cron 0 8 * * ? * (UTC)) was due at 2026-03-03 08:00 UTC, and it was not started\n\
-         → look whether its schedule is there and switched on, and may invoke function ingest"
+         → check that its schedule exists, is enabled, and may invoke function ingest"
     );
     assert_eq!((message.fact("Scheduled"), message.time("opened")), ("2026-03-03 08:00 UTC", "2026-03-03 08:00 UTC"));
     assert_eq!(
         message.next,
-        "The watcher has started it now for this time, and does so again every half hour until it has. \
+        "The watcher has started it now for this time, and repeats this every half hour until it runs. \
          The schedule is next due at 2026-03-04 08:00 UTC."
     );
     assert_eq!(message.command, "tidemark run orders --at 2026-03-03T08:00:00Z");
@@ -149,9 +149,9 @@ fn missed_starts_are_not_reported_while_the_file_is_broken() {
     assert_eq!(harness.headlines(), ["🔴 orders: did not start on schedule"]);
     harness.change("orders", &orders("schedule = 5", ALL));
     harness.after(5).tick();
-    assert_eq!(harness.headlines(), ["🔴 orders: its pipeline file is broken, nothing of it runs"]);
+    assert_eq!(harness.headlines(), ["🔴 orders: its pipeline file is invalid, so it does not run"]);
     harness.change("orders", &orders(DAILY, ALL));
     harness.after(5).tick();
-    assert_eq!(harness.headlines(), ["✅ Over after 5 min: orders: its pipeline file is broken, nothing of it runs"]);
+    assert_eq!(harness.headlines(), ["✅ Over after 5 min: orders: its pipeline file is invalid, so it does not run"]);
     assert_eq!(harness.open(), ["orders.not_started#1"]);
 }

@@ -30,7 +30,7 @@ fn spike_is_three_times_the_median() {
         "61 of 1,000 records (6.1 %) went into quarantine; usual are 2.0 %. The others were published."
     );
     assert_eq!(message.fact("Rows"), "1,000 in, 61 quarantined");
-    assert_eq!(message.next, "Nothing: what is good was published, and what is not waits in quarantine.");
+    assert_eq!(message.next, "Nothing: valid records were published, invalid ones are in quarantine.");
     assert_eq!(message.command, "tidemark quarantine list orders");
     assert_eq!(message.incident(), "orders.clean.quarantine#1");
     assert!(message.record().starts_with("lake/runs/2026-03-08/20260308T080100000-"), "{}", message.origin);

@@ -31,7 +31,7 @@ fn broken_pipeline_file_beside_a_good_one() {
     let message = harness.messages_to("others");
     assert_eq!(message.len(), 1, "{message:#?}");
     let message = &message[0];
-    assert_eq!(message.head, "🔴 shop: its pipeline file is broken, nothing of it runs");
+    assert_eq!(message.head, "🔴 shop: its pipeline file is invalid, so it does not run");
     assert!(message.what.contains("shop.toml") && message.what.contains("int65"), "{}", message.what);
     assert!(message.what.contains("→ fix them; tidemark check shows them all"), "{}", message.what);
     assert_eq!((message.next.as_str(), message.command.as_str()), ("Nothing, until it is fixed.", "tidemark check"));
@@ -41,7 +41,7 @@ fn broken_pipeline_file_beside_a_good_one() {
     harness.change("shop", &pipeline("shop", DAILY, other));
     harness.after(5).tick();
     let message = harness.messages_to("others");
-    assert_eq!(message[0].head, "✅ Over after 1 h 45 min: shop: its pipeline file is broken, nothing of it runs");
+    assert_eq!(message[0].head, "✅ Over after 1 h 45 min: shop: its pipeline file is invalid, so it does not run");
     // a start that was missed meanwhile is found now
     assert_eq!(
         message[1..].iter().map(|message| message.head.as_str()).collect::<Vec<_>>(),
@@ -75,7 +75,7 @@ fn a_dependent_of_a_broken_pipeline_has_no_incident_of_its_own() {
     harness.tick();
     harness.change("shop", &pipeline("shop", "", ALL).replace("int64", "int65"));
     harness.after(5).tick();
-    assert_eq!(harness.headlines(), ["🔴 shop: its pipeline file is broken, nothing of it runs"]);
+    assert_eq!(harness.headlines(), ["🔴 shop: its pipeline file is invalid, so it does not run"]);
     // its own problems are reported all the same
     harness.put_run(run("report", "model totals", "2026-03-03T07:06:00Z").failed(ErrorKind::Data, "damaged"));
     harness.after(5).tick();
@@ -119,12 +119,8 @@ fn unreadable_run_record() {
     let message = message.iter().find(|message| message.incident().starts_with("watch.")).unwrap();
     assert_eq!(message.head, "🔴 tidemark: something cannot be watched");
     assert!(message.what.starts_with(&format!("run record {key} cannot be read: ")), "{}", message.what);
-    assert!(
-        message.what.ends_with("→ delete it: a run record is for people only, nothing depends on it"),
-        "{}",
-        message.what
-    );
-    assert_eq!((message.next.as_str(), message.command.as_str()), ("The rest is watched all the same.", ""));
+    assert!(message.what.ends_with("→ delete it; no step depends on run records"), "{}", message.what);
+    assert_eq!((message.next.as_str(), message.command.as_str()), ("Everything else is still watched.", ""));
     assert_eq!(message.incident(), "watch.blind.20260303T080100000-0000ffff#1");
     assert_quiet(&harness);
     // even long after its record would be read regularly

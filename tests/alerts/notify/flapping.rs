@@ -51,7 +51,7 @@ fn flapping_message_counts_openings() {
     let message = &harness.messages()[0];
     assert!(
         message.what.starts_with(
-            "It has opened 3 times within a day. From now on nothing more is reported of it until it has been steady for 6 hours.\n\
+            "It has opened 3 times within a day. Its notifications are paused until it has been stable for 6 hours.\n\
              a page is damaged"
         ),
         "{}",

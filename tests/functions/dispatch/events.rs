@@ -84,7 +84,7 @@ fn foreign_event_fails_and_the_next_event_works() {
             "pipeline": pipeline, "step": step, "function": "ingest", "scheduled_time": "2011-12-08T08:00:00Z", "chain": "c"}})
     };
     let cases = [
-        (json!({"Records": []}), "refused", "no event of Tidemark"),
+        (json!({"Records": []}), "refused", "a message of unknown format"),
         (
             json!({"pipeline": "daily-sale", "scheduled_time": "2011-12-08T08:00:00Z"}),
             "definition",

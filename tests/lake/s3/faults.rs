@@ -188,12 +188,12 @@ fn what_is_refused_is_explained() {
         (
             Trouble::Answer(301, "PermanentRedirect", region),
             ErrorKind::Definition,
-            "bucket lake is in eu-west-1, and this",
+            "bucket lake is in region eu-west-1, but",
         ),
         (
             Trouble::Answer(400, "AuthorizationHeaderMalformed", region),
             ErrorKind::Definition,
-            "bucket lake is in eu-west-1, and this runs for us-east-1",
+            "bucket lake is in region eu-west-1, but us-east-1 is configured",
         ),
         (Trouble::Answer(404, "NoSuchBucket", &[]), ErrorKind::Definition, "there is no bucket lake"),
     ];

@@ -105,7 +105,7 @@ impl LoadHarness {
     }
 
     /// What the table has beside what the dataset has.
-    pub fn verify(&self, target: &str) -> load::Verified {
+    pub fn verify(&self, target: &str) -> load::Verification {
         let pipeline = pipeline(&self.url, target);
         let Target::Postgres(target) = &pipeline.targets[0] else { panic!() };
         self.environment

@@ -13,7 +13,7 @@ const MAX_BYTES: usize = 255;
 const MAX_COLUMNS: usize = 10_000;
 
 const GIVE_COLUMNS: &str = "rename it in the file, or name the columns in the definition with `header = false` and \
-                            `columns = [...]`: the header line then comes in as a row, which a filter can drop";
+                            `columns = [...]`: the header line is then read as a row, which a filter can drop";
 
 /// Makes column names from header cells or a schema's field names.
 ///
@@ -27,13 +27,13 @@ const GIVE_COLUMNS: &str = "rename it in the file, or name the columns in the de
 pub(super) fn column_names<'a>(cells: impl Iterator<Item = &'a str>) -> Result<Vec<String>, Fault> {
     let names: Vec<String> = cells.enumerate().map(|(at, cell)| column_name(cell, at + 1)).collect();
     if names.len() > MAX_COLUMNS {
-        let message = format!("{} columns, at most {MAX_COLUMNS} can be held", names.len());
+        let message = format!("{} columns, but at most {MAX_COLUMNS} are supported", names.len());
         return Err(Fault::file(message, "check the delimiter and the line ends"));
     }
     let mut seen = HashMap::with_capacity(names.len());
     for (at, name) in names.iter().enumerate() {
         if raw::ADDED.iter().any(|taken| name.eq_ignore_ascii_case(taken)) {
-            let message = format!("column {} is called {name:?}, a name that is taken", at + 1);
+            let message = format!("column {} is called {name:?}, a name that is reserved", at + 1);
             return Err(Fault::file(message, GIVE_COLUMNS));
         }
         if let Some(first) = seen.insert(name.to_lowercase(), at) {
@@ -77,7 +77,7 @@ pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result
             |message: String, hint: &str| Err(Error::new(ErrorKind::Data, format!("{object}: {message}")).hint(hint));
         if let Some(ty) = schema.get(name) {
             if ty != field.dtype() {
-                let message = format!("column {name} is {:?}, but {ty:?} in the files before", field.dtype());
+                let message = format!("column {name} has type {:?}, but {ty:?} in earlier files", field.dtype());
                 return refused(
                     message,
                     "write the column with one type, or give the file a pipeline of its own; once all files have the new type, run \
@@ -88,7 +88,7 @@ pub(super) fn widen(schema: &mut Schema, frame: &Schema, object: &str) -> Result
         }
         if let Some(known) = schema.iter_names().find(|known| known.eq_ignore_ascii_case(name)) {
             let message = format!("column {name} differs from column {known} only in the case of its letters");
-            return refused(message, "a table cannot tell them apart: rename one");
+            return refused(message, "column names must differ not only in case; rename one");
         }
         schema.with_column(field.name().clone(), field.dtype().clone());
     }

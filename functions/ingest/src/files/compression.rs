@@ -21,7 +21,7 @@ const MAX_WINDOW_LOG: u32 = 27;
 const BOMB_BYTES: u64 = 1 << 30;
 const BOMB_RATIO: u64 = 5_000;
 
-const CORRUPT: &str = "the file is damaged or was cut off: fetch it again from where it was made";
+const CORRUPT: &str = "the file is damaged or truncated; copy it again from its origin";
 
 /// Shared counter of the bytes read from the store.
 #[derive(Debug, Clone, Default)]

@@ -61,5 +61,5 @@ pub(super) fn lossless(bytes: &[u8]) -> String {
 /// Builds a frame of columns that all have `height` values.
 pub(super) fn build(height: usize, columns: Vec<Column>) -> Result<DataFrame, Fault> {
     DataFrame::new(height, columns)
-        .map_err(|error| Fault::file(format!("the rows make no table: {error}"), "report this as a bug"))
+        .map_err(|error| Fault::file(format!("the rows do not form a table: {error}"), "report this as a bug"))
 }

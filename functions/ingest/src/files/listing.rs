@@ -99,12 +99,12 @@ pub(crate) fn list(sources: &dyn Sources, files: &Files) -> Result<Listing, Erro
         let format = match files.format.or_else(|| format_of(&name)) {
             Some(format) => format,
             None if explicit => {
-                let message = format!("source {}: the name {name} does not tell the format", files.path);
+                let message = format!("source {}: the format cannot be determined from the name {name}", files.path);
                 return Err(Error::new(ErrorKind::Definition, message)
-                    .hint("give format = \"csv\", \"ndjson\" or \"parquet\" in [source]"));
+                    .hint("set format = \"csv\", \"ndjson\" or \"parquet\" in [source]"));
             }
             None => {
-                notes.push(format!("{name} passed over: its name tells no format"));
+                notes.push(format!("{name} is skipped: the format cannot be determined from its name"));
                 continue;
             }
         };

@@ -79,8 +79,8 @@ enum Halt {
 }
 
 impl From<Error> for Halt {
-    fn from(failure: Error) -> Halt {
-        Halt::Failed(failure)
+    fn from(error: Error) -> Halt {
+        Halt::Failed(error)
     }
 }
 
@@ -110,7 +110,7 @@ impl ObjectReader<'_> {
         let read = Arc::new(AtomicU64::new(0));
         let input = match self.input(object, opened, &read) {
             Err(ReadError::Input { source, .. }) if is_changing(&source) => return Ok(CHANGING),
-            input => input.map_err(|error| failure(object, error))?,
+            input => input.map_err(|error| object_error(object, error))?,
         };
         let marks = ResumeMarks::default();
         let mut files =
@@ -135,7 +135,7 @@ impl ObjectReader<'_> {
         if !same {
             return Ok(CHANGING);
         }
-        let ReadStats { rows, broken, .. } = outcome.map_err(|error| failure(object, error))?;
+        let ReadStats { rows, broken, .. } = outcome.map_err(|error| object_error(object, error))?;
         let columns = files.columns.clone();
         Ok(ObjectRead::Done(ObjectOutcome::Read { files: files.finish()?, rows, broken, columns }))
     }
@@ -158,9 +158,9 @@ impl ObjectReader<'_> {
                     NotCopied::Unread(source) => ReadError::Input { object: object.name.clone(), source },
                     NotCopied::Unwritten(error) => {
                         let message = format!("{} cannot be copied to {}", object.name, scratch.display());
-                        let failure = Error::new(ErrorKind::Refused, message)
+                        let copy_error = Error::new(ErrorKind::Refused, message)
                             .hint("give the function more ephemeral storage, or free some");
-                        ReadError::Emit(Halt::Failed(failure.because(error)))
+                        ReadError::Emit(Halt::Failed(copy_error.because(error)))
                     }
                 })?)
             }
@@ -256,9 +256,9 @@ fn unreadable(object: &Object, error: object_store::Error) -> Error {
     Error::from_store(format!("{} cannot be read", object.name), error)
 }
 
-fn failure(object: &Object, error: ReadError<Halt>) -> Error {
+fn object_error(object: &Object, error: ReadError<Halt>) -> Error {
     match error {
-        ReadError::Emit(Halt::Failed(failure)) => failure,
+        ReadError::Emit(Halt::Failed(error)) => error,
         ReadError::Emit(Halt::Late) => {
             Error::new(ErrorKind::Bug, format!("{} passed the deadline unnoticed", object.name))
         }

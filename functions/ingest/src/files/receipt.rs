@@ -81,12 +81,12 @@ impl Task {
 
 impl Partial {
     /// Whether a task of `objects` objects can be resumed from it.
-    pub(crate) fn is_sound(&self, objects: usize) -> bool {
+    pub(crate) fn is_valid(&self, objects: usize) -> bool {
         let done = self.done.len();
-        let is_sound = |partial: &PartialObject| {
+        let is_valid = |partial: &PartialObject| {
             done < objects && !partial.files.is_empty() && partial.from.rows() <= partial.rows()
         };
-        done <= objects && self.object.as_ref().is_none_or(is_sound)
+        done <= objects && self.object.as_ref().is_none_or(is_valid)
     }
 }
 

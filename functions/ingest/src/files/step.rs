@@ -154,7 +154,7 @@ impl Step for FilesIngest<'_> {
                     None => raw_dataset::schema(),
                 };
                 let reader = ObjectReader { context, raw, store, csv, base: &base, arrived_in: *arrived_in };
-                let from = from.filter(|partial| partial.is_sound(objects.len()));
+                let from = from.filter(|partial| partial.is_valid(objects.len()));
                 let Partial { mut done, object: mut partial } = from.unwrap_or_default();
                 let before = done.len();
                 for object in &objects[before..] {

@@ -83,7 +83,7 @@ fn not_text(head: &[u8]) -> Option<(&'static str, &'static str)> {
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => {
             Some(("this is UTF-16", "save it as UTF-8, for example with `iconv -f utf-16 -t utf-8`"))
         }
-        [b'P', b'A', b'R', b'1', ..] => Some(("this is a Parquet file", "say `format = \"parquet\"`")),
+        [b'P', b'A', b'R', b'1', ..] => Some(("this is a Parquet file", "set `format = \"parquet\"`")),
         [b'P', b'K', 3, 4, ..] => {
             Some(("this is a zip archive or an Excel workbook", "unpack it, or save the sheet as CSV"))
         }

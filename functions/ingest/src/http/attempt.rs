@@ -29,8 +29,8 @@ pub(crate) enum NoAnswer {
 }
 
 impl From<Error> for NoAnswer {
-    fn from(failure: Error) -> NoAnswer {
-        NoAnswer::Failed(failure)
+    fn from(error: Error) -> NoAnswer {
+        NoAnswer::Failed(error)
     }
 }
 

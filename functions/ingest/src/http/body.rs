@@ -11,12 +11,14 @@ const LARGE: u64 = 4 << 20;
 pub(crate) enum BodyError {
     #[error("the body is larger than {limit} bytes")]
     Large { limit: u64 },
-    #[error("the body is {sent} bytes that unpack into more than {RATIO} times as many, which no honest answer does")]
+    #[error(
+        "the body decompresses from {sent} bytes to more than {RATIO} times the size, which may be a decompression bomb"
+    )]
     Bomb { sent: u64 },
-    #[error("the body is packed as {0}, which was not asked for")]
+    #[error("the body has content encoding {0}, which was not requested")]
     Unknown(String),
     /// Retried like a broken connection: the same request may return a valid body.
-    #[error("the body cannot be unpacked")]
+    #[error("the body cannot be decompressed")]
     Damaged(#[source] io::Error),
     #[error("byte {at} of the body is not UTF-8")]
     NotUtf8 { at: usize },
@@ -48,11 +50,11 @@ pub(crate) fn text(sent: Vec<u8>, encoding: Option<&str>, limit: u64) -> Result<
 
 fn unpacked(decoder: impl Read, sent: &[u8], limit: u64) -> Result<Vec<u8>, BodyError> {
     let size = sent.len() as u64;
-    let most = limit.min(size.saturating_mul(RATIO).max(LARGE));
+    let max = limit.min(size.saturating_mul(RATIO).max(LARGE));
     let mut bytes = Vec::new();
-    decoder.take(most + 1).read_to_end(&mut bytes).map_err(BodyError::Damaged)?;
-    match bytes.len() as u64 > most {
-        true if most < limit => Err(BodyError::Bomb { sent: size }),
+    decoder.take(max + 1).read_to_end(&mut bytes).map_err(BodyError::Damaged)?;
+    match bytes.len() as u64 > max {
+        true if max < limit => Err(BodyError::Bomb { sent: size }),
         true => Err(BodyError::Large { limit }),
         false => Ok(bytes),
     }

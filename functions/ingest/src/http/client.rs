@@ -62,13 +62,12 @@ impl<'a> Client<'a> {
             self.connection.pace().await?;
             match self.send_once(&request).await? {
                 AttemptOutcome::Answered(answer) => return Ok(answer),
-                AttemptOutcome::Failed(failure) => return Err(failure.into()),
-                AttemptOutcome::Refused(status, failure) => return Err(NoAnswer::Refused(status, failure)),
+                AttemptOutcome::Failed(error) => return Err(error.into()),
+                AttemptOutcome::Refused(status, error) => return Err(NoAnswer::Refused(status, error)),
                 AttemptOutcome::Redirected(to, keeps_method) => {
                     redirects += 1;
                     if redirects > REDIRECTS {
-                        let message =
-                            format!("{} leads from one place to the next {REDIRECTS} times", self.connection.place());
+                        let message = format!("{} redirects more than {REDIRECTS} times", self.connection.place());
                         return Err(Error::new(ErrorKind::Refused, message).hint("check `url`").into());
                     }
                     request.url = to;
@@ -85,7 +84,7 @@ impl<'a> Client<'a> {
                     self.credentials.token.borrow_mut().take();
                     attempt -= 1;
                 }
-                AttemptOutcome::Unauthorized(failure) => return Err(NoAnswer::Refused(401, failure)),
+                AttemptOutcome::Unauthorized(error) => return Err(NoAnswer::Refused(401, error)),
                 AttemptOutcome::Retry(cause, asked) => self.connection.wait_to_retry(attempt, cause, asked).await?,
             }
         }
@@ -153,8 +152,10 @@ impl<'a> Client<'a> {
                 let kind =
                     if matches!(error, BodyError::NotUtf8 { .. }) { ErrorKind::Data } else { ErrorKind::Refused };
                 let hint = match error {
-                    BodyError::Large { .. } => "ask for smaller pages, or allow more: limits = { body = \"256MB\" }",
-                    _ => "look at what the API sends",
+                    BodyError::Large { .. } => {
+                        "request smaller pages, or raise the limit: limits = { body = \"256MB\" }"
+                    }
+                    _ => "check the response of the API",
                 };
                 AttemptOutcome::Failed(
                     Error::new(kind, format!("{} cannot be read", self.connection.place())).hint(hint).because(error),
@@ -170,11 +171,11 @@ impl<'a> Client<'a> {
             }
             Ok(url) => {
                 let message = format!("{} leads to {}", self.connection.place(), origin::origin(&url));
-                let hint = "credentials go to the origin of `url` only; write that origin into `url` if it is meant";
+                let hint = "credentials are sent to the origin of `url` only; if the other origin is intended, use it in `url`";
                 AttemptOutcome::Failed(Error::new(ErrorKind::Refused, message).hint(hint))
             }
             Err(error) => {
-                let message = format!("{} leads to something that is no URL", self.connection.place());
+                let message = format!("{} redirects to an invalid URL", self.connection.place());
                 AttemptOutcome::Failed(Error::new(ErrorKind::Data, message).because(error))
             }
         }
@@ -187,8 +188,8 @@ impl<'a> Client<'a> {
             Auth::Query { .. } => builder,
             Auth::Header { name, .. } => {
                 let mut value = HeaderValue::try_from(secret.expose()).map_err(|_| {
-                    let message = format!("secret {} has characters that no header can hold", auth.secret());
-                    Error::new(ErrorKind::Definition, message).hint("look for a line end at its end")
+                    let message = format!("secret {} has characters that are not allowed in a header", auth.secret());
+                    Error::new(ErrorKind::Definition, message).hint("check for a line break at its end")
                 })?;
                 value.set_sensitive(true);
                 builder.header(name, value)

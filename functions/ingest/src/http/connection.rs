@@ -64,13 +64,15 @@ impl<'a> Connection<'a> {
     ) -> Result<(), NoAnswer> {
         if attempt >= self.http.limits.attempts {
             let message = format!("{} cannot be read: {attempt} attempts, the last: {cause}", self.place());
-            return Err(Error::new(ErrorKind::Retry, message).hint("run again; what has come so far is kept").into());
+            return Err(Error::new(ErrorKind::Retry, message)
+                .hint("run again; the pages received so far are kept")
+                .into());
         }
         let wait = asked.unwrap_or_else(|| retry::pause(attempt, retry::chance(&self.run_id, self.sent.get())));
         if wait > retry::LONGEST_WAIT {
             let message = format!("{} asks to wait for {} s", self.place(), wait.as_secs());
             return Err(Error::new(ErrorKind::Retry, message)
-                .hint("run again after that; what has come so far is kept")
+                .hint("run again after that; the pages received so far are kept")
                 .into());
         }
         tracing::info!(attempt, what = %cause, wait_ms = wait.as_millis() as u64, "the request is sent again");
@@ -139,11 +141,11 @@ impl<'a> Connection<'a> {
         let error = error.without_url();
         let mut causes = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source());
         if let Some(forbidden) = causes.find_map(|cause| cause.downcast_ref::<origin::Forbidden>()) {
-            let message = format!("{} is not asked: {forbidden}", self.place());
+            let message = format!("no request is sent to {}: {forbidden}", self.place());
             return AttemptOutcome::Failed(Error::new(ErrorKind::Refused, message));
         }
         if error.is_builder() || error.is_request() && error.is_status() {
-            let message = format!("{} cannot be asked", self.place());
+            let message = format!("the request to {} cannot be sent", self.place());
             return AttemptOutcome::Failed(
                 Error::new(ErrorKind::Definition, message).hint("check `url` and `headers` in [source]").because(error),
             );
@@ -151,14 +153,14 @@ impl<'a> Connection<'a> {
         let deepest = std::iter::successors(Some(&error as &dyn std::error::Error), |cause| cause.source()).last();
         let deepest = deepest.map(ToString::to_string).unwrap_or_default();
         if deepest.starts_with("invalid peer certificate") {
-            let message = format!("{} is not who it says, or not known: {deepest}", self.place());
-            let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
+            let message = format!("the certificate of {} cannot be verified: {deepest}", self.place());
+            let hint = "if the host is trusted, set SSL_CERT_FILE to a file with the certificate of its authority";
             return AttemptOutcome::Failed(Error::new(ErrorKind::Refused, message).hint(hint));
         }
         let kind = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time",
             (true, _) => "no connection",
-            _ => "the connection broke",
+            _ => "the connection was lost",
         };
         AttemptOutcome::Retry(Cause { kind: kind.to_owned(), detail: deepest }, None)
     }

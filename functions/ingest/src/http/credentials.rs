@@ -28,8 +28,8 @@ impl<'a> Credentials<'a> {
     /// The error for an API that rejects the credentials or denies access.
     pub(super) fn unauthorized(&self, message: String) -> Error {
         let hint = match self.auth {
-            None => "give [source] an `auth`".to_owned(),
-            Some(auth) => format!("check secret {}, and what it may read", auth.secret()),
+            None => "set `auth` in [source]".to_owned(),
+            Some(auth) => format!("check secret {} and its permissions", auth.secret()),
         };
         Error::new(ErrorKind::Refused, message).hint(hint)
     }

@@ -80,10 +80,10 @@ fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Res
     if headers.next.is_some() {
         return plain(Pagination::LinkHeader);
     }
-    let unsaid = if SIZES.contains(&records) { Err(Ambiguity::Round(records)) } else { plain(Pagination::Single) };
+    let undeclared = if SIZES.contains(&records) { Err(Ambiguity::Round(records)) } else { plain(Pagination::Single) };
     let body = match serde_json::from_str::<Value>(body) {
         Ok(body @ Value::Object(_)) if http.format == Body::Json => body,
-        _ => return unsaid,
+        _ => return undeclared,
     };
     for pointer in NEXT_URLS {
         match body.pointer(pointer) {
@@ -118,7 +118,7 @@ fn discovered(http: &Http, body: &str, records: usize, headers: &Headers) -> Res
         return Err(Ambiguity::Hints(hints));
     }
     // a member for the next page exists, and says that there is none
-    if there.iter().any(|(_, value)| is_end(value)) { plain(Pagination::Single) } else { unsaid }
+    if there.iter().any(|(_, value)| is_end(value)) { plain(Pagination::Single) } else { undeclared }
 }
 
 fn is_url(text: &str) -> bool {

@@ -110,7 +110,7 @@ impl PageFetcher<'_> {
                 Ok(page.is_ok_and(|page| page.content != before.content))
             }
             Some(Err(NoAnswer::Refused(..))) => Ok(true),
-            Some(Err(NoAnswer::Failed(failure))) => Err(failure),
+            Some(Err(NoAnswer::Failed(error))) => Err(error),
             Some(Err(NoAnswer::Late(_))) | None => Ok(false),
         }
     }
@@ -119,7 +119,7 @@ impl PageFetcher<'_> {
     pub(crate) fn fetch(&self, pass: &mut WindowPass) -> Result<FetchOutcome, Error> {
         if pass.page > self.http.max_pages {
             let message = format!("{} has more than max_pages = {} pages", self.http.url, self.http.max_pages);
-            let hint = "raise max_pages in [source], or fetch less at a time: incremental = { every = \"1d\", … }";
+            let hint = "raise max_pages in [source], or request less at a time: incremental = { every = \"1d\", … }";
             return Err(Error::new(ErrorKind::Definition, message).hint(hint));
         }
         for attempt in 1.. {
@@ -130,7 +130,7 @@ impl PageFetcher<'_> {
                 Err(NoAnswer::Refused(400 | 404 | 410 | 422, _)) if pass.asked == 0 && pass.next != Next::First => {
                     return Ok(FetchOutcome::Invalidated);
                 }
-                Err(NoAnswer::Refused(_, failure) | NoAnswer::Failed(failure)) => return Err(failure),
+                Err(NoAnswer::Refused(_, error) | NoAnswer::Failed(error)) => return Err(error),
             };
             pass.bytes += answer.bytes;
             self.context.progress.advance(answer.bytes);
@@ -160,7 +160,7 @@ impl PageFetcher<'_> {
         if pass.paginator.paging.is_none() {
             let Discovered { pagination, paging_value } =
                 discover(self.http, &page, &headers).map_err(|ambiguity| self.ambiguous(ambiguity))?;
-            tracing::info!(?pagination, "how the API pages was found");
+            tracing::info!(?pagination, "pagination was detected");
             (page.paging_value, pass.paginator.paging) = (paging_value, Some(pagination));
         }
         let next = match pass.paginator.after(&pass.next, &page, &headers) {
@@ -188,13 +188,13 @@ impl PageFetcher<'_> {
         let message = match ambiguity {
             Ambiguity::Hints(hints) => {
                 let hints = hints.join(", ");
-                format!("{url} does not say for certain how to get its next page; {hints} may be about it")
+                format!("the pagination of {url} is ambiguous; {hints} may be part of it")
             }
             Ambiguity::Round(records) => {
-                format!("{url} gives {records} records, and does not say that these are all")
+                format!("{url} returned {records} records, and there may be more on further pages")
             }
         };
-        let hint = "give [source] a pagination; `{ kind = \"single\" }` if there is but one page";
+        let hint = "set `pagination` in [source]; `{ kind = \"single\" }` if there is only one page";
         Error::new(ErrorKind::Definition, message).hint(hint)
     }
 
@@ -236,7 +236,7 @@ impl PageFetcher<'_> {
 
     /// Keeps an invalid answer in the landing for inspection, and returns the error.
     fn malformed(&self, pass: &WindowPass, message: String, body: &str) -> Error {
-        let failure = Error::new(ErrorKind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
+        let malformed = Error::new(ErrorKind::Data, format!("page {} of {}: {message}", pass.page, self.http.url));
         let kept = zstd::encode_all(body.as_bytes(), 1).map_err(|error| error.to_string()).and_then(|body| {
             pass.landing.refuse(self.context.lake, pass.page, body.into()).map_err(|error| match error.hint() {
                 Some(hint) => format!("{error}; {hint}"),
@@ -244,10 +244,10 @@ impl PageFetcher<'_> {
             })
         });
         match kept {
-            Ok(key) => failure.hint(format!(
-                "what came is in {key}; what came before it is kept, and the next run goes on behind it"
+            Ok(key) => malformed.hint(format!(
+                "the response is in {key}; the pages before it are kept, and the next run continues after them"
             )),
-            Err(error) => failure.hint(format!("what came could not be kept: {error}")),
+            Err(error) => malformed.hint(format!("the response could not be stored: {error}")),
         }
     }
 }

@@ -34,7 +34,7 @@ pub(crate) fn is_forbidden(address: IpAddr) -> bool {
 /// A host name resolves only to forbidden addresses. A definition that really means one contains the address itself, which is not resolved.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{host} is at {address}, which is link-local or a cloud's metadata; if it is meant, write the address into `url`"
+    "{host} resolves to {address}, a link-local or cloud metadata address; if this is intended, use the address in `url`"
 )]
 pub(crate) struct Forbidden {
     host: String,

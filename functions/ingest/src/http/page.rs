@@ -120,7 +120,7 @@ impl PageReader {
                 // the start of the body is not shown if it may contain records
                 let is_data = body.trim_start().starts_with(['{', '[']);
                 let text = if is_data { String::new() } else { format!(", in {}", start(body)) };
-                Fault { is_cut: broken.is_cut, ..self.malformed(format!("no JSON: {broken}{text}")) }
+                Fault { is_cut: broken.is_cut, ..self.malformed(format!("not JSON: {broken}{text}")) }
             }
         })?;
         let records = match page.records {
@@ -134,7 +134,7 @@ impl PageReader {
             Found::Absent => return Err(self.malformed(absent(body))),
         };
         let records = records.into_iter().map(|record| range_of(body, record)).collect();
-        Ok((records, page.said.into_iter().next().flatten().and_then(scalar)))
+        Ok((records, page.values.into_iter().next().flatten().and_then(scalar)))
     }
 
     fn lines(&self, body: &str, content_type: Option<&str>) -> Result<Layout, Fault> {
@@ -187,14 +187,14 @@ fn markup(body: &str, content_type: Option<&str>) -> Option<String> {
     });
     Some(match title.filter(|title| !title.is_empty()) {
         Some(title) => format!("an HTML page, \"{title:.100}\""),
-        None => format!("no JSON, but markup: {}", start(body)),
+        None => format!("not JSON, but markup: {}", start(body)),
     })
 }
 
 fn absent(body: &str) -> String {
     let names = members(body);
     match names.as_slice() {
-        [] => format!("nothing there, in {}", start(body)),
+        [] => format!("nothing, in {}", start(body)),
         names => format!(
             "an object with {}",
             names.iter().map(|name| format!("`{name:.50}`")).collect::<Vec<_>>().join(", ")

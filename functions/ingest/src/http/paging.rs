@@ -66,17 +66,17 @@ impl Paginator {
     pub(crate) fn after(&mut self, asked: &Next, page: &Page, headers: &Headers) -> Result<Option<Next>, PagingError> {
         let is_empty = page.is_empty();
         if !is_empty && self.seen.contains(&short(page.content)) {
-            return Err(PagingError("the page has the records of an earlier one".into()));
+            return Err(PagingError("the page repeats the records of an earlier page".into()));
         }
         let received = self.received + page.len() as u64;
         let next = self.next(asked, page, headers, received)?;
         if next.is_some() && is_empty && !self.allows_empty {
-            return Err(PagingError("the page has no records, and there are more behind it".into()));
+            return Err(PagingError("the page has no records, but more pages follow".into()));
         }
         if let Some(next) = &next
             && (self.asked.contains(&key(next)) || next == asked)
         {
-            return Err(PagingError(format!("the page leads back to one that has been read ({})", shown(next))));
+            return Err(PagingError(format!("the next page is one that was already read ({})", shown(next))));
         }
         self.received = received;
         Ok(next)
@@ -91,11 +91,11 @@ impl Paginator {
         self.received = received;
     }
 
-    /// The pages to request concurrently, at most `most`: more than one only if they are known to exist.
-    pub(crate) fn at_once(&self, next: &Next, most: u32) -> Vec<Next> {
+    /// The pages to request concurrently, at most `max`: more than one only if they are known to exist.
+    pub(crate) fn at_once(&self, next: &Next, max: u32) -> Vec<Next> {
         match (next, self.ahead) {
             (Next::Number(from), Some((pages, step))) => {
-                (0..pages.clamp(1, u64::from(most))).map(|nth| Next::Number(from + nth * step)).collect()
+                (0..pages.clamp(1, u64::from(max))).map(|nth| Next::Number(from + nth * step)).collect()
             }
             _ => vec![next.clone()],
         }
@@ -114,8 +114,8 @@ impl Paginator {
         let total = |paging_value: Option<&str>| match paging_value {
             Some(paging_value) => paging_value
                 .parse::<u64>()
-                .map_err(|_| PagingError(format!("the total is no number: {paging_value:.50}"))),
-            None => Err(PagingError("the page does not say how many there are".into())),
+                .map_err(|_| PagingError(format!("the total is not a number: {paging_value:.50}"))),
+            None => Err(PagingError("the page has no total".into())),
         };
         Ok(match &self.paging {
             None | Some(Pagination::Single) => None,
@@ -176,11 +176,13 @@ fn number(asked: &Next, first: u64) -> u64 {
 
 fn key_of(record: &str, field: &str) -> Result<String, PagingError> {
     let value: Value =
-        serde_json::from_str(record).map_err(|_| PagingError("the last record of the page is no JSON".into()))?;
+        serde_json::from_str(record).map_err(|_| PagingError("the last record of the page is not JSON".into()))?;
     match value.pointer(field) {
         Some(Value::String(text)) if !text.is_empty() => Ok(text.clone()),
         Some(number @ Value::Number(_)) => Ok(number.to_string()),
-        _ => Err(PagingError(format!("the last record of the page has no {field} by which to ask for the next"))),
+        _ => Err(PagingError(format!(
+            "the last record of the page has no {field}, which is needed to request the next page"
+        ))),
     }
 }
 

@@ -58,7 +58,7 @@ pub(crate) struct PageStart {
 
 impl PartialWindow {
     /// Whether `window` can be resumed from here. If not, it is read from its first page.
-    pub(crate) fn is_sound(&self, window: &Window) -> bool {
+    pub(crate) fn is_valid(&self, window: &Window) -> bool {
         let rows: u64 = self.files.iter().map(|file| file.rows).sum();
         self.window.name == window.again(self.nth).name
             && rows <= self.from.rows

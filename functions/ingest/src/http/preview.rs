@@ -35,14 +35,14 @@ pub fn preview(context: &Context<'_>, url: &str) -> Result<Preview, Error> {
     let asked = request(&http, None, Range::default(), &Next::First)?;
     let answer = match client.send(&[asked]).pop() {
         Some(Ok(answer)) => answer,
-        Some(Err(NoAnswer::Refused(401 | 403, failure))) => {
-            return Err(failure.hint(
-                "make the pipeline from a saved answer (--from FILE.json), and give it `url` and `auth` by hand",
+        Some(Err(NoAnswer::Refused(401 | 403, error))) => {
+            return Err(error.hint(
+                "create the pipeline from a saved response (--from FILE.json), and add `url` and `auth` by hand",
             ));
         }
-        Some(Err(NoAnswer::Refused(_, failure) | NoAnswer::Failed(failure))) => return Err(failure),
+        Some(Err(NoAnswer::Refused(_, error) | NoAnswer::Failed(error))) => return Err(error),
         Some(Err(NoAnswer::Late(_))) | None => {
-            return Err(Error::new(ErrorKind::Retry, format!("{url} gives no answer")));
+            return Err(Error::new(ErrorKind::Retry, format!("{url} does not respond")));
         }
     };
     drop(client);
@@ -69,7 +69,7 @@ fn records_of(body: &Value) -> String {
     let mut see = |pointer: String, value: &Value| {
         if let Value::Array(items) = value
             && items.first().is_some_and(Value::is_object)
-            && best.as_ref().is_none_or(|(most, _)| items.len() > *most)
+            && best.as_ref().is_none_or(|(longest, _)| items.len() > *longest)
         {
             best = Some((items.len(), pointer));
         }

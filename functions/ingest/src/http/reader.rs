@@ -104,7 +104,7 @@ impl WindowReader<'_> {
             }
         }
         let message = format!("{} changes faster than it can be read", http.url);
-        Err(Error::new(ErrorKind::Retry, message).hint("page by cursor or keyset instead of by number"))
+        Err(Error::new(ErrorKind::Retry, message).hint("use pagination by cursor or keyset"))
     }
 
     /// The event time column, if the source is read incrementally.
@@ -194,10 +194,10 @@ impl WindowReader<'_> {
         resume: Option<ResumePoint>,
     ) -> Result<WindowReceipt, Error> {
         let mut notes: Vec<String> = self.client.note().into_iter().collect();
-        if let Err(failure) = self.note_times(&accumulator, &mut notes) {
+        if let Err(error) = self.note_times(&accumulator, &mut notes) {
             // otherwise the next run would find the same record in the landing again
             pass.invalidate(self.context)?;
-            return Err(failure);
+            return Err(error);
         }
         let includes_other_runs = pass.from_other_runs > 0 && !self.task.is_continued;
         let observed = &accumulator.observed;
@@ -257,18 +257,18 @@ impl WindowReader<'_> {
         let observed = &accumulator.observed;
         if let Some((page, record)) = accumulator.first_missing {
             let message = format!(
-                "{} records have no {column} that can be read, the first is record {record} of page {page}",
+                "{} records have no readable {column}; the first is record {record} of page {page}",
                 observed.missing
             );
             if *missing == Missing::Fail {
                 return Err(Error::new(ErrorKind::Data, message)
-                    .hint("let them in with: incremental = { missing = \"keep\", … }"));
+                    .hint("accept them with: incremental = { missing = \"keep\", … }"));
             }
-            notes.push(format!("{message}; they are kept, and come again only if the API says them again"));
+            notes.push(format!("{message}; they are kept, but do not advance the bookmark"));
         }
         if observed.ahead > 0 {
             notes.push(format!(
-                "{} records have a {column} that is still to come; it is not taken as the time reached",
+                "{} records have a {column} in the future, which does not advance the bookmark",
                 observed.ahead
             ));
         }

@@ -42,7 +42,7 @@ pub(crate) fn definition(http: &Http) -> Result<String, Error> {
 /// The URL of the source.
 pub(crate) fn home(http: &Http) -> Result<Url, Error> {
     Url::parse(&http.url)
-        .map_err(|error| Error::new(ErrorKind::Definition, format!("source {} is no URL", http.url)).because(error))
+        .map_err(|error| Error::new(ErrorKind::Definition, format!("source {} is not a URL", http.url)).because(error))
 }
 
 /// The request of a page.
@@ -54,7 +54,7 @@ pub(crate) fn request(http: &Http, paging: Option<&Pagination>, range: Range, ne
     let mut body: Option<Value> = match (&http.body, http.method) {
         (Some(text), _) => Some(
             serde_json::from_str(text)
-                .map_err(|error| Error::new(ErrorKind::Definition, "`body` in [source] is no JSON").because(error))?,
+                .map_err(|error| Error::new(ErrorKind::Definition, "`body` in [source] is not JSON").because(error))?,
         ),
         (None, Method::Post) => Some(Value::Object(serde_json::Map::new())),
         (None, Method::Get) => None,
@@ -117,11 +117,12 @@ pub(crate) fn without_key(http: &Http, next: &str) -> Result<String, Error> {
 fn joined(home: &Url, next: &str) -> Result<Url, Error> {
     let refused = |what: String| Error::new(ErrorKind::Refused, what);
     let url =
-        home.join(next).map_err(|error| refused(format!("the next page is no URL: {next:.200}")).because(error))?;
+        home.join(next).map_err(|error| refused(format!("the next page is not a URL: {next:.200}")).because(error))?;
     if !origin::is_same(home, &url) {
         let message = format!("the next page is at {}, not at {}", origin::origin(&url), origin::origin(home));
-        return Err(refused(message)
-            .hint("credentials go to the origin of `url` only; write that origin into `url` if it is meant"));
+        return Err(refused(message).hint(
+            "credentials are sent to the origin of `url` only; if the other origin is intended, use it in `url`",
+        ));
     }
     Ok(url)
 }

@@ -19,8 +19,8 @@ pub(crate) fn is_transient(status: u16) -> bool {
 /// Exponential backoff with full jitter ("Exponential Backoff And Jitter", AWS Architecture Blog, 2015): between zero
 /// and the maximum pause of the attempt, which is counted from 1. `chance` is in [0, 1).
 pub(crate) fn pause(attempt: u32, chance: f64) -> Duration {
-    let most = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
-    most.mul_f64(chance.clamp(0.0, 1.0))
+    let max = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(16)).min(LONGEST_PAUSE);
+    max.mul_f64(chance.clamp(0.0, 1.0))
 }
 
 /// A number in [0, 1) that differs from attempt to attempt of one run, and from run to run.

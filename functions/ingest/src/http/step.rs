@@ -97,10 +97,9 @@ impl<'a> HttpIngest<'a> {
         let is_older = |file: &&DataFile| raw_dataset::arrived_in(file).is_none_or(|arrived| arrived < version);
         let removes: Vec<DataFile> = current.files.iter().filter(is_older).cloned().collect();
         if receipt.files.is_empty() && !removes.is_empty() && receipt.bookmark.rebuild_from.is_none() {
-            let message = format!("{} says that there is nothing, and {} has rows", self.http.url, self.raw);
-            return Err(
-                Error::new(ErrorKind::Data, message).hint("if that is so, take them away with: tidemark run --full")
-            );
+            let message = format!("{} returned no records, but {} has rows", self.http.url, self.raw);
+            return Err(Error::new(ErrorKind::Data, message)
+                .hint("if all records were deleted, remove the rows with: tidemark run --full"));
         }
         Ok(Some(removes))
     }
@@ -199,7 +198,7 @@ impl Step for HttpIngest<'_> {
             task,
             checkpoint: session.scope.checkpoint.as_ref(),
         };
-        let mut outcome = reader.read(from.filter(|partial| partial.is_sound(&task.window.window)))?;
+        let mut outcome = reader.read(from.filter(|partial| partial.is_valid(&task.window.window)))?;
         if let TaskOutcome::Done(receipt) = &mut outcome {
             receipt.is_late = leads_on(receipt, &task.window) && context.is_late();
         }

@@ -41,7 +41,8 @@ pub(super) async fn token(
             Ok((Head { status: 200..=299, .. }, body)) => {
                 let token: Token = serde_json::from_slice(&body).map_err(|error| {
                     // the cause might contain the token
-                    let message = format!("{place} gives no token (line {}, column {})", error.line(), error.column());
+                    let message =
+                        format!("{place} returned no token (line {}, column {})", error.line(), error.column());
                     Error::new(ErrorKind::Data, message).hint("check `token_url` in [source.auth.oauth2]")
                 })?;
                 let token = Secret::new(token.access_token);
@@ -53,11 +54,11 @@ pub(super) async fn token(
             }
             Ok((Head { status, .. }, body)) => {
                 let says = start(&credentials.redacted(&String::from_utf8_lossy(&body)));
-                let message = format!("{place} answers {status} where a token was asked for: {says}");
+                let message = format!("{place} answered a request for a token with {status}: {says}");
                 return Err(NoAnswer::Refused(status, credentials.unauthorized(message)));
             }
             Err(AttemptOutcome::Retry(cause, asked)) => (cause, asked),
-            Err(AttemptOutcome::Failed(failure)) => return Err(failure.into()),
+            Err(AttemptOutcome::Failed(error)) => return Err(error.into()),
             Err(_) => (Cause::new("no token"), None),
         };
         connection.wait_to_retry(attempt, cause, asked).await?;

@@ -61,7 +61,7 @@ impl PageFetcher<'_> {
                 FetchOutcome::Page(page) => *page,
                 FetchOutcome::Late(wait) if pass.pages() == 0 => {
                     let message = format!(
-                        "{} is to be waited for {:.0} s, longer than there is time",
+                        "{} requires a wait of {:.0} s, which is longer than the remaining time",
                         self.http.url,
                         wait.as_secs_f64()
                     );

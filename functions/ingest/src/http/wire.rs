@@ -42,8 +42,8 @@ fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Error> {
         let found = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(found.certs);
         if roots.is_empty() {
-            return Err(Error::new(ErrorKind::Definition, "this machine has no certificates by which to trust an API")
-                .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
+            return Err(Error::new(ErrorKind::Definition, "this machine has no certificates of trusted authorities")
+                .hint("install ca-certificates, or set SSL_CERT_FILE to a file of certificates"));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

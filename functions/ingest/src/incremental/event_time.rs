@@ -19,9 +19,10 @@ pub(crate) struct EventTimeColumn<'a> {
 impl EventTimeColumn<'_> {
     /// The event time of each record, in microseconds since 1970. None for a record without a valid time.
     pub(crate) fn times(&self, records: &StringChunked) -> Result<Vec<Option<i64>>, Error> {
-        let times = self.times.parse(records).map_err(|error| {
-            Error::new(ErrorKind::Bug, "the records make no table by which to read their times").because(error)
-        })?;
+        let times = self
+            .times
+            .parse(records)
+            .map_err(|error| Error::new(ErrorKind::Bug, "the times of the records cannot be read").because(error))?;
         Ok(times.into_iter().map(|time| time.and_then(|time| time.checked_mul(self.unit))).collect())
     }
 }

@@ -16,11 +16,11 @@ impl Late {
         self.oldest = Some(self.oldest.map_or(time, |oldest| oldest.min(time)));
     }
 
-    /// `3 records came up to 47m late; lookback = "2h" has room for that`
+    /// `3 records came up to 47m late; lookback = "2h" is enough for that`
     pub(crate) fn note(&self, reached: Timestamp, lookback: SignedDuration) -> Option<String> {
         let late = reached.duration_since(self.oldest?);
         let advice = match lookback >= late * 2 {
-            true => format!("lookback = \"{}\" has room for that", short(lookback)),
+            true => format!("lookback = \"{}\" is enough for that", short(lookback)),
             false => format!("lookback = \"{}\" would be safer than \"{}\"", suggested(late), short(lookback)),
         };
         let who = if self.records == 1 { "1 record came" } else { &format!("{} records came", self.records) };

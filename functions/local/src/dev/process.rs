@@ -22,8 +22,8 @@ pub(super) fn lock_lake(place: &str) -> Result<Option<std::fs::File>, Error> {
     match file.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(std::fs::TryLockError::WouldBlock) => {
-            Err(Error::new(ErrorKind::Refused, format!("another tidemark dev is at work on {place}"))
-                .hint("stop it first, or name another lake with --lake"))
+            Err(Error::new(ErrorKind::Refused, format!("another tidemark dev uses {place}"))
+                .hint("stop it first, or choose another lake with --lake"))
         }
         Err(std::fs::TryLockError::Error(error)) => Err(failed(error)),
     }

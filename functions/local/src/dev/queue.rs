@@ -72,10 +72,10 @@ impl Queue {
         let pending = self.pending.iter().filter(|job| is_pending(job)).count();
         let is_too_many = pending >= if runs_each { MAX_PENDING } else { 1 };
         let first = self.pending.iter().position(is_pending).filter(|_| is_too_many);
-        let passed_over = first.and_then(|first| self.pending.remove(first));
+        let skipped = first.and_then(|first| self.pending.remove(first));
         let place = first.filter(|_| !runs_each).unwrap_or(self.pending.len());
         self.pending.insert(place, Job { event, correlation_id: None, attempts: 0, not_before: at });
-        passed_over.and_then(|job| job.start_of(&pipeline.name))
+        skipped.and_then(|job| job.start_of(&pipeline.name))
     }
 
     /// Queues an announced step, or merges it with an equal pending one, since one run processes everything there is. Loads are merged only
@@ -214,14 +214,14 @@ mod tests {
 
     #[test]
     fn only_the_last_pending_start_is_kept_unless_all_are_wanted() {
-        for (catch_up, passed_over, expected) in [
+        for (catch_up, skipped, expected) in [
             ("last", vec![None, Some(hour(1)), Some(hour(2))], vec!["start 3"]),
             ("none", vec![None, Some(hour(1)), Some(hour(2))], vec!["start 3"]),
             ("all", vec![None, None, None], vec!["start 1", "start 2", "start 3"]),
         ] {
             let (mut queue, pipeline) = (Queue::default(), pipeline(catch_up));
             let passed: Vec<_> = (1..=3).map(|nth| queue.start(&pipeline, hour(nth))).collect();
-            assert_eq!((passed, queue.start(&pipeline, hour(3))), (passed_over, None), "{catch_up}");
+            assert_eq!((passed, queue.start(&pipeline, hour(3))), (skipped, None), "{catch_up}");
             assert_eq!(run_all(&mut queue), expected, "{catch_up}");
         }
     }
@@ -229,9 +229,9 @@ mod tests {
     #[test]
     fn the_queue_is_bounded() {
         let (mut queue, pipeline) = (Queue::default(), pipeline("all"));
-        let most = MAX_PENDING as i64;
-        assert!((0..most).all(|nth| queue.start(&pipeline, hour(nth)).is_none()));
-        assert_eq!(queue.start(&pipeline, hour(most)), Some(hour(0)));
+        let max = MAX_PENDING as i64;
+        assert!((0..max).all(|nth| queue.start(&pipeline, hour(nth)).is_none()));
+        assert_eq!(queue.start(&pipeline, hour(max)), Some(hour(0)));
         assert_eq!(run_all(&mut queue).len(), MAX_PENDING);
     }
 

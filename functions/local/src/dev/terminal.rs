@@ -28,7 +28,7 @@ impl Terminal {
         if !self.is_quiet {
             definitions.left_out.iter().for_each(print::left_out);
         }
-        let waiting = if has_missed { "; starting with what was missed" } else { "" };
+        let waiting = if has_missed { "; missed starts run first" } else { "" };
         self.say(&format!("watching every 5 minutes; Ctrl-C stops{waiting}\n"));
     }
 
@@ -38,16 +38,16 @@ impl Terminal {
     }
 
     pub(super) fn missed(&self, missed: &Missed) {
-        let Missed { pipeline, times, passed_over } = missed;
-        let over = if *passed_over > 0 { format!(", {passed_over} passed over") } else { String::new() };
-        self.say(&format!("· {pipeline}  {} to make up for{over}", counted(times.len(), "missed start")));
+        let Missed { pipeline, times, skipped } = missed;
+        let over = if *skipped > 0 { format!(", {skipped} skipped") } else { String::new() };
+        self.say(&format!("· {pipeline}  {} to catch up on{over}", counted(times.len(), "missed start")));
     }
 
     /// A pending start is replaced by a later one.
-    pub(super) fn passed_over(&self, pipeline: &PipelineName, passed_over: Timestamp, at: Timestamp) {
+    pub(super) fn skip(&self, pipeline: &PipelineName, skipped: Timestamp, at: Timestamp) {
         self.say(&format!(
-            "· {pipeline}  the start for {} has not begun; the one for {} takes its place",
-            shown(passed_over),
+            "· {pipeline}  the start for {} is replaced by the one for {}, because it had not begun",
+            shown(skipped),
             shown(at)
         ));
     }
@@ -68,14 +68,14 @@ impl Terminal {
     }
 
     /// An error. `what` is a prefix that says what failed, if the message does not.
-    pub(super) fn failed(&self, what: &str, failure: &Error) {
-        self.say(&format!("{} {what}{}", print::cross(), failure.full_message()));
+    pub(super) fn failed(&self, what: &str, error: &Error) {
+        self.say(&format!("{} {what}{}", print::cross(), error.full_message()));
     }
 
     /// An error with its hint.
-    pub(super) fn failed_with_hint(&self, failure: &Error) {
-        let hint = failure.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
-        self.say(&format!("{} {}{hint}", print::cross(), failure.full_message()));
+    pub(super) fn failed_with_hint(&self, error: &Error) {
+        let hint = error.hint.as_ref().map(|hint| format!("\n    → {hint}")).unwrap_or_default();
+        self.say(&format!("{} {}{hint}", print::cross(), error.full_message()));
     }
 
     fn say(&self, text: &str) {

@@ -29,16 +29,16 @@ pub(super) struct Worker<'a> {
 
 /// Collects announced steps for the queue.
 #[derive(Default)]
-struct Announced(Mutex<Vec<StepDue>>);
+struct CollectingBus(Mutex<Vec<StepDue>>);
 
-impl Bus for Announced {
+impl Bus for CollectingBus {
     fn announce(&self, due: &[StepDue]) -> Result<(), Error> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(due);
         Ok(())
     }
 }
 
-impl Announced {
+impl CollectingBus {
     fn take(&self) -> Vec<StepDue> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -47,7 +47,7 @@ impl Announced {
 impl Worker<'_> {
     /// Runs the step of an event.
     pub(super) fn run_step(&self, time: &dyn Time, job: &Job, definitions: &Definitions) -> StepResult {
-        let announced = Announced::default();
+        let announced = CollectingBus::default();
         let function = function_of(match &job.event {
             Event::StepDue(due) => &due.step,
             _ => &StepId::Ingest,
@@ -78,7 +78,7 @@ impl Worker<'_> {
         time: &dyn Time,
         definitions: &Definitions,
     ) -> (Result<TickReport, Error>, Vec<StepDue>) {
-        let announced = Announced::default();
+        let announced = CollectingBus::default();
         let report = self.with_context(time, &Quiet, |context| {
             let (snapshot, correlation_id) = (definitions.snapshot(self.common), host::run_id_at(time.now()));
             let environment = ChannelEnvironment { secrets: self.local, mailer: None, handle: self.local.handle() };

@@ -17,8 +17,8 @@ pub(super) fn sample(url: &str) -> anyhow::Result<Sample> {
     let preview = local.with_context(&lake, &Quiet, |context| preview(context, url))?;
     let fields = fields_of_records(preview.texts.iter().map(String::as_str));
     if fields.is_empty() {
-        return Err(Error::new(ErrorKind::Data, format!("{url} gives no record: there is nothing to go by"))
-            .hint("ask for a time or a page that has some")
+        return Err(Error::new(ErrorKind::Data, format!("{url} returned no record to guess the columns from"))
+            .hint("request a time or a page with records")
             .into());
     }
     let raw = raw(&preview).map_err(|error| Error::new(ErrorKind::Bug, "records without text").because(error))?;
@@ -63,12 +63,13 @@ fn source_lines(url: &str, preview: &Preview) -> Vec<String> {
         ));
     }
     let why = if preview.is_certain {
-        "the first answer says so"
+        "according to the first response"
     } else {
-        "a guess by what the answer has beside its records: check it"
+        "guessed from the other fields of the response: check it"
     };
     lines.push(format!("pagination = {}   # {why}", paging(&preview.pagination)));
-    lines.push("# incremental = { column = \"updated_at\", parameter = \"updated_since\", lookback = \"1h\" }   # if the API can leave out what is old".into());
+    lines.push("# incremental = { column = \"updated_at\", parameter = \"updated_since\", lookback = \"1h\" }   # if the API can \
+     filter by time".into());
     lines
 }
 

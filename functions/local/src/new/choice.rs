@@ -59,11 +59,11 @@ impl Choices {
             }
             _ => {
                 // a mostly unique column may be the key of rows that occur more than once
-                let most = stats.iter().filter(|(draft, stats)| {
+                let candidates = stats.iter().filter(|(draft, stats)| {
                     let is_mostly = stats.nulls == 0 && stats.distinct * 2 > rows.height() as u64;
                     is_mostly && rank_of_key(&draft.name) < NO_NAME
                 });
-                choices.key_like = most
+                choices.key_like = candidates
                     .max_by_key(|(draft, stats)| (stats.distinct, std::cmp::Reverse(rank_of_key(&draft.name))))
                     .map(|(draft, stats)| Chosen { column: draft.name.clone(), seen: seen(stats) });
             }

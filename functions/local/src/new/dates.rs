@@ -41,7 +41,7 @@ const FEW: usize = 20;
 /// Maximum bytes of a date.
 const LONGEST: usize = 40;
 
-fn are(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Error> {
+fn all_fit(ty: Type, format: Option<&str>, texts: &[&str]) -> Result<bool, Error> {
     Ok(reads(ty, format, &texts[..texts.len().min(FEW)])? && reads(ty, format, texts)?)
 }
 
@@ -52,32 +52,34 @@ pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Error> {
         return Ok(None);
     }
     for ty in [Type::Date, Type::Datetime, Type::Time] {
-        if are(ty, None, texts)? {
-            return Ok(Some(noted(ty, None, texts)));
+        if all_fit(ty, None, texts)? {
+            return Ok(Some(typed_guess(ty, None, texts)));
         }
     }
     for format in CLOCKS {
-        if are(Type::Time, Some(format), texts)? {
-            return Ok(Some(noted(Type::Time, Some(format.to_owned()), texts)));
+        if all_fit(Type::Time, Some(format), texts)? {
+            return Ok(Some(typed_guess(Type::Time, Some(format.to_owned()), texts)));
         }
     }
     for format in MOMENTS {
-        if are(Type::Datetime, Some(format), texts)? {
-            return Ok(Some(noted(Type::Datetime, Some(format.to_owned()), texts)));
+        if all_fit(Type::Datetime, Some(format), texts)? {
+            return Ok(Some(typed_guess(Type::Datetime, Some(format.to_owned()), texts)));
         }
     }
     for date in DATES {
         if let Some((ty, format)) = with_time(date, texts)? {
-            return Ok(Some(noted(ty, Some(format), texts)));
+            return Ok(Some(typed_guess(ty, Some(format), texts)));
         }
     }
     for (day_first, month_first) in EITHER {
         match (with_time(day_first, texts)?, with_time(month_first, texts)?) {
             (Some((_, one)), Some((_, other))) => {
-                let note = format!("`{one}` or `{other}`: no day over 12 seen, so it stays as it is");
+                let note = format!("`{one}` or `{other}`: no day over 12 seen, so it is kept as text");
                 return Ok(Some(Guess::new(Type::String).with_note(note)));
             }
-            (Some((ty, format)), None) | (None, Some((ty, format))) => return Ok(Some(noted(ty, Some(format), texts))),
+            (Some((ty, format)), None) | (None, Some((ty, format))) => {
+                return Ok(Some(typed_guess(ty, Some(format), texts)));
+            }
             (None, None) => {}
         }
     }
@@ -85,12 +87,12 @@ pub(super) fn guess(texts: &[&str]) -> Result<Option<Guess>, Error> {
 }
 
 fn with_time(date: &str, texts: &[&str]) -> Result<Option<(Type, String)>, Error> {
-    if are(Type::Date, Some(date), texts)? {
+    if all_fit(Type::Date, Some(date), texts)? {
         return Ok(Some((Type::Date, date.to_owned())));
     }
     for time in TIMES {
         let format = format!("{date}{time}");
-        if are(Type::Datetime, Some(&format), texts)? {
+        if all_fit(Type::Datetime, Some(&format), texts)? {
             return Ok(Some((Type::Datetime, format)));
         }
     }
@@ -102,13 +104,13 @@ pub(super) fn compact(words: &str, texts: &[&str]) -> Result<Option<Guess>, Erro
     let is_called_date = ["date", "day"].iter().any(|word| words.to_lowercase().contains(word));
     let is_eight = |text: &&str| text.len() == 8 && (text.starts_with("19") || text.starts_with("20"));
     let format = "%Y%m%d";
-    if is_called_date && texts.iter().all(is_eight) && are(Type::Date, Some(format), texts)? {
-        return Ok(Some(noted(Type::Date, Some(format.to_owned()), texts)));
+    if is_called_date && texts.iter().all(is_eight) && all_fit(Type::Date, Some(format), texts)? {
+        return Ok(Some(typed_guess(Type::Date, Some(format.to_owned()), texts)));
     }
     Ok(None)
 }
 
-fn noted(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
+fn typed_guess(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
     let example = texts.first().copied().unwrap_or_default();
     let mut guess = Guess::new(ty);
     if format.is_some() {
@@ -117,7 +119,7 @@ fn noted(ty: Type, format: Option<String>, texts: &[&str]) -> Guess {
     let has_zone =
         |text: &&str| text.ends_with(['Z', 'z']) || text.get(16..).is_some_and(|time| time.contains(['+', '-']));
     if ty == Type::Datetime && !texts.iter().all(has_zone) {
-        guess = guess.with_note("no zone in it: UTC, or give timezone = \"Europe/London\"");
+        guess = guess.with_note("without time zone: UTC, or set timezone = \"Europe/London\"");
     }
     Guess { format, ..guess }
 }

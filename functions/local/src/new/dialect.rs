@@ -24,7 +24,7 @@ pub(super) struct Found {
 
 pub(super) fn find(path: &Path, object: &str) -> Result<Found, Error> {
     let file = open(path)?;
-    let mut head = files::head(Input::File(file), object, HEAD).map_err(|error| unread(object, error))?;
+    let mut head = files::head(Input::File(file), object, HEAD).map_err(|error| read_error(object, error))?;
     if head.len() == HEAD {
         // the last line is incomplete
         let end = head.iter().rposition(|byte| *byte == b'\n').unwrap_or(head.len());
@@ -35,9 +35,9 @@ pub(super) fn find(path: &Path, object: &str) -> Result<Found, Error> {
     if format == Format::Ndjson && head.trim_ascii_start().starts_with(b"[") {
         return Err(Error::new(
             ErrorKind::Definition,
-            format!("{object} is one JSON array, and not a record on each line"),
+            format!("{object} is a JSON array instead of one record per line"),
         )
-        .hint("make lines of it, for example with: jq -c '.[]'"));
+        .hint("convert it, for example with: jq -c '.[]'"));
     }
     let csv = if format == Format::Csv { dialect(&head) } else { Csv::default() };
     let mut found = Found { format, is_named: named.is_some(), csv, has_header_record: false };
@@ -65,7 +65,7 @@ pub(super) fn open(path: &Path) -> Result<File, Error> {
 }
 
 /// Why a file cannot be sampled.
-pub(super) fn unread<E: std::fmt::Display>(object: &str, error: ReadError<E>) -> Error {
+pub(super) fn read_error<E: std::fmt::Display>(object: &str, error: ReadError<E>) -> Error {
     match error {
         ReadError::File(fault) => {
             Error::new(ErrorKind::Data, format!("{}: {}", fault.object, fault.message)).hint(fault.hint)

@@ -100,7 +100,7 @@ impl Text<'_> {
         let rows = print::count(sample.raw.height() as u64);
         let which = if sample.is_whole { format!("all {rows}") } else { format!("the first {rows}") };
         let mut text = format!(
-            "# Made from {which} records of {}. What was guessed has a comment; correct what was guessed wrong.\n\
+            "# Generated from {which} records of {}. Guesses have a comment; correct those that are wrong.\n\
              description = {}\n# schedule = {{ cron = \"0 8 * * ? *\", timezone = \"UTC\" }}   # for `tidemark dev` and functions; `tidemark run` runs at once\n\n",
             one_line(&sample.title),
             quote(&format!("{} from {}", self.name, one_line(&sample.title))),
@@ -123,19 +123,20 @@ impl Text<'_> {
         match (key, key_like) {
             (Some(chosen), _) => lines.push((
                 format!("key = [{}]", quote(&chosen.column)),
-                format!("{}; rows with one key are versions of one row", chosen.seen),
+                format!("{}; rows with the same key are versions of one row", chosen.seen),
             )),
             (None, Some(Chosen { column, seen })) => lines.push((
                 format!("# key = [{}]", quote(column)),
-                format!("no key: {seen}; with one, the last of its rows wins"),
+                format!("no key: {seen}; with a key, the last of its rows is kept"),
             )),
-            (None, None) => lines
-                .push(("# key = [\"…\"]".into(), "no key: no column is unique; every row stands for itself".into())),
+            (None, None) => {
+                lines.push(("# key = [\"…\"]".into(), "no key: no column is unique; every row is kept".into()))
+            }
         }
         if self.sample.is_api && key.is_none() {
             lines.push((
                 "deletes = \"absent\"".into(),
-                "without a key every run takes the place of the one before".into(),
+                "without a key, each run replaces the rows of the previous one".into(),
             ));
         }
         lines.extend(latest_by.as_ref().map(|chosen| one("latest_by", chosen)));
@@ -151,7 +152,7 @@ impl Text<'_> {
                 (line, seen.clone())
             }
         }));
-        lines.push(("# max_quarantined = \"5%\"".into(), "over it, nothing is published".into()));
+        lines.push(("# max_quarantined = \"5%\"".into(), "if exceeded, nothing is published".into()));
         text.push_str("\n[contract]\n");
         aligned(text, &lines);
         text.push_str("\n[contract.columns]\n");
@@ -165,7 +166,7 @@ impl Text<'_> {
             let (column, cell) = (&self.columns[at].name, &header[at]);
             let sql = format!("COALESCE(\"{column}\", '') <> '{}'", cell.replace('\'', "''"));
             text.push_str(&format!(
-                "\n[contract.filter]\nheader_line = {}   # two of its names are alike, or one is taken\n",
+                "\n[contract.filter]\nheader_line = {}   # its names are not unique, or reserved\n",
                 quote(&sql)
             ));
         }
@@ -206,7 +207,7 @@ impl Text<'_> {
         };
         let _ = write!(
             text,
-            "\n# A model is SQL over datasets, and a target is where its rows go: take the `# ` away.\n\
+            "\n# A model is SQL over datasets; a target receives its rows. Remove `# ` to use them.\n\
              # [[model]]\n# name = \"{dataset}_counted\"\n# sql = \"SELECT {columns} FROM \\\"{dataset}\\\"{group}\"\n\
              #\n# [[target]]\n# kind = \"sqlite\"\n# dataset = \"{dataset}_counted\"\n# path = \"{}.db\"\n\
              # table = \"{dataset}_counted\"\n# mode = \"swap\"\n",

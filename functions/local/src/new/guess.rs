@@ -72,7 +72,7 @@ fn with_nulls(guess: Guess, nulls: Vec<String>) -> Guess {
         return guess;
     }
     let named: Vec<String> = nulls.iter().map(|text| format!("`{text}`")).collect();
-    Guess { nulls, ..guess.with_note(format!("{} taken for NULL", named.join(", "))) }
+    Guess { nulls, ..guess.with_note(format!("{} read as NULL", named.join(", "))) }
 }
 
 fn guess_texts(field: &Field, all: &[&str]) -> Result<Guess, Error> {
@@ -89,19 +89,21 @@ fn guess_texts(field: &Field, all: &[&str]) -> Result<Guess, Error> {
             };
         match guess {
             Ok(guess) => return Ok(with_nulls(guess, nothing)),
-            Err(why_not) if texts.iter().all(|text| is_number(text)) => return Ok(with_nulls(why_not, strictly(all))),
+            Err(why_not) if texts.iter().all(|text| is_number(text)) => {
+                return Ok(with_nulls(why_not, certain_nulls(all)));
+            }
             Err(_) => {}
         }
         match dates::guess(&texts)? {
             Some(guess) if guess.ty != Type::String => return Ok(with_nulls(guess, nothing)),
-            Some(guess) => return Ok(with_nulls(guess, strictly(all))),
+            Some(guess) => return Ok(with_nulls(guess, certain_nulls(all))),
             None => {}
         }
     }
-    Ok(with_nulls(Guess::new(Type::String), strictly(all)))
+    Ok(with_nulls(Guess::new(Type::String), certain_nulls(all)))
 }
 
-fn strictly(texts: &[&str]) -> Vec<String> {
+fn certain_nulls(texts: &[&str]) -> Vec<String> {
     split(texts, &NOTHING_AT_ALL).0
 }
 
@@ -135,12 +137,12 @@ fn guess_numbers(texts: &[&str]) -> Result<Guess, Guess> {
     }
     let unsigned = |text: &&str| text.strip_prefix('-').unwrap_or(text).to_owned();
     if texts.iter().any(|text| text.starts_with('+')) {
-        return text("numbers with a plus stay as they are");
+        return text("numbers with a plus sign are kept as text");
     }
     let is_padded =
         |text: &str| text.len() > 1 && text.starts_with('0') && text.as_bytes().get(1).is_some_and(u8::is_ascii_digit);
     if texts.iter().any(|text| is_padded(&unsigned(text))) {
-        return text("leading zeros stay as they are");
+        return text("leading zeros are kept as text");
     }
     if texts.iter().any(|text| text.contains(['e', 'E']) || text.ends_with('.')) {
         return Ok(Guess::new(Type::Float64));

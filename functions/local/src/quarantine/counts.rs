@@ -76,7 +76,7 @@ pub(super) fn quarantines(lake: &Lake, dataset: Option<&str>) -> Result<Vec<Tabl
 pub(super) fn known<'n>(names: impl Iterator<Item = &'n str>) -> String {
     let names: Vec<&str> = names.collect();
     match names.as_slice() {
-        [] => "nothing has gone through a contract yet; try: tidemark run".into(),
+        [] => "no records have been checked by a contract yet; try: tidemark run".into(),
         names => format!("expected one of {}", names.join(", ")),
     }
 }

@@ -3,20 +3,20 @@
 use serde_json::{Value, json};
 
 use super::counts::{Counts, quarantines};
-use super::reasons::{Asked, Reason, Sample, gather};
+use super::reasons::{Filter, Reason, Sample, gather};
 use crate::args::Common;
 use crate::environment::LocalEnvironment;
 use crate::exit::Exit;
 use crate::print;
 
-pub(crate) fn list(common: &Common, dataset: Option<&str>, asked: &Asked, limit: usize) -> anyhow::Result<Exit> {
+pub(crate) fn list(common: &Common, dataset: Option<&str>, filter: &Filter, limit: usize) -> anyhow::Result<Exit> {
     let local = LocalEnvironment::new()?;
     let lake = local.existing_lake(&common.lake)?;
     let (mut reasons, mut counts) = (Vec::new(), Counts::default());
     for quarantine in quarantines(&lake, dataset)? {
         let of = Counts::read(&lake, &quarantine)?;
         counts = Counts { broken: counts.broken + of.broken, healed: counts.healed + of.healed };
-        reasons.extend(gather(&lake, &quarantine, asked)?);
+        reasons.extend(gather(&lake, &quarantine, filter)?);
     }
     let all = reasons.len();
     reasons.truncate(limit);
@@ -34,21 +34,21 @@ pub(crate) fn list(common: &Common, dataset: Option<&str>, asked: &Asked, limit:
     if all > reasons.len() {
         print::line(&format!("{} of {all} reasons; --limit shows more", reasons.len()));
     }
-    print::line(&total(&reasons, asked, counts));
+    print::line(&total(&reasons, filter, counts));
     Ok(Exit::Done)
 }
 
-fn total(reasons: &[Reason], asked: &Asked, counts: Counts) -> String {
+fn total(reasons: &[Reason], filter: &Filter, counts: Counts) -> String {
     match counts {
         Counts { broken: 0, healed: 0 } => "nothing is in quarantine".into(),
-        _ if reasons.is_empty() && (asked.reason.is_some() || asked.since.is_some()) => {
+        _ if reasons.is_empty() && (filter.reason.is_some() || filter.since.is_some()) => {
             format!("no match among {} broken and {} healed", print::count(counts.broken), print::count(counts.healed))
         }
         Counts { broken, healed } => format!(
             "{} broken, {} healed{}",
             print::count(broken),
             print::count(healed),
-            if healed > 0 && !asked.healed { " (see them with --healed)" } else { "" }
+            if healed > 0 && !filter.healed { " (see them with --healed)" } else { "" }
         ),
     }
 }
@@ -74,7 +74,7 @@ fn table(reasons: &[Reason]) {
 }
 
 fn samples(reason: &Reason) {
-    let good = if reason.is_for_good() { "  (no records: only the source can mend them)" } else { "" };
+    let good = if reason.is_permanent() { "  (not readable as records: correct the source)" } else { "" };
     print::line(&format!("\n{}  {}{good}", reason.dataset, reason.name()));
     let places: Vec<String> = reason.samples.iter().map(Sample::place).collect();
     let values: Vec<String> =

@@ -15,7 +15,7 @@ use super::counts::{collect, field};
 
 /// The filter of rows.
 #[derive(Default)]
-pub(crate) struct Asked {
+pub(crate) struct Filter {
     /// A part of the reason, case-insensitive.
     pub reason: Option<String>,
     pub since: Option<Date>,
@@ -53,7 +53,7 @@ impl Reason {
     }
 
     /// Whether no contract can accept it, since it is not a record.
-    pub(crate) fn is_for_good(&self) -> bool {
+    pub(crate) fn is_permanent(&self) -> bool {
         self.column.is_none() && self.rule == "format"
     }
 }
@@ -69,7 +69,7 @@ const SAMPLES: usize = 3;
 type Place = (usize, usize);
 
 /// The reasons in one quarantine, the most frequent first.
-pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<Vec<Reason>, Error> {
+pub(crate) fn gather(lake: &Lake, quarantine: &Table, filter: &Filter) -> Result<Vec<Reason>, Error> {
     let files = quarantine.files(lake)?;
     let mut arrivals = Arrivals::new(lake, quarantine)?;
     let mut found: BTreeMap<(Option<String>, String), Found> = BTreeMap::new();
@@ -77,10 +77,10 @@ pub(crate) fn gather(lake: &Lake, quarantine: &Table, asked: &Asked) -> Result<V
         let object = file.partition.get(OBJECT).unwrap_or_default();
         let arrived = arrivals.version(object);
         let rows = Rows::read(lake, quarantine, file)?;
-        for at in (0..rows.height).filter(|at| rows.healed_by.get(*at).is_some() == asked.healed) {
+        for at in (0..rows.height).filter(|at| rows.healed_by.get(*at).is_some() == filter.healed) {
             let (column, rule) = (rows.columns.get(at), rows.rules.get(at).unwrap_or_default());
             let day = rows.days.get(at).and_then(day_of);
-            if !asked.wants_reason(&name(column, rule)) || !asked.wants_day(day, || arrivals.day(arrived))? {
+            if !filter.matches_reason(&name(column, rule)) || !filter.matches_day(day, || arrivals.day(arrived))? {
                 continue;
             }
             let found = found.entry((column.map(str::to_owned), rule.to_owned())).or_default();
@@ -121,13 +121,13 @@ struct Found {
     places: Vec<Place>,
 }
 
-impl Asked {
-    fn wants_reason(&self, name: &str) -> bool {
+impl Filter {
+    fn matches_reason(&self, name: &str) -> bool {
         self.reason.as_ref().is_none_or(|part| name.to_lowercase().contains(&part.to_lowercase()))
     }
 
     /// A record without a day counts by its time of arrival. If that is unknown too, it is included.
-    fn wants_day(
+    fn matches_day(
         &self,
         day: Option<Date>,
         came_in: impl FnOnce() -> Result<Option<Date>, Error>,
@@ -181,12 +181,12 @@ impl Rows {
                 days: rows.column("day")?.i32()?.clone(),
             })
         };
-        read().map_err(unread)
+        read().map_err(read_error)
     }
 }
 
-fn unread(error: PolarsError) -> Error {
-    Error::new(ErrorKind::Bug, "a quarantine has other columns than it should").because(error)
+fn read_error(error: PolarsError) -> Error {
+    Error::new(ErrorKind::Bug, "a quarantine has unexpected columns").because(error)
 }
 
 fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result<Sample, Error> {
@@ -205,7 +205,7 @@ fn sample(lake: &Lake, quarantine: &Table, file: &DataFile, at: usize) -> Result
             text: text(&row, "text")?,
         })
     };
-    read().map_err(unread)
+    read().map_err(read_error)
 }
 
 /// When objects arrived: the time of the commit that added them.

@@ -12,7 +12,7 @@ use tidemark_pipeline::{DatasetName, Graph, Pipeline, StepId};
 
 use super::counts::{Counts, known};
 use super::list::named;
-use super::reasons::{Asked, gather};
+use super::reasons::{Filter, gather};
 use crate::args::Common;
 use crate::definitions::load;
 use crate::environment::LocalEnvironment;
@@ -48,7 +48,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
             Ok::<_, Error>(())
         })
     })?;
-    let chosen = reached(&graph, replays.iter().filter(|replay| !replay.is_same).map(|replay| &replay.dataset));
+    let chosen = affected_steps(&graph, replays.iter().filter(|replay| !replay.is_same).map(|replay| &replay.dataset));
     let names: BTreeSet<String> = chosen.iter().map(|(pipeline, _)| pipeline.clone()).collect();
     let mut records = Vec::new();
     if !names.is_empty() {
@@ -64,7 +64,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
     for replay in &mut replays {
         if let Some(quarantine) = lake.table(&replay.dataset.quarantine()).map_err(Error::from)? {
             replay.after = Counts::read(&lake, &quarantine)?;
-            replay.reasons = named(&gather(&lake, &quarantine, &Asked::default())?);
+            replay.reasons = named(&gather(&lake, &quarantine, &Filter::default())?);
         }
     }
     if common.json {
@@ -77,7 +77,7 @@ pub(crate) fn replay(common: &Common, dataset: Option<&str>, at: Option<Timestam
 
 fn print_replays(replays: &[Replay], records: &[RunRecord], took: jiff::SignedDuration) {
     if replays.is_empty() {
-        print::line("nothing is broken: there is nothing to replay");
+        print::line("no records are broken: there is nothing to replay");
     }
     for replay in replays {
         replay.lines().iter().for_each(|line| print::line(line));
@@ -114,11 +114,11 @@ fn broken(lake: &Lake, graph: &Graph, wanted: Option<&str>) -> Result<Vec<Replay
 }
 
 fn clean_of<'g>(graph: &'g Graph, dataset: &DatasetName) -> Result<(&'g Pipeline, &'g StepId), Error> {
-    graph.maker(dataset).ok_or_else(|| Error::new(ErrorKind::Bug, format!("no pipeline makes {dataset}")))
+    graph.producer(dataset).ok_or_else(|| Error::new(ErrorKind::Bug, format!("no pipeline produces {dataset}")))
 }
 
 /// The steps that make these datasets and all steps that depend on them, with the names of their pipelines.
-fn reached<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> BTreeSet<(String, StepId)> {
+fn affected_steps<'d>(graph: &Graph, datasets: impl Iterator<Item = &'d DatasetName>) -> BTreeSet<(String, StepId)> {
     let mut made: BTreeSet<DatasetName> = BTreeSet::new();
     let roots: BTreeSet<&DatasetName> = datasets.collect();
     let mut chosen = BTreeSet::new();
@@ -144,10 +144,10 @@ impl Replay {
         if *is_same {
             return vec![
                 format!(
-                    "{dataset}: {} are broken ({reasons}), and the contract is the one that they broke: nothing can change",
+                    "{dataset}: {} are broken ({reasons}), and the contract has not changed since: a replay would have no effect",
                     print::count(before.broken)
                 ),
-                "  → mend [contract] in the pipeline file, or the source (a record with rule `format` only there), and replay again"
+                "  → correct [contract] in the pipeline file, or the source (records with rule `format` only there), and replay again"
                     .into(),
             ];
         }

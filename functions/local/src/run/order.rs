@@ -110,7 +110,7 @@ impl<'g> Order<'g> {
     }
 
     /// How many steps are over before the first that is not.
-    pub(super) fn over(&self) -> usize {
+    pub(super) fn finished_count(&self) -> usize {
         self.steps.iter().take_while(|step| step.state == State::Over).count()
     }
 }

@@ -46,7 +46,7 @@ impl Runner<'_> {
         let order = Order::new(self.graph.steps().filter(|(pipeline, step)| is_chosen(pipeline, step)).collect());
         let lanes = self.more.map_or(1, |(_, lanes)| lanes.get()).min(order.len()).max(1);
         let records = (0..order.len()).map(|_| Vec::new()).collect();
-        let state = State { order, records, shown: 0, busy: 0, failure: None };
+        let state = State { order, records, shown: 0, busy: 0, error: None };
         let shared = Shared { runner: self, trigger, lanes, state: Mutex::new(state), changed: Condvar::new() };
         std::thread::scope(|scope| {
             if let Some((open, _)) = self.more {
@@ -69,8 +69,8 @@ impl Runner<'_> {
             shared.run(self.lane, None);
         });
         let state = shared.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        match state.failure {
-            Some(failure) => Err(failure),
+        match state.error {
+            Some(error) => Err(error),
             None => Ok(state.records.into_iter().flatten().collect()),
         }
     }
@@ -94,7 +94,7 @@ struct State<'g> {
     /// How many steps are running.
     busy: usize,
     /// An error after which no more steps are run.
-    failure: Option<Error>,
+    error: Option<Error>,
 }
 
 impl<'r> Shared<'r, '_> {
@@ -106,7 +106,7 @@ impl<'r> Shared<'r, '_> {
     fn take(&self) -> Option<usize> {
         let mut state = self.state();
         loop {
-            if state.failure.is_some() {
+            if state.error.is_some() {
                 return None;
             }
             if let Some(nth) = state.order.take() {
@@ -121,8 +121,8 @@ impl<'r> Shared<'r, '_> {
         }
     }
 
-    fn fail(&self, failure: Error) {
-        self.state().failure.get_or_insert(failure);
+    fn fail(&self, error: Error) {
+        self.state().error.get_or_insert(error);
         self.changed.notify_all();
     }
 
@@ -140,7 +140,7 @@ impl<'r> Shared<'r, '_> {
             // a panic outside the step itself would leave the other lanes waiting for this one
             match catch_unwind(AssertUnwindSafe(|| self.run_step(lane, nth))) {
                 Ok(Ok(has_failed)) => self.end(nth, has_failed),
-                Ok(Err(failure)) => self.fail(failure),
+                Ok(Err(error)) => self.fail(error),
                 Err(panic) => {
                     self.fail(Error::new(ErrorKind::Bug, "the command panicked between two steps"));
                     resume_unwind(panic);
@@ -178,7 +178,7 @@ impl<'r> Shared<'r, '_> {
 
     /// Shows the available records, in the order of the graph.
     fn show(&self, state: &mut State<'_>) {
-        while state.shown < state.order.over() {
+        while state.shown < state.order.finished_count() {
             let records = &state.records[state.shown];
             records.iter().for_each(|record| self.runner.lane.context.progress.end(record));
             state.shown += 1;

@@ -94,10 +94,10 @@ impl Section<'_> {
     /// Compares to the expected section: returns the lines between the common start and end, without those that both contain.
     fn against(&self, wanted: &Section<'_>) -> Vec<Difference> {
         let (found, wanted_lines) = (&self.lines, &wanted.lines);
-        let most = found.len().min(wanted_lines.len());
-        let head = (0..most).take_while(|&at| found[at] == wanted_lines[at]).count();
+        let max = found.len().min(wanted_lines.len());
+        let head = (0..max).take_while(|&at| found[at] == wanted_lines[at]).count();
         let from_end = |at: usize| found[found.len() - 1 - at] == wanted_lines[wanted_lines.len() - 1 - at];
-        let tail = (0..most - head).take_while(|&at| from_end(at)).count();
+        let tail = (0..max - head).take_while(|&at| from_end(at)).count();
         let (ours, theirs) = (head..found.len() - tail, head..wanted_lines.len() - tail);
         let only = |section: &Section<'_>, at: usize, others: &[&str], goes: bool| {
             if others.contains(&section.lines[at]) { None } else { section.line(at, goes) }

@@ -10,7 +10,7 @@ use tidemark_transform::Cleaner;
 use super::definition::{Clean, Value};
 use super::plan::Plan;
 use super::receipts::{AddedRows, Receipt};
-use crate::failures::contract_failure;
+use crate::errors::contract_error;
 use crate::quarantine::QuarantineDraft;
 
 pub struct Drafts {
@@ -97,7 +97,7 @@ impl Clean<'_> {
             drift,
             ..DraftSummary::default()
         };
-        let cleaner = Cleaner::new(self.contract, &self.fingerprint).map_err(contract_failure)?;
+        let cleaner = Cleaner::new(self.contract, &self.fingerprint).map_err(contract_error)?;
         let draft = Draft {
             dataset: self.contract.dataset.clone(),
             schema: cleaner.schema().clone(),

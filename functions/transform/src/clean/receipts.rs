@@ -63,7 +63,8 @@ pub struct PreviousRows {
     pub version: i64,
     pub files: Vec<DataFile>,
     /// Damaged files are skipped.
-    pub passes_over: bool,
+    #[serde(rename = "passes_over")]
+    pub skips_damaged: bool,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

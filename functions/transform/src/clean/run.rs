@@ -8,7 +8,7 @@ use tidemark_transform::{Cleaned, Cleaner, RawLayout};
 
 use super::definition::{Clean, Value};
 use super::receipts::{AddedRows, FileSlice, Files, MergeTask, PreviousRows, Receipt, Task};
-use crate::failures::{contract_failure, polars_failure};
+use crate::errors::{contract_error, polars_error};
 use crate::key_index::{KeyColumns, KeyIndex};
 use crate::partition_merge::{Identity, Merging, Parts};
 use crate::partition_value::text;
@@ -28,7 +28,7 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     pub(super) fn new(clean: &'a Clean<'a>, buffer: SpillBuffer) -> Result<Session<'a>, Error> {
-        let cleaner = Cleaner::new(clean.contract, &clean.fingerprint).map_err(contract_failure)?;
+        let cleaner = Cleaner::new(clean.contract, &clean.fingerprint).map_err(contract_error)?;
         Ok(Session { clean, cleaner, keys: KeyColumns::new(clean.contract), buffer, tables: Tables::default() })
     }
 
@@ -113,7 +113,7 @@ impl<'a> Session<'a> {
         let previous = previous.zip(table.as_ref()).map(|(previous, table)| PreviousQuarantine {
             table,
             files: &previous.files,
-            passes_over: previous.passes_over,
+            skips_damaged: previous.skips_damaged,
         });
         let rows = self.buffer.take(rows)?;
         let files =
@@ -160,7 +160,7 @@ impl<'a> Session<'a> {
             let bytes = slice.file.bytes / (slice.parts as u64 * batches.len().max(1) as u64);
             for rows in batches {
                 let rows = rows?;
-                let cleaned = self.cleaner.clean(&rows, layout).map_err(contract_failure)?;
+                let cleaned = self.cleaner.clean(&rows, layout).map_err(contract_error)?;
                 take(rows.height() as u64, cleaned)?;
                 context.progress.advance(bytes);
             }
@@ -173,7 +173,7 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let Some(column) = self.clean.partition_column() else { return spill.push(None, rows) };
-        let failed = |error| polars_failure("clean rows cannot be spread", error);
+        let failed = |error| polars_error("clean rows cannot be spread", error);
         for part in rows.partition_by_stable([column.as_str()], true).map_err(failed)? {
             let value = part
                 .column(column.as_str())

@@ -80,7 +80,7 @@ impl Clean<'_> {
             previous: plan.previous.get(object).zip(plan.quarantine.as_ref()).map(|(files, quarantine)| PreviousRows {
                 version: quarantine.version(),
                 files: files.clone(),
-                passes_over: plan.is_full,
+                skips_damaged: plan.is_full,
             }),
             healed_by: healed_by.clone(),
         }));
@@ -123,7 +123,7 @@ impl Clean<'_> {
     pub(super) fn within_budget(&self, added: &AddedRows) -> Result<(), Error> {
         let (quarantined, rows_in) = (added.balance.quarantined, added.balance.rows_in);
         let Some(budget) = self.contract.max_quarantined else { return Ok(()) };
-        if quarantined <= budget.most(rows_in) {
+        if quarantined <= budget.limit(rows_in) {
             return Ok(());
         }
         let message = format!(

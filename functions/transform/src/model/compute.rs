@@ -12,7 +12,7 @@ use tidemark_transform::{Exploder, bag, sql};
 
 use super::definition::Model;
 use super::receipts::{Receipt, Task};
-use crate::failures::{contract_failure, frame_failure, polars_failure, sql_failure};
+use crate::errors::{contract_error, frame_error, polars_error, sql_error};
 use crate::partition_value::text;
 use crate::tables::Tables;
 
@@ -55,12 +55,12 @@ impl Model<'_> {
         };
         let rows = match &self.model.kind {
             ModelKind::Sql(text) => {
-                let query = sql::query(&text.text, tables).map_err(|error| sql_failure(&self.label(), error))?;
+                let query = sql::query(&text.text, tables).map_err(|error| sql_error(&self.label(), error))?;
                 storable(sql::stream(query).map_err(failed)?).map_err(failed)?
             }
             ModelKind::Explode(children) => self.explode(children, tables, failed)?,
         };
-        bag::sort(&rows).map_err(frame_failure)
+        bag::sort(&rows).map_err(frame_error)
     }
 
     fn explode(
@@ -70,15 +70,18 @@ impl Model<'_> {
         failed: impl Fn(PolarsError) -> Error,
     ) -> Result<DataFrame, Error> {
         let partition = self.model.partition_by.as_ref().map(|name| name.as_str());
-        let exploder = Exploder::new(children, partition).map_err(contract_failure)?;
+        let exploder = Exploder::new(children, partition).map_err(contract_error)?;
         let Some((dataset, parents)) = tables.into_iter().next() else { return Ok(DataFrame::empty()) };
         let needs: Vec<_> = exploder.needs().into_iter().map(col).collect();
         let parents = sql::stream(parents.select(needs)).map_err(failed)?;
         // step clean quarantines such rows, but it may not have run yet since the contract changed
         exploder.explode(&parents).map_err(|error| {
-            Error::new(ErrorKind::Retry, format!("{}: {dataset} is not what its contract says now", self.label()))
-                .hint("run its step clean first")
-                .because(error)
+            Error::new(
+                ErrorKind::Retry,
+                format!("{}: dataset {dataset} does not fit its current contract yet", self.label()),
+            )
+            .hint("run its step clean first")
+            .because(error)
         })
     }
 
@@ -89,9 +92,9 @@ impl Model<'_> {
             return Ok(whole.into_iter().collect());
         };
         let column = column.as_str();
-        let failed = |error| polars_failure(self.label(), error);
+        let failed = |error| polars_error(self.label(), error);
         if rows.column(column).is_err() {
-            let message = format!("{}: partition_by names {column}, which the SQL does not give", self.label());
+            let message = format!("{}: the SQL does not return column {column} of partition_by", self.label());
             return Err(Error::new(ErrorKind::Definition, message));
         }
         let window = task.periods.as_ref().map(|periods| self.window(own, periods));
@@ -110,9 +113,13 @@ impl Model<'_> {
                 && !period.as_ref().is_some_and(|period| window.contains(period) && is_first(period))
             {
                 let text = text.as_deref().unwrap_or("NULL");
-                let message = format!("{}: {column} = {text} is no partition of what it is made from", self.label());
+                let message = format!(
+                    "{}: the result has {column} = {text}, which is not a partition of the inputs read",
+                    self.label()
+                );
                 return Err(Error::new(ErrorKind::Definition, message).hint(
-                    "incremental needs the inputs' own partitions: partition_by their column, or leave incremental out",
+                    "an incremental model has the partitions of its inputs: set partition_by to their partition column, or remove \
+                     incremental",
                 ));
             }
             let is_due = match (&task.periods, &period) {

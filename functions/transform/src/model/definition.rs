@@ -54,8 +54,8 @@ impl<'a> Model<'a> {
             !matches!((period, &self.model.kind), (PartitionPeriod::Value(_), ModelKind::Sql(_)))
         };
         period.filter(is_usable).ok_or_else(|| {
-            let message = format!("{}: partition {partition} of dataset {dataset} is no date", self.label());
-            Error::new(ErrorKind::Definition, message).hint("leave incremental out, or partition the input by a date")
+            let message = format!("{}: partition {partition} of dataset {dataset} is not a date", self.label());
+            Error::new(ErrorKind::Definition, message).hint("remove incremental, or partition the input by a date")
         })
     }
 

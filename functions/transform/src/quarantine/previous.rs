@@ -11,7 +11,7 @@ use tidemark_lake::{DataFile, Lake, LakeError, Table};
 use tidemark_pipeline::raw::{OBJECT, PAGE, ROW, VERSION};
 use tidemark_transform::Cleaner;
 
-use crate::failures::polars_failure;
+use crate::errors::polars_error;
 
 /// The existing quarantined rows of one object.
 pub(crate) struct PreviousQuarantine<'a> {
@@ -19,7 +19,7 @@ pub(crate) struct PreviousQuarantine<'a> {
     pub table: &'a Table,
     pub files: &'a [DataFile],
     /// Skip damaged files: losing healed records is better than a failing repair run.
-    pub passes_over: bool,
+    pub skips_damaged: bool,
 }
 
 /// Identities (page and row) of records of one object.
@@ -72,15 +72,15 @@ impl PreviousQuarantine<'_> {
         healed_by: Option<&str>,
         give: &mut dyn FnMut(DataFrame) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let failed = |error| polars_failure("healed rows cannot be kept", error);
+        let failed = |error| polars_error("healed rows cannot be kept", error);
         for file in self.files {
             let batches = match self.table.batches(lake, file) {
-                Err(LakeError::Corrupt { .. }) if self.passes_over => continue,
+                Err(LakeError::Corrupt { .. }) if self.skips_damaged => continue,
                 batches => batches?,
             };
             for batch in batches {
                 let rows = match batch {
-                    Err(LakeError::Corrupt { .. }) if self.passes_over => break,
+                    Err(LakeError::Corrupt { .. }) if self.skips_damaged => break,
                     rows => rows?,
                 };
                 let frame = healed(&complete(&rows).map_err(failed)?, broken, healed_by).map_err(failed)?;
@@ -127,7 +127,7 @@ fn identities(rows: &DataFrame) -> PolarsResult<impl Iterator<Item = (Option<i64
 
 impl Identities {
     pub(crate) fn add(&mut self, rows: &DataFrame) -> Result<(), Error> {
-        let failed = |error| polars_failure("quarantined rows cannot be told apart", error);
+        let failed = |error| polars_error("quarantined rows cannot be identified", error);
         self.0.extend(identities(rows).map_err(failed)?);
         Ok(())
     }

@@ -167,15 +167,15 @@ fn link(record: &str) -> Option<String> {
 }
 
 /// Escapes `&`, `<` and `>` (<https://docs.slack.dev/messaging/formatting-message-text#escaping>), and truncates the text so that the
-/// result has at most `most` characters.
-fn escaped(text: &str, most: usize) -> String {
+/// result has at most `max` characters.
+fn escaped(text: &str, max: usize) -> String {
     let weight = |c: char| match c {
         '&' => 5,
         '<' | '>' => 4,
         // Slack does not document what it counts; UTF-16 units are an upper bound
         _ => c.len_utf16(),
     };
-    cut_by(text, most, weight).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    cut_by(text, max, weight).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
 fn units(text: &str) -> usize {

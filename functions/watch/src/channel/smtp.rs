@@ -147,7 +147,7 @@ impl Mailer for Smtp<'_> {
         };
         let started = thread::Builder::new().name("mail".to_owned()).spawn(sending);
         started.map_err(|error| {
-            Error::new(ErrorKind::Retry, "no thread for a mail").hint("it is sent again").because(error)
+            Error::new(ErrorKind::Retry, "no thread for a mail").hint("it will be sent again").because(error)
         })?;
         match receiver.recv_timeout(WHOLE) {
             Ok(Ok(_)) => Ok(()),
@@ -167,7 +167,7 @@ impl Server {
         let invalid = |what: &str, hint: &str| Error::new(ErrorKind::Definition, format!("{SMTP} {what}")).hint(hint);
         let url = Url::parse(text).map_err(|_| invalid("is not a URL", FORMS))?;
         if url.password().is_some() {
-            let hint = format!("take it out, and store it as the secret {PASSWORD}");
+            let hint = format!("remove it, and store it as the secret {PASSWORD}");
             return Err(invalid("contains a password", &hint));
         }
         let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| invalid("names no host", FORMS))?;
@@ -200,7 +200,7 @@ impl Server {
                 (true, ..) => of(
                     ErrorKind::Retry,
                     format!("{host} does not accept mail at the moment ({code} {reason})"),
-                    "it is sent again".to_owned(),
+                    "it will be sent again".to_owned(),
                 ),
                 (_, true, true) => of(
                     ErrorKind::Definition,
@@ -220,17 +220,17 @@ impl Server {
             };
         }
         if reason.contains("invalid peer certificate") {
-            let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
+            let hint = "if the host is trusted, set SSL_CERT_FILE to a file with the certificate of its authority";
             return of(
                 ErrorKind::Refused,
-                format!("{host} is not who it says, or not known: {reason}"),
+                format!("the certificate of {host} cannot be verified: {reason}"),
                 hint.to_owned(),
             );
         }
         if error.is_client() {
             let hint = match reason.starts_with("STARTTLS") {
-                true => "the password and all mail would be read on the way: use smtps://, or another port",
-                false => "look at what the server offers",
+                true => "the password and all mail could be read in transit: use smtps://, or another port",
+                false => "check which encryption the server offers",
             };
             return of(ErrorKind::Definition, format!("{host} cannot be used: {reason}"), hint.to_owned());
         }
@@ -239,7 +239,7 @@ impl Server {
 
     fn unreachable(&self, why: &str) -> Error {
         let message = format!("mail server {}:{} cannot be reached ({why})", self.host, self.port);
-        Error::new(ErrorKind::Retry, message).hint("it is sent again")
+        Error::new(ErrorKind::Retry, message).hint("it will be sent again")
     }
 }
 

@@ -59,7 +59,7 @@ fn flapping() -> Message {
         state: State::Flapping,
         what: "It failed and recovered 6 times within 5 h.".to_owned(),
         facts: vec![("Failed".to_owned(), "6 times since 2026-11-26 08:03 UTC".to_owned())],
-        next: "Nothing more is told of it until it is steady for 6 h.".to_owned(),
+        next: "Notifications are paused until it has been stable for 6 h.".to_owned(),
         ..opened()
     }
 }
@@ -81,7 +81,7 @@ fn sample() -> Message {
         state: State::Sample,
         incident: "orders/sample".to_owned(),
         step: None,
-        title: "orders: a sample of what is told".to_owned(),
+        title: "orders: a sample notification".to_owned(),
         what: "Somebody tries out whether messages arrive here. Nothing is wrong.".to_owned(),
         facts: Vec::new(),
         next: String::new(),

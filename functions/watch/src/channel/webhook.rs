@@ -85,8 +85,8 @@ impl<'a> Webhook<'a> {
     pub fn rate_limited(&self, wait: Duration, now: Timestamp) -> Error {
         let until = SignedDuration::try_from(wait).ok().and_then(|wait| now.checked_add(wait).ok()).map(time);
         let until = until.map(|until| format!(" until {until}")).unwrap_or_default();
-        let message = format!("Slack takes nothing through the webhook of secret {}{until}", self.name);
-        Error::new(ErrorKind::Retry, message).hint("it is sent again after that")
+        let message = format!("Slack accepts no messages through the webhook of secret {}{until}", self.name);
+        Error::new(ErrorKind::Retry, message).hint("it will be sent again after that")
     }
 
     fn classified(&self, status: u16, headers: &HeaderMap, reason: &str, now: Timestamp) -> Result<Posted, Error> {
@@ -98,26 +98,26 @@ impl<'a> Webhook<'a> {
             (429, _) => Ok(Posted::Later(retry_after(headers, now))),
             (410, "channel_is_archived") => definition(
                 format!("the channel of the webhook of secret {name} is archived"),
-                "make a webhook for another channel and put its URL into the secret, or bring the channel back",
+                "create a webhook for another channel and store its URL in the secret, or restore the channel",
             ),
             (403, "action_prohibited" | "posting_to_general_channel_denied" | "team_access_not_granted") => definition(
                 format!("the workspace does not let the webhook of secret {name} write to its channel ({reason})"),
-                "ask who administers the workspace, or make a webhook for another channel",
+                "ask an administrator of the workspace, or create a webhook for another channel",
             ),
             (401 | 403 | 404 | 410, _) => definition(
-                format!("the webhook of secret {name} is gone ({reply})"),
-                "make a new one in the app's settings in Slack (Incoming Webhooks), and put its URL into the secret",
+                format!("the webhook of secret {name} no longer exists ({reply})"),
+                "create a new one in the app's settings in Slack (Incoming Webhooks), and store its URL in the secret",
             ),
             (408 | 425 | 500.., _) => {
-                let message = format!("Slack cannot take a message through the webhook of secret {name} ({reply})");
-                Err(Error::new(ErrorKind::Retry, message).hint("it is sent again"))
+                let message = format!("Slack cannot accept a message through the webhook of secret {name} ({reply})");
+                Err(Error::new(ErrorKind::Retry, message).hint("it will be sent again"))
             }
             (300..=399, _) => definition(
-                format!("the webhook of secret {name} leads elsewhere ({reply})"),
-                "store the URL it leads to, if that is intended",
+                format!("the webhook of secret {name} redirects ({reply})"),
+                "store the URL that it redirects to, if that is intended",
             ),
             _ => Ok(Posted::Malformed(
-                Error::new(ErrorKind::Bug, format!("Slack does not understand a message of ours ({reply})"))
+                Error::new(ErrorKind::Bug, format!("Slack rejected the format of a message ({reply})"))
                     .hint("please report this"),
             )),
         }
@@ -130,17 +130,17 @@ impl<'a> Webhook<'a> {
         let name = self.name;
         if deepest.starts_with("invalid peer certificate") {
             let message =
-                format!("the host of the webhook of secret {name} is not who it says, or not known: {deepest}");
-            let hint = "if it is meant, name a file with the certificate of its authority in SSL_CERT_FILE";
+                format!("the certificate of the host of the webhook of secret {name} cannot be verified: {deepest}");
+            let hint = "if the host is trusted, set SSL_CERT_FILE to a file with the certificate of its authority";
             return Error::new(ErrorKind::Refused, message).hint(hint);
         }
         let what = match (error.is_connect(), error.is_timeout()) {
             (_, true) => "no answer in time".to_owned(),
             (true, _) => format!("no connection: {deepest}"),
-            _ => format!("the connection broke: {deepest}"),
+            _ => format!("the connection was lost: {deepest}"),
         };
         let message = format!("the webhook of secret {name} cannot be reached ({what})");
-        Error::new(ErrorKind::Retry, message).hint("it is sent again")
+        Error::new(ErrorKind::Retry, message).hint("it will be sent again")
     }
 }
 
@@ -188,8 +188,8 @@ fn tls(is_needed: bool) -> Result<rustls::ClientConfig, Error> {
     if is_needed {
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if roots.is_empty() {
-            return Err(Error::new(ErrorKind::Definition, "this machine has no certificates by which to trust Slack")
-                .hint("install ca-certificates, or name a file of them in SSL_CERT_FILE"));
+            return Err(Error::new(ErrorKind::Definition, "this machine has no certificates of trusted authorities")
+                .hint("install ca-certificates, or set SSL_CERT_FILE to a file of certificates"));
         }
     }
     let provider = Arc::new(rustls::crypto::ring::default_provider());

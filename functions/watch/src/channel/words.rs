@@ -195,21 +195,21 @@ pub(super) fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
 
-/// Truncates to at most `most` characters; a truncated text ends with `…`.
-pub(super) fn cut(text: &str, most: usize) -> String {
-    cut_by(text, most, |_| 1)
+/// Truncates to at most `max` characters; a truncated text ends with `…`.
+pub(super) fn cut(text: &str, max: usize) -> String {
+    cut_by(text, max, |_| 1)
 }
 
 /// The same with a custom weight for each character.
-pub(super) fn cut_by(text: &str, most: usize, weight: impl Fn(char) -> usize) -> String {
+pub(super) fn cut_by(text: &str, max: usize, weight: impl Fn(char) -> usize) -> String {
     let (mut sum, mut kept) = (0, 0);
     for (at, c) in text.char_indices() {
         sum += weight(c);
-        if sum < most {
+        if sum < max {
             kept = at + c.len_utf8();
         }
     }
-    if sum <= most {
+    if sum <= max {
         return text.to_owned();
     }
     // a joiner at the end has nothing to join
@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn truncated_text_ends_with_an_ellipsis() {
-        for (text, most, kept) in [
+        for (text, max, kept) in [
             ("twelve", 6, "twelve"),
             ("twelve", 5, "twel…"),
             ("two words", 5, "two…"),
@@ -232,7 +232,7 @@ mod tests {
             ("a👩\u{200d}🚀 b", 5, "a👩\u{200d}🚀…"),
             ("a👩\u{200d}🚀 b", 4, "a👩…"),
         ] {
-            assert_eq!(cut(text, most), kept, "{text} {most}");
+            assert_eq!(cut(text, max), kept, "{text} {max}");
         }
         assert_eq!(cut_by("a&b", 6, |c| if c == '&' { 5 } else { 1 }), "a…");
         assert_eq!(cut_by("a&b", 7, |c| if c == '&' { 5 } else { 1 }), "a&b");

@@ -48,8 +48,8 @@ fn permanent_errors_are_not_retried() {
     let graph = graph("");
     for kind in [ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug] {
         let mut state = WatchState::default();
-        let failure = Error::new(kind, "for good");
-        let record = RunRecord { error: Some((&failure).into()), ..run("clean", 1, Status::Failed) };
+        let error = Error::new(kind, "for good");
+        let record = RunRecord { error: Some((&error).into()), ..run("clean", 1, Status::Failed) };
         state.apply_record(&record, None, &[]);
         state.step_mut(&key("model totals")).record_lag(false, at(1));
         assert_eq!(announced(&mut state, &graph), [], "{kind}");

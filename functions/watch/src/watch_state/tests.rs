@@ -12,7 +12,7 @@ pub(crate) fn key(step: &str) -> StepKey {
 pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
     let eight: Timestamp = "2026-03-03T08:00:00Z".parse().unwrap();
     let started_at = eight + SignedDuration::from_mins(minute);
-    let failure = Error::new(ErrorKind::Retry, format!("failed at {minute}"));
+    let error = Error::new(ErrorKind::Retry, format!("failed at {minute}"));
     RunRecord {
         run_id: started_at.strftime("%Y%m%dT%H%M%S").to_string(),
         pipeline: "orders".into(),
@@ -36,14 +36,14 @@ pub(crate) fn run(step: &str, minute: i64, status: Status) -> RunRecord {
         notes: Vec::new(),
         has_more: false,
         drift: Vec::new(),
-        error: (status == Status::Failed).then(|| (&failure).into()),
+        error: (status == Status::Failed).then(|| (&error).into()),
         scope: None,
     }
 }
 
 fn failed(minute: i64, kind: ErrorKind) -> RunRecord {
-    let failure = Error::new(kind, format!("{kind} at {minute}"));
-    RunRecord { error: Some((&failure).into()), ..run("clean", minute, Status::Failed) }
+    let error = Error::new(kind, format!("{kind} at {minute}"));
+    RunRecord { error: Some((&error).into()), ..run("clean", minute, Status::Failed) }
 }
 
 fn last(records: &[&RunRecord]) -> StepState {
@@ -102,12 +102,12 @@ fn permanent_failure_lasts_until_success() {
     let kinds = [ErrorKind::Retry, ErrorKind::Definition, ErrorKind::Data, ErrorKind::Refused, ErrorKind::Bug];
     for ways in 0..5_usize.pow(4) {
         let records: Vec<_> = (0..4).map(|nth| failed(nth as i64, kinds[ways / 5_usize.pow(nth) % 5])).collect();
-        let is_for_good = |record: &&RunRecord| record.error.as_ref().unwrap().kind != ErrorKind::Retry;
+        let is_permanent = |record: &&RunRecord| record.error.as_ref().unwrap().kind != ErrorKind::Retry;
         for until in 1..=4 {
             let failing = last(&records[..until].iter().collect::<Vec<_>>()).failing.unwrap();
-            assert_eq!(failing.is_final, records[..until].iter().any(|record| is_for_good(&record)));
+            assert_eq!(failing.is_final, records[..until].iter().any(|record| is_permanent(&record)));
             // Each record has a correlation id of its own, so no event has used up its attempts.
-            let latest = records[..until].iter().rev().find(is_for_good).unwrap_or(&records[until - 1]);
+            let latest = records[..until].iter().rev().find(is_permanent).unwrap_or(&records[until - 1]);
             assert_eq!(Some(&failing.error), latest.error.as_ref());
             assert_eq!((failing.count, failing.since), (until as u64, records[0].started_at));
         }

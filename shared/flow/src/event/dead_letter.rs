@@ -17,7 +17,7 @@ type Read = fn(&Value) -> Result<Event, Error>;
 /// Maximum length of a stored reason, in characters.
 const LONGEST: usize = 2_000;
 /// Code of a queue message that contains several messages itself.
-const WITHIN: &str = "a message within a message";
+const WITHIN: &str = "a message that contains several messages";
 
 /// Parses the payload of a function's on-failure destination.
 pub(super) fn by_function(value: &Value, read: Read) -> DeadLetter {
@@ -40,7 +40,7 @@ pub(super) fn from_queue(value: &Value, read: Read) -> Result<Vec<DeadLetter>, E
     let records = value.get("Records").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let is_queue = |record: &&Value| record.get("eventSource").and_then(Value::as_str) == Some("aws:sqs");
     if records.is_empty() || !records.iter().all(|record| is_queue(&record)) {
-        return Err(refused("no event of Tidemark", value));
+        return Err(refused("a message of unknown format", value));
     }
     Ok(records.iter().map(|record| from_message(record, read)).collect())
 }

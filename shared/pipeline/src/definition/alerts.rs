@@ -1,4 +1,4 @@
-//! `[alerts]`: who is notified of a pipeline's problems, and the limits beyond which something is a problem.
+//! `[alerts]`: recipients of notifications, and the limits that open an incident.
 
 use std::collections::BTreeMap;
 
@@ -8,20 +8,20 @@ use serde::{Deserialize, Serialize};
 use super::budget::Budget;
 use crate::name::SecretName;
 
-/// `[alerts]` of a pipeline. Without it incidents are still opened, but no one is notified.
+/// `[alerts]` of a pipeline. Without it incidents are opened, but nobody is notified.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Alerts {
-    /// `slack = { secret = "slack-webhook" }`, or an array of them: incoming webhooks, whose URL is the secret.
+    /// `slack = { secret = "slack-webhook" }`, or an array of these: incoming webhooks. The secret is the webhook's URL.
     pub slack: Vec<Slack>,
-    /// `email = "data@example.com"`, `{ to = ["…"], severity = "critical" }`, or an array of either: one of these per address.
+    /// `email = "data@example.com"`, `{ to = ["…"], severity = "critical" }`, or an array of either. One entry per address.
     pub email: Vec<Email>,
-    /// Seconds after the scheduled time within which the pipeline has to start; `start_within = "15m"` by default.
+    /// Maximum seconds from the scheduled time to the start of the pipeline; `start_within = "15m"` by default.
     pub start_within_s: u64,
-    /// Seconds for which a step may be behind its input; `caught_up_within = "30m"` by default.
+    /// Maximum seconds that a step may lag behind its inputs; `caught_up_within = "30m"` by default.
     pub caught_up_within_s: u64,
-    /// `max_quarantined = "1%"` or a number of records of one run; by default what is much more than usual.
+    /// `max_quarantined = "1%"`, or a number of records of one run. By default the limit follows from earlier runs.
     pub max_quarantined: Option<Budget>,
-    /// `severity = { behind = "critical" }`: other severities than [`IncidentKind::severity`].
+    /// `severity = { behind = "critical" }`: severities that replace those of [`IncidentKind::severity`].
     pub severity: BTreeMap<IncidentKind, Severity>,
     pub quiet: Option<Quiet>,
 }
@@ -41,21 +41,21 @@ impl Default for Alerts {
 }
 
 impl Alerts {
-    /// Severity for this pipeline.
+    /// The severity of a kind of incident for this pipeline.
     pub fn severity_of(&self, kind: IncidentKind) -> Severity {
         self.severity.get(&kind).copied().unwrap_or(kind.severity())
     }
 }
 
-/// A Slack channel, by its incoming webhook.
+/// A Slack channel, identified by its incoming webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Slack {
     pub secret: SecretName,
-    /// Lowest severity that is sent to it; by default every severity is.
+    /// Lowest severity that is sent; [`Severity::Warning`] by default.
     pub severity: Severity,
 }
 
-/// One address.
+/// A recipient of e-mail.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Email {
     pub to: String,
@@ -63,13 +63,13 @@ pub struct Email {
     pub severity: Severity,
 }
 
-/// `quiet = { from = "22:00", to = "07:00", timezone = "Europe/London", except = "critical" }`: notifications within this period wait until its end.
+/// `quiet = { from = "22:00", to = "07:00", timezone = "Europe/London", except = "critical" }`: notifications are held until its end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Quiet {
     pub from: Time,
-    /// Of the next day, if it is not after `from`.
+    /// On the next day if it is not after `from`.
     pub to: Time,
-    /// IANA time zone; the schedule's by default, `UTC` without a schedule.
+    /// IANA time zone; by default the schedule's, or `UTC` without a schedule.
     pub timezone: String,
     /// Notifications of this severity or above are sent at once; none by default.
     pub except: Option<Severity>,
@@ -82,23 +82,23 @@ pub enum Severity {
     Critical,
 }
 
-/// The kinds of incidents.
+/// The kind of an incident.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum IncidentKind {
-    /// A step failed, and will not be tried again soon, or has been often enough.
+    /// A step failed with an error that is not retried, or failed repeatedly.
     Failed,
-    /// More records broke the contract than `max_quarantined` of the contract or the target allows, so nothing was published.
+    /// A step published nothing because it quarantined more records than the contract or the target allows.
     OverBudget,
-    /// A run put more into quarantine than usual, or than `[alerts]` allows; what is good was published.
+    /// A run published its valid records, but quarantined more than usual or than `[alerts]` allows.
     Quarantine,
-    /// The pipeline did not start when its schedule said so.
+    /// The pipeline did not start at its scheduled time.
     NotStarted,
-    /// The input of a step is ahead of it for longer than it should be.
+    /// A step has lagged behind its inputs for longer than `caught_up_within`.
     Behind,
-    /// A run started and never ended.
+    /// A run started and left no run record.
     NeverEnded,
-    /// The watcher cannot see: a pipeline file is broken, a run record cannot be read, an event was not understood.
+    /// The watcher lacks information: a pipeline file is invalid, a run record cannot be read, or a function rejected an event.
     #[serde(rename = "blind")]
     Unobservable,
 }
@@ -114,7 +114,7 @@ impl IncidentKind {
         IncidentKind::Unobservable,
     ];
 
-    /// As it is written: `not_started`.
+    /// The serialized name: `not_started`.
     pub fn name(self) -> &'static str {
         match self {
             IncidentKind::Failed => "failed",
@@ -127,7 +127,7 @@ impl IncidentKind {
         }
     }
 
-    /// Unless the pipeline says otherwise.
+    /// The default severity.
     pub fn severity(self) -> Severity {
         match self {
             IncidentKind::Quarantine | IncidentKind::Behind => Severity::Warning,

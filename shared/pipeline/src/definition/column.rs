@@ -1,36 +1,36 @@
-//! `[contract.columns]`: the columns of a clean row, and their types.
+//! `[contract.columns]`: the columns of a clean dataset, and their types.
 
 use serde::Serialize;
 
 use crate::name::ColumnName;
 
-/// `amount = { type = "decimal(12,2)", min = 0 }`, or short `amount = "int64"`.
+/// `amount = { type = "decimal(12,2)", min = 0 }`, or `amount = "int64"` for short.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Column {
-    /// Does not start with `_`; those names are Tidemark's own.
+    /// Does not start with `_`, which is reserved for Tidemark.
     pub name: ColumnName,
     /// `type`.
     pub ty: Type,
-    /// The field of the source: a CSV or Parquet column, or a JSON pointer (starts with `/`). The column's name by default
-    /// (for NDJSON `/name`).
+    /// The source field: a CSV or Parquet column, or a JSON pointer (starts with `/`). By default the column's name (`/name` for JSON).
     pub from: Option<String>,
-    /// NULL breaks the contract.
+    /// NULL violates the contract.
     pub required: bool,
-    /// Inclusive; of numbers, dates and times. A value of the column's type: a number in plain digits (a float as written),
-    /// a date `2024-12-31`, a time `23:59:59[.ffffff]`, a datetime in UTC `2024-12-31T23:59:59Z`.
+    /// Inclusive minimum of a number, date or time, in normal form: a number in plain digits (a float as written), `2024-12-31`,
+    /// `23:59:59[.ffffff]`, or `2024-12-31T23:59:59Z` (UTC).
     pub min: Option<String>,
+    /// Inclusive maximum, in the same form.
     pub max: Option<String>,
-    /// Values in the same form, texts as they are; empty = anything.
+    /// The allowed values in the same form, strings as written; empty if all values are allowed.
     pub one_of: Vec<String>,
-    /// Regular expression that must match somewhere in a string (anchor it with `^…$` to match all of it).
+    /// Regular expression that must match somewhere in the string; `^…$` matches the whole string.
     pub pattern: Option<String>,
-    /// `format`, a string or an array: strptime formats of a date, time or datetime, tried in turn; empty = ISO 8601 (RFC 3339).
+    /// `format`, a string or an array: strptime formats of a date, time or datetime, tried in order; empty for ISO 8601 (RFC 3339).
     pub formats: Vec<String>,
-    /// IANA time zone in which a datetime without offset is meant; `UTC` by default. Stored in UTC.
+    /// IANA time zone of datetimes without an offset; `UTC` by default. Values are stored in UTC.
     pub timezone: Option<String>,
-    /// White space around the text is removed before anything else; on by default.
+    /// Remove surrounding white space first; true by default.
     pub trim: bool,
-    /// Texts that mean NULL, compared after trimming; `[""]` by default.
+    /// Strings that are read as NULL, after trimming; `[""]` by default.
     pub nulls: Vec<String>,
 }
 
@@ -49,8 +49,8 @@ pub enum Type {
         scale: u8,
     },
     Date,
-    /// Time of day; stored as text `HH:MM:SS[.ffffff]` since Delta has no such type.
+    /// Time of day, stored as a string `HH:MM:SS[.ffffff]` because Delta has no such type.
     Time,
-    /// Instant, microseconds, UTC.
+    /// Instant in UTC with microseconds.
     Datetime,
 }

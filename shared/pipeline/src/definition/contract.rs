@@ -1,4 +1,4 @@
-//! `[contract]`: what a clean row is, and which rows lie together.
+//! `[contract]`: columns, key, rules and partitioning of a clean dataset.
 
 use serde::Serialize;
 
@@ -7,46 +7,47 @@ use super::column::Column;
 use super::explode::Explode;
 use crate::name::{ColumnName, DatasetName};
 
-/// `[contract]`: what a clean row is. Rows that break it go to `<dataset>.quarantine`.
+/// `[contract]`: the definition of a clean dataset. Records that violate it are written to `<dataset>.quarantine`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Contract {
-    /// The pipeline's name with `_` for `-` by default.
+    /// By default the pipeline's name with `_` for `-`.
     pub dataset: DatasetName,
-    /// `[contract.columns]` in the order of the file: the order of the columns of the clean dataset.
+    /// `[contract.columns]`, in file order, which is also the column order of the clean dataset.
     pub columns: Vec<Column>,
-    /// A column or an array of them. Rows with the same key are versions of one row; empty = every row stands for itself (a bag).
+    /// A column or an array of columns. Rows with the same key are versions of one row. Empty: the dataset is a multiset of rows.
     pub key: Vec<ColumnName>,
-    /// Among rows with the same key, the one with the greatest value in this column wins. Requires a key.
-    /// Ties (and no `latest_by`): the row that comes later in its source (object name, row number) wins.
+    /// Of rows with the same key, the one with the greatest value in this column is kept; of equal ones (or without `latest_by`) the one
+    /// later in the source, by object name and row number. Requires a key.
     pub latest_by: Option<ColumnName>,
     pub partition_by: Option<PartitionBy>,
-    /// `[contract.filter]`, `name = "expression"`. Rows for which an expression is not true are dropped, and counted under the name of the first such filter.
+    /// `[contract.filter]`, `name = "expression"`. Rows for which an expression is not true are dropped, and counted under the name of the
+    /// first such filter.
     pub filters: Vec<Rule>,
-    /// `[contract.check]`. Rows for which an expression is false are quarantined (true or NULL passes, as a CHECK of SQL).
+    /// `[contract.check]`, `name = "expression"`. Rows for which an expression is false are quarantined; NULL passes, as in an SQL CHECK.
     pub checks: Vec<Rule>,
-    /// `"1%"` or a number of rows; over it nothing is published.
+    /// `"1%"` or a number of rows. If a run quarantines more, it publishes nothing.
     pub max_quarantined: Option<Budget>,
-    /// `deletes = "absent"`: a row that is in the source no more is deleted; only of a source that says everything each time.
+    /// `deletes = "absent"`: rows that the source no longer returns are deleted. Only for a source that returns all records every time.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub deletes_absent: bool,
-    /// What to do about fields that no column reads. Raw rows keep them in any case.
+    /// Handling of source fields that no column reads. The raw dataset always keeps them.
     #[serde(skip_serializing_if = "Unknown::is_keep")]
     pub unknown: Unknown,
-    /// `[contract.explode]`: arrays of a record that are datasets of their own. What breaks their rules breaks the record's.
+    /// `[contract.explode]`: arrays in a record that become datasets of their own. An invalid element makes the whole record invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explodes: Vec<Explode>,
 }
 
-/// A record has a field that no column reads.
+/// Handling of source fields that no column reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Unknown {
-    /// It is reported in the run record.
+    /// Report them in the run record.
     #[default]
     Keep,
-    /// It is not reported.
+    /// Do not report them.
     Ignore,
-    /// Nothing is published.
+    /// Publish nothing, and fail.
     Fail,
 }
 
@@ -56,23 +57,23 @@ impl Unknown {
     }
 }
 
-/// A named SQL expression over the clean columns of one row; parses, and names only columns of the contract.
+/// A named SQL expression over one clean row. It parses, and refers to columns of the contract only.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Rule {
     pub name: String,
     pub sql: String,
 }
 
-/// The unit of recompute and swap. `every` makes a column of its own out of a date or datetime; without it the column's own value
-/// (string, bool, integer or date) is the partition.
+/// The partition column, whose partitions are recomputed and replaced as a whole. With `every` it is derived from a date or datetime;
+/// without, the values of the column itself (string, bool, integer or date) are the partitions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct PartitionBy {
     pub column: ColumnName,
     pub every: Option<Every>,
-    /// `as`. The column that holds the partition: `column` itself without `every`, else by default `sold_at` → `sold_on` (day),
-    /// `sold_month`; a date column `day` → `day_day`, so better give a name: `as = "…"`.
+    /// `as`: name of the partition column. Without `every` it is `column`. With `every` it is derived by default: `sold_at` → `sold_on`
+    /// (day) or `sold_month`, `day` → `day_day`.
     pub name: ColumnName,
-    /// Time zone whose days are meant; `UTC` by default. Only with `every` on a datetime.
+    /// IANA time zone of the days or months; `UTC` by default. Only with `every` on a datetime.
     pub timezone: Option<String>,
 }
 

@@ -1,28 +1,28 @@
-//! `[contract.explode]`: datasets of the elements of arrays.
+//! `[contract.explode]`: datasets with one row per array element.
 
 use serde::Serialize;
 
 use super::column::Column;
 use crate::name::{ColumnName, DatasetName};
 
-/// A row of a model per element of an array: the input's key, [`POSITION`], these columns, and the column of the input's partitions.
+/// A model with one row per array element: the parent's key, [`POSITION`], `columns`, and the parent's partition column.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Children {
     pub key: Vec<ColumnName>,
-    /// The input's column that holds the array as JSON.
+    /// The parent's column that holds the array as JSON.
     pub column: ColumnName,
     pub columns: Vec<Column>,
 }
 
-/// The column of a child's place in its array, from 1.
+/// Name of the column with the position of the element in its array, from 1.
 pub const POSITION: &str = "position";
 
-/// `[contract.explode.<name>]`: a dataset of the elements of an array. Only with a key.
+/// `[contract.explode.<name>]`: a dataset with one row per array element. The contract must have a key.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explode {
     pub name: DatasetName,
-    /// A string column of the contract that holds a JSON array. An object is an array of one, NULL one of none.
+    /// A string column of the contract that holds a JSON array. An object is read as an array of one element, NULL as an empty array.
     pub column: ColumnName,
-    /// As those of the contract; `from` is a pointer into the element, `""` the element itself.
+    /// As in the contract; `from` is a JSON pointer into the element, `""` is the element itself.
     pub columns: Vec<Column>,
 }

@@ -1,4 +1,4 @@
-//! `[[model]]`: datasets made of datasets.
+//! `[[model]]`: datasets computed from other datasets.
 
 use serde::Serialize;
 
@@ -7,29 +7,29 @@ use super::explode::Children;
 use super::sql::Sql;
 use crate::name::{ColumnName, DatasetName};
 
-/// A dataset made of other datasets.
+/// A dataset computed from other datasets.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Model {
     pub name: DatasetName,
     #[serde(flatten)]
     pub kind: ModelKind,
-    /// A column of the result, which becomes the partition.
+    /// The column of the result that holds the partitions.
     pub partition_by: Option<ColumnName>,
-    /// How long its partitions are, where the definition says so and does not leave it to the inputs; see [`crate::partitioning`].
+    /// Length of its partitions, if the definition declares it. Otherwise it is derived from the inputs; see [`crate::partitioning`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub periods: Option<Periods>,
-    /// How the partitions depend on the inputs' partitions; without it the whole model is recomputed.
+    /// How partitions depend on the inputs' partitions. `None`: the whole model is recomputed.
     pub incremental: Option<Incremental>,
     pub when: When,
-    /// Datasets it is made of: those the SQL names, in order of first use.
+    /// The datasets that it reads, in order of first use.
     pub inputs: Vec<DatasetName>,
 }
 
-/// `partition_by = { column = "month", every = "month", timezone = "Europe/London" }`: the column holds the first days of these.
+/// `partition_by = { column = "month", every = "month", timezone = "Europe/London" }`: the column holds the first day of each period.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Periods {
     pub every: Every,
-    /// IANA time zone whose days are meant; the inputs' by default.
+    /// IANA time zone of the days or months; by default that of the inputs.
     pub timezone: Option<String>,
 }
 
@@ -37,25 +37,27 @@ pub struct Periods {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ModelKind {
-    /// `sql = "SELECT …"` or `sql_file = "daily-sales/by_day.sql"`, relative to the pipeline file: one query, which parses.
+    /// `sql = "SELECT …"`, or `sql_file = "daily-sales/by_day.sql"` relative to the pipeline file: one valid query.
     Sql(Sql),
-    /// Of the elements of an array of its one input.
+    /// One row per element of an array in its only input.
     Explode(Children),
 }
 
-/// `incremental = { lookback = "7d" }`: partition P of the model is made from the inputs' partitions P − lookback to P. The inputs must be partitioned by a date.
+/// `incremental = { lookback = "7d" }`: partition P of the model depends on the inputs' partitions from P − lookback to P. The inputs
+/// must be partitioned by date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Incremental {
-    /// Whole days.
+    /// In days.
     pub lookback_days: u32,
 }
 
+/// When a partition is computed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
-    /// As soon as an input changed.
+    /// After each change of an input.
     #[default]
     Changed,
-    /// A partition is made only once every input partition it reads is complete. Only with `partition_by`.
+    /// Once every input partition that the partition reads is complete. Only with `partition_by`.
     Complete,
 }

@@ -1,37 +1,37 @@
-//! `[[target]]` with `kind = "report"`: sheets, their formats and charts.
+//! `[[target]]` with `kind = "report"`: sheets, cell formats and charts.
 
 use serde::Serialize;
 
 use super::sql::Sql;
 use crate::name::{ColumnName, DatasetName};
 
-/// A dated workbook and one CSV per sheet for the day before the scheduled time: `<folder>/<file>-<day>.xlsx`,
-/// `<folder>/<file>-<day>-<sheet>.csv`.
+/// A workbook `<folder>/<file>-<day>.xlsx`, and a CSV file `<folder>/<file>-<day>-<sheet>.csv` per sheet. The day is the one before the
+/// scheduled time.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Report {
     pub name: String,
     pub folder: String,
-    /// Stem of the file names; the pipeline's name by default.
+    /// Stem of the file names; by default the pipeline's name.
     pub file: String,
     pub title: String,
-    /// Time zone whose day is meant; the schedule's by default.
+    /// IANA time zone of the report's day; by default that of the schedule.
     pub timezone: String,
     pub sheets: Vec<Sheet>,
-    /// Datasets all its SQL names, in order of first use.
+    /// The datasets that its SQL reads, in order of first use.
     pub inputs: Vec<DatasetName>,
 }
 
-/// One sheet: a table made by SQL, in which `:day` stands for the report's day as a date.
+/// A sheet with the result of a query. `:day` in the query is the report's day as a date.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sheet {
     pub title: String,
     pub sql: Sql,
-    /// How columns are shown; text as it is, integers `#,##0`, decimals and floats `#,##0.00`, dates `yyyy-mm-dd` by default.
+    /// Cell formats. By default text is unformatted, integers `#,##0`, decimals and floats `#,##0.00`, dates `yyyy-mm-dd`.
     pub formats: Vec<(ColumnName, CellFormat)>,
-    /// Headers to show instead of the column names (default: `average_order` → `Average order`).
+    /// Column headers. By default derived from the name: `average_order` → `Average order`.
     pub labels: Vec<(ColumnName, String)>,
     pub charts: Vec<Chart>,
-    /// Shown in place of the table when it has no rows.
+    /// Text in place of an empty table.
     pub when_empty: String,
 }
 
@@ -41,11 +41,11 @@ pub enum CellFormat {
     Text,
     Integer,
     Decimal,
-    /// Whole numbers without decimals, others with two.
+    /// Two decimals, none for whole numbers.
     Number,
     /// Two decimals, negative in red.
     Money,
-    /// 0.125 is shown as 12.5 %.
+    /// 0.125 as 12.5 %.
     Percent,
     Date,
     Datetime,
@@ -55,7 +55,7 @@ pub enum CellFormat {
 pub struct Chart {
     pub kind: ChartKind,
     pub title: String,
-    /// The sheet whose table is drawn; the chart's own by default.
+    /// The sheet with the data; by default the sheet of the chart.
     pub sheet: String,
     pub category: ColumnName,
     pub values: Vec<ColumnName>,

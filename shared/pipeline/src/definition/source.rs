@@ -1,4 +1,4 @@
-//! `[source]`: where raw rows come from.
+//! `[source]`: the source of raw rows.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,11 +13,11 @@ pub enum Source {
     Http(Box<Http>),
 }
 
-/// Source `files`: a file, a glob or a folder (all files in it and below, hidden ones excepted).
+/// Source `files`: a file, a glob, or a folder (all files below it except hidden ones).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Files {
     pub path: String,
-    /// Taken from the file name (`.csv`, `.csv.gz`, `.ndjson.zst`, …) where not given.
+    /// By default from the file name (`.csv`, `.csv.gz`, `.ndjson.zst`, …).
     pub format: Option<Format>,
     pub csv: Csv,
 }
@@ -30,14 +30,15 @@ pub enum Format {
     Parquet,
 }
 
-/// `csv = { delimiter = ";", quote = "'", header = true, columns = ["a"], encoding = "utf-8" }` in `[source]`. One record is one raw row; every field is kept as its text.
+/// `csv = { delimiter = ";", quote = "'", header = true, columns = ["a"], encoding = "utf-8" }` in `[source]`. One record is one raw row;
+/// every field is stored as text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Csv {
     /// One ASCII byte, `,` by default.
     pub delimiter: u8,
-    /// One ASCII byte, `"` by default; `None` = no quoting, written `""`.
+    /// One ASCII byte, `"` by default; `None` (written `""`) for no quoting.
     pub quote: Option<u8>,
-    /// `header = true`, the default, or `header = false` with `columns = ["…"]`.
+    /// `header = true` (default), or `header = false` with `columns = ["…"]`.
     pub header: Header,
     pub encoding: Encoding,
 }
@@ -45,9 +46,9 @@ pub struct Csv {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Header {
-    /// The first record names the columns.
+    /// The first record has the column names.
     First,
-    /// There is no header line; these are the columns.
+    /// There is no header; these are the column names.
     Given(Vec<ColumnName>),
 }
 

@@ -2,12 +2,12 @@
 
 use serde::Serialize;
 
-/// SQL with the place it was written at, so that an error can point there.
+/// SQL and its location, for error messages.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Sql {
     pub text: String,
-    /// `infra/pipelines/daily-sales/by_day.sql`, or the TOML file itself.
+    /// `infra/pipelines/daily-sales/by_day.sql`, or the pipeline file.
     pub file: String,
-    /// Line of the first line of `text` in `file`, from 1.
+    /// Line in `file` at which `text` starts, from 1.
     pub line: usize,
 }

@@ -1,4 +1,4 @@
-//! Where datasets go.
+//! `[[target]]`: databases and reports that datasets are loaded into.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -19,7 +19,7 @@ pub enum Target {
 }
 
 impl Target {
-    /// Unique within the pipeline; `name` in the file, else `postgres-<table>`, `sqlite-<table>` or `report`.
+    /// Unique within the pipeline; by default `postgres-<table>`, `sqlite-<table>` or `report`.
     pub fn name(&self) -> &str {
         match self {
             Target::Postgres(target) => &target.name,
@@ -28,6 +28,7 @@ impl Target {
         }
     }
 
+    /// The datasets that it reads.
     pub fn inputs(&self) -> Vec<DatasetName> {
         match self {
             Target::Postgres(target) => vec![target.to.dataset.clone()],
@@ -37,16 +38,17 @@ impl Target {
     }
 }
 
-/// What both databases have: the rows of a dataset into a table.
+/// The part that all database targets have: a dataset, and the table for its rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Destination {
     pub dataset: DatasetName,
     pub table: String,
     pub mode: Mode,
-    /// Key of an upsert; the contract's key by default.
+    /// Key of an upsert; by default the contract's key.
     pub key: Vec<ColumnName>,
 }
 
+/// How changed partitions are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -58,51 +60,51 @@ pub enum Mode {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Sqlite {
     pub name: String,
-    /// The database file; created if absent.
+    /// The database file; created if it does not exist.
     pub path: String,
     #[serde(flatten)]
     pub to: Destination,
 }
 
-/// A table of a PostgreSQL database. Its name and its schema's may be any text of 1 to 63 bytes without NUL.
+/// A table of a PostgreSQL database. The names of table and schema are 1 to 63 bytes without NUL.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Postgres {
-    /// `postgres-<table>` by default, with `-` for what is no letter, digit, `-` or `_`.
+    /// By default `postgres-<table>`, with `-` for characters other than letters, digits, `-` and `_`.
     pub name: String,
     pub url: PostgresUrl,
     /// `password = { secret = "name" }`
     pub password: Option<SecretName>,
-    /// `None` means the connection's default schema (`current_schema()`).
+    /// `None`: the connection's default schema (`current_schema()`).
     pub schema: Option<String>,
     #[serde(flatten)]
     pub to: Destination,
-    /// Columns whose type in the table is not the one that follows from the dataset's.
+    /// Column types that replace those derived from the dataset's types.
     pub types: BTreeMap<ColumnName, PostgresType>,
-    /// Rows of one load that the database may refuse, which then go to quarantine; none by default.
+    /// Maximum rows of one load that the database may reject and that are quarantined; 0 by default.
     pub max_refused: Budget,
-    /// 1 to 8; 1 by default.
+    /// Number of connections, 1 to 8; 1 by default.
     pub connections: u8,
-    /// Seconds of one statement at most, up to a week; 600 by default.
+    /// Statement timeout in seconds, at most a week; 600 by default.
     pub timeout_s: u64,
 }
 
-/// Where a database is; [`crate::postgres::Address`] is what it says.
+/// Connection URL of a database; [`crate::postgres::Address`] is its parsed form.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PostgresUrl {
-    /// Checked, and without a password in it.
+    /// A valid URL without a password.
     Text(String),
-    /// `url = { secret = "name" }`: checked when the secret is fetched.
+    /// `url = { secret = "name" }`: checked once the secret is fetched.
     Secret(SecretName),
 }
 
-/// Types of PostgreSQL that a column is only given when asked for. `Display` is the type in SQL.
+/// PostgreSQL types that must be declared with `types`. `Display` gives the SQL type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PostgresType {
     Json,
     Jsonb,
     Uuid,
-    /// Characters, 1 to 10,485,760.
+    /// Maximum length in characters, 1 to 10,485,760.
     Varchar(u32),
     Smallint,
     Integer,
@@ -116,8 +118,8 @@ pub enum PostgresType {
 }
 
 impl PostgresType {
-    /// Whether values of a column's type can be told in this one: each of them is equal after the round trip (but for the
-    /// digits that `real` has not), or refused by the database.
+    /// Whether a column of type `ty` can be stored in this type: each value is unchanged after a round trip (except for the precision of
+    /// `real`), or the database rejects it.
     pub fn takes(self, ty: Type) -> bool {
         match self {
             PostgresType::Json | PostgresType::Jsonb | PostgresType::Uuid | PostgresType::Varchar(_) => {
@@ -127,7 +129,7 @@ impl PostgresType {
                 matches!(ty, Type::Int32 | Type::Int64)
             }
             PostgresType::Real => ty == Type::Float64,
-            // PostgreSQL rounds to the scale without a word
+            // PostgreSQL silently rounds to the scale
             PostgresType::Numeric { scale, .. } => match ty {
                 Type::Int32 | Type::Int64 => true,
                 Type::Decimal { scale: least, .. } => scale >= u16::from(least),

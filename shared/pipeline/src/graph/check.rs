@@ -9,21 +9,21 @@ use crate::read::mention::Mention;
 
 pub(super) fn check(definitions: &[Definition]) -> Vec<Diagnostic> {
     let mut diagnostics = same_pipeline(definitions);
-    let mut makers: BTreeMap<&DatasetName, &Mention> = BTreeMap::new();
-    for mention in definitions.iter().flat_map(|definition| &definition.makes) {
-        match makers.get(&mention.dataset) {
+    let mut producers: BTreeMap<&DatasetName, &Mention> = BTreeMap::new();
+    for mention in definitions.iter().flat_map(|definition| &definition.outputs) {
+        match producers.get(&mention.dataset) {
             Some(first) => diagnostics.push(mention.at.diagnostic(
                 format!("a second dataset {}", quoted(mention.dataset.as_str())),
-                "a name of its own".to_owned(),
+                "a unique name".to_owned(),
                 Some(format!("the first is at {}", first.at)),
             )),
             None => {
-                makers.insert(&mention.dataset, mention);
+                producers.insert(&mention.dataset, mention);
             }
         }
     }
     diagnostics.extend(unknown_inputs(definitions));
-    diagnostics.extend(cycles(definitions, &makers));
+    diagnostics.extend(cycles(definitions, &producers));
     diagnostics.sort();
     diagnostics.dedup();
     diagnostics
@@ -37,7 +37,7 @@ fn same_pipeline(definitions: &[Definition]) -> Vec<Diagnostic> {
         line: 1,
         column: 1,
         found: format!("a second pipeline {}", quoted(second.pipeline.name.as_str())),
-        expected: "a file name of its own".to_owned(),
+        expected: "a unique file name".to_owned(),
         hint: Some(format!("the first is {}", first.file)),
     };
     same.map(diagnostic).collect()
@@ -52,8 +52,8 @@ fn unknown_inputs(definitions: &[Definition]) -> Vec<Diagnostic> {
     known.sort();
     known.dedup();
     let names = || known.iter().map(DatasetName::as_str);
-    let reads = definitions.iter().flat_map(|definition| &definition.reads);
-    let unknown = reads.filter(|mention| !known.contains(&mention.dataset));
+    let inputs = definitions.iter().flat_map(|definition| &definition.inputs);
+    let unknown = inputs.filter(|mention| !known.contains(&mention.dataset));
     let diagnostic = |mention: &Mention| {
         let name = mention.dataset.as_str();
         let found = format!("{UNKNOWN_DATASET} {}", quoted(name));
@@ -62,8 +62,8 @@ fn unknown_inputs(definitions: &[Definition]) -> Vec<Diagnostic> {
     unknown.map(diagnostic).collect()
 }
 
-/// One diagnostic per cycle of models, at the first of its datasets in the order of the files.
-fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>) -> Vec<Diagnostic> {
+/// One diagnostic per cycle of models, at its first dataset in file order.
+fn cycles(definitions: &[Definition], producers: &BTreeMap<&DatasetName, &Mention>) -> Vec<Diagnostic> {
     let models = definitions.iter().flat_map(|definition| &definition.pipeline.models);
     let mut reads: BTreeMap<&DatasetName, &[DatasetName]> = BTreeMap::new();
     for model in models {
@@ -75,14 +75,14 @@ fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>)
         if done.contains(&start) {
             continue;
         }
-        if let Some(mut cycle) = way_back(start, &reads) {
+        if let Some(mut cycle) = cycle_through(start, &reads) {
             done.extend(&cycle);
-            // found from reader to read; shown the way the data goes
+            // found from reader to input; shown in the direction of the data
             cycle.reverse();
             let shown = cycle.iter().map(|name| name.as_str()).collect::<Vec<_>>().join(" → ");
-            if let Some(mention) = makers.get(start) {
-                let found = format!("datasets made of themselves: {shown}");
-                let expected = "models that do not need their own result".to_owned();
+            if let Some(mention) = producers.get(start) {
+                let found = format!("datasets that depend on themselves: {shown}");
+                let expected = "models without a cycle".to_owned();
                 diagnostics.push(mention.at.diagnostic(found, expected, None));
             }
         }
@@ -90,24 +90,24 @@ fn cycles(definitions: &[Definition], makers: &BTreeMap<&DatasetName, &Mention>)
     diagnostics
 }
 
-/// The shortest chain of reads from a dataset back to itself, both ends included.
-fn way_back<'d>(
+/// The shortest cycle of reads through a dataset, with the dataset at both ends.
+fn cycle_through<'d>(
     start: &'d DatasetName,
     reads: &BTreeMap<&'d DatasetName, &'d [DatasetName]>,
 ) -> Option<Vec<&'d DatasetName>> {
-    let mut came_from: BTreeMap<&DatasetName, &DatasetName> = BTreeMap::new();
+    let mut predecessors: BTreeMap<&DatasetName, &DatasetName> = BTreeMap::new();
     let mut queue = std::collections::VecDeque::from([start]);
     while let Some(reader) = queue.pop_front() {
         for read in reads.get(reader).copied().unwrap_or_default() {
             if read == start {
-                let back = std::iter::successors(Some(reader), |name| came_from.get(name).copied());
-                let mut way: Vec<&DatasetName> = back.collect();
-                way.reverse();
-                way.push(start);
-                return Some(way);
+                let back = std::iter::successors(Some(reader), |name| predecessors.get(name).copied());
+                let mut cycle: Vec<&DatasetName> = back.collect();
+                cycle.reverse();
+                cycle.push(start);
+                return Some(cycle);
             }
-            if !came_from.contains_key(read) {
-                came_from.insert(read, reader);
+            if !predecessors.contains_key(read) {
+                predecessors.insert(read, reader);
                 queue.push_back(read);
             }
         }

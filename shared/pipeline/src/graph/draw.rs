@@ -1,5 +1,5 @@
-//! The graph as text: a tree per pipeline, in the direction of the data. A step with several inputs is drawn below the first one and
-//! names the others.
+//! The graph as text: a tree per pipeline, in the direction of the data. A step with several inputs is drawn below the first one, with the
+//! names of the others.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::postgres::Address;
 use crate::step::StepId;
 
 impl Graph {
-    /// The graph as a drawing for people, one tree per pipeline.
+    /// The graph as text, one tree per pipeline.
     pub fn draw(&self) -> String {
         self.pipelines().iter().map(|pipeline| Drawing::new(self, pipeline).text()).collect::<Vec<_>>().join("\n")
     }
@@ -43,7 +43,7 @@ impl<'g> Drawing<'g> {
             });
             self.branches(vec![&StepId::Ingest], "  ");
         }
-        // what reads other pipelines' datasets, under the dataset
+        // steps that read datasets of other pipelines, below the dataset
         let steps = self.steps.clone();
         for step in steps {
             if self.drawn.contains(step) {
@@ -51,8 +51,9 @@ impl<'g> Drawing<'g> {
             }
             match inputs(self.pipeline, step).first() {
                 Some(input) => {
-                    let maker = self.graph.maker(input).filter(|(maker, _)| maker.name != self.pipeline.name);
-                    let from = maker.map(|(maker, _)| format!("  (from {})", maker.name)).unwrap_or_default();
+                    let producer =
+                        self.graph.producer(input).filter(|(producer, _)| producer.name != self.pipeline.name);
+                    let from = producer.map(|(producer, _)| format!("  (from {})", producer.name)).unwrap_or_default();
                     self.lines.push(format!("  {input}{from}"));
                     let children = self.readers(std::slice::from_ref(input));
                     self.branches(children, "  ");
@@ -63,7 +64,7 @@ impl<'g> Drawing<'g> {
         self.lines.into_iter().map(|line| line + "\n").collect()
     }
 
-    /// Steps not drawn yet that have one of the datasets as their first input.
+    /// Steps not drawn yet whose first input is one of the datasets.
     fn readers(&self, datasets: &[DatasetName]) -> Vec<&'g StepId> {
         let first = |step: &StepId| inputs(self.pipeline, step).first().is_some_and(|input| datasets.contains(input));
         self.steps.iter().copied().filter(|step| !self.drawn.contains(step) && first(step)).collect()
@@ -100,10 +101,10 @@ impl<'g> Drawing<'g> {
     }
 }
 
-/// `shop.orders in db.example.com/shop`. Any text is a name, so what would break the line is taken out.
+/// `shop.orders in db.example.com/shop`. Names may contain any text, so control characters are replaced by `?`.
 fn place(target: &Postgres) -> String {
     let database = match &target.url {
-        // as written where a parameter of it has no value yet
+        // unparsed if a parameter has no value
         PostgresUrl::Text(url) => Address::parse(url).map_or_else(|_| url.clone(), |(address, _)| address.to_string()),
         PostgresUrl::Secret(name) => format!("the database of secret {name}"),
     };

@@ -77,7 +77,7 @@ fn steps_run_after_what_they_read() {
     assert_eq!(consumers("sales"), ["model by_day", "model year", "load sqlite-sales"]);
     assert_eq!(consumers("sales.quarantine"), ["load report"]);
     assert_eq!(consumers("sales.raw"), ["clean"]);
-    assert_eq!(graph.maker(&"sales.quarantine".parse().unwrap()).unwrap().1, &StepId::Clean);
+    assert_eq!(graph.producer(&"sales.quarantine".parse().unwrap()).unwrap().1, &StepId::Clean);
 }
 
 #[test]
@@ -118,12 +118,12 @@ fn one_maker_for_each_dataset() {
     let model = "[[model]]\nname = \"sales\"\nsql = \"SELECT 1 AS one\"";
     assert_eq!(
         graph(&[("p/sales.toml", SALES), ("p/x.toml", model)]).unwrap_err(),
-        "p/x.toml:2:8: a second dataset `sales`; expected a name of its own; the first is at p/sales.toml:6:1"
+        "p/x.toml:2:8: a second dataset `sales`; expected a unique name; the first is at p/sales.toml:6:1"
     );
     assert_eq!(
         graph(&[("a/x.toml", model), ("b/x.toml", model)]).unwrap_err(),
-        "b/x.toml:1:1: a second pipeline `x`; expected a file name of its own; the first is a/x.toml\n\
-         b/x.toml:2:8: a second dataset `sales`; expected a name of its own; the first is at a/x.toml:2:8"
+        "b/x.toml:1:1: a second pipeline `x`; expected a unique file name; the first is a/x.toml\n\
+         b/x.toml:2:8: a second dataset `sales`; expected a unique name; the first is at a/x.toml:2:8"
     );
 }
 
@@ -146,8 +146,8 @@ fn cycles_are_shown() {
     let b = model("b", "a") + &model("c", "b");
     assert_eq!(
         graph(&[("a.toml", &a), ("b.toml", &b)]).unwrap_err(),
-        "a.toml:2:8: datasets made of themselves: a → b → c → a; expected models that do not need their own result\n\
-         a.toml:5:8: datasets made of themselves: self → self; expected models that do not need their own result"
+        "a.toml:2:8: datasets that depend on themselves: a → b → c → a; expected models without a cycle\n\
+         a.toml:5:8: datasets that depend on themselves: self → self; expected models without a cycle"
     );
 }
 

@@ -69,7 +69,7 @@ fn a_contract_says_it_of_its_dataset() {
         let partition_by = partition_by.replace("every = 'day' }", "every = 'day', as = 'on' }");
         let graph = graph(&[pipeline("sales", &partition_by, &[])]);
         assert_eq!(shown(&graph, "sales"), expected);
-        // children as their parents
+        // exploded arrays have the partitioning of their parent
         assert_eq!(shown(&graph, "sales_lines"), expected);
         assert_eq!(shown(&graph, "sales.raw"), "_object: Value (UTC)");
         assert_eq!(shown(&graph, "sales.quarantine"), "_object: Value (UTC)");
@@ -97,7 +97,7 @@ fn a_model_has_that_of_its_inputs_whichever_pipeline_it_is_in() {
             ("mixed", "'p'\nincremental = { lookback = '0d' }", "SELECT sold_on AS p FROM sales, stock"),
         ],
     );
-    // in whatever order the files come
+    // in any order of the files
     for pipelines in [[&sales, &stock, &places, &other], [&other, &places, &stock, &sales]] {
         let graph = graph(&pipelines.map(Clone::clone));
         for (dataset, expected) in [
@@ -153,7 +153,7 @@ fn a_value_is_a_part_of_the_calendar_or_none() {
     assert_eq!(period(Granularity::Day, Some("UK")), None);
     assert_eq!(period(Granularity::Month, Some("")), None);
     assert_eq!(period(Granularity::Value, Some("UK")), Some(PartitionPeriod::Value("UK".to_owned())));
-    // an object may be called as a day
+    // the name of an object may have the form of a date
     let object = Partitioning::for_objects().period(Some("2011-12-08"));
     assert_eq!(object, Some(PartitionPeriod::Value("2011-12-08".to_owned())));
     let month = period(Granularity::Month, Some("2011-12-01")).unwrap();
@@ -175,16 +175,16 @@ fn a_period_ends_in_its_own_time_zone() {
     use Granularity::{Day, Month};
     assert_eq!(end(Day, "UTC", "2011-12-08"), "2011-12-09T00:00:00Z");
     assert_eq!(end(Month, "UTC", "2011-12-01"), "2012-01-01T00:00:00Z");
-    // the days of 23 and 25 hours
+    // days of 23 and 25 hours
     assert_eq!(end(Day, "Europe/Berlin", "2024-03-30"), "2024-03-30T23:00:00Z");
     assert_eq!(end(Day, "Europe/Berlin", "2024-03-31"), "2024-03-31T22:00:00Z");
     assert_eq!(end(Day, "Europe/Berlin", "2024-10-27"), "2024-10-27T23:00:00Z");
     assert_eq!(end(Month, "Europe/Berlin", "2024-03-01"), "2024-03-31T22:00:00Z");
     assert_eq!(end(Month, "Europe/Berlin", "2024-10-01"), "2024-10-31T23:00:00Z");
     assert_eq!(end(Month, "America/New_York", "2024-11-01"), "2024-12-01T05:00:00Z");
-    // the clocks go from midnight to one
+    // clocks change from 00:00 to 01:00
     assert_eq!(end(Day, "America/Sao_Paulo", "2018-11-03"), "2018-11-04T03:00:00Z");
-    // from 00:00 back to 23:00: the last hour comes twice
+    // from 00:00 back to 23:00: the last hour is repeated
     assert_eq!(end(Day, "America/Sao_Paulo", "2018-02-17"), "2018-02-18T03:00:00Z");
     // from 00:01 back to 23:01
     assert_eq!(end(Day, "America/Goose_Bay", "2010-11-06"), "2010-11-07T04:00:00Z");
@@ -229,12 +229,12 @@ fn days_and_months_lie_in_each_other() {
     assert_eq!(readers(&day, "2011-12-31", &month, 1), ["2011-12-01", "2012-01-01"]);
     assert_eq!(readers(&month, "2011-12-01", &day, 0).len(), 31);
     assert_eq!(readers(&month, "2011-12-01", &day, 2).last().unwrap(), "2012-01-02");
-    // at the ends of the calendar
+    // at both ends of the calendar
     assert_eq!(read(&day, "-009999-01-02", &day, 9), ["-009999-01-01", "-009999-01-02"]);
     assert_eq!(readers(&day, "9999-12-31", &month, 9), ["9999-12-01"]);
 }
 
-/// One reads the other: whichever way it is asked, the answer is the same.
+/// `read_by` and `reading` agree.
 #[test]
 fn both_ways_agree() {
     let all = [Granularity::Day, Granularity::Month].map(|granularity| partitioning(granularity, "UTC"));

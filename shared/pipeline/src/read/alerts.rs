@@ -18,8 +18,8 @@ const FIELDS: [&str; 7] =
 const SEVERITIES: [(&str, Severity); 2] = [("warning", Severity::Warning), ("critical", Severity::Critical)];
 const WHO: &str = "an address, `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these";
 
-/// `[alerts]` of a file that has mistakes elsewhere, so that its recipients can be notified of them; `None` if there is no such table,
-/// or it has mistakes itself. `parameter` is as for [`super::read`].
+/// `[alerts]` of a file with errors elsewhere, to notify its recipients of them. `None` if the table is missing or has errors itself.
+/// `parameter` is as for [`super::read`].
 pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<String>) -> Option<Alerts> {
     let (document, errors) = DeTable::parse_recoverable(file.text());
     let document = document.get_ref();
@@ -33,7 +33,7 @@ pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<Strin
     let defaults = super::parameters::defaults(document);
     let parameter = |name: &str| parameter(name).or_else(|| defaults.get(name).cloned());
     let no_files = |_: &str| Err(String::new());
-    // the mistakes of the schedule are not those of the table
+    // a separate reader, because errors in the schedule do not invalidate the table
     let (reader, others) = (Reader::new(file, &parameter, &no_files), Reader::new(file, &parameter, &no_files));
     let schedule = schedule::schedule(&Fields { reader: &others, table: document, at: 0, label: String::new() });
     let alerts = alerts(&Fields { reader: &reader, table: document, at: 0, label: String::new() }, schedule.as_ref());
@@ -44,9 +44,9 @@ pub fn alerts_of(file: &SourceFile<'_>, parameter: &dyn Fn(&str) -> Option<Strin
 pub(super) fn alerts(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Alerts {
     let standard = Alerts::default();
     let Some(fields) = top.open("alerts", "[alerts]", &FIELDS) else { return standard };
-    // an invalid schedule must not cause a second diagnostic
+    // an invalid schedule must not cause a second error
     if top.value("schedule").is_none() {
-        fields.refuse("start_within", "it only with a `schedule`, which says when the pipeline should start");
+        fields.refuse("start_within", "this field only with a `schedule`, which says when the pipeline should start");
     }
     Alerts {
         slack: slack(&fields),
@@ -68,18 +68,18 @@ fn min_severity(fields: &Fields<'_, '_>) -> Severity {
 fn non_empty_values<'r>(fields: &Fields<'_, 'r>, key: &str, expected: &str) -> Vec<Value<'r>> {
     let items = fields.items(key, |value| value.is_str() || value.is_table(), expected).unwrap_or_default();
     if fields.value(key).is_some_and(|value| value.get_ref().as_array().is_some_and(|items| items.is_empty())) {
-        fields.reader.report(fields.at(key), format!("nobody in `{key}` of {}", fields.label), expected);
+        fields.reader.report(fields.at(key), format!("an empty `{key}` in {}", fields.label), expected);
     }
     items
 }
 
 fn slack(fields: &Fields<'_, '_>) -> Vec<Slack> {
     let mut channels: Vec<Slack> = Vec::new();
-    // a text here may be the webhook itself: it is not repeated
+    // a string here may be the webhook's URL, so it is not repeated
     if is_plain_secret(fields, "slack") {
         return channels;
     }
-    for item in non_empty_values(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of such") {
+    for item in non_empty_values(fields, "slack", "`{ secret = \"slack-webhook\" }` or an array of these") {
         if item.get_ref().is_str() {
             no_plain_secret(fields, "slack", item);
             continue;
@@ -146,7 +146,7 @@ fn is_address(text: &str) -> bool {
     let plain = text.len() <= 254 && text.bytes().all(|b| b.is_ascii_graphic() && !b"<>,;\"".contains(&b));
     let two =
         text.split_once('@').is_some_and(|(user, host)| !user.is_empty() && !host.is_empty() && !host.contains('@'));
-    // the parameter may become anything yet
+    // the value of a parameter may complete the address
     plain && (two || text.contains("${"))
 }
 
@@ -163,7 +163,7 @@ fn quiet(top: &Fields<'_, '_>, schedule: Option<&Schedule>) -> Option<Quiet> {
         Some(text) => top.reader.timezone(text),
         None => Some(schedule.map_or_else(|| "UTC".to_owned(), |schedule| schedule.timezone.clone())),
     };
-    // except = "warning" would leave nothing quiet
+    // except = "warning" would exempt all notifications
     let except = fields.choice("except", &[("critical", Severity::Critical)]);
     let (from, to) = (from?, to?);
     if from == to {

@@ -1,4 +1,4 @@
-//! `[contract]`: what a clean row is.
+//! `[contract]`.
 
 mod column;
 pub(super) mod explode;
@@ -43,7 +43,7 @@ pub(super) fn contract(
     let fields = top.open("contract", "[contract]", &FIELDS)?;
     let dataset = dataset(&fields, pipeline);
     if let Some(dataset) = &dataset {
-        mentions.make(dataset, fields.reader.file.place(fields.at("dataset")));
+        mentions.add_output(dataset, fields.reader.file.place(fields.at("dataset")));
     }
     let given = source.and_then(|source| match source {
         Source::Files(Files { csv: Csv { header: Header::Given(columns), .. }, .. }) => Some(columns.as_slice()),
@@ -52,15 +52,16 @@ pub(super) fn contract(
     let columns = column::columns(&fields, given.map_or(ColumnOwner::Record, ColumnOwner::These));
     let key = fields.one_or_more("key").map(|texts| keys(&fields, &texts, &columns.names)).unwrap_or_default();
     if fields.value("key").is_none() {
-        fields.refuse("latest_by", "a `key` beside it, for it picks among rows with one key");
+        fields.refuse("latest_by", "a `key` as well, because it chooses among rows with the same key");
     }
     let latest_by = fields.text("latest_by").and_then(|text| columns.named(&fields, &text));
     let deletes_absent = fields.choice("deletes", &[("absent", true)]).unwrap_or(false);
     match source {
         Some(Source::Http(http)) => check_api(&fields, http, &columns, deletes_absent),
-        _ => {
-            fields.refuse("deletes", "it only with a source `http`; a file that changes takes its former rows with it")
-        }
+        _ => fields.refuse(
+            "deletes",
+            "this field only with a source of kind `http`; when a file changes, its previous rows are removed anyway",
+        ),
     }
     let partition_by = partition_by(&fields, &columns);
     Some(Contract {
@@ -78,11 +79,11 @@ pub(super) fn contract(
     })
 }
 
-/// What an API's pages ask of a contract: they overlap, so that only a key can tell what is new.
+/// Checks for an API: requests return overlapping records, so a key is needed to recognize those that are already there.
 fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_absent: bool) {
     if fields.value("key").is_none() && !(deletes_absent && http.incremental.is_none()) {
-        let expected = "`key = […]`: what an API says again must be known again";
-        let hint = "without a key, `deletes = \"absent\"` replaces all rows each time, if there is no `incremental`";
+        let expected = "`key = […]`, which identifies records that the API returns again";
+        let hint = "without a key and `incremental`, `deletes = \"absent\"` replaces all rows each time";
         fields.reader.report_with_hint(
             fields.at,
             format!("{} has no `key`", fields.label),
@@ -91,7 +92,7 @@ fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_ab
         );
     }
     let Some(since) = &http.incremental else { return };
-    fields.refuse("deletes", "no `incremental` beside it: what is new does not say what is gone");
+    fields.refuse("deletes", "no `incremental` in [source], because new records do not show which others were deleted");
     let Some(ty) = columns.type_of(&since.column) else {
         let found = format!(
             "column {} of [source.incremental], which is not in [contract.columns]",
@@ -102,14 +103,15 @@ fn check_api(fields: &Fields<'_, '_>, http: &Http, columns: &Columns, deletes_ab
     };
     let is_epoch = matches!(since.format, TimeFormat::EpochS | TimeFormat::EpochMs) && ty == Type::Int64;
     if !is_epoch && !matches!(ty, Type::Date | Type::Datetime) {
-        let found = format!("column {} of [source.incremental], which is no time", quoted(since.column.as_str()));
+        let found =
+            format!("column {} of [source.incremental], which is not a date or time", quoted(since.column.as_str()));
         let expected =
             "a column of type `date` or `datetime`, or `int64` with `format = \"epoch_s\"` or `\"epoch_ms\"`";
         fields.reader.report(fields.at("columns"), found, expected);
     }
 }
 
-/// A clean dataset's name: that of the pipeline, with `_`, if none is given.
+/// The clean dataset's name; by default the pipeline's name with `_` for `-`.
 fn dataset(fields: &Fields<'_, '_>, pipeline: Option<&PipelineName>) -> Option<DatasetName> {
     match fields.value("dataset") {
         Some(_) => base_name(fields, &fields.text("dataset")?),
@@ -136,26 +138,26 @@ fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionB
     let column = column?;
     let ty = columns.type_of(&column);
     let Some(every) = every else {
-        fields.refuse("as", "it only with `every`; without, the column itself is the partition");
-        fields.refuse("timezone", "it only with `every`");
+        fields.refuse("as", "this field only with `every`; without `every` the column itself is the partition column");
+        fields.refuse("timezone", "this field only with `every`");
         if fields.value("every").is_none() {
             by_value(&fields, &text, ty);
         }
         return Some(PartitionBy { name: column.clone(), column, every: None, timezone: None });
     };
     if ty.is_some_and(|ty| !matches!(ty, Type::Date | Type::Datetime)) {
-        let found = format!("column {} in {label}, which is no time", quoted(column.as_str()));
+        let found = format!("column {} in {label}, which is not a date or time", quoted(column.as_str()));
         fields.reader.report(text.at, found, "a column of type `date` or `datetime` for `every`");
     }
     if ty == Some(Type::Date) {
-        fields.refuse("timezone", "it only with a `datetime`; a date is the same day everywhere");
+        fields.refuse("timezone", "this field only with a `datetime`; dates have no time zone");
     }
     let name = match fields.text("as") {
         Some(name) => fields.reader.column_name(&name)?,
         None => partition_name(&column, every)?,
     };
     if let Some(other) = columns.names.iter().find(|other| other.as_str().eq_ignore_ascii_case(name.as_str())) {
-        let found = format!("partition column {}, which the contract has as a column", quoted(other.as_str()));
+        let found = format!("partition column {}, which is already a column of the contract", quoted(other.as_str()));
         fields.reader.report(fields.at("as"), found, "another name: `as = \"…\"`");
     }
     Some(PartitionBy { column, every: Some(every), name, timezone })
@@ -163,8 +165,8 @@ fn partition_by(fields: &Fields<'_, '_>, columns: &Columns) -> Option<PartitionB
 
 fn by_value(fields: &Fields<'_, '_>, text: &TextValue, ty: Option<Type>) {
     let found = match ty {
-        Some(Type::Datetime) => "a `datetime`, which has as many partitions as instants",
-        Some(Type::Float64 | Type::Decimal { .. } | Type::Time) => "a column whose values make no partitions",
+        Some(Type::Datetime) => "a `datetime`, which would make a partition of each instant",
+        Some(Type::Float64 | Type::Decimal { .. } | Type::Time) => "a column of a type that cannot be a partition",
         _ => return,
     };
     let hint = (ty == Some(Type::Datetime))

@@ -1,11 +1,11 @@
-//! A pipeline file as TOML, before anything is asked of it.
+//! Parses a pipeline file as TOML.
 
 use toml::de::DeTable;
 
 use crate::diagnostic::{Diagnostic, quoted};
 use crate::file::SourceFile;
 
-/// TOML syntax; all of its mistakes too.
+/// Parses the TOML, or returns all syntax errors.
 pub(super) fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'t>>, Vec<Diagnostic>> {
     let (document, errors) = DeTable::parse_recoverable(file.text());
     if errors.is_empty() {
@@ -18,7 +18,7 @@ pub(super) fn parse<'t>(file: &SourceFile<'t>) -> Result<toml::Spanned<DeTable<'
             let (found, expected) = match error.message().split_once(", expected ") {
                 Some((found, "nothing")) => (found, "nothing here"),
                 Some((found, expected)) => (found, expected),
-                None if error.message() == "duplicate key" => ("the key is there already", "each key once"),
+                None if error.message() == "duplicate key" => ("duplicate key", "each key once"),
                 None => (error.message(), "TOML"),
             };
             let text = file.text().get(span.clone()).filter(|text| !text.is_empty());

@@ -1,5 +1,5 @@
-//! Reads typed fields out of the tables of a parsed TOML file. Every mistake is noted with its position, and reading continues, so that
-//! all mistakes of a file are reported together.
+//! Reads typed fields from the tables of a parsed TOML file. Errors are collected with their positions while reading continues, so all
+//! errors of a file are reported together.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -17,7 +17,7 @@ use crate::raw;
 
 pub(super) type Value<'r> = &'r Spanned<DeValue<'r>>;
 
-/// What reading one file needs, and the mistakes and secrets found so far.
+/// The inputs for reading a file, and the errors and secrets found so far.
 pub(super) struct Reader<'r> {
     pub file: &'r SourceFile<'r>,
     pub parameter: &'r dyn Fn(&str) -> Option<String>,
@@ -26,13 +26,13 @@ pub(super) struct Reader<'r> {
     secrets: RefCell<BTreeSet<SecretName>>,
 }
 
-/// A string of the file with its parameters filled in.
+/// A string of the file with the values of its parameters.
 #[derive(Debug, Clone)]
 pub(super) struct TextValue {
     pub text: String,
     /// Byte of the file at which the value starts.
     pub at: usize,
-    /// Byte at which `text` itself stands, if it stands there letter for letter.
+    /// Byte of the file at which `text` starts, if the file contains it unchanged.
     pub verbatim: Option<usize>,
 }
 
@@ -60,7 +60,7 @@ impl<'r> Reader<'r> {
         self.secrets.borrow_mut().insert(secret.clone());
     }
 
-    /// The secrets that were named since this was last asked.
+    /// Returns and clears the secrets found so far.
     pub fn take_secrets(&self) -> BTreeSet<SecretName> {
         self.secrets.take()
     }
@@ -79,17 +79,17 @@ impl<'r> Reader<'r> {
         self.note(self.file.place(at).diagnostic(found.into(), expected.into(), hint));
     }
 
-    /// No mistake so far.
+    /// Whether there are no errors so far.
     pub fn is_clean(&self) -> bool {
         self.diagnostics.borrow().is_empty()
     }
 
-    /// Number of mistakes so far, for [`Reader::retract`].
+    /// Number of errors so far, for [`Reader::retract`].
     pub fn diagnostic_count(&self) -> usize {
         self.diagnostics.borrow().len()
     }
 
-    /// Takes back the mistakes within these bytes of the file that were noted since.
+    /// Removes the errors after the first `since` that lie within these byte ranges of the file.
     pub fn retract(&self, since: usize, spans: &[Range<usize>]) {
         let place = |at: usize| self.file.line_and_column(at);
         let is_within = |mistake: &Diagnostic, span: &Range<usize>| {
@@ -102,7 +102,7 @@ impl<'r> Reader<'r> {
         diagnostics.extend(recent.into_iter().filter(|one| !spans.iter().any(|span| is_within(one, span))));
     }
 
-    /// All mistakes in the order of the file, each once.
+    /// All errors, sorted by place, without duplicates.
     pub fn into_diagnostics(self) -> Vec<Diagnostic> {
         let mut diagnostics = self.diagnostics.into_inner();
         diagnostics.sort();
@@ -120,7 +120,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Replaces the parameters of a string once; what the values look like does not matter.
+    /// Replaces the parameters of a string. The values are not expanded again.
     fn fill_in(&self, raw: &str, span: Range<usize>) -> Option<TextValue> {
         let verbatim = self.verbatim(raw, &span);
         let place = |at: usize| verbatim.map_or(span.start, |start| start + at);
@@ -143,14 +143,14 @@ impl<'r> Reader<'r> {
                 TextPart::Fault { at } => {
                     whole = false;
                     let hint = Some("a literal `${` is written `$${`".to_owned());
-                    self.report_with_hint(place(at), "`${` that begins no parameter", "`${NAME}`", hint);
+                    self.report_with_hint(place(at), "`${` without the name of a parameter", "`${NAME}`", hint);
                 }
             }
         }
         whole.then_some(TextValue { text, at: span.start, verbatim: verbatim.filter(|_| plain) })
     }
 
-    /// Where the content of a string literal starts, if the literal has no escapes (CRLF reads as LF).
+    /// Byte offset of a string literal's content, if it has no escapes (CRLF is read as LF).
     fn verbatim(&self, text: &str, span: &Range<usize>) -> Option<usize> {
         let literal = self.file.text().get(span.clone())?;
         let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| literal.starts_with(quotes))?;
@@ -163,7 +163,7 @@ impl<'r> Reader<'r> {
         (content == text || content.replace("\r\n", "\n") == text).then_some(start)
     }
 
-    /// Opens a table and notes every field it must not have.
+    /// Opens a table, and reports all unknown fields.
     pub fn open(&self, value: Value<'r>, label: String, known: &[&str]) -> Option<Fields<'_, 'r>> {
         match value.get_ref() {
             DeValue::Table(table) => Some(self.fields(table, value.span().start, label, known)),
@@ -174,7 +174,7 @@ impl<'r> Reader<'r> {
         }
     }
 
-    /// Looks into a table whose fields are not known yet.
+    /// Opens a table without checking for unknown fields.
     pub fn probe(&self, value: Value<'r>, label: &str) -> Option<Fields<'_, 'r>> {
         match value.get_ref() {
             DeValue::Table(table) => {
@@ -198,7 +198,7 @@ impl<'r> Reader<'r> {
         Fields { reader: self, table, at, label }
     }
 
-    /// Parses a name, or says what names look like.
+    /// Parses a name, or reports its allowed form.
     pub fn name<N: FromStr<Err = NameError>>(&self, text: &TextValue) -> Option<N> {
         let parsed = text.text.parse::<N>();
         parsed
@@ -211,14 +211,14 @@ impl<'r> Reader<'r> {
     /// A column name that is not reserved for Tidemark.
     pub fn column_name(&self, text: &TextValue) -> Option<ColumnName> {
         if raw::is_reserved(&text.text) {
-            let expected = "another first letter; names with `_` are Tidemark's own";
+            let expected = "a name that does not start with `_`, which is reserved for Tidemark";
             self.report(text.at, format!("{} for a column's name", quoted(&text.text)), expected);
             return None;
         }
         self.name(text)
     }
 
-    /// A column, which must be one of `known`.
+    /// A column that is one of `known`. `of` names the table in the message.
     pub fn column(&self, text: &TextValue, known: &[ColumnName], of: &str) -> Option<ColumnName> {
         let found = known.iter().find(|name| name.as_str() == text.text).cloned();
         if found.is_none() {
@@ -244,7 +244,7 @@ impl<'r> Reader<'r> {
     }
 }
 
-/// The fields of one table. `label` is how messages name it: `[contract]`.
+/// The fields of a table. `label` names it in messages: `[contract]`.
 pub(super) struct Fields<'a, 'r> {
     pub reader: &'a Reader<'r>,
     pub table: &'r DeTable<'r>,
@@ -257,7 +257,7 @@ impl<'a, 'r> Fields<'a, 'r> {
         self.table.get(key)
     }
 
-    /// Where a value stands, or the table if there is none.
+    /// Byte offset of a value, or of the table if there is none.
     pub fn at(&self, key: &str) -> usize {
         self.value(key).map_or(self.at, |value| value.span().start)
     }
@@ -266,7 +266,7 @@ impl<'a, 'r> Fields<'a, 'r> {
         self.reader.report(self.at, format!("{} has no `{key}`", self.label), expected);
     }
 
-    /// Notes a field that says nothing here.
+    /// Reports a field that is not allowed here.
     pub fn refuse(&self, key: &str, expected: &str) {
         if self.value(key).is_some() {
             self.reader.report(self.at(key), format!("`{key}` in {}", self.label), expected);
@@ -281,7 +281,7 @@ impl<'a, 'r> Fields<'a, 'r> {
         self.reader.text(self.value(key)?, &self.named(key))
     }
 
-    /// A string that must be there and not be empty.
+    /// A required, non-empty string.
     pub fn needed(&self, key: &str, expected: &str) -> Option<TextValue> {
         if self.value(key).is_none() {
             self.missing(key, expected);
@@ -290,11 +290,11 @@ impl<'a, 'r> Fields<'a, 'r> {
         self.filled(key, expected)
     }
 
-    /// A string that must not be empty, if it is there.
+    /// An optional, non-empty string.
     pub fn filled(&self, key: &str, expected: &str) -> Option<TextValue> {
         let text = self.text(key)?;
         if text.text.trim().is_empty() {
-            self.reader.report(text.at, format!("nothing for {}", self.named(key)), expected);
+            self.reader.report(text.at, format!("an empty value for {}", self.named(key)), expected);
             return None;
         }
         Some(text)
@@ -321,7 +321,7 @@ impl<'a, 'r> Fields<'a, 'r> {
         chosen
     }
 
-    /// The values of an array; a single value that `lone` accepts counts as an array of one.
+    /// The values of an array. A single value that `lone` accepts is an array of one.
     pub fn items(&self, key: &str, lone: fn(&DeValue<'_>) -> bool, expected: &str) -> Option<Vec<Value<'r>>> {
         let value = self.value(key)?;
         match value.get_ref() {
@@ -349,7 +349,7 @@ impl<'a, 'r> Fields<'a, 'r> {
         self.reader.open(self.value(key)?, label.to_owned(), known)
     }
 
-    /// An array of tables; each is labelled alike, the position tells them apart.
+    /// The tables of an array, all with the same label.
     pub fn open_each(&self, key: &str, label: &str, known: &[&str]) -> Vec<Fields<'a, 'r>> {
         let items = self.items(key, |_| false, &format!("an array of tables, each written under {label}"));
         items
@@ -360,7 +360,7 @@ impl<'a, 'r> Fields<'a, 'r> {
     }
 }
 
-/// A value described for messages: "the number 5", "a table".
+/// Description of a value for messages: "the number 5", "a table".
 pub(super) fn described(value: &DeValue<'_>) -> String {
     match value {
         DeValue::String(text) => format!("the string {}", quoted(text)),

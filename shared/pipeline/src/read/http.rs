@@ -34,19 +34,19 @@ pub(super) fn http(fields: &Fields<'_, '_>) -> Option<Http> {
     let method = fields.choice("method", &[("GET", Method::Get), ("POST", Method::Post)]);
     let body = fields.filled("body", "a JSON object").filter(|text| is_body(fields, text));
     if method == Some(Method::Get) {
-        fields.refuse("body", "it only with `method = \"POST\"`");
+        fields.refuse("body", "this field only with `method = \"POST\"`");
     }
     let method = method.unwrap_or(if body.is_some() { Method::Post } else { Method::Get });
     let format = fields.choice("format", &[("json", Body::Json), ("ndjson", Body::Ndjson)]).unwrap_or(Body::Json);
     if format == Body::Ndjson {
-        fields.refuse("records", "it only with `format = \"json\"`; in NDJSON every line is a record");
+        fields.refuse("records", "this field only with `format = \"json\"`; in NDJSON every line is a record");
     }
     let (pagination, allows_empty) = paging::pagination(fields, method, format).unzip();
     let incremental = match fields.open("incremental", "[source.incremental]", &since::FIELDS) {
         Some(inner) => since::since(&inner, method),
         None => None,
     };
-    let max_pages = count(fields, "max_pages", 1, 10_000_000).and_then(|most| u32::try_from(most).ok());
+    let max_pages = count(fields, "max_pages", 1, 10_000_000).and_then(|max| u32::try_from(max).ok());
     let http = Http {
         url: url?.text,
         method,
@@ -65,7 +65,7 @@ pub(super) fn http(fields: &Fields<'_, '_>) -> Option<Http> {
     is_url.then_some(http)
 }
 
-/// Whether it is a URL that can be asked, or may become one.
+/// Whether it is an HTTP URL without credentials, or contains a parameter.
 fn origin(fields: &Fields<'_, '_>, key: &str, text: &TextValue) -> bool {
     if text.text.contains("${") {
         return true;
@@ -81,7 +81,7 @@ fn origin(fields: &Fields<'_, '_>, key: &str, text: &TextValue) -> bool {
             wrong(quoted(&text.text), expected)
         }
         Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-            wrong("a URL with a user or password in it".into(), "`auth` beside it, with the name of a secret")
+            wrong("a URL with a user or password in it".into(), "`auth` as well, with the name of a secret")
         }
         Ok(_) => true,
     }
@@ -92,14 +92,14 @@ fn is_body(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     if !object && !text.text.contains("${") {
         fields.reader.report(
             text.at,
-            format!("no JSON object for `body` in {}", fields.label),
+            format!("an invalid JSON object for `body` in {}", fields.label),
             "as in `{\"status\": \"open\"}`",
         );
     }
     object || text.text.contains("${")
 }
 
-/// A table of texts.
+/// A table of strings.
 fn pairs(fields: &Fields<'_, '_>, key: &str) -> Vec<(String, String)> {
     let Some(value) = fields.value(key) else { return Vec::new() };
     let DeValue::Table(table) = value.get_ref() else {
@@ -137,7 +137,7 @@ fn auth(top: &Fields<'_, '_>) -> Option<Auth> {
         fields.reader.report(fields.at, found, "one of `bearer`, `basic`, `api_key`, `oauth2`");
         return None;
     };
-    // a text here may be the secret itself: it is not repeated
+    // a string here may be the secret itself, so it is not repeated
     if is_plain_secret(&fields, kind) {
         return None;
     }
@@ -193,7 +193,7 @@ fn limits(top: &Fields<'_, '_>) -> Limits {
         }
         number
     });
-    let small = |key: &str, most: u64| count(&fields, key, 1, most).and_then(|number| u32::try_from(number).ok());
+    let small = |key: &str, max: u64| count(&fields, key, 1, max).and_then(|number| u32::try_from(number).ok());
     Limits {
         requests_per_second,
         concurrency: small("concurrency", 64).unwrap_or(standard.concurrency),
@@ -203,7 +203,7 @@ fn limits(top: &Fields<'_, '_>) -> Limits {
     }
 }
 
-/// `"64MB"`
+/// A size in bytes: `"64MB"`.
 fn size(fields: &Fields<'_, '_>) -> Option<u64> {
     let text = fields.text("body")?;
     let units = [("kB", 1_000), ("MB", 1_000_000), ("KiB", 1 << 10), ("MiB", 1 << 20)];

@@ -1,4 +1,4 @@
-//! Values a contract compares with: bounds and choices, brought into the form in which their type is written.
+//! Types of columns, and values of `min`, `max` and `one_of` in normal form.
 
 use std::cmp::Ordering;
 
@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use crate::definition::column::Type;
 
-/// `decimal(12,2)`, `int64`, …
+/// Parses a type: `decimal(12,2)`, `int64`, …
 pub(super) fn parse_type(text: &str) -> Option<Type> {
     let plain = match text {
         "string" => Type::String,
@@ -36,7 +36,7 @@ fn parse_decimal_type(text: &str) -> Option<Type> {
 pub(super) const TYPES: [&str; 9] =
     ["string", "bool", "int32", "int64", "float64", "decimal(12,2)", "date", "time", "datetime"];
 
-/// "a number of at most 12 digits, 2 of them after the point": what a value of a type looks like.
+/// The form of a value of a type, for messages: "a number of at most 12 digits, 2 of them after the point".
 pub(super) fn describe_type(ty: Type) -> String {
     match ty {
         Type::String => "a string".to_owned(),
@@ -50,12 +50,13 @@ pub(super) fn describe_type(ty: Type) -> String {
         Type::Date => "a date, as in `2024-12-31`".to_owned(),
         Type::Time => "a time, as in `23:59:59`".to_owned(),
         Type::Datetime => {
-            "a time with offset, as in `2024-12-31T23:59:59Z`, or without, meant in `timezone`".to_owned()
+            "a time with offset, as in `2024-12-31T23:59:59Z`, or without offset, in the time zone of `timezone`"
+                .to_owned()
         }
     }
 }
 
-/// The text of a number, date, bool or string, as written; `None` for arrays and tables.
+/// A scalar as text; `None` for arrays and tables.
 pub(super) fn raw(value: &DeValue<'_>) -> Option<String> {
     match value {
         DeValue::String(text) => Some(text.to_string()),
@@ -68,7 +69,7 @@ pub(super) fn raw(value: &DeValue<'_>) -> Option<String> {
     }
 }
 
-/// A value of a type in the one form it is kept in: a datetime in UTC, a time as `HH:MM:SS[.ffffff]`.
+/// A value in normal form: a datetime in UTC, a time as `HH:MM:SS[.ffffff]`. `None` if the type does not allow it.
 pub(super) fn normal(ty: Type, text: &str, timezone: Option<&str>) -> Option<String> {
     let unsigned = text.strip_prefix('+').unwrap_or(text);
     match ty {
@@ -92,7 +93,7 @@ fn datetime(text: &str, timezone: Option<&str>) -> Option<jiff::Timestamp> {
     zone.to_timestamp(text.parse::<civil::DateTime>().ok()?).ok()
 }
 
-/// The number without its point: `1.5` with scale 2 is 150.
+/// The unscaled number: `1.5` with scale 2 is 150. `None` if it does not fit.
 fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
@@ -109,7 +110,7 @@ fn decimal(text: &str, precision: u8, scale: u8) -> Option<i128> {
     Some(if negative { -number } else { number })
 }
 
-/// The order of two values in normal form.
+/// Compares two values in normal form.
 pub(super) fn compare(ty: Type, a: &str, b: &str) -> Option<Ordering> {
     match ty {
         Type::String | Type::Bool => a.partial_cmp(b),

@@ -1,29 +1,30 @@
-//! Where a pipeline's files name datasets: what it makes, and what it reads.
+//! Places in the files of a pipeline where datasets are defined or read.
 
 use crate::diagnostic::Place;
 use crate::name::DatasetName;
 
-/// A dataset named at a place.
+/// A dataset, and a place where it is named.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mention {
     pub dataset: DatasetName,
     pub at: Place,
 }
 
-/// Where datasets are named, gathered on the way.
+/// Collects the datasets that a pipeline produces and reads.
 #[derive(Default)]
 pub(super) struct Mentions {
-    pub makes: Vec<Mention>,
-    pub reads: Vec<Mention>,
+    pub outputs: Vec<Mention>,
+    pub inputs: Vec<Mention>,
 }
 
 impl Mentions {
-    /// Notes a dataset this pipeline makes; a second one of the name is a mistake that the graph finds.
-    pub fn make(&mut self, dataset: &DatasetName, at: Place) {
-        self.makes.push(Mention { dataset: dataset.clone(), at });
+    /// Adds a dataset that this pipeline produces. Duplicate names are found by the graph.
+    pub fn add_output(&mut self, dataset: &DatasetName, at: Place) {
+        self.outputs.push(Mention { dataset: dataset.clone(), at });
     }
 
-    pub fn read(&mut self, dataset: &DatasetName, at: Place) {
-        self.reads.push(Mention { dataset: dataset.clone(), at });
+    /// Adds a dataset that this pipeline reads.
+    pub fn add_input(&mut self, dataset: &DatasetName, at: Place) {
+        self.inputs.push(Mention { dataset: dataset.clone(), at });
     }
 }

@@ -17,7 +17,7 @@ pub(super) fn models(top: &Fields<'_, '_>, mentions: &mut Mentions) -> Vec<Model
         if let Some(model) = model(&fields, mentions)
             && is_new(&fields, fields.at("name"), "model", model.name.as_str(), models.iter().map(|m| m.name.as_str()))
         {
-            mentions.make(&model.name, fields.reader.file.place(fields.at("name")));
+            mentions.add_output(&model.name, fields.reader.file.place(fields.at("name")));
             models.push(model);
         }
     }
@@ -25,15 +25,18 @@ pub(super) fn models(top: &Fields<'_, '_>, mentions: &mut Mentions) -> Vec<Model
 }
 
 fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
-    let name = fields.needed("name", "the name of the dataset it makes").and_then(|text| base_name(fields, &text));
+    let name = fields.needed("name", "the name of the model's dataset").and_then(|text| base_name(fields, &text));
     let query = query(fields, false, mentions);
     let (partition_by, periods) = partition_by(fields).unzip();
     let when = fields.choice("when", &[("changed", When::Changed), ("complete", When::Complete)]);
     let incremental = incremental(fields);
     if fields.value("partition_by").is_none() {
-        fields.refuse("incremental", "`partition_by = \"…\"` beside it");
+        fields.refuse("incremental", "`partition_by = \"…\"` as well");
         if when == Some(When::Complete) {
-            fields.refuse("when", "`partition_by = \"…\"` beside `\"complete\"`, which waits partition by partition");
+            fields.refuse(
+                "when",
+                "`partition_by = \"…\"` as well, because `\"complete\"` waits for the end of each partition",
+            );
         }
     }
     let query = query?;
@@ -48,7 +51,7 @@ fn model(fields: &Fields<'_, '_>, mentions: &mut Mentions) -> Option<Model> {
     })
 }
 
-/// A column, and how long its partitions are if that is said.
+/// The partition column, and the declared length of the partitions.
 fn partition_by(fields: &Fields<'_, '_>) -> Option<(ColumnName, Option<Periods>)> {
     let column = |text| fields.reader.column_name(&text);
     if !fields.value("partition_by")?.get_ref().is_table() {

@@ -1,10 +1,10 @@
-//! Names that several tables of a file give or refer to, each checked where it stands.
+//! Checks of names that several tables of a file have in common.
 
 use super::fields::{Fields, TextValue};
 use crate::diagnostic::quoted;
 use crate::name::{ColumnName, DatasetName};
 
-/// Notes a name that was there before; `true` if it is new.
+/// Whether a name is not in `before`. A duplicate is reported.
 pub(super) fn is_new<'n>(
     fields: &Fields<'_, '_>,
     at: usize,
@@ -14,23 +14,23 @@ pub(super) fn is_new<'n>(
 ) -> bool {
     let new = !before.any(|other| other == name);
     if !new {
-        fields.reader.report(at, format!("a second {what} {}", quoted(name)), "a name of its own");
+        fields.reader.report(at, format!("a second {what} {}", quoted(name)), "a unique name");
     }
     new
 }
 
-/// A dataset's name that is not one of `.raw` and `.quarantine`.
+/// A dataset's name without `.raw` or `.quarantine`.
 pub(super) fn base_name(fields: &Fields<'_, '_>, text: &TextValue) -> Option<DatasetName> {
     let name: DatasetName = fields.reader.name(text)?;
     if name.is_raw() || name.is_quarantine() {
-        let expected = "a name without `.`; raw rows and quarantine come with it";
+        let expected = "a name without `.`; `.raw` and `.quarantine` are added automatically";
         fields.reader.report(text.at, format!("{} for a dataset's name", quoted(&text.text)), expected);
         return None;
     }
     Some(name)
 }
 
-/// Columns out of those there are, each once.
+/// Parses a key: at least one column of `known`, each once.
 pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[TextValue], known: &[ColumnName]) -> Vec<ColumnName> {
     let mut key: Vec<ColumnName> = Vec::new();
     for text in texts {
@@ -46,7 +46,7 @@ pub(super) fn keys(fields: &Fields<'_, '_>, texts: &[TextValue], known: &[Column
     key
 }
 
-/// A target's name, which goes into run records and file names.
+/// A target's name, which is used in run records and file names.
 pub(super) fn target_name(fields: &Fields<'_, '_>, default: impl FnOnce() -> String) -> Option<String> {
     let Some(text) = fields.text("name") else {
         return Some(default());

@@ -1,4 +1,4 @@
-//! `[parameters]`, and every `${NAME}` a file uses.
+//! `[parameters]`, and the parameters `${NAME}` that a file uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,10 +11,10 @@ use crate::diagnostic::{Diagnostic, quoted};
 use crate::file::SourceFile;
 use crate::params::{Parameter, TextPart, is_name, text_parts};
 
-/// Every parameter a pipeline file uses or declares, sorted by name, whether or not it has a value.
+/// All parameters that a pipeline file uses or declares, sorted by name.
 ///
 /// # Errors
-/// Mistakes of TOML syntax; other mistakes are for [`super::read`].
+/// TOML syntax errors only; [`super::read`] finds the others.
 pub fn parameters(file: &SourceFile<'_>) -> Result<Vec<Parameter>, Vec<Diagnostic>> {
     let document = parse(file)?;
     let mut found = BTreeMap::new();
@@ -41,7 +41,7 @@ pub fn parameters(file: &SourceFile<'_>) -> Result<Vec<Parameter>, Vec<Diagnosti
             |field: &str| value.get_ref().get(field).and_then(|value| value.get_ref().as_str()).map(str::to_owned);
         parameter.default = field("default");
         parameter.about = field("about");
-        // a target that depends on it is absent without it
+        // a target that depends on it is disabled without it
         parameter.needed = used.contains(&parameter.name) || !conditions.contains(&parameter.name);
     }
     Ok(found.into_values().collect())
@@ -52,7 +52,7 @@ fn new(file: &SourceFile<'_>, name: &str, at: usize) -> Parameter {
     Parameter { name: name.to_owned(), default: None, about: None, needed: true, line, column }
 }
 
-/// Those used in a value, but for one that decides whether the value is there at all.
+/// Adds the parameters used in `value`, except `but`.
 fn collect(
     file: &SourceFile<'_>,
     value: &Spanned<DeValue<'_>>,
@@ -75,7 +75,7 @@ fn collect(
     }
 }
 
-/// The parameters a file declares.
+/// The declared parameters, as key and table.
 pub(super) fn declared_in<'r>(
     top: &Fields<'_, 'r>,
 ) -> impl Iterator<Item = (&'r Spanned<toml::de::DeString<'r>>, &'r Spanned<DeValue<'r>>)> + use<'r> {
@@ -88,19 +88,19 @@ fn declared<'d, 't>(
     document.get("parameters").and_then(|value| value.get_ref().as_table()).into_iter().flatten()
 }
 
-/// The defaults by name; they are taken as they are.
+/// The declared defaults by name, not expanded.
 pub(super) fn defaults(document: &DeTable<'_>) -> BTreeMap<String, String> {
     let default = |value: &Spanned<DeValue<'_>>| value.get_ref().get("default")?.get_ref().as_str().map(str::to_owned);
     declared(document).filter_map(|(key, value)| Some((key.get_ref().to_string(), default(value)?))).collect()
 }
 
-/// Notes the mistakes in `[parameters]`.
+/// Reports the errors in `[parameters]`.
 pub(super) fn check(top: &Fields<'_, '_>) {
     let Some(value) = top.value("parameters") else {
         return;
     };
     let DeValue::Table(table) = value.get_ref() else {
-        top.reader.report(value.span().start, "no table for [parameters]", "a table of parameters");
+        top.reader.report(value.span().start, "a value for [parameters] that is not a table", "a table of parameters");
         return;
     };
     for (key, value) in table {

@@ -1,4 +1,4 @@
-//! SQL wherever a file has it: queries with the datasets they read, and where in which file a mistake of theirs stands.
+//! SQL in pipeline files and SQL files: queries, the datasets they read, and the places of errors.
 
 use super::fields::{Fields, Reader, TextValue};
 use super::mention::Mentions;
@@ -7,13 +7,13 @@ use crate::diagnostic::{Place, quoted};
 use crate::name::DatasetName;
 use crate::sql::{self, SqlFault, SqlPlace};
 
-/// A query, and the datasets it reads in order of first use.
+/// A query, and the datasets that it reads in order of first use.
 pub(super) struct Query {
     pub sql: Sql,
     pub inputs: Vec<DatasetName>,
 }
 
-/// `sql` or `sql_file` of a table, parsed, and the datasets it reads.
+/// Parses `sql` or `sql_file` of a table. `with_day`: whether the placeholder `:day` is allowed.
 pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Mentions) -> Option<Query> {
     let source = match (fields.value("sql"), fields.value("sql_file")) {
         (Some(_), None) => Source::inline(fields)?,
@@ -40,7 +40,7 @@ pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Ment
     for table in tables {
         match table.name.parse::<DatasetName>() {
             Ok(name) => {
-                mentions.read(&name, source.place(fields.reader, table.at));
+                mentions.add_input(&name, source.place(fields.reader, table.at));
                 inputs.push(name);
             }
             Err(error) => {
@@ -53,18 +53,18 @@ pub(super) fn query(fields: &Fields<'_, '_>, with_day: bool, mentions: &mut Ment
     Some(Query { sql: source.sql, inputs })
 }
 
-/// SQL and how its lines lie in a file.
+/// SQL, and the positions of its lines in the file.
 struct Source {
     sql: Sql,
-    /// The value in the pipeline file it comes from.
+    /// Byte offset of the value in the pipeline file.
     at: usize,
     lines: Lines,
 }
 
 enum Lines {
-    /// The first character is at this column of the line `sql.line`; all other lines are as in the file.
+    /// The text is as in the file, and starts at this column of line `sql.line`.
     Column(usize),
-    /// The text was put together; only the value as a whole can be pointed at.
+    /// The text contains escapes or parameters, so all errors are at the start of the value.
     Whole,
 }
 
@@ -108,7 +108,7 @@ impl Source {
         let Lines::Column(first) = self.lines else {
             return reader.file.place(self.at);
         };
-        // a parser that does not say where means the end
+        // the parser gives no place for an error at the end
         let at = if at.line == 0 { end_of(&self.sql.text) } else { at };
         let column = if at.line == 1 { first + at.column.saturating_sub(1) } else { at.column };
         Place { file: self.sql.file.clone(), line: self.sql.line + at.line - 1, column }
@@ -125,7 +125,7 @@ fn end_of(text: &str) -> SqlPlace {
     SqlPlace { line: text.matches('\n').count() + 1, column: last.chars().count() + 1 }
 }
 
-/// Notes what is wrong with an expression written in the pipeline file.
+/// Reports errors in an SQL expression of the pipeline file.
 pub(super) fn note_sql_faults(reader: &Reader<'_>, text: &TextValue, faults: Vec<SqlFault>) {
     let source = Source::from_text(reader, text.clone());
     for fault in faults {

@@ -1,4 +1,4 @@
-//! Target `report`: sheets, their formats and charts.
+//! `[[target]]` with `kind = "report"`: sheets, cell formats and charts.
 
 use toml::de::DeValue;
 
@@ -100,14 +100,13 @@ fn sheet(
     Some((Sheet { title: title?, sql: query.sql, formats, labels, charts, when_empty }, query.inputs))
 }
 
-/// A title that Excel allows, and that differs from the other titles also as part of a file name.
+/// A title that Excel accepts, and whose form in file names differs from those of the other titles.
 fn sheet_title(fields: &Fields<'_, '_>, text: TextValue, before: &[Sheet]) -> Option<String> {
     let title = &text.text;
     let bad = |c: char| c.is_control() || "[]:*?/\\".contains(c);
     let quote = title.starts_with('\'') || title.ends_with('\'');
     if title.chars().count() > 31 || title.contains(bad) || quote || title.eq_ignore_ascii_case("history") {
-        let expected =
-            "a title Excel takes: at most 31 characters, none of [ ] : * ? / \\, no ' at the ends, not `History`";
+        let expected = "a title that Excel accepts: at most 31 characters, none of [ ] : * ? / \\, no ' at the ends, not `History`";
         fields.reader.report(text.at, format!("{} for a sheet's title", quoted(title)), expected);
         return None;
     }

@@ -22,7 +22,10 @@ pub(super) fn schedule(top: &Fields<'_, '_>) -> Option<Schedule> {
         }
         (true, false) => cron(&fields).map(Fires::Cron),
         (false, true) => {
-            fields.refuse("timezone", "none beside a rate, which fires at whole multiples since 1970-01-01T00:00:00Z");
+            fields.refuse(
+                "timezone",
+                "no time zone with a rate, which fires at multiples of its period since 1970-01-01T00:00:00Z",
+            );
             rate(&fields).map(Fires::Rate)
         }
     };

@@ -12,7 +12,7 @@ const CSV_FIELDS: [&str; 5] = ["delimiter", "quote", "header", "columns", "encod
 const FILES: [&str; 4] = ["kind", "path", "format", "csv"];
 
 pub(super) fn source(top: &Fields<'_, '_>) -> Option<Source> {
-    // the kind determines which fields there are
+    // the kind determines the known fields
     let any = top.reader.probe(top.value("source")?, "[source]")?;
     let expected = "`kind = \"files\"` or `kind = \"http\"`";
     if any.value("kind").is_none() {
@@ -36,7 +36,7 @@ fn files(fields: &Fields<'_, '_>) -> Option<Files> {
     let formats = [("csv", Format::Csv), ("ndjson", Format::Ndjson), ("parquet", Format::Parquet)];
     let format = fields.choice("format", &formats);
     if matches!(format, Some(Format::Ndjson | Format::Parquet)) {
-        fields.refuse("csv", "it only with `format = \"csv\"`");
+        fields.refuse("csv", "this field only with `format = \"csv\"`");
     }
     let csv = fields.open("csv", "[source.csv]", &CSV_FIELDS).map_or_else(Csv::default, |fields| csv(&fields));
     path.map(|path| Files { path: path.text, format, csv })
@@ -62,7 +62,7 @@ fn csv(fields: &Fields<'_, '_>) -> Csv {
         (true, None) => Header::First,
         (false, Some(columns)) => Header::Given(given(fields, &columns)),
         (true, Some(_)) => {
-            let expected = "`header = false` beside it, for the first line would be taken as a header";
+            let expected = "`header = false` as well, because the first line is read as a header otherwise";
             fields.refuse("columns", expected);
             Header::First
         }

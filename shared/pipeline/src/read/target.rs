@@ -1,4 +1,4 @@
-//! `[[target]]`: where datasets go.
+//! `[[target]]`.
 
 mod condition;
 mod destination;
@@ -42,7 +42,7 @@ pub(super) fn targets(
     }
     let items = top.items("target", |_| false, "an array of tables, each written under [[target]]").unwrap_or_default();
     for item in items {
-        // the kind determines which fields are known, so read it first
+        // read first, because the kind determines the known fields
         let named = item.get_ref().get("kind").and_then(|kind| kind.get_ref().as_str());
         let kind = KINDS.iter().find(|(name, _)| Some(*name) == named).map(|(_, kind)| *kind);
         let known = match kind {
@@ -56,7 +56,7 @@ pub(super) fn targets(
             continue;
         };
         let condition = Condition::new(top, &fields);
-        let noted = top.reader.diagnostic_count();
+        let error_count = top.reader.diagnostic_count();
         let target = match kind {
             Some(TargetKind::Postgres) => postgres::postgres(&fields, contract, mentions).map(Target::Postgres),
             Some(TargetKind::Sqlite) => sqlite::sqlite(&fields, contract, mentions).map(Target::Sqlite),
@@ -71,7 +71,7 @@ pub(super) fn targets(
         };
         let is_there = condition.holds(top);
         if !is_there {
-            top.reader.retract(noted, &condition.missing_value_spans(item));
+            top.reader.retract(error_count, &condition.missing_value_spans(item));
         }
         let Some(target) = target else { continue };
         let before = names.iter().filter(|(_, other)| !condition.excludes(other)).map(|(name, _)| name.as_str());

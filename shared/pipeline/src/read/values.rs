@@ -1,4 +1,4 @@
-//! Values that fields of several tables have: numbers, durations, budgets, JSON pointers, secrets.
+//! Parsers of values that several tables have: numbers, durations, budgets, JSON pointers, secrets.
 
 use toml::de::DeValue;
 
@@ -8,25 +8,25 @@ use crate::definition::contract::Every;
 use crate::diagnostic::quoted;
 use crate::name::SecretName;
 
-/// Length of a partition.
+/// Lengths of partitions by name.
 pub(super) const EVERY: [(&str, Every); 2] = [("day", Every::Day), ("month", Every::Month)];
 
-/// A whole number between two others.
-pub(super) fn count(fields: &Fields<'_, '_>, key: &str, least: u64, most: u64) -> Option<u64> {
+/// A whole number from `min` to `max`.
+pub(super) fn count(fields: &Fields<'_, '_>, key: &str, min: u64, max: u64) -> Option<u64> {
     let value = fields.value(key)?;
     let number = match value.get_ref() {
         DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse::<u64>().ok(),
         _ => None,
     };
-    let number = number.filter(|number| (least..=most).contains(number));
+    let number = number.filter(|number| (min..=max).contains(number));
     if number.is_none() {
         let found = format!("{} for `{key}` in {}", described(value.get_ref()), fields.label);
-        fields.reader.report(value.span().start, found, format!("a whole number from {least} to {most}"));
+        fields.reader.report(value.span().start, found, format!("a whole number from {min} to {max}"));
     }
     number
 }
 
-/// Seconds: `"90s"`, `"15m"`, `"2h"`, `"1d"`, `"1w"`.
+/// A duration in seconds: `"90s"`, `"15m"`, `"2h"`, `"1d"`, `"1w"`.
 pub(super) fn duration(fields: &Fields<'_, '_>, key: &str) -> Option<u64> {
     let text = fields.text(key)?;
     let units = [('s', 1), ('m', 60), ('h', 3_600), ('d', 86_400), ('w', 604_800)];
@@ -65,7 +65,7 @@ fn share(text: &str) -> Option<f64> {
     (0.0..=100.0).contains(&percent).then_some(percent / 100.0)
 }
 
-/// A JSON pointer (RFC 6901): empty, or with `/` in front.
+/// A JSON pointer (RFC 6901): empty, or starting with `/`.
 pub(super) fn pointer(fields: &Fields<'_, '_>, key: &str) -> Option<String> {
     let text = fields.text(key)?;
     if !text.text.is_empty() && !text.text.starts_with('/') {
@@ -77,7 +77,7 @@ pub(super) fn pointer(fields: &Fields<'_, '_>, key: &str) -> Option<String> {
     Some(text.text)
 }
 
-/// A JSON pointer that must be there.
+/// A required JSON pointer.
 pub(super) fn needed_pointer(fields: &Fields<'_, '_>, key: &str, example: &str) -> Option<String> {
     fields.needed(key, &format!("a JSON pointer, as in `{example}`"))?;
     pointer(fields, key)
@@ -95,27 +95,30 @@ pub(super) fn secret(fields: &Fields<'_, '_>, key: &str, label: &str) -> Option<
     named_secret(&fields.open(key, label, &["secret"])?)
 }
 
-/// Notes a text where the name of a secret should be, without saying what it is.
+/// Whether a field has a string in place of `{ secret = "name" }`. This is reported without the string, which may be the secret itself.
 pub(super) fn is_plain_secret(fields: &Fields<'_, '_>, key: &str) -> bool {
     let plain = fields.value(key).filter(|value| value.get_ref().is_str());
     plain.into_iter().for_each(|value| no_plain_secret(fields, key, value));
     plain.is_some()
 }
 
-/// The same of a text that is known to be one.
+/// Reports a string in place of `{ secret = "name" }`, without the string.
 pub(super) fn no_plain_secret(fields: &Fields<'_, '_>, key: &str, value: Value<'_>) {
     let hint = format!(
-        "write `{key} = {{ secret = \"name\" }}`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+        "write `{key} = {{ secret = \"name\" }}`; store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
     );
-    let found = format!("a text for `{key}` in {}", fields.label);
+    let found = format!("a string for `{key}` in {}", fields.label);
     fields.reader.report_with_hint(value.span().start, found, "the name of a secret", Some(hint));
 }
 
+/// Field `secret` of a table: the name of a secret.
 pub(super) fn named_secret(fields: &Fields<'_, '_>) -> Option<SecretName> {
     let name = fields.needed("secret", "the name of a secret")?;
     if name.text.contains("://") {
-        // a webhook's URL, or a database's, is the secret itself: it is not repeated
-        let hint = "give it a name; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager".to_owned();
+        // the URL of a webhook or database is itself secret, so it is not repeated
+        let hint =
+            "give it a name; store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
+                .to_owned();
         let found = format!("a URL for `secret` in {}", fields.label);
         fields.reader.report_with_hint(name.at, found, "the name of a secret", Some(hint));
         return None;

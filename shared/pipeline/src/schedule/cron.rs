@@ -1,7 +1,7 @@
-//! The six cron fields of AWS, parsed: minute, hour, day of month, month, day of week, year.
+//! Cron expressions of AWS, with six fields: minute, hour, day of month, month, day of week, year.
 //!
-//! Our own matcher rather than a cron crate: those also take nicknames, seconds and the weekday numbers of Unix, none of
-//! which EventBridge would run, and what `tidemark check` lets through must deploy. Rules:
+//! No cron crate is used, because those also accept nicknames, seconds and the weekday numbers of Unix, which EventBridge rejects. An
+//! expression that `tidemark check` accepts must be deployable. Rules:
 //! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#cron-based>
 
 use std::fmt;
@@ -11,7 +11,7 @@ use std::str::FromStr;
 use jiff::civil::{Date, DateTime, Weekday};
 use serde::{Serialize, Serializer};
 
-/// AWS cron fields, checked; made by parsing.
+/// A valid cron expression, created by parsing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cron {
     text: String,
@@ -22,17 +22,17 @@ pub struct Cron {
     years: Numbers,
 }
 
-/// A cron expression EventBridge would refuse: the field, the byte it starts at, what was found and what is allowed.
+/// A cron expression that EventBridge does not accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found}; expected {expected}")]
 pub struct CronError {
-    /// Byte of the expression.
+    /// Byte offset of the field in the expression.
     pub at: usize,
     pub found: String,
     pub expected: String,
 }
 
-/// A set of numbers of one field, sorted, without doubles.
+/// The values of a field, sorted and unique.
 type Numbers = Vec<i16>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Field {
     name: &'static str,
     low: i16,
     high: i16,
-    /// Names of `low`, `low + 1`, …
+    /// Names of the values `low`, `low + 1`, …
     names: &'static [&'static str],
     allowed: &'static str,
 }
@@ -80,7 +80,7 @@ const DAY_OF_WEEK: Field = Field {
     allowed: "1-7 (1 = SUN) or SUN-SAT with , - * or one of ? L 6L FRI#2",
 };
 const YEAR: Field = Field { name: "year", low: 1970, high: 2199, names: &[], allowed: "1970-2199 with , - * /" };
-/// First day that the year field allows.
+/// First day of the years allowed.
 const FIRST_DAY: Date = Date::constant(1970, 1, 1);
 const SIX_FIELDS: &str = "six fields: minute hour day-of-month month day-of-week year, as in `0 8 * * ? *`";
 
@@ -117,7 +117,7 @@ impl FromStr for Cron {
             return Ok(cron);
         }
         let found = "a day that no month of the schedule has".to_owned();
-        Err(CronError { at: day.0, found, expected: "a date that comes".to_owned() })
+        Err(CronError { at: day.0, found, expected: "a date that exists".to_owned() })
     }
 }
 
@@ -138,7 +138,7 @@ fn days_of_month((at, word): (usize, &str)) -> Result<Days, CronError> {
 fn days_of_week((at, word): (usize, &str)) -> Result<Days, CronError> {
     let wrong = || wrong(&DAY_OF_WEEK, at, word);
     if word == "L" {
-        // the last day of the week
+        // Saturday, the last day of the week
         return Ok(Days::OfWeek(vec![7]));
     }
     if let Some((day, nth)) = word.split_once('#') {
@@ -187,7 +187,7 @@ fn item_numbers(field: &Field, item: &str) -> Option<Vec<i16>> {
     let (low, high) = match range.split_once('-') {
         _ if range == "*" => (field.low, field.high),
         Some((low, high)) => (number(field, low)?, number(field, high)?),
-        // `5/10` runs on to the end of the field
+        // the range of `5/10` ends with the field's maximum
         None if item.contains('/') => (number(field, range)?, field.high),
         None => (number(field, range)?, number(field, range)?),
     };
@@ -208,8 +208,8 @@ impl Cron {
         &self.text
     }
 
-    /// The local times at which it fires, after `local`. Years, months and hours that do not match are skipped as a whole, because a
-    /// watcher calls this often, and a cron may name one day of a distant year.
+    /// The local times at which it fires, after `local`. Years, months and hours that do not match are skipped as a whole, because the
+    /// watcher calls this often, and a cron may match a single day of a distant year.
     pub(super) fn after(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
         let (today, now) = (local.date(), (local.hour(), local.minute()));
         self.days_from(today).flat_map(move |day| {
@@ -219,7 +219,7 @@ impl Cron {
         })
     }
 
-    /// The same, backwards from `local`, which is one of them if it fires then.
+    /// The local times at which it fires, backwards from `local`, including it.
     pub(super) fn until(&self, local: DateTime) -> impl Iterator<Item = DateTime> {
         let (today, now) = (local.date(), (local.hour(), local.minute()));
         self.days_until(today).flat_map(move |day| {
@@ -251,13 +251,13 @@ impl Cron {
         days.filter_map(move |day| Date::new(year, month, day).ok()).filter(|day| self.has_day(*day))
     }
 
-    /// Hours, of these, and minutes of a day it fires on, in order.
+    /// Times of day at which it fires, within these hours, in order.
     fn times(&self, hours: RangeInclusive<i8>) -> impl DoubleEndedIterator<Item = (i8, i8)> {
         let hours = self.hours.iter().map(|hour| small(*hour)).filter(move |hour| hours.contains(hour));
         hours.flat_map(|hour| self.minutes.iter().map(move |minute| (hour, small(*minute))))
     }
 
-    /// Of a month it fires in.
+    /// Whether it fires on this day of a matching month.
     fn has_day(&self, day: Date) -> bool {
         match &self.days {
             Days::OfMonth(days) => days.binary_search(&day.day().into()).is_ok(),
@@ -270,18 +270,17 @@ impl Cron {
     }
 }
 
-/// Converts a number of a field other than the year; all of these are below 60.
+/// Converts a value of a field other than the year; these are below 60.
 fn small(number: i16) -> i8 {
     i8::try_from(number).unwrap_or_default()
 }
 
-/// 1 = Sunday.
+/// Day of the week; 1 = Sunday.
 fn weekday(day: Date) -> i8 {
     day.weekday().to_sunday_one_offset()
 }
 
-/// The day of `month`'s month that is Monday to Friday and nearest to `wanted`, never leaving the month; 0 if the month
-/// is too short.
+/// The day from Monday to Friday that is nearest to day `wanted` within the month of `month`; 0 if the month has no such day.
 fn nearest_weekday(month: Date, wanted: i8) -> i8 {
     let last = month.days_in_month();
     let Ok(day) = Date::new(month.year(), month.month(), wanted) else {

@@ -1,4 +1,4 @@
-//! Schedules as EventBridge expressions with the same meaning. Rules:
+//! Converts schedules to EventBridge expressions. Rules:
 //! <https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html>
 
 use jiff::tz::TimeZone;
@@ -6,28 +6,29 @@ use jiff::tz::TimeZone;
 use super::rate::Rate;
 use super::{Fires, Schedule};
 
-/// A schedule in the words of EventBridge.
+/// A schedule as an EventBridge expression.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expression {
     /// `cron(0 8 * * ? *)` or `rate(90 minutes)`.
     pub text: String,
-    /// The IANA time zone of a cron; `None` is UTC, which is all that a rule of EventBridge knows.
+    /// IANA time zone of a cron; `None` for UTC, the only time zone that EventBridge rules support.
     pub timezone: Option<String>,
-    /// A rate whose multiples no cron says: it counts from when it is deployed, so its times are off ours by less than its period.
+    /// Whether the expression is a `rate(…)`. EventBridge counts those from their deployment, so its times differ from ours by less than
+    /// the period.
     pub is_adrift: bool,
 }
 
 impl Schedule {
     pub fn expression(&self) -> Expression {
         let (text, timezone) = match &self.fires {
-            // names of months and days are written in capitals there
+            // EventBridge requires month and day names in upper case
             Fires::Cron(cron) => (format!("cron({})", cron.to_string().to_ascii_uppercase()), self.zone()),
             Fires::Rate(rate) => (rate_expression(*rate), None),
         };
         Expression { is_adrift: text.starts_with("rate("), text, timezone }
     }
 
-    /// As the time zone database spells it; none for UTC.
+    /// The time zone as spelled in the time zone database; `None` for UTC.
     fn zone(&self) -> Option<String> {
         let is_utc = |name: &str| name.eq_ignore_ascii_case("UTC") || name.eq_ignore_ascii_case("Etc/UTC");
         let spelled = || TimeZone::get(&self.timezone).ok()?.iana_name().map(str::to_owned);
@@ -35,7 +36,7 @@ impl Schedule {
     }
 }
 
-/// The cron that fires at the multiples of a rate since 1970, which was a Thursday; else the rate itself.
+/// The cron that fires at the same times as a rate, or a `rate(…)` if there is none. 1970-01-01 was a Thursday.
 fn rate_expression(rate: Rate) -> String {
     const HOUR: i64 = 60;
     const DAY: i64 = 24 * HOUR;
@@ -81,7 +82,7 @@ mod tests {
         assert_eq!(converted("0 8 ? jan mon#1 *", "UTC").0, "cron(0 8 ? JAN MON#1 *)");
     }
 
-    /// Every rate that is expressed as a cron fires when the cron does, over 30 days.
+    /// Rates that are converted to a cron fire at the same times as the cron, over 30 days.
     #[test]
     fn the_times_of_a_rate_are_those_of_its_cron() {
         let mut expressions = Vec::new();
@@ -112,7 +113,7 @@ mod tests {
         }
         expressions.sort();
         expressions.dedup();
-        // 11 parts of an hour, 7 of a day, a day, a week
+        // 11 divisors of an hour, 7 of a day in hours, a day, a week
         assert_eq!(expressions.len(), 20, "{expressions:?}");
         for (text, expression) in [
             ("15 minutes", "cron(0/15 * * * ? *)"),
@@ -127,7 +128,7 @@ mod tests {
         }
     }
 
-    /// What EventBridge calls the time may be some seconds after it; the time that is meant is the same.
+    /// EventBridge may fire some seconds late; the scheduled time is the same.
     #[test]
     fn some_seconds_later_the_same_time_is_meant() {
         let daily = cron("0 8 * * ? *", "Europe/London");

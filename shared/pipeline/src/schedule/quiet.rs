@@ -1,4 +1,4 @@
-//! Quiet hours: from one local time to another, every day.
+//! Quiet hours: a daily period between two local times.
 
 use jiff::Timestamp;
 use jiff::ToSpan;
@@ -7,14 +7,14 @@ use jiff::tz::TimeZone;
 use super::instant;
 use crate::definition::alerts::Quiet;
 
-/// Around a change of the clocks as a schedule: the hours begin and end the first time a clock shows their ends, or passes over
-/// them. So they come once a day, also where an end of theirs comes twice.
+/// Clock changes are handled as for a [`super::Schedule`]: a repeated local time counts at its first occurrence, one within a gap at the
+/// end of the gap. So there is one quiet period a day.
 impl Quiet {
     pub fn is_quiet(&self, at: Timestamp) -> bool {
         self.ends(at).is_some()
     }
 
-    /// When the quiet hours that `at` is in are over; `None` if it is in none.
+    /// The end of the quiet hours that contain `at`; `None` if there are none.
     pub fn ends(&self, at: Timestamp) -> Option<Timestamp> {
         let zone = TimeZone::get(&self.timezone).ok()?;
         let today = zone.to_datetime(at).date();
@@ -80,7 +80,7 @@ mod tests {
         let night = quiet("22:00", "01:30", "Europe/London");
         assert_eq!(ends(&night, "2026-03-29T00:30:00Z"), Some("2026-03-29T01:00:00Z".into()));
         assert_eq!(ends(&night, "2026-10-25T00:15:00Z"), Some("2026-10-25T00:30:00Z".into()));
-        // 01:10 for the second time: the hours are over
+        // the second 01:10: the hours are over
         assert_eq!(ends(&night, "2026-10-25T01:10:00Z"), None);
     }
 
@@ -89,12 +89,12 @@ mod tests {
         let night = quiet("01:30", "05:00", "Europe/London");
         assert_eq!(ends(&night, "2026-03-29T00:59:59Z"), None);
         assert_eq!(ends(&night, "2026-03-29T01:00:00Z"), Some("2026-03-29T04:00:00Z".into()));
-        // 01:10 for the second time: they have begun
+        // the second 01:10: they have begun
         assert_eq!(ends(&night, "2026-10-25T00:29:59Z"), None);
         assert_eq!(ends(&night, "2026-10-25T01:10:00Z"), Some("2026-10-25T05:00:00Z".into()));
         // both in the gap: none on that day
         assert_eq!(ends(&quiet("01:10", "01:50", "Europe/London"), "2026-03-29T01:00:00Z"), None);
-        // all of the day but what falls into the gap
+        // the whole day except the gap
         let day = quiet("01:50", "01:10", "Europe/London");
         assert_eq!(ends(&day, "2026-03-29T00:30:00Z"), Some("2026-03-30T00:10:00Z".into()));
     }

@@ -1,5 +1,5 @@
-//! `4 hours`: a rate as AWS has it, but with one meaning everywhere. AWS counts from when a schedule was made, so a schedule that is
-//! created again would move; ours fires at whole multiples since 1970-01-01T00:00:00Z. Rules:
+//! Rates in the syntax of AWS: `4 hours`. AWS counts from the creation of a schedule, so the times change when it is created again. Ours
+//! fire at multiples of the period since 1970-01-01T00:00:00Z. Rules:
 //! <https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html#rate-based>
 
 use std::fmt;
@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::diagnostic::{did_you_mean, one_of, quoted};
 
-/// A value and a unit, checked; made by parsing.
+/// A valid rate, created by parsing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate {
     value: u32,
@@ -24,11 +24,11 @@ enum Unit {
     Day,
 }
 
-/// A rate EventBridge would refuse.
+/// A rate that EventBridge does not accept.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{found}; expected {expected}")]
 pub struct RateError {
-    /// Byte of the text.
+    /// Byte offset in the text.
     pub at: usize,
     pub found: String,
     pub expected: String,
@@ -38,8 +38,8 @@ pub struct RateError {
 const EXPECTED: &str = "a value and a unit, as in `15 minutes`, `4 hours` or `1 day`";
 const ONE: [&str; 3] = ["minute", "hour", "day"];
 const MORE: [&str; 3] = ["minutes", "hours", "days"];
-/// As of every duration in a pipeline file.
-const MOST_DAYS: i64 = 3_660;
+/// Maximum, as for every duration in a pipeline file.
+const MAX_DAYS: i64 = 3_660;
 
 impl FromStr for Rate {
     type Err = RateError;
@@ -69,15 +69,15 @@ impl FromStr for Rate {
         let units = if value == 1 { ONE } else { MORE };
         let Some((_, unit)) = units.iter().zip([Unit::Minute, Unit::Hour, Unit::Day]).find(|(name, _)| **name == unit)
         else {
-            // after the number: `1` may be in both
+            // searched after the number, because the unit's text may also occur in it
             let place = at(number) + number.len();
             let place = place + text.get(place..).and_then(|rest| rest.find(unit)).unwrap_or_default();
             let found = format!("{} for the unit of a rate of {value}", quoted(unit));
             return Err(wrong(place, found, &one_of(units), did_you_mean(unit, units)));
         };
         let rate = Rate { value, unit };
-        if rate.period_s() > MOST_DAYS * 86_400 {
-            let expected = format!("at most {MOST_DAYS} days");
+        if rate.period_s() > MAX_DAYS * 86_400 {
+            let expected = format!("at most {MAX_DAYS} days");
             return Err(wrong(at(number), format!("a rate of {rate}"), &expected, None));
         }
         Ok(rate)
@@ -85,7 +85,7 @@ impl FromStr for Rate {
 }
 
 impl Rate {
-    /// Seconds from one time to the next.
+    /// The period in seconds.
     pub fn period_s(self) -> i64 {
         let unit = match self.unit {
             Unit::Minute => 60,
@@ -103,7 +103,7 @@ impl Rate {
         self.multiple(self.multiples(until))
     }
 
-    /// How many whole ones there are up to then, also before 1970.
+    /// Whole periods from 1970 to `at`, negative before 1970.
     fn multiples(self, at: Timestamp) -> i64 {
         let second = at.as_second() - i64::from(at.subsec_nanosecond() < 0);
         second.div_euclid(self.period_s())

@@ -1,5 +1,5 @@
-//! Tests schedules at every clock change in five time zones over ten years. The reference implementation does not handle gaps and folds
-//! specially: it steps through UTC, reads the local time, and notes when it reaches each local time for the first time.
+//! Tests schedules at every clock change in five time zones over ten years. The reference implementation has no special cases for gaps and
+//! folds: it steps through UTC, and records when each local time is first reached.
 
 use std::iter::successors;
 
@@ -13,14 +13,14 @@ const MINUTE: i64 = 60;
 const HOUR: i64 = 3_600;
 const DAY: i64 = 24 * HOUR;
 
-/// A cron, and what it means in other words.
+/// A cron, and the equivalent predicate over local times.
 type Pattern = (&'static str, fn(DateTime) -> bool);
 
 const DENSE: [Pattern; 5] = [
     ("0 * * * ? *", |at| at.minute() == 0),
     ("*/15 * * * ? *", |at| at.minute() % 15 == 0),
     ("0 */4 * * ? *", |at| at.minute() == 0 && at.hour() % 4 == 0),
-    // crashed another scheduler while the clocks changed
+    // crashed another scheduler at a clock change
     ("20 */4 * * ? *", |at| at.minute() == 20 && at.hour() % 4 == 0),
     ("10-50/20 0-4 ? * SAT,SUN,MON *", |at| {
         matches!(at.minute(), 10 | 30 | 50)
@@ -55,7 +55,7 @@ fn is_weekday(at: DateTime) -> bool {
     !matches!(at.date().weekday(), Weekday::Saturday | Weekday::Sunday)
 }
 
-/// No other weekday of the month is nearer to the day.
+/// Whether the date is the weekday of its month that is nearest to day `wanted`.
 fn nearest_weekday(at: DateTime, wanted: i8) -> bool {
     let days = (1..=at.date().days_in_month()).map(|day| at.date().with().day(day).build().unwrap());
     let weekdays = days.filter(|day| is_weekday(day.at(0, 0, 0, 0)));
@@ -76,7 +76,7 @@ fn just_before(at: Timestamp) -> Timestamp {
     at.checked_sub(SignedDuration::from_nanos(1)).unwrap()
 }
 
-/// Every local time in steps, once and in order, with the instant at which it is first reached or passed.
+/// Each local time, in steps of `step` seconds, with the instant at which it is first reached or passed.
 fn scan(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timestamp)> {
     let shown = |at: i64| at + i64::from(zone.to_offset(second(at)).seconds());
     let mut reached = shown(from);
@@ -91,14 +91,14 @@ fn scan(zone: &TimeZone, from: i64, to: i64, step: i64) -> Vec<(DateTime, Timest
     passed
 }
 
-/// When a pattern fires; what a clock jumps over comes at once, and only once.
+/// The instants at which a pattern fires, each once. All times within a gap fire at its end.
 fn fires(passed: &[(DateTime, Timestamp)], matches: fn(DateTime) -> bool) -> Vec<Timestamp> {
     let mut fires: Vec<Timestamp> = passed.iter().filter(|(local, _)| matches(*local)).map(|(_, at)| *at).collect();
     fires.dedup();
     fires
 }
 
-/// `next` and `previous` change where they should, and nowhere else.
+/// Asserts that `next` and `previous` change exactly at `fires`.
 fn agrees(schedule: &Schedule, fires: &[Timestamp]) {
     for pair in fires.windows(2) {
         let (one, other) = (pair[0], pair[1]);
@@ -117,14 +117,14 @@ fn around(name: &str, zone: &TimeZone, change: i64) {
     for (cron, meant) in DENSE {
         let (schedule, fires) = (schedule(cron, name), fires(&near, meant));
         agrees(&schedule, &fires);
-        // also at what is no time of its own
+        // also between scheduled times
         for at in (change - 3 * HOUR..change + 3 * HOUR).step_by(7 * 60 + 1).map(second) {
             assert_eq!(schedule.next(at), fires.iter().copied().find(|fire| *fire > at), "{schedule}: next of {at}");
             let before = fires.iter().copied().rfind(|fire| *fire <= at);
             assert_eq!(schedule.previous(at), before, "{schedule}: previous of {at}");
         }
     }
-    // each day at each minute that is left out or comes twice, and some on either side
+    // daily schedules at each skipped or repeated minute, and at some minutes on either side
     let shown = [change - 1, change].map(|at| at + i64::from(zone.to_offset(second(at)).seconds()));
     let (low, high) = (shown[0].min(shown[1]) / MINUTE - 5, shown[0].max(shown[1]) / MINUTE + 5);
     let first = Offset::UTC.to_timestamp(passed[0].0).unwrap().as_second() / MINUTE;
@@ -152,14 +152,14 @@ fn prove(name: &str) {
         .collect();
     assert!(changes.len() >= 20, "{name}: at least two a year");
     changes.iter().for_each(|change| around(name, &zone, *change));
-    // all ten years, for what comes seldom; whatever happens in these zones happens at whole half hours
+    // sparse patterns over all ten years; the clock changes of these zones are at whole half hours
     let passed = scan(&zone, from.as_second(), to.as_second(), 30 * MINUTE);
     for (cron, meant) in SPARSE {
         let fires = fires(&passed, meant);
         assert!(fires.len() >= 3, "{cron}");
         agrees(&schedule(cron, name), &fires);
     }
-    // one fire on each day, at a time that is left out once a year and comes twice once a year
+    // one fire a day, at a local time that is skipped once a year, and at one that is repeated once a year
     let times: Vec<DateTime> = changes[..2].iter().map(|change| in_between(&zone, *change)).collect();
     for time in times {
         let daily = schedule(&format!("{} {} * * ? *", time.minute(), time.hour()), name);
@@ -171,7 +171,7 @@ fn prove(name: &str) {
     }
 }
 
-/// A quarter of an hour into what a change leaves out or repeats.
+/// The local time 15 minutes into the period that a clock change skips or repeats.
 fn in_between(zone: &TimeZone, change: i64) -> DateTime {
     let shown = [change - 1, change].map(|at| at + i64::from(zone.to_offset(second(at)).seconds()));
     Offset::UTC.to_datetime(second(shown[0].min(shown[1]) + 15 * MINUTE))
@@ -187,19 +187,19 @@ fn new_york() {
     prove("America/New_York");
 }
 
-/// By half an hour.
+/// Changes by half an hour.
 #[test]
 fn lord_howe() {
     prove("Australia/Lord_Howe");
 }
 
-/// At midnight.
+/// Changes at midnight.
 #[test]
 fn santiago() {
     prove("America/Santiago");
 }
 
-/// Back for Ramadan.
+/// Changes for Ramadan.
 #[test]
 fn casablanca() {
     prove("Africa/Casablanca");

@@ -34,9 +34,9 @@ fn tables_in_order_of_first_use() {
 #[test]
 fn tables_of_a_with_are_its_own() {
     assert_eq!(tables("WITH x AS (SELECT * FROM a), y AS (SELECT * FROM x, b) SELECT * FROM y JOIN x ON TRUE"), "a b");
-    // inside its own query the name is still the dataset
+    // within its own query the name refers to the dataset
     assert_eq!(tables("WITH sales AS (SELECT * FROM sales WHERE ok) SELECT * FROM sales"), "sales");
-    // and outside the brackets too
+    // as it does outside the parentheses
     assert_eq!(tables("SELECT * FROM (WITH t AS (SELECT * FROM a) SELECT * FROM t) AS q, t"), "a t");
     assert_eq!(tables("WITH t AS (SELECT 1 AS one) SELECT * FROM (SELECT * FROM t) AS q"), "");
     assert_eq!(tables("WITH t AS (WITH u AS (SELECT * FROM a) SELECT * FROM u) SELECT * FROM t, u"), "a u");
@@ -44,14 +44,14 @@ fn tables_of_a_with_are_its_own() {
 
 #[test]
 fn what_is_not_a_query() {
-    assert_eq!(tables("DROP TABLE sales"), "1:1: a statement that is no query; expected one `SELECT …` or `WITH …`");
+    assert_eq!(tables("DROP TABLE sales"), "1:1: a statement that is not a query; expected one `SELECT …` or `WITH …`");
     assert_eq!(tables("SELECT 1; SELECT 2"), "1:11: `SELECT` after the query; expected its end");
     assert_eq!(tables("SELECT *\nFRM sales"), "2:1: `FRM` after the query; expected its end");
     assert_eq!(tables("SELECT 1 +"), "0:0: the SQL ends too early; expected an expression");
     assert_eq!(tables("SELECT a FROM sales\nWHERE )"), "2:7: the SQL does not parse at `)`; expected an expression");
     assert_eq!(
         tables("SELECT 'open FROM sales"),
-        "1:8: the SQL does not parse: unterminated string literal; expected SQL as polars has it"
+        "1:8: the SQL does not parse: unterminated string literal; expected valid SQL in the dialect of polars"
     );
     assert_eq!(
         tables("SELECT * FROM read_csv('/etc/passwd')"),
@@ -69,7 +69,7 @@ fn the_day_is_for_reports() {
     assert_eq!(
         tables("SELECT * FROM s WHERE d = :day"),
         "1:27: the placeholder `:day`; expected SQL without placeholders; \
-         `:day` is for the sheets of a report; a model keeps all days"
+         `:day` is only available in the sheets of a report"
     );
     assert!(query("SELECT :day - INTERVAL '1 day' FROM s WHERE d = :day", true).is_ok());
     let faults = query("SELECT :today, $1", true).unwrap_err();
@@ -88,8 +88,8 @@ fn rules_are_about_the_columns_of_one_row() {
         rule("customer <> \"TEST\""),
         "1:13: unknown column `TEST`; expected a column of the contract; text is written 'TEST'"
     );
-    assert_eq!(rule("sum(amount) > 0"), "1:1: `sum(…)` looks at many rows; expected an expression over one row");
-    assert!(rule("row_number() OVER (ORDER BY amount) = 1").contains("looks at many rows"));
+    assert_eq!(rule("sum(amount) > 0"), "1:1: `sum(…)` depends on several rows; expected an expression over one row");
+    assert!(rule("row_number() OVER (ORDER BY amount) = 1").contains("depends on several rows"));
     assert_eq!(
         rule("amount > 0 amount"),
         "1:12: `amount` after the expression; expected one SQL expression, as after WHERE"
@@ -102,7 +102,7 @@ fn rules_are_about_the_columns_of_one_row() {
 #[test]
 fn deep_and_long_sql_is_refused_and_overflows_nothing() {
     let deep = format!("SELECT {}1{}", "(".repeat(20_000), ")".repeat(20_000));
-    assert_eq!(tables(&deep), "1:1: SQL that is nested too deep; expected fewer levels");
+    assert_eq!(tables(&deep), "1:1: SQL that is nested too deeply; expected fewer levels");
     let chain = format!("SELECT 1{}", "+1".repeat(20_000));
     assert_eq!(tables(&chain), "1:1: SQL with 20001 operators; expected at most 1000".replace("20001", "20000"));
     assert_eq!(tables(&format!("SELECT 1{}", "+1".repeat(900))), "");

@@ -51,11 +51,11 @@ impl Drift {
     }
 
     pub(super) fn from_json(source: &Raw, tallied: Tallied, pointers: Vec<String>) -> Drift {
-        let Tallied { good, met, unknown, has_more } = tallied;
+        let Tallied { good, seen, unknown, has_more } = tallied;
         let unknown = unknown.into_iter();
         let unknown =
             unknown.map(|(field, records, row, kind)| Unknown { field, records, first: source.place(row), kind });
-        let absent = pointers.into_iter().zip(met).filter(|(_, met)| !met).map(|(pointer, _)| pointer);
+        let absent = pointers.into_iter().zip(seen).filter(|(_, seen)| !seen).map(|(pointer, _)| pointer);
         Drift {
             unknown: unknown.collect(),
             has_more,

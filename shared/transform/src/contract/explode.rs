@@ -73,13 +73,13 @@ impl Elementwise {
     }
 
     /// The value of this column in the first element that breaks this rule.
-    pub(super) fn offence(&self, text: &str, column: usize, rule: &'static str) -> Option<String> {
-        let offence = Broken::Column { column, rule };
+    pub(super) fn violating_value(&self, text: &str, column: usize, rule: &'static str) -> Option<String> {
+        let wanted = Broken::Column { column, rule };
         let mut position = None;
         let texts = StringChunked::from_slice("".into(), &[text]);
         let result = self.chunks(&texts, &mut |chunk| {
             let mut broken = chunk.faults.iter(self.columns.len());
-            let found = broken.find(|(_, broken)| *broken == offence).map(|(element, _)| chunk.positions[element]);
+            let found = broken.find(|(_, broken)| *broken == wanted).map(|(element, _)| chunk.positions[element]);
             position = position.or(found);
             Ok(())
         });

@@ -139,11 +139,11 @@ impl Cleaner {
     ///
     /// # Errors
     /// A column that the raw rows lack or have in a type that cannot be cast to the contract's; a check that cannot be computed.
-    pub fn clean(&self, raw: &DataFrame, shape: RawLayout) -> Result<Cleaned, ContractError> {
+    pub fn clean(&self, raw: &DataFrame, layout: RawLayout) -> Result<Cleaned, ContractError> {
         let source = Raw::new(raw)?;
         let mut faults = Faults::new(raw.height());
         source.mark_faults(&mut faults);
-        let (series, drift) = match shape {
+        let (series, drift) = match layout {
             RawLayout::Columns => (self.clean_columns(raw, &mut faults)?, Drift::from_columns(&source, &self.columns)),
             RawLayout::Json => {
                 let casts: Vec<_> = self.columns.iter().map(|column| (column.name.as_str(), &column.cast)).collect();
@@ -169,7 +169,7 @@ impl Cleaner {
         {
             typed.with_column(partition.for_days(days)?.with_name(name.into()).into())?;
         }
-        let quarantined = self.quarantine(&source, &typed, shape, days.as_ref(), &faults)?;
+        let quarantined = self.quarantine(&source, &typed, layout, days.as_ref(), &faults)?;
         let rows = match keep {
             Some(keep) => typed.filter(&keep)?,
             None => typed,

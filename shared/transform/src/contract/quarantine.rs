@@ -26,7 +26,7 @@ impl Cleaner {
         &self,
         source: &Raw,
         typed: &DataFrame,
-        shape: RawLayout,
+        layout: RawLayout,
         days: Option<&Series>,
         faults: &Faults,
     ) -> Result<DataFrame, ContractError> {
@@ -44,7 +44,7 @@ impl Cleaner {
             None => Series::full_null("day".into(), bad.height(), &DataType::Date),
         };
         let bad = Raw::new(&bad)?;
-        let (values, texts) = match shape {
+        let (values, texts) = match layout {
             RawLayout::Columns => self.fields(&bad, &broken)?,
             RawLayout::Json => (self.members(&bad, &broken), bad.text.clone()),
         };
@@ -97,7 +97,7 @@ impl Cleaner {
                 Broken::Check(_) => None,
                 Broken::Column { column, rule } => {
                     let column = self.columns.get(*column);
-                    column.and_then(|column| explained(column, rule, text(&column.from, row)))
+                    column.and_then(|column| value_or_reason(column, rule, text(&column.from, row)))
                 }
             });
             match bad.text.get(row) {
@@ -123,7 +123,7 @@ impl Cleaner {
             let plan = self.columns.get(*column)?;
             let mut unescaped = String::new();
             let text = slots[self.layout.slot(*column)].text(&mut unescaped).map(str::to_owned);
-            explained(plan, rule, text)
+            value_or_reason(plan, rule, text)
         };
         broken.iter().enumerate().map(|(row, broken)| value(row, broken)).collect()
     }
@@ -141,8 +141,8 @@ impl Cleaner {
                 continue;
             };
             let texts = typed.column(&explode.elements.column)?.str()?;
-            let text = texts.get(row as usize).and_then(|text| explode.elements.offence(text, nth, rule));
-            found.push(explained(&explode.elements.columns[nth], rule, text));
+            let text = texts.get(row as usize).and_then(|text| explode.elements.violating_value(text, nth, rule));
+            found.push(value_or_reason(&explode.elements.columns[nth], rule, text));
         }
         Ok(found)
     }
@@ -163,7 +163,7 @@ impl Cleaner {
 }
 
 /// The text, with a reason added if the text looks valid but is not.
-fn explained(column: &Plan, rule: &str, text: Option<String>) -> Option<String> {
+fn value_or_reason(column: &Plan, rule: &str, text: Option<String>) -> Option<String> {
     let text = text?;
     let reason = (rule == "type").then(|| column.cast.explain(&text)).flatten();
     Some(reason.unwrap_or(text))

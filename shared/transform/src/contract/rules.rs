@@ -56,7 +56,7 @@ impl Rules {
             // Polars compiles (and caches) it only with rows to try it on.
             StringChunked::from_slice("".into(), &[""])
                 .contains(pattern, true)
-                .map_err(|error| wrong("pattern", format!("is no regular expression ({error})"), pattern))?;
+                .map_err(|error| wrong("pattern", format!("is not a regular expression ({error})"), pattern))?;
         }
         let limits = Limits::new(min, max, one_of)?;
         Ok(Rules { required: column.required, limits, pattern: column.pattern.clone() })

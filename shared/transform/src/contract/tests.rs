@@ -66,9 +66,9 @@ fn records(values: &[&str]) -> DataFrame {
     raw(vec![texts(raw::TEXT, values)])
 }
 
-fn clean(contract: &Contract, raw: &DataFrame, shape: RawLayout) -> Cleaned {
+fn clean(contract: &Contract, raw: &DataFrame, layout: RawLayout) -> Cleaned {
     let cleaner = Cleaner::new(contract, "print").unwrap();
-    let cleaned = cleaner.clean(raw, shape).unwrap();
+    let cleaned = cleaner.clean(raw, layout).unwrap();
     let filtered: u64 = cleaned.filtered.iter().map(|(_, rows)| rows).sum();
     let out = cleaned.rows.height() as u64 + cleaned.quarantined.height() as u64 + filtered;
     assert_eq!(out, raw.height() as u64);
@@ -291,7 +291,7 @@ fn typed_columns_are_only_cast_without_loss() {
     let error = cleaner.clean(&raw, RawLayout::Columns).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "column `date`: the source holds date, which does not become i64 without loss; declare another type"
+        "column `date`: the source holds date, which cannot be converted to i64 without loss; declare another type"
     );
 }
 
@@ -317,11 +317,11 @@ fn invalid_contracts_are_refused() {
     assert_eq!(message(|c| c.columns[0].min = Some("x".to_owned())), "column `n`: min is no i64: \"x\"");
     assert!(
         message(|c| c.columns[1].pattern = Some("(".to_owned()))
-            .starts_with("column `s`: pattern is no regular expression")
+            .starts_with("column `s`: pattern is not a regular expression")
     );
     assert!(message(|c| c.columns[0].pattern = Some("1".to_owned())).contains("is for strings, not for i64"));
     assert!(message(|c| c.columns[2].formats = vec!["%Q!".to_owned()]).starts_with("column `at`: format"));
-    assert!(message(|c| c.columns[2].formats = vec!["%H:%M".to_owned()]).contains("does not say"));
+    assert!(message(|c| c.columns[2].formats = vec!["%H:%M".to_owned()]).contains("does not describe"));
     assert!(
         message(|c| c.columns[2].timezone = Some("Europe/Atlantis".to_owned())).starts_with("column `at`: timezone")
     );
@@ -329,7 +329,7 @@ fn invalid_contracts_are_refused() {
     assert_eq!(message(|c| c.checks = vec![rule("x", "nn > 1")]), "check `x` is not valid SQL over the clean columns");
     assert_eq!(
         message(|c| c.filters = vec![rule("x", "n + 1")]),
-        "filter `x` is not a condition, it gives i64; compare it with something"
+        "filter `x` is not a condition: it returns i64; compare it with a value"
     );
 }
 

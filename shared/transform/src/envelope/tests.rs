@@ -9,17 +9,17 @@ fn records_and_other_fields_are_read() {
     let body = r#" {"meta": {"next": "a\"b", "total": 2}, "data": [{"id":1}, {"id": 2, "x": "]}"} ], "links":[{"href":"/n"}]} "#;
     let page = read("/data", &["/meta/next", "/meta/total", "/links/0/href", "/none"], body).unwrap();
     assert_eq!(page.records, Found::Array(vec![r#"{"id":1}"#, r#"{"id": 2, "x": "]}"}"#]));
-    assert_eq!(page.said, [Some(r#""a\"b""#), Some("2"), Some(r#""/n""#), None]);
-    assert_eq!(page.said[0].and_then(scalar).as_deref(), Some("a\"b"));
+    assert_eq!(page.values, [Some(r#""a\"b""#), Some("2"), Some(r#""/n""#), None]);
+    assert_eq!(page.values[0].and_then(scalar).as_deref(), Some("a\"b"));
 }
 
 #[test]
 fn the_body_itself_can_be_the_records() {
     assert_eq!(read("", &[], "[1, {}]").unwrap().records, Found::Array(vec!["1", "{}"]));
-    assert_eq!(read("", &["/next"], r#"{"next":3}"#).unwrap().said, [Some("3")]);
+    assert_eq!(read("", &["/next"], r#"{"next":3}"#).unwrap().values, [Some("3")]);
     assert_eq!(
         read("", &["/1"], "[1,2]").unwrap(),
-        Page { records: Found::Array(vec!["1", "2"]), said: vec![Some("2")] }
+        Page { records: Found::Array(vec!["1", "2"]), values: vec![Some("2")] }
     );
 }
 

@@ -133,7 +133,7 @@ fn counts_are_signed() {
 
 #[test]
 fn mistakes_are_reported_in_one_line() {
-    assert_eq!(error("SELECT 1 FROM nothere"), "SQL: no dataset `nothere`; known here are sales, sales.quarantine");
+    assert_eq!(error("SELECT 1 FROM nothere"), "SQL: unknown dataset `nothere`; available are sales, sales.quarantine");
     assert!(
         error("SELECT nothere FROM sales")
             .starts_with("SQL: not found: unable to find column \"nothere\"; valid columns")

@@ -153,8 +153,8 @@ fn header(
     dialect: &Csv,
     limits: &Limits,
 ) -> Result<Option<Vec<String>>, Fault> {
-    const HINT: &str = "mend the header, or check `delimiter`, `quote` and `encoding` of the definition";
-    let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} is no record: {what}"), HINT);
+    const HINT: &str = "correct the header, or check `delimiter`, `quote` and `encoding` of the definition";
+    let broken = |line: i64, what: &str| Fault::file(format!("the header in line {line} cannot be read: {what}"), HINT);
     loop {
         let data = window.data();
         let (step, newlines) = scanner.step(data, window.ended());

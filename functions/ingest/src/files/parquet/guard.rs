@@ -9,7 +9,7 @@ use polars::prelude::PolarsResult;
 
 use super::super::error::Fault;
 
-const UNDECODED: &str = "the file is damaged, or uses a part of Parquet that is not read here: write it again";
+const UNDECODED: &str = "the file is damaged, or uses an unsupported feature of Parquet; write it again";
 
 thread_local! {
     static DECODING: Cell<bool> = const { Cell::new(false) };

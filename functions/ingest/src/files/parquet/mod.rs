@@ -31,7 +31,7 @@ const ENCRYPTED: &[u8] = b"PARE";
 /// Maximum size, in bytes, of a Parquet object that is not a plain local file and is held in memory.
 const MAX_HELD: u64 = 1 << 30;
 
-const DAMAGED: &str = "the file is damaged or was cut off: write or fetch it again";
+const DAMAGED: &str = "the file is damaged or truncated; write or copy it again";
 
 /// Opens a plain file directly, and reads everything else into memory.
 pub(super) fn open(input: Input) -> Result<(Box<dyn MmapBytesReader>, Stored), Fault> {
@@ -137,7 +137,7 @@ fn rows_per_frame(group: &FileMetadata, limits: &Limits) -> Result<usize, Fault>
     let of_a_row = (bytes / group.num_rows.max(1)).max(1);
     if of_a_row > limits.line {
         let message = format!("a row has {} MiB on average, more than {} MiB", of_a_row >> 20, limits.line >> 20);
-        return Err(Fault::file(message, "leave out the column that holds such values"));
+        return Err(Fault::file(message, "remove the column with these values"));
     }
     Ok((limits.text / of_a_row).clamp(1, limits.rows))
 }

@@ -42,7 +42,7 @@ pub(super) fn to_table_type(series: &Series) -> PolarsResult<Series> {
             AnyValue::Null => None,
             value => Some(json::text(&value)),
         }),
-        other => polars_bail!(ComputeError: "a column of type {other} has no place in a table"),
+        other => polars_bail!(ComputeError: "columns of type {other} are not supported"),
     }
 }
 

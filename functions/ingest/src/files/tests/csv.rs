@@ -107,14 +107,14 @@ fn invalid_column_names_are_refused() {
     let expected = "columns 1 and 3 have the same name: \"id\" and \"ID\" (case does not count)";
     assert_eq!(fault(b"id,x,ID\n").message, expected);
     assert!(fault(b"column_2,\n").message.starts_with("columns 1 and 2 have the same name"));
-    assert_eq!(fault(b"a,_Row\n").message, "column 2 is called \"_Row\", a name that is taken");
+    assert_eq!(fault(b"a,_Row\n").message, "column 2 is called \"_Row\", a name that is reserved");
     assert!(fault(b"a,a\n").hint.contains("columns = [...]"));
     assert_eq!(fault(b"a,a\n").to_string().split(':').next(), Some("folder/object"));
     assert_eq!(
         fault(b"\na,\"b\"x\n").message,
-        "the header in line 2 is no record: text follows the closing quote of field 2"
+        "the header in line 2 cannot be read: text follows the closing quote of field 2"
     );
-    assert_eq!(fault(b"a,\xff\n").message, "the header in line 1 is no record: it holds bytes that are not UTF-8");
+    assert_eq!(fault(b"a,\xff\n").message, "the header in line 1 cannot be read: it holds bytes that are not UTF-8");
     assert!(fault(&b",".repeat(10_000)).message.starts_with("10001 columns"));
 }
 

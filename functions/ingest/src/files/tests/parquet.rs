@@ -110,7 +110,7 @@ fn a_file_that_is_not_parquet_is_refused() {
         (b"PAR1", "cannot be decoded at the footer"),
         (&good[..good.len() - 1], "has no footer"),
         (&[&good[..20], b"PAR1"].concat(), "cannot be decoded at the footer"),
-        (&taken, "a name that is taken"),
+        (&taken, "a name that is reserved"),
     ];
     for (bytes, expected) in cases {
         let folder = Folder::new("no-parquet");

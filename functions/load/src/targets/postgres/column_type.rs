@@ -32,8 +32,8 @@ pub(super) fn takes(sql: SqlType, dtype: &DataType) -> bool {
             SqlType::Int2 | SqlType::Int4 => dtype.is_integer() && *dtype != DataType::UInt64,
             SqlType::Float4 => *dtype == DataType::Float64,
             // the server silently rounds to the scale, and rejects values with too many digits before the point
-            SqlType::Numeric(Some((1.., most))) => match dtype {
-                DataType::Decimal(_, scale) => *scale as u32 <= most,
+            SqlType::Numeric(Some((1.., max))) => match dtype {
+                DataType::Decimal(_, scale) => *scale as u32 <= max,
                 dtype => dtype.is_integer(),
             },
             _ => false,
@@ -45,7 +45,7 @@ pub(super) fn holds(sql: SqlType, dtype: &DataType) -> bool {
     use SqlType::*;
     let digits = |precision: u32, scale: u32| match sql {
         Numeric(None) => true,
-        Numeric(Some((most, after))) => after >= scale && most - after >= precision - scale,
+        Numeric(Some((max, after))) => after >= scale && max - after >= precision - scale,
         _ => false,
     };
     match dtype {

@@ -34,7 +34,7 @@ pub(super) struct Copy<'a> {
 
 /// Numbers of the rows that were sent.
 #[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Sent {
+pub(super) struct SentRows {
     /// Upserted rows, including rejected ones.
     pub(super) rows: u64,
     /// Keys of rows that are deleted.
@@ -50,7 +50,7 @@ impl Copy<'_> {
         &self,
         change: &dyn Fn() -> Deltas<'f>,
         rejected: &mut RejectedRows,
-    ) -> Result<Sent, LoadFault> {
+    ) -> Result<SentRows, LoadFault> {
         let mut left_out = BTreeMap::new();
         loop {
             self.session.run("SAVEPOINT copying")?;
@@ -85,18 +85,18 @@ impl Copy<'_> {
         change: Deltas<'_>,
         rejected: &mut RejectedRows,
         left_out: &BTreeMap<u64, String>,
-    ) -> Result<Sent, LoadFault> {
-        self.onto(&mut [Line::open(self.session, &self.statement)?], change, rejected, left_out)
+    ) -> Result<SentRows, LoadFault> {
+        self.send(&mut [Line::open(self.session, &self.statement)?], change, rejected, left_out)
     }
 
     /// Sends all rows once, distributing the messages over the lines in turn.
-    pub(super) fn onto(
+    pub(super) fn send(
         &self,
         lines: &mut [Line<'_>],
         change: Deltas<'_>,
         rejected: &mut RejectedRows,
         left_out: &BTreeMap<u64, String>,
-    ) -> Result<Sent, LoadFault> {
+    ) -> Result<SentRows, LoadFault> {
         rejected.begin();
         let mut line_indexes = (0..lines.len()).cycle();
         let mut next =
@@ -105,7 +105,7 @@ impl Copy<'_> {
                 None => Ok(()),
             };
         let mut out = BytesMut::with_capacity(2 * MESSAGE);
-        let mut sent = Sent::default();
+        let mut sent = SentRows::default();
         let mut line = 0;
         for delta in change {
             let Delta { upserts, deletes } = delta?;

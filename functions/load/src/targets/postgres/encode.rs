@@ -15,23 +15,23 @@ const TIMESTAMPS: std::ops::Range<i64> = -211_813_488_000_000_000..9_223_371_331
 /// Why PostgreSQL cannot represent a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Unrepresentable {
-    #[error("a NUL character, which PostgreSQL has in no text")]
+    #[error("a NUL character, which PostgreSQL does not allow in text")]
     Nul,
     #[error("a number that is too large, or too small, for its type")]
     Range,
     #[error("a text that is longer than its type")]
     Length,
-    #[error("a text that is no JSON")]
+    #[error("a text that is not JSON")]
     Json,
-    #[error("a text that is no UUID")]
+    #[error("a text that is not a UUID")]
     Uuid,
     #[error("a day before 4714-11-24 BC or after 5874897-12-31")]
     Date,
     #[error("a time before 4714-11-24 BC or after 294276-12-31")]
     Timestamp,
-    #[error("a time with nanoseconds, of which PostgreSQL keeps no more than microseconds")]
+    #[error("a time with nanoseconds, but PostgreSQL stores only microseconds")]
     Nanoseconds,
-    #[error("no value, in a column of the key")]
+    #[error("no value in a key column")]
     NullKey,
 }
 

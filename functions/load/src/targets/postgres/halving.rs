@@ -19,8 +19,8 @@ pub(super) fn merge<'f>(
     rejected: &mut RejectedRows,
 ) -> Result<Merged, LoadFault> {
     // the search stops beyond this number; if none may be rejected, one is searched for, to name it in the error
-    let most = table.target.max_refused.most(rows).max(1);
-    let mut halving = Halving { session, staged, max_rejected: most, refused: Vec::new() };
+    let max = table.target.max_refused.limit(rows).max(1);
+    let mut halving = Halving { session, staged, max_rejected: max, refused: Vec::new() };
     let mut merged = Merged::default();
     session.run("SAVEPOINT merging")?;
     match staged.merge(&StagedRange::All) {

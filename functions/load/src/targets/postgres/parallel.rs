@@ -29,7 +29,11 @@ impl Drop for ParallelConnections {
     fn drop(&mut self) {
         for (session, name) in &self.connections {
             if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {name}")) {
-                tracing::warn!(table = name, error = fault.to_string(), "a table of a load stays until the next one");
+                tracing::warn!(
+                    table = name,
+                    error = fault.to_string(),
+                    "a staging table was not dropped; the next load drops it"
+                );
             }
         }
     }
@@ -109,7 +113,7 @@ impl ParallelConnections {
         }
         let copy =
             Copy { session, table, statement: String::new(), is_staged: true, relation: STAGED, is_late: load.is_late };
-        let sent = copy.onto(&mut lines, (load.change)(), rejected, &BTreeMap::new())?;
+        let sent = copy.send(&mut lines, (load.change)(), rejected, &BTreeMap::new())?;
         let names: Vec<&str> = self.connections.iter().map(|(_, name)| name.as_str()).collect();
         staged.analyze(&names.join(", "), sent.taken)?;
         let deleted = if sent.deleted > 0 { staged.delete()? } else { 0 };
@@ -125,7 +129,11 @@ fn clean(session: &Session, table: &Table<'_>, stem: &str) -> Result<(), LoadFau
     for row in session.rows(sql, &[(&table.schema, Type::NAME), (&stem, Type::TEXT)])? {
         let name: String = row.try_get(0)?;
         if let Err(fault) = session.run(&format!("DROP TABLE IF EXISTS {}", table.sibling(&name))) {
-            tracing::debug!(table = name, error = fault.to_string(), "a table of an earlier load stays");
+            tracing::debug!(
+                table = name,
+                error = fault.to_string(),
+                "a staging table of an earlier load was not dropped"
+            );
         }
     }
     Ok(())

@@ -44,7 +44,7 @@ impl RejectedRows {
     pub(super) fn new(table: &Table<'_>, known: HashSet<String>, rows: u64) -> RejectedRows {
         let key = table.key().map(|column| column.name.clone()).collect();
         let max_refused = table.target.max_refused;
-        let allows_any = max_refused.most(u64::MAX) > 0;
+        let allows_any = max_refused.limit(u64::MAX) > 0;
         RejectedRows {
             key,
             allows_any,
@@ -136,7 +136,7 @@ impl RejectedRows {
     pub(super) fn check(&self, rows: u64) -> Result<(), LoadFault> {
         let allowed = self.max_refused;
         match self.lines.first() {
-            Some(first) if self.len() > allowed.most(rows) => Err(LoadFault::TooMany {
+            Some(first) if self.len() > allowed.limit(rows) => Err(LoadFault::TooMany {
                 refused: self.len(),
                 rows,
                 allowed: allowed.to_string(),

@@ -58,8 +58,13 @@ impl<'a> Database<'a> {
 impl Snapshot<'_> {
     /// Columns of which only NULLs are compared, because the server changes the form of their values.
     pub(crate) fn null_checked(&self) -> Vec<String> {
-        let is_loose = |sql| matches!(sql, SqlType::Json | SqlType::Jsonb);
-        self.table.columns.iter().filter(|column| is_loose(column.sql)).map(|column| column.name.clone()).collect()
+        let is_null_checked = |sql| matches!(sql, SqlType::Json | SqlType::Jsonb);
+        self.table
+            .columns
+            .iter()
+            .filter(|column| is_null_checked(column.sql))
+            .map(|column| column.name.clone())
+            .collect()
     }
 
     /// Adds the rows of a frame of the dataset; returns how many of them the database rejected.

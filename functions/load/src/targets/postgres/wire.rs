@@ -76,9 +76,9 @@ impl Rows {
             out.put_i64(number);
         }
         for (at, field) in self.fields.iter().enumerate() {
-            if let Err(unheld) = field.write(row, out) {
+            if let Err(unrepresentable) = field.write(row, out) {
                 out.truncate(start);
-                return Err((at, unheld));
+                return Err((at, unrepresentable));
             }
         }
         Ok(())
@@ -214,7 +214,7 @@ impl Field {
                 out.put_slice(text.as_bytes());
             }
             _ if text.as_bytes().contains(&0) => return Err(Unrepresentable::Nul),
-            SqlType::Varchar(most) if text.len() > most as usize && text.chars().count() > most as usize => {
+            SqlType::Varchar(max) if text.len() > max as usize && text.chars().count() > max as usize => {
                 return Err(Unrepresentable::Length);
             }
             _ => out.put_slice(text.as_bytes()),

@@ -9,7 +9,7 @@ pub enum ReportError {
     FileName { found: String },
     #[error("sheet {sheet:?} cannot have this title in Excel: {why}")]
     SheetTitle { sheet: String, why: &'static str },
-    #[error("two sheets have the title {sheet:?}, which Excel takes whatever the case only once")]
+    #[error("two sheets have the title {sheet:?}; titles must differ not only in case")]
     SheetTwice { sheet: String },
     #[error("a chart on sheet {sheet:?} draws from sheet {source_sheet:?}, which the report does not have")]
     ChartSheet { sheet: String, source_sheet: String },
@@ -25,7 +25,7 @@ pub enum ReportError {
         "row {row} of sheet {sheet:?} has a date beyond the years -9999 to 9999 in column {column:?}; set a `min` and `max` in the contract"
     )]
     Date { sheet: String, column: String, row: usize },
-    #[error("sheet {sheet:?} has {found} {what}, Excel takes {max}; have the sheet's SQL give fewer")]
+    #[error("sheet {sheet:?} has {found} {what}, but Excel allows {max}; return fewer in the sheet's SQL")]
     TooLarge { sheet: String, what: &'static str, found: usize, max: usize },
     #[error("the rows of a sheet cannot be read")]
     Frame(#[from] PolarsError),

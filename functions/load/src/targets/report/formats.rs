@@ -47,7 +47,7 @@ pub(super) struct ColumnFormats {
 impl ColumnFormats {
     /// The formats of the column at index `at`, counted from 0.
     pub(super) fn new(format: CellFormat, at: u16) -> ColumnFormats {
-        let aligned = match (is_right(format), at) {
+        let aligned = match (is_right_aligned(format), at) {
             (true, _) => Format::new().set_align(FormatAlign::Right),
             (false, 0) => Format::new().set_align(FormatAlign::Left),
             // Keeps a distance from a number in the column before.
@@ -70,7 +70,7 @@ impl ColumnFormats {
 }
 
 /// Whether a column is aligned to the right: numbers are, texts and dates are not.
-fn is_right(format: CellFormat) -> bool {
+fn is_right_aligned(format: CellFormat) -> bool {
     match format {
         CellFormat::Integer | CellFormat::Decimal | CellFormat::Number | CellFormat::Money | CellFormat::Percent => {
             true

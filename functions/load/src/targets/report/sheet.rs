@@ -26,7 +26,7 @@ pub(super) fn check_title(title: &str) -> Result<(), ReportError> {
             "it has one of [ ] : * ? / \\ or a control character"
         }
         title if title.starts_with('\'') || title.ends_with('\'') => "it starts or ends with an apostrophe",
-        title if title.eq_ignore_ascii_case("history") => "Excel keeps this one for itself",
+        title if title.eq_ignore_ascii_case("history") => "Excel reserves this title",
         _ => return Ok(()),
     };
     Err(ReportError::SheetTitle { sheet: title.into(), why })

@@ -58,43 +58,41 @@ impl Error for SqliteError {
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Fault {
-    #[error("the database's folder cannot be found or made")]
+    #[error("the database's folder cannot be found or created")]
     Folder(#[source] io::Error),
-    #[error("another process holds the database for more than {} s", BUSY_TIMEOUT.as_secs())]
+    #[error("another process has locked the database for more than {} s", BUSY_TIMEOUT.as_secs())]
     Locked(#[source] rusqlite::Error),
     #[error("the disk has no room for the database")]
     Full(#[source] rusqlite::Error),
-    #[error("the disk fails under the database")]
+    #[error("the disk of the database has failed")]
     Io(#[source] rusqlite::Error),
-    #[error(
-        "the database cannot be opened or written; name a file (not a folder) that may be written, in a folder that may be"
-    )]
+    #[error("the database cannot be opened or written; choose a writable file (not a folder) in a writable folder")]
     NotWritable(#[source] rusqlite::Error),
-    #[error("the file is not a SQLite database; name another one, or move it away to have a new one made")]
+    #[error("the file is not a SQLite database; choose another one, or move it away so that a new one is created")]
     NotADatabase(#[source] rusqlite::Error),
     #[error("the database is damaged; restore it, or move it away so that it is loaded in full")]
     Corrupt(#[source] rusqlite::Error),
-    #[error("SQLite refuses a statement")]
+    #[error("SQLite rejected a statement")]
     Statement(#[source] rusqlite::Error),
 
-    #[error("table {table:?} is where loads are noted; name another table")]
+    #[error("table {table:?} is reserved for the record of loads; choose another table")]
     Reserved { table: &'static str },
-    #[error("{table:?} is a {kind}, not a table; name a table")]
+    #[error("{table:?} is a {kind}, not a table; choose a table")]
     NotATable { table: String, kind: String },
     #[error("SQLite has no type for column {column:?} ({dtype}); leave it out or cast it in the SQL of a model")]
     Type { column: String, dtype: DataType },
-    #[error("columns {first:?} and {second:?} are one to SQLite, which knows no case; rename one in the dataset")]
+    #[error("columns {first:?} and {second:?} are the same in SQLite, which ignores case; rename one in the dataset")]
     Twins { first: String, second: String },
     #[error(
-        "column {column:?} of table {table:?} is declared {declared:?}, which does not keep the dataset's {dtype} as it is; \
-         change the type of either, name another table, or drop this one so that it is loaded in full"
+        "column {column:?} of table {table:?} is declared {declared:?}, which cannot hold the dataset's {dtype} without loss; \
+         change one of the types, choose another table, or drop this one so that it is loaded in full"
     )]
     Declared { table: String, column: String, declared: String, dtype: DataType },
     #[error("mode \"upsert\" needs a key: none is given for table {table:?}")]
     NoKey { table: String },
-    #[error("the dataset has no column {column:?}, which table {table:?} is to be loaded by")]
+    #[error("the dataset has no column {column:?}, which is the key of table {table:?}")]
     NoColumn { table: String, column: String },
-    #[error("table {table:?} has no unique index on its key; make one: {sql}")]
+    #[error("table {table:?} has no unique index on its key; create one: {sql}")]
     NoUniqueIndex { table: String, sql: String },
 
     #[error(

@@ -146,9 +146,9 @@ impl<'t> Writer<'t> {
     fn bind(&self, statement: &mut Statement<'_>, columns: &[Series], row: usize) -> Result<(), Fault> {
         for (at, column) in columns.iter().enumerate() {
             let at = at + 1;
-            let unheld =
+            let unrepresentable =
                 |value: String| Fault::Unheld { column: column.name().to_string(), row: self.number(row), value };
-            let beyond = || unheld("a date beyond the years -9999 to 9999".into());
+            let beyond = || unrepresentable("a date beyond the years -9999 to 9999".into());
             match Cell::from_value(column.get(row)?).ok_or_else(beyond)? {
                 Cell::Null => self.bind_null(statement, at, column, row)?,
                 // SQLite has no NaN and stores it as NULL.
@@ -157,7 +157,7 @@ impl<'t> Writer<'t> {
                 Cell::Integer(value) => statement.raw_bind_parameter(at, value)?,
                 Cell::Float(value) => statement.raw_bind_parameter(at, value)?,
                 Cell::Decimal(value) if value.is_exact() => statement.raw_bind_parameter(at, value.to_f64())?,
-                Cell::Decimal(value) => return Err(unheld(value.to_string())),
+                Cell::Decimal(value) => return Err(unrepresentable(value.to_string())),
                 Cell::Text(value) => statement.raw_bind_parameter(at, value)?,
                 Cell::Date(value) => statement.raw_bind_parameter(at, value.to_string())?,
                 Cell::Time(value) => statement.raw_bind_parameter(at, value.to_string())?,

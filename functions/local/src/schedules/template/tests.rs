@@ -31,8 +31,8 @@ fn resource(text: &str, id: &str) -> String {
 }
 
 fn mistakes(files: &[(&str, &str)]) -> Vec<String> {
-    let failure = template(&graph_of(files)).unwrap_err();
-    let mistakes = failure.source.as_ref().unwrap().downcast_ref::<DefinitionErrors>().unwrap();
+    let error = template(&graph_of(files)).unwrap_err();
+    let mistakes = error.source.as_ref().unwrap().downcast_ref::<DefinitionErrors>().unwrap();
     mistakes.0.iter().map(ToString::to_string).collect()
 }
 
@@ -80,7 +80,7 @@ fn a_cron_in_a_time_zone_is_a_schedule() {
 
 #[test]
 fn a_rate_is_a_rule_with_a_comment_if_it_drifts() {
-    let comment = "# no cron says its multiples";
+    let comment = "# no cron fires at its multiples";
     let text = with_schedule("{ rate = '4 hours' }");
     assert!(text.contains("      ScheduleExpression: 'cron(0 0/4 * * ? *)'\n") && !text.contains(comment), "{text}");
     let text = with_schedule("{ rate = '90 minutes' }");
@@ -155,14 +155,14 @@ fn pipelines_that_cannot_be_deployed_are_reported_with_position() {
         mistakes(&[(&too_long, &shop)]),
         [format!(
             "pipelines/{too_long}.toml:1:1: pipeline `{too_long}` with a schedule and a name of 40 characters; expected at most 39 where \
-             there is a schedule; EventBridge takes 64, with the stack's name in front; rename the file"
+             there is a schedule; EventBridge allows 64 including the name of the stack; rename the file"
         )]
     );
     let model = format!("{SOURCE}{CONTRACT}[[model]]\nname = 'shop_raw'\nsql = 'SELECT * FROM shop'\n");
     assert_eq!(
         mistakes(&[("shop", &model)]),
         [
-            "pipelines/shop.toml:8:8: dataset `shop_raw`, whose table in Glue is called `shop_raw`; expected a name of its own; so is the \
+            "pipelines/shop.toml:8:8: dataset `shop_raw`, whose table in Glue is called `shop_raw`; expected a unique name; so is the \
           table of `shop.raw`, of pipelines/shop.toml:5:2"
         ]
     );
@@ -180,8 +180,8 @@ fn too_many_resources_for_a_stack_are_refused() {
         (0..126).map(|n| (format!("p{n}"), format!("schedule = {{ rate = '1 day' }}\n{SOURCE}{CONTRACT}"))).collect();
     let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
     template_of(&files[..125]);
-    let failure = template(&graph_of(&files)).unwrap_err();
-    assert!(failure.message.starts_with("504 schedules") && failure.kind == ErrorKind::Definition, "{failure:?}");
+    let error = template(&graph_of(&files)).unwrap_err();
+    assert!(error.message.starts_with("504 schedules") && error.kind == ErrorKind::Definition, "{error:?}");
 }
 
 #[test]

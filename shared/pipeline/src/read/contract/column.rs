@@ -11,7 +11,7 @@ use crate::read::literal::{self, TYPES};
 const FIELDS: [&str; 11] =
     ["type", "from", "required", "min", "max", "one_of", "pattern", "format", "timezone", "trim", "nulls"];
 
-/// The columns that are right, and the names of all, so that one mistake does not make others.
+/// The valid columns, and the names of all columns. References to an invalid column are not reported as unknown.
 pub(super) struct Columns {
     pub columns: Vec<Column>,
     pub names: Vec<ColumnName>,
@@ -27,17 +27,17 @@ impl Columns {
     }
 }
 
-/// What the columns are of.
+/// The kind of data that the columns are read from.
 #[derive(Clone, Copy)]
 pub(super) enum ColumnOwner<'a> {
-    /// A record, which has these fields and no others.
+    /// Records with exactly these fields.
     These(&'a [ColumnName]),
     Record,
-    /// An element of an array, which may be the value of a column itself: `from = ""`.
+    /// Elements of an array. `from = ""` is the whole element.
     Element,
 }
 
-/// `columns` of `[contract]`, or of one of its `[contract.explode]`.
+/// `columns` of `[contract]`, or of a `[contract.explode.<name>]`.
 pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns {
     let mut all = Columns { columns: Vec::new(), names: Vec::new() };
     let label = below(contract, "columns");
@@ -63,7 +63,7 @@ pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns
             all.names.iter().find(|other| other.as_str().to_lowercase() == name.as_str().to_lowercase())
         {
             let found = format!("column {} beside {}", quoted(name.as_str()), quoted(other.as_str()));
-            contract.reader.report(at, found, "names that differ by more than case, which Delta and SQL need");
+            contract.reader.report(at, found, "names that differ not only in case, as Delta and SQL require");
         }
         all.names.push(name.clone());
         if let Some(column) = column(contract, name, at, value, of) {
@@ -73,7 +73,7 @@ pub(super) fn columns(contract: &Fields<'_, '_>, of: ColumnOwner<'_>) -> Columns
     all
 }
 
-/// How a table in a table is called.
+/// Label of a table within a table: `[contract.columns]`.
 fn below(fields: &Fields<'_, '_>, name: &str) -> String {
     format!("{}.{name}]", fields.label.trim_end_matches(']'))
 }
@@ -110,13 +110,13 @@ fn column(
     // the rest depends on the type
     let ty = ty?;
     if ty != Type::String {
-        fields.refuse("pattern", "it only for a string");
+        fields.refuse("pattern", "this field only for a string");
     }
     if ty != Type::Datetime {
-        fields.refuse("timezone", "it only for a datetime");
+        fields.refuse("timezone", "this field only for a datetime");
     }
     if !matches!(ty, Type::Date | Type::Time | Type::Datetime) {
-        fields.refuse("format", "it only for a date, time or datetime");
+        fields.refuse("format", "this field only for a date, time or datetime");
     }
     let zone = timezone.as_deref();
     let (min, max) = (bound(&fields, "min", ty, zone), bound(&fields, "max", ty, zone));
@@ -124,7 +124,7 @@ fn column(
         && literal::compare(ty, min, max).is_some_and(std::cmp::Ordering::is_gt)
     {
         let found = format!("`min` {} over `max` {} in {}", quoted(min), quoted(max), fields.label);
-        fields.reader.report(fields.at("min"), found, "a `min` that is not greater");
+        fields.reader.report(fields.at("min"), found, "a `min` that is not greater than `max`");
     }
     let one_of = choices(&fields, ty, zone);
     Some(Column {
@@ -142,7 +142,7 @@ fn column(
     })
 }
 
-/// A column of which only the type is given.
+/// A column with defaults for all but its type.
 fn plain(name: ColumnName, ty: Type) -> Column {
     Column {
         name,
@@ -173,7 +173,7 @@ fn ty(fields: &Fields<'_, '_>, text: &TextValue) -> Option<Type> {
     ty
 }
 
-/// Names that other systems use for our types.
+/// A hint for type names of other systems.
 fn other_name(text: &str) -> Option<String> {
     let ours = match text.to_lowercase().as_str() {
         "text" | "varchar" | "str" | "utf8" => "string",
@@ -193,7 +193,7 @@ fn source_field(fields: &Fields<'_, '_>, field: &str, at: usize, of: ColumnOwner
         && !given.iter().any(|name| name.as_str() == field)
     {
         let names = || given.iter().map(ColumnName::as_str);
-        let found = format!("{} is no column of [source.csv]", quoted(field));
+        let found = format!("{} is not a column of [source.csv]", quoted(field));
         fields.reader.report_with_hint(at, found, one_of(names()), did_you_mean(field, names()));
     }
 }
@@ -209,7 +209,7 @@ fn formats(fields: &Fields<'_, '_>) -> Vec<String> {
 
 fn bound(fields: &Fields<'_, '_>, key: &str, ty: Type, timezone: Option<&str>) -> Option<String> {
     if matches!(ty, Type::String | Type::Bool) {
-        fields.refuse(key, "it only for numbers, dates and times");
+        fields.refuse(key, "this field only for numbers, dates and times");
         return None;
     }
     value_of(fields, fields.value(key)?, key, ty, timezone)
@@ -232,7 +232,7 @@ fn choices(fields: &Fields<'_, '_>, ty: Type, timezone: Option<&str>) -> Vec<Str
 fn value_of(fields: &Fields<'_, '_>, value: Value<'_>, key: &str, ty: Type, timezone: Option<&str>) -> Option<String> {
     let text = match value.get_ref() {
         DeValue::String(_) => Some(fields.reader.text(value, key)?.text),
-        // 5 is no text, though it could be read as one
+        // the number 5 is not accepted for a string
         _ if ty == Type::String => None,
         other => literal::raw(other),
     };

@@ -1,4 +1,4 @@
-//! `[contract.explode.<name>]`: arrays of a record that are datasets of their own.
+//! `[contract.explode.<name>]`: arrays in a record that become datasets of their own.
 
 use toml::de::DeValue;
 
@@ -30,7 +30,7 @@ pub(super) fn explodes(
         return Vec::new();
     };
     if contract.value("key").is_none() {
-        let expected = "`key = [\"…\"]` in [contract], which says whose elements they are";
+        let expected = "`key = [\"…\"]` in [contract], which identifies the record of each element";
         reader.report(value.span().start, "[contract.explode] without a key", expected);
     }
     let mut all = Vec::new();
@@ -39,7 +39,7 @@ pub(super) fn explodes(
         let label = format!("[contract.explode.{}]", name.get_ref());
         let name = base_name(contract, &TextValue { text: name.get_ref().to_string(), at, verbatim: None });
         if let Some(name) = &name {
-            mentions.make(name, reader.file.place(at));
+            mentions.add_output(name, reader.file.place(at));
         }
         let Some(fields) = reader.open(value, label, &["column", "columns"]) else { continue };
         let column = array(&fields, columns);
@@ -60,20 +60,20 @@ fn array(fields: &Fields<'_, '_>, columns: &Columns) -> Option<ColumnName> {
     if columns.type_of(&name).is_some_and(|ty| ty != Type::String) {
         fields.reader.report(
             text.at,
-            format!("column {} in {}, which is no string", quoted(name.as_str()), fields.label),
+            format!("column {} in {}, which is not a string", quoted(name.as_str()), fields.label),
             expected,
         );
     }
     Some(name)
 }
 
-/// The dataset also has the contract's key, the position, and the partition: none may be called as another.
+/// Reports columns with the name of the contract's key, the position or the partition, which the dataset has too.
 fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName], partition_by: Option<&PartitionBy>) {
     let same = |left: &str, right: &str| left.to_lowercase() == right.to_lowercase();
     let partition = partition_by.map(|by| &by.name);
     let carried: Vec<&str> = key.iter().chain(partition).map(ColumnName::as_str).collect();
     if let Some(name) = carried.iter().find(|name| same(name, POSITION)) {
-        let found = format!("column {} of the contract beside the position of {}", quoted(name), fields.label);
+        let found = format!("column {} of the contract, which is also the position in {}", quoted(name), fields.label);
         fields.reader.report(at, found, "another name for the contract's column");
     }
     let DeValue::Table(table) = fields.value("columns").map_or(&DeValue::Boolean(false), |value| value.get_ref())
@@ -85,13 +85,13 @@ fn no_clash(fields: &Fields<'_, '_>, at: usize, own: &Columns, key: &[ColumnName
         if let Some(taken) = taken {
             let found =
                 format!("column {} in {}, which has {} already", quoted(name.get_ref()), fields.label, quoted(taken));
-            let expected = "another name; the key, `position` and the partition come by themselves";
+            let expected = "another name; the key, `position` and the partition column are added automatically";
             fields.reader.report(name.span().start, found, expected);
         }
     }
 }
 
-/// The models that a contract's arrays are: partition by partition of its dataset.
+/// The models of a contract's exploded arrays. Each has the partitions of the contract's dataset.
 pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     let partition_by = contract.partition_by.as_ref().map(|by| by.name.clone());
     let model = |explode: &Explode| Model {
@@ -110,7 +110,7 @@ pub(crate) fn children(contract: &Contract) -> Vec<Model> {
     contract.explodes.iter().map(model).collect()
 }
 
-/// The columns of a dataset that a contract makes, and its key.
+/// The columns and the key of a dataset that a contract produces.
 pub(crate) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<ColumnName>, Vec<ColumnName>)> {
     let names = |columns: &[Column]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
     let (mut columns, key) = if contract.dataset == *dataset {
@@ -120,7 +120,7 @@ pub(crate) fn known(contract: &Contract, dataset: &DatasetName) -> Option<(Vec<C
         let key: Vec<ColumnName> = contract.key.iter().cloned().chain(POSITION.parse()).collect();
         ([key.clone(), names(&explode.columns)].concat(), key)
     };
-    // without `every` it may be a column that is there already
+    // without `every` it is a column of the contract, which may be included already
     if let Some(by) = &contract.partition_by
         && !columns.contains(&by.name)
     {

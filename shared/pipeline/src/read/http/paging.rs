@@ -35,10 +35,10 @@ pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> 
     }
     let (kind, known) = fields.choice("kind", &KINDS.map(|kind| (kind.0, kind)))?;
     for key in ALL.iter().filter(|key| **key != "kind" && !known.contains(key)) {
-        fields.refuse(key, &format!("no such field of `kind = \"{kind}\"`"));
+        fields.refuse(key, &format!("no such field with `kind = \"{kind}\"`"));
     }
     if format == Body::Ndjson && matches!(kind, "cursor" | "next_url") {
-        fields.refuse("kind", "one that does not look into the body, which is NDJSON");
+        fields.refuse("kind", "a kind that reads nothing from the body, which is NDJSON");
     }
     let parameter = |default| parameter(&fields, "parameter", default, method);
     let allows_empty = fields.flag("empty_pages").unwrap_or(false);
@@ -80,10 +80,10 @@ pub(super) fn pagination(top: &Fields<'_, '_>, method: Method, format: Body) -> 
     Some((pagination, allows_empty))
 }
 
-/// How many records a page is asked to have, and by which parameter.
+/// The page size to request, and its parameter.
 fn size(fields: &Fields<'_, '_>, default: &str, method: Method) -> Option<(Parameter, u64)> {
     if fields.value("size").is_none() {
-        fields.refuse("size_parameter", "`size = 100` beside it");
+        fields.refuse("size_parameter", "`size = 100` as well");
         return None;
     }
     let size = count(fields, "size", 1, 1_000_000)?;

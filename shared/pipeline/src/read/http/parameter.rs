@@ -1,9 +1,9 @@
-//! A parameter of the API: in the query or in the body.
+//! Request parameters of an API, in the query or in the body.
 
 use super::super::fields::Fields;
 use crate::http::{Method, Parameter};
 
-/// Where a parameter goes: `in = "body"` only where there is one.
+/// Reads the name of a parameter in `key`. `in = "body"` requires `POST`.
 pub(super) fn parameter(
     fields: &Fields<'_, '_>,
     key: &str,

@@ -13,7 +13,7 @@ pub(super) const FIELDS: [&str; 10] =
     ["column", "parameter", "until", "in", "format", "start", "lookback", "bounds", "every", "missing"];
 
 pub(super) fn since(fields: &Fields<'_, '_>, method: Method) -> Option<Since> {
-    let column = fields.needed("column", "the column of the contract that says when a record was changed");
+    let column = fields.needed("column", "the column of the contract with the time of a record's last change");
     let column = column.and_then(|text| fields.reader.name::<ColumnName>(&text));
     let from = parameter(fields, "parameter", None, method);
     let until: Option<Parameter> =
@@ -24,8 +24,8 @@ pub(super) fn since(fields: &Fields<'_, '_>, method: Method) -> Option<Since> {
     let every_s = duration(fields, "every");
     if fields.value("every").is_some() {
         for (key, expected) in [
-            ("until", "`until = \"…\"`, the parameter that takes the end of a window, since there is `every`"),
-            ("start", "`start = \"2024-01-01T00:00:00Z\"`, where the first window begins, since there is `every`"),
+            ("until", "`until = \"…\"`, the parameter for the end of a window, because there is `every`"),
+            ("start", "`start = \"2024-01-01T00:00:00Z\"`, the start of the first window, because there is `every`"),
         ] {
             if fields.value(key).is_none() {
                 fields.missing(key, expected);

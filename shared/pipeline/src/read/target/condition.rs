@@ -1,4 +1,4 @@
-//! `only_with` and `only_without`: targets that are there or not, as a parameter has a value.
+//! `only_with` and `only_without`: targets that are enabled or disabled by the value of a parameter.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use crate::params::{TextPart, text_parts};
 
 pub(super) const FIELDS: [&str; 2] = ["only_with", "only_without"];
 
-/// When a target is there.
+/// The condition under which a target is enabled.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Condition {
     Always,
-    /// The parameter has a value that is not empty.
+    /// If the parameter has a non-empty value.
     With(String),
-    /// It has none, or an empty one.
+    /// If the parameter has no value or an empty one.
     Without(String),
 }
 
@@ -26,13 +26,13 @@ impl Condition {
     /// An invalid condition is reported and replaced by [`Condition::Always`].
     pub fn new(top: &Fields<'_, '_>, target: &Fields<'_, '_>) -> Condition {
         if target.value("only_with").is_some() {
-            target.refuse("only_without", "either it or `only_with`");
+            target.refuse("only_without", "only one of `only_with` and `only_without`");
             return parameter(top, target, "only_with").map_or(Condition::Always, Condition::With);
         }
         parameter(top, target, "only_without").map_or(Condition::Always, Condition::Without)
     }
 
-    /// Whether the target is present.
+    /// Whether the target is enabled.
     pub fn holds(&self, top: &Fields<'_, '_>) -> bool {
         match self {
             Condition::Always => true,
@@ -41,7 +41,7 @@ impl Condition {
         }
     }
 
-    /// Whether two targets are never present together.
+    /// Whether two targets are never enabled together.
     pub fn excludes(&self, other: &Condition) -> bool {
         match (self, other) {
             (Condition::With(one), Condition::Without(other)) | (Condition::Without(one), Condition::With(other)) => {
@@ -51,7 +51,7 @@ impl Condition {
         }
     }
 
-    /// Where a target that is not there for want of a value needs it: what is wrong there comes of that.
+    /// Byte ranges of the strings that use the parameter of [`Condition::With`]. Without a value, errors there are expected.
     pub fn missing_value_spans(&self, item: &Spanned<DeValue<'_>>) -> Vec<Range<usize>> {
         let mut spans = Vec::new();
         if let Condition::With(name) = self {
@@ -61,11 +61,11 @@ impl Condition {
     }
 }
 
-/// The name as written: a value has no business here.
+/// A declared parameter's name, without expansion of `${…}`.
 fn parameter(top: &Fields<'_, '_>, target: &Fields<'_, '_>, key: &str) -> Option<String> {
     let value = target.value(key)?;
     let Some(name) = value.get_ref().as_str() else {
-        // says what it is instead
+        // reports the type of the value
         target.text(key);
         return None;
     };
@@ -83,7 +83,7 @@ fn parameter(top: &Fields<'_, '_>, target: &Fields<'_, '_>, key: &str) -> Option
 }
 
 fn has_value(top: &Fields<'_, '_>, name: &str) -> bool {
-    // a parameter that stands for itself has no value
+    // `${NAME}` as its own value means that there is no value
     let given = (top.reader.parameter)(name).filter(|value| *value != format!("${{{name}}}"));
     let default = || {
         declared_in(top)
@@ -97,7 +97,7 @@ fn has_value(top: &Fields<'_, '_>, name: &str) -> bool {
     given.as_deref().or_else(default).is_some_and(|value| !value.trim().is_empty())
 }
 
-/// The strings with `${name}` in them.
+/// Collects the byte ranges of the strings that contain `${name}`.
 fn uses(value: &Spanned<DeValue<'_>>, name: &str, spans: &mut Vec<Range<usize>>) {
     match value.get_ref() {
         DeValue::String(text) => {

@@ -1,4 +1,4 @@
-//! What both databases have: the rows of a dataset into a table.
+//! The fields that all database targets have: dataset, table, mode and key.
 
 use crate::definition::contract::Contract;
 use crate::definition::target::{Destination, Mode};
@@ -8,7 +8,7 @@ use crate::read::fields::{Fields, TextValue};
 use crate::read::mention::Mentions;
 use crate::read::names::keys;
 
-/// `table` knows which names are good for a table.
+/// `table` checks the name of the table.
 pub(super) fn destination(
     fields: &Fields<'_, '_>,
     contract: Option<&Contract>,
@@ -18,7 +18,7 @@ pub(super) fn destination(
     let dataset_text = fields.needed("dataset", "the dataset to load");
     let dataset: Option<DatasetName> = dataset_text.as_ref().and_then(|text| fields.reader.name(text));
     if let (Some(text), Some(dataset)) = (&dataset_text, &dataset) {
-        mentions.read(dataset, fields.reader.file.place(text.at));
+        mentions.add_input(dataset, fields.reader.file.place(text.at));
     }
     let table = fields.needed("table", "a table's name").and_then(|text| table(fields, text));
     if fields.value("mode").is_none() {
@@ -31,20 +31,20 @@ pub(super) fn destination(
         Mode::Upsert if dataset.is_none() && fields.value("key").is_none() => return None,
         Mode::Upsert => key(fields, own)?,
         Mode::Swap | Mode::Append => {
-            fields.refuse("key", "it only with `mode = \"upsert\"`");
+            fields.refuse("key", "this field only with `mode = \"upsert\"`");
             Vec::new()
         }
     };
     Some(Destination { dataset: dataset?, table: table?, mode: mode?, key })
 }
 
-/// `own`: the columns and the key of a dataset that this pipeline's contract makes.
+/// `own`: columns and key of the dataset, if this pipeline's contract produces it.
 fn key(fields: &Fields<'_, '_>, own: Option<(Vec<ColumnName>, Vec<ColumnName>)>) -> Option<Vec<ColumnName>> {
     let (own, default) = own.unzip();
     let default = default.filter(|key| !key.is_empty());
     match (fields.one_or_more("key"), own) {
         (Some(texts), Some(known)) => Some(keys(fields, &texts, &known)),
-        // the columns of a model show when it runs
+        // the columns of a model are only known at run time
         (Some(texts), None) => {
             let names: Vec<ColumnName> = texts.iter().filter_map(|text| fields.reader.column_name(text)).collect();
             Some(keys(fields, &texts, &names))
@@ -52,7 +52,8 @@ fn key(fields: &Fields<'_, '_>, own: Option<(Vec<ColumnName>, Vec<ColumnName>)>)
         (None, _) if fields.value("key").is_some() => None,
         (None, _) => {
             if default.is_none() {
-                fields.missing("key", "`key = [\"…\"]` to upsert by, since the dataset's contract gives none");
+                fields
+                    .missing("key", "`key = [\"…\"]` for the upsert, because no contract defines a key of the dataset");
             }
             default
         }

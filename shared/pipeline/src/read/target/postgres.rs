@@ -55,7 +55,7 @@ pub(super) fn postgres(
     Some(Postgres { name, url: url?, password, schema, to, types, max_refused, connections, timeout_s })
 }
 
-/// Only for an upsert: rejected rows are stored, and removed when they become valid, by their key.
+/// Only with an upsert, because rejected rows are stored, and removed once they are accepted, by key.
 fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budget> {
     let budget = budget(fields, "max_refused")?;
     let mode = match to?.mode {
@@ -63,11 +63,11 @@ fn max_refused(fields: &Fields<'_, '_>, to: Option<&Destination>) -> Option<Budg
         Mode::Swap => "swap",
         Mode::Append => "append",
     };
-    let found = format!("`max_refused` beside `mode = \"{mode}\"` in {}", fields.label);
+    let found = format!("`max_refused` with `mode = \"{mode}\"` in {}", fields.label);
     fields.reader.report(
         fields.at("max_refused"),
         found,
-        "it beside `mode = \"upsert\"`, whose rows have a key to be put aside by",
+        "this field only with `mode = \"upsert\"`, because rejected rows are stored by key",
     );
     None
 }
@@ -83,7 +83,7 @@ fn timeout(fields: &Fields<'_, '_>) -> Option<u64> {
     Some(seconds)
 }
 
-/// A text, or `{ secret = "name" }`.
+/// A string, or `{ secret = "name" }`.
 fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
     let example = "a URL, as in `postgres://user@host:5432/database`, or `{ secret = \"name\" }`";
     match fields.value("url").map(|value| value.get_ref()) {
@@ -97,10 +97,10 @@ fn url(fields: &Fields<'_, '_>) -> Option<PostgresUrl> {
     }
 }
 
-/// Whether it is a valid URL without a password, or may become one. It may contain a password, so messages do not repeat it.
+/// Whether it is a valid URL without a password, or contains a parameter. It may contain a password, so messages do not repeat it.
 fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
     if Address::has_password(&text.text) {
-        let hint = "write `password = { secret = \"name\" }` beside it, or all of it as `url = { secret = \"name\" }`";
+        let hint = "write `password = { secret = \"name\" }` as well, or make the whole URL a secret: `url = { secret = \"name\" }`";
         fields.reader.report_with_hint(
             text.at,
             format!("a password in `url` in {}", fields.label),
@@ -123,7 +123,8 @@ fn is_url(fields: &Fields<'_, '_>, text: &TextValue) -> bool {
 fn table(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     let ours = matches!(text.text.as_str(), "tidemark_loads" | "tidemark_refused");
     if ours || text.text.starts_with("tidemark_staged") {
-        let expected = "another; `tidemark_loads`, `tidemark_refused` and `tidemark_staged…` are Tidemark's own";
+        let expected =
+            "another name; `tidemark_loads`, `tidemark_refused` and `tidemark_staged…` are reserved for Tidemark";
         fields.reader.report(text.at, format!("{} for a table's name", quoted(&text.text)), expected);
         return None;
     }
@@ -132,19 +133,23 @@ fn table(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
 
 fn schema(fields: &Fields<'_, '_>, text: TextValue) -> Option<String> {
     if text.text.starts_with("pg_") || text.text == "information_schema" {
-        let expected = "another; `pg_…` and `information_schema` are PostgreSQL's own";
+        let expected = "another name; `pg_…` and `information_schema` are reserved for PostgreSQL";
         fields.reader.report(text.at, format!("{} for a schema's name", quoted(&text.text)), expected);
         return None;
     }
     identifier(fields, text, "a schema's name")
 }
 
-/// Any text is allowed because names are quoted, except long ones, which PostgreSQL silently cuts.
+/// Checks an identifier. Any text is allowed because it is quoted, except long text, which PostgreSQL silently truncates.
 fn identifier(fields: &Fields<'_, '_>, text: TextValue, what: &str) -> Option<String> {
     const LONGEST: usize = 63;
     if text.text.len() > LONGEST {
         let found = format!("{}, of {} bytes, for {what}", quoted(&text.text), text.text.len());
-        fields.reader.report(text.at, found, format!("at most {LONGEST} bytes, behind which PostgreSQL cuts a name"));
+        fields.reader.report(
+            text.at,
+            found,
+            format!("at most {LONGEST} bytes, because PostgreSQL truncates longer names"),
+        );
         return None;
     }
     if text.text.contains('\0') {
@@ -169,7 +174,7 @@ fn types(
         fields.reader.report(value.span().start, found, "a table of columns, as in `{ lines = \"jsonb\" }`");
         return types;
     };
-    // the columns of a model are known only when it runs
+    // the columns of a model are only known at run time
     let own =
         contract.zip(dataset).and_then(|(contract, dataset)| known(contract, dataset)).map(|(columns, _)| columns);
     for (name, value) in table {
@@ -193,7 +198,7 @@ fn types(
             continue;
         }
         if ty == PostgresType::Json && key.contains(&column) {
-            let expected = "`jsonb`; PostgreSQL cannot compare `json`, and this is a key";
+            let expected = "`jsonb`, because this is a key column and PostgreSQL cannot compare `json`";
             fields.reader.report(text.at, format!("`json` for {field}"), expected);
             continue;
         }
@@ -202,7 +207,7 @@ fn types(
     types
 }
 
-/// The type of a column of a dataset that this contract makes.
+/// The type of a column of a dataset that the contract produces.
 fn type_of(contract: &Contract, dataset: &DatasetName, column: &ColumnName) -> Option<Type> {
     let of = |columns: &[Column]| columns.iter().find(|one| one.name == *column).map(|one| one.ty);
     if contract.dataset == *dataset {
@@ -247,7 +252,7 @@ fn parse_type(text: &str) -> Option<PostgresType> {
     })
 }
 
-/// The types allowed for a column, for messages.
+/// The types allowed for a column of this type, for messages.
 fn fitting(ty: Type) -> String {
     match ty {
         Type::String => "`jsonb`, `json`, `uuid` or `varchar(n)` for a column of strings".to_owned(),
@@ -256,10 +261,8 @@ fn fitting(ty: Type) -> String {
         }
         Type::Float64 => "`real`, or nothing, for a column of floats".to_owned(),
         Type::Decimal { scale, .. } => format!(
-            "`numeric(p,s)` with a scale of {scale} or more for a column of decimals, which PostgreSQL would round"
+            "`numeric(p,s)` with a scale of {scale} or more for a column of decimals, because PostgreSQL would round"
         ),
-        Type::Bool | Type::Date | Type::Time | Type::Datetime => {
-            "nothing for a column that has one type only".to_owned()
-        }
+        Type::Bool | Type::Date | Type::Time | Type::Datetime => "no entry for a column of this type".to_owned(),
     }
 }

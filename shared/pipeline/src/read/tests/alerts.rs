@@ -4,7 +4,7 @@ use crate::definition::*;
 const MODEL: &str = "\n[[model]]\nname = 'm'\nsql = 'SELECT 1 AS one'\n";
 const SCHEDULE: &str = "schedule = { cron = '0 8 * * ? *', timezone = 'Europe/London' }";
 
-/// What is wrong with a table `[alerts]` whose first line is line 2.
+/// The errors of a table `[alerts]`; its first line is line 2.
 fn alerts_errors(alerts: &str) -> Vec<String> {
     errors(&format!("[alerts]\n{alerts}{MODEL}"))
 }
@@ -63,7 +63,7 @@ fn mistakes_in_alerts() {
         [
             "2:1: unknown field `slak` in [alerts]; expected one of `slack`, `email`, `start_within`, `caught_up_within`, \
              `max_quarantined`, `severity`, `quiet`; did you mean `slack`?",
-            "3:16: `start_within` in [alerts]; expected it only with a `schedule`, which says when the pipeline should start",
+            "3:16: `start_within` in [alerts]; expected this field only with a `schedule`, which says when the pipeline should start",
             "4:20: `30` for `caught_up_within` in [alerts]; expected a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`",
             "5:19: the string `few` for `max_quarantined` in [alerts]; expected a share from `\"0%\"` to `\"100%\"` or a number of rows",
             "6:14: unknown field `behnd` in [alerts.severity]; expected one of `failed`, `over_budget`, `quarantine`, \
@@ -107,12 +107,12 @@ fn mistakes_in_addresses() {
              `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these"
                 .to_owned(),
             "2:56: [alerts.email] has no `to`; expected an address or an array of them".to_owned(),
-            "2:67: nobody in `to` of [alerts.email]; expected an address or an array of them".to_owned(),
+            "2:67: an empty `to` in [alerts.email]; expected an address or an array of them".to_owned(),
         ]
     );
     assert_eq!(
         alerts_errors("email = []"),
-        ["2:9: nobody in `email` of [alerts]; expected an address, \
+        ["2:9: an empty `email` in [alerts]; expected an address, \
           `{ to = \"a@example.com\", severity = \"critical\" }` or an array of these"]
     );
     let long = format!("{}@example.com", "x".repeat(243));
@@ -136,7 +136,7 @@ fn mistakes_in_addresses() {
         assert_eq!(alerts_errors(&format!("email = \"{wrong}\"")).len(), 1, "{wrong}");
     }
     assert_eq!(alerts(&format!("email = '{}'", &long[1..])).email.len(), 1);
-    // a check that has no values yet
+    // without values for the parameters
     let text = format!("[alerts]\nemail = ['${{TEAM}}', 'a ${{TEAM}}']{MODEL}");
     let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
     let all = read(&file, &|name| Some(format!("${{{name}}}")), &|_| Err(String::new())).unwrap_err();
@@ -146,9 +146,9 @@ fn mistakes_in_addresses() {
 #[test]
 fn a_webhook_is_never_repeated() {
     let hook = "https://hooks.example.com/services/T0/B0/abc";
-    let hint = "the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager";
+    let hint = "store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager";
     let plain = format!(
-        "a text for `slack` in [alerts]; expected the name of a secret; write `slack = {{ secret = \"name\" }}`; {hint}"
+        "a string for `slack` in [alerts]; expected the name of a secret; write `slack = {{ secret = \"name\" }}`; {hint}"
     );
     assert_eq!(alerts_errors(&format!("slack = '{hook}'")), [format!("2:9: {plain}")]);
     assert_eq!(alerts_errors(&format!("slack = ['{hook}']")), [format!("2:10: {plain}")]);
@@ -167,11 +167,11 @@ fn a_webhook_is_never_repeated() {
     );
     assert_eq!(
         alerts_errors("slack = []"),
-        ["2:9: nobody in `slack` of [alerts]; expected `{ secret = \"slack-webhook\" }` or an array of such"]
+        ["2:9: an empty `slack` in [alerts]; expected `{ secret = \"slack-webhook\" }` or an array of these"]
     );
 }
 
-/// The alerts of a file that has mistakes elsewhere.
+/// The alerts of a file with errors elsewhere.
 fn recipients(text: &str) -> Option<Vec<String>> {
     assert!(read_text(text).is_err(), "{text}");
     let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
@@ -183,21 +183,21 @@ fn recipients(text: &str) -> Option<Vec<String>> {
 fn who_is_notified_of_a_broken_file() {
     let alerts = "[alerts]\nemail = 'a@b.c'\nstart_within = '5m'\nquiet = { from = '22:00', to = '07:00' }\n";
     let someone = Some(vec!["a@b.c".to_owned()]);
-    // definition, schedule, syntax behind it, right behind it, in front of it
+    // errors in the definition, in the schedule, and in the syntax: after the table, right after it, before it
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 5")), someone);
     assert_eq!(recipients(&format!("schedule = {{ cron = 'daily' }}\n{alerts}{MODEL}")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}{MODEL}x = = 5\n")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]\nname = 'm'\nsql = 'SELECT 1'")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\nx = yes\n{alerts}{MODEL}")), someone);
     assert_eq!(recipients(&format!("{SCHEDULE}\n{alerts}[[model]]\nname = 'open")), someone);
-    // parameters, of the caller and of the file
+    // parameters with values of the caller, and with defaults of the file
     assert_eq!(recipients("[alerts]\nemail = '${TEAM}'"), Some(vec!["team@b.c".to_owned()]));
     assert_eq!(
         recipients("[alerts]\nemail = '${ME}'\n[parameters]\nME = { default = 'me@b.c' }"),
         Some(vec!["me@b.c".to_owned()])
     );
     assert_eq!(recipients("[alerts]\nemail = '${ME}'"), None);
-    // nobody, or not this table
+    // no table, or an invalid one
     for text in [
         "",
         "[alerts]",

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Reads a file with values for some parameters; the names of the targets that are there, or what is wrong.
+/// Reads a file with values for some parameters; returns the names of the enabled targets, or the errors.
 fn targets(text: &str, values: &[(&str, &str)]) -> Result<Vec<String>, Vec<String>> {
     with(text, &|name| values.iter().find(|(given, _)| *given == name).map(|(_, value)| (*value).to_owned()))
 }
@@ -31,7 +31,7 @@ fn a_target_is_there_with_or_without_a_value() {
     for none in [&[][..], &[("W", "")], &[("W", " ")]] {
         assert_eq!(targets(&both, none), names(&["two"]));
     }
-    // a default that is not empty is a value, and one given in its place is not
+    // a non-empty default is a value; an empty value given in its place is none
     let both = both.replace("'W'", "'F'");
     assert_eq!(targets(&both, &[("W", URL)]), names(&["one"]));
     assert_eq!(targets(&both, &[("W", URL), ("F", "")]), names(&["two"]));
@@ -51,7 +51,7 @@ fn a_report_depends_on_a_parameter_too() {
 
 #[test]
 fn a_parameter_that_stands_for_itself_is_no_value() {
-    // this is how a pipeline that nobody runs is checked
+    // as in a check without values for parameters
     let itself = |name: &str| Some(format!("${{{name}}}"));
     assert_eq!(with(&format!("{POSTGRES}{SQLITE}"), &itself), names(&["two"]));
     assert_eq!(with(&format!("{POSTGRES}{SQLITE}").replace("'W'", "'F'"), &itself), names(&["one"]));
@@ -72,11 +72,11 @@ fn a_target_that_is_not_there_is_checked_all_the_same() {
         )
     );
     assert_eq!(targets(&wrong(SQLITE), &[("W", URL)]).unwrap_err().len(), 3);
-    // where the value is not the matter, all is told
+    // errors that do not depend on the value are reported
     assert_eq!(targets(&POSTGRES.replace("${W}", "postgres://h"), &[]).unwrap_err().len(), 1);
     assert_eq!(targets(&POSTGRES.replace("${W}", "${U}"), &[]).unwrap_err().len(), 1);
     assert_eq!(targets(&SQLITE.replace("x.db", "${V}"), &[("W", URL)]).unwrap_err().len(), 1);
-    // and with a value everything is
+    // with a value, all errors are reported
     assert_eq!(targets(POSTGRES, &[("W", "postgres://h")]).unwrap_err().len(), 1);
 }
 
@@ -100,7 +100,7 @@ fn two_targets_of_one_name_that_are_never_there_together() {
     let sqlite = SQLITE.replace("'two'", "'one'");
     assert_eq!(targets(&format!("{POSTGRES}{sqlite}"), &[("W", URL)]), names(&["one"]));
     assert_eq!(targets(&format!("{sqlite}{POSTGRES}"), &[]), names(&["one"]));
-    let second = "22:8: a second target `one`; expected a name of its own".to_owned();
+    let second = "22:8: a second target `one`; expected a unique name".to_owned();
     for other in [
         sqlite.replace("'W'", "'F'"),
         sqlite.replace("only_without", "only_with"),
@@ -108,7 +108,7 @@ fn two_targets_of_one_name_that_are_never_there_together() {
     ] {
         assert_eq!(targets(&format!("{POSTGRES}{other}"), &[("W", URL)]), Err(vec![second.clone()]), "{other}");
     }
-    // a third is one too many, whichever of them is there
+    // a third target of the same name is an error, whichever is enabled
     let third = format!("{POSTGRES}{sqlite}{sqlite}");
     assert_eq!(targets(&third, &[("W", URL)]).unwrap_err().len(), 1);
 }
@@ -128,7 +128,7 @@ fn what_a_condition_may_say() {
     );
     assert_eq!(
         wrong("only_with = 'W'\nonly_without = 'V'"),
-        ["17:16: `only_without` in [[target]]; expected either it or `only_with`"]
+        ["17:16: `only_without` in [[target]]; expected only one of `only_with` and `only_without`"]
     );
     assert_eq!(wrong("only_with = true"), ["16:13: `true` for `only_with` in [[target]]; expected a string"]);
     assert_eq!(

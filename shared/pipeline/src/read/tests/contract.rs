@@ -23,16 +23,16 @@ fn columns() {
              `max`, `one_of`, `pattern`, `format`, `timezone`, `trim`, `nulls`; did you mean `required`?",
             "7:13: [contract.columns.c] has no `type`; expected one of `string`, `bool`, `int32`, `int64`, `float64`, \
              `decimal(12,2)`, `date`, `time`, `datetime`",
-            "7:22: nothing for `from` in [contract.columns.c]; expected a field of the source",
+            "7:22: an empty value for `from` in [contract.columns.c]; expected a field of the source",
             "8:13: the number `5` for [contract.columns.d]; expected a table",
-            "9:9: `_row` for a column's name; expected another first letter; names with `_` are Tidemark's own",
-            "10:9: column `A` beside `a`; expected names that differ by more than case, which Delta and SQL need",
+            "9:9: `_row` for a column's name; expected a name that does not start with `_`, which is reserved for Tidemark",
+            "10:9: column `A` beside `a`; expected names that differ not only in case, as Delta and SQL require",
             "11:13: unknown type `varchar`; expected one of `string`, `bool`, `int32`, `int64`, `float64`, \
              `decimal(12,2)`, `date`, `time`, `datetime`; here it is called `string`",
             "12:39: `yyyy-mm-dd` for `format` in [contract.columns.f]; expected strptime directives, as in `%Y-%m-%d \
              %H:%M:%S`",
-            "12:63: `pattern` in [contract.columns.f]; expected it only for a string",
-            "12:79: `timezone` in [contract.columns.f]; expected it only for a datetime",
+            "12:63: `pattern` in [contract.columns.f]; expected this field only for a string",
+            "12:79: `timezone` in [contract.columns.f]; expected this field only for a datetime",
             "12:93: the string `no` for `trim` in [contract.columns.f]; expected `true` or `false`",
             "12:108: the number `1` for `nulls` in [contract.columns.f]; expected a string",
         ]
@@ -72,13 +72,14 @@ fn bounds_are_of_the_column_s_type() {
             "type = 'date', min = '2024-02-30'",
             format!("36: the string `2024-02-30` for `min` in {of} a date, as in `2024-12-31`"),
         ),
-        ("type = 'string', min = 'a'", format!("38: `min` in {of} it only for numbers, dates and times")),
+        ("type = 'string', min = 'a'", format!("38: `min` in {of} this field only for numbers, dates and times")),
         ("type = 'string', one_of = [5]", format!("42: the number `5` for `one_of` in {of} a string")),
         ("type = 'string', one_of = []", format!("41: an empty `one_of` in {of} at least one value")),
         ("type = 'string', one_of = 'x'", format!("41: the string `x` for `one_of` in {of} an array of values")),
         (
             "type = 'int64', min = 5, max = -5",
-            "37: `min` `5` over `max` `-5` in [contract.columns.a]; expected a `min` that is not greater".to_owned(),
+            "37: `min` `5` over `max` `-5` in [contract.columns.a]; expected a `min` that is not greater than `max`"
+                .to_owned(),
         ),
         ("type = 'int64', min = [1]", format!("37: an array for `min` in {of} a whole number of 64 bits")),
     ];
@@ -90,7 +91,7 @@ fn bounds_are_of_the_column_s_type() {
 const COLUMNS: &str =
     "[contract.columns]\nid = 'int64'\nsold_at = 'datetime'\nday = 'date'\nprice = 'float64'\ngone = 'no type'";
 
-/// Mistakes before those of the columns, of which there is one on purpose: it makes no others.
+/// The errors of a contract, except that of the invalid column `gone`, which causes no others.
 fn mistakes_in(contract: &str) -> Vec<String> {
     let mut all = contract_errors(&format!("{contract}\n{COLUMNS}"));
     assert!(all.pop().unwrap().contains("`no type`"));
@@ -107,7 +108,7 @@ fn keys_and_partitions_name_columns() {
         ),
         [
             format!("5:8: unknown column `idd` in [contract]; {known}; did you mean `id`?"),
-            "5:21: a second key column `id`; expected a name of its own".to_owned(),
+            "5:21: a second key column `id`; expected a unique name".to_owned(),
             format!("6:13: unknown column `soldat` in [contract]; {known}; did you mean `sold_at`?"),
             format!("7:27: unknown column `nowhere` in [contract.partition_by]; {known}"),
             "7:46: `hour` for `every` in [contract.partition_by]; expected one of `day`, `month`".to_owned(),
@@ -115,12 +116,12 @@ fn keys_and_partitions_name_columns() {
     );
     assert_eq!(
         mistakes_in("latest_by = 'sold_at'"),
-        ["5:13: `latest_by` in [contract]; expected a `key` beside it, for it picks among rows with one key"]
+        ["5:13: `latest_by` in [contract]; expected a `key` as well, because it chooses among rows with the same key"]
     );
     assert_eq!(
         mistakes_in("partition_by = 'sold_at'"),
         [
-            "5:16: partition by `sold_at`, a `datetime`, which has as many partitions as instants; expected a column of type \
+            "5:16: partition by `sold_at`, a `datetime`, which would make a partition of each instant; expected a column of type \
           string, bool, int32, int64 or date; write `partition_by = { column = \"sold_at\", every = \"day\" }`"
         ]
     );
@@ -128,22 +129,23 @@ fn keys_and_partitions_name_columns() {
     assert_eq!(
         mistakes_in("partition_by = { column = 'id', every = 'day', as = 'DAY' }"),
         [
-            "5:27: column `id` in [contract.partition_by], which is no time; expected a column of type `date` or \
+            "5:27: column `id` in [contract.partition_by], which is not a date or time; expected a column of type `date` or \
              `datetime` for `every`",
-            "5:53: partition column `day`, which the contract has as a column; expected another name: `as = \"…\"`",
+            "5:53: partition column `day`, which is already a column of the contract; expected another name: `as = \"…\"`",
         ]
     );
     assert_eq!(
         mistakes_in("partition_by = { column = 'day', every = 'month', timezone = 'UTC' }"),
         [
-            "5:62: `timezone` in [contract.partition_by]; expected it only with a `datetime`; a date is the same day everywhere"
+            "5:62: `timezone` in [contract.partition_by]; expected this field only with a `datetime`; dates have no time zone"
         ]
     );
     assert_eq!(
         mistakes_in("partition_by = { column = 'id', as = 'x', timezone = 'UTC' }"),
         [
-            "5:38: `as` in [contract.partition_by]; expected it only with `every`; without, the column itself is the partition",
-            "5:54: `timezone` in [contract.partition_by]; expected it only with `every`",
+            "5:38: `as` in [contract.partition_by]; expected this field only with `every`; without `every` the column itself is the \
+             partition column",
+            "5:54: `timezone` in [contract.partition_by]; expected this field only with `every`",
         ]
     );
 }
@@ -197,6 +199,8 @@ fn rules_and_budget() {
     );
     assert_eq!(
         mistakes_in("dataset = 'sales.raw'"),
-        ["5:11: `sales.raw` for a dataset's name; expected a name without `.`; raw rows and quarantine come with it"]
+        [
+            "5:11: `sales.raw` for a dataset's name; expected a name without `.`; `.raw` and `.quarantine` are added automatically"
+        ]
     );
 }

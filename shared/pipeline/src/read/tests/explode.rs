@@ -47,14 +47,14 @@ fn mistakes_of_an_explode() {
             "9:10: unknown column `itmes` in [contract.explode.a]; expected one of `id`, `day`, `items`, `tags`; did you mean \
              `items`?",
             "10:1: unknown field `colunms` in [contract.explode.a]; expected one of `column`, `columns`; did you mean `columns`?",
-            "12:10: column `day` in [contract.explode.b], which is no string; expected a column of type `string` that holds a \
+            "12:10: column `day` in [contract.explode.b], which is not a string; expected a column of type `string` that holds a \
              JSON array",
-            "13:13: column `Id` in [contract.explode.b], which has `id` already; expected another name; the key, `position` and \
-             the partition come by themselves",
+            "13:13: column `Id` in [contract.explode.b], which has `id` already; expected another name; the key, `position` and the \
+             partition column are added automatically",
             "13:28: column `position` in [contract.explode.b], which has `position` already; expected another name; the key, \
-             `position` and the partition come by themselves",
+             `position` and the partition column are added automatically",
             "13:48: column `day_month` in [contract.explode.b], which has `day_month` already; expected another name; the key, \
-             `position` and the partition come by themselves",
+             `position` and the partition column are added automatically",
             "13:72: unknown type `text`; expected one of `string`, `bool`, `int32`, `int64`, `float64`, `decimal(12,2)`, \
              `date`, `time`, `datetime`; here it is called `string`",
             "14:19: `C` for a dataset's name; expected 1 to 100 bytes of a-z, 0-9 and _, starting with a letter",
@@ -68,8 +68,7 @@ fn mistakes_of_an_explode() {
             "columns = { items = 'string' }\nexplode = { a = { column = 'items', columns = { x = 'string' } } }"
         ),
         [
-            "6:11: [contract.explode] without a key; expected `key = [\"…\"]` in [contract], which says whose elements they \
-             are"
+            "6:11: [contract.explode] without a key; expected `key = [\"…\"]` in [contract], which identifies the record of each element"
         ]
     );
     assert_eq!(
@@ -77,7 +76,7 @@ fn mistakes_of_an_explode() {
             "key = 'Position'\ncolumns = { Position = 'string' }\nexplode.a = { column = 'Position', columns.x = 'string' }"
         ),
         [
-            "7:9: column `Position` of the contract beside the position of [contract.explode.a]; expected another name for \
+            "7:9: column `Position` of the contract, which is also the position in [contract.explode.a]; expected another name for \
              the contract's column"
         ]
     );

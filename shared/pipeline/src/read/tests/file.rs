@@ -65,7 +65,7 @@ fn parameters_without_values() {
              give it with `--set A=value` or the environment variable `A`",
             "3:15: parameter `B` without a value; expected a value for it; \
              give it with `--set B=value` or the environment variable `B`",
-            "3:25: `${` that begins no parameter; expected `${NAME}`; a literal `${` is written `$${`",
+            "3:25: `${` without the name of a parameter; expected `${NAME}`; a literal `${` is written `$${`",
         ]
     );
     assert_eq!(
@@ -92,7 +92,7 @@ fn all_mistakes_in_one_go() {
             "2:43: unknown time zone `Europe/Lundon`; expected an IANA name such as `UTC` or `Europe/London`",
             "3:2: unknown field `sourcee` in the file; expected one of `description`, `schedule`, `parameters`, `source`, \
              `contract`, `model`, `target`, `alerts`; did you mean `source`?",
-            "4:1: [[model]] has no `name`; expected the name of the dataset it makes",
+            "4:1: [[model]] has no `name`; expected the name of the model's dataset",
             "5:7: the number `1` for `sql` in [[model]]; expected a string",
         ]
     );
@@ -127,7 +127,7 @@ fn sql_errors_point_into_the_sql() {
     assert_eq!(model("sql = \"\"\"\nSELECT\n  )\"\"\""), [format!("5:3: {found}")]);
     assert_eq!(model("sql = \"\"\"\r\nSELECT\r\n  )\"\"\""), [format!("5:3: {found}")]);
     assert_eq!(model("sql = '''SELECT\n  )'''"), [format!("4:3: {found}")]);
-    // put together: the value as a whole
+    // the string has escapes or parameters, so the place is the start of the value
     assert_eq!(model("sql = \"SELECT \\u0029\""), [format!("3:7: {found}")]);
     assert_eq!(model("sql = 'SELECT 1 +'"), ["3:18: the SQL ends too early; expected an expression"]);
     let all = read_text("[[model]]\nname = 'm'\nsql_file = 'x/bad.sql'").unwrap_err();
@@ -158,7 +158,7 @@ fn sql_files() {
 #[test]
 fn what_is_not_toml() {
     assert_eq!(errors("a = 1\na = 2").len(), 1);
-    assert_eq!(errors("a = 1\na = 2"), ["2:1: not TOML at `a`: the key is there already; expected each key once"]);
+    assert_eq!(errors("a = 1\na = 2"), ["2:1: not TOML at `a`: duplicate key; expected each key once"]);
     assert_eq!(
         errors("name = sales\nx = True"),
         [
@@ -223,7 +223,7 @@ fn a_pipeline_must_do_something() {
     assert_eq!(errors("[contract]\ncolumns.a = 'int64'").len(), 1);
     assert_eq!(
         errors("[source]\nkind = 'files'\npath = 'x'"),
-        ["1:1: [source] without a contract; expected [contract], which says what a good row is"]
+        ["1:1: [source] without a contract; expected [contract], which defines the columns"]
     );
     let file = SourceFile::new("p/Daily Sales.toml", b"[[model]]\nname='m'\nsql='SELECT 1'").unwrap();
     let all = read(&file, &|_| None, &|_| Err(String::new())).unwrap_err();
@@ -260,15 +260,15 @@ fn csv() {
     assert_eq!(
         source("csv = { header = false, columns = ['A', 'b', 'b', '_row'] }"),
         [
-            "2:13: `a` is no column of [source.csv]; expected one of `A`, `b`; did you mean `A`?",
-            "6:46: a second column `b`; expected a name of its own",
-            "6:51: `_row` for a column's name; expected another first letter; names with `_` are Tidemark's own",
+            "2:13: `a` is not a column of [source.csv]; expected one of `A`, `b`; did you mean `A`?",
+            "6:46: a second column `b`; expected a unique name",
+            "6:51: `_row` for a column's name; expected a name that does not start with `_`, which is reserved for Tidemark",
         ]
     );
     assert_eq!(
         source("csv = { columns = ['a'] }"),
         [
-            "6:19: `columns` in [source.csv]; expected `header = false` beside it, for the first line would be taken as a header"
+            "6:19: `columns` in [source.csv]; expected `header = false` as well, because the first line is read as a header otherwise"
         ]
     );
 }
@@ -294,9 +294,9 @@ fn a_broken_file_gives_messages_whatever_is_broken() {
 fn a_model_may_say_how_long_its_partitions_are() {
     let model = |by: &str| format!("[[model]]\nname = 'm'\nsql = 'SELECT 1 AS month'\npartition_by = {by}");
     let read = |by: &str| read_text(&model(by)).unwrap().models.remove(0);
-    let said = read("{ column = 'month', every = 'month', timezone = 'Europe/London' }");
+    let declared = read("{ column = 'month', every = 'month', timezone = 'Europe/London' }");
     let periods = Periods { every: Every::Month, timezone: Some("Europe/London".to_owned()) };
-    assert_eq!((said.partition_by.unwrap().as_str(), said.periods), ("month", Some(periods)));
+    assert_eq!((declared.partition_by.unwrap().as_str(), declared.periods), ("month", Some(periods)));
     let left = read("'month'");
     assert_eq!((left.partition_by.unwrap().as_str(), left.periods), ("month", None));
     for (by, expected) in [

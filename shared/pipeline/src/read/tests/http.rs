@@ -20,7 +20,7 @@ fn http(source: &str) -> Http {
     }
 }
 
-/// What is wrong with a source; its first line is line 4.
+/// The errors of a source; its first line is line 4.
 fn http_errors(source: &str) -> Vec<String> {
     errors(&format!("[source]\nkind = 'http'\nurl = 'https://api.example.com/v1/orders'\n{source}\n{CONTRACT}"))
 }
@@ -107,8 +107,8 @@ fn every_mistake_has_its_place() {
             "pagination = { kind = 'single', next = '/n' }\nbody = '[]'\nlimits = { timeout = '1 hour', body = '1GB' }"
         ),
         [
-            "4:40: `next` in [source.pagination]; expected no such field of `kind = \"single\"`",
-            "5:8: no JSON object for `body` in [source]; expected as in `{\"status\": \"open\"}`",
+            "4:40: `next` in [source.pagination]; expected no such field with `kind = \"single\"`",
+            "5:8: an invalid JSON object for `body` in [source]; expected as in `{\"status\": \"open\"}`",
             "6:22: `1 hour` for `timeout` in [source.limits]; expected a duration, as in `\"90s\"`, `\"15m\"`, `\"2h\"` or `\"1d\"`",
             "6:39: `1GB` for `body` in [source.limits]; expected a size from `\"1kB\"` to `\"1024MiB\"`",
         ]
@@ -116,15 +116,18 @@ fn every_mistake_has_its_place() {
     assert_eq!(
         http_errors("incremental = { column = 'name', parameter = 'since', every = '1d', format = 'iso' }"),
         [
-            "4:15: [source.incremental] has no `start`; expected `start = \"2024-01-01T00:00:00Z\"`, where the first window begins, since there is `every`",
-            "4:15: [source.incremental] has no `until`; expected `until = \"…\"`, the parameter that takes the end of a window, since there is `every`",
+            "4:15: [source.incremental] has no `start`; expected `start = \"2024-01-01T00:00:00Z\"`, the start of the first window, \
+             because there is `every`",
+            "4:15: [source.incremental] has no `until`; expected `until = \"…\"`, the parameter for the end of a window, because \
+             there is `every`",
             "4:78: `iso` for `format` in [source.incremental]; expected `rfc3339`, `date`, `epoch_s`, `epoch_ms`, a format such as `%Y-%m-%d %H:%M:%S`, or a text with one of them in braces",
         ]
     );
     assert_eq!(
         http_errors("incremental = { column = 'name', parameter = 'since' }"),
         [
-            "8:1: column `name` of [source.incremental], which is no time; expected a column of type `date` or `datetime`, or `int64` with `format = \"epoch_s\"` or `\"epoch_ms\"`"
+            "8:1: column `name` of [source.incremental], which is not a date or time; expected a column of type `date` or \
+             `datetime`, or `int64` with `format = \"epoch_s\"` or `\"epoch_ms\"`"
         ]
     );
 }
@@ -134,7 +137,7 @@ fn credentials_stay_out_of_the_file() {
     assert_eq!(
         errors(&format!("[source]\nkind = 'http'\nurl = 'https://me:pw@example.com'\n{CONTRACT}")),
         [
-            "3:7: a URL with a user or password in it for `url` in [source]; expected `auth` beside it, with the name of a secret"
+            "3:7: a URL with a user or password in it for `url` in [source]; expected `auth` as well, with the name of a secret"
         ]
     );
     assert_eq!(
@@ -146,13 +149,15 @@ fn credentials_stay_out_of_the_file() {
     assert_eq!(
         http_errors("auth = { bearer = 'the-token' }"),
         [
-            "4:19: a text for `bearer` in [source.auth]; expected the name of a secret; write `bearer = { secret = \"name\" }`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+            "4:19: a string for `bearer` in [source.auth]; expected the name of a secret; write `bearer = { secret = \"name\" }`; \
+             store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
         ]
     );
     assert_eq!(
         http_errors("auth = { basic = { user = 'me', password = 'pw' } }"),
         [
-            "4:44: a text for `password` in [source.auth.basic]; expected the name of a secret; write `password = { secret = \"name\" }`; the value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+            "4:44: a string for `password` in [source.auth.basic]; expected the name of a secret; write `password = { secret = \
+             \"name\" }`; store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
         ]
     );
 }
@@ -167,14 +172,16 @@ fn what_comes_again_must_be_known_again() {
     assert_eq!(
         of(""),
         [
-            "4:1: [contract] has no `key`; expected `key = […]`: what an API says again must be known again; without a key, `deletes = \"absent\"` replaces all rows each time, if there is no `incremental`"
+            "4:1: [contract] has no `key`; expected `key = […]`, which identifies records that the API returns again; without a key \
+             and `incremental`, `deletes = \"absent\"` replaces all rows each time"
         ]
     );
     assert_eq!(of("deletes = 'absent'"), [""; 0]);
     assert_eq!(
         contract_errors("deletes = 'absent'\ncolumns = { id = 'int64' }"),
         [
-            "5:11: `deletes` in [contract]; expected it only with a source `http`; a file that changes takes its former rows with it"
+            "5:11: `deletes` in [contract]; expected this field only with a source of kind `http`; when a file changes, its \
+             previous rows are removed anyway"
         ]
     );
 }

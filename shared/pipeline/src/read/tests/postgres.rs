@@ -1,7 +1,7 @@
 use super::*;
 use crate::definition::{Budget, Mode, Postgres, PostgresType, PostgresUrl, Target};
 
-/// A contract of this pipeline; the target's first line is line 15.
+/// A pipeline with a contract; the target's first line is line 15.
 const CONTRACT: &str = "[source]\nkind='files'\npath='in'\n[contract]\nkey = 'id'\npartition_by = 'day'\n\
     explode.parts = { column = 'lines', columns = { sku = 'string', n = 'int32' } }\n[contract.columns]\n\
     id = 'int64'\nlines = 'string'\nprice = 'decimal(12,2)'\nweight = 'float64'\nday = 'date'\n";
@@ -18,7 +18,7 @@ fn mistakes_of_contract(rest: &str) -> Vec<String> {
     errors(&format!("{CONTRACT}\n{TARGET}{URL}{rest}"))
 }
 
-/// What is wrong with the URL, which is on line 8.
+/// The errors of the URL, which is on line 8.
 fn url_errors(url: &str) -> Vec<String> {
     target_errors(&format!("[[target]]\nkind = 'postgres'\ndataset = 'y'\ntable = 't'\nurl = {url}\nmode = 'swap'"))
 }
@@ -83,8 +83,8 @@ fn rows_are_quarantined_by_their_key() {
         assert_eq!(
             target_errors(&text),
             [format!(
-                "10:15: `max_refused` beside `mode = \"{mode}\"` in [[target]]; expected it beside `mode = \"upsert\"`, whose rows \
-                 have a key to be put aside by"
+                "10:15: `max_refused` with `mode = \"{mode}\"` in [[target]]; expected this field only with \
+                 `mode = \"upsert\"`, because rejected rows are stored by key"
             )]
         );
     }
@@ -92,21 +92,21 @@ fn rows_are_quarantined_by_their_key() {
 
 #[test]
 fn a_url_has_no_password_and_is_not_repeated() {
-    let password = "8:7: a password in `url` in [[target]]; expected a URL without one; write `password = { secret = \"name\" }` \
-                    beside it, or all of it as `url = { secret = \"name\" }`";
+    let password = "8:7: a password in `url` in [[target]]; expected a URL without one; write `password = { secret = \"name\" }` as \
+     well, or make the whole URL a secret: `url = { secret = \"name\" }`";
     for url in ["postgres://u:hunter2@h/d", "postgres://u:hunter2@h", "postgres://u:@h/d", "u:hunter2@h"] {
         assert_eq!(url_errors(&format!("'{url}'")), [password], "{url}");
     }
     assert_eq!(
         url_errors("'mysql://hunter2/d'"),
         [
-            "8:7: a URL that is none of PostgreSQL's for `url` in [[target]]; expected `postgres://user@host:5432/database`"
+            "8:7: a URL that is not a PostgreSQL URL for `url` in [[target]]; expected `postgres://user@host:5432/database`"
         ]
     );
     assert_eq!(
         url_errors("'postgres://hunter2/d?sslmode=allow'"),
         [
-            "8:7: another value for parameter `sslmode` of the URL for `url` in [[target]]; expected one of `disable`, `prefer`, \
+            "8:7: an invalid value for parameter `sslmode` of the URL for `url` in [[target]]; expected one of `disable`, `prefer`, \
              `require`, `verify-ca`, `verify-full`"
         ]
     );
@@ -123,7 +123,7 @@ fn a_url_has_no_password_and_is_not_repeated() {
 
 #[test]
 fn a_parameter_of_a_url_may_have_no_value_yet() {
-    // this is how a pipeline that nobody runs is checked
+    // as in a check without values for parameters
     let check = |url: &str| {
         let text = format!("[[model]]\nname = 'x'\nsql = 'SELECT 1 AS id'\n{TARGET}key = 'id'\nurl = '{url}'");
         let file = SourceFile::new("p/x.toml", text.as_bytes()).unwrap();
@@ -139,8 +139,8 @@ fn a_password_is_the_name_of_a_secret() {
     assert_eq!(
         mistakes_of_contract("password = 'hunter2'"),
         [
-            "21:12: a text for `password` in [[target]]; expected the name of a secret; write `password = { secret = \"name\" }`; the \
-             value is in TIDEMARK_SECRET_NAME, or AWS Secrets Manager"
+            "21:12: a string for `password` in [[target]]; expected the name of a secret; write `password = { secret = \"name\" }`; \
+             store the value in environment variable TIDEMARK_SECRET_NAME, or in AWS Secrets Manager"
         ]
     );
 }
@@ -169,10 +169,10 @@ fn names_of_tables_and_schemas() {
         names(&long, &long),
         [
             format!(
-                "9:9: `{long}`, of 64 bytes, for a table's name; expected at most 63 bytes, behind which PostgreSQL cuts a name"
+                "9:9: `{long}`, of 64 bytes, for a table's name; expected at most 63 bytes, because PostgreSQL truncates longer names"
             ),
             format!(
-                "10:10: `{long}`, of 64 bytes, for a schema's name; expected at most 63 bytes, behind which PostgreSQL cuts a name"
+                "10:10: `{long}`, of 64 bytes, for a schema's name; expected at most 63 bytes, because PostgreSQL truncates longer names"
             ),
         ]
     );
@@ -187,23 +187,23 @@ fn names_of_tables_and_schemas() {
         assert_eq!(
             names(ours, "s"),
             [format!(
-                "9:9: `{ours}` for a table's name; expected another; `tidemark_loads`, `tidemark_refused` and `tidemark_staged…` are \
-                 Tidemark's own"
+                "9:9: `{ours}` for a table's name; expected another name; `tidemark_loads`, `tidemark_refused` and \
+                 `tidemark_staged…` are reserved for Tidemark"
             )]
         );
     }
     assert_eq!(
         names("t", "pg_catalog"),
         [
-            "10:10: `pg_catalog` for a schema's name; expected another; `pg_…` and `information_schema` are PostgreSQL's own"
+            "10:10: `pg_catalog` for a schema's name; expected another name; `pg_…` and `information_schema` are reserved for PostgreSQL"
         ]
     );
     assert_eq!(names("t", "information_schema").len(), 1);
     assert_eq!(
         names("", ""),
         [
-            "9:9: nothing for `table` in [[target]]; expected a table's name",
-            "10:10: nothing for `schema` in [[target]]; expected a schema's name",
+            "9:9: an empty value for `table` in [[target]]; expected a table's name",
+            "10:10: an empty value for `schema` in [[target]]; expected a schema's name",
         ]
     );
 }
@@ -214,7 +214,7 @@ fn a_target_s_name_is_harmless_where_the_table_s_is_not() {
     assert_eq!(named("\"Order Lines\""), "postgres-Order-Lines");
     assert_eq!(named("'a/../é_1'"), "postgres-a-----_1");
     let two = format!("{CONTRACT}\n{TARGET}{URL}{}{URL}", TARGET.replace("'x'", "'parts'"));
-    assert_eq!(errors(&two), ["21:1: a second target `postgres-t`; expected a name of its own"]);
+    assert_eq!(errors(&two), ["21:1: a second target `postgres-t`; expected a unique name"]);
 }
 
 #[test]
@@ -229,9 +229,9 @@ fn types_fit_their_columns() {
             "21:32: `uuid` for `id` in `types` of [[target]]; expected `smallint`, `integer`, `bigint` or `numeric(p,s)` for a column \
              of whole numbers",
             "21:48: `numeric(12,1)` for `price` in `types` of [[target]]; expected `numeric(p,s)` with a scale of 2 or more for a \
-             column of decimals, which PostgreSQL would round",
+             column of decimals, because PostgreSQL would round",
             "21:74: `numeric(9,2)` for `weight` in `types` of [[target]]; expected `real`, or nothing, for a column of floats",
-            "21:96: `jsonb` for `day` in `types` of [[target]]; expected nothing for a column that has one type only",
+            "21:96: `jsonb` for `day` in `types` of [[target]]; expected no entry for a column of this type",
             "21:113: `jsonbb` for `lines` in `types` of [[target]]; expected one of `jsonb`, `json`, `uuid`, `varchar(40)`, \
              `smallint`, `integer`, `bigint`, `real`, `numeric(12,2)`; did you mean `jsonb`?",
         ]
@@ -250,7 +250,8 @@ fn types_fit_their_columns() {
     assert_eq!(
         mistakes_of_contract("types.lines = 'json'\nkey = ['id', 'lines']"),
         [
-            "21:15: `json` for `lines` in `types` of [[target]]; expected `jsonb`; PostgreSQL cannot compare `json`, and this is a key"
+            "21:15: `json` for `lines` in `types` of [[target]]; expected `jsonb`, because this is a key column and PostgreSQL \
+             cannot compare `json`"
         ]
     );
 }
@@ -263,7 +264,7 @@ fn types_of_children_and_of_models() {
     };
     assert_eq!(of("'parts'", "types = { sku = 'uuid', n = 'smallint', id = 'integer' }"), Vec::<String>::new());
     assert_eq!(of("'parts'", "types = { n = 'uuid', id = 'uuid', lines = 'jsonb', position = 'integer' }").len(), 3);
-    // the columns of a model show when it runs
+    // the columns of a model are only known at run time
     assert_eq!(of("'m'", "key = 'a'\ntypes = { a = 'uuid', b = 'jsonb' }"), Vec::<String>::new());
     assert_eq!(of("'m'", "key = 'a'\ntypes = { _a = 'uuid' }").len(), 1);
 }

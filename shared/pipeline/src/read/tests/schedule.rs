@@ -44,7 +44,7 @@ fn what_is_no_schedule() {
         [
             "1:22: `rate(…)` around the value and its unit; expected a value and a unit, as in `15 minutes`, `4 hours` or \
              `1 day`; write `4 hours`",
-            "1:49: `timezone` in [schedule]; expected none beside a rate, which fires at whole multiples since \
+            "1:49: `timezone` in [schedule]; expected no time zone with a rate, which fires at multiples of its period since \
              1970-01-01T00:00:00Z",
         ]
     );
@@ -55,7 +55,7 @@ fn what_is_no_schedule() {
     assert_eq!(schedule_errors("{ rate = 4 }"), ["1:21: the number `4` for `rate` in [schedule]; expected a string"]);
     assert_eq!(
         schedule_errors("{ rate = '' }"),
-        ["1:21: nothing for `rate` in [schedule]; expected a value and a unit, as in `4 hours`"]
+        ["1:21: an empty value for `rate` in [schedule]; expected a value and a unit, as in `4 hours`"]
     );
     assert_eq!(
         schedule_errors("{ crn = '0 8 * * ? *' }")[1],

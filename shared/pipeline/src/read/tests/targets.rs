@@ -37,16 +37,16 @@ fn sqlite() {
     assert_eq!(
         target_errors(&one("mode = 'upsert'")),
         [
-            "4:1: [[target]] has no `key`; expected `key = [\"…\"]` to upsert by, since the dataset's contract gives none"
+            "4:1: [[target]] has no `key`; expected `key = [\"…\"]` for the upsert, because no contract defines a key of the dataset"
         ]
     );
     assert_eq!(
         target_errors(&one("mode = 'swap'\nkey = 'a'")),
-        ["10:7: `key` in [[target]]; expected it only with `mode = \"upsert\"`"]
+        ["10:7: `key` in [[target]]; expected this field only with `mode = \"upsert\"`"]
     );
     assert_eq!(
         target_errors(&(one("mode = 'swap'") + &one("mode = 'append'"))),
-        ["10:1: a second target `sqlite-t`; expected a name of its own"]
+        ["10:1: a second target `sqlite-t`; expected a unique name"]
     );
     assert_eq!(target_errors(&(one("mode = 'swap'") + &one("mode = 'append'\nname = 'two'"))), Vec::<String>::new());
     assert_eq!(target_errors(&one("mode = 'swap'\nname = '../x'")).len(), 1);
@@ -107,7 +107,7 @@ fn sheets_formats_and_charts() {
             "11:17: `mony` for `a` in `formats` of [[target.sheet]]; expected one of `text`, `integer`, `decimal`, `number`, `money`, \
              `percent`, `date`, `datetime`; did you mean `money`?",
             "11:29: the number `1` for `b` in `formats` of [[target.sheet]]; expected a string",
-            "11:32: `_c` for a column's name; expected another first letter; names with `_` are Tidemark's own",
+            "11:32: `_c` for a column's name; expected a name that does not start with `_`, which is reserved for Tidemark",
             "12:10: the string `x` for `labels` in [[target.sheet]]; expected a table of columns",
         ]
     );
@@ -128,9 +128,9 @@ fn models() {
     assert_eq!(
         errors("[[model]]\nname = 'm'\nsql = 'SELECT 1'\nincremental = { lookback = '1w' }\nwhen = 'complete'"),
         [
-            "4:15: `incremental` in [[model]]; expected `partition_by = \"…\"` beside it",
+            "4:15: `incremental` in [[model]]; expected `partition_by = \"…\"` as well",
             "4:28: `1w` for `lookback`; expected whole days, as in `\"7d\"`",
-            "5:8: `when` in [[model]]; expected `partition_by = \"…\"` beside `\"complete\"`, which waits partition by partition",
+            "5:8: `when` in [[model]]; expected `partition_by = \"…\"` as well, because `\"complete\"` waits for the end of each partition",
         ]
     );
     assert_eq!(
@@ -138,7 +138,7 @@ fn models() {
             "[[model]]\nname = 'm'\nsql = 'SELECT 1'\n[[model]]\nname = 'm'\nsql = 'SELECT * FROM Sales'\nwhen='now'"
         ),
         [
-            "5:8: a second model `m`; expected a name of its own",
+            "5:8: a second model `m`; expected a unique name",
             "6:22: table `Sales` in the SQL; expected a dataset: 1 to 100 bytes of a-z, 0-9 and _, starting with a letter",
             "7:6: `now` for `when` in [[model]]; expected one of `changed`, `complete`",
         ]

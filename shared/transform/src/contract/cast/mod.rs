@@ -70,7 +70,7 @@ impl Cast {
         let mut formats = Vec::new();
         for text in &column.formats {
             let format = Format::new(text)
-                .map_err(|error| wrong("format", format!("is not one of strptime ({error})"), text))?;
+                .map_err(|error| wrong("format", format!("is not a strptime format ({error})"), text))?;
             let says = format.sample();
             let enough = match column.ty {
                 Type::Date => says.day.is_some(),
@@ -79,7 +79,7 @@ impl Cast {
                 _ => return Err(wrong("format", "is for dates and times".to_owned(), text)),
             };
             if !enough {
-                return Err(wrong("format", "does not say all of a date or time".to_owned(), text));
+                return Err(wrong("format", "does not describe a whole date or time".to_owned(), text));
             }
             formats.push(format);
         }

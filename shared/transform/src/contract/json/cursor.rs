@@ -195,7 +195,7 @@ impl<'a> Cursor<'a> {
                 0xDC00..=0xDFFF => self.broken("half a surrogate pair"),
                 _ => Ok(()),
             },
-            _ => self.broken("an escape that JSON does not know"),
+            _ => self.broken("an escape that JSON does not define"),
         }
     }
 

@@ -147,16 +147,16 @@ impl<'p> Scanner<'p> {
                     cursor.at += expected.key.len();
                     expected.target
                 }
-                _ => self.surprise(cursor, node, position)?,
+                _ => self.resolve_key(cursor, node, position)?,
             };
             cursor.colon()?;
             match target {
                 Target::Slot(slot) => {
-                    self.tally.meet(slot);
+                    self.tally.count(slot);
                     slots[slot] = cursor.field()?;
                 }
                 Target::Unknown(nth) => {
-                    self.tally.meet_unknown(nth, FieldKind::from_byte(cursor.peek()));
+                    self.tally.count_unknown(nth, FieldKind::from_byte(cursor.peek()));
                     cursor.skip()?;
                 }
                 Target::Pass => cursor.skip()?,
@@ -175,7 +175,7 @@ impl<'p> Scanner<'p> {
     }
 
     #[cold]
-    fn surprise(&mut self, cursor: &mut Cursor, node: NodeId, position: usize) -> Scan<Target> {
+    fn resolve_key(&mut self, cursor: &mut Cursor, node: NodeId, position: usize) -> Scan<Target> {
         let start = cursor.at;
         let raw = match cursor.key()? {
             (raw, true) => &sonic_rs::from_str::<String>(raw).unwrap_or_default(),
@@ -227,7 +227,7 @@ impl<'p> Scanner<'p> {
             _ => cursor.field()?,
         };
         if let Some(slot) = *slot {
-            self.tally.meet(slot);
+            self.tally.count(slot);
             slots[slot] = field;
         }
         Ok(())
@@ -242,7 +242,7 @@ impl<'p> Scanner<'p> {
         for index in 0usize.. {
             match self.target(node, &index.to_string()) {
                 Some(Target::Slot(slot)) => {
-                    self.tally.meet(slot);
+                    self.tally.count(slot);
                     slots[slot] = cursor.field()?;
                 }
                 Some(Target::Branch(member)) => self.branch(cursor, node, member, slots)?,

@@ -12,7 +12,7 @@ pub(crate) struct Tally {
     /// Number of records that are JSON objects.
     good: u64,
     /// Number of the first record that has the field, per slot.
-    met: Vec<u32>,
+    seen: Vec<u32>,
     unknown: Vec<Unknown>,
     /// Index in `unknown` of each unknown member, by node and name. Used only for look-ups and never iterated, so its order has no effect.
     numbers: Vec<PlHashMap<String, usize>>,
@@ -36,7 +36,7 @@ struct Unknown {
 pub(crate) struct Tallied {
     pub(crate) good: u64,
     /// Whether any record has the field, per slot.
-    pub(crate) met: Vec<bool>,
+    pub(crate) seen: Vec<bool>,
     /// Pointer, number of records, index of the first of them (from 0), and kind of each unknown field.
     pub(crate) unknown: Vec<(String, u64, usize, FieldKind)>,
     pub(crate) has_more: bool,
@@ -47,7 +47,7 @@ impl Tally {
         Tally {
             record: 0,
             good: 0,
-            met: vec![0; paths.slots()],
+            seen: vec![0; paths.slots()],
             unknown: Vec::new(),
             numbers: (0..paths.nodes()).map(|_| PlHashMap::new()).collect(),
             has_more: false,
@@ -65,15 +65,15 @@ impl Tally {
     }
 
     #[inline]
-    pub(super) fn meet(&mut self, slot: usize) {
-        let first = &mut self.met[slot];
+    pub(super) fn count(&mut self, slot: usize) {
+        let first = &mut self.seen[slot];
         if *first == 0 {
             *first = self.record;
         }
     }
 
     #[inline]
-    pub(super) fn meet_unknown(&mut self, nth: usize, kind: FieldKind) {
+    pub(super) fn count_unknown(&mut self, nth: usize, kind: FieldKind) {
         let unknown = &mut self.unknown[nth];
         // a record may have the name twice
         if unknown.last != self.record {
@@ -109,7 +109,7 @@ impl Tally {
     #[cold]
     pub(super) fn forget(&mut self) {
         self.good -= 1;
-        for first in self.met.iter_mut().filter(|first| **first == self.record) {
+        for first in self.seen.iter_mut().filter(|first| **first == self.record) {
             *first = 0;
         }
         for unknown in self.unknown.iter_mut().filter(|unknown| unknown.last == self.record) {
@@ -131,7 +131,7 @@ impl Tally {
         });
         Tallied {
             good: self.good,
-            met: self.met.iter().map(|first| *first > 0).collect(),
+            seen: self.seen.iter().map(|first| *first > 0).collect(),
             unknown: unknown.collect(),
             has_more: self.has_more,
         }

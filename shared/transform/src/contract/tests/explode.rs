@@ -135,5 +135,5 @@ fn invalid_rules_of_elements_are_refused_with_position() {
     let mut orders = orders();
     orders.explodes[0].columns[0].pattern = Some("(".to_owned());
     let error = Cleaner::new(&orders, "").unwrap_err().to_string();
-    assert!(error.starts_with("column `order_items/sku`: pattern is no regular expression"), "{error}");
+    assert!(error.starts_with("column `order_items/sku`: pattern is not a regular expression"), "{error}");
 }

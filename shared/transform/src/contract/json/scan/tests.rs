@@ -81,7 +81,7 @@ fn invalid_records_are_reported_with_position() {
         (r#"{"a":-}"#, "expected a digit at byte 6"),
         (r#"{"a":1.}"#, "expected a digit at byte 7"),
         (r#"{"a":tru}"#, "expected `true`, `false` or `null` at byte 5"),
-        (r#"{"a":"\x"}"#, "an escape that JSON does not know at byte 7"),
+        (r#"{"a":"\x"}"#, "an escape that JSON does not define at byte 7"),
         (r#"{"a":"\ud800"}"#, "half a surrogate pair at byte 12"),
         (r#"{"a":"\udc00\ud800"}"#, "half a surrogate pair at byte 12"),
         (r#"{"a":"\ud800\u0041"}"#, "half a surrogate pair at byte 18"),

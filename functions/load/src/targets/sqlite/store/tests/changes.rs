@@ -184,7 +184,7 @@ fn values_that_sqlite_cannot_hold_are_refused() {
     let list = df!("id" => [1_i64]).unwrap().lazy().select([col("id").implode(true)]).collect().unwrap();
     assert!(message(append(&mut store, None, 0, &list)).contains("SQLite has no type for column \"id\" (list[i64])"));
     let twins = df!("Id" => [1_i64], "iD" => [1_i64]).unwrap();
-    assert!(message(append(&mut store, None, 0, &twins)).contains("columns \"Id\" and \"iD\" are one to SQLite"));
+    assert!(message(append(&mut store, None, 0, &twins)).contains("columns \"Id\" and \"iD\" are the same in SQLite"));
 }
 
 #[test]

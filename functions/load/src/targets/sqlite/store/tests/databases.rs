@@ -43,7 +43,7 @@ fn an_existing_table_is_used_if_it_is_suitable() {
             "CREATE TABLE orders (id TEXT PRIMARY KEY, status TEXT)",
             "column \"id\" of table \"orders\" is declared \"TEXT\"",
         ),
-        ("CREATE TABLE orders (id INT PRIMARY KEY, status NUMERIC)", "does not keep the dataset's str as it is"),
+        ("CREATE TABLE orders (id INT PRIMARY KEY, status NUMERIC)", "cannot hold the dataset's str without loss"),
         ("CREATE TABLE orders (id INT, status TEXT)", "CREATE UNIQUE INDEX \"orders_key\" ON \"orders\" (\"id\")"),
         ("CREATE TABLE orders (id INT, status TEXT, UNIQUE (id, status))", "no unique index on its key"),
         (
@@ -66,7 +66,7 @@ fn an_existing_table_is_used_if_it_is_suitable() {
     let mut reserved = target(&["id"]);
     reserved.to.table = "Tidemark_Loads".into();
     let change = Change::Append { rows: vec![Ok(rows.clone())] };
-    assert!(message(step(&mut store, &reserved, None, 0, change, &rows)).contains("where loads are noted"));
+    assert!(message(step(&mut store, &reserved, None, 0, change, &rows)).contains("reserved for the record of loads"));
 }
 
 #[test]
@@ -92,9 +92,9 @@ fn other_files_are_refused() {
         "{error}"
     );
     let error = Store::open(&folder.join("text.db/shop.db")).unwrap_err();
-    assert!(error.to_string().contains("the database's folder cannot be found or made"), "{error}");
+    assert!(error.to_string().contains("the database's folder cannot be found or created"), "{error}");
     let error = Store::open(&folder.join("")).unwrap_err();
-    assert!(error.to_string().contains("name a file (not a folder)"), "{error}");
+    assert!(error.to_string().contains("choose a writable file (not a folder)"), "{error}");
 
     let absent = folder.join("absent.db");
     assert!(Store::open_existing(&absent).unwrap().is_none());
@@ -116,7 +116,7 @@ fn a_locked_or_full_database_is_a_transient_error() {
     holder.execute_batch("BEGIN IMMEDIATE").unwrap();
     let result = append(&mut store, None, 0, &orders(&[1], &[None]));
     assert!(matches!(&result, Err(Failed::Sqlite(error)) if error.is_transient()));
-    assert!(message(result).contains("another process holds the database for more than 30 s"));
+    assert!(message(result).contains("another process has locked the database for more than 30 s"));
     drop(holder);
 
     store.connection.execute_batch("PRAGMA max_page_count = 3").unwrap();
