@@ -61,8 +61,8 @@ fn a_changed_when_publishes_what_was_held_back_and_withdraws_what_is_not_complet
     assert_eq!(partitions(&site, "by_day"), ["2011-12-08"]);
 }
 
-/// `by_day` and `above`, a model over it, both complete up to 9 December. Then `by_day` is rebuilt with the new input `stock`, which is complete
-/// up to Monday 5 December and next up to Monday 12 December.
+/// `by_day` and `above`, a model over it, both complete up to 9 December. Then `by_day` is rebuilt with the new input `stock`, which is
+/// complete up to Monday 5 December and next up to Monday 12 December.
 fn with_an_input_that_is_behind() -> Site {
     let above = r#"
 [[model]]

@@ -40,7 +40,7 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// The watermark of a quarantine says nothing about completeness.
+    /// Whether the watermark counts; that of a quarantine says nothing about completeness.
     fn has_completeness(&self) -> bool {
         !self.table.dataset().is_quarantine()
     }
