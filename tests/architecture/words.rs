@@ -129,7 +129,7 @@ fn words_that_are_gone_stay_gone() {
 
 #[test]
 fn what_is_gone_is_found() {
-    let source = "/// It hangs on nothing.\nfn of(failure: Failure) -> Option<u8> { looked_for(\"Walk\") }\n// Walk\nfn often() {}\n";
+    let source = "/// It hangs on nothing.\nfn of(cause: Failure) -> Option<u8> { looked_for(\"Walk\") }\n// Walk\nfn often() {}\n";
     let expected = [
         "name `Failure`",
         "name `looked_for`",

@@ -257,7 +257,7 @@ fn invalid_names_and_sources_are_refused() {
     ask("orders", "*.csv").fails(2, "definition", &["not a single file"]);
     ask("orders", ".").fails(2, "definition", &["not a single file"]);
     site.write("array.json", "[{\"a\": 1}]");
-    ask("orders", "array.json").fails(2, "definition", &["one JSON array", "jq"]);
+    ask("orders", "array.json").fails(2, "definition", &["a JSON array", "jq"]);
     for empty in ["empty.csv", "empty.ndjson"] {
         site.write(empty, "\n");
         ask("orders", empty).fails(3, "data", &["no record"]);

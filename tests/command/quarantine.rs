@@ -216,7 +216,7 @@ fn missing_lakes_and_datasets_are_reported() {
     assert_eq!(list, json!({"reasons": [], "healed": 0}));
     assert_eq!(replay(&site), json!({"replays": [], "runs": []}));
     assert_eq!(site.call(&["quarantine", "list"]).expect(0).out, "nothing is in quarantine\n");
-    assert!(site.call(&["quarantine", "replay"]).expect(0).out.contains("nothing is broken"));
+    assert!(site.call(&["quarantine", "replay"]).expect(0).out.contains("no records are broken"));
     site.ask(&["quarantine", "list", "orders"]).fails(2, "definition", &["no quarantine of orders", "tidemark run"]);
     site.write("in/a.csv", "id,sold_on,amount\n1,2026-03-02,1.00\n");
     run(&site);

@@ -134,7 +134,7 @@ impl Account {
 fn an_unreadable_source_is_reported_and_recovers() {
     let region: &[_] = &[("x-amz-bucket-region", "eu-central-1")];
     for (answer, kind, words) in [
-        (Trouble::Answer(301, "PermanentRedirect", region), "definition", "bucket sales is in eu-central-1"),
+        (Trouble::Answer(301, "PermanentRedirect", region), "definition", "bucket sales is in region eu-central-1"),
         (Trouble::Answer(400, "ExpiredToken", &[]), "refused", "the credentials have expired"),
         (Trouble::Answer(403, "AccessDenied", &[]), "refused", "access to bucket sales is denied"),
     ] {

@@ -318,7 +318,7 @@ fn an_empty_complete_list_is_refused_and_fetched_again() {
     assert_eq!(house.invoke(0, None).status, Status::Done);
     house.api.replace(&[]);
     let error = house.invoke(0, None).error.unwrap();
-    assert!(error.kind == ErrorKind::Data && error.message.contains("nothing"), "{error:?}");
+    assert!(error.kind == ErrorKind::Data && error.message.contains("returned no records"), "{error:?}");
     // Pages that landed with the empty answer are not used again.
     house.api.replace(&orders(140));
     assert_eq!(house.invoke(0, None).status, Status::Done);

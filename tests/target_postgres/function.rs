@@ -51,7 +51,7 @@ fn a_schedule_loads_the_table() {
     match stack.carry(event, TIME).pop().unwrap() {
         Answer::Failed(kind, message) => {
             assert_eq!(kind, "definition", "{message}");
-            assert!(message.contains("column \"note\" of table \"shop\".\"notes\" is bigint"), "{message}");
+            assert!(message.contains("column \"note\" of table \"shop\".\"notes\" has type bigint"), "{message}");
         }
         other => panic!("{other:?}"),
     }

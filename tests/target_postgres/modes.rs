@@ -122,7 +122,7 @@ fn without_a_key_a_refused_row_is_named_by_its_position() {
             lab.commit("d", &numbered(0..6, |id| if id == 3 { bad.to_owned() } else { id.to_string() }));
             let error = lab.fail(target);
             assert!(error.kind == ErrorKind::Data && error.message.contains(message), "{error:?}");
-            assert!(error.hint.is_some_and(|hint| hint.contains("mend the row") && !hint.contains("max_refused")));
+            assert!(error.hint.is_some_and(|hint| hint.contains("correct the row") && !hint.contains("max_refused")));
             assert_eq!(lab.lines("SELECT id FROM t"), ["100"]);
         }
     }

@@ -105,7 +105,7 @@ fn new_columns_are_loaded_with_history_and_other_types_are_refused() {
     lab.commit("d", &other);
     let error = lab.fail(UPSERT);
     assert_eq!(error.kind, ErrorKind::Definition);
-    for word in ["column \"twice\"", "\"public\".\"t\"", "is bigint", "text"] {
+    for word in ["column \"twice\"", "\"public\".\"t\"", "has type bigint", "text"] {
         assert!(error.message.contains(word), "{error:?}");
     }
     assert_eq!(lab.one("SELECT version FROM tidemark_loads"), "2");
@@ -366,10 +366,10 @@ fn unusual_names_are_quoted_and_reserved_names_refused() {
     }
     for (name, word) in [
         ("y".repeat(64).as_str(), "has 64 bytes, but PostgreSQL allows 63"),
-        ("ctid", "is PostgreSQL's own"),
-        ("xmin", "is PostgreSQL's own"),
-        ("tableoid", "is PostgreSQL's own"),
-        ("tidemark_row", "is Tidemark's own"),
+        ("ctid", "is reserved by PostgreSQL"),
+        ("xmin", "is reserved by PostgreSQL"),
+        ("tableoid", "is reserved by PostgreSQL"),
+        ("tidemark_row", "is reserved by Tidemark"),
     ] {
         let mut frame = df!("id" => &ids).unwrap();
         frame.with_column(Column::new(name.into(), &ids)).unwrap();

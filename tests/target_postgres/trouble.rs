@@ -86,7 +86,7 @@ fn passwords_are_used_and_never_shown() {
         &error,
         ErrorKind::Refused,
         "password authentication failed for user \"a_loader\"",
-        "the name of a secret",
+        "check the user and the secret",
     );
     let error = fails(&lab, &plain, &format!("{UPSERT}password = {{ secret = 'none' }}"));
     assert_error(&error, ErrorKind::Definition, "secret none has no value", "store a value for the secret");
@@ -217,7 +217,7 @@ fn read_only_servers_and_timeouts_are_reported() {
     assert_error(&error, ErrorKind::Retry, "statement timeout (SQLSTATE 57014)", "the role's statement_timeout");
     lab.query(&format!("ALTER DATABASE {database} RESET ALL"));
     let error = fails(&lab, &lab.url, &format!("{UPSERT}timeout = '1s'"));
-    assert_error(&error, ErrorKind::Retry, "the server did not respond for 1 s", "a longer timeout");
+    assert_error(&error, ErrorKind::Retry, "the server did not respond for 1 s", "increase the timeout");
     // The statement is cancelled.
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' AND pid <> pg_backend_pid()";
     until("the statement ends", || lab.one(others) == "0");

@@ -237,7 +237,10 @@ mod tests {
         let error = Event::read(&json!({"hello": "hunter2"})).unwrap_err();
         let line = written(not_handled(&error, "tidemark-dev-load"));
         assert_eq!((&line["not_handled"], &line["function"]), (&json!(1), &json!("tidemark-dev-load")));
-        assert_eq!((&line["kind"], &line["message"]), (&json!("refused"), &json!("this is no event of Tidemark")));
+        assert_eq!(
+            (&line["kind"], &line["message"]),
+            (&json!("refused"), &json!("this is a message of unknown format"))
+        );
         assert!(error.full_message().contains("hunter2"), "the log has it");
         let denied = Error::new(ErrorKind::Refused, "bucket lake may not be read").because("hunter2");
         assert!(!written(not_handled(&denied, "load")).to_string().contains("hunter2"));

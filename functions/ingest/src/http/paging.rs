@@ -223,9 +223,9 @@ mod tests {
         assert_eq!(next, Some(Next::Text("a".into())));
         let asked = Next::Text("a".into());
         let mut fails = |body: &str| paginator.after(&asked, &page(body), &none).unwrap_err().0;
-        assert!(fails(r#"{"r": [{"id": 2}], "n": "a"}"#).contains("leads back"));
+        assert!(fails(r#"{"r": [{"id": 2}], "n": "a"}"#).contains("already read"));
         assert!(fails(r#"{"r": [{}], "n": "b"}"#).contains("earlier"));
-        assert!(fails(r#"{"r": [], "n": "b"}"#).contains("more behind it"));
+        assert!(fails(r#"{"r": [], "n": "b"}"#).contains("more pages follow"));
         assert_eq!(paginator.after(&asked, &page(r#"{"r": []}"#), &none).unwrap(), None);
     }
 

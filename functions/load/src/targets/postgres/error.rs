@@ -20,8 +20,8 @@ pub(crate) enum LoadFault {
     NotATable { table: String, kind: &'static str },
     #[error("the name of column {column:?} has {} bytes, but PostgreSQL allows 63", column.len())]
     LongName { column: String },
-    #[error("the name of column {column:?} is reserved for {whose}")]
-    Reserved { column: String, whose: &'static str },
+    #[error("the name of column {column:?} is reserved by {by}")]
+    Reserved { column: String, by: &'static str },
     #[error("PostgreSQL has no type for column {column:?} ({dtype})")]
     Type { column: String, dtype: DataType },
     #[error("`types` names column {column:?}, which the dataset does not have")]

@@ -67,10 +67,10 @@ fn wanted(target: &Postgres, dataset: &Schema) -> Result<Vec<Column>, LoadFault>
         if name.len() > 63 {
             return Err(LoadFault::LongName { column: name.to_owned() });
         }
-        let reserved = |whose| Err(LoadFault::Reserved { column: name.to_owned(), whose });
+        let reserved = |by| Err(LoadFault::Reserved { column: name.to_owned(), by });
         match name {
-            _ if SYSTEM.contains(&name) => return reserved("PostgreSQL's"),
-            ROW => return reserved("Tidemark's"),
+            _ if SYSTEM.contains(&name) => return reserved("PostgreSQL"),
+            ROW => return reserved("Tidemark"),
             _ => {}
         }
         let by_default =
